@@ -1,0 +1,56 @@
+# Everything a machine needs is set up by the first target that wants it: Python 3.11+, make, git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SETUP := $(VENV)/.ready
+
+.PHONY: help demo dev test check format lint types contracts lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(SETUP) ## one product's catalog images, from a signed webhook to verified downloads
+	@$(BIN)/atelier demo
+
+dev: $(SETUP) ## everything running on this machine, until Ctrl-C
+	@$(BIN)/atelier dev
+
+test: $(SETUP) ## the whole test suite
+	@$(BIN)/python -m pytest
+
+check: format lint types contracts test ## what CI runs
+
+format: $(SETUP)
+	@$(BIN)/ruff format --check .
+
+lint: $(SETUP)
+	@$(BIN)/ruff check .
+
+types: $(SETUP)
+	@$(BIN)/mypy
+
+contracts: $(SETUP)
+	@$(BIN)/lint-imports
+
+$(SETUP): requirements-dev.lock models.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Atelier needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Setting up $(VENV) and .models (once) …" >&2
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "No venv module: apt-get install python3-venv" >&2; exit 1; }
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --require-hashes --no-deps --upgrade --target .models -r models.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: $(SETUP) ## resolve the lock files anew
+	@$(PIP) install uv
+	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render -o requirements.lock
+	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+
+clean: ## remove what set-up and runs have made
+	@rm -rf $(VENV) .models demo-output

@@ -1,0 +1,1 @@
+"""Atelier: an open backend for Shopify apps that make product imagery."""

@@ -1,0 +1,128 @@
+"""Postgres: one engine a process, short transactions, and an honest 503 when it is away."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import msgspec
+from sqlalchemy import MetaData
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from backend.errors import DatabaseUnavailable
+
+CONNECT_TIMEOUT = 2.0  # seconds
+COMMAND_TIMEOUT = 5.0  # seconds; asyncpg waits for ever on a dead peer without it
+POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
+
+# Every constraint gets a name, so that a migration can speak of it.
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """The root of the models; `Base.metadata` is what the migrations are compared with."""
+
+    metadata = MetaData(naming_convention=NAMES)
+
+
+class Database:
+    """Connections to Postgres from one pool; bound to the event loop that first uses it.
+
+    `pool_size` is a hard cap. `statement_timeout` is in seconds, enforced by the server, and
+    shorter than the client's own time-out so that Postgres itself ends a runaway statement.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = 4.0) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            asyncpg_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT,
+            pool_pre_ping=True,
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT,
+                "command_timeout": COMMAND_TIMEOUT,
+                "server_settings": {
+                    "application_name": "atelier",
+                    "statement_timeout": str(int(statement_timeout * 1000)),
+                    "lock_timeout": "2000",
+                    "idle_in_transaction_session_timeout": "10000",
+                },
+            },
+        )
+        self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        with unavailability():
+            async with self.engine.begin() as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single SELECTs, without the two round trips of a transaction."""
+        with unavailability():
+            async with self.readonly.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+@contextlib.contextmanager
+def unavailability() -> Any:
+    """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
+    try:
+        yield
+    except (TimeoutError, PoolTimeout, OSError, asyncpg.PostgresConnectionError) as error:
+        raise DatabaseUnavailable from error
+    except DBAPIError as error:
+        if is_unavailable(error):
+            raise DatabaseUnavailable from error
+        raise
+
+
+# SQLSTATE classes and codes that mean "not now" rather than "not like this":
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+AWAY_CLASSES = ("08", "53")  # connection exception, insufficient resources
+AWAY_CODES = frozenset(
+    {
+        "25006",  # read-only transaction: we are talking to a demoted primary
+        "55P03",  # lock not available within lock_timeout
+        "57014",  # statement_timeout
+        "57P01",  # admin shutdown
+        "57P02",  # crash shutdown
+        "57P03",  # cannot connect now
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+    }
+)
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether retrying the same statement later can succeed."""
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate is None:
+        return isinstance(error, OperationalError)
+    return sqlstate in AWAY_CODES or sqlstate.startswith(AWAY_CLASSES)
+
+
+def asyncpg_url(url: str) -> Any:
+    """The SQLAlchemy URL for a plain `postgresql://` one."""
+    return make_url(url).set(drivername="postgresql+asyncpg")

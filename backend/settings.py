@@ -1,0 +1,86 @@
+"""Settings, read once from the environment and passed down; never read anywhere else.
+
+AWS credentials and region are not here: boto3 reads `AWS_*` itself.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from backend.errors import ConfigurationError
+
+# `atelier dev` and `atelier demo` invent secrets with this prefix. The rest are values that
+# examples and tutorials use; a server that starts on one of them has no lock on its doors.
+DEMO_SECRET_PREFIX = "atelier-demo-"
+PLACEHOLDER_SECRETS = frozenset({"secret", "hush", "changeme", "change-me", "test", "demo"})
+
+MODEL_PATH = Path(".models/rembg/u2netp.onnx")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process needs to know about its surroundings."""
+
+    database_url: str
+    s3_bucket: str
+    s3_endpoint_url: str | None = None  # None: AWS itself
+    s3_public_endpoint_url: str | None = None  # the host in presigned URLs, where it differs
+    shopify_api_key: str
+    shopify_api_secret: str
+    shopify_api_secret_previous: str = ""
+    shopify_app_url: str = ""
+    segment_model_path: Path = MODEL_PATH
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read each field from the variable of its upper-case name; blank counts as unset."""
+        raw = {
+            field.name: value
+            for field in msgspec.structs.fields(cls)
+            if (value := environ.get(field.name.upper(), "").strip())
+        }
+        missing = [
+            field.name.upper()
+            for field in msgspec.structs.fields(cls)
+            if field.required and field.name not in raw
+        ]
+        if missing:
+            raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
+        settings = msgspec.convert(raw, cls, strict=False, dec_hook=lambda kind, value: kind(value))
+        settings.require_safe_urls()
+        return settings
+
+    @property
+    def shopify_secrets(self) -> tuple[bytes, ...]:
+        """The app's client secrets, current first; the previous one while it is being rotated."""
+        secrets = (self.shopify_api_secret, self.shopify_api_secret_previous)
+        return tuple(secret.encode() for secret in secrets if secret)
+
+    def require_safe_urls(self) -> None:
+        """Refuse URLs that would fail later and further away from their cause."""
+        if not self.database_url.startswith(("postgresql://", "postgres://")):
+            raise ConfigurationError("DATABASE_URL must start with postgresql://")
+        for name in ("s3_endpoint_url", "s3_public_endpoint_url", "shopify_app_url"):
+            url = getattr(self, name)
+            if url and urlsplit(url).scheme not in {"http", "https"}:
+                raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {url!r}.")
+
+    def require_real_secrets(self) -> None:
+        """Refuse to serve strangers on a secret that everybody knows."""
+        for name in ("shopify_api_secret", "shopify_api_secret_previous"):
+            secret = getattr(self, name)
+            if secret.startswith(DEMO_SECRET_PREFIX) or secret.lower() in PLACEHOLDER_SECRETS:
+                raise ConfigurationError(
+                    f"{name.upper()} is a demo value. Set it to the client secret of your app "
+                    "(Shopify Dev Dashboard → your app → Settings), or run `atelier dev`."
+                )
+
+
+def required(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """One variable, for a command that needs no more. Raises `ConfigurationError`."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ConfigurationError(f"Set {name} in the environment.")
+    return value

@@ -1,0 +1,120 @@
+"""What every HTTP answer has: a request id, an access-log line, and errors in one envelope.
+
+The envelope: `{"error": {"code", "message", "request_id"}}` (docs/api, section 5).
+"""
+
+import re
+import secrets
+import time
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import AtelierError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = "x-request-id"
+CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+
+# Codes for the errors that the framework itself finds. Written out, for the names in
+# http.HTTPStatus change between Python versions.
+FRAMEWORK_CODES = {
+    400: "BAD_REQUEST",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "BODY_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
+SECURITY_HEADERS = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class RequestContext:
+    """ASGI wrapper around the whole app: it also sees the 404s and 405s of the router."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Bind a request id for the request's logs and put it on the answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = chosen_request_id(scope)
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                log_access(scope, message["status"], time.perf_counter() - started)
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self.app(scope, receive, send_with_id)
+
+
+def chosen_request_id(scope: Scope) -> str:
+    """The caller's own id where it is harmless, else a fresh one of 96 random bits."""
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID.encode() and CLIENT_REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(12)
+
+
+def log_access(scope: Scope, status: int, seconds: float) -> None:
+    """One line a request: the path's template, for a path itself can carry ids and tokens."""
+    log.info(
+        "request",
+        method=scope["method"],
+        route=scope.get("path_template", "unmatched"),
+        status=status,
+        ms=round(seconds * 1000, 1),
+    )
+
+
+def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
+    """The answer to an error that Atelier raised on purpose."""
+    if isinstance(error, Unavailable):
+        log.warning("unavailable", code=error.code, cause=repr(error.__cause__)[:300])
+    return envelope(error.status, error.code, error.message, error.headers)
+
+
+def framework_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """The answer to an error that Litestar found before a handler ran."""
+    status = HTTPStatus(error.status_code)
+    code = FRAMEWORK_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
+    if status >= 500:
+        log.error("framework_error", status=status, detail=error.detail)
+    return envelope(status, code, status.phrase + ".", error.headers or {})
+
+
+def unexpected_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The answer to a bug: no detail leaves the process, all of it is in the log."""
+    log.error("unexpected_error", exc_info=error)
+    return envelope(AtelierError.status, AtelierError.code, AtelierError.message, {})
+
+
+def envelope(status: int, code: str, message: str, headers: Any) -> Response[Any]:
+    """An error as every client of ours can read it."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    return Response(
+        {"error": {"code": code, "message": message, "request_id": request_id}},
+        status_code=status,
+        headers=dict(headers),
+        media_type="application/json",
+    )
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+    AtelierError: atelier_error,
+    HTTPException: framework_error,
+    Exception: unexpected_error,
+}
