@@ -1,0 +1,151 @@
+"""The tables of a job: its row, its public timeline, its artifacts and its stage checkpoints.
+
+`shop_id` leads every key, so that a query that names its shop is an index lookup and the tables
+can be distributed by tenant. Rows go when their shop goes: the foreign keys cascade.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base
+
+EMPTY_OBJECT = text("'{}'::jsonb")
+
+
+def created_at() -> Mapped[datetime]:
+    """A column that the database's own clock fills."""
+    return mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class Job(Base):
+    """One piece of work for one shop.
+
+    `attempt` counts claims and fences writes: a worker writes only while the row still has the
+    attempt it claimed. `strikes` counts claims since the last finished stage; three without
+    progress make a poison job. `last_seq` is the newest public event's number. `natural_key`
+    says what the job is *about*, so that asking twice makes one job.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('NOT_STARTED', 'IN_PROGRESS', 'SUCCESS', 'FAILURE')", name="status"
+        ),
+        CheckConstraint("origin IN ('api', 'webhook', 'storefront')", name="origin"),
+        UniqueConstraint("shop_id", "natural_key"),
+        Index(
+            "ix_jobs_unfinished",
+            "shop_id",
+            "created_at",
+            postgresql_where=text("status IN ('NOT_STARTED', 'IN_PROGRESS')"),
+        ),
+    )
+
+    shop_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
+    )
+    public_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    job_type: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="NOT_STARTED")
+    origin: Mapped[str] = mapped_column(Text)
+    customer_id: Mapped[str | None] = mapped_column(Text)
+    natural_key: Mapped[str | None] = mapped_column(Text)
+    request: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    last_seq: Mapped[int] = mapped_column(Integer, server_default="0")
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    created_at: Mapped[datetime] = created_at()
+    started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class JobEvent(Base):
+    """A line of the public timeline; `seq` has no gaps and commits in order."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "job_id"], ["jobs.shop_id", "jobs.public_id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("seq > 0", name="seq"),
+        CheckConstraint(
+            "event_type IN ('queued', 'stage', 'succeeded', 'failed')", name="event_type"
+        ),
+        Index(
+            "uq_job_events_terminal",
+            "shop_id",
+            "job_id",
+            unique=True,
+            postgresql_where=text("event_type IN ('succeeded', 'failed')"),
+        ),
+    )
+
+    shop_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    event_type: Mapped[str] = mapped_column(Text)
+    stage: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    extra: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=EMPTY_OBJECT)
+    created_at: Mapped[datetime] = created_at()
+
+
+class Artifact(Base):
+    """A picture a stage made; `seq` is the event that announced it, `key` its object."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "job_id"], ["jobs.shop_id", "jobs.public_id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("role IN ('intermediate', 'final')", name="role"),
+    )
+
+    shop_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    stage: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    ordinal: Mapped[int] = mapped_column(SmallInteger)
+    seq: Mapped[int] = mapped_column(Integer)
+    role: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    label: Mapped[str | None] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    meta: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=EMPTY_OBJECT)
+    created_at: Mapped[datetime] = created_at()
+
+
+class JobStage(Base):
+    """The checkpoint of a finished stage: the objects it stored and the facts it found."""
+
+    __tablename__ = "job_stages"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "job_id"], ["jobs.shop_id", "jobs.public_id"], ondelete="CASCADE"
+        ),
+    )
+
+    shop_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    stage: Mapped[str] = mapped_column(Text, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    files: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=EMPTY_OBJECT)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=EMPTY_OBJECT)
+    created_at: Mapped[datetime] = created_at()

@@ -1,0 +1,28 @@
+"""The tenant's row: who may come in, and what we may do in their shop."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, Text, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base
+
+
+class Shop(Base):
+    """A shop that has, or had, the app installed. Every tenant table leads its keys with `id`."""
+
+    __tablename__ = "shops"
+    __table_args__ = (CheckConstraint("status IN ('installed', 'uninstalled')", name="status"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    domain: Mapped[str] = mapped_column(Text, unique=True)
+    shopify_gid: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    scopes: Mapped[str] = mapped_column(Text, server_default="")
+    access_token: Mapped[str | None] = mapped_column(Text)
+    access_token_expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    refresh_token: Mapped[str | None] = mapped_column(Text)
+    installed_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+    uninstalled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

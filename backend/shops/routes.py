@@ -1,0 +1,28 @@
+"""`POST /v1/installation`: what the embedded page calls when it meets `SHOP_NOT_INSTALLED`."""
+
+from typing import Any
+
+from litestar import Request, Router, post
+from litestar.di import NamedDependency
+from litestar.types import Guard
+
+from backend.auth.guards import Merchant
+from backend.db import Database
+from backend.shops.admin_api import AdminApi
+from backend.shops.service import InstallationResponse, install
+
+
+@post("/", status_code=200)
+async def create_installation(
+    request: Request[Merchant, Any, Any],
+    database: NamedDependency[Database],
+    admin: NamedDependency[AdminApi],
+) -> InstallationResponse:
+    """Exchange the request's own session token for an offline token; safe to repeat."""
+    merchant = request.auth
+    return await install(database, admin, domain=merchant.shop, session_token=merchant.token)
+
+
+def installation_router(guard: Guard) -> Router:
+    """The route, behind the guard it is given."""
+    return Router("/v1/installation", route_handlers=[create_installation], guards=[guard])

@@ -1,0 +1,1 @@
+"""Shopify → us: receive each delivery durably, acknowledge it, act on it in the worker."""

@@ -1,0 +1,34 @@
+"""The inbox: every delivery that verified, kept so that none is lost and none acts twice.
+
+It leads with the shop's domain rather than `shop_id`, for a delivery can name a shop that has
+never been here. The body is kept until it has been acted on, then dropped.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, DateTime, LargeBinary, Text, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base
+
+
+class WebhookDelivery(Base):
+    """One delivery: `received` → `processed` | `ignored` | `failed`; `note` says why."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name="status"),
+    )
+
+    shop_domain: Mapped[str] = mapped_column(Text, primary_key=True)
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    event_id: Mapped[str | None] = mapped_column(Text)
+    api_version: Mapped[str | None] = mapped_column(Text)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    status: Mapped[str] = mapped_column(Text, server_default="received")
+    note: Mapped[str | None] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+    settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
