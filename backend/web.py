@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from backend.errors import AtelierError, Unavailable
 
@@ -45,7 +46,7 @@ class RequestContext:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Bind a request id for the request's logs and put it on the answer."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
         request_id = chosen_request_id(scope)
@@ -69,7 +70,7 @@ def chosen_request_id(scope: Scope) -> str:
     return secrets.token_hex(12)
 
 
-def log_access(scope: Scope, status: int, seconds: float) -> None:
+def log_access(scope: HTTPScope, status: int, seconds: float) -> None:
     """One line a request: the path's template, for a path itself can carry ids and tokens."""
     log.info(
         "request",

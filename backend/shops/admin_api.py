@@ -45,7 +45,9 @@ class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def expires_at(self) -> datetime | None:
         """When the access token dies, by our clock."""
-        return self.expires_in and datetime.now(UTC) + timedelta(seconds=self.expires_in)
+        if self.expires_in is None:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=self.expires_in)
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,183 @@
+"""`atelier`: the command line. Each command imports what it needs when it runs."""
+
+import asyncio
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backend.errors import AtelierError
+
+if TYPE_CHECKING:
+    from backend.dev.transport import LoopbackShopify
+    from backend.settings import Settings
+
+stand_in_option = click.option(
+    "--stand-in",
+    metavar="URL",
+    help="Talk to a stand-in Shopify on loopback (what `atelier dev` does); allows demo secrets.",
+)
+end_with_parent_option = click.option(
+    "--end-with-parent", is_flag=True, hidden=True, help="End when standard input closes."
+)
+
+
+class Commands(click.Group):
+    """Turns our own errors into one clear line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except AtelierError as error:
+            raise click.ClickException(error.message) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="atelier")
+def main() -> None:
+    """An open backend for Shopify apps that make product imagery.
+
+    Try it with `atelier demo`. `serve`, `worker` and `migrate` read their settings from the
+    environment: DATABASE_URL, S3_BUCKET, S3_ENDPOINT_URL, AWS_*, SHOPIFY_API_KEY,
+    SHOPIFY_API_SECRET, SHOPIFY_API_SECRET_PREVIOUS, SHOPIFY_APP_URL.
+    """
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the job detail as the last line.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Where the pictures go.",
+)
+def demo(as_json: bool, output: Path) -> None:
+    """Make one product's catalog images on this machine, from webhook to download."""
+    from backend.dev.demo import run_demo
+
+    run(run_demo(output=output, as_json=as_json))
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the web server; default: any.")
+def dev(port: int | None) -> None:
+    """Run everything on this machine until Ctrl-C, with a demo shop and a finished job.
+
+    Prints one line of JSON when it is ready. SHOPIFY_API_KEY and SHOPIFY_API_SECRET are used when
+    they are set, and invented when not.
+    """
+    from backend.dev.demo import run_dev
+
+    run(run_dev(port))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@stand_in_option
+@end_with_parent_option
+def serve(host: str, port: int, stand_in: str | None, end_with_parent: bool) -> None:
+    """Serve the HTTP API and take in webhooks. Put a TLS-terminating proxy in front."""
+    import uvicorn
+
+    from backend.app import create_app
+
+    settings, transport = started(stand_in, end_with_parent=end_with_parent)
+    uvicorn.run(
+        create_app(settings, shopify_transport=transport),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@main.command()
+@click.option("--slots", type=click.IntRange(1, 64), help="Renders side by side; default: cores.")
+@stand_in_option
+@end_with_parent_option
+def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
+    """Work on jobs and webhooks until stopped. Run as many as you like, on any machine."""
+    from backend.worker.run import run_worker
+
+    settings, transport = started(stand_in, end_with_parent=end_with_parent)
+    run(run_worker(settings, slots=slots, shopify_transport=transport))
+
+
+@main.command()
+@click.option("--to", "revision", default="head", show_default=True, help="An Alembic revision.")
+def migrate(revision: str) -> None:
+    """Bring the database's schema up to date; safe to run from several machines at once."""
+    import migrations
+    from backend.settings import required
+
+    migrations.upgrade(required("DATABASE_URL"), revision)
+    click.echo(f"The schema is at {revision}.")
+
+
+@main.group()
+def jobs() -> None:
+    """Look at jobs, straight from the database."""
+
+
+@jobs.command()
+@click.argument("public_id")
+def show(public_id: str) -> None:
+    """Print a job's detail as its shop sees it."""
+    from backend.worker.console import show_job
+
+    run(show_job(public_id))
+
+
+@jobs.command()
+@click.argument("public_id")
+def watch(public_id: str) -> None:
+    """Follow a job until it ends; exit code 1 if it fails."""
+    from backend.worker.console import watch_job
+
+    if not run(watch_job(public_id)):
+        sys.exit(1)
+
+
+def started(
+    stand_in: str | None, *, end_with_parent: bool
+) -> "tuple[Settings, LoopbackShopify | None]":
+    """What every server process does first: logs, settings, and a look at its secrets."""
+    from backend.logs import configure_logging
+    from backend.settings import Settings
+
+    configure_logging()
+    if end_with_parent:
+        threading.Thread(target=exit_at_end_of_input, daemon=True).start()
+    settings = Settings.from_env()
+    if stand_in is None:
+        settings.require_real_secrets()
+        return settings, None
+    from backend.dev.transport import LoopbackShopify
+
+    return settings, LoopbackShopify(stand_in)
+
+
+def exit_at_end_of_input() -> None:
+    """Die with the parent, even one that was killed: its end of the pipe closes then."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def run(main_coroutine: Any) -> Any:
+    """Run a coroutine; Ctrl-C is not an error of ours."""
+    try:
+        return asyncio.run(main_coroutine)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Public ids: ULIDs of 48 bits of time and 80 fresh random bits.
+
+The usual libraries count up within a millisecond, which makes a neighbour's id one's own plus
+one; here every id is drawn anew, so an id tells nothing about any other.
+"""
+
+import secrets
+import time
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
+LENGTH = 26
+IMPOSSIBLE = "0" * LENGTH  # of the year 1970: no job has it
+
+
+def new_public_id() -> str:
+    """A fresh ULID, 26 characters of upper-case base 32."""
+    number = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def is_public_id(text: str) -> bool:
+    """Whether `text` has the form of an id of ours."""
+    return len(text) == LENGTH and text[0] <= "7" and all(char in ALPHABET for char in text)

@@ -1,0 +1,43 @@
+"""The wire: what `GET /v1/jobs/{public_id}` answers, field for field."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from backend.jobs.states import JobStatus
+
+
+class ArtifactResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture to download now: `image_url` is presigned and dies at `meta.expires_at`."""
+
+    image_url: str
+    kind: str
+    role: Literal["intermediate", "final"]
+    label: str | None
+    meta: dict[str, Any]
+
+
+class JobEventResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the job's public timeline."""
+
+    seq: int
+    event_type: Literal["queued", "stage", "succeeded", "failed"]
+    visibility: Literal["public"] = "public"
+    stage: str | None
+    message: str
+    artifacts: list[ArtifactResponse]
+    extra: dict[str, Any]
+    created_at: datetime
+
+
+class JobDetailResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's header, its final artifacts and its latest public event."""
+
+    public_id: str
+    job_type: str
+    status: JobStatus
+    created_at: datetime
+    request: dict[str, Any] | None
+    result: list[ArtifactResponse]
+    latest_event: JobEventResponse | None

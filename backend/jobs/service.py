@@ -1,0 +1,90 @@
+"""Asking for a job: its row, its first event and its queue entry in the caller's transaction."""
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend import queue
+from backend.jobs import queries
+from backend.jobs.ids import new_public_id
+from backend.jobs.models import Job, JobEvent
+from backend.workflows.registry import Workflow
+
+
+class JobRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's key, as the queue carries it."""
+
+    shop_id: int
+    public_id: str
+
+
+async def request_job(
+    connection: AsyncConnection,
+    workflow: Workflow,
+    *,
+    shop_id: int,
+    request: dict[str, Any],
+    origin: Literal["api", "webhook", "storefront"],
+    natural_key: str | None = None,
+    customer_id: str | None = None,
+) -> JobRef | None:
+    """Make the job, unless the shop has one with this `natural_key`: then None, and nothing."""
+    ref = JobRef(shop_id=shop_id, public_id=new_public_id())
+    inserted = await connection.scalar(
+        upsert(Job)
+        .values(
+            shop_id=shop_id,
+            public_id=ref.public_id,
+            job_type=workflow.job_type,
+            origin=origin,
+            customer_id=customer_id,
+            natural_key=natural_key,
+            request=request,
+            last_seq=1,
+        )
+        .on_conflict_do_nothing(index_elements=["shop_id", "natural_key"])
+        .returning(Job.public_id)
+    )
+    if inserted is None:
+        return None
+    await connection.execute(
+        insert(JobEvent).values(
+            shop_id=shop_id,
+            job_id=ref.public_id,
+            seq=1,
+            event_type="queued",
+            message="Waiting for a worker",
+            extra={"progress": {"done": 0, "total": len(workflow.stages)}},
+        )
+    )
+    await enqueue_job(connection, ref)
+    return ref
+
+
+async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:
+    """Put the job on the queue, once, behind the shop's others.
+
+    The priority is minus the number of the shop's unfinished jobs: a shop with three hundred
+    jobs waits behind itself, not before everybody else.
+    """
+    unfinished = await connection.scalar(queries.unfinished_count(ref.shop_id))
+    await queue.enqueue(
+        connection,
+        queue.RUN_JOB,
+        msgspec.json.encode(ref),
+        dedupe_key=f"{queue.RUN_JOB}:{ref.shop_id}:{ref.public_id}",
+        priority=-int(unfinished or 0),
+    )
+
+
+def natural_key(*parts: str) -> str:
+    """A digest of what a job is about; each part is length-prefixed, so none can be shifted."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(4, "big") + data)
+    return digest.hexdigest()

@@ -1,0 +1,241 @@
+"""The worker's writes on a job: claim it, advance it, end it.
+
+Every write after the claim is fenced: it applies only while the row still has the attempt that
+was claimed. A worker that lost its job to another (it hung, its machine slept) gets `Fenced` and
+has changed nothing. A status, its event and the event's number commit together, so `seq` has no
+gaps, commits in order, and a final state has exactly one terminal event.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.jobs.models import Artifact, Job, JobEvent, JobStage
+from backend.jobs.service import JobRef
+from backend.jobs.states import Failure, JobStatus, sources
+
+MAX_STRIKES = 3  # claims without a finished stage before a job counts as poison
+
+CRASHED = Failure(
+    code="WORKER_CRASHED",
+    message="The job could not be finished in three attempts. Try another photo or ask support.",
+)
+
+
+class Fenced(Exception):
+    """Somebody else has the job now, or it has ended: stop, and write nothing."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finished stage left behind: its objects by name and what it found out."""
+
+    files: dict[str, str]
+    facts: dict[str, Any]
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to write on a job, for as long as nobody claims it again."""
+
+    ref: JobRef
+    attempt: int
+    strikes: int
+    job_type: str
+    request: dict[str, Any]
+    done: dict[str, Checkpoint]
+
+
+class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact whose object is stored already."""
+
+    name: str
+    role: str
+    kind: str
+    label: str | None
+    key: str
+    meta: dict[str, Any]
+
+
+async def claim(connection: AsyncConnection, ref: JobRef) -> Claim | None:
+    """Take the job; None when it has ended already, or ends here as poison."""
+    row = (
+        await connection.execute(
+            update(Job)
+            .where(*unfinished(ref, JobStatus.IN_PROGRESS))
+            .values(
+                status=JobStatus.IN_PROGRESS,
+                attempt=Job.attempt + 1,
+                strikes=Job.strikes + 1,
+                started_at=func.coalesce(Job.started_at, func.now()),
+            )
+            .returning(Job.attempt, Job.strikes, Job.job_type, Job.request)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    claimed = Claim(
+        ref=ref,
+        attempt=row.attempt,
+        strikes=row.strikes,
+        job_type=row.job_type,
+        request=row.request,
+        done=await checkpoints(connection, ref),
+    )
+    if claimed.strikes > MAX_STRIKES:
+        await fail(connection, claimed, CRASHED)
+        return None
+    return claimed
+
+
+async def checkpoints(connection: AsyncConnection, ref: JobRef) -> dict[str, Checkpoint]:
+    """The finished stages by name."""
+    rows = await connection.execute(
+        select(JobStage.stage, JobStage.files, JobStage.facts).where(
+            JobStage.shop_id == ref.shop_id, JobStage.job_id == ref.public_id
+        )
+    )
+    return {row.stage: Checkpoint(files=row.files, facts=row.facts) for row in rows}
+
+
+async def advance(
+    connection: AsyncConnection,
+    claimed: Claim,
+    *,
+    stage: str,
+    message: str,
+    progress: dict[str, Any],
+    checkpoint: Checkpoint,
+    artifacts: Sequence[NewArtifact],
+) -> None:
+    """Record a finished stage: its event, its artifacts and its checkpoint. Clears the strikes."""
+    seq = await next_seq(connection, claimed, strikes=0)
+    key = {"shop_id": claimed.ref.shop_id, "job_id": claimed.ref.public_id}
+    await connection.execute(
+        insert(JobEvent).values(
+            **key, seq=seq, event_type="stage", stage=stage, message=message, extra=progress
+        )
+    )
+    if artifacts:
+        await connection.execute(
+            insert(Artifact),
+            [
+                {**key, "stage": stage, "seq": seq, "ordinal": n, **msgspec.structs.asdict(item)}
+                for n, item in enumerate(artifacts)
+            ],
+        )
+    await connection.execute(
+        insert(JobStage).values(
+            **key,
+            stage=stage,
+            attempt=claimed.attempt,
+            files=checkpoint.files,
+            facts=checkpoint.facts,
+        )
+    )
+
+
+async def succeed(connection: AsyncConnection, claimed: Claim, extra: dict[str, Any]) -> None:
+    """End the job well."""
+    await finish(
+        connection,
+        claimed,
+        JobStatus.SUCCESS,
+        event_type="succeeded",
+        message="Finished",
+        extra=extra,
+    )
+
+
+async def fail(connection: AsyncConnection, claimed: Claim, failure: Failure) -> None:
+    """End the job with a reason."""
+    extra = {"error": msgspec.structs.asdict(failure)}
+    await finish(
+        connection,
+        claimed,
+        JobStatus.FAILURE,
+        event_type="failed",
+        message=failure.message,
+        extra=extra,
+    )
+
+
+async def finish(
+    connection: AsyncConnection,
+    claimed: Claim,
+    status: JobStatus,
+    *,
+    event_type: str,
+    message: str,
+    extra: dict[str, Any],
+) -> None:
+    """Enter a final state together with its terminal event."""
+    seq = await next_seq(connection, claimed, status=status, finished_at=func.now())
+    await connection.execute(
+        insert(JobEvent).values(
+            shop_id=claimed.ref.shop_id,
+            job_id=claimed.ref.public_id,
+            seq=seq,
+            event_type=event_type,
+            message=message,
+            extra=extra,
+        )
+    )
+
+
+async def next_seq(connection: AsyncConnection, claimed: Claim, **changes: Any) -> int:
+    """Change the fenced row and take the next event number; its lock is held until commit."""
+    target = changes.get("status", JobStatus.IN_PROGRESS)
+    seq = await connection.scalar(
+        update(Job)
+        .where(*unfinished(claimed.ref, target), Job.attempt == claimed.attempt)
+        .values(last_seq=Job.last_seq + 1, **changes)
+        .returning(Job.last_seq)
+    )
+    if seq is None:
+        raise Fenced(claimed.ref.public_id)
+    return int(seq)
+
+
+async def fail_unfinished(
+    connection: AsyncConnection, shop_id: int, failure: Failure, *narrower: Any
+) -> None:
+    """End a shop's unfinished jobs, or some of them, in two statements however many there are."""
+    ended = (
+        update(Job)
+        .where(Job.shop_id == shop_id, Job.status.in_(sources(JobStatus.FAILURE)), *narrower)
+        .values(
+            status=JobStatus.FAILURE,
+            last_seq=Job.last_seq + 1,
+            attempt=Job.attempt + 1,  # fences a worker that is at it
+            finished_at=func.now(),
+        )
+        .returning(Job.public_id, Job.last_seq)
+    )
+    rows = (await connection.execute(ended)).all()
+    if rows:
+        extra = {"error": msgspec.structs.asdict(failure)}
+        await connection.execute(
+            insert(JobEvent),
+            [
+                {
+                    "shop_id": shop_id,
+                    "job_id": row.public_id,
+                    "seq": row.last_seq,
+                    "event_type": "failed",
+                    "message": failure.message,
+                    "extra": extra,
+                }
+                for row in rows
+            ],
+        )
+
+
+def unfinished(ref: JobRef, target: JobStatus) -> tuple[Any, ...]:
+    """The job, while it may still move to `target`."""
+    return (
+        Job.shop_id == ref.shop_id,
+        Job.public_id == ref.public_id,
+        Job.status.in_(sources(target)),
+    )

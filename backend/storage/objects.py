@@ -1,0 +1,94 @@
+"""Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
+
+Presigning is next door in `presign`: it needs no network.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
+
+
+class StorageUnavailable(Exception):
+    """S3 does not answer, or refuses us; the work can be tried again later."""
+
+
+class ObjectStore:
+    """One bucket. Thread-safe, and one a process: the client keeps a connection pool."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.s3_bucket
+        self.client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            config=Config(
+                signature_version="s3v4",  # a custom endpoint would get SigV2 otherwise
+                s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
+                connect_timeout=2,
+                read_timeout=10,
+                retries={"total_max_attempts": 3, "mode": "standard"},
+            ),
+        )
+
+    async def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        """Store `data` under a content-addressed `key`; an object that is there already will do.
+
+        Raises `StorageUnavailable`.
+        """
+        await asyncio.to_thread(self._put, key, data, content_type)
+
+    async def get(self, key: str) -> bytes:
+        """The object's bytes. Raises `StorageUnavailable`, also when there is no such object."""
+        return await asyncio.to_thread(self._get, key)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; those already gone count as deleted. Raises `StorageUnavailable`."""
+        await asyncio.to_thread(self._delete, list(keys))
+
+    def _put(self, key: str, data: bytes, content_type: str) -> None:
+        with unavailability():
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=data,
+                    ContentType=content_type,
+                    IfNoneMatch="*",
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+
+    def _get(self, key: str) -> bytes:
+        with unavailability():
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def _delete(self, keys: list[str]) -> None:
+        with unavailability():
+            for start in range(0, len(keys), DELETE_BATCH):
+                batch = keys[start : start + DELETE_BATCH]
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in batch]}
+                )
+                if answer.get("Errors"):
+                    raise StorageUnavailable(f"{len(answer['Errors'])} objects were not deleted")
+
+
+@contextlib.contextmanager
+def unavailability() -> Iterator[None]:
+    """Every failure to reach S3, or its refusal, as `StorageUnavailable`."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise StorageUnavailable(str(error)) from error

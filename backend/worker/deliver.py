@@ -1,0 +1,66 @@
+"""Act on a webhook delivery: find its handler, settle its outcome, or try again later."""
+
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from backend.errors import Unavailable
+from backend.shops.admin_api import ShopifyRefused, TokenRefused
+from backend.storage.objects import StorageUnavailable
+from webhooks.outcome import Desk, Outcome
+from webhooks.payloads import Delivery
+from webhooks.receive import DeliveryRef, settle, unsettled
+from webhooks.topics import HANDLERS
+
+log = structlog.get_logger(__name__)
+
+MAX_TRIES = 10  # with the delays below, about an hour and a half
+FIRST_DELAY = timedelta(seconds=2)
+LONGEST_DELAY = timedelta(minutes=20)
+
+
+async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta | None:
+    """Act on the delivery; how long to wait before trying again, or None when it is settled.
+
+    `tries` counts the earlier ones. Handlers are idempotent, so a crash between an effect and
+    its settlement only does the same thing twice.
+    """
+    with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
+        try:
+            async with desk.database.reading() as connection:
+                delivery = await unsettled(connection, ref)
+            if delivery is None:
+                return None
+            outcome = await outcome_of(delivery, desk)
+            async with desk.database.transaction() as connection:
+                await settle(connection, ref, outcome)
+        except Exception as error:
+            expected = isinstance(error, Unavailable | StorageUnavailable)
+            log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
+            return await again_or_never(ref, desk, tries, error)
+        log.info("webhook_settled", status=outcome.status, note=outcome.note)
+        return None
+
+
+async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
+    """What the topic's handler says, or why it could not."""
+    try:
+        return await HANDLERS[delivery.topic](delivery, desk)
+    except TokenRefused:
+        return Outcome("failed", "TOKEN_REFUSED")
+    except (ShopifyRefused, msgspec.ValidationError) as error:
+        log.warning("webhook_refused", cause=str(error)[:300])
+        return Outcome("failed", type(error).__name__)
+
+
+async def again_or_never(
+    ref: DeliveryRef, desk: Desk, tries: int, error: Exception
+) -> timedelta | None:
+    """Wait longer each time, and give up in the end."""
+    if tries < MAX_TRIES:
+        return min(FIRST_DELAY * 3.0**tries, LONGEST_DELAY)
+    log.error("webhook_failed", cause=type(error).__name__)
+    async with desk.database.transaction() as connection:
+        await settle(connection, ref, Outcome("failed", type(error).__name__))
+    return None

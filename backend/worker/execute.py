@@ -1,0 +1,122 @@
+"""Run a job: claim it, make each stage that has no checkpoint, and end it.
+
+A stage is made without any transaction open; then one short, fenced transaction records it. A
+crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
+"""
+
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from backend.errors import DatabaseUnavailable
+from backend.jobs.service import JobRef
+from backend.jobs.states import Failure
+from backend.jobs.timeline import (
+    MAX_STRIKES,
+    Checkpoint,
+    Claim,
+    Fenced,
+    advance,
+    claim,
+    fail,
+    succeed,
+)
+from backend.worker.stages import Bench, StageFailed, make, store
+from backend.worker.workshop import Workshop
+from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Stage, Workflow
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY = timedelta(seconds=3)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Nothing more to do: the job has ended, or somebody else has it."""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Run it again after `delay`."""
+
+    delay: timedelta
+
+
+Outcome = Done | Retry
+
+
+async def run_job(ref: JobRef, workshop: Workshop) -> Outcome:
+    """Take the job as far as it goes."""
+    with structlog.contextvars.bound_contextvars(job_id=ref.public_id):
+        try:
+            return await claimed_run(ref, workshop)
+        except Fenced:
+            log.warning("job_fenced")
+            return Done()
+        except DatabaseUnavailable:
+            log.warning("job_interrupted", code=DatabaseUnavailable.code)
+            return Retry(FIRST_DELAY)
+
+
+async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
+    """Claim the job and work on it."""
+    async with workshop.database.transaction() as connection:
+        claimed = await claim(connection, ref)
+    if claimed is None:
+        return Done()
+    log.info("job_claimed", attempt=claimed.attempt, job_type=claimed.job_type)
+    try:
+        return await run_stages(claimed, workshop)
+    except StageFailed as error:
+        return await after_failure(claimed, workshop, error.failure)
+
+
+async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
+    """Make what is still to be made, in order; stop between two stages when asked to."""
+    workflow = WORKFLOWS[claimed.job_type]
+    bench = Bench(claimed, workshop)
+    for stage in workflow.stages:
+        if stage.name in bench.done:
+            continue
+        if workshop.stopping.is_set():
+            log.info("job_handed_over", stage=stage.name)
+            return Retry(timedelta(0))
+        await run_stage(stage, workflow, bench)
+    async with workshop.database.transaction() as connection:
+        await succeed(connection, claimed, progress(workflow, len(workflow.stages)))
+    log.info("job_succeeded")
+    return Done()
+
+
+async def run_stage(stage: Stage, workflow: Workflow, bench: Bench) -> None:
+    """Make one stage, store its files, then record it."""
+    result = await make(stage, bench)
+    keys, artifacts = await store(stage, result, bench)
+    checkpoint = Checkpoint(files=keys, facts=result.facts)
+    async with bench.workshop.database.transaction() as connection:
+        await advance(
+            connection,
+            bench.claimed,
+            stage=stage.name,
+            message=stage.done,
+            progress=progress(workflow, workflow.stages.index(stage) + 1),
+            checkpoint=checkpoint,
+            artifacts=artifacts,
+        )
+    bench.done[stage.name] = checkpoint
+
+
+async def after_failure(claimed: Claim, workshop: Workshop, failure: Failure) -> Outcome:
+    """Try again later while that can help and strikes are left; else end the job."""
+    if failure.retryable and claimed.strikes < MAX_STRIKES:
+        log.warning("job_retries", code=failure.code, strikes=claimed.strikes)
+        return Retry(FIRST_DELAY * 3 ** (claimed.strikes - 1))
+    log.warning("job_failed", code=failure.code)
+    async with workshop.database.transaction() as connection:
+        await fail(connection, claimed, failure)
+    return Done()
+
+
+def progress(workflow: Workflow, done: int) -> dict[str, object]:
+    """How far the job is, for the event's `extra`."""
+    return {"progress": {"done": done, "total": len(workflow.stages)}}

@@ -1,0 +1,144 @@
+"""The worker process: PgQueuer's loop around our two entry points, kept alive.
+
+A lost database connection ends PgQueuer's loop; it is started again with a fresh connection until
+the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over at its next stage.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+import httpx
+import msgspec
+import pgqueuer
+import structlog
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.errors import RetryRequested
+from pgqueuer.models import Job, Schedule
+
+from backend import queue
+from backend.db import Database
+from backend.jobs.service import JobRef
+from backend.renderers.local import LocalRenderer
+from backend.settings import Settings
+from backend.shops.admin_api import AdminApi
+from backend.storage.objects import ObjectStore
+from backend.worker.deliver import handle_delivery
+from backend.worker.execute import Retry, run_job
+from backend.worker.maintenance import prune, requeue_overdue
+from backend.worker.workshop import Workshop
+from webhooks.outcome import Desk
+from webhooks.receive import DeliveryRef
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=20)  # a dead worker's jobs are picked up after this
+POLL = timedelta(seconds=5)  # how often to look without having been notified
+RECONNECT_DELAY = timedelta(seconds=1)
+JOBS_A_SLOT = 2  # while one renders, another fetches or stores
+
+
+async def run_worker(
+    settings: Settings,
+    *,
+    slots: int | None = None,
+    shopify_transport: httpx.AsyncBaseTransport | None = None,
+) -> None:
+    """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core."""
+    slots = slots or os.cpu_count() or 1
+    concurrency = slots * JOBS_A_SLOT
+    async with AsyncExitStack() as stack:
+        workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
+        stop_on_signals(workshop.stopping)
+        log.info("worker_started", slots=slots)
+        await pgqueuer.run(
+            lambda: manager(settings, workshop, desk),
+            dequeue_timeout=POLL,
+            batch_size=concurrency // 2,
+            max_concurrent_tasks=concurrency,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            restart_on_failure=True,
+            restart_delay=RECONNECT_DELAY,
+            shutdown_on_listener_failure=True,
+            shutdown=workshop.stopping,
+        )
+        log.info("worker_stopped")
+
+
+async def open_shop_floor(
+    stack: AsyncExitStack,
+    settings: Settings,
+    slots: int,
+    shopify_transport: httpx.AsyncBaseTransport | None,
+) -> tuple[Workshop, Desk]:
+    """Everything the handlers need; closed again with the stack."""
+    database = Database(settings.database_url, statement_timeout=30)
+    admin = AdminApi(settings, shopify_transport)
+    store = ObjectStore(settings)
+    renderer = LocalRenderer(settings.segment_model_path, slots=slots)
+    stack.push_async_callback(database.close)
+    stack.push_async_callback(admin.close)
+    stack.push_async_callback(renderer.close)
+    workshop = Workshop(
+        database=database,
+        store=store,
+        http=admin.http,
+        renderer=renderer,
+        stopping=asyncio.Event(),
+    )
+    return workshop, Desk(database=database, admin=admin, store=store)
+
+
+@asynccontextmanager
+async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIterator[PgQueuer]:
+    """PgQueuer over a connection of its own, with our entry points and schedules."""
+    connection = await asyncpg.connect(settings.database_url, timeout=5, command_timeout=30)
+    try:
+        driver = AsyncpgDriver(connection)
+        pgq = PgQueuer(driver, queries=queue.queries(driver))
+        register_entrypoints(pgq, workshop, desk)
+        register_schedules(pgq, workshop.database)
+        yield pgq
+    finally:
+        await connection.close(timeout=2)
+
+
+def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
+    """What the queue's entries mean."""
+
+    @pgq.entrypoint(queue.RUN_JOB)
+    async def run_queued_job(entry: Job) -> None:
+        outcome = await run_job(msgspec.json.decode(entry.payload or b"", type=JobRef), workshop)
+        if isinstance(outcome, Retry):
+            raise RetryRequested(outcome.delay)
+
+    @pgq.entrypoint(queue.HANDLE_WEBHOOK)
+    async def handle_queued_webhook(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=DeliveryRef)
+        delay = await handle_delivery(ref, desk, entry.attempts)
+        if delay is not None:
+            raise RetryRequested(delay)
+
+
+def register_schedules(pgq: PgQueuer, database: Database) -> None:
+    """What happens by the clock, on one worker of all."""
+
+    @pgq.schedule("requeue_overdue", "* * * * *")
+    async def every_minute(_schedule: Schedule) -> None:
+        await requeue_overdue(database)
+
+    @pgq.schedule("prune", "17 3 * * *")
+    async def every_night(_schedule: Schedule) -> None:
+        await prune(database)
+
+
+def stop_on_signals(stopping: asyncio.Event) -> None:
+    """Ask for a hand-over instead of dying in the middle of a stage."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)

@@ -1,0 +1,147 @@
+"""How a stage is made: `fetch` here, every other one by the renderer; and where its files go."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Iterator
+
+import structlog
+
+from backend.jobs.states import Failure
+from backend.jobs.timeline import Claim, NewArtifact
+from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
+from backend.shops.product_image import ImageRefused, ImageUnavailable, download
+from backend.storage.keys import artifact_key
+from backend.storage.objects import StorageUnavailable
+from backend.worker.workshop import Workshop
+from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Stage
+
+log = structlog.get_logger(__name__)
+
+FETCH = "fetch"
+SOURCE = "source"  # the untrusted original: stored for the later stages, never announced
+
+STORAGE_UNAVAILABLE = Failure(
+    code="STORAGE_UNAVAILABLE",
+    message="The image storage did not answer. Ask for the job again later.",
+    retryable=True,
+)
+SHOPIFY_UNAVAILABLE = Failure(
+    code="SHOPIFY_UNAVAILABLE",
+    message="Shopify did not hand out the photo. Ask for the job again later.",
+    retryable=True,
+)
+
+
+class StageFailed(Exception):
+    """The stage could not be made; `failure` tells why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+class Bench:
+    """One run of a job: its claim, its finished stages, and their files as far as at hand."""
+
+    def __init__(self, claimed: Claim, workshop: Workshop) -> None:
+        self.claimed = claimed
+        self.workshop = workshop
+        self.done = dict(claimed.done)
+        self.at_hand: dict[str, bytes] = {}
+
+    async def file(self, name: str) -> bytes:
+        """The bytes of a file that an earlier stage stored."""
+        if name not in self.at_hand:
+            keys = {file: key for stage in self.done.values() for file, key in stage.files.items()}
+            self.at_hand[name] = await self.workshop.store.get(keys[name])
+        return self.at_hand[name]
+
+    async def put(self, stage: str, file: RenderedFile) -> str:
+        """Store a file and keep it at hand; its key."""
+        ref = self.claimed.ref
+        key = artifact_key(
+            shop_id=ref.shop_id, job_id=ref.public_id, stage=stage, name=file.name, data=file.data
+        )
+        await self.workshop.store.put(key, file.data, content_type=file.content_type)
+        self.at_hand[file.name] = file.data
+        return key
+
+
+async def make(stage: Stage, bench: Bench) -> Rendered:
+    """Make the stage. Raises `StageFailed`."""
+    with failures():
+        if stage.name == FETCH:
+            return await fetched(bench)
+        return await rendered(stage, bench)
+
+
+async def store(
+    stage: Stage, result: Rendered, bench: Bench
+) -> tuple[dict[str, str], list[NewArtifact]]:
+    """Put the stage's files into storage: their keys by name, and the artifacts to announce."""
+    with failures():
+        keys = await asyncio.gather(*(bench.put(stage.name, file) for file in result.files))
+    stored = list(zip(result.files, keys, strict=True))
+    return (
+        {file.name: key for file, key in stored},
+        [announced(file, key) for file, key in stored if file.name != SOURCE],
+    )
+
+
+async def fetched(bench: Bench) -> Rendered:
+    """The product's photo, byte for byte as Shopify has it. Nothing has looked inside it yet."""
+    data = await download(bench.workshop.http, bench.claimed.request["source_url"])
+    facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    source = RenderedFile(
+        name=SOURCE,
+        kind=SOURCE,
+        role="intermediate",
+        label=None,
+        content_type="application/octet-stream",
+        data=data,
+        meta=facts,
+    )
+    return Rendered(files=[source], facts=facts)
+
+
+async def rendered(stage: Stage, bench: Bench) -> Rendered:
+    """What the renderer makes of the stage's inputs, the job's parameters and earlier facts."""
+    claimed = bench.claimed
+    parameters = WORKFLOWS[claimed.job_type].parameters.__struct_fields__
+    facts = {name: checkpoint.facts for name, checkpoint in bench.done.items()}
+    request = RenderRequest(
+        stage=stage.name,
+        inputs={name: await bench.file(name) for name in stage.inputs},
+        params={name: claimed.request[name] for name in parameters} | {"facts": facts},
+    )
+    return await bench.workshop.renderer.render(request)
+
+
+def announced(file: RenderedFile, key: str) -> NewArtifact:
+    """The artifact row for a stored file."""
+    return NewArtifact(
+        name=file.name,
+        role=file.role,
+        kind=file.kind,
+        label=file.label,
+        key=key,
+        meta=file.meta,
+    )
+
+
+@contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """What can go wrong in a stage, as the job's failure."""
+    try:
+        yield
+    except (ImageRefused, RenderFailed) as error:
+        retryable = isinstance(error, RenderFailed) and error.retryable
+        failure = Failure(code=error.code, message=error.message, retryable=retryable)
+        raise StageFailed(failure) from error
+    except ImageUnavailable as error:
+        raise StageFailed(SHOPIFY_UNAVAILABLE) from error
+    except StorageUnavailable as error:
+        log.warning("storage_unavailable", cause=str(error)[:300])
+        raise StageFailed(STORAGE_UNAVAILABLE) from error

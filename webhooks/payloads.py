@@ -1,0 +1,120 @@
+"""What Shopify sends: the headers of a delivery, and the few body fields that we act on.
+
+Only the body is signed. Headers are hints, and a body is a hint too: whatever matters is read
+again from Shopify with that shop's own token before anything is done.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from backend.auth.shop_domain import normalized_shop_domain
+from backend.errors import BadRequest
+
+T = TypeVar("T")
+
+MAX_HEADER = 255  # characters
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One verified delivery."""
+
+    shop_domain: str
+    topic: str
+    webhook_id: str
+    event_id: str | None
+    api_version: str | None
+    body: bytes
+
+    def read(self, kind: type[T]) -> T:
+        """The body as a `kind`; raises `msgspec.ValidationError` when it lacks what that needs."""
+        return msgspec.json.decode(self.body, type=kind)
+
+
+class ProductPayload(msgspec.Struct, frozen=True):
+    """`products/create` and `products/update`: which product. The rest is read from Shopify."""
+
+    id: int
+
+    @property
+    def gid(self) -> str:
+        """The product's global id."""
+        return f"gid://shopify/Product/{self.id}"
+
+
+class ShopPayload(msgspec.Struct, frozen=True):
+    """`app/uninstalled`: the Shop resource. Shopify's own sample has null in these fields."""
+
+    myshopify_domain: str | None = None
+    domain: str | None = None
+
+
+class ScopesPayload(msgspec.Struct, frozen=True):
+    """`app/scopes_update`: the shop's global id."""
+
+    shop_id: str | int | None = None
+
+
+class CustomerPayload(msgspec.Struct, frozen=True):
+    """The customer that a compliance request is about."""
+
+    id: int
+
+
+class CompliancePayload(msgspec.Struct, frozen=True):
+    """The compliance topics, which carry the shop in their signed body."""
+
+    shop_domain: str
+    customer: CustomerPayload | None = None
+
+
+def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
+    """A delivery out of a request whose body has verified. Raises `BadRequest`.
+
+    The body must be a JSON object. A session token's signed part and Shopify's query strings
+    verify under the same secret, but none of them can start an object.
+    """
+    found = list(headers)
+    shop = normalized_shop_domain(required(found, "X-Shopify-Shop-Domain"))
+    if shop is None:
+        raise BadRequest("X-Shopify-Shop-Domain is not a *.myshopify.com domain.")
+    require_object(body)
+    return Delivery(
+        shop_domain=shop,
+        topic=required(found, "X-Shopify-Topic"),
+        webhook_id=required(found, "X-Shopify-Webhook-Id"),
+        event_id=single(found, "X-Shopify-Event-Id"),
+        api_version=single(found, "X-Shopify-API-Version"),
+        body=body,
+    )
+
+
+def require_object(body: bytes) -> None:
+    """Refuse anything but a JSON object, however it is malformed."""
+    try:
+        msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("The body is not a JSON object.") from error
+
+
+def required(headers: list[tuple[bytes, bytes]], name: str) -> str:
+    """The one value of a header that must be there."""
+    value = single(headers, name)
+    if not value:
+        raise BadRequest(f"{name} is missing.")
+    return value
+
+
+def single(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
+    """The value of a header that may be there once: printable ASCII within the limit."""
+    wanted = name.lower().encode()
+    values = [value for key, value in headers if key == wanted]
+    if len(values) > 1:
+        raise BadRequest(f"{name} was sent more than once.")
+    if not values:
+        return None
+    text = values[0].decode("latin-1").strip()
+    if len(text) > MAX_HEADER or not (text.isascii() and text.isprintable()):
+        raise BadRequest(f"{name} is too long or not printable ASCII.")
+    return text
