@@ -50,7 +50,7 @@ lock: $(SETUP) ## resolve the lock files anew
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render -o requirements.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
-LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 clean: ## remove what set-up and runs have made
 	@rm -rf $(VENV) .models demo-output

@@ -1,0 +1,111 @@
+"""`atelier demo` and `atelier dev`: the main path, shown and kept running."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+from rich.console import Console
+
+from backend.dev.stack import SHOP, Stack, StackError, local_stack
+from backend.jobs.progress import watched
+from backend.jobs.schemas import JobDetailResponse
+from backend.jobs.states import JobStatus
+
+GARMENT = "tee_navy"
+JOB_TIMEOUT = 120  # seconds
+
+
+async def run_demo(*, output: Path, as_json: bool) -> None:
+    """One job from webhook to verified download; everything is gone afterwards but `output`."""
+    console = Console(stderr=True, highlight=False)
+    with stoppable():
+        console.print("Starting Postgres, SeaweedFS, the stand-in Shopify, web and worker …")
+        async with local_stack() as stack:
+            await stack.install()
+            console.print(f"Installed in {SHOP} by token exchange")
+            product, public_id = await stack.make_demo_job(GARMENT)
+            console.print(f"Sent a signed products/create webhook for “{product.title}”: 200")
+            detail = await watched_job(stack, public_id, console)
+            print_detail(detail, console if as_json else Console(highlight=False))
+            await download_all(detail, output, console)
+            if as_json:
+                print(msgspec.json.encode(detail).decode())
+
+
+async def run_dev(port: int | None) -> None:
+    """The same, kept running until Ctrl-C or SIGTERM; one line of JSON says that it is ready."""
+    console = Console(stderr=True, highlight=False)
+    with stoppable(), contextlib.suppress(asyncio.CancelledError):
+        async with local_stack(port) as stack:
+            await stack.install()
+            product, public_id = await stack.make_demo_job(GARMENT)
+            await watched_job(stack, public_id, console)
+            ready = {
+                "base_url": stack.base_url,
+                "shop": SHOP,
+                "api_key": stack.settings.shopify_api_key,
+                "product_id": product.id,
+                "job_id": public_id,
+                "pid": os.getpid(),
+            }
+            print(json.dumps(ready), flush=True)
+            console.print("Running; stop with Ctrl-C.")
+            await asyncio.Event().wait()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C cancel the current task, so that every block gets to clean up."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def watched_job(stack: Stack, public_id: str, console: Console) -> JobDetailResponse:
+    """The finished job; meanwhile a bar shows each stage as its event arrives."""
+
+    async def details() -> AsyncIterator[JobDetailResponse]:
+        while True:
+            yield await stack.job(public_id)
+            await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(JOB_TIMEOUT):
+        return await watched(details(), console)
+
+
+def print_detail(detail: JobDetailResponse, console: Console) -> None:
+    """What `GET /v1/jobs/{public_id}` answered."""
+    console.print(f"GET /v1/jobs/{detail.public_id}")
+    console.print_json(msgspec.json.encode(detail).decode())
+    if detail.status != JobStatus.SUCCESS:
+        raise StackError(f"The demo job ended as {detail.status}.")
+
+
+async def download_all(detail: JobDetailResponse, output: Path, console: Console) -> None:
+    """Every final artifact by its presigned URL, compared with the sha256 in its meta."""
+    output.mkdir(parents=True, exist_ok=True)
+    async with httpx.AsyncClient(timeout=30) as http:
+        for artifact in detail.result:
+            meta = artifact.meta
+            response = await http.get(artifact.image_url)
+            response.raise_for_status()
+            if hashlib.sha256(response.content).hexdigest() != meta["sha256"]:
+                raise StackError(f"{artifact.label}: the download's sha256 does not match.")
+            extension = meta["content_type"].rpartition("/")[2].replace("jpeg", "jpg")
+            path = output / f"{artifact.kind}_{meta['width']}.{extension}"
+            path.write_bytes(response.content)
+            console.print(f"{path}  {len(response.content):,} bytes  sha256 ok  {meta['verdict']}")

@@ -1,0 +1,189 @@
+"""Bodies of the webhook topics the backend subscribes to, with the field names Shopify uses.
+
+Source: shopify.dev webhooks reference, 2026-07. The mixture of offsets and `Z` in one body is
+Shopify's own.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+
+from backend.dev.shopify.catalogue import Catalogue, Media, Product
+from backend.dev.shopify.state import Shop
+
+Payload = dict[str, object]
+
+_NEW_YORK = timezone(timedelta(hours=-4))
+
+
+def sample(topic: str, shop: Shop, catalogue: Catalogue, now: datetime) -> Payload:
+    """Return the usual body of a topic; the products' tell of the shop's newest.
+
+    Raises KeyError for an unknown topic and ValueError when there is no product to tell of.
+    """
+    samples: dict[str, Callable[[], Payload]] = {
+        "products/create": lambda: product(catalogue.newest(shop.number)),
+        "products/update": lambda: product(catalogue.newest(shop.number)),
+        "products/delete": lambda: product_deleted(catalogue.newest(shop.number).id),
+        "app/uninstalled": lambda: app_uninstalled(shop),
+        "app/scopes_update": lambda: app_scopes_update(shop, now),
+        "customers/data_request": lambda: customers_data_request(shop),
+        "customers/redact": lambda: customers_redact(shop),
+        "shop/redact": lambda: shop_redact(shop),
+    }
+    return samples[topic]()
+
+
+def product(product: Product) -> Payload:
+    """`products/create` and `products/update`: names no shop."""
+    images = [_image(media, product) for media in product.media]
+    variant = _variant(product)
+    return {
+        "id": product.id,
+        "admin_graphql_api_id": product.gid,
+        "title": product.title,
+        "handle": product.handle,
+        "body_html": None,
+        "vendor": "Atelier",
+        "product_type": "",
+        "tags": "",
+        "status": product.status.lower(),
+        "template_suffix": None,
+        "published_at": None,
+        "published_scope": "web",
+        "created_at": _local(product.created_at),
+        "updated_at": _local(product.updated_at),
+        "variants": [variant],
+        "options": [{"name": "Title", "position": 1, "values": ["Default Title"]}],
+        "images": images,
+        "image": images[0] if images else None,
+        "media": [_media(media, product) for media in product.media],
+        "variant_gids": [
+            {
+                "admin_graphql_api_id": variant["admin_graphql_api_id"],
+                "updated_at": _zulu(product.updated_at),
+            }
+        ],
+        "has_variants_that_requires_components": False,
+        "category": None,
+    }
+
+
+def product_deleted(product_id: int) -> Payload:
+    """`products/delete`."""
+    return {"id": product_id}
+
+
+def app_uninstalled(shop: Shop, *, null_domains: bool = False) -> Payload:
+    """`app/uninstalled`; with `null_domains` as in Shopify's sample, which names no domain."""
+    return {
+        "id": shop.number,
+        "name": shop.domain.partition(".")[0],
+        "email": "merchant@example.com",
+        "domain": None if null_domains else shop.domain,
+        "myshopify_domain": None if null_domains else shop.domain,
+        "plan_name": "basic",
+        "plan_display_name": "Basic",
+        "country_code": "US",
+        "currency": "USD",
+        "iana_timezone": "America/New_York",
+        "shop_owner": "A Merchant",
+        "created_at": None if null_domains else _local(shop.created_at),
+    }
+
+
+def app_scopes_update(shop: Shop, now: datetime) -> Payload:
+    """`app/scopes_update`: both sides are lists."""
+    return {
+        "id": shop.number,
+        "shop_id": shop.gid,
+        "previous": sorted(shop.previous_scopes),
+        "current": sorted(shop.scopes),
+        "updated_at": _zulu(now),
+    }
+
+
+def customers_data_request(shop: Shop) -> Payload:
+    """`customers/data_request`."""
+    return {
+        **_shop_identity(shop),
+        "orders_requested": [299938, 280263],
+        "customer": _CUSTOMER,
+        "data_request": {"id": 9999},
+    }
+
+
+def customers_redact(shop: Shop) -> Payload:
+    """`customers/redact`."""
+    return {**_shop_identity(shop), "customer": _CUSTOMER, "orders_to_redact": [299938, 280263]}
+
+
+def shop_redact(shop: Shop) -> Payload:
+    """`shop/redact`."""
+    return _shop_identity(shop)
+
+
+_CUSTOMER: Payload = {"id": 191167, "email": "john@example.com", "phone": "555-625-1199"}
+
+
+def _shop_identity(shop: Shop) -> Payload:
+    return {"shop_id": shop.number, "shop_domain": shop.domain}
+
+
+def _variant(product: Product) -> Payload:
+    variant_id = product.id + 1_000_000_000
+    return {
+        "id": variant_id,
+        "product_id": product.id,
+        "admin_graphql_api_id": f"gid://shopify/ProductVariant/{variant_id}",
+        "title": "Default Title",
+        "price": "49.00",
+        "position": 1,
+        "image_id": None,
+        "created_at": _local(product.created_at),
+        "updated_at": _local(product.updated_at),
+    }
+
+
+def _image(media: Media, product: Product) -> Payload:
+    return {
+        "id": media.id,
+        "product_id": product.id,
+        "position": 1,
+        "alt": product.title,
+        "width": media.picture.width,
+        "height": media.picture.height,
+        "src": media.url,
+        "variant_ids": [],
+        "admin_graphql_api_id": media.gid,
+        "created_at": _local(media.created_at),
+        "updated_at": _local(media.created_at),
+    }
+
+
+def _media(media: Media, product: Product) -> Payload:
+    return {
+        "id": media.id,
+        "product_id": product.id,
+        "position": 1,
+        "alt": product.title,
+        "status": "READY",
+        "media_content_type": "IMAGE",
+        "preview_image": {
+            "width": media.picture.width,
+            "height": media.picture.height,
+            "src": media.url,
+            "status": "READY",
+        },
+        "variant_ids": [],
+        "admin_graphql_api_id": media.gid,
+        "created_at": _zulu(media.created_at),
+        "updated_at": _zulu(media.created_at),
+    }
+
+
+def _local(at: datetime) -> str:
+    return at.astimezone(_NEW_YORK).isoformat(timespec="seconds")
+
+
+def _zulu(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,239 @@
+"""A whole Atelier on this machine: services, stand-in Shopify, web and worker processes.
+
+Web and worker are the same commands that production runs, as processes of their own; only
+Shopify is stood in for. Everything ends with the block, however it ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+from sqlalchemy import select
+
+import migrations
+from backend.db import Database
+from backend.dev.services import LocalServices, local_services
+from backend.dev.shopify import Product, StandInShopify
+from backend.errors import AtelierError
+from backend.jobs.models import Job
+from backend.jobs.schemas import JobDetailResponse
+from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
+from backend.shops.models import Shop
+
+SHOP = "atelier-demo.myshopify.com"
+BUCKET = "atelier"
+GARMENTS = Path(__file__).parent / "garments"
+READY_TIMEOUT = 30  # seconds
+STOP_TIMEOUT = 10  # seconds for a process to end by itself
+
+
+class StackError(AtelierError):
+    """A part of the local stack did not come up, or ended early; the message has its log."""
+
+    code = "LOCAL_STACK_FAILED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The running whole, as a merchant and as Shopify would use it."""
+
+    base_url: str
+    settings: Settings
+    shopify: StandInShopify
+    http: httpx.AsyncClient
+    database: Database
+
+    def authorization(self) -> dict[str, str]:
+        """The header that App Bridge would put on a request now."""
+        return {"Authorization": f"Bearer {self.shopify.id_token(SHOP)}"}
+
+    async def install(self) -> None:
+        """Open the demo shop and install the app in it."""
+        self.shopify.create_shop(SHOP)
+        response = await self.http.post("/v1/installation", headers=self.authorization())
+        response.raise_for_status()
+
+    async def make_demo_job(self, garment: str) -> tuple[Product, str]:
+        """Create a product with a sample photo, send its webhook, and find the job it made."""
+        title = garment.replace("_", " ").capitalize()
+        product = self.shopify.create_product(SHOP, title, GARMENTS / f"{garment}.jpg")
+        response = await self.shopify.send_webhook(SHOP, "products/create")
+        response.raise_for_status()
+        return product, await self.job_of(product)
+
+    async def job_of(self, product: Product) -> str:
+        """The public id of the product's job, as soon as a worker has made it."""
+        found = (
+            select(Job.public_id)
+            .join(Shop, Shop.id == Job.shop_id)
+            .where(Shop.domain == SHOP, Job.request["product_id"].astext == product.gid)
+        )
+        async with asyncio.timeout(READY_TIMEOUT):
+            while True:
+                async with self.database.reading() as connection:
+                    public_id = await connection.scalar(found)
+                if public_id is not None:
+                    return str(public_id)
+                await asyncio.sleep(0.05)
+
+    async def job(self, public_id: str) -> JobDetailResponse:
+        """The job's detail, over HTTP, as the embedded page reads it."""
+        response = await self.http.get(f"/v1/jobs/{public_id}", headers=self.authorization())
+        response.raise_for_status()
+        return msgspec.json.decode(response.content, type=JobDetailResponse)
+
+
+@contextlib.asynccontextmanager
+async def local_stack(
+    port: int | None = None, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[Stack]:
+    """Start everything; `port` is the web server's (default: any that is free)."""
+    port = free_port(port)
+    base_url = f"http://127.0.0.1:{port}"
+    async with contextlib.AsyncExitStack() as stack:
+        services = await asyncio.to_thread(stack.enter_context, local_services())
+        settings = local_settings(services, base_url, environ)
+        await asyncio.gather(
+            asyncio.to_thread(migrations.upgrade, settings.database_url),
+            asyncio.to_thread(services.s3.create_bucket, BUCKET),
+        )
+        shopify = await stack.enter_async_context(
+            StandInShopify(
+                api_key=settings.shopify_api_key,
+                secret=settings.shopify_api_secret,
+                app_url=base_url,
+            )
+        )
+        env = process_environment(settings, services, environ)
+        stand_in = ("--stand-in", shopify.origin)
+        web = await stack.enter_async_context(
+            process("serve", "--port", str(port), *stand_in, env=env)
+        )
+        worker = await stack.enter_async_context(process("worker", *stand_in, env=env))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=10))
+        database = Database(settings.database_url, pool_size=2)
+        stack.push_async_callback(database.close)
+        await until_ready(http, web, worker)
+        yield Stack(
+            base_url=base_url, settings=settings, shopify=shopify, http=http, database=database
+        )
+
+
+def free_port(wanted: int | None) -> int:
+    """`wanted` if nobody has it, or any free port. Raises `StackError` when it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted or 0))
+        except OSError as error:
+            raise StackError(f"Port {wanted} is taken; choose another with --port.") from error
+        return int(probe.getsockname()[1])
+
+
+def local_settings(services: LocalServices, base_url: str, environ: Mapping[str, str]) -> Settings:
+    """The settings of the local processes: Shopify's from the environment, or invented."""
+    secret = environ.get("SHOPIFY_API_SECRET") or DEMO_SECRET_PREFIX + secrets.token_hex(16)
+    return Settings(
+        database_url=services.postgres.url("postgres"),
+        s3_endpoint_url=services.s3.endpoint_url,
+        s3_bucket=BUCKET,
+        shopify_api_key=environ.get("SHOPIFY_API_KEY") or secrets.token_hex(16),
+        shopify_api_secret=secret,
+        shopify_api_secret_previous=environ.get("SHOPIFY_API_SECRET_PREVIOUS", ""),
+        shopify_app_url=environ.get("SHOPIFY_APP_URL") or base_url,
+        segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
+    )
+
+
+def process_environment(
+    settings: Settings, services: LocalServices, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """What a child process finds in its environment: ours, with the local settings on top."""
+    ours = {
+        name.upper(): str(value)
+        for name, value in msgspec.structs.asdict(settings).items()
+        if value
+    }
+    aws = {
+        "AWS_ACCESS_KEY_ID": services.s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": services.s3.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    inherited = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    return {**inherited, **ours, **aws}
+
+
+@dataclass(frozen=True)
+class LocalProcess:
+    """A child process and the file that its log goes to."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+
+    def require_running(self) -> None:
+        """Raise `StackError` with the end of the log if it has ended."""
+        if self.process.returncode is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            raise StackError(f"`atelier {self.name}` ended early:\n{tail}")
+
+
+@contextlib.asynccontextmanager
+async def process(
+    command: str, *arguments: str, env: dict[str, str]
+) -> AsyncIterator[LocalProcess]:
+    """Run `atelier COMMAND` beside us. In a session of its own: Ctrl-C is ours to pass on."""
+    with tempfile.TemporaryDirectory(prefix=f"atelier-{command}-") as directory:
+        log = Path(directory, "log.jsonl")
+        with log.open("wb") as output:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "backend.cli",
+                command,
+                *arguments,
+                "--end-with-parent",
+                env=env,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            yield LocalProcess(command, child, log)
+        finally:
+            await ended(child)
+
+
+async def ended(child: asyncio.subprocess.Process) -> None:
+    """Ask it to end, and make it if it does not."""
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(child.wait(), STOP_TIMEOUT)
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+
+
+async def until_ready(http: httpx.AsyncClient, *processes: LocalProcess) -> None:
+    """Wait until the web process answers that it is ready."""
+    async with asyncio.timeout(READY_TIMEOUT):
+        while True:
+            for child in processes:
+                child.require_running()
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get("/health/ready")).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)

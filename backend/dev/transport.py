@@ -1,0 +1,56 @@
+"""An httpx transport on which Shopify is the stand-in, and the rest of the world does not exist.
+
+The product's own client speaks only https to `*.myshopify.com` and `cdn.shopify.com`. With this
+transport it runs unchanged in development and in tests, and nothing can leave the machine.
+"""
+
+import re
+
+import httpx
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_SHOPIFY_HOST = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com|cdn\.shopify\.com")
+
+
+class LoopbackShopify(httpx.AsyncBaseTransport):
+    """Carries requests for Shopify's hosts to a stand-in on this machine; refuses all others."""
+
+    def __init__(self, origin: str) -> None:
+        """`origin` is the stand-in's, such as `http://127.0.0.1:8123`.
+
+        Raises ValueError when it is not plain http on the loopback interface.
+        """
+        self._origin = httpx.URL(origin)
+        if self._origin.scheme != "http" or self._origin.host not in LOOPBACK_HOSTS:
+            raise ValueError(f"a stand-in Shopify must be http on loopback, not {origin!r}")
+        self._loopback = httpx.AsyncHTTPTransport(trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request for Shopify to the stand-in; raise httpx.ConnectError for any other."""
+        if not _is_for_shopify(request.url):
+            raise httpx.ConnectError(f"{request.url.host} is not Shopify", request=request)
+        return await self._loopback.handle_async_request(self._redirected(request))
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._loopback.aclose()
+
+    def _redirected(self, request: httpx.Request) -> httpx.Request:
+        url = request.url.copy_with(
+            scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port
+        )
+        # The headers go along as they are: the stand-in knows the shop by its Host.
+        return httpx.Request(
+            request.method,
+            url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+
+
+def _is_for_shopify(url: httpx.URL) -> bool:
+    # httpx gives no port for 443 on https.
+    secure = url.scheme == "https" and url.port is None and not url.userinfo
+    return secure and _SHOPIFY_HOST.fullmatch(url.host) is not None

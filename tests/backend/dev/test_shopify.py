@@ -1,0 +1,479 @@
+"""The stand-in Shopify over its own HTTP, asked through the loopback transport."""
+
+import base64
+import hashlib
+import hmac
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from backend.dev import signing
+from backend.dev.shopify import StandInShopify, grants, payloads
+from backend.dev.transport import LoopbackShopify
+
+API_KEY = "key"
+SECRET = "hush"
+NOW = 1_790_000_000.0  # 2026-09-21T14:13:20Z
+SHOP = "a-shop.myshopify.com"
+OTHER_SHOP = "b-shop.myshopify.com"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+GARMENT = Path(__file__).parents[3] / "backend/dev/garments/tee_navy.jpg"
+
+PRODUCT_FOR_JOB = """
+query ProductForJob($id: ID!) {
+  product(id: $id) {
+    id title status updatedAt
+    featuredMedia { ... on MediaImage { id image { url width height } } }
+    media(first: 10) { nodes { id mediaContentType status ... on MediaImage { fileStatus } } }
+  }
+}
+"""
+INSTALLATION = """
+query Installation {
+  shop { id myshopifyDomain name }
+  currentAppInstallation { accessScopes { handle } }
+}
+"""
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def clock():
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def deliveries():
+    return []
+
+
+@pytest.fixture(scope="module")
+async def stand_in(clock, deliveries):
+    def receive(request):
+        deliveries.append(request)
+        return httpx.Response(200)
+
+    async with StandInShopify(
+        api_key=API_KEY,
+        secret=SECRET,
+        app_url="https://app.example",
+        app_transport=httpx.MockTransport(receive),
+        clock=clock,
+    ) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def shopify(stand_in, clock, deliveries):
+    """One server for all tests (it takes 0.2 s to stop) with two new shops for each."""
+    clock.now = NOW
+    deliveries.clear()
+    stand_in.calls.clear()
+    stand_in.platform.access_token_lifetime = 3600
+    stand_in.create_shop(SHOP)
+    stand_in.create_shop(OTHER_SHOP)
+    return stand_in
+
+
+@pytest.fixture
+async def client(shopify):
+    async with httpx.AsyncClient(transport=LoopbackShopify(shopify.origin)) as client:
+        yield client
+
+
+async def exchange(
+    client: httpx.AsyncClient, shop: str, id_token: str | None, **changes: object
+) -> httpx.Response:
+    body = {
+        "client_id": API_KEY,
+        "client_secret": SECRET,
+        "grant_type": grants.TOKEN_EXCHANGE,
+        "subject_token": id_token,
+        "subject_token_type": grants.ID_TOKEN,
+        "requested_token_type": grants.OFFLINE_TOKEN,
+        "expiring": 1,
+        **changes,
+    }
+    return await client.post(f"https://{shop}/admin/oauth/access_token", json=body)
+
+
+async def refresh(client: httpx.AsyncClient, shop: str, refresh_token: str) -> httpx.Response:
+    body = {
+        "client_id": API_KEY,
+        "client_secret": SECRET,
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+    }
+    return await client.post(f"https://{shop}/admin/oauth/access_token", data=body)
+
+
+async def ask(
+    client: httpx.AsyncClient,
+    shop: str,
+    token: str,
+    query: str,
+    version: str = "2026-10",
+    **variables: object,
+) -> httpx.Response:
+    return await client.post(
+        f"https://{shop}/admin/api/{version}/graphql.json",
+        json={"query": query, "variables": variables},
+        headers={"X-Shopify-Access-Token": token},
+    )
+
+
+@pytest.fixture
+async def token(shopify, client):
+    granted = await exchange(client, SHOP, shopify.id_token(SHOP))
+    return granted.json()["access_token"]
+
+
+# Token exchange
+
+
+async def test_an_id_token_is_exchanged_for_an_expiring_offline_token(shopify, client):
+    answer = await exchange(client, SHOP, shopify.id_token(SHOP))
+    granted = answer.json()
+    assert answer.status_code == 200
+    assert granted["access_token"].startswith("shpat_")
+    assert granted["refresh_token"].startswith("shprt_")
+    assert granted["scope"] == "write_files,write_products"
+    assert granted["expires_in"] == 3600
+    assert granted["refresh_token_expires_in"] == 7_776_000
+    assert shopify.calls["exchange"] == 1
+
+
+@pytest.mark.parametrize(
+    "id_token",
+    [
+        signing.session_token(SHOP, api_key=API_KEY, secret="other", now=NOW),
+        signing.session_token(SHOP, api_key="other", secret=SECRET, now=NOW),
+        signing.session_token(OTHER_SHOP, api_key=API_KEY, secret=SECRET, now=NOW),
+        signing.session_token(SHOP, api_key=API_KEY, secret=SECRET, now=NOW - 100),
+        signing.session_token(SHOP, api_key=API_KEY, secret=SECRET, now=NOW + 100),
+        signing.session_token(
+            SHOP, api_key=API_KEY, secret=SECRET, now=NOW, iss=f"https://{SHOP}/checkouts"
+        ),
+        signing.session_token(SHOP, api_key=API_KEY, secret=SECRET, now=NOW, exp=None),
+        "garbage",
+        "",
+        None,
+        "ä.ö.ü",
+    ],
+    ids=[
+        "wrong secret",
+        "another app's",
+        "another shop's",
+        "expired",
+        "not yet valid",
+        "a buyer's",
+        "without expiry",
+        "garbage",
+        "empty",
+        "absent",
+        "not ASCII",
+    ],
+)
+async def test_an_id_token_that_does_not_hold_is_refused(client, id_token):
+    answer = await exchange(client, SHOP, id_token)
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_subject_token"})
+
+
+async def test_the_wrong_client_secret_is_refused(shopify, client):
+    answer = await exchange(client, SHOP, shopify.id_token(SHOP), client_secret="guess")
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_client"})
+
+
+async def test_a_token_that_does_not_expire_is_refused(shopify, client):
+    answer = await exchange(client, SHOP, shopify.id_token(SHOP), expiring=0)
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
+
+
+async def test_an_unknown_shop_is_not_found(client):
+    assert (await exchange(client, "nobody.myshopify.com", "x")).status_code == 404
+
+
+async def test_a_shop_without_the_app_gets_no_token_until_it_is_installed_again(shopify, client):
+    shopify.uninstall(SHOP)
+    assert (await exchange(client, SHOP, shopify.id_token(SHOP))).status_code == 400
+    shopify.reinstall(SHOP)
+    assert (await exchange(client, SHOP, shopify.id_token(SHOP))).status_code == 200
+
+
+# Refresh
+
+DEAD = {
+    "error": "invalid_request",
+    "error_description": "This request requires an active refresh_token",
+}
+
+
+async def test_every_refresh_rotates_the_refresh_token(shopify, client):
+    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
+    second = (await refresh(client, SHOP, first["refresh_token"])).json()
+    third = (await refresh(client, SHOP, second["refresh_token"])).json()
+    assert len({each["refresh_token"] for each in (first, second, third)}) == 3
+    # The replacement of the first has been used, so the first is dead.
+    late = await refresh(client, SHOP, first["refresh_token"])
+    assert (late.status_code, late.json()) == (401, DEAD)
+    assert shopify.calls["refresh"] == 3
+    # A token that is out stays good until it expires.
+    assert (await ask(client, SHOP, first["access_token"], INSTALLATION)).status_code == 200
+
+
+async def test_a_lost_answer_to_a_refresh_can_be_asked_for_again(shopify, client):
+    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
+    shopify.lose_next_answer("refresh")
+    lost = await refresh(client, SHOP, first["refresh_token"])
+    again = await refresh(client, SHOP, first["refresh_token"])
+    assert (lost.status_code, again.status_code) == (502, 200)
+    assert (await ask(client, SHOP, again.json()["access_token"], INSTALLATION)).status_code == 200
+
+
+async def test_a_new_exchange_retires_the_refresh_token_before_it(shopify, client):
+    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
+    await exchange(client, SHOP, shopify.id_token(SHOP))
+    assert (await refresh(client, SHOP, first["refresh_token"])).status_code == 401
+
+
+async def test_a_refresh_token_is_good_for_its_own_shop_and_90_days(shopify, client, clock):
+    granted = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
+    assert (await refresh(client, OTHER_SHOP, granted["refresh_token"])).status_code == 401
+    clock.now += 90 * 24 * 3600
+    assert (await refresh(client, SHOP, granted["refresh_token"])).status_code == 401
+
+
+# Admin GraphQL
+
+
+async def test_a_product_is_described_by_what_the_query_asks(shopify, client, token):
+    product = shopify.create_product(SHOP, "Navy Tee", GARMENT)
+    answer = await ask(client, SHOP, token, PRODUCT_FOR_JOB, id=product.gid)
+    assert answer.headers["X-Shopify-API-Version"] == "2026-10"
+    body = answer.json()
+    assert body["data"]["product"] == {
+        "id": product.gid,
+        "title": "Navy Tee",
+        "status": "ACTIVE",
+        "updatedAt": "2026-09-21T14:13:20Z",
+        "featuredMedia": {
+            "id": product.media_gid,
+            "image": {"url": product.image_url, "width": 1200, "height": 1500},
+        },
+        "media": {
+            "nodes": [
+                {
+                    "id": product.media_gid,
+                    "mediaContentType": "IMAGE",
+                    "status": "READY",
+                    "fileStatus": "READY",
+                }
+            ]
+        },
+    }
+    assert body["extensions"]["cost"]["throttleStatus"]["restoreRate"] == 100.0
+
+
+async def test_a_product_of_another_shop_or_deleted_is_null(shopify, client, token):
+    foreign = shopify.create_product(OTHER_SHOP, "Theirs", b"x")
+    deleted = shopify.create_product(SHOP, "Ours", b"x")
+    shopify.delete_product(deleted)
+    for product in (foreign, deleted):
+        answer = await ask(client, SHOP, token, PRODUCT_FOR_JOB, id=product.gid)
+        assert answer.json()["data"] == {"product": None}
+
+
+async def test_a_product_without_a_picture_has_no_featured_media(shopify, client, token):
+    product = shopify.create_product(SHOP, "Bare", None)
+    answer = await ask(client, SHOP, token, PRODUCT_FOR_JOB, id=product.gid)
+    assert answer.json()["data"]["product"]["featuredMedia"] is None
+
+
+async def test_the_installation_tells_the_granted_scopes(shopify, client, token):
+    shopify.set_scopes(SHOP, ["read_products"])
+    answer = await ask(client, SHOP, token, INSTALLATION)
+    assert answer.json()["data"] == {
+        "shop": {"id": shopify.platform.shops[SHOP].gid, "myshopifyDomain": SHOP, "name": "a-shop"},
+        "currentAppInstallation": {"accessScopes": [{"handle": "read_products"}]},
+    }
+
+
+async def test_a_missing_scope_is_denied(shopify, client, token):
+    product = shopify.create_product(SHOP, "Ours", b"x")
+    shopify.set_scopes(SHOP, ["write_files"])
+    answer = await ask(client, SHOP, token, PRODUCT_FOR_JOB, id=product.gid)
+    assert answer.status_code == 200
+    assert answer.json()["data"] == {"product": None}
+    assert answer.json()["errors"][0]["extensions"]["code"] == "ACCESS_DENIED"
+
+
+@pytest.mark.parametrize("shop", [OTHER_SHOP, SHOP])
+async def test_a_token_is_good_for_its_own_shop_and_no_made_up_token_for_any(client, token, shop):
+    foreign = token if shop == OTHER_SHOP else "shpat_made_up"
+    answer = await ask(client, shop, foreign, INSTALLATION)
+    assert answer.status_code == 401
+    assert answer.json()["errors"].startswith("[API] Invalid API key or access token")
+
+
+async def test_an_access_token_dies_at_its_time(shopify, client, clock):
+    shopify.platform.access_token_lifetime = 60
+    granted = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
+    assert granted["expires_in"] == 60
+    clock.now += 60
+    assert (await ask(client, SHOP, granted["access_token"], INSTALLATION)).status_code == 401
+
+
+async def test_revoking_kills_the_access_token_and_uninstalling_both(shopify, client):
+    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
+    shopify.revoke_access_tokens(SHOP)
+    assert (await ask(client, SHOP, first["access_token"], INSTALLATION)).status_code == 401
+    second = (await refresh(client, SHOP, first["refresh_token"])).json()
+    shopify.uninstall(SHOP)
+    assert (await ask(client, SHOP, second["access_token"], INSTALLATION)).status_code == 401
+    assert (await refresh(client, SHOP, second["refresh_token"])).status_code == 401
+
+
+async def test_an_unknown_api_version_is_not_found(client, token):
+    assert (await ask(client, SHOP, token, INSTALLATION, version="2020-01")).status_code == 404
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[]", b"{}", b"\xff", b'{"query": 1}'])
+async def test_a_body_without_a_query_is_a_bad_request(client, token, body):
+    url = f"https://{SHOP}/admin/api/2026-10/graphql.json"
+    answer = await client.post(url, content=body, headers={"X-Shopify-Access-Token": token})
+    assert answer.status_code == 400
+
+
+async def test_an_operation_it_does_not_know_is_a_graphql_error(client, token):
+    answer = await ask(client, SHOP, token, "query Orders { orders(first: 1) { nodes { id } } }")
+    assert answer.status_code == 200
+    assert answer.json()["errors"][0]["extensions"]["code"] == "undefinedField"
+
+
+# Pictures
+
+
+async def test_the_cdn_serves_the_bytes_as_they_were_uploaded(shopify, client):
+    picture = shopify.create_product(SHOP, "Tee", GARMENT)
+    bad = shopify.create_product(SHOP, "Bad", SVG, "image/svg+xml", "bad.svg", size=(40, 40))
+    served = await client.get(picture.image_url)
+    assert served.content == GARMENT.read_bytes()
+    assert served.headers["Content-Type"] == "image/jpeg"
+    assert "/files/tee_navy.jpg?v=" in picture.image_url
+    served = await client.get(bad.image_url)
+    assert (served.content, served.headers["Content-Type"]) == (SVG, "image/svg+xml")
+    assert shopify.calls["image"] == 2
+
+
+async def test_two_files_of_one_name_are_two_files(shopify, client):
+    first = shopify.create_product(SHOP, "One", b"one", filename="a.jpg")
+    second = shopify.create_product(SHOP, "Two", b"two", filename="a.jpg")
+    assert (await client.get(first.image_url)).content == b"one"
+    assert (await client.get(second.image_url)).content == b"two"
+
+
+async def test_a_replaced_picture_is_another_media_and_the_old_url_is_gone(shopify, client):
+    before = shopify.create_product(SHOP, "Tee", b"old", filename="a.jpg")
+    after = shopify.replace_image(before, b"new", filename="a.jpg")
+    assert (after.id, after.media_gid == before.media_gid) == (before.id, False)
+    assert (await client.get(after.image_url)).content == b"new"
+    assert (await client.get(before.image_url)).status_code == 404
+
+
+async def test_the_cdn_knows_no_other_file_and_the_shops_host_is_not_the_cdn(shopify, client):
+    url = shopify.create_product(SHOP, "Tee", b"x", filename="a.jpg").image_url
+    assert (await client.get(url.replace("a.jpg", "b.jpg"))).status_code == 404
+    assert (await client.get(url.replace("cdn.shopify.com", SHOP))).status_code == 404
+
+
+# Trouble
+
+
+async def test_a_throttled_query_is_answered_200_with_an_error_and_no_data(shopify, client, token):
+    shopify.throttle_next()
+    throttled = await ask(client, SHOP, token, INSTALLATION)
+    body = throttled.json()
+    assert throttled.status_code == 200
+    assert body["errors"][0]["extensions"]["code"] == "THROTTLED"
+    assert "data" not in body and body["extensions"]["cost"]["actualQueryCost"] is None
+    assert "data" in (await ask(client, SHOP, token, INSTALLATION)).json()
+    assert shopify.calls["graphql"] == 2
+
+
+async def test_failures_come_as_often_as_ordered_and_only_where_ordered(shopify, client, token):
+    shopify.fail_next("graphql", 503)
+    shopify.fail_next("graphql", 429, 2)
+    answers = [await ask(client, SHOP, token, INSTALLATION) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 429, 429, 200]
+    assert answers[1].headers["Retry-After"] == "2.0"
+
+
+# Webhooks
+
+
+async def test_a_webhook_is_signed_over_its_bytes_and_carries_every_header(shopify, deliveries):
+    product = shopify.create_product(SHOP, "Tee", GARMENT)
+    answer = await shopify.send_webhook(SHOP, "products/update", webhook_id="w-1", event_id="e-1")
+    (request,) = deliveries
+    assert answer.status_code == 200
+    assert request.url == "https://app.example/webhooks"
+    digest = hmac.new(SECRET.encode(), request.content, hashlib.sha256).digest()
+    assert request.headers["X-Shopify-Hmac-Sha256"] == base64.b64encode(digest).decode()
+    assert request.headers["X-Shopify-Topic"] == "products/update"
+    assert request.headers["X-Shopify-Shop-Domain"] == SHOP
+    assert request.headers["X-Shopify-API-Version"] == "2026-10"
+    assert request.headers["X-Shopify-Webhook-Id"] == "w-1"
+    assert request.headers["X-Shopify-Event-Id"] == "e-1"
+    assert request.headers["X-Shopify-Triggered-At"] == "2026-09-21T14:13:20.000000Z"
+    body = json.loads(request.content)
+    assert body["admin_graphql_api_id"] == product.gid
+    assert body["media"][0]["admin_graphql_api_id"] == product.media_gid
+    assert body["updated_at"] == "2026-09-21T10:13:20-04:00"
+
+
+async def test_a_webhook_can_be_signed_with_another_secret(shopify, deliveries):
+    await shopify.send_webhook(SHOP, "shop/redact", secret="old")
+    request = deliveries[0]
+    digest = hmac.new(b"old", request.content, hashlib.sha256).digest()
+    assert request.headers["X-Shopify-Hmac-Sha256"] == base64.b64encode(digest).decode()
+
+
+@pytest.mark.parametrize(
+    ("topic", "field", "expected"),
+    [
+        ("products/create", "status", lambda shop, product: "active"),
+        ("products/delete", "id", lambda shop, product: product.id),
+        ("app/uninstalled", "myshopify_domain", lambda shop, product: SHOP),
+        ("app/scopes_update", "current", lambda shop, product: ["read_products"]),
+        ("customers/data_request", "shop_domain", lambda shop, product: SHOP),
+        ("customers/redact", "shop_id", lambda shop, product: shop.number),
+        ("shop/redact", "shop_domain", lambda shop, product: SHOP),
+    ],
+)
+async def test_every_topic_has_a_body_with_shopifys_field_names(
+    shopify, deliveries, topic, field, expected
+):
+    product = shopify.create_product(SHOP, "Tee", b"x")
+    shopify.set_scopes(SHOP, ["read_products"])
+    await shopify.send_webhook(SHOP, topic)
+    shop = shopify.platform.shops[SHOP]
+    assert json.loads(deliveries[0].content)[field] == expected(shop, product)
+
+
+async def test_a_payload_of_ones_own_is_sent_as_it_is(shopify, deliveries):
+    shop = shopify.platform.shops[SHOP]
+    await shopify.send_webhook(
+        SHOP, "app/uninstalled", payloads.app_uninstalled(shop, null_domains=True)
+    )
+    assert json.loads(deliveries[0].content)["domain"] is None
