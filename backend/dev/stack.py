@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 import migrations
 from backend.db import Database
-from backend.dev.services import LocalServices, local_services
+from backend.dev.services import LocalServices, ServiceError, local_services
 from backend.dev.shopify import Product, StandInShopify
 from backend.errors import AtelierError
 from backend.jobs.models import Job
@@ -101,7 +101,10 @@ async def local_stack(
     port = free_port(port)
     base_url = f"http://127.0.0.1:{port}"
     async with contextlib.AsyncExitStack() as stack:
-        services = await asyncio.to_thread(stack.enter_context, local_services())
+        try:
+            services = await asyncio.to_thread(stack.enter_context, local_services())
+        except ServiceError as error:
+            raise StackError(str(error)) from error
         settings = local_settings(services, base_url, environ)
         await asyncio.gather(
             asyncio.to_thread(migrations.upgrade, settings.database_url),

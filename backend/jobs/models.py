@@ -38,8 +38,8 @@ class Job(Base):
     """One piece of work for one shop.
 
     `attempt` counts claims and fences writes: a worker writes only while the row still has the
-    attempt it claimed. `strikes` counts claims since the last finished stage; three without
-    progress make a poison job. `last_seq` is the newest public event's number. `natural_key`
+    attempt it claimed. `strikes` counts the attempts at the current stage; after three the
+    job counts as poison. `last_seq` is the newest public event's number. `natural_key`
     says what the job is *about*, so that asking twice makes one job.
     """
 

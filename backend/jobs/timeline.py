@@ -17,7 +17,7 @@ from backend.jobs.models import Artifact, Job, JobEvent, JobStage
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure, JobStatus, sources
 
-MAX_STRIKES = 3  # claims without a finished stage before a job counts as poison
+MAX_STRIKES = 3  # attempts at one stage before a job counts as poison
 
 CRASHED = Failure(
     code="WORKER_CRASHED",
@@ -109,8 +109,11 @@ async def advance(
     checkpoint: Checkpoint,
     artifacts: Sequence[NewArtifact],
 ) -> None:
-    """Record a finished stage: its event, its artifacts and its checkpoint. Clears the strikes."""
-    seq = await next_seq(connection, claimed, strikes=0)
+    """Record a finished stage: its event, its artifacts and its checkpoint.
+
+    The strikes start anew: this attempt is now the first at the next stage.
+    """
+    seq = await next_seq(connection, claimed, strikes=1)
     key = {"shop_id": claimed.ref.shop_id, "job_id": claimed.ref.public_id}
     await connection.execute(
         insert(JobEvent).values(

@@ -6,7 +6,7 @@ This and the rest of `worker` are the only places with SQL that names no shop.
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import Interval, bindparam, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
@@ -98,8 +98,11 @@ async def prune(database: Database) -> None:
             )
         )
         await connection.execute(
-            text(f"DELETE FROM {QUEUE_SCHEMA}.pgqueuer_log WHERE created < now() - :kept"),  # noqa: S608
-            {"kept": KEEP_QUEUE_LOG},
+            text(
+                f"DELETE FROM {QUEUE_SCHEMA}.pgqueuer_log WHERE created < now() - :kept"
+            ).bindparams(  # noqa: S608
+                bindparam("kept", KEEP_QUEUE_LOG, Interval)
+            )
         )
 
 

@@ -1,0 +1,90 @@
+"""What holds of the code as a whole."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from litestar import Litestar
+
+from backend.app import create_app
+from backend.settings import Settings
+from tests.world import World
+from webhooks.topics import HANDLERS
+
+ROOT = Path(__file__).parents[2]
+UNGUARDED = {"/health/live", "/health/ready"}
+
+
+def test_the_app_subscribes_to_exactly_the_topics_it_handles() -> None:
+    config = tomllib.loads((ROOT / "shopify.app.toml").read_text())
+    subscribed = [
+        topic
+        for subscription in config["webhooks"]["subscriptions"]
+        for topic in subscription.get("topics", []) + subscription.get("compliance_topics", [])
+    ]
+    assert sorted(subscribed) == sorted(HANDLERS)
+
+
+def test_the_app_asks_for_the_api_version_it_speaks() -> None:
+    from backend.shops.documents import API_VERSION
+
+    config = tomllib.loads((ROOT / "shopify.app.toml").read_text())
+    assert config["webhooks"]["api_version"] == API_VERSION
+
+
+def test_the_web_process_loads_no_pixels() -> None:
+    script = (
+        "import sys, backend.app; "
+        "heavy = {'pyvips', 'onnxruntime', 'numpy', 'backend.imaging', 'backend.renderers'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "[]"
+
+
+async def test_every_route_but_health_has_exactly_one_guard(world: World) -> None:
+    unguarded = set()
+    for route in application(world.settings).routes:
+        for handler in getattr(route, "route_handlers", []):
+            guards = handler.resolve_guards()
+            assert len(guards) <= 1, route.path
+            if not guards:
+                unguarded.add(route.path)
+    assert unguarded == UNGUARDED
+
+
+def application(settings: Settings) -> Litestar:
+    """The Litestar application inside the ASGI wrapper."""
+    app = create_app(settings).app  # type: ignore[attr-defined]
+    assert isinstance(app, Litestar)
+    return app
+
+
+def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
+    """Outside `worker`, every statement on tenants' rows is built next to the word shop."""
+    suspects = []
+    for path in [*ROOT.glob("backend/**/*.py"), *ROOT.glob("webhooks/**/*.py")]:
+        relative = path.relative_to(ROOT).as_posix()
+        if relative.startswith(("backend/worker/", "backend/dev/")):
+            continue
+        for function in functions_of(path):
+            builds = any(word in function for word in ("select(Job", "update(Job", "delete(Job"))
+            scoped = any(word in function for word in ("shop_id", "unfinished(", "*scope"))
+            if builds and not scoped:
+                suspects.append(f"{relative}: {function.splitlines()[0]}")
+    assert suspects == []
+
+
+def functions_of(path: Path) -> list[str]:
+    """The source of each function of a module."""
+    import ast
+
+    source = path.read_text()
+    return [
+        ast.get_source_segment(source, node) or ""
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]

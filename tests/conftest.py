@@ -1,0 +1,76 @@
+"""Real servers for the whole session, a fresh database for each test that asks for one."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from asyncpg import connect
+
+import migrations
+from backend.dev.services import LocalServices, local_services
+from backend.renderers.base import Renderer
+from backend.renderers.local import LocalRenderer
+from backend.settings import MODEL_PATH, Settings
+from tests.world import World, cloned_database, open_world
+
+TEMPLATE = "atelier_template"
+BUCKET = "atelier-test"
+SECRET = "the-current-client-secret-of-the-app"
+PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[LocalServices]:
+    """Postgres and SeaweedFS, with the bucket in place."""
+    with local_services(durable=False) as running, pytest.MonkeyPatch.context() as environment:
+        running.s3.create_bucket(BUCKET)
+        environment.setenv("AWS_ACCESS_KEY_ID", running.s3.access_key)
+        environment.setenv("AWS_SECRET_ACCESS_KEY", running.s3.secret_key)
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def template(services: LocalServices) -> str:
+    """The name of a database that the migrations have built."""
+    connection = await connect(services.postgres.url())
+    await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    await connection.close()
+    await asyncio.to_thread(migrations.upgrade, services.postgres.url(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_url(services: LocalServices, template: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(services: LocalServices, database_url: str) -> Settings:
+    """The settings of a process in the middle of a rotation of its secret."""
+    return Settings(
+        database_url=database_url,
+        s3_endpoint_url=services.s3.endpoint_url,
+        s3_bucket=BUCKET,
+        shopify_api_key=secrets.token_hex(16),
+        shopify_api_secret=SECRET,
+        shopify_api_secret_previous=PREVIOUS_SECRET,
+    )
+
+
+@pytest.fixture(scope="session")
+async def renderer() -> AsyncIterator[Renderer]:
+    """The real renderer; its child process serves the whole session."""
+    local = LocalRenderer(MODEL_PATH)
+    yield local
+    await local.close()
+
+
+@pytest.fixture
+async def world(settings: Settings, renderer: Renderer) -> AsyncIterator[World]:
+    """A whole Atelier, running."""
+    async with open_world(settings, renderer) as running:
+        yield running

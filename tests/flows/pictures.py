@@ -1,0 +1,27 @@
+"""Pictures that no photographer sends, made here byte by byte."""
+
+import struct
+import zlib
+
+import pyvips
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="900"><script/></svg>'
+
+
+def png_bomb(side: int = 30_000) -> bytes:
+    """A small file that claims side × side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * (side // 8 + 1) * side, 9)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def tiny_jpeg(side: int = 40) -> bytes:
+    """A picture too small to sell anything."""
+    return bytes(pyvips.Image.black(side, side, bands=3).write_to_buffer(".jpg"))

@@ -1,0 +1,137 @@
+"""The worker as a process of its own: it is killed, stopped and cut off, and nothing is lost."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.flows.processes import ended_job, start_worker, until, worker
+from tests.world import World
+
+STAGES = ["fetch", "validate", "segment", "compose", "encode"]
+
+
+async def make_due(world: World) -> None:
+    """Let the dead worker's heartbeats have stopped long ago, instead of waiting for it."""
+    await world.execute(
+        "UPDATE queue.pgqueuer SET heartbeat = now() - interval '1 hour' WHERE status = 'picked'"
+    )
+
+
+async def assert_whole_timeline(world: World, public_id: str) -> None:
+    """Events without gaps, every stage once, exactly one end."""
+    events = await world.rows(
+        "SELECT seq, event_type, stage FROM job_events WHERE job_id = :id ORDER BY seq",
+        id=public_id,
+    )
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["stage"] for event in events if event["event_type"] == "stage"] == STAGES
+    assert [event["event_type"] for event in events][-1] == "succeeded"
+
+
+async def test_a_worker_process_carries_a_webhook_to_pictures(world: World, tmp_path: Path) -> None:
+    await world.install()
+    product = world.product()
+    async with worker(world, tmp_path / "log"):
+        await world.send("products/create")
+        await until(world, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid)
+        job = (await world.rows("SELECT public_id FROM jobs"))[0]["public_id"]
+        detail = await ended_job(world, job)
+    assert detail["status"] == "SUCCESS"
+    await assert_whole_timeline(world, job)
+
+
+@pytest.mark.parametrize("stage", STAGES[:-1])
+async def test_a_worker_killed_after_any_stage_is_taken_over_at_the_next(
+    world: World, tmp_path: Path, stage: str
+) -> None:
+    await world.install()
+    public_id = await world.request_job()
+    first = await start_worker(world, tmp_path / "log")
+    await until(
+        world, "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = :s", id=public_id, s=stage
+    )
+    first.kill()
+    await first.wait()
+    before = await world.rows(
+        "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
+    )
+    await make_due(world)
+    async with worker(world, tmp_path / "log"):
+        assert (await ended_job(world, public_id))["status"] == "SUCCESS"
+    await assert_whole_timeline(world, public_id)
+    after = await world.rows(
+        "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
+    )
+    assert all(row in after for row in before), "a finished stage was made again"
+
+
+async def test_a_dead_workers_job_is_resumed_within_a_minute(world: World, tmp_path: Path) -> None:
+    await world.install()
+    public_id = await world.request_job()
+    first = await start_worker(world, tmp_path / "log")
+    await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
+    async with worker(world, tmp_path / "log"):
+        first.kill()
+        await first.wait()
+        detail = await ended_job(world, public_id, within=60)
+    assert detail["status"] == "SUCCESS"
+
+
+async def test_a_stopped_worker_hands_its_job_over(world: World, tmp_path: Path) -> None:
+    await world.install()
+    public_id = await world.request_job()
+    first = await start_worker(world, tmp_path / "log")
+    await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
+    first.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(first.wait(), 15) == 0
+    waiting = await world.rows("SELECT status FROM queue.pgqueuer WHERE entrypoint = 'run_job'")
+    assert [row["status"] for row in waiting] in ([], ["queued"])
+    async with worker(world, tmp_path / "log"):
+        assert (await ended_job(world, public_id))["status"] == "SUCCESS"
+    await assert_whole_timeline(world, public_id)
+
+
+async def test_a_worker_survives_the_loss_of_its_database_connections(
+    world: World, tmp_path: Path
+) -> None:
+    await world.install()
+    async with worker(world, tmp_path / "log") as process:
+        await until(world, "SELECT 1 FROM queue.pgqueuer_schedules")  # it is in its loop
+        await world.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        product = world.product()
+        await world.send("products/create")
+        await until(world, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid)
+        job = (await world.rows("SELECT public_id FROM jobs"))[0]["public_id"]
+        assert (await ended_job(world, job))["status"] == "SUCCESS"
+        assert process.returncode is None
+
+
+async def test_a_job_that_kills_every_worker_ends_after_three_attempts(
+    world: World, tmp_path: Path
+) -> None:
+    await world.install()
+    public_id = await world.request_job()
+    for attempt in (1, 2, 3):
+        doomed = await start_worker(world, tmp_path / "log")
+        await until(
+            world,
+            "SELECT 1 FROM jobs WHERE public_id = :i AND attempt = :n",
+            i=public_id,
+            n=attempt,
+        )
+        doomed.kill()
+        await doomed.wait()
+        await world.execute("DELETE FROM job_stages")  # whatever it managed to do does not count
+        await world.execute("UPDATE jobs SET strikes = :n", n=attempt)
+        await make_due(world)
+    async with worker(world, tmp_path / "log"):
+        detail = await ended_job(world, public_id)
+    assert detail["status"] == "FAILURE"
+    event = detail["latest_event"]
+    assert isinstance(event, dict)
+    assert event["extra"]["error"]["code"] == "WORKER_CRASHED"
