@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import httpx
 import uvicorn
-from pgqueuer.types import QueueExecutionMode
+from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
 from sqlalchemy import text
 
 from backend.app import create_app
@@ -91,7 +91,7 @@ class World:
         """Work on what is due in the queue until it is empty."""
         async with manager(self.settings, self.workshop, self.desk) as pgq:
             if only_webhooks:
-                pgq.qm.entrypoint_registry.pop("run_job")
+                pgq.qm.entrypoint_registry.pop(QueueEntrypoint("run_job"))
             async with asyncio.timeout(60):
                 await pgq.qm.run(mode=QueueExecutionMode.drain, dequeue_timeout=timedelta(0))
 

@@ -1,12 +1,23 @@
 """Housekeeping across all shops: nothing waits for ever, and nothing piles up.
 
-This and the rest of `worker` are the only places with SQL that names no shop.
+This is the only module whose SQL names no shop.
 """
 
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import Interval, bindparam, delete, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Text,
+    column,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
@@ -14,6 +25,7 @@ from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_job
 from backend.jobs.states import UNFINISHED
 from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
+from backend.shops.models import Shop
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_delivery
 
@@ -24,13 +36,11 @@ KEEP_SETTLED = timedelta(days=30)
 KEEP_QUEUE_LOG = timedelta(days=7)
 BATCH = 500
 
-QUEUED = (
-    text(
-        f"SELECT dedupe_key FROM {QUEUE_SCHEMA}.pgqueuer "  # noqa: S608  a constant of ours
-        "WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL"
-    )
-    .columns(dedupe_key=Job.public_id.type)
-    .subquery("queued")
+QUEUE = table("pgqueuer", column("dedupe_key", Text), column("status"), schema=QUEUE_SCHEMA)
+QUEUE_LOG = table("pgqueuer_log", column("created", DateTime(timezone=True)), schema=QUEUE_SCHEMA)
+WAITING_OR_RUNNING: tuple[ColumnElement[str], ...] = (
+    literal_column("'queued'"),
+    literal_column("'picked'"),
 )
 
 
@@ -49,43 +59,44 @@ async def requeue_overdue(database: Database) -> int:
 
 async def requeue_jobs(connection: AsyncConnection) -> int:
     """Unfinished jobs without a queue entry."""
-    key = func.concat(f"{RUN_JOB}:", Job.shop_id, ":", Job.public_id)
-    rows = (
-        await connection.execute(
-            select(Job.shop_id, Job.public_id)
-            .outerjoin(QUEUED, QUEUED.c.dedupe_key == key)
-            .where(
-                Job.status.in_(UNFINISHED),
-                Job.created_at < func.now() - OVERDUE,
-                QUEUED.c.dedupe_key.is_(None),
-            )
-            .limit(BATCH)
+    key = func.concat_ws(":", RUN_JOB, Job.shop_id, Job.public_id)
+    rows = await connection.execute(
+        select(Job.shop_id, Job.public_id)
+        .where(
+            Job.status.in_(UNFINISHED),
+            Job.created_at < func.now() - OVERDUE,
+            ~is_queued(key),
         )
-    ).all()
-    for row in rows:
-        await enqueue_job(connection, JobRef(shop_id=row.shop_id, public_id=row.public_id))
-    return len(rows)
+        .limit(BATCH)
+    )
+    refs = [JobRef(shop_id=row.shop_id, public_id=row.public_id) for row in rows]
+    for ref in refs:
+        await enqueue_job(connection, ref)
+    return len(refs)
 
 
 async def requeue_deliveries(connection: AsyncConnection) -> int:
     """Unsettled deliveries without a queue entry."""
     inbox = WebhookDelivery
     key = func.concat_ws(":", HANDLE_WEBHOOK, inbox.shop_domain, inbox.topic, inbox.webhook_id)
-    rows = (
-        await connection.execute(
-            select(inbox.shop_domain, inbox.topic, inbox.webhook_id)
-            .outerjoin(QUEUED, QUEUED.c.dedupe_key == key)
-            .where(
-                inbox.status == "received",
-                inbox.received_at < func.now() - OVERDUE,
-                QUEUED.c.dedupe_key.is_(None),
-            )
-            .limit(BATCH)
+    rows = await connection.execute(
+        select(inbox.shop_domain, inbox.topic, inbox.webhook_id)
+        .where(
+            inbox.status == "received",
+            inbox.received_at < func.now() - OVERDUE,
+            ~is_queued(key),
         )
-    ).all()
-    for row in rows:
-        await enqueue_delivery(connection, DeliveryRef(**row._mapping))
-    return len(rows)
+        .limit(BATCH)
+    )
+    refs = [DeliveryRef(**row) for row in rows.mappings()]
+    for ref in refs:
+        await enqueue_delivery(connection, ref)
+    return len(refs)
+
+
+def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the queue holds an entry with that key."""
+    return exists().where(QUEUE.c.dedupe_key == dedupe_key, QUEUE.c.status.in_(WAITING_OR_RUNNING))
 
 
 async def prune(database: Database) -> None:
@@ -98,21 +109,12 @@ async def prune(database: Database) -> None:
             )
         )
         await connection.execute(
-            text(
-                f"DELETE FROM {QUEUE_SCHEMA}.pgqueuer_log WHERE created < now() - :kept"
-            ).bindparams(  # noqa: S608
-                bindparam("kept", KEEP_QUEUE_LOG, Interval)
-            )
+            delete(QUEUE_LOG).where(QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)
         )
 
 
 async def owner_of(connection: AsyncConnection, public_id: str) -> str | None:
     """The domain of the shop that has this job: for the operator at the command line."""
-    domain: str | None = await connection.scalar(
-        text(
-            "SELECT shops.domain FROM jobs JOIN shops ON shops.id = jobs.shop_id "
-            "WHERE jobs.public_id = :public_id"
-        ),
-        {"public_id": public_id},
+    return await connection.scalar(
+        select(Shop.domain).join(Job, Job.shop_id == Shop.id).where(Job.public_id == public_id)
     )
-    return domain

@@ -118,12 +118,8 @@ async def test_a_job_that_kills_every_worker_ends_after_three_attempts(
     public_id = await world.request_job()
     for attempt in (1, 2, 3):
         doomed = await start_worker(world, tmp_path / "log")
-        await until(
-            world,
-            "SELECT 1 FROM jobs WHERE public_id = :i AND attempt = :n",
-            i=public_id,
-            n=attempt,
-        )
+        taken = "SELECT 1 FROM jobs WHERE public_id = :id AND attempt = :n"
+        await until(world, taken, id=public_id, n=attempt)
         doomed.kill()
         await doomed.wait()
         await world.execute("DELETE FROM job_stages")  # whatever it managed to do does not count

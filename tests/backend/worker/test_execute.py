@@ -183,7 +183,7 @@ async def test_a_stopping_worker_hands_over_between_two_stages(world: World) -> 
     assert renderer.stages == ["validate"]
 
 
-async def test_storage_that_is_away_is_waited_for(world: World, monkeypatch: Any) -> None:
+async def test_storage_that_is_away_is_waited_for(world: World) -> None:
     ref = await job(world)
     store = type(world.workshop.store)(
         msgspec.structs.replace(world.settings, s3_endpoint_url="http://127.0.0.1:9")
