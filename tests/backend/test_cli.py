@@ -1,0 +1,176 @@
+"""The command line as a person meets it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from backend.dev import signing
+from tests.backend.test_settings import COMPLETE
+
+ROOT = Path(__file__).parents[2]
+SECRET = "an-outsider-knows-this-secret-of-the-app"
+
+
+async def atelier(*arguments: str, **env: str) -> asyncio.subprocess.Process:
+    """Start a command, from another folder than the project's."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SHOPIFY_", "AWS_", "S3_", "DATABASE_"))
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "backend.cli", *arguments),
+        cwd=ROOT,
+        env={**inherited, **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+async def finished(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    out, err = await asyncio.wait_for(process.communicate(), 100)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A place for the services' data. Not pytest's own, for Postgres' user must reach it."""
+    directory = Path(tempfile.mkdtemp(prefix="atelier-cli-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def assert_nothing_left(temporary: Path, processes: list[psutil.Process]) -> None:
+    """No process of it runs, and no file of it lies about."""
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert alive == []
+    assert [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(temporary) in word for word in process.info["cmdline"] or [])
+    ] == []
+    # `runtime-<uid>` holds the lock file of the library that starts Postgres.
+    assert [path for path in temporary.iterdir() if not path.name.startswith("runtime-")] == []
+
+
+async def test_help_names_every_command() -> None:
+    code, out, _ = await finished(await atelier("--help"))
+    assert code == 0
+    for command in ("demo", "dev", "serve", "worker", "migrate", "jobs"):
+        assert f"  {command}" in out
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("secret", ["", "secret", "atelier-demo-abc"])
+async def test_a_server_refuses_to_start_without_a_real_secret(command: str, secret: str) -> None:
+    code, _, err = await finished(
+        await atelier(command, **{**COMPLETE, "SHOPIFY_API_SECRET": secret})
+    )
+    assert code == 1
+    assert "Set" in err
+    assert "SHOPIFY_API_SECRET" in err
+    assert "Traceback" not in err
+
+
+async def test_a_stand_in_off_this_machine_is_refused() -> None:
+    command = await atelier("serve", "--stand-in", "http://shopify.example:80", **COMPLETE)
+    code, _, err = await finished(command)
+    assert code != 0
+    assert "loopback" in err
+
+
+async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(
+    temporary: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "pictures"
+    process = await atelier("demo", "--json", "--output", str(output), TMPDIR=str(temporary))
+    code, out, err = await finished(process)
+    assert code == 0, err
+    detail = json.loads(out.splitlines()[-1])
+    assert detail["status"] == "SUCCESS"
+    assert sorted(path.name for path in output.iterdir()) == [
+        "catalog_image_1024.webp",
+        "catalog_image_2048.jpg",
+    ]
+    assert_nothing_left(temporary, [])
+
+
+@contextlib.asynccontextmanager
+async def development(
+    temporary: Path,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
+    """`atelier dev`, ready, with what it said of itself."""
+    process = await atelier("dev", TMPDIR=str(temporary), SHOPIFY_API_SECRET=SECRET)
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
+        yield process, json.loads(line)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_dev_serves_an_outsider_and_ends_without_a_trace(
+    temporary: Path, how: signal.Signals
+) -> None:
+    async with development(temporary) as (process, ready):
+        assert ready["pid"] == process.pid
+        token = signing.session_token(ready["shop"], api_key=ready["api_key"], secret=SECRET)
+        async with httpx.AsyncClient(base_url=ready["base_url"]) as http:
+            answer = await http.get(
+                f"/v1/jobs/{ready['job_id']}", headers={"Authorization": f"Bearer {token}"}
+            )
+            assert answer.json()["status"] == "SUCCESS"
+            body = json.dumps({"id": ready["product_id"]}).encode()
+            again = await http.post(
+                "/webhooks",
+                content=body,
+                headers={
+                    "X-Shopify-Topic": "products/update",
+                    "X-Shopify-Shop-Domain": ready["shop"],
+                    "X-Shopify-Webhook-Id": "outsider",
+                    "X-Shopify-Hmac-Sha256": signing.webhook_signature(body, SECRET),
+                },
+            )
+            assert again.status_code == 200
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(how)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert_nothing_left(temporary, family)
+
+
+async def test_ctrl_c_while_dev_is_starting_leaves_nothing_behind(temporary: Path) -> None:
+    process = await atelier("dev", TMPDIR=str(temporary))
+    async with asyncio.timeout(20):
+        while not list(temporary.iterdir()):  # the first service makes its folder
+            await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.wait(), 30)
+    assert_nothing_left(temporary, [])
+
+
+async def test_a_taken_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, _, err = await finished(await atelier("dev", "--port", port))
+    assert code == 1
+    assert f"Port {port} is taken" in err
