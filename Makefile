@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test check format lint types contracts lock clean
+.PHONY: help demo dev test check format lint types contracts picture lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,9 @@ types: $(SETUP)
 
 contracts: $(SETUP)
 	@$(BIN)/lint-imports
+
+picture: $(SETUP) ## make the README's picture anew
+	@$(BIN)/python docs/before_after.py
 
 $(SETUP): requirements-dev.lock models.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
