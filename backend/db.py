@@ -6,14 +6,14 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from backend.errors import DatabaseUnavailable
+from backend.errors import ConfigurationError, DatabaseUnavailable
 
 CONNECT_TIMEOUT = 2.0  # seconds
 COMMAND_TIMEOUT = 5.0  # seconds; asyncpg waits for ever on a dead peer without it
@@ -77,6 +77,12 @@ class Database:
         with unavailability():
             async with self.readonly.connect() as connection:
                 yield connection
+
+    async def require_schema(self) -> None:
+        """Raise `ConfigurationError` when nobody has run the migrations."""
+        async with self.reading() as connection:
+            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                raise ConfigurationError("The database has no schema yet: run `atelier migrate`.")
 
     async def close(self) -> None:
         """Close every pooled connection."""

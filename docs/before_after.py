@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx
 import pyvips
+from rich.console import Console
 
+from backend.dev.demo import watched_job
 from backend.dev.stack import GARMENTS, local_stack
-from backend.jobs.states import UNFINISHED
 
 NAMES = ("tee_navy", "tee_white", "dress_floral", "breton_long_sleeve")
 TILE = 300  # pixels
@@ -26,8 +27,7 @@ async def made(names: tuple[str, ...]) -> list[bytes]:
         pictures = []
         for name in names:
             _, public_id = await stack.make_demo_job(name)
-            while (detail := await stack.job(public_id)).status in UNFINISHED:
-                await asyncio.sleep(0.2)
+            detail = await watched_job(stack, public_id, Console(stderr=True))
             print(name, detail.status, detail.result[-1].meta["verdict"])
             pictures.append((await http.get(detail.result[-1].image_url)).content)
         return pictures

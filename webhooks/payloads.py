@@ -44,16 +44,21 @@ class ProductPayload(msgspec.Struct, frozen=True):
 
 
 class ShopPayload(msgspec.Struct, frozen=True):
-    """`app/uninstalled`: the Shop resource. Shopify's own sample has null in these fields."""
+    """`app/uninstalled`: the Shop resource. Shopify's own sample has null for the domain."""
 
+    id: int | None = None
     myshopify_domain: str | None = None
-    domain: str | None = None
+
+    @property
+    def gid(self) -> str | None:
+        """The shop's global id."""
+        return None if self.id is None else f"gid://shopify/Shop/{self.id}"
 
 
 class ScopesPayload(msgspec.Struct, frozen=True):
-    """`app/scopes_update`: the shop's global id."""
+    """`app/scopes_update`: the shop's global id; the scopes are read from Shopify."""
 
-    shop_id: str | int | None = None
+    shop_id: str | None = None
 
 
 class CustomerPayload(msgspec.Struct, frozen=True):

@@ -29,6 +29,18 @@ class InstalledShop(msgspec.Struct, frozen=True, kw_only=True):
         return bool(ApiAccess(self.scopes).covers(ApiAccess(scopes)))
 
 
+class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
+    """A shop that is, or was, with us."""
+
+    id: int
+    status: str
+    shopify_gid: str | None
+
+    def is_named_by(self, gid: str | None) -> bool:
+        """Whether a body that names `gid` can be about this shop; None names nobody."""
+        return gid is None or self.shopify_gid is None or gid == self.shopify_gid
+
+
 class InstallationResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `POST /v1/installation`."""
 
@@ -95,6 +107,14 @@ async def refreshed(database: Database, admin: AdminApi, domain: str) -> Row[Any
             update(Shop).where(Shop.id == row.id).values(**token_columns(token))
         )
         return (await connection.execute(by_domain(domain))).one()
+
+
+async def known_shop(database: Database, domain: str) -> KnownShop | None:
+    """The shop of that domain, installed or not."""
+    found = select(Shop.id, Shop.status, Shop.shopify_gid).where(Shop.domain == domain)
+    async with database.reading() as connection:
+        row = (await connection.execute(found)).one_or_none()
+    return None if row is None else KnownShop(**row._mapping)
 
 
 async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> None:

@@ -5,6 +5,7 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from pgqueuer.models import Job, Schedule
 
 from backend import queue
 from backend.db import Database
+from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.renderers.local import LocalRenderer
 from backend.settings import Settings
@@ -54,6 +56,8 @@ async def run_worker(
     concurrency = slots * JOBS_A_SLOT
     async with AsyncExitStack() as stack:
         workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
+        with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
+            await workshop.database.require_schema()
         stop_on_signals(workshop.stopping)
         log.info("worker_started", slots=slots)
         await pgqueuer.run(

@@ -3,9 +3,9 @@
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail_unfinished
 from backend.shops.admin_api import TokenRefused
-from backend.shops.service import installed_shop, set_scopes, uninstall
+from backend.shops.service import installed_shop, known_shop, set_scopes, uninstall
 from webhooks.outcome import Desk, Outcome, ignored, processed
-from webhooks.payloads import Delivery, ShopPayload
+from webhooks.payloads import Delivery, ScopesPayload, ShopPayload
 
 SHOP_UNINSTALLED = Failure(
     code="SHOP_UNINSTALLED", message="The app was removed from the shop before the job was done."
@@ -15,11 +15,13 @@ SHOP_UNINSTALLED = Failure(
 async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
     """Close the shop's account, if its token is dead indeed.
 
-    The topic and the shop are headers that nobody signed, and a delivery may be older than a
+    Nobody signed the headers that name topic and shop, and a delivery may be older than a
     reinstall. A removed app's token dies at once; while it lives, the app is installed.
     """
     body = delivery.read(ShopPayload)
     if body.myshopify_domain not in {None, delivery.shop_domain}:
+        return ignored("SHOP_MISMATCH")
+    if not await is_about_its_shop(delivery, desk, body.gid):
         return ignored("SHOP_MISMATCH")
     if await is_still_installed(delivery, desk):
         return ignored("STILL_INSTALLED")
@@ -29,6 +31,25 @@ async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
             return ignored("SHOP_NOT_INSTALLED")
         await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
     return processed("UNINSTALLED")
+
+
+async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
+    """Remember the scopes that the shop grants now; the body's own list may be out of date."""
+    if not await is_about_its_shop(delivery, desk, delivery.read(ScopesPayload).shop_id):
+        return ignored("SHOP_MISMATCH")
+    shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
+    if shop is None:
+        return ignored("SHOP_NOT_INSTALLED")
+    installation = await desk.admin.installation(shop.domain, shop.access_token)
+    async with desk.database.transaction() as connection:
+        await set_scopes(connection, shop.id, installation.scopes)
+    return processed("SCOPES_UPDATED")
+
+
+async def is_about_its_shop(delivery: Delivery, desk: Desk, gid: str | None) -> bool:
+    """Whether the signed body and the unsigned header name the same shop."""
+    shop = await known_shop(desk.database, delivery.shop_domain)
+    return shop is not None and shop.is_named_by(gid)
 
 
 async def is_still_installed(delivery: Delivery, desk: Desk) -> bool:
@@ -41,14 +62,3 @@ async def is_still_installed(delivery: Delivery, desk: Desk) -> bool:
     except TokenRefused:
         return False
     return True
-
-
-async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
-    """Remember the scopes that the shop grants now; the body's own list may be out of date."""
-    shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
-    if shop is None:
-        return ignored("SHOP_NOT_INSTALLED")
-    installation = await desk.admin.installation(shop.domain, shop.access_token)
-    async with desk.database.transaction() as connection:
-        await set_scopes(connection, shop.id, installation.scopes)
-    return processed("SCOPES_UPDATED")

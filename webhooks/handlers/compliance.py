@@ -4,11 +4,10 @@ Of customers we hold nothing but the id on a job that one of them started from t
 The shop is bound from the signed body; a body that names another shop than its header is ignored.
 """
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from backend.jobs.erasure import count_jobs, erase_jobs
-from backend.shops.models import Shop
-from backend.shops.service import erase
+from backend.shops.service import KnownShop, erase, known_shop
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Desk, Outcome, ignored, processed
 from webhooks.payloads import CompliancePayload, Delivery
@@ -17,34 +16,35 @@ from webhooks.payloads import CompliancePayload, Delivery
 async def customer_data_requested(delivery: Delivery, desk: Desk) -> Outcome:
     """Say what we hold, for the merchant's answer to the customer."""
     body = delivery.read(CompliancePayload)
-    shop_id, _ = await bound_shop(delivery, desk, body)
-    if shop_id is None or body.customer is None:
+    shop = await bound_shop(delivery, desk, body)
+    if shop is None or body.customer is None:
         return ignored("SHOP_MISMATCH")
     async with desk.database.reading() as connection:
-        held = await count_jobs(connection, shop_id, str(body.customer.id))
+        held = await count_jobs(connection, shop.id, str(body.customer.id))
     return processed(f"HELD {held} jobs")
 
 
 async def customer_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     """Erase the jobs that this customer started, with their pictures."""
     body = delivery.read(CompliancePayload)
-    shop_id, _ = await bound_shop(delivery, desk, body)
-    if shop_id is None or body.customer is None:
+    shop = await bound_shop(delivery, desk, body)
+    if shop is None or body.customer is None:
         return ignored("SHOP_MISMATCH")
-    erased = await erase_jobs(desk.database, desk.store, shop_id, customer_id=str(body.customer.id))
+    customer_id = str(body.customer.id)
+    erased = await erase_jobs(desk.database, desk.store, shop.id, customer_id=customer_id)
     return processed(f"ERASED {erased} jobs")
 
 
 async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     """Erase everything of a shop that has left; one that came back keeps its work."""
-    shop_id, status = await bound_shop(delivery, desk, delivery.read(CompliancePayload))
-    if shop_id is None:
+    shop = await bound_shop(delivery, desk, delivery.read(CompliancePayload))
+    if shop is None:
         return ignored("SHOP_MISMATCH")
-    if status == "installed":
+    if shop.status == "installed":
         return ignored("REINSTALLED")
-    erased = await erase_jobs(desk.database, desk.store, shop_id)
+    erased = await erase_jobs(desk.database, desk.store, shop.id)
     async with desk.database.transaction() as connection:
-        await erase(connection, shop_id)
+        await erase(connection, shop.id)
         await connection.execute(  # all but this one, which records that it was done
             delete(WebhookDelivery).where(
                 WebhookDelivery.shop_domain == delivery.shop_domain,
@@ -54,13 +54,8 @@ async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     return processed(f"ERASED {erased} jobs and the shop")
 
 
-async def bound_shop(
-    delivery: Delivery, desk: Desk, body: CompliancePayload
-) -> tuple[int | None, str | None]:
-    """The id and status of the shop that header and signed body agree on."""
+async def bound_shop(delivery: Delivery, desk: Desk, body: CompliancePayload) -> KnownShop | None:
+    """The shop that the header and the signed body agree on."""
     if body.shop_domain != delivery.shop_domain:
-        return None, None
-    async with desk.database.reading() as connection:
-        found = select(Shop.id, Shop.status).where(Shop.domain == delivery.shop_domain)
-        row = (await connection.execute(found)).one_or_none()
-    return (row.id, row.status) if row else (None, None)
+        return None
+    return await known_shop(desk.database, delivery.shop_domain)

@@ -5,15 +5,14 @@ Refuses what Shopify refuses, in Shopify's words where they are known.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Litestar, Request, Response, get, post
 from litestar.params import FromPath
 
-from backend.dev.shopify import grants, graphql
-from backend.dev.shopify.admin import API_VERSIONS, query_root
+from backend.dev.shopify import admin, grants
 from backend.dev.shopify.catalogue import CDN_HOST
 from backend.dev.shopify.state import Answer, Call, Platform, Shop
 
@@ -32,6 +31,16 @@ _DEAD_REFRESH_TOKEN = Answer(
     },
 )
 _NO_QUERY = Answer(400, {"errors": {"query": "Required parameter missing or invalid"}})
+
+Body = TypeVar("Body")
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The body of a GraphQL request."""
+
+    query: str
+    variables: dict[str, object] | None = None
+    operation_name: str | None = None
 
 
 def stand_in_app(platform: Platform) -> Litestar:
@@ -98,12 +107,12 @@ def _form(body: bytes, content_type: str) -> dict[str, Any]:
     """Return the fields of a JSON or form-encoded body; of anything else, none."""
     if content_type.startswith("application/x-www-form-urlencoded"):
         return dict(parse_qsl(body.decode(errors="replace")))
-    return _json_object(body) or {}
+    return _decoded(body, dict[str, Any]) or {}
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _decoded(body: bytes, shape: type[Body]) -> Body | None:
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -152,17 +161,14 @@ def _granted(shop: Shop, pair: dict[str, object]) -> Answer:
 
 def _graphql(platform: Platform, host: str, version: str, token: str, body: bytes) -> Answer:
     shop = platform.shops.get(host)
-    if shop is None or version not in API_VERSIONS:
+    if shop is None or version not in admin.API_VERSIONS:
         return _NOT_FOUND
     if not shop.grants.covers(token, platform.clock()):
         return _INVALID_ACCESS_TOKEN
-    asked = _json_object(body)
-    if asked is None or not isinstance(asked.get("query"), str):
+    asked = _decoded(body, Question)
+    if asked is None:
         return _NO_QUERY
-    variables = asked.get("variables") or {}
-    if not isinstance(variables, dict):
-        return _NO_QUERY
-    result = graphql.execute(asked["query"], variables, query_root(platform, shop))
+    result = admin.answer(platform, shop, asked.query, asked.variables, asked.operation_name)
     return Answer(200, {**result, "extensions": cost(3, 3)}, {"X-Shopify-API-Version": version})
 
 

@@ -348,7 +348,25 @@ async def test_an_unknown_api_version_is_not_found(client, token):
     assert (await ask(client, SHOP, token, INSTALLATION, version="2020-01")).status_code == 404
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[]", b"{}", b"\xff", b'{"query": 1}'])
+async def test_of_several_operations_the_named_one_is_answered(client, token):
+    body = {"query": "query A { shop { id } } query B { shop { name } }", "operationName": "B"}
+    url = f"https://{SHOP}/admin/api/2026-10/graphql.json"
+    answer = await client.post(url, json=body, headers={"X-Shopify-Access-Token": token})
+    assert answer.json()["data"] == {"shop": {"name": "a-shop"}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"query": 1}',
+        b'{"query": "{ shop { id } }", "variables": []}',
+        b'{"query": "{ shop { id } }", "operationName": 1}',
+    ],
+)
 async def test_a_body_without_a_query_is_a_bad_request(client, token, body):
     url = f"https://{SHOP}/admin/api/2026-10/graphql.json"
     answer = await client.post(url, content=body, headers={"X-Shopify-Access-Token": token})
