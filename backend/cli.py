@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -79,16 +80,19 @@ def dev(port: int | None) -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--fd", type=int, help="Serve on this inherited socket instead.")
 @stand_in_option
 @end_with_parent_option
-def serve(host: str, port: int, stand_in: str | None, end_with_parent: bool) -> None:
+def serve(
+    host: str, port: int, fd: int | None, stand_in: str | None, end_with_parent: bool
+) -> None:
     """Serve the HTTP API and take in webhooks. Put a TLS-terminating proxy in front."""
     import uvicorn
 
     from backend.app import create_app
 
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings, shopify_transport=transport),
         host=host,
         port=port,
@@ -97,6 +101,8 @@ def serve(host: str, port: int, stand_in: str | None, end_with_parent: bool) -> 
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+    sockets = None if fd is None else [socket.socket(fileno=fd)]
+    uvicorn.Server(config).run(sockets)
 
 
 @main.command()

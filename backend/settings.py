@@ -17,7 +17,9 @@ from backend.errors import ConfigurationError
 DEMO_SECRET_PREFIX = "atelier-demo-"
 PLACEHOLDER_SECRETS = frozenset({"secret", "hush", "changeme", "change-me", "test", "demo"})
 
-MODEL_PATH = Path(".models/rembg/u2netp.onnx")
+# Where `make` puts the weights, as seen from the project's folder or from anywhere in its clone.
+MODEL_FILE = Path(".models/rembg/u2netp.onnx")
+MODEL_PATH = MODEL_FILE if MODEL_FILE.exists() else Path(__file__).parents[1] / MODEL_FILE
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

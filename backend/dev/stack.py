@@ -60,15 +60,13 @@ class Stack:
     async def install(self) -> None:
         """Open the demo shop and install the app in it."""
         self.shopify.create_shop(SHOP)
-        response = await self.http.post("/v1/installation", headers=self.authorization())
-        response.raise_for_status()
+        checked(await self.http.post("/v1/installation", headers=self.authorization()))
 
     async def make_demo_job(self, garment: str) -> tuple[Product, str]:
         """Create a product with a sample photo, send its webhook, and find the job it made."""
         title = garment.replace("_", " ").capitalize()
         product = self.shopify.create_product(SHOP, title, GARMENTS / f"{garment}.jpg")
-        response = await self.shopify.send_webhook(SHOP, "products/create")
-        response.raise_for_status()
+        checked(await self.shopify.send_webhook(SHOP, "products/create"))
         return product, await self.job_of(product)
 
     async def job_of(self, product: Product) -> str:
@@ -89,8 +87,15 @@ class Stack:
     async def job(self, public_id: str) -> JobDetailResponse:
         """The job's detail, over HTTP, as the embedded page reads it."""
         response = await self.http.get(f"/v1/jobs/{public_id}", headers=self.authorization())
-        response.raise_for_status()
-        return msgspec.json.decode(response.content, type=JobDetailResponse)
+        return msgspec.json.decode(checked(response).content, type=JobDetailResponse)
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response, if it is a success. Raises `StackError` with what it says otherwise."""
+    if not response.is_success:
+        request = f"{response.request.method} {response.request.url.path}"
+        raise StackError(f"{request} answered {response.status_code}: {response.text[:500]}")
+    return response
 
 
 @contextlib.asynccontextmanager
@@ -98,9 +103,9 @@ async def local_stack(
     port: int | None = None, environ: Mapping[str, str] = os.environ
 ) -> AsyncIterator[Stack]:
     """Start everything; `port` is the web server's (default: any that is free)."""
-    port = free_port(port)
-    base_url = f"http://127.0.0.1:{port}"
     async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(listening(port))
+        base_url = "http://{}:{}".format(*listener.getsockname())
         try:
             services = await asyncio.to_thread(stack.enter_context, local_services())
         except ServiceError as error:
@@ -119,8 +124,9 @@ async def local_stack(
         )
         env = process_environment(settings, services, environ)
         stand_in = ("--stand-in", shopify.origin)
+        fd = str(listener.fileno())
         web = await stack.enter_async_context(
-            process("serve", "--port", str(port), *stand_in, env=env)
+            process("serve", "--fd", fd, *stand_in, env=env, pass_fds=(listener.fileno(),))
         )
         worker = await stack.enter_async_context(process("worker", *stand_in, env=env))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=10))
@@ -132,15 +138,13 @@ async def local_stack(
         )
 
 
-def free_port(wanted: int | None) -> int:
-    """`wanted` if nobody has it, or any free port. Raises `StackError` when it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted or 0))
-        except OSError as error:
-            raise StackError(f"Port {wanted} is taken; choose another with --port.") from error
-        return int(probe.getsockname()[1])
+def listening(port: int | None) -> socket.socket:
+    """The web server's socket, for its process to inherit: nobody can take the port meanwhile."""
+    try:
+        listener = socket.create_server(("127.0.0.1", port or 0))
+    except OSError as error:
+        raise StackError(f"Port {port} is taken; choose another with --port.") from error
+    return listener
 
 
 def local_settings(services: LocalServices, base_url: str, environ: Mapping[str, str]) -> Settings:
@@ -194,7 +198,7 @@ class LocalProcess:
 
 @contextlib.asynccontextmanager
 async def process(
-    command: str, *arguments: str, env: dict[str, str]
+    command: str, *arguments: str, env: dict[str, str], pass_fds: tuple[int, ...] = ()
 ) -> AsyncIterator[LocalProcess]:
     """Run `atelier COMMAND` beside us. In a session of its own: Ctrl-C is ours to pass on."""
     with tempfile.TemporaryDirectory(prefix=f"atelier-{command}-") as directory:
@@ -212,6 +216,7 @@ async def process(
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         try:
             yield LocalProcess(command, child, log)

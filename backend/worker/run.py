@@ -84,6 +84,8 @@ async def open_shop_floor(
     database = Database(settings.database_url, statement_timeout=30)
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
+    if not settings.segment_model_path.exists():
+        log.warning("segment_model_missing", path=str(settings.segment_model_path))
     renderer = LocalRenderer(settings.segment_model_path, slots=slots)
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
