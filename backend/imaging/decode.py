@@ -1,0 +1,193 @@
+"""From untrusted bytes to sRGB pixels, refusing early and in words that a merchant understands.
+
+The order matters: type by magic bytes, size in bytes, header, and only then pixels. libvips opens
+lazily, so a 30,000 × 30,000 PNG of a few kilobytes is refused from its header and never unpacked.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from backend.imaging.filters import Floats
+
+Format = Literal["jpeg", "png", "webp"]
+
+LOADERS = {"jpeg": "Jpeg", "png": "Png", "webp": "Webp"}
+MAX_BYTES = 25_000_000
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 12_000
+MIN_SIDE = 512
+# The master is 2048 px square: detail beyond that is paid for in memory and then thrown away.
+WORK_SIDE = 2048
+
+
+class ImageRefused(Exception):
+    """The source cannot be used; `code` is stable, the message says what to do about it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """What the header says; `width` and `height` are pixels after EXIF orientation."""
+
+    format: Format
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Upright sRGB pixels of at most `WORK_SIDE` a side; `alpha` only if the source had one."""
+
+    rgb: NDArray[np.uint8]
+    alpha: Floats | None
+
+
+def harden_libvips(*, threads: int = 1) -> None:
+    """Allow three loaders and nothing else, keep no cache; once per process, before any image.
+
+    `block_untrusted_set` alone still lets GIF and TIFF through, hence the allow-list.
+    """
+    pyvips.cache_set_max(0)
+    pyvips.concurrency_set(threads)
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for loader in LOADERS.values():
+        pyvips.operation_block_set(f"VipsForeignLoad{loader}", False)
+
+
+def probe(data: bytes) -> Probe:
+    """Read the header only; raise `ImageRefused` for whatever we will not open."""
+    format_ = _sniff(data)
+    _check_bytes(data)
+    header = _open_header(data, format_)
+    _check_still(data, format_, header)
+    _check_pixels(header.width, header.height)
+    turned = header.get_typeof("orientation") != 0 and header.get("orientation") >= 5
+    width, height = (header.height, header.width) if turned else (header.width, header.height)
+    return Probe(
+        format=format_,
+        width=width,
+        height=height,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def decode(data: bytes) -> Picture:
+    """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
+    header = _open_header(data, probe(data).format)
+    try:
+        image = pyvips.Image.thumbnail_buffer(
+            data,
+            WORK_SIDE,
+            height=WORK_SIDE,
+            size="down",
+            # Without it a truncated JPEG decodes to grey rows. The `fail_on` of thumbnail_buffer
+            # itself does not reach the loader (libvips 8.18).
+            option_string="fail_on=error",
+            **_colour_management(header),
+        )
+        pixels = image.colourspace("srgb").cast("uchar").numpy()
+    except pyvips.Error as error:
+        raise _unreadable(error) from error
+    return _picture(pixels)
+
+
+def _sniff(data: bytes) -> Format:
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    raise ImageRefused(
+        "IMAGE_TYPE_UNSUPPORTED",
+        "This file is not a JPEG, PNG or WebP image. Save the photo as one of these and try again.",
+    )
+
+
+def _check_bytes(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        raise ImageRefused(
+            "IMAGE_TOO_LARGE",
+            f"The file has {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. "
+            "Save it with stronger compression and try again.",
+        )
+
+
+def _open_header(data: bytes, format_: Format) -> Any:
+    load = getattr(pyvips.Image, f"{format_}load_buffer")
+    try:
+        return load(data, fail_on="error")
+    except pyvips.Error as error:
+        raise _unreadable(error) from error
+
+
+def _check_still(data: bytes, format_: Format, header: Any) -> None:
+    pages = header.get("n-pages") if header.get_typeof("n-pages") else 1
+    if pages > 1 or (format_ == "png" and b"acTL" in _png_chunks_before_pixels(data)):
+        raise ImageRefused(
+            "IMAGE_ANIMATED", "This image is animated. Upload a still photo of the product."
+        )
+
+
+def _png_chunks_before_pixels(data: bytes) -> Iterator[bytes]:
+    """Chunk names up to IDAT. libvips shows only an animated PNG's first frame and says nothing."""
+    at = 8
+    while at + 8 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
+        yield name
+        at += 12 + int.from_bytes(data[at : at + 4])
+
+
+def _check_pixels(width: int, height: int) -> None:
+    size = f"{width:,} × {height:,} pixels"
+    if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ImageRefused(
+            "IMAGE_TOO_LARGE",
+            f"The image has {size}; the limit is {MAX_SIDE:,} a side and "
+            f"{MAX_PIXELS // 1_000_000} megapixels. Make it smaller and try again.",
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageRefused(
+            "IMAGE_TOO_SMALL",
+            f"The image has {size}; its shorter side needs at least {MIN_SIDE}. "
+            "Upload a larger photo.",
+        )
+
+
+def _colour_management(header: Any) -> dict[str, str]:
+    """Convert to sRGB only what is not sRGB already: lcms would take ten times the decoding."""
+    foreign = header.get_typeof("icc-profile-data") != 0 or header.interpretation == "cmyk"
+    return {"output_profile": "srgb"} if foreign else {}
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Picture:
+    """Split off an alpha channel; a fully opaque one says nothing and is dropped."""
+    if pixels.shape[2] == 3:
+        return Picture(rgb=pixels, alpha=None)
+    alpha = pixels[..., 3]
+    rgb = np.ascontiguousarray(pixels[..., :3])
+    if alpha.min() == 255:
+        return Picture(rgb=rgb, alpha=None)
+    return Picture(rgb=rgb, alpha=alpha.astype(np.float32) / 255)
+
+
+def _unreadable(error: pyvips.Error) -> Exception:
+    """libvips has one exception for a bad file and for our own memory running out."""
+    if "out of memory" in str(error):
+        return MemoryError(str(error))
+    return ImageRefused(
+        "IMAGE_CORRUPT",
+        "The image is damaged or incomplete. Export it again and upload the new file.",
+    )

@@ -1,0 +1,212 @@
+"""The engine on this machine: one long-lived child process a slot.
+
+A child is spawned, never forked (libvips does not survive a fork), started with the first request
+and kept while it behaves. It is replaced when a request overruns its time, exhausts its memory,
+kills it or is cancelled, so that an answer can never be taken for the next request's.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import msgspec
+
+from backend.renderers.base import Rendered, RenderFailed, RenderRequest
+from backend.renderers.wire import (
+    HEADER,
+    Answer,
+    ChildConfig,
+    RenderLimits,
+    body_length,
+    frame,
+)
+
+log = logging.getLogger(__name__)
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+# All that the child inherits; notably no AWS_*, SHOPIFY_* or DATABASE_URL.
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ")
+
+
+class LocalRenderer:
+    """Runs stages in `slots` child processes; further requests wait their turn.
+
+    Without `model_path`, or if the file is not the known one, products are found by the colour of
+    their backdrop alone. `child_module` is the module run by the child.
+    """
+
+    name = "atelier-local"
+
+    def __init__(
+        self,
+        model_path: Path | None,
+        slots: int = 1,
+        limits: RenderLimits | None = None,
+        *,
+        child_module: str = "backend.renderers.child",
+    ) -> None:
+        model = str(model_path.resolve()) if model_path else None
+        self._slots = [_Slot(child_module, model, limits or RenderLimits()) for _ in range(slots)]
+        # Last in, first out: the warm child is used again before a cold one is started.
+        self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
+        for slot in self._slots:
+            self._free.put_nowait(slot)
+        self._closed = False
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Run one stage in the first free child; raise `RenderFailed`."""
+        slot = await self._free.get()
+        try:
+            if self._closed:
+                raise _crashed()
+            return await slot.render(request)
+        finally:
+            self._free.put_nowait(slot)
+
+    async def close(self) -> None:
+        """Kill every child at once; a request under way fails as `RENDER_CRASHED`."""
+        self._closed = True
+        for slot in self._slots:
+            slot.kill_child()
+        # A slot is free again once the request in it has failed.
+        for slot in [await self._free.get() for _ in self._slots]:
+            await slot.discard_child()
+            self._free.put_nowait(slot)
+
+    @property
+    def child_pids(self) -> list[int]:
+        """Process ids of the children alive now."""
+        return [slot.child.pid for slot in self._slots if slot.child is not None]
+
+
+class _Slot:
+    """A place for one child, and the dialogue with it."""
+
+    def __init__(self, module: str, model_path: str | None, limits: RenderLimits) -> None:
+        self.child: Process | None = None
+        self._module = module
+        self._model_path = model_path
+        self._limits = limits
+        self._echo: asyncio.Task[None] | None = None
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        reusable = False
+        try:
+            async with asyncio.timeout(self._limits.wall_seconds):
+                answer = await self._ask(request)
+            reusable = answer.failure is None or not answer.failure.spent
+        except TimeoutError as error:
+            raise _timed_out() from error
+        except (EOFError, OSError) as error:
+            exit_code = await self._exit_code()
+            raise (_timed_out() if exit_code == -signal.SIGXCPU else _crashed()) from error
+        except (ValueError, msgspec.DecodeError) as error:
+            raise _crashed() from error
+        finally:
+            if not reusable:  # cancelled too: what this child says next is nobody's answer
+                await self.discard_child()
+        return _rendered(answer)
+
+    def kill_child(self) -> None:
+        """Have the child killed, if there is one alive; whoever talks to it sees the pipe end."""
+        if self.child is not None and self.child.returncode is None:
+            self.child.kill()
+
+    async def discard_child(self) -> int | None:
+        """Kill the child if there is one, and wait until it is gone; its exit code."""
+        self.kill_child()
+        child, self.child = self.child, None
+        if child is None:
+            return None
+        # Newer Pythons' wait() returns only once the pipes are read to their end.
+        if child.stdout is not None:
+            await child.stdout.read()
+        exit_code = await child.wait()
+        if self._echo is not None:
+            await self._echo
+        return exit_code
+
+    async def _exit_code(self) -> int | None:
+        """How a child that closed its pipes ended; killing it at once would hide the reason."""
+        if self.child is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.child.wait(), 1)
+        return await self.discard_child()
+
+    async def _ask(self, request: RenderRequest) -> Answer:
+        child = self.child
+        if child is None or child.returncode is not None:
+            self.child = child = await self._spawn()
+        if child.stdin is None or child.stdout is None:
+            raise EOFError
+        child.stdin.write(frame(request))
+        await child.stdin.drain()
+        length = body_length(await child.stdout.readexactly(HEADER.size))
+        return msgspec.msgpack.decode(await child.stdout.readexactly(length), type=Answer)
+
+    async def _spawn(self) -> Process:
+        config = ChildConfig(
+            parent_pid=os.getpid(), model_path=self._model_path, limits=self._limits
+        )
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # a module lying in the working directory must not shadow a library
+            "-m",
+            self._module,
+            msgspec.json.encode(config).decode(),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C in a terminal is for the worker, which drains first
+            limit=1024 * 1024,
+        )
+        self._echo = asyncio.create_task(_log_stderr(child))
+        return child
+
+
+async def _log_stderr(child: Process) -> None:
+    """Pass the child's words on as quoted log lines: it may be quoting a hostile file."""
+    while child.stderr is not None and (words := await child.stderr.read(4096)):
+        log.warning("renderer child %d says %r", child.pid, words.decode(errors="replace"))
+
+
+def _environment() -> dict[str, str]:
+    """Nothing secret, and one thread for each numeric library, whose buffers count as memory."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return {
+        **kept,
+        "PYTHONPATH": str(PACKAGE_ROOT),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _rendered(answer: Answer) -> Rendered:
+    if answer.failure is not None:
+        raise answer.failure.error()
+    if answer.rendered is None:
+        raise _crashed()
+    return answer.rendered
+
+
+def _timed_out() -> RenderFailed:
+    return RenderFailed(
+        "RENDER_TIMEOUT",
+        "This image took too long to process. Upload a smaller or simpler version.",
+        retryable=False,
+    )
+
+
+def _crashed() -> RenderFailed:
+    return RenderFailed(
+        "RENDER_CRASHED",
+        "The image could not be processed. It will be tried again.",
+        retryable=True,
+    )

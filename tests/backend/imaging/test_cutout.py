@@ -1,0 +1,152 @@
+"""Real cut-outs: the sample garments, and painted scenes whose true alpha is known.
+
+The bounds are the measured figures times one and a half to three, for other processors' rounding.
+"""
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from backend.imaging import filters
+from backend.imaging.cutout import SubjectNotFound, cut_out
+from backend.imaging.decode import decode
+from backend.imaging.quality import verdict_on
+from backend.imaging.subject import load_net
+from tests.backend.imaging import files, scenes
+from tests.backend.imaging.conftest import MODEL
+
+
+def edge_error(alpha: NDArray[np.uint8], truth: filters.Floats) -> float:
+    """Mean absolute alpha error within 6 px of the true outline, where all of the difficulty is."""
+    near = filters.dilate((truth > 0) & (truth < 1), 6)
+    return float(np.abs(alpha / 255 - truth)[near].mean())
+
+
+def overlap(alpha: NDArray[np.uint8], truth: filters.Floats) -> float:
+    """Intersection over union at one half."""
+    return float(((alpha > 127) & (truth > 0.5)).sum() / ((alpha > 127) | (truth > 0.5)).sum())
+
+
+def colour_drift(rgba: NDArray[np.uint8], scene: scenes.Scene) -> float:
+    """Mean difference, in levels, of the rim's colours from what the product was painted with."""
+    rim = (scene.alpha > 0.2) & (scene.alpha < 1) & (rgba[..., 3] > 50)
+    return float(np.abs(rgba[..., :3] - scene.colours).mean(axis=-1)[rim].mean())
+
+
+def enclosed(empty: filters.Mask) -> filters.Mask:
+    """The part of an empty area that cannot be reached from the picture's frame."""
+    return empty & ~filters.touching(empty, filters.border(empty.shape))
+
+
+@pytest.mark.parametrize("name", ["tee_navy", "tee_white", "dress_floral"])
+def test_clean_garments_pass(cut_garment, name):
+    assert verdict_on(cut_garment(name).quality).verdict == "pass"
+
+
+def test_cream_stripes_on_off_white_are_sent_to_a_person_with_a_reason(cut_garment):
+    verdict = verdict_on(cut_garment("breton_long_sleeve").quality)
+    assert verdict.verdict == "needs_review"
+    assert [reason.code for reason in verdict.reasons] == ["UNCERTAIN_OUTLINE"]
+
+
+@pytest.mark.parametrize("name", ["tee_navy", "tee_white", "dress_floral", "breton_long_sleeve"])
+def test_no_garment_has_a_hole_or_a_stray_island(cut_garment, name):
+    solid = cut_garment(name).mask > 127
+    assert not enclosed(~solid).any()
+    assert (filters.without_specks(solid, 0.99) == solid).all()
+
+
+@pytest.mark.parametrize("name", ["tee_navy", "dress_floral"])
+def test_the_edge_of_a_dark_garment_keeps_no_light_halo(cut_garment, name):
+    rgba = cut_garment(name).rgba
+    rim = (rgba[..., 3] > 12) & (rgba[..., 3] < 243)
+    inside = filters.erode(rgba[..., 3] > 250, 6) & filters.dilate(rim, 20)
+    # The backdrop is 236 bright; a mixture left in the rim would lift it far above the cloth.
+    assert rgba[rim][:, :3].mean() < rgba[inside][:, :3].mean() + 25
+
+
+@pytest.mark.parametrize(
+    ("colour", "shadow", "worst_edge", "least_overlap"),
+    [
+        (scenes.NAVY, 0.0, 0.003, 0.995),
+        (scenes.NAVY, 0.15, 0.004, 0.995),
+        (scenes.CREAM, 0.0, 0.01, 0.995),
+        (scenes.WHITE, 0.0, 0.07, 0.985),
+    ],
+    ids=["navy", "navy-with-shadow", "tan", "white-on-white"],
+)
+def test_a_known_alpha_and_its_colours_are_recovered(
+    net, colour, shadow, worst_edge, least_overlap
+):
+    scene = scenes.tee(colour, shadow=shadow)
+    cutout = cut_out(decode(scene.jpeg), net)
+    assert edge_error(cutout.mask, scene.alpha) < worst_edge
+    assert overlap(cutout.mask, scene.alpha) > least_overlap
+    assert colour_drift(cutout.rgba, scene) < 6  # half way to the paper would be up to 90
+    assert verdict_on(cutout.quality).verdict == "pass"
+
+
+def test_white_stripes_get_no_holes(net):
+    scene = scenes.tee(scenes.NAVY, scenes.WHITE)
+    alpha = cut_out(decode(scene.jpeg), net).mask
+    assert not enclosed(alpha <= 127).any()
+    assert alpha[300:800, 300:600].min() == 255
+
+
+def test_without_a_model_colour_alone_cuts_out_the_navy_tee(garment, cut_garment):
+    cutout = cut_out(decode(garment("tee_navy")), None)
+    assert not cutout.quality.by_model and cutout.quality.certain is None
+    assert overlap(cutout.mask, cut_garment("tee_navy").mask / 255) > 0.995
+    assert verdict_on(cutout.quality).verdict == "pass"
+
+
+def test_without_a_model_white_on_white_is_sent_to_a_person(garment):
+    verdict = verdict_on(cut_out(decode(garment("tee_white")), None).quality)
+    assert "LOW_CONTRAST" in [reason.code for reason in verdict.reasons]
+
+
+def test_weights_with_one_wrong_byte_are_never_handed_to_the_runtime(tmp_path, monkeypatch):
+    def loaded(*_: object, **__: object) -> None:
+        pytest.fail("untrusted weights were loaded")
+
+    weights = bytearray(MODEL.read_bytes())
+    weights[1000] ^= 1
+    forged = tmp_path / "u2netp.onnx"
+    forged.write_bytes(weights)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", loaded)
+    assert load_net(forged) is None
+    assert load_net(tmp_path / "absent.onnx") is None
+    assert load_net(None) is None
+
+
+def test_a_cut_out_that_the_merchant_made_is_taken_as_it_is():
+    image = files.photo()
+    alpha = (image[1] < 100).ifthenelse(255, 0)
+    cutout = cut_out(decode(files.png(image.bandjoin(alpha))), None)
+    assert cutout.quality.backdrop == "transparent"
+    assert (cutout.mask == alpha.numpy()).all()
+
+
+@pytest.mark.parametrize("model", ["net", "colour"])
+def test_bare_paper_has_no_subject(net, model):
+    with pytest.raises(SubjectNotFound):
+        cut_out(decode(scenes.empty()), net if model == "net" else None)
+
+
+def test_a_fully_transparent_file_has_no_subject():
+    with pytest.raises(SubjectNotFound):
+        cut_out(decode(files.png(files.photo().bandjoin(0))), None)
+
+
+def test_a_busy_background_is_sent_to_a_person(net):
+    quality = cut_out(decode(scenes.tee_outdoors()), net).quality
+    assert quality.backdrop == "scene"
+    assert "BUSY_BACKGROUND" in [reason.code for reason in verdict_on(quality).reasons]
+
+
+def test_a_product_that_leaves_the_photo_is_reported_with_its_sides(net):
+    cropped = files.srgb(decode(scenes.tee(scenes.NAVY).jpeg).rgb).crop(0, 0, 900, 700)
+    quality = cut_out(decode(files.jpeg(cropped)), net).quality
+    assert quality.touches_edge == ["bottom"]
+    assert verdict_on(quality).reasons[0].message == "The photo cuts the product off at the bottom."

@@ -1,0 +1,165 @@
+"""What is let in, and what is refused with which words."""
+
+import numpy as np
+import pytest
+import pyvips
+
+from backend.imaging import decode as decoding
+from backend.imaging.decode import ImageRefused, decode, probe
+from backend.imaging.encode import encode_final, encode_png
+from tests.backend.imaging import files
+
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="800" height="800"/>'
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(ImageRefused) as caught:
+        decode(data)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SVG,
+        b"GIF89a" + bytes(800),
+        b"GIF89a/*<script>alert(1)</script>*/",
+        b"<!doctype html><html><script>alert(1)</script></html>",
+        b"%PDF-1.7\n" + bytes(100),
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"II*\x00" + bytes(100),
+        b"BM" + bytes(100),
+        b"RIFF\x00\x00\x00\x00WAVE" + bytes(100),
+        b"\x00\x00\x00\x20ftypavif" + bytes(100),
+        b" \xff\xd8\xff",
+        b"PK\x03\x04" + bytes(100),
+        b"",
+    ],
+)
+def test_whatever_is_not_jpeg_png_or_webp_by_its_first_bytes_is_refused(data):
+    assert refused(data) == "IMAGE_TYPE_UNSUPPORTED"
+
+
+@pytest.mark.parametrize("loader", ["gifload_buffer", "svgload_buffer", "tiffload_buffer"])
+def test_libvips_itself_refuses_other_loaders_even_when_asked_directly(loader):
+    with pytest.raises(pyvips.Error):
+        getattr(pyvips.Image, loader)(SVG).avg()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_each_allowed_format_is_read(suffix):
+    data = files.photo().write_to_buffer(suffix)
+    found = probe(data)
+    assert (found.width, found.height, found.bytes) == (800, 600, len(data))
+    assert decode(data).rgb.shape == (600, 800, 3)
+
+
+def test_a_bomb_is_refused_from_its_header_with_both_figures_in_the_message():
+    bomb = files.bomb_png()
+    assert len(bomb) < 150_000
+    with pytest.raises(
+        ImageRefused, match=r"30,000 × 30,000 pixels.*12,000.*64 megapixels"
+    ) as caught:
+        probe(bomb)
+    assert caught.value.code == "IMAGE_TOO_LARGE"
+
+
+def test_more_than_64_megapixels_are_refused_although_each_side_is_allowed():
+    assert refused(files.bomb_png(11_000)) == "IMAGE_TOO_LARGE"
+
+
+def test_a_file_one_byte_over_the_limit_is_refused_before_it_is_opened():
+    data = files.jpeg(files.photo())
+    assert refused(data + bytes(decoding.MAX_BYTES + 1 - len(data))) == "IMAGE_TOO_LARGE"
+
+
+def test_an_icon_is_too_small_and_the_message_names_the_limit():
+    with pytest.raises(ImageRefused, match=r"40 × 40 pixels.*512") as caught:
+        probe(files.jpeg(files.photo(40, 40)))
+    assert caught.value.code == "IMAGE_TOO_SMALL"
+
+
+def test_the_shorter_side_decides_what_is_too_small():
+    assert refused(files.jpeg(files.photo(2000, 511))) == "IMAGE_TOO_SMALL"
+    assert decode(files.jpeg(files.photo(2000, 512))).rgb.shape[0] == 512
+
+
+@pytest.mark.parametrize("make", [files.animated_png, files.animated_webp])
+def test_animations_are_refused(make):
+    assert refused(make()) == "IMAGE_ANIMATED"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("kept", [0.9, 0.5])
+def test_a_truncated_file_is_refused_as_corrupt(suffix, kept):
+    data = files.photo().write_to_buffer(suffix)
+    assert refused(data[: int(len(data) * kept)]) == "IMAGE_CORRUPT"
+
+
+@pytest.mark.parametrize(
+    "magic", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x00\x00\x00WEBP"]
+)
+def test_garbage_behind_the_right_first_bytes_is_refused_as_corrupt(magic):
+    assert refused(magic + b"\x00garbage" * 50) == "IMAGE_CORRUPT"
+
+
+def test_the_exif_orientation_is_applied_to_pixels_and_figures():
+    data = files.located_jpeg()
+    found, picture = probe(data), decode(data)
+    assert (found.width, found.height) == (600, 800)
+    assert picture.rgb.shape == (800, 600, 3)
+    # The disc was at the left; after a quarter turn clockwise it is at the top.
+    assert picture.rgb[200, 300, 0] - int(picture.rgb[200, 300, 2]) > 100
+    assert picture.rgb[600, 300].min() > 220
+
+
+def test_no_metadata_survives_into_any_output():
+    rgb = decode(files.located_jpeg()).rgb
+    square = np.ascontiguousarray(rgb[:600, :600])
+    outputs = [
+        encode_png(rgb),
+        encode_final(square, size=600, format_="jpeg"),
+        encode_final(square, size=600, format_="webp"),
+    ]
+    for data in outputs:
+        assert b"Exif" not in data and b"EXIF" not in data and b"canary" not in data
+        image = pyvips.Image.new_from_buffer(data, "")
+        assert not [name for name in image.get_fields() if name.startswith(("exif", "icc", "xmp"))]
+
+
+def test_a_zip_archive_hidden_behind_a_png_is_left_behind():
+    polyglot = files.zip_tailed_png()
+    assert b"canary.html" in polyglot
+    output = encode_png(decode(polyglot).rgb)
+    assert b"canary.html" not in output and output.endswith(b"IEND\xaeB`\x82")
+
+
+def test_a_large_photo_is_shrunk_to_the_working_size():
+    large = pyvips.Image.black(4000, 3000, bands=3).copy(interpretation="srgb")
+    assert decode(files.jpeg(large)).rgb.shape == (1536, 2048, 3)
+
+
+def test_grey_and_16_bit_and_cmyk_all_become_8_bit_srgb():
+    grey = files.png(files.photo().colourspace("b-w"))
+    deep = files.png(files.photo().colourspace("rgb16"))
+    cmyk = files.jpeg(files.photo().icc_transform("cmyk", input_profile="srgb"))
+    for data in (grey, deep, cmyk):
+        rgb = decode(data).rgb
+        assert rgb.shape == (600, 800, 3) and rgb.dtype == np.uint8
+        assert abs(int(rgb[10, 790].mean()) - 235) < 10  # CMYK costs a few levels
+
+
+def test_a_wide_gamut_profile_is_converted_and_not_just_dropped():
+    p3_like = files.jpeg(files.photo().icc_transform("p3", input_profile="srgb"), profile="p3")
+    plain = decode(files.jpeg(files.photo())).rgb[300, 200].astype(int)
+    converted = decode(p3_like).rgb[300, 200].astype(int)
+    raw = pyvips.Image.jpegload_buffer(p3_like).numpy()[300, 200].astype(int)
+    assert np.abs(converted - plain).max() <= 4 < np.abs(raw - plain).max()
+
+
+def test_alpha_is_kept_apart_and_an_opaque_one_is_dropped():
+    image = files.photo()
+    half = files.png(image.bandjoin((image[1] < 100).ifthenelse(255, 0)))
+    alpha = decode(half).alpha
+    assert alpha is not None and alpha[300, 200] == 1 and alpha[10, 10] == 0
+    assert decode(files.png(image.bandjoin(255))).alpha is None

@@ -1,0 +1,39 @@
+"""Renderers with real child processes, closed after each test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from backend.renderers.local import LocalRenderer
+from backend.renderers.wire import RenderLimits
+
+ROOT = Path(__file__).resolve().parents[3]
+MISBEHAVING = "tests.backend.renderers.misbehaving_child"
+MODEL = ROOT / ".models/rembg/u2netp.onnx"
+
+
+@pytest.fixture(scope="session")
+def garment():
+    """The bytes of a sample garment by name."""
+    return lambda name: (ROOT / f"tests/data/garments/{name}.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+async def renderer() -> AsyncIterator[LocalRenderer]:
+    """The product's own child, with the model; kept warm, as a worker keeps it."""
+    renderer = LocalRenderer(MODEL)
+    yield renderer
+    await renderer.close()
+
+
+@pytest.fixture
+async def misbehaving() -> AsyncIterator[LocalRenderer]:
+    """One slot of `misbehaving_child`, with limits short enough to wait for."""
+    renderer = LocalRenderer(
+        None,
+        limits=RenderLimits(wall_seconds=2, cpu_seconds=10, memory_bytes=512 * 1024**2),
+        child_module=MISBEHAVING,
+    )
+    yield renderer
+    await renderer.close()

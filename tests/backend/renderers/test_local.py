@@ -1,0 +1,242 @@
+"""Children that hang, hoard, die and chatter: the next request never notices."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.renderers.base import RenderFailed, RenderRequest
+from backend.renderers.local import KEPT_VARIABLES, LocalRenderer
+from backend.renderers.wire import RenderLimits
+from tests.backend.renderers.conftest import MISBEHAVING, ROOT
+
+
+def ask(stage: str, **params: object) -> RenderRequest:
+    return RenderRequest(stage=stage, inputs={}, params=params)
+
+
+async def failure(renderer: LocalRenderer, stage: str) -> RenderFailed:
+    with pytest.raises(RenderFailed) as caught:
+        await renderer.render(ask(stage))
+    return caught.value
+
+
+async def echoes(renderer: LocalRenderer) -> bool:
+    """Whether the renderer answers, and answers this very question."""
+    token = os.urandom(8).hex()
+    return (await renderer.render(ask("echo", token=token))).facts == {"token": token}
+
+
+def is_alive(pid: int) -> bool:
+    """Neither gone nor a zombie that nobody has collected yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def ends_within(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not is_alive(pid)
+
+
+async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehaving):
+    assert misbehaving.child_pids == []
+    assert await echoes(misbehaving)
+    first = misbehaving.child_pids
+    assert await echoes(misbehaving)
+    assert misbehaving.child_pids == first
+
+
+async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving):
+    started = time.monotonic()
+    failed = await failure(misbehaving, "hang")
+    assert (failed.code, failed.retryable) == ("RENDER_TIMEOUT", False)
+    assert 2 <= time.monotonic() - started < 10
+    assert await echoes(misbehaving)
+
+
+async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall_clock_limit():
+    renderer = LocalRenderer(
+        None, limits=RenderLimits(wall_seconds=60, cpu_seconds=1), child_module=MISBEHAVING
+    )
+    started = time.monotonic()
+    failed = await failure(renderer, "spin")
+    assert (failed.code, failed.retryable) == ("RENDER_TIMEOUT", False)
+    assert time.monotonic() - started < 30
+    assert await echoes(renderer)
+    await renderer.close()
+
+
+@pytest.mark.parametrize("stage", ["hog", "native-hog"])
+async def test_a_memory_hog_is_refused_and_replaced(misbehaving, stage):
+    assert await echoes(misbehaving)
+    before = misbehaving.child_pids
+    failed = await failure(misbehaving, stage)
+    assert (failed.code, failed.retryable) == ("RENDER_OUT_OF_MEMORY", False)
+    assert not is_alive(before[0])
+    assert await echoes(misbehaving)
+
+
+@pytest.mark.parametrize("stage", ["die", "raise", "lie-about-length"])
+async def test_a_child_that_breaks_is_a_retryable_crash_and_is_replaced(misbehaving, stage):
+    failed = await failure(misbehaving, stage)
+    assert (failed.code, failed.retryable) == ("RENDER_CRASHED", True)
+    assert await echoes(misbehaving)
+
+
+async def test_a_child_killed_from_outside_at_work_is_a_retryable_crash(misbehaving):
+    assert await echoes(misbehaving)
+    work = asyncio.create_task(failure(misbehaving, "hang"))
+    await asyncio.sleep(0)  # the request is in the pipe
+    os.kill(misbehaving.child_pids[0], signal.SIGKILL)
+    assert (await work).code == "RENDER_CRASHED"
+    assert await echoes(misbehaving)
+
+
+async def test_what_a_library_prints_does_not_reach_the_frames(misbehaving, caplog):
+    assert (await misbehaving.render(ask("chatter", mine=1))).facts == {"mine": 1}
+    assert await echoes(misbehaving)
+    await misbehaving.close()
+    assert "a library greets" in caplog.text
+
+
+async def test_a_cancelled_request_leaves_no_answer_for_the_next_one(misbehaving):
+    assert await echoes(misbehaving)
+    before = misbehaving.child_pids[0]
+    cancelled = asyncio.create_task(misbehaving.render(ask("echo", token="of the cancelled one")))
+    await asyncio.sleep(0)  # the request is in the pipe, its answer on the way
+    cancelled.cancel()
+    assert await echoes(misbehaving)
+    assert cancelled.cancelled() and not is_alive(before)
+
+
+async def test_a_request_cancelled_while_its_child_starts_leaves_no_process(misbehaving):
+    task = asyncio.create_task(misbehaving.render(ask("hang")))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await echoes(misbehaving)
+    assert len(misbehaving.child_pids) == 1
+    assert children_of(os.getpid()) == misbehaving.child_pids
+
+
+async def test_requests_wait_for_a_free_slot_and_each_gets_its_own_answer():
+    renderer = LocalRenderer(None, slots=2, child_module=MISBEHAVING)
+    assert all(await asyncio.gather(*(echoes(renderer) for _ in range(20))))
+    assert len(renderer.child_pids) == 2
+    await renderer.close()
+
+
+async def test_no_credential_is_in_the_childs_environment(misbehaving, monkeypatch):
+    secrets = ("AWS_SECRET_ACCESS_KEY", "SHOPIFY_API_SECRET", "DATABASE_URL", "ATELIER_KEY")
+    for name in secrets:
+        monkeypatch.setenv(name, "canary-7f3a")
+    assert await echoes(misbehaving)
+    environ = Path(f"/proc/{misbehaving.child_pids[0]}/environ").read_bytes().decode()
+    assert "canary-7f3a" not in environ
+    names = {entry.partition("=")[0] for entry in environ.split("\0") if entry}
+    assert names <= {
+        *KEPT_VARIABLES,
+        "PYTHONPATH",
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MALLOC_ARENA_MAX",
+    }
+
+
+async def test_the_child_has_no_descriptor_of_the_parent_but_its_pipes(misbehaving):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.set_inheritable(True)
+        assert await echoes(misbehaving)
+        (pid,) = misbehaving.child_pids
+        held = {fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()}
+        assert Path(f"/proc/self/fd/{server.fileno()}").readlink() not in held
+
+
+async def test_a_key_pressed_in_the_terminal_does_not_reach_the_child(misbehaving):
+    assert await echoes(misbehaving)
+    (pid,) = misbehaving.child_pids
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+async def test_the_limits_hold_in_the_child(misbehaving):
+    assert await echoes(misbehaving)
+    limits = Path(f"/proc/{misbehaving.child_pids[0]}/limits").read_text()
+    soft = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()}
+    assert soft["Max core file size"] == "0"
+    assert soft["Max file size"] == "0"
+    assert soft["Max address space"] == str(512 * 1024**2)
+
+
+async def test_the_child_cannot_fill_the_disk(misbehaving, tmp_path):
+    path = tmp_path / "written"
+    with pytest.raises(RenderFailed):
+        await misbehaving.render(ask("write-a-file", path=str(path)))
+    assert path.stat().st_size == 0
+
+
+PARENT = """
+import asyncio, sys
+from backend.renderers.base import RenderRequest
+from backend.renderers.local import LocalRenderer
+
+async def main():
+    renderer = LocalRenderer(None, child_module=sys.argv[1])
+    await renderer.render(RenderRequest(stage="echo", inputs={}))
+    print(renderer.child_pids[0], flush=True)
+    await renderer.render(RenderRequest(stage="hang", inputs={}))
+
+asyncio.run(main())
+"""
+
+
+def test_a_child_at_work_ends_when_its_parent_is_killed():
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, MISBEHAVING], stdout=subprocess.PIPE, cwd=ROOT
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert is_alive(child)
+        parent.kill()
+    assert ends_within(child, 5)
+
+
+def test_a_child_whose_parent_is_gone_before_it_starts_ends_at_once():
+    config = json.dumps({"parent_pid": 1 << 22, "model_path": None, "limits": {}})
+    finished = subprocess.run(
+        [sys.executable, "-m", "backend.renderers.child", config],
+        cwd=ROOT,
+        timeout=10,
+        check=False,
+    )
+    assert finished.returncode == 1
+
+
+async def test_close_leaves_no_process_even_with_a_request_under_way(misbehaving):
+    assert await echoes(misbehaving)
+    (pid,) = misbehaving.child_pids
+    work = asyncio.create_task(failure(misbehaving, "hang"))
+    await asyncio.sleep(0)
+    await misbehaving.close()
+    assert (await work).code == "RENDER_CRASHED"
+    assert not is_alive(pid) and misbehaving.child_pids == []
+
+
+def children_of(pid: int) -> list[int]:
+    """Live direct children that run the misbehaving module."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in found
+        if is_alive(int(child)) and b"misbehaving" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]

@@ -1,0 +1,170 @@
+"""A catalogue image from upload to finals, through a real child."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.imaging.encode import decode_own, encode_png
+from backend.imaging.subject import U2NETP_SHA256
+from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
+from backend.renderers.local import LocalRenderer
+from tests.backend.imaging import files, scenes
+from tests.backend.renderers.conftest import MODEL
+
+STAGES = (
+    ("validate", "source"),
+    ("segment", "source"),
+    ("compose", "cutout"),
+    ("encode", "master"),
+)
+
+
+async def pipeline(
+    renderer: LocalRenderer, source: bytes, **params: Any
+) -> tuple[dict[str, RenderedFile], dict[str, Any]]:
+    """All four stages, with files and facts handed on as the worker does; both by name."""
+    data = {"source": source}
+    made: dict[str, RenderedFile] = {}
+    facts: dict[str, Any] = {}
+    for stage, needs in STAGES:
+        # Facts come back from the database as JSON.
+        handed = json.loads(json.dumps(facts))
+        rendered = await renderer.render(
+            RenderRequest(
+                stage=stage, inputs={needs: data[needs]}, params={**params, "facts": handed}
+            )
+        )
+        facts[stage] = rendered.facts
+        made |= {file.name: file for file in rendered.files}
+        data |= {file.name: file.data for file in rendered.files}
+    return made, facts
+
+
+async def stage(renderer: LocalRenderer, name: str, **inputs: bytes) -> Rendered:
+    return await renderer.render(RenderRequest(stage=name, inputs=inputs))
+
+
+async def test_a_garment_becomes_a_jpeg_and_a_webp_that_carry_their_whole_story(renderer, garment):
+    source = garment("tee_navy")
+    made, facts = await pipeline(renderer, source)
+    assert facts["validate"] == {
+        "format": "jpeg",
+        "width": 1200,
+        "height": 1500,
+        "bytes": len(source),
+        "sha256": hashlib.sha256(source).hexdigest(),
+    }
+    assert [(file.name, file.kind, file.role) for file in made.values()] == [
+        ("mask", "mask", "intermediate"),
+        ("cutout", "cutout", "intermediate"),
+        ("master", "master", "intermediate"),
+        ("catalog-2048.jpg", "catalog_image", "final"),
+        ("catalog-1024.webp", "catalog_image", "final"),
+    ]
+    final = made["catalog-2048.jpg"]
+    assert (final.label, final.content_type) == ("2048 × 2048 JPEG", "image/jpeg")
+    assert made["catalog-1024.webp"].label == "1024 × 1024 WebP"
+    assert final.meta["engine"]["model_sha256"] == U2NETP_SHA256
+    assert final.meta["verdict"] == "pass" and final.meta["reasons"] == []
+    assert {"backdrop", "certain", "soft", "scale", "corners_clean"} <= set(final.meta["quality"])
+    for file in made.values():
+        height, width = decode_own(file.data).shape[:2]
+        assert (file.meta["width"], file.meta["height"]) == (width, height)
+        assert file.meta["bytes"] == len(file.data)
+        assert file.meta["sha256"] == hashlib.sha256(file.data).hexdigest()
+        assert file.meta["content_type"] == file.content_type
+        assert file.meta["generative"] is False
+    assert peak_memory(renderer.child_pids[0]) < 600 * 1024**2
+
+
+async def test_the_jobs_parameters_and_the_cut_outs_verdict_reach_the_finals(renderer, garment):
+    made, facts = await pipeline(
+        renderer,
+        garment("breton_long_sleeve"),
+        background="#f4efe6",
+        margin=0.2,
+        outputs=[{"size": 512, "format": "webp"}, {"size": 640, "format": "jpeg"}],
+    )
+    master = decode_own(made["master"].data)
+    assert master.shape == (640, 640, 3)
+    assert (master[0, 0] == [0xF4, 0xEF, 0xE6]).all()
+    final = made["catalog-512.webp"].meta
+    assert final["verdict"] == facts["encode"]["verdict"] == "needs_review"
+    assert [reason["code"] for reason in final["reasons"]] == ["UNCERTAIN_OUTLINE"]
+
+
+async def test_without_the_earlier_facts_no_image_passes(renderer):
+    rgba = np.zeros((600, 600, 4), dtype=np.uint8)
+    rgba[200:400, 200:400] = [200, 30, 30, 255]
+    master = (await stage(renderer, "compose", cutout=encode_png(rgba))).files[0]
+    finals = (await stage(renderer, "encode", master=master.data)).files
+    assert [reason["code"] for reason in finals[0].meta["reasons"]] == ["NOT_MEASURED"]
+
+
+async def test_with_forged_weights_the_engine_says_that_no_model_was_used(garment, tmp_path):
+    forged = tmp_path / "u2netp.onnx"
+    forged.write_bytes(MODEL.read_bytes()[:-1] + b"!")
+    renderer = LocalRenderer(forged)
+    rendered = await stage(renderer, "segment", source=garment("tee_navy"))
+    await renderer.close()
+    assert rendered.facts["engine"]["model"] is None
+    assert rendered.facts["engine"]["model_sha256"] is None
+    assert rendered.facts["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
+        (b"GIF89a" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
+        (files.jpeg(files.photo(100, 100)), "IMAGE_TOO_SMALL"),
+        (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
+        (files.animated_webp(), "IMAGE_ANIMATED"),
+    ],
+)
+async def test_a_bad_upload_fails_validation_for_good(renderer, source, code):
+    with pytest.raises(RenderFailed) as caught:
+        await stage(renderer, "validate", source=source)
+    assert (caught.value.code, caught.value.retryable) == (code, False)
+
+
+async def test_a_bomb_leaves_the_childs_memory_flat_and_the_child_alive(renderer):
+    await stage(renderer, "validate", source=files.jpeg(files.photo()))
+    (pid,) = renderer.child_pids
+    before = peak_memory(pid)
+    with pytest.raises(RenderFailed, match="IMAGE_TOO_LARGE"):
+        await stage(renderer, "validate", source=files.bomb_png())
+    assert peak_memory(pid) - before < 4 * 1024**2
+    assert renderer.child_pids == [pid]
+
+
+async def test_paper_without_a_product_fails_for_good(renderer):
+    with pytest.raises(RenderFailed) as caught:
+        await stage(renderer, "segment", source=scenes.empty())
+    assert (caught.value.code, caught.value.retryable) == ("SUBJECT_NOT_FOUND", False)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RenderRequest(stage="publish", inputs={}),
+        RenderRequest(stage="compose", inputs={}),
+        RenderRequest(stage="compose", inputs={"cutout": b""}, params={"margin": "wide"}),
+    ],
+    ids=["unknown-stage", "missing-file", "bad-parameter"],
+)
+async def test_a_request_that_makes_no_sense_is_the_callers_mistake(renderer, request_):
+    with pytest.raises(RenderFailed) as caught:
+        await renderer.render(request_)
+    assert (caught.value.code, caught.value.retryable) == ("RENDER_REQUEST_INVALID", False)
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes of RAM that the process ever held."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
