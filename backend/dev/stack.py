@@ -128,6 +128,7 @@ async def local_stack(
         web = await stack.enter_async_context(
             process("serve", "--fd", fd, *stand_in, env=env, pass_fds=(listener.fileno(),))
         )
+        listener.close()  # the process has its own now: if it dies, connections are refused
         worker = await stack.enter_async_context(process("worker", *stand_in, env=env))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=10))
         database = Database(settings.database_url, pool_size=2)
