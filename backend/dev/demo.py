@@ -57,7 +57,7 @@ async def run_dev(port: int | None) -> None:
             }
             print(json.dumps(ready), flush=True)
             console.print("Running; stop with Ctrl-C.")
-            await asyncio.Event().wait()
+            await stack.until_one_ends()
 
 
 @contextlib.contextmanager

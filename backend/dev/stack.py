@@ -52,6 +52,7 @@ class Stack:
     shopify: StandInShopify
     http: httpx.AsyncClient
     database: Database
+    processes: tuple["LocalProcess", ...]
 
     def authorization(self) -> dict[str, str]:
         """The header that App Bridge would put on a request now."""
@@ -83,6 +84,17 @@ class Stack:
                 if public_id is not None:
                     return str(public_id)
                 await asyncio.sleep(0.05)
+
+    async def until_one_ends(self) -> None:
+        """Wait; raise `StackError` as soon as the web or the worker process has ended."""
+        ends = [asyncio.create_task(local.process.wait()) for local in self.processes]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        for local in self.processes:
+            local.require_running()
 
     async def job(self, public_id: str) -> JobDetailResponse:
         """The job's detail, over HTTP, as the embedded page reads it."""
@@ -135,7 +147,12 @@ async def local_stack(
         stack.push_async_callback(database.close)
         await until_ready(http, web, worker)
         yield Stack(
-            base_url=base_url, settings=settings, shopify=shopify, http=http, database=database
+            base_url=base_url,
+            settings=settings,
+            shopify=shopify,
+            http=http,
+            database=database,
+            processes=(web, worker),
         )
 
 

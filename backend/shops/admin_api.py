@@ -24,6 +24,7 @@ ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
 TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 SLOW_DOWN = {429, 430}
+UNREADABLE = "Shopify's answer could not be read."
 
 
 class TokenRefused(Exception):
@@ -140,11 +141,13 @@ class AdminApi:
         if response.status_code != HTTPStatus.OK:
             raise ShopifyRefused(f"{shop}: HTTP {response.status_code}")
         answer = json_object(response)
-        errors = answer.get("errors")
-        if errors:
-            if any(error_code(error) == "THROTTLED" for error in errors):
-                raise ShopifyUnavailable("Shopify asks us to slow down.")
-            raise ShopifyRefused(f"{shop}: {[error_code(error) for error in errors]}")
+        codes = error_codes(answer.get("errors"))
+        if "THROTTLED" in codes:
+            raise ShopifyUnavailable("Shopify asks us to slow down.")
+        if codes:
+            raise ShopifyRefused(f"{shop}: {codes}")
+        if not isinstance(answer.get("data"), dict):
+            raise ShopifyUnavailable(UNREADABLE)
         return dict(answer["data"])
 
     async def _token(self, shop: str, **grant: str) -> OfflineToken:
@@ -182,11 +185,15 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ShopifyUnavailable("Shopify's answer could not be read.") from error
+        raise ShopifyUnavailable(UNREADABLE) from error
 
 
-def error_code(error: object) -> str:
-    """The code of a top-level GraphQL error, or what can be said instead."""
-    if isinstance(error, dict):
-        return str(error.get("extensions", {}).get("code") or error.get("message"))
-    return str(error)
+def error_codes(errors: object) -> list[str]:
+    """The codes of the top-level GraphQL errors, or what can be said instead of one."""
+    found = errors if isinstance(errors, list) else [errors] if errors else []
+    return [
+        str(error.get("extensions", {}).get("code") or error.get("message"))
+        if isinstance(error, dict)
+        else str(error)
+        for error in found
+    ]

@@ -10,7 +10,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.shops.admin_api import AdminApi, OfflineToken, TokenRefused
+from backend.errors import ShopifyUnavailable
+from backend.shops.admin_api import AdminApi, OfflineToken, ShopifyRefused, TokenRefused
 from backend.shops.models import Shop
 
 REFRESH_BEFORE = timedelta(minutes=5)  # of the token's end, as Shopify's JS library does
@@ -53,7 +54,10 @@ async def install(
 ) -> InstallationResponse:
     """Exchange a verified session token for an offline one and open the shop's account."""
     token = await admin.exchange(domain, session_token)
-    installation = await admin.installation(domain, token.access_token)
+    try:
+        installation = await admin.installation(domain, token.access_token)
+    except (TokenRefused, ShopifyRefused) as error:  # its own fresh token: a passing disorder
+        raise ShopifyUnavailable from error
     values = {
         "status": "installed",
         "shopify_gid": installation.shop_gid,
@@ -69,7 +73,7 @@ async def install(
                 index_elements=["domain"], set_={**values, "installed_at": func.now()}
             )
         )
-    return InstallationResponse(shop=domain, scopes=installation.scopes.split(","))
+    return InstallationResponse(shop=domain, scopes=list(ApiAccess(installation.scopes)))
 
 
 async def installed_shop(database: Database, admin: AdminApi, domain: str) -> InstalledShop | None:

@@ -174,3 +174,15 @@ async def test_a_taken_port_is_named() -> None:
         code, _, err = await finished(await atelier("dev", "--port", port))
     assert code == 1
     assert f"Port {port} is taken" in err
+
+
+async def test_dev_ends_with_the_log_of_a_process_that_died(temporary: Path) -> None:
+    async with development(temporary) as (process, _):
+        family = psutil.Process(process.pid).children(recursive=True)
+        worker = next(child for child in family if "worker" in child.cmdline())
+        worker.kill()
+        assert process.stderr is not None
+        err = await asyncio.wait_for(process.stderr.read(), 30)
+        assert await process.wait() == 1
+        assert b"`atelier worker` ended early" in err
+        assert_nothing_left(temporary, family)
