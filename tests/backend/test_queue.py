@@ -1,0 +1,46 @@
+"""Enqueueing belongs to the caller's transaction."""
+
+import pytest
+from sqlalchemy import text
+
+from backend import queue
+from tests.world import World
+
+QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
+
+
+@pytest.mark.parametrize("statement_first", [True, False])
+async def test_an_entry_is_rolled_back_with_its_transaction(
+    world: World, statement_first: bool
+) -> None:
+    with pytest.raises(RuntimeError):
+        async with world.database.transaction() as connection:
+            if statement_first:
+                await connection.execute(text("SELECT 1"))
+            await queue.enqueue(connection, queue.RUN_JOB, b"{}", dedupe_key="one")
+            raise RuntimeError
+    assert await world.rows(QUEUED) == []
+
+
+async def test_the_same_key_is_queued_once(world: World) -> None:
+    for priority in (3, 4):
+        async with world.database.transaction() as connection:
+            await queue.enqueue(
+                connection, queue.RUN_JOB, b"{}", dedupe_key="one", priority=priority
+            )
+    assert await world.rows(QUEUED) == [{"dedupe_key": "one", "priority": 3}]
+
+
+async def test_a_shop_with_many_jobs_waits_behind_itself(world: World) -> None:
+    await world.install()
+    await world.install("south.myshopify.com")
+    for _ in range(3):
+        await world.request_job()
+    await world.request_job(shop="south.myshopify.com")
+    rows = await world.rows(
+        "SELECT shops.domain FROM queue.pgqueuer AS entry "
+        "JOIN jobs ON entry.dedupe_key = 'run_job:' || jobs.shop_id || ':' || jobs.public_id "
+        "JOIN shops ON shops.id = jobs.shop_id ORDER BY entry.priority DESC, entry.id"
+    )
+    order = [row["domain"].partition(".")[0] for row in rows]
+    assert order == ["north", "south", "north", "north"]
