@@ -18,7 +18,7 @@ dev: $(SETUP) ## everything running on this machine, until Ctrl-C
 	@$(BIN)/atelier dev
 
 test: $(SETUP) ## the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: format lint types contracts test ## what CI runs
 
