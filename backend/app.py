@@ -16,7 +16,7 @@ from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
 from backend.storage.presign import Presigner
-from backend.web import EXCEPTION_HANDLERS, SECURITY_HEADERS, RequestContext
+from backend.web import EXCEPTION_HANDLERS, RequestContext
 from webhooks.routes import webhooks_router
 
 MAX_BODY = 256_000  # bytes; routes that need more say so themselves
@@ -49,7 +49,6 @@ def create_app(
             "presigner": provided(Presigner(settings)),
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        response_headers=SECURITY_HEADERS,
         request_max_body_size=MAX_BODY,
         lifespan=[lifespan],
         openapi_config=None,

@@ -6,6 +6,7 @@ The envelope: `{"error": {"code", "message", "request_id"}}` (docs/api, section 
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,8 @@ from backend.errors import AtelierError, Unavailable
 
 log = structlog.get_logger(__name__)
 
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
 REQUEST_ID = "x-request-id"
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 
@@ -31,10 +34,11 @@ FRAMEWORK_CODES = {
     413: "BODY_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
 }
+# What every answer carries unless its route has said otherwise.
 SECURITY_HEADERS = {
-    "Cache-Control": "private, no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
+    "cache-control": "private, no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
 }
 
 
@@ -54,12 +58,23 @@ class RequestContext:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = completed(message["headers"], request_id)
                 log_access(scope, message["status"], time.perf_counter() - started)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self.app(scope, receive, send_with_id)
+
+
+def completed(headers: RawHeaders, request_id: str) -> RawHeaders:
+    """The answer's headers with its id, and the security headers that it lacks."""
+    present = {name.lower() for name, _ in headers}
+    standard = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+    return [
+        *headers,
+        *(header for header in standard if header[0] not in present),
+        (REQUEST_ID.encode(), request_id.encode()),
+    ]
 
 
 def chosen_request_id(scope: Scope) -> str:

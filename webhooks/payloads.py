@@ -75,11 +75,7 @@ class CompliancePayload(msgspec.Struct, frozen=True):
 
 
 def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
-    """A delivery out of a request whose body has verified. Raises `BadRequest`.
-
-    The body must be a JSON object. A session token's signed part and Shopify's query strings
-    verify under the same secret, but none of them can start an object.
-    """
+    """A delivery out of a request whose body has verified. Raises `BadRequest`."""
     found = list(headers)
     shop = normalized_shop_domain(required(found, "X-Shopify-Shop-Domain"))
     if shop is None:
@@ -96,7 +92,14 @@ def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
 
 
 def require_object(body: bytes) -> None:
-    """Refuse anything but a JSON object, however it is malformed."""
+    """Refuse anything but a JSON object, however it is malformed.
+
+    A session token's signed part and Shopify's query strings verify under the same secret. None of
+    them can begin with a brace: a token begins with `eyJ`, and of a query's sorted parts the first
+    is never after `shop=`. With white space before the brace, which JSON allows, one could.
+    """
+    if not body.startswith(b"{"):
+        raise BadRequest("The body is not a JSON object.")
     try:
         msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

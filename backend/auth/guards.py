@@ -72,7 +72,7 @@ class WebhookGuard:
             connection.scope, connection.receive, connection.send
         ).body()
         signatures = values(headers, b"x-shopify-hmac-sha256")
-        if len(signatures) > 1:
+        if len(signatures) + len(values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
         if not signatures or not verify_webhook(raw, signatures[0], self.secrets):
             raise Unauthenticated("X-Shopify-Hmac-Sha256 is missing or does not match the body.")

@@ -91,13 +91,17 @@ def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactRespons
     )
 
 
-def scrubbed(request: dict[str, Any], presigner: Presigner) -> dict[str, Any]:
-    """The create payload with every `<name>_key` replaced by a presigned `<name>_image_url`."""
+def scrubbed(value: Any, presigner: Presigner) -> Any:
+    """The create payload with every `<name>_key`, however deep, as a signed `<name>_image_url`."""
+    if isinstance(value, list):
+        return [scrubbed(item, presigner) for item in value]
+    if not isinstance(value, dict):
+        return value
     public = {}
-    for name, value in request.items():
+    for name, item in value.items():
         if name.endswith(KEY_SUFFIX):
-            url = presigner.sign(value, "image/jpeg").url if value else None
+            url = presigner.sign(item, "image/jpeg").url if item else None
             public[name.removesuffix(KEY_SUFFIX) + "_image_url"] = url
         else:
-            public[name] = value
+            public[name] = scrubbed(item, presigner)
     return public

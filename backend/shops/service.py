@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
-from backend.shops.admin_api import AdminApi, OfflineToken, ShopifyRefused, TokenRefused
+from backend.shops.admin_api import (
+    AdminApi,
+    Installation,
+    OfflineToken,
+    ShopifyRefused,
+    TokenRefused,
+)
 from backend.shops.models import Shop
 
 REFRESH_BEFORE = timedelta(minutes=5)  # of the token's end, as Shopify's JS library does
@@ -35,6 +41,7 @@ class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     status: str
+    installed_at: datetime
     shopify_gid: str | None
 
     def is_named_by(self, gid: str | None) -> bool:
@@ -53,19 +60,17 @@ async def install(
     database: Database, admin: AdminApi, *, domain: str, session_token: str
 ) -> InstallationResponse:
     """Exchange a verified session token for an offline one and open the shop's account."""
-    token = await admin.exchange(domain, session_token)
-    try:
-        installation = await admin.installation(domain, token.access_token)
-    except (TokenRefused, ShopifyRefused) as error:  # its own fresh token: a passing disorder
-        raise ShopifyUnavailable from error
-    values = {
-        "status": "installed",
-        "shopify_gid": installation.shop_gid,
-        "scopes": installation.scopes,
-        "uninstalled_at": None,
-        **token_columns(token),
-    }
     async with database.transaction() as connection:
+        await lock_tokens(connection, domain)
+        token = await admin.exchange(domain, session_token)
+        installation = await described(admin, domain, token)
+        values = {
+            "status": "installed",
+            "shopify_gid": installation.shop_gid,
+            "scopes": installation.scopes,
+            "uninstalled_at": None,
+            **token_columns(token),
+        }
         await connection.execute(
             upsert(Shop)
             .values(domain=domain, **values)
@@ -74,6 +79,24 @@ async def install(
             )
         )
     return InstallationResponse(shop=domain, scopes=list(ApiAccess(installation.scopes)))
+
+
+async def described(admin: AdminApi, domain: str, token: OfflineToken) -> Installation:
+    """What the shop says of itself with its fresh token."""
+    try:
+        return await admin.installation(domain, token.access_token)
+    except (TokenRefused, ShopifyRefused) as error:
+        raise ShopifyUnavailable from error  # it has just granted the token: a passing disorder
+
+
+async def lock_tokens(connection: AsyncConnection, domain: str) -> None:
+    """Let one transaction at a time fetch tokens for a shop, across all processes.
+
+    The lock is held across the call on purpose: two exchanges or refreshes at once would retire
+    each other's tokens. A lock on the row would not do, for a new shop has none.
+    """
+    key = func.hashtextextended(domain, 0)
+    await connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 async def installed_shop(database: Database, admin: AdminApi, domain: str) -> InstalledShop | None:
@@ -95,13 +118,13 @@ async def installed_shop(database: Database, admin: AdminApi, domain: str) -> In
 
 
 async def refreshed(database: Database, admin: AdminApi, domain: str) -> Row[Any] | None:
-    """The row with a renewed token pair: one refresh a shop at a time, stored before it is used.
+    """The row with a renewed token pair, stored before it is used.
 
-    The row's lock is held across the call on purpose: a second refresh would retire the first
-    one's tokens. Whoever waited finds the token fresh.
+    Whoever had to wait for another's refresh finds the token fresh.
     """
     async with database.transaction() as connection:
-        row = (await connection.execute(by_domain(domain).with_for_update())).one_or_none()
+        await lock_tokens(connection, domain)
+        row = (await connection.execute(by_domain(domain))).one_or_none()
         if row is None or not is_due(row.access_token_expires_at):
             return row
         if row.refresh_token is None:
@@ -115,7 +138,8 @@ async def refreshed(database: Database, admin: AdminApi, domain: str) -> Row[Any
 
 async def known_shop(database: Database, domain: str) -> KnownShop | None:
     """The shop of that domain, installed or not."""
-    found = select(Shop.id, Shop.status, Shop.shopify_gid).where(Shop.domain == domain)
+    columns = (Shop.id, Shop.status, Shop.installed_at, Shop.shopify_gid)
+    found = select(*columns).where(Shop.domain == domain)
     async with database.reading() as connection:
         row = (await connection.execute(found)).one_or_none()
     return None if row is None else KnownShop(**row._mapping)
@@ -126,11 +150,18 @@ async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> 
     await connection.execute(update(Shop).where(Shop.id == shop_id).values(scopes=scopes))
 
 
-async def uninstall(connection: AsyncConnection, domain: str) -> int | None:
-    """Close the account and forget its tokens; the shop's id, or None if it was not open."""
+async def uninstall(connection: AsyncConnection, shop: KnownShop) -> int | None:
+    """Close the account and forget its tokens.
+
+    The shop's id, or None if the account is not open, or was opened anew since `shop` was read.
+    """
     return await connection.scalar(
         update(Shop)
-        .where(Shop.domain == domain, Shop.status == "installed")
+        .where(
+            Shop.id == shop.id,
+            Shop.status == "installed",
+            Shop.installed_at == shop.installed_at,
+        )
         .values(
             status="uninstalled",
             uninstalled_at=func.now(),

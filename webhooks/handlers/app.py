@@ -3,7 +3,7 @@
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail_unfinished
 from backend.shops.admin_api import TokenRefused
-from backend.shops.service import installed_shop, known_shop, set_scopes, uninstall
+from backend.shops.service import KnownShop, installed_shop, known_shop, set_scopes, uninstall
 from webhooks.outcome import Desk, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload
 
@@ -19,14 +19,13 @@ async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
     reinstall. A removed app's token dies at once; while it lives, the app is installed.
     """
     body = delivery.read(ShopPayload)
-    if body.myshopify_domain not in {None, delivery.shop_domain}:
-        return ignored("SHOP_MISMATCH")
-    if not await is_about_its_shop(delivery, desk, body.gid):
+    shop = await bound_shop(delivery, desk, body.gid)
+    if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
     if await is_still_installed(delivery, desk):
         return ignored("STILL_INSTALLED")
     async with desk.database.transaction() as connection:
-        shop_id = await uninstall(connection, delivery.shop_domain)
+        shop_id = await uninstall(connection, shop)
         if shop_id is None:
             return ignored("SHOP_NOT_INSTALLED")
         await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
@@ -35,7 +34,7 @@ async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
 
 async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
     """Remember the scopes that the shop grants now; the body's own list may be out of date."""
-    if not await is_about_its_shop(delivery, desk, delivery.read(ScopesPayload).shop_id):
+    if await bound_shop(delivery, desk, delivery.read(ScopesPayload).shop_id) is None:
         return ignored("SHOP_MISMATCH")
     shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
     if shop is None:
@@ -46,10 +45,10 @@ async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
     return processed("SCOPES_UPDATED")
 
 
-async def is_about_its_shop(delivery: Delivery, desk: Desk, gid: str | None) -> bool:
-    """Whether the signed body and the unsigned header name the same shop."""
+async def bound_shop(delivery: Delivery, desk: Desk, gid: str | None) -> KnownShop | None:
+    """The shop that the unsigned header names, unless the signed body names another."""
     shop = await known_shop(desk.database, delivery.shop_domain)
-    return shop is not None and shop.is_named_by(gid)
+    return shop if shop is not None and shop.is_named_by(gid) else None
 
 
 async def is_still_installed(delivery: Delivery, desk: Desk) -> bool:
