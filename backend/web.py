@@ -1,6 +1,6 @@
 """What every HTTP answer has: a request id, an access-log line, and errors in one envelope.
 
-The envelope: `{"error": {"code", "message", "request_id"}}` (docs/api, section 5).
+The envelope: `{"error": {"code", "message", "request_id"}}`.
 """
 
 import re
