@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 
 from backend.auth.session_token import SessionToken, verify_session_token
 from backend.auth.webhook_hmac import verify_webhook
 from backend.errors import (
     AmbiguousCredentials,
+    BadRequest,
     InvalidSessionToken,
     Unauthenticated,
     UnsupportedMedia,
@@ -68,14 +70,21 @@ class WebhookGuard:
         headers = connection.scope["headers"]
         if values(headers, b"content-encoding"):
             raise UnsupportedMedia("Webhook bodies are taken as they are; send no encoding.")
-        raw = await Request[Any, Any, Any](
-            connection.scope, connection.receive, connection.send
-        ).body()
+        raw = await whole_body(connection)
         signatures = values(headers, b"x-shopify-hmac-sha256")
         if len(signatures) + len(values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
         if not signatures or not verify_webhook(raw, signatures[0], self.secrets):
             raise Unauthenticated("X-Shopify-Hmac-Sha256 is missing or does not match the body.")
+
+
+async def whole_body(connection: Connection) -> bytes:
+    """The body, within the route's limit; the handler finds it read already."""
+    request = Request[Any, Any, Any](connection.scope, connection.receive, connection.send)
+    try:
+        return await request.body()
+    except InternalServerException as error:  # so Litestar calls a caller that hung up
+        raise BadRequest("The connection closed before the body was complete.") from error
 
 
 def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:

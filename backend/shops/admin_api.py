@@ -4,17 +4,25 @@ A token is an argument of each call and never state: two shops' work runs side b
 event loop. The shop's domain is checked before any secret leaves the process.
 """
 
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
 import httpx
-import msgspec
 import structlog
 
 from backend.auth.shop_domain import is_shop_domain
 from backend.errors import ConfigurationError, InvalidSessionToken, ShopifyUnavailable
 from backend.settings import Settings
+from backend.shops.answers import (
+    Installation,
+    InstallationAnswer,
+    OfflineToken,
+    Product,
+    ProductAnswer,
+    error_codes,
+    json_object,
+    readable,
+)
 from backend.shops.documents import API_VERSION, INSTALLATION, PRODUCT
 
 log = structlog.get_logger(__name__)
@@ -24,7 +32,6 @@ ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
 TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 SLOW_DOWN = {429, 430}
-UNREADABLE = "Shopify's answer could not be read."
 
 
 class TokenRefused(Exception):
@@ -33,44 +40,6 @@ class TokenRefused(Exception):
 
 class ShopifyRefused(Exception):
     """Shopify answers, and says no for good: a scope is missing, the document is wrong."""
-
-
-class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
-    """An expiring offline token pair; without `expires_in` it is one of the old, lasting kind."""
-
-    access_token: str
-    scope: str = ""
-    expires_in: int | None = None
-    refresh_token: str | None = None
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When the access token dies, by our clock."""
-        if self.expires_in is None:
-            return None
-        return datetime.now(UTC) + timedelta(seconds=self.expires_in)
-
-
-class Installation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shop says of itself: its global id and the scopes it has granted."""
-
-    shop_gid: str
-    scopes: str
-
-
-class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A product's featured picture: its media id and its address on Shopify's CDN."""
-
-    media_gid: str
-    url: str
-
-
-class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """A product as it is now; `image` is None when its featured media is not a ready picture."""
-
-    gid: str
-    title: str
-    image: ProductImage | None
 
 
 class AdminApi:
@@ -107,28 +76,19 @@ class AdminApi:
 
     async def product(self, shop: str, token: str, gid: str) -> Product | None:
         """The product as it is now, or None if this shop has no such product."""
-        found = (await self.graphql(shop, token, PRODUCT, {"id": gid})).get("product")
-        if found is None:
-            return None
-        media = found.get("featuredMedia") or {}
-        image = media.get("image")
-        return Product(
-            gid=found["id"],
-            title=found["title"],
-            image=image and ProductImage(media_gid=media["id"], url=image["url"]),
-        )
+        answer = await self.graphql(shop, token, PRODUCT, {"id": gid})
+        return readable(answer, ProductAnswer).product
 
     async def installation(self, shop: str, token: str) -> Installation:
         """The shop's id and granted scopes. Raises `TokenRefused` when the app was removed."""
-        data = await self.graphql(shop, token, INSTALLATION, {})
-        granted = data["currentAppInstallation"]["accessScopes"]
+        answer = await self.graphql(shop, token, INSTALLATION, {})
+        found = readable(answer, InstallationAnswer)
+        granted = found.current_app_installation.access_scopes
         return Installation(
-            shop_gid=data["shop"]["id"], scopes=",".join(scope["handle"] for scope in granted)
+            shop_gid=found.shop.id, scopes=",".join(scope.handle for scope in granted)
         )
 
-    async def graphql(
-        self, shop: str, token: str, document: str, variables: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def graphql(self, shop: str, token: str, document: str, variables: dict[str, Any]) -> Any:
         """`data` of the answer. Tells apart the places where Shopify puts its errors."""
         response = await self._post(
             shop,
@@ -146,16 +106,14 @@ class AdminApi:
             raise ShopifyUnavailable("Shopify asks us to slow down.")
         if codes:
             raise ShopifyRefused(f"{shop}: {codes}")
-        if not isinstance(answer.get("data"), dict):
-            raise ShopifyUnavailable(UNREADABLE)
-        return dict(answer["data"])
+        return answer.get("data")
 
     async def _token(self, shop: str, **grant: str) -> OfflineToken:
         """One call of the token endpoint."""
         secrets = {"client_id": self.client_id, "client_secret": self.client_secret}
         response = await self._post(shop, "/admin/oauth/access_token", {**secrets, **grant}, {})
         if response.status_code == HTTPStatus.OK:
-            return msgspec.convert(json_object(response), OfflineToken)
+            return readable(json_object(response), OfflineToken)
         error = json_object(response).get("error")
         if error == "invalid_client":
             raise ConfigurationError(
@@ -178,22 +136,3 @@ class AdminApi:
             log.warning("shopify_busy", shop=shop, path=path, status=response.status_code)
             raise ShopifyUnavailable
         return response
-
-
-def json_object(response: httpx.Response) -> dict[str, Any]:
-    """The body as a JSON object; anything else is an outage on the way, not an answer."""
-    try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ShopifyUnavailable(UNREADABLE) from error
-
-
-def error_codes(errors: object) -> list[str]:
-    """The codes of the top-level GraphQL errors, or what can be said instead of one."""
-    found = errors if isinstance(errors, list) else [errors] if errors else []
-    return [
-        str(error.get("extensions", {}).get("code") or error.get("message"))
-        if isinstance(error, dict)
-        else str(error)
-        for error in found
-    ]

@@ -11,13 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
-from backend.shops.admin_api import (
-    AdminApi,
-    Installation,
-    OfflineToken,
-    ShopifyRefused,
-    TokenRefused,
-)
+from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
+from backend.shops.answers import Installation, OfflineToken
 from backend.shops.models import Shop
 
 REFRESH_BEFORE = timedelta(minutes=5)  # of the token's end, as Shopify's JS library does

@@ -3,7 +3,7 @@
 import msgspec
 
 from backend.jobs.service import natural_key, request_job
-from backend.shops.admin_api import Product, ProductImage
+from backend.shops.answers import Product, ProductImage
 from backend.shops.service import InstalledShop, installed_shop
 from backend.workflows.catalog_image import CATALOG_IMAGE, CatalogImage
 from webhooks.outcome import Desk, Outcome, ignored, processed

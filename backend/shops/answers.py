@@ -1,0 +1,132 @@
+"""What Shopify answers, as far as we read it: typed shapes, and what to make of the rest.
+
+An answer that lacks what it should have is an outage on the way (`ShopifyUnavailable`), not news.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from backend.errors import ShopifyUnavailable
+
+T = TypeVar("T")
+UNREADABLE = "Shopify's answer could not be read."
+
+
+class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
+    """An expiring offline token pair; without `expires_in` it is one of the old, lasting kind."""
+
+    access_token: str
+    scope: str = ""
+    expires_in: int | None = None
+    refresh_token: str | None = None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the access token dies, by our clock."""
+        if self.expires_in is None:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=self.expires_in)
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shop says of itself: its global id and the scopes it has granted."""
+
+    shop_gid: str
+    scopes: str
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A picture on Shopify's CDN."""
+
+    url: str
+
+
+class Media(msgspec.Struct, frozen=True):
+    """A product's media; only a ready picture has an id and an image here."""
+
+    id: str | None = None
+    image: Image | None = None
+
+
+class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A product's featured picture: its media id and its address on Shopify's CDN."""
+
+    media_gid: str
+    url: str
+
+
+class Product(msgspec.Struct, frozen=True, rename={"gid": "id", "featured_media": "featuredMedia"}):
+    """A product as it is now."""
+
+    gid: str
+    title: str
+    featured_media: Media | None = None
+
+    @property
+    def image(self) -> ProductImage | None:
+        """The featured picture, or None when the featured media is not a ready picture."""
+        media = self.featured_media
+        if media is None or media.id is None or media.image is None:
+            return None
+        return ProductImage(media_gid=media.id, url=media.image.url)
+
+
+class ProductAnswer(msgspec.Struct, frozen=True):
+    """The data of `documents.PRODUCT`."""
+
+    product: Product | None
+
+
+class Identified(msgspec.Struct, frozen=True):
+    """A thing with a global id."""
+
+    id: str
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """A granted access scope."""
+
+    handle: str
+
+
+class AppInstallation(msgspec.Struct, frozen=True, rename="camel"):
+    """The app in a shop."""
+
+    access_scopes: list[Scope]
+
+
+class InstallationAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    """The data of `documents.INSTALLATION`."""
+
+    shop: Identified
+    current_app_installation: AppInstallation
+
+
+def readable(answer: Any, kind: type[T]) -> T:
+    """The answer as a `kind`; one that lacks what it should have is an outage too."""
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise ShopifyUnavailable(UNREADABLE) from error
+
+
+def json_object(response: httpx.Response) -> dict[str, Any]:
+    """The body as a JSON object; anything else is an outage on the way, not an answer."""
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ShopifyUnavailable(UNREADABLE) from error
+
+
+def error_codes(errors: object) -> list[str]:
+    """The codes of the top-level GraphQL errors, or what can be said instead of one."""
+    found = errors if isinstance(errors, list) else [errors] if errors else []
+    return [
+        str(error.get("extensions", {}).get("code") or error.get("message"))
+        if isinstance(error, dict)
+        else str(error)
+        for error in found
+    ]
