@@ -100,6 +100,9 @@ def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Resp
     """The answer to an error that Atelier raised on purpose."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", code=error.code, cause=repr(error.__cause__)[:300])
+    elif error.status == AtelierError.status:
+        log.error("misconfigured", code=error.code, message=error.message)
+        return envelope(error.status, AtelierError.code, AtelierError.message, {})
     return envelope(error.status, error.code, error.message, error.headers)
 
 

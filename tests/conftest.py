@@ -51,6 +51,11 @@ async def database_url(services: LocalServices, template: str) -> AsyncIterator[
 @pytest.fixture
 def settings(services: LocalServices, database_url: str) -> Settings:
     """The settings of a process in the middle of a rotation of its secret."""
+    return settings_for(services, database_url)
+
+
+def settings_for(services: LocalServices, database_url: str) -> Settings:
+    """Settings for that database, with an API key of their own."""
     return Settings(
         database_url=database_url,
         s3_endpoint_url=services.s3.endpoint_url,

@@ -67,8 +67,24 @@ class CustomerPayload(msgspec.Struct, frozen=True):
     id: int
 
 
-class CompliancePayload(msgspec.Struct, frozen=True):
-    """The compliance topics, which carry the shop in their signed body."""
+class DataRequestPayload(msgspec.Struct, frozen=True):
+    """`customers/data_request`, told from the topics beside it by its `data_request`."""
+
+    shop_domain: str
+    customer: CustomerPayload
+    data_request: dict[str, Any]
+
+
+class CustomerRedactPayload(msgspec.Struct, frozen=True):
+    """`customers/redact`, told from the topics beside it by its `orders_to_redact`."""
+
+    shop_domain: str
+    customer: CustomerPayload
+    orders_to_redact: list[Any]
+
+
+class ShopRedactPayload(msgspec.Struct, frozen=True):
+    """`shop/redact`, told from the topics beside it by naming no `customer`."""
 
     shop_domain: str
     customer: CustomerPayload | None = None

@@ -96,8 +96,8 @@ class AdminApi:
             {"query": document, "variables": variables},
             {"X-Shopify-Access-Token": token},
         )
-        if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise TokenRefused(f"{shop}: {response.status_code}")
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise TokenRefused(shop)
         if response.status_code != HTTPStatus.OK:
             raise ShopifyRefused(f"{shop}: HTTP {response.status_code}")
         answer = json_object(response)

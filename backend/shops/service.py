@@ -73,7 +73,7 @@ async def install(
                 index_elements=["domain"], set_={**values, "installed_at": func.now()}
             )
         )
-    return InstallationResponse(shop=domain, scopes=list(ApiAccess(installation.scopes)))
+    return InstallationResponse(shop=domain, scopes=sorted(ApiAccess(installation.scopes)))
 
 
 async def described(admin: AdminApi, domain: str, token: OfflineToken) -> Installation:

@@ -49,9 +49,12 @@ async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
         return await HANDLERS[delivery.topic](delivery, desk)
     except TokenRefused:
         return Outcome("failed", "TOKEN_REFUSED")
-    except (ShopifyRefused, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:  # not what that topic sends: somebody's replay
+        log.warning("webhook_mismatched", cause=str(error)[:300])
+        return Outcome("ignored", "BODY_MISMATCH")
+    except ShopifyRefused as error:
         log.warning("webhook_refused", cause=str(error)[:300])
-        return Outcome("failed", type(error).__name__)
+        return Outcome("failed", "SHOPIFY_REFUSED")
 
 
 async def again_or_never(

@@ -2,6 +2,8 @@
 
 Of customers we hold nothing but the id on a job that one of them started from the storefront.
 The shop is bound from the signed body; a body that names another shop than its header is ignored.
+The topic is a header that nobody signed, so each body must also look like its own topic's: a
+captured request for data must not erase.
 """
 
 from sqlalchemy import delete
@@ -10,14 +12,14 @@ from backend.jobs.erasure import count_jobs, erase_jobs
 from backend.shops.service import KnownShop, erase, known_shop
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Desk, Outcome, ignored, processed
-from webhooks.payloads import CompliancePayload, Delivery
+from webhooks.payloads import CustomerRedactPayload, DataRequestPayload, Delivery, ShopRedactPayload
 
 
 async def customer_data_requested(delivery: Delivery, desk: Desk) -> Outcome:
     """Say what we hold, for the merchant's answer to the customer."""
-    body = delivery.read(CompliancePayload)
-    shop = await bound_shop(delivery, desk, body)
-    if shop is None or body.customer is None:
+    body = delivery.read(DataRequestPayload)
+    shop = await bound_shop(delivery, desk, body.shop_domain)
+    if shop is None:
         return ignored("SHOP_MISMATCH")
     async with desk.database.reading() as connection:
         held = await count_jobs(connection, shop.id, str(body.customer.id))
@@ -26,9 +28,9 @@ async def customer_data_requested(delivery: Delivery, desk: Desk) -> Outcome:
 
 async def customer_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     """Erase the jobs that this customer started, with their pictures."""
-    body = delivery.read(CompliancePayload)
-    shop = await bound_shop(delivery, desk, body)
-    if shop is None or body.customer is None:
+    body = delivery.read(CustomerRedactPayload)
+    shop = await bound_shop(delivery, desk, body.shop_domain)
+    if shop is None:
         return ignored("SHOP_MISMATCH")
     customer_id = str(body.customer.id)
     erased = await erase_jobs(desk.database, desk.store, shop.id, customer_id=customer_id)
@@ -37,8 +39,9 @@ async def customer_redacted(delivery: Delivery, desk: Desk) -> Outcome:
 
 async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     """Erase everything of a shop that has left; one that came back keeps its work."""
-    shop = await bound_shop(delivery, desk, delivery.read(CompliancePayload))
-    if shop is None:
+    body = delivery.read(ShopRedactPayload)
+    shop = await bound_shop(delivery, desk, body.shop_domain)
+    if shop is None or body.customer is not None:
         return ignored("SHOP_MISMATCH")
     if shop.status == "installed":
         return ignored("REINSTALLED")
@@ -54,8 +57,8 @@ async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     return processed(f"ERASED {erased} jobs and the shop")
 
 
-async def bound_shop(delivery: Delivery, desk: Desk, body: CompliancePayload) -> KnownShop | None:
+async def bound_shop(delivery: Delivery, desk: Desk, signed_domain: str) -> KnownShop | None:
     """The shop that the header and the signed body agree on."""
-    if body.shop_domain != delivery.shop_domain:
+    if signed_domain != delivery.shop_domain:
         return None
     return await known_shop(desk.database, delivery.shop_domain)

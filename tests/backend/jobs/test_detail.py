@@ -1,0 +1,220 @@
+"""Job detail over HTTP: the pictures download, and whatever is not yours does not exist."""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import pytest
+
+from backend.jobs.detail import job_detail
+from backend.jobs.ids import new_public_id
+from backend.storage.presign import LIFETIME, WINDOW, Presigner
+from tests.doors import fingerprint, finished_job, refusal, shared_world, waiting_job
+from tests.world import OTHER_SHOP, SHOP, World
+
+house = pytest.fixture(shared_world, scope="module")
+
+
+async def final_url(world: World) -> str:
+    """The presigned URL of a finished job's first picture."""
+    ref, _ = await finished_job(world)
+    url: str = (await world.detail(ref.public_id)).json()["result"][0]["image_url"]
+    return url
+
+
+async def fetched(url: str, method: str = "GET") -> httpx.Response:
+    """What anybody gets who has the URL and nothing else."""
+    async with httpx.AsyncClient() as anyone:
+        return await anyone.request(method, url)
+
+
+def comparable(response: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Status, bytes and headers, but for the request id and the date."""
+    request_id = response.headers["x-request-id"]
+    headers = httpx.Headers(response.headers)
+    del headers["x-request-id"], headers["date"]
+    content = response.content.replace(request_id.encode(), b"")
+    return response.status_code, content, headers.multi_items()
+
+
+# The pictures
+
+
+async def test_every_picture_downloads_as_it_was_stored_and_is_shown_inline(house: World) -> None:
+    ref, keys = await finished_job(house)
+    body = (await house.detail(ref.public_id)).json()
+    for item, key in zip(body["result"], keys[1:], strict=True):
+        picture = await fetched(item["image_url"])
+        assert picture.status_code == 200
+        assert picture.content == await house.workshop.store.get(key)
+        assert picture.headers["content-type"] == "image/png"
+        assert picture.headers["content-disposition"].startswith("inline")
+
+
+def next_digit(url: str, *, after: str) -> str:
+    """The URL with one hex digit changed."""
+    start, _, rest = url.partition(after)
+    return f"{start}{after}{(int(rest[0], 16) + 1) % 16:x}{rest[1:]}"
+
+
+TAMPERINGS: dict[str, Callable[[str], str]] = {
+    "the signature": lambda url: next_digit(url, after="Signature="),
+    "the key": lambda url: next_digit(url, after="artifacts/"),
+    "its life": lambda url: url.replace(f"Expires={LIFETIME}", "Expires=86400"),
+    "its date": lambda url: re.sub(r"(X-Amz-Date=\d{4})", r"\g<1>1", url, count=1),
+    "its type": lambda url: url.replace("image%2Fpng", "text%2Fhtml"),
+    "everything after the key": lambda url: url.partition("?")[0],
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+async def test_a_url_opens_nothing_once_something_in_it_is_changed(house: World, what: str) -> None:
+    url = await final_url(house)
+    changed = TAMPERINGS[what](url)
+    assert changed != url
+    assert (await fetched(changed)).status_code in {400, 403}
+    assert (await fetched(url)).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_url_only_reads(house: World, method: str) -> None:
+    url = await final_url(house)
+    assert (await fetched(url, method)).status_code == 403
+    assert (await fetched(url)).status_code == 200
+
+
+async def test_a_url_dies_when_it_says_so(house: World) -> None:
+    _, keys = await finished_job(house)
+
+    def signed(age: float) -> str:
+        then = Presigner(house.settings, clock=lambda: time.time() - age)
+        return then.sign(keys[-1], "image/png").url
+
+    assert (await fetched(signed(0))).status_code == 200
+    assert (await fetched(signed(3600))).status_code == 403
+
+
+async def test_every_url_has_ten_minutes_left_when_it_is_served(house: World) -> None:
+    ref, _ = await finished_job(house)
+    asked_at = time.time()
+    for item in (await house.detail(ref.public_id)).json()["result"]:
+        expires_at = datetime.fromisoformat(item["meta"]["expires_at"]).timestamp()
+        assert LIFETIME - WINDOW <= expires_at - asked_at <= LIFETIME
+
+
+async def test_two_polls_are_equal_byte_for_byte(house: World) -> None:
+    ref, _ = await finished_job(house)
+
+    async def poll() -> tuple[bytes, Any]:
+        response = await house.detail(ref.public_id)
+        return response.content, response.json()["result"][0]["meta"]["expires_at"]
+
+    first, second = await poll(), await poll()
+    if first[1] != second[1]:  # a window has just turned, and will not again for minutes
+        first = await poll()
+    assert first == second
+
+
+async def test_the_bytes_change_with_the_signing_window_and_not_within_it(house: World) -> None:
+    ref, _ = await finished_job(house)
+
+    async def bytes_at(moment: float) -> bytes:
+        signer = Presigner(house.settings, clock=lambda: moment)
+        async with house.database.reading() as connection:
+            detail = await job_detail(connection, signer, shop_domain=SHOP, public_id=ref.public_id)
+        return msgspec.json.encode(detail)
+
+    start = time.time() // WINDOW * WINDOW
+    first, last, after = [await bytes_at(start + passed) for passed in (0, WINDOW - 1, WINDOW)]
+    assert first == last
+    assert last != after
+
+
+# Other people's jobs
+
+
+def malformed_ids(own: str) -> dict[str, str]:
+    """Paths that name no job, made from the id of one that exists."""
+    return {
+        "in lower case": own.lower(),
+        "of 25 characters": own[:-1],
+        "of 27 characters": own + "0",
+        "beyond 128 bits": "8" + own[1:],
+        "with a letter that ULIDs lack": own[:-1] + "U",
+        "with a space around it": f"%20{own}",
+        "with a NUL": own[:-1] + "%00",
+        "with a line feed": own + "%0A",
+        "in Arabic digits": quote("٠" * 26),
+        "in full-width letters": quote("".join(chr(ord(char) + 0xFEE0) for char in own)),
+        "of bytes that are no UTF-8": "%ff%fe",
+        "that is a wildcard": "%25",
+        "that is SQL": quote("' OR 1=1 --"),
+        "that is two dots": "%2e%2e",
+        "of three thousand characters": "A" * 3000,
+    }
+
+
+async def test_missing_foreign_and_malformed_ids_answer_exactly_alike(house: World) -> None:
+    await house.install(OTHER_SHOP)
+    foreign = (await waiting_job(house, shop=OTHER_SHOP)).public_id
+    own = (await waiting_job(house)).public_id
+    ids = {"foreign": foreign, **malformed_ids(own)}
+    answers = {name: await house.detail(id_) for name, id_ in ids.items()}
+    missing = await house.detail(new_public_id())
+    assert refusal(missing) == (404, "JOB_NOT_FOUND")
+    different = {
+        name: answer.text
+        for name, answer in answers.items()
+        if comparable(answer) != comparable(missing)
+    }
+    assert different == {}
+
+
+@pytest.mark.parametrize("path", ["..%2fjobs%2f{}", "{}/x", "{}%2fx"])
+async def test_a_path_beyond_an_id_tells_nothing_of_the_id_in_it(house: World, path: str) -> None:
+    own = (await waiting_job(house)).public_id
+    answers = [await house.detail(path.format(id_)) for id_ in (own, new_public_id())]
+    assert comparable(answers[0]) == comparable(answers[1])
+    assert {answer.status_code for answer in answers} == {404}
+
+
+async def test_a_missing_job_has_no_etag_and_is_never_not_modified(house: World) -> None:
+    headers = {**house.bearer(), "If-None-Match": "*"}
+    response = await house.http.get(f"/v1/jobs/{new_public_id()}", headers=headers)
+    assert response.status_code == 404
+    assert "etag" not in response.headers
+
+
+# Shops that are not here
+
+
+async def test_a_shop_that_never_installed_is_told_so(house: World) -> None:
+    house.shopify.create_shop("stranger.myshopify.com")
+    ref = await waiting_job(house)
+    response = await house.detail(ref.public_id, shop="stranger.myshopify.com")
+    assert refusal(response) == (401, "SHOP_NOT_INSTALLED")
+    assert "x-shopify-retry-invalid-session-request" not in response.headers
+
+
+async def test_a_shop_that_uninstalled_is_told_so_and_sees_its_jobs_again_once_it_is_back(
+    house: World,
+) -> None:
+    shop = "leaving.myshopify.com"
+    await house.install(shop)
+    ref, _ = await finished_job(house, shop=shop)
+    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
+    assert refusal(await house.detail(ref.public_id, shop=shop)) == (401, "SHOP_NOT_INSTALLED")
+    await house.install(shop)
+    assert (await house.detail(ref.public_id, shop=shop)).status_code == 200
+
+
+async def test_reading_changes_nothing(house: World) -> None:
+    ref, _ = await finished_job(house)
+    before = await fingerprint(house, SHOP)
+    await house.detail(ref.public_id)
+    assert await fingerprint(house, SHOP) == before

@@ -1,0 +1,199 @@
+"""What every answer has: a request id, the security headers, one envelope, one line in the log."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from litestar import Litestar, get
+
+from backend.errors import AtelierError
+from backend.web import EXCEPTION_HANDLERS, SECURITY_HEADERS, RequestContext
+from tests.doors import deliver, header, refusal, shared_world, waiting_job, without_database
+from tests.world import World
+
+house = pytest.fixture(shared_world, scope="module")
+
+SECRET_DETAIL = "the password is hunter2"
+
+
+@get("/breaks")
+async def breaks() -> None:
+    """A bug."""
+    raise RuntimeError(SECRET_DETAIL)
+
+
+@get("/fails")
+async def fails() -> None:
+    """An error of ours that has no status of its own."""
+    raise AtelierError
+
+
+@pytest.fixture
+async def buggy() -> Any:
+    """A client of an app with bugs in it, put together as the product's own."""
+    app = Litestar(
+        [breaks, fails],
+        exception_handlers=EXCEPTION_HANDLERS,
+        response_headers=SECURITY_HEADERS,
+        openapi_config=None,
+        logging_config=None,
+    )
+    transport = httpx.ASGITransport(RequestContext(app))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        yield client
+
+
+async def answers_of_every_kind(house: World) -> dict[str, httpx.Response]:
+    """One of each status that the app gives."""
+    ref = await waiting_job(house)
+    async with without_database(house) as client:
+        unavailable = await client.get("/health/ready")
+    return {
+        "200": await house.detail(ref.public_id),
+        "200 without a guard": await house.http.get("/health/live"),
+        "200 without a body": await deliver(house, b'{"id":1}'),
+        "400": await deliver(house, b"[]"),
+        "401": await house.http.get("/v1/jobs/x"),
+        "404": await house.detail("x"),
+        "404 of no route": await house.http.get("/nowhere"),
+        "405": await house.http.put("/webhooks"),
+        "413": await deliver(house, b"x" * 5_000_001),
+        "503": unavailable,
+    }
+
+
+async def test_every_answer_has_a_fresh_request_id(house: World) -> None:
+    answers = await answers_of_every_kind(house)
+    ids = [answer.headers.get_list("x-request-id") for answer in answers.values()]
+    assert all(len(each) == 1 and len(each[0]) == 24 for each in ids)
+    assert len({each[0] for each in ids}) == len(answers)
+
+
+async def test_every_answer_has_the_security_headers(house: World) -> None:
+    answers = await answers_of_every_kind(house)
+    lacking = {
+        kind: name
+        for kind, answer in answers.items()
+        for name, value in SECURITY_HEADERS.items()
+        if answer.headers.get(name) != value
+    }
+    assert lacking == {}
+
+
+HARMLESS = ["a1b2c3d4", "0123-4567_89ab", "x" * 64]
+HARMFUL = ["short", "x" * 65, "has space", "quo'te12", "a=b&c=d;e", "<script>", "\xff" * 12, ""]
+
+
+@pytest.mark.parametrize("request_id", HARMLESS)
+async def test_a_harmless_id_of_the_callers_own_is_kept(house: World, request_id: str) -> None:
+    answer = await house.http.get("/v1/jobs/x", headers={"X-Request-Id": request_id})
+    assert answer.headers.get_list("x-request-id") == [request_id]
+    assert answer.json()["error"]["request_id"] == request_id
+
+
+@pytest.mark.parametrize("request_id", HARMFUL)
+async def test_any_other_id_is_replaced(house: World, request_id: str) -> None:
+    answer = await house.http.get("/v1/jobs/x", headers=[header("X-Request-Id", request_id)])
+    assert len(answer.headers["x-request-id"]) == 24
+    refusal(answer)
+
+
+async def test_a_bug_tells_nothing_of_itself(buggy: httpx.AsyncClient) -> None:
+    for path in ("/breaks", "/fails"):
+        answer = await buggy.get(path)
+        assert refusal(answer) == (500, "INTERNAL_ERROR")
+        for detail in (SECRET_DETAIL, "RuntimeError", "Traceback", "test_web"):
+            assert detail not in answer.text
+
+
+async def test_a_bug_is_in_the_log_with_its_request_id(buggy: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        answer = await buggy.get("/breaks")
+    bugs = [line for line in lines if line["event"] == "unexpected_error"]
+    assert [str(line["exc_info"]) for line in bugs] == [SECRET_DETAIL]
+    assert {line["request_id"] for line in lines} == {answer.headers["x-request-id"]}
+
+
+async def test_a_500_has_the_security_headers_too(buggy: httpx.AsyncClient) -> None:
+    answer = await buggy.get("/breaks")
+    assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+
+
+class Logged(logging.Handler):
+    """Every line of the standard library's logging, but those of this test's own HTTP client."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line as a formatter would write it."""
+        if not record.name.startswith(("httpx", "httpcore")):
+            self.lines.append(logging.Formatter().format(record))
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    """What libraries log, down to their debugging."""
+    root, handler = logging.getLogger(), Logged()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+async def test_the_access_log_has_one_line_a_request_with_the_paths_template(house: World) -> None:
+    ref = await waiting_job(house)
+    with structlog.testing.capture_logs() as lines:
+        await house.detail(ref.public_id)
+        await house.detail("x")
+        await house.http.get("/nowhere")
+    kept = ("event", "method", "route", "status")
+    assert [tuple(line[name] for name in kept) for line in lines] == [
+        ("request", "GET", "/v1/jobs/{public_id}", 200),
+        ("request", "GET", "/v1/jobs/{public_id}", 404),
+        ("request", "GET", "unmatched", 404),
+    ]
+
+
+async def test_no_log_line_holds_a_query_a_token_a_body_or_a_presigned_url(
+    house: World, logged: Logged
+) -> None:
+    ref = await waiting_job(house)
+    canary = "canary-7f3a"
+    bearer = house.bearer()
+    token = bearer["Authorization"].removeprefix("Bearer ")
+    with structlog.testing.capture_logs() as lines:
+        await house.http.get(f"/v1/jobs/{ref.public_id}?secret={canary}", headers=bearer)
+        await house.http.get(f"/{canary}?id_token={token}")
+        await house.http.get(f"/v1/jobs/{canary}", headers={"Authorization": canary})
+        await house.http.get("/v1/jobs/x", headers={"X-Request-Id": f"{canary} {canary}"})
+        await house.http.post("/v1/installation", headers=bearer)
+        await deliver(house, json.dumps({"id": 1, "email": canary}).encode())
+        async with without_database(house) as client:
+            await client.get(f"/v1/jobs/{ref.public_id}?secret={canary}", headers=bearer)
+    assert len([line for line in lines if line["event"] == "request"]) == 7
+    text = repr(lines) + "\n".join(logged.lines)
+    for secret in (canary, token, token.rpartition(".")[2], "shpat_", "shprt_", "X-Amz-Signature"):
+        assert secret not in text, secret
+
+
+async def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(house: World) -> None:
+    url = house.http.base_url
+    with structlog.testing.capture_logs() as lines:
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"POST /webhooks HTTP/1.1\r\nHost: app\r\nContent-Length: 9\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(10):
+            while not any(line["event"] == "request" for line in lines):
+                await asyncio.sleep(0.01)
+    assert [line for line in lines if line["log_level"] == "error"] == []
+    assert [line["status"] for line in lines if line.get("status", 0) >= 500] == []

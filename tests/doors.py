@@ -1,0 +1,291 @@
+"""What the tests of the doors share: deliveries as strangers send them, and the rows behind them.
+
+A module whose tests leave the world as they found it can share one:
+`house = pytest.fixture(shared_world, scope="module")`.
+"""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import msgspec
+
+from backend.dev import signing
+from backend.dev.services import LocalServices
+from backend.dev.shopify.state import Call
+from backend.dev.transport import LoopbackShopify
+from backend.jobs.service import JobRef, request_job
+from backend.jobs.states import Failure
+from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim, fail, succeed
+from backend.renderers.base import Renderer
+from backend.storage.keys import artifact_key
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.conftest import SECRET, settings_for
+from tests.world import SHOP, World, cloned_database, open_world, served
+from webhooks.receive import DeliveryRef
+
+Headers = list[tuple[bytes, bytes]]
+
+TENANT_TABLES = ("jobs", "job_events", "artifacts", "job_stages")
+NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
+
+ENVELOPE = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parent / "backend/jobs/error.schema.json").read_text())
+)
+
+
+async def shared_world(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[World]:
+    """A world with the usual shop in it, for a fixture of any scope."""
+    async with (
+        cloned_database(services.postgres.url(), template) as url,
+        open_world(settings_for(services, url), renderer) as world,
+    ):
+        await world.install()
+        yield world
+
+
+async def new_shop(house: World) -> str:
+    """The domain of a shop that has just installed the app, for a fixture."""
+    domain = f"shop-{uuid.uuid4().hex[:12]}.myshopify.com"
+    await house.install(domain)
+    return domain
+
+
+@contextlib.asynccontextmanager
+async def without_database(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """The same app on a socket of its own, with a Postgres that nobody listens for."""
+    settings = msgspec.structs.replace(world.settings, database_url=NOBODY_LISTENS)
+    async with (
+        served(settings, LoopbackShopify(world.shopify.origin)) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        yield client
+
+
+# Shopify
+
+
+async def called(world: World, call: Call, times: int) -> None:
+    """Wait until the stand-in has been asked so often."""
+    async with asyncio.timeout(10):
+        while world.shopify.calls[call] < times:
+            await asyncio.sleep(0)
+
+
+async def end_token(world: World, shop: str, left: timedelta = timedelta(0)) -> None:
+    """Let the shop's access token end then, as far as we know."""
+    await world.execute(
+        "UPDATE shops SET access_token_expires_at = now() + :left WHERE domain = :d",
+        left=left,
+        d=shop,
+    )
+
+
+# Answers
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of an answer that is an error in every respect that all errors share."""
+    assert response.is_error, f"{response.status_code} is no refusal"
+    body = response.json()
+    ENVELOPE.validate(body)
+    assert response.headers["content-type"] == "application/json"
+    assert body["error"]["request_id"] == response.headers["x-request-id"]
+    return response.status_code, body["error"]["code"]
+
+
+# Deliveries
+
+
+def header(name: str, value: str | bytes) -> tuple[bytes, bytes]:
+    """A header line, whose value may hold any bytes."""
+    return name.encode(), value if isinstance(value, bytes) else value.encode()
+
+
+def webhook_headers(
+    body: bytes,
+    *,
+    topic: str = "products/update",
+    shop: str = SHOP,
+    secret: str = SECRET,
+    webhook_id: str | None = None,
+) -> Headers:
+    """The headers that matter of a delivery of `body`."""
+    return [
+        header("X-Shopify-Hmac-Sha256", signing.webhook_signature(body, secret)),
+        header("X-Shopify-Topic", topic),
+        header("X-Shopify-Shop-Domain", shop),
+        header("X-Shopify-Webhook-Id", webhook_id or str(uuid.uuid4())),
+    ]
+
+
+def replaced(headers: Headers, name: str, *values: str | bytes) -> Headers:
+    """The headers with these values of one name in place of its own."""
+    others = [each for each in headers if each[0] != name.encode()]
+    return others + [header(name, value) for value in values]
+
+
+async def post_webhook(world: World, body: bytes, headers: Headers) -> httpx.Response:
+    """A delivery, with exactly these headers."""
+    return await world.http.post("/webhooks", content=body, headers=headers)
+
+
+async def deliver(world: World, body: bytes, **how: Any) -> httpx.Response:
+    """A well-signed delivery of any bytes."""
+    return await post_webhook(world, body, webhook_headers(body, **how))
+
+
+async def sent(
+    world: World, topic: str, payload: Mapping[str, object] | None = None, *, shop: str = SHOP
+) -> DeliveryRef:
+    """Have Shopify deliver something; nobody has acted on it yet."""
+    ref = DeliveryRef(shop_domain=shop, topic=topic, webhook_id=str(uuid.uuid4()))
+    answer = await world.send(topic, shop=shop, payload=payload, webhook_id=ref.webhook_id)
+    assert answer.status_code == 200
+    return ref
+
+
+async def handled(
+    world: World, topic: str, payload: Mapping[str, object] | None = None, *, shop: str = SHOP
+) -> tuple[str, str | None]:
+    """Have Shopify deliver something and work it off; how it ended, and the note on it."""
+    ref = await sent(world, topic, payload, shop=shop)
+    await world.drain(only_webhooks=True)
+    return await ending(world, ref.webhook_id)
+
+
+async def ending(world: World, webhook_id: str) -> tuple[str, str | None]:
+    """The status of a delivery, and the note on it."""
+    rows = await world.rows(
+        "SELECT status, note FROM webhook_deliveries WHERE webhook_id = :id", id=webhook_id
+    )
+    assert len(rows) == 1
+    return rows[0]["status"], rows[0]["note"]
+
+
+# Rows
+
+
+async def waiting_job(
+    world: World,
+    *,
+    shop: str = SHOP,
+    request: dict[str, Any] | None = None,
+    customer_id: str | None = None,
+) -> JobRef:
+    """A job that nobody has begun."""
+    shop_id = (await world.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
+    async with world.database.transaction() as connection:
+        ref = await request_job(
+            connection,
+            CATALOG_IMAGE,
+            shop_id=shop_id,
+            request=request or {},
+            origin="storefront" if customer_id else "webhook",
+            customer_id=customer_id,
+        )
+    assert ref is not None
+    return ref
+
+
+async def begun_job(world: World, **what: Any) -> Claim:
+    """A job that a worker has claimed and not touched yet."""
+    ref = await waiting_job(world, **what)
+    async with world.database.transaction() as connection:
+        claimed = await claim(connection, ref)
+    assert claimed is not None
+    return claimed
+
+
+async def make_stage(
+    world: World, job: Claim, stage: str, *, role: str = "intermediate", pictures: int = 1
+) -> list[str]:
+    """Record a stage of a begun job with pictures that are really stored; their keys."""
+    keys = [
+        await stored_picture(world, job.ref, stage, f"picture-{number}")
+        for number in range(pictures)
+    ]
+    meta = {"content_type": "image/png", "width": 1, "height": 1}
+    async with world.database.transaction() as connection:
+        await advance(
+            connection,
+            job,
+            stage=stage,
+            message=f"Made {stage}",
+            progress={"progress": {"done": 1, "total": 5}},
+            checkpoint=Checkpoint(files=dict(enumerated(keys)), facts={}),
+            artifacts=[
+                NewArtifact(
+                    name=name, role=role, kind="catalog_image", label=None, key=key, meta=meta
+                )
+                for name, key in enumerated(keys)
+            ],
+        )
+    return keys
+
+
+def enumerated(keys: list[str]) -> list[tuple[str, str]]:
+    """Each key under a name of its own."""
+    return [(f"picture-{number}", key) for number, key in enumerate(keys)]
+
+
+async def stored_picture(world: World, ref: JobRef, stage: str, name: str) -> str:
+    """An object of a job; its key."""
+    data = f"{ref.public_id} {stage} {name}".encode()
+    key = artifact_key(shop_id=ref.shop_id, job_id=ref.public_id, stage=stage, name=name, data=data)
+    await world.workshop.store.put(key, data, content_type="image/png")
+    return key
+
+
+async def finished_job(world: World, **what: Any) -> tuple[JobRef, list[str]]:
+    """A job that ended well with an intermediate and two final pictures; and their keys."""
+    job = await begun_job(world, **what)
+    keys = await make_stage(world, job, "segment")
+    keys += await make_stage(world, job, "encode", role="final", pictures=2)
+    async with world.database.transaction() as connection:
+        await succeed(connection, job, {"progress": {"done": 5, "total": 5}})
+    return job.ref, keys
+
+
+async def failed_job(world: World, failure: Failure) -> JobRef:
+    """A job that ended badly."""
+    job = await begun_job(world)
+    async with world.database.transaction() as connection:
+        await fail(connection, job, failure)
+    return job.ref
+
+
+async def fingerprint(world: World, shop: str = SHOP) -> dict[str, str]:
+    """A checksum of all that we hold of a shop, table by table; deliveries aside."""
+    tables = {"shops": "t.id = s.id"} | dict.fromkeys(TENANT_TABLES, "t.shop_id = s.id")
+    return {
+        table: (
+            await world.rows(
+                "SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS sum "
+                f"FROM {table} t JOIN shops s ON {belongs} WHERE s.domain = :d",
+                d=shop,
+            )
+        )[0]["sum"]
+        for table, belongs in tables.items()
+    }
+
+
+async def missing_objects(world: World, keys: list[str]) -> list[str]:
+    """Which of the objects are gone from the bucket."""
+    return [key for key in keys if not await is_stored(world, key)]
+
+
+async def is_stored(world: World, key: str) -> bool:
+    """Whether the bucket lists the object."""
+    store = world.workshop.store
+    found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=key)
+    return found["KeyCount"] == 1

@@ -1,0 +1,97 @@
+"""The inbox: what is stored, once, and what is only noted."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from tests.doors import deliver, handled, post_webhook, webhook_headers
+from tests.world import World
+
+BODY = b'{"id": 1}'
+
+
+async def inbox(house: World, shop: str) -> list[dict[str, Any]]:
+    """The shop's deliveries."""
+    return await house.rows(
+        "SELECT topic, status, note, body FROM webhook_deliveries WHERE shop_domain = :d", d=shop
+    )
+
+
+async def entries(house: World, shop: str) -> int:
+    """How many of the shop's deliveries wait in the queue."""
+    rows = await house.rows(
+        "SELECT 1 FROM queue.pgqueuer WHERE convert_from(payload, 'UTF8') LIKE :s", s=f'%"{shop}"%'
+    )
+    return len(rows)
+
+
+async def test_a_delivery_is_stored_with_its_bytes_and_its_entry_in_the_queue(
+    house: World, shop: str
+) -> None:
+    assert (await deliver(house, BODY, shop=shop)).status_code == 200
+    assert await inbox(house, shop) == [
+        {"topic": "products/update", "status": "received", "note": None, "body": BODY}
+    ]
+    assert await entries(house, shop) == 1
+
+
+async def test_the_shops_domain_is_stored_in_its_one_spelling(house: World, shop: str) -> None:
+    assert (await deliver(house, BODY, shop=shop.upper())).status_code == 200
+    assert len(await inbox(house, shop)) == 1
+
+
+async def test_copies_of_a_delivery_are_welcome_and_change_nothing(house: World, shop: str) -> None:
+    headers = webhook_headers(BODY, shop=shop)
+    copies = await asyncio.gather(*(post_webhook(house, BODY, headers) for _ in range(5)))
+    assert [copy.status_code for copy in copies] == [200] * 5
+    assert len(await inbox(house, shop)) == await entries(house, shop) == 1
+
+
+async def test_a_copy_of_what_is_settled_is_not_taken_up_again(house: World, shop: str) -> None:
+    headers = webhook_headers(BODY, shop=shop)
+    await post_webhook(house, BODY, headers)
+    await house.drain(only_webhooks=True)
+    before = await inbox(house, shop)
+    assert (await post_webhook(house, BODY, headers)).status_code == 200
+    assert await inbox(house, shop) == before
+    assert await entries(house, shop) == 0
+
+
+async def test_the_body_goes_once_it_was_acted_on(house: World, shop: str) -> None:
+    await deliver(house, BODY, shop=shop)
+    await house.drain(only_webhooks=True)
+    assert [row["body"] for row in await inbox(house, shop)] == [None]
+
+
+async def test_one_id_under_two_topics_is_two_deliveries(house: World, shop: str) -> None:
+    webhook_id = str(uuid.uuid4())
+    for topic in ("products/create", "products/update"):
+        await deliver(house, BODY, topic=topic, shop=shop, webhook_id=webhook_id)
+    assert len(await inbox(house, shop)) == await entries(house, shop) == 2
+
+
+async def test_an_unknown_topic_is_noted_without_its_body(house: World, shop: str) -> None:
+    assert (await deliver(house, BODY, topic="orders/paid", shop=shop)).status_code == 200
+    assert await inbox(house, shop) == [
+        {"topic": "orders/paid", "status": "ignored", "note": "UNKNOWN_TOPIC", "body": None}
+    ]
+    assert await entries(house, shop) == 0
+
+
+async def test_a_shop_that_was_never_here_is_noted_without_its_body(house: World) -> None:
+    stranger = f"stranger-{uuid.uuid4().hex}.myshopify.com"
+    assert (await deliver(house, BODY, shop=stranger)).status_code == 200
+    assert await inbox(house, stranger) == [
+        {"topic": "products/update", "status": "ignored", "note": "UNKNOWN_SHOP", "body": None}
+    ]
+    assert await entries(house, stranger) == 0
+
+
+async def test_a_body_that_does_not_look_like_its_topics_is_ignored_once_and_dropped(
+    house: World, shop: str
+) -> None:
+    for payload in ({}, {"id": "x"}, {"id": None}, {"id": 1.5}):
+        ended = await handled(house, "products/update", payload, shop=shop)
+        assert ended == ("ignored", "BODY_MISMATCH"), payload
+    assert {row["body"] for row in await inbox(house, shop)} == {None}
+    assert await entries(house, shop) == 0

@@ -1,0 +1,135 @@
+"""When Shopify cannot answer now, a delivery waits; when it says no, the delivery fails."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from backend.dev.shopify import StandInShopify
+from backend.worker.deliver import LONGEST_DELAY, MAX_TRIES, handle_delivery
+from tests.doors import end_token, ending, sent
+from tests.world import World
+from webhooks.receive import DeliveryRef
+
+TOPIC = "products/update"
+DONE = "processed"
+
+
+async def product_sent(house: World, shop: str) -> DeliveryRef:
+    """A delivery about a product with a picture, in the inbox."""
+    house.product(b"unread", shop=shop)
+    return await sent(house, TOPIC, shop=shop)
+
+
+async def wait_of(house: World, shop: str) -> timedelta | None:
+    """How long the shop's entry in the queue still has to wait, once somebody has put it off."""
+    rows = await house.rows(
+        "SELECT execute_after - now() AS wait FROM queue.pgqueuer WHERE status = 'queued' "
+        "AND attempts > 0 AND convert_from(payload, 'UTF8') LIKE :s",
+        s=f'%"{shop}"%',
+    )
+    return rows[0]["wait"] if rows else None
+
+
+async def put_off(house: World, shop: str) -> timedelta:
+    """Wait until the shop's entry has been put off; for how long it was."""
+    async with asyncio.timeout(10):
+        while (wait := await wait_of(house, shop)) is None:
+            await asyncio.sleep(0.01)
+    return wait
+
+
+TROUBLES: dict[str, Callable[[StandInShopify], None]] = {
+    "throttled": lambda shopify: shopify.throttle_next(),
+    "too many requests": lambda shopify: shopify.fail_next("graphql", 429),
+    "an internal error": lambda shopify: shopify.fail_next("graphql", 500),
+    "unavailable": lambda shopify: shopify.fail_next("graphql", 503),
+    "a lost answer": lambda shopify: shopify.lose_next_answer("graphql"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_what_shopify_cannot_answer_now_is_done_later(
+    house: World, shop: str, trouble: str
+) -> None:
+    ref = await product_sent(house, shop)
+    TROUBLES[trouble](house.shopify)
+    draining = asyncio.create_task(house.drain(only_webhooks=True))
+    assert timedelta(0) < await put_off(house, shop) <= timedelta(seconds=3)
+    assert await ending(house, ref.webhook_id) == ("received", None)
+    await house.execute("UPDATE queue.pgqueuer SET execute_after = now()")
+    await draining
+    assert (await ending(house, ref.webhook_id))[0] == DONE
+    assert len(await house.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'")) == 0
+
+
+async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_body(
+    house: World, shop: str
+) -> None:
+    ref = await product_sent(house, shop)
+    house.shopify.fail_next("graphql", 503, MAX_TRIES + 1)
+    delays = [await handle_delivery(ref, house.desk, tries) for tries in range(MAX_TRIES + 1)]
+    waited = [delay for delay in delays if delay is not None]
+    assert waited == sorted(waited) and len(waited) == MAX_TRIES
+    assert (waited[0], waited[-1]) == (timedelta(seconds=2), LONGEST_DELAY)
+    assert await ending(house, ref.webhook_id) == ("failed", "ShopifyUnavailable")
+    kept = await house.rows(
+        "SELECT body FROM webhook_deliveries WHERE webhook_id = :id", id=ref.webhook_id
+    )
+    assert kept[0]["body"] is not None
+
+
+async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
+    house: World, shop: str
+) -> None:
+    refs = [await product_sent(house, shop) for _ in range(6)]
+    before = house.shopify.calls["refresh"]
+    await end_token(house, shop)
+    house.shopify.revoke_access_tokens(shop)
+    await asyncio.gather(*(handle_delivery(ref, house.desk, 0) for ref in refs))
+    assert house.shopify.calls["refresh"] == before + 1
+    assert {(await ending(house, ref.webhook_id))[0] for ref in refs} == {DONE}
+
+
+@pytest.mark.parametrize("trouble", ["an error", "a lost answer"])
+async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
+    house: World, shop: str, trouble: str
+) -> None:
+    ref = await product_sent(house, shop)
+    await end_token(house, shop)
+    if trouble == "an error":
+        house.shopify.fail_next("refresh", 503)
+    else:
+        house.shopify.lose_next_answer("refresh")
+    assert await handle_delivery(ref, house.desk, 0) is not None
+    assert await handle_delivery(ref, house.desk, 1) is None
+    assert (await ending(house, ref.webhook_id))[0] == DONE
+
+
+async def test_a_token_that_shopify_refuses_fails_the_delivery_at_once(
+    house: World, shop: str
+) -> None:
+    ref = await product_sent(house, shop)
+    house.shopify.revoke_access_tokens(shop)
+    assert await handle_delivery(ref, house.desk, 0) is None
+    assert await ending(house, ref.webhook_id) == ("failed", "TOKEN_REFUSED")
+
+
+async def test_a_renewal_that_shopify_refuses_fails_the_delivery_at_once(
+    house: World, shop: str
+) -> None:
+    ref = await product_sent(house, shop)
+    house.shopify.uninstall(shop)
+    await end_token(house, shop)
+    assert await handle_delivery(ref, house.desk, 0) is None
+    assert await ending(house, ref.webhook_id) == ("failed", "TOKEN_REFUSED")
+
+
+async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
+    house: World, shop: str
+) -> None:
+    ref = await product_sent(house, shop)
+    house.shopify.set_scopes(shop, {"write_files"})
+    assert await handle_delivery(ref, house.desk, 0) is None
+    assert await ending(house, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")
