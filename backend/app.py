@@ -12,6 +12,7 @@ from sqlalchemy import text
 from backend.auth.guards import MerchantGuard, WebhookGuard
 from backend.db import Database
 from backend.jobs.routes import jobs_router
+from backend.jobs.wakeups import Wakeups
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
@@ -28,11 +29,13 @@ def create_app(
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
     admin = AdminApi(settings, shopify_transport)
+    wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        yield
+        async with wakeups.listening():
+            yield
         await admin.close()
         await database.close()
 
@@ -47,6 +50,7 @@ def create_app(
             "database": provided(database),
             "admin": provided(admin),
             "presigner": provided(Presigner(settings)),
+            "wakeups": provided(wakeups),
         },
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY,

@@ -9,7 +9,9 @@
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a fresh token
     │   │   └── ShopNotInstalled      401
     │   ├── JobNotFound           404
-    │   └── UnsupportedMedia      415
+    │   ├── JobAlreadyFinished    409
+    │   ├── UnsupportedMedia      415
+    │   └── InvalidRequest        422
     └── Unavailable               ours or a neighbour's: 503 with Retry-After
         ├── DatabaseUnavailable
         └── ShopifyUnavailable
@@ -19,7 +21,7 @@ values (`backend.jobs.states.Failure`) and end up in the job's last event.
 """
 
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class AtelierError(Exception):
@@ -90,12 +92,32 @@ class JobNotFound(RequestError):
     message = "No such job."
 
 
+class JobAlreadyFinished(RequestError):
+    """The job has ended; nothing about it can change."""
+
+    status = HTTPStatus.CONFLICT
+    code = "JOB_ALREADY_FINISHED"
+    message = "The job has already finished."
+
+
 class UnsupportedMedia(RequestError):
     """A content type or encoding this route does not take."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "UNSUPPORTED_MEDIA_TYPE"
     message = "This content type or encoding is not accepted here."
+
+
+class InvalidRequest(RequestError):
+    """A parameter or field has a value that it cannot have; `detail` names each."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "INVALID_REQUEST"
+    message = "The request has invalid values; see detail."
+
+    def __init__(self, detail: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.detail = detail
 
 
 class Unavailable(AtelierError):

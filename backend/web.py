@@ -13,10 +13,10 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from backend.errors import AtelierError, Unavailable
+from backend.errors import AtelierError, InvalidRequest, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ def log_access(scope: HTTPScope, status: int, seconds: float) -> None:
         "request",
         method=scope["method"],
         route=scope.get("path_template", "unmatched"),
-        status=status,
+        status=int(status),
         ms=round(seconds * 1000, 1),
     )
 
@@ -104,6 +104,29 @@ def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Resp
         log.error("misconfigured", code=error.code, message=error.message)
         return envelope(error.status, AtelierError.code, AtelierError.message, {})
     return envelope(error.status, error.code, error.message, error.headers)
+
+
+def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> Response[Any]:
+    """The 422: the envelope, and beside it `detail` in the shape that FastAPI made usual."""
+    response = envelope(error.status, error.code, error.message, error.headers)
+    response.content["detail"] = error.detail
+    return response
+
+
+def invalid_parameters(
+    request: Request[Any, Any, Any], error: ValidationException
+) -> Response[Any]:
+    """Litestar's finding that a parameter does not fit its type."""
+    found = error.extra if isinstance(error.extra, list) else []
+    detail = [
+        {
+            "loc": [getattr(item.get("source"), "value", "body"), item.get("key", "")],
+            "msg": item.get("message", error.detail),
+            "type": "value_error",
+        }
+        for item in found
+    ]
+    return invalid_request(request, InvalidRequest(detail))
 
 
 def framework_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -134,6 +157,8 @@ def envelope(status: int, code: str, message: str, headers: Any) -> Response[Any
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AtelierError: atelier_error,
+    InvalidRequest: invalid_request,
+    ValidationException: invalid_parameters,
     HTTPException: framework_error,
     Exception: unexpected_error,
 }

@@ -1,82 +1,101 @@
-"""The read at the heart: one statement, then offline presigning."""
+"""The reads at the heart: one statement each, then offline presigning."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import JobNotFound, ShopNotInstalled
 from backend.jobs import queries
-from backend.jobs.ids import IMPOSSIBLE, is_public_id
-from backend.jobs.schemas import ArtifactResponse, JobDetailResponse, JobEventResponse
+from backend.jobs.schemas import (
+    ArtifactResponse,
+    JobDetailResponse,
+    JobEventResponse,
+    JobEventsResponse,
+)
 from backend.jobs.states import JobStatus
+from backend.jobs.versions import Version, found, known, version_of
 from backend.storage.presign import Presigner
 
 KEY_SUFFIX = "_key"
 
 
 class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """An artifact's row as the statement gives it."""
+    """An artifact as the statement gives it."""
 
     key: str
     kind: str
-    role: str
+    role: Literal["intermediate", "final"]
     label: str | None
     seq: int
     meta: dict[str, Any]
 
 
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the statement gives it."""
+
+    seq: int
+    event_type: Literal["queued", "stage", "succeeded", "failed"]
+    stage: str | None
+    message: str
+    extra: dict[str, Any]
+    created_at: datetime
+
+
 async def job_detail(
     connection: AsyncConnection, presigner: Presigner, *, shop_domain: str, public_id: str
-) -> JobDetailResponse:
+) -> tuple[Version, JobDetailResponse]:
     """The job as its shop may see it.
 
     Raises `ShopNotInstalled` when the shop is not here, `JobNotFound` for every id that is not
-    one of its jobs. A malformed id is looked up like any other, so that it takes as long.
+    one of its jobs.
     """
-    known = public_id if is_public_id(public_id) else IMPOSSIBLE
-    row = (await connection.execute(queries.detail(shop_domain, known))).one_or_none()
-    if row is None:
-        raise ShopNotInstalled
-    if row.public_id is None:
-        raise JobNotFound
-    artifacts = msgspec.json.decode(row.artifacts or "[]", type=list[StoredArtifact])
-    return JobDetailResponse(
+    row = await found(connection, queries.detail(shop_domain, known(public_id)))
+    artifacts = stored(row.artifacts, list[StoredArtifact])
+    latest = [shown(event, artifacts, presigner) for event in stored(row.events, list[StoredEvent])]
+    finals = [item for item in artifacts if item.role == "final"]
+    return version_of(row), JobDetailResponse(
         public_id=row.public_id,
         job_type=row.job_type,
         status=JobStatus(row.status),
         created_at=row.created_at,
         request=scrubbed(row.request, presigner),
-        result=finals(row.status, artifacts, presigner),
-        latest_event=latest_event(row, artifacts, presigner),
+        result=[presigned(item, presigner) for item in finals if row.status == JobStatus.SUCCESS],
+        latest_event=latest[0] if latest else None,
     )
 
 
-def finals(
-    status: str, artifacts: list[StoredArtifact], presigner: Presigner
-) -> list[ArtifactResponse]:
-    """The manifest: nothing until the job has succeeded."""
-    if status != JobStatus.SUCCESS:
-        return []
-    return [presigned(artifact, presigner) for artifact in artifacts if artifact.role == "final"]
-
-
-def latest_event(
-    row: Row[Any], artifacts: list[StoredArtifact], presigner: Presigner
-) -> JobEventResponse | None:
-    """The newest public event with the artifacts it announced."""
-    if row.seq is None:
-        return None
-    return JobEventResponse(
-        seq=row.seq,
-        event_type=row.event_type,
-        stage=row.stage,
-        message=row.message,
-        artifacts=[presigned(item, presigner) for item in artifacts if item.seq == row.seq],
-        extra=row.extra,
-        created_at=row.event_created_at,
+async def job_events(
+    connection: AsyncConnection,
+    presigner: Presigner,
+    *,
+    shop_domain: str,
+    public_id: str,
+    since: int,
+) -> tuple[Version, JobEventsResponse]:
+    """The job's public events after `since`, in order. Raises as `job_detail` does."""
+    row = await found(connection, queries.timeline(shop_domain, known(public_id), since))
+    artifacts = stored(row.artifacts, list[StoredArtifact])
+    return version_of(row), JobEventsResponse(
+        public_id=row.public_id,
+        events=[
+            shown(event, artifacts, presigner) for event in stored(row.events, list[StoredEvent])
+        ],
+        latest_seq=row.last_seq,
     )
+
+
+def stored(text: str | None, kind: Any) -> Any:
+    """What an aggregate holds; Postgres aggregates nothing to null."""
+    return msgspec.json.decode(text or "[]", type=kind)
+
+
+def shown(
+    event: StoredEvent, artifacts: list[StoredArtifact], presigner: Presigner
+) -> JobEventResponse:
+    """The event with the artifacts it announced."""
+    announced = [presigned(item, presigner) for item in artifacts if item.seq == event.seq]
+    return JobEventResponse(**msgspec.structs.asdict(event), artifacts=announced)
 
 
 def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactResponse:
@@ -85,7 +104,7 @@ def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactRespons
     return ArtifactResponse(
         image_url=signed.url,
         kind=artifact.kind,
-        role="final" if artifact.role == "final" else "intermediate",
+        role=artifact.role,
         label=artifact.label,
         meta={**artifact.meta, "expires_at": signed.expires_at},
     )

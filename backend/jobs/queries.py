@@ -1,77 +1,144 @@
-"""The reads on jobs. Every one of them starts from the shop."""
+"""The reads on jobs. Every one of them starts from the shop.
 
+A missing job and another shop's take the same path through the same index: one row, whose
+`public_id` is null.
+"""
+
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, and_, cast, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, extract, func, or_, select, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.jobs.models import Artifact, Job, JobEvent
 from backend.jobs.states import UNFINISHED, JobStatus
 from backend.shops.models import Shop
 
+# What `versions.version_of` reads: the version, and how long a stage has taken so far.
+VERSION = (
+    Job.public_id,
+    Job.status,
+    Job.attempt,
+    Job.last_seq,
+    (extract("epoch", func.now() - Job.started_at) / func.greatest(Job.last_seq - 1, 1)).label(
+        "seconds_a_stage"
+    ),
+)
+
+
+def version(shop_domain: str, public_id: str) -> Select[Any]:
+    """The job's version and nothing else."""
+    return of_shop(select(*VERSION), shop_domain, public_id)
+
 
 def detail(shop_domain: str, public_id: str) -> Select[Any]:
-    """One row if the shop is installed, with a null `public_id` if it has no such job.
+    """The job, its final artifacts once it has succeeded, and its latest event with its own."""
+    announced = or_(
+        and_(Artifact.role == "final", Job.status == JobStatus.SUCCESS),
+        Artifact.seq == Job.last_seq,
+    )
+    columns = select(
+        *VERSION,
+        Job.job_type,
+        Job.created_at,
+        Job.request,
+        artifacts(announced),
+        events(JobEvent.seq == Job.last_seq),
+    )
+    return of_shop(columns, shop_domain, public_id)
 
-    A missing job and another shop's take the same path through the same index. Artifacts come as
-    a JSON text: the final ones of a finished job, and those of the latest event.
-    """
-    artifacts = (
-        select(
-            func.json_agg(
-                aggregate_order_by(
-                    func.json_build_object(
-                        "key", Artifact.key,
-                        "kind", Artifact.kind,
-                        "role", Artifact.role,
-                        "label", Artifact.label,
-                        "seq", Artifact.seq,
-                        "meta", Artifact.meta,
-                    ),
-                    Artifact.seq,
-                    Artifact.ordinal,
-                )
-            )
-        )
-        .where(
-            Artifact.shop_id == Job.shop_id,
-            Artifact.job_id == Job.public_id,
-            or_(
-                and_(Artifact.role == "final", Job.status == JobStatus.SUCCESS),
-                Artifact.seq == Job.last_seq,
-            ),
-        )
-        .scalar_subquery()
-    )  # fmt: skip
-    event = (
-        select(JobEvent)
-        .where(
-            JobEvent.shop_id == Job.shop_id,
-            JobEvent.job_id == Job.public_id,
-            JobEvent.seq == Job.last_seq,
-        )
-        .lateral("event")
+
+def timeline(shop_domain: str, public_id: str, since: int) -> Select[Any]:
+    """The job's events after `since`, with their artifacts."""
+    columns = select(*VERSION, artifacts(Artifact.seq > since), events(JobEvent.seq > since))
+    return of_shop(columns, shop_domain, public_id)
+
+
+def page(
+    shop_domain: str,
+    *,
+    filters: list[ColumnElement[bool]],
+    limit: int,
+    offset: int,
+) -> Select[Any]:
+    """The shop's jobs, newest first (ids begin with their time); without any, one row of nulls."""
+    jobs = (
+        select(Job.public_id, Job.job_type, Job.status, Job.created_at)
+        .where(Job.shop_id == Shop.id, *filters)
+        .order_by(Job.public_id.desc())
+        .limit(limit)
+        .offset(offset)
+        .lateral("page")
     )
     return (
-        select(
-            Job.public_id,
-            Job.job_type,
-            Job.status,
-            Job.created_at,
-            Job.request,
-            cast(artifacts, Text).label("artifacts"),
-            event.c.seq,
-            event.c.event_type,
-            event.c.stage,
-            event.c.message,
-            event.c.extra,
-            event.c.created_at.label("event_created_at"),
-        )
+        select(jobs)
         .select_from(Shop)
-        .outerjoin(Job, and_(Job.shop_id == Shop.id, Job.public_id == public_id))
-        .outerjoin(event, true())
-        .where(Shop.domain == shop_domain, Shop.status == "installed")
+        .outerjoin(jobs, true())
+        .where(*installed(shop_domain))
+        .order_by(jobs.c.public_id.desc())
     )
+
+
+def filters(
+    *,
+    job_type: str | None,
+    status: JobStatus | None,
+    created_after: datetime | None,
+    before: str | None,
+) -> list[ColumnElement[bool]]:
+    """The conditions that were asked for; `before` is the last id of the page before."""
+    asked = (
+        (Job.job_type.__eq__, job_type),
+        (Job.status.__eq__, status),
+        (Job.created_at.__gt__, created_after),
+        (Job.public_id.__lt__, before),
+    )
+    return [compare(value) for compare, value in asked if value is not None]
+
+
+def artifacts(condition: ColumnElement[bool]) -> ColumnElement[str]:
+    """The job's artifacts that meet the condition, as the JSON of `detail.StoredArtifact`s."""
+    fields = func.json_build_object(
+        "key", Artifact.key,
+        "kind", Artifact.kind,
+        "role", Artifact.role,
+        "label", Artifact.label,
+        "seq", Artifact.seq,
+        "meta", Artifact.meta,
+    )  # fmt: skip
+    found = select(func.json_agg(aggregate_order_by(fields, Artifact.seq, Artifact.ordinal))).where(
+        Artifact.shop_id == Job.shop_id, Artifact.job_id == Job.public_id, condition
+    )
+    return cast(found.correlate(Job).scalar_subquery(), Text).label("artifacts")
+
+
+def events(condition: ColumnElement[bool]) -> ColumnElement[str]:
+    """The job's events that meet the condition, as the JSON of `detail.StoredEvent`s."""
+    fields = func.json_build_object(
+        "seq", JobEvent.seq,
+        "event_type", JobEvent.event_type,
+        "stage", JobEvent.stage,
+        "message", JobEvent.message,
+        "extra", JobEvent.extra,
+        "created_at", JobEvent.created_at,
+    )  # fmt: skip
+    found = select(func.json_agg(aggregate_order_by(fields, JobEvent.seq))).where(
+        JobEvent.shop_id == Job.shop_id, JobEvent.job_id == Job.public_id, condition
+    )
+    return cast(found.correlate(Job).scalar_subquery(), Text).label("events")
+
+
+def of_shop(columns: Any, shop_domain: str, public_id: str) -> Select[Any]:
+    """Columns of one job: no row if the shop is not installed, nulls if it has no such job."""
+    statement: Select[Any] = columns.select_from(Shop)
+    return statement.outerjoin(Job, and_(Job.shop_id == Shop.id, Job.public_id == public_id)).where(
+        *installed(shop_domain)
+    )
+
+
+def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:
+    """The shop, while it has the app."""
+    return Shop.domain == shop_domain, Shop.status == "installed"
 
 
 def unfinished_count(shop_id: int) -> Select[Any]:

@@ -1,33 +1,139 @@
 """`/v1/jobs`: for the shop that the credential proves, and for nobody else."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from litestar import Request, Router, get
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from litestar.types import Guard
 
 from backend.auth.guards import Merchant
 from backend.db import Database
+from backend.jobs.cancelling import cancel_job
 from backend.jobs.detail import job_detail
-from backend.jobs.schemas import JobDetailResponse
+from backend.jobs.following import followed
+from backend.jobs.listing import Wanted, job_list
+from backend.jobs.schemas import (
+    JobCancelledResponse,
+    JobDetailResponse,
+    JobEventsResponse,
+    JobListResponse,
+)
+from backend.jobs.states import JobStatus
+from backend.jobs.versions import job_version, matches
+from backend.jobs.wakeups import Wakeups
 from backend.storage.presign import Presigner
+
+MAX_SEQ = 2**31 - 1
+MAX_OFFSET = 10_000  # further down, a cursor is the way
+
+Since = Annotated[int, QueryParameter(ge=0, le=MAX_SEQ)]
+Wait = Annotated[int, QueryParameter(ge=0, le=25, description="Seconds to wait for an event.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=200)]
+Offset = Annotated[int, QueryParameter(ge=0, le=MAX_OFFSET)]
+JobType = Annotated[str | None, QueryParameter(max_length=64, pattern="^[A-Z][A-Z_]*$")]
+Cursor = Annotated[str | None, QueryParameter(max_length=64)]
+MerchantRequest = Request[Merchant, Any, Any]
+
+
+@get("/")
+async def list_jobs(
+    *,
+    request: MerchantRequest,
+    database: NamedDependency[Database],
+    job_type: JobType = None,
+    status: Annotated[JobStatus | None, QueryParameter()] = None,
+    created_after: Annotated[datetime | None, QueryParameter()] = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+    cursor: Cursor = None,
+) -> Response[JobListResponse]:
+    """The shop's jobs, newest first."""
+    wanted = Wanted(
+        job_type=job_type,
+        status=status,
+        created_after=created_after,
+        limit=limit,
+        offset=offset,
+        cursor=cursor,
+    )
+    async with database.reading() as connection:
+        following, body = await job_list(connection, shop_domain=request.auth.shop, wanted=wanted)
+    links = {"Link": f'<{request.url.path}?{following}>; rel="next"'} if following else {}
+    return Response(body, headers=links)
 
 
 @get("/{public_id:str}")
 async def get_job(
-    request: Request[Merchant, Any, Any],
+    request: MerchantRequest,
     public_id: FromPath[str],
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],
-) -> JobDetailResponse:
+) -> Response[JobDetailResponse] | Response[None]:
     """A job's header, its final artifacts and its latest public event."""
+    if unchanged := await not_modified(request, database, presigner, public_id):
+        return unchanged
+    window = presigner.current_window()
     async with database.reading() as connection:
-        return await job_detail(
+        version, body = await job_detail(
             connection, presigner, shop_domain=request.auth.shop, public_id=public_id
         )
+    return Response(body, headers=version.headers(window))
+
+
+@get("/{public_id:str}/events")
+async def get_job_events(
+    *,
+    request: MerchantRequest,
+    public_id: FromPath[str],
+    database: NamedDependency[Database],
+    presigner: NamedDependency[Presigner],
+    wakeups: NamedDependency[Wakeups],
+    since: Since = 0,
+    wait: Wait = 0,
+) -> Response[JobEventsResponse] | Response[None]:
+    """The job's public events after `since`; with `wait`, as soon as there is one."""
+    if not wait and (unchanged := await not_modified(request, database, presigner, public_id)):
+        return unchanged
+    window = presigner.current_window()
+    version, body = await followed(
+        database,
+        presigner,
+        wakeups,
+        shop_domain=request.auth.shop,
+        public_id=public_id,
+        since=since,
+        wait=wait,
+    )
+    return Response(body, headers=version.headers(window))
+
+
+@post("/{public_id:str}/cancel", status_code=202)
+async def post_job_cancel(
+    request: MerchantRequest, public_id: FromPath[str], database: NamedDependency[Database]
+) -> JobCancelledResponse:
+    """End the job now; whoever renders it finds out at its next checkpoint."""
+    async with database.transaction() as connection:
+        return await cancel_job(connection, shop_domain=request.auth.shop, public_id=public_id)
+
+
+async def not_modified(
+    request: MerchantRequest, database: Database, presigner: Presigner, public_id: str
+) -> Response[None] | None:
+    """A 304 if the caller has this very version, found by a narrow statement before any signing."""
+    tags = request.headers.get("if-none-match")
+    if tags is None:
+        return None
+    window = presigner.current_window()
+    async with database.reading() as connection:
+        version = await job_version(connection, shop_domain=request.auth.shop, public_id=public_id)
+    if not matches(tags, version.etag(window)):
+        return None
+    return Response(None, status_code=304, headers=version.headers(window))
 
 
 def jobs_router(guard: Guard) -> Router:
     """The routes, behind the guard they are given."""
-    return Router("/v1/jobs", route_handlers=[get_job], guards=[guard])
+    handlers = [list_jobs, get_job, get_job_events, post_job_cancel]
+    return Router("/v1/jobs", route_handlers=handlers, guards=[guard])

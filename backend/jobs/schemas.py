@@ -41,3 +41,36 @@ class JobDetailResponse(msgspec.Struct, frozen=True, kw_only=True):
     request: dict[str, Any] | None
     result: list[ArtifactResponse]
     latest_event: JobEventResponse | None
+
+
+class JobEventsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in ascending order; ask again with `since=latest_seq` for those to come."""
+
+    public_id: str
+    events: list[JobEventResponse]
+    latest_seq: int
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A job in a list."""
+
+    public_id: str
+    job_type: str
+    status: JobStatus
+    created_at: datetime
+
+
+class JobListResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A page, newest first; `count` is how many are on it. The next one is in `Link`."""
+
+    jobs: list[JobSummary]
+    limit: int
+    offset: int
+    count: int
+
+
+class JobCancelledResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The job has ended: its last event is `failed` with the error `CANCELLED`."""
+
+    public_id: str
+    status: JobStatus

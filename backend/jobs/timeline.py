@@ -203,7 +203,7 @@ async def next_seq(connection: AsyncConnection, claimed: Claim, **changes: Any) 
 
 async def fail_unfinished(
     connection: AsyncConnection, shop_id: int, failure: Failure, *narrower: Any
-) -> None:
+) -> int:
     """End a shop's unfinished jobs, or some of them, in two statements however many there are."""
     ended = (
         update(Job)
@@ -233,6 +233,7 @@ async def fail_unfinished(
                 for row in rows
             ],
         )
+    return len(rows)
 
 
 def unfinished(ref: JobRef, target: JobStatus) -> tuple[Any, ...]:

@@ -67,9 +67,13 @@ class Presigner:
         self.window = 0
         self.signed: dict[tuple[str, str], str] = {}
 
+    def current_window(self) -> int:
+        """The instant, in seconds since the epoch, at which URLs are signed just now."""
+        return int(self.clock()) // WINDOW * WINDOW
+
     def sign(self, key: str, content_type: str) -> SignedUrl:
         """A URL for `key` that answers with exactly `content_type`, to be shown inline."""
-        window = int(self.clock()) // WINDOW * WINDOW
+        window = self.current_window()
         if window != self.window or len(self.signed) >= REMEMBERED:
             self.window, self.signed = window, {}
         url = self.signed.get((key, content_type))

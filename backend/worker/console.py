@@ -47,7 +47,10 @@ async def details(public_id: str) -> AsyncIterator[JobDetailResponse]:
             raise JobNotFound(f"No job {public_id}.")
         while True:
             async with database.reading() as connection:
-                yield await job_detail(connection, presigner, shop_domain=shop, public_id=public_id)
+                _, detail = await job_detail(
+                    connection, presigner, shop_domain=shop, public_id=public_id
+                )
+            yield detail
             await asyncio.sleep(INTERVAL)
     finally:
         await database.close()

@@ -80,7 +80,9 @@ async def test_every_answer_has_the_security_headers(house: World) -> None:
         kind: name
         for kind, answer in answers.items()
         for name, value in SECURITY_HEADERS.items()
-        if answer.headers.get(name) != value
+        # A job may be kept by the browser that asked, if it asks again before it shows it.
+        if answer.headers.get(name) not in {value, value.replace("no-store", "no-cache")}
+        or (answer.is_error and answer.headers.get(name) != value)
     }
     assert lacking == {}
 

@@ -30,6 +30,32 @@ async def a_job_is_its_shops_alone(house: World, others: list[JobRef]) -> None:
         assert (await house.detail(ref.public_id, shop=OTHER_SHOP)).status_code == 200
 
 
+async def a_timeline_is_its_shops_alone(house: World, others: list[JobRef]) -> None:
+    """To read and to wait for."""
+    headers = {**house.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    for ref in others:
+        for query in ("", "?wait=20&since=1"):
+            path = f"/v1/jobs/{ref.public_id}/events{query}"
+            assert refusal(await house.http.get(path, headers=headers)) == (404, "JOB_NOT_FOUND")
+
+
+async def a_cancel_is_its_shops_alone(house: World, others: list[JobRef]) -> None:
+    """The other's jobs go on."""
+    headers = {**house.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    for ref in others:
+        path = f"/v1/jobs/{ref.public_id}/cancel?shop={OTHER_SHOP}"
+        assert refusal(await house.http.post(path, headers=headers)) == (404, "JOB_NOT_FOUND")
+
+
+async def a_list_is_its_shops_alone(house: World, others: list[JobRef]) -> None:
+    """From its own start, and from a cursor that is the other's."""
+    headers = {**house.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    foreign = {ref.public_id for ref in others}
+    for query in ("?limit=200", f"?limit=200&cursor={max(foreign)}"):
+        jobs = (await house.http.get(f"/v1/jobs{query}", headers=headers)).json()["jobs"]
+        assert foreign.isdisjoint(job["public_id"] for job in jobs)
+
+
 async def an_installation_is_its_shops_alone(house: World, _others: list[JobRef]) -> None:
     """The token's shop is the one that is installed."""
     headers = {**house.bearer(SHOP), **NAMES_OF_THE_OTHER}
@@ -57,6 +83,9 @@ async def health_knows_no_shops(house: World, _others: list[JobRef]) -> None:
 
 CHECKS: dict[Route, Callable[[World, list[JobRef]], Awaitable[None]]] = {
     ("GET", "/v1/jobs/{public_id}"): a_job_is_its_shops_alone,
+    ("GET", "/v1/jobs/{public_id}/events"): a_timeline_is_its_shops_alone,
+    ("POST", "/v1/jobs/{public_id}/cancel"): a_cancel_is_its_shops_alone,
+    ("GET", "/v1/jobs"): a_list_is_its_shops_alone,
     ("POST", "/v1/installation"): an_installation_is_its_shops_alone,
     ("POST", "/webhooks"): a_delivery_is_its_shops_alone,
     ("GET", "/health/live"): health_knows_no_shops,

@@ -1,0 +1,43 @@
+"""Follow a job: its events as soon as they commit, by long-poll."""
+
+import time
+
+from backend.db import Database
+from backend.jobs.detail import job_events
+from backend.jobs.schemas import JobEventsResponse
+from backend.jobs.states import UNFINISHED
+from backend.jobs.versions import Version
+from backend.jobs.wakeups import Wakeups
+from backend.storage.presign import Presigner
+
+
+async def followed(
+    database: Database,
+    presigner: Presigner,
+    wakeups: Wakeups,
+    *,
+    shop_domain: str,
+    public_id: str,
+    since: int,
+    wait: int,
+) -> tuple[Version, JobEventsResponse]:
+    """The events after `since`, waiting up to `wait` seconds for the first of them.
+
+    No connection is held while waiting, and none is waited for: a finished job answers at once.
+    The watch begins before the rows are read, so that nothing can commit unnoticed in between.
+    """
+    deadline = time.monotonic() + wait
+    with wakeups.watching(public_id) as woken:
+        while True:
+            async with database.reading() as connection:
+                version, page = await job_events(
+                    connection,
+                    presigner,
+                    shop_domain=shop_domain,
+                    public_id=public_id,
+                    since=since,
+                )
+            left = deadline - time.monotonic()
+            if page.events or left <= 0 or version.status not in UNFINISHED:
+                return version, page
+            await wakeups.wait(woken, left)

@@ -1,0 +1,88 @@
+"""A shop's jobs, page by page. The cursor is the last id seen, so new jobs shift nothing."""
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.jobs import queries
+from backend.jobs.ids import is_public_id
+from backend.jobs.schemas import JobListResponse, JobSummary
+from backend.jobs.states import JobStatus
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    job_type: str | None
+    status: JobStatus | None
+    created_after: datetime | None
+    limit: int
+    offset: int
+    cursor: str | None
+
+
+async def job_list(
+    connection: AsyncConnection, *, shop_domain: str, wanted: Wanted
+) -> tuple[str | None, JobListResponse]:
+    """The page, and the query string of the next one if there are more.
+
+    Raises `ShopNotInstalled`, and `InvalidRequest` for a cursor that is not ours.
+    """
+    require_cursor(wanted)
+    statement = queries.page(
+        shop_domain,
+        filters=queries.filters(
+            job_type=wanted.job_type,
+            status=wanted.status,
+            created_after=in_utc(wanted.created_after),
+            before=wanted.cursor,
+        ),
+        limit=wanted.limit + 1,  # one more, to know whether there is a next page
+        offset=wanted.offset,
+    )
+    rows = (await connection.execute(statement)).mappings().all()
+    if not rows:
+        raise ShopNotInstalled
+    found = [JobSummary(**row) for row in rows if row["public_id"] is not None]
+    jobs = found[: wanted.limit]
+    following = next_query(wanted, jobs[-1].public_id) if len(found) > wanted.limit else None
+    return following, JobListResponse(
+        jobs=jobs, limit=wanted.limit, offset=wanted.offset, count=len(jobs)
+    )
+
+
+def require_cursor(wanted: Wanted) -> None:
+    """A cursor is one of our ids, and takes the place of an offset."""
+    if wanted.cursor is None:
+        return
+    if not is_public_id(wanted.cursor):
+        raise InvalidRequest([problem("cursor", "Take the cursor from the Link header.")])
+    if wanted.offset:
+        raise InvalidRequest([problem("offset", "Send a cursor or an offset, not both.")])
+
+
+def problem(name: str, message: str) -> dict[str, object]:
+    """What is wrong with a query parameter."""
+    return {"loc": ["query", name], "msg": message, "type": "value_error"}
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A time without a zone is taken for UTC."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)
+
+
+def next_query(wanted: Wanted, cursor: str) -> str:
+    """The same question, from the cursor on."""
+    asked = {
+        "job_type": wanted.job_type,
+        "status": wanted.status,
+        "created_after": wanted.created_after and wanted.created_after.isoformat(),
+        "limit": wanted.limit,
+        "cursor": cursor,
+    }
+    return urlencode({name: value for name, value in asked.items() if value is not None})

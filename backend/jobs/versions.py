@@ -1,0 +1,81 @@
+"""Which version of a job a caller has: ETags, the poll hint, and 304 before any other work."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.errors import JobNotFound, ShopNotInstalled
+from backend.jobs import queries
+from backend.jobs.ids import IMPOSSIBLE, is_public_id
+from backend.jobs.states import UNFINISHED
+
+SHORTEST_POLL, LONGEST_POLL = 1, 10  # seconds
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stands. Every change of its row raises `attempt` or `last_seq`."""
+
+    attempt: int
+    last_seq: int
+    status: str
+    seconds_a_stage: float | None
+
+    def etag(self, window: int) -> str:
+        """The tag of an answer whose URLs are signed at `window`: they are part of its bytes."""
+        return f'"{self.attempt}.{self.last_seq}.{window}"'
+
+    def headers(self, window: int) -> dict[str, str]:
+        """What the answer says of itself; while the job runs, also when to ask again."""
+        headers = {"ETag": self.etag(window), "Cache-Control": "private, no-cache"}
+        if self.status in UNFINISHED:
+            headers["Retry-After"] = str(self.seconds_to_wait())
+        return headers
+
+    def seconds_to_wait(self) -> int:
+        """About as long as this job's stages have taken so far."""
+        return round(min(max(self.seconds_a_stage or 0, SHORTEST_POLL), LONGEST_POLL))
+
+
+async def job_version(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> Version:
+    """The job's version, by a statement that reads little else."""
+    return version_of(await found(connection, queries.version(shop_domain, known(public_id))))
+
+
+async def found(connection: AsyncConnection, statement: Any) -> Row[Any]:
+    """The row of a statement that starts from the shop.
+
+    Raises `ShopNotInstalled` when there is none, `JobNotFound` when it holds no job.
+    """
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise ShopNotInstalled
+    if row.public_id is None:
+        raise JobNotFound
+    return row
+
+
+def known(public_id: str) -> str:
+    """The id to look up: a malformed one is looked up too, as one that nobody has.
+
+    So it answers like any other id that is not there, and takes as long.
+    """
+    return public_id if is_public_id(public_id) else IMPOSSIBLE
+
+
+def version_of(row: Row[Any]) -> Version:
+    """The version out of a row that has the columns of `queries.VERSION`."""
+    pace = row.seconds_a_stage
+    return Version(
+        attempt=row.attempt,
+        last_seq=row.last_seq,
+        status=row.status,
+        seconds_a_stage=None if pace is None else float(pace),
+    )
+
+
+def matches(if_none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match header names this tag (RFC 9110, 13.1.2: weak comparison)."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return etag in tags or tags == {"*"}

@@ -1,0 +1,100 @@
+"""Wake whoever waits for a job's next event: one LISTEN connection for all of a process's waiters.
+
+A notification is only a hint to read again; the rows are the truth. While the connection is down,
+waiters look by themselves once a second.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import structlog
+
+log = structlog.get_logger(__name__)
+
+NAME = "atelier-wakeups"  # as pg_stat_activity shows the connection
+CHANNEL = "job_events"  # migrations/…_notify_job_events.py
+WHILE_LISTENING = 10.0  # seconds between two looks of a waiter, in case a hint was lost
+WHILE_DEAF = 1.0
+PROBE = 5.0  # seconds between two probes of the connection, and the time each may take
+RECONNECT = 1.0  # seconds
+
+
+class Wakeups:
+    """The process's ear. `listening()` keeps it open for as long as the block lasts."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        self.hears = False
+        self.waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    @contextlib.contextmanager
+    def watching(self, public_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set at each hint about the job; enter before reading its rows."""
+        woken = asyncio.Event()
+        self.waiters[public_id].add(woken)
+        try:
+            yield woken
+        finally:
+            self.waiters[public_id].discard(woken)
+            if not self.waiters[public_id]:
+                del self.waiters[public_id]
+
+    async def wait(self, woken: asyncio.Event, seconds: float) -> None:
+        """Return at the next hint, when `seconds` are over, or when it is time for a look."""
+        look = WHILE_LISTENING if self.hears else WHILE_DEAF
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), min(seconds, look))
+        woken.clear()
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen in the background, and reconnect whenever the connection is lost."""
+        ear = asyncio.create_task(self.listen_for_ever())
+        try:
+            yield
+        finally:
+            ear.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ear
+            self.wake_all()
+
+    async def listen_for_ever(self) -> None:
+        """One connection after the other."""
+        while True:
+            try:
+                await self.listen()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("wakeups_deaf", cause=type(error).__name__)
+            self.hears = False
+            self.wake_all()
+            await asyncio.sleep(RECONNECT)
+
+    async def listen(self) -> None:
+        """Listen on one connection until it fails."""
+        connection = await asyncpg.connect(
+            self.database_url, timeout=PROBE, server_settings={"application_name": NAME}
+        )
+        try:
+            await connection.add_listener(CHANNEL, self.wake)
+            self.hears = True
+            self.wake_all()  # whatever happened while we were deaf
+            while True:
+                await asyncio.sleep(PROBE)
+                await connection.execute("SELECT 1", timeout=PROBE)
+        finally:
+            connection.terminate()
+
+    def wake(self, _connection: Any, _pid: int, _channel: str, public_id: object) -> None:
+        """Wake the job's waiters."""
+        for woken in self.waiters.get(str(public_id), ()):
+            woken.set()
+
+    def wake_all(self) -> None:
+        """Wake everybody: each looks for itself."""
+        for waiters in self.waiters.values():
+            for woken in waiters:
+                woken.set()

@@ -1,0 +1,146 @@
+"""Following a job: no event is missed, and none is waited for longer than it takes to commit."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.jobs import wakeups
+from backend.jobs.states import Failure
+from backend.jobs.timeline import fail
+from tests.doors import begun_job, finished_job, make_stage, refusal, shared_world, waiting_job
+from tests.world import World
+
+house = pytest.fixture(shared_world, scope="module")
+
+EAR = f"pg_stat_activity WHERE datname = current_database() AND application_name = '{wakeups.NAME}'"
+
+
+async def events(house: World, public_id: str, **query: Any) -> httpx.Response:
+    """The job's events."""
+    return await house.http.get(
+        f"/v1/jobs/{public_id}/events", params=query, headers=house.bearer()
+    )
+
+
+def numbers(response: httpx.Response) -> list[int]:
+    """The numbers of the events in the answer."""
+    assert response.status_code == 200, response.text
+    return [event["seq"] for event in response.json()["events"]]
+
+
+async def listening(house: World) -> None:
+    """Wait until the web process listens: its connection has said LISTEN, or probed since."""
+    async with asyncio.timeout(10):
+        while not await house.rows(f"SELECT 1 FROM {EAR} AND state = 'idle'"):
+            await asyncio.sleep(0.02)
+
+
+async def test_the_cursor_gives_what_is_newer_and_nothing_else(house: World) -> None:
+    ref, _ = await finished_job(house)
+    whole = (await events(house, ref.public_id)).json()
+    assert [event["seq"] for event in whole["events"]] == [1, 2, 3, 4]
+    assert [event["event_type"] for event in whole["events"]] == [
+        "queued",
+        "stage",
+        "stage",
+        "succeeded",
+    ]
+    assert [len(event["artifacts"]) for event in whole["events"]] == [0, 1, 2, 0]
+    assert whole["latest_seq"] == 4
+    assert numbers(await events(house, ref.public_id, since=2)) == [3, 4]
+    nothing = (await events(house, ref.public_id, since=4)).json()
+    assert (nothing["events"], nothing["latest_seq"]) == ([], 4)
+
+
+async def test_a_waiting_caller_hears_of_an_event_as_soon_as_it_commits(house: World) -> None:
+    begun = await begun_job(house)
+    await listening(house)
+    poll = asyncio.create_task(events(house, begun.ref.public_id, since=1, wait=20))
+    await asyncio.sleep(0.3)
+    assert not poll.done(), "it waits"
+    await make_stage(house, begun, "segment")
+    committed = time.monotonic()
+    assert numbers(await poll) == [2]
+    assert time.monotonic() - committed < 1, "woken, not found by looking"
+
+
+async def test_a_caller_who_waits_in_vain_gets_an_empty_list(house: World) -> None:
+    ref = await waiting_job(house)
+    started = time.monotonic()
+    answer = (await events(house, ref.public_id, since=1, wait=1)).json()
+    assert (answer["events"], answer["latest_seq"]) == ([], 1)
+    assert 0.9 < time.monotonic() - started < 5
+
+
+async def test_nobody_waits_for_a_finished_job(house: World) -> None:
+    ref, _ = await finished_job(house)
+    started = time.monotonic()
+    assert numbers(await events(house, ref.public_id, since=4, wait=25)) == []
+    assert time.monotonic() - started < 2
+
+
+async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(house: World) -> None:
+    begun = [await begun_job(house) for _ in range(40)]
+    await listening(house)
+    async with httpx.AsyncClient(base_url=house.http.base_url, timeout=30) as http:
+        polls = [
+            asyncio.create_task(
+                http.get(
+                    f"/v1/jobs/{job.ref.public_id}/events?since=1&wait=4", headers=house.bearer()
+                )
+            )
+            for job in begun
+        ]
+        await asyncio.sleep(1)
+        await make_stage(house, begun[0], "segment")
+        assert numbers(await polls[0]) == [2]
+        assert [poll.done() for poll in polls].count(True) == 1
+        answers = await asyncio.gather(*polls[1:])
+    assert [numbers(answer) for answer in answers] == [[]] * 39
+
+
+async def test_a_poller_misses_nothing_of_a_job_under_way(house: World) -> None:
+    begun = await begun_job(house)
+    seen: list[int] = []
+
+    async def follow() -> None:
+        while len(seen) < 12:
+            answer = await events(house, begun.ref.public_id, since=seen[-1] if seen else 0, wait=5)
+            seen.extend(numbers(answer))
+
+    following = asyncio.create_task(follow())
+    for number in range(10):
+        await make_stage(house, begun, f"stage-{number}")
+    async with house.database.transaction() as connection:
+        await fail(connection, begun, Failure(code="TEST", message="for a test"))
+    async with asyncio.timeout(20):
+        await following
+    assert seen == list(range(1, 13))
+
+
+async def test_waiters_go_on_by_looking_when_the_listener_is_cut_off(
+    house: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await begun_job(house)
+    await listening(house)
+    monkeypatch.setattr(wakeups, "RECONNECT", 60.0)
+    monkeypatch.setattr(wakeups, "PROBE", 0.1)
+    poll = asyncio.create_task(events(house, begun.ref.public_id, since=1, wait=20))
+    await asyncio.sleep(0.3)
+    await house.execute(f"SELECT pg_terminate_backend(pid) FROM {EAR}")
+    await make_stage(house, begun, "segment")
+    async with asyncio.timeout(15):
+        assert numbers(await poll) == [2]
+
+
+@pytest.mark.parametrize(
+    "query", [{"since": -1}, {"since": "x"}, {"since": 2**40}, {"wait": 26}, {"wait": -1}]
+)
+async def test_a_wrong_parameter_is_named(house: World, query: dict[str, Any]) -> None:
+    ref = await waiting_job(house)
+    answer = await events(house, ref.public_id, **query)
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert [item["loc"] for item in answer.json()["detail"]] == [["query", next(iter(query))]]
