@@ -128,6 +128,37 @@ def migrate(revision: str) -> None:
     click.echo(f"The schema is at {revision}.")
 
 
+@main.command()
+@click.argument("method")
+@click.argument("url")
+@click.option("--shop", required=True, help="The shop to act for: its *.myshopify.com domain.")
+@click.option("--body", type=click.File("rb"), help="A file with the body, or - for stdin.")
+def sign(method: str, url: str, shop: str, body: Any) -> None:
+    """Print a curl command for a signed request to /v1, good for 90 seconds.
+
+    Signs with SHOPIFY_API_SECRET. For servers of yours: the secret must never reach a browser.
+    """
+    import shlex
+    import time
+
+    from backend.auth.signed_request import signed_request
+    from backend.settings import required
+
+    data = body.read() if body else b""
+    address, signature = signed_request(
+        required("SHOPIFY_API_SECRET").encode(),
+        method=method,
+        url=url,
+        shop=shop,
+        body=data,
+        now=int(time.time()),
+    )
+    words = ["curl", "-X", method.upper(), "-H", f"X-Shopify-Hmac-Sha256: {signature}", address]
+    if body:
+        words += ["--data-binary", f"@{body.name}"]
+    click.echo(shlex.join(words))
+
+
 @main.group()
 def jobs() -> None:
     """Look at jobs, straight from the database."""

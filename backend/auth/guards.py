@@ -4,7 +4,8 @@ A guard does cryptography only, no I/O beyond reading the body, and leaves what 
 `scope["auth"]`. Whether the shop is installed is for the one SQL statement that follows.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 
-from backend.auth.session_token import SessionToken, verify_session_token
+from backend.auth.session_token import verify_session_token
+from backend.auth.signed_request import verify_signed_request
 from backend.auth.webhook_hmac import verify_webhook
 from backend.errors import (
     AmbiguousCredentials,
@@ -26,37 +28,68 @@ from backend.settings import Settings
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 BEARER = b"bearer "
+SIGNATURE = b"x-shopify-hmac-sha256"
 
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a bearer token proves: a member of staff of `shop`, and the token itself."""
+    """Whom the credential proves: `shop`, and by which session token, if it was one."""
 
     shop: str
-    user_id: str
-    token: str
+    token: str | None = None
 
 
 class MerchantGuard:
-    """`/v1/*`: a Shopify session token in `Authorization: Bearer`, and no other credential."""
+    """`/v1/*`: a Shopify session token, or the signature of a server of ours; exactly one.
 
-    def __init__(self, settings: Settings) -> None:
+    On these routes `X-Shopify-Hmac-Sha256` never means an HMAC of the body, which for a GET would
+    be a constant that opens every shop: see `signed_request`.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.api_key = settings.shopify_api_key
         self.secrets = settings.shopify_secrets
+        self.clock = clock
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Put a `Merchant` into the scope, or raise."""
-        token = bearer_token(connection.scope["headers"])
-        verified = self.verify(token)
-        connection.scope["auth"] = Merchant(
-            shop=verified.shop, user_id=verified.user_id, token=token
-        )
+        headers = connection.scope["headers"]
+        authorizations = values(headers, b"authorization")
+        signatures = values(headers, SIGNATURE)
+        if len(authorizations) + len(signatures) > 1:
+            raise AmbiguousCredentials
+        if signatures:
+            connection.scope["auth"] = await self.by_signature(connection, signatures[0])
+        else:
+            connection.scope["auth"] = self.by_token(authorizations)
 
-    def verify(self, token: str) -> SessionToken:
-        """The token's claims."""
+    def by_token(self, authorizations: list[bytes]) -> Merchant:
+        """Whom a session token proves."""
+        if not authorizations or authorizations[0][: len(BEARER)].lower() != BEARER:
+            raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
+        token = authorizations[0][len(BEARER) :].decode("latin-1")
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets)
         if verified is None:
             raise InvalidSessionToken
-        return verified
+        return Merchant(shop=verified.shop, token=token)
+
+    async def by_signature(self, connection: Connection, signature: bytes) -> Merchant:
+        """Whom a signed request proves."""
+        request = as_request(connection)
+        shop = verify_signed_request(
+            signature,
+            self.secrets,
+            method=request.method,
+            path=request.scope["raw_path"],
+            query=request.scope["query_string"],
+            body=await whole_body(request),
+            now=int(self.clock()),
+        )
+        if shop is None:
+            raise Unauthenticated(
+                "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is stale; "
+                "see `atelier sign --help`."
+            )
+        return Merchant(shop=shop)
 
 
 class WebhookGuard:
@@ -70,31 +103,26 @@ class WebhookGuard:
         headers = connection.scope["headers"]
         if values(headers, b"content-encoding"):
             raise UnsupportedMedia("Webhook bodies are taken as they are; send no encoding.")
-        raw = await whole_body(connection)
-        signatures = values(headers, b"x-shopify-hmac-sha256")
+        raw = await whole_body(as_request(connection))
+        signatures = values(headers, SIGNATURE)
         if len(signatures) + len(values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
         if not signatures or not verify_webhook(raw, signatures[0], self.secrets):
             raise Unauthenticated("X-Shopify-Hmac-Sha256 is missing or does not match the body.")
 
 
-async def whole_body(connection: Connection) -> bytes:
+def as_request(connection: Connection) -> Request[Any, Any, Any]:
+    """What a guard is given for an HTTP route; its type only says that it is a connection."""
+    assert isinstance(connection, Request)
+    return connection
+
+
+async def whole_body(request: Request[Any, Any, Any]) -> bytes:
     """The body, within the route's limit; the handler finds it read already."""
-    request = Request[Any, Any, Any](connection.scope, connection.receive, connection.send)
     try:
         return await request.body()
     except InternalServerException as error:  # so Litestar calls a caller that hung up
         raise BadRequest("The connection closed before the body was complete.") from error
-
-
-def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The one bearer token among the headers; raises unless it is the only credential."""
-    authorizations = values(headers, b"authorization")
-    if len(authorizations) + len(values(headers, b"x-shopify-hmac-sha256")) > 1:
-        raise AmbiguousCredentials
-    if not authorizations or authorizations[0][: len(BEARER)].lower() != BEARER:
-        raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
-    return authorizations[0][len(BEARER) :].decode("latin-1")
 
 
 def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

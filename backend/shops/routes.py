@@ -8,6 +8,7 @@ from litestar.types import Guard
 
 from backend.auth.guards import Merchant
 from backend.db import Database
+from backend.errors import Unauthenticated
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import InstallationResponse, install
 
@@ -20,6 +21,8 @@ async def create_installation(
 ) -> InstallationResponse:
     """Exchange the request's own session token for an offline token; safe to repeat."""
     merchant = request.auth
+    if merchant.token is None:
+        raise Unauthenticated("Only a session token can be exchanged; a signature cannot.")
     return await install(database, admin, domain=merchant.shop, session_token=merchant.token)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -94,6 +95,18 @@ async def test_a_stand_in_off_this_machine_is_refused() -> None:
     code, _, err = await finished(command)
     assert code != 0
     assert "loopback" in err
+
+
+async def test_sign_prints_a_command_and_says_what_it_lacks() -> None:
+    arguments = ("sign", "GET", "https://a.example/v1/jobs?limit=2", "--shop", "n.myshopify.com")
+    code, out, _ = await finished(await atelier(*arguments, **COMPLETE))
+    assert code == 0
+    words = shlex.split(out)
+    assert words[:4] == ["curl", "-X", "GET", "-H"]
+    assert words[4].startswith("X-Shopify-Hmac-Sha256: ")
+    assert words[5].startswith("https://a.example/v1/jobs?limit=2&shop=n.myshopify.com&timestamp=")
+    code, _, err = await finished(await atelier(*arguments))
+    assert (code, "SHOPIFY_API_SECRET" in err) == (1, True)
 
 
 async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(

@@ -1,0 +1,113 @@
+"""The signed-request door: only its own signature, over all of the request, opens it."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.auth.signed_request import signed_request, verify_signed_request
+
+SECRET, PREVIOUS = b"current-secret", b"previous-secret"
+NOW = 1_764_000_000
+SHOP = "north.myshopify.com"
+REQUEST: dict[str, Any] = {
+    "method": "GET",
+    "path": b"/v1/jobs/01ABC",
+    "query": f"shop={SHOP}&timestamp={NOW}".encode(),
+    "body": b"",
+}
+
+
+def oracle(secret: bytes, *, method: str, path: bytes, query: bytes, body: bytes) -> bytes:
+    """The signature as the contract words it, with code of its own."""
+    key = hmac.new(secret, b"atelier/signed-request/v1", "sha256").digest()
+    lines = [method.encode(), path, query, hashlib.sha256(body).hexdigest().encode()]
+    return base64.b64encode(hmac.new(key, b"\n".join(lines), "sha256").digest())
+
+
+def verified(signature: bytes, *, now: int = NOW, **changes: Any) -> str | None:
+    """The verifier's word on the request, changed."""
+    return verify_signed_request(signature, (SECRET, PREVIOUS), now=now, **{**REQUEST, **changes})
+
+
+@pytest.mark.parametrize("secret", [SECRET, PREVIOUS])
+def test_the_current_and_the_previous_key_open(secret: bytes) -> None:
+    assert verified(oracle(secret, **REQUEST)) == SHOP
+
+
+def test_a_wrong_and_an_empty_key_do_not() -> None:
+    assert verified(oracle(b"wrong", **REQUEST)) is None
+    empty = oracle(b"", **REQUEST)
+    assert verify_signed_request(empty, (b"",), now=NOW, **REQUEST) is None
+    assert verify_signed_request(empty, (), now=NOW, **REQUEST) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "POST"},
+        {"path": b"/v1/jobs/01ABD"},
+        {"path": b"/v1/jobs/01ABC/"},
+        {"query": f"shop=south.myshopify.com&timestamp={NOW}".encode()},
+        {"query": f"timestamp={NOW}&shop={SHOP}".encode()},
+        {"body": b"{}"},
+    ],
+)
+def test_every_part_of_the_request_is_signed(change: dict[str, Any]) -> None:
+    assert verified(oracle(SECRET, **REQUEST), **change) is None
+
+
+@pytest.mark.parametrize(("drift", "opens"), [(90, True), (-90, True), (91, False), (-91, False)])
+def test_it_is_good_for_ninety_seconds_either_way(drift: int, opens: bool) -> None:
+    assert (verified(oracle(SECRET, **REQUEST), now=NOW + drift) == SHOP) is opens
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"shop={SHOP}",
+        f"timestamp={NOW}",
+        f"shop={SHOP}&shop={SHOP}&timestamp={NOW}",
+        f"shop={SHOP}&timestamp={NOW}&timestamp={NOW}",
+        f"shop={SHOP}&timestamp={NOW}.0",
+        f"shop={SHOP}&timestamp=",
+        f"shop={SHOP}&timestamp=NaN",
+        f"shop={SHOP}&timestamp=%D9%A1",
+        f"shop={SHOP}&timestamp={'9' * 5000}",
+        f"shop=evil.example&timestamp={NOW}",
+        f"shop={SHOP}.evil.example&timestamp={NOW}",
+        f"shop={SHOP}%0A&timestamp={NOW}",
+        f"shop={SHOP}&timestamp={NOW}&" + "a=1&" * 100,
+        f"shop={SHOP}&timestamp={NOW}&a={'b' * 9000}",
+        "",
+    ],
+)
+def test_a_signed_query_must_name_one_shop_and_one_fresh_moment(query: str) -> None:
+    request = {**REQUEST, "query": query.encode()}
+    assert verified(oracle(SECRET, **request), **request) is None
+
+
+def test_what_shopify_signs_with_the_same_secret_does_not_open_it() -> None:
+    digest = hashlib.sha256().hexdigest().encode()
+    text = b"\n".join([b"GET", REQUEST["path"], REQUEST["query"], digest])
+    for signed in (text, REQUEST["query"], b""):
+        signature = base64.b64encode(hmac.new(SECRET, signed, "sha256").digest())
+        assert verified(signature) is None
+
+
+@given(st.binary(max_size=60), st.binary(max_size=200))
+def test_rubbish_is_refused_without_an_error(signature: bytes, query: bytes) -> None:
+    assert verified(signature, query=query) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/v1/jobs/01ABC", "https://a.example/v1/jobs?limit=2"]
+)
+def test_what_the_command_line_signs_is_what_the_door_takes(url: str) -> None:
+    address, signature = signed_request(SECRET, method="get", url=url, shop=SHOP, body=b"", now=NOW)
+    path, _, query = address.removeprefix("https://a.example").partition("?")
+    assert verified(signature.encode(), path=path.encode(), query=query.encode()) == SHOP

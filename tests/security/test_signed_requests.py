@@ -1,0 +1,86 @@
+"""The signed-request door over HTTP."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.auth.signed_request import signed_request
+from tests.conftest import PREVIOUS_SECRET, SECRET
+from tests.doors import finished_job, refusal, shared_world, waiting_job
+from tests.world import OTHER_SHOP, SHOP, World
+
+house = pytest.fixture(shared_world, scope="module")
+
+
+async def ask(
+    house: World,
+    path: str,
+    *,
+    method: str = "GET",
+    shop: str = SHOP,
+    secret: str = SECRET,
+    age: int = 0,
+    **sent: Any,
+) -> httpx.Response:
+    """A request as a server of ours signs it."""
+    url, signature = signed_request(
+        secret.encode(),
+        method=method,
+        url=f"{str(house.http.base_url).rstrip('/')}{path}",
+        shop=shop,
+        body=b"",
+        now=int(time.time()) - age,
+    )
+    headers = {"X-Shopify-Hmac-Sha256": signature, **sent.pop("headers", {})}
+    return await house.http.request(method, url, headers=headers, **sent)
+
+
+@pytest.mark.parametrize("secret", [SECRET, PREVIOUS_SECRET])
+async def test_a_server_of_ours_reads_and_acts_for_the_shop_it_signs_for(
+    house: World, secret: str
+) -> None:
+    finished, _ = await finished_job(house)
+    waiting = await waiting_job(house)
+    detail = await ask(house, f"/v1/jobs/{finished.public_id}", secret=secret)
+    assert detail.json()["status"] == "SUCCESS"
+    events = await ask(house, f"/v1/jobs/{finished.public_id}/events?since=2", secret=secret)
+    assert [event["seq"] for event in events.json()["events"]] == [3, 4]
+    assert (await ask(house, "/v1/jobs?limit=1", secret=secret)).json()["count"] == 1
+    cancelled = await ask(
+        house, f"/v1/jobs/{waiting.public_id}/cancel", method="POST", secret=secret
+    )
+    assert cancelled.status_code == 202
+
+
+async def test_a_wrong_or_stale_signature_and_one_of_another_request_are_refused(
+    house: World,
+) -> None:
+    ref, _ = await finished_job(house)
+    path = f"/v1/jobs/{ref.public_id}"
+    for answer in (
+        await ask(house, path, secret="somebody-elses-secret"),
+        await ask(house, path, age=100),
+        await ask(house, path, age=-100),
+        await ask(house, path, content=b"{}"),
+    ):
+        assert refusal(answer) == (401, "UNAUTHENTICATED")
+        assert "x-shopify-retry-invalid-session-request" not in answer.headers
+
+
+async def test_another_shops_job_is_the_same_404_and_a_strange_shop_401(house: World) -> None:
+    await house.install(OTHER_SHOP)
+    ref, _ = await finished_job(house, shop=OTHER_SHOP)
+    assert refusal(await ask(house, f"/v1/jobs/{ref.public_id}")) == (404, "JOB_NOT_FOUND")
+    stranger = await ask(house, "/v1/jobs", shop="nobody-knows.myshopify.com")
+    assert refusal(stranger) == (401, "SHOP_NOT_INSTALLED")
+
+
+async def test_two_credentials_are_ambiguous_and_a_signature_installs_nothing(
+    house: World,
+) -> None:
+    both = await ask(house, "/v1/jobs", headers=house.bearer())
+    assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
+    install = await ask(house, "/v1/installation", method="POST")
+    assert refusal(install) == (401, "UNAUTHENTICATED")
