@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -77,14 +77,9 @@ def stoppable() -> Iterator[None]:
 
 async def watched_job(stack: Stack, public_id: str, console: Console) -> JobDetailResponse:
     """The finished job; meanwhile a bar shows each stage as its event arrives."""
-
-    async def details() -> AsyncIterator[JobDetailResponse]:
-        while True:
-            yield await stack.job(public_id)
-            await asyncio.sleep(0.1)
-
     async with asyncio.timeout(JOB_TIMEOUT):
-        return await watched(details(), console)
+        await watched(stack.events(public_id), console)
+        return await stack.job(public_id)
 
 
 def print_detail(detail: JobDetailResponse, console: Console) -> None:

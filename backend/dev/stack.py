@@ -26,7 +26,7 @@ from backend.dev.services import LocalServices, ServiceError, local_services
 from backend.dev.shopify import Product, StandInShopify
 from backend.errors import AtelierError
 from backend.jobs.models import Job
-from backend.jobs.schemas import JobDetailResponse
+from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
 from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
 from backend.shops.models import Shop
 
@@ -34,6 +34,7 @@ SHOP = "atelier-demo.myshopify.com"
 BUCKET = "atelier"
 GARMENTS = Path(__file__).parent / "garments"
 READY_TIMEOUT = 30  # seconds
+LONG_POLL = 20  # seconds
 STOP_TIMEOUT = 10  # seconds for a process to end by itself
 
 
@@ -101,6 +102,20 @@ class Stack:
         response = await self.http.get(f"/v1/jobs/{public_id}", headers=self.authorization())
         return msgspec.json.decode(checked(response).content, type=JobDetailResponse)
 
+    async def events(self, public_id: str) -> AsyncIterator[JobEventResponse]:
+        """The job's events as they commit, over HTTP by long-poll."""
+        since = 0
+        while True:
+            response = await self.http.get(
+                f"/v1/jobs/{public_id}/events",
+                params={"since": since, "wait": LONG_POLL},
+                headers=self.authorization(),
+            )
+            page = msgspec.json.decode(checked(response).content, type=JobEventsResponse)
+            for event in page.events:
+                yield event
+            since = page.latest_seq
+
 
 def checked(response: httpx.Response) -> httpx.Response:
     """The response, if it is a success. Raises `StackError` with what it says otherwise."""
@@ -142,7 +157,7 @@ async def local_stack(
         )
         listener.close()  # the process has its own now: if it dies, connections are refused
         worker = await stack.enter_async_context(process("worker", *stand_in, env=env))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=10))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=30))
         database = Database(settings.database_url, pool_size=2)
         stack.push_async_callback(database.close)
         await until_ready(http, web, worker)

@@ -1,29 +1,34 @@
-"""A job's progress in a terminal: one bar, moved by the job's latest event."""
+"""A job's progress in a terminal: one bar, moved by each event as it arrives."""
 
 from collections.abc import AsyncIterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.jobs.schemas import JobDetailResponse
-from backend.jobs.states import UNFINISHED
+from backend.jobs.schemas import JobEventResponse
+
+FINAL = {"succeeded", "failed"}
 
 
-async def watched(details: AsyncIterator[JobDetailResponse], console: Console) -> JobDetailResponse:
-    """Show each detail as it comes; the first of a finished job is returned."""
+async def watched(events: AsyncIterator[JobEventResponse], console: Console) -> JobEventResponse:
+    """Show each event; the one that ends the job is returned.
+
+    Where there is no terminal to draw a bar on, each event is a line.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("Waiting", total=None)
-        async for detail in details:
-            if event := detail.latest_event:
-                bar.update(task, description=event.message)
-                if steps := event.extra.get("progress"):
-                    bar.update(task, completed=steps["done"], total=steps["total"])
-            if detail.status not in UNFINISHED:
-                return detail
-    raise AssertionError("the stream of details ended before the job did")
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        async for event in events:
+            bar.update(task, description=event.message)
+            if steps := event.extra.get("progress"):
+                bar.update(task, completed=steps["done"], total=steps["total"])
+            if not console.is_terminal:
+                console.print(f"{event.seq}. {event.message}")
+            if event.event_type in FINAL:
+                return event
+    raise AssertionError("the stream of events ended before the job did")

@@ -1,7 +1,7 @@
 """`atelier jobs`: what an operator sees of a job, straight from the database."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import click
 import msgspec
@@ -10,47 +10,86 @@ from rich.console import Console
 from backend.db import Database
 from backend.errors import JobNotFound
 from backend.jobs.detail import job_detail
+from backend.jobs.following import followed
 from backend.jobs.progress import watched
-from backend.jobs.schemas import JobDetailResponse
-from backend.jobs.states import JobStatus
+from backend.jobs.schemas import JobDetailResponse, JobEventResponse
+from backend.jobs.wakeups import Wakeups
 from backend.settings import Settings
 from backend.storage.presign import Presigner
 from backend.worker.maintenance import owner_of
 
-INTERVAL = 0.3  # seconds between two looks
+LOOK = 20  # seconds for each wait
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True):
+    """One job, seen with its own shop's eyes."""
+
+    public_id: str
+    shop_domain: str
+    database: Database
+    presigner: Presigner
+    wakeups: Wakeups
+
+    async def detail(self) -> JobDetailResponse:
+        """The job as its shop sees it."""
+        async with self.database.reading() as connection:
+            _, detail = await job_detail(
+                connection,
+                self.presigner,
+                shop_domain=self.shop_domain,
+                public_id=self.public_id,
+            )
+        return detail
+
+    async def events(self) -> AsyncIterator[JobEventResponse]:
+        """The job's events as they commit."""
+        since = 0
+        while True:
+            _, page = await followed(
+                self.database,
+                self.presigner,
+                self.wakeups,
+                shop_domain=self.shop_domain,
+                public_id=self.public_id,
+                since=since,
+                wait=LOOK,
+            )
+            for event in page.events:
+                yield event
+            since = page.latest_seq
 
 
 async def show_job(public_id: str) -> None:
-    """Print the job's detail as JSON, as its shop sees it."""
-    async for detail in details(public_id):
-        click.echo(msgspec.json.format(msgspec.json.encode(detail)).decode())
-        return
+    """Print the job's detail as JSON."""
+    async with operator(public_id) as job:
+        click.echo(msgspec.json.format(msgspec.json.encode(await job.detail())).decode())
 
 
 async def watch_job(public_id: str) -> bool:
     """Show the job's progress until it ends; whether it succeeded."""
-    console = Console(stderr=True)
-    detail = await watched(details(public_id), console)
-    console.print(f"{detail.status}: {detail.latest_event and detail.latest_event.message}")
-    return detail.status == JobStatus.SUCCESS
+    async with operator(public_id) as job:
+        end = await watched(job.events(), Console(stderr=True))
+    return end.event_type == "succeeded"
 
 
-async def details(public_id: str) -> AsyncIterator[JobDetailResponse]:
-    """The job's detail, again and again. Raises `JobNotFound`."""
+@asynccontextmanager
+async def operator(public_id: str) -> AsyncIterator[Operator]:
+    """Look the job up, whosever it is. Raises `JobNotFound`."""
     settings = Settings.from_env()
-    presigner = Presigner(settings)
     database = Database(settings.database_url, pool_size=1)
+    wakeups = Wakeups(settings.database_url)
     try:
         async with database.reading() as connection:
             shop = await owner_of(connection, public_id)
         if shop is None:
-            raise JobNotFound(f"No job {public_id}.")
-        while True:
-            async with database.reading() as connection:
-                _, detail = await job_detail(
-                    connection, presigner, shop_domain=shop, public_id=public_id
-                )
-            yield detail
-            await asyncio.sleep(INTERVAL)
+            raise JobNotFound(f"No job {public_id}, or its shop has removed the app.")
+        async with wakeups.listening():
+            yield Operator(
+                public_id=public_id,
+                shop_domain=shop,
+                database=database,
+                presigner=Presigner(settings),
+                wakeups=wakeups,
+            )
     finally:
         await database.close()

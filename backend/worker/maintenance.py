@@ -114,7 +114,9 @@ async def prune(database: Database) -> None:
 
 
 async def owner_of(connection: AsyncConnection, public_id: str) -> str | None:
-    """The domain of the shop that has this job: for the operator at the command line."""
+    """The domain of the installed shop that has this job: for the operator at the command line."""
     return await connection.scalar(
-        select(Shop.domain).join(Job, Job.shop_id == Shop.id).where(Job.public_id == public_id)
+        select(Shop.domain)
+        .join(Job, Job.shop_id == Shop.id)
+        .where(Job.public_id == public_id, Shop.status == "installed")
     )
