@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase
 from backend.errors import ConfigurationError, DatabaseUnavailable
 
 CONNECT_TIMEOUT = 2.0  # seconds
-COMMAND_TIMEOUT = 5.0  # seconds; asyncpg waits for ever on a dead peer without it
+GRACE = 1.0  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
 
 # Every constraint gets a name, so that a migration can speak of it.
@@ -38,8 +38,8 @@ class Base(DeclarativeBase):
 class Database:
     """Connections to Postgres from one pool; bound to the event loop that first uses it.
 
-    `pool_size` is a hard cap. `statement_timeout` is in seconds, enforced by the server, and
-    shorter than the client's own time-out so that Postgres itself ends a runaway statement.
+    `pool_size` is a hard cap. `statement_timeout` is in seconds and enforced by the server; our own
+    follows it, so that Postgres itself ends a runaway statement.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = 4.0) -> None:
@@ -53,7 +53,8 @@ class Database:
             json_deserializer=msgspec.json.decode,
             connect_args={
                 "timeout": CONNECT_TIMEOUT,
-                "command_timeout": COMMAND_TIMEOUT,
+                # asyncpg waits for ever on a dead peer without it
+                "command_timeout": statement_timeout + GRACE,
                 "server_settings": {
                     "application_name": "atelier",
                     "statement_timeout": str(int(statement_timeout * 1000)),

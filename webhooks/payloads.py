@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from backend.auth.guards import values
 from backend.auth.shop_domain import normalized_shop_domain
 from backend.errors import BadRequest
 
@@ -132,13 +133,12 @@ def required(headers: list[tuple[bytes, bytes]], name: str) -> str:
 
 def single(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
     """The value of a header that may be there once: printable ASCII within the limit."""
-    wanted = name.lower().encode()
-    values = [value for key, value in headers if key == wanted]
-    if len(values) > 1:
+    found = values(headers, name.lower().encode())
+    if len(found) > 1:
         raise BadRequest(f"{name} was sent more than once.")
-    if not values:
+    if not found:
         return None
-    text = values[0].decode("latin-1").strip()
+    text = found[0].decode("latin-1").strip()
     if len(text) > MAX_HEADER or not (text.isascii() and text.isprintable()):
         raise BadRequest(f"{name} is too long or not printable ASCII.")
     return text

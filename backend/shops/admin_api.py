@@ -32,6 +32,7 @@ ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
 TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 SLOW_DOWN = {429, 430}
+FROZEN = {402, 403, 423}  # the shop is locked out for now: says nothing about its tokens
 
 
 class TokenRefused(Exception):
@@ -114,6 +115,8 @@ class AdminApi:
         response = await self._post(shop, "/admin/oauth/access_token", {**secrets, **grant}, {})
         if response.status_code == HTTPStatus.OK:
             return readable(json_object(response), OfflineToken)
+        if response.status_code in FROZEN:
+            raise ShopifyUnavailable
         error = json_object(response).get("error")
         if error == "invalid_client":
             raise ConfigurationError(

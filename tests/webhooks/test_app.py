@@ -152,6 +152,17 @@ async def test_a_reinstall_while_shopify_is_being_asked_stays_installed(
     assert (await row(house, shop))["status"] == "installed"
 
 
+@pytest.mark.parametrize("status", [402, 403, 423])
+async def test_a_shop_that_is_locked_out_for_now_is_not_taken_for_gone(
+    house: World, shop: str, status: int
+) -> None:
+    await end_token(house, shop)
+    house.shopify.fail_next("refresh", status)
+    ref = await sent(house, UNINSTALLED, shop=shop)
+    assert await handle_delivery(ref, house.desk, 0) is not None, "asked again later"
+    assert (await row(house, shop))["status"] == "installed"
+
+
 async def test_a_body_that_names_another_shop_than_its_header_is_ignored(
     house: World, shop: str
 ) -> None:

@@ -126,6 +126,17 @@ async def test_a_shop_that_left_is_erased_from_every_table_the_bucket_and_the_in
     assert await deliveries(house, shop) == remembered
 
 
+async def test_a_shop_whose_uninstall_was_never_delivered_is_erased_all_the_same(
+    house: World, shop: str
+) -> None:
+    ref, keys = await finished_job(house, shop=shop)
+    house.shopify.uninstall(shop)
+    ended = await handled(house, "shop/redact", shop=shop)
+    assert ended == ("processed", "ERASED 1 jobs and the shop")
+    assert await rows_of_shop(house, ref.shop_id) == dict.fromkeys(TENANT_TABLES, 0)
+    assert await missing_objects(house, keys) == keys
+
+
 async def test_erasing_one_shop_leaves_the_others_as_they_were(house: World, shop: str) -> None:
     await house.install(OTHER_SHOP)
     _, keys = await finished_job(house, shop=OTHER_SHOP)

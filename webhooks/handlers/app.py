@@ -22,14 +22,10 @@ async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
     shop = await bound_shop(delivery, desk, body.gid)
     if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
-    if await is_still_installed(delivery, desk):
-        return ignored("STILL_INSTALLED")
-    async with desk.database.transaction() as connection:
-        shop_id = await uninstall(connection, shop)
-        if shop_id is None:
-            return ignored("SHOP_NOT_INSTALLED")
-        await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
-    return processed("UNINSTALLED")
+    if shop.status == "uninstalled":
+        return ignored("SHOP_NOT_INSTALLED")
+    closed = await closed_if_gone(desk, shop, delivery.shop_domain)
+    return processed("UNINSTALLED") if closed else ignored("STILL_INSTALLED")
 
 
 async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
@@ -51,10 +47,22 @@ async def bound_shop(delivery: Delivery, desk: Desk, gid: str | None) -> KnownSh
     return shop if shop is not None and shop.is_named_by(gid) else None
 
 
-async def is_still_installed(delivery: Delivery, desk: Desk) -> bool:
+async def closed_if_gone(desk: Desk, shop: KnownShop, domain: str) -> bool:
+    """Close an open account whose token Shopify no longer honours; whether it is closed now."""
+    if await is_still_installed(desk, domain):
+        return False
+    async with desk.database.transaction() as connection:
+        shop_id = await uninstall(connection, shop)
+        if shop_id is None:  # opened anew while Shopify was being asked
+            return False
+        await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
+    return True
+
+
+async def is_still_installed(desk: Desk, domain: str) -> bool:
     """Whether Shopify still honours the shop's token."""
     try:
-        shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
+        shop = await installed_shop(desk.database, desk.admin, domain)
         if shop is None:
             return False
         await desk.admin.installation(shop.domain, shop.access_token)

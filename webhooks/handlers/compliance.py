@@ -10,6 +10,7 @@ from sqlalchemy import delete
 
 from backend.jobs.erasure import count_jobs, erase_jobs
 from backend.shops.service import KnownShop, erase, known_shop
+from webhooks.handlers.app import closed_if_gone
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Desk, Outcome, ignored, processed
 from webhooks.payloads import CustomerRedactPayload, DataRequestPayload, Delivery, ShopRedactPayload
@@ -38,12 +39,17 @@ async def customer_redacted(delivery: Delivery, desk: Desk) -> Outcome:
 
 
 async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
-    """Erase everything of a shop that has left; one that came back keeps its work."""
+    """Erase everything of a shop that has left; one that came back keeps its work.
+
+    An account that is still open is closed first if Shopify says that the shop is gone: the
+    `app/uninstalled` that should have closed it can have been lost.
+    """
     body = delivery.read(ShopRedactPayload)
     shop = await bound_shop(delivery, desk, body.shop_domain)
     if shop is None or body.customer is not None:
         return ignored("SHOP_MISMATCH")
-    if shop.status == "installed":
+    is_open = shop.status == "installed"
+    if is_open and not await closed_if_gone(desk, shop, delivery.shop_domain):
         return ignored("REINSTALLED")
     erased = await erase_jobs(desk.database, desk.store, shop.id)
     async with desk.database.transaction() as connection:
