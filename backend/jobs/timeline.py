@@ -204,14 +204,16 @@ async def next_seq(connection: AsyncConnection, claimed: Claim, **changes: Any) 
 async def fail_unfinished(
     connection: AsyncConnection, shop_id: int, failure: Failure, *narrower: Any
 ) -> int:
-    """End a shop's unfinished jobs, or some of them, in two statements however many there are."""
+    """End a shop's unfinished jobs, or some of them, in two statements however many there are.
+
+    Their final status fences whoever works on them.
+    """
     ended = (
         update(Job)
         .where(Job.shop_id == shop_id, Job.status.in_(sources(JobStatus.FAILURE)), *narrower)
         .values(
             status=JobStatus.FAILURE,
             last_seq=Job.last_seq + 1,
-            attempt=Job.attempt + 1,  # fences a worker that is at it
             finished_at=func.now(),
         )
         .returning(Job.public_id, Job.last_seq)
