@@ -29,6 +29,7 @@ from backend.jobs.models import Job
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
 from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
 from backend.shops.models import Shop
+from backend.shops.sealing import new_key
 
 SHOP = "atelier-demo.myshopify.com"
 BUCKET = "atelier"
@@ -191,6 +192,7 @@ def local_settings(services: LocalServices, base_url: str, environ: Mapping[str,
         shopify_api_secret=secret,
         shopify_api_secret_previous=environ.get("SHOPIFY_API_SECRET_PREVIOUS", ""),
         shopify_app_url=environ.get("SHOPIFY_APP_URL") or base_url,
+        token_keys=environ.get("TOKEN_KEYS") or new_key(),
         segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
     )
 

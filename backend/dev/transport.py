@@ -1,16 +1,23 @@
 """An httpx transport on which Shopify is the stand-in, and the rest of the world does not exist.
 
-The product's own client speaks only https to `*.myshopify.com` and `cdn.shopify.com`. With this
-transport it runs unchanged in development and in tests, and nothing can leave the machine.
+The product's own client speaks only https to `*.myshopify.com`, `cdn.shopify.com` and the bucket
+of staged uploads. With this transport it runs unchanged in development and in tests, and nothing
+can leave the machine.
 """
 
 import re
+import ssl
 
 import httpx
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
-_SHOPIFY_HOST = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com|cdn\.shopify\.com")
+_SHOPIFY_HOST = re.compile(
+    r"[a-z0-9][a-z0-9-]*\.myshopify\.com"
+    r"|cdn\.shopify\.com"
+    # Shopify's bucket for staged uploads is Google's.
+    r"|shopify-staged-uploads\.storage\.googleapis\.com"
+)
 
 
 class LoopbackShopify(httpx.AsyncBaseTransport):
@@ -24,7 +31,9 @@ class LoopbackShopify(httpx.AsyncBaseTransport):
         self._origin = httpx.URL(origin)
         if self._origin.scheme != "http" or self._origin.host not in LOOPBACK_HOSTS:
             raise ValueError(f"a stand-in Shopify must be http on loopback, not {origin!r}")
-        self._loopback = httpx.AsyncHTTPTransport(trust_env=False)
+        # Nothing here speaks TLS; reading the usual certificates would take longer than a request.
+        nothing_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._loopback = httpx.AsyncHTTPTransport(verify=nothing_trusted, trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request for Shopify to the stand-in; raise httpx.ConnectError for any other."""

@@ -1,31 +1,43 @@
 """What the Admin GraphQL API 2026-10 says of a shop.
 
-`admin.graphql` is its schema and graphql-core its engine; here are the values of the fields. A
-value is a mapping by field name, and a function where the field takes arguments.
+`admin.graphql` is its schema and graphql-core its engine. Here a document becomes an answer; what
+the fields say is in `queries`, `file_mutations`, `product_mutations` and `bulk`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from graphql import (
     FieldsOnCorrectTypeRule,
     GraphQLError,
+    OperationDefinitionNode,
+    assert_scalar_type,
     build_schema,
-    graphql_sync,
+    execute_sync,
+    get_variable_values,
+    parse,
     specified_rules,
+    validate,
 )
 
-from backend.dev.shopify.catalogue import Media, Product
+from backend.dev.shopify import passing, refusals
+from backend.dev.shopify.bulk import bulk_mutations
+from backend.dev.shopify.caller import Caller
+from backend.dev.shopify.cost import MAX_COST, Document
+from backend.dev.shopify.file_mutations import file_mutations
+from backend.dev.shopify.product_mutations import product_mutations
+from backend.dev.shopify.queries import query_root
 from backend.dev.shopify.state import Platform, Shop
 
-API_VERSIONS = ("2026-07", "2026-10")
+API_VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10")
+"""The stable versions that are supported in November 2026, the oldest first."""
 MAX_TOKENS = 1000  # in one document
 
+Variables = dict[str, object]
+
 _SCHEMA = build_schema(Path(__file__).with_suffix(".graphql").read_text("utf-8"))
-_PRODUCT_GID = re.compile(r"gid://shopify/Product/([0-9]{1,19})")
+_VERSION = re.compile(r"[0-9]{4}-(01|04|07|10)")
 
 
 class _FieldsExist(FieldsOnCorrectTypeRule):
@@ -36,134 +48,156 @@ class _FieldsExist(FieldsOnCorrectTypeRule):
         super().report_error(error)
 
 
+def _unsigned(value: object) -> int:
+    """Read an UnsignedInt64: a JSON number, or a string of digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise GraphQLError(f"UnsignedInt64 cannot represent {value!r}")
+
+
+def _as_text(value: object) -> str:
+    """Write an UnsignedInt64, which JSON's numbers could not hold."""
+    return str(value)
+
+
+_UNSIGNED = assert_scalar_type(_SCHEMA.type_map["UnsignedInt64"])
+_UNSIGNED.coerce_input_value = _unsigned
+_UNSIGNED.coerce_output_value = _as_text
+
 _RULES = [_FieldsExist if rule is FieldsOnCorrectTypeRule else rule for rule in specified_rules]
+
+
+class _Invalid(Exception):
+    """A document that cannot be executed, with its errors."""
+
+    def __init__(self, errors: Collection[GraphQLError]) -> None:
+        super().__init__()
+        self.errors = [error.formatted for error in errors]
+
+
+def served_version(asked: str) -> str | None:
+    """The API version that answers; one that has expired falls forward to the oldest supported.
+
+    None for what has never been a version, or is none yet.
+    """
+    if asked in API_VERSIONS:
+        return asked
+    has_expired = _VERSION.fullmatch(asked) is not None and asked < API_VERSIONS[0]
+    return API_VERSIONS[0] if has_expired else None
 
 
 def answer(
     platform: Platform,
     shop: Shop,
     document: str,
-    variables: dict[str, object] | None = None,
+    variables: Variables | None = None,
     operation_name: str | None = None,
 ) -> dict[str, object]:
-    """Answer a query of this shop: `data` and `errors`, each only where there are any."""
-    result = graphql_sync(
+    """Answer a document of this shop: `data` and `errors`, each only where there are any."""
+    try:
+        asked = _read(document, variables, operation_name)
+    except _Invalid as invalid:
+        return {"errors": invalid.errors}
+    return _execute(Caller(platform, shop), asked)
+
+
+def metered_answer(
+    platform: Platform,
+    shop: Shop,
+    document: str,
+    variables: Variables | None = None,
+    operation_name: str | None = None,
+) -> dict[str, object]:
+    """`answer` within the shop's rate limit, with its cost; time passes for the shop first.
+
+    A document that is not valid costs nothing.
+    """
+    try:
+        asked = _read(document, variables, operation_name)
+    except _Invalid as invalid:
+        return {"errors": invalid.errors}
+    requested = asked.requested_cost()
+    if requested > MAX_COST:
+        return {"errors": [refusals.max_cost_exceeded(requested, MAX_COST)]}
+    if not shop.bucket.take(requested):
+        cost = shop.bucket.cost(requested, None)
+        return {"errors": [refusals.throttled()], "extensions": {"cost": cost}}
+    if not platform.is_held:
+        passing.step_all(platform, shop)
+    result = _execute(Caller(platform, shop), asked)
+    actual = min(requested, asked.actual_cost(result.get("data")))
+    shop.bucket.give_back(requested - actual)
+    return {**result, "extensions": {"cost": shop.bucket.cost(requested, actual)}}
+
+
+def root_fields(document: str, operation_name: str | None = None) -> list[str]:
+    """The names of the fields that a valid document asks of the root; of another, none."""
+    try:
+        return _read(document, None, operation_name, with_values=False).root_fields()
+    except _Invalid:
+        return []
+
+
+def _read(
+    document: str,
+    variables: Variables | None,
+    operation_name: str | None,
+    *,
+    with_values: bool = True,
+) -> Document:
+    """The document, ready to be executed. Raises _Invalid."""
+    try:
+        ast = parse(document, max_lexical_tokens=MAX_TOKENS)
+    except GraphQLError as error:
+        raise _Invalid([error]) from error
+    if errors := validate(_SCHEMA, ast, _RULES):
+        raise _Invalid(errors)
+    operations = [
+        node
+        for node in ast.definitions
+        if isinstance(node, OperationDefinitionNode)
+        and operation_name in (None, node.name and node.name.value)
+    ]
+    if len(operations) != 1 or _SCHEMA.get_root_type(operations[0].operation) is None:
+        raise _Invalid([GraphQLError("No operation, or not one operation, of that name")])
+    return Document(
         _SCHEMA,
-        document,
-        _query_root(platform, shop),
-        variable_values=variables,
-        operation_name=operation_name,
-        rules=_RULES,
-        max_lexical_tokens=MAX_TOKENS,
+        ast,
+        operations[0],
+        given=variables or {},
+        coerced=_coerced(operations[0], variables or {}) if with_values else {},
+    )
+
+
+def _coerced(operation: OperationDefinitionNode, variables: Variables) -> Variables:
+    """The values of the variables, defaults included. Raises _Invalid."""
+    values = get_variable_values(_SCHEMA, operation.variable_definitions or (), variables)
+    if isinstance(values, list):
+        raise _Invalid(values)
+    return values.coerced
+
+
+def _execute(caller: Caller, document: Document) -> dict[str, object]:
+    name = document.operation.name
+    result = execute_sync(
+        _SCHEMA,
+        document.ast,
+        {
+            **query_root(caller),
+            **file_mutations(caller),
+            **product_mutations(caller),
+            **bulk_mutations(caller, _in_bulk),
+        },
+        variable_values=document.given,
+        operation_name=name.value if name else None,
     )
     return {part: value for part, value in result.formatted.items() if value is not None}
 
 
-def _query_root(platform: Platform, shop: Shop) -> dict[str, object]:
-    def product(_info: object, **asked: str) -> object:
-        if not shop.may_read("products"):
-            raise _access_denied("product", "read_products")
-        found = platform.catalogue.product(shop.number, _product_id(asked["id"]))
-        return None if found is None else _product(found)
-
-    return {
-        "product": product,
-        "shop": _shop(shop),
-        "currentAppInstallation": _installation(shop),
-    }
-
-
-def _product_id(gid: str) -> int:
-    found = _PRODUCT_GID.fullmatch(gid)
-    if found is None:
-        raise _error(f"Invalid global id '{gid}'", "argumentLiteralsIncompatible")
-    return int(found[1])
-
-
-def _access_denied(field: str, scope: str) -> GraphQLError:
-    required = f"`{scope}` access scope."
-    return _error(
-        f"Access denied for {field} field. Required access: {required}",
-        "ACCESS_DENIED",
-        documentation="https://shopify.dev/api/usage/access-scopes",
-        requiredAccess=required,
-    )
-
-
-def _error(message: str, code: str, **extensions: str) -> GraphQLError:
-    return GraphQLError(message, extensions={"code": code, **extensions})
-
-
-def _product(product: Product) -> dict[str, object]:
-    media = [_media_image(each, product.title) for each in product.media]
-    return {
-        "id": product.gid,
-        "title": product.title,
-        "handle": product.handle,
-        "status": product.status,
-        "createdAt": _timestamp(product.created_at),
-        "updatedAt": _timestamp(product.updated_at),
-        "featuredMedia": media[0] if media else None,
-        "media": partial(_first_page, media),
-    }
-
-
-def _first_page(
-    nodes: Sequence[Mapping[str, object]], _info: object, first: int | None = None
-) -> dict[str, object]:
-    if first is None or not 0 < first <= 250:
-        raise _error("you must provide one of first or last", "BAD_REQUEST")
-    return {
-        "nodes": nodes[:first],
-        "pageInfo": {"hasNextPage": len(nodes) > first, "hasPreviousPage": False},
-    }
-
-
-def _media_image(media: Media, alt: str) -> dict[str, object]:
-    picture = media.picture
-    image = {
-        "id": media.gid.replace("MediaImage", "ImageSource"),
-        "url": media.url,
-        "width": picture.width,
-        "height": picture.height,
-        "altText": None,
-    }
-    return {
-        "__typename": "MediaImage",
-        "id": media.gid,
-        "alt": alt,
-        "createdAt": _timestamp(media.created_at),
-        "updatedAt": _timestamp(media.created_at),
-        "mediaContentType": "IMAGE",
-        "status": "READY",
-        "mediaErrors": [],
-        "fileStatus": "READY",
-        "fileErrors": [],
-        "mimeType": picture.content_type,
-        "image": image,
-        "preview": {"image": image, "status": "READY"},
-        "originalSource": {"url": media.url, "fileSize": len(picture.content)},
-    }
-
-
-def _shop(shop: Shop) -> dict[str, object]:
-    return {
-        "id": shop.gid,
-        "name": shop.domain.partition(".")[0],
-        "myshopifyDomain": shop.domain,
-    }
-
-
-def _installation(shop: Shop) -> dict[str, object]:
-    return {
-        "id": f"gid://shopify/AppInstallation/{shop.number}",
-        "accessScopes": [
-            {"handle": scope, "description": scope.replace("_", " ").capitalize()}
-            for scope in sorted(shop.scopes)
-        ],
-    }
-
-
-def _timestamp(at: datetime) -> str:
-    """Whole seconds in UTC, as GraphQL's DateTime has them."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _in_bulk(caller: Caller, document: str) -> Mapping[str, object]:
+    try:
+        return _execute(caller, _read(document, None, None))
+    except _Invalid as invalid:
+        return {"errors": invalid.errors}

@@ -1,172 +1,160 @@
-"""The products of all shops and the files behind their image URLs."""
+"""The products and collections of all shops. Their pictures are in `media`."""
 
 import itertools
-import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
 
-CDN_HOST = "cdn.shopify.com"
+from backend.dev.shopify.media import Library, Media, Picture
+from backend.dev.shopify.products import Collection, Product, Variant, without
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """What a merchant uploads. Any bytes will do: the stand-in looks at none of them."""
-
-    content: bytes
-    content_type: str
-    filename: str
-    width: int
-    """In pixels, as Shopify would report it."""
-    height: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """One picture of a product. A replaced picture is another media with another id."""
-
-    id: int
-    path: str
-    """On the CDN, without the version."""
-    version: int
-    picture: Picture
-    created_at: datetime
-
-    @property
-    def gid(self) -> str:
-        """The id as GraphQL has it."""
-        return f"gid://shopify/MediaImage/{self.id}"
-
-    @property
-    def url(self) -> str:
-        """Where the bytes are; `v` changes with them."""
-        return f"https://{CDN_HOST}{self.path}?v={self.version}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
-    """A product as it is at one moment; changing it makes another."""
-
-    id: int
-    shop: str
-    """Its domain."""
-    shop_number: int
-    title: str
-    handle: str
-    created_at: datetime
-    updated_at: datetime
-    status: str = "ACTIVE"
-    media: tuple[Media, ...] = ()
-
-    @property
-    def gid(self) -> str:
-        """The id as GraphQL has it."""
-        return f"gid://shopify/Product/{self.id}"
-
-    @property
-    def media_gid(self) -> str:
-        """The id of the featured picture. Raises IndexError when the product has none."""
-        return self.media[0].gid
-
-    @property
-    def image_url(self) -> str:
-        """The URL of the featured picture. Raises IndexError when the product has none."""
-        return self.media[0].url
+_VARIANT_IDS = 1_000_000_000  # from a product's id to that of its first variant
 
 
 class Catalogue:
-    """All products, and the CDN's files by their path."""
+    """All products and collections; `library` has the files."""
 
     def __init__(self) -> None:
         # Beyond 32 bits, as Shopify's ids have long been.
         self._ids = itertools.count(8_000_000_000_001)
-        self._versions = itertools.count(1_790_000_000)
+        self.library = Library(self._ids)
         self._products: dict[int, Product] = {}
-        self._files: dict[str, Media] = {}
+        self._collections: dict[int, Collection] = {}
 
     def add(
-        self, shop: str, shop_number: int, title: str, picture: Picture | None, now: datetime
+        self,
+        shop: str,
+        shop_number: int,
+        title: str,
+        pictures: Sequence[Picture],
+        now: datetime,
+        *,
+        variants: Sequence[str] = ("Default Title",),
+        vendor: str = "Atelier",
+        product_type: str = "",
+        tags: Sequence[str] = (),
     ) -> Product:
-        """Create an active product with this one picture, or with none."""
-        product = Product(
-            id=next(self._ids),
+        """Create an active product with these pictures, in their order."""
+        product_id = next(self._ids)
+        self._products[product_id] = Product(
+            id=product_id,
             shop=shop,
             shop_number=shop_number,
             title=title,
-            handle="-".join(title.lower().split()),
+            handle=_handle(title),
             created_at=now,
             updated_at=now,
+            published_at=now,
+            vendor=vendor,
+            product_type=product_type,
+            tags=tuple(tags),
+            media=tuple(self.library.add(shop_number, each, now, alt=title) for each in pictures),
+            variants=tuple(
+                # The first one's id follows from the product's; of the others nobody needs to know.
+                Variant(
+                    id=product_id + _VARIANT_IDS if index == 0 else next(self._ids),
+                    title=name,
+                    position=index + 1,
+                )
+                for index, name in enumerate(variants)
+            ),
         )
-        if picture is not None:
-            product = replace(product, media=(self._publish(shop_number, picture, now),))
-        self._products[product.id] = product
-        return product
+        return self._products[product_id]
 
     def replace_picture(self, product: Product, picture: Picture, now: datetime) -> Product:
         """Put `picture` in the place of all the product has; the old URLs answer 404."""
-        self._unpublish(product.id)
-        media = (self._publish(product.shop_number, picture, now),)
-        changed = replace(self._products[product.id], media=media, updated_at=now)
-        self._products[product.id] = changed
-        return changed
+        self._forget_pictures(product.id)
+        media = self.library.add(product.shop_number, picture, now, alt=product.title)
+        current = self._products[product.id]
+        bare = tuple(replace(variant, media_id=None) for variant in current.variants)
+        return self.put(replace(current, media=(media,), variants=bare), now)
+
+    def unlist(self, product: Product, now: datetime) -> None:
+        """Take the product out of the online store."""
+        self.put(replace(self._products[product.id], published_at=None), now)
+
+    def put(self, product: Product, now: datetime) -> Product:
+        """Store this state of a product, changed now."""
+        self._products[product.id] = replace(product, updated_at=now)
+        return self._products[product.id]
 
     def delete(self, product_id: int) -> None:
         """Remove a product and its files. Raises KeyError when there is no such product."""
-        self._unpublish(product_id)
+        self._forget_pictures(product_id)
         del self._products[product_id]
+
+    def media(self, shop_number: int, gid: str) -> Media | None:
+        """Return the picture if it is this shop's."""
+        number = gid.removeprefix("gid://shopify/MediaImage/")
+        # `isdigit` alone would let other scripts' digits through, which int() reads.
+        is_number = number.isascii() and number.isdigit() and len(number) < 20
+        found = self.library.get(int(number)) if is_number else None
+        return found if found is not None and found.shop_number == shop_number else None
+
+    def delete_media(self, media: Media, now: datetime) -> list[Product]:
+        """Delete a file, with every reference to it; the products that have changed."""
+        self.library.remove(media.id)
+        return [self.put(without(product, {media.id}), now) for product in self._showing(media.id)]
+
+    def showing(self, media: Media) -> list[Product]:
+        """The products that have this file in their gallery."""
+        return [self.fresh(product) for product in self._showing(media.id)]
 
     def product(self, shop_number: int, product_id: int) -> Product | None:
         """Return the product if it is this shop's."""
         product = self._products.get(product_id)
         foreign = product is None or product.shop_number != shop_number
-        return None if foreign else product
+        return None if product is None or foreign else self.fresh(product)
+
+    def products(self, shop_number: int) -> list[Product]:
+        """The shop's products, the oldest first; their files as they were: see `fresh`."""
+        return [
+            product for product in self._products.values() if product.shop_number == shop_number
+        ]
+
+    def fresh(self, product: Product) -> Product:
+        """The product with its files as they are now: they change by themselves."""
+        now = tuple(self.library.get(media.id) or media for media in product.media)
+        unchanged = all(new is old for new, old in zip(now, product.media, strict=True))
+        return product if unchanged else replace(product, media=now)
 
     def newest(self, shop_number: int) -> Product:
         """Return the product this shop created last. Raises ValueError when it has none."""
-        return max(
-            (product for product in self._products.values() if product.shop_number == shop_number),
-            key=lambda product: product.id,
+        return self.fresh(max(self.products(shop_number), key=lambda product: product.id))
+
+    def collect(self, shop_number: int, title: str, products: Iterable[Product]) -> Collection:
+        """Create a collection of these products."""
+        collection = Collection(
+            id=next(self._ids),
+            shop_number=shop_number,
+            title=title,
+            handle=_handle(title),
+            product_ids=tuple(product.id for product in products),
         )
+        self._collections[collection.id] = collection
+        return collection
+
+    def collection(self, shop_number: int, collection_id: int) -> Collection | None:
+        """Return the collection if it is this shop's."""
+        found = self._collections.get(collection_id)
+        return found if found is not None and found.shop_number == shop_number else None
 
     def file(self, path: str, version: str | None) -> Picture | None:
         """Return what the CDN serves at this path; without a version, the current one."""
-        media = self._files.get(path)
-        if media is None or version not in (None, str(media.version)):
-            return None
-        return media.picture
+        return self.library.served(path, version)
 
-    def _publish(self, shop_number: int, picture: Picture, now: datetime) -> Media:
-        media = Media(
-            id=next(self._ids),
-            path=self._free_path(shop_number, picture.filename),
-            version=next(self._versions),
-            picture=picture,
-            created_at=now,
-        )
-        self._files[media.path] = media
-        return media
+    def _showing(self, media_id: int) -> list[Product]:
+        return [
+            product
+            for product in self._products.values()
+            if any(media.id == media_id for media in product.media)
+        ]
 
-    def _unpublish(self, product_id: int) -> None:
+    def _forget_pictures(self, product_id: int) -> None:
         for media in self._products[product_id].media:
-            del self._files[media.path]
-
-    def _free_path(self, shop_number: int, filename: str) -> str:
-        """Return the file's path; a name that is taken gets a UUID, as it does at Shopify."""
-        path = PurePosixPath(f"/s/files/1/{shop_number}/files", filename)
-        if str(path) in self._files:
-            path = path.with_stem(f"{path.stem}_{uuid.uuid4()}")
-        return str(path)
+            if len(self._showing(media.id)) == 1:
+                self.library.remove(media.id)
 
 
-def picture_from(
-    image: Path | bytes, *, content_type: str, filename: str | None, size: tuple[int, int]
-) -> Picture:
-    """Describe an upload. `size` is width and height in pixels; a path names its own file."""
-    width, height = size
-    return Picture(
-        content=image if isinstance(image, bytes) else image.read_bytes(),
-        content_type=content_type,
-        filename=filename or (image.name if isinstance(image, Path) else "image.jpg"),
-        width=width,
-        height=height,
-    )
+def _handle(title: str) -> str:
+    return "-".join(title.lower().split())

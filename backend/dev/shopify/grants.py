@@ -1,24 +1,36 @@
-"""Access and refresh tokens of one shop: token exchange, rotation, expiry, revocation.
+"""Access and refresh tokens of one shop: exchange, rotation, migration, expiry, revocation.
 
-Source: shopify.dev, "Token exchange" and "Expiring offline access tokens", as of 2026-10.
+Source: shopify.dev, "Token exchange", "Expiring offline access tokens" and the changelog of
+2026-08-28, as of 2026-10.
 """
 
-import base64
-import hmac
-import json
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from backend.dev import signing
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN = "urn:shopify:params:oauth:token-type:offline-access-token"
 
 REFRESH_TOKEN_LIFETIME = 7_776_000  # seconds: 90 days
-LEEWAY = 10  # seconds of clock difference that Shopify's libraries allow
+RETRY_WINDOW = 2_592_000  # seconds: 30 days from a refresh token's first use
+MIGRATION_WINDOW = 604_800  # seconds: 7 days to ask again for a migration's answer
+
+Pair = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """One link of the chain, with its own end, and when it was first used."""
+
+    token: str
+    expires_at: float
+    first_used_at: float | None = None
+
+    def is_good(self, token: str, now: float) -> bool:
+        """Whether `token` is this one, in its 90 days and in 30 days of its first use."""
+        used = self.first_used_at is not None
+        ends_at = min(self.expires_at, (self.first_used_at or 0.0) + RETRY_WINDOW)
+        return token == self.token and now < (ends_at if used else self.expires_at)
 
 
 @dataclass(slots=True)
@@ -32,86 +44,74 @@ class Grants:
     """
 
     access: dict[str, float] = field(default_factory=dict)
-    current: str | None = None
-    previous: str | None = None
-    refresh_expires_at: float = 0.0
+    lasting: str | None = None
+    """The token of the old kind, which never expires by itself."""
+    current: RefreshToken | None = None
+    previous: RefreshToken | None = None
+    migrated: tuple[str, Pair, float] | None = None
+    """The lasting token that was given up, what came for it, and until when it can come again."""
 
-    def issue(self, now: float, lifetime: int) -> dict[str, object]:
+    def issue(self, now: float, lifetime: int) -> Pair:
         """Mint a pair outside the chain, as token exchange does; older refresh tokens are dead."""
-        self.previous = None
+        self.previous = self.migrated = self.lasting = None
         return self._mint(now, lifetime)
 
-    def refresh(self, token: str, now: float, lifetime: int) -> dict[str, object] | None:
+    def refresh(self, token: str, now: float, lifetime: int) -> Pair | None:
         """Mint the pair that follows `token`, or return None when that token is dead."""
-        if token not in (self.current, self.previous) or now >= self.refresh_expires_at:
+        for link in (self.current, self.previous):
+            if link is not None and link.is_good(token, now):
+                first_used_at = now if link.first_used_at is None else link.first_used_at
+                self.previous = RefreshToken(link.token, link.expires_at, first_used_at)
+                self.migrated = None
+                return self._mint(now, lifetime)
+        return None
+
+    def issue_lasting(self) -> str:
+        """Mint a token of the old kind."""
+        self.lasting = f"shpat_{secrets.token_hex(16)}"
+        return self.lasting
+
+    def migrate(self, token: str, now: float, lifetime: int) -> Pair | None:
+        """Give up the lasting token for a pair. None when it is not the shop's.
+
+        For seven days the same token brings the same pair again, with the access token's time
+        begun anew, unless that pair was refreshed or replaced meanwhile.
+        """
+        if self.migrated is not None and self.migrated[0] == token and now < self.migrated[2]:
+            pair = self.migrated[1]
+            self.access[str(pair["access_token"])] = now + lifetime
+            return pair
+        if token != self.lasting:
             return None
-        self.previous = token
-        return self._mint(now, lifetime)
+        pair = self.issue(now, lifetime)
+        self.migrated = (token, pair, now + MIGRATION_WINDOW)
+        return pair
 
     def covers(self, token: str, now: float) -> bool:
-        """Say whether this access token is one of ours and still in time."""
+        """Say whether this expiring access token is one of ours and still in time."""
         return now < self.access.get(token, 0.0)
+
+    def is_lasting(self, token: str) -> bool:
+        """Whether this is the token of the old kind."""
+        return self.lasting is not None and token == self.lasting
 
     def revoke_access(self) -> None:
         """Kill the access tokens; the refresh token lives."""
         self.access.clear()
+        self.lasting = None
 
     def revoke_all(self) -> None:
         """Kill every token, as uninstalling does."""
         self.revoke_access()
-        self.current = self.previous = None
+        self.current = self.previous = self.migrated = None
 
-    def _mint(self, now: float, lifetime: int) -> dict[str, object]:
+    def _mint(self, now: float, lifetime: int) -> Pair:
         access = f"shpat_{secrets.token_hex(16)}"
         self.access[access] = now + lifetime
-        self.current = f"shprt_{secrets.token_hex(16)}"
-        self.refresh_expires_at = now + REFRESH_TOKEN_LIFETIME
+        self.current = RefreshToken(f"shprt_{secrets.token_hex(16)}", now + REFRESH_TOKEN_LIFETIME)
         return {
             "access_token": access,
             "expires_in": lifetime,
-            "refresh_token": self.current,
+            "refresh_token": self.current.token,
             "refresh_token_expires_in": REFRESH_TOKEN_LIFETIME,
         }
-
-
-def asks_for_expiring_offline_token(form: Mapping[str, object]) -> bool:
-    """Say whether a token exchange asks for the only kind the stand-in gives.
-
-    Non-expiring tokens are refused: from 2027-01-01 Shopify accepts them of no public app.
-    """
-    return (
-        form.get("subject_token_type") == ID_TOKEN
-        and form.get("requested_token_type") == OFFLINE_TOKEN
-        and form.get("expiring") in (1, "1")
-    )
-
-
-def is_id_token_of(shop: str, token: object, *, api_key: str, secret: str, now: float) -> bool:
-    """Verify a session token with the stand-in's own code: bytes, times, app and shop."""
-    try:
-        claims = _signed_claims(str(token), secret)
-        in_time = bool(claims["nbf"] - LEEWAY <= now < claims["exp"] + LEEWAY)
-        party = (claims["aud"], claims["dest"], claims["iss"])
-    except (ValueError, KeyError, TypeError):
-        return False
-    return in_time and party == (api_key, f"https://{shop}", f"https://{shop}/admin")
-
-
-def _signed_claims(token: str, secret: str) -> dict[str, Any]:
-    """Return the claims of an HS256 token. Raises ValueError when it is not one of ours."""
-    signing_input, _, signature = token.rpartition(".")
-    header, _, payload = signing_input.partition(".")
-    expected = signing.jwt_signature(signing_input, secret)
-    if not hmac.compare_digest(signature.encode(), expected.encode()):
-        raise ValueError("signature")
-    if _decoded(header).get("alg") != "HS256":
-        raise ValueError("algorithm")
-    return _decoded(payload)
-
-
-def _decoded(part: str) -> dict[str, Any]:
-    padded = part + "=" * (-len(part) % 4)
-    value = json.loads(base64.urlsafe_b64decode(padded))
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value

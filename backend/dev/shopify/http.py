@@ -1,38 +1,38 @@
-"""The stand-in's HTTP: OAuth, Admin GraphQL and the image CDN, told apart by the Host header.
+"""The stand-in's HTTP: OAuth, Admin GraphQL, staged uploads and the CDN, told apart by the Host.
 
 Refuses what Shopify refuses, in Shopify's words where they are known.
 """
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Request, Response, get, post, put
 from litestar.params import FromPath
 
-from backend.dev.shopify import admin, grants
-from backend.dev.shopify.catalogue import CDN_HOST
+from backend.dev.shopify import admin, token_endpoint
+from backend.dev.shopify.answering import respond
+from backend.dev.shopify.media import CDN_HOST
 from backend.dev.shopify.state import Answer, Call, Platform, Shop
+from backend.dev.shopify.upload_http import multipart, post_object, put_object
+
+MAX_BODY = 32_000_000  # bytes: above what may be uploaded, so that its limit is what refuses
 
 _NOT_FOUND = Answer(404, {"errors": "Not Found"})
+_NO_FILE = Answer(404, b"", content_type="text/html")
 _INVALID_ACCESS_TOKEN = Answer(
     401,
     {
         "errors": "[API] Invalid API key or access token (unrecognized login or wrong password)",
     },
 )
-_DEAD_REFRESH_TOKEN = Answer(
-    401,
-    {
-        "error": "invalid_request",
-        "error_description": "This request requires an active refresh_token",
-    },
-)
+_LASTING_TOKEN = Answer(403, {"errors": "Non-expiring access tokens are no longer accepted"})
 _NO_QUERY = Answer(400, {"errors": {"query": "Required parameter missing or invalid"}})
 
 Body = TypeVar("Body")
+Around = Callable[[Shop], Awaitable[None]]
+"""What is done before and after a GraphQL request of a shop: downloads, webhooks."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -43,26 +43,35 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     operation_name: str | None = None
 
 
-def stand_in_app(platform: Platform) -> Litestar:
+def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
     """Return the ASGI application that answers for all of Shopify's hosts."""
 
     @post("/admin/oauth/access_token", status_code=200)
     async def access_token(request: Request[Any, Any, Any]) -> Response[Any]:
         form = _form(await request.body(), request.headers.get("content-type", ""))
         call: Call = "refresh" if form.get("grant_type") == "refresh_token" else "exchange"
-        return await _respond(platform, call, lambda: _token(platform, _host(request), form))
+        return await respond(platform, call, lambda: _token(platform, request, form), request)
 
     @post("/admin/api/{version:str}/graphql.json", status_code=200)
     async def admin_graphql(
         request: Request[Any, Any, Any], version: FromPath[str]
     ) -> Response[Any]:
-        body = await request.body()
-        token = request.headers.get("x-shopify-access-token", "")
-        return await _respond(
+        asked = _decoded(await request.body(), Question)
+        aimed = any(fault.field for fault in platform.faults["graphql"])
+        fields = admin.root_fields(asked.query, asked.operation_name) if asked and aimed else []
+        shop = platform.shops.get(_host(request))
+        if shop is not None and not platform.is_held:
+            await before(shop)
+        answer = await respond(
             platform,
             "graphql",
-            lambda: _graphql(platform, _host(request), version, token, body),
+            lambda: _graphql(platform, shop, version, request, asked),
+            request,
+            fields=fields,
         )
+        if shop is not None:
+            await after(shop)
+        return answer
 
     @get("/s/files/1/{number:int}/files/{filename:str}")
     async def cdn_file(
@@ -70,32 +79,44 @@ def stand_in_app(platform: Platform) -> Litestar:
     ) -> Response[Any]:
         path = f"/s/files/1/{number}/files/{filename}"
         version = request.query_params.get("v")
-        return await _respond(
-            platform, "image", lambda: _file(platform, _host(request), path, version)
+        return await respond(
+            platform, "image", lambda: _file(platform, request, path, version), request
+        )
+
+    @get("/bulk/{number:int}/{name:str}")
+    async def bulk_result(
+        request: Request[Any, Any, Any], number: FromPath[int], name: FromPath[str]
+    ) -> Response[Any]:
+        path = f"/bulk/{number}/{name}"
+        return await respond(
+            platform, "bulk_result", lambda: _bulk_file(platform, request, path), request
+        )
+
+    @put("/tmp/{path:path}", status_code=200, request_max_body_size=MAX_BODY)  # noqa: S108
+    async def staged_put(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[Any]:
+        content = await request.body()
+        return await respond(
+            platform,
+            "upload",
+            lambda: put_object(platform, request, _host(request), f"tmp{path}", content),
+            request,
+        )
+
+    @post("/", status_code=201, request_max_body_size=MAX_BODY)
+    async def staged_post(request: Request[Any, Any, Any]) -> Response[Any]:
+        form, content = await multipart(request)
+        return await respond(
+            platform,
+            "upload",
+            lambda: post_object(platform, _host(request), form, content),
+            request,
         )
 
     # Logging is the host program's: Litestar would configure the root logger.
     return Litestar(
-        [access_token, admin_graphql, cdn_file], openapi_config=None, logging_config=None
-    )
-
-
-async def _respond(platform: Platform, call: Call, work: Callable[[], Answer]) -> Response[Any]:
-    """Count the call, wait, and answer: with the failure that is due, or with the work's."""
-    platform.calls[call] += 1
-    await asyncio.sleep(platform.latency)
-    fault = platform.next_fault(call)
-    if fault is None:
-        answer = work()
-    else:
-        answer = fault.answer
-        if fault.processed:
-            work()
-    return Response(
-        answer.body,
-        status_code=answer.status,
-        headers=answer.headers,
-        media_type=answer.content_type,
+        [access_token, admin_graphql, cdn_file, bulk_result, staged_put, staged_post],
+        openapi_config=None,
+        logging_config=None,
     )
 
 
@@ -117,78 +138,68 @@ def _decoded(body: bytes, shape: type[Body]) -> Body | None:
         return None
 
 
-def _token(platform: Platform, host: str, form: dict[str, Any]) -> Answer:
-    shop = platform.shops.get(host)
+# Shops
+
+
+def _token(platform: Platform, request: Request[Any, Any, Any], form: dict[str, Any]) -> Answer:
+    shop = platform.shops.get(_host(request))
     if shop is None:
         return _NOT_FOUND
-    if (form.get("client_id"), form.get("client_secret")) != (platform.api_key, platform.secret):
-        return Answer(400, {"error": "invalid_client"})
-    match form.get("grant_type"):
-        case "refresh_token":
-            return _refreshed(platform, shop, form)
-        case grants.TOKEN_EXCHANGE:
-            return _exchanged(platform, shop, form)
-        case _:
-            return Answer(400, {"error": "unsupported_grant_type"})
+    return _locked(shop) or token_endpoint.granted(platform, shop, form)
 
 
-def _refreshed(platform: Platform, shop: Shop, form: dict[str, Any]) -> Answer:
-    pair = shop.grants.refresh(
-        str(form.get("refresh_token")), platform.clock(), platform.access_token_lifetime
-    )
-    return _DEAD_REFRESH_TOKEN if pair is None else _granted(shop, pair)
-
-
-def _exchanged(platform: Platform, shop: Shop, form: dict[str, Any]) -> Answer:
-    if not grants.asks_for_expiring_offline_token(form):
-        return Answer(400, {"error": "invalid_request"})
-    now = platform.clock()
-    genuine = grants.is_id_token_of(
-        shop.domain,
-        form.get("subject_token"),
-        api_key=platform.api_key,
-        secret=platform.secret,
-        now=now,
-    )
-    if not (genuine and shop.installed):
-        return Answer(400, {"error": "invalid_subject_token"})
-    return _granted(shop, shop.grants.issue(now, platform.access_token_lifetime))
-
-
-def _granted(shop: Shop, pair: dict[str, object]) -> Answer:
-    return Answer(200, {**pair, "scope": ",".join(sorted(shop.scopes))})
-
-
-def _graphql(platform: Platform, host: str, version: str, token: str, body: bytes) -> Answer:
-    shop = platform.shops.get(host)
-    if shop is None or version not in admin.API_VERSIONS:
+def _graphql(
+    platform: Platform,
+    shop: Shop | None,
+    version: str,
+    request: Request[Any, Any, Any],
+    asked: Question | None,
+) -> Answer:
+    served = admin.served_version(version)
+    if shop is None or served is None:
         return _NOT_FOUND
-    if not shop.grants.covers(token, platform.clock()):
-        return _INVALID_ACCESS_TOKEN
-    asked = _decoded(body, Question)
+    refused = _locked(shop) or _unknown(
+        platform, shop, request.headers.get("x-shopify-access-token", "")
+    )
+    if refused is not None:
+        return refused
     if asked is None:
         return _NO_QUERY
-    result = admin.answer(platform, shop, asked.query, asked.variables, asked.operation_name)
-    return Answer(200, {**result, "extensions": cost(3, 3)}, {"X-Shopify-API-Version": version})
+    result = admin.metered_answer(
+        platform, shop, asked.query, asked.variables, asked.operation_name
+    )
+    return Answer(200, result, {"X-Shopify-API-Version": served})
 
 
-def cost(requested: int, actual: int | None, *, available: float = 1997.0) -> dict[str, object]:
-    """Return the `extensions` of an answer, in points; a shop on the Standard plan."""
-    return {
-        "cost": {
-            "requestedQueryCost": requested,
-            "actualQueryCost": actual,
-            "throttleStatus": {
-                "maximumAvailable": 2000.0,
-                "currentlyAvailable": available,
-                "restoreRate": 100.0,
-            },
-        }
-    }
+def _locked(shop: Shop) -> Answer | None:
+    if shop.locked_with is None:
+        return None
+    return Answer(shop.locked_with, {"errors": "Unavailable Shop"})
 
 
-def _file(platform: Platform, host: str, path: str, version: str | None) -> Answer:
-    picture = platform.catalogue.file(path, version) if host == CDN_HOST else None
+def _unknown(platform: Platform, shop: Shop, token: str) -> Answer | None:
+    """The refusal of a token that is none, has died, or is of a kind that is over."""
+    if shop.grants.covers(token, platform.clock()):
+        return None
+    if not shop.grants.is_lasting(token):
+        return _INVALID_ACCESS_TOKEN
+    return None if token_endpoint.accepts_lasting_tokens(platform) else _LASTING_TOKEN
+
+
+# Files
+
+
+def _file(
+    platform: Platform, request: Request[Any, Any, Any], path: str, version: str | None
+) -> Answer:
+    picture = platform.catalogue.file(path, version) if _host(request) == CDN_HOST else None
     if picture is None:
-        return Answer(404, b"", content_type="text/html")
+        return _NO_FILE
     return Answer(200, picture.content, content_type=picture.content_type)
+
+
+def _bulk_file(platform: Platform, request: Request[Any, Any, Any], path: str) -> Answer:
+    expires_at, content = platform.bulk_results.get(path, (0.0, b""))
+    if _host(request) != CDN_HOST or platform.clock() >= expires_at:
+        return _NO_FILE
+    return Answer(200, content, content_type="application/jsonl")

@@ -7,8 +7,11 @@ Shopify's own.
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
-from backend.dev.shopify.catalogue import Catalogue, Media, Product
-from backend.dev.shopify.state import Shop
+from backend.dev.shopify.bulk import Operation
+from backend.dev.shopify.catalogue import Catalogue
+from backend.dev.shopify.media import Media
+from backend.dev.shopify.products import Product, Variant
+from backend.dev.shopify.state import Event, Platform, Shop
 
 Payload = dict[str, object]
 
@@ -33,35 +36,49 @@ def sample(topic: str, shop: Shop, catalogue: Catalogue, now: datetime) -> Paylo
     return samples[topic]()
 
 
+def of_event(event: Event, platform: Platform) -> Payload | None:
+    """The body for something that has just changed; None when it has gone since."""
+    shop = platform.shops[event.shop]
+    if isinstance(event.subject, int):
+        found = platform.catalogue.product(shop.number, event.subject)
+        return None if found is None else product(found)
+    operations = [work for work in shop.work if isinstance(work, Operation)]
+    done = next((each for each in operations if each.gid == event.subject), None)
+    return None if done is None else bulk_operations_finish(done)
+
+
 def product(product: Product) -> Payload:
     """`products/create` and `products/update`: names no shop."""
-    images = [_image(media, product) for media in product.media]
-    variant = _variant(product)
+    images = [_image(media, product) for media in product.media if media.status == "READY"]
+    variants = [_variant(variant, product) for variant in product.variants]
     return {
         "id": product.id,
         "admin_graphql_api_id": product.gid,
         "title": product.title,
         "handle": product.handle,
         "body_html": None,
-        "vendor": "Atelier",
-        "product_type": "",
-        "tags": "",
+        "vendor": product.vendor,
+        "product_type": product.product_type,
+        "tags": ", ".join(product.tags),
         "status": product.status.lower(),
         "template_suffix": None,
         "published_at": None,
         "published_scope": "web",
         "created_at": _local(product.created_at),
         "updated_at": _local(product.updated_at),
-        "variants": [variant],
-        "options": [{"name": "Title", "position": 1, "values": ["Default Title"]}],
+        "variants": variants,
+        "options": [
+            {"name": "Title", "position": 1, "values": [each.title for each in product.variants]}
+        ],
         "images": images,
         "image": images[0] if images else None,
         "media": [_media(media, product) for media in product.media],
         "variant_gids": [
             {
-                "admin_graphql_api_id": variant["admin_graphql_api_id"],
+                "admin_graphql_api_id": variant.gid,
                 "updated_at": _zulu(product.updated_at),
             }
+            for variant in product.variants
         ],
         "has_variants_that_requires_components": False,
         "category": None,
@@ -122,6 +139,18 @@ def shop_redact(shop: Shop) -> Payload:
     return _shop_identity(shop)
 
 
+def bulk_operations_finish(operation: Operation) -> Payload:
+    """`bulk_operations/finish`: no URL, which has to be asked for."""
+    return {
+        "admin_graphql_api_id": operation.gid,
+        "completed_at": operation.completed_at and _zulu(operation.completed_at),
+        "created_at": _zulu(operation.created_at),
+        "error_code": operation.error_code and operation.error_code.lower(),
+        "status": operation.status.lower(),
+        "type": "query",
+    }
+
+
 _CUSTOMER: Payload = {"id": 191167, "email": "john@example.com", "phone": "555-625-1199"}
 
 
@@ -129,16 +158,15 @@ def _shop_identity(shop: Shop) -> Payload:
     return {"shop_id": shop.number, "shop_domain": shop.domain}
 
 
-def _variant(product: Product) -> Payload:
-    variant_id = product.id + 1_000_000_000
+def _variant(variant: Variant, product: Product) -> Payload:
     return {
-        "id": variant_id,
+        "id": variant.id,
         "product_id": product.id,
-        "admin_graphql_api_id": f"gid://shopify/ProductVariant/{variant_id}",
-        "title": "Default Title",
-        "price": "49.00",
-        "position": 1,
-        "image_id": None,
+        "admin_graphql_api_id": variant.gid,
+        "title": variant.title,
+        "price": variant.price,
+        "position": variant.position,
+        "image_id": variant.media_id,
         "created_at": _local(product.created_at),
         "updated_at": _local(product.updated_at),
     }
@@ -146,38 +174,41 @@ def _variant(product: Product) -> Payload:
 
 def _image(media: Media, product: Product) -> Payload:
     return {
-        "id": media.id,
-        "product_id": product.id,
-        "position": 1,
-        "alt": product.title,
+        **_placed(media, product),
         "width": media.picture.width,
         "height": media.picture.height,
         "src": media.url,
-        "variant_ids": [],
-        "admin_graphql_api_id": media.gid,
         "created_at": _local(media.created_at),
-        "updated_at": _local(media.created_at),
+        "updated_at": _local(media.updated_at),
     }
 
 
 def _media(media: Media, product: Product) -> Payload:
+    ready = media.status == "READY"
+    preview = {"width": media.picture.width, "height": media.picture.height, "src": media.url}
+    return {
+        **_placed(media, product),
+        "status": media.status,
+        "media_content_type": "IMAGE",
+        "preview_image": {
+            **(preview if ready else dict.fromkeys(preview)),
+            "status": media.status,
+        },
+        "created_at": _zulu(media.created_at),
+        "updated_at": _zulu(media.updated_at),
+    }
+
+
+def _placed(media: Media, product: Product) -> Payload:
+    """What of a picture its product knows."""
+    gallery = [shown.id for shown in product.media]
     return {
         "id": media.id,
         "product_id": product.id,
-        "position": 1,
-        "alt": product.title,
-        "status": "READY",
-        "media_content_type": "IMAGE",
-        "preview_image": {
-            "width": media.picture.width,
-            "height": media.picture.height,
-            "src": media.url,
-            "status": "READY",
-        },
-        "variant_ids": [],
+        "position": gallery.index(media.id) + 1,
+        "alt": media.alt,
+        "variant_ids": [each.id for each in product.variants if each.media_id == media.id],
         "admin_graphql_api_id": media.gid,
-        "created_at": _zulu(media.created_at),
-        "updated_at": _zulu(media.created_at),
     }
 
 

@@ -1,40 +1,37 @@
-"""The stand-in Shopify: its server, the merchant's side of it, and its switches for trouble.
+"""The stand-in Shopify: its server, with the merchant's side of it and its switches for trouble.
 
 For development and tests only. State is in memory and dies with the object.
 """
 
 import asyncio
-import contextlib
 import socket
 import time
-import uuid
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Self
 
 import httpx
-import msgspec
 import uvicorn
 
-from backend.dev import signing
-from backend.dev.shopify import payloads
-from backend.dev.shopify.admin import API_VERSIONS
-from backend.dev.shopify.catalogue import Product, picture_from
-from backend.dev.shopify.http import cost, stand_in_app
-from backend.dev.shopify.state import Answer, Call, Fault, Platform, Shop
+from backend.dev.shopify import passing, sources
+from backend.dev.shopify.deliveries import WEBHOOK_TIMEOUT
+from backend.dev.shopify.http import stand_in_app
+from backend.dev.shopify.merchant import DEFAULT_SCOPES, Merchant
+from backend.dev.shopify.state import Platform, Shop
+from backend.dev.shopify.trouble import Trouble
+from backend.dev.shopify.webhooks import Webhooks
+from backend.dev.shopify.wires import GuestServer, Wire
 
-WEBHOOK_TIMEOUT = 5.0  # seconds that Shopify waits for an answer
-DEFAULT_SCOPES = frozenset({"write_products", "write_files"})
+__all__ = ["DEFAULT_SCOPES", "WEBHOOK_TIMEOUT", "StandInShopify"]
+
+KEEP_ALIVE = 75  # seconds; a client that lets go first never meets a connection being closed
 
 
-class StandInShopify:
+class StandInShopify(Merchant, Webhooks, Trouble):
     """Shopify on 127.0.0.1, inside the current event loop: `async with StandInShopify(…)`.
 
     Reach it with `backend.dev.transport.LoopbackShopify(shopify.origin)`. A shop is named by its
-    domain everywhere; a shop that was not created raises KeyError. Two settings can be changed at
-    any time: `platform.latency` and `platform.access_token_lifetime`, both in seconds.
+    domain everywhere; a shop that was not created raises KeyError. The settings of `platform` can
+    be changed at any time.
     """
 
     def __init__(
@@ -44,11 +41,13 @@ class StandInShopify:
         secret: str,
         app_url: str = "",
         app_transport: httpx.AsyncBaseTransport | None = None,
+        source_transport: httpx.AsyncBaseTransport | None = None,
         access_token_lifetime: int = 3600,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`app_url` is where webhooks go, and may be set later; `app_transport` how they go there.
 
+        `source_transport` is how the external URLs of files are fetched: without one, none can be.
         `access_token_lifetime` is in seconds, and `clock` gives seconds since the epoch.
         """
         self.app_url = app_url
@@ -58,17 +57,24 @@ class StandInShopify:
             clock=clock,
             access_token_lifetime=access_token_lifetime,
         )
+        self.outbox = []
+        self._sending = set()
         self._app_transport = app_transport
+        self._source_transport = source_transport
 
     async def __aenter__(self) -> Self:
         # The socket listens from here on: a request that comes before the server is ready waits.
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._server = _Server(
+        # Its connections inherit this. Without it, each answer waits 40 ms for a delayed ACK.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server = GuestServer(
             uvicorn.Config(
-                stand_in_app(self.platform),
+                stand_in_app(self.platform, self._before, self._after),
+                http=Wire,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=1,
             )
         )
@@ -76,10 +82,18 @@ class StandInShopify:
         self._webhooks = httpx.AsyncClient(
             transport=self._app_transport, timeout=WEBHOOK_TIMEOUT, trust_env=False
         )
+        self._internet = httpx.AsyncClient(
+            transport=self._source_transport or sources.Nowhere(),
+            timeout=sources.TIMEOUT,
+            trust_env=False,
+        )
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        for sending in self._sending:
+            sending.cancel()
         await self._webhooks.aclose()
+        await self._internet.aclose()
         self._server.should_exit = True
         await self._serving
 
@@ -89,165 +103,25 @@ class StandInShopify:
         host, port = self._socket.getsockname()
         return f"http://{host}:{port}"
 
-    # The merchant
+    # Time passing by hand, for `platform.is_held`
 
-    def create_shop(
-        self, domain: str, *, scopes: Collection[str] = DEFAULT_SCOPES, installed: bool = True
-    ) -> Shop:
-        """Open a store, by default with the app installed and these scopes granted.
+    async def step_files(self, times: int = 1) -> None:
+        """Take every file that is under way on, in all shops: to PROCESSING, and to its end."""
+        for shop in self.platform.shops.values():
+            for _ in range(times):
+                await self._before(shop)
+                passing.step_files(self.platform, shop)
+        self._tell()
 
-        A domain that exists is opened anew: another shop, without tokens or products.
-        """
-        platform = self.platform
-        shop = Shop(
-            domain=domain,
-            number=next(platform.shop_numbers),
-            scopes=frozenset(scopes),
-            created_at=platform.now(),
-            installed=installed,
-        )
-        platform.shops[domain] = shop
-        return shop
+    def step_jobs(self, times: int = 1) -> None:
+        """Take every job and bulk operation that is under way on, in all shops."""
+        for shop in self.platform.shops.values():
+            for _ in range(times):
+                passing.step_jobs(self.platform, shop)
+        self._tell()
 
-    def id_token(self, shop: str, *, user_id: str = "1") -> str:
-        """Return the session token a page of the app would get from App Bridge now."""
-        platform = self.platform
-        return signing.session_token(
-            platform.shops[shop].domain,
-            api_key=platform.api_key,
-            secret=platform.secret,
-            user_id=user_id,
-            now=platform.clock(),
-        )
+    async def _before(self, shop: Shop) -> None:
+        await sources.download(self.platform.catalogue.library, shop.number, self._internet)
 
-    def uninstall(self, shop: str) -> None:
-        """Remove the app: every token is dead at once. The webhook is the caller's to send."""
-        self.platform.shops[shop].installed = False
-        self.platform.shops[shop].grants.revoke_all()
-
-    def reinstall(self, shop: str) -> None:
-        """Install the app again; it has no token until the next exchange."""
-        self.platform.shops[shop].installed = True
-
-    def set_scopes(self, shop: str, scopes: Collection[str]) -> None:
-        """Change what the merchant grants, with effect on the tokens that are out."""
-        record = self.platform.shops[shop]
-        record.previous_scopes, record.scopes = record.scopes, frozenset(scopes)
-
-    def create_product(
-        self,
-        shop: str,
-        title: str,
-        image: Path | bytes | None,
-        content_type: str = "image/jpeg",
-        filename: str | None = None,
-        *,
-        size: tuple[int, int] = (1200, 1500),
-    ) -> Product:
-        """Create an active product. `size` is what Shopify reports of the image, in pixels."""
-        platform = self.platform
-        picture = None
-        if image is not None:
-            picture = picture_from(image, content_type=content_type, filename=filename, size=size)
-        number = platform.shops[shop].number
-        return platform.catalogue.add(shop, number, title, picture, platform.now())
-
-    def replace_image(
-        self,
-        product: Product,
-        image: Path | bytes,
-        content_type: str = "image/jpeg",
-        filename: str | None = None,
-        *,
-        size: tuple[int, int] = (1200, 1500),
-    ) -> Product:
-        """Exchange the product's picture: another media, another URL; the old one answers 404."""
-        platform = self.platform
-        picture = picture_from(image, content_type=content_type, filename=filename, size=size)
-        return platform.catalogue.replace_picture(product, picture, platform.now())
-
-    def delete_product(self, product: Product) -> None:
-        """Delete the product and its files."""
-        self.platform.catalogue.delete(product.id)
-
-    # Webhooks
-
-    async def send_webhook(
-        self,
-        shop: str,
-        topic: str,
-        payload: Mapping[str, object] | None = None,
-        *,
-        webhook_id: str | None = None,
-        event_id: str | None = None,
-        triggered_at: datetime | None = None,
-        secret: str | None = None,
-    ) -> httpx.Response:
-        """Deliver once, as Shopify would, to `{app_url}/webhooks`, and return the app's answer.
-
-        Without a payload the topic's usual one is sent; `payloads` has the variants. The products'
-        topics then tell of the product this shop created last.
-        """
-        body = msgspec.json.encode(self.payload(shop, topic) if payload is None else payload)
-        at = triggered_at or self.platform.now()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "Shopify-Captain-Hook",
-            "X-Shopify-Topic": topic,
-            "X-Shopify-Hmac-Sha256": signing.webhook_signature(
-                body, self.platform.secret if secret is None else secret
-            ),
-            "X-Shopify-Shop-Domain": shop,
-            "X-Shopify-API-Version": API_VERSIONS[-1],
-            "X-Shopify-Webhook-Id": webhook_id or str(uuid.uuid4()),
-            "X-Shopify-Event-Id": event_id or str(uuid.uuid4()),
-            "X-Shopify-Triggered-At": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        }
-        return await self._webhooks.post(f"{self.app_url}/webhooks", content=body, headers=headers)
-
-    def payload(self, shop: str, topic: str) -> payloads.Payload:
-        """Return what Shopify would send now. Raises KeyError for a topic it does not know."""
-        platform = self.platform
-        return payloads.sample(topic, platform.shops[shop], platform.catalogue, platform.now())
-
-    # Trouble
-
-    @property
-    def calls(self) -> Counter[Call]:
-        """How many requests of each kind came in, failed ones included."""
-        return self.platform.calls
-
-    def fail_next(
-        self, call: Call, status: int, times: int = 1, *, retry_after: str = "2.0"
-    ) -> None:
-        """Answer the next requests of this kind with a bare status, without doing their work.
-
-        A 429 says Retry-After: `retry_after`, in seconds and with a fraction, as Shopify does.
-        """
-        headers = {"Retry-After": retry_after} if status == 429 else {}
-        fault = Fault(Answer(status, {"errors": "Stand-in failure"}, headers))
-        self.platform.faults[call].extend([fault] * times)
-
-    def lose_next_answer(self, call: Call, times: int = 1) -> None:
-        """Do the work of the next requests of this kind, and answer them 502."""
-        fault = Fault(Answer(502, {"errors": "Bad Gateway"}), processed=True)
-        self.platform.faults[call].extend([fault] * times)
-
-    def throttle_next(self, times: int = 1) -> None:
-        """Answer the next GraphQL queries THROTTLED, with a tenth of a second to wait."""
-        error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
-        body = {"errors": [error], "extensions": cost(12, None, available=2.0)}
-        self.platform.faults["graphql"].extend([Fault(Answer(200, body))] * times)
-
-    def revoke_access_tokens(self, shop: str) -> None:
-        """Kill the shop's access tokens before their time; its refresh token lives."""
-        self.platform.shops[shop].grants.revoke_access()
-
-
-class _Server(uvicorn.Server):
-    """A server that is a guest in somebody else's loop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the host: its Ctrl-C must not end at this server."""
-        yield
+    async def _after(self, _shop: Shop) -> None:
+        self._tell()

@@ -2,16 +2,22 @@
 
 import itertools
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from backend.dev.shopify.bucket import Bucket
 from backend.dev.shopify.catalogue import Catalogue
 from backend.dev.shopify.grants import Grants
+from backend.dev.shopify.refusals import Refusal
+from backend.dev.shopify.staging import Staging
 
-Call = Literal["exchange", "refresh", "graphql", "image"]
+Call = Literal["exchange", "refresh", "graphql", "image", "upload", "bulk_result"]
 """The kinds of request that are counted and can be made to fail."""
+
+AppKind = Literal["new", "old", "custom"]
+"""Public since 2026-04-01 (expiring tokens only), public before that, or made for one merchant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +32,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One failure to come; `processed` means that the work is done and only its answer lost."""
+    """One trouble to come. Without an answer of its own, the work is done and answered."""
 
-    answer: Answer
+    answer: Answer | None = None
     processed: bool = False
+    """The work is done, and only its answer replaced."""
+    delay: float = 0.0
+    """Seconds to wait first."""
+    is_cut: bool = False
+    """The connection ends in the middle of the answer."""
+    field: str | None = None
+    """Only for a GraphQL request that asks this of the root."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,18 +53,39 @@ class Shop:
     number: int
     scopes: frozenset[str]
     created_at: datetime
+    bucket: Bucket
     previous_scopes: frozenset[str] = frozenset()
     installed: bool = True
+    locked_with: int | None = None
+    """The status that answers everything while the shop is frozen (402) or locked (423)."""
     grants: Grants = field(default_factory=Grants)
+    work: "list[Work]" = field(default_factory=list)
+    """What goes on asynchronously besides files, the oldest first."""
 
     @property
     def gid(self) -> str:
         """The id as GraphQL has it."""
         return f"gid://shopify/Shop/{self.number}"
 
-    def may_read(self, resource: str) -> bool:
-        """Say whether the app may read `products`, `files` and so on; writing implies reading."""
-        return not self.scopes.isdisjoint({f"read_{resource}", f"write_{resource}"})
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """Something asynchronous: a Job, or a bulk operation."""
+
+    gid: str
+    finish: Callable[[], None]
+    """Does the work. Runs with the last step."""
+    steps: int = 0
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a webhook tells of: a product by its number, a bulk operation by its gid."""
+
+    shop: str
+    topic: str
+    subject: int | str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,16 +100,51 @@ class Platform:
     """In seconds."""
     latency: float = 0.0
     """Seconds to wait before each answer."""
+    app_kind: AppKind = "new"
+    bucket_size: float = 2000.0
+    """Points; like the next, of shops that are created from now on."""
+    restore_rate: float = 100.0
+    """Points a second."""
+    upload_lifetime: int = 604_800
+    """Seconds that a staged upload's target is good for."""
+    steps_to_finish: int = 2
+    """GraphQL requests of the shop until a file is ready, or a job or bulk operation done."""
+    is_held: bool = False
+    """Asynchronous work goes on only by `step_files` and `step_jobs`."""
     shops: dict[str, Shop] = field(default_factory=dict)
     shop_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(60_000_000_001))
+    work_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(700_000_000_001))
     catalogue: Catalogue = field(default_factory=Catalogue)
+    staging: Staging = field(default_factory=Staging)
+    bulk_results: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+    """By path on the CDN: when the file expires, and its lines."""
     calls: Counter[Call] = field(default_factory=Counter)
     faults: defaultdict[Call, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+    refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
+    """The userErrors to come, by mutation."""
+    file_failures: deque[str] = field(default_factory=deque)
+    """The FileErrorCodes with which the next files end."""
+    bulk_failures: deque[str] = field(default_factory=deque)
+    """The BulkOperationErrorCodes with which the next bulk operations end."""
+    events: list[Event] = field(default_factory=list)
+    """What the app's own calls have changed and no webhook has told yet."""
 
-    def next_fault(self, call: Call) -> Fault | None:
-        """Take the next failure that is due for this kind of request."""
+    def next_fault(self, call: Call, fields: Collection[str] = ()) -> Fault | None:
+        """Take the next trouble that is due for this kind of request, and these root fields."""
         due = self.faults[call]
+        found = next((each for each in due if each.field is None or each.field in fields), None)
+        if found is not None:
+            due.remove(found)
+        return found
+
+    def next_refusal(self, mutation: str) -> Refusal | None:
+        """Take the next userError that is due for this mutation."""
+        due = self.refusals[mutation]
         return due.popleft() if due else None
+
+    def seconds(self) -> float:
+        """The clock's time in seconds since the epoch, also after the clock was exchanged."""
+        return self.clock()
 
     def now(self) -> datetime:
         """The clock's time, in UTC."""

@@ -4,22 +4,22 @@ import base64
 import hashlib
 import hmac
 import json
-from pathlib import Path
 
-import httpx
 import pytest
 
-from backend.dev import signing
-from backend.dev.shopify import StandInShopify, grants, payloads
-from backend.dev.transport import LoopbackShopify
+from backend.dev.shopify import payloads
+from tests.backend.dev.calls import (
+    GARMENT,
+    INSTALLATION,
+    OTHER_SHOP,
+    SECRET,
+    SHOP,
+    ask,
+    exchange,
+    refresh,
+)
 
-API_KEY = "key"
-SECRET = "hush"
-NOW = 1_790_000_000.0  # 2026-09-21T14:13:20Z
-SHOP = "a-shop.myshopify.com"
-OTHER_SHOP = "b-shop.myshopify.com"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
-GARMENT = Path(__file__).parents[3] / "backend/dev/garments/tee_navy.jpg"
 
 PRODUCT_FOR_JOB = """
 query ProductForJob($id: ID!) {
@@ -30,228 +30,6 @@ query ProductForJob($id: ID!) {
   }
 }
 """
-INSTALLATION = """
-query Installation {
-  shop { id myshopifyDomain name }
-  currentAppInstallation { accessScopes { handle } }
-}
-"""
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture(scope="module")
-def clock():
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def deliveries():
-    return []
-
-
-@pytest.fixture(scope="module")
-async def stand_in(clock, deliveries):
-    def receive(request):
-        deliveries.append(request)
-        return httpx.Response(200)
-
-    async with StandInShopify(
-        api_key=API_KEY,
-        secret=SECRET,
-        app_url="https://app.example",
-        app_transport=httpx.MockTransport(receive),
-        clock=clock,
-    ) as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def shopify(stand_in, clock, deliveries):
-    """One server for all tests (it takes 0.2 s to stop) with two new shops for each."""
-    clock.now = NOW
-    deliveries.clear()
-    stand_in.calls.clear()
-    stand_in.platform.access_token_lifetime = 3600
-    stand_in.create_shop(SHOP)
-    stand_in.create_shop(OTHER_SHOP)
-    return stand_in
-
-
-@pytest.fixture
-async def client(shopify):
-    async with httpx.AsyncClient(transport=LoopbackShopify(shopify.origin)) as client:
-        yield client
-
-
-async def exchange(
-    client: httpx.AsyncClient, shop: str, id_token: str | None, **changes: object
-) -> httpx.Response:
-    body = {
-        "client_id": API_KEY,
-        "client_secret": SECRET,
-        "grant_type": grants.TOKEN_EXCHANGE,
-        "subject_token": id_token,
-        "subject_token_type": grants.ID_TOKEN,
-        "requested_token_type": grants.OFFLINE_TOKEN,
-        "expiring": 1,
-        **changes,
-    }
-    return await client.post(f"https://{shop}/admin/oauth/access_token", json=body)
-
-
-async def refresh(client: httpx.AsyncClient, shop: str, refresh_token: str) -> httpx.Response:
-    body = {
-        "client_id": API_KEY,
-        "client_secret": SECRET,
-        "grant_type": "refresh_token",
-        "refresh_token": refresh_token,
-    }
-    return await client.post(f"https://{shop}/admin/oauth/access_token", data=body)
-
-
-async def ask(
-    client: httpx.AsyncClient,
-    shop: str,
-    token: str,
-    query: str,
-    version: str = "2026-10",
-    **variables: object,
-) -> httpx.Response:
-    return await client.post(
-        f"https://{shop}/admin/api/{version}/graphql.json",
-        json={"query": query, "variables": variables},
-        headers={"X-Shopify-Access-Token": token},
-    )
-
-
-@pytest.fixture
-async def token(shopify, client):
-    granted = await exchange(client, SHOP, shopify.id_token(SHOP))
-    return granted.json()["access_token"]
-
-
-# Token exchange
-
-
-async def test_an_id_token_is_exchanged_for_an_expiring_offline_token(shopify, client):
-    answer = await exchange(client, SHOP, shopify.id_token(SHOP))
-    granted = answer.json()
-    assert answer.status_code == 200
-    assert granted["access_token"].startswith("shpat_")
-    assert granted["refresh_token"].startswith("shprt_")
-    assert granted["scope"] == "write_files,write_products"
-    assert granted["expires_in"] == 3600
-    assert granted["refresh_token_expires_in"] == 7_776_000
-    assert shopify.calls["exchange"] == 1
-
-
-@pytest.mark.parametrize(
-    "id_token",
-    [
-        signing.session_token(SHOP, api_key=API_KEY, secret="other", now=NOW),
-        signing.session_token(SHOP, api_key="other", secret=SECRET, now=NOW),
-        signing.session_token(OTHER_SHOP, api_key=API_KEY, secret=SECRET, now=NOW),
-        signing.session_token(SHOP, api_key=API_KEY, secret=SECRET, now=NOW - 100),
-        signing.session_token(SHOP, api_key=API_KEY, secret=SECRET, now=NOW + 100),
-        signing.session_token(
-            SHOP, api_key=API_KEY, secret=SECRET, now=NOW, iss=f"https://{SHOP}/checkouts"
-        ),
-        signing.session_token(SHOP, api_key=API_KEY, secret=SECRET, now=NOW, exp=None),
-        "garbage",
-        "",
-        None,
-        "ä.ö.ü",
-    ],
-    ids=[
-        "wrong secret",
-        "another app's",
-        "another shop's",
-        "expired",
-        "not yet valid",
-        "a buyer's",
-        "without expiry",
-        "garbage",
-        "empty",
-        "absent",
-        "not ASCII",
-    ],
-)
-async def test_an_id_token_that_does_not_hold_is_refused(client, id_token):
-    answer = await exchange(client, SHOP, id_token)
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_subject_token"})
-
-
-async def test_the_wrong_client_secret_is_refused(shopify, client):
-    answer = await exchange(client, SHOP, shopify.id_token(SHOP), client_secret="guess")
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_client"})
-
-
-async def test_a_token_that_does_not_expire_is_refused(shopify, client):
-    answer = await exchange(client, SHOP, shopify.id_token(SHOP), expiring=0)
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
-
-
-async def test_an_unknown_shop_is_not_found(client):
-    assert (await exchange(client, "nobody.myshopify.com", "x")).status_code == 404
-
-
-async def test_a_shop_without_the_app_gets_no_token_until_it_is_installed_again(shopify, client):
-    shopify.uninstall(SHOP)
-    assert (await exchange(client, SHOP, shopify.id_token(SHOP))).status_code == 400
-    shopify.reinstall(SHOP)
-    assert (await exchange(client, SHOP, shopify.id_token(SHOP))).status_code == 200
-
-
-# Refresh
-
-DEAD = {
-    "error": "invalid_request",
-    "error_description": "This request requires an active refresh_token",
-}
-
-
-async def test_every_refresh_rotates_the_refresh_token(shopify, client):
-    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
-    second = (await refresh(client, SHOP, first["refresh_token"])).json()
-    third = (await refresh(client, SHOP, second["refresh_token"])).json()
-    assert len({each["refresh_token"] for each in (first, second, third)}) == 3
-    # The replacement of the first has been used, so the first is dead.
-    late = await refresh(client, SHOP, first["refresh_token"])
-    assert (late.status_code, late.json()) == (401, DEAD)
-    assert shopify.calls["refresh"] == 3
-    # A token that is out stays good until it expires.
-    assert (await ask(client, SHOP, first["access_token"], INSTALLATION)).status_code == 200
-
-
-async def test_a_lost_answer_to_a_refresh_can_be_asked_for_again(shopify, client):
-    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
-    shopify.lose_next_answer("refresh")
-    lost = await refresh(client, SHOP, first["refresh_token"])
-    again = await refresh(client, SHOP, first["refresh_token"])
-    assert (lost.status_code, again.status_code) == (502, 200)
-    assert (await ask(client, SHOP, again.json()["access_token"], INSTALLATION)).status_code == 200
-
-
-async def test_a_new_exchange_retires_the_refresh_token_before_it(shopify, client):
-    first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
-    await exchange(client, SHOP, shopify.id_token(SHOP))
-    assert (await refresh(client, SHOP, first["refresh_token"])).status_code == 401
-
-
-async def test_a_refresh_token_is_good_for_its_own_shop_and_90_days(shopify, client, clock):
-    granted = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
-    assert (await refresh(client, OTHER_SHOP, granted["refresh_token"])).status_code == 401
-    clock.now += 90 * 24 * 3600
-    assert (await refresh(client, SHOP, granted["refresh_token"])).status_code == 401
 
 
 # Admin GraphQL
@@ -342,10 +120,6 @@ async def test_revoking_kills_the_access_token_and_uninstalling_both(shopify, cl
     shopify.uninstall(SHOP)
     assert (await ask(client, SHOP, second["access_token"], INSTALLATION)).status_code == 401
     assert (await refresh(client, SHOP, second["refresh_token"])).status_code == 401
-
-
-async def test_an_unknown_api_version_is_not_found(client, token):
-    assert (await ask(client, SHOP, token, INSTALLATION, version="2020-01")).status_code == 404
 
 
 async def test_of_several_operations_the_named_one_is_answered(client, token):

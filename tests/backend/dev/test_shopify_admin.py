@@ -112,6 +112,8 @@ def test_every_field_of_the_schema_has_a_value(ask):
         "mutation Change { shop { id } }",
         "{ shop { ...Unknown } }",
         "{ shop { id } } { shop { id } }",
+        "subscription { shop { id } }",
+        "{ shop { ...A } } fragment A on Shop { ...A }",
         "query A { shop { id } } query B { shop { id } }",
     ],
 )

@@ -47,6 +47,9 @@ def test_the_names_of_loopback_are_accepted(host):
         "https://a.b.myshopify.com/",
         "https://admin.shopify.com/",
         "https://cdn.shopify.com.example.com/",
+        "https://storage.googleapis.com/",
+        "https://another-bucket.storage.googleapis.com/",
+        "https://shopify-staged-uploads.storage.googleapis.com.example.com/",
         "http://a-shop.myshopify.com/",
         "https://a-shop.myshopify.com:8443/",
         "http://127.0.0.1/",
@@ -67,3 +70,11 @@ async def test_the_stand_in_sees_the_host_that_was_asked_for(origin):
         )
     assert known.json() == {"error": "invalid_client"}
     assert unknown.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "host", ["cdn.shopify.com", "shopify-staged-uploads.storage.googleapis.com"]
+)
+async def test_the_hosts_of_files_are_the_stand_ins_too(origin, host):
+    async with httpx.AsyncClient(transport=LoopbackShopify(origin)) as client:
+        assert (await client.get(f"https://{host}/nothing")).status_code == 404

@@ -1,0 +1,95 @@
+"""Pages of a list: `first`, `after`, and cursors that outlive what is added and deleted."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from backend.dev.shopify.refusals import error
+
+MAX_PAGE = 250
+
+T = TypeVar("T")
+Key = list[Any]
+Resolver = Callable[..., object]
+
+
+def connection(
+    rows: Sequence[T],
+    view: Callable[[T], object],
+    *,
+    key: Callable[[T], Key],
+    ordered: bool = False,
+    bulk: int | None = None,
+) -> Resolver:
+    """The resolver of a connection over these rows.
+
+    `key` places a row in the order and ends in its id. The rows are sorted by it, unless they are
+    `ordered` by somebody's hand. `bulk` is how many there are at most without asking for pages.
+    """
+
+    def resolve(_info: object, **asked: Any) -> object:
+        backwards = bool(asked.get("reverse"))
+        found = list(rows) if ordered else sorted(rows, key=key)
+        if backwards:
+            found.reverse()
+        if bulk is None:
+            found = _after(found, asked.get("after"), key, ordered=ordered, backwards=backwards)
+        first = _checked(asked.get("first")) if bulk is None else bulk
+        return _page(found[:first], view, key, first < len(found), asked.get("after") is not None)
+
+    return resolve
+
+
+def _page(
+    rows: Sequence[T], view: Callable[[T], object], key: Callable[[T], Key], more: bool, past: bool
+) -> dict[str, object]:
+    nodes = [view(row) for row in rows]
+    cursors = [_cursor(key(row)) for row in rows]
+    return {
+        "nodes": nodes,
+        "edges": [
+            {"node": node, "cursor": cursor} for node, cursor in zip(nodes, cursors, strict=True)
+        ],
+        "pageInfo": {
+            "hasNextPage": more,
+            "hasPreviousPage": past,
+            "startCursor": cursors[0] if cursors else None,
+            "endCursor": cursors[-1] if cursors else None,
+        },
+    }
+
+
+def _checked(first: int | None) -> int:
+    if first is None:
+        raise error("you must provide one of first or last", "BAD_REQUEST")
+    if not 0 < first <= MAX_PAGE:
+        raise error(f"first must be between 1 and {MAX_PAGE}", "BAD_REQUEST")
+    return first
+
+
+def _after(
+    rows: list[T], cursor: str | None, key: Callable[[T], Key], *, ordered: bool, backwards: bool
+) -> list[T]:
+    if cursor is None:
+        return rows
+    last = _decoded(cursor)
+    if ordered:
+        # By hand there is no "greater": behind the row itself, and nothing if that has gone.
+        place = next((at for at, row in enumerate(rows) if key(row)[-1] == last[-1]), len(rows))
+        return rows[place + 1 :]
+    return [row for row in rows if (key(row) < last if backwards else key(row) > last)]
+
+
+def _cursor(key: Key) -> str:
+    return base64.b64encode(json.dumps(key).encode()).decode()
+
+
+def _decoded(cursor: str) -> Key:
+    try:
+        value = json.loads(base64.b64decode(cursor, validate=True))
+    except ValueError:
+        value = None
+    if not isinstance(value, list) or not value:
+        raise error(f"`{cursor}` is not a valid cursor.", "INVALID_CURSOR")
+    return value

@@ -1,0 +1,186 @@
+"""The values of the Admin API's objects: mappings by field name.
+
+A value is a function where the field takes arguments, or is worth leaving until it is asked for.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from backend.dev.shopify import search
+from backend.dev.shopify.caller import Caller
+from backend.dev.shopify.connections import connection
+from backend.dev.shopify.media import Media
+from backend.dev.shopify.processing import MESSAGES
+from backend.dev.shopify.products import Collection, Product, Variant
+from backend.dev.shopify.state import Shop
+
+View = Mapping[str, object]
+
+_TIMES = {"created_at", "updated_at"}
+PRODUCT_KEYS = {
+    *("default", "id", "title", "handle", "status", "vendor", "product_type", "tag"),
+    *("published_status", *_TIMES),
+}
+FILE_KEYS = {"default", "id", "filename", "media_type", "status", *_TIMES}
+
+
+def product_view(caller: Caller, product: Product) -> View:
+    """`Product`."""
+    product = caller.catalogue.fresh(product)
+    gallery = list(product.media)
+    return {
+        "__typename": "Product",
+        "id": product.gid,
+        "title": product.title,
+        "handle": product.handle,
+        "status": product.status,
+        "vendor": product.vendor,
+        "productType": product.product_type,
+        "tags": list(product.tags),
+        "publishedAt": lambda _info: product.published_at and timestamp(product.published_at),
+        "createdAt": lambda _info: timestamp(product.created_at),
+        "updatedAt": lambda _info: timestamp(product.updated_at),
+        "featuredMedia": lambda _info: media_view(gallery[0]) if gallery else None,
+        "mediaCount": {"count": len(gallery), "precision": "EXACT"},
+        "media": connection(
+            gallery, media_view, key=lambda media: [media.id], ordered=True, bulk=caller.in_bulk
+        ),
+        "variants": connection(
+            product.variants,
+            lambda variant: variant_view(caller, product, variant),
+            key=lambda variant: [variant.position, variant.id],
+            bulk=caller.in_bulk,
+        ),
+    }
+
+
+def variant_view(caller: Caller, product: Product, variant: Variant) -> View:
+    """`ProductVariant`."""
+    product = caller.catalogue.fresh(product)
+    shown = [media for media in product.media if media.id == variant.media_id]
+    return {
+        "__typename": "ProductVariant",
+        "id": variant.gid,
+        "title": variant.title,
+        "position": variant.position,
+        "price": variant.price,
+        "product": lambda _info: product_view(caller, product),
+        "media": connection(
+            shown, media_view, key=lambda media: [media.id], ordered=True, bulk=caller.in_bulk
+        ),
+    }
+
+
+def media_view(media: Media) -> View:
+    """`MediaImage`; it has an image once it is ready."""
+    image = image_view(media) if media.status == "READY" else None
+    errors = (
+        [{"code": media.error, "message": MESSAGES.get(media.error, "Unknown"), "details": None}]
+        if media.error
+        else []
+    )
+    return {
+        "__typename": "MediaImage",
+        "id": media.gid,
+        "alt": media.alt,
+        "createdAt": lambda _info: timestamp(media.created_at),
+        "updatedAt": lambda _info: timestamp(media.updated_at),
+        "mediaContentType": "IMAGE",
+        "status": media.status,
+        "mediaErrors": errors,
+        "fileStatus": media.status,
+        "fileErrors": errors,
+        "mimeType": media.picture.content_type if image else None,
+        "image": image,
+        "preview": {"image": image, "status": media.status},
+        "originalSource": (
+            {"url": media.url, "fileSize": len(media.picture.content)} if image else None
+        ),
+    }
+
+
+def image_view(media: Media) -> View:
+    """`Image`."""
+    return {
+        "id": media.gid.replace("MediaImage", "ImageSource"),
+        "url": media.url,
+        "width": media.picture.width,
+        "height": media.picture.height,
+        "altText": media.alt,
+    }
+
+
+def collection_view(caller: Caller, collection: Collection) -> View:
+    """`Collection`; products that were deleted are not in it."""
+    found = [caller.catalogue.product(caller.shop.number, each) for each in collection.product_ids]
+    products = [product for product in found if product is not None]
+    return {
+        "__typename": "Collection",
+        "id": collection.gid,
+        "title": collection.title,
+        "handle": collection.handle,
+        "productsCount": {"count": len(products), "precision": "EXACT"},
+        "products": connection(
+            products,
+            lambda product: product_view(caller, product),
+            key=lambda product: [product.id],
+            ordered=True,
+            bulk=caller.in_bulk,
+        ),
+    }
+
+
+def shop_view(shop: Shop) -> View:
+    """`Shop`."""
+    return {
+        "id": shop.gid,
+        "name": shop.domain.partition(".")[0],
+        "myshopifyDomain": shop.domain,
+    }
+
+
+def installation_view(shop: Shop) -> View:
+    """`AppInstallation`."""
+    return {
+        "id": f"gid://shopify/AppInstallation/{shop.number}",
+        "accessScopes": [
+            {"handle": scope, "description": scope.replace("_", " ").capitalize()}
+            for scope in sorted(shop.scopes)
+        ],
+    }
+
+
+def product_facts(product: Product) -> dict[str, search.Value]:
+    """What a search for products can ask."""
+    return {
+        "default": (product.title, product.vendor, product.product_type),
+        "id": str(product.id),
+        "title": product.title,
+        "handle": product.handle,
+        "status": product.status,
+        "vendor": product.vendor,
+        "product_type": product.product_type,
+        "tag": product.tags,
+        "published_status": "published" if product.published_at else "unpublished",
+        "created_at": product.created_at,
+        "updated_at": product.updated_at,
+    }
+
+
+def file_facts(media: Media) -> dict[str, search.Value]:
+    """What a search for files can ask."""
+    return {
+        "default": (media.filename, media.alt or ""),
+        "id": str(media.id),
+        # Shopify's search knows the name with and without its extension.
+        "filename": (media.filename, media.filename.rpartition(".")[0]),
+        "media_type": "IMAGE",
+        "status": media.status,
+        "created_at": media.created_at,
+        "updated_at": media.updated_at,
+    }
+
+
+def timestamp(at: datetime) -> str:
+    """Whole seconds in UTC, as GraphQL's DateTime has them."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,107 @@
+"""The stand-in's switches for trouble, and that each strikes where it is aimed."""
+
+import time
+
+import httpx
+import pytest
+
+from backend.dev.shopify import Product
+from tests.backend.dev.calls import APPEND, SHOP, App, ask
+
+SHOP_ID = "{ shop { id } }"
+
+
+async def renamed(app: App, product: Product, title: str = "New") -> httpx.Response:
+    return await ask(
+        app.client, SHOP, app.token, APPEND, product={"id": product.gid, "title": title}
+    )
+
+
+@pytest.fixture
+def product(shopify):
+    return shopify.create_product(SHOP, "Tee", None)
+
+
+@pytest.mark.parametrize("status", [429, 430, 502, 503])
+async def test_a_failure_can_wait_for_the_field_it_is_meant_for(shopify, app, product, status):
+    shopify.fail_next("graphql", status, field="productUpdate", retry_after="1.5")
+    assert "data" in await app.answer(SHOP_ID)
+    failed = await renamed(app, product)
+    assert failed.status_code == status
+    assert failed.headers.get("Retry-After") == ("1.5" if status == 429 else None)
+    assert shopify.current(product).title == "Tee"
+    assert (await renamed(app, product)).status_code == 200
+
+
+async def test_a_field_is_known_by_its_name_whatever_its_alias(shopify, app, product):
+    shopify.throttle_next(field="product")
+    assert "errors" not in await app.answer(SHOP_ID)
+    answer = await app.answer(f'{{ shop: product(id: "{product.gid}") {{ id }} }}')
+    assert answer["errors"][0]["extensions"]["code"] == "THROTTLED"
+
+
+async def test_a_lost_answer_was_worked_on(shopify, app, product):
+    shopify.lose_next_answer("graphql", field="productUpdate")
+    assert (await renamed(app, product)).status_code == 502
+    assert shopify.current(product).title == "New"
+
+
+async def test_a_cut_answer_was_worked_on_and_ends_the_connection(shopify, app, product):
+    shopify.cut_next_answer("graphql", field="productUpdate")
+    with pytest.raises(httpx.RemoteProtocolError):
+        await renamed(app, product)
+    assert shopify.current(product).title == "New"
+    assert (await renamed(app, product)).status_code == 200
+
+
+async def test_a_picture_can_be_cut_short(shopify, client):
+    picture = shopify.create_product(SHOP, "Tee", b"x" * 100_000)
+    shopify.cut_next_answer("image")
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.get(picture.image_url)
+    assert len((await client.get(picture.image_url)).content) == 100_000
+
+
+async def test_a_slow_answer_comes_late_and_complete(shopify, app, product):
+    shopify.slow_next("graphql", 0.2, field="product")
+    began = time.monotonic()
+    assert await app.data(f'{{ product(id: "{product.gid}") {{ title }} }}') == {"title": "Tee"}
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_a_client_can_lose_patience_with_a_slow_answer(shopify, app, product):
+    shopify.slow_next("graphql", 0.3)
+    with pytest.raises(httpx.ReadTimeout):
+        await app.client.post(
+            f"https://{SHOP}/admin/api/2026-10/graphql.json", json={"query": SHOP_ID}, timeout=0.05
+        )
+
+
+async def test_troubles_come_in_the_order_in_which_they_were_asked_for(shopify, app, product):
+    shopify.fail_next("graphql", 503)
+    shopify.lose_next_answer("graphql")
+    shopify.fail_next("graphql", 429)
+    answers = [await renamed(app, product) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 502, 429, 200]
+
+
+async def test_a_failure_at_the_edge_costs_no_points_and_no_time(shopify, app):
+    shopify.fail_next("graphql", 503)
+    await ask(app.client, SHOP, app.token, SHOP_ID)
+    assert shopify.platform.shops[SHOP].bucket.available == 2000.0
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "subscription { x }",
+        "{ ...A } fragment A on QueryRoot { ...A }",
+        "{ ...Gone }",
+        "{",
+        "{ x }",
+    ],
+)
+async def test_a_trouble_aimed_at_a_field_stands_any_document(shopify, app, document):
+    shopify.fail_next("graphql", 503, field="productUpdate")
+    assert "errors" in await app.answer(document)
+    shopify.platform.faults["graphql"].clear()
