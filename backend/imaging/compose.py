@@ -1,6 +1,6 @@
-"""Place a cut-out on a square of one colour, as shop catalogues want it.
+"""Place a cut-out on paper of one colour, as shop catalogues want it.
 
-The product is centred and fills the square less a margin. On a side where the photo cut the product
+The product is centred and fills the paper less a margin. On a side where the photo cut the product
 off there is no margin: a cut edge floating in white would look like a mistake.
 """
 
@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
-from backend.imaging import filters
+from backend.imaging import filters, layers
+from backend.imaging.layers import Placed
 from backend.imaging.quality import Side, touched_sides
+from backend.imaging.shadow import Shadow, contact_shadow
 
 
 class Framing(msgspec.Struct, frozen=True, kw_only=True):
-    """How the product sits in the square: `scale` is its enlargement, 1.0 being the photo's own."""
+    """How the product sits on the paper: `scale` is its enlargement, 1.0 being the photo's own.
+
+    `size` is the paper's longer side in pixels, `margin` a share of each side's own length.
+    """
 
     size: int
     margin: float
@@ -28,29 +32,38 @@ class Framing(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Master:
-    """`rgb`: (size, size, 3) uint8 sRGB."""
+    """`rgb`: (height, width, 3) uint8 sRGB."""
 
     rgb: NDArray[np.uint8]
     framing: Framing
 
 
-def compose(rgba: NDArray[np.uint8], *, size: int, margin: float, background: str) -> Master:
-    """Centre a (height, width, 4) cut-out on `size` × `size` pixels of `background` (#rrggbb).
+def compose(
+    rgba: NDArray[np.uint8],
+    *,
+    size: int,
+    margin: float,
+    background: str,
+    shadow: Shadow = "none",
+    aspect: float = 1.0,
+) -> Master:
+    """Centre a (height, width, 4) cut-out on paper of `background` (#rrggbb).
 
-    `margin` is the free share of the square on each side, 0..0.4.
+    The paper is `size` pixels high and `aspect` times that wide, `aspect` being at most 1; `margin`
+    is the free share on each side, 0..0.4. A shadow never reaches the paper's edge.
     """
     sides = touched_sides(rgba[..., 3])
     product = rgba[filters.bounds(rgba[..., 3] > 4)]
-    free = round(size * margin)
-    before = [0 if side in sides else free for side in ("left", "top")]
-    after = [0 if side in sides else free for side in ("right", "bottom")]
-    room = [size - start - end for start, end in zip(before, after, strict=True)]
+    paper = (round(size * aspect), size)
+    free = [round(length * margin) for length in paper]
+    before = [0 if side in sides else free[axis] for axis, side in enumerate(("left", "top"))]
+    after = [0 if side in sides else free[axis] for axis, side in enumerate(("right", "bottom"))]
+    room = [length - sum(ends) for length, *ends in zip(paper, before, after, strict=True)]
     height, width = product.shape[:2]
     scale = min(room[0] / width, room[1] / height)
-    scaled = _scaled(product, scale)
     left, top = (
-        _offset(start, end, size - length)
-        for start, end, length in zip(before, after, (scaled.width, scaled.height), strict=True)
+        _offset(start, end, length - round(used * scale))
+        for start, end, length, used in zip(before, after, paper, (width, height), strict=True)
     )
     framing = Framing(
         size=size,
@@ -60,13 +73,11 @@ def compose(rgba: NDArray[np.uint8], *, size: int, margin: float, background: st
         upscaled=scale > 1,
         touches_edge=sides,
     )
-    return Master(_flattened(scaled, left, top, size, background), framing)
-
-
-def _scaled(product: NDArray[np.uint8], scale: float) -> pyvips.Image:
-    """Premultiplied float RGBA: otherwise the black of transparent pixels would bleed in."""
-    image = pyvips.Image.new_from_array(product).copy(interpretation="srgb")
-    return image.premultiply().resize(scale, kernel="lanczos3")
+    placed = Placed(product, scale, left, top, *paper)
+    ground = layers.paper(*paper, background)
+    if shadow == "contact":
+        ground = layers.darkened(ground, contact_shadow(placed.small_alpha()))
+    return Master(layers.pixels(layers.over(placed.layer(), ground)), framing)
 
 
 def _offset(before: int, after: int, spare: int) -> int:
@@ -76,17 +87,3 @@ def _offset(before: int, after: int, spare: int) -> int:
     if after == 0 < before:
         return spare
     return spare // 2
-
-
-def _flattened(
-    product: pyvips.Image, left: int, top: int, size: int, background: str
-) -> NDArray[np.uint8]:
-    """Lay premultiplied pixels over the background: P + (1 − α)·background, in sRGB.
-
-    In libvips, which streams it in strips: as numpy arrays a 4096 px square would take 900 MB.
-    """
-    paper = list(bytes.fromhex(background.removeprefix("#")))
-    placed = product.embed(left, top, size, size)
-    uncovered = 1 - placed[3] / 255
-    mixed = placed[0:3] + uncovered.bandjoin([uncovered, uncovered]) * paper
-    return np.asarray(mixed.rint().cast("uchar").numpy())

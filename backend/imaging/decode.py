@@ -70,7 +70,7 @@ def probe(data: bytes) -> Probe:
     """Read the header only; raise `ImageRefused` for whatever we will not open."""
     format_ = _sniff(data)
     _check_bytes(data)
-    header = _open_header(data, format_)
+    header = open_header(data, format_)
     _check_still(data, format_, header)
     _check_pixels(header.width, header.height)
     turned = header.get_typeof("orientation") != 0 and header.get("orientation") >= 5
@@ -86,7 +86,7 @@ def probe(data: bytes) -> Probe:
 
 def decode(data: bytes) -> Picture:
     """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
-    header = _open_header(data, probe(data).format)
+    header = open_header(data, probe(data).format)
     try:
         image = pyvips.Image.thumbnail_buffer(
             data,
@@ -96,12 +96,32 @@ def decode(data: bytes) -> Picture:
             # Without it a truncated JPEG decodes to grey rows. The `fail_on` of thumbnail_buffer
             # itself does not reach the loader (libvips 8.18).
             option_string="fail_on=error",
-            **_colour_management(header),
+            **colour_management(header),
         )
         pixels = image.colourspace("srgb").cast("uchar").numpy()
     except pyvips.Error as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
     return _picture(pixels)
+
+
+def decode_covering(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
+    """Probe, then read every pixel of the middle: (height, width, 3), nothing left uncovered."""
+    header = open_header(data, probe(data).format)
+    try:
+        image = pyvips.Image.thumbnail_buffer(
+            data,
+            width,
+            height=height,
+            crop="centre",
+            option_string="fail_on=error",
+            **colour_management(header),
+        ).colourspace("srgb")
+        if image.hasalpha():
+            image = image.flatten(background=255)
+        pixels: NDArray[np.uint8] = image.cast("uchar").numpy()
+    except pyvips.Error as error:
+        raise unreadable(error) from error
+    return pixels
 
 
 def _sniff(data: bytes) -> Format:
@@ -126,12 +146,12 @@ def _check_bytes(data: bytes) -> None:
         )
 
 
-def _open_header(data: bytes, format_: Format) -> Any:
+def open_header(data: bytes, format_: Format) -> Any:
     load = getattr(pyvips.Image, f"{format_}load_buffer")
     try:
         return load(data, fail_on="error")
     except pyvips.Error as error:
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
 
 
 def _check_still(data: bytes, format_: Format, header: Any) -> None:
@@ -166,7 +186,7 @@ def _check_pixels(width: int, height: int) -> None:
         )
 
 
-def _colour_management(header: Any) -> dict[str, str]:
+def colour_management(header: Any) -> dict[str, str]:
     """Convert to sRGB only what is not sRGB already: lcms would take ten times the decoding."""
     foreign = header.get_typeof("icc-profile-data") != 0 or header.interpretation == "cmyk"
     return {"output_profile": "srgb"} if foreign else {}
@@ -183,7 +203,7 @@ def _picture(pixels: NDArray[np.uint8]) -> Picture:
     return Picture(rgb=rgb, alpha=alpha.astype(np.float32) / 255)
 
 
-def _unreadable(error: pyvips.Error) -> Exception:
+def unreadable(error: pyvips.Error) -> Exception:
     """libvips has one exception for a bad file and for our own memory running out."""
     if "out of memory" in str(error):
         return MemoryError(str(error))

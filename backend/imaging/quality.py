@@ -163,7 +163,7 @@ def corners_are(rgb: NDArray[np.uint8], background: str) -> bool:
     colours by a few levels.
     """
     wanted = np.array(list(bytes.fromhex(background.removeprefix("#"))), dtype=np.int16)
-    tolerance = 0 if wanted.min() == 255 else 3
+    tolerance = 0 if wanted.min() == 255 else 6
     corners = rgb[[0, 0, -1, -1], [0, -1, 0, -1]]
     return bool(np.abs(corners - wanted).max() <= tolerance)
 

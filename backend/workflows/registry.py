@@ -4,8 +4,13 @@ Light by design: the web process imports it. How a stage makes its pixels is `re
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
+
+from backend.workflows.pictures import ProductPhoto
+
+Door = Literal["merchant", "storefront"]
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -20,12 +25,23 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of job: its public names, its parameters and its stages in order."""
+    """A kind of job: its public names, what one asks for, its price, its stages in order."""
 
     name: str  # kebab-case, as in POST /v1/<name>
     job_type: str  # UPPER_SNAKE, as in a job's header
-    parameters: type[msgspec.Struct]
+    summary: str  # one line for the API's documentation
+    op_class: Literal["catalog", "compose", "edit"]
+    credits_cost: int
+    request: type[ProductPhoto]
     stages: tuple[Stage, ...]
+    doors: frozenset[Door] = frozenset({"merchant"})  # who may ask for it
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The request's fields that say how to make it, without those that name its pictures."""
+        return tuple(
+            name for name in self.request.__struct_fields__ if name not in self.request.pictures()
+        )
 
 
 def by_job_type(*workflows: Workflow) -> Mapping[str, Workflow]:

@@ -71,10 +71,19 @@ def animated_webp() -> bytes:
 
 def zip_tailed_png() -> bytes:
     """A PNG that is a ZIP archive too."""
+    return png(photo()) + _archive()
+
+
+def zip_tailed_jpeg() -> bytes:
+    """A JPEG that is a ZIP archive too."""
+    return jpeg(photo()) + _archive()
+
+
+def _archive() -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as writer:
         writer.writestr("canary.html", "<script>alert(1)</script>")
-    return png(photo()) + archive.getvalue()
+    return archive.getvalue()
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

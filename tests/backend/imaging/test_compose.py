@@ -5,7 +5,14 @@ import pytest
 
 from backend.imaging import quality
 from backend.imaging.compose import compose
-from backend.imaging.encode import decode_own, encode_final, encode_png, placeholder
+from backend.imaging.encode import (
+    FinalFormat,
+    decode_final,
+    decode_own,
+    encode_final,
+    encode_png,
+    placeholder,
+)
 
 
 def block(height: int, width: int, *, top: int, left: int, bottom: int, right: int):
@@ -68,13 +75,67 @@ def test_transparent_black_does_not_darken_the_edge():
 @pytest.mark.parametrize("name", ["tee_navy", "tee_white", "dress_floral", "breton_long_sleeve"])
 def test_the_corners_of_every_final_are_pure_white_after_encoding(cut_garment, name):
     master = compose(cut_garment(name).rgba, size=2048, margin=0.08, background="#ffffff")
-    finals = [
-        encode_final(master.rgb, size=2048, format_="jpeg"),
-        encode_final(master.rgb, size=1024, format_="webp"),
-    ]
-    for final in map(decode_own, finals):
+    wanted: list[tuple[int, FinalFormat]] = [(2048, "jpeg"), (1024, "webp"), (1024, "avif")]
+    for size, format_ in wanted:
+        final = decode_final(encode_final(master.rgb, size=size, format_=format_), format_)
+        assert final.shape == (size, size, 3)
         assert (final[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
         assert quality.corners_are(final, "#ffffff")
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#f4efe6"])
+@pytest.mark.parametrize("format_", ["jpeg", "webp", "avif"])
+def test_a_contact_shadow_lies_below_the_product_and_leaves_the_corners_alone(background, format_):
+    rgba = block(900, 900, top=100, left=200, bottom=700, right=700)
+    plain, shaded = (
+        compose(rgba, size=800, margin=0.12, background=background, shadow=shadow).rgb
+        for shadow in ("none", "contact")
+    )
+    product = box(plain)
+    assert box(shaded)[2:] == product[2:]
+    taken = plain.astype(int) - shaded
+    assert taken[product[1] + 4, 400].min() > 60 and taken[: product[1] - 60].max() <= 1
+    rim = np.concatenate([taken[0], taken[-1], taken[:, 0], taken[:, -1]])
+    assert (rim == 0).all()
+    final = decode_final(encode_final(shaded, size=640, format_=format_), format_)
+    assert quality.corners_are(final, background)
+
+
+def test_narrower_paper_keeps_the_product_whole_and_centred():
+    rgb = compose(
+        block(900, 900, top=100, left=100, bottom=500, right=500),
+        size=1000,
+        margin=0.1,
+        background="#ffffff",
+        aspect=0.8,
+    ).rgb
+    assert rgb.shape == (1000, 800, 3)
+    assert box(rgb) == (180, 820, 80, 720)
+
+
+def test_an_avif_says_av1_and_is_smaller_than_the_jpeg(cut_garment):
+    rgb = compose(cut_garment("tee_navy").rgba, size=700, margin=0.08, background="#ffffff").rgb
+    avif = encode_final(rgb, size=700, format_="avif")
+    assert avif[4:12] == b"ftypavif" and b"av01" in avif[:400]
+    assert len(avif) < 0.5 * len(encode_final(rgb, size=700, format_="jpeg"))
+    drift = np.abs(decode_final(avif, "avif").astype(int) - rgb).mean()
+    assert drift < 1.5
+
+
+def test_a_drawn_gradient_keeps_its_grain_when_asked_for_more_quality():
+    ramp = np.linspace(100, 110, 400)[:, None, None] + np.random.default_rng(7).normal(
+        0, 1.2, (400, 400, 1)
+    )
+    rgb = np.repeat(ramp, 3, axis=2).round().astype(np.uint8)
+    for format_ in ("webp", "avif"):
+        grain = [
+            decode_final(encode_final(rgb, size=400, format_=format_, smooth=smooth), format_)
+            .astype(float)[..., 1]
+            .std(axis=1)
+            .mean()
+            for smooth in (False, True)
+        ]
+        assert grain[1] > 1.5 * grain[0]
 
 
 def test_a_png_comes_back_as_it_was(cut_garment):

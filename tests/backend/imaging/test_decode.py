@@ -5,8 +5,8 @@ import pytest
 import pyvips
 
 from backend.imaging import decode as decoding
-from backend.imaging.decode import ImageRefused, decode, probe
-from backend.imaging.encode import encode_final, encode_png
+from backend.imaging.decode import ImageRefused, decode, decode_covering, probe
+from backend.imaging.encode import decode_final, decode_own, encode_final, encode_png
 from tests.backend.imaging import files
 
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="800" height="800"/>'
@@ -44,6 +44,29 @@ def test_whatever_is_not_jpeg_png_or_webp_by_its_first_bytes_is_refused(data):
 def test_libvips_itself_refuses_other_loaders_even_when_asked_directly(loader):
     with pytest.raises(pyvips.Error):
         getattr(pyvips.Image, loader)(SVG).avg()
+
+
+def test_the_loader_for_our_own_avif_is_blocked_before_and_after_its_one_use():
+    def opened() -> None:
+        pyvips.Image.heifload_buffer(avif).avg()
+
+    avif = encode_final(decode(files.jpeg(files.photo())).rgb, size=512, format_="avif")
+    for _ in range(2):
+        with pytest.raises(pyvips.Error):
+            opened()
+        with pytest.raises(pyvips.Error):
+            decode_own(avif)
+        assert decode_final(avif, "avif").shape == (384, 512, 3)
+    with pytest.raises(pyvips.Error):
+        decode_final(avif[:500], "avif")
+    with pytest.raises(pyvips.Error):
+        opened()
+
+
+def test_a_picture_for_a_background_is_refused_as_any_other():
+    with pytest.raises(ImageRefused) as caught:
+        decode_covering(files.zip_tailed_png()[:2000], width=600, height=600)
+    assert caught.value.code == "IMAGE_CORRUPT"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])

@@ -1,7 +1,6 @@
 """A catalogue image from upload to finals, through a real child."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,23 @@ from backend.imaging.encode import decode_own, encode_png
 from backend.imaging.subject import U2NETP_SHA256
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
+from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_SPEC
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.imaging import files, scenes
 from tests.backend.renderers.conftest import MODEL
-
-STAGES = (
-    ("validate", "source"),
-    ("segment", "source"),
-    ("compose", "cutout"),
-    ("encode", "master"),
-)
+from tests.backend.renderers.running import Bench, ask, run
 
 
 async def pipeline(
     renderer: LocalRenderer, source: bytes, **params: Any
 ) -> tuple[dict[str, RenderedFile], dict[str, Any]]:
-    """All four stages, with files and facts handed on as the worker does; both by name."""
-    data = {"source": source}
-    made: dict[str, RenderedFile] = {}
-    facts: dict[str, Any] = {}
-    for stage, needs in STAGES:
-        # Facts come back from the database as JSON.
-        handed = json.loads(json.dumps(facts))
-        rendered = await renderer.render(
-            RenderRequest(
-                stage=stage, inputs={needs: data[needs]}, params={**params, "facts": handed}
-            )
-        )
-        facts[stage] = rendered.facts
-        made |= {file.name: file for file in rendered.files}
-        data |= {file.name: file.data for file in rendered.files}
-    return made, facts
+    """All four stages; files and facts by name."""
+    bench = await run(renderer, CATALOG_IMAGE, Bench(data={"source": source}), **params)
+    return bench.made, bench.facts
 
 
 async def stage(renderer: LocalRenderer, name: str, **inputs: bytes) -> Rendered:
-    return await renderer.render(RenderRequest(stage=name, inputs=inputs))
+    return await ask(renderer, name, None, **inputs)
 
 
 async def test_a_garment_becomes_a_jpeg_and_a_webp_that_carry_their_whole_story(renderer, garment):
@@ -95,6 +77,28 @@ async def test_the_jobs_parameters_and_the_cut_outs_verdict_reach_the_finals(ren
     final = made["catalog-512.webp"].meta
     assert final["verdict"] == facts["encode"]["verdict"] == "needs_review"
     assert [reason["code"] for reason in final["reasons"]] == ["UNCERTAIN_OUTLINE"]
+
+
+async def test_an_avif_and_a_contact_shadow_are_made_on_request(renderer, segmented):
+    wanted: dict[str, Any] = {"outputs": [{"size": 512, "format": "avif"}], "margin": 0.15}
+    start = await segmented("tee_navy")
+    plain = await run(renderer, CATALOG_IMAGE, start, **wanted)
+    shaded = await run(renderer, CATALOG_IMAGE, start, **wanted, shadow="contact")
+    (final,) = shaded.finals()
+    assert (final.name, final.label) == ("catalog-512.avif", "512 × 512 AVIF")
+    assert final.content_type == "image/avif" and final.data[4:12] == b"ftypavif"
+    assert final.meta["quality"]["corners_clean"] is True and final.meta["verdict"] == "pass"
+    taken = decode_own(plain.data["master"]).astype(int) - decode_own(shaded.data["master"])
+    assert taken.max() > 60 and taken[0].max() == taken[-1].max() == 0
+
+
+async def test_the_size_asked_for_is_the_longer_side_of_every_final(renderer, segmented):
+    start = await segmented("dress_floral")
+    outputs = [{"size": 400, "format": "jpeg"}, {"size": 300, "format": "webp"}]
+    swap = await run(renderer, BACKGROUND_SWAP_WITH_SPEC, start, scene_type="wall", outputs=outputs)
+    square = await run(renderer, CATALOG_IMAGE, start, outputs=outputs)
+    sizes = [(f.meta["width"], f.meta["height"]) for f in (*swap.finals(), *square.finals())]
+    assert sizes == [(320, 400), (240, 300), (400, 400), (300, 300)]
 
 
 async def test_without_the_earlier_facts_no_image_passes(renderer):

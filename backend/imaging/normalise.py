@@ -1,0 +1,102 @@
+"""Make an upload harmless and plain: upright sRGB pixels in a new file, and nothing else.
+
+Whatever else the merchant's file carried (position, camera, thumbnails, a colour profile, an
+archive behind the last pixel) stays behind, since only pixels are written. No net is asked: this is
+what happens to a file before anybody knows what it shows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyvips
+
+from backend.imaging.decode import (
+    MAX_BYTES,
+    MIN_SIDE,
+    WORK_SIDE,
+    Probe,
+    colour_management,
+    open_header,
+    probe,
+    unreadable,
+)
+from backend.imaging.encode import saved
+
+# The largest picture we deliver; a background behind it can use as many pixels and no more.
+STORED_SIDE = 4096
+# The second only for pictures that are all grain, which the first would blow up beyond `MAX_BYTES`.
+JPEG_QUALITIES = (92, 75)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A new file of `width` × `height` pixels, and what the header of the `source` said."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+    source: Probe
+
+
+def normalise(data: bytes) -> Normalised:
+    """Re-encode an untrusted JPEG, PNG or WebP; raise `ImageRefused` for whatever is not one.
+
+    The longer side is at most `STORED_SIDE`. JPEG q92 at 4:4:4 without transparency. With it, PNG
+    of at most `WORK_SIDE`: a transparent picture is a product, which no later stage looks at any
+    larger, and at that size even noise stays below `MAX_BYTES`. Lossless WebP came out a third
+    smaller and took three times as long, for a file that is kept only until the job is done.
+    """
+    source = probe(data)
+    pixels = _pixels(data, source)
+    if pixels.hasalpha() and pixels[3].min() == 255:
+        pixels = pixels[:3]  # a fully opaque channel says nothing
+    if pixels.hasalpha():
+        pixels = _shrunk(pixels)
+        content_type, encoded = "image/png", saved(pixels, ".png", compression=6, filter="all")
+    else:
+        content_type, encoded = "image/jpeg", _jpeg(pixels)
+    return Normalised(encoded, content_type, pixels.width, pixels.height, source)
+
+
+def _pixels(data: bytes, source: Probe) -> Any:
+    """Upright 8-bit sRGB or sRGBA in memory, since it is read twice: for its alpha and for good."""
+    header = open_header(data, source.format)
+    width, height = _within(STORED_SIDE, source.width, source.height)
+    try:
+        image = pyvips.Image.thumbnail_buffer(
+            data,
+            width,
+            height=height,
+            size="force",  # to the pixel: `down` would round the shorter side under `MIN_SIDE`
+            option_string="fail_on=error",
+            **colour_management(header),
+        )
+        return image.colourspace("srgb").cast("uchar").copy_memory()
+    except pyvips.Error as error:
+        raise unreadable(error) from error
+
+
+def _within(side: int, width: int, height: int) -> tuple[int, int]:
+    """Width and height shrunk to a longer side of `side`.
+
+    A banner stops at a shorter side of `MIN_SIDE`, or the next stage would refuse what this one
+    made; it has few pixels anyhow.
+    """
+    scale = min(1.0, max(side / max(width, height), MIN_SIDE / min(width, height)))
+    return round(width * scale), round(height * scale)
+
+
+def _shrunk(pixels: Any) -> Any:
+    width, height = _within(WORK_SIDE, pixels.width, pixels.height)
+    if width == pixels.width:
+        return pixels
+    return pixels.thumbnail_image(width, height=height, size="force").copy_memory()
+
+
+def _jpeg(pixels: Any) -> bytes:
+    for quality in JPEG_QUALITIES:
+        data = saved(pixels, ".jpg", Q=quality, subsample_mode="off", optimize_coding=True)
+        if len(data) <= MAX_BYTES:
+            break
+    return data

@@ -1,0 +1,73 @@
+"""BACKGROUND_SWAP_*: the product stays where it stands in its photo; what is behind it changes."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from backend.workflows.pictures import (
+    JPEG_AND_WEBP,
+    HexColour,
+    Outputs,
+    ProductPhoto,
+    Shadow,
+    UploadKey,
+)
+from backend.workflows.registry import Stage, Workflow
+
+FETCH = Stage("fetch", "Fetched the pictures")
+CUT_OUT = Stage("segment", "Cut out the product", inputs=("source",))
+SAVE = Stage("encode_swap", "Saved the pictures", inputs=("master",))
+
+
+class BackgroundSwapWithImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The background is cropped to the photo's shape."""
+
+    background_upload_key: UploadKey
+    shadow: Shadow = "contact"
+    outputs: Outputs = JPEG_AND_WEBP
+
+
+class BackgroundSwapWithSpec(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A backdrop drawn to order, the same for the same words."""
+
+    scene_type: Literal["studio", "tabletop", "wall", "spotlight"]
+    mood: Literal["neutral", "bright", "warm", "cool", "dramatic"] = "neutral"
+    dominant_colors: Annotated[
+        tuple[HexColour, ...],
+        msgspec.Meta(min_length=1, max_length=3, description="Backdrop, floor, accent."),
+    ] = ("#e8e4de",)
+    shadow: Shadow = "contact"
+    outputs: Outputs = JPEG_AND_WEBP
+
+
+BACKGROUND_SWAP_WITH_IMAGE = Workflow(
+    name="background-swap-with-image",
+    job_type="BACKGROUND_SWAP_WITH_IMAGE",
+    summary="Set the product before an uploaded picture",
+    op_class="edit",
+    credits_cost=5,
+    request=BackgroundSwapWithImage,
+    stages=(
+        FETCH,
+        Stage("validate", "Checked the pictures", inputs=("source", "background")),
+        CUT_OUT,
+        Stage("swap_with_image", "Changed the background", inputs=("cutout", "background")),
+        SAVE,
+    ),
+)
+BACKGROUND_SWAP_WITH_SPEC = Workflow(
+    name="background-swap-with-spec",
+    job_type="BACKGROUND_SWAP_WITH_SPEC",
+    summary="Set the product before a studio backdrop drawn to order",
+    op_class="edit",
+    credits_cost=5,
+    request=BackgroundSwapWithSpec,
+    doors=frozenset({"merchant", "storefront"}),
+    stages=(
+        FETCH,
+        Stage("validate", "Checked the photo", inputs=("source",)),
+        CUT_OUT,
+        Stage("swap_with_spec", "Drew the backdrop", inputs=("cutout",)),
+        SAVE,
+    ),
+)

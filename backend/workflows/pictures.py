@@ -1,0 +1,62 @@
+"""What every request has in common: the photo to work on, and the pictures to deliver."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+# A pattern's `$` also matches before a last line break; END does not.
+END = r"$(?!\n)"
+HexColour = Annotated[
+    str, msgspec.Meta(pattern=f"^#[0-9a-f]{{6}}{END}", description="sRGB, such as #f4f4f2.")
+]
+UploadKey = Annotated[
+    str, msgspec.Meta(pattern=f"^upl_[0-9a-f]{{32}}{END}", description="From POST /v1/uploads.")
+]
+ProductGid = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^gid://shopify/Product/[0-9]{{1,20}}{END}",
+        description="A product of this shop; its featured photo is taken.",
+    ),
+]
+MediaGid = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^gid://shopify/MediaImage/[0-9]{{1,20}}{END}",
+        description="One photo of this shop's files.",
+    ),
+]
+KEY_SUFFIX = "upload_key"
+
+
+class ProductPhoto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The photo: exactly one of an upload, a product and a media image."""
+
+    upload_key: UploadKey | None = None
+    product_id: ProductGid | None = None
+    media_id: MediaGid | None = None
+
+    @classmethod
+    def pictures(cls) -> frozenset[str]:
+        """The fields that name a picture."""
+        own = {name for name in cls.__struct_fields__ if name.endswith(KEY_SUFFIX)}
+        return frozenset(own | set(ProductPhoto.__struct_fields__))
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One final picture: `size` is its longer side in pixels."""
+
+    size: Annotated[int, msgspec.Meta(ge=256, le=4096)]
+    format: Literal["jpeg", "webp", "avif"]
+
+
+Outputs = Annotated[
+    tuple[Output, ...],
+    msgspec.Meta(min_length=1, max_length=8, extra_json_schema={"uniqueItems": True}),
+]
+Shadow = Annotated[
+    Literal["none", "contact"],
+    msgspec.Meta(description="contact: a soft shadow where the product stands."),
+]
+
+JPEG_AND_WEBP = (Output(size=2048, format="jpeg"), Output(size=1024, format="webp"))

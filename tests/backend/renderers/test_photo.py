@@ -1,0 +1,44 @@
+"""Every picture of a request is looked at, and a message says which one is at fault."""
+
+import pytest
+
+from backend.renderers.base import RenderFailed
+from tests.backend.imaging import files
+from tests.backend.renderers.running import ask
+
+GOOD = files.jpeg(files.photo())
+
+
+async def test_each_picture_has_its_facts(renderer):
+    small = files.png(files.photo(700, 512))
+    facts = (await ask(renderer, "validate", source=GOOD, background=small)).facts
+    assert (facts["format"], facts["width"], facts["height"]) == ("jpeg", 800, 600)
+    background = facts["background"]
+    assert (background["format"], background["width"], background["height"]) == ("png", 700, 512)
+    assert background["sha256"] != facts["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "message"),
+    [
+        (b"%PDF-1.7", "IMAGE_TYPE_UNSUPPORTED", "this file is not a JPEG"),
+        (files.jpeg(files.photo(700, 500)), "IMAGE_TOO_SMALL", "the image has 700 × 500 pixels"),
+        (files.animated_webp(), "IMAGE_ANIMATED", "this image is animated"),
+        (GOOD[:9000], "IMAGE_CORRUPT", "the image is damaged"),
+    ],
+)
+async def test_a_bad_background_is_called_the_background(renderer, bad, code, message):
+    with pytest.raises(RenderFailed) as caught:
+        await ask(renderer, "validate", source=GOOD, background=bad)
+    assert caught.value.code == code
+    assert caught.value.message.startswith(f"The background: {message}")
+    with pytest.raises(RenderFailed) as of_the_photo:
+        await ask(renderer, "validate", source=bad, background=GOOD)
+    assert of_the_photo.value.code == code
+    assert "background" not in of_the_photo.value.message
+
+
+async def test_validate_needs_the_products_photo(renderer):
+    with pytest.raises(RenderFailed) as caught:
+        await ask(renderer, "validate", background=GOOD)
+    assert caught.value.code == "RENDER_REQUEST_INVALID"

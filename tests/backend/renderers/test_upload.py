@@ -1,0 +1,64 @@
+"""A merchant's file on its way into the storage, through a real child."""
+
+import hashlib
+
+import pytest
+
+from backend.imaging.encode import decode_own
+from backend.renderers.base import RenderFailed
+from tests.backend.imaging import files
+from tests.backend.renderers.running import ask
+
+
+async def test_an_upload_comes_back_upright_and_plain_with_its_figures(renderer):
+    sent = files.located_jpeg()
+    rendered = await ask(renderer, "normalise", source=sent)
+    (upload,) = rendered.files
+    assert (upload.name, upload.kind, upload.role, upload.label) == (
+        "upload",
+        "upload",
+        "intermediate",
+        None,
+    )
+    assert upload.meta == {
+        "width": 600,
+        "height": 800,
+        "content_type": "image/jpeg",
+        "bytes": len(upload.data),
+        "sha256": hashlib.sha256(upload.data).hexdigest(),
+    }
+    assert upload.content_type == "image/jpeg"
+    assert decode_own(upload.data).shape == (800, 600, 3)
+    assert b"canary" in sent and b"canary" not in upload.data
+    assert rendered.facts == {
+        "format": "jpeg",
+        "width": 600,
+        "height": 800,
+        "bytes": len(sent),
+        "sha256": hashlib.sha256(sent).hexdigest(),
+    }
+
+
+async def test_what_was_stored_passes_every_later_check(renderer):
+    clear = files.png(files.photo(2600, 2100).bandjoin(200))
+    (upload,) = (await ask(renderer, "normalise", source=clear)).files
+    assert upload.content_type == "image/png"
+    facts = (await ask(renderer, "validate", source=upload.data)).facts
+    assert (facts["width"], facts["height"]) == (2048, 1654)
+    assert facts["sha256"] == upload.meta["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
+        (files.jpeg(files.photo(900, 500)), "IMAGE_TOO_SMALL"),
+        (files.bomb_png(), "IMAGE_TOO_LARGE"),
+        (files.animated_png(), "IMAGE_ANIMATED"),
+        (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
+    ],
+)
+async def test_a_bad_upload_is_refused_for_good(renderer, sent, code):
+    with pytest.raises(RenderFailed) as caught:
+        await ask(renderer, "normalise", source=sent)
+    assert (caught.value.code, caught.value.retryable) == (code, False)
