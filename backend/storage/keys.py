@@ -1,8 +1,17 @@
 """Names of objects: opaque, for a presigned URL shows its key to whoever holds the URL."""
 
 import hashlib
+import secrets
 
 PREFIX = "artifacts/"
+UPLOADS = "uploads/"
+EXTENSIONS = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/webp": "webp",
+    "image/avif": "avif",
+}
+CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
 
 def artifact_key(*, shop_id: int, job_id: str, stage: str, name: str, data: bytes) -> str:
@@ -16,3 +25,13 @@ def artifact_key(*, shop_id: int, job_id: str, stage: str, name: str, data: byte
         digest.update(part.encode() + b"\0")
     digest.update(hashlib.sha256(data).digest())
     return PREFIX + digest.hexdigest()[:32]
+
+
+def upload_object_key(content_type: str) -> str:
+    """`uploads/`, 32 random hex digits, and the suffix that tells what kind of picture it is."""
+    return f"{UPLOADS}{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
+
+
+def content_type_of(key: str) -> str:
+    """What kind of picture an upload's key names; a key that does not say so names plain bytes."""
+    return CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")

@@ -12,16 +12,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from backend.errors import StorageUnavailable
 from backend.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
-
-
-class StorageUnavailable(Exception):
-    """S3 does not answer, or refuses us; the work can be tried again later."""
 
 
 class ObjectStore:
@@ -91,4 +88,4 @@ def unavailability() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, OSError) as error:
-        raise StorageUnavailable(str(error)) from error
+        raise StorageUnavailable from error

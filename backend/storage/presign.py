@@ -8,6 +8,7 @@ has at least 10 minutes left.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -19,11 +20,11 @@ from botocore.credentials import Credentials
 
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from backend.storage.keys import EXTENSIONS
 
 WINDOW = 300  # seconds
 LIFETIME = 900  # seconds
 REMEMBERED = 50_000  # URLs, about 30 MB
-EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class SignedUrl(msgspec.Struct, frozen=True):
@@ -83,7 +84,7 @@ class Presigner:
 
     def signed_at(self, window: int, key: str, content_type: str) -> str:
         """The URL as signed at the instant `window` (seconds since the epoch)."""
-        name = f"{key.rpartition('/')[2]}.{EXTENSIONS.get(content_type, 'bin')}"
+        name = f"{PurePosixPath(key).stem}.{EXTENSIONS.get(content_type, 'bin')}"
         request = AWSRequest(
             method="GET",
             url=f"{self.base}/{quote(key)}",

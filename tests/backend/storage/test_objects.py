@@ -2,8 +2,9 @@
 
 import pytest
 
+from backend.errors import StorageUnavailable
 from backend.storage.keys import artifact_key
-from backend.storage.objects import ObjectStore, StorageUnavailable
+from backend.storage.objects import ObjectStore
 from tests.world import World
 
 

@@ -1,0 +1,101 @@
+"""The multipart body of an upload, read as it arrives.
+
+Litestar's own reader is not used: it keeps a part without a file name in memory whatever its
+size, takes a thousand parts, and answers 500 to text that is not UTF-8. This one knows of a single
+part, refuses at the first byte that does not belong, and holds no more than a piece of the body:
+the rest is in a temporary file without a name. The sender's file name and content type are not
+looked at.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import IO, Any
+
+from litestar import Request
+from litestar.exceptions import InternalServerException
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from backend.errors import BadRequest, ImageTooLarge, InvalidRequest, UnsupportedMedia
+
+PART = "file"
+MAX_FILE = 25_000_000  # bytes
+MAX_BODY = MAX_FILE + 16_384  # the part's headers and the boundaries around it
+PIECE = 256 * 1024  # bytes; a body that was read to check its signature comes in one
+IN_MEMORY = 1024 * 1024  # bytes; a larger file is written to disk
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@contextlib.asynccontextmanager
+async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
+    """The request's one file, to be read from its start, and gone when the block ends.
+
+    Raises `UnsupportedMedia`, `BadRequest`, `ImageTooLarge` or `InvalidRequest`.
+    """
+    boundary = boundary_of(request)
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        try:
+            await receive(request, boundary, file)
+        except MultipartError as error:
+            raise BadRequest("The body is not valid multipart/form-data.") from error
+        file.seek(0)
+        yield file
+
+
+def boundary_of(request: AnyRequest) -> str:
+    """What separates the parts."""
+    content_type, options = request.content_type
+    if content_type != "multipart/form-data" or "content-encoding" in request.headers:
+        raise UnsupportedMedia("Send the image as multipart/form-data, in a part named file.")
+    if not options.get("boundary"):
+        raise BadRequest("The Content-Type names no boundary.")
+    return options["boundary"]
+
+
+async def receive(request: AnyRequest, boundary: str, file: IO[bytes]) -> None:
+    """Write the one part's bytes into `file`."""
+    parts = size = 0
+    async with contextlib.aclosing(pieces(request)) as body:
+        with PushMultipartParser(boundary) as parser:
+            async for piece in body:
+                for event in parser.parse(piece):
+                    if isinstance(event, MultipartSegment):
+                        parts += 1
+                        require_only_file(event, parts)
+                    elif event:
+                        size += len(event)
+                        require_allowed(size)
+                        await asyncio.to_thread(file.write, event)
+    if size == 0:
+        raise refused(PART, "The file is empty." if parts else "Send one part named file.")
+
+
+async def pieces(request: AnyRequest) -> AsyncGenerator[bytes]:
+    """The body, in pieces that are soon dealt with. Raises `BadRequest` when the caller goes."""
+    try:
+        async for chunk in request.stream():
+            for start in range(0, len(chunk), PIECE):
+                yield chunk[start : start + PIECE]
+    except InternalServerException as error:  # so Litestar calls a caller that hung up
+        raise BadRequest("The connection closed before the body was complete.") from error
+
+
+def require_only_file(part: MultipartSegment, number: int) -> None:
+    """Refuse a second part, and one by another name."""
+    if part.name != PART:
+        raise refused((part.name or "")[:100], "Unknown part; send one part named file.")
+    if number > 1:
+        raise refused(PART, "Send one part named file, once.")
+
+
+def require_allowed(size: int) -> None:
+    """Refuse a file as soon as it is too long."""
+    if size > MAX_FILE:
+        raise ImageTooLarge(f"The file has more than {MAX_FILE // 1_000_000} MB, the limit.")
+
+
+def refused(part: str, why: str) -> InvalidRequest:
+    """What is wrong with a part."""
+    return InvalidRequest([{"loc": ["body", part], "msg": why, "type": "value_error"}])

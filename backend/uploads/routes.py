@@ -1,0 +1,96 @@
+"""`POST /v1/uploads`: a picture for jobs to work on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, Router, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.types import Guard
+
+from backend.answers import OF_A_SHOP, answers
+from backend.auth.guards import Merchant
+from backend.db import Database
+from backend.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ImageAnimated,
+    ImageCorrupt,
+    ImageTooComplex,
+    ImageTooLarge,
+    ImageTooSmall,
+    ImageTypeUnsupported,
+    InvalidRequest,
+    StorageUnavailable,
+    UnsupportedMedia,
+    UploadsUnavailable,
+)
+from backend.storage.keys import content_type_of
+from backend.storage.objects import ObjectStore
+from backend.storage.presign import Presigner
+from backend.uploads.connected import while_connected
+from backend.uploads.darkroom import Darkroom
+from backend.uploads.form import MAX_BODY, PART, sent_file
+from backend.uploads.schemas import UploadResponse
+from backend.uploads.service import receiving_shop, store_upload
+
+UPLOADING = answers(
+    UploadResponse,
+    *OF_A_SHOP,
+    BadRequest,
+    BodyTooLarge,
+    ImageTooLarge,
+    UnsupportedMedia,
+    ImageTypeUnsupported,
+    InvalidRequest,
+    ImageTooSmall,
+    ImageAnimated,
+    ImageCorrupt,
+    ImageTooComplex,
+    StorageUnavailable,
+    UploadsUnavailable,
+    status=201,
+)
+
+
+@dataclass
+class Uploading(Operation):
+    """What the description says of the form, which the route reads piece by piece."""
+
+    def __post_init__(self) -> None:
+        picture = Schema(
+            content_media_type="image/*", description="JPEG, PNG or WebP, up to 25 MB."
+        )
+        form = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={PART: picture},
+            required=[PART],
+            additional_properties=False,
+        )
+        self.request_body = RequestBody(
+            {"multipart/form-data": OpenAPIMediaType(form)}, required=True
+        )
+
+
+@post("/", request_max_body_size=MAX_BODY, operation_class=Uploading, responses=UPLOADING)
+async def post_upload(
+    *,
+    request: Request[Merchant, Any, Any],
+    database: NamedDependency[Database],
+    store: NamedDependency[ObjectStore],
+    presigner: NamedDependency[Presigner],
+    darkroom: NamedDependency[Darkroom],
+) -> UploadResponse:
+    """Take a picture in."""
+    shop_id = await receiving_shop(database, request.auth.shop)
+    async with sent_file(request) as file:
+        with darkroom.place():
+            picture = await while_connected(request, darkroom.develop(file))
+            upload = await store_upload(database, store, shop_id=shop_id, picture=picture)
+    signed = presigner.sign(upload.key, content_type_of(upload.key))
+    return UploadResponse(upload_key=upload.upload_key, image_url=signed.url)
+
+
+def uploads_router(guard: Guard) -> Router:
+    """The route, behind the guard it is given."""
+    return Router("/v1/uploads", route_handlers=[post_upload], guards=[guard], tags=["Uploads"])

@@ -1,0 +1,139 @@
+"""An upload's life: stored, used by jobs, or erased with its shop.
+
+Those that no job uses are swept away by `backend.worker.maintenance`.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import Database
+from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.renderers.base import RenderedFile
+from backend.shops.models import Shop
+from backend.storage.keys import upload_object_key
+from backend.storage.objects import ObjectStore
+from backend.uploads.models import Upload
+
+NO_SUCH_UPLOAD = (
+    "No such upload; POST /v1/uploads first. Uploads that no job uses are kept for 24 hours."
+)
+
+
+class StoredUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shop calls its upload, and the object behind that name."""
+
+    upload_key: str
+    key: str
+
+
+async def receiving_shop(database: Database, shop_domain: str) -> int:
+    """The shop's id, asked before a byte is looked at. Raises `ShopNotInstalled`."""
+    async with database.reading() as connection:
+        shop_id = await connection.scalar(
+            select(Shop.id).where(Shop.domain == shop_domain, Shop.status == "installed")
+        )
+    if shop_id is None:
+        raise ShopNotInstalled
+    return shop_id
+
+
+async def store_upload(
+    database: Database, store: ObjectStore, *, shop_id: int, picture: RenderedFile
+) -> StoredUpload:
+    """Keep a picture: its row, then its object, then the mark that makes it usable.
+
+    A crash in between leaves a row that no job can use and that the sweep finds, whether its
+    object came to be or not. Raises `StorageUnavailable`, and `ShopNotInstalled` when the shop was
+    erased meanwhile: its objects were deleted before this one was put.
+    """
+    upload = StoredUpload(
+        upload_key=f"upl_{secrets.token_hex(16)}", key=upload_object_key(picture.content_type)
+    )
+    async with database.transaction() as connection:
+        await announce(connection, shop_id, upload)
+    await store.put(upload.key, picture.data, content_type=picture.content_type)
+    async with database.transaction() as connection:
+        stored = await mark_stored(connection, shop_id, upload)
+    if not stored:
+        await store.delete([upload.key])
+        raise ShopNotInstalled
+    return upload
+
+
+async def announce(connection: AsyncConnection, shop_id: int, upload: StoredUpload) -> None:
+    """The row, unless the shop has gone since it was asked for."""
+    shop = select(Shop.id, *(literal(value) for value in (upload.upload_key, upload.key))).where(
+        Shop.id == shop_id, Shop.status == "installed"
+    )
+    row = insert(Upload).from_select(["shop_id", "upload_key", "key"], shop)
+    if (await connection.execute(row)).rowcount == 0:
+        raise ShopNotInstalled
+
+
+async def mark_stored(connection: AsyncConnection, shop_id: int, upload: StoredUpload) -> bool:
+    """Whether the upload can be used from now on: it cannot when it has been erased."""
+    marked = await connection.execute(
+        update(Upload)
+        .where(
+            Upload.shop_id == shop_id,
+            Upload.upload_key == upload.upload_key,
+            Upload.expired_at.is_(None),
+        )
+        .values(stored_at=func.now())
+    )
+    return marked.rowcount == 1
+
+
+async def use_uploads(
+    connection: AsyncConnection, *, shop_id: int, wanted: Mapping[str, str]
+) -> dict[str, str]:
+    """The object key behind each field's upload key; from now on a job needs those uploads.
+
+    Raises `InvalidRequest` naming each field whose upload is unknown, expired, not stored or
+    another shop's; which of these it is cannot be told from the answer.
+    """
+    found = await connection.execute(
+        update(Upload)
+        .where(
+            Upload.shop_id == shop_id,
+            Upload.upload_key.in_(set(wanted.values())),
+            Upload.stored_at.is_not(None),
+            Upload.expired_at.is_(None),
+        )
+        .values(used_at=func.coalesce(Upload.used_at, func.now()))
+        .returning(Upload.upload_key, Upload.key)
+    )
+    keys = {row.upload_key: row.key for row in found}
+    if missing := [field for field, upload_key in wanted.items() if upload_key not in keys]:
+        raise InvalidRequest([no_such_upload(field) for field in missing])
+    return {field: keys[upload_key] for field, upload_key in wanted.items()}
+
+
+def no_such_upload(field: str) -> dict[str, Any]:
+    """What is wrong with a field that names no upload of the shop's."""
+    return {"loc": ["body", field], "msg": NO_SUCH_UPLOAD, "type": "value_error"}
+
+
+async def erase_uploads(database: Database, store: ObjectStore, shop_id: int) -> None:
+    """Erase all of the shop's uploads, used or not; a crash half-way is repeated from the start.
+
+    They are marked first, so that no job takes one and no upload that is being stored stays.
+    """
+    async with database.transaction() as connection:
+        keys = await connection.scalars(
+            update(Upload)
+            .where(Upload.shop_id == shop_id)
+            .values(expired_at=func.now())
+            .returning(Upload.key)
+        )
+        doomed = keys.all()
+    await store.delete(doomed)
+    async with database.transaction() as connection:
+        await connection.execute(
+            delete(Upload).where(Upload.shop_id == shop_id, Upload.expired_at.is_not(None))
+        )

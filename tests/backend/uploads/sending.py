@@ -1,0 +1,66 @@
+"""Sending a picture to `POST /v1/uploads`, as clients do and as they should not."""
+
+from typing import Any
+
+import httpx
+
+from tests.backend.imaging.files import jpeg, photo
+from tests.world import SHOP, World
+
+BOUNDARY = "a-boundary"
+MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def picture(width: int = 600, height: int = 600) -> bytes:
+    """A photo that is quickly dealt with."""
+    return jpeg(photo(width, height))
+
+
+async def send(world: World, data: bytes, *, shop: str = SHOP, **how: Any) -> httpx.Response:
+    """Post one file, in a form that is as it should be."""
+    part = how.pop("part", "file")
+    files = {part: (how.pop("name", "photo.jpg"), data, how.pop("kind", "image/jpeg"))}
+    return await world.http.post("/v1/uploads", files=files, headers=world.bearer(shop), **how)
+
+
+async def send_body(world: World, body: Any, *, shop: str = SHOP) -> httpx.Response:
+    """Post any bytes in the name of multipart/form-data."""
+    headers = {**world.bearer(shop), **MULTIPART}
+    return await world.http.post("/v1/uploads", content=body, headers=headers)
+
+
+async def uploaded(world: World, *, shop: str = SHOP) -> str:
+    """The key of a picture that was taken in."""
+    answer = await send(world, picture(), shop=shop)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["upload_key"])
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """A multipart body with these parts, by name."""
+    written = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="x"\r\n'
+        "\r\n".encode()
+        + data
+        + b"\r\n"
+        for name, data in parts
+    ]
+    return b"".join(written) + f"--{BOUNDARY}--\r\n".encode()
+
+
+async def shop_id_of(world: World, shop: str = SHOP) -> int:
+    """The shop's number."""
+    return int((await world.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"])
+
+
+async def row_of(world: World, upload_key: str) -> dict[str, Any]:
+    """What we remember of an upload."""
+    rows = await world.rows("SELECT * FROM uploads WHERE upload_key = :k", k=upload_key)
+    return rows[0]
+
+
+async def uploads_of(world: World, shop: str = SHOP) -> list[dict[str, Any]]:
+    """Everything we remember of the shop's uploads."""
+    return await world.rows(
+        "SELECT u.* FROM uploads u JOIN shops s ON s.id = u.shop_id WHERE s.domain = :d", d=shop
+    )

@@ -1,0 +1,88 @@
+"""A caller that goes away leaves nothing behind: no row, no file, and its place is free."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+from backend.renderers.base import Rendered, RenderRequest
+from backend.renderers.local import LocalRenderer
+from backend.uploads.darkroom import PLACES
+from tests.backend.uploads.sending import MULTIPART, form, picture, send, uploads_of
+from tests.world import World
+
+
+class Seen(tempfile.SpooledTemporaryFile[bytes]):
+    """A temporary file that is remembered."""
+
+    files: ClassVar[list["Seen"]] = []
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.files.append(self)
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+    """The temporary files that the web process opens."""
+    monkeypatch.setattr(Seen, "files", [])
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Seen)
+    return Seen.files
+
+
+async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
+    house: World, shop: str, files: list[Seen]
+) -> None:
+    body = form(("file", bytes(3_000_000)))
+
+    async def half() -> AsyncIterator[bytes]:
+        yield body[:2_500_000]
+        raise ConnectionError
+
+    headers = {**house.bearer(shop), **MULTIPART, "Content-Length": str(len(body))}
+    async with httpx.AsyncClient(base_url=house.http.base_url) as client:
+        for _ in range(PLACES + 1):
+            with pytest.raises(ConnectionError):
+                await client.post("/v1/uploads", content=half(), headers=headers)
+    async with asyncio.timeout(10):
+        while len(files) < PLACES + 1 or not all(file.closed for file in files):
+            await asyncio.sleep(0.01)
+    assert await uploads_of(house, shop) == []
+    assert (await send(house, picture(), shop=shop)).status_code == 201
+
+
+async def test_nobody_works_for_one_who_hung_up_before_the_answer(
+    house: World, shop: str, files: list[Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ready = asyncio.Event(), asyncio.Event()
+    render = LocalRenderer.render
+
+    async def render_when_ready(renderer: LocalRenderer, request: RenderRequest) -> Rendered:
+        asked.set()
+        await ready.wait()
+        return await render(renderer, request)
+
+    monkeypatch.setattr(LocalRenderer, "render", render_when_ready)
+    async with httpx.AsyncClient(base_url=house.http.base_url) as client:
+        waiting = [
+            asyncio.create_task(
+                client.post("/v1/uploads", files={"file": picture()}, headers=house.bearer(shop))
+            )
+            for _ in range(PLACES)
+        ]
+        async with asyncio.timeout(10):
+            await asked.wait()
+            while len(files) < PLACES:
+                await asyncio.sleep(0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while not all(file.closed for file in files):
+            await asyncio.sleep(0.01)
+    ready.set()
+    assert (await send(house, picture(), shop=shop)).status_code == 201
+    assert len(await uploads_of(house, shop)) == 1
