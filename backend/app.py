@@ -2,25 +2,43 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx
+import msgspec
 from litestar import Litestar, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.types import ASGIApp
 from sqlalchemy import text
 
-from backend.auth.guards import MerchantGuard, WebhookGuard
+from backend.answers import answers
+from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
+from backend.body import StrictRequest
 from backend.db import Database
+from backend.errors import DatabaseUnavailable
+from backend.jobs.making_routes import making_router
 from backend.jobs.routes import jobs_router
+from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
+from backend.openapi.site import openapi_config
+from backend.publications.routes import publications_router
+from backend.renderers.local import LocalRenderer
+from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
+from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
+from backend.uploads.darkroom import Darkroom
+from backend.uploads.routes import uploads_router
 from backend.web import EXCEPTION_HANDLERS, RequestContext
 from webhooks.routes import webhooks_router
 
 MAX_BODY = 256_000  # bytes; routes that need more say so themselves
+# Seconds that an idle connection stays open: longer than a proxy in front keeps its own (nginx and
+# AWS's balancers: 60), or a request would now and then meet a connection that is just being closed.
+KEEP_ALIVE = 75
+UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
 def create_app(
@@ -31,17 +49,26 @@ def create_app(
     admin = AdminApi(settings, shopify_transport)
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
+    # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
+    darkroom = Darkroom(LocalRenderer(None, limits=UPLOAD_LIMITS))
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         async with wakeups.listening():
             yield
+        await darkroom.close()
         await admin.close()
         await database.close()
 
     app = Litestar(
         route_handlers=[
             jobs_router(merchant),
+            publications_router(merchant),
+            making_router(merchant, settings.disabled),
+            storefront_router(
+                ProxyGuard(settings), settings.disabled, settings.storefront_daily_cap
+            ),
+            uploads_router(merchant),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings)),
             health_router(),
@@ -50,12 +77,15 @@ def create_app(
             "database": provided(database),
             "admin": provided(admin),
             "presigner": provided(Presigner(settings)),
+            "store": provided(ObjectStore(settings)),
+            "darkroom": provided(darkroom),
             "wakeups": provided(wakeups),
         },
+        request_class=StrictRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=MAX_BODY,
         lifespan=[lifespan],
-        openapi_config=None,
+        openapi_config=openapi_config(),
         logging_config=None,
     )
     return RequestContext(app)
@@ -66,20 +96,26 @@ def provided(service: object) -> Provide:
     return Provide(lambda: service, sync_to_thread=False)
 
 
-@get("/live", sync_to_thread=False)
-def live() -> dict[str, str]:
+class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is wrong."""
+
+    status: Literal["ok"] = "ok"
+
+
+@get("/live", sync_to_thread=False, responses=answers(HealthResponse))
+def get_liveness() -> HealthResponse:
     """The process answers."""
-    return {"status": "ok"}
+    return HealthResponse()
 
 
-@get("/ready")
-async def ready(database: NamedDependency[Database]) -> dict[str, str]:
+@get("/ready", responses=answers(HealthResponse, DatabaseUnavailable))
+async def get_readiness(database: NamedDependency[Database]) -> HealthResponse:
     """The process can serve: Postgres answers. 503 otherwise."""
     async with database.reading() as connection:
         await connection.execute(text("SELECT 1"))
-    return {"status": "ok"}
+    return HealthResponse()
 
 
 def health_router() -> Router:
-    """The only routes without a guard."""
-    return Router("/health", route_handlers=[live, ready])
+    """Without a guard, as the API's own description is."""
+    return Router("/health", route_handlers=[get_liveness, get_readiness], tags=["Health"])

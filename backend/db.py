@@ -49,6 +49,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's message goes to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
             connect_args={
@@ -106,10 +107,11 @@ def unavailability() -> Any:
 # SQLSTATE classes and codes that mean "not now" rather than "not like this":
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 AWAY_CLASSES = ("08", "53")  # connection exception, insufficient resources
+LOCK_NOT_AVAILABLE = "55P03"  # within lock_timeout
 AWAY_CODES = frozenset(
     {
         "25006",  # read-only transaction: we are talking to a demoted primary
-        "55P03",  # lock not available within lock_timeout
+        LOCK_NOT_AVAILABLE,
         "57014",  # statement_timeout
         "57P01",  # admin shutdown
         "57P02",  # crash shutdown

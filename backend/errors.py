@@ -8,18 +8,39 @@
     │   ├── Unauthenticated       401
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a fresh token
     │   │   └── ShopNotInstalled      401
+    │   ├── WorkflowDisabled      403
+    │   ├── ScopeMissing          403
+    │   ├── RouteNotFound         404
     │   ├── JobNotFound           404
+    │   ├── PublicationNotFound   404
+    │   ├── MethodNotAllowed      405, with Allow
     │   ├── JobAlreadyFinished    409
+    │   ├── JobNotFinished        409
+    │   ├── AlreadyPublished      409
+    │   ├── RequestInProgress     409
+    │   ├── BodyTooLarge          413
+    │   ├── ImageTooLarge         413
     │   ├── UnsupportedMedia      415
-    │   └── InvalidRequest        422
+    │   │   └── ImageTypeUnsupported  415
+    │   ├── InvalidRequest        422
+    │   │   ├── IdempotencyKeyReused  422
+    │   │   ├── PreviewNotPublishable 422
+    │   │   └── UnusableImage         422: ImageTooSmall, ImageAnimated, ImageCorrupt and
+    │   │                                  ImageTooComplex
+    │   └── TooManyRequests       429, with Retry-After
+    │       └── DailyCapReached       429
     └── Unavailable               ours or a neighbour's: 503 with Retry-After
         ├── DatabaseUnavailable
-        └── ShopifyUnavailable
+        ├── ShopifyUnavailable
+        │   └── ShopifyBusy
+        ├── StorageUnavailable
+        └── UploadsUnavailable
 
 A code never changes once released; a message may. Failures of a *job* are not here: they are
 values (`backend.jobs.states.Failure`) and end up in the job's last event.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -30,7 +51,7 @@ class AtelierError(Exception):
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: ClassVar[str] = "INTERNAL_ERROR"
     message: str = "Something went wrong on our side. Quote the request id when you report it."
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or type(self).message
@@ -74,7 +95,7 @@ class InvalidSessionToken(Unauthenticated):
     """A bearer token that does not verify or has expired; App Bridge retries with a fresh one."""
 
     message = "The session token is invalid or has expired; fetch a fresh one and retry."
-    headers: ClassVar[dict[str, str]] = {"X-Shopify-Retry-Invalid-Session-Request": "1"}
+    headers: Mapping[str, str] = {"X-Shopify-Retry-Invalid-Session-Request": "1"}
 
 
 class ShopNotInstalled(Unauthenticated):
@@ -82,6 +103,30 @@ class ShopNotInstalled(Unauthenticated):
 
     code = "SHOP_NOT_INSTALLED"
     message = "This shop has not installed the app; POST /v1/installation with the session token."
+
+
+class WorkflowDisabled(RequestError):
+    """The operator has switched this workflow off."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "WORKFLOW_DISABLED"
+    message = "This workflow is switched off here; GET /v1/operations tells which are on."
+
+
+class ScopeMissing(RequestError):
+    """The shop has not granted what this takes."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "SCOPE_MISSING"
+    message = "The app may not change this shop's media; grant write_products and write_files."
+
+
+class RouteNotFound(RequestError):
+    """Nothing is at this address; the framework finds it."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "NOT_FOUND"
+    message = "There is nothing here; GET /schema tells what there is."
 
 
 class JobNotFound(RequestError):
@@ -92,6 +137,22 @@ class JobNotFound(RequestError):
     message = "No such job."
 
 
+class PublicationNotFound(RequestError):
+    """The job is the shop's, and has never been published."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "PUBLICATION_NOT_FOUND"
+    message = "This job has not been published."
+
+
+class MethodNotAllowed(RequestError):
+    """Another method is meant, and `Allow` says which; the framework finds it."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    code = "METHOD_NOT_ALLOWED"
+    message = "This method is not allowed here; see Allow."
+
+
 class JobAlreadyFinished(RequestError):
     """The job has ended; nothing about it can change."""
 
@@ -100,12 +161,60 @@ class JobAlreadyFinished(RequestError):
     message = "The job has already finished."
 
 
+class JobNotFinished(RequestError):
+    """The job has no pictures yet, or ended without."""
+
+    status = HTTPStatus.CONFLICT
+    code = "JOB_NOT_FINISHED"
+    message = "Only a job that has succeeded can be published."
+
+
+class AlreadyPublished(RequestError):
+    """A publication of the job is under way or stands; DELETE it first."""
+
+    status = HTTPStatus.CONFLICT
+    code = "ALREADY_PUBLISHED"
+    message = "The job is published already; DELETE the publication first."
+
+
+class RequestInProgress(RequestError):
+    """The first request with this Idempotency-Key has not been answered yet."""
+
+    status = HTTPStatus.CONFLICT
+    code = "REQUEST_IN_PROGRESS"
+    message = "A request with this Idempotency-Key is still running; retry shortly."
+    headers: Mapping[str, str] = {"Retry-After": "1"}
+
+
 class UnsupportedMedia(RequestError):
     """A content type or encoding this route does not take."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "UNSUPPORTED_MEDIA_TYPE"
     message = "This content type or encoding is not accepted here."
+
+
+class ImageTypeUnsupported(UnsupportedMedia):
+    """An uploaded file that is not a JPEG, PNG or WebP, whatever it calls itself."""
+
+    code = "IMAGE_TYPE_UNSUPPORTED"
+    message = "The file is not a JPEG, PNG or WebP image."
+
+
+class BodyTooLarge(RequestError):
+    """More bytes than this route reads."""
+
+    status = HTTPStatus(413)  # its name depends on Python's version
+    code = "BODY_TOO_LARGE"
+    message = "The body is too large."
+
+
+class ImageTooLarge(RequestError):
+    """An uploaded picture with too many bytes or pixels."""
+
+    status = BodyTooLarge.status
+    code = "IMAGE_TOO_LARGE"
+    message = "The image is too large."
 
 
 class InvalidRequest(RequestError):
@@ -120,13 +229,79 @@ class InvalidRequest(RequestError):
         self.detail = detail
 
 
+class UnusableImage(InvalidRequest):
+    """An uploaded file that no job could work with; each reason has its own code below."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__([{"loc": ["body", "file"], "msg": message, "type": "value_error"}])
+        self.message = message
+
+
+class ImageTooSmall(UnusableImage):
+    """Too few pixels for a picture in a shop."""
+
+    code = "IMAGE_TOO_SMALL"
+
+
+class ImageAnimated(UnusableImage):
+    """More than one frame."""
+
+    code = "IMAGE_ANIMATED"
+
+
+class ImageCorrupt(UnusableImage):
+    """Begins like a picture and cannot be read as one."""
+
+    code = "IMAGE_CORRUPT"
+
+
+class ImageTooComplex(UnusableImage):
+    """Takes more time or memory to decode than one picture may."""
+
+    code = "IMAGE_TOO_COMPLEX"
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """The Idempotency-Key belongs to another body."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+    message = "This Idempotency-Key was used with another body; choose a new one."
+
+
+class PreviewNotPublishable(InvalidRequest):
+    """A preview is for the merchant to look at, and not for customers."""
+
+    code = "PREVIEW_NOT_PUBLISHABLE"
+    message = "A preview cannot be published; see detail."
+
+
+class TooManyRequests(RequestError):
+    """The shop asks for more than it may; `retry_after` is in seconds."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "RATE_LIMITED"
+    message = "Too many requests from this shop; wait as long as Retry-After says."
+    headers: Mapping[str, str] = {"Retry-After": "60"}  # until the instance knows better
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.headers = {"Retry-After": str(max(retry_after, 1))}
+
+
+class DailyCapReached(TooManyRequests):
+    """The storefront has asked for as many jobs as it may in a day."""
+
+    code = "DAILY_CAP_REACHED"
+    message = "This storefront has reached its daily number of pictures; try again tomorrow."
+
+
 class Unavailable(AtelierError):
     """Try again later; nothing was stored."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "UNAVAILABLE"
     message = "Temporarily unavailable; retry shortly."
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+    headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
 class DatabaseUnavailable(Unavailable):
@@ -137,7 +312,29 @@ class DatabaseUnavailable(Unavailable):
 
 
 class ShopifyUnavailable(Unavailable):
-    """Shopify does not answer, or asks us to slow down."""
+    """Shopify does not answer, or asks us to slow down; `wait` is how long, in seconds."""
 
     code = "SHOPIFY_UNAVAILABLE"
     message = "Shopify does not answer at the moment. Retry shortly."
+
+    def __init__(self, message: str | None = None, *, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class ShopifyBusy(ShopifyUnavailable):
+    """Shopify asks us to slow down, and has done nothing of what it was asked."""
+
+
+class StorageUnavailable(Unavailable):
+    """S3 does not answer, or refuses us."""
+
+    code = "STORAGE_UNAVAILABLE"
+    message = "The picture store does not answer at the moment. Retry shortly."
+
+
+class UploadsUnavailable(Unavailable):
+    """More pictures are being taken in already than this process can look at, or it broke down."""
+
+    code = "UPLOADS_UNAVAILABLE"
+    message = "Too many uploads at the moment. Retry shortly."

@@ -20,6 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 QUEUE_SCHEMA = "queue"
 RUN_JOB = "run_job"
 HANDLE_WEBHOOK = "handle_webhook"
+RESUME_SHOP = "resume_shop"
+PUBLISH = "publish"
+UNPUBLISH = "unpublish"
 
 
 class ConnectionDriver:

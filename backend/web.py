@@ -6,17 +6,28 @@ The envelope: `{"error": {"code", "message", "request_id"}}`.
 import re
 import secrets
 import time
-from collections.abc import Iterable
-from http import HTTPStatus
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from backend.errors import AtelierError, InvalidRequest, Unavailable
+from backend.answers import Error, ErrorCause, InvalidRequestError, Problem
+from backend.errors import (
+    AtelierError,
+    BadRequest,
+    BodyTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    RequestError,
+    RouteNotFound,
+    Unavailable,
+    UnsupportedMedia,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -25,14 +36,10 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 REQUEST_ID = "x-request-id"
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 
-# Codes for the errors that the framework itself finds. Written out, for the names in
-# http.HTTPStatus change between Python versions.
-FRAMEWORK_CODES = {
-    400: "BAD_REQUEST",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    413: "BODY_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
+# What the framework itself finds, as errors of ours.
+FOUND_BY_THE_FRAMEWORK: dict[int, type[RequestError]] = {
+    error.status: error
+    for error in (BadRequest, RouteNotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMedia)
 }
 # What every answer carries unless its route has said otherwise.
 SECURITY_HEADERS = {
@@ -58,12 +65,26 @@ class RequestContext:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if scope["method"] == "OPTIONS":
+                    message["headers"] = with_every_method(scope, message["headers"])
                 message["headers"] = completed(message["headers"], request_id)
                 log_access(scope, message["status"], time.perf_counter() - started)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self.app(scope, receive, send_with_id)
+
+
+def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
+    """The headers with a true Allow: Litestar's knows the methods of an address' first handler."""
+    allowed = {
+        method
+        for route in scope["litestar_app"].routes
+        if route.path_format == scope.get("path_template")
+        for method in getattr(route, "methods", ())
+    }
+    value = ", ".join(sorted(allowed)).encode()
+    return [(name, value if name.lower() == b"allow" else old) for name, old in headers]
 
 
 def completed(headers: RawHeaders, request_id: str) -> RawHeaders:
@@ -83,6 +104,11 @@ def chosen_request_id(scope: Scope) -> str:
         if name == REQUEST_ID.encode() and CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
     return secrets.token_hex(12)
+
+
+def current_request_id() -> str:
+    """The id of the request that is being answered."""
+    return str(structlog.contextvars.get_contextvars()["request_id"])
 
 
 def log_access(scope: HTTPScope, status: int, seconds: float) -> None:
@@ -108,9 +134,10 @@ def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Resp
 
 def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> Response[Any]:
     """The 422: the envelope, and beside it `detail` in the shape that FastAPI made usual."""
-    response = envelope(error.status, error.code, error.message, error.headers)
-    response.content["detail"] = error.detail
-    return response
+    body = InvalidRequestError(
+        error=cause(error.code, error.message), detail=msgspec.convert(error.detail, list[Problem])
+    )
+    return json_response(body, error.status, error.headers)
 
 
 def invalid_parameters(
@@ -120,7 +147,7 @@ def invalid_parameters(
     found = error.extra if isinstance(error.extra, list) else []
     detail = [
         {
-            "loc": [getattr(item.get("source"), "value", "body"), item.get("key", "")],
+            "loc": place(getattr(item.get("source"), "value", "body"), item.get("key", "")),
             "msg": item.get("message", error.detail),
             "type": "value_error",
         }
@@ -129,13 +156,19 @@ def invalid_parameters(
     return invalid_request(request, InvalidRequest(detail))
 
 
+def place(source: str, key: str) -> list[str]:
+    """Where a parameter stands; Litestar calls a header as the handler calls it."""
+    return [source, key.replace("_", "-").title() if source == "header" else key]
+
+
 def framework_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """The answer to an error that Litestar found before a handler ran."""
-    status = HTTPStatus(error.status_code)
-    code = FRAMEWORK_CODES.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR")
+    status = error.status_code
     if status >= 500:
         log.error("framework_error", status=status, detail=error.detail)
-    return envelope(status, code, status.phrase + ".", error.headers or {})
+        return envelope(status, AtelierError.code, AtelierError.message, {})
+    found = FOUND_BY_THE_FRAMEWORK.get(status, RequestError)
+    return envelope(status, found.code, found.message, error.headers or {})
 
 
 def unexpected_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -144,15 +177,21 @@ def unexpected_error(_request: Request[Any, Any, Any], error: Exception) -> Resp
     return envelope(AtelierError.status, AtelierError.code, AtelierError.message, {})
 
 
-def envelope(status: int, code: str, message: str, headers: Any) -> Response[Any]:
+def envelope(status: int, code: str, message: str, headers: Mapping[str, str]) -> Response[Any]:
     """An error as every client of ours can read it."""
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
-    return Response(
-        {"error": {"code": code, "message": message, "request_id": request_id}},
-        status_code=status,
-        headers=dict(headers),
-        media_type="application/json",
-    )
+    return json_response(Error(error=cause(code, message)), status, headers)
+
+
+def cause(code: str, message: str) -> ErrorCause:
+    """What went wrong in the request that is being answered."""
+    return ErrorCause(code=code, message=message, request_id=current_request_id())
+
+
+def json_response(
+    body: msgspec.Struct, status: int, headers: Mapping[str, str]
+) -> Response[msgspec.Struct]:
+    """JSON, whatever the route's own answers are."""
+    return Response(body, status_code=status, headers=dict(headers), media_type="application/json")
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {

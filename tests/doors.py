@@ -24,8 +24,9 @@ from backend.dev.transport import LoopbackShopify
 from backend.jobs.service import JobRef, request_job
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim, fail, succeed
-from backend.renderers.base import Renderer
+from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.storage.keys import artifact_key
+from backend.worker.stages import raw_file
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.conftest import SECRET, settings_for
 from tests.world import SHOP, World, cloned_database, open_world, served
@@ -33,7 +34,15 @@ from webhooks.receive import DeliveryRef
 
 Headers = list[tuple[bytes, bytes]]
 
-TENANT_TABLES = ("jobs", "job_events", "artifacts", "job_stages")
+TENANT_TABLES = (
+    "jobs",
+    "job_events",
+    "artifacts",
+    "job_stages",
+    "uploads",
+    "publications",
+    "published_media",
+)
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 
 ENVELOPE = jsonschema.Draft202012Validator(
@@ -51,6 +60,21 @@ async def shared_world(
     ):
         await world.install()
         yield world
+
+
+class NoRenderer:
+    """Makes every stage at once, out of nothing: for tests that are not about pictures."""
+
+    name = "none"
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """No picture; but the first stage leaves everything that later ones take in."""
+        stages = CATALOG_IMAGE.stages if request.stage == "validate" else ()
+        names = {name for stage in stages[2:] for name in stage.inputs}
+        return Rendered(files=[raw_file(name, b"none") for name in names], facts={})
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 async def new_shop(house: World) -> str:
@@ -88,6 +112,12 @@ async def end_token(world: World, shop: str, left: timedelta = timedelta(0)) -> 
         left=left,
         d=shop,
     )
+
+
+async def lock_out(world: World, shop: str = SHOP) -> None:
+    """Let every token of the shop die, as after 90 days without anybody who opened the app."""
+    world.shopify.platform.shops[shop].grants.revoke_all()
+    await end_token(world, shop)
 
 
 # Answers

@@ -14,6 +14,8 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 
+from backend.auth.app_proxy import verify_app_proxy
+from backend.auth.rate_limits import RateLimits
 from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import verify_signed_request
 from backend.auth.webhook_hmac import verify_webhook
@@ -37,6 +39,17 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     shop: str
     token: str | None = None
 
+    def __repr__(self) -> str:
+        """Without the token: what is printed ends up in logs."""
+        return f"Merchant(shop={self.shop!r})"
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom Shopify's proxy vouches for: somebody in the shop's storefront, logged in or not."""
+
+    shop: str
+    customer_id: str | None = None
+
 
 class MerchantGuard:
     """`/v1/*`: a Shopify session token, or the signature of a server of ours; exactly one.
@@ -48,19 +61,25 @@ class MerchantGuard:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.api_key = settings.shopify_api_key
         self.secrets = settings.shopify_secrets
+        self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Put a `Merchant` into the scope, or raise."""
+        merchant = await self.verified(connection)
+        await self.limits.count(merchant.shop, as_request(connection).method)
+        connection.scope["auth"] = merchant
+
+    async def verified(self, connection: Connection) -> Merchant:
+        """Whom the one credential proves."""
         headers = connection.scope["headers"]
         authorizations = values(headers, b"authorization")
         signatures = values(headers, SIGNATURE)
         if len(authorizations) + len(signatures) > 1:
             raise AmbiguousCredentials
         if signatures:
-            connection.scope["auth"] = await self.by_signature(connection, signatures[0])
-        else:
-            connection.scope["auth"] = self.by_token(authorizations)
+            return await self.by_signature(connection, signatures[0])
+        return self.by_token(authorizations)
 
     def by_token(self, authorizations: list[bytes]) -> Merchant:
         """Whom a session token proves."""
@@ -90,6 +109,36 @@ class MerchantGuard:
                 "see `atelier sign --help`."
             )
         return Merchant(shop=shop)
+
+
+class ProxyGuard:
+    """`/proxy/v1/*`: Shopify's app proxy signed the query, and nothing but the query.
+
+    A handler names the parameters it takes in `opt["proxy_params"]`; any other is refused.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self.secrets = settings.shopify_secrets
+        self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
+        self.clock = clock
+
+    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
+        """Put a `Visitor` into the scope, or raise."""
+        headers = connection.scope["headers"]
+        if values(headers, b"authorization") or values(headers, SIGNATURE):
+            raise AmbiguousCredentials
+        proven = verify_app_proxy(
+            connection.scope["query_string"],
+            self.secrets,
+            now=int(self.clock()),
+            allowed=handler.opt.get("proxy_params", frozenset()),
+        )
+        if proven is None:
+            raise Unauthenticated("Come through the shop's app proxy; its signature is missing.")
+        await self.limits.count(proven.shop, as_request(connection).method)
+        connection.scope["auth"] = Visitor(
+            shop=proven.shop, customer_id=proven.logged_in_customer_id
+        )
 
 
 class WebhookGuard:

@@ -15,6 +15,7 @@ from backend.jobs.schemas import (
 )
 from backend.jobs.states import JobStatus
 from backend.jobs.versions import Version, found, known, version_of
+from backend.storage.keys import content_type_of
 from backend.storage.presign import Presigner
 
 KEY_SUFFIX = "_key"
@@ -43,14 +44,19 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def job_detail(
-    connection: AsyncConnection, presigner: Presigner, *, shop_domain: str, public_id: str
+    connection: AsyncConnection,
+    presigner: Presigner,
+    *,
+    shop_domain: str,
+    public_id: str,
+    visible: queries.Conditions = (),
 ) -> tuple[Version, JobDetailResponse]:
-    """The job as its shop may see it.
+    """The job as its shop may see it; `visible` narrows what counts as its own.
 
     Raises `ShopNotInstalled` when the shop is not here, `JobNotFound` for every id that is not
     one of its jobs.
     """
-    row = await found(connection, queries.detail(shop_domain, known(public_id)))
+    row = await found(connection, queries.detail(shop_domain, known(public_id), visible))
     artifacts = stored(row.artifacts, list[StoredArtifact])
     latest = [shown(event, artifacts, presigner) for event in stored(row.events, list[StoredEvent])]
     finals = [item for item in artifacts if item.role == "final"]
@@ -72,9 +78,10 @@ async def job_events(
     shop_domain: str,
     public_id: str,
     since: int,
+    visible: queries.Conditions = (),
 ) -> tuple[Version, JobEventsResponse]:
     """The job's public events after `since`, in order. Raises as `job_detail` does."""
-    row = await found(connection, queries.timeline(shop_domain, known(public_id), since))
+    row = await found(connection, queries.timeline(shop_domain, known(public_id), since, visible))
     artifacts = stored(row.artifacts, list[StoredArtifact])
     return version_of(row), JobEventsResponse(
         public_id=row.public_id,
@@ -119,7 +126,7 @@ def scrubbed(value: Any, presigner: Presigner) -> Any:
     public = {}
     for name, item in value.items():
         if name.endswith(KEY_SUFFIX):
-            url = presigner.sign(item, "image/jpeg").url if item else None
+            url = presigner.sign(item, content_type_of(item)).url if item else None
             public[name.removesuffix(KEY_SUFFIX) + "_image_url"] = url
         else:
             public[name] = scrubbed(item, presigner)

@@ -13,6 +13,7 @@ from backend.jobs.models import Artifact, Job, JobStage
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail_unfinished
 from backend.storage.objects import ObjectStore
+from backend.uploads.service import erase_uploads
 
 ERASED = Failure(code="ERASED", message="The job was erased at the shop's or customer's request.")
 
@@ -20,12 +21,17 @@ ERASED = Failure(code="ERASED", message="The job was erased at the shop's or cus
 async def erase_jobs(
     database: Database, store: ObjectStore, shop_id: int, *, customer_id: str | None = None
 ) -> int:
-    """Erase the shop's jobs, or those of one of its customers; how many there were."""
+    """Erase the shop's jobs, or those of one of its customers; how many there were.
+
+    A whole shop's uploads go too; of its customers there are none.
+    """
     scope = jobs_of(shop_id, customer_id)
     async with database.transaction() as connection:
         await fail_unfinished(connection, shop_id, ERASED, *scope)
         keys = await object_keys(connection, scope)
     await store.delete(keys)
+    if customer_id is None:
+        await erase_uploads(database, store, shop_id)
     async with database.transaction() as connection:
         return (await connection.execute(delete(Job).where(*scope))).rowcount
 

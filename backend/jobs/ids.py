@@ -9,6 +9,7 @@ import time
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 LENGTH = 26
+PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$(?!\n)"
 IMPOSSIBLE = "0" * LENGTH  # of the year 1970: no job has it
 
 

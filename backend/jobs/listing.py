@@ -1,5 +1,6 @@
 """A shop's jobs, page by page. The cursor is the last id seen, so new jobs shift nothing."""
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -37,7 +38,7 @@ async def job_list(
         filters=queries.filters(
             job_type=wanted.job_type,
             status=wanted.status,
-            created_after=in_utc(wanted.created_after),
+            created_after=wanted.created_after,
             before=wanted.cursor,
         ),
         limit=wanted.limit + 1,  # one more, to know whether there is a next page
@@ -54,6 +55,24 @@ async def job_list(
     )
 
 
+def moment(name: str, text: str | None) -> datetime | None:
+    """The time that a parameter names. Litestar would take a bare number for one as well."""
+    try:
+        found = None if text is None else msgspec.convert(text, datetime)
+        return found and found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise InvalidRequest([problem(name, "Send a date and time (RFC 3339).")]) from error
+
+
+def require_given(sent: Container[str], wanted: Wanted) -> None:
+    """Litestar takes the word null for no value; a filter must not turn into none like that."""
+    nulls = [
+        name for name in Wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
+    ]
+    if nulls:
+        raise InvalidRequest([problem(name, "Leave it out or send a value.") for name in nulls])
+
+
 def require_cursor(wanted: Wanted) -> None:
     """A cursor is one of our ids, and takes the place of an offset."""
     if wanted.cursor is None:
@@ -67,13 +86,6 @@ def require_cursor(wanted: Wanted) -> None:
 def problem(name: str, message: str) -> dict[str, object]:
     """What is wrong with a query parameter."""
     return {"loc": ["query", name], "msg": message, "type": "value_error"}
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """A time without a zone is taken for UTC."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)
 
 
 def next_query(wanted: Wanted, cursor: str) -> str:

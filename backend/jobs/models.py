@@ -4,12 +4,13 @@
 can be distributed by tenant. Rows go when their shop goes: the foreign keys cascade.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -39,8 +40,9 @@ class Job(Base):
 
     `attempt` counts claims and fences writes: a worker writes only while the row still has the
     attempt it claimed. `strikes` counts the attempts at the current stage; after three the
-    job counts as poison. `last_seq` is the newest public event's number. `natural_key`
-    says what the job is *about*, so that asking twice makes one job.
+    job counts as poison. `waiting_since` says since when the job has waited for its shop's merchant
+    without getting any further. `last_seq` is the newest public event's number. `natural_key` says
+    what the job is *about*, so that asking twice makes one job.
     """
 
     __tablename__ = "jobs"
@@ -72,6 +74,7 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     created_at: Mapped[datetime] = created_at()
+    waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
@@ -149,3 +152,30 @@ class JobStage(Base):
     files: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=EMPTY_OBJECT)
     facts: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=EMPTY_OBJECT)
     created_at: Mapped[datetime] = created_at()
+
+
+class IdempotencyKey(Base):
+    """The answer to a request that its sender may repeat; `fingerprint` is its body's digest."""
+
+    __tablename__ = "idempotency_keys"
+
+    shop_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
+    )
+    route: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    answer: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = created_at()
+
+
+class StorefrontDay(Base):
+    """How many jobs a shop's visitors have started on a day (UTC)."""
+
+    __tablename__ = "storefront_days"
+
+    shop_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
+    )
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    jobs: Mapped[int] = mapped_column(Integer)

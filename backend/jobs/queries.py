@@ -14,6 +14,8 @@ from backend.jobs.models import Artifact, Job, JobEvent
 from backend.jobs.states import UNFINISHED, JobStatus
 from backend.shops.models import Shop
 
+Conditions = tuple[ColumnElement[bool], ...]
+
 # What `versions.version_of` reads: the version, and how long a stage has taken so far.
 VERSION = (
     Job.public_id,
@@ -31,7 +33,7 @@ def version(shop_domain: str, public_id: str) -> Select[Any]:
     return of_shop(select(*VERSION), shop_domain, public_id)
 
 
-def detail(shop_domain: str, public_id: str) -> Select[Any]:
+def detail(shop_domain: str, public_id: str, visible: Conditions = ()) -> Select[Any]:
     """The job, its final artifacts once it has succeeded, and its latest event with its own."""
     announced = or_(
         and_(Artifact.role == "final", Job.status == JobStatus.SUCCESS),
@@ -45,13 +47,13 @@ def detail(shop_domain: str, public_id: str) -> Select[Any]:
         artifacts(announced),
         events(JobEvent.seq == Job.last_seq),
     )
-    return of_shop(columns, shop_domain, public_id)
+    return of_shop(columns, shop_domain, public_id, visible)
 
 
-def timeline(shop_domain: str, public_id: str, since: int) -> Select[Any]:
+def timeline(shop_domain: str, public_id: str, since: int, visible: Conditions = ()) -> Select[Any]:
     """The job's events after `since`, with their artifacts."""
     columns = select(*VERSION, artifacts(Artifact.seq > since), events(JobEvent.seq > since))
-    return of_shop(columns, shop_domain, public_id)
+    return of_shop(columns, shop_domain, public_id, visible)
 
 
 def page(
@@ -128,12 +130,13 @@ def events(condition: ColumnElement[bool]) -> ColumnElement[str]:
     return cast(found.correlate(Job).scalar_subquery(), Text).label("events")
 
 
-def of_shop(columns: Any, shop_domain: str, public_id: str) -> Select[Any]:
+def of_shop(
+    columns: Any, shop_domain: str, public_id: str, visible: Conditions = ()
+) -> Select[Any]:
     """Columns of one job: no row if the shop is not installed, nulls if it has no such job."""
     statement: Select[Any] = columns.select_from(Shop)
-    return statement.outerjoin(Job, and_(Job.shop_id == Shop.id, Job.public_id == public_id)).where(
-        *installed(shop_domain)
-    )
+    job = and_(Job.shop_id == Shop.id, Job.public_id == public_id, *visible)
+    return statement.outerjoin(Job, job).where(*installed(shop_domain))
 
 
 def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:

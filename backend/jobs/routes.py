@@ -1,19 +1,21 @@
 """`/v1/jobs`: for the shop that the credential proves, and for nobody else."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.types import Guard
 
+from backend.answers import OF_A_SHOP, answers
 from backend.auth.guards import Merchant
 from backend.db import Database
+from backend.errors import InvalidRequest, JobAlreadyFinished, JobNotFound
 from backend.jobs.cancelling import cancel_job
 from backend.jobs.detail import job_detail
 from backend.jobs.following import followed
-from backend.jobs.listing import Wanted, job_list
+from backend.jobs.ids import PATTERN
+from backend.jobs.listing import Wanted, job_list, moment, require_given
 from backend.jobs.schemas import (
     JobCancelledResponse,
     JobDetailResponse,
@@ -28,23 +30,44 @@ from backend.storage.presign import Presigner
 MAX_SEQ = 2**31 - 1
 MAX_OFFSET = 10_000  # further down, a cursor is the way
 
-Since = Annotated[int, QueryParameter(ge=0, le=MAX_SEQ)]
+Since = Annotated[
+    int, QueryParameter(ge=0, le=MAX_SEQ, description="The last `seq` that is known already.")
+]
 Wait = Annotated[int, QueryParameter(ge=0, le=25, description="Seconds to wait for an event.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=200)]
 Offset = Annotated[int, QueryParameter(ge=0, le=MAX_OFFSET)]
-JobType = Annotated[str | None, QueryParameter(max_length=64, pattern="^[A-Z][A-Z_]*$")]
-Cursor = Annotated[str | None, QueryParameter(max_length=64)]
+JobType = Annotated[str | None, QueryParameter(max_length=64, pattern=r"^[A-Z][A-Z_]*$(?!\n)")]
+CreatedAfter = Annotated[
+    str | None,
+    QueryParameter(
+        schema_extra={"format": "date-time"}, description="A time without a zone is UTC."
+    ),
+]
+Cursor = Annotated[
+    str | None, QueryParameter(pattern=PATTERN, description="From `Link`; without an offset.")
+]
+# Its form is only told, not asked for: a malformed id is a job that does not exist.
+JobId = Annotated[
+    str,
+    PathParameter(description="The job's id, a ULID.", schema_extra={"pattern": PATTERN}),
+]
 MerchantRequest = Request[Merchant, Any, Any]
 
+OF_A_JOB = (*OF_A_SHOP, JobNotFound)
+POLL_HINT = ("Retry-After",)
+DETAIL = answers(JobDetailResponse, *OF_A_JOB, versioned=True, sometimes=POLL_HINT)
+EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, versioned=True, sometimes=POLL_HINT)
+CANCEL = answers(JobCancelledResponse, *OF_A_JOB, JobAlreadyFinished, status=202)
 
-@get("/")
+
+@get("/", responses=answers(JobListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)))
 async def list_jobs(
     *,
     request: MerchantRequest,
     database: NamedDependency[Database],
     job_type: JobType = None,
     status: Annotated[JobStatus | None, QueryParameter()] = None,
-    created_after: Annotated[datetime | None, QueryParameter()] = None,
+    created_after: CreatedAfter = None,
     limit: Limit = 50,
     offset: Offset = 0,
     cursor: Cursor = None,
@@ -53,21 +76,22 @@ async def list_jobs(
     wanted = Wanted(
         job_type=job_type,
         status=status,
-        created_after=created_after,
+        created_after=moment("created_after", created_after),
         limit=limit,
         offset=offset,
         cursor=cursor,
     )
+    require_given(request.query_params, wanted)
     async with database.reading() as connection:
         following, body = await job_list(connection, shop_domain=request.auth.shop, wanted=wanted)
     links = {"Link": f'<{request.url.path}?{following}>; rel="next"'} if following else {}
     return Response(body, headers=links)
 
 
-@get("/{public_id:str}")
+@get("/{public_id:str}", responses=DETAIL)
 async def get_job(
     request: MerchantRequest,
-    public_id: FromPath[str],
+    public_id: JobId,
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],
 ) -> Response[JobDetailResponse] | Response[None]:
@@ -82,11 +106,11 @@ async def get_job(
     return Response(body, headers=version.headers(window))
 
 
-@get("/{public_id:str}/events")
+@get("/{public_id:str}/events", responses=EVENTS)
 async def get_job_events(
     *,
     request: MerchantRequest,
-    public_id: FromPath[str],
+    public_id: JobId,
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],
     wakeups: NamedDependency[Wakeups],
@@ -109,9 +133,9 @@ async def get_job_events(
     return Response(body, headers=version.headers(window))
 
 
-@post("/{public_id:str}/cancel", status_code=202)
+@post("/{public_id:str}/cancel", status_code=202, responses=CANCEL)
 async def post_job_cancel(
-    request: MerchantRequest, public_id: FromPath[str], database: NamedDependency[Database]
+    request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> JobCancelledResponse:
     """End the job now; whoever renders it finds out at its next checkpoint."""
     async with database.transaction() as connection:
@@ -136,4 +160,4 @@ async def not_modified(
 def jobs_router(guard: Guard) -> Router:
     """The routes, behind the guard they are given."""
     handlers = [list_jobs, get_job, get_job_events, post_job_cancel]
-    return Router("/v1/jobs", route_handlers=handlers, guards=[guard])
+    return Router("/v1/jobs", route_handlers=handlers, guards=[guard], tags=["Jobs"])

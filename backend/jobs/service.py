@@ -29,11 +29,12 @@ async def request_job(
     shop_id: int,
     request: dict[str, Any],
     origin: Literal["api", "webhook", "storefront"],
+    public_id: str | None = None,
     natural_key: str | None = None,
     customer_id: str | None = None,
 ) -> JobRef | None:
     """Make the job, unless the shop has one with this `natural_key`: then None, and nothing."""
-    ref = JobRef(shop_id=shop_id, public_id=new_public_id())
+    ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     inserted = await connection.scalar(
         upsert(Job)
         .values(

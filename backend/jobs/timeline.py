@@ -16,12 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure, JobStatus, sources
+from backend.shops.models import Shop
 
 MAX_STRIKES = 3  # attempts at one stage before a job counts as poison
 
 CRASHED = Failure(
     code="WORKER_CRASHED",
     message="The job could not be finished in three attempts. Try another photo or ask support.",
+)
+SHOP_UNINSTALLED = Failure(
+    code="SHOP_UNINSTALLED",
+    message="The app was removed from the shop before the job was done.",
+    retryable=True,
 )
 
 
@@ -43,6 +49,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     strikes: int
     job_type: str
+    origin: str
+    shop_domain: str
     request: dict[str, Any]
     done: dict[str, Checkpoint]
 
@@ -59,18 +67,29 @@ class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def claim(connection: AsyncConnection, ref: JobRef) -> Claim | None:
-    """Take the job; None when it has ended already, or ends here as poison."""
+    """Take the job; None when it has ended already, or ends here: poison, or without a shop.
+
+    A shop that was asking for the job while it left has left it behind.
+    """
     row = (
         await connection.execute(
             update(Job)
-            .where(*unfinished(ref, JobStatus.IN_PROGRESS))
+            .where(*unfinished(ref, JobStatus.IN_PROGRESS), Shop.id == Job.shop_id)
             .values(
                 status=JobStatus.IN_PROGRESS,
                 attempt=Job.attempt + 1,
                 strikes=Job.strikes + 1,
                 started_at=func.coalesce(Job.started_at, func.now()),
             )
-            .returning(Job.attempt, Job.strikes, Job.job_type, Job.request)
+            .returning(
+                Job.attempt,
+                Job.strikes,
+                Job.job_type,
+                Job.origin,
+                Job.request,
+                Shop.domain,
+                Shop.status.label("shop_status"),
+            )
         )
     ).one_or_none()
     if row is None:
@@ -80,9 +99,14 @@ async def claim(connection: AsyncConnection, ref: JobRef) -> Claim | None:
         attempt=row.attempt,
         strikes=row.strikes,
         job_type=row.job_type,
+        origin=row.origin,
+        shop_domain=row.domain,
         request=row.request,
         done=await checkpoints(connection, ref),
     )
+    if row.shop_status != "installed":
+        await fail(connection, claimed, SHOP_UNINSTALLED)
+        return None
     if claimed.strikes > MAX_STRIKES:
         await fail(connection, claimed, CRASHED)
         return None
@@ -113,7 +137,7 @@ async def advance(
 
     The strikes start anew: this attempt is now the first at the next stage.
     """
-    seq = await next_seq(connection, claimed, strikes=1)
+    seq = await next_seq(connection, claimed, strikes=1, waiting_since=None)
     key = {"shop_id": claimed.ref.shop_id, "job_id": claimed.ref.public_id}
     await connection.execute(
         insert(JobEvent).values(
@@ -135,6 +159,42 @@ async def advance(
             attempt=claimed.attempt,
             files=checkpoint.files,
             facts=checkpoint.facts,
+        )
+    )
+
+
+async def put_back(
+    connection: AsyncConnection, claimed: Claim, *, message: str, waiting_for: str
+) -> None:
+    """Let the job wait for something that is not its fault: the attempt is no strike.
+
+    Its status stays; an event says what it waits for, once until the job gets further.
+    """
+    last_seq = await connection.scalar(
+        update(Job)
+        .where(
+            *unfinished(claimed.ref, JobStatus.IN_PROGRESS),
+            Job.attempt == claimed.attempt,
+        )
+        .values(
+            strikes=func.greatest(Job.strikes - 1, 0),
+            waiting_since=func.coalesce(Job.waiting_since, func.now()),
+        )
+        .returning(Job.last_seq)
+    )
+    if last_seq is None:
+        raise Fenced(claimed.ref.public_id)
+    key = {"shop_id": claimed.ref.shop_id, "job_id": claimed.ref.public_id}
+    latest = select(JobEvent.extra["waiting_for"].astext).filter_by(**key, seq=last_seq)
+    if await connection.scalar(latest) == waiting_for:
+        return
+    await connection.execute(
+        insert(JobEvent).values(
+            **key,
+            seq=await next_seq(connection, claimed),
+            event_type="queued",
+            message=message,
+            extra={"waiting_for": waiting_for},
         )
     )
 
@@ -161,6 +221,7 @@ async def fail(connection: AsyncConnection, claimed: Claim, failure: Failure) ->
         event_type="failed",
         message=failure.message,
         extra=extra,
+        **freed(failure),
     )
 
 
@@ -172,9 +233,10 @@ async def finish(
     event_type: str,
     message: str,
     extra: dict[str, Any],
+    **changes: Any,
 ) -> None:
     """Enter a final state together with its terminal event."""
-    seq = await next_seq(connection, claimed, status=status, finished_at=func.now())
+    seq = await next_seq(connection, claimed, status=status, finished_at=func.now(), **changes)
     await connection.execute(
         insert(JobEvent).values(
             shop_id=claimed.ref.shop_id,
@@ -201,6 +263,39 @@ async def next_seq(connection: AsyncConnection, claimed: Claim, **changes: Any) 
     return int(seq)
 
 
+async def append(
+    connection: AsyncConnection, ref: JobRef, *, stage: str, message: str, extra: dict[str, Any]
+) -> None:
+    """Add a line about what becomes of a job after it has ended well.
+
+    Its status and its terminal event stay as they are; the line has the next number, so whoever
+    follows the job gets it. Raises `Fenced` when there is no such job any more.
+    """
+    seq = await connection.scalar(
+        update(Job)
+        .where(
+            Job.shop_id == ref.shop_id,
+            Job.public_id == ref.public_id,
+            Job.status == JobStatus.SUCCESS,
+        )
+        .values(last_seq=Job.last_seq + 1)
+        .returning(Job.last_seq)
+    )
+    if seq is None:
+        raise Fenced(ref.public_id)
+    await connection.execute(
+        insert(JobEvent).values(
+            shop_id=ref.shop_id,
+            job_id=ref.public_id,
+            seq=seq,
+            event_type="stage",
+            stage=stage,
+            message=message,
+            extra=extra,
+        )
+    )
+
+
 async def fail_unfinished(
     connection: AsyncConnection, shop_id: int, failure: Failure, *narrower: Any
 ) -> int:
@@ -215,6 +310,7 @@ async def fail_unfinished(
             status=JobStatus.FAILURE,
             last_seq=Job.last_seq + 1,
             finished_at=func.now(),
+            **freed(failure),
         )
         .returning(Job.public_id, Job.last_seq)
     )
@@ -236,6 +332,11 @@ async def fail_unfinished(
             ],
         )
     return len(rows)
+
+
+def freed(failure: Failure) -> dict[str, Any]:
+    """What else changes with a failure: one that another try can mend does not bar that try."""
+    return {"natural_key": None} if failure.retryable else {}
 
 
 def unfinished(ref: JobRef, target: JobStatus) -> tuple[Any, ...]:

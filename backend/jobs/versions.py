@@ -27,11 +27,18 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return f'"{self.attempt}.{self.last_seq}.{window}"'
 
     def headers(self, window: int) -> dict[str, str]:
-        """What the answer says of itself; while the job runs, also when to ask again."""
-        headers = {"ETag": self.etag(window), "Cache-Control": "private, no-cache"}
-        if self.status in UNFINISHED:
-            headers["Retry-After"] = str(self.seconds_to_wait())
-        return headers
+        """What the answer says of itself."""
+        return {
+            "ETag": self.etag(window),
+            "Cache-Control": "private, no-cache",
+            **self.poll_hint(),
+        }
+
+    def poll_hint(self) -> dict[str, str]:
+        """When to ask again, while the job runs."""
+        if self.status not in UNFINISHED:
+            return {}
+        return {"Retry-After": str(self.seconds_to_wait())}
 
     def seconds_to_wait(self) -> int:
         """About as long as this job's stages have taken so far."""

@@ -47,6 +47,11 @@ def test_a_url_of_the_wrong_kind_is_refused(name: str, value: str) -> None:
         Settings.from_env({**COMPLETE, name: value})
 
 
+def test_nothing_of_the_settings_is_in_their_repr() -> None:
+    settings = Settings.from_env({**COMPLETE, "TOKEN_KEYS": "a:b"})
+    assert repr(settings) == "Settings(…)"
+
+
 def test_the_previous_secret_opens_the_doors_after_the_current_one() -> None:
     settings = Settings.from_env({**COMPLETE, "SHOPIFY_API_SECRET_PREVIOUS": "older"})
     assert settings.shopify_secrets == (COMPLETE["SHOPIFY_API_SECRET"].encode(), b"older")

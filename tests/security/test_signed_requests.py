@@ -1,12 +1,16 @@
 """The signed-request door over HTTP."""
 
+import shlex
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from backend.auth.signed_request import signed_request
+from backend.cli import main
 from tests.conftest import PREVIOUS_SECRET, SECRET
 from tests.doors import finished_job, refusal, shared_world, waiting_job
 from tests.world import OTHER_SHOP, SHOP, World
@@ -84,3 +88,25 @@ async def test_two_credentials_are_ambiguous_and_a_signature_installs_nothing(
     assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
     install = await ask(house, "/v1/installation", method="POST")
     assert refusal(install) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize("is_piped", [False, True])
+async def test_the_printed_command_makes_a_job(
+    house: World, tmp_path: Path, is_piped: bool
+) -> None:
+    body = b'{"product_id": "gid://shopify/Product/1"}'
+    file = tmp_path / "body.json"
+    file.write_bytes(body)
+    url = f"{str(house.http.base_url).rstrip('/')}/v1/catalog-image"
+    source = "-" if is_piped else str(file)
+    printed = CliRunner(env={"SHOPIFY_API_SECRET": SECRET}).invoke(
+        main, ["sign", "POST", url, "--shop", SHOP, "--body", source], input=body
+    )
+    words = shlex.split(printed.output)
+    assert words[-2:] == ["--data-binary", f"@{source}"]
+    lines = [words[at + 1].partition(": ") for at, word in enumerate(words) if word == "-H"]
+    address = next(word for word in words if word.startswith("http"))
+    answer = await house.http.post(
+        address, content=body, headers={name: value for name, _, value in lines}
+    )
+    assert answer.status_code == 202, answer.text

@@ -1,0 +1,93 @@
+"""JSON bodies, read strictly: what does not fit its type is refused, and by name.
+
+Litestar would coerce "1" to 1, take the last of two equal keys and recurse as deep as it is told.
+Its own conversion still runs afterwards, on a body that has nothing left to forgive.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request
+
+from backend.errors import BadRequest, InvalidRequest, UnsupportedMedia
+
+MAX_DEPTH = 32
+LONGEST_NAME, LONGEST_MESSAGE = 64, 200  # characters of the sender's that an answer repeats
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+BRACKET = re.compile(rb"[\[\]{}]")
+PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
+FIELD = re.compile(r"(?:required|unknown) field `(?P<name>[^`]+)`")
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose JSON has to be what the handler's `data` says, to the letter."""
+
+    async def json(self) -> Any:
+        """The body as plain values. Raises `BadRequest`, `InvalidRequest`, `UnsupportedMedia`."""
+        if self.content_type[0] != "application/json" or "content-encoding" in self.headers:
+            raise UnsupportedMedia("Send the body as plain application/json.")
+        kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
+        return msgspec.to_builtins(strict(await self.body(), kind))
+
+
+def strict(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    """The body as a `kind`. Raises `BadRequest` for bad JSON, `InvalidRequest` for bad values."""
+    require_shallow(raw)
+    try:
+        json.loads(raw, object_pairs_hook=without_duplicates)
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest([problem(str(error), kind)]) from error
+    except (msgspec.DecodeError, ValueError) as error:  # bad UTF-8 and endless digits are these too
+        raise BadRequest("The body is not valid JSON.") from error
+
+
+def require_shallow(raw: bytes) -> None:
+    """Refuse deep nesting before any parser recurses into it."""
+    depth = 0
+    for bracket in BRACKET.findall(STRING.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"The body is nested more than {MAX_DEPTH} deep.")
+
+
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, unless a key comes twice: two readers would take different ones."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadRequest("An object in the body has the same key twice.")
+    return found
+
+
+def problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """msgspec's finding as an item of `detail`: where, what, which kind."""
+    place = PLACE.search(message)
+    loc: list[str | int] = ["body"]
+    for step in STEP.finditer(place["path"] if place else ""):
+        loc.append(step["name"] or int(step["index"]))
+    text = PLACE.sub("", message)
+    if text.startswith("Invalid enum value"):
+        text = f"Expected one of {', '.join(choices(kind, loc[1:]))}"
+    if field := FIELD.search(text):
+        loc.append(field["name"][:LONGEST_NAME])
+    return {"loc": loc, "msg": text[:LONGEST_MESSAGE], "type": "value_error"}
+
+
+def choices(kind: type[msgspec.Struct], path: list[str | int]) -> list[str]:
+    """What may stand there, for msgspec tells only what may not."""
+    found: Any = msgspec.inspect.type_info(kind)
+    for step in path:
+        if isinstance(step, int):
+            found = plain(found.item_type)
+        else:
+            field = next(each for each in found.fields if each.encode_name == step)
+            found = plain(field.type)
+    return [str(value) for value in found.values]
+
+
+def plain(found: Any) -> Any:
+    """A type without the constraints around it."""
+    return found.type if isinstance(found, msgspec.inspect.Metadata) else found

@@ -1,0 +1,107 @@
+"""A request that is sent twice is done once: the answer is kept with the work, for a day.
+
+The key is claimed together with its answer in the transaction that does the work, so there is
+never one without the other; whoever comes second waits for that transaction and gets its answer.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import LOCK_NOT_AVAILABLE
+from backend.errors import IdempotencyKeyReused, RequestInProgress
+from backend.jobs.models import IdempotencyKey
+
+KEPT = timedelta(hours=24)
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
+    """A request by the key its sender gave it; the key counts for one shop on one route."""
+
+    route: str
+    key: str
+    body: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one body from another."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+async def answered_before(
+    connection: AsyncConnection, request: Repeatable, *, shop_id: int, answer: T
+) -> T | None:
+    """The earlier answer to the same request; None if this one is the first, and is kept now.
+
+    Raises `IdempotencyKeyReused` or `RequestInProgress`.
+    """
+    kind = type(answer)
+    earlier = await earlier_answer(connection, request, shop_id=shop_id, kind=kind)
+    if earlier or await claim_key(connection, request, shop_id=shop_id, answer=answer):
+        return earlier
+    return await earlier_answer(connection, request, shop_id=shop_id, kind=kind)
+
+
+async def earlier_answer(
+    connection: AsyncConnection, request: Repeatable, *, shop_id: int, kind: type[T]
+) -> T | None:
+    """The answer this request has had already, if any. Raises `IdempotencyKeyReused`."""
+    row = (
+        await connection.execute(
+            select(IdempotencyKey.fingerprint, IdempotencyKey.answer).where(
+                *is_key(request, shop_id), IdempotencyKey.created_at > func.now() - KEPT
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != request.fingerprint:
+        detail = {"loc": ["header", "Idempotency-Key"], "type": "value_error"}
+        raise IdempotencyKeyReused([{**detail, "msg": IdempotencyKeyReused.message}])
+    return msgspec.convert(row.answer, kind)
+
+
+async def claim_key(
+    connection: AsyncConnection, request: Repeatable, *, shop_id: int, answer: msgspec.Struct
+) -> bool:
+    """Keep this answer for the request, unless another has claimed the key meanwhile.
+
+    Waits for whoever is claiming it just now, and raises `RequestInProgress` if that takes long.
+    """
+    values: dict[str, Any] = {
+        "fingerprint": request.fingerprint,
+        "answer": msgspec.to_builtins(answer),
+        "created_at": func.now(),
+    }
+    claimed = (
+        upsert(IdempotencyKey)
+        .values(shop_id=shop_id, route=request.route, key=request.key, **values)
+        .on_conflict_do_update(
+            index_elements=["shop_id", "route", "key"],
+            set_=values,
+            where=IdempotencyKey.created_at <= func.now() - KEPT,
+        )
+        .returning(literal(value=True))
+    )
+    try:
+        return bool(await connection.scalar(claimed))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            raise RequestInProgress from error
+        raise
+
+
+def is_key(request: Repeatable, shop_id: int) -> tuple[Any, ...]:
+    """The row of the request's key."""
+    return (
+        IdempotencyKey.shop_id == shop_id,
+        IdempotencyKey.route == request.route,
+        IdempotencyKey.key == request.key,
+    )

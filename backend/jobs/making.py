@@ -1,0 +1,107 @@
+"""Make a job that a merchant or a server of theirs asks for: at once, whole, and only once."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.jobs.idempotency import Repeatable, answered_before
+from backend.jobs.ids import new_public_id
+from backend.jobs.queries import installed
+from backend.jobs.schemas import JobAcceptedResponse
+from backend.jobs.service import request_job
+from backend.jobs.states import JobStatus
+from backend.shops.models import Shop
+from backend.uploads.service import use_uploads
+from backend.workflows.pictures import KEY_SUFFIX, ProductPhoto
+from backend.workflows.registry import Workflow
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer, and whether it is that of an earlier request."""
+
+    answer: JobAcceptedResponse
+    is_replay: bool = False
+
+
+async def make_job(
+    connection: AsyncConnection,
+    workflow: Workflow,
+    asked: ProductPhoto,
+    *,
+    shop_domain: str,
+    request_id: str,
+    repeatable: Repeatable | None,
+) -> Made:
+    """The job with its first event and its queue entry, in the caller's transaction.
+
+    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused` or `RequestInProgress`.
+    """
+    require_one_photo(asked)
+    require_distinct_outputs(asked)
+    shop_id = await connection.scalar(select(Shop.id).where(*installed(shop_domain)))
+    if shop_id is None:
+        raise ShopNotInstalled
+    answer = accepted(workflow, new_public_id(), request_id)
+    if repeatable:
+        earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
+        if earlier:
+            return Made(answer=earlier, is_replay=True)
+    await request_job(
+        connection,
+        workflow,
+        shop_id=shop_id,
+        public_id=answer.job_id,
+        request=await stored_request(connection, shop_id, asked),
+        origin="api",
+    )
+    return Made(answer=answer)
+
+
+def accepted(workflow: Workflow, public_id: str, request_id: str) -> JobAcceptedResponse:
+    """The answer to a request that makes this job."""
+    return JobAcceptedResponse(
+        request_id=request_id,
+        job_id=public_id,
+        status=JobStatus.NOT_STARTED,
+        credits_cost=workflow.credits_cost,
+    )
+
+
+async def stored_request(
+    connection: AsyncConnection, shop_id: int, asked: ProductPhoto
+) -> dict[str, Any]:
+    """What the job keeps of the request: all of it, with each upload by the key of its object."""
+    fields = {
+        name: value for name, value in msgspec.to_builtins(asked).items() if value is not None
+    }
+    uploads = {name: key for name, key in fields.items() if name.endswith(KEY_SUFFIX)}
+    if not uploads:
+        return fields
+    return fields | await use_uploads(connection, shop_id=shop_id, wanted=uploads)
+
+
+def require_distinct_outputs(asked: msgspec.Struct) -> None:
+    """Raise `InvalidRequest` if the same picture is asked for twice."""
+    outputs = getattr(asked, "outputs", ())
+    if len(set(outputs)) == len(outputs):
+        return
+    message = "Each output differs from the others in size or format."
+    raise InvalidRequest([{"loc": ["body", "outputs"], "msg": message, "type": "value_error"}])
+
+
+def require_one_photo(asked: ProductPhoto) -> None:
+    """Raise `InvalidRequest` unless exactly one field names the photo."""
+    ways = ProductPhoto.__struct_fields__
+    given = [name for name in ways if getattr(asked, name) is not None]
+    if len(given) == 1:
+        return
+    message = f"Name the photo by exactly one of {', '.join(ways)}."
+    raise InvalidRequest(
+        [
+            {"loc": ["body", name], "msg": message, "type": "value_error"}
+            for name in given or ways[:1]
+        ]
+    )

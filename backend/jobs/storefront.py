@@ -1,0 +1,144 @@
+"""Jobs that a shop's visitors start and see.
+
+A visitor can be anybody: they name a product and nothing else, the same question within a day is
+the same job, and a shop has only so many a day.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.auth.guards import Visitor
+from backend.errors import DailyCapReached, ShopNotInstalled
+from backend.jobs.making import accepted, require_distinct_outputs
+from backend.jobs.models import Job, StorefrontDay
+from backend.jobs.queries import installed
+from backend.jobs.schemas import JobAcceptedResponse
+from backend.jobs.service import natural_key, request_job
+from backend.jobs.states import JobStatus
+from backend.shops.models import Shop
+from backend.workflows.pictures import ProductGid
+from backend.workflows.registry import Workflow
+
+ORIGIN: Final = "storefront"
+
+
+def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
+    """The workflow's request as a visitor may send it: a product is the only picture."""
+    kind = workflow.request
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    parameters = [
+        (name, fields[name].type, fields[name].default)
+        if not fields[name].required
+        else (name, fields[name].type)
+        for name in workflow.parameters
+    ]
+    return msgspec.defstruct(
+        f"Storefront{kind.__name__}",
+        [("product_id", ProductGid), *parameters],
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def visible_to(visitor: Visitor) -> tuple[ColumnElement[bool], ...]:
+    """The storefront's jobs, those that a customer made only to that customer."""
+    nobodys = Job.customer_id.is_(None)
+    mine = nobodys if visitor.customer_id is None else Job.customer_id == visitor.customer_id
+    return Job.origin == ORIGIN, or_(nobodys, mine)
+
+
+async def make_storefront_job(
+    connection: AsyncConnection,
+    workflow: Workflow,
+    asked: msgspec.Struct,
+    *,
+    visitor: Visitor,
+    request_id: str,
+    daily_cap: int,
+) -> JobAcceptedResponse:
+    """The visitor's job, made now or earlier today; one that failed bars no second try.
+
+    Raises `InvalidRequest`, `ShopNotInstalled` or `DailyCapReached`.
+    """
+    require_distinct_outputs(asked)
+    shop_id = await connection.scalar(select(Shop.id).where(*installed(visitor.shop)))
+    if shop_id is None:
+        raise ShopNotInstalled
+    now = datetime.now(UTC)
+    request = msgspec.to_builtins(asked)
+    key = key_of(workflow, request, visitor, now)
+    await release_failed(connection, shop_id, key)
+    ref = await request_job(
+        connection,
+        workflow,
+        shop_id=shop_id,
+        request=request,
+        origin=ORIGIN,
+        natural_key=key,
+        customer_id=visitor.customer_id,
+    )
+    if ref is not None:
+        await count_job(connection, shop_id, now, daily_cap)
+        return accepted(workflow, ref.public_id, request_id)
+    found = (await connection.execute(with_key(shop_id, key))).one_or_none()
+    if found is None:  # erased since it stood in the way
+        return await make_storefront_job(
+            connection,
+            workflow,
+            asked,
+            visitor=visitor,
+            request_id=request_id,
+            daily_cap=daily_cap,
+        )
+    earlier = accepted(workflow, found.public_id, request_id)
+    return msgspec.structs.replace(earlier, status=JobStatus(found.status))
+
+
+def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: datetime) -> str:
+    """What the job is about: who asks for what, today, for a product's photo changes at times."""
+    wanted = msgspec.json.encode(request, order="deterministic").decode()
+    return natural_key(
+        ORIGIN, workflow.job_type, visitor.customer_id or "", wanted, now.date().isoformat()
+    )
+
+
+async def release_failed(connection: AsyncConnection, shop_id: int, key: str) -> None:
+    """Take the key from a job that has failed."""
+    await connection.execute(
+        update(Job)
+        .where(Job.shop_id == shop_id, Job.natural_key == key, Job.status == JobStatus.FAILURE)
+        .values(natural_key=None)
+    )
+
+
+async def count_job(
+    connection: AsyncConnection, shop_id: int, now: datetime, daily_cap: int
+) -> None:
+    """Count a job against the shop's day. Raises `DailyCapReached`."""
+    counted = (
+        upsert(StorefrontDay)
+        .from_select(
+            ["shop_id", "day", "jobs"],
+            select(literal(shop_id), literal(now.date()), literal(1)).where(literal(daily_cap) > 0),
+        )
+        .on_conflict_do_update(
+            index_elements=["shop_id", "day"],
+            set_={"jobs": StorefrontDay.jobs + 1},
+            where=StorefrontDay.jobs < daily_cap,
+        )
+        .returning(StorefrontDay.jobs)
+    )
+    if await connection.scalar(counted) is None:
+        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+        raise DailyCapReached(int((tomorrow - now).total_seconds()) + 1)
+
+
+def with_key(shop_id: int, key: str) -> Any:
+    """The shop's job with that key."""
+    return select(Job.public_id, Job.status).where(Job.shop_id == shop_id, Job.natural_key == key)

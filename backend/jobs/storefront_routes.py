@@ -1,0 +1,120 @@
+"""`/proxy/v1/*`: the storefront, through Shopify's app proxy.
+
+JSON always, so that Shopify never takes an answer for a template; and no tag, for nothing here may
+be cached.
+"""
+
+from typing import Any
+
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody
+from litestar.types import Guard
+
+from backend.answers import OF_A_SHOP, answers
+from backend.auth.guards import Visitor
+from backend.db import Database
+from backend.errors import DailyCapReached, InvalidRequest, WorkflowDisabled
+from backend.jobs.detail import job_detail, job_events
+from backend.jobs.making_routes import OF_A_BODY, require_enabled
+from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
+from backend.jobs.schemas import JobAcceptedResponse, JobDetailResponse, JobEventsResponse
+from backend.jobs.storefront import make_storefront_job, storefront_request, visible_to
+from backend.storage.presign import Presigner
+from backend.web import current_request_id
+from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Workflow
+
+VisitorRequest = Request[Visitor, Any, Any]
+
+DETAIL = answers(JobDetailResponse, *OF_A_JOB, sometimes=POLL_HINT)
+EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, sometimes=POLL_HINT)
+MAKING = answers(
+    JobAcceptedResponse, *OF_A_SHOP, *OF_A_BODY, WorkflowDisabled, DailyCapReached, status=202
+)
+
+
+@get("/jobs/{public_id:str}", responses=DETAIL)
+async def get_storefront_job(
+    request: VisitorRequest,
+    public_id: JobId,
+    database: NamedDependency[Database],
+    presigner: NamedDependency[Presigner],
+) -> Response[JobDetailResponse]:
+    """A job that a visitor of this shop started."""
+    async with database.reading() as connection:
+        version, body = await job_detail(
+            connection,
+            presigner,
+            shop_domain=request.auth.shop,
+            public_id=public_id,
+            visible=visible_to(request.auth),
+        )
+    return Response(body, headers=version.poll_hint())
+
+
+@get(
+    "/jobs/{public_id:str}/events",
+    opt={"proxy_params": frozenset({"since"})},
+    responses=EVENTS,
+)
+async def get_storefront_job_events(
+    *,
+    request: VisitorRequest,
+    public_id: JobId,
+    database: NamedDependency[Database],
+    presigner: NamedDependency[Presigner],
+    since: Since = 0,
+) -> Response[JobEventsResponse]:
+    """Its public events after `since`. There is no waiting here: the connection is Shopify's."""
+    async with database.reading() as connection:
+        version, body = await job_events(
+            connection,
+            presigner,
+            shop_domain=request.auth.shop,
+            public_id=public_id,
+            since=since,
+            visible=visible_to(request.auth),
+        )
+    return Response(body, headers=version.poll_hint())
+
+
+def making_route(workflow: Workflow, disabled: frozenset[str], daily_cap: int) -> HTTPRouteHandler:
+    """The route by which visitors start jobs of this workflow."""
+    kind: Any = storefront_request(workflow)
+
+    @post(
+        f"/{workflow.name}",
+        status_code=202,
+        operation_id=f"make_storefront_{workflow.name.replace('-', '_')}",
+        summary=workflow.summary,
+        responses=MAKING,
+    )
+    async def make(
+        request: VisitorRequest, data: JSONBody[kind], database: NamedDependency[Database]
+    ) -> JobAcceptedResponse:
+        """The same question on the same day is the same job. A shop has a daily number of them."""
+        require_enabled(workflow, disabled)
+        async with database.transaction() as connection:
+            return await make_storefront_job(
+                connection,
+                workflow,
+                data,
+                visitor=request.auth,
+                request_id=current_request_id(),
+                daily_cap=daily_cap,
+            )
+
+    return make
+
+
+def storefront_router(guard: Guard, disabled: frozenset[str], daily_cap: int) -> Router:
+    """The routes, behind the guard they are given."""
+    making = [
+        making_route(workflow, disabled, daily_cap)
+        for workflow in WORKFLOWS.values()
+        if "storefront" in workflow.doors
+    ]
+    handlers = [get_storefront_job, get_storefront_job_events, *making]
+    return Router("/proxy/v1", route_handlers=handlers, guards=[guard], tags=["Storefront"])

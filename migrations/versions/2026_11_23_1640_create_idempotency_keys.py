@@ -1,0 +1,48 @@
+"""Create the answers kept for repeated requests, and the storefront's daily count."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0004_making"
+down_revision = "0003_notify"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Expand."""
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("shop_id", sa.BigInteger(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("answer", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["shop_id"], ["shops.id"], name=op.f("fk_idempotency_keys_shop_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("shop_id", "route", "key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_table(
+        "storefront_days",
+        sa.Column("shop_id", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("jobs", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["shop_id"], ["shops.id"], name=op.f("fk_storefront_days_shop_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("shop_id", "day", name=op.f("pk_storefront_days")),
+    )
+
+
+def downgrade() -> None:
+    """Undo, in reverse order."""
+    op.drop_table("storefront_days")
+    op.drop_table("idempotency_keys")

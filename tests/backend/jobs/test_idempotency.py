@@ -1,0 +1,324 @@
+"""`Idempotency-Key`: a request that is sent again is done once, and answered as it was."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from backend.auth.signed_request import signed_request
+from backend.dev.services import LocalServices
+from backend.jobs.idempotency import Repeatable, claim_key
+from backend.jobs.schemas import JobAcceptedResponse
+from backend.jobs.states import JobStatus
+from backend.renderers.base import Renderer
+from tests.conftest import PREVIOUS_SECRET, SECRET, settings_for
+from tests.doors import new_shop, refusal
+from tests.world import OTHER_SHOP, World, cloned_database, open_world
+
+CATALOG = "/v1/catalog-image"
+PREVIEW = "/v1/product-to-model-direct"
+BODY = b'{"product_id": "gid://shopify/Product/1"}'
+OTHER_BODY = b'{"product_id": "gid://shopify/Product/2"}'
+PREVIEW_BODY = b'{"product_id": "gid://shopify/Product/1", "category": "top"}'
+REPLAYED = "idempotency-replayed"
+ANSWER = JobAcceptedResponse(
+    request_id="earlier", job_id="0" * 26, status=JobStatus.NOT_STARTED, credits_cost=1
+)
+
+
+@pytest.fixture(scope="module")
+async def house(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+    """A world in which nobody asks too often."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = replace(settings_for(services, url), rate_limit_writes="1000000/minute")
+        async with open_world(settings, renderer) as world:
+            await world.install()
+            await world.install(OTHER_SHOP)
+            yield world
+
+
+shop = pytest.fixture(new_shop)
+
+
+async def ask(
+    house: World,
+    shop: str,
+    key: str | bytes,
+    body: bytes = BODY,
+    *,
+    path: str = CATALOG,
+    http: httpx.AsyncClient | None = None,
+) -> httpx.Response:
+    """A request from the admin's page."""
+    headers: list[tuple[str, str | bytes]] = [
+        *house.bearer(shop).items(),
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", key),
+    ]
+    return await (http or house.http).post(path, content=body, headers=headers)  # type: ignore[arg-type]
+
+
+async def made(house: World, shop: str) -> list[str]:
+    """The shop's jobs."""
+    rows = await house.rows(
+        "SELECT public_id FROM jobs WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=shop,
+    )
+    return [row["public_id"] for row in rows]
+
+
+async def kept(house: World, shop: str) -> list[str]:
+    """The shop's keys."""
+    rows = await house.rows(
+        "SELECT key FROM idempotency_keys WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=shop,
+    )
+    return [row["key"] for row in rows]
+
+
+async def a_thousand_at_once(house: World, shop: str) -> list[httpx.Response]:
+    """As many requests with one key, from ten clients with 25 connections each.
+
+    One client's pool would take longer to choose a connection than the server to answer.
+    """
+    limits = httpx.Limits(max_connections=25)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=house.http.base_url, limits=limits, timeout=60)
+            )
+            for _ in range(10)
+        ]
+        return await asyncio.gather(
+            *(answered(house, shop, "k", clients[n % 10]) for n in range(1000))
+        )
+
+
+async def answered(house: World, shop: str, key: str, http: httpx.AsyncClient) -> httpx.Response:
+    """The answer; one that got lost on its way is asked for again, which is what a key is for."""
+    while True:
+        try:
+            return await ask(house, shop, key, http=http)
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+
+
+def is_first(answer: httpx.Response) -> bool:
+    """Whether this answer is to a request that made its job; fails if it made and repeats none."""
+    assert answer.status_code == 202, answer.text
+    return REPLAYED not in answer.headers
+
+
+# Once
+
+
+async def test_of_a_thousand_at_once_one_makes_the_job_and_all_others_get_its_answer_or_try_again(
+    house: World, shop: str
+) -> None:
+    answers = await a_thousand_at_once(house, shop)
+    counts = Counter(answer.status_code for answer in answers)
+    print(dict(counts))  # with -s: how many were turned away depends on the machine
+    assert counts.keys() <= {202, 409, 503}
+    assert counts[202] >= 1
+    for answer in answers:
+        if answer.status_code != 202:
+            assert refusal(answer)[1] in {"REQUEST_IN_PROGRESS", "DATABASE_UNAVAILABLE"}
+            assert int(answer.headers["retry-after"]) > 0, "it says that one may come again"
+    assert len(await made(house, shop)) == 1
+    again = await ask(house, shop, "k")
+    assert {answer.content for answer in [*answers, again] if answer.is_success} == {again.content}
+    assert sum(is_first(answer) for answer in answers if answer.is_success) <= 1
+    assert again.json()["job_id"] in await made(house, shop)
+
+
+async def test_of_two_bodies_at_once_under_one_key_one_is_done_and_the_other_refused(
+    house: World, shop: str
+) -> None:
+    answers = await asyncio.gather(
+        *(ask(house, shop, "k", (BODY, OTHER_BODY)[n % 2]) for n in range(20))
+    )
+    counts = Counter(answer.status_code for answer in answers)
+    assert counts == {202: 10, 422: 10}
+    assert {refusal(answer) for answer in answers if answer.is_error} == {
+        (422, "IDEMPOTENCY_KEY_REUSED")
+    }
+    assert len(await made(house, shop)) == 1
+
+
+async def test_a_day_later_the_key_is_new_and_of_many_at_once_one_takes_it(
+    house: World, shop: str
+) -> None:
+    before = await ask(house, shop, "k")
+    await house.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    answers = await asyncio.gather(*(ask(house, shop, "k", OTHER_BODY) for _ in range(20)))
+    assert sum(is_first(answer) for answer in answers) == 1
+    assert len({answer.content for answer in answers}) == 1
+    assert len(await made(house, shop)) == 2
+    assert answers[0].json()["job_id"] != before.json()["job_id"]
+    assert refusal(await ask(house, shop, "k")) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+# Meanwhile
+
+
+async def claim_elsewhere(
+    house: World, shop: str, hold: asyncio.Event, end: BaseException | None
+) -> None:
+    """Another process is answering this very request, until it is let go."""
+    shop_id = (await house.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
+    request = Repeatable(route=f"POST {CATALOG}", key="k", body=BODY)
+    async with house.database.transaction() as connection:
+        assert await claim_key(connection, request, shop_id=shop_id, answer=ANSWER)
+        hold.set()
+        await asyncio.sleep(0.3 if end is None else 2.5)
+        if end is not None:
+            raise end
+
+
+async def test_while_the_first_is_still_running_the_second_is_told_to_come_back(
+    house: World, shop: str
+) -> None:
+    held = asyncio.Event()
+    other = asyncio.create_task(claim_elsewhere(house, shop, held, KeyError("it dies")))
+    await held.wait()
+    answer = await ask(house, shop, "k")
+    assert refusal(answer) == (409, "REQUEST_IN_PROGRESS")
+    assert answer.headers["retry-after"] == "1"
+    assert is_first(await ask(house, shop, "another key")), "nothing else has to wait"
+    with pytest.raises(KeyError):
+        await other
+    assert is_first(await ask(house, shop, "k")), "the first has died and left nothing"
+    assert len(await made(house, shop)) == 2
+
+
+async def test_if_the_first_ends_soon_the_second_waits_for_its_answer(
+    house: World, shop: str
+) -> None:
+    held = asyncio.Event()
+    other = asyncio.create_task(claim_elsewhere(house, shop, held, None))
+    await held.wait()
+    answer = await ask(house, shop, "k")
+    await other
+    assert not is_first(answer)
+    assert answer.json()["job_id"] == ANSWER.job_id
+    assert await made(house, shop) == []
+
+
+# Which request it is
+
+
+async def test_a_key_counts_for_one_shop_on_one_route(house: World, shop: str) -> None:
+    assert is_first(await ask(house, shop, "k"))
+    assert is_first(await ask(house, shop, "k", PREVIEW_BODY, path=PREVIEW))
+    assert is_first(await ask(house, OTHER_SHOP, "k"))
+    assert not is_first(await ask(house, shop, "k"))
+    assert len(await made(house, shop)) == 2
+
+
+@pytest.mark.parametrize("secret", [SECRET, PREVIOUS_SECRET])
+async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
+    house: World, shop: str, secret: str
+) -> None:
+    first = await ask(house, shop, "k")
+    url, signature = signed_request(
+        secret.encode(),
+        method="POST",
+        url=f"{str(house.http.base_url).rstrip('/')}{CATALOG}",
+        shop=shop,
+        body=BODY,
+        now=int(time.time()),
+    )
+    headers = {
+        "Content-Type": "application/json",
+        "Idempotency-Key": "k",
+        "X-Shopify-Hmac-Sha256": signature,
+    }
+    again = await house.http.post(url, content=BODY, headers=headers)
+    assert is_first(first) and not is_first(again)
+    assert again.content == first.content
+    assert again.headers["location"] == first.headers["location"]
+    assert len(await made(house, shop)) == 1
+
+
+async def test_the_answer_stays_the_same_whatever_becomes_of_the_job(
+    house: World, shop: str
+) -> None:
+    first = await ask(house, shop, "k")
+    cancel = f"{first.headers['location']}/cancel"
+    assert (await house.http.post(cancel, headers=house.bearer(shop))).status_code == 202
+    again = await ask(house, shop, "k")
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("key", ["k" * 255, "!", "ключ".encode(), b"\xff\xfe"])
+async def test_a_key_is_any_text_of_up_to_255_characters(
+    house: World, shop: str, key: str | bytes
+) -> None:
+    first = await ask(house, shop, key)
+    assert is_first(first)
+    assert (await ask(house, shop, key)).content == first.content
+    assert len(await made(house, shop)) == 1
+
+
+@pytest.mark.parametrize("key", ["k" * 256, ""])
+async def test_a_key_that_is_none_is_refused_and_nothing_is_made(
+    house: World, shop: str, key: str
+) -> None:
+    answer = await ask(house, shop, key)
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert await made(house, shop) == []
+
+
+# Both or neither
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"product_id": "nonsense"}',
+        b"{}",
+        json.dumps({"upload_key": "upl_" + "0" * 32}).encode(),
+    ],
+    ids=["a malformed field", "no photo", "an upload that is not there"],
+)
+async def test_a_refusal_is_not_kept_so_that_it_can_be_put_right(
+    house: World, shop: str, body: bytes
+) -> None:
+    for _ in range(2):
+        assert refusal(await ask(house, shop, "k", body)) == (422, "INVALID_REQUEST")
+    assert await kept(house, shop) == []
+    assert is_first(await ask(house, shop, "k"))
+
+
+FAIL_AT = {
+    "the job": "CREATE TRIGGER breaks BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION break()",
+    "the commit": (
+        "CREATE CONSTRAINT TRIGGER breaks AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION break()"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", FAIL_AT)
+async def test_if_the_transaction_fails_neither_the_key_nor_the_job_is_kept(
+    house: World, shop: str, where: str
+) -> None:
+    await house.execute(
+        "CREATE FUNCTION break() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'broken'; END $$"
+    )
+    try:
+        await house.execute(FAIL_AT[where])
+        assert refusal(await ask(house, shop, "k")) == (500, "INTERNAL_ERROR")
+    finally:
+        await house.execute("DROP FUNCTION break() CASCADE")
+    assert (await kept(house, shop), await made(house, shop)) == ([], [])
+    assert is_first(await ask(house, shop, "k"))
+    assert await made(house, shop) != []

@@ -1,0 +1,84 @@
+"""Any sequence of requests, claims, crashes and erasures leaves jobs as they were promised.
+
+The suite runs the same few examples every time. `make machine` runs many more, chosen anew, and
+keeps those that failed for the next run.
+"""
+
+import asyncio
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from backend.dev.services import LocalServices
+from backend.jobs.timeline import Claim, Fenced, claim, succeed
+from tests.backend.jobs.machine.house import House
+from tests.backend.jobs.machine.rules import JobMachine
+from tests.doors import begun_job, shared_world
+from tests.world import World
+
+house = pytest.fixture(shared_world, scope="module")
+
+EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # 0: the few of the suite
+STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
+
+
+@pytest.mark.timeout(0)  # once it has failed, it takes its time to find a shorter way to fail
+def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
+    services: LocalServices, template: str
+) -> None:
+    profile = settings(
+        max_examples=EXAMPLES or 20,
+        stateful_step_count=STEPS,
+        derandomize=not EXAMPLES,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    with House(services, template) as running:
+        run_state_machine_as_test(
+            lambda: JobMachine(running, is_short=not EXAMPLES),  # type: ignore[arg-type]
+            settings=profile,
+        )
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(house: World, seed: int) -> None:
+    begun = await begun_job(house)
+    ref = begun.ref
+
+    async def cancelled() -> bool:
+        path = f"/v1/jobs/{ref.public_id}/cancel"
+        answer = await house.http.post(path, headers=house.bearer())
+        assert answer.status_code in {202, 409}, answer.text
+        return answer.status_code == 202
+
+    async def succeeded(worker: Claim) -> bool:
+        try:
+            async with house.database.transaction() as connection:
+                await succeed(connection, worker, {})
+        except Fenced:
+            return False
+        return True
+
+    async def claimed_and_succeeded() -> bool:
+        async with house.database.transaction() as connection:
+            worker = await claim(connection, ref)
+        return worker is not None and await succeeded(worker)
+
+    async def the_first_succeeded() -> bool:
+        return await succeeded(begun)
+
+    racers = [cancelled] * 2 + [claimed_and_succeeded] * 18 + [the_first_succeeded] * 20
+    random.Random(seed).shuffle(racers)
+    winners = sum(await asyncio.gather(*(race() for race in racers)))
+    events = await house.rows(
+        "SELECT seq, event_type, extra->'error'->>'code' AS code FROM job_events "
+        "WHERE job_id = :id ORDER BY seq",
+        id=ref.public_id,
+    )
+    assert [event["seq"] for event in events] == [1, 2], "it was queued, and it ended"
+    assert winners == (events[-1]["code"] != "WORKER_CRASHED"), "poison has no winner"
+    job = (await house.detail(ref.public_id)).json()
+    assert job["status"] == ("SUCCESS" if events[-1]["event_type"] == "succeeded" else "FAILURE")

@@ -1,0 +1,306 @@
+"""`/proxy/v1/*`: what a shop's visitors may start and see, as Shopify's app proxy forwards it."""
+
+import asyncio
+import itertools
+import time
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from backend.dev import signing
+from backend.jobs.service import JobRef, request_job
+from backend.jobs.states import Failure
+from backend.jobs.timeline import claim, fail
+from tests.conftest import SECRET, settings_for
+from tests.doors import (
+    fingerprint,
+    finished_job,
+    refusal,
+    shared_world,
+)
+from tests.world import OTHER_SHOP, SHOP, World, cloned_database, open_world
+
+house = pytest.fixture(shared_world, scope="module")
+
+PRODUCT = "gid://shopify/Product/8000000000001"
+ANNA, BERT = "7000000000001", "7000000000002"
+NOT_FOUND = (404, "JOB_NOT_FOUND")
+DRESS = {"product_id": PRODUCT, "category": "dress"}
+
+
+async def visit(
+    house: World,
+    path: str,
+    *,
+    shop: str = SHOP,
+    customer: str = "",
+    method: str = "GET",
+    age: int = 0,
+    secret: str = SECRET,
+    params: dict[str, str] | None = None,
+    **sent: Any,
+) -> httpx.Response:
+    """A request as the proxy forwards it, with a fresh signature."""
+    query = signing.app_proxy_query(
+        {
+            "shop": shop,
+            "path_prefix": "/apps/atelier",
+            "timestamp": str(int(time.time()) - age),
+            "logged_in_customer_id": customer,
+            **(params or {}),
+        },
+        secret,
+    )
+    return await house.http.request(method, f"/proxy/v1{path}?{query}", **sent)
+
+
+async def ask(house: World, body: Any = None, **how: Any) -> httpx.Response:
+    """Ask for a preview of a product on a mannequin."""
+    return await visit(house, "/product-to-model-direct", method="POST", json=body or DRESS, **how)
+
+
+async def started(house: World, body: Any = None, **how: Any) -> str:
+    """The id of the job that the visitor gets."""
+    answer = await ask(house, body, **how)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
+
+
+def product(number: int) -> dict[str, str]:
+    """A question that no other test asks."""
+    return {**DRESS, "product_id": f"gid://shopify/Product/{number}"}
+
+
+# Making
+
+
+async def test_a_visitor_starts_a_job_and_follows_it(house: World) -> None:
+    answer = await ask(house, product(1))
+    made = answer.json()
+    assert (answer.status_code, made["status"], made["credits_cost"]) == (202, "NOT_STARTED", 10)
+    job = await visit(house, f"/jobs/{made['job_id']}")
+    assert job.json()["request"]["product_id"] == "gid://shopify/Product/1"
+    assert job.headers["cache-control"] == "private, no-store"
+    assert "etag" not in job.headers and job.headers["retry-after"] == "1"
+    events = await visit(house, f"/jobs/{made['job_id']}/events", params={"since": "0"})
+    assert [event["event_type"] for event in events.json()["events"]] == ["queued"]
+    later = await visit(house, f"/jobs/{made['job_id']}/events", params={"since": "1"})
+    assert later.json() == {"public_id": made["job_id"], "events": [], "latest_seq": 1}
+
+
+async def test_the_same_question_is_the_same_job_and_another_is_not(house: World) -> None:
+    first = await started(house, product(2))
+    assert await started(house, product(2)) == first
+    assert await started(house, {**product(2), "body": "female"}) == first  # the default
+    assert await started(house, {**product(2), "body": "male"}) != first
+    assert await started(house, product(3)) != first
+
+
+async def test_a_repeated_question_tells_how_far_the_job_is(house: World) -> None:
+    first = await started(house, product(4))
+    await house.execute("UPDATE jobs SET status = 'IN_PROGRESS' WHERE public_id = :id", id=first)
+    assert (await ask(house, product(4))).json()["status"] == "IN_PROGRESS"
+
+
+async def test_a_question_is_asked_anew_once_its_job_has_failed(house: World) -> None:
+    first = await started(house, product(5))
+    rows = await house.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=first)
+    ref = JobRef(shop_id=rows[0]["shop_id"], public_id=first)
+    async with house.database.transaction() as connection:
+        claimed = await claim(connection, ref)
+        assert claimed is not None
+        await fail(connection, claimed, Failure(code="NO_IMAGE", message="No image"))
+    second = await started(house, product(5))
+    assert second != first
+    assert await started(house, product(5)) == second
+    assert (await visit(house, f"/jobs/{first}")).json()["status"] == "FAILURE"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"category": "dress", "upload_key": "upl_" + "0" * 32},
+        {"category": "dress", "media_id": "gid://shopify/MediaImage/1"},
+        {**DRESS, "customer_id": ANNA},
+        {**DRESS, "shop": OTHER_SHOP},
+        {"product_id": PRODUCT},
+        {**DRESS, "outputs": [{"size": 512, "format": "webp"}] * 2},
+    ],
+)
+async def test_a_visitor_names_a_product_and_nothing_else(house: World, body: Any) -> None:
+    assert refusal(await ask(house, body)) == (422, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("name", ["catalog-image", "background-swap-with-image", "uploads"])
+async def test_what_is_not_marked_for_the_storefront_is_not_there(house: World, name: str) -> None:
+    assert refusal(await visit(house, f"/{name}", method="POST", json=DRESS)) == (404, "NOT_FOUND")
+
+
+async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
+    services, template, renderer
+) -> None:
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = replace(settings_for(services, url), storefront_daily_cap=3)
+        async with open_world(settings, renderer) as world:
+            await world.install()
+            await world.install(OTHER_SHOP)
+            for number in range(3):
+                await started(world, product(number), customer=ANNA)
+                await started(world, product(number), customer=ANNA)  # costs nothing
+            refused = await ask(world, product(9))
+            assert refusal(refused) == (429, "DAILY_CAP_REACHED")
+            assert 1 <= int(refused.headers["retry-after"]) <= 86_401
+            assert len(await world.rows("SELECT 1 FROM jobs")) == 3
+            assert len(await world.rows("SELECT 1 FROM queue.pgqueuer")) == 3
+            await started(world, product(9), shop=OTHER_SHOP)
+            await world.execute("UPDATE storefront_days SET day = day - 1")
+            await started(world, product(9))
+
+
+async def test_visitors_who_come_all_at_once_get_no_more_than_that(
+    services, template, renderer
+) -> None:
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = replace(settings_for(services, url), storefront_daily_cap=3)
+        async with open_world(settings, renderer) as world:
+            await world.install()
+            crowd = await asyncio.gather(*(ask(world, product(number)) for number in range(20)))
+            assert sorted(answer.status_code for answer in crowd) == [202] * 3 + [429] * 17
+            assert len(await world.rows("SELECT 1 FROM jobs")) == 3
+
+
+async def test_visitors_who_ask_the_same_all_at_once_get_one_job(house: World) -> None:
+    crowd = await asyncio.gather(*(ask(house, product(6)) for _ in range(30)))
+    assert len({answer.json()["job_id"] for answer in crowd}) == 1
+
+
+async def test_a_job_that_is_erased_while_it_stands_in_the_way_does_not(
+    house: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = itertools.count()
+
+    async def erased_first(*told: Any, **asked: Any) -> JobRef | None:
+        if next(turns) == 0:  # there was one with this key, and now it has gone
+            return None
+        return await request_job(*told, **asked)
+
+    monkeypatch.setattr("backend.jobs.storefront.request_job", erased_first)
+    job = await started(house, product(7))
+    assert (await visit(house, f"/jobs/{job}")).status_code == 200
+
+
+async def test_a_cap_of_none_makes_none(services, template, renderer) -> None:
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = replace(settings_for(services, url), storefront_daily_cap=0)
+        async with open_world(settings, renderer) as world:
+            await world.install()
+            assert refusal(await ask(world)) == (429, "DAILY_CAP_REACHED")
+
+
+# Seeing
+
+
+async def test_a_customers_job_is_that_customers_alone(house: World) -> None:
+    hers = await started(house, product(20), customer=ANNA)
+    for path in (f"/jobs/{hers}", f"/jobs/{hers}/events"):
+        assert (await visit(house, path, customer=ANNA)).status_code == 200
+        for other in (BERT, ""):
+            assert refusal(await visit(house, path, customer=other)) == NOT_FOUND
+    assert await started(house, product(20), customer=BERT) != hers
+    assert await started(house, product(20)) != hers
+
+
+async def test_what_nobody_in_particular_started_every_visitor_of_the_shop_sees(
+    house: World,
+) -> None:
+    job = await started(house, product(21))
+    for customer in ("", ANNA):
+        assert (await visit(house, f"/jobs/{job}", customer=customer)).status_code == 200
+
+
+async def test_a_merchants_job_and_another_shops_are_not_there(house: World) -> None:
+    await house.install(OTHER_SHOP)
+    merchants, _ = await finished_job(house)
+    theirs = await started(house, product(22), shop=OTHER_SHOP)
+    missing = "01M84MKYNDD4W0WRXSGHV592BC"
+    answers = [
+        await visit(house, f"/jobs/{job}", headers={"X-Request-Id": "the-same-id"})
+        for job in (merchants.public_id, theirs, missing, "x")
+    ]
+    assert {refusal(answer) for answer in answers} == {NOT_FOUND}
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_the_merchant_sees_what_visitors_started(house: World) -> None:
+    job = await started(house, product(23), customer=ANNA)
+    assert (await house.detail(job)).status_code == 200
+
+
+# The door
+
+
+async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(house: World) -> None:
+    job = await started(house, product(30))
+    path = f"/jobs/{job}"
+    refused = (401, "UNAUTHENTICATED")
+    assert refusal(await house.http.get(f"/proxy/v1{path}")) == refused
+    assert refusal(await house.http.get(f"/proxy/v1{path}?shop={SHOP}")) == refused
+    assert refusal(await visit(house, path, secret="wrong")) == refused
+    for age in (100, -100):
+        assert refusal(await visit(house, path, age=age)) == refused
+    assert refusal(await visit(house, path, params={"since": "0"})) == refused
+    assert refusal(await visit(house, f"{path}/events", params={"wait": "1"})) == refused
+    assert refusal(await house.http.get(f"/proxy/v1{path}", headers=house.bearer())) == (
+        400,
+        "AMBIGUOUS_CREDENTIALS",
+    )
+    both = await visit(house, path, headers=house.bearer())
+    assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
+
+
+async def test_a_signed_query_opens_no_other_door(house: World) -> None:
+    job = await started(house, product(31))
+    query = signing.app_proxy_query(
+        {"shop": SHOP, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
+    )
+    assert refusal(await house.http.get(f"/v1/jobs/{job}?{query}")) == (401, "UNAUTHENTICATED")
+
+
+async def test_a_bad_since_is_named(house: World) -> None:
+    job = await started(house, product(32))
+    answer = await visit(house, f"/jobs/{job}/events", params={"since": "-1"})
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+
+
+async def test_a_shop_that_has_left_has_no_storefront(house: World) -> None:
+    gone = "gone.myshopify.com"
+    await house.install(gone)
+    job = await started(house, product(33), shop=gone)
+    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=gone)
+    left = (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await visit(house, f"/jobs/{job}", shop=gone)) == left
+    assert refusal(await ask(house, product(34), shop=gone)) == left
+
+
+async def test_no_answer_can_be_taken_for_a_template_or_kept(house: World) -> None:
+    hostile = {**DRESS, "category": "{{ shop.metafields }}"}
+    answers = [
+        await ask(house, hostile),
+        await ask(house, product(35)),
+        await visit(house, "/jobs/{{ x }}"),
+        await house.http.get("/proxy/v1/jobs/x"),
+        await house.http.get("/proxy/v1/{{ x }}"),
+    ]
+    for answer in answers:
+        assert answer.headers["content-type"] == "application/json"
+        assert "no-store" in answer.headers["cache-control"]
+        assert "{{" not in answer.text
+
+
+async def test_nothing_that_is_refused_leaves_a_trace(house: World) -> None:
+    before = await fingerprint(house)
+    await ask(house, {"product_id": "x"})
+    await ask(house, secret="wrong")
+    assert await fingerprint(house) == before

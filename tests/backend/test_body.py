@@ -1,0 +1,138 @@
+"""Strict JSON: what is refused, how it is named, and what is let through."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.body import MAX_DEPTH, strict
+from backend.errors import BadRequest, InvalidRequest
+from backend.jobs.storefront import storefront_request
+from backend.workflows import WORKFLOWS
+from backend.workflows.background_swap import BackgroundSwapWithSpec
+from backend.workflows.catalog_image import CatalogImage
+from backend.workflows.product_to_model import ProductToModelDirect
+from backend.workflows.registry import Workflow
+
+MESSAGE = "Object contains unknown field `" + "x" * 200
+GOOD = {"product_id": "gid://shopify/Product/1"}
+
+
+def findings(body: Any, kind: type[msgspec.Struct] = CatalogImage) -> list[tuple[list[Any], str]]:
+    """Where and what is wrong with a body."""
+    with pytest.raises(InvalidRequest) as caught:
+        strict(json.dumps(body).encode(), kind)
+    return [(item["loc"], item["msg"]) for item in caught.value.detail]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "loc"),
+    [
+        ({**GOOD, "colour": 1}, CatalogImage, ["body", "colour"]),
+        ({**GOOD, "margin": "0.1"}, CatalogImage, ["body", "margin"]),
+        ({**GOOD, "margin": 0.5}, CatalogImage, ["body", "margin"]),
+        ({**GOOD, "background": "#FFFFFF"}, CatalogImage, ["body", "background"]),
+        ({**GOOD, "background": "#ffffff\n"}, CatalogImage, ["body", "background"]),
+        ({**GOOD, "shadow": "hard"}, CatalogImage, ["body", "shadow"]),
+        ({**GOOD, "outputs": []}, CatalogImage, ["body", "outputs"]),
+        (
+            {**GOOD, "outputs": [{"size": 1024, "format": "jpeg"}, {"size": 1, "format": "jpeg"}]},
+            CatalogImage,
+            ["body", "outputs", 1, "size"],
+        ),
+        (
+            {**GOOD, "outputs": [{"size": 1024, "format": "gif"}]},
+            CatalogImage,
+            ["body", "outputs", 0, "format"],
+        ),
+        (
+            {**GOOD, "outputs": [{"size": 1024}]},
+            CatalogImage,
+            ["body", "outputs", 0, "format"],
+        ),
+        ({"upload_key": "../etc"}, CatalogImage, ["body", "upload_key"]),
+        ({"product_id": "gid://shopify/Order/1"}, CatalogImage, ["body", "product_id"]),
+        (GOOD, ProductToModelDirect, ["body", "category"]),
+        ({**GOOD, "category": "hat"}, ProductToModelDirect, ["body", "category"]),
+        (
+            {**GOOD, "scene_type": "wall", "dominant_colors": ["red"]},
+            BackgroundSwapWithSpec,
+            ["body", "dominant_colors", 0],
+        ),
+        ([], CatalogImage, ["body"]),
+        (None, CatalogImage, ["body"]),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(
+    body: Any, kind: type[msgspec.Struct], loc: list[Any]
+) -> None:
+    assert [place for place, _ in findings(body, kind)] == [loc]
+
+
+def test_the_message_says_what_would_do() -> None:
+    wrong = {**GOOD, "outputs": [{"size": 512, "format": "{{ liquid }}"}]}
+    assert findings(wrong)[0][1] == "Expected one of avif, jpeg, webp"
+    shadow = {**GOOD, "shadow": "x" * 100_000}
+    assert findings(shadow)[0][1] == "Expected one of contact, none"
+    assert findings({"x" * 100_000: 1}) == [(["body", "x" * 64], MESSAGE[:200])]
+    assert findings({**GOOD, "margin": 0.5})[0][1] == "Expected `float` <= 0.4"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b'{"margin": NaN}',
+        b'{"margin": ' + b"9" * 5000 + b"}",
+        b'{"background": "\xff"}',
+        b'{"margin": 0.1, "margin": 0.2}',
+        b'{"product_id": "gid://shopify/Product/1", "product\\u005fid": "x"}',
+        b'{"outputs": [{"size": 256, "size": 512, "format": "jpeg"}]}',
+        b'\xef\xbb\xbf{"margin": 0.1}',
+        "{}".encode("utf-16"),
+    ],
+)
+def test_what_is_no_json_or_says_a_thing_twice_is_a_bad_request(raw: bytes) -> None:
+    with pytest.raises(BadRequest):
+        strict(raw, CatalogImage)
+
+
+def test_nesting_is_counted_and_brackets_in_strings_are_not() -> None:
+    deep = b'{"x": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
+    with pytest.raises(BadRequest, match="nested"):
+        strict(deep, CatalogImage)
+    with pytest.raises(BadRequest, match="nested"):
+        strict(b"[" * 250_000, CatalogImage)
+    allowed = {**GOOD, "x": "[" * 100 + '"' + "\\"}
+    assert findings(allowed) == [(["body", "x"], "Object contains unknown field `x`")]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda workflow: workflow.name)
+def test_every_choice_is_told_to_whoever_chose_something_else(workflow: Workflow) -> None:
+    told = 0
+    for kind in (workflow.request, storefront_request(workflow)):
+        schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+        for name, about in schema.items():
+            if "enum" in about:
+                loc, message = findings({name: "nothing of the sort"}, kind)[0]
+                assert loc == ["body", name]
+                assert message == f"Expected one of {', '.join(sorted(about['enum']))}"
+                told += 1
+    assert told >= 2
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_anything_but_our_own_errors(raw: bytes) -> None:
+    for kind in (workflow.request for workflow in WORKFLOWS.values()):
+        with pytest.raises((BadRequest, InvalidRequest)):
+            strict(raw, kind)
+
+
+def test_a_good_body_is_its_struct_with_the_defaults() -> None:
+    assert strict(json.dumps(GOOD).encode(), CatalogImage) == CatalogImage(
+        product_id="gid://shopify/Product/1"
+    )

@@ -1,0 +1,72 @@
+"""`make waiters`: how long after its commit an event reaches those who wait for it.
+
+Five hundred clients wait, one job each, at one web process that shares its core with them here.
+Outside the suite, for its figure is the machine's as much as ours; it prints one JSON object.
+"""
+
+import asyncio
+import json
+import os
+import random
+import time
+
+import httpx
+import pytest
+
+from backend.jobs.service import JobRef
+from tests.doors import begun_job, make_stage, shared_world
+from tests.world import World
+
+house = pytest.fixture(shared_world, scope="module")
+
+WAITERS = int(os.environ.get("WAITERS", "0"))
+P99 = 0.150  # seconds, what we promise
+
+
+@pytest.mark.skipif(not WAITERS, reason="set WAITERS, as `make waiters` does")
+@pytest.mark.timeout(300)
+async def test_an_event_reaches_those_who_wait_for_it(house: World, capsys) -> None:
+    claims = [await begun_job(house) for _ in range(WAITERS)]
+    arrived: dict[str, float] = {}
+    sent: set[str] = set()
+    limits = httpx.Limits(max_connections=None)
+    base_url, timeout = house.http.base_url, httpx.Timeout(60)
+
+    async def wait_for(client: httpx.AsyncClient, ref: JobRef) -> None:
+        path = f"/v1/jobs/{ref.public_id}/events?since=1&wait=25"
+
+        async def traced(step: str, _info: object) -> None:
+            if step == "http11.send_request_body.complete":
+                sent.add(ref.public_id)
+
+        answer = await client.get(path, headers=house.bearer(), extensions={"trace": traced})
+        arrived[ref.public_id] = time.perf_counter()
+        assert [event["seq"] for event in answer.json()["events"]] == [2]
+
+    async with httpx.AsyncClient(base_url=base_url, limits=limits, timeout=timeout) as client:
+        waiting = [asyncio.create_task(wait_for(client, each.ref)) for each in claims]
+        await asyncio.wait_for(all_sent(sent), 60)
+        # Theirs have been read before these are answered: the pool serves in order. Whoever is
+        # later all the same hears late, which only worsens the figure.
+        await asyncio.gather(*(house.detail(each.ref.public_id) for each in claims[:40]))
+        committed: dict[str, float] = {}
+        random.Random(1).shuffle(claims)
+        for each in claims:
+            await make_stage(house, each, "validate", pictures=0)
+            committed[each.ref.public_id] = time.perf_counter()
+        await asyncio.gather(*waiting)
+    delays = sorted(arrived[job] - committed[job] for job in committed)
+    figures = {
+        "waiters": WAITERS,
+        "p50_ms": round(delays[len(delays) // 2] * 1000, 1),
+        "p99_ms": round(delays[int(len(delays) * 0.99)] * 1000, 1),
+    }
+    with capsys.disabled():
+        print("\n" + json.dumps(figures))
+    assert delays[int(len(delays) * 0.99)] < P99
+
+
+async def all_sent(sent: set[str]) -> None:
+    """Return once every waiter's request has left."""
+    while len(sent) < WAITERS:
+        await asyncio.sleep(0.05)
