@@ -1,0 +1,112 @@
+"""The document: what Litestar reads off the handlers, made true and complete."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.utils.helpers import get_name
+
+from backend.answers import Answer, Error, InvalidRequestError, refusals
+from backend.openapi.doors import SCHEMES, door_of
+from backend.openapi.examples import error_examples, success_examples
+from backend.openapi.headers import header_components, headers_of
+from backend.openapi.schemas import PLACE, component_schemas, of_codes, parameter
+
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "An ETag that was answered before: 304 while it still holds.",
+    "schema": {"type": "string"},
+}
+
+Document = dict[str, Any]
+
+
+def complete(found: Document, app: Litestar) -> Document:
+    """The document of the app, out of what Litestar `found`, which stays as it is."""
+    paths: dict[str, dict[str, Document]] = {}
+    kinds: set[type[msgspec.Struct]] = {Error, InvalidRequestError}
+    for path, method, handler in documented(app):
+        answers = answers_of(handler)
+        kinds |= kinds_of(handler, answers)
+        paths.setdefault(path, {})[method] = completed(
+            found["paths"][path][method], handler, answers
+        )
+    components = {
+        "schemas": component_schemas(kinds),
+        "headers": header_components(),
+        "securitySchemes": SCHEMES,
+    }
+    return {**found, "paths": paths, "components": components}
+
+
+def completed(found: Document, handler: HTTPRouteHandler, answers: dict[int, Answer]) -> Document:
+    """One operation."""
+    return {
+        **{key: value for key, value in found.items() if key != "deprecated"},
+        "summary": handler.summary or handler.handler_name.replace("_", " ").capitalize(),
+        "security": handler.resolve_security() or door_of(handler).security,
+        "parameters": parameters_of(found, answers),
+        "responses": {
+            str(status): response(found["operationId"], answer)
+            for status, answer in sorted(answers.items())
+        },
+    }
+
+
+def documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    """Path, method and handler of every operation that the document is about."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                if handler.resolve_include_in_schema():
+                    yield route.path_format, method.lower(), handler
+
+
+def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
+    """The handler's name: stable, and unique because Litestar refuses a second one."""
+    return handler.handler_name
+
+
+def answers_of(handler: HTTPRouteHandler) -> dict[int, Answer]:
+    """What the route itself answers, and what its door refuses, by status."""
+    answers = {
+        status: answer
+        for status, answer in (handler.responses or {}).items()
+        if isinstance(answer, Answer)
+    }
+    for status, answer in refusals(door_of(handler).errors).items():
+        assert isinstance(answer, Answer)
+        answers[status] = answers[status].merged(answer) if status in answers else answer
+    return answers
+
+
+def parameters_of(operation: Document, answers: dict[int, Answer]) -> list[Document]:
+    """The parameters, with the header that asks for a 304 where there is one."""
+    found = [parameter(each) for each in operation.get("parameters", [])]
+    return [*found, IF_NONE_MATCH] if 304 in answers else found
+
+
+def response(operation_id: str, answer: Answer) -> Document:
+    """One answer as OpenAPI has it."""
+    described = {"description": answer.description, "headers": headers_of(answer)}
+    if answer.data_container is None:
+        return described
+    name = get_name(answer.data_container)
+    if answer.codes:
+        schema, examples = of_codes(name, answer.codes), error_examples(answer.codes)
+    else:
+        schema, examples = {"$ref": PLACE.format(name=name)}, success_examples(operation_id)
+    content = {"schema": schema} | ({"examples": examples} if examples else {})
+    return {**described, "content": {"application/json": content}}
+
+
+def kinds_of(handler: HTTPRouteHandler, answers: dict[int, Answer]) -> set[Any]:
+    """The Structs that the operation reads and writes."""
+    fields = handler.parsed_fn_signature.parameters
+    taken = {fields["data"].annotation} if "data" in fields else set()
+    return taken | {answer.data_container for answer in answers.values()} - {None}

@@ -1,0 +1,64 @@
+"""The headers of answers, each described once."""
+
+from typing import Any
+
+from backend.answers import Answer
+
+ON_EVERY_ANSWER = ("X-Request-Id", "Cache-Control")
+SOMETIMES = "-sometimes"
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "Quote it when you report something. The request's own, if it has one "
+        "of 8 to 64 letters, digits, `-` and `_`.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
+    },
+    "Cache-Control": {
+        "description": "What must be asked again is `no-cache`, all else is `no-store`.",
+        "schema": {"enum": ["private, no-store", "private, no-cache"]},
+    },
+    "ETag": {
+        "description": "The version of the job together with that of the URLs; send it back as "
+        "`If-None-Match`.",
+        "schema": {"type": "string", "pattern": '^"[!#-~]+"$'},
+    },
+    "Retry-After": {
+        "description": "Seconds after which to ask again.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 86_401},
+    },
+    "Link": {
+        "description": 'Where the next page is: `rel="next"`. The last page has none.',
+        "schema": {"type": "string", "pattern": '^</v1/jobs\\?[!-~]+>; rel="next"$'},
+    },
+    "Location": {
+        "description": "Where to follow the job.",
+        "schema": {"type": "string", "pattern": "^/v1/jobs/[0-9A-HJKMNP-TV-Z]{26}$"},
+    },
+    "Idempotency-Replayed": {
+        "description": "The answer is that of the first request with this key.",
+        "schema": {"const": "true"},
+    },
+    "X-Shopify-Retry-Invalid-Session-Request": {
+        "description": "App Bridge fetches a fresh session token and asks again.",
+        "schema": {"const": "1"},
+    },
+}
+
+
+def header_components() -> dict[str, Any]:
+    """Each header twice: as one that is always there, and as one that is there sometimes."""
+    always = {name: {**header, "required": True} for name, header in HEADERS.items()}
+    sometimes = {name + SOMETIMES: header for name, header in HEADERS.items()}
+    return always | sometimes
+
+
+def headers_of(answer: Answer) -> dict[str, Any]:
+    """The headers of an answer."""
+    always = {name: reference(name) for name in (*ON_EVERY_ANSWER, *answer.always)}
+    sometimes = {name: reference(name + SOMETIMES) for name in answer.sometimes}
+    return always | sometimes
+
+
+def reference(name: str) -> dict[str, str]:
+    """Where the header is described."""
+    return {"$ref": f"#/components/headers/{name}"}

@@ -1,0 +1,113 @@
+"""Hold a running Atelier to its own document, with schemathesis as the stranger at the door."""
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import NonFatalError, ScenarioFinished
+
+from tests.backend.openapi.keys import Sign
+
+Document = dict[str, Any]
+
+UPLOAD_KEY = re.compile(rb"upl_[0-9a-f]{32}(?=\")")
+WHOLE_FLOAT = re.compile(rb"(?<=[0-9])\.0(?=[,}\]\s])")
+LONG_WAIT = re.compile(r"(?<=[?&]wait=)([2-9]|1[0-9]|2[0-5])(?=&|$)")
+OFFSET_BESIDE_CURSOR = re.compile(r"offset=[0-9]+&?(?=.*cursor=)|(?<=cursor=)([^&]*)&offset=[0-9]+")
+
+
+class Findings(msgspec.Struct, kw_only=True):
+    """What came of a run."""
+
+    requests: int = 0
+    faults: list[str] = []
+
+
+def fuzz(
+    document: Document, *, base_url: str, sign: Sign, paths: str, upload_key: str, examples: int
+) -> Findings:
+    """What comes of whatever schemathesis can think of, on the paths that match."""
+    config = SchemathesisConfig.from_dict(settings(base_url, examples))
+    part = {path: item for path, item in document["paths"].items() if re.search(paths, path)}
+    schema = schemathesis.openapi.from_dict({**document, "paths": part}, config=config)
+    schema.auth.set_from_requests(
+        lambda request: sign(possible(request, upload_key.encode()))  # type: ignore[arg-type]
+    )
+    findings = Findings()
+    for event in from_schema(schema).execute():
+        if isinstance(event, NonFatalError):
+            findings.faults.append(f"{event.label}: {event.value!r}")
+        if isinstance(event, ScenarioFinished):
+            findings.requests += len(event.recorder.interactions)
+            findings.faults += failures(event)
+    return findings
+
+
+def settings(base_url: str, examples: int) -> Document:
+    """All checks, every phase for single requests, and the same requests each time."""
+    return {
+        "seed": 1,
+        "base-url": base_url,
+        "generation": {
+            "deterministic": True,
+            "max-examples": examples,
+            "no-shrink": True,
+            "with-security-parameters": False,
+            "database": "none",
+        },
+        "phases": {"stateful": {"enabled": False}},
+        "operations": [
+            {
+                # What a picture is, no schema can say.
+                "include-path": "/v1/uploads",
+                "checks": {"positive_data_acceptance": {"expected-statuses": [201, 415]}},
+            },
+            {
+                # Nor what is a final artifact of that very job.
+                "include-path": "/v1/jobs/{public_id}/publication",
+                "checks": {
+                    "positive_data_acceptance": {"expected-statuses": ["2xx", 404, 409, 422]}
+                },
+            },
+        ],
+    }
+
+
+def possible(request: Any, upload_key: bytes) -> Any:
+    """The request with what no schema can ask for.
+
+    An upload that exists, a key of its own for each body, a cursor without an offset, and whole
+    numbers as JavaScript writes them. And nobody waits for long.
+    """
+    request.url = LONG_WAIT.sub("0", OFFSET_BESIDE_CURSOR.sub(r"\1", request.url))
+    if request.body and request.headers.get("Content-Type") == "application/json":
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        request.prepare_body(WHOLE_FLOAT.sub(b"", UPLOAD_KEY.sub(upload_key, body)), None)
+        if 1 <= len(request.headers.get("Idempotency-Key", "")) <= 255:
+            request.headers["Idempotency-Key"] = hashlib.sha256(request.body).hexdigest()
+    return request
+
+
+def failures(event: ScenarioFinished) -> list[str]:
+    """Each check that failed."""
+    return [
+        told(event, case_id, check)
+        for case_id, checks in event.recorder.checks.items()
+        for check in checks
+        if check.failure_info is not None
+    ]
+
+
+def told(event: Any, case_id: str, check: Any) -> str:
+    """A failed check: which, why, and what was asked and answered."""
+    exchange = event.recorder.interactions[case_id]
+    answer = exchange.response and (exchange.response.status_code, exchange.response.content)
+    return (
+        f"{event.phase.value} {check.name}: {check.failure_info.failure!r}\n"
+        f"    {exchange.request.method} {exchange.request.uri} {exchange.request.body!r}\n"
+        f"    {answer}"
+    )

@@ -1,0 +1,74 @@
+"""Strangers' requests, good and bad: no 5xx, and no answer that the document does not have.
+
+`make fuzz` does the same with many more of them (`FUZZ_EXAMPLES`).
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import pytest
+
+from backend.dev.services import LocalServices
+from backend.renderers.base import Renderer
+from tests.backend.openapi import keys
+from tests.backend.openapi.fuzzing import fuzz
+from tests.conftest import settings_for
+from tests.doors import finished_job, waiting_job
+from tests.world import World, cloned_database, open_world
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))  # for each operation, beside the edge cases
+UPLOAD_KEY = "upl_" + "0" * 32
+
+DOORS = {
+    "a session token": (keys.session_token, "^/v1/"),
+    # The same routes behind the other key: one that reads and one that writes will do.
+    "a signature": (keys.signature, "^/v1/(jobs/.*/events|catalog-image)$"),
+    "the app proxy": (keys.app_proxy, "^/proxy/"),
+    "a webhook": (keys.webhook, "^/webhooks$"),
+    "no key": (keys.nothing, "^/health/"),
+}
+
+
+@pytest.fixture(scope="module")
+async def open_house(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[World]:
+    """A world with something in it, that allows as many requests as there will be."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = msgspec.structs.replace(
+            settings_for(services, url),
+            rate_limit_reads="1000000/minute",
+            rate_limit_writes="1000000/minute",
+            storefront_daily_cap=1_000_000,
+        )
+        async with open_world(settings, renderer) as world:
+            await world.install()
+            await finished_job(world)
+            await waiting_job(world)
+            await world.execute(
+                "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
+                "SELECT id, :key, 'uploads/x.jpg', now() FROM shops",
+                key=UPLOAD_KEY,
+            )
+            yield world
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("key", "paths"), DOORS.values(), ids=DOORS)
+async def test_every_answer_is_one_that_the_document_has(
+    open_house: World, key: Callable[[World], keys.Sign], paths: str
+) -> None:
+    document = (await open_house.http.get("/schema/openapi.json")).json()
+    findings = await asyncio.to_thread(  # the app runs in this loop
+        fuzz,
+        document,
+        base_url=str(open_house.http.base_url),
+        sign=key(open_house),
+        paths=paths,
+        upload_key=UPLOAD_KEY,
+        examples=EXAMPLES,
+    )
+    assert not findings.faults, "\n\n".join(findings.faults)
+    assert findings.requests > 10

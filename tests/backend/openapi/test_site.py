@@ -1,0 +1,111 @@
+"""`/schema`: a page and a document, for everybody, offline and under a policy without scripts."""
+
+import re
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+
+from backend.openapi.page import page
+from tests.backend.openapi.conformance import operations
+from tests.doors import refusal
+from tests.world import World
+
+PAGE = {"html", "head", "meta", "title", "style", "body"}
+TEXT = {"h1", "h2", "h3", "p", "a", "code", "pre", "details", "summary", "table", "tr", "th", "td"}
+HOSTILE = "<script>alert(1)</script>&\"'"
+
+
+@pytest.fixture
+async def shown(house: World) -> httpx.Response:
+    """The page."""
+    answer = await house.http.get("/schema")
+    assert answer.status_code == 200
+    return answer
+
+
+async def test_the_document_is_openapi_3_1(house: World) -> None:
+    answer = await house.http.get("/schema/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["openapi"].startswith("3.1.")
+
+
+async def test_the_page_names_every_operation_and_every_schema(
+    house: World, shown: httpx.Response
+) -> None:
+    document = (await house.http.get("/schema/openapi.json")).json()
+    for method, path, operation in operations(document):
+        assert f"{method} {path}" in shown.text
+        assert f'id="{operation["operationId"]}"' in shown.text
+    for name in document["components"]["schemas"]:
+        assert f'id="{name}"' in shown.text
+
+
+async def test_the_page_loads_nothing_and_runs_nothing(shown: httpx.Response) -> None:
+    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+    assert (
+        re.findall(r"<(?:script|link|img|iframe|object|base)\b|\bon\w+=|\bsrc=", shown.text) == []
+    )
+    assert set(re.findall(r'href="([^"]*)"', shown.text)) == {"/schema/openapi.json"}
+
+
+async def test_its_policy_allows_its_own_style_and_nothing_else(shown: httpx.Response) -> None:
+    policy = dict(
+        directive.strip().partition(" ")[::2]
+        for directive in shown.headers["content-security-policy"].split(";")
+    )
+    assert policy.pop("style-src").startswith("'sha256-")
+    assert set(policy.values()) == {"'none'"}
+    assert {"default-src", "frame-ancestors"} <= set(policy)
+
+
+async def test_both_can_be_kept_for_a_while(house: World) -> None:
+    for path in ("/schema", "/schema/openapi.json"):
+        answer = await house.http.get(path)
+        assert answer.headers["cache-control"] == "public, max-age=300"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_there_is_nothing_else_below_it(house: World) -> None:
+    for path in ("/schema/redoc", "/schema/nothing.json", "/schema/openapi.yaml"):
+        answer = await house.http.get(path)
+        assert refusal(answer) == (404, "NOT_FOUND")
+        assert answer.headers["cache-control"] == "private, no-store"
+
+
+def test_whatever_is_in_the_document_is_text_on_the_page() -> None:
+    operation = {
+        "operationId": HOSTILE,
+        "summary": HOSTILE,
+        "description": HOSTILE,
+        "tags": [HOSTILE],
+        "security": [{HOSTILE: []}],
+        "parameters": [{"name": HOSTILE, "in": HOSTILE, "schema": {HOSTILE: HOSTILE}}],
+        "responses": {HOSTILE: {"description": HOSTILE, "headers": {HOSTILE: {}}}},
+    }
+    made = page(
+        {
+            "info": {"title": HOSTILE, "version": HOSTILE, "description": HOSTILE},
+            "tags": [{"name": HOSTILE, "description": HOSTILE}],
+            "paths": {HOSTILE: {HOSTILE: operation}},
+            "components": {
+                "schemas": {HOSTILE: {HOSTILE: HOSTILE}},
+                "securitySchemes": {HOSTILE: {"description": HOSTILE}},
+            },
+        }
+    ).decode()
+    found = Tags()
+    found.feed(made)
+    assert found.names <= PAGE | TEXT
+
+
+class Tags(HTMLParser):
+    """The names of all elements, as a browser would find them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the name."""
+        self.names.add(tag)

@@ -1,0 +1,295 @@
+"""A real answer for each status that the document promises, and how to get it."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import msgspec
+
+from backend.dev.transport import LoopbackShopify
+from backend.workflows import WORKFLOWS
+from tests.backend.jobs.test_making import LEAST, NO_UPLOAD
+from tests.backend.openapi import keys
+from tests.backend.openapi.conformance import Document, operations
+from tests.backend.publications import studio
+from tests.doors import waiting_job, without_database
+from tests.world import SHOP, World, served
+
+Answers = dict[tuple[str, int], httpx.Response]
+NOBODYS = "0" * 26
+SEVERAL = 4  # at a time
+
+# Statuses that take more than these tests may do.
+STRANGER = "stranger.myshopify.com"
+ELSEWHERE = {
+    ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
+    ("post_publication", 403),  # takes another shop: tests/backend/publications
+}
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """Whoever asks for one operation."""
+
+    house: World
+    http: httpx.AsyncClient
+    method: str
+    path: str
+    operation: Document
+
+    @property
+    def sign(self) -> keys.Sign:
+        """The first of the credentials that the operation takes."""
+        first: dict[str, Any] = next(iter(self.operation["security"]), {})
+        scheme = next(iter(first), "nothing")
+        return KEYS[scheme](self.house)
+
+    async def ask(
+        self,
+        *,
+        query: str = "",
+        sign: keys.Sign | None = None,
+        public_id: str | None = None,
+        content: bytes | None = None,
+        **headers: str,
+    ) -> httpx.Response:
+        """A good request, but for what is said."""
+        if public_id is None and "{public_id}" in self.path:
+            public_id = await self.new_job()
+        path = self.path.format(public_id=public_id) + query
+        body, media_type = self.body() if content is None else (content, "application/json")
+        request = SimpleNamespace(
+            method=self.method,
+            url=f"{str(self.http.base_url).rstrip('/')}{path}",
+            body=body,
+            headers={"Content-Type": media_type} | self.required_headers(),
+        )
+        (sign or self.sign)(request)
+        request.headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.http.request(
+            request.method, request.url, content=request.body, headers=request.headers
+        )
+
+    def body(self) -> tuple[bytes, str]:
+        """The least that the operation takes."""
+        name = self.path.rpartition("/")[2]
+        if name in LEAST:
+            product = f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"
+            return msgspec.json.encode(LEAST[name] | {"product_id": product}), "application/json"
+        if name == "publication" and self.method == "POST":
+            wanted = {"artifacts": [{"sha256": "0" * 64}]}
+            return msgspec.json.encode(wanted), "application/json"
+        if "requestBody" in self.operation:
+            return b'{"id":1}', "application/json"
+        return b"", "application/json"
+
+    def required_headers(self) -> dict[str, str]:
+        """What Shopify puts on a delivery."""
+        if self.path != "/webhooks":
+            return {}
+        return {
+            "X-Shopify-Topic": "products/update",
+            "X-Shopify-Shop-Domain": SHOP,
+            "X-Shopify-Webhook-Id": str(uuid.uuid4()),
+        }
+
+    async def new_job(self) -> str:
+        """A job that has not begun, which this door shows."""
+        ref = await waiting_job(self.house)
+        if self.path.startswith("/proxy"):
+            await self.house.execute(
+                "UPDATE jobs SET origin = 'storefront' WHERE public_id = :id", id=ref.public_id
+            )
+        return ref.public_id
+
+
+KEYS: dict[str, Callable[[World], keys.Sign]] = {
+    "sessionToken": keys.session_token,
+    "signedRequest": keys.signature,
+    "proxySignature": keys.app_proxy,
+    "webhookSignature": keys.webhook,
+    "nothing": keys.nothing,
+}
+
+
+async def witnesses(house: World, document: Document) -> Answers:
+    """An answer for each operation and status of the document, ELSEWHERE's aside."""
+    few = asyncio.Semaphore(SEVERAL)
+    async with circumstances(house) as clients:
+
+        async def witness(
+            method: str, path: str, operation: Document, status: int
+        ) -> httpx.Response:
+            http = clients.get(status, house.http)
+            async with few:
+                return await WAYS[status](
+                    Client(house=house, http=http, method=method, path=path, operation=operation)
+                )
+
+        wanted = {
+            (operation["operationId"], int(status)): witness(method, path, operation, int(status))
+            for method, path, operation in operations(document)
+            for status in operation["responses"]
+            if (operation["operationId"], int(status)) not in ELSEWHERE
+        }
+        return dict(zip(wanted, await asyncio.gather(*wanted.values()), strict=True))
+
+
+async def further_refusals(house: World) -> list[httpx.Response]:
+    """Answers with codes that share their status with one that is had more easily."""
+    path, body = "/v1/catalog-image", {"product_id": "gid://shopify/Product/1"}
+    key = {**house.bearer(), "Idempotency-Key": uuid.uuid4().hex}
+    await house.http.post(path, json=body, headers=key)
+    house.shopify.create_shop(STRANGER)
+    visit = SimpleNamespace(url="/proxy/v1/product-to-model-direct")
+    async with client_of(house, storefront_daily_cap=0) as full:
+        return [
+            await house.http.post(path, json={**body, "margin": 0.2}, headers=key),
+            await house.http.get("/v1/jobs", headers=house.bearer(STRANGER)),
+            await house.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
+            await full.post(keys.app_proxy(house)(visit).url, json={**body, "category": "dress"}),
+        ]
+
+
+@contextlib.asynccontextmanager
+async def circumstances(house: World) -> AsyncIterator[dict[int, httpx.AsyncClient]]:
+    """Clients of the same app where things are not as usual, by the status that needs it."""
+    names = ",".join(workflow.name for workflow in WORKFLOWS.values())
+    once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
+    async with (
+        client_of(house, disabled_workflows=names) as switched_off,
+        client_of(house, **once) as limited,
+        without_database(house) as alone,
+    ):
+        yield {403: switched_off, 429: limited, 503: alone}
+
+
+@contextlib.asynccontextmanager
+async def client_of(house: World, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the app with other settings."""
+    settings = msgspec.structs.replace(house.settings, **changes)
+    async with (
+        served(settings, LoopbackShopify(house.shopify.origin)) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+    ):
+        yield http
+
+
+# How to get each status
+
+
+async def good(client: Client) -> httpx.Response:
+    """What it is for."""
+    if client.path.endswith("/publication"):
+        return await of_a_publication(client)
+    if client.path.endswith("/background-swap-with-image"):
+        return await client.ask(content=await body_with_upload(client))
+    return await client.ask(query="?limit=2" if client.path == "/v1/jobs" else "")
+
+
+async def of_a_publication(client: Client) -> httpx.Response:
+    """A job that has something to publish, and has published it if that is to be read."""
+    product = client.house.product()
+    job, digests = await studio.finished(client.house, SHOP, product)
+    asked = studio.wanted(digests)
+    if client.method == "POST":
+        return await client.ask(public_id=job.public_id, content=msgspec.json.encode(asked))
+    await studio.post(client.house, SHOP, job, asked)
+    return await client.ask(public_id=job.public_id)
+
+
+async def body_with_upload(client: Client) -> bytes:
+    """A background that exists, as a row says; nobody will look at it."""
+    key = f"upl_{uuid.uuid4().hex}"
+    await client.house.execute(
+        "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
+        "SELECT id, :key, 'uploads/' || :key || '.jpg', now() FROM shops WHERE domain = :shop",
+        key=key,
+        shop=SHOP,
+    )
+    return client.body()[0].replace(NO_UPLOAD.encode(), key.encode())
+
+
+async def two_credentials(client: Client) -> httpx.Response:
+    """The second is of another kind, and would not be good either."""
+    if client.path.startswith("/v1"):
+        return await client.ask(X_Shopify_Hmac_Sha256="x")
+    return await client.ask(Authorization="Bearer x")
+
+
+async def no_credential(client: Client) -> httpx.Response:
+    """Anybody."""
+    return await client.ask(sign=keys.nothing(client.house))
+
+
+async def too_long(client: Client) -> httpx.Response:
+    """A body with more bytes than the largest that any route takes, signed where it must be."""
+    size = 26_000_000 if client.path == "/v1/uploads" else 5_000_001
+    merchant = client.path.startswith("/v1")
+    sign = keys.signature(client.house) if merchant else None
+    return await client.ask(sign=sign, content=b" " * size)
+
+
+async def conflict(client: Client) -> httpx.Response:
+    """A job that has ended, or has not; or a key that somebody is just claiming."""
+    if client.path.endswith("/publication"):
+        return await client.ask()
+    if client.path.endswith("/cancel"):
+        public_id = await client.new_job()
+        await client.ask(public_id=public_id)
+        return await client.ask(public_id=public_id)
+    key = uuid.uuid4().hex
+    async with client.house.database.transaction() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO idempotency_keys (shop_id, route, key, fingerprint, answer) "
+            f"SELECT id, 'POST {client.path}', '{key}', '', '{{}}' FROM shops "
+            f"WHERE domain = '{SHOP}'"
+        )
+        content = None
+        if client.path.endswith("/background-swap-with-image"):
+            content = await body_with_upload(client)
+        return await client.ask(content=content, Idempotency_Key=key)
+
+
+async def another_media_type(client: Client) -> httpx.Response:
+    """A body in another language, or packed."""
+    if client.path == "/webhooks":
+        return await client.ask(Content_Encoding="gzip")
+    return await client.ask(Content_Type="text/plain")
+
+
+async def wrong_value(client: Client) -> httpx.Response:
+    """A value that cannot be."""
+    if client.path == "/v1/uploads":
+        form = "multipart/form-data; boundary=x"
+        return await client.ask(content=b"--x--\r\n", Content_Type=form)
+    if client.method == "GET":
+        return await client.ask(query="?since=-1" if "events" in client.path else "?limit=0")
+    return await client.ask(content=b"{}")
+
+
+async def too_often(client: Client) -> httpx.Response:
+    """The second within a minute, where one is allowed."""
+    await client.ask()
+    return await client.ask()
+
+
+WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
+    200: good,
+    201: good,
+    202: good,
+    304: lambda client: client.ask(If_None_Match="*"),
+    400: two_credentials,
+    401: no_credential,
+    403: good,
+    404: lambda client: client.ask(public_id=NOBODYS),
+    409: conflict,
+    413: too_long,
+    415: another_media_type,
+    422: wrong_value,
+    429: too_often,
+    503: good,
+}
