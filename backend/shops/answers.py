@@ -13,6 +13,7 @@ from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
 UNREADABLE = "Shopify's answer could not be read."
+SPELLING = {"gid": "id", "featured_media": "featuredMedia", "published_at": "publishedAt"}
 
 
 class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,10 @@ class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = ""
     expires_in: int | None = None
     refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the tokens: what is printed ends up in logs."""
+        return f"OfflineToken(scope={self.scope!r}, expires_in={self.expires_in})"
 
     @property
     def expires_at(self) -> datetime | None:
@@ -44,40 +49,57 @@ class Image(msgspec.Struct, frozen=True):
     url: str
 
 
-class Media(msgspec.Struct, frozen=True):
-    """A product's media; only a ready picture has an id and an image here."""
-
-    id: str | None = None
-    image: Image | None = None
-
-
 class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A product's featured picture: its media id and its address on Shopify's CDN."""
+    """A picture of the shop: its media id and its address on Shopify's CDN."""
 
     media_gid: str
     url: str
 
 
-class Product(msgspec.Struct, frozen=True, rename={"gid": "id", "featured_media": "featuredMedia"}):
+class Media(msgspec.Struct, frozen=True):
+    """A media of the shop; only a ready picture has an id and an image here."""
+
+    id: str | None = None
+    image: Image | None = None
+
+    @property
+    def ready(self) -> ProductImage | None:
+        """The picture, if it is one and ready."""
+        if self.id is None or self.image is None:
+            return None
+        return ProductImage(media_gid=self.id, url=self.image.url)
+
+
+class Product(msgspec.Struct, frozen=True, rename=SPELLING):
     """A product as it is now."""
 
     gid: str
     title: str
+    status: str = "ACTIVE"
+    published_at: str | None = None
     featured_media: Media | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the online store shows it."""
+        return self.status == "ACTIVE" and self.published_at is not None
 
     @property
     def image(self) -> ProductImage | None:
         """The featured picture, or None when the featured media is not a ready picture."""
-        media = self.featured_media
-        if media is None or media.id is None or media.image is None:
-            return None
-        return ProductImage(media_gid=media.id, url=media.image.url)
+        return self.featured_media.ready if self.featured_media else None
 
 
 class ProductAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.PRODUCT`."""
 
     product: Product | None
+
+
+class MediaAnswer(msgspec.Struct, frozen=True):
+    """The data of `documents.MEDIA_IMAGE`."""
+
+    node: Media | None
 
 
 class Identified(msgspec.Struct, frozen=True):
@@ -103,6 +125,29 @@ class InstallationAnswer(msgspec.Struct, frozen=True, rename="camel"):
 
     shop: Identified
     current_app_installation: AppInstallation
+
+
+class ThrottleStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The shop's bucket of points, and the points a second that come back."""
+
+    currently_available: float
+    restore_rate: float
+
+
+class Cost(msgspec.Struct, frozen=True, rename="camel"):
+    """What a question costs, in points, whether it was answered or not."""
+
+    requested_query_cost: float
+    throttle_status: ThrottleStatus
+
+
+def cost_of(answer: dict[str, Any]) -> Cost | None:
+    """The cost that an answer tells, if it does."""
+    extensions = answer.get("extensions")
+    try:
+        return msgspec.convert(extensions.get("cost"), Cost)  # type: ignore[union-attr]
+    except (AttributeError, msgspec.ValidationError):
+        return None
 
 
 def readable(answer: Any, kind: type[T]) -> T:

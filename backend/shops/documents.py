@@ -8,6 +8,7 @@ query ProductForJob($id: ID!) {
     id
     title
     status
+    publishedAt
     updatedAt
     featuredMedia {
       ... on MediaImage { id image { url width height } }
@@ -16,9 +17,120 @@ query ProductForJob($id: ID!) {
 }
 """
 
+MEDIA_IMAGE = """
+query MediaImageForJob($id: ID!) {
+  node(id: $id) { ... on MediaImage { id image { url width height } } }
+}
+"""
+
 INSTALLATION = """
 query Installation {
   shop { id myshopifyDomain }
   currentAppInstallation { accessScopes { handle } }
+}
+"""
+
+# Publishing
+
+PRODUCT_MEDIA = """
+query ProductMedia($id: ID!, $after: String) {
+  product(id: $id) {
+    media(first: 100, after: $after) {
+      nodes { id alt status }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
+PRODUCT_VARIANTS = """
+query ProductVariants($id: ID!, $after: String) {
+  product(id: $id) {
+    variants(first: 100, after: $after) {
+      nodes { id media(first: 1) { nodes { id } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
+STAGE_UPLOAD = """
+mutation StageUpload($input: [StagedUploadInput!]!) {
+  stagedUploadsCreate(input: $input) {
+    stagedTargets { url resourceUrl parameters { name value } }
+    userErrors { field message }
+  }
+}
+"""
+
+CREATE_FILE = """
+mutation CreateFile($files: [FileCreateInput!]!) {
+  fileCreate(files: $files) {
+    files { ... on MediaImage { id fileStatus } }
+    userErrors { code field message }
+  }
+}
+"""
+
+FIND_FILE = """
+query FindFile($query: String!) {
+  files(first: 10, query: $query) {
+    nodes { ... on MediaImage { id fileStatus fileErrors { code } image { url } } }
+  }
+}
+"""
+
+FILE = """
+query File($id: ID!) {
+  node(id: $id) { ... on MediaImage { id fileStatus fileErrors { code } image { url } } }
+}
+"""
+
+UPDATE_FILES = """
+mutation UpdateFiles($files: [FileUpdateInput!]!) {
+  fileUpdate(files: $files) {
+    files { ... on MediaImage { id } }
+    userErrors { code field message }
+  }
+}
+"""
+
+DELETE_FILES = """
+mutation DeleteFiles($ids: [ID!]!) {
+  fileDelete(fileIds: $ids) {
+    deletedFileIds
+    userErrors { code field message }
+  }
+}
+"""
+
+REORDER_MEDIA = """
+mutation ReorderMedia($id: ID!, $moves: [MoveInput!]!) {
+  productReorderMedia(id: $id, moves: $moves) {
+    job { id }
+    mediaUserErrors { code field message }
+  }
+}
+"""
+
+JOB = """
+query JobOfShopify($id: ID!) {
+  job(id: $id) { done }
+}
+"""
+
+DETACH_VARIANT_MEDIA = """
+mutation DetachVariantMedia($id: ID!, $pairs: [ProductVariantDetachMediaInput!]!) {
+  productVariantDetachMedia(productId: $id, variantMedia: $pairs) {
+    userErrors { code field message }
+  }
+}
+"""
+
+APPEND_VARIANT_MEDIA = """
+mutation AppendVariantMedia($id: ID!, $pairs: [ProductVariantAppendMediaInput!]!) {
+  productVariantAppendMedia(productId: $id, variantMedia: $pairs) {
+    userErrors { code field message }
+  }
 }
 """

@@ -9,7 +9,11 @@ from backend.db import Base
 
 
 class Shop(Base):
-    """A shop that has, or had, the app installed. Every tenant table leads its keys with `id`."""
+    """A shop that has, or had, the app installed. Every tenant table leads its keys with `id`.
+
+    The tokens are sealed (`backend.shops.sealing`). `reauth_needed_at` says since when none of them
+    works: the shop is parked until a merchant opens the app.
+    """
 
     __tablename__ = "shops"
     __table_args__ = (CheckConstraint("status IN ('installed', 'uninstalled')", name="status"),)
@@ -25,4 +29,5 @@ class Shop(Base):
     installed_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
+    reauth_needed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     uninstalled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -6,14 +6,31 @@ from litestar import Request, Router, post
 from litestar.di import NamedDependency
 from litestar.types import Guard
 
+from backend.answers import answers
 from backend.auth.guards import Merchant
 from backend.db import Database
-from backend.errors import Unauthenticated
+from backend.errors import (
+    DatabaseUnavailable,
+    InvalidSessionToken,
+    ShopifyUnavailable,
+    Unauthenticated,
+)
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import InstallationResponse, install
 
 
-@post("/", status_code=200)
+@post(
+    "/",
+    status_code=200,
+    security=[{"sessionToken": []}],
+    responses=answers(
+        InstallationResponse,
+        Unauthenticated,
+        InvalidSessionToken,
+        DatabaseUnavailable,
+        ShopifyUnavailable,
+    ),
+)
 async def create_installation(
     request: Request[Merchant, Any, Any],
     database: NamedDependency[Database],
@@ -28,4 +45,9 @@ async def create_installation(
 
 def installation_router(guard: Guard) -> Router:
     """The route, behind the guard it is given."""
-    return Router("/v1/installation", route_handlers=[create_installation], guards=[guard])
+    return Router(
+        "/v1/installation",
+        route_handlers=[create_installation],
+        guards=[guard],
+        tags=["Installation"],
+    )

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from backend.dev.shopify.state import Answer, Call, Fault
-from backend.shops.service import installed_shop
-from tests.doors import called, end_token, fingerprint, finished_job, refusal
+from backend.shops.tokens import NeedsReauth, installed_shop
+from tests.doors import called, end_token, fingerprint, finished_job, handled, lock_out, refusal
 from tests.world import World
 
 RETRY = "x-shopify-retry-invalid-session-request"
@@ -53,7 +53,8 @@ async def test_an_installation_opens_an_account_and_tells_no_token(
     (row,) = await rows(house, newcomer)
     assert row["status"] == "installed"
     assert row["shopify_gid"] == house.shopify.platform.shops[newcomer].gid
-    assert row["access_token"] not in response.text
+    assert "shpat_" not in response.text
+    assert "shprt_" not in response.text
     await assert_can_work_for(house, newcomer)
 
 
@@ -139,6 +140,86 @@ async def test_an_answer_that_lacks_what_it_should_have_is_an_outage(
     assert await rows(house, newcomer) == []
 
 
+async def test_a_shop_that_removed_the_app_and_took_it_again_unheard_gets_new_tokens(
+    house: World, newcomer: str
+) -> None:
+    """The news of the removal is late, so the account looks open and its tokens alive."""
+    await installation(house, newcomer)
+    house.shopify.uninstall(newcomer)
+    late = house.shopify.payload(newcomer, "app/uninstalled")
+    house.shopify.reinstall(newcomer)
+    assert (await installation(house, newcomer)).status_code == 200
+    await assert_can_work_for(house, newcomer)
+    ended = await handled(house, "app/uninstalled", late, shop=newcomer)
+    assert ended == ("ignored", "STILL_INSTALLED")
+
+
+async def test_the_late_news_of_a_removal_does_not_keep_a_shop_from_coming_back(
+    house: World, newcomer: str
+) -> None:
+    """It arrives after the app was taken again, and before anybody opened it."""
+    await installation(house, newcomer)
+    house.shopify.uninstall(newcomer)
+    late = house.shopify.payload(newcomer, "app/uninstalled")
+    house.shopify.reinstall(newcomer)
+    assert (await handled(house, "app/uninstalled", late, shop=newcomer))[0] == "processed"
+    answer = await house.http.get("/v1/jobs", headers=house.bearer(newcomer))
+    assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
+    assert (await installation(house, newcomer)).status_code == 200
+    await assert_can_work_for(house, newcomer)
+
+
+async def test_a_shop_that_no_token_opens_any_more_is_opened_by_a_session_token(
+    house: World, newcomer: str
+) -> None:
+    await installation(house, newcomer)
+    await lock_out(house, newcomer)
+    with pytest.raises(NeedsReauth):
+        await installed_shop(house.database, house.desk.admin, newcomer)
+    assert (await rows(house, newcomer))[0]["reauth_needed_at"] is not None
+    assert (await installation(house, newcomer)).status_code == 200
+    assert (await rows(house, newcomer))[0]["reauth_needed_at"] is None
+    await assert_can_work_for(house, newcomer)
+
+
+async def test_a_session_token_that_shopify_refuses_leaves_the_shop_locked_out(
+    house: World, newcomer: str
+) -> None:
+    await installation(house, newcomer)
+    await lock_out(house, newcomer)
+    with pytest.raises(NeedsReauth):
+        await installed_shop(house.database, house.desk.admin, newcomer)
+    before = await fingerprint(house, newcomer)
+    house.shopify.uninstall(newcomer)
+    assert refusal(await installation(house, newcomer)) == (401, "UNAUTHENTICATED")
+    assert await fingerprint(house, newcomer) == before
+
+
+async def test_raised_scopes_count_as_soon_as_shopify_tells_of_them(
+    house: World, newcomer: str
+) -> None:
+    house.shopify.set_scopes(newcomer, {"read_files"})
+    await installation(house, newcomer)
+    house.product(b"unread", shop=newcomer)
+    assert await handled(house, "products/create", shop=newcomer) == ("ignored", "SCOPE_MISSING")
+    house.shopify.set_scopes(newcomer, {"read_files", "write_products"})
+    await handled(house, "app/scopes_update", shop=newcomer)
+    assert (await handled(house, "products/create", shop=newcomer))[0] == "processed"
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_lowered_scopes_count_even_before_shopify_tells_of_them(
+    house: World, newcomer: str, heard: bool
+) -> None:
+    await installation(house, newcomer)
+    house.product(b"unread", shop=newcomer)
+    house.shopify.set_scopes(newcomer, {"read_files"})
+    if heard:
+        await handled(house, "app/scopes_update", shop=newcomer)
+    ended = await handled(house, "products/create", shop=newcomer)
+    assert ended == (("ignored", "SCOPE_MISSING") if heard else ("failed", "SHOPIFY_REFUSED"))
+
+
 @pytest.mark.parametrize("call", ["exchange", "graphql"])
 async def test_while_shopify_is_away_the_page_is_asked_to_come_back(
     house: World, newcomer: str, call: Call
@@ -160,6 +241,20 @@ async def test_a_failed_repetition_leaves_the_account_as_it_was(
 ) -> None:
     await installation(house, newcomer)
     before = await fingerprint(house, newcomer)
-    house.shopify.fail_next("graphql", 503)
+    house.shopify.fail_next("exchange", 503)
     assert (await installation(house, newcomer)).status_code == 503
     assert await fingerprint(house, newcomer) == before
+
+
+async def test_a_repetition_that_fails_after_the_exchange_keeps_the_new_tokens(
+    house: World, newcomer: str
+) -> None:
+    """The exchange has retired the old ones; everything else stays."""
+    await installation(house, newcomer)
+    (before,) = await rows(house, newcomer)
+    house.shopify.fail_next("graphql", 503)
+    assert (await installation(house, newcomer)).status_code == 503
+    (after,) = await rows(house, newcomer)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"access_token", "access_token_expires_at", "refresh_token"}
+    await assert_can_work_for(house, newcomer)

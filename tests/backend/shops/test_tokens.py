@@ -2,19 +2,64 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from backend.dev.shopify.state import Answer, Fault
+from backend.dev.transport import LoopbackShopify
 from backend.errors import ShopifyUnavailable
-from backend.shops.admin_api import TokenRefused
-from backend.shops.service import InstalledShop, installed_shop
-from tests.doors import end_token
+from backend.shops import tokens
+from backend.shops.admin_api import AdminApi, TokenRefused
+from backend.shops.sealing import UnknownKey, new_key
+from backend.shops.tokens import (
+    InstalledShop,
+    NeedsReauth,
+    asked,
+    installed_row,
+    installed_shop,
+    park,
+)
+from tests.conftest import SECRET
+from tests.doors import called, end_token, lock_out, new_shop
 from tests.world import World
 
 
 async def opened(house: World, shop: str) -> InstalledShop | None:
     """The shop as a handler gets it."""
     return await installed_shop(house.database, house.desk.admin, shop)
+
+
+async def assert_opens(house: World, shop: str) -> None:
+    """What a handler gets can be used, if need be after a renewal."""
+    found = await opened(house, shop)
+    assert found is not None
+    admin = house.desk.admin
+    await asked(
+        house.database, admin, found, lambda it: admin.installation(it.domain, it.access_token)
+    )
+
+
+async def row(house: World, shop: str) -> dict[str, Any]:
+    """The shop's own row."""
+    return (await house.rows("SELECT * FROM shops WHERE domain = :d", d=shop))[0]
+
+
+async def store_plain(house: World, shop: str) -> None:
+    """Put the shop's tokens back as they were before sealing existed."""
+    keys, stored = house.desk.admin.token_keys, await row(house, shop)
+    plain = {
+        name: keys.open(stored[name], shop=shop, column=name)
+        for name in ("access_token", "refresh_token")
+    }
+    await house.execute(
+        "UPDATE shops SET access_token = :a, refresh_token = :r WHERE domain = :d",
+        a=plain["access_token"],
+        r=plain["refresh_token"],
+        d=shop,
+    )
 
 
 @pytest.mark.parametrize(("left", "renewals"), [(6, 0), (4, 1), (-60, 1)])
@@ -58,16 +103,197 @@ async def test_a_renewal_whose_answer_was_lost_is_asked_for_again(house: World, 
     await house.desk.admin.installation(shop, found.access_token)
 
 
-async def test_a_refresh_token_that_has_died_is_refused_and_nothing_is_stored(
+async def test_a_refresh_token_that_has_died_parks_the_shop_and_shopify_is_asked_no_more(
+    house: World, shop: str
+) -> None:
+    await lock_out(house, shop)
+    before = await row(house, shop)
+    with pytest.raises(NeedsReauth):
+        await opened(house, shop)
+    after = await row(house, shop)
+    assert after.pop("reauth_needed_at") is not None
+    assert {**after, "reauth_needed_at": None} == before
+    calls = house.shopify.calls.copy()
+    with pytest.raises(NeedsReauth):
+        await opened(house, shop)
+    assert house.shopify.calls == calls
+
+
+async def test_a_parked_shop_that_opens_the_app_can_be_worked_for(house: World, shop: str) -> None:
+    await lock_out(house, shop)
+    with pytest.raises(NeedsReauth):
+        await opened(house, shop)
+    await house.install(shop)
+    assert (await row(house, shop))["reauth_needed_at"] is None
+    assert await opened(house, shop) is not None
+
+
+async def test_whoever_sees_the_refusal_late_does_not_park_a_shop_that_is_open_again(
+    house: World, shop: str
+) -> None:
+    """The refusal was of the tokens of before."""
+    async with house.database.reading() as connection:
+        stale = await installed_row(connection, shop)
+    assert stale is not None
+    await house.install(shop)
+    async with house.database.transaction() as connection:
+        await park(connection, stale, TokenRefused("late"))
+    assert await opened(house, shop) is not None
+
+
+@pytest.mark.parametrize("status", [402, 403, 423, 429, 500, 503])
+async def test_trouble_that_passes_parks_nobody(house: World, shop: str, status: int) -> None:
+    await end_token(house, shop)
+    house.shopify.fail_next("refresh", status)
+    with pytest.raises(ShopifyUnavailable):
+        await opened(house, shop)
+    assert await opened(house, shop) is not None
+
+
+async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "CALL_DEADLINE", 0.1)
+    await end_token(house, shop)
+    house.shopify.platform.latency = 0.4
+    with pytest.raises(ShopifyUnavailable):
+        await opened(house, shop)
+    house.shopify.platform.latency = 0.0
+    await asyncio.sleep(0.5)  # by now Shopify has renewed them, and nobody has heard of it
+    await assert_opens(house, shop)
+
+
+async def test_a_renewal_during_an_exchange_waits_for_it_and_is_not_needed(
+    house: World, shop: str
+) -> None:
+    """Each would retire the other's tokens."""
+    await end_token(house, shop)
+    calls = house.shopify.calls.copy()
+    house.shopify.platform.latency = 0.4
+    exchange = asyncio.create_task(house.install(shop))
+    await called(house, "exchange", calls["exchange"] + 1)
+    assert await opened(house, shop) is not None
+    house.shopify.platform.latency = 0.0
+    await exchange
+    assert house.shopify.calls["refresh"] == calls["refresh"]
+    await assert_opens(house, shop)
+
+
+async def test_an_exchange_during_a_renewal_waits_for_it_and_has_the_last_word(
     house: World, shop: str
 ) -> None:
     await end_token(house, shop)
-    house.shopify.uninstall(shop)
-    stored = "SELECT refresh_token FROM shops WHERE domain = :d"
-    before = await house.rows(stored, d=shop)
-    with pytest.raises(TokenRefused):
+    before = house.shopify.calls["refresh"]
+    house.shopify.platform.latency = 0.4
+    renewal = asyncio.create_task(opened(house, shop))
+    await called(house, "refresh", before + 1)
+    await house.install(shop)
+    house.shopify.platform.latency = 0.0
+    assert await renewal is not None
+    await assert_opens(house, shop)
+
+
+async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
+    house: World, shop: str
+) -> None:
+    """Shopify did not say `expires_in`; its token ends all the same."""
+    await house.execute("UPDATE shops SET access_token_expires_at = NULL WHERE domain = :d", d=shop)
+    house.shopify.revoke_access_tokens(shop)
+    await assert_opens(house, shop)
+
+
+async def test_an_answer_without_expires_in_is_stored_and_used(house: World, shop: str) -> None:
+    pair = {"access_token": "shpat_a", "refresh_token": "shprt_b"}
+    await end_token(house, shop)
+    house.shopify.platform.faults["refresh"].append(Fault(Answer(200, pair)))
+    found = await opened(house, shop)
+    assert found is not None
+    assert found.access_token == "shpat_a"
+    assert (await row(house, shop))["access_token_expires_at"] is None
+
+
+async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
+    house: World, shop: str
+) -> None:
+    """The operator has put the new secret in first, and Shopify does not know it yet."""
+    settings = msgspec.structs.replace(
+        house.settings, shopify_api_secret="brand-new", shopify_api_secret_previous=SECRET
+    )
+    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    await end_token(house, shop)
+    assert await installed_shop(house.database, admin, shop) is not None
+    await admin.close()
+
+
+async def test_what_a_renewal_says_of_the_scopes_counts(house: World, shop: str) -> None:
+    house.shopify.set_scopes(shop, {"read_files"})
+    await end_token(house, shop)
+    found = await opened(house, shop)
+    assert found is not None
+    assert found.scopes == (await row(house, shop))["scopes"] == "read_files"
+
+
+# At rest
+
+
+async def test_only_sealed_tokens_are_in_the_row(house: World, shop: str) -> None:
+    for _ in range(2):
+        stored = await row(house, shop)
+        for name in ("access_token", "refresh_token"):
+            assert stored[name].startswith(house.desk.admin.token_keys.prefix)
+        await end_token(house, shop)
         await opened(house, shop)
-    assert await house.rows(stored, d=shop) == before
+
+
+async def test_plain_tokens_of_before_work_and_are_sealed_at_the_next_renewal(
+    house: World, shop: str
+) -> None:
+    await store_plain(house, shop)
+    await assert_opens(house, shop)
+    assert (await row(house, shop))["access_token"].startswith("shpat_"), "nobody wrote it"
+    await end_token(house, shop)
+    await assert_opens(house, shop)
+    stored = await row(house, shop)
+    assert stored["access_token"].startswith("v1.")
+    assert stored["refresh_token"].startswith("v1.")
+
+
+SWAPS = {
+    "the rows": "UPDATE shops SET access_token = o.access_token FROM shops o "
+    "WHERE shops.domain = :d AND o.domain = :o",
+    "the columns": "UPDATE shops SET access_token = refresh_token, refresh_token = access_token "
+    "WHERE domain = :d AND :o <> ''",
+    "the refresh tokens": "UPDATE shops SET refresh_token = o.refresh_token, "
+    "access_token_expires_at = now() FROM shops o WHERE shops.domain = :d AND o.domain = :o",
+}
+
+
+@pytest.mark.parametrize("what", SWAPS)
+async def test_swapped_tokens_open_nothing_and_the_shop_is_parked(
+    house: World, shop: str, what: str
+) -> None:
+    other = await new_shop(house)
+    await house.execute(SWAPS[what], d=shop, o=other)
+    calls = house.shopify.calls.copy()
+    with capture_logs() as logs, pytest.raises(NeedsReauth):
+        await opened(house, shop)
+    assert house.shopify.calls == calls, "nothing of it was sent anywhere"
+    assert [(line["event"], line["log_level"]) for line in logs] == [("shop_parked", "error")]
+    await assert_opens(house, other)
+    await house.install(shop)
+    await assert_opens(house, shop)
+
+
+async def test_a_key_that_this_process_lacks_parks_nobody(house: World, shop: str) -> None:
+    """It is the operator's mistake, and mended by them."""
+    admin = AdminApi(
+        msgspec.structs.replace(house.settings, token_keys=new_key()),
+        LoopbackShopify(house.shopify.origin),
+    )
+    with pytest.raises(UnknownKey):
+        await installed_shop(house.database, admin, shop)
+    await admin.close()
+    await assert_opens(house, shop)
 
 
 async def test_a_shop_that_is_not_here_has_no_token(house: World) -> None:

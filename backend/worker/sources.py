@@ -1,0 +1,104 @@
+"""The pictures a job was asked for: from our uploads, or from the shop, read with its own token.
+
+Nothing has looked inside them yet; `validate` does, in a child process.
+"""
+
+from collections.abc import AsyncIterator
+
+import structlog
+
+from backend.errors import ShopifyUnavailable
+from backend.jobs.states import Failure
+from backend.jobs.timeline import Claim
+from backend.shops.admin_api import AdminApi, ShopifyRefused
+from backend.shops.answers import Product
+from backend.shops.product_image import download
+from backend.shops.tokens import InstalledShop, asked, installed_shop
+from backend.worker.workshop import Workshop
+
+log = structlog.get_logger(__name__)
+
+SOURCE, BACKGROUND = "source", "background"
+
+SHOPIFY_UNAVAILABLE = Failure(
+    code="SHOPIFY_UNAVAILABLE",
+    message="Shopify did not hand out the photo. Ask for the job again later.",
+    retryable=True,
+)
+SHOP_NOT_INSTALLED = Failure(code="SHOP_NOT_INSTALLED", message="The shop has removed the app.")
+SCOPE_MISSING = Failure(
+    code="SCOPE_MISSING", message="The app may not read this shop's products; grant read_products."
+)
+PRODUCT_NOT_FOUND = Failure(
+    code="PRODUCT_NOT_FOUND", message="The shop has no such product, or has deleted it."
+)
+MEDIA_NOT_FOUND = Failure(
+    code="MEDIA_NOT_FOUND", message="The shop has no such photo, or has deleted it."
+)
+NO_IMAGE = Failure(
+    code="NO_IMAGE", message="The product has no photo as its first media. Add one, then retry."
+)
+
+
+class SourceFailed(Exception):
+    """A picture cannot be had; `failure` tells why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+async def source_files(claimed: Claim, workshop: Workshop) -> AsyncIterator[tuple[str, bytes]]:
+    """Each picture of the job's request by the name its stages know it under.
+
+    Raises `SourceFailed`, `NeedsReauth`, and what storage and downloads raise.
+    """
+    request = claimed.request
+    if key := request.get("upload_key"):
+        yield SOURCE, await workshop.store.get(key)
+    else:
+        url = request.get("source_url") or await shop_photo(claimed, workshop)
+        yield SOURCE, await download(workshop.http, url)
+    if key := request.get("background_upload_key"):
+        yield BACKGROUND, await workshop.store.get(key)
+
+
+async def shop_photo(claimed: Claim, workshop: Workshop) -> str:
+    """The address of the product's or the media's photo on Shopify's CDN, as of now."""
+    try:
+        shop = await installed_shop(workshop.database, workshop.admin, claimed.shop_domain)
+        if shop is None:
+            raise SourceFailed(SHOP_NOT_INSTALLED)
+        if not shop.has_granted("read_products"):
+            raise SourceFailed(SCOPE_MISSING)
+        return await asked(
+            workshop.database,
+            workshop.admin,
+            shop,
+            lambda shop: photo_url(claimed, workshop.admin, shop),
+        )
+    except ShopifyRefused as error:
+        log.warning("photo_refused", cause=str(error)[:300])
+        raise SourceFailed(SCOPE_MISSING) from error
+    except ShopifyUnavailable as error:
+        raise SourceFailed(SHOPIFY_UNAVAILABLE) from error
+
+
+async def photo_url(claimed: Claim, admin: AdminApi, shop: InstalledShop) -> str:
+    """Ask the shop."""
+    if media_id := claimed.request.get("media_id"):
+        media = await admin.media_image(shop.domain, shop.access_token, media_id)
+        if media is None:
+            raise SourceFailed(MEDIA_NOT_FOUND)
+        return media.url
+    product = await admin.product(shop.domain, shop.access_token, claimed.request["product_id"])
+    if product is None or not may_be_seen(product, claimed.origin):
+        raise SourceFailed(PRODUCT_NOT_FOUND)
+    if product.image is None:
+        raise SourceFailed(NO_IMAGE)
+    return product.image.url
+
+
+def may_be_seen(product: Product, origin: str) -> bool:
+    """A visitor may have pictures made of what the storefront shows, and of nothing else."""
+    return origin != "storefront" or product.is_published

@@ -1,0 +1,185 @@
+"""The client of the Admin API: how long it waits, and what it takes for what."""
+
+import itertools
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.errors import ShopifyBusy, ShopifyUnavailable
+from backend.settings import Settings
+from backend.shops import admin_api
+from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
+from backend.shops.documents import API_VERSION
+from backend.shops.media_answers import CreatedPayload
+from backend.shops.media_api import MutationRefused, change
+from backend.shops.sealing import new_key
+from backend.shops.tokens import InstalledShop
+
+SHOP = "north.myshopify.com"
+QUESTION = "query { shop { id } }"
+SAID: dict[str, Any] = {"data": {"shop": {"id": "gid://shopify/Shop/1"}}}
+KEEPS = InstalledShop(id=1, domain=SHOP, scopes="", access_token="shpat_x")
+
+
+def throttled(requested: float, available: float, rate: float) -> dict[str, Any]:
+    """What Shopify answers, with HTTP 200, when the bucket does not hold what is asked."""
+    status = {"maximumAvailable": 2000, "currentlyAvailable": available, "restoreRate": rate}
+    cost = {"requestedQueryCost": requested, "actualQueryCost": None, "throttleStatus": status}
+    return {
+        "errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}],
+        "extensions": {"cost": cost},
+    }
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """A Shopify that gives these answers, one after the other, and then the last for ever."""
+
+    def __init__(self, *answers: tuple[int, Any, dict[str, str]]) -> None:
+        self.answers = list(answers)
+        self.asked: list[float] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The next answer."""
+        self.asked.append(time.monotonic())
+        status, body, headers = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return httpx.Response(status, json=body, headers=headers, request=request)
+
+
+@pytest.fixture
+def offline() -> Settings:
+    """Settings that no other service needs."""
+    return Settings(
+        database_url="postgresql://nobody@127.0.0.1:9/nothing",
+        s3_bucket="none",
+        shopify_api_key="k",
+        shopify_api_secret="the-secret-of-an-app",
+        token_keys=new_key(),
+    )
+
+
+def client(settings: Settings, *answers: tuple[int, Any, dict[str, str]]) -> AdminApi:
+    """A client that gets these answers."""
+    return AdminApi(settings, Answering(*answers))
+
+
+def waits(admin: AdminApi) -> list[float]:
+    """The seconds between its questions."""
+    asked = admin.http._transport.asked  # type: ignore[attr-defined]
+    return [after - before for before, after in itertools.pairwise(asked)]
+
+
+async def ask(admin: AdminApi, *, patience: float) -> Any:
+    """One question."""
+    return await admin.graphql(SHOP, "shpat_x", QUESTION, {}, patience=patience)
+
+
+async def test_it_waits_as_long_as_the_missing_points_take(offline: Settings) -> None:
+    admin = client(offline, (200, throttled(120, 100, 100), {}), (200, SAID, {}))
+    assert await ask(admin, patience=5) == SAID["data"]
+    assert waits(admin) == [pytest.approx(0.21, abs=0.05)]
+
+
+async def test_it_waits_as_long_as_retry_after_says(offline: Settings) -> None:
+    for status in (429, 430):
+        slow = (status, {"errors": "slow"}, {"Retry-After": "0.2"})
+        admin = client(offline, slow, slow, (200, SAID, {}))
+        assert await ask(admin, patience=5) == SAID["data"]
+        assert waits(admin) == [pytest.approx(0.21, abs=0.05)] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "wait"),
+    [
+        ((200, throttled(1000, 0, 10), {}), 100.0),
+        ((200, throttled(1, 0, 0), {}), None),
+        ((200, {"errors": throttled(1, 0, 1)["errors"]}, {}), None),
+        ((429, {}, {"Retry-After": "7.5"}), 7.5),
+        ((429, {}, {"Retry-After": "soon"}), None),
+        ((429, {}, {"Retry-After": "nan"}), None),
+        ((429, {}, {"Retry-After": "-3"}), None),
+        ((430, {}, {}), None),
+    ],
+)
+async def test_what_takes_longer_than_its_patience_is_the_callers_to_wait_for(
+    offline: Settings, answer: Any, wait: float | None
+) -> None:
+    admin = client(offline, answer)
+    with pytest.raises(ShopifyBusy) as caught:
+        await ask(admin, patience=0.5)
+    assert caught.value.wait == wait
+    assert waits(admin) == []
+
+
+async def test_an_answer_that_may_have_been_lost_is_not_asked_for_again(offline: Settings) -> None:
+    for status in (500, 502, 503, 504):
+        admin = client(offline, (status, {}, {"Retry-After": "0.1"}), (200, SAID, {}))
+        with pytest.raises(ShopifyUnavailable) as caught:
+            await ask(admin, patience=5)
+        assert (type(caught.value), caught.value.wait) == (ShopifyUnavailable, 0.1)
+        assert waits(admin) == []
+
+
+async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> None:
+    with pytest.raises(TokenRefused):
+        await ask(client(offline, (401, {"errors": "x"}, {})), patience=0)
+    with pytest.raises(ShopifyRefused, match="HTTP 402"):
+        await ask(client(offline, (402, {"errors": "x"}, {})), patience=0)
+    denied = {"errors": [{"message": "No", "extensions": {"code": "ACCESS_DENIED"}}], "data": None}
+    with pytest.raises(ShopifyRefused) as caught:
+        await ask(client(offline, (200, denied, {})), patience=0)
+    assert caught.value.codes == ("ACCESS_DENIED",)
+    internal = {"errors": [{"message": "Oops", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]}
+    with pytest.raises(ShopifyUnavailable):
+        await ask(client(offline, (200, internal, {})), patience=0)
+    error = {"code": "INVALID", "field": ["files"], "message": "No"}
+    declined = {"data": {"fileCreate": {"files": None, "userErrors": [error]}}}
+    with pytest.raises(MutationRefused) as refused:
+        await change(client(offline, (200, declined, {})), KEEPS, "mutation", CreatedPayload)
+    assert (refused.value.code, refused.value.message) == ("INVALID", "No")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": None},
+        {"data": {"fileCreate": None}},
+        {"data": {"fileCreate": {"files": None, "userErrors": []}}},
+        {"data": {"fileCreate": {"files": [{}], "userErrors": []}}},
+        {"data": {"fileCreate": {"files": [], "userErrors": [1]}}},
+    ],
+)
+async def test_a_payload_that_lacks_what_it_should_have_is_an_outage(
+    offline: Settings, body: Any
+) -> None:
+    with pytest.raises(ShopifyUnavailable):
+        await change(client(offline, (200, body, {})), KEEPS, "mutation", CreatedPayload)
+
+
+async def test_another_version_than_ours_is_told_once(
+    offline: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expired = {"X-Shopify-API-Version": "2027-01"}
+    ours = {"X-Shopify-API-Version": API_VERSION}
+    admin = client(offline, (200, SAID, ours), (200, SAID, expired), (200, SAID, expired))
+    told: list[Any] = []
+
+    def warning(event: str, **facts: Any) -> None:
+        told.append((event, facts))
+
+    monkeypatch.setattr(admin_api, "log", SimpleNamespace(warning=warning))
+    for _ in range(3):
+        await ask(admin, patience=0)
+    assert told == [("shopify_api_version", {"asked": API_VERSION, "answered": "2027-01"})]
+
+
+@pytest.mark.parametrize(
+    "domain", ["evil.example", "north.myshopify.com.evil.example", "a\n.myshopify.com", ""]
+)
+async def test_a_token_leaves_only_for_a_shop(offline: Settings, domain: str) -> None:
+    admin = client(offline, (200, SAID, {}))
+    with pytest.raises(ValueError):
+        await admin.graphql(domain, "shpat_x", QUESTION, {})
+    assert admin.http._transport.asked == []  # type: ignore[attr-defined]

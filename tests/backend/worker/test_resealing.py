@@ -1,0 +1,162 @@
+"""`atelier keys`: a new key, and every token brought under it while the service runs."""
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+
+from backend.dev.transport import LoopbackShopify
+from backend.shops.admin_api import AdminApi
+from backend.shops.sealing import TokenKeys, new_key
+from backend.shops.tokens import installed_shop
+from backend.worker import resealing
+from backend.worker.resealing import Tally, reseal
+from tests.doors import end_token, new_shop, shared_world
+from tests.world import World
+
+house = pytest.fixture(shared_world, scope="module")
+shop = pytest.fixture(new_shop)
+
+
+async def sealed_under(house: World, shop: str) -> set[str]:
+    """The ids of the keys that the shop's tokens need; "" is none."""
+    rows = await house.rows(
+        "SELECT access_token, refresh_token FROM shops WHERE domain = :d", d=shop
+    )
+    return {value.split(".")[1] if value.startswith("v1.") else "" for value in rows[0].values()}
+
+
+async def opens(house: World, shop: str, keys: str) -> bool:
+    """Whether a process with these keys can work for the shop, and renew its tokens."""
+    settings = msgspec.structs.replace(house.settings, token_keys=keys)
+    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    try:
+        found = await installed_shop(house.database, admin, shop)
+        return found is not None and bool(await admin.installation(shop, found.access_token))
+    finally:
+        await admin.close()
+
+
+async def keys_command(house: World, *arguments: str, keys: str = "") -> tuple[int, str]:
+    """`atelier keys …`, as a process of its own: its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "backend.cli", "keys", *arguments),
+        env={**os.environ, "DATABASE_URL": house.settings.database_url, "TOKEN_KEYS": keys},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+async def test_a_rotation_ends_with_an_old_key_that_nobody_needs(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resealing, "BATCH", 2)
+    shops = [shop, *[await new_shop(house) for _ in range(4)]]
+    new = new_key()
+    both = TokenKeys(f"{new},{house.settings.token_keys}")
+    reports: list[tuple[int, int]] = []
+    tally = await reseal(house.database, both, lambda so_far: reports.append(numbers(so_far)))
+    assert (tally.sealed, tally.unreadable, tally.left) == (tally.total, 0, 0)
+    assert tally.total >= len(shops)
+    assert reports[0] == (2, tally.total)
+    assert reports[-1] == (tally.total, tally.total)
+    for each in shops:
+        assert await sealed_under(house, each) == {both.first}
+        await end_token(house, each)
+        assert await opens(house, each, new)
+    again = await reseal(house.database, both, lambda _: None)
+    assert again.total == 0, "there is nothing left to do"
+    await reseal(house.database, TokenKeys(f"{house.settings.token_keys},{new}"), lambda _: None)
+
+
+def numbers(tally: Tally) -> tuple[int, int]:
+    """How many were looked at, of how many."""
+    return tally.seen, tally.total
+
+
+async def test_plain_tokens_of_before_are_sealed(house: World, shop: str) -> None:
+    keys = TokenKeys(house.settings.token_keys)
+    for name in ("access_token", "refresh_token"):
+        rows = await house.rows(f"SELECT {name} AS t FROM shops WHERE domain = :d", d=shop)
+        plain = keys.open(rows[0]["t"], shop=shop, column=name)
+        await house.execute(f"UPDATE shops SET {name} = :t WHERE domain = :d", t=plain, d=shop)
+    assert await sealed_under(house, shop) == {""}
+    assert (await reseal(house.database, keys, lambda _: None)).sealed == 1
+    assert await sealed_under(house, shop) == {keys.first}
+    assert await opens(house, shop, house.settings.token_keys)
+
+
+async def test_tokens_that_are_renewed_meanwhile_are_not_lost(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refresh comes between the reading of a row and its writing."""
+    new = new_key()
+    both = TokenKeys(f"{new},{house.settings.token_keys}")
+    reseal_row = resealing.reseal_row
+    renewals: list[object] = []
+
+    async def after_a_renewal(connection: Any, keys: Any, row: Any, tally: Any) -> None:
+        if row.domain == shop and not renewals:
+            await end_token(house, shop)
+            renewals.append(await installed_shop(house.database, house.desk.admin, shop))
+        await reseal_row(connection, keys, row, tally)
+
+    monkeypatch.setattr(resealing, "reseal_row", after_a_renewal)
+    tally = await reseal(house.database, both, lambda _: None)
+    assert len(renewals) == 1
+    assert tally.left == 1, "it was sealed anew, by a process that does not know the new key yet"
+    assert await opens(house, shop, house.settings.token_keys)
+    assert (await reseal(house.database, both, lambda _: None)).left == 0
+    assert await opens(house, shop, new)
+    await reseal(house.database, TokenKeys(f"{house.settings.token_keys},{new}"), lambda _: None)
+
+
+async def test_the_commands_make_a_key_and_seal_under_it(house: World, shop: str) -> None:
+    code, made = await keys_command(house, "new")
+    assert code == 0
+    code, out = await keys_command(
+        house, "reseal", keys=f"{made.strip()},{house.settings.token_keys}"
+    )
+    assert code == 0
+    assert "Sealed the tokens of" in out
+    assert await sealed_under(house, shop) == {made.split(":")[0]}
+    assert made.split(":")[1].strip() not in out
+    code, out = await keys_command(house, "reseal", keys=house.settings.token_keys)
+    assert code == 1, "the key that they need is not among these"
+    assert "do not open" in out
+    back = f"{house.settings.token_keys},{made.strip()}"
+    assert (await keys_command(house, "reseal", keys=back))[0] == 0
+
+
+async def test_without_keys_the_command_says_how_to_make_one(house: World) -> None:
+    code, out = await keys_command(house, "reseal", keys="a:b")
+    assert code == 1
+    assert "atelier keys new" in out
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+async def test_no_server_starts_without_keys(house: World, command: str) -> None:
+    env = {
+        "DATABASE_URL": house.settings.database_url,
+        "S3_BUCKET": "b",
+        "SHOPIFY_API_KEY": "k",
+        "SHOPIFY_API_SECRET": "shpss_0123456789abcdef0123456789abcdef",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "backend.cli", command),
+        env={**os.environ, **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    assert b"atelier keys new" in err
+    assert b"Traceback" not in err

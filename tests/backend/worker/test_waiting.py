@@ -1,0 +1,258 @@
+"""A shop that no token opens any more: its work waits for the merchant, and goes on with them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from backend.dev.services import LocalServices
+from backend.dev.transport import LoopbackShopify
+from backend.jobs.service import JobRef
+from backend.jobs.timeline import MAX_STRIKES, Fenced, claim, put_back
+from backend.shops.admin_api import AdminApi
+from backend.shops.sealing import new_key
+from backend.shops.service import ShopRef
+from backend.shops.tokens import NeedsReauth, installed_shop
+from backend.worker import waiting
+from backend.worker.execute import LOCKED_OUT_DELAY, Done, Retry, after_lockout, run_job
+from backend.worker.waiting import end_long_waits, resume_shop
+from tests.doors import (
+    NoRenderer,
+    begun_job,
+    handled,
+    lock_out,
+    make_stage,
+    new_shop,
+    shared_world,
+    waiting_job,
+)
+from tests.world import World
+
+shop = pytest.fixture(new_shop)
+
+
+@pytest.fixture(scope="module")
+async def house(services: LocalServices, template: str) -> AsyncIterator[World]:
+    """A world that renders nothing: none of this is about pictures."""
+    async for world in shared_world(services, template, NoRenderer()):
+        yield world
+
+
+async def job(house: World, shop: str) -> JobRef:
+    """A job that needs the shop's token, and waits for a worker."""
+    product = house.product(b"a photo", shop=shop)
+    return await waiting_job(house, shop=shop, request={"product_id": product.gid})
+
+
+async def locked_out_job(house: World, shop: str) -> JobRef:
+    """A job that a worker has begun, of a shop that let nobody in."""
+    ref = await job(house, shop)
+    await lock_out(house, shop)
+    await house.drain()
+    return ref
+
+
+async def told(house: World, shop: str, ref: JobRef) -> list[tuple[int, str, Any]]:
+    """The job's public timeline, over HTTP."""
+    response = await house.http.get(f"/v1/jobs/{ref.public_id}/events", headers=house.bearer(shop))
+    return [
+        (event["seq"], event["event_type"], event["extra"].get("waiting_for"))
+        for event in response.json()["events"]
+    ]
+
+
+async def entries(house: World, ref: JobRef) -> list[str]:
+    """What the queue holds for the job's shop."""
+    rows = await house.rows(
+        "SELECT entrypoint FROM queue.pgqueuer WHERE "
+        "(convert_from(payload, 'UTF8')::jsonb->>'shop_id')::bigint = :id ORDER BY 1",
+        id=ref.shop_id,
+    )
+    return [row["entrypoint"] for row in rows]
+
+
+async def row(house: World, ref: JobRef) -> dict[str, Any]:
+    """The job's own row."""
+    return (await house.rows("SELECT * FROM jobs WHERE public_id = :id", id=ref.public_id))[0]
+
+
+async def test_a_job_of_a_locked_out_shop_waits_off_the_queue_and_says_so(
+    house: World, shop: str
+) -> None:
+    ref = await locked_out_job(house, shop)
+    assert await entries(house, ref) == []
+    stored = await row(house, ref)
+    assert (stored["status"], stored["strikes"], stored["attempt"]) == ("IN_PROGRESS", 0, 1)
+    detail = (await house.detail(ref.public_id, shop=shop)).json()
+    assert detail["status"] == "IN_PROGRESS"
+    latest = detail["latest_event"]
+    assert latest["message"] == "Waiting for the shop to open the app again"
+    assert latest["extra"] == {"waiting_for": "reauth"}
+
+
+async def test_when_the_merchant_opens_the_app_its_jobs_go_on_at_once(
+    house: World, shop: str
+) -> None:
+    ref = await locked_out_job(house, shop)
+    second = await job(house, shop)
+    await house.drain()
+    await house.install(shop)
+    assert await entries(house, ref) == ["resume_shop"]
+    await house.drain()
+    for each in (ref, second):
+        assert (await row(house, each))["status"] == "SUCCESS"
+        assert (await row(house, each))["waiting_since"] is None
+        kinds = [kind for _, kind, _ in await told(house, shop, each)]
+        assert kinds == ["queued", "queued", *["stage"] * 5, "succeeded"]
+
+
+async def test_more_jobs_than_fit_a_batch_go_on(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "BATCH", 2)
+    refs = [await job(house, shop) for _ in range(5)]
+    of_shop = ShopRef(shop_id=refs[0].shop_id)
+    await house.execute("DELETE FROM queue.pgqueuer")
+    await house.execute(
+        "UPDATE jobs SET waiting_since = now() WHERE shop_id = :s", s=of_shop.shop_id
+    )
+    for _ in range(2):  # twice does no harm
+        await resume_shop(of_shop, house.database)
+        assert await entries(house, refs[0]) == ["run_job"] * 5
+
+
+async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(
+    house: World, shop: str
+) -> None:
+    ref = await locked_out_job(house, shop)
+    for _ in range(2 * MAX_STRIKES):
+        assert await run_job(ref, house.workshop) == Done()
+    assert await told(house, shop, ref) == [(1, "queued", None), (2, "queued", "reauth")]
+    assert (await row(house, ref))["strikes"] == 0
+
+
+async def test_a_job_that_got_further_and_waits_again_says_so_again(
+    house: World, shop: str
+) -> None:
+    ref = await job(house, shop)
+    for _ in range(2):
+        async with house.database.transaction() as connection:
+            claimed = await claim(connection, ref)
+            assert claimed is not None
+            await put_back(connection, claimed, message="Waiting", waiting_for="reauth")
+        await make_stage(house, claimed, f"stage {claimed.attempt}")
+    waits = [seq for seq, _, waits_for in await told(house, shop, ref) if waits_for]
+    assert waits == [2, 4]
+
+
+async def test_a_worker_that_lost_its_job_cannot_put_it_back(house: World, shop: str) -> None:
+    ref = await locked_out_job(house, shop)  # it has been told already: no event is fenced
+    async with house.database.transaction() as connection:
+        old = await claim(connection, ref)
+        await claim(connection, ref)
+    assert old is not None
+    before = await row(house, ref)
+    with pytest.raises(Fenced):
+        async with house.database.transaction() as connection:
+            await put_back(connection, old, message="Waiting", waiting_for="reauth")
+    assert await row(house, ref) == before
+
+
+async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried_again(
+    house: World, shop: str
+) -> None:
+    """The shop is open again before the job has said that it waits."""
+    claimed = await begun_job(house, shop=shop)
+    assert await after_lockout(claimed, house.workshop, NeedsReauth(shop)) == Retry(
+        LOCKED_OUT_DELAY
+    )
+
+
+async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
+    house: World, shop: str
+) -> None:
+    ref = await job(house, shop)
+    settings = msgspec.structs.replace(house.settings, token_keys=new_key())
+    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    workshop = msgspec.structs.replace(house.workshop, admin=admin)
+    for _ in range(2 * MAX_STRIKES):
+        assert await run_job(ref, workshop) == Retry(LOCKED_OUT_DELAY)
+    await admin.close()
+    assert await run_job(ref, house.workshop) == Done()
+    assert (await row(house, ref))["status"] == "SUCCESS"
+
+
+async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
+    house: World, shop: str
+) -> None:
+    product = house.product(b"a photo", shop=shop)
+    admin = house.desk.admin
+    token = (await installed_shop(house.database, admin, shop)).access_token  # type: ignore[union-attr]
+    photo = await admin.media_image(shop, token, product.media_gid)
+    assert photo is not None
+    ref = await waiting_job(house, shop=shop, request={"source_url": photo.url})
+    await lock_out(house, shop)
+    assert await run_job(ref, house.workshop) == Done()
+    assert (await row(house, ref))["status"] == "SUCCESS"
+
+
+async def test_reads_and_new_jobs_are_answered_as_usual_in_a_locked_out_shop(
+    house: World, shop: str
+) -> None:
+    ref = await locked_out_job(house, shop)
+    product = house.product(b"a photo", shop=shop)
+    asked = await house.http.post(
+        "/v1/catalog-image", json={"product_id": product.gid}, headers=house.bearer(shop)
+    )
+    assert asked.status_code == 202
+    listed = await house.http.get("/v1/jobs", headers=house.bearer(shop))
+    assert ref.public_id in listed.text
+
+
+async def test_a_waiting_job_can_be_cancelled(house: World, shop: str) -> None:
+    ref = await locked_out_job(house, shop)
+    cancelled = await house.http.post(
+        f"/v1/jobs/{ref.public_id}/cancel", headers=house.bearer(shop)
+    )
+    assert cancelled.status_code == 202
+    await house.install(shop)
+    await house.drain()
+    assert (await told(house, shop, ref))[-1][1] == "failed"
+
+
+async def test_waiting_jobs_of_a_shop_that_removed_the_app_end(house: World, shop: str) -> None:
+    ref = await locked_out_job(house, shop)
+    house.shopify.uninstall(shop)
+    assert await handled(house, "app/uninstalled", shop=shop) == ("processed", "UNINSTALLED")
+    stored = await row(house, ref)
+    assert stored["status"] == "FAILURE"
+    assert (await told_last_code(house, ref)) == "SHOP_UNINSTALLED"
+
+
+@pytest.mark.parametrize(("days", "ends"), [(29, False), (31, True)])
+async def test_nothing_waits_for_more_than_thirty_days(
+    house: World, shop: str, days: int, ends: bool
+) -> None:
+    ref = await locked_out_job(house, shop)
+    await house.execute(
+        "UPDATE jobs SET waiting_since = now() - make_interval(days => :days) "
+        "WHERE public_id = :id",
+        days=days,
+        id=ref.public_id,
+    )
+    assert await end_long_waits(house.database) == int(ends)
+    assert (await row(house, ref))["status"] == ("FAILURE" if ends else "IN_PROGRESS")
+    if ends:
+        assert await told_last_code(house, ref) == "REAUTH_NEEDED"
+    assert await end_long_waits(house.database) == 0
+
+
+async def told_last_code(house: World, ref: JobRef) -> str:
+    """The code of the job's failure."""
+    rows = await house.rows(
+        "SELECT extra #>> '{error,code}' AS code FROM job_events "
+        "WHERE job_id = :id AND event_type = 'failed'",
+        id=ref.public_id,
+    )
+    return str(rows[0]["code"])
