@@ -1,0 +1,118 @@
+"""A picture as a file of the shop: made once, found again, waited for. It shows nowhere yet.
+
+The intent is stored before the file is made, under a name that only it can have. Whoever finds the
+intent without a result looks for that name first, and Shopify refuses a second file of it.
+"""
+
+import contextlib
+from functools import partial
+
+from backend.errors import ShopifyUnavailable
+from backend.jobs.timeline import Fenced
+from backend.publications.failures import EXPECTED, PublicationFailed, refused_by_shopify
+from backend.publications.ledger import Held, Picture, is_meant_to_be, note_picture
+from backend.publications.press import Press
+from backend.publications.states import MediaStatus
+from backend.shops import media_api
+from backend.shops.admin_api import AdminApi
+from backend.shops.media_answers import File
+from backend.shops.tokens import InstalledShop
+
+SEARCHES = 3  # for a file whose creation may have been lost: the search can be behind
+
+
+async def create(picture: Picture, held: Held, press: Press) -> Picture:
+    """Make a file of the picture, unless there is one."""
+    if picture.media_id is not None:
+        return picture
+    media_id = None
+    if picture.status is MediaStatus.CREATING:
+        media_id = await found_by_name(picture, held, press)
+    if media_id is None:
+        media_id = await created(picture, held, press)
+    try:
+        async with press.database.transaction() as connection:
+            return await note_picture(
+                connection, held, picture, status=MediaStatus.PROCESSING, media_id=media_id
+            )
+    except Fenced:
+        await discard(media_id, held, press)
+        raise
+
+
+async def discard(media_id: str, held: Held, press: Press) -> None:
+    """Delete a file that whoever overtook us may not know of: it shows nowhere yet.
+
+    If that was another worker with the same errand, the file is theirs: they find it by its name.
+    """
+    async with press.database.reading() as connection:
+        if await is_meant_to_be(connection, held.ref):
+            return
+    with contextlib.suppress(*EXPECTED):  # the file is litter, and harms nobody
+        await press.ask(held, lambda admin, shop: media_api.delete_file(admin, shop, media_id))
+
+
+async def created(picture: Picture, held: Held, press: Press) -> str:
+    """Upload the bytes, store the intent, and make the file; its media id."""
+    data = await press.store.get(picture.key)
+    target = await press.ask(
+        held,
+        lambda admin, shop: media_api.stage(
+            admin,
+            shop,
+            filename=picture.filename,
+            content_type=picture.content_type,
+            size=len(data),
+        ),
+    )
+    await media_api.upload(press.admin, target, data, content_type=picture.content_type)
+    async with press.database.transaction() as connection:
+        await note_picture(connection, held, picture, status=MediaStatus.CREATING)
+    return await press.ask(
+        held,
+        lambda admin, shop: media_api.create_file(
+            admin,
+            shop,
+            source=target.resource_url,
+            filename=picture.filename,
+            alt=picture.alt,
+        ),
+    )
+
+
+async def found_by_name(picture: Picture, held: Held, press: Press) -> str | None:
+    """The media id of a file that may have been made without our hearing of it."""
+
+    async def look() -> File | None:
+        return await press.ask(
+            held, lambda admin, shop: media_api.find_file(admin, shop, picture.filename)
+        )
+
+    file = await press.until(look, at_most=SEARCHES)
+    return file.id if file else None
+
+
+async def wait_until_ready(picture: Picture, held: Held, press: Press) -> Picture:
+    """Wait for Shopify to have processed the file."""
+    if picture.status is not MediaStatus.PROCESSING:
+        return picture
+    ready = await press.until(partial(ended, picture, held, press))
+    if ready is None:
+        raise ShopifyUnavailable("Shopify is still processing a file.")
+    async with press.database.transaction() as connection:
+        return await note_picture(connection, held, picture, status=MediaStatus.READY)
+
+
+async def ended(picture: Picture, held: Held, press: Press) -> File | None:
+    """The file once it is ready. Raises `PublicationFailed` when it never will be."""
+
+    async def state(admin: AdminApi, shop: InstalledShop) -> File | None:
+        return await media_api.file_state(admin, shop, str(picture.media_id))
+
+    file = await press.ask(held, state)
+    if file is None:
+        raise PublicationFailed(refused_by_shopify("FILE_DOES_NOT_EXIST"))
+    if file.file_status == "FAILED":
+        codes = [error.code for error in file.file_errors]
+        raise PublicationFailed(refused_by_shopify(" ".join(codes) or "FAILED"))
+    return file if file.file_status == "READY" else None

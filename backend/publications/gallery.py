@@ -1,0 +1,96 @@
+"""A product's media as a value, and what would have to change for it to be another. Pure.
+
+Everything here is a difference between what is and what should be, so doing it twice, or going on
+after an interruption, comes to the same.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from backend.shops.media_answers import Gallery
+
+
+class Move(msgspec.Struct, frozen=True):
+    """Take a media out and put it in at `position`, counted from 0."""
+
+    id: str
+    position: int
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """What variants have to let go, and then to show: pairs of variant and media."""
+
+    detach: tuple[tuple[str, str], ...]
+    attach: tuple[tuple[str, str], ...]
+
+
+def moves(current: Sequence[str], wanted: Sequence[str]) -> list[Move]:
+    """The moves, one after the other, that put the same media into the wanted order."""
+    order = list(current)
+    found = []
+    for position, media_id in enumerate(wanted):
+        if order[position] != media_id:
+            order.remove(media_id)
+            order.insert(position, media_id)
+            found.append(Move(media_id, position))
+    return found
+
+
+def arranged(current: Sequence[str], positions: Mapping[str, int]) -> list[str]:
+    """The order in which each media of `positions` (counted from 1) is where it says."""
+    order = [media_id for media_id in current if media_id not in positions]
+    for media_id, position in sorted(positions.items(), key=lambda item: item[1]):
+        if media_id in current:
+            order.insert(position - 1, media_id)
+    return order
+
+
+def restored_order(current: Sequence[str], snapshot: Gallery) -> list[str]:
+    """As the snapshot has it, without what has gone since, and behind it what has come."""
+    old = [media_id for media_id in snapshot.ids if media_id in current]
+    return old + [media_id for media_id in current if media_id not in old]
+
+
+def changed_alts(now: Gallery, snapshot: Gallery) -> dict[str, str]:
+    """The alt texts to set again, by media."""
+    before = {shown.id: shown.alt for shown in snapshot.media}
+    return {
+        shown.id: before[shown.id]
+        for shown in now.media
+        if shown.is_ready and before.get(shown.id, shown.alt) != shown.alt
+    }
+
+
+def changed_links(now: Gallery, snapshot: Gallery) -> Links:
+    """What to change at the variants that the snapshot knows.
+
+    A variant that shows what the merchant has added since keeps it, and one whose picture has gone
+    gets none.
+    """
+    old, here = set(snapshot.ids), set(now.ids)
+    detach, attach = [], []
+    for variant, shows in now.variants.items():
+        wanted = snapshot.variants.get(variant)
+        is_merchants = shows is not None and shows not in old
+        if variant not in snapshot.variants or wanted == shows or is_merchants:
+            continue
+        if wanted is not None and wanted not in here:
+            continue
+        if shows is not None:
+            detach.append((variant, shows))
+        if wanted is not None:
+            attach.append((variant, wanted))
+    return Links(detach=tuple(detach), attach=tuple(attach))
+
+
+def without(gallery: Gallery, gone: Iterable[str]) -> Gallery:
+    """The gallery as it is without these media."""
+    doomed = set(gone)
+    return Gallery(
+        media=tuple(shown for shown in gallery.media if shown.id not in doomed),
+        variants={
+            variant: None if shows in doomed else shows
+            for variant, shows in gallery.variants.items()
+        },
+    )

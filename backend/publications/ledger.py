@@ -1,0 +1,244 @@
+"""The worker's writes on a publication: claim it, note what is done, and move it on.
+
+Every write after the claim is fenced by the attempt, as a job's are (`backend.jobs.timeline`): a
+worker that was overtaken, by another or by the merchant who takes it all back, gets `Fenced` and
+has changed nothing. A status and its event on the job's timeline commit together.
+"""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import case, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend import queue
+from backend.jobs.models import Artifact
+from backend.jobs.service import JobRef
+from backend.jobs.states import Failure
+from backend.jobs.timeline import Fenced, append
+from backend.publications.models import Publication, PublishedMedia
+from backend.publications.states import ERRANDS, MEANT, MediaStatus, PublicationStatus, sources
+from backend.shops.media_answers import Gallery
+from backend.shops.models import Shop
+
+PUBLISH_STAGE, UNPUBLISH_STAGE = "publish", "unpublish"
+MESSAGES = {
+    PublicationStatus.PENDING: "Waiting to be published",
+    PublicationStatus.PUBLISHING: "Publishing to the product",
+    PublicationStatus.PUBLISHED: "Published to the product",
+    PublicationStatus.RESTORING: "Taking the published media back",
+    PublicationStatus.RESTORED: "The product's media are as they were",
+}
+
+
+class PublicationRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A publication's key, as the queue carries it."""
+
+    shop_id: int
+    job_id: str
+    round: int
+
+    @property
+    def job(self) -> JobRef:
+        """The job it belongs to."""
+        return JobRef(shop_id=self.shop_id, public_id=self.job_id)
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture to publish: its object, and how far it is."""
+
+    number: int
+    round: int
+    filename: str
+    alt: str | None
+    position: int | None
+    status: MediaStatus
+    media_id: str | None
+    key: str
+    content_type: str
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to write on a publication, for as long as nobody overtakes.
+
+    `pictures` are those of all the job's publications.
+    """
+
+    ref: PublicationRef
+    attempt: int
+    tries: int
+    status: PublicationStatus
+    shop_domain: str
+    product_id: str
+    snapshot: Gallery | None
+    error: Failure | None
+    pictures: list[Picture]
+
+    @property
+    def own(self) -> list[Picture]:
+        """The pictures of this publication."""
+        return [picture for picture in self.pictures if picture.round == self.ref.round]
+
+
+async def claim(connection: AsyncConnection, ref: PublicationRef, errand: str) -> Held | None:
+    """Take the publication; None when there is nothing of that errand to be done any more."""
+    begins = Publication.status == PublicationStatus.PENDING
+    domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
+    taken = (
+        update(Publication)
+        .where(*this(ref), Publication.status.in_(ERRANDS[errand]))
+        .values(
+            status=case((begins, PublicationStatus.PUBLISHING), else_=Publication.status),
+            attempt=Publication.attempt + 1,
+            tries=Publication.tries + 1,
+            changed_at=func.now(),
+        )
+        .returning(
+            Publication.attempt,
+            Publication.tries,
+            Publication.status,
+            Publication.product_id,
+            Publication.snapshot,
+            Publication.error,
+            domain.label("shop_domain"),
+        )
+    )
+    row = (await connection.execute(taken)).mappings().one_or_none()
+    if row is None:
+        return None
+    facts = {**row, "ref": msgspec.to_builtins(ref), "pictures": await pictures(connection, ref)}
+    held = msgspec.convert(facts, Held)
+    if held.attempt == 1:
+        await tell(connection, ref, PublicationStatus.PENDING, held.status)
+    return held
+
+
+async def pictures(connection: AsyncConnection, ref: PublicationRef) -> list[dict[str, Any]]:
+    """The pictures of all the job's publications, in their order."""
+    media = PublishedMedia
+    found = (
+        select(
+            media.number,
+            media.round,
+            media.filename,
+            media.alt,
+            media.position,
+            media.status,
+            media.media_id,
+            Artifact.key,
+            Artifact.meta["content_type"].astext.label("content_type"),
+        )
+        .join(
+            Artifact,
+            (Artifact.shop_id == media.shop_id)
+            & (Artifact.job_id == media.job_id)
+            & (Artifact.stage == media.stage)
+            & (Artifact.name == media.name),
+        )
+        .where(media.shop_id == ref.shop_id, media.job_id == ref.job_id)
+        .order_by(media.number)
+    )
+    return [dict(row) for row in (await connection.execute(found)).mappings()]
+
+
+async def note(connection: AsyncConnection, held: Held, **changes: Any) -> None:
+    """Record something about the publication, which has got further by it."""
+    noted = await connection.execute(
+        update(Publication).where(*still(held)).values(tries=0, changed_at=func.now(), **changes)
+    )
+    if noted.rowcount == 0:
+        raise Fenced(held.ref.job_id)
+
+
+async def note_picture(
+    connection: AsyncConnection, held: Held, picture: Picture, **changes: Any
+) -> Picture:
+    """Record something about one picture; the picture as it is now."""
+    await note(connection, held)
+    await connection.execute(
+        update(PublishedMedia)
+        .where(
+            PublishedMedia.shop_id == held.ref.shop_id,
+            PublishedMedia.job_id == held.ref.job_id,
+            PublishedMedia.number == picture.number,
+        )
+        .values(**changes)
+    )
+    return msgspec.structs.replace(picture, **changes)
+
+
+async def move(
+    connection: AsyncConnection,
+    held: Held,
+    target: PublicationStatus,
+    *,
+    failure: Failure | None = None,
+) -> None:
+    """Enter a state, and say so on the job's timeline."""
+    moved = await connection.execute(
+        update(Publication)
+        .where(*still(held), Publication.status.in_(sources(target)))
+        .values(status=target, tries=0, changed_at=func.now(), **facts_of(target, failure))
+    )
+    if moved.rowcount == 0:
+        raise Fenced(held.ref.job_id)
+    await tell(connection, held.ref, held.status, target, failure)
+
+
+def facts_of(target: PublicationStatus, failure: Failure | None) -> dict[str, Any]:
+    """What a state brings with it."""
+    facts: dict[str, Any] = {"error": failure and msgspec.structs.asdict(failure)}
+    if target is PublicationStatus.PUBLISHED:
+        facts["published_at"] = func.now()
+    if target is PublicationStatus.RESTORED:
+        facts["restored_at"] = func.now()
+    return facts
+
+
+async def is_meant_to_be(connection: AsyncConnection, ref: PublicationRef) -> bool:
+    """Whether it is published or still going to be, whoever works on it."""
+    meant = Publication.status.in_(MEANT), Publication.error.is_(None)
+    return await connection.scalar(select(Publication.round).where(*this(ref), *meant)) is not None
+
+
+async def tell(
+    connection: AsyncConnection,
+    ref: PublicationRef,
+    before: PublicationStatus,
+    now: PublicationStatus,
+    failure: Failure | None = None,
+) -> None:
+    """The event of a new state. Raises `Fenced` when the job has been erased."""
+    backwards = {PublicationStatus.RESTORING, PublicationStatus.RESTORED}
+    error = failure and msgspec.structs.asdict(failure)
+    await append(
+        connection,
+        ref.job,
+        stage=UNPUBLISH_STAGE if backwards & {before, now} else PUBLISH_STAGE,
+        message=failure.message if failure else MESSAGES[now],
+        extra={"publication": {"status": now, "error": error}},
+    )
+
+
+async def enqueue_errand(connection: AsyncConnection, ref: PublicationRef, errand: str) -> None:
+    """Have a worker go; entries with the same key are one, so no two go on the same errand."""
+    await queue.enqueue(
+        connection,
+        errand,
+        msgspec.json.encode(ref),
+        dedupe_key=f"{errand}:{ref.shop_id}:{ref.job_id}:{ref.round}",
+    )
+
+
+def this(ref: PublicationRef) -> tuple[Any, ...]:
+    """The publication."""
+    return (
+        Publication.shop_id == ref.shop_id,
+        Publication.job_id == ref.job_id,
+        Publication.round == ref.round,
+    )
+
+
+def still(held: Held) -> tuple[Any, ...]:
+    """The publication, while nobody has overtaken."""
+    return *this(held.ref), Publication.attempt == held.attempt

@@ -1,0 +1,123 @@
+"""The tables of publications: what was asked for and how far it is, and each picture of it.
+
+`shop_id` leads every key. The rows go when their job goes: the foreign keys cascade.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base
+
+
+class Publication(Base):
+    """One publication of a job; `round` counts them, for a job may be published again after an end.
+
+    `attempt` counts claims and undos and fences the worker's writes. `tries` counts the claims that
+    got no further. `snapshot` is the product's media before anything was changed. `error` is set
+    as soon as it is known that the publication fails. `changed_at` is when it last got further.
+    """
+
+    __tablename__ = "publications"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "job_id"], ["jobs.shop_id", "jobs.public_id"], ondelete="CASCADE"
+        ),
+        CheckConstraint("round > 0", name="round"),
+        CheckConstraint(
+            "status IN ('PENDING', 'PUBLISHING', 'PUBLISHED', 'FAILED', 'RESTORING', 'RESTORED')",
+            name="status",
+        ),
+        Index(
+            "uq_publications_live",
+            "shop_id",
+            "job_id",
+            unique=True,
+            postgresql_where=text("status NOT IN ('FAILED', 'RESTORED')"),
+        ),
+        Index(
+            "ix_publications_unfinished",
+            "shop_id",
+            "changed_at",
+            postgresql_where=text("status IN ('PENDING', 'PUBLISHING', 'RESTORING')"),
+        ),
+    )
+
+    shop_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    round: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    product_id: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="PENDING")
+    attempt: Mapped[int] = mapped_column(Integer, server_default="0")
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    snapshot: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    published_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    restored_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class PublishedMedia(Base):
+    """One picture of a publication. `number` counts a job's, over all its publications.
+
+    `filename` is unique in the shop and tells which of its files is this one when Shopify's answer
+    was lost. `media_id` stays when the picture is taken back: it says whose it was.
+    """
+
+    __tablename__ = "published_media"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "job_id", "round"],
+            ["publications.shop_id", "publications.job_id", "publications.round"],
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["shop_id", "job_id", "stage", "name"],
+            ["artifacts.shop_id", "artifacts.job_id", "artifacts.stage", "artifacts.name"],
+            ondelete="CASCADE",
+        ),
+        UniqueConstraint("shop_id", "job_id", "round", "sha256"),
+        UniqueConstraint("shop_id", "job_id", "round", "position"),
+        UniqueConstraint("shop_id", "filename"),
+        Index("ix_published_media_media", "shop_id", "media_id"),
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint("position > 0", name="position"),
+        CheckConstraint("char_length(alt) <= 512", name="alt"),
+        CheckConstraint(
+            "status IN ('PENDING', 'CREATING', 'PROCESSING', 'READY', 'ATTACHING', 'ATTACHED', "
+            "'REMOVED')",
+            name="status",
+        ),
+        CheckConstraint(
+            "media_id IS NOT NULL OR status IN ('PENDING', 'CREATING', 'REMOVED')", name="media_id"
+        ),
+    )
+
+    shop_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    round: Mapped[int] = mapped_column(SmallInteger)
+    stage: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(Text)
+    alt: Mapped[str | None] = mapped_column(Text)
+    position: Mapped[int | None] = mapped_column(SmallInteger)
+    filename: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="PENDING")
+    media_id: Mapped[str | None] = mapped_column(Text)

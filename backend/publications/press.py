@@ -1,0 +1,57 @@
+"""What publishing works with, and how it asks the shop: each time with a token that is alive."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from backend.db import Database
+from backend.publications.failures import SHOP_NOT_INSTALLED, PublicationFailed
+from backend.publications.ledger import Held
+from backend.shops.admin_api import AdminApi
+from backend.shops.tokens import InstalledShop, asked, installed_shop
+from backend.storage.objects import ObjectStore
+
+T = TypeVar("T")
+Question = Callable[[AdminApi, InstalledShop], Awaitable[T]]
+
+
+class HandedOver(Exception):
+    """This process is to stop; another goes on."""
+
+
+class Press(msgspec.Struct, frozen=True, kw_only=True):
+    """The services that publishing needs.
+
+    `pause` is how long to wait, in seconds, before looking again at what Shopify is busy with, and
+    `looks` how often to look before the queue's turn comes again. `stopping` ends the work between
+    two steps.
+    """
+
+    database: Database
+    store: ObjectStore
+    admin: AdminApi
+    stopping: asyncio.Event
+    pause: float = 1.0
+    looks: int = 20
+
+    async def ask(self, held: Held, question: Question[T]) -> T:
+        """The shop's answer. Raises `NeedsReauth`, `PublicationFailed`, and what it itself does."""
+        if self.stopping.is_set():
+            raise HandedOver
+        shop = await installed_shop(self.database, self.admin, held.shop_domain)
+        if shop is None:
+            raise PublicationFailed(SHOP_NOT_INSTALLED)
+        return await asked(self.database, self.admin, shop, lambda shop: question(self.admin, shop))
+
+    async def until(
+        self, look: Callable[[], Awaitable[T | None]], *, at_most: int | None = None
+    ) -> T | None:
+        """What `look` finds, as soon as it finds something; None if that takes too long."""
+        for turn in range(min(at_most or self.looks, self.looks)):
+            if turn:
+                await asyncio.sleep(self.pause)
+            if (found := await look()) is not None:
+                return found
+        return None

@@ -1,0 +1,110 @@
+"""The reads on publications. Every one of them starts from the shop."""
+
+from typing import Any
+
+from sqlalchemy import Select, Text, and_, cast, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.jobs.models import Artifact, Job
+from backend.jobs.queries import installed
+from backend.publications.models import Publication, PublishedMedia
+from backend.shops.models import Shop
+
+
+def latest(shop_domain: str, public_id: str) -> Select[Any]:
+    """The job's newest publication: no row if the shop is not installed, nulls for what is not.
+
+    `public_id` is null if the shop has no such job, `round` if the job was never published.
+    """
+    newest = (
+        select(Publication)
+        .where(Publication.shop_id == Shop.id, Publication.job_id == Job.public_id)
+        .order_by(Publication.round.desc())
+        .limit(1)
+        .lateral("newest")
+    )
+    fields = func.json_build_object(
+        "sha256", PublishedMedia.sha256,
+        "alt", PublishedMedia.alt,
+        "position", PublishedMedia.position,
+        "status", PublishedMedia.status,
+        "media_id", PublishedMedia.media_id,
+    )  # fmt: skip
+    media = (
+        select(func.json_agg(aggregate_order_by(fields, PublishedMedia.number)))
+        .where(
+            PublishedMedia.shop_id == newest.c.shop_id,
+            PublishedMedia.job_id == newest.c.job_id,
+            PublishedMedia.round == newest.c.round,
+        )
+        .scalar_subquery()
+    )
+    statement: Select[Any] = select(
+        Job.public_id,
+        Shop.id.label("owner_id"),
+        newest,
+        cast(media, Text).label("artifacts"),
+    ).select_from(Shop)
+    return (
+        statement.outerjoin(Job, and_(Job.shop_id == Shop.id, Job.public_id == public_id))
+        .outerjoin(newest, newest.c.job_id == Job.public_id)
+        .where(*installed(shop_domain))
+    )
+
+
+def job_to_publish(shop_domain: str, public_id: str) -> Select[Any]:
+    """What has to be known of the job and its shop; nulls if the shop has no such job."""
+    rounds = (
+        select(func.max(Publication.round))
+        .where(Publication.shop_id == Shop.id, Publication.job_id == public_id)
+        .scalar_subquery()
+    )
+    columns: Select[Any] = select(
+        Job.public_id,
+        Job.status,
+        Job.request["product_id"].astext.label("product_id"),
+        Shop.id.label("shop_id"),
+        Shop.scopes,
+        rounds.label("rounds"),
+        func.now().label("now"),
+    ).select_from(Shop)
+    job = and_(Job.shop_id == Shop.id, Job.public_id == public_id)
+    return columns.outerjoin(Job, job).where(*installed(shop_domain))
+
+
+def job_kept(shop_id: int, public_id: str) -> Select[Any]:
+    """The job, which cannot be erased until the transaction ends."""
+    found = select(Job.public_id).where(Job.shop_id == shop_id, Job.public_id == public_id)
+    return found.with_for_update(read=True, key_share=True)
+
+
+def final_artifacts(shop_id: int, public_id: str, digests: list[str]) -> Select[Any]:
+    """The job's final artifacts of those digests."""
+    sha256 = Artifact.meta["sha256"].astext
+    return (
+        select(
+            sha256.label("sha256"),
+            Artifact.stage,
+            Artifact.name,
+            Artifact.meta["content_type"].astext.label("content_type"),
+            func.coalesce(Artifact.meta["is_preview"].as_boolean(), False).label("is_preview"),
+        )
+        .where(
+            Artifact.shop_id == shop_id,
+            Artifact.job_id == public_id,
+            Artifact.role == "final",
+            sha256.in_(digests),
+        )
+        .order_by(Artifact.ordinal)
+    )
+
+
+async def is_own_media(connection: AsyncConnection, shop_id: int, media_id: str) -> bool:
+    """Whether we made that media in this shop, published still or taken back."""
+    found = (
+        select(PublishedMedia.number)
+        .where(PublishedMedia.shop_id == shop_id, PublishedMedia.media_id == media_id)
+        .limit(1)
+    )
+    return await connection.scalar(found) is not None

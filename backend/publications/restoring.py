@@ -1,0 +1,68 @@
+"""Take a publication back: our media go, and the product's others become as the snapshot has them.
+
+Everything is a difference between what is and what was, so it can be repeated from the start.
+"""
+
+from backend.publications.failures import RESTORE_INCOMPLETE, PublicationFailed
+from backend.publications.files import found_by_name
+from backend.publications.gallery import changed_alts, changed_links, restored_order
+from backend.publications.ledger import Held, Picture, note_picture
+from backend.publications.press import Press
+from backend.publications.publishing import product_gallery, put_in_order
+from backend.publications.states import MediaStatus
+from backend.shops import media_api
+from backend.shops.media_answers import Gallery
+
+ROUNDS = 5  # of putting right what is not as it was; one is enough while nobody meddles
+
+
+async def restore(held: Held, press: Press) -> None:
+    """Make the product's media what they were."""
+    await remove_ours(held, press)
+    if held.snapshot is None:  # nothing had been changed yet
+        return
+    for _ in range(ROUNDS):
+        now = await product_gallery(held, press)
+        if now is None or not await put_right(now, held.snapshot, held, press):
+            return
+    raise PublicationFailed(RESTORE_INCOMPLETE)
+
+
+async def remove_ours(held: Held, press: Press) -> None:
+    """Delete the files that we made for this job, wherever they show."""
+    for picture in held.pictures:
+        if picture.status is not MediaStatus.REMOVED:
+            await remove(picture, held, press)
+
+
+async def remove(picture: Picture, held: Held, press: Press) -> None:
+    """Delete one file; its media id stays on record, for it says whose it was."""
+    media_id = picture.media_id
+    if media_id is None and picture.status is MediaStatus.CREATING:
+        media_id = await found_by_name(picture, held, press)
+    if media_id is not None:
+        doomed = media_id
+        await press.ask(held, lambda admin, shop: media_api.delete_file(admin, shop, doomed))
+    async with press.database.transaction() as connection:
+        await note_picture(connection, held, picture, status=MediaStatus.REMOVED, media_id=media_id)
+
+
+async def put_right(now: Gallery, before: Gallery, held: Held, press: Press) -> bool:
+    """Change back what is not as it was; whether there was anything."""
+    alts = changed_alts(now, before)
+    links = changed_links(now, before)
+    product = held.product_id
+    if alts:
+        await press.ask(held, lambda admin, shop: media_api.set_alts(admin, shop, alts))
+    if links.detach:
+        await press.ask(
+            held,
+            lambda admin, shop: media_api.detach_from_variants(admin, shop, product, links.detach),
+        )
+    if links.attach:
+        await press.ask(
+            held,
+            lambda admin, shop: media_api.append_to_variants(admin, shop, product, links.attach),
+        )
+    moved = await put_in_order(now.ids, restored_order(now.ids, before), held, press)
+    return bool(alts or links.detach or links.attach or moved)

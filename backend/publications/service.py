@@ -1,0 +1,82 @@
+"""A publication that is there: look at it, take it back, or stop it because its shop has left."""
+
+import msgspec
+from sqlalchemy import func, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend import queue
+from backend.errors import PublicationNotFound
+from backend.jobs.states import Failure
+from backend.jobs.versions import found, known
+from backend.publications import queries
+from backend.publications.ledger import PublicationRef, enqueue_errand, tell, this
+from backend.publications.models import Publication
+from backend.publications.schemas import PublicationResponse
+from backend.publications.states import UNFINISHED, PublicationStatus, sources
+
+
+async def publication(
+    connection: AsyncConnection, *, shop_domain: str, public_id: str
+) -> PublicationResponse:
+    """The job's newest publication.
+
+    Raises `ShopNotInstalled`, `JobNotFound` or `PublicationNotFound`.
+    """
+    row = await found(connection, queries.latest(shop_domain, known(public_id)))
+    if row.round is None:
+        raise PublicationNotFound
+    facts = {name: row._mapping[name] for name in PublicationResponse.__struct_fields__}
+    facts["artifacts"] = msgspec.json.decode(row.artifacts or "[]")
+    return msgspec.convert(facts, PublicationResponse)
+
+
+async def take_back(
+    connection: AsyncConnection, *, shop_domain: str, public_id: str
+) -> PublicationResponse:
+    """Have the publication undone, whatever its state: whoever works on it is overtaken.
+
+    One that is being taken back already, or has been, stays as it is. Raises as `publication`.
+    """
+    row = await found(connection, queries.latest(shop_domain, known(public_id)))
+    if row.round is None:
+        raise PublicationNotFound
+    ref = PublicationRef(shop_id=row.owner_id, job_id=row.public_id, round=row.round)
+    target = PublicationStatus.RESTORING
+    is_new = Publication.status.in_(sources(target) - {target})
+    overtaken = await connection.execute(
+        update(Publication)
+        .where(*this(ref), is_new)
+        .values(
+            status=target,
+            attempt=Publication.attempt + 1,
+            tries=0,
+            error=None,
+            changed_at=func.now(),
+        )
+    )
+    if overtaken.rowcount:
+        await tell(connection, ref, target, target)
+        await enqueue_errand(connection, ref, queue.UNPUBLISH)
+    return await publication(connection, shop_domain=shop_domain, public_id=public_id)
+
+
+async def stop_publications(connection: AsyncConnection, shop_id: int, failure: Failure) -> None:
+    """End the unfinished publications of a shop that has removed the app.
+
+    What they did stays done: nobody may ask that shop anything any more.
+    """
+    ended = await connection.execute(
+        update(Publication)
+        .where(Publication.shop_id == shop_id, Publication.status.in_(UNFINISHED))
+        .values(
+            status=PublicationStatus.FAILED,
+            attempt=Publication.attempt + 1,
+            error=msgspec.structs.asdict(failure),
+            changed_at=func.now(),
+        )
+        .returning(Publication.job_id, Publication.round)
+    )
+    for row in ended.all():
+        ref = PublicationRef(shop_id=shop_id, job_id=row.job_id, round=row.round)
+        failed = PublicationStatus.FAILED
+        await tell(connection, ref, failed, failed, failure)

@@ -1,0 +1,79 @@
+"""The states of a publication, and the only moves between them.
+
+    PENDING ──claim──▶ PUBLISHING ──────▶ PUBLISHED
+       │                │ │ ↺ claim again     │
+       │                │ └────▶ FAILED       │
+       │                │        ▲    │       │
+       │                ▼        │    ▼       │
+       └──── undo ──▶ RESTORING ─┴── undo ◀───┘
+                        │ ↺ claim again
+                        └──────▶ RESTORED
+
+PUBLISHING with an error set is on its way to FAILED: it takes back what it has done so far. PENDING
+goes to FAILED too when the app is removed. RESTORED is final. FAILED is left only by an undo, for
+there can be something left that could not be taken back; a new publication may follow either.
+`sources` is what every UPDATE of a status is guarded with.
+
+A picture of it goes PENDING ▶ CREATING ▶ PROCESSING ▶ READY ▶ ATTACHING ▶ ATTACHED ▶ REMOVED, and
+from anywhere to REMOVED. CREATING and ATTACHING are intents: Shopify may have done it already.
+"""
+
+from enum import StrEnum
+
+from backend import queue
+
+
+class PublicationStatus(StrEnum):
+    """As the API spells it."""
+
+    PENDING = "PENDING"
+    PUBLISHING = "PUBLISHING"
+    PUBLISHED = "PUBLISHED"
+    FAILED = "FAILED"
+    RESTORING = "RESTORING"
+    RESTORED = "RESTORED"
+
+
+class MediaStatus(StrEnum):
+    """How far one picture has come."""
+
+    PENDING = "PENDING"
+    CREATING = "CREATING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    ATTACHING = "ATTACHING"
+    ATTACHED = "ATTACHED"
+    REMOVED = "REMOVED"
+
+
+MOVES: dict[PublicationStatus, frozenset[PublicationStatus]] = {
+    PublicationStatus.PENDING: frozenset(
+        {PublicationStatus.PUBLISHING, PublicationStatus.RESTORING, PublicationStatus.FAILED}
+    ),
+    PublicationStatus.PUBLISHING: frozenset(
+        {
+            PublicationStatus.PUBLISHING,
+            PublicationStatus.PUBLISHED,
+            PublicationStatus.FAILED,
+            PublicationStatus.RESTORING,
+        }
+    ),
+    PublicationStatus.PUBLISHED: frozenset({PublicationStatus.RESTORING}),
+    PublicationStatus.FAILED: frozenset({PublicationStatus.RESTORING}),
+    PublicationStatus.RESTORING: frozenset(
+        {PublicationStatus.RESTORING, PublicationStatus.RESTORED, PublicationStatus.FAILED}
+    ),
+    PublicationStatus.RESTORED: frozenset(),
+}
+
+TO_PUBLISH = frozenset({PublicationStatus.PENDING, PublicationStatus.PUBLISHING})
+TO_RESTORE = frozenset({PublicationStatus.RESTORING})
+UNFINISHED = TO_PUBLISH | TO_RESTORE
+MEANT = TO_PUBLISH | {PublicationStatus.PUBLISHED}  # unless an error is set
+# What an entry of the queue is about: taking back does not wait behind a publishing that waits.
+ERRANDS = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
+
+
+def sources(target: PublicationStatus) -> frozenset[PublicationStatus]:
+    """The states from which `target` can be entered."""
+    return frozenset(state for state, targets in MOVES.items() if target in targets)

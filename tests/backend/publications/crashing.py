@@ -1,0 +1,94 @@
+"""A press that can be made to die after anything it does that leaves a trace.
+
+That is each transaction and each mutation; to die after a question or an upload, or before
+one of these, is to die after the one that came before.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import Database
+from backend.dev.transport import LoopbackShopify
+from backend.publications.press import Press
+from backend.shops.admin_api import AdminApi
+from tests.backend.publications.studio import press_of
+from tests.world import World
+
+Happens = Callable[[int], Awaitable[None]]
+
+
+class Crash(BaseException):
+    """The process dies here: nothing may catch this."""
+
+
+class Steps:
+    """Counts the steps, and has something happen at each."""
+
+    def __init__(self, happens: Happens) -> None:
+        self.happens = happens
+        self.count = 0
+
+    async def step(self) -> None:
+        """One more."""
+        self.count += 1
+        await self.happens(self.count)
+
+
+class SteppedDatabase(Database):
+    """Takes a step after each transaction."""
+
+    steps: Steps
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """As ever."""
+        async with super().transaction() as connection:
+            yield connection
+        await self.steps.step()
+
+
+class SteppedApi(AdminApi):
+    """Takes a step after each mutation, when its answer is here and nothing was made of it."""
+
+    steps: Steps
+
+    async def graphql(
+        self, shop: str, token: str, document: str, variables: dict[str, Any], **how: Any
+    ) -> Any:
+        """As ever."""
+        answer = await super().graphql(shop, token, document, variables, **how)
+        if document.lstrip().startswith("mutation"):
+            await self.steps.step()
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def stepped(house: World, happens: Happens) -> AsyncIterator[tuple[Press, Steps]]:
+    """A press of its own, as a process has."""
+    steps = Steps(happens)
+    database = SteppedDatabase(house.settings.database_url, pool_size=2, statement_timeout=30)
+    admin = SteppedApi(house.settings, LoopbackShopify(house.shopify.origin))
+    database.steps = admin.steps = steps
+    try:
+        yield msgspec.structs.replace(press_of(house), database=database, admin=admin), steps
+    finally:
+        await admin.close()
+        await database.close()
+
+
+async def nothing(_step: int) -> None:
+    """Nothing happens."""
+
+
+def dies_at(fatal: int) -> Happens:
+    """The process dies at that step."""
+
+    async def happens(step: int) -> None:
+        if step == fatal:
+            raise Crash
+
+    return happens

@@ -1,0 +1,81 @@
+"""What has to change for one gallery to become another."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.publications.gallery import (
+    arranged,
+    changed_alts,
+    changed_links,
+    moves,
+    restored_order,
+    without,
+)
+from backend.shops.media_answers import Gallery, Shown
+
+NAMES = list("abcdefgh")
+ORDERS = st.permutations(NAMES)
+
+
+def gallery(media: str, **variants: str | None) -> Gallery:
+    """Media by their letters; those in capitals have another alt text."""
+    shown = tuple(Shown(id=name.lower(), alt="new" if name.isupper() else "old") for name in media)
+    return Gallery(media=shown, variants=variants)
+
+
+@given(ORDERS, ORDERS)
+def test_the_moves_one_after_the_other_make_the_wanted_order(
+    current: list[str], wanted: list[str]
+) -> None:
+    order = list(current)
+    for move in moves(current, wanted):
+        order.remove(move.id)
+        order.insert(move.position, move.id)
+    assert order == wanted
+    assert moves(order, wanted) == []
+
+
+@given(ORDERS, st.dictionaries(st.sampled_from(NAMES), st.integers(1, 12), max_size=4))
+def test_what_has_a_place_gets_it_and_the_rest_keeps_its_order(
+    current: list[str], places: dict[str, int]
+) -> None:
+    places = {name: place for place, name in {p: n for n, p in places.items()}.items()}
+    order = arranged(current, places)
+    assert sorted(order) == sorted(current)
+    rest = [name for name in current if name not in places]
+    assert [name for name in order if name not in places] == rest
+    for name, place in places.items():
+        if place <= len(rest) + 1:
+            assert order[place - 1] == name
+    assert arranged(order, places) == order, "doing it again changes nothing"
+
+
+def test_the_old_order_comes_back_with_what_was_added_behind_it() -> None:
+    assert restored_order(list("dxbya"), gallery("abcd")) == list("abdxy")
+
+
+def test_only_alt_texts_that_differ_are_set_again() -> None:
+    before, now = gallery("abC"), gallery("ABcX")
+    assert changed_alts(now, before) == {"a": "old", "b": "old", "c": "new"}
+
+
+def test_a_media_that_cannot_be_changed_just_now_is_left_alone() -> None:
+    now = Gallery(media=(Shown(id="a", alt="new", is_ready=False),), variants={})
+    assert changed_alts(now, gallery("a")) == {}
+
+
+def test_variants_show_again_what_they_showed() -> None:
+    before = gallery("abc", same="a", lost="a", other="b", none=None, gone="c")
+    now = gallery("abx", same="a", lost=None, other="a", none="b", gone=None, new="x")
+    links = changed_links(now, before)
+    assert links.detach == (("other", "a"), ("none", "b"))
+    assert links.attach == (("lost", "a"), ("other", "b"))
+
+
+def test_a_variant_keeps_what_the_merchant_has_added_since() -> None:
+    links = changed_links(gallery("ax", v="x"), gallery("a", v="a"))
+    assert (links.detach, links.attach) == ((), ())
+
+
+def test_what_is_taken_out_is_shown_nowhere() -> None:
+    assert without(gallery("ab", v="a", w="b"), ["a"]) == gallery("b", v=None, w="b")

@@ -1,0 +1,39 @@
+"""The states of a publication: the table is the diagram, and the database knows the same ones."""
+
+from backend.publications.models import Publication, PublishedMedia
+from backend.publications.states import ERRANDS, MOVES, MediaStatus, PublicationStatus, sources
+
+ALL = set(PublicationStatus)
+
+
+def test_every_state_can_be_reached_and_restored_is_the_end() -> None:
+    reached, frontier = set(), {PublicationStatus.PENDING}
+    while frontier:
+        reached |= frontier
+        frontier = {target for state in frontier for target in MOVES[state]} - reached
+    assert reached == ALL == set(MOVES)
+    assert MOVES[PublicationStatus.RESTORED] == frozenset()
+
+
+def test_from_everywhere_there_is_a_way_back() -> None:
+    others = ALL - {PublicationStatus.RESTORED}
+    assert sources(PublicationStatus.RESTORING) == others
+
+
+def test_what_is_unfinished_is_one_errand() -> None:
+    first, second = ERRANDS.values()
+    assert first.isdisjoint(second)
+    finished = {PublicationStatus.PUBLISHED, PublicationStatus.FAILED, PublicationStatus.RESTORED}
+    assert first | second == ALL - finished
+
+
+def test_the_database_knows_the_same_states() -> None:
+    for model, statuses in ((Publication, PublicationStatus), (PublishedMedia, MediaStatus)):
+        checks = [
+            str(constraint.sqltext)
+            for constraint in model.__table__.constraints  # type: ignore[attr-defined]
+            if str(constraint.name).endswith("_status")
+        ]
+        assert len(checks) == 1
+        assert all(f"'{status}'" in checks[0] for status in statuses)
+        assert checks[0].count("'") == 2 * len(statuses)
