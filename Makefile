@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test check format lint types contracts picture lock clean
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean waiters fuzz examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,18 @@ dev: $(SETUP) ## everything running on this machine, until Ctrl-C
 
 test: $(SETUP) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+machine: $(SETUP) ## many random histories of jobs, some minutes of them
+	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
+
+waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
+	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py
+
+fuzz: $(SETUP) ## many more strangers' requests against the API's own description
+	@FUZZ_EXAMPLES=200 $(BIN)/python -m pytest tests/backend/openapi/test_fuzzing.py
+
+examples: $(SETUP) ## record the answers that the API's description shows as examples
+	@RECORD_EXAMPLES=1 $(BIN)/python -m pytest tests/backend/openapi/test_examples.py -k look_like
 
 check: format lint types contracts test ## what CI runs
 

@@ -44,7 +44,7 @@ def main() -> None:
 
     Try it with `atelier demo`. `serve`, `worker` and `migrate` read their settings from the
     environment: DATABASE_URL, S3_BUCKET, S3_ENDPOINT_URL, AWS_*, SHOPIFY_API_KEY,
-    SHOPIFY_API_SECRET, SHOPIFY_API_SECRET_PREVIOUS, SHOPIFY_APP_URL.
+    SHOPIFY_API_SECRET, SHOPIFY_API_SECRET_PREVIOUS, SHOPIFY_APP_URL, TOKEN_KEYS.
     """
 
 
@@ -89,7 +89,7 @@ def serve(
     """Serve the HTTP API and take in webhooks. Put a TLS-terminating proxy in front."""
     import uvicorn
 
-    from backend.app import create_app
+    from backend.app import KEEP_ALIVE, create_app
 
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
     config = uvicorn.Config(
@@ -99,6 +99,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=10,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
@@ -132,8 +133,15 @@ def migrate(revision: str) -> None:
 @click.argument("method")
 @click.argument("url")
 @click.option("--shop", required=True, help="The shop to act for: its *.myshopify.com domain.")
-@click.option("--body", type=click.File("rb"), help="A file with the body, or - for stdin.")
-def sign(method: str, url: str, shop: str, body: Any) -> None:
+@click.option(
+    "--body",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="A file with the body, or - for stdin.",
+)
+@click.option(
+    "--content-type", default="application/json", show_default=True, help="What the body is."
+)
+def sign(method: str, url: str, shop: str, body: str | None, content_type: str) -> None:
     """Print a curl command for a signed request to /v1, good for 90 seconds.
 
     Signs with SHOPIFY_API_SECRET. For servers of yours: the secret must never reach a browser.
@@ -144,7 +152,10 @@ def sign(method: str, url: str, shop: str, body: Any) -> None:
     from backend.auth.signed_request import signed_request
     from backend.settings import required
 
-    data = body.read() if body else b""
+    data = b""
+    if body:
+        with click.open_file(body, "rb") as file:
+            data = file.read()
     address, signature = signed_request(
         required("SHOPIFY_API_SECRET").encode(),
         method=method,
@@ -155,8 +166,37 @@ def sign(method: str, url: str, shop: str, body: Any) -> None:
     )
     words = ["curl", "-X", method.upper(), "-H", f"X-Shopify-Hmac-Sha256: {signature}", address]
     if body:
-        words += ["--data-binary", f"@{body.name}"]
+        words += ["-H", f"Content-Type: {content_type}", "--data-binary", f"@{body}"]
     click.echo(shlex.join(words))
+
+
+@main.group()
+def keys() -> None:
+    """The keys that seal the shops' tokens in the database."""
+
+
+@keys.command()
+def new() -> None:
+    """Print a new entry for TOKEN_KEYS; keep it where you keep SHOPIFY_API_SECRET.
+
+    To rotate: add it at the end of TOKEN_KEYS and restart every process, move it to the front and
+    restart them again, run `atelier keys reseal`, and drop the old entry.
+    """
+    from backend.shops.sealing import new_key
+
+    click.echo(new_key())
+
+
+@keys.command()
+def reseal() -> None:
+    """Seal every stored token under the first of TOKEN_KEYS; safe while the service runs.
+
+    Exit code 1 while a token still needs another key: then no key may be dropped.
+    """
+    from backend.worker.console import reseal_tokens
+
+    if not run(reseal_tokens()):
+        sys.exit(1)
 
 
 @main.group()

@@ -33,7 +33,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shopify_api_secret: str
     shopify_api_secret_previous: str = ""
     shopify_app_url: str = ""
+    token_keys: str = ""  # see `backend.shops.sealing`; no server starts without
     segment_model_path: Path = MODEL_PATH
+    rate_limit_reads: str = "30000/minute"  # for each shop, door and web process
+    rate_limit_writes: str = "1200/minute"
+    storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
+    disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
+
+    def __repr__(self) -> str:
+        """Without what is in it: secrets, keys and the database's password."""
+        return "Settings(…)"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -59,6 +68,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The app's client secrets, current first; the previous one while it is being rotated."""
         secrets = (self.shopify_api_secret, self.shopify_api_secret_previous)
         return tuple(secret.encode() for secret in secrets if secret)
+
+    @property
+    def disabled(self) -> frozenset[str]:
+        """The names of the workflows that are switched off."""
+        return frozenset(
+            name.strip() for name in self.disabled_workflows.split(",") if name.strip()
+        )
 
     def require_safe_urls(self) -> None:
         """Refuse URLs that would fail later and further away from their cause."""

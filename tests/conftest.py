@@ -12,12 +12,14 @@ from backend.dev.services import LocalServices, local_services
 from backend.renderers.base import Renderer
 from backend.renderers.local import LocalRenderer
 from backend.settings import MODEL_PATH, Settings
+from backend.shops.sealing import new_key
 from tests.world import World, cloned_database, open_world
 
 TEMPLATE = "atelier_template"
 BUCKET = "atelier-test"
 SECRET = "the-current-client-secret-of-the-app"
 PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
+OLDER_KEY = new_key()  # of `TOKEN_KEYS`
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +65,7 @@ def settings_for(services: LocalServices, database_url: str) -> Settings:
         shopify_api_key=secrets.token_hex(16),
         shopify_api_secret=SECRET,
         shopify_api_secret_previous=PREVIOUS_SECRET,
+        token_keys=f"{new_key()},{OLDER_KEY}",
     )
 
 

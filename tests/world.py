@@ -19,7 +19,7 @@ import uvicorn
 from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
 from sqlalchemy import text
 
-from backend.app import create_app
+from backend.app import KEEP_ALIVE, create_app
 from backend.db import Database
 from backend.dev.shopify import Product, StandInShopify
 from backend.dev.transport import LoopbackShopify
@@ -131,7 +131,7 @@ async def open_world(settings: Settings, renderer: Renderer) -> AsyncIterator[Wo
             workshop=Workshop(
                 database=database,
                 store=store,
-                http=admin.http,
+                admin=admin,
                 renderer=renderer,
                 stopping=asyncio.Event(),
             ),
@@ -148,6 +148,7 @@ async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> Asy
             port=0,
             log_config=None,
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=1,
         )
     )

@@ -1,28 +1,81 @@
 """`POST /webhooks`: 200 only once the delivery is stored."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from litestar import Request, Router, post
+from litestar import Request, Response, Router, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+)
 from litestar.types import Guard
 
+from backend.answers import answers
 from backend.db import Database
-from webhooks.payloads import delivery
+from backend.errors import BadRequest, DatabaseUnavailable
+from webhooks.payloads import MAX_HEADER, delivery
 from webhooks.receive import receive
 
 MAX_BODY = 5_000_000  # bytes; products with many variants are really that large
 
 
-@post("/", status_code=200, request_max_body_size=MAX_BODY)
+HEADERS = (
+    ("X-Shopify-Topic", True, "^[!-~][ -~]*$", "Such as `products/update`."),
+    (
+        "X-Shopify-Shop-Domain",
+        True,
+        r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}\.myshopify\.com$",
+        "The shop.",
+    ),
+    ("X-Shopify-Webhook-Id", True, "^[!-~][ -~]*$", "The delivery; a copy of it changes nothing."),
+    ("X-Shopify-Event-Id", False, "^[ -~]*$", "What the delivery tells of."),
+    ("X-Shopify-API-Version", False, "^[ -~]*$", "In whose terms the body is written."),
+)
+
+
+@dataclass
+class Delivering(Operation):
+    """What the description says of a delivery, whose bytes the route takes as they are."""
+
+    def __post_init__(self) -> None:
+        payload = Schema(type=OpenAPIType.OBJECT, description="The topic's payload.")
+        self.request_body = RequestBody(
+            {"application/json": OpenAPIMediaType(payload)}, required=True
+        )
+        self.parameters = [
+            Parameter(
+                name,
+                "header",
+                required=required,
+                description=meaning,
+                schema=Schema(type=OpenAPIType.STRING, pattern=pattern, max_length=MAX_HEADER),
+            )
+            for name, required, pattern, meaning in HEADERS
+        ]
+
+
+@post(
+    "/",
+    status_code=200,
+    request_max_body_size=MAX_BODY,
+    operation_class=Delivering,
+    responses=answers(None, BadRequest, DatabaseUnavailable),
+)
 async def receive_webhook(
     request: Request[Any, Any, Any], database: NamedDependency[Database]
-) -> None:
+) -> Response[bytes]:
     """Store the delivery for the worker. A copy of one that is here already changes nothing."""
     incoming = delivery(request.scope["headers"], await request.body())
     async with database.transaction() as connection:
         await receive(connection, incoming)
+    return Response(b"")
 
 
 def webhooks_router(guard: Guard) -> Router:
     """The route, behind the guard it is given."""
-    return Router("/webhooks", route_handlers=[receive_webhook], guards=[guard])
+    return Router("/webhooks", route_handlers=[receive_webhook], guards=[guard], tags=["Webhooks"])

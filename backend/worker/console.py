@@ -1,4 +1,4 @@
-"""`atelier jobs`: what an operator sees of a job, straight from the database."""
+"""`atelier jobs` and `atelier keys`: what an operator does straight at the database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +14,11 @@ from backend.jobs.following import followed
 from backend.jobs.progress import watched
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
-from backend.settings import Settings
+from backend.settings import Settings, required
+from backend.shops.sealing import TokenKeys
 from backend.storage.presign import Presigner
 from backend.worker.maintenance import owner_of
+from backend.worker.resealing import Tally, reseal
 
 LOOK = 20  # seconds for each wait
 
@@ -70,6 +72,26 @@ async def watch_job(public_id: str) -> bool:
     async with operator(public_id) as job:
         end = await watched(job.events(), Console(stderr=True))
     return end.event_type == "succeeded"
+
+
+async def reseal_tokens() -> bool:
+    """Seal every stored token under the first key, and tell; whether it alone is needed now."""
+    keys = TokenKeys(required("TOKEN_KEYS"))
+    database = Database(required("DATABASE_URL"), pool_size=1)
+
+    def show(tally: Tally) -> None:
+        click.echo(f"{tally.seen} of {tally.total} shops …", err=True)
+
+    try:
+        tally = await reseal(database, keys, show)
+    finally:
+        await database.close()
+    click.echo(f"Sealed the tokens of {tally.sealed} shops under {keys.first}.")
+    if tally.unreadable:
+        click.echo(f"{tally.unreadable} do not open: a key is missing, or they were tampered with.")
+    if tally.left > tally.unreadable:
+        click.echo("Some were sealed under another key meanwhile: run this again.")
+    return tally.left == 0
 
 
 @asynccontextmanager

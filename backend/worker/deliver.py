@@ -6,8 +6,9 @@ import msgspec
 import structlog
 
 from backend.errors import Unavailable
-from backend.shops.admin_api import ShopifyRefused, TokenRefused
-from backend.storage.objects import StorageUnavailable
+from backend.shops.admin_api import ShopifyRefused
+from backend.shops.tokens import NeedsReauth
+from backend.worker.waiting import REAUTH_NEEDED
 from webhooks.outcome import Desk, Outcome
 from webhooks.payloads import Delivery
 from webhooks.receive import DeliveryRef, settle, unsettled
@@ -36,7 +37,7 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
             async with desk.database.transaction() as connection:
                 await settle(connection, ref, outcome)
         except Exception as error:
-            expected = isinstance(error, Unavailable | StorageUnavailable)
+            expected = isinstance(error, Unavailable)
             log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
             return await again_or_never(ref, desk, tries, error)
         log.info("webhook_settled", status=outcome.status, note=outcome.note)
@@ -47,8 +48,8 @@ async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
     """What the topic's handler says, or why it could not."""
     try:
         return await HANDLERS[delivery.topic](delivery, desk)
-    except TokenRefused:
-        return Outcome("failed", "TOKEN_REFUSED")
+    except NeedsReauth:  # taken up again when the shop is open again
+        return Outcome("failed", REAUTH_NEEDED)
     except msgspec.ValidationError as error:  # not what that topic sends: somebody's replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")

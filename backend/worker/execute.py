@@ -20,8 +20,11 @@ from backend.jobs.timeline import (
     advance,
     claim,
     fail,
+    put_back,
     succeed,
 )
+from backend.shops.sealing import UnknownKey
+from backend.shops.tokens import NeedsReauth, is_parked
 from backend.worker.stages import Bench, StageFailed, make, store
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
@@ -30,6 +33,7 @@ from backend.workflows.registry import Stage, Workflow
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY = timedelta(seconds=3)
+LOCKED_OUT_DELAY = timedelta(minutes=1)  # where nobody will tell us that the shop is open again
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -69,6 +73,8 @@ async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
         return await run_stages(claimed, workshop)
     except StageFailed as error:
         return await after_failure(claimed, workshop, error.failure)
+    except (NeedsReauth, UnknownKey) as error:
+        return await after_lockout(claimed, workshop, error)
 
 
 async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
@@ -115,6 +121,24 @@ async def after_failure(claimed: Claim, workshop: Workshop, failure: Failure) ->
     async with workshop.database.transaction() as connection:
         await fail(connection, claimed, failure)
     return Done()
+
+
+async def after_lockout(claimed: Claim, workshop: Workshop, error: Exception) -> Outcome:
+    """Let the job wait, off the queue, until a merchant opens the app (`worker.waiting`).
+
+    A shop that is not parked was opened again just now, or its tokens are sealed under a key that
+    this process does not have: then the job is tried again.
+    """
+    log.warning("job_waits", cause=repr(error)[:300])
+    async with workshop.database.transaction() as connection:
+        parked = await is_parked(connection, claimed.ref.shop_id)
+        await put_back(
+            connection,
+            claimed,
+            message="Waiting for the shop to open the app again",
+            waiting_for="reauth",
+        )
+    return Done() if parked else Retry(LOCKED_OUT_DELAY)
 
 
 def progress(workflow: Workflow, done: int) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Housekeeping across all shops: nothing waits for ever, and nothing piles up.
 
-This is the only module whose SQL names no shop.
+Only here, and in `waiting` and `resealing`, is SQL that names no shop.
 """
 
 from datetime import timedelta
@@ -17,15 +17,23 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
+    tuple_,
+    update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.jobs.models import Job
+from backend.jobs.idempotency import KEPT
+from backend.jobs.models import IdempotencyKey, Job, StorefrontDay
 from backend.jobs.service import JobRef, enqueue_job
 from backend.jobs.states import UNFINISHED
+from backend.publications.ledger import PublicationRef, enqueue_errand
+from backend.publications.models import Publication
+from backend.publications.states import ERRANDS
 from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
+from backend.storage.objects import ObjectStore
+from backend.uploads.models import Upload
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_delivery
 
@@ -34,6 +42,8 @@ log = structlog.get_logger(__name__)
 OVERDUE = timedelta(minutes=1)
 KEEP_SETTLED = timedelta(days=30)
 KEEP_QUEUE_LOG = timedelta(days=7)
+KEEP_DAYS = 7
+KEEP_UNUSED = timedelta(hours=24)  # as `uploads.service` tells those who come too late
 BATCH = 500
 
 QUEUE = table("pgqueuer", column("dedupe_key", Text), column("status"), schema=QUEUE_SCHEMA)
@@ -52,19 +62,25 @@ async def requeue_overdue(database: Database) -> int:
     """
     async with database.transaction() as connection:
         found = await requeue_jobs(connection) + await requeue_deliveries(connection)
+        for errand in ERRANDS:
+            found += await requeue_publications(connection, errand)
     if found:
         log.warning("requeued", count=found)
     return found
 
 
 async def requeue_jobs(connection: AsyncConnection) -> int:
-    """Unfinished jobs without a queue entry."""
+    """Unfinished jobs without a queue entry, but for those that wait for a parked shop."""
+    waits = exists().where(
+        Job.waiting_since.is_not(None), Shop.id == Job.shop_id, Shop.reauth_needed_at.is_not(None)
+    )
     key = func.concat_ws(":", RUN_JOB, Job.shop_id, Job.public_id)
     rows = await connection.execute(
         select(Job.shop_id, Job.public_id)
         .where(
             Job.status.in_(UNFINISHED),
             Job.created_at < func.now() - OVERDUE,
+            ~waits,
             ~is_queued(key),
         )
         .limit(BATCH)
@@ -94,13 +110,36 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
     return len(refs)
 
 
+async def requeue_publications(connection: AsyncConnection, errand: str) -> int:
+    """Publications with an errand and without a queue entry, but for those of a parked shop.
+
+    So one that waited for its shop's merchant is taken up within a minute of their coming back.
+    """
+    waits = exists().where(Shop.id == Publication.shop_id, Shop.reauth_needed_at.is_not(None))
+    ref = (Publication.shop_id, Publication.job_id, Publication.round)
+    rows = await connection.execute(
+        select(*ref)
+        .where(
+            Publication.status.in_(ERRANDS[errand]),
+            Publication.changed_at < func.now() - OVERDUE,
+            ~waits,
+            ~is_queued(func.concat_ws(":", errand, *ref)),
+        )
+        .limit(BATCH)
+    )
+    refs = [PublicationRef(**row) for row in rows.mappings()]
+    for each in refs:
+        await enqueue_errand(connection, each, errand)
+    return len(refs)
+
+
 def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether the queue holds an entry with that key."""
     return exists().where(QUEUE.c.dedupe_key == dedupe_key, QUEUE.c.status.in_(WAITING_OR_RUNNING))
 
 
 async def prune(database: Database) -> None:
-    """Forget settled deliveries and the queue's own log after their time."""
+    """Forget after their time: settled deliveries, repeatable answers, days, the queue's log."""
     async with database.transaction() as connection:
         await connection.execute(
             delete(WebhookDelivery).where(
@@ -109,8 +148,60 @@ async def prune(database: Database) -> None:
             )
         )
         await connection.execute(
+            delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - KEPT)
+        )
+        await connection.execute(
+            delete(StorefrontDay).where(StorefrontDay.day < func.current_date() - KEEP_DAYS)
+        )
+        await connection.execute(
             delete(QUEUE_LOG).where(QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)
         )
+
+
+async def sweep_uploads(database: Database, store: ObjectStore) -> int:
+    """Delete the uploads that no job has asked for in time; how many there were.
+
+    A crash half-way leaves rows that are marked and still old and unused: the next sweep begins
+    with them.
+    """
+    swept = 0
+    while doomed := await expired_uploads(database):
+        await store.delete(key for _, _, key in doomed)
+        async with database.transaction() as connection:
+            await connection.execute(
+                delete(Upload).where(
+                    tuple_(Upload.shop_id, Upload.upload_key).in_(
+                        [(shop_id, upload_key) for shop_id, upload_key, _ in doomed]
+                    )
+                )
+            )
+        swept += len(doomed)
+    if swept:
+        log.info("uploads_swept", count=swept)
+    return swept
+
+
+async def expired_uploads(database: Database) -> list[tuple[int, str, str]]:
+    """A batch of unused uploads that no job can have from now on: shop, upload key, object key.
+
+    A row that a job is just taking is locked, and left alone.
+    """
+    due = (
+        select(Upload.shop_id, Upload.upload_key)
+        .where(Upload.used_at.is_(None), Upload.created_at < func.now() - KEEP_UNUSED)
+        .order_by(Upload.created_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    mark = (
+        update(Upload)
+        .where(Upload.shop_id == due.c.shop_id, Upload.upload_key == due.c.upload_key)
+        .values(expired_at=func.now())
+        .returning(Upload.shop_id, Upload.upload_key, Upload.key)
+    )
+    async with database.transaction() as connection:
+        return [(row.shop_id, row.upload_key, row.key) for row in await connection.execute(mark)]
 
 
 async def owner_of(connection: AsyncConnection, public_id: str) -> str | None:

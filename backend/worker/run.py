@@ -26,13 +26,17 @@ from backend import queue
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
+from backend.publications.ledger import PublicationRef
+from backend.publications.running import run_publication
 from backend.renderers.local import LocalRenderer
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
+from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
-from backend.worker.maintenance import prune, requeue_overdue
+from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
+from backend.worker.waiting import end_long_waits, resume_shop
 from backend.worker.workshop import Workshop
 from webhooks.outcome import Desk
 from webhooks.receive import DeliveryRef
@@ -93,7 +97,7 @@ async def open_shop_floor(
     workshop = Workshop(
         database=database,
         store=store,
-        http=admin.http,
+        admin=admin,
         renderer=renderer,
         stopping=asyncio.Event(),
     )
@@ -108,7 +112,7 @@ async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIt
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
         register_entrypoints(pgq, workshop, desk)
-        register_schedules(pgq, workshop.database)
+        register_schedules(pgq, workshop)
         yield pgq
     finally:
         await connection.close(timeout=2)
@@ -130,17 +134,41 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
         if delay is not None:
             raise RetryRequested(delay)
 
+    @pgq.entrypoint(queue.PUBLISH)
+    @pgq.entrypoint(queue.UNPUBLISH)
+    async def run_queued_publication(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
+        delay = await run_publication(ref, workshop.press, entry.entrypoint)
+        if delay is not None:
+            raise RetryRequested(delay)
 
-def register_schedules(pgq: PgQueuer, database: Database) -> None:
+    @pgq.entrypoint(queue.RESUME_SHOP)
+    async def resume_queued_shop(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
+        try:
+            await resume_shop(ref, workshop.database)
+        except DatabaseUnavailable as error:
+            raise RetryRequested(RECONNECT_DELAY) from error
+
+
+def register_schedules(pgq: PgQueuer, workshop: Workshop) -> None:
     """What happens by the clock, on one worker of all."""
 
     @pgq.schedule("requeue_overdue", "* * * * *")
     async def every_minute(_schedule: Schedule) -> None:
-        await requeue_overdue(database)
+        await requeue_overdue(workshop.database)
 
     @pgq.schedule("prune", "17 3 * * *")
     async def every_night(_schedule: Schedule) -> None:
-        await prune(database)
+        await prune(workshop.database)
+
+    @pgq.schedule("sweep_uploads", "41 * * * *")
+    async def every_hour(_schedule: Schedule) -> None:
+        await sweep_uploads(workshop.database, workshop.store)
+
+    @pgq.schedule("end_long_waits", "23 * * * *")
+    async def every_hour_too(_schedule: Schedule) -> None:
+        await end_long_waits(workshop.database)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:

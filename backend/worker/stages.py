@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import structlog
 
+from backend.errors import StorageUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Claim, NewArtifact
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
-from backend.shops.product_image import ImageRefused, ImageUnavailable, download
+from backend.shops.product_image import ImageRefused, ImageUnavailable
 from backend.storage.keys import artifact_key
-from backend.storage.objects import StorageUnavailable
+from backend.worker.sources import SHOPIFY_UNAVAILABLE, SourceFailed, source_files
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
 from backend.workflows.registry import Stage
@@ -20,16 +21,11 @@ from backend.workflows.registry import Stage
 log = structlog.get_logger(__name__)
 
 FETCH = "fetch"
-SOURCE = "source"  # the untrusted original: stored for the later stages, never announced
+RAW = "raw"  # the kind of an untrusted original
 
 STORAGE_UNAVAILABLE = Failure(
     code="STORAGE_UNAVAILABLE",
     message="The image storage did not answer. Ask for the job again later.",
-    retryable=True,
-)
-SHOPIFY_UNAVAILABLE = Failure(
-    code="SHOPIFY_UNAVAILABLE",
-    message="Shopify did not hand out the photo. Ask for the job again later.",
     retryable=True,
 )
 
@@ -86,35 +82,43 @@ async def store(
     stored = list(zip(result.files, keys, strict=True))
     return (
         {file.name: key for file, key in stored},
-        [announced(file, key) for file, key in stored if file.name != SOURCE],
+        [announced(file, key) for file, key in stored if file.kind != RAW],
     )
 
 
 async def fetched(bench: Bench) -> Rendered:
-    """The product's photo, byte for byte as Shopify has it. Nothing has looked inside it yet."""
-    data = await download(bench.workshop.http, bench.claimed.request["source_url"])
-    facts = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    source = RenderedFile(
-        name=SOURCE,
-        kind=SOURCE,
+    """The job's pictures, byte for byte as they came."""
+    files = [
+        raw_file(name, data) async for name, data in source_files(bench.claimed, bench.workshop)
+    ]
+    return Rendered(files=files, facts={file.name: file.meta for file in files})
+
+
+def raw_file(name: str, data: bytes) -> RenderedFile:
+    """An untrusted original: kept for the later stages, never announced."""
+    return RenderedFile(
+        name=name,
+        kind=RAW,
         role="intermediate",
         label=None,
         content_type="application/octet-stream",
         data=data,
-        meta=facts,
+        meta={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
     )
-    return Rendered(files=[source], facts=facts)
 
 
 async def rendered(stage: Stage, bench: Bench) -> Rendered:
     """What the renderer makes of the stage's inputs, the job's parameters and earlier facts."""
     claimed = bench.claimed
-    parameters = WORKFLOWS[claimed.job_type].parameters.__struct_fields__
+    parameters = WORKFLOWS[claimed.job_type].parameters
     facts = {name: checkpoint.facts for name, checkpoint in bench.done.items()}
     request = RenderRequest(
         stage=stage.name,
         inputs={name: await bench.file(name) for name in stage.inputs},
-        params={name: claimed.request[name] for name in parameters} | {"facts": facts},
+        params={
+            **{name: claimed.request[name] for name in parameters if name in claimed.request},
+            "facts": facts,
+        },
     )
     return await bench.workshop.renderer.render(request)
 
@@ -140,8 +144,10 @@ def failures() -> Iterator[None]:
         retryable = isinstance(error, RenderFailed) and error.retryable
         failure = Failure(code=error.code, message=error.message, retryable=retryable)
         raise StageFailed(failure) from error
+    except SourceFailed as error:
+        raise StageFailed(error.failure) from error
     except ImageUnavailable as error:
         raise StageFailed(SHOPIFY_UNAVAILABLE) from error
     except StorageUnavailable as error:
-        log.warning("storage_unavailable", cause=str(error)[:300])
+        log.warning("storage_unavailable", cause=repr(error.__cause__)[:300])
         raise StageFailed(STORAGE_UNAVAILABLE) from error

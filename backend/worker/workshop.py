@@ -6,7 +6,9 @@ import httpx
 import msgspec
 
 from backend.db import Database
+from backend.publications.press import Press
 from backend.renderers.base import Renderer
+from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
 
 
@@ -15,6 +17,18 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
 
     database: Database
     store: ObjectStore
-    http: httpx.AsyncClient
+    admin: AdminApi
     renderer: Renderer
     stopping: asyncio.Event
+
+    @property
+    def press(self) -> Press:
+        """For publications."""
+        return Press(
+            database=self.database, store=self.store, admin=self.admin, stopping=self.stopping
+        )
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """For downloads from Shopify's CDN."""
+        return self.admin.http

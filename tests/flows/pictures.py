@@ -1,9 +1,12 @@
-"""Pictures that no photographer sends, made here byte by byte."""
+"""Pictures that no photographer sends, made here byte by byte or block by block."""
 
 import struct
 import zlib
 
+import numpy as np
 import pyvips
+
+from tests.backend.imaging.files import png, srgb
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="900"><script/></svg>'
 
@@ -24,3 +27,10 @@ def png_bomb(side: int = 30_000) -> bytes:
 def tiny_jpeg(side: int = 40) -> bytes:
     """A picture too small to sell anything."""
     return bytes(pyvips.Image.black(side, side, bands=3).write_to_buffer(".jpg"))
+
+
+def cut_out_shirt() -> bytes:
+    """A red block on nothing, 600 × 800, standing left of the middle."""
+    pixels = np.zeros((800, 600, 4), np.uint8)
+    pixels[200:700, 100:400] = (190, 20, 30, 255)
+    return png(srgb(pixels))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.flows.pictures import SVG, png_bomb, tiny_jpeg
+from tests.flows.pictures import SVG, cut_out_shirt, png_bomb, tiny_jpeg
 from tests.world import GARMENTS, World
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -27,7 +27,7 @@ async def test_the_job_fails_with_a_reason_and_the_next_one_succeeds(
     picture, code = BAD[name]
     await world.install()
     bad = await world.request_job(picture())
-    good = await world.request_job()
+    good = await world.request_job(cut_out_shirt())
     await world.drain()
 
     detail = (await world.detail(bad)).json()

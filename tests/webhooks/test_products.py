@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from backend.jobs.service import JobRef
+from backend.jobs.states import Failure
+from backend.jobs.timeline import claim, fail
 from tests.doors import handled
 from tests.world import OTHER_SHOP, World
 
@@ -54,6 +57,24 @@ async def test_a_new_picture_makes_a_second_job(house: World, shop: str) -> None
     await handled(house, UPDATE, shop=shop)
     jobs = await jobs_of(house, shop)
     assert [job["request"]["media_id"] for job in jobs] == [product.media_gid, changed.media_gid]
+
+
+@pytest.mark.parametrize(("another_try_can_help", "jobs"), [(True, 2), (False, 1)])
+async def test_a_failed_picture_is_made_anew_where_another_try_can_help(
+    house: World, shop: str, another_try_can_help: bool, jobs: int
+) -> None:
+    house.product(b"unread", shop=shop)
+    await handled(house, CREATE, shop=shop)
+    job = (await jobs_of(house, shop))[0]
+    async with house.database.transaction() as connection:
+        claimed = await claim(
+            connection, JobRef(shop_id=job["shop_id"], public_id=job["public_id"])
+        )
+        assert claimed is not None
+        reason = Failure(code="ANY", message="Any", retryable=another_try_can_help)
+        await fail(connection, claimed, reason)
+    await handled(house, UPDATE, shop=shop)
+    assert len(await jobs_of(house, shop)) == jobs
 
 
 async def test_two_products_make_two_jobs(house: World, shop: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from backend.dev.shopify import StandInShopify
 from backend.worker.deliver import LONGEST_DELAY, MAX_TRIES, handle_delivery
-from tests.doors import end_token, ending, sent
+from tests.doors import end_token, ending, lock_out, sent
 from tests.world import World
 from webhooks.receive import DeliveryRef
 
@@ -41,8 +41,7 @@ async def put_off(house: World, shop: str) -> timedelta:
 
 
 TROUBLES: dict[str, Callable[[StandInShopify], None]] = {
-    "throttled": lambda shopify: shopify.throttle_next(),
-    "too many requests": lambda shopify: shopify.fail_next("graphql", 429),
+    "too many requests": lambda shopify: shopify.fail_next("graphql", 429, retry_after="60"),
     "an internal error": lambda shopify: shopify.fail_next("graphql", 500),
     "unavailable": lambda shopify: shopify.fail_next("graphql", 503),
     "a lost answer": lambda shopify: shopify.lose_next_answer("graphql"),
@@ -62,6 +61,13 @@ async def test_what_shopify_cannot_answer_now_is_done_later(
     await draining
     assert (await ending(house, ref.webhook_id))[0] == DONE
     assert len(await house.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'")) == 0
+
+
+async def test_what_is_throttled_for_a_moment_is_waited_out(house: World, shop: str) -> None:
+    ref = await product_sent(house, shop)
+    house.shopify.throttle_next(2)
+    await house.drain(only_webhooks=True)
+    assert (await ending(house, ref.webhook_id))[0] == DONE
 
 
 async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_body(
@@ -107,23 +113,26 @@ async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
     assert (await ending(house, ref.webhook_id))[0] == DONE
 
 
-async def test_a_token_that_shopify_refuses_fails_the_delivery_at_once(
+async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
     house: World, shop: str
 ) -> None:
     ref = await product_sent(house, shop)
     house.shopify.revoke_access_tokens(shop)
     assert await handle_delivery(ref, house.desk, 0) is None
-    assert await ending(house, ref.webhook_id) == ("failed", "TOKEN_REFUSED")
+    assert (await ending(house, ref.webhook_id))[0] == DONE
 
 
-async def test_a_renewal_that_shopify_refuses_fails_the_delivery_at_once(
+async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_again(
     house: World, shop: str
 ) -> None:
     ref = await product_sent(house, shop)
-    house.shopify.uninstall(shop)
-    await end_token(house, shop)
+    await lock_out(house, shop)
     assert await handle_delivery(ref, house.desk, 0) is None
-    assert await ending(house, ref.webhook_id) == ("failed", "TOKEN_REFUSED")
+    assert await ending(house, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
+    await house.drain(only_webhooks=True)  # its own entry: there is nothing left to do
+    await house.install(shop)
+    await house.drain()
+    assert (await ending(house, ref.webhook_id))[0] == DONE
 
 
 async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(

@@ -1,14 +1,17 @@
 """The app was removed, or its scopes changed. Shopify itself is asked whether it is so."""
 
 from backend.jobs.states import Failure
-from backend.jobs.timeline import fail_unfinished
-from backend.shops.admin_api import TokenRefused
-from backend.shops.service import KnownShop, installed_shop, known_shop, set_scopes, uninstall
+from backend.jobs.timeline import SHOP_UNINSTALLED, fail_unfinished
+from backend.publications.service import stop_publications
+from backend.shops.answers import Installation
+from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
+from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
 from webhooks.outcome import Desk, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload
 
-SHOP_UNINSTALLED = Failure(
-    code="SHOP_UNINSTALLED", message="The app was removed from the shop before the job was done."
+REMOVED_MEANWHILE = Failure(
+    code="SHOP_UNINSTALLED",
+    message="The app was removed from the shop before the publication was done.",
 )
 
 
@@ -35,7 +38,7 @@ async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
     shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
     if shop is None:
         return ignored("SHOP_NOT_INSTALLED")
-    installation = await desk.admin.installation(shop.domain, shop.access_token)
+    installation = await installation_of(shop, desk)
     async with desk.database.transaction() as connection:
         await set_scopes(connection, shop.id, installation.scopes)
     return processed("SCOPES_UPDATED")
@@ -56,6 +59,7 @@ async def closed_if_gone(desk: Desk, shop: KnownShop, domain: str) -> bool:
         if shop_id is None:  # opened anew while Shopify was being asked
             return False
         await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
+        await stop_publications(connection, shop_id, REMOVED_MEANWHILE)
     return True
 
 
@@ -65,7 +69,17 @@ async def is_still_installed(desk: Desk, domain: str) -> bool:
         shop = await installed_shop(desk.database, desk.admin, domain)
         if shop is None:
             return False
-        await desk.admin.installation(shop.domain, shop.access_token)
-    except TokenRefused:
+        await installation_of(shop, desk)
+    except NeedsReauth:
         return False
     return True
+
+
+async def installation_of(shop: InstalledShop, desk: Desk) -> Installation:
+    """What the shop says of itself. Raises `NeedsReauth` when it does not speak with us."""
+    return await asked(
+        desk.database,
+        desk.admin,
+        shop,
+        lambda shop: desk.admin.installation(shop.domain, shop.access_token),
+    )

@@ -3,8 +3,9 @@
 import msgspec
 
 from backend.jobs.service import natural_key, request_job
+from backend.publications.queries import is_own_media
 from backend.shops.answers import Product, ProductImage
-from backend.shops.service import InstalledShop, installed_shop
+from backend.shops.tokens import InstalledShop, asked, installed_shop
 from backend.workflows.catalog_image import CATALOG_IMAGE, CatalogImage
 from webhooks.outcome import Desk, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ProductPayload
@@ -22,11 +23,19 @@ async def product_changed(delivery: Delivery, desk: Desk) -> Outcome:
     if not shop.has_granted("read_products"):
         return ignored("SCOPE_MISSING")
     gid = delivery.read(ProductPayload).gid
-    product = await desk.admin.product(shop.domain, shop.access_token, gid)
+    product = await asked(
+        desk.database,
+        desk.admin,
+        shop,
+        lambda shop: desk.admin.product(shop.domain, shop.access_token, gid),
+    )
     if product is None:
         return ignored("PRODUCT_NOT_FOUND")
     if product.image is None:
         return ignored("NO_IMAGE")
+    async with desk.database.reading() as connection:
+        if await is_own_media(connection, shop.id, product.image.media_gid):
+            return ignored("OWN_MEDIA")
     return await request_catalog_image(desk, shop, product, product.image)
 
 
@@ -34,7 +43,8 @@ async def request_catalog_image(
     desk: Desk, shop: InstalledShop, product: Product, image: ProductImage
 ) -> Outcome:
     """One job for each (shop, product, source picture, parameters), however often it is asked."""
-    parameters = msgspec.to_builtins(CatalogImage())
+    defaults = msgspec.to_builtins(CatalogImage())
+    parameters = {name: defaults[name] for name in CATALOG_IMAGE.parameters}
     source = natural_key(image.media_gid, image.url)
     async with desk.database.transaction() as connection:
         ref = await request_job(

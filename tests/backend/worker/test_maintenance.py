@@ -18,6 +18,19 @@ async def test_a_job_whose_queue_entry_was_lost_is_queued_again(world: World) ->
     assert (await world.detail(public_id)).json()["status"] == "SUCCESS"
 
 
+async def test_a_job_that_waits_for_its_shop_is_left_alone_until_the_shop_is_open(
+    world: World,
+) -> None:
+    await world.install()
+    await world.request_job()
+    await world.execute("DELETE FROM queue.pgqueuer")
+    await world.execute(f"UPDATE jobs SET created_at = {OLD}, waiting_since = {OLD}")
+    await world.execute("UPDATE shops SET reauth_needed_at = now()")
+    assert await requeue_overdue(world.database) == 0
+    await world.execute("UPDATE shops SET reauth_needed_at = NULL")
+    assert await requeue_overdue(world.database) == 1, "whose resumption was lost"
+
+
 async def test_a_delivery_whose_queue_entry_was_lost_is_queued_again(world: World) -> None:
     await world.install()
     world.product()
@@ -43,3 +56,24 @@ async def test_only_what_is_settled_and_old_is_pruned(world: World) -> None:
     left = await world.rows("SELECT webhook_id FROM webhook_deliveries")
     assert [row["webhook_id"] for row in left] == ["waiting"]
     assert await world.rows("SELECT 1 FROM queue.pgqueuer_log") == []
+
+
+async def test_answers_and_days_that_nobody_needs_any_more_are_pruned(world: World) -> None:
+    await world.install()
+    for key, age in (("old", 25), ("young", 23)):
+        await world.execute(
+            "INSERT INTO idempotency_keys (shop_id, route, key, fingerprint, answer, created_at) "
+            "SELECT id, 'r', :key, '', '{}', now() - make_interval(hours => :age) FROM shops",
+            key=key,
+            age=age,
+        )
+    for age in (0, 6, 9):
+        await world.execute(
+            "INSERT INTO storefront_days SELECT id, current_date - CAST(:age AS int), 1 FROM shops",
+            age=age,
+        )
+    await prune(world.database)
+    keys = await world.rows("SELECT key FROM idempotency_keys")
+    assert [row["key"] for row in keys] == ["young"]
+    days = await world.rows("SELECT current_date - day AS age FROM storefront_days ORDER BY day")
+    assert [row["age"] for row in days] == [6, 0]

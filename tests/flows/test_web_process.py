@@ -1,0 +1,75 @@
+"""The web process as a process of its own: it takes pictures in and never touches a pixel."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import httpx
+
+from tests.architecture.test_layout import pixels_in
+from tests.backend.uploads.sending import picture
+from tests.flows.processes import environment
+from tests.world import World
+
+# `atelier serve`, which names the modules it has loaded once it has been told to stop.
+SERVE_AND_TELL = """
+import atexit, sys
+from backend.cli import main
+atexit.register(lambda: print(*sys.modules))
+main(sys.argv[1:])
+"""
+
+
+@contextlib.asynccontextmanager
+async def serving(world: World) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """`atelier serve` for this world, and its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SERVE_AND_TELL, "serve"),
+            *("--fd", str(listening.fileno()), "--stand-in", world.shopify.origin),
+            env={**os.environ, **environment(world.settings)},
+            pass_fds=[listening.fileno()],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    try:
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(world: World) -> None:
+    await world.install()
+    async with serving(world) as (process, port):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            answer = await client.post(
+                "/v1/uploads", files={"file": picture()}, headers=world.bearer()
+            )
+            assert answer.status_code == 201
+            assert (await client.get(answer.json()["image_url"])).status_code == 200
+        process.send_signal(signal.SIGINT)
+        told, _ = await asyncio.wait_for(process.communicate(), 20)
+    loaded = told.decode().splitlines()[-1].split()
+    assert "backend.renderers.local" in loaded, "it speaks with the child that decodes"
+    assert pixels_in(loaded) == []
+
+
+async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(world: World) -> None:
+    """A proxy that reuses it would meet a closed one, and its visitor a 502."""
+    async with serving(world) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for idle in (0, 5.5):
+            await asyncio.sleep(idle)
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            assert head.startswith(b"HTTP/1.1 200 ")
+            await reader.readexactly(len(b'{"status":"ok"}'))
+        writer.close()

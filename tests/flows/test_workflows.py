@@ -1,0 +1,170 @@
+"""Each workflow from an upload or a product to pictures that download, with a real worker's stages.
+
+Where the cut-out itself does not matter, the photo is sent with its transparency, which is quick.
+"""
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import pyvips
+
+from tests.backend.imaging.files import jpeg, png, srgb
+from tests.backend.jobs.test_contract import assert_no_storage_names
+from tests.doors import shared_world
+from tests.flows.pictures import cut_out_shirt
+from tests.world import GARMENTS, World
+
+house = pytest.fixture(shared_world, scope="module")
+
+SMALL = [{"size": 512, "format": "webp"}]
+
+
+def cut_out_scarf() -> bytes:
+    """A narrow strip, which covers no shoulder."""
+    pixels = np.zeros((800, 600, 4), np.uint8)
+    pixels[60:740, 250:350] = (190, 20, 30, 255)
+    return png(srgb(pixels))
+
+
+def green_meadow() -> bytes:
+    """A background that is wider than any product photo."""
+    return jpeg(srgb(np.full((600, 1200, 3), (30, 160, 60), np.uint8)))
+
+
+async def upload(house: World, data: bytes) -> str:
+    """The upload key of a picture."""
+    answer = await house.http.post(
+        "/v1/uploads", files={"file": ("p", data)}, headers=house.bearer()
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["upload_key"])
+
+
+async def made(house: World, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The detail of a job that was asked for and worked on."""
+    answer = await house.http.post(f"/v1/{name}", json=body, headers=house.bearer())
+    assert answer.status_code == 202, answer.text
+    await house.drain()
+    detail: dict[str, Any] = (await house.detail(answer.json()["job_id"])).json()
+    assert detail["status"] == "SUCCESS", detail["latest_event"]
+    assert_no_storage_names(house, detail)
+    return detail
+
+
+async def downloaded(item: dict[str, Any]) -> np.ndarray:
+    """The pixels behind an artifact's URL."""
+    async with httpx.AsyncClient() as anyone:
+        answer = await anyone.get(item["image_url"])
+    assert answer.headers["content-type"] == item["meta"]["content_type"]
+    pixels: np.ndarray = pyvips.Image.new_from_buffer(answer.content, "").numpy()
+    assert pixels.shape[:2] == (item["meta"]["height"], item["meta"]["width"])
+    return pixels
+
+
+def is_near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    """Whether lossy encoding explains the difference."""
+    return int(np.abs(pixel[:3].astype(int) - colour).max()) <= 12
+
+
+async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_for(
+    house: World,
+) -> None:
+    outputs = [{"size": size, "format": kind} for size, kind in ((512, "avif"), (300, "jpeg"))]
+    detail = await made(
+        house,
+        "catalog-image",
+        {
+            "upload_key": await upload(house, cut_out_shirt()),
+            "background": "#2040c0",
+            "shadow": "contact",
+            "outputs": outputs,
+        },
+    )
+    kinds = [(item["kind"], item["meta"]["content_type"]) for item in detail["result"]]
+    assert kinds == [("catalog_image", "image/avif"), ("catalog_image", "image/jpeg")]
+    last = await downloaded(detail["result"][1])
+    assert last.shape[:2] == (300, 300)
+    assert is_near(last[0, 0], (0x20, 0x40, 0xC0)) and is_near(last[150, 150], (190, 20, 30))
+    async with httpx.AsyncClient() as anyone:
+        shown = await anyone.get(detail["request"]["upload_image_url"])
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/png")
+    assert "upload_key" not in detail["request"]
+
+
+async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
+    house: World,
+) -> None:
+    detail = await made(
+        house,
+        "background-swap-with-image",
+        {
+            "upload_key": await upload(house, cut_out_shirt()),
+            "background_upload_key": await upload(house, green_meadow()),
+            "shadow": "none",
+            "outputs": SMALL,
+        },
+    )
+    (item,) = detail["result"]
+    assert item["kind"] == "background_swap"
+    pixels = await downloaded(item)
+    assert pixels.shape[:2] == (512, 384)
+    assert is_near(pixels[10, 10], (30, 160, 60)) and is_near(pixels[500, 370], (30, 160, 60))
+    assert is_near(pixels[288, 160], (190, 20, 30))
+    assert not is_near(pixels[288, 280], (190, 20, 30))
+    assert {"upload_image_url", "background_upload_image_url"} <= detail["request"].keys()
+
+
+async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_same_again(
+    house: World,
+) -> None:
+    body = {
+        "upload_key": await upload(house, cut_out_shirt()),
+        "scene_type": "studio",
+        "dominant_colors": ["#88b0d8"],
+        "outputs": SMALL,
+    }
+    first, second = [await made(house, "background-swap-with-spec", body) for _ in range(2)]
+    pixels = await downloaded(first["result"][0])
+    blue = pixels[20, 20].astype(int)
+    assert blue[2] > blue[1] > blue[0]
+    assert is_near(pixels[288, 160], (190, 20, 30))
+    digests = {each["result"][0]["meta"]["sha256"] for each in (first, second)}
+    assert len(digests) == 1
+
+
+async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(house: World) -> None:
+    product = house.product(GARMENTS / "tee_navy.jpg")
+    detail = await made(
+        house,
+        "product-to-model-direct",
+        {"product_id": product.gid, "category": "top", "outputs": SMALL},
+    )
+    (item,) = detail["result"]
+    meta = item["meta"]
+    assert item["kind"] == "on_model_render"
+    assert item["label"] == "Mannequin preview — not a photo of a person"
+    assert (meta["is_preview"], meta["generative"], meta["synthetic_person"]) == (
+        True,
+        False,
+        False,
+    )
+    assert meta["renderer"] == "local-mannequin" and meta["fit_q"] >= 0.85
+    assert (await downloaded(item)).shape[:2] == (512, 410)
+
+
+async def test_what_is_no_garment_is_framed_plainly_and_left_to_a_person(house: World) -> None:
+    detail = await made(
+        house,
+        "product-to-model-direct",
+        {
+            "upload_key": await upload(house, cut_out_scarf()),
+            "category": "top",
+            "outputs": SMALL,
+        },
+    )
+    (item,) = detail["result"]
+    assert item["kind"] == "catalog_image" and item["meta"]["is_preview"] is False
+    assert item["meta"]["verdict"] == "needs_review"
+    assert "POOR_FIT" in [reason["code"] for reason in item["meta"]["reasons"]]
