@@ -24,6 +24,7 @@ from backend.openapi.site import openapi_config
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
+from backend.rules.routes import settings_router
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
@@ -68,6 +69,7 @@ def create_app(
             storefront_router(
                 ProxyGuard(settings), settings.disabled, settings.storefront_daily_cap
             ),
+            settings_router(merchant),
             uploads_router(merchant),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings)),

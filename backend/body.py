@@ -69,7 +69,7 @@ def problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     for step in STEP.finditer(place["path"] if place else ""):
         loc.append(step["name"] or int(step["index"]))
     text = PLACE.sub("", message)
-    if text.startswith("Invalid enum value"):
+    if text.startswith(("Invalid enum value", "Invalid value")):  # the latter: of a union's tag
         text = f"Expected one of {', '.join(choices(kind, loc[1:]))}"
     if field := FIELD.search(text):
         loc.append(field["name"][:LONGEST_NAME])
@@ -78,16 +78,26 @@ def problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 def choices(kind: type[msgspec.Struct], path: list[str | int]) -> list[str]:
     """What may stand there, for msgspec tells only what may not."""
-    found: Any = msgspec.inspect.type_info(kind)
+    found = shapes(msgspec.inspect.type_info(kind))
     for step in path:
-        if isinstance(step, int):
-            found = plain(found.item_type)
-        else:
-            field = next(each for each in found.fields if each.encode_name == step)
-            found = plain(field.type)
-    return [str(value) for value in found.values]
+        found = [shape for each in found for inner in inside(each, step) for shape in shapes(inner)]
+    values = [value for each in found for value in getattr(each, "values", ())]
+    return list(dict.fromkeys(map(str, values)))
 
 
-def plain(found: Any) -> Any:
-    """A type without the constraints around it."""
-    return found.type if isinstance(found, msgspec.inspect.Metadata) else found
+def inside(found: Any, step: str | int) -> list[Any]:
+    """The types of what is at that field or index, if there is such a one."""
+    if isinstance(step, int):
+        return [found.item_type] if hasattr(found, "item_type") else []
+    if step == getattr(found, "tag_field", None):
+        return [msgspec.inspect.LiteralType((found.tag,))]
+    return [field.type for field in getattr(found, "fields", ()) if field.encode_name == step]
+
+
+def shapes(found: Any) -> list[Any]:
+    """The types that a type is a choice of, without the constraints around them."""
+    if isinstance(found, msgspec.inspect.Metadata):
+        return shapes(found.type)
+    if isinstance(found, msgspec.inspect.UnionType):
+        return [shape for each in found.types for shape in shapes(each)]
+    return [found]

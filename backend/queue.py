@@ -23,6 +23,7 @@ HANDLE_WEBHOOK = "handle_webhook"
 RESUME_SHOP = "resume_shop"
 PUBLISH = "publish"
 UNPUBLISH = "unpublish"
+SWEEP_PRODUCTS = "sweep_products"
 
 
 class ConnectionDriver:

@@ -42,6 +42,8 @@ TENANT_TABLES = (
     "uploads",
     "publications",
     "published_media",
+    "shop_settings",
+    "seen_pictures",
 )
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 

@@ -135,7 +135,7 @@ async def open_world(settings: Settings, renderer: Renderer) -> AsyncIterator[Wo
                 renderer=renderer,
                 stopping=asyncio.Event(),
             ),
-            desk=Desk(database=database, admin=admin, store=store),
+            desk=Desk(database=database, admin=admin, store=store, disabled=settings.disabled),
         )
 
 

@@ -15,6 +15,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     admin: AdminApi
     store: ObjectStore
+    disabled: frozenset[str]  # the workflows that are switched off
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -78,18 +78,18 @@ async def stored_request(
         name: value for name, value in msgspec.to_builtins(asked).items() if value is not None
     }
     uploads = {name: key for name, key in fields.items() if name.endswith(KEY_SUFFIX)}
-    if not uploads:
-        return fields
     return fields | await use_uploads(connection, shop_id=shop_id, wanted=uploads)
 
 
-def require_distinct_outputs(asked: msgspec.Struct) -> None:
-    """Raise `InvalidRequest` if the same picture is asked for twice."""
+def require_distinct_outputs(asked: msgspec.Struct, *place: str | int) -> None:
+    """Raise `InvalidRequest` if the same picture is asked for twice; `place` leads to `asked`."""
     outputs = getattr(asked, "outputs", ())
     if len(set(outputs)) == len(outputs):
         return
     message = "Each output differs from the others in size or format."
-    raise InvalidRequest([{"loc": ["body", "outputs"], "msg": message, "type": "value_error"}])
+    raise InvalidRequest(
+        [{"loc": ["body", *place, "outputs"], "msg": message, "type": "value_error"}]
+    )
 
 
 def require_one_photo(asked: ProductPhoto) -> None:

@@ -42,7 +42,8 @@ class Job(Base):
     attempt it claimed. `strikes` counts the attempts at the current stage; after three the
     job counts as poison. `waiting_since` says since when the job has waited for its shop's merchant
     without getting any further. `last_seq` is the newest public event's number. `natural_key` says
-    what the job is *about*, so that asking twice makes one job.
+    what the job is *about*, so that asking twice makes one job. `publish` says how to publish it
+    once it has succeeded; null leaves that to the merchant.
     """
 
     __tablename__ = "jobs"
@@ -70,6 +71,7 @@ class Job(Base):
     customer_id: Mapped[str | None] = mapped_column(Text)
     natural_key: Mapped[str | None] = mapped_column(Text)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    publish: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     last_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
@@ -169,13 +171,14 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = created_at()
 
 
-class StorefrontDay(Base):
-    """How many jobs a shop's visitors have started on a day (UTC)."""
+class DailyCount(Base):
+    """How much of something a shop has had on a day (UTC)."""
 
-    __tablename__ = "storefront_days"
+    __tablename__ = "daily_counts"
 
     shop_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
     )
     day: Mapped[date] = mapped_column(Date, primary_key=True)
-    jobs: Mapped[int] = mapped_column(Integer)
+    what: Mapped[str] = mapped_column(Text, primary_key=True)
+    amount: Mapped[int] = mapped_column(Integer)

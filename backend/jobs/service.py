@@ -32,8 +32,12 @@ async def request_job(
     public_id: str | None = None,
     natural_key: str | None = None,
     customer_id: str | None = None,
+    publish: dict[str, Any] | None = None,
 ) -> JobRef | None:
-    """Make the job, unless the shop has one with this `natural_key`: then None, and nothing."""
+    """Make the job, unless the shop has one with this `natural_key`: then None, and nothing.
+
+    `publish` is a wish for `publications.unattended`.
+    """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     inserted = await connection.scalar(
         upsert(Job)
@@ -45,6 +49,7 @@ async def request_job(
             customer_id=customer_id,
             natural_key=natural_key,
             request=request,
+            publish=publish,
             last_seq=1,
         )
         .on_conflict_do_nothing(index_elements=["shop_id", "natural_key"])

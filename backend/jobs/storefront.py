@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
 from backend.errors import DailyCapReached, ShopNotInstalled
+from backend.jobs.daily import is_within
 from backend.jobs.making import accepted, require_distinct_outputs
-from backend.jobs.models import Job, StorefrontDay
+from backend.jobs.models import Job
 from backend.jobs.queries import installed
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import natural_key, request_job
@@ -29,20 +29,8 @@ ORIGIN: Final = "storefront"
 
 def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
     """The workflow's request as a visitor may send it: a product is the only picture."""
-    kind = workflow.request
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    parameters = [
-        (name, fields[name].type, fields[name].default)
-        if not fields[name].required
-        else (name, fields[name].type)
-        for name in workflow.parameters
-    ]
-    return msgspec.defstruct(
-        f"Storefront{kind.__name__}",
-        [("product_id", ProductGid), *parameters],
-        frozen=True,
-        kw_only=True,
-        forbid_unknown_fields=True,
+    return workflow.request_for(
+        f"Storefront{workflow.request.__name__}", ("product_id", ProductGid)
     )
 
 
@@ -121,21 +109,9 @@ async def count_job(
     connection: AsyncConnection, shop_id: int, now: datetime, daily_cap: int
 ) -> None:
     """Count a job against the shop's day. Raises `DailyCapReached`."""
-    counted = (
-        upsert(StorefrontDay)
-        .from_select(
-            ["shop_id", "day", "jobs"],
-            select(literal(shop_id), literal(now.date()), literal(1)).where(literal(daily_cap) > 0),
-        )
-        .on_conflict_do_update(
-            index_elements=["shop_id", "day"],
-            set_={"jobs": StorefrontDay.jobs + 1},
-            where=StorefrontDay.jobs < daily_cap,
-        )
-        .returning(StorefrontDay.jobs)
-    )
-    if await connection.scalar(counted) is None:
-        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+    today = now.date()
+    if not await is_within(connection, shop_id, today, "storefront_jobs", amount=1, cap=daily_cap):
+        tomorrow = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC)
         raise DailyCapReached(int((tomorrow - now).total_seconds()) + 1)
 
 

@@ -52,6 +52,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     shop_domain: str
     request: dict[str, Any]
+    publish: dict[str, Any] | None
     done: dict[str, Checkpoint]
 
 
@@ -87,6 +88,7 @@ async def claim(connection: AsyncConnection, ref: JobRef) -> Claim | None:
                 Job.job_type,
                 Job.origin,
                 Job.request,
+                Job.publish,
                 Shop.domain,
                 Shop.status.label("shop_status"),
             )
@@ -102,6 +104,7 @@ async def claim(connection: AsyncConnection, ref: JobRef) -> Claim | None:
         origin=row.origin,
         shop_domain=row.domain,
         request=row.request,
+        publish=row.publish,
         done=await checkpoints(connection, ref),
     )
     if row.shop_status != "installed":

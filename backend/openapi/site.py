@@ -35,6 +35,7 @@ TAGS = {
     "Jobs": "What has become of what was asked for.",
     "Workflows": "Ask for pictures. Each workflow has a route of its own.",
     "Publications": "Put a job's pictures on a product in the shop, and take them back.",
+    "Settings": "What a shop has done by itself when its products change.",
     "Uploads": "Pictures to work on.",
     "Storefront": "For a shop's visitors, through Shopify's app proxy.",
     "Installation": "What the embedded page does first.",

@@ -100,6 +100,20 @@ def final_artifacts(shop_id: int, public_id: str, digests: list[str]) -> Select[
     )
 
 
+def first_final(shop_id: int, public_id: str) -> Select[Any]:
+    """The picture that a job is about: its first final artifact, and the verdict on it."""
+    return (
+        select(
+            Artifact.meta["sha256"].astext.label("sha256"),
+            Artifact.meta["verdict"].astext.label("verdict"),
+            func.coalesce(Artifact.meta["is_preview"].as_boolean(), False).label("is_preview"),
+        )
+        .where(Artifact.shop_id == shop_id, Artifact.job_id == public_id, Artifact.role == "final")
+        .order_by(Artifact.seq, Artifact.ordinal)
+        .limit(1)
+    )
+
+
 async def is_own_media(connection: AsyncConnection, shop_id: int, media_id: str) -> bool:
     """Whether we made that media in this shop, published still or taken back."""
     found = (

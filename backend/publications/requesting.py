@@ -18,6 +18,7 @@ from backend.errors import (
     ScopeMissing,
 )
 from backend.jobs.idempotency import Repeatable, answered_before, earlier_answer
+from backend.jobs.service import JobRef
 from backend.jobs.states import JobStatus
 from backend.jobs.versions import found, known
 from backend.publications import queries
@@ -63,16 +64,19 @@ async def request_publication(
         if earlier:  # before all else: what it made would stand in its own way
             return Asked(answer=earlier, is_replay=True)
     product_id = require_publishable(job, wanted)
-    pictures = await rows_of(connection, job, wanted)
+    ref = JobRef(shop_id=job.shop_id, public_id=job.public_id)
+    pictures = await rows_of(connection, ref, wanted.artifacts, rounds=job.rounds or 0)
     answer = accepted(job, product_id, pictures)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=job.shop_id, answer=answer)
         if earlier:
             return Asked(answer=earlier, is_replay=True)
-    ref = PublicationRef(shop_id=job.shop_id, job_id=job.public_id, round=(job.rounds or 0) + 1)
-    if await connection.scalar(queries.job_kept(ref.shop_id, ref.job_id)) is None:
+    if await connection.scalar(queries.job_kept(ref.shop_id, ref.public_id)) is None:
         raise JobNotFound  # erased just now
-    await store(connection, ref, product_id, pictures)
+    publication = PublicationRef(
+        shop_id=ref.shop_id, job_id=ref.public_id, round=(job.rounds or 0) + 1
+    )
+    await store(connection, publication, product_id, pictures)
     return Asked(answer=answer)
 
 
@@ -127,16 +131,20 @@ def require_distinct(artifacts: tuple[ArtifactToPublish, ...], field: str) -> No
 
 
 async def rows_of(
-    connection: AsyncConnection, job: Row[Any], wanted: PublicationRequest
+    connection: AsyncConnection,
+    job: JobRef,
+    wanted: tuple[ArtifactToPublish, ...],
+    *,
+    rounds: int,
 ) -> list[dict[str, Any]]:
-    """The pictures as rows, in the order of the request."""
-    digests = [artifact.sha256 for artifact in wanted.artifacts]
+    """The pictures as rows, in the order of the request; the job was published `rounds` times."""
+    digests = [artifact.sha256 for artifact in wanted]
     finals = await connection.execute(queries.final_artifacts(job.shop_id, job.public_id, digests))
     known_as = {row.sha256: row for row in reversed(finals.all())}
     require_finals(digests, known_as)
-    begin = (job.rounds or 0) * MAX_ARTIFACTS + 1
+    begin = rounds * MAX_ARTIFACTS + 1
     rows = []
-    for number, artifact in enumerate(wanted.artifacts, begin):
+    for number, artifact in enumerate(wanted, begin):
         final = known_as[artifact.sha256]
         extension = EXTENSIONS.get(final.content_type, "bin")
         rows.append(

@@ -10,6 +10,7 @@ Shopify says no in three places: by HTTP status, in the answer's `errors`, and i
 import asyncio
 import math
 import random
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakValueDictionary
@@ -34,12 +35,20 @@ from backend.shops.answers import (
     Product,
     ProductAnswer,
     ProductImage,
+    ProductPage,
+    ProductsAnswer,
     cost_of,
     error_codes,
     json_object,
     readable,
 )
-from backend.shops.documents import API_VERSION, INSTALLATION, MEDIA_IMAGE, PRODUCT
+from backend.shops.documents import (
+    API_VERSION,
+    CHANGED_PRODUCTS,
+    INSTALLATION,
+    MEDIA_IMAGE,
+    PRODUCT,
+)
 from backend.shops.sealing import TokenKeys
 
 log = structlog.get_logger(__name__)
@@ -128,6 +137,15 @@ class AdminApi:
         """The product as it is now, or None if this shop has no such product."""
         answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, patience=PATIENCE)
         return readable(answer, ProductAnswer).product
+
+    async def changed_products(
+        self, shop: str, token: str, *, since: datetime, until: datetime, after: str | None
+    ) -> ProductPage:
+        """A page of the products that were changed in that time, the oldest change first."""
+        query = f"updated_at:>='{since.isoformat()}' AND updated_at:<='{until.isoformat()}'"
+        variables = {"query": query, "after": after}
+        answer = await self.graphql(shop, token, CHANGED_PRODUCTS, variables, patience=PATIENCE)
+        return readable(answer, ProductsAnswer).products
 
     async def media_image(self, shop: str, token: str, gid: str) -> ProductImage | None:
         """The picture, or None if this shop has none of that id, or not ready."""

@@ -13,7 +13,14 @@ from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
 UNREADABLE = "Shopify's answer could not be read."
-SPELLING = {"gid": "id", "featured_media": "featuredMedia", "published_at": "publishedAt"}
+SPELLING = {
+    "gid": "id",
+    "product_type": "productType",
+    "created_at": "createdAt",
+    "published_at": "publishedAt",
+    "updated_at": "updatedAt",
+    "featured_media": "featuredMedia",
+}
 
 
 class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +82,13 @@ class Product(msgspec.Struct, frozen=True, rename=SPELLING):
 
     gid: str
     title: str
-    status: str = "ACTIVE"
-    published_at: str | None = None
+    status: str
+    vendor: str
+    product_type: str
+    tags: list[str]
+    created_at: datetime
+    updated_at: datetime
+    published_at: datetime | None = None
     featured_media: Media | None = None
 
     @property
@@ -94,6 +106,26 @@ class ProductAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.PRODUCT`."""
 
     product: Product | None
+
+
+class PageInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a page ends."""
+
+    has_next_page: bool
+    end_cursor: str | None = None
+
+
+class ProductPage(msgspec.Struct, frozen=True, rename="camel"):
+    """Some of a shop's products."""
+
+    nodes: list[Product]
+    page_info: PageInfo
+
+
+class ProductsAnswer(msgspec.Struct, frozen=True):
+    """The data of `documents.CHANGED_PRODUCTS`."""
+
+    products: ProductPage
 
 
 class MediaAnswer(msgspec.Struct, frozen=True):

@@ -2,19 +2,38 @@
 
 API_VERSION = "2026-10"
 
-PRODUCT = """
-query ProductForJob($id: ID!) {
-  product(id: $id) {
-    id
-    title
-    status
-    publishedAt
-    updatedAt
-    featuredMedia {
-      ... on MediaImage { id image { url width height } }
-    }
+PRODUCT_AS_READ = """
+fragment ProductAsRead on Product {
+  id
+  title
+  status
+  vendor
+  productType
+  tags
+  createdAt
+  publishedAt
+  updatedAt
+  featuredMedia {
+    ... on MediaImage { id image { url width height } }
   }
 }
+"""
+
+PRODUCT = f"""{PRODUCT_AS_READ}
+query ProductForJob($id: ID!) {{
+  product(id: $id) {{
+    ...ProductAsRead
+  }}
+}}
+"""
+
+CHANGED_PRODUCTS = f"""{PRODUCT_AS_READ}
+query ChangedProducts($query: String!, $after: String) {{
+  products(first: 50, after: $after, sortKey: UPDATED_AT, query: $query) {{
+    nodes {{ ...ProductAsRead }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}
 """
 
 MEDIA_IMAGE = """

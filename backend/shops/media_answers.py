@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from backend.shops.answers import Identified, Image
+from backend.shops.answers import Identified, Image, PageInfo
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,13 +26,6 @@ class Gallery(msgspec.Struct, frozen=True, kw_only=True):
     def ids(self) -> list[str]:
         """The media in their order."""
         return [shown.id for shown in self.media]
-
-
-class PageInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a page ends."""
-
-    has_next_page: bool
-    end_cursor: str | None = None
 
 
 class MediaNode(msgspec.Struct, frozen=True):

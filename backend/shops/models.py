@@ -12,7 +12,8 @@ class Shop(Base):
     """A shop that has, or had, the app installed. Every tenant table leads its keys with `id`.
 
     The tokens are sealed (`backend.shops.sealing`). `reauth_needed_at` says since when none of them
-    works: the shop is parked until a merchant opens the app.
+    works: the shop is parked until a merchant opens the app. `joined_at` is when we first met, and
+    `products_swept_until` how far `worker.product_sweep` has looked at what changed there.
     """
 
     __tablename__ = "shops"
@@ -27,6 +28,10 @@ class Shop(Base):
     access_token_expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     refresh_token: Mapped[str | None] = mapped_column(Text)
     installed_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+    joined_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    products_swept_until: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
     reauth_needed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from shopify import ApiAccess
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -86,26 +86,26 @@ async def open_account(
         "uninstalled_at": None,
         **pair,
     }
+    # What changed while the app was away is not its business.
+    swept_until = case((Shop.status == "installed", Shop.products_swept_until), else_=func.now())
     opened = (
         upsert(Shop)
         .values(domain=domain, **values)
         .on_conflict_do_update(
-            index_elements=["domain"], set_={**values, "installed_at": func.now()}
+            index_elements=["domain"],
+            set_={**values, "installed_at": func.now(), "products_swept_until": swept_until},
         )
         .returning(Shop.id)
     )
     shop_id = (await connection.execute(opened)).scalar_one()
     if was_parked:
-        await enqueue_resumption(connection, ShopRef(shop_id=shop_id))
+        await enqueue_for_shop(connection, queue.RESUME_SHOP, ShopRef(shop_id=shop_id))
 
 
-async def enqueue_resumption(connection: AsyncConnection, ref: ShopRef) -> None:
-    """Have a worker take up what has waited for the shop to come back."""
+async def enqueue_for_shop(connection: AsyncConnection, errand: str, ref: ShopRef) -> None:
+    """Have a worker go on an errand for the shop; while one waits, another adds nothing."""
     await queue.enqueue(
-        connection,
-        queue.RESUME_SHOP,
-        msgspec.json.encode(ref),
-        dedupe_key=f"{queue.RESUME_SHOP}:{ref.shop_id}",
+        connection, errand, msgspec.json.encode(ref), dedupe_key=f"{errand}:{ref.shop_id}"
     )
 
 

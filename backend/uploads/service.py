@@ -97,6 +97,8 @@ async def use_uploads(
     Raises `InvalidRequest` naming each field whose upload is unknown, expired, not stored or
     another shop's; which of these it is cannot be told from the answer.
     """
+    if not wanted:
+        return {}
     found = await connection.execute(
         update(Upload)
         .where(

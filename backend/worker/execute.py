@@ -23,6 +23,7 @@ from backend.jobs.timeline import (
     put_back,
     succeed,
 )
+from backend.publications.unattended import publish_unattended
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 from backend.worker.stages import Bench, StageFailed, make, store
@@ -90,6 +91,9 @@ async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
         await run_stage(stage, workflow, bench)
     async with workshop.database.transaction() as connection:
         await succeed(connection, claimed, progress(workflow, len(workflow.stages)))
+        if claimed.publish is not None:
+            product_id = claimed.request["product_id"]
+            await publish_unattended(connection, claimed.ref, product_id, claimed.publish)
     log.info("job_succeeded")
     return Done()
 

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.jobs.idempotency import KEPT
-from backend.jobs.models import IdempotencyKey, Job, StorefrontDay
+from backend.jobs.models import DailyCount, IdempotencyKey, Job
 from backend.jobs.service import JobRef, enqueue_job
 from backend.jobs.states import UNFINISHED
 from backend.publications.ledger import PublicationRef, enqueue_errand
@@ -151,7 +151,7 @@ async def prune(database: Database) -> None:
             delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - KEPT)
         )
         await connection.execute(
-            delete(StorefrontDay).where(StorefrontDay.day < func.current_date() - KEEP_DAYS)
+            delete(DailyCount).where(DailyCount.day < func.current_date() - KEEP_DAYS)
         )
         await connection.execute(
             delete(QUEUE_LOG).where(QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)

@@ -36,6 +36,7 @@ from backend.storage.objects import ObjectStore
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
+from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.waiting import end_long_waits, resume_shop
 from backend.worker.workshop import Workshop
 from webhooks.outcome import Desk
@@ -101,7 +102,8 @@ async def open_shop_floor(
         renderer=renderer,
         stopping=asyncio.Event(),
     )
-    return workshop, Desk(database=database, admin=admin, store=store)
+    desk = Desk(database=database, admin=admin, store=store, disabled=settings.disabled)
+    return workshop, desk
 
 
 @asynccontextmanager
@@ -142,6 +144,11 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
         if delay is not None:
             raise RetryRequested(delay)
 
+    @pgq.entrypoint(queue.SWEEP_PRODUCTS)
+    async def sweep_queued_shop(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
+        await sweep_products(ref, workshop, desk.disabled)
+
     @pgq.entrypoint(queue.RESUME_SHOP)
     async def resume_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
@@ -165,6 +172,10 @@ def register_schedules(pgq: PgQueuer, workshop: Workshop) -> None:
     @pgq.schedule("sweep_uploads", "41 * * * *")
     async def every_hour(_schedule: Schedule) -> None:
         await sweep_uploads(workshop.database, workshop.store)
+
+    @pgq.schedule("sweep_products", "11 * * * *")
+    async def every_hour_as_well(_schedule: Schedule) -> None:
+        await enqueue_sweeps(workshop.database)
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def every_hour_too(_schedule: Schedule) -> None:

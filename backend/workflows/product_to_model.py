@@ -31,6 +31,7 @@ PRODUCT_TO_MODEL_DIRECT = Workflow(
     credits_cost=10,
     request=ProductToModelDirect,
     doors=frozenset({"merchant", "storefront"}),
+    is_preview=True,
     stages=(
         Stage("fetch", "Fetched the product photo"),
         Stage("validate", "Checked the photo", inputs=("source",)),

@@ -4,7 +4,7 @@ Light by design: the web process imports it. How a stage makes its pixels is `re
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,12 +35,27 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     request: type[ProductPhoto]
     stages: tuple[Stage, ...]
     doors: frozenset[Door] = frozenset({"merchant"})  # who may ask for it
+    is_preview: bool = False  # its pictures are for the merchant to look at, never to publish
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The request's fields that say how to make it, without those that name its pictures."""
         return tuple(
             name for name in self.request.__struct_fields__ if name not in self.request.pictures()
+        )
+
+    def request_for(self, name: str, *photo: tuple[str, Any]) -> type[msgspec.Struct]:
+        """The request as a Struct of that name, in which `photo` stands for the fields of a photo.
+
+        Each of `photo` is a field's name and type.
+        """
+        fields = [
+            (field.name, field.type, *(() if field.required else (field.default,)))
+            for field in msgspec.structs.fields(self.request)
+            if field.name not in ProductPhoto.__struct_fields__
+        ]
+        return msgspec.defstruct(
+            name, [*photo, *fields], frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 

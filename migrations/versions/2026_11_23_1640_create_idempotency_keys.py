@@ -1,4 +1,4 @@
-"""Create the answers kept for repeated requests, and the storefront's daily count."""
+"""Create the answers kept for repeated requests, and the shops' daily counts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,18 +31,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shop_id", "route", "key", name=op.f("pk_idempotency_keys")),
     )
     op.create_table(
-        "storefront_days",
+        "daily_counts",
         sa.Column("shop_id", sa.BigInteger(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("jobs", sa.Integer(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["shop_id"], ["shops.id"], name=op.f("fk_storefront_days_shop_id"), ondelete="CASCADE"
+            ["shop_id"], ["shops.id"], name=op.f("fk_daily_counts_shop_id"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("shop_id", "day", name=op.f("pk_storefront_days")),
+        sa.PrimaryKeyConstraint("shop_id", "day", "what", name=op.f("pk_daily_counts")),
     )
 
 
 def downgrade() -> None:
     """Undo, in reverse order."""
-    op.drop_table("storefront_days")
+    op.drop_table("daily_counts")
     op.drop_table("idempotency_keys")

@@ -68,4 +68,4 @@ async def test_every_tenant_table_leads_its_primary_key_with_the_shop(database_u
     leading = {(row["table"], row["leading"]) for row in rows}
     tenants = {pair for pair in leading if pair[0] not in {"shops", "alembic_version"}}
     assert {column for _, column in tenants} == {"shop_id", "shop_domain"}
-    assert len({table for table, _ in tenants}) == 10
+    assert len({table for table, _ in tenants}) == 12

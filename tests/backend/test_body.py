@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from backend.body import MAX_DEPTH, strict
 from backend.errors import BadRequest, InvalidRequest
 from backend.jobs.storefront import storefront_request
+from backend.rules.schemas import SettingsRequest
 from backend.workflows import WORKFLOWS
 from backend.workflows.background_swap import BackgroundSwapWithSpec
 from backend.workflows.catalog_image import CatalogImage
@@ -123,6 +124,20 @@ def test_every_choice_is_told_to_whoever_chose_something_else(workflow: Workflow
                 assert message == f"Expected one of {', '.join(sorted(about['enum']))}"
                 told += 1
     assert told >= 2
+
+
+def test_a_choice_is_told_however_deep_and_in_whichever_shape_it_stands() -> None:
+    def message(rule: dict[str, Any]) -> str:
+        return findings({"rules": [rule]}, SettingsRequest)[0][1]
+
+    names = ", ".join(workflow.name for workflow in WORKFLOWS.values())
+    assert sorted(message({"workflow": "paint"}).removeprefix("Expected one of ").split(", ")) == (
+        sorted(names.split(", "))
+    )
+    statuses = {"workflow": "catalog-image", "filter": {"statuses": ["SOLD"]}}
+    assert message(statuses) == "Expected one of ACTIVE, ARCHIVED, DRAFT, UNLISTED"
+    mood = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "attic"}}
+    assert message(mood) == "Expected one of spotlight, studio, tabletop, wall"
 
 
 @given(st.binary(max_size=300))

@@ -91,3 +91,23 @@ async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_
     assert len(ours(world, ref, SHOP)) == 2
     assert len(looks(world, product)) == len(before) + 2
     assert await statuses(world, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+
+
+async def test_a_rule_publishes_by_itself_what_passes(world: World) -> None:
+    await world.install()
+    world.shopify.platform.steps_to_finish = 1
+    rule = {"workflow": "catalog-image", "publish": {"position": 1}}
+    await world.http.put("/v1/settings", json={"rules": [rule]}, headers=world.bearer())
+    public_id = await world.request_job()
+    product = world.shopify.platform.catalogue.newest(world.shopify.platform.shops[SHOP].number)
+    before = looks(world, product)
+    await world.drain()
+    detail = (await world.detail(public_id)).json()
+    assert detail["latest_event"]["extra"]["publication"]["status"] == "PUBLISHED"
+    path = f"/v1/jobs/{public_id}/publication"
+    (published,) = (await world.http.get(path, headers=world.bearer())).json()["artifacts"]
+    assert published["sha256"] == detail["result"][0]["meta"]["sha256"]
+    assert looks(world, product) == [(published["media_id"], "Tee"), *before]
+    await world.http.delete(path, headers=world.bearer())
+    await world.drain()
+    assert looks(world, product) == before

@@ -184,6 +184,17 @@ async def an_upload_is_its_shops_alone(house: World, others: list[JobRef], _ask:
             await use_uploads(connection, shop_id=others[0].shop_id, wanted=wanted)
 
 
+async def settings_are_its_shops_alone(house: World, _others: list[JobRef], ask: Door) -> None:
+    """To read and to change."""
+    wanted = {"rules": [{"workflow": "catalog-image"}], "daily_credit_cap": 7}
+    theirs = await house.http.get("/v1/settings", headers=house.bearer(OTHER_SHOP))
+    assert (await ask(house, "PUT", "/v1/settings", wanted)).status_code == 200
+    assert (await ask(house, "GET", "/v1/settings")).json()["daily_credit_cap"] == 7
+    after = await house.http.get("/v1/settings", headers=house.bearer(OTHER_SHOP))
+    assert after.json() == theirs.json()
+    assert after.json()["daily_credit_cap"] != 7
+
+
 async def operations_are_everybodys(house: World, _others: list[JobRef], ask: Door) -> None:
     """The registry, and nothing of any shop."""
     names = {
@@ -280,6 +291,10 @@ CHECKS: dict[Route, tuple[Check, tuple[Door, ...]]] = {
     },
     ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
+    **{
+        (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
+        for method in ("GET", "PUT")
+    },
     ("POST", "/v1/uploads"): (an_upload_is_its_shops_alone, (by_token,)),
     ("POST", "/v1/installation"): (an_installation_is_its_shops_alone, (by_token,)),
     **{("POST", f"/v1/{name}"): (a_new_job_is_its_shops_alone(name), MERCHANT) for name in LEAST},

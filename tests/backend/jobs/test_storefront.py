@@ -155,7 +155,7 @@ async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
             assert len(await world.rows("SELECT 1 FROM jobs")) == 3
             assert len(await world.rows("SELECT 1 FROM queue.pgqueuer")) == 3
             await started(world, product(9), shop=OTHER_SHOP)
-            await world.execute("UPDATE storefront_days SET day = day - 1")
+            await world.execute("UPDATE daily_counts SET day = day - 1")
             await started(world, product(9))
 
 

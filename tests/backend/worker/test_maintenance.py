@@ -69,11 +69,12 @@ async def test_answers_and_days_that_nobody_needs_any_more_are_pruned(world: Wor
         )
     for age in (0, 6, 9):
         await world.execute(
-            "INSERT INTO storefront_days SELECT id, current_date - CAST(:age AS int), 1 FROM shops",
+            "INSERT INTO daily_counts "
+            "SELECT id, current_date - CAST(:age AS int), 'storefront_jobs', 1 FROM shops",
             age=age,
         )
     await prune(world.database)
     keys = await world.rows("SELECT key FROM idempotency_keys")
     assert [row["key"] for row in keys] == ["young"]
-    days = await world.rows("SELECT current_date - day AS age FROM storefront_days ORDER BY day")
+    days = await world.rows("SELECT current_date - day AS age FROM daily_counts ORDER BY day")
     assert [row["age"] for row in days] == [6, 0]

@@ -36,8 +36,8 @@ FROM jobs j JOIN shops s ON s.id = j.shop_id
 SHOPS = """
 SELECT domain, status,
        (SELECT count(*) FROM idempotency_keys k WHERE k.shop_id = s.id) AS keys,
-       (SELECT coalesce(json_object_agg(day, jobs), '{}')::text
-        FROM storefront_days d WHERE d.shop_id = s.id) AS visits
+       (SELECT coalesce(json_object_agg(day, amount), '{}')::text
+        FROM daily_counts d WHERE d.shop_id = s.id AND d.what = 'storefront_jobs') AS visits
 FROM shops s
 """
 

@@ -49,7 +49,7 @@ SHOPS = {"north": SHOP, "south": OTHER_SHOP}
 EMPTY = (
     "jobs",
     "idempotency_keys",
-    "storefront_days",
+    "daily_counts",
     "webhook_deliveries",
     "queue.pgqueuer",
     "moves",

@@ -1,0 +1,185 @@
+"""Apply a shop's rules to a product as it is now: each job once for each picture.
+
+Shopify's deliveries come late, twice and in any order. So nothing here depends on what a delivery
+says: the same product makes the same jobs, whoever asks and however often.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import Database
+from backend.jobs.daily import is_within
+from backend.jobs.service import JobRef, natural_key, request_job
+from backend.publications.queries import is_own_media
+from backend.rules.models import SeenPicture
+from backend.rules.schemas import AutoPublish, ProductFilter, SettingsRequest, Trigger
+from backend.rules.settings import settings_of, settings_row, uploads_of, workflow_name
+from backend.shops.answers import Product, ProductImage
+from backend.shops.models import Shop
+from backend.uploads.service import use_uploads
+from backend.workflows import WORKFLOWS
+
+MAX_ALT = 512  # characters, Shopify's limit
+BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
+
+
+class CapReached(Exception):
+    """The shop's rules have spent their day's credits."""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: `note` is the reason when no job was `made`, and names them otherwise."""
+
+    note: str
+    made: tuple[str, ...] = ()
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether it was too much for today; tomorrow it may not be."""
+        return self.note == "DAILY_CAP_REACHED"
+
+
+async def apply_rules(
+    database: Database, shop_id: int, product: Product, *, disabled: frozenset[str]
+) -> Applied:
+    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows."""
+    if product.image is None:
+        return Applied(note="NO_IMAGE")
+    try:
+        async with database.transaction() as connection:
+            return await applied(connection, shop_id, product, product.image, disabled)
+    except CapReached:
+        return Applied(note="DAILY_CAP_REACHED")
+
+
+async def applied(
+    connection: AsyncConnection,
+    shop_id: int,
+    product: Product,
+    image: ProductImage,
+    disabled: frozenset[str],
+) -> Applied:
+    """The jobs, in the caller's transaction. Raises `CapReached`: then it must not commit."""
+    if await is_own_media(connection, shop_id, image.media_gid):
+        return Applied(note="OWN_MEDIA")
+    shop = await settings_row(connection, Shop.id == shop_id, Shop.status == "installed")
+    if shop is None:
+        return Applied(note="SHOP_NOT_INSTALLED")
+    source = natural_key(image.media_gid, image.url)
+    trigger = await trigger_of(connection, shop, product, source)
+    settings = settings_of(shop)
+    wanted = list(rules_for(settings, trigger, product, disabled))
+    if not wanted:
+        return Applied(note="NO_RULE")
+    made = []
+    for rule in wanted:
+        ref = await run_rule(connection, shop, rule, product, image)
+        if ref is not None:
+            await spend(connection, shop, rule, settings.daily_credit_cap)
+            made.append(ref.public_id)
+    return Applied(note=f"JOB {', '.join(made)}" if made else "ALREADY_MADE", made=tuple(made))
+
+
+async def trigger_of(
+    connection: AsyncConnection, shop: Row[Any], product: Product, source: str
+) -> Trigger:
+    """What the picture counts as, now and from now on.
+
+    A product that is younger than our acquaintance with its shop has been created under our eyes,
+    whichever delivery comes first.
+    """
+    key = {"shop_id": shop.id, "product_id": product.gid}
+    found = select(SeenPicture.source, SeenPicture.trigger).where(
+        SeenPicture.shop_id == shop.id, SeenPicture.product_id == product.gid
+    )
+    seen = (await connection.execute(found)).one_or_none()
+    if seen is not None and seen.source == source:
+        return seen.trigger  # type: ignore[no-any-return]
+    joined_at = shop.joined_at.replace(microsecond=0)  # Shopify tells whole seconds
+    is_first = seen is None and product.created_at >= joined_at
+    values = {"source": source, "trigger": "product_created" if is_first else "image_changed"}
+    await connection.execute(
+        upsert(SeenPicture)
+        .values(**key, **values)
+        .on_conflict_do_update(index_elements=["shop_id", "product_id"], set_=values)
+    )
+    return values["trigger"]  # type: ignore[return-value]
+
+
+def rules_for(
+    settings: SettingsRequest, trigger: Trigger, product: Product, disabled: frozenset[str]
+) -> Iterable[Any]:
+    """The rules that the product meets."""
+    return (
+        rule
+        for rule in settings.rules
+        if trigger in rule.on
+        and workflow_name(rule) not in disabled
+        and admits(rule.filter, product)
+    )
+
+
+def admits(filter_: ProductFilter, product: Product) -> bool:
+    """Whether the product has one of each list that is not empty."""
+    return all(
+        not wanted or not {each.casefold() for each in wanted}.isdisjoint(has)
+        for wanted, has in (
+            (filter_.statuses, {product.status.casefold()}),
+            (filter_.vendors, {product.vendor.casefold()}),
+            (filter_.product_types, {product.product_type.casefold()}),
+            (filter_.tags, {tag.casefold() for tag in product.tags}),
+        )
+    )
+
+
+async def run_rule(
+    connection: AsyncConnection,
+    shop: Row[Any],
+    rule: Any,
+    product: Product,
+    image: ProductImage,
+) -> JobRef | None:
+    """The job that the rule wants, or None if there is one already."""
+    workflow = BY_NAME[workflow_name(rule)]
+    parameters = msgspec.to_builtins(rule.parameters)
+    uploads = await use_uploads(connection, shop_id=shop.id, wanted=uploads_of(rule))
+    return await request_job(
+        connection,
+        workflow,
+        shop_id=shop.id,
+        request={
+            "product_id": product.gid,
+            "media_id": image.media_gid,
+            "source_url": image.url,
+            **parameters,
+            **uploads,
+        },
+        origin="webhook",
+        natural_key=natural_key(
+            workflow.job_type,
+            product.gid,
+            natural_key(image.media_gid, image.url),
+            msgspec.json.encode(parameters, order="deterministic").decode(),
+        ),
+        publish=wish(rule, product),
+    )
+
+
+async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
+    """Count the rule's price against the shop's day. Raises `CapReached`."""
+    price = BY_NAME[workflow_name(rule)].credits_cost
+    if not await is_within(connection, shop.id, shop.today, "rule_credits", amount=price, cap=cap):
+        raise CapReached
+
+
+def wish(rule: Any, product: Product) -> dict[str, Any] | None:
+    """What to publish of the job once it has succeeded; null leaves it to the merchant."""
+    publish: AutoPublish | None = getattr(rule, "publish", None)
+    if publish is None:
+        return None
+    return {"position": publish.position, "alt": product.title[:MAX_ALT] or None}

@@ -1,0 +1,44 @@
+"""The tables of the rules: a shop's own settings, and the pictures they were applied to."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Integer, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base
+
+
+class ShopSettings(Base):
+    """What a shop has set; one without a row has `schemas.DEFAULTS`."""
+
+    __tablename__ = "shop_settings"
+    __table_args__ = (CheckConstraint("daily_credit_cap >= 0", name="daily_credit_cap"),)
+
+    shop_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
+    )
+    rules: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    daily_credit_cap: Mapped[int] = mapped_column(Integer)
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class SeenPicture(Base):
+    """The picture of a product that the rules last met, and what it counted as.
+
+    `source` is a digest of the picture's id and address. It counts as the same however often and
+    in whatever order Shopify tells of it.
+    """
+
+    __tablename__ = "seen_pictures"
+    __table_args__ = (
+        CheckConstraint("trigger IN ('product_created', 'image_changed')", name="trigger"),
+    )
+
+    shop_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
+    )
+    product_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    trigger: Mapped[str] = mapped_column(Text)

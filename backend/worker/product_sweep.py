@@ -1,0 +1,126 @@
+"""Find the products whose webhook never came: Shopify promises neither order nor delivery.
+
+Each shop has a mark up to which its changes have been looked at. The sweep asks for what changed
+since, applies the shop's rules to it as the webhook would have done, and moves the mark page by
+page. So nothing is looked at twice for long, and a sweep that was interrupted goes on.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from shopify import ApiAccess
+from sqlalchemy import select, update
+
+from backend import queue
+from backend.db import Database
+from backend.errors import ShopifyUnavailable
+from backend.rules.applying import apply_rules
+from backend.shops.admin_api import AdminApi, ShopifyRefused
+from backend.shops.answers import ProductPage
+from backend.shops.models import Shop
+from backend.shops.sealing import UnknownKey
+from backend.shops.service import ShopRef, enqueue_for_shop
+from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
+from backend.worker.workshop import Workshop
+
+log = structlog.get_logger(__name__)
+
+# Changes that are younger are left to their webhooks, and to Shopify's search, which lags behind.
+GRACE = timedelta(minutes=15)
+# Interruptions that the next sweep makes good.
+PASSING = (ShopifyUnavailable, ShopifyRefused, NeedsReauth, UnknownKey)
+
+
+async def enqueue_sweeps(database: Database) -> int:
+    """Have each shop that can be asked swept, by whichever worker; how many there are."""
+    async with database.transaction() as connection:
+        found = await connection.execute(
+            select(Shop.id, Shop.scopes).where(
+                Shop.status == "installed", Shop.reauth_needed_at.is_(None)
+            )
+        )
+        askable = [row.id for row in found if may_read_products(row.scopes)]
+        for shop_id in askable:
+            await enqueue_for_shop(connection, queue.SWEEP_PRODUCTS, ShopRef(shop_id=shop_id))
+    return len(askable)
+
+
+def may_read_products(scopes: str) -> bool:
+    """Whether the shop lets us see its products."""
+    return bool(ApiAccess(scopes).covers(ApiAccess("read_products")))
+
+
+async def sweep_products(
+    ref: ShopRef,
+    workshop: Workshop,
+    disabled: frozenset[str],
+    *,
+    until: datetime | None = None,
+) -> int:
+    """Apply the shop's rules to what changed up to `until`; how many products had been missed.
+
+    It ends early, and the next one goes on, where Shopify cannot be asked, where the shop's rules
+    have spent their day's credits, and where this process is to stop.
+    """
+    until = until or datetime.now(UTC) - GRACE
+    missed = 0
+    try:
+        async for shop, page in changes(ref, workshop, until):
+            for product in page.nodes:
+                if workshop.stopping.is_set():
+                    return missed
+                applied = await apply_rules(workshop.database, shop.id, product, disabled=disabled)
+                if applied.is_capped:
+                    return missed
+                missed += bool(applied.made)
+                if applied.made:
+                    log.warning("product_was_missed", shop=shop.domain, product=product.gid)
+            await move_mark(workshop.database, ref, page, until)
+    except PASSING as error:
+        log.warning("product_sweep_interrupted", shop_id=ref.shop_id, cause=repr(error)[:300])
+    return missed
+
+
+async def changes(
+    ref: ShopRef, workshop: Workshop, until: datetime
+) -> AsyncIterator[tuple[InstalledShop, ProductPage]]:
+    """The pages of what has changed since the shop's mark; none if there is nobody to ask."""
+    async with workshop.database.reading() as connection:
+        found = select(Shop.domain, Shop.products_swept_until).where(Shop.id == ref.shop_id)
+        row = (await connection.execute(found)).one_or_none()
+    if row is None or row.products_swept_until >= until:
+        return
+    shop = await installed_shop(workshop.database, workshop.admin, row.domain)
+    after: str | None = None
+    while shop is not None:
+        question = partial(
+            changed_products,
+            workshop.admin,
+            since=row.products_swept_until,
+            until=until,
+            after=after,
+        )
+        page = await asked(workshop.database, workshop.admin, shop, question)
+        yield shop, page
+        if not page.page_info.has_next_page:
+            return
+        after = page.page_info.end_cursor
+
+
+async def changed_products(admin: AdminApi, shop: InstalledShop, **which: Any) -> ProductPage:
+    """One page, asked with the shop's token of the moment."""
+    return await admin.changed_products(shop.domain, shop.access_token, **which)
+
+
+async def move_mark(database: Database, ref: ShopRef, page: ProductPage, until: datetime) -> None:
+    """All that the page holds has been dealt with; never backwards, should two sweep at once."""
+    mark = page.nodes[-1].updated_at if page.page_info.has_next_page else until
+    async with database.transaction() as connection:
+        await connection.execute(
+            update(Shop)
+            .where(Shop.id == ref.shop_id, Shop.products_swept_until < mark)
+            .values(products_swept_until=mark)
+        )

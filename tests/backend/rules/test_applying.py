@@ -1,0 +1,242 @@
+"""What a shop's rules make of what Shopify tells of its products."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from backend.dev.shopify import Product
+from backend.jobs.daily import amount_of
+from backend.rules.applying import admits, apply_rules
+from backend.rules.schemas import ProductFilter
+from backend.shops.answers import Product as ReadProduct
+from backend.shops.tokens import installed_shop
+from tests.backend.rules.test_settings import CATALOG_IMAGE, get, put
+from tests.backend.uploads.sending import shop_id_of, uploaded
+from tests.doors import handled
+from tests.webhooks.test_products import CREATE, UPDATE, jobs_of
+from tests.world import World
+
+ON_CREATION = CATALOG_IMAGE | {"on": ["product_created"]}
+ON_CHANGE = CATALOG_IMAGE | {"on": ["image_changed"]}
+SPEC = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}
+NO_RULE = ("ignored", "NO_RULE")
+
+
+async def outcome(house: World, shop: str, topic: str = UPDATE) -> tuple[str, str]:
+    """How a delivery about the shop's newest product ends, with the ids of its jobs left out."""
+    status, note = await handled(house, topic, shop=shop)
+    return status, str(note).split(" ", maxsplit=1)[0]
+
+
+async def days_later(house: World, shop: str, days: int) -> None:
+    """Let what was spent have been spent some days ago."""
+    await house.execute(
+        "UPDATE daily_counts SET day = day - CAST(:days AS int) "
+        "FROM shops s WHERE s.id = shop_id AND s.domain = :d",
+        days=days,
+        d=shop,
+    )
+
+
+# When
+
+
+async def test_a_products_first_picture_and_a_changed_one_are_told_apart(
+    house: World, shop: str
+) -> None:
+    await put(house, shop, ON_CREATION)
+    product = house.product(b"first", shop=shop)
+    assert await outcome(house, shop, CREATE) == ("processed", "JOB")
+    house.shopify.replace_image(product, b"second")
+    assert await outcome(house, shop) == NO_RULE
+    await put(house, shop, ON_CHANGE)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    assert len(await jobs_of(house, shop)) == 2
+
+
+@pytest.mark.parametrize("order", [[CREATE, UPDATE], [UPDATE, CREATE], [UPDATE, UPDATE]])
+async def test_a_new_products_picture_is_its_first_in_whatever_order_it_is_told(
+    house: World, shop: str, order: list[str]
+) -> None:
+    await put(house, shop, ON_CHANGE)
+    house.product(b"first", shop=shop)
+    for topic in order:
+        assert await outcome(house, shop, topic) == NO_RULE
+    await put(house, shop, ON_CREATION)
+    assert await outcome(house, shop) == ("processed", "JOB")
+
+
+async def test_a_picture_that_came_later_is_the_first_too(house: World, shop: str) -> None:
+    await put(house, shop, ON_CREATION)
+    product = house.shopify.create_product(shop, "Tee", None)
+    assert await outcome(house, shop, CREATE) == ("ignored", "NO_IMAGE")
+    house.shopify.replace_image(product, b"first")
+    assert await outcome(house, shop) == ("processed", "JOB")
+
+
+async def test_a_product_that_was_there_before_us_has_not_been_created(
+    house: World, shop: str
+) -> None:
+    await put(house, shop, ON_CREATION)
+    house.product(b"first", shop=shop)
+    await house.execute("UPDATE shops SET joined_at = now() + interval '1 minute'")
+    assert await outcome(house, shop) == NO_RULE
+    await put(house, shop, ON_CHANGE)
+    assert await outcome(house, shop) == ("processed", "JOB")
+
+
+# Which products
+
+
+def product_with(**facts: Any) -> ReadProduct:
+    """A product as Shopify tells of it."""
+    usual = {
+        "id": "gid://shopify/Product/1",
+        "title": "Tee",
+        "status": "ACTIVE",
+        "vendor": "Atelier",
+        "productType": "Shirt",
+        "tags": ["Summer", "sale"],
+        "createdAt": datetime.now(UTC),
+        "updatedAt": datetime.now(UTC),
+    }
+    return msgspec.convert(usual | facts, ReadProduct)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "admitted"),
+    [
+        (ProductFilter(), True),
+        (ProductFilter(vendors=("atelier",)), True),
+        (ProductFilter(vendors=("Other", "Atelier")), True),
+        (ProductFilter(vendors=("Other",)), False),
+        (ProductFilter(product_types=("SHIRT",)), True),
+        (ProductFilter(product_types=("Shirts",)), False),
+        (ProductFilter(tags=("summer", "winter")), True),
+        (ProductFilter(tags=("winter",)), False),
+        (ProductFilter(tags=("summer",), vendors=("Other",)), False),
+        (ProductFilter(statuses=("ACTIVE", "DRAFT")), True),
+        (ProductFilter(statuses=("DRAFT",)), False),
+    ],
+)
+def test_a_filter_admits_what_has_one_of_each_list(wanted: ProductFilter, admitted: bool) -> None:
+    assert admits(wanted, product_with()) is admitted
+
+
+async def test_the_filter_looks_at_what_shopify_says_of_the_product(
+    house: World, shop: str
+) -> None:
+    await put(house, shop, CATALOG_IMAGE | {"filter": {"tags": ["Summer"]}})
+    house.shopify.create_product(shop, "Coat", b"x", tags=("winter",))
+    assert await outcome(house, shop, CREATE) == NO_RULE
+    house.shopify.create_product(shop, "Tee", b"x", tags=("sale", "summer"))
+    assert await outcome(house, shop, CREATE) == ("processed", "JOB")
+
+
+# What
+
+
+async def test_every_rule_makes_its_job_with_its_parameters(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE | {"parameters": {"margin": 0.2}}, SPEC)
+    product = house.product(b"x", shop=shop)
+    await outcome(house, shop, CREATE)
+    jobs = {job["job_type"]: job["request"] for job in await jobs_of(house, shop)}
+    assert jobs["CATALOG_IMAGE"]["margin"] == 0.2
+    assert jobs["BACKGROUND_SWAP_WITH_SPEC"]["scene_type"] == "wall"
+    assert {request["source_url"] for request in jobs.values()} == {product.image_url}
+    assert await outcome(house, shop) == ("ignored", "ALREADY_MADE")
+
+
+async def test_the_upload_of_a_rule_reaches_its_job(house: World, shop: str) -> None:
+    upload_key = await uploaded(house, shop=shop)
+    swap = {
+        "workflow": "background-swap-with-image",
+        "parameters": {"background_upload_key": upload_key},
+    }
+    await put(house, shop, swap)
+    house.product(b"x", shop=shop)
+    await outcome(house, shop, CREATE)
+    (job,) = await jobs_of(house, shop)
+    stored = await house.rows("SELECT key FROM uploads WHERE upload_key = :k", k=upload_key)
+    assert job["request"]["background_upload_key"] == stored[0]["key"]
+
+
+async def test_a_workflow_that_is_switched_off_is_not_run(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, SPEC)
+    product = await read(house, shop, house.product(b"x", shop=shop))
+    shop_id = await shop_id_of(house, shop)
+    applied = await apply_rules(
+        house.database, shop_id, product, disabled=frozenset({"catalog-image"})
+    )
+    assert len(applied.made) == 1
+    assert [job["job_type"] for job in await jobs_of(house, shop)] == ["BACKGROUND_SWAP_WITH_SPEC"]
+
+
+async def read(house: World, shop: str, product: Product) -> ReadProduct:
+    """The product as the Admin API tells of it."""
+    admin = house.desk.admin
+    installed = await installed_shop(house.database, admin, shop)
+    assert installed is not None
+    found = await admin.product(shop, installed.access_token, product.gid)
+    assert found is not None
+    return found
+
+
+# How much
+
+
+async def test_an_import_cannot_spend_more_than_the_cap(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=5)
+    for _ in range(30):
+        house.product(b"x", shop=shop)
+        await house.send(CREATE, shop=shop)
+    await asyncio.gather(*(house.drain(only_webhooks=True) for _ in range(3)))
+    assert len(await jobs_of(house, shop)) == 5
+    assert (await get(house, shop))["credits_spent_today"] == 5
+
+
+async def test_what_was_too_much_today_is_not_tomorrow(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=1)
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop, CREATE) == ("processed", "JOB")
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
+    assert (await get(house, shop))["credits_spent_today"] == 1
+    await days_later(house, shop, 1)
+    assert (await get(house, shop))["credits_spent_today"] == 0
+    assert await outcome(house, shop) == ("processed", "JOB")
+
+
+async def test_a_product_gets_all_its_jobs_or_none(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=5)
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
+    assert await jobs_of(house, shop) == []
+    assert (
+        await house.rows(
+            "SELECT 1 FROM seen_pictures p JOIN shops s ON s.id = p.shop_id WHERE s.domain = :d",
+            d=shop,
+        )
+        == []
+    )
+    await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=6)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    assert len(await jobs_of(house, shop)) == 2
+
+
+async def test_what_is_there_already_costs_nothing(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=1)
+    house.product(b"x", shop=shop)
+    for _ in range(3):
+        await outcome(house, shop)
+    today = datetime.now(UTC).date()
+    async with house.database.reading() as connection:
+        shop_id = await shop_id_of(house, shop)
+        spent = [
+            await amount_of(connection, shop_id, today - timedelta(days=ago), "rule_credits")
+            for ago in (0, 1)
+        ]
+    assert sum(spent) == 1

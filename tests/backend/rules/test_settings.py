@@ -1,0 +1,174 @@
+"""`/v1/settings`: what holds, what is refused and by which name, and that it is the shop's own."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from backend.workflows.catalog_image import CatalogImage
+from tests.backend.uploads.sending import uploaded
+from tests.doors import refusal
+from tests.world import OTHER_SHOP, World
+
+PATH = "/v1/settings"
+CATALOG_IMAGE = {"workflow": "catalog-image"}
+ANY_PRODUCT: dict[str, Any] = {"statuses": [], "vendors": [], "product_types": [], "tags": []}
+
+
+async def put(house: World, shop: str, *rules: dict[str, Any], **settings: Any) -> httpx.Response:
+    """Set these rules."""
+    body = {"rules": rules, **settings}
+    return await house.http.put(PATH, json=body, headers=house.bearer(shop))
+
+
+async def get(house: World, shop: str) -> dict[str, Any]:
+    """What is set."""
+    answer = await house.http.get(PATH, headers=house.bearer(shop))
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture(
+    house: World, shop: str
+) -> None:
+    defaults = msgspec.json.decode(msgspec.json.encode(CatalogImage()))
+    parameters = {
+        name: value for name, value in defaults.items() if name not in CatalogImage.pictures()
+    }
+    assert await get(house, shop) == {
+        "rules": [
+            {
+                "workflow": "catalog-image",
+                "on": ["product_created", "image_changed"],
+                "filter": ANY_PRODUCT,
+                "publish": None,
+                "parameters": parameters,
+            }
+        ],
+        "daily_credit_cap": 1000,
+        "credits_spent_today": 0,
+    }
+
+
+async def test_what_is_put_takes_the_place_of_all_that_there_was(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, CATALOG_IMAGE, daily_credit_cap=5)
+    swap = {
+        "workflow": "background-swap-with-spec",
+        "on": ["image_changed"],
+        "filter": {"tags": ["summer"]},
+        "parameters": {"scene_type": "wall"},
+        "publish": {"position": 1},
+    }
+    answer = await put(house, shop, swap)
+    assert answer.status_code == 200
+    assert answer.json() == await get(house, shop)
+    (rule,) = answer.json()["rules"]
+    assert rule["filter"] == {**ANY_PRODUCT, "tags": ["summer"]}
+    assert rule["parameters"].items() >= {"scene_type": "wall", "mood": "neutral"}.items()
+    assert rule["publish"] == {"position": 1}
+    assert answer.json()["daily_credit_cap"] == 1000
+
+
+async def test_no_rules_is_a_setting_too(house: World, shop: str) -> None:
+    assert (await put(house, shop)).json()["rules"] == []
+
+
+async def test_one_shops_settings_are_not_anothers(house: World, shop: str) -> None:
+    await house.install(OTHER_SHOP)
+    before = await get(house, OTHER_SHOP)
+    await put(house, shop, daily_credit_cap=1)
+    assert await get(house, OTHER_SHOP) == before
+
+
+WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
+    "a workflow that there is not": ([{"workflow": "paint"}], ["rules", 0, "workflow"]),
+    "no workflow": ([{}], ["rules", 0, "workflow"]),
+    "another workflow's parameter": (
+        [CATALOG_IMAGE, CATALOG_IMAGE | {"parameters": {"scene_type": "wall"}}],
+        ["rules", 1, "parameters", "scene_type"],
+    ),
+    "a photo": (
+        [CATALOG_IMAGE | {"parameters": {"product_id": "gid://shopify/Product/1"}}],
+        ["rules", 0, "parameters", "product_id"],
+    ),
+    "no scene": (
+        [{"workflow": "background-swap-with-spec", "parameters": {}}],
+        ["rules", 0, "parameters", "scene_type"],
+    ),
+    "a margin that cannot be": (
+        [CATALOG_IMAGE | {"parameters": {"margin": 0.9}}],
+        ["rules", 0, "parameters", "margin"],
+    ),
+    "the same output twice": (
+        [CATALOG_IMAGE | {"parameters": {"outputs": [{"size": 512, "format": "jpeg"}] * 2}}],
+        ["rules", 0, "parameters", "outputs"],
+    ),
+    "an upload that there is not": (
+        [
+            {
+                "workflow": "background-swap-with-image",
+                "parameters": {"background_upload_key": "upl_" + "0" * 32},
+            }
+        ],
+        ["rules", 0, "parameters", "background_upload_key"],
+    ),
+    "a preview to publish": (
+        [
+            {
+                "workflow": "product-to-model-direct",
+                "parameters": {"category": "top"},
+                "publish": {},
+            }
+        ],
+        ["rules", 0, "publish"],
+    ),
+    "a trigger that there is not": ([CATALOG_IMAGE | {"on": ["sold"]}], ["rules", 0, "on", 0]),
+    "no trigger": ([CATALOG_IMAGE | {"on": []}], ["rules", 0, "on"]),
+    "a status that there is not": (
+        [CATALOG_IMAGE | {"filter": {"statuses": ["active"]}}],
+        ["rules", 0, "filter", "statuses", 0],
+    ),
+    "more rules than anybody needs": ([CATALOG_IMAGE] * 21, ["rules"]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(
+    house: World, shop: str, wrong: str
+) -> None:
+    rules, place = WRONG[wrong]
+    before = await get(house, shop)
+    answer = await put(house, shop, *rules)
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert [problem["loc"] for problem in answer.json()["detail"]] == [["body", *place]]
+    assert await get(house, shop) == before
+
+
+async def test_a_negative_cap_is_refused(house: World, shop: str) -> None:
+    answer = await put(house, shop, daily_credit_cap=-1)
+    assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
+
+
+async def test_an_upload_that_a_rule_names_is_kept(house: World, shop: str) -> None:
+    upload_key = await uploaded(house, shop=shop)
+    swap = {
+        "workflow": "background-swap-with-image",
+        "parameters": {"background_upload_key": upload_key},
+    }
+    answer = await put(house, shop, swap)
+    parameters = answer.json()["rules"][0]["parameters"]
+    assert parameters["background_upload_key"] == upload_key
+    used = "SELECT used_at FROM uploads WHERE upload_key = :key"
+    assert (await house.rows(used, key=upload_key))[0]["used_at"] is not None
+
+
+async def test_another_shops_upload_is_like_none(house: World, shop: str) -> None:
+    await house.install(OTHER_SHOP)
+    upload_key = await uploaded(house, shop=OTHER_SHOP)
+    swap = {
+        "workflow": "background-swap-with-image",
+        "parameters": {"background_upload_key": upload_key},
+    }
+    assert refusal(await put(house, shop, swap)) == (422, "INVALID_REQUEST")

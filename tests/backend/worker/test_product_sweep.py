@@ -1,0 +1,176 @@
+"""Products whose webhook never came are found, once, and in the order of their changes."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backend import queue
+from backend.errors import ShopifyUnavailable
+from backend.shops.answers import ProductPage
+from backend.shops.service import ShopRef
+from backend.worker.product_sweep import GRACE, enqueue_sweeps, sweep_products
+from tests.backend.rules.test_settings import CATALOG_IMAGE, put
+from tests.backend.uploads.sending import shop_id_of
+from tests.doors import handled, lock_out, new_shop, shared_world
+from tests.webhooks.test_products import UPDATE, jobs_of
+from tests.world import SHOP, World
+
+house = pytest.fixture(shared_world, scope="module")
+shop = pytest.fixture(new_shop)
+
+
+def soon() -> datetime:
+    """Late enough for all that has happened so far."""
+    return datetime.now(UTC) + timedelta(seconds=1)
+
+
+async def swept(house: World, shop: str, until: datetime | None = None) -> int:
+    """Sweep the shop; how many products had been missed."""
+    ref = ShopRef(shop_id=await shop_id_of(house, shop))
+    return await sweep_products(ref, house.workshop, frozenset(), until=until or soon())
+
+
+async def let_pass(house: World, shop: str, hours: int) -> None:
+    """Let the shop have been swept last so long ago."""
+    await house.execute(
+        "UPDATE shops SET products_swept_until = products_swept_until - make_interval(hours => :h) "
+        "WHERE domain = :d",
+        h=hours,
+        d=shop,
+    )
+
+
+async def products_with_jobs(house: World, shop: str) -> list[Any]:
+    """The products that have a job, in the order of their jobs."""
+    return [job["request"]["product_id"] for job in await jobs_of(house, shop)]
+
+
+async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    product = house.product(b"x", shop=shop)
+    assert await swept(house, shop) == 1
+    assert await products_with_jobs(house, shop) == [product.gid]
+    assert await swept(house, shop, soon() + timedelta(hours=1)) == 0
+    assert await handled(house, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+
+
+async def test_a_product_whose_webhook_came_was_not_missed(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    house.product(b"x", shop=shop)
+    await handled(house, UPDATE, shop=shop)
+    assert await swept(house, shop) == 0
+    assert len(await jobs_of(house, shop)) == 1
+
+
+async def test_what_changed_just_now_is_left_to_its_webhook(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    house.product(b"x", shop=shop)
+    assert await swept(house, shop, datetime.now(UTC) - GRACE) == 0
+    assert await swept(house, shop) == 1
+
+
+async def test_all_pages_are_looked_at(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    products = [house.product(b"x", shop=shop) for _ in range(55)]
+    assert await swept(house, shop) == 55
+    assert await products_with_jobs(house, shop) == [product.gid for product in products]
+
+
+async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=2)
+    await let_pass(house, shop, 1)
+    products = [house.product(b"x", shop=shop) for _ in range(5)]
+    caught_up = []
+    for _ in range(4):
+        caught_up.append(await swept(house, shop))
+        await house.execute(
+            "UPDATE daily_counts c SET day = day - 1 FROM shops s "
+            "WHERE s.id = c.shop_id AND s.domain = :d",
+            d=shop,
+        )
+    assert caught_up == [2, 2, 1, 0]
+    assert await products_with_jobs(house, shop) == [product.gid for product in products]
+
+
+async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await let_pass(house, shop, 1)
+    for _ in range(55):
+        house.product(b"x", shop=shop)
+    admin = house.workshop.admin
+    ask, marks = admin.changed_products, []
+
+    async def first_page_only(*shop: str, **which: Any) -> ProductPage:
+        marks.append(which["since"])
+        if which["after"] is not None:
+            raise ShopifyUnavailable
+        return await ask(*shop, **which)
+
+    monkeypatch.setattr(admin, "changed_products", first_page_only)
+    assert await swept(house, shop) == 50
+    await swept(house, shop)
+    assert marks[-1] > marks[0], "the first page is done with"
+    monkeypatch.undo()
+    assert await swept(house, shop) == 5
+    assert len(set(await products_with_jobs(house, shop))) == 55
+
+
+async def test_a_worker_that_is_to_stop_leaves_the_rest_to_the_next(
+    house: World, shop: str
+) -> None:
+    await let_pass(house, shop, 1)
+    house.product(b"x", shop=shop)
+    house.workshop.stopping.set()
+    try:
+        assert await swept(house, shop) == 0
+    finally:
+        house.workshop.stopping.clear()
+    assert await swept(house, shop) == 1
+
+
+async def test_a_parked_shop_is_left_alone(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    house.product(b"x", shop=shop)
+    await lock_out(house, shop)
+    assert await swept(house, shop) == 0
+    assert await jobs_of(house, shop) == []
+
+
+async def test_what_changed_while_the_app_was_away_is_not_swept(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    house.shopify.uninstall(shop)
+    await handled(house, "app/uninstalled", shop=shop)
+    house.product(b"x", shop=shop)
+    house.shopify.reinstall(shop)
+    await house.install(shop)
+    assert await swept(house, shop, datetime.now(UTC) - timedelta(seconds=1)) == 0
+    assert await jobs_of(house, shop) == []
+
+
+async def test_opening_the_app_does_not_move_the_mark(house: World, shop: str) -> None:
+    await let_pass(house, shop, 1)
+    house.product(b"x", shop=shop)
+    await house.install(shop)
+    assert await swept(house, shop) == 1
+
+
+async def test_the_queue_brings_each_askable_shop_once(world: World) -> None:
+    await world.install()
+    parked, closed = "parked.myshopify.com", "closed.myshopify.com"
+    for each in (parked, closed):
+        await world.install(each)
+    await world.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=parked)
+    await world.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=closed)
+    assert [await enqueue_sweeps(world.database) for _ in range(2)] == [1, 1]
+    entries = "SELECT dedupe_key FROM queue.pgqueuer WHERE entrypoint = :e"
+    assert len(await world.rows(entries, e=queue.SWEEP_PRODUCTS)) == 1
+    world.shopify.platform.clock = (datetime.now(UTC) - timedelta(hours=1)).timestamp
+    world.product(b"x")
+    await world.execute(
+        "UPDATE shops SET products_swept_until = now() - interval '2 hours' WHERE domain = :d",
+        d=SHOP,
+    )
+    await world.drain(only_webhooks=True)
+    assert len(await jobs_of(world, SHOP)) == 1
