@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from backend import queue
 from backend.db import Database
-from backend.errors import ShopifyUnavailable
+from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 from backend.rules.applying import apply_rules
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.answers import ProductPage
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 # Changes that are younger are left to their webhooks, and to Shopify's search, which lags behind.
 GRACE = timedelta(minutes=15)
 # Interruptions that the next sweep makes good.
-PASSING = (ShopifyUnavailable, ShopifyRefused, NeedsReauth, UnknownKey)
+PASSING = (DatabaseUnavailable, ShopifyUnavailable, ShopifyRefused, NeedsReauth, UnknownKey)
 
 
 async def enqueue_sweeps(database: Database) -> int:
