@@ -142,10 +142,12 @@ async def test_what_changed_while_the_app_was_away_is_not_swept(house: World, sh
     await let_pass(house, shop, 1)
     house.shopify.uninstall(shop)
     await handled(house, "app/uninstalled", shop=shop)
-    house.product(b"x", shop=shop)
+    product = house.product(b"x", shop=shop)
+    half_an_hour_ago = datetime.now(UTC) - timedelta(minutes=30)
+    house.shopify.platform.catalogue.put(product, half_an_hour_ago)
     house.shopify.reinstall(shop)
     await house.install(shop)
-    assert await swept(house, shop, datetime.now(UTC) - timedelta(seconds=1)) == 0
+    assert await swept(house, shop) == 0
     assert await jobs_of(house, shop) == []
 
 
