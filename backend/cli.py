@@ -1,6 +1,7 @@
 """`atelier`: the command line. Each command imports what it needs when it runs."""
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -196,6 +197,30 @@ def reseal() -> None:
     from backend.worker.console import reseal_tokens
 
     if not run(reseal_tokens()):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--report", is_flag=True, help="Only show what the last 30 days have brought.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Mend even where more differs than crashes explain; first make sure that DATABASE_URL "
+    "and S3_BUCKET belong together.",
+)
+def reconcile(report: bool, force: bool) -> None:
+    """Mend now what the workers mend by the clock: lost queue entries, uploads, objects and rows.
+
+    Prints what was found and put right, kind by kind. Safe while the service runs. Exit code 1
+    when something could not be put right.
+    """
+    from backend.logs import configure_logging
+    from backend.worker.reconciling import reconcile_all, show_report
+
+    configure_logging(logging.WARNING)
+    if report:
+        run(show_report())
+    elif not run(reconcile_all(force=force)):
         sys.exit(1)
 
 

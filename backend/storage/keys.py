@@ -14,14 +14,18 @@ EXTENSIONS = {
 CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
 
-def artifact_key(*, shop_id: int, job_id: str, stage: str, name: str, data: bytes) -> str:
+def artifact_key(
+    *, shop_id: int, job_id: str, stage: str, name: str, data: bytes, attempt: int | None = None
+) -> str:
     """`artifacts/` and 32 hex digits, the same whenever the same stage makes the same bytes.
 
     A retried stage thus finds its object already there instead of leaving an orphan. The job id's
     80 random bits keep the key unguessable; nothing of the shop, file or job can be read from it.
+    With an `attempt` it is a key of that attempt alone, for where the usual one is a `Leftover`.
     """
     digest = hashlib.sha256()
-    for part in (str(shop_id), job_id, stage, name):
+    salt = () if attempt is None else (str(attempt),)
+    for part in (str(shop_id), job_id, stage, name, *salt):
         digest.update(part.encode() + b"\0")
     digest.update(hashlib.sha256(data).digest())
     return PREFIX + digest.hexdigest()[:32]

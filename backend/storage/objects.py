@@ -1,12 +1,18 @@
 """Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
 
-Presigning is next door in `presign`: it needs no network.
+Presigning is next door in `presign`: it needs no network. So is `listing`, for the sweep.
+
+The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED`. So an
+object that is there already will do only while it is much younger than that: a row is about to
+name it, and the sweep may have looked just before. Both ages are read off the store's own clock.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -19,6 +25,12 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
+SETTLED = timedelta(hours=24)  # whoever put an object has by then committed its row, or never will
+REUSABLE = SETTLED / 2  # the other half is for a worker between its object and its row
+
+
+class Leftover(Exception):
+    """The key is taken by an object that the sweep may be about to delete: choose another key."""
 
 
 class ObjectStore:
@@ -39,9 +51,9 @@ class ObjectStore:
         )
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        """Store `data` under a content-addressed `key`; an object that is there already will do.
+        """Store `data` under a content-addressed `key`; a young object that is there will do.
 
-        Raises `StorageUnavailable`.
+        Raises `StorageUnavailable`, and `Leftover` when the object that is there is too old.
         """
         await asyncio.to_thread(self._put, key, data, content_type)
 
@@ -52,6 +64,14 @@ class ObjectStore:
     async def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those already gone count as deleted. Raises `StorageUnavailable`."""
         await asyncio.to_thread(self._delete, list(keys))
+
+    async def age(self, key: str) -> timedelta | None:
+        """How long ago the object was put; None when there is none. Raises `StorageUnavailable`."""
+        return await asyncio.to_thread(self._age, key)
+
+    async def clock(self) -> datetime:
+        """The store's own time. Raises `StorageUnavailable`, also when there is no bucket."""
+        return await asyncio.to_thread(self._clock)
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         with unavailability():
@@ -66,6 +86,9 @@ class ObjectStore:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
+                age = self._age(key)
+                if age is None or age > REUSABLE:
+                    raise Leftover(key) from error
 
     def _get(self, key: str) -> bytes:
         with unavailability():
@@ -80,6 +103,25 @@ class ObjectStore:
                 )
                 if answer.get("Errors"):
                     raise StorageUnavailable(f"{len(answer['Errors'])} objects were not deleted")
+
+    def _age(self, key: str) -> timedelta | None:
+        with unavailability():
+            try:
+                head = self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+                    return None
+                raise
+            return answered_at(head) - head["LastModified"]
+
+    def _clock(self) -> datetime:
+        with unavailability():
+            return answered_at(self.client.head_bucket(Bucket=self.bucket))
+
+
+def answered_at(answer: Any) -> datetime:
+    """When S3 says that it gave the answer."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
 
 @contextlib.contextmanager

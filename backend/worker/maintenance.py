@@ -1,11 +1,10 @@
 """Housekeeping across all shops: nothing waits for ever, and nothing piles up.
 
-Only here, and in `waiting` and `resealing`, is SQL that names no shop.
+Only in this package is SQL that names no shop. What the sweeps find is counted in `findings`.
 """
 
 from datetime import timedelta
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     DateTime,
@@ -34,10 +33,9 @@ from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
+from backend.worker.findings import Kind, record
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_delivery
-
-log = structlog.get_logger(__name__)
 
 OVERDUE = timedelta(minutes=1)
 KEEP_SETTLED = timedelta(days=30)
@@ -60,12 +58,21 @@ async def requeue_overdue(database: Database) -> int:
     An entry can be lost when the queue gives one up (its handler failed while the database was
     away); the job's row and the delivery's row are the truth.
     """
+    return sum((await requeued(database)).values())
+
+
+async def requeued(database: Database) -> dict[Kind, int]:
+    """The same; how many of each kind there were. There may be more than a batch of each."""
     async with database.transaction() as connection:
-        found = await requeue_jobs(connection) + await requeue_deliveries(connection)
-        for errand in ERRANDS:
-            found += await requeue_publications(connection, errand)
-    if found:
-        log.warning("requeued", count=found)
+        found: dict[Kind, int] = {
+            "job_without_queue_entry": await requeue_jobs(connection),
+            "delivery_without_queue_entry": await requeue_deliveries(connection),
+            "publication_without_queue_entry": sum(
+                [await requeue_publications(connection, errand) for errand in ERRANDS]
+            ),
+        }
+        for kind, count in found.items():
+            await record(connection, kind, found=count, repaired=count)
     return found
 
 
@@ -175,9 +182,8 @@ async def sweep_uploads(database: Database, store: ObjectStore) -> int:
                     )
                 )
             )
+            await record(connection, "unused_upload", found=len(doomed), repaired=len(doomed))
         swept += len(doomed)
-    if swept:
-        log.info("uploads_swept", count=swept)
     return swept
 
 

@@ -33,6 +33,7 @@ from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
+from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
@@ -114,7 +115,7 @@ async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIt
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
         register_entrypoints(pgq, workshop, desk)
-        register_schedules(pgq, workshop)
+        register_schedules(pgq, settings, workshop)
         yield pgq
     finally:
         await connection.close(timeout=2)
@@ -158,7 +159,7 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
             raise RetryRequested(RECONNECT_DELAY) from error
 
 
-def register_schedules(pgq: PgQueuer, workshop: Workshop) -> None:
+def register_schedules(pgq: PgQueuer, settings: Settings, workshop: Workshop) -> None:
     """What happens by the clock, on one worker of all."""
 
     @pgq.schedule("requeue_overdue", "* * * * *")
@@ -176,6 +177,10 @@ def register_schedules(pgq: PgQueuer, workshop: Workshop) -> None:
     @pgq.schedule("sweep_products", "11 * * * *")
     async def every_hour_as_well(_schedule: Schedule) -> None:
         await enqueue_sweeps(workshop.database)
+
+    @pgq.schedule("sweep_bucket", "37 2 * * *")
+    async def every_night_too(_schedule: Schedule) -> None:
+        await sweep_bucket(settings, workshop)
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def every_hour_too(_schedule: Schedule) -> None:

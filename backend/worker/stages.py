@@ -13,6 +13,7 @@ from backend.jobs.timeline import Claim, NewArtifact
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.shops.product_image import ImageRefused, ImageUnavailable
 from backend.storage.keys import artifact_key
+from backend.storage.objects import Leftover
 from backend.worker.sources import SHOPIFY_UNAVAILABLE, SourceFailed, source_files
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
@@ -55,13 +56,29 @@ class Bench:
         return self.at_hand[name]
 
     async def put(self, stage: str, file: RenderedFile) -> str:
-        """Store a file and keep it at hand; its key."""
-        ref = self.claimed.ref
+        """Store a file and keep it at hand; its key.
+
+        What an attempt of long ago has left behind is left to the sweep, for it may be sweeping
+        just now; no row may name it any more.
+        """
+        try:
+            key = await self.stored(stage, file)
+        except Leftover:
+            key = await self.stored(stage, file, attempt=self.claimed.attempt)
+        self.at_hand[file.name] = file.data
+        return key
+
+    async def stored(self, stage: str, file: RenderedFile, *, attempt: int | None = None) -> str:
+        """Put the file under its own key; that key. Raises `Leftover`."""
         key = artifact_key(
-            shop_id=ref.shop_id, job_id=ref.public_id, stage=stage, name=file.name, data=file.data
+            shop_id=self.claimed.ref.shop_id,
+            job_id=self.claimed.ref.public_id,
+            stage=stage,
+            name=file.name,
+            data=file.data,
+            attempt=attempt,
         )
         await self.workshop.store.put(key, file.data, content_type=file.content_type)
-        self.at_hand[file.name] = file.data
         return key
 
 

@@ -1,0 +1,55 @@
+"""What is in the bucket, in the order of its keys, page by page.
+
+Only under the prefixes that are ours: whatever else somebody keeps in the bucket is not ours to
+look at.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backend.storage.keys import PREFIX, UPLOADS
+from backend.storage.objects import ObjectStore, unavailability
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+PAGE = 1000  # S3's own limit for ListObjectsV2
+PREFIXES = sorted((PREFIX, UPLOADS))
+
+
+class StoredObject(msgspec.Struct, frozen=True):
+    """One object; `modified_at` is when it was put, by the store's clock."""
+
+    key: str
+    modified_at: datetime
+
+
+async def stored_objects(store: ObjectStore, *, page: int = PAGE) -> AsyncIterator[StoredObject]:
+    """Every object of ours, by key, `page` of them in memory. Raises `StorageUnavailable`."""
+    for prefix in PREFIXES:
+        token: str | None = None
+        while True:
+            answer = await asyncio.to_thread(listed, store, prefix, token, page)
+            for entry in answer.get("Contents", ()):
+                yield StoredObject(entry["Key"], entry["LastModified"])
+            if not answer["IsTruncated"]:
+                break
+            token = answer["NextContinuationToken"]
+
+
+def listed(
+    store: ObjectStore, prefix: str, token: str | None, page: int
+) -> "ListObjectsV2OutputTypeDef":
+    """One page; it blocks."""
+    more = {"ContinuationToken": token} if token else {}
+    with unavailability():
+        return store.client.list_objects_v2(
+            Bucket=store.bucket,
+            Prefix=prefix,
+            MaxKeys=page,
+            **more,  # type: ignore[arg-type]
+        )

@@ -1,0 +1,207 @@
+"""Compare the bucket with the database: objects that no row names go, lost objects are made again.
+
+One pass reads both in the order of their keys, side by side, and remembers only where they differ,
+up to a limit; what is over the limit is counted and left for the next pass. Nothing is touched
+before both have been read to their ends, so a failure on either side touches nothing.
+
+Why no object goes that somebody still needs:
+
+- The rows are read before the objects are listed, and only objects that were `SETTLED` by the
+  store's own clock when the pass began can go. So a row that is missing here has to be committed
+  by somebody who put the object a day ago, or who came upon it and let it do: `ObjectStore.put`
+  lets an object do for half a day only.
+- Rows of an upload are there before its object (`uploads.service`).
+- A job that is being erased loses its objects before its rows. What its worker puts in between is
+  named by no row, for the worker is fenced, and goes a day later.
+
+If the two hardly belong together, nothing is touched at all: then it is not a few crashes that
+are to be mended, but a database beside the wrong bucket, or restored from an old backup.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from backend.db import Database
+from backend.errors import ConfigurationError
+from backend.settings import Settings
+from backend.storage.listing import PAGE, StoredObject, stored_objects
+from backend.storage.objects import DELETE_BATCH, SETTLED
+from backend.worker.findings import Tallies, Tally, record
+from backend.worker.lost_objects import repair_lost
+from backend.worker.named_keys import NamedKey, named_keys
+from backend.worker.workshop import Workshop
+
+log = structlog.get_logger(__name__)
+
+SORTING = 900.0  # seconds that Postgres may take to put all keys in order
+REPORT_EVERY = 10_000  # objects
+
+Report = Callable[[int], None]
+Keyed = TypeVar("Keyed", StoredObject, NamedKey)
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How careful a pass is.
+
+    Each side may differ in `spared` keys, or in that `share` of its own: more is implausible.
+    """
+
+    settled: timedelta = SETTLED
+    share: float = 0.2
+    spared: int = 100
+    remembered: int = 50_000  # keys of each side, some megabytes
+    page: int = PAGE
+
+
+class Comparison(msgspec.Struct, kw_only=True):
+    """How the bucket and the database differ; the lists are cut at `Terms.remembered`."""
+
+    objects: int = 0
+    rows: int = 0
+    unnamed: int = 0
+    lost: int = 0
+    unnamed_keys: list[str] = []
+    lost_keys: list[NamedKey] = []
+
+    def is_plausible(self, terms: Terms) -> bool:
+        """Whether it looks like the leftovers of crashes."""
+        return self.unnamed <= max(terms.spared, self.objects * terms.share) and (
+            self.lost <= max(terms.spared, self.rows * terms.share)
+        )
+
+
+async def sweep_bucket(
+    settings: Settings,
+    workshop: Workshop,
+    *,
+    terms: Terms | None = None,
+    report: Report | None = None,
+) -> Tallies:
+    """One pass; what it found. `report` hears now and then how many objects were looked at.
+
+    Raises `DatabaseUnavailable`, `StorageUnavailable` and, for a bucket whose listing has no
+    order, `ConfigurationError`.
+    """
+    terms = terms or Terms()
+    found = await compared(settings, workshop, terms, report)
+    if found is None:
+        return {}
+    if not found.is_plausible(terms):
+        return await left_alone(found, workshop.database)
+    return {
+        "object_without_row": await delete_unnamed(found, workshop),
+        "row_without_object": await repair_lost(found.lost_keys, found.lost, workshop),
+    }
+
+
+async def compared(
+    settings: Settings, workshop: Workshop, terms: Terms, report: Report | None
+) -> Comparison | None:
+    """Both sides, read to their ends; None when the process is to stop."""
+    found = Comparison()
+    database = Database(settings.database_url, pool_size=1, statement_timeout=SORTING)
+    try:
+        deadline = await workshop.store.clock() - terms.settled
+        async with database.reading() as connection:
+            rows = ascending(named_keys(connection))
+            objects = ascending(stored_objects(workshop.store, page=terms.page))
+            async for stored, named in side_by_side(objects, rows):
+                note(found, stored, named, deadline, terms)
+                if stored and found.objects % REPORT_EVERY == 0:
+                    if workshop.stopping.is_set():
+                        return None
+                    if report:
+                        report(found.objects)
+    finally:
+        await database.close()
+    return found
+
+
+def note(
+    found: Comparison,
+    stored: StoredObject | None,
+    named: NamedKey | None,
+    deadline: datetime,
+    terms: Terms,
+) -> None:
+    """Count a key, and remember it if it is on one side only."""
+    found.objects += stored is not None
+    found.rows += named is not None
+    if stored and not named and stored.modified_at < deadline:
+        found.unnamed += 1
+        if found.unnamed <= terms.remembered:
+            found.unnamed_keys.append(stored.key)
+    if named and not stored and named.is_stored:
+        found.lost += 1
+        if found.lost <= terms.remembered:
+            found.lost_keys.append(named)
+
+
+async def left_alone(found: Comparison, database: Database) -> Tallies:
+    """Say what is wrong, and count it."""
+    log.error(
+        "bucket_sweep_refused",
+        objects=found.objects,
+        objects_without_row=found.unnamed,
+        rows=found.rows,
+        rows_without_object=found.lost,
+        check="Do DATABASE_URL and S3_BUCKET belong together? Was one restored from a backup?",
+    )
+    tallies: Tallies = {
+        "object_without_row": Tally(found=found.unnamed),
+        "row_without_object": Tally(found=found.lost),
+    }
+    async with database.transaction() as connection:
+        for kind, tally in tallies.items():
+            await record(connection, kind, found=tally.found, repaired=0)
+    return tallies
+
+
+async def delete_unnamed(found: Comparison, workshop: Workshop) -> Tally:
+    """Delete the objects that no row names, as far as they are remembered."""
+    tally = Tally(found=found.unnamed)
+    for start in range(0, len(found.unnamed_keys), DELETE_BATCH):
+        batch = found.unnamed_keys[start : start + DELETE_BATCH]
+        await workshop.store.delete(batch)
+        tally.repaired += len(batch)
+    async with workshop.database.transaction() as connection:
+        await record(connection, "object_without_row", found=tally.found, repaired=tally.repaired)
+    return tally
+
+
+async def side_by_side(
+    objects: AsyncIterator[StoredObject], rows: AsyncIterator[NamedKey]
+) -> AsyncIterator[tuple[StoredObject | None, NamedKey | None]]:
+    """Each key once, with what either side has of it."""
+    stored, named = await anext(objects, None), await anext(rows, None)
+    while stored or named:
+        order = compare(stored, named)
+        yield (stored if order <= 0 else None), (named if order >= 0 else None)
+        if order <= 0:
+            stored = await anext(objects, None)
+        if order >= 0:
+            named = await anext(rows, None)
+
+
+def compare(stored: StoredObject | None, named: NamedKey | None) -> int:
+    """Which of the two comes first, as -1, 0 or 1; an end comes last."""
+    if stored is None or named is None:
+        return -1 if named is None else 1
+    return (stored.key > named.key) - (stored.key < named.key)
+
+
+async def ascending(items: AsyncIterator[Keyed]) -> AsyncIterator[Keyed]:
+    """The same, but out of order they raise: they would be taken for missing on the other side."""
+    last = ""
+    async for item in items:
+        if item.key <= last:
+            raise ConfigurationError(
+                "S3_BUCKET lists its objects in no order (a directory bucket does so); "
+                "use a general-purpose bucket."
+            )
+        last = item.key
+        yield item

@@ -1,0 +1,177 @@
+"""Rows whose object is lost: each is looked at again, and put right as far as that can be done.
+
+- An unfinished job makes the stage again, and those after it.
+- A finished job's files are made again from what is left of it (`worker.remaking`).
+- An upload that no job uses is forgotten: its sender is told that there is no such upload.
+
+What is lost for good is an error that names the job and the file, but no key. It is counted each
+time as long as somebody can ask for it. What nobody but us would ever miss, an upload that has
+served its jobs or a finished job's original, is counted once and written off.
+"""
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.jobs.models import Artifact, Job, JobStage
+from backend.jobs.reopening import reopen
+from backend.jobs.service import JobRef
+from backend.jobs.states import UNFINISHED
+from backend.shops.models import Shop
+from backend.uploads.models import Upload
+from backend.worker.findings import Tally, record
+from backend.worker.named_keys import NamedKey
+from backend.worker.remaking import remade
+from backend.worker.workshop import Workshop
+from backend.workflows import WORKFLOWS
+
+log = structlog.get_logger(__name__)
+
+
+async def repair_lost(rows: list[NamedKey], total: int, workshop: Workshop) -> Tally:
+    """Put right what can be; `rows` are those of `total` that are remembered."""
+    tally = Tally(found=total - len(rows))
+    for owner, group in groupby(sorted(rows, key=owner_of), key=owner_of):
+        if workshop.stopping.is_set():
+            break
+        lost = [row for row in group if await is_lost(row, workshop)]
+        if lost:
+            repaired = await repair(owner, lost, workshop)
+            tally.add(found=len(lost), repaired=repaired)
+    async with workshop.database.transaction() as connection:
+        await record(connection, "row_without_object", found=tally.found, repaired=tally.repaired)
+    return tally
+
+
+def owner_of(row: NamedKey) -> tuple[int, str]:
+    """Whose object it is: a shop's job or upload."""
+    return row.shop_id, row.owner
+
+
+async def is_lost(row: NamedKey, workshop: Workshop) -> bool:
+    """Whether it is so now: erasures and other sweeps delete the object before the row.
+
+    A shop that has left is about to be erased, and nobody can ask for its pictures.
+    """
+    if await workshop.store.age(row.key) is not None:
+        return False
+    async with workshop.database.reading() as connection:
+        return await is_named(connection, row)
+
+
+async def is_named(connection: AsyncConnection, row: NamedKey) -> bool:
+    """Whether the row is there, still names the key, and its shop has the app."""
+    installed = select(Shop.id).where(Shop.id == row.shop_id, Shop.status == "installed")
+    if row.kind == "upload":
+        naming = installed.join(Upload, Upload.shop_id == Shop.id).where(
+            Upload.upload_key == row.owner, Upload.expired_at.is_(None)
+        )
+    else:
+        naming = (
+            installed.join(JobStage, JobStage.shop_id == Shop.id)
+            .outerjoin(Artifact, same_stage())
+            .where(
+                JobStage.job_id == row.owner,
+                JobStage.stage == row.stage,
+                or_(JobStage.files[row.name].astext == row.key, Artifact.key == row.key),
+            )
+        )
+    return await connection.scalar(naming.limit(1)) is not None
+
+
+def same_stage() -> Any:
+    """Joins a stage's artifacts to its checkpoint."""
+    return (
+        (Artifact.shop_id == JobStage.shop_id)
+        & (Artifact.job_id == JobStage.job_id)
+        & (Artifact.stage == JobStage.stage)
+    )
+
+
+async def repair(owner: tuple[int, str], lost: list[NamedKey], workshop: Workshop) -> int:
+    """Put right what one upload or job has lost; how many of them."""
+    if lost[0].kind == "upload":
+        return await forget_upload(lost[0], workshop)
+    ref = JobRef(shop_id=owner[0], public_id=owner[1])
+    async with workshop.database.transaction() as connection:
+        job = await job_of(connection, ref)
+        if job is None:
+            return len(lost)  # erased just now
+        if job.status in UNFINISHED and await reopen(
+            connection, ref, stages_from(job.job_type, lost)
+        ):
+            return len(lost)
+    return await repair_finished(ref, lost, workshop)
+
+
+async def job_of(connection: AsyncConnection, ref: JobRef) -> Any:
+    """The job's kind and status; None when there is no such job any more."""
+    found = select(Job.job_type, Job.status).where(
+        Job.shop_id == ref.shop_id, Job.public_id == ref.public_id
+    )
+    return (await connection.execute(found)).one_or_none()
+
+
+def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
+    """The first stage that lost a file, and all after it.
+
+    The original may be another by now, and a job's pictures must be of the same one. A stage that
+    is no part of the workflow any more goes too.
+    """
+    names = [stage.name for stage in WORKFLOWS[job_type].stages]
+    bereft = {row.stage for row in lost}
+    first = min((names.index(name) for name in bereft if name in names), default=len(names))
+    return bereft.union(names[first:])
+
+
+async def repair_finished(ref: JobRef, lost: list[NamedKey], workshop: Workshop) -> int:
+    """Make the files again; what could not be made is logged."""
+    made = await remade(ref, lost, workshop)
+    for row in lost:
+        async with workshop.database.transaction() as connection:
+            if row.key in made:
+                still = await is_named(connection, row)
+            else:
+                still = True
+                log.error("object_lost", **about(row))
+                if row.kind == "file":
+                    await forget_file(connection, row)
+        if not still:  # the job was erased while we were making its files
+            await workshop.store.delete([row.key])
+    return len(made)
+
+
+async def forget_file(connection: AsyncConnection, row: NamedKey) -> None:
+    """Take the file off its checkpoint, which nobody will resume at."""
+    await connection.execute(
+        update(JobStage)
+        .where(
+            JobStage.shop_id == row.shop_id,
+            JobStage.job_id == row.owner,
+            JobStage.stage == row.stage,
+        )
+        .values(files=JobStage.files.op("-")(row.name))
+    )
+
+
+async def forget_upload(row: NamedKey, workshop: Workshop) -> int:
+    """Delete the row, or see to it that no further job gets the upload; 1 if it was unused."""
+    this = (Upload.shop_id == row.shop_id, Upload.upload_key == row.owner)
+    async with workshop.database.transaction() as connection:
+        gone = await connection.execute(delete(Upload).where(*this, Upload.used_at.is_(None)))
+        if gone.rowcount:
+            return 1
+        await connection.execute(update(Upload).where(*this).values(expired_at=func.now()))
+    log.error("object_lost", **about(row))
+    return 0
+
+
+def about(row: NamedKey) -> Mapping[str, object]:
+    """What the log may tell of it: whose, but no key."""
+    if row.kind == "upload":
+        return {"shop_id": row.shop_id, "upload_key": row.owner}
+    return {"shop_id": row.shop_id, "job_id": row.owner, "stage": row.stage, "name": row.name}

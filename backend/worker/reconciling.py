@@ -1,0 +1,91 @@
+"""`atelier reconcile`: every sweep at once, and what the sweeps of the last days have found."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import get_args
+
+import click
+
+from backend.db import Database
+from backend.errors import DatabaseUnavailable, StorageUnavailable
+from backend.settings import Settings, required
+from backend.worker.bucket_sweep import Terms, sweep_bucket
+from backend.worker.findings import DAYS, Kind, Tallies, Tally, recent_findings
+from backend.worker.maintenance import requeued, sweep_uploads
+from backend.worker.run import open_shop_floor
+from backend.worker.workshop import Workshop
+
+
+async def reconcile_all(*, force: bool = False) -> bool:
+    """Run every sweep and print a line for each kind; whether all that was found is right again."""
+    settings = Settings.from_env()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(clear_words())
+        workshop, _ = await open_shop_floor(stack, settings, 1, None)
+        await workshop.database.require_schema()
+        tallies = await swept(settings, workshop, Terms(share=1.0) if force else Terms())
+    for kind in get_args(Kind):
+        click.echo(line(kind, tallies.get(kind, Tally())))
+    return all(tally.found == tally.repaired for tally in tallies.values())
+
+
+async def swept(settings: Settings, workshop: Workshop, terms: Terms) -> Tallies:
+    """One after the other, telling how far it is."""
+    click.echo("The queue …", err=True)
+    tallies = await requeued_all(workshop.database)
+    click.echo("Unused uploads …", err=True)
+    unused = await sweep_uploads(workshop.database, workshop.store)
+    click.echo("The bucket …", err=True)
+    bucket = await sweep_bucket(settings, workshop, terms=terms, report=tell)
+    return {**tallies, "unused_upload": Tally(found=unused, repaired=unused), **bucket}
+
+
+async def requeued_all(database: Database) -> dict[Kind, Tally]:
+    """Batch by batch, until nothing is missing on the queue."""
+    tallies: dict[Kind, Tally] = {}
+    while any((found := await requeued(database)).values()):
+        for kind, count in found.items():
+            tallies.setdefault(kind, Tally()).add(found=count, repaired=count)
+    return tallies
+
+
+def tell(objects: int) -> None:
+    """The pass over the bucket goes on."""
+    click.echo(f"{objects} objects …", err=True)
+
+
+async def show_report() -> None:
+    """Print what was found on each of the last days."""
+    database = Database(required("DATABASE_URL"), pool_size=1)
+    try:
+        with clear_words():
+            await database.require_schema()
+            async with database.reading() as connection:
+                findings = await recent_findings(connection)
+    finally:
+        await database.close()
+    for day, kind, found, repaired in findings:
+        click.echo(f"{day}  {line(kind, Tally(found=found, repaired=repaired))}")
+    if not findings:
+        click.echo(f"Nothing was found in the last {DAYS} days.")
+
+
+@contextlib.contextmanager
+def clear_words() -> Iterator[None]:
+    """Say what to look at, where a server would only say that it is not answered just now."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            "Postgres does not answer: check DATABASE_URL, and that it runs there."
+        ) from error
+    except StorageUnavailable as error:
+        raise StorageUnavailable(
+            "The bucket does not answer: check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
+        ) from error
+
+
+def line(kind: str, tally: Tally) -> str:
+    """A kind and its figures, in columns."""
+    return f"{kind:<32} {tally.found:>8} found {tally.repaired:>8} repaired"

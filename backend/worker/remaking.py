@@ -1,0 +1,102 @@
+"""Make the lost files of a finished job again, byte for byte or not at all.
+
+Stages are deterministic, so the stage that made a file makes it again from what the stages before
+it left. Where that is lost too, it is made again first. Nothing of the job's rows changes: a file
+goes to the key that its row names, if it has the digest that its row has.
+"""
+
+import hashlib
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.errors import StorageUnavailable
+from backend.jobs.models import Artifact, Job
+from backend.jobs.service import JobRef
+from backend.jobs.timeline import Claim, checkpoints
+from backend.renderers.base import Rendered
+from backend.shops.models import Shop
+from backend.shops.sealing import UnknownKey
+from backend.shops.tokens import NeedsReauth
+from backend.worker.named_keys import NamedKey
+from backend.worker.stages import FETCH, Bench, StageFailed, make
+from backend.worker.workshop import Workshop
+from backend.workflows import WORKFLOWS
+
+log = structlog.get_logger(__name__)
+
+Digests = dict[tuple[str, str], str]  # by stage and name
+
+
+async def remade(ref: JobRef, lost: list[NamedKey], workshop: Workshop) -> set[str]:
+    """Make those files of the job again, as far as possible; the keys that have objects again."""
+    async with workshop.database.reading() as connection:
+        claimed = await as_claimed(connection, ref)
+        if claimed is None:
+            return set()
+        digests = await digests_of(connection, claimed)
+    bench = Bench(claimed, workshop)
+    bench.done = {}
+    made: set[str] = set()
+    for stage in WORKFLOWS[claimed.job_type].stages:
+        wanted = {row.name: row for row in lost if row.stage == stage.name}
+        if wanted:
+            try:
+                result = await make(stage, bench)
+                made |= await put_back(result, wanted, digests, bench)
+            except (StageFailed, StorageUnavailable, NeedsReauth, UnknownKey) as error:
+                log.warning("stage_not_remade", stage=stage.name, cause=repr(error)[:300])
+        if stage.name in claimed.done:
+            bench.done[stage.name] = claimed.done[stage.name]
+    return made
+
+
+async def put_back(
+    result: Rendered, wanted: dict[str, NamedKey], digests: Digests, bench: Bench
+) -> set[str]:
+    """Store the wanted files that came out as they were; their keys."""
+    made = set()
+    for file in result.files:
+        row = wanted.get(file.name)
+        digest = hashlib.sha256(file.data).hexdigest()
+        if row and digests.get((row.stage, row.name)) == digest:
+            await bench.workshop.store.put(row.key, file.data, content_type=file.content_type)
+            bench.at_hand[file.name] = file.data
+            made.add(row.key)
+    return made
+
+
+async def as_claimed(connection: AsyncConnection, ref: JobRef) -> Claim | None:
+    """The job as a worker sees it that has claimed it, but without the right to write."""
+    found = (
+        select(Job.job_type, Job.origin, Job.request, Shop.domain)
+        .join(Shop, Shop.id == Job.shop_id)
+        .where(Job.shop_id == ref.shop_id, Job.public_id == ref.public_id)
+    )
+    row = (await connection.execute(found)).one_or_none()
+    if row is None:
+        return None
+    return Claim(
+        ref=ref,
+        attempt=0,
+        strikes=0,
+        job_type=row.job_type,
+        origin=row.origin,
+        shop_domain=row.domain,
+        request=row.request,
+        done=await checkpoints(connection, ref),
+    )
+
+
+async def digests_of(connection: AsyncConnection, claimed: Claim) -> Digests:
+    """The SHA-256 of each file, as its artifact's row or, for originals, the checkpoint has it."""
+    rows = await connection.execute(
+        select(Artifact.stage, Artifact.name, Artifact.meta["sha256"].astext.label("sha256")).where(
+            Artifact.shop_id == claimed.ref.shop_id, Artifact.job_id == claimed.ref.public_id
+        )
+    )
+    digests = {(row.stage, row.name): row.sha256 for row in rows if row.sha256}
+    if fetched := claimed.done.get(FETCH):
+        digests |= {(FETCH, name): meta["sha256"] for name, meta in fetched.facts.items()}
+    return digests
