@@ -177,7 +177,8 @@ async def side_by_side(
     objects: AsyncIterator[StoredObject], rows: AsyncIterator[NamedKey]
 ) -> AsyncIterator[tuple[StoredObject | None, NamedKey | None]]:
     """Each key once, with what either side has of it."""
-    stored, named = await anext(objects, None), await anext(rows, None)
+    named = await anext(rows, None)  # the rows first: what is put from now on is young
+    stored = await anext(objects, None)
     while stored or named:
         order = compare(stored, named)
         yield (stored if order <= 0 else None), (named if order >= 0 else None)

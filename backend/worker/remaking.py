@@ -41,7 +41,7 @@ async def remade(ref: JobRef, lost: list[NamedKey], workshop: Workshop) -> set[s
     made: set[str] = set()
     for stage in WORKFLOWS[claimed.job_type].stages:
         wanted = {row.name: row for row in lost if row.stage == stage.name}
-        if wanted:
+        if wanted and set(stage.inputs) <= bench.names:
             try:
                 result = await make(stage, bench)
                 made |= await put_back(result, wanted, digests, bench)

@@ -48,6 +48,11 @@ class Bench:
         self.done = dict(claimed.done)
         self.at_hand: dict[str, bytes] = {}
 
+    @property
+    def names(self) -> set[str]:
+        """What there is to ask for."""
+        return {file for stage in self.done.values() for file in stage.files}.union(self.at_hand)
+
     async def file(self, name: str) -> bytes:
         """The bytes of a file that an earlier stage stored."""
         if name not in self.at_hand:

@@ -1,0 +1,44 @@
+"""What the tests of the sweep share: objects that nobody names, and passes to which all is old."""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from backend.storage.listing import StoredObject, stored_objects
+from backend.worker import bucket_sweep
+from backend.worker.bucket_sweep import Terms, sweep_bucket
+from tests.world import World
+
+HOUR_AHEAD = timedelta(hours=-1)  # whatever is in the bucket now is older than that
+
+
+async def stray(world: World, key: str | None = None) -> str:
+    """An object that no row names; its key."""
+    key = key or f"artifacts/{secrets.token_hex(16)}"
+    await world.workshop.store.put(key, b"stray", content_type="image/png")
+    return key
+
+
+async def swept(world: World, **terms: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A pass over a bucket in which all is old: objects and rows, found and repaired."""
+    terms = {"settled": HOUR_AHEAD, **terms}
+    tallies = await sweep_bucket(world.settings, world.workshop, terms=Terms(**terms))
+    objects, rows = tallies["object_without_row"], tallies["row_without_object"]
+    return (objects.found, objects.repaired), (rows.found, rows.repaired)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], Awaitable[None]]) -> None:
+    """Have something happen, told how many have been listed, before each object of a listing."""
+
+    async def listing(*arguments: Any, **how: Any) -> AsyncIterator[StoredObject]:
+        listed = 0
+        await happening(listed)
+        async for each in stored_objects(*arguments, **how):
+            yield each
+            listed += 1
+            await happening(listed)
+
+    monkeypatch.setattr(bucket_sweep, "stored_objects", listing)

@@ -1,0 +1,271 @@
+"""Rows whose object is lost: made again where that can be done, told of where it cannot."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from backend.errors import InvalidRequest
+from backend.jobs.erasure import erase_jobs
+from backend.jobs.service import JobRef
+from backend.jobs.timeline import Checkpoint, Fenced, advance
+from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
+from backend.renderers.files import file_of
+from backend.uploads.service import use_uploads
+from backend.worker.execute import Done, Retry, run_job
+from tests.backend.uploads.sending import row_of, shop_id_of, uploaded, uploads_of
+from tests.backend.worker.sweeping import swept
+from tests.doors import begun_job, finished_job, is_stored, make_stage, missing_objects
+from tests.world import World
+
+NOTHING = ((0, 0), (0, 0))
+
+
+FILES = {"segment": ("cutout",), "compose": ("master",), "encode": ("large", "small")}
+
+
+class Quick:
+    """Makes the files of a catalog image's stages, the same from the same input; no pictures."""
+
+    name = "quick"
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """The names of the stage's files on top of what it was given."""
+        files = [
+            file_of(
+                name=name,
+                kind=name,
+                role="final" if request.stage == "encode" else "intermediate",
+                label=None,
+                content_type="image/png",
+                data=name.encode() + b"".join(request.inputs.values())[:1000],
+                meta={"width": 1, "height": 1},
+            )
+            for name in FILES.get(request.stage, ())
+        ]
+        return Rendered(files=files, facts={})
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.fixture
+def quick(island: World) -> World:
+    """The island with a renderer that takes no time."""
+    workshop = msgspec.structs.replace(island.workshop, renderer=Quick())
+    return World(**{**vars(island), "workshop": workshop})
+
+
+class Meddling:
+    """The real renderer, with something done to what it is asked or answers."""
+
+    name = "meddling"
+
+    def __init__(self, renderer: Renderer, meddle: Any) -> None:
+        self.renderer = renderer
+        self.meddle = meddle
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Render, then meddle."""
+        answer: Rendered = await self.meddle(request, await self.renderer.render(request))
+        return answer
+
+    async def close(self) -> None:
+        """Nothing is ours to close."""
+
+
+def rigged(world: World, meddle: Any) -> World:
+    """The world with such a renderer in its workshop."""
+    renderer = Meddling(world.workshop.renderer, meddle)
+    workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
+    return World(**{**vars(world), "workshop": workshop})
+
+
+async def files_of(world: World, public_id: str) -> dict[tuple[str, str], str]:
+    """The keys of all the files of a job, by stage and name."""
+    rows = await world.rows(
+        "SELECT stage, f.key AS name, f.value AS key FROM job_stages, jsonb_each_text(files) AS f "
+        "WHERE job_id = :id",
+        id=public_id,
+    )
+    return {(row["stage"], row["name"]): row["key"] for row in rows}
+
+
+async def lose(world: World, *keys: str) -> None:
+    """Delete the objects behind our back."""
+    await world.workshop.store.delete(keys)
+
+
+async def ref_of(world: World, public_id: str) -> JobRef:
+    """The job's reference."""
+    return JobRef(shop_id=await shop_id_of(world), public_id=public_id)
+
+
+# Unfinished jobs
+
+
+async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: World) -> None:
+    public_id = await quick.request_job()
+    ref = await ref_of(quick, public_id)
+
+    async def stuck(request: RenderRequest, rendered: Rendered) -> Rendered:
+        if request.stage == "encode":
+            raise RenderFailed("TEST", "for a test", retryable=True)
+        return rendered
+
+    assert isinstance(await run_job(ref, rigged(quick, stuck).workshop), Retry)
+    files = await files_of(quick, public_id)
+    await lose(quick, files["segment", "cutout"])
+    assert await swept(quick) == ((0, 0), (1, 1))
+    assert {stage for stage, _ in await files_of(quick, public_id)} <= {"fetch", "validate"}
+    assert await run_job(ref, quick.workshop) == Done()
+    detail = (await quick.detail(public_id)).json()
+    assert detail["status"] == "SUCCESS"
+    made = await files_of(quick, public_id)
+    assert made.items() >= files.items(), "the same bytes under the same keys"
+    assert await missing_objects(quick, list(made.values())) == []
+    events = await quick.rows("SELECT seq FROM job_events WHERE job_id = :id", id=public_id)
+    assert sorted(row["seq"] for row in events) == list(range(1, len(events) + 1))
+
+
+async def test_whoever_works_on_it_is_fenced_without_a_strike(island: World) -> None:
+    job = await begun_job(island)
+    await make_stage(island, job, "fetch")
+    [key] = await make_stage(island, job, "segment")
+    await lose(island, key)
+    assert await swept(island) == ((0, 0), (1, 1))
+    with pytest.raises(Fenced):
+        async with island.database.transaction() as connection:
+            await advance(
+                connection,
+                job,
+                stage="compose",
+                message="",
+                progress={},
+                checkpoint=Checkpoint(files={}, facts={}),
+                artifacts=[],
+            )
+    [row] = await island.rows("SELECT status, strikes, last_seq FROM jobs")
+    assert (row["status"], row["strikes"], row["last_seq"]) == ("IN_PROGRESS", 0, 3)
+    stages = await island.rows("SELECT stage FROM job_stages UNION ALL SELECT stage FROM artifacts")
+    assert [stage["stage"] for stage in stages] == ["fetch", "fetch"]
+
+
+# Finished jobs
+
+
+async def test_a_finished_job_gets_the_same_bytes_back(island: World) -> None:
+    public_id = await island.finished_job()
+    files = await files_of(island, public_id)
+    before = {key: await digest(island, key) for key in files.values()}
+    lost = [key for (stage, _), key in files.items() if stage != "fetch"]
+    assert len(lost) >= 4, "finals and what was between them"
+    timeline = await island.rows("SELECT * FROM job_events ORDER BY seq")
+    await lose(island, *lost)
+    assert await swept(island) == ((0, 0), (len(lost), len(lost)))
+    assert {key: await digest(island, key) for key in files.values()} == before
+    assert await island.rows("SELECT * FROM job_events ORDER BY seq") == timeline
+    assert await swept(island) == NOTHING
+
+
+async def digest(world: World, key: str) -> str:
+    """The SHA-256 of an object."""
+    return hashlib.sha256(await world.workshop.store.get(key)).hexdigest()
+
+
+async def test_even_the_original_comes_back_while_the_shop_has_it(quick: World) -> None:
+    public_id = await quick.finished_job()
+    files = await files_of(quick, public_id)
+    await lose(quick, *files.values())
+    assert await swept(quick) == ((0, 0), (len(set(files.values())),) * 2)
+    assert await missing_objects(quick, list(files.values())) == []
+
+
+async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_the_lost(
+    quick: World,
+) -> None:
+    public_id = await quick.finished_job()
+    key = (await files_of(quick, public_id))["encode", "large"]
+    await lose(quick, key)
+
+    async def other(_request: RenderRequest, rendered: Rendered) -> Rendered:
+        files = [msgspec.structs.replace(each, data=each.data + b"!") for each in rendered.files]
+        return msgspec.structs.replace(rendered, files=files)
+
+    with capture_logs() as logs:
+        assert await swept(rigged(quick, other)) == ((0, 0), (1, 0))
+    assert not await is_stored(quick, key)
+    [line] = [each for each in logs if each["event"] == "object_lost"]
+    assert (line["job_id"], line["stage"], line["name"]) == (
+        public_id,
+        "encode",
+        "large",
+    )
+    assert line["log_level"] == "error"
+    assert key not in str(logs)
+    assert await swept(rigged(quick, other)) == ((0, 0), (1, 0)), "its shop still asks for it"
+
+
+async def test_an_original_that_nobody_has_any_more_is_told_of_once(quick: World) -> None:
+    public_id = await quick.finished_job()
+    await lose(quick, (await files_of(quick, public_id))["fetch", "source"])
+    await quick.execute(
+        "UPDATE jobs SET request = request || jsonb_build_object('source_url', "
+        "request->>'source_url' || '.gone')"
+    )
+    assert await swept(quick) == ((0, 0), (1, 0))
+    assert await swept(quick) == NOTHING
+    assert (await quick.detail(public_id)).json()["status"] == "SUCCESS"
+
+
+async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_made(
+    quick: World,
+) -> None:
+    public_id = await quick.finished_job()
+    key = (await files_of(quick, public_id))["encode", "large"]
+    shop_id = await shop_id_of(quick)
+    await lose(quick, key)
+
+    async def erased(_request: RenderRequest, rendered: Rendered) -> Rendered:
+        await erase_jobs(quick.database, quick.workshop.store, shop_id)
+        return rendered
+
+    await swept(rigged(quick, erased))
+    assert not await is_stored(quick, key)
+
+
+async def test_a_shop_that_has_left_is_left_alone(quick: World) -> None:
+    _, keys = await finished_job(quick)
+    await lose(quick, *keys)
+    await quick.execute("UPDATE shops SET status = 'uninstalled'")
+    assert await swept(quick) == NOTHING
+
+
+# Uploads
+
+
+async def test_a_lost_upload_that_no_job_uses_is_forgotten(island: World) -> None:
+    upload_key = await uploaded(island)
+    await lose(island, (await row_of(island, upload_key))["key"])
+    assert await swept(island) == ((0, 0), (1, 1))
+    assert await uploads_of(island) == []
+
+
+async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no_other(
+    island: World,
+) -> None:
+    upload_key = await uploaded(island)
+    shop_id = await shop_id_of(island)
+
+    async def take() -> None:
+        async with island.database.transaction() as connection:
+            await use_uploads(connection, shop_id=shop_id, wanted={"upload_key": upload_key})
+
+    await take()
+    await lose(island, (await row_of(island, upload_key))["key"])
+    assert await swept(island) == ((0, 0), (1, 0))
+    with pytest.raises(InvalidRequest):
+        await take()
+    assert await swept(island) == NOTHING
