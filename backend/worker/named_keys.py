@@ -20,22 +20,25 @@ BATCH = 1000
 DECLARED = text(
     """
     DECLARE named_keys NO SCROLL CURSOR WITH HOLD FOR
-    SELECT key COLLATE "C" AS key, 'artifact' AS kind, shop_id, job_id AS owner, stage, name,
-           true AS is_stored
-    FROM artifacts
-    UNION ALL
-    SELECT file.value COLLATE "C", 'file', shop_id, job_id, stage, file.key, true
-    FROM job_stages, jsonb_each_text(files) AS file
-    UNION ALL
-    SELECT key COLLATE "C", 'upload', shop_id, upload_key, '', '',
-           stored_at IS NOT NULL AND expired_at IS NULL
-    FROM uploads
+    SELECT DISTINCT ON (key) key, kind, shop_id, owner, stage, name, is_stored
+    FROM (
+        SELECT key COLLATE "C" AS key, 'artifact' AS kind, shop_id, job_id AS owner, stage, name,
+               true AS is_stored
+        FROM artifacts
+        UNION ALL
+        SELECT file.value COLLATE "C", 'file', shop_id, job_id, stage, file.key, true
+        FROM job_stages, jsonb_each_text(files) AS file
+        UNION ALL
+        SELECT key COLLATE "C", 'upload', shop_id, upload_key, '', '',
+               stored_at IS NOT NULL AND expired_at IS NULL
+        FROM uploads
+    ) AS named
     ORDER BY key, kind
     """
 )
 
 
-class NamedKey(msgspec.Struct, frozen=True, kw_only=True):
+class NamedKey(msgspec.Struct, frozen=True):
     """An object's key and a row that names it.
 
     `kind` says in which table it is: an `artifact`, another `file` that a stage left for later
@@ -59,12 +62,8 @@ async def named_keys(connection: AsyncConnection) -> AsyncIterator[NamedKey]:
     point: whoever has not seen the end has not seen it all.
     """
     await connection.execute(DECLARED)
-    last = None
-    while (
-        rows := (await connection.execute(text(f"FETCH {BATCH} FROM named_keys"))).mappings().all()
-    ):
+    fetch = text(f"FETCH {BATCH} FROM named_keys")
+    while rows := (await connection.execute(fetch)).all():
         for row in rows:
-            if row["key"] != last:
-                yield NamedKey(**row)
-            last = row["key"]
+            yield NamedKey(*row)
     await connection.execute(text("CLOSE named_keys"))
