@@ -209,7 +209,9 @@ def reseal() -> None:
     "and S3_BUCKET belong together.",
 )
 def reconcile(report: bool, force: bool) -> None:
-    """Mend now what the workers mend by the clock: lost queue entries, uploads, objects and rows.
+    """Mend now what the workers mend by the clock.
+
+    Lost queue entries, products whose webhook never came, unused uploads, objects and rows.
 
     Prints what was found and put right, kind by kind. Safe while the service runs. Exit code 1
     when something could not be put right.

@@ -24,6 +24,7 @@ from backend.shops.models import Shop
 from backend.shops.sealing import UnknownKey
 from backend.shops.service import ShopRef, enqueue_for_shop
 from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
+from backend.worker.findings import record
 from backend.worker.workshop import Workshop
 
 log = structlog.get_logger(__name__)
@@ -36,21 +37,23 @@ PASSING = (DatabaseUnavailable, ShopifyUnavailable, ShopifyRefused, NeedsReauth,
 
 async def enqueue_sweeps(database: Database) -> int:
     """Have each shop that can be asked swept, by whichever worker; how many there are."""
+    shops = await askable_shops(database)
     async with database.transaction() as connection:
+        for ref in shops:
+            await enqueue_for_shop(connection, queue.SWEEP_PRODUCTS, ref)
+    return len(shops)
+
+
+async def askable_shops(database: Database) -> list[ShopRef]:
+    """The shops that have the app, a token that works, and let us see their products."""
+    async with database.reading() as connection:
         found = await connection.execute(
             select(Shop.id, Shop.scopes).where(
                 Shop.status == "installed", Shop.reauth_needed_at.is_(None)
             )
         )
-        askable = [row.id for row in found if may_read_products(row.scopes)]
-        for shop_id in askable:
-            await enqueue_for_shop(connection, queue.SWEEP_PRODUCTS, ShopRef(shop_id=shop_id))
-    return len(askable)
-
-
-def may_read_products(scopes: str) -> bool:
-    """Whether the shop lets us see its products."""
-    return bool(ApiAccess(scopes).covers(ApiAccess("read_products")))
+    needed = ApiAccess("read_products")
+    return [ShopRef(shop_id=row.id) for row in found if ApiAccess(row.scopes).covers(needed)]
 
 
 async def sweep_products(
@@ -69,19 +72,32 @@ async def sweep_products(
     missed = 0
     try:
         async for shop, page in changes(ref, workshop, until):
-            for product in page.nodes:
-                if workshop.stopping.is_set():
-                    return missed
-                applied = await apply_rules(workshop.database, shop.id, product, disabled=disabled)
-                if applied.is_capped:
-                    return missed
-                missed += bool(applied.made)
-                if applied.made:
-                    log.warning("product_was_missed", shop=shop.domain, product=product.gid)
-            await move_mark(workshop.database, ref, page, until)
+            found, is_whole = await dealt_with(page, shop, workshop, disabled)
+            missed += found
+            mark = mark_after(page, until) if is_whole else None
+            await settle(workshop.database, ref, found, mark)
+            if not is_whole:
+                break
     except PASSING as error:
         log.warning("product_sweep_interrupted", shop_id=ref.shop_id, cause=repr(error)[:300])
     return missed
+
+
+async def dealt_with(
+    page: ProductPage, shop: InstalledShop, workshop: Workshop, disabled: frozenset[str]
+) -> tuple[int, bool]:
+    """How many of the page had been missed, and whether it was dealt with to its end."""
+    missed = 0
+    for product in page.nodes:
+        if workshop.stopping.is_set():
+            return missed, False
+        applied = await apply_rules(workshop.database, shop.id, product, disabled=disabled)
+        if applied.is_capped:
+            return missed, False
+        if applied.made:
+            missed += 1
+            log.warning("product_was_missed", shop=shop.domain, product=product.gid)
+    return missed, True
 
 
 async def changes(
@@ -115,12 +131,18 @@ async def changed_products(admin: AdminApi, shop: InstalledShop, **which: Any) -
     return await admin.changed_products(shop.domain, shop.access_token, **which)
 
 
-async def move_mark(database: Database, ref: ShopRef, page: ProductPage, until: datetime) -> None:
-    """All that the page holds has been dealt with; never backwards, should two sweep at once."""
-    mark = page.nodes[-1].updated_at if page.page_info.has_next_page else until
+def mark_after(page: ProductPage, until: datetime) -> datetime:
+    """Up to where the shop's changes have been looked at after this page."""
+    return page.nodes[-1].updated_at if page.page_info.has_next_page else until
+
+
+async def settle(database: Database, ref: ShopRef, missed: int, mark: datetime | None) -> None:
+    """Count what was missed, and move the mark; never backwards, should two sweep at once."""
     async with database.transaction() as connection:
-        await connection.execute(
-            update(Shop)
-            .where(Shop.id == ref.shop_id, Shop.products_swept_until < mark)
-            .values(products_swept_until=mark)
-        )
+        await record(connection, "product_without_webhook", found=missed, repaired=missed)
+        if mark is not None:
+            await connection.execute(
+                update(Shop)
+                .where(Shop.id == ref.shop_id, Shop.products_swept_until < mark)
+                .values(products_swept_until=mark)
+            )

@@ -13,6 +13,7 @@ from backend.settings import Settings, required
 from backend.worker.bucket_sweep import Terms, sweep_bucket
 from backend.worker.findings import DAYS, Kind, Tallies, Tally, recent_findings
 from backend.worker.maintenance import requeued, sweep_uploads
+from backend.worker.product_sweep import askable_shops, sweep_products
 from backend.worker.run import open_shop_floor
 from backend.worker.workshop import Workshop
 
@@ -34,11 +35,18 @@ async def swept(settings: Settings, workshop: Workshop, terms: Terms) -> Tallies
     """One after the other, telling how far it is."""
     click.echo("The queue …", err=True)
     tallies = await requeued_all(workshop.database)
+    click.echo("Products …", err=True)
+    missed = await missed_products(settings, workshop)
     click.echo("Unused uploads …", err=True)
     unused = await sweep_uploads(workshop.database, workshop.store)
     click.echo("The bucket …", err=True)
     bucket = await sweep_bucket(settings, workshop, terms=terms, report=tell)
-    return {**tallies, "unused_upload": Tally(found=unused, repaired=unused), **bucket}
+    return {
+        **tallies,
+        "product_without_webhook": Tally(found=missed, repaired=missed),
+        "unused_upload": Tally(found=unused, repaired=unused),
+        **bucket,
+    }
 
 
 async def requeued_all(database: Database) -> dict[Kind, Tally]:
@@ -48,6 +56,12 @@ async def requeued_all(database: Database) -> dict[Kind, Tally]:
         for kind, count in found.items():
             tallies.setdefault(kind, Tally()).add(found=count, repaired=count)
     return tallies
+
+
+async def missed_products(settings: Settings, workshop: Workshop) -> int:
+    """Shop by shop."""
+    shops = await askable_shops(workshop.database)
+    return sum([await sweep_products(ref, workshop, settings.disabled) for ref in shops])
 
 
 def tell(objects: int) -> None:

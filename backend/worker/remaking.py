@@ -85,6 +85,7 @@ async def as_claimed(connection: AsyncConnection, ref: JobRef) -> Claim | None:
         origin=row.origin,
         shop_domain=row.domain,
         request=row.request,
+        publish=None,
         done=await checkpoints(connection, ref),
     )
 

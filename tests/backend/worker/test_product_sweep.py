@@ -52,6 +52,8 @@ async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(house: World,
     assert await swept(house, shop) == 1
     assert await products_with_jobs(house, shop) == [product.gid]
     assert await swept(house, shop, soon() + timedelta(hours=1)) == 0
+    found = "SELECT found, repaired FROM findings WHERE kind = 'product_without_webhook'"
+    assert await house.rows(found) == [{"found": 1, "repaired": 1}]
     assert await handled(house, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
