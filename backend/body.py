@@ -6,6 +6,7 @@ Its own conversion still runs afterwards, on a body that has nothing left to for
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -37,12 +38,15 @@ def strict(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
     """The body as a `kind`. Raises `BadRequest` for bad JSON, `InvalidRequest` for bad values."""
     require_shallow(raw)
     try:
-        json.loads(raw, object_pairs_hook=without_duplicates)
-        return msgspec.json.decode(raw, type=kind)
+        plain_values = json.loads(raw, object_pairs_hook=without_duplicates)
+        body = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidRequest([problem(str(error), kind)]) from error
     except (msgspec.DecodeError, ValueError) as error:  # bad UTF-8 and endless digits are these too
         raise BadRequest("The body is not valid JSON.") from error
+    if places := list(places_of_nul(plain_values, ["body"])):
+        raise InvalidRequest([nul_problem(place) for place in places])
+    return body
 
 
 def require_shallow(raw: bytes) -> None:
@@ -60,6 +64,24 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise BadRequest("An object in the body has the same key twice.")
     return found
+
+
+def places_of_nul(value: Any, place: list[str | int]) -> Iterator[list[str | int]]:
+    """Where a text holds the character U+0000: JSON and Python have it, Postgres does not."""
+    if isinstance(value, str) and "\0" in value:
+        yield place
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from places_of_nul(name, place)
+            yield from places_of_nul(item, [*place, name])
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from places_of_nul(item, [*place, index])
+
+
+def nul_problem(place: list[str | int]) -> dict[str, Any]:
+    """What is wrong with a text that cannot be stored."""
+    return {"loc": place, "msg": "The character U+0000 cannot be kept.", "type": "value_error"}
 
 
 def problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from backend.body import MAX_DEPTH, strict
 from backend.errors import BadRequest, InvalidRequest
 from backend.jobs.storefront import storefront_request
 from backend.rules.schemas import SettingsRequest
+from backend.publications.schemas import PublicationRequest
 from backend.workflows import WORKFLOWS
 from backend.workflows.background_swap import BackgroundSwapWithSpec
 from backend.workflows.catalog_image import CatalogImage
@@ -151,3 +152,19 @@ def test_a_good_body_is_its_struct_with_the_defaults() -> None:
     assert strict(json.dumps(GOOD).encode(), CatalogImage) == CatalogImage(
         product_id="gid://shopify/Product/1"
     )
+
+
+def test_a_text_that_postgres_cannot_keep_is_named() -> None:
+    artifacts = [{"sha256": "0" * 64}, {"sha256": "1" * 64, "alt": "nul: \0"}]
+    [(loc, _)] = findings({"artifacts": artifacts}, PublicationRequest)
+    assert loc == ["body", "artifacts", 1, "alt"]
+    [(loc, _)] = findings({"of": {"a\0": 1}}, AnyObject)
+    assert loc == ["body", "of"]
+    kept = {"artifacts": [{"sha256": "0" * 64, "alt": "\\u0000 \u0001 \U0001f600"}]}
+    assert strict(json.dumps(kept).encode(), PublicationRequest)
+
+
+class AnyObject(msgspec.Struct):
+    """A body with names that the sender chooses."""
+
+    of: dict[str, int]

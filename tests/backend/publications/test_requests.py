@@ -122,6 +122,15 @@ async def test_what_cannot_be_is_refused_and_nothing_is_stored(
     assert await fingerprint(house, shop) == before
 
 
+async def test_an_alt_text_that_cannot_be_stored_is_named(
+    house: World, shop: str, product: Product
+) -> None:
+    ref, digests = await finished(house, shop, product)
+    answer = await post(house, shop, ref, wanted(digests, alt=[None, "nul: \0"]))
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert [item["loc"] for item in answer.json()["detail"]] == [["body", "artifacts", 1, "alt"]]
+
+
 @pytest.mark.parametrize("scopes", ["read_products", "write_products", "write_files", ""])
 async def test_without_both_scopes_it_is_refused(
     house: World, shop: str, product: Product, scopes: str
