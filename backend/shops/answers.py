@@ -201,9 +201,13 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
 def error_codes(errors: object) -> list[str]:
     """The codes of the top-level GraphQL errors, or what can be said instead of one."""
     found = errors if isinstance(errors, list) else [errors] if errors else []
-    return [
-        str(error.get("extensions", {}).get("code") or error.get("message"))
-        if isinstance(error, dict)
-        else str(error)
-        for error in found
-    ]
+    return [error_code(error) for error in found]
+
+
+def error_code(error: object) -> str:
+    """The code of one of them, whose every part may be missing."""
+    if not isinstance(error, dict):
+        return str(error)
+    extensions = error.get("extensions")
+    code = extensions.get("code") if isinstance(extensions, dict) else None
+    return str(code or error.get("message"))

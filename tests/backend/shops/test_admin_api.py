@@ -141,6 +141,14 @@ async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> N
     assert (refused.value.code, refused.value.message) == ("INVALID", "No")
 
 
+@pytest.mark.parametrize("error", [{"extensions": None}, {"extensions": "x"}, {}, None, "No", 1])
+async def test_an_error_without_a_code_is_a_refusal_all_the_same(
+    offline: Settings, error: Any
+) -> None:
+    with pytest.raises(ShopifyRefused):
+        await ask(client(offline, (200, {"errors": [error]}, {})), patience=0)
+
+
 @pytest.mark.parametrize(
     "body",
     [
