@@ -121,7 +121,11 @@ async def renewed(
             changes = token_columns(token, admin.token_keys, domain)
             if token.scope:
                 changes["scopes"] = token.scope
-            await connection.execute(update(Shop).where(Shop.id == row.id).values(**changes))
+            # An uninstall does not wait for us, and what it has forgotten stays forgotten.
+            still_open = Shop.id == row.id, Shop.status == "installed"
+            stored = await connection.execute(update(Shop).where(*still_open).values(**changes))
+            if stored.rowcount == 0:
+                return None
             return msgspec.structs.replace(
                 shop, access_token=token.access_token, scopes=token.scope or shop.scopes
             )

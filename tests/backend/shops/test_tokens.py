@@ -14,6 +14,7 @@ from backend.errors import ShopifyUnavailable
 from backend.shops import tokens
 from backend.shops.admin_api import AdminApi, TokenRefused
 from backend.shops.sealing import UnknownKey, new_key
+from backend.shops.service import known_shop, uninstall
 from backend.shops.tokens import (
     InstalledShop,
     NeedsReauth,
@@ -191,6 +192,24 @@ async def test_an_exchange_during_a_renewal_waits_for_it_and_has_the_last_word(
     house.shopify.platform.latency = 0.0
     assert await renewal is not None
     await assert_opens(house, shop)
+
+
+async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
+    house: World, shop: str
+) -> None:
+    await end_token(house, shop)
+    before = house.shopify.calls["refresh"]
+    house.shopify.platform.latency = 0.4
+    renewal = asyncio.create_task(opened(house, shop))
+    await called(house, "refresh", before + 1)
+    known = await known_shop(house.database, shop)
+    assert known is not None
+    async with house.database.transaction() as connection:
+        assert await uninstall(connection, known) is not None
+    house.shopify.platform.latency = 0.0
+    assert await renewal is None
+    stored = await row(house, shop)
+    assert (stored["access_token"], stored["refresh_token"]) == (None, None)
 
 
 async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
