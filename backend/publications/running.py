@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from backend import queue
-from backend.errors import DatabaseUnavailable, ShopifyUnavailable
+from backend.errors import ConfigurationError, DatabaseUnavailable, ShopifyUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
 from backend.publications.failures import EXPECTED, PUBLICATION_CRASHED, failure_of
@@ -63,7 +63,7 @@ async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedel
         await run_state(held, press)
     except EXPECTED as error:
         return await after_failure(held, press, failure_of(error), error)
-    except (NeedsReauth, UnknownKey) as error:
+    except (NeedsReauth, UnknownKey, ConfigurationError) as error:
         return await after_lockout(held, press, error)
     return None
 

@@ -9,9 +9,8 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from backend.errors import DatabaseUnavailable
+from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure
 from backend.jobs.timeline import (
     MAX_STRIKES,
     Checkpoint,
@@ -34,6 +33,7 @@ from backend.workflows.registry import Stage, Workflow
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY = timedelta(seconds=3)
+LONGEST_WAIT = timedelta(minutes=5)  # whatever Shopify asks for
 LOCKED_OUT_DELAY = timedelta(minutes=1)  # where nobody will tell us that the shop is open again
 
 
@@ -73,8 +73,8 @@ async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
     try:
         return await run_stages(claimed, workshop)
     except StageFailed as error:
-        return await after_failure(claimed, workshop, error.failure)
-    except (NeedsReauth, UnknownKey) as error:
+        return await after_failure(claimed, workshop, error)
+    except (NeedsReauth, UnknownKey, ConfigurationError) as error:
         return await after_lockout(claimed, workshop, error)
 
 
@@ -116,11 +116,16 @@ async def run_stage(stage: Stage, workflow: Workflow, bench: Bench) -> None:
     bench.done[stage.name] = checkpoint
 
 
-async def after_failure(claimed: Claim, workshop: Workshop, failure: Failure) -> Outcome:
-    """Try again later while that can help and strikes are left; else end the job."""
+async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) -> Outcome:
+    """Try again later while that can help and strikes are left; else end the job.
+
+    Not before Shopify wants us back: coming earlier would use up the strikes for nothing.
+    """
+    failure = error.failure
     if failure.retryable and claimed.strikes < MAX_STRIKES:
         log.warning("job_retries", code=failure.code, strikes=claimed.strikes)
-        return Retry(FIRST_DELAY * 3 ** (claimed.strikes - 1))
+        asked_for = min(timedelta(seconds=error.wait or 0), LONGEST_WAIT)
+        return Retry(max(FIRST_DELAY * 3 ** (claimed.strikes - 1), asked_for))
     log.warning("job_failed", code=failure.code)
     async with workshop.database.transaction() as connection:
         await fail(connection, claimed, failure)
@@ -130,8 +135,9 @@ async def after_failure(claimed: Claim, workshop: Workshop, failure: Failure) ->
 async def after_lockout(claimed: Claim, workshop: Workshop, error: Exception) -> Outcome:
     """Let the job wait, off the queue, until a merchant opens the app (`worker.waiting`).
 
-    A shop that is not parked was opened again just now, or its tokens are sealed under a key that
-    this process does not have: then the job is tried again.
+    A shop that is not parked was opened again just now, or it is this process that is set up wrong:
+    it lacks the key of the shop's tokens, or Shopify refuses the app's own credentials. Then the
+    job is tried again, for neither is its fault.
     """
     log.warning("job_waits", cause=repr(error)[:300])
     async with workshop.database.transaction() as connection:

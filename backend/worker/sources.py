@@ -41,11 +41,12 @@ NO_IMAGE = Failure(
 
 
 class SourceFailed(Exception):
-    """A picture cannot be had; `failure` tells why."""
+    """A picture cannot be had: why, and how many seconds Shopify asks us to wait."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, *, wait: float | None = None) -> None:
         super().__init__(failure.code)
         self.failure = failure
+        self.wait = wait
 
 
 async def source_files(claimed: Claim, workshop: Workshop) -> AsyncIterator[tuple[str, bytes]]:
@@ -81,7 +82,7 @@ async def shop_photo(claimed: Claim, workshop: Workshop) -> str:
         log.warning("photo_refused", cause=str(error)[:300])
         raise SourceFailed(SCOPE_MISSING) from error
     except ShopifyUnavailable as error:
-        raise SourceFailed(SHOPIFY_UNAVAILABLE) from error
+        raise SourceFailed(SHOPIFY_UNAVAILABLE, wait=error.wait) from error
 
 
 async def photo_url(claimed: Claim, admin: AdminApi, shop: InstalledShop) -> str:

@@ -32,11 +32,12 @@ STORAGE_UNAVAILABLE = Failure(
 
 
 class StageFailed(Exception):
-    """The stage could not be made; `failure` tells why."""
+    """The stage could not be made: why, and how many seconds Shopify asks us to wait."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, *, wait: float | None = None) -> None:
         super().__init__(failure.code)
         self.failure = failure
+        self.wait = wait
 
 
 class Bench:
@@ -167,7 +168,7 @@ def failures() -> Iterator[None]:
         failure = Failure(code=error.code, message=error.message, retryable=retryable)
         raise StageFailed(failure) from error
     except SourceFailed as error:
-        raise StageFailed(error.failure) from error
+        raise StageFailed(error.failure, wait=error.wait) from error
     except ImageUnavailable as error:
         raise StageFailed(SHOPIFY_UNAVAILABLE) from error
     except StorageUnavailable as error:

@@ -1,6 +1,7 @@
 """A shop that no token opens any more: its work waits for the merchant, and goes on with them."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from backend.worker.waiting import end_long_waits, resume_shop
 from tests.doors import (
     NoRenderer,
     begun_job,
+    end_token,
     handled,
     lock_out,
     make_stage,
@@ -181,6 +183,37 @@ async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
     await admin.close()
     assert await run_job(ref, house.workshop) == Done()
     assert (await row(house, ref))["status"] == "SUCCESS"
+
+
+async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_for_ever(
+    house: World, shop: str
+) -> None:
+    """The operator has mistyped the client secret, and the shop's token is due."""
+    ref = await job(house, shop)
+    await end_token(house, shop)
+    settings = msgspec.structs.replace(
+        house.settings, shopify_api_secret="mistyped", shopify_api_secret_previous=""
+    )
+    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    workshop = msgspec.structs.replace(house.workshop, admin=admin)
+    for _ in range(MAX_STRIKES + 1):
+        assert await run_job(ref, workshop) == Retry(LOCKED_OUT_DELAY)
+    await admin.close()
+    assert await run_job(ref, house.workshop) == Done()
+    assert (await row(house, ref))["status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("status", "asked_for", "waits"), [(429, "90.5", 90.5), (429, "86400", 300), (503, None, 3)]
+)
+async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
+    house: World, shop: str, status: int, asked_for: str | None, waits: float
+) -> None:
+    """Else its three strikes are used up in twelve seconds, and it fails for nothing."""
+    ref = await job(house, shop)
+    house.shopify.fail_next("graphql", status, retry_after=asked_for)
+    assert await run_job(ref, house.workshop) == Retry(timedelta(seconds=waits))
+    assert await run_job(ref, house.workshop) == Done()
 
 
 async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
