@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 from asyncpg import connect
 
 import migrations
@@ -20,6 +21,14 @@ BUCKET = "atelier-test"
 SECRET = "the-current-client-secret-of-the-app"
 PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
 OLDER_KEY = new_key()  # of `TOKEN_KEYS`
+
+# By default a traceback is drawn with all its variables, which keeps the loop busy for seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

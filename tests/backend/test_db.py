@@ -54,7 +54,7 @@ async def test_a_full_pool_answers_instead_of_waiting_for_ever(database_url: str
         started = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             await is_up(database)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 15, "SQLAlchemy's own patience is thirty seconds"
     assert await is_up(database)
     await database.close()
 

@@ -85,7 +85,7 @@ async def test_a_stopped_worker_hands_its_job_over(world: World, tmp_path: Path)
     first = await start_worker(world, tmp_path / "log")
     await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
     first.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(first.wait(), 15) == 0
+    assert await asyncio.wait_for(first.wait(), 60) == 0
     waiting = await world.rows("SELECT status FROM queue.pgqueuer WHERE entrypoint = 'run_job'")
     assert [row["status"] for row in waiting] in ([], ["queued"])
     async with worker(world, tmp_path / "log"):

@@ -62,7 +62,7 @@ async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving):
     started = time.monotonic()
     failed = await failure(misbehaving, "hang")
     assert (failed.code, failed.retryable) == ("RENDER_TIMEOUT", False)
-    assert 2 <= time.monotonic() - started < 10
+    assert 2 <= time.monotonic() - started < 60
     assert await echoes(misbehaving)
 
 
@@ -73,7 +73,7 @@ async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall
     started = time.monotonic()
     failed = await failure(renderer, "spin")
     assert (failed.code, failed.retryable) == ("RENDER_TIMEOUT", False)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 50
     assert await echoes(renderer)
     await renderer.close()
 
