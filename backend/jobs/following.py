@@ -2,7 +2,7 @@
 
 import time
 
-from backend.db import Database
+from backend.db import POOL_TIMEOUT, Database
 from backend.jobs.detail import job_events
 from backend.jobs.schemas import JobEventsResponse
 from backend.jobs.states import UNFINISHED
@@ -23,13 +23,15 @@ async def followed(
 ) -> tuple[Version, JobEventsResponse]:
     """The events after `since`, waiting up to `wait` seconds for the first of them.
 
-    No connection is held while waiting, and none is waited for: a finished job answers at once.
+    No connection is held while waiting, and those who wait take turns at reading. A finished job
+    answers at once.
     The watch begins before the rows are read, so that nothing can commit unnoticed in between.
     """
     deadline = time.monotonic() + wait
     with wakeups.watching(public_id) as woken:
         while True:
-            async with database.reading() as connection:
+            patience = max(deadline - time.monotonic(), 0) + POOL_TIMEOUT
+            async with wakeups.turn(patience), database.reading() as connection:
                 version, page = await job_events(
                     connection,
                     presigner,

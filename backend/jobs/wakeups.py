@@ -6,12 +6,15 @@ waiters look by themselves once a second.
 
 import asyncio
 import contextlib
+import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
 import structlog
+
+from backend.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +24,7 @@ WHILE_LISTENING = 10.0  # seconds between two looks of a waiter, in case a hint 
 WHILE_DEAF = 1.0
 PROBE = 5.0  # seconds between two probes of the connection, and the time each may take
 RECONNECT = 1.0  # seconds
+TURNS = 5  # waiters who may read at once: half of the pool, the rest is for those who do not wait
 
 
 class Wakeups:
@@ -29,6 +33,7 @@ class Wakeups:
     def __init__(self, database_url: str) -> None:
         self.database_url = database_url
         self.hears = False
+        self.turns = asyncio.Semaphore(TURNS)
         self.waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     @contextlib.contextmanager
@@ -44,11 +49,30 @@ class Wakeups:
                 del self.waiters[public_id]
 
     async def wait(self, woken: asyncio.Event, seconds: float) -> None:
-        """Return at the next hint, when `seconds` are over, or when it is time for a look."""
-        look = WHILE_LISTENING if self.hears else WHILE_DEAF
+        """Return at the next hint, when `seconds` are over, or when it is time for a look.
+
+        That is for each at another time, so that those who came together do not look together.
+        """
+        look = (WHILE_LISTENING if self.hears else WHILE_DEAF) * random.uniform(0.5, 1.0)  # noqa: S311
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), min(seconds, look))
         woken.clear()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, seconds: float) -> AsyncIterator[None]:
+        """Leave to read, one after the other: five hundred at once would empty the pool.
+
+        Raises `DatabaseUnavailable` when it does not come within `seconds`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self.turns.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+        try:
+            yield
+        finally:
+            self.turns.release()
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

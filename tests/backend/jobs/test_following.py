@@ -1,17 +1,23 @@
 """Following a job: no event is missed, and none is waited for longer than it takes to commit."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
-from backend.jobs import wakeups
+from backend import db
+from backend.errors import DatabaseUnavailable
+from backend.jobs import following, wakeups
+from backend.jobs.detail import job_events
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail
+from backend.storage.presign import Presigner
 from tests.doors import begun_job, finished_job, make_stage, refusal, shared_world, waiting_job
-from tests.world import World
+from tests.world import SHOP, World
 
 house = pytest.fixture(shared_world, scope="module")
 
@@ -117,6 +123,46 @@ async def test_however_many_wait_one_connection_listens(house: World) -> None:
             await make_stage(house, job, "segment")
         answers = await asyncio.gather(*polls)
     assert [numbers(answer) for answer in answers] == [[2]] * 15
+
+
+async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
+    house: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all whom a reconnection wakes would get a 503, and everybody else beside them."""
+    begun = await begun_job(house)
+    monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
+    monkeypatch.setattr(wakeups, "TURNS", 1)
+    database = db.Database(house.settings.database_url, pool_size=2)
+    ear = wakeups.Wakeups(house.settings.database_url)
+
+    async def slow(*told: Any, **asked: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return await job_events(*told, **asked)
+
+    monkeypatch.setattr(following, "job_events", slow)
+    asked: Any = {"shop_domain": SHOP, "public_id": begun.ref.public_id, "since": 0, "wait": 20}
+    presigner = Presigner(house.settings)
+    waiting = [
+        asyncio.create_task(following.followed(database, presigner, ear, **asked))
+        for _ in range(12)
+    ]
+    await asyncio.sleep(0.2)
+    async with database.reading() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+    pages = [page for _, page in await asyncio.gather(*waiting)]
+    assert [page.latest_seq for page in pages] == [1] * 12
+    await database.close()
+
+
+async def test_a_turn_that_does_not_come_is_a_database_that_is_away() -> None:
+    ear = wakeups.Wakeups("postgresql://nobody@127.0.0.1:9/none")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(wakeups.TURNS):
+            await stack.enter_async_context(ear.turn(1))
+        with pytest.raises(DatabaseUnavailable):
+            await stack.enter_async_context(ear.turn(0.05))
+    async with ear.turn(1):
+        pass
 
 
 async def test_a_poller_misses_nothing_of_a_job_under_way(house: World) -> None:
