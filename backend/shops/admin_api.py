@@ -62,6 +62,7 @@ USUAL_WAIT = 1.0  # seconds, where Shopify does not say how long
 SHORTEST_WAIT = 0.1
 PASSING = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
 PATIENCE = 10.0  # seconds, of a worker's questions
+FETCHES = 4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
 FROZEN = {402, 403, 423}  # the shop is locked out for now: says nothing about its tokens
 
 
@@ -88,6 +89,7 @@ class AdminApi:
         self.client_secrets = [secret.decode() for secret in settings.shopify_secrets]
         self.token_keys = TokenKeys(settings.token_keys)
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.fetching = asyncio.Semaphore(FETCHES)
         self.other_versions: set[str] = set()
         self.http = httpx.AsyncClient(
             transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=False

@@ -149,21 +149,31 @@ async def sole_fetch(
 
     It is held across the call on purpose: two exchanges or refreshes at once would retire each
     other's tokens. The lock is on the domain, for a new shop has no row to lock, and dies with
-    its holder. Who waits in the same process waits without a connection.
+    its holder. Who waits in the same process waits without a connection; and a few shops at a time
+    are served, so that a slow Shopify does not take all connections.
     """
-    turn = admin.turn(domain)
+    async with (
+        in_turn(admin.turn(domain)),
+        in_turn(admin.fetching),
+        database.transaction() as connection,
+    ):
+        patience = func.set_config("lock_timeout", f"{TURN_DEADLINE}s", True)
+        await connection.execute(select(patience))
+        key = func.hashtextextended(domain, 0)
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
+        yield connection
+
+
+@asynccontextmanager
+async def in_turn(turn: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
+    """Hold it, once the others are through. Raises `ShopifyUnavailable` when that takes long."""
     try:
         async with asyncio.timeout(TURN_DEADLINE):
             await turn.acquire()
     except TimeoutError as error:
         raise ShopifyUnavailable from error
     try:
-        async with database.transaction() as connection:
-            patience = func.set_config("lock_timeout", f"{TURN_DEADLINE}s", True)
-            await connection.execute(select(patience))
-            key = func.hashtextextended(domain, 0)
-            await connection.execute(select(func.pg_advisory_xact_lock(key)))
-            yield connection
+        yield
     finally:
         turn.release()
 

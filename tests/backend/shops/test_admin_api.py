@@ -1,5 +1,6 @@
 """The client of the Admin API: how long it waits, and what it takes for what."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,7 +77,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(admin_api, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(admin_api, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     return slept
 
 

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from backend import db
 from backend.dev.shopify.state import Answer, Fault
 from backend.dev.transport import LoopbackShopify
 from backend.errors import ShopifyUnavailable
-from backend.shops import tokens
+from backend.shops import admin_api, tokens
 from backend.shops.admin_api import AdminApi, TokenRefused
 from backend.shops.sealing import UnknownKey, new_key
 from backend.shops.service import known_shop, uninstall
@@ -212,6 +213,29 @@ async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
     assert await renewal is None
     stored = await row(house, shop)
     assert (stored["access_token"], stored["refresh_token"]) == (None, None)
+
+
+async def test_a_slow_shopify_does_not_take_all_connections(
+    house: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shops = [await new_shop(house) for _ in range(2)]
+    for each in shops:
+        await end_token(house, each)
+    monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
+    monkeypatch.setattr(admin_api, "FETCHES", 1)
+    database = db.Database(house.settings.database_url, pool_size=2)
+    admin = AdminApi(house.settings, LoopbackShopify(house.shopify.origin))
+    house.shopify.platform.latency = 0.8
+    before = house.shopify.calls["refresh"]
+    fetching = [asyncio.create_task(installed_shop(database, admin, each)) for each in shops]
+    await called(house, "refresh", before + 1)
+    await asyncio.sleep(0.2)
+    async with database.reading() as connection:
+        assert await installed_row(connection, shops[0]) is not None
+    assert None not in await asyncio.gather(*fetching)
+    house.shopify.platform.latency = 0.0
+    await admin.close()
+    await database.close()
 
 
 async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
