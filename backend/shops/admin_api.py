@@ -63,7 +63,8 @@ SHORTEST_WAIT = 0.1
 PASSING = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
 PATIENCE = 10.0  # seconds, of a worker's questions
 FETCHES = 4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
-FROZEN = {402, 403, 423}  # the shop is locked out for now: says nothing about its tokens
+CLOSED = {402, 423}  # the shop has not paid, or is locked: it can open again
+FROZEN = {*CLOSED, 403}  # the shop is locked out for now: says nothing about its tokens
 
 
 class TokenRefused(Exception):
@@ -200,6 +201,8 @@ class AdminApi:
         )
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise TokenRefused(shop)
+        if response.status_code in CLOSED:
+            raise ShopifyUnavailable(f"{shop}: HTTP {response.status_code}")
         if response.status_code != HTTPStatus.OK:
             raise ShopifyRefused(f"{shop}: HTTP {response.status_code}")
         self._look_at_version(response)

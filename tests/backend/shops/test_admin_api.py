@@ -138,8 +138,11 @@ async def test_an_answer_that_may_have_been_lost_is_not_asked_for_again(offline:
 async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> None:
     with pytest.raises(TokenRefused):
         await ask(client(offline, (401, {"errors": "x"}, {})), patience=0)
-    with pytest.raises(ShopifyRefused, match="HTTP 402"):
-        await ask(client(offline, (402, {"errors": "x"}, {})), patience=0)
+    with pytest.raises(ShopifyRefused, match="HTTP 403"):
+        await ask(client(offline, (403, {"errors": "x"}, {})), patience=0)
+    for closed in (402, 423):
+        with pytest.raises(ShopifyUnavailable):
+            await ask(client(offline, (closed, {"errors": "x"}, {})), patience=0)
     denied = {"errors": [{"message": "No", "extensions": {"code": "ACCESS_DENIED"}}], "data": None}
     with pytest.raises(ShopifyRefused) as caught:
         await ask(client(offline, (200, denied, {})), patience=0)

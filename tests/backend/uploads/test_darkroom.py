@@ -78,14 +78,27 @@ async def test_a_breakdown_is_ours_or_the_pictures(
     assert issubclass(seen, AtelierError) or seen is RenderFailed, "the latter becomes a 500"
 
 
+class Telling(LocalRenderer):
+    """Says when it is asked for something."""
+
+    asked = asyncio.Event()
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """As usual."""
+        self.asked.set()
+        return await super().render(request)
+
+
 async def test_a_child_that_dies_costs_one_answer_and_not_the_next() -> None:
-    renderer = LocalRenderer(None)
+    renderer = Telling(None)
     darkroom = Darkroom(renderer)
     await darkroom.develop(io.BytesIO(picture()))
     [pid] = renderer.child_pids
+    renderer.asked.clear()
     os.kill(pid, signal.SIGSTOP)  # in the middle of its work, as far as anybody can tell
     developing = asyncio.create_task(darkroom.develop(io.BytesIO(picture())))
-    await asyncio.sleep(0.1)
+    await renderer.asked.wait()
+    await asyncio.sleep(0.1)  # the child has been found alive, and has its work
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(UploadsUnavailable):
         await developing

@@ -135,6 +135,11 @@ async def busy(house: World) -> None:
     house.shopify.fail_next("graphql", 503)
 
 
+async def frozen(house: World) -> None:
+    """The merchant has not paid Shopify."""
+    house.shopify.fail_next("graphql", 402)
+
+
 async def throttled(house: World) -> None:
     """We ask too often."""
     house.shopify.fail_next("graphql", 429, retry_after="60")
@@ -147,6 +152,7 @@ async def throttled(house: World) -> None:
         (scopes_lowered_unheard, "SCOPE_MISSING", False),
         (uninstalled, "SHOP_NOT_INSTALLED", False),
         (busy, "SHOPIFY_UNAVAILABLE", True),
+        (frozen, "SHOPIFY_UNAVAILABLE", True),
         (throttled, "SHOPIFY_UNAVAILABLE", True),
     ],
 )
