@@ -125,6 +125,52 @@ async def test_however_many_wait_one_connection_listens(house: World) -> None:
     assert [numbers(answer) for answer in answers] == [[2]] * 15
 
 
+class Telling(wakeups.Wakeups):
+    """An ear that says when it has heard something."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__(database_url)
+        self.heard = asyncio.Event()
+
+    def wake(self, *told: Any) -> None:
+        """As usual."""
+        super().wake(*told)
+        self.heard.set()
+
+
+async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_through(
+    house: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await begun_job(house)
+    ear = Telling(house.settings.database_url)
+    heard_at: list[float] = []
+
+    async def read_before_it_commits(*told: Any, **asked: Any) -> Any:
+        found = await job_events(*told, **asked)
+        if not heard_at:
+            await make_stage(house, begun, "segment")
+            await asyncio.wait_for(ear.heard.wait(), 10)
+            heard_at.append(time.monotonic())
+        return found
+
+    monkeypatch.setattr(following, "job_events", read_before_it_commits)
+    async with ear.listening():
+        async with asyncio.timeout(10):
+            while not ear.hears:
+                await asyncio.sleep(0.01)
+        _, page = await following.followed(
+            house.database,
+            Presigner(house.settings),
+            ear,
+            shop_domain=SHOP,
+            public_id=begun.ref.public_id,
+            since=1,
+            wait=20,
+        )
+    assert [event.seq for event in page.events] == [2]
+    assert time.monotonic() - heard_at[0] < wakeups.WHILE_LISTENING * 0.4, "before its first look"
+
+
 async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     house: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
