@@ -1,9 +1,12 @@
 """Publishing: the pictures are on the product, in their places, once; or nothing is."""
 
+from typing import Any
+
 import pytest
 
 from backend.dev.shopify import Product
 from backend.publications.running import LONGEST_DELAY, MAX_TRIES
+from backend.shops import media_api
 from tests.backend.publications.studio import (
     events,
     finished,
@@ -111,6 +114,25 @@ async def test_a_product_with_many_media_and_variants_is_read_whole(
     assert snapshot["variants"][current.variants[-1].gid] == current.media[-1].gid
     assert len(snapshot["variants"]) == 130
     assert looks(house, product)[119][0] == ours(house, ref, shop)[0]
+
+
+async def test_a_picture_that_is_on_the_product_already_is_not_put_there_again(
+    house: World, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody promises that adding what is there does nothing."""
+    put_up: list[str] = []
+    attach = media_api.attach
+
+    async def counted(*told: Any, media: str, product: str) -> None:
+        put_up.append(media)
+        await attach(*told, media=media, product=product)
+
+    monkeypatch.setattr(media_api, "attach", counted)
+    ref, digests = await finished(house, shop, product)
+    await post(house, shop, ref, wanted(digests))
+    house.shopify.cut_next_answer("graphql", field="fileUpdate")
+    assert len(await work(house, ref)) == 1, "the answer was lost, and the work done"
+    assert put_up == ours(house, ref, shop)
 
 
 # What Shopify refuses
