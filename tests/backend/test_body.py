@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from backend.body import MAX_DEPTH, strict
 from backend.errors import BadRequest, InvalidRequest
 from backend.jobs.storefront import storefront_request
-from backend.rules.schemas import SettingsRequest
 from backend.publications.schemas import PublicationRequest
+from backend.rules.schemas import SettingsRequest
 from backend.workflows import WORKFLOWS
 from backend.workflows.background_swap import BackgroundSwapWithSpec
 from backend.workflows.catalog_image import CatalogImage
