@@ -5,7 +5,7 @@ import time
 from backend.db import POOL_TIMEOUT, Database
 from backend.jobs.detail import job_events
 from backend.jobs.schemas import JobEventsResponse
-from backend.jobs.states import UNFINISHED
+from backend.jobs.states import JobStatus
 from backend.jobs.versions import Version
 from backend.jobs.wakeups import Wakeups
 from backend.storage.presign import Presigner
@@ -23,8 +23,8 @@ async def followed(
 ) -> tuple[Version, JobEventsResponse]:
     """The events after `since`, waiting up to `wait` seconds for the first of them.
 
-    No connection is held while waiting, and those who wait take turns at reading. A finished job
-    answers at once.
+    No connection is held while waiting, and those who wait take turns at reading. A job that has
+    failed answers at once: nothing more can come, while one that succeeded may yet be published.
     The watch begins before the rows are read, so that nothing can commit unnoticed in between.
     """
     deadline = time.monotonic() + wait
@@ -40,6 +40,6 @@ async def followed(
                     since=since,
                 )
             left = deadline - time.monotonic()
-            if page.events or left <= 0 or version.status not in UNFINISHED:
+            if page.events or left <= 0 or version.status == JobStatus.FAILURE:
                 return version, page
             await wakeups.wait(woken, left)

@@ -23,6 +23,9 @@ SHOPIFY_UNAVAILABLE = Failure(
     message="Shopify did not answer for too long. Try again later.",
     retryable=True,
 )
+SHOPIFY_REFUSED = Failure(
+    code="SHOPIFY_REFUSED", message="Shopify refuses what we ask of it; the log tells more."
+)
 STORAGE_UNAVAILABLE = Failure(
     code="STORAGE_UNAVAILABLE",
     message="The picture store did not answer for too long. Try again later.",
@@ -86,8 +89,7 @@ def failure_of(error: Exception) -> Failure:
         case MutationRefused():
             return of_mutation(error)
         case ShopifyRefused():
-            denied = "ACCESS_DENIED" in error.codes
-            return SCOPE_MISSING if denied else refused_by_shopify(" ".join(error.codes))
+            return SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED
         case StorageUnavailable():
             return STORAGE_UNAVAILABLE
         case _:

@@ -47,9 +47,9 @@ def arranged(current: Sequence[str], positions: Mapping[str, int]) -> list[str]:
 
 
 def restored_order(current: Sequence[str], snapshot: Gallery) -> list[str]:
-    """As the snapshot has it, without what has gone since, and behind it what has come."""
-    old = [media_id for media_id in snapshot.ids if media_id in current]
-    return old + [media_id for media_id in current if media_id not in old]
+    """As the snapshot has it, without what has gone since; what has come keeps its place."""
+    old = iter([media_id for media_id in snapshot.ids if media_id in current])
+    return [next(old) if media_id in snapshot.ids else media_id for media_id in current]
 
 
 def changed_alts(now: Gallery, snapshot: Gallery) -> dict[str, str]:

@@ -87,7 +87,7 @@ async def delete_publication(
     """Take the pictures off the product, and make its other media what they were.
 
     Their order, alt texts and variants become those of before; what the merchant has added since
-    stays, behind them, and what the merchant has deleted stays deleted.
+    stays where it is, and what the merchant has deleted stays deleted.
     """
     async with database.transaction() as connection:
         return await take_back(connection, shop_domain=request.auth.shop, public_id=public_id)

@@ -76,7 +76,7 @@ class ShopifyRefused(Exception):
 
     def __init__(self, message: str, codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.codes = codes
+        self.is_denied = "ACCESS_DENIED" in codes
 
 
 class AdminApi:

@@ -25,6 +25,9 @@ SHOPIFY_UNAVAILABLE = Failure(
     message="Shopify did not hand out the photo. Ask for the job again later.",
     retryable=True,
 )
+SHOPIFY_REFUSED = Failure(
+    code="SHOPIFY_REFUSED", message="Shopify refuses to tell of the photo; ask support."
+)
 SHOP_NOT_INSTALLED = Failure(code="SHOP_NOT_INSTALLED", message="The shop has removed the app.")
 SCOPE_MISSING = Failure(
     code="SCOPE_MISSING", message="The app may not read this shop's products; grant read_products."
@@ -80,7 +83,7 @@ async def shop_photo(claimed: Claim, workshop: Workshop) -> str:
         )
     except ShopifyRefused as error:
         log.warning("photo_refused", cause=str(error)[:300])
-        raise SourceFailed(SCOPE_MISSING) from error
+        raise SourceFailed(SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED) from error
     except ShopifyUnavailable as error:
         raise SourceFailed(SHOPIFY_UNAVAILABLE, wait=error.wait) from error
 

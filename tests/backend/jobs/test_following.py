@@ -16,7 +16,17 @@ from backend.jobs.detail import job_events
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail
 from backend.storage.presign import Presigner
-from tests.doors import begun_job, finished_job, make_stage, refusal, shared_world, waiting_job
+from backend.jobs.states import Failure
+from backend.jobs.timeline import append
+from tests.doors import (
+    begun_job,
+    failed_job,
+    finished_job,
+    make_stage,
+    refusal,
+    shared_world,
+    waiting_job,
+)
 from tests.world import SHOP, World
 
 house = pytest.fixture(shared_world, scope="module")
@@ -81,11 +91,22 @@ async def test_a_caller_who_waits_in_vain_gets_an_empty_list(house: World) -> No
     assert 0.9 < time.monotonic() - started < wakeups.WHILE_LISTENING
 
 
-async def test_nobody_waits_for_a_finished_job(house: World) -> None:
-    ref, _ = await finished_job(house)
+async def test_nobody_waits_for_a_failed_job(house: World) -> None:
+    ref = await failed_job(house, Failure(code="ANY", message="Any"))
     started = time.monotonic()
-    assert numbers(await events(house, ref.public_id, since=4, wait=25)) == []
+    assert numbers(await events(house, ref.public_id, since=2, wait=25)) == []
     assert time.monotonic() - started < wakeups.WHILE_LISTENING
+
+
+async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(house: World) -> None:
+    ref, _ = await finished_job(house)
+    await listening(house)
+    poll = asyncio.create_task(events(house, ref.public_id, since=4, wait=20))
+    await asyncio.sleep(0.3)
+    assert not poll.done(), "it waits"
+    async with house.database.transaction() as connection:
+        await append(connection, ref, stage="publish", message="Published", extra={})
+    assert numbers(await poll) == [5]
 
 
 async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(house: World) -> None:

@@ -50,8 +50,9 @@ def test_what_has_a_place_gets_it_and_the_rest_keeps_its_order(
     assert arranged(order, places) == order, "doing it again changes nothing"
 
 
-def test_the_old_order_comes_back_with_what_was_added_behind_it() -> None:
-    assert restored_order(list("dxbya"), gallery("abcd")) == list("abdxy")
+def test_the_old_order_comes_back_around_what_was_added() -> None:
+    assert restored_order(list("dxbya"), gallery("abcd")) == list("axbyd")
+    assert restored_order(list("xab"), gallery("ab")) == list("xab")
 
 
 def test_only_alt_texts_that_differ_are_set_again() -> None:

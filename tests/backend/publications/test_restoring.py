@@ -76,7 +76,7 @@ async def test_an_alt_text_that_was_added_to_a_media_without_one_goes(
     assert looks(house, product)[-1] == (last, "")
 
 
-async def test_what_the_merchant_added_stays_behind_the_old_ones(
+async def test_what_the_merchant_added_stays_where_it_is(
     house: World, shop: str, product: Product
 ) -> None:
     before = looks(house, product)
@@ -86,8 +86,21 @@ async def test_what_the_merchant_added_stays_behind_the_old_ones(
     large = house.shopify.current(product).variants[2]
     house.shopify.show_at_variant(product, large.gid, added.gid)
     await taken_back(house, shop, ref)
-    assert looks(house, product) == [*before, (added.gid, "Added")]
+    assert looks(house, product) == [(added.gid, "Added"), *before]
     assert links(house, product)[2] == added.gid
+
+
+async def test_another_jobs_pictures_stay_where_they_are(
+    house: World, shop: str, product: Product
+) -> None:
+    before = looks(house, product)
+    first = await on_top(house, shop, product)
+    second = await on_top(house, shop, product)
+    others = looks(house, product)[:2]
+    await taken_back(house, shop, first)
+    assert looks(house, product) == [*others, *before]
+    await taken_back(house, shop, second)
+    assert looks(house, product) == before
 
 
 async def test_what_the_merchant_deleted_does_not_come_back(

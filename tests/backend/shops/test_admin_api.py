@@ -146,7 +146,7 @@ async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> N
     denied = {"errors": [{"message": "No", "extensions": {"code": "ACCESS_DENIED"}}], "data": None}
     with pytest.raises(ShopifyRefused) as caught:
         await ask(client(offline, (200, denied, {})), patience=0)
-    assert caught.value.codes == ("ACCESS_DENIED",)
+    assert caught.value.is_denied
     internal = {"errors": [{"message": "Oops", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]}
     with pytest.raises(ShopifyUnavailable):
         await ask(client(offline, (200, internal, {})), patience=0)

@@ -140,6 +140,11 @@ async def frozen(house: World) -> None:
     house.shopify.fail_next("graphql", 402)
 
 
+async def forbidden(house: World) -> None:
+    """Shopify says no, and not why."""
+    house.shopify.fail_next("graphql", 404)
+
+
 async def throttled(house: World) -> None:
     """We ask too often."""
     house.shopify.fail_next("graphql", 429, retry_after="60")
@@ -154,6 +159,7 @@ async def throttled(house: World) -> None:
         (busy, "SHOPIFY_UNAVAILABLE", True),
         (frozen, "SHOPIFY_UNAVAILABLE", True),
         (throttled, "SHOPIFY_UNAVAILABLE", True),
+        (forbidden, "SHOPIFY_REFUSED", False),
     ],
 )
 async def test_trouble_with_the_shop_ends_the_job_with_a_reason(
