@@ -14,10 +14,8 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs import following, wakeups
 from backend.jobs.detail import job_events
 from backend.jobs.states import Failure
-from backend.jobs.timeline import fail
+from backend.jobs.timeline import append, fail
 from backend.storage.presign import Presigner
-from backend.jobs.states import Failure
-from backend.jobs.timeline import append
 from tests.doors import (
     begun_job,
     failed_job,
