@@ -4,6 +4,7 @@ The consuming side is `backend.worker`. PgQueuer's tables live in a schema of th
 """
 
 import functools
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ RESUME_SHOP = "resume_shop"
 PUBLISH = "publish"
 UNPUBLISH = "unpublish"
 SWEEP_PRODUCTS = "sweep_products"
+EXPAND_BATCH = "expand_batch"
 
 
 class ConnectionDriver:
@@ -80,3 +82,21 @@ async def enqueue(
         dedupe_key=dedupe_key,
         on_conflict="skip",
     )
+
+
+async def enqueue_all(
+    connection: AsyncConnection, entrypoint: str, entries: Sequence[tuple[str, bytes, int]]
+) -> None:
+    """Put many entries on the queue in one statement: of each its `dedupe_key`, payload, priority.
+
+    What holds of `enqueue` holds of each.
+    """
+    if entries:
+        keys, payloads, priorities = (list(values) for values in zip(*entries, strict=True))
+        await queries(ConnectionDriver(connection)).enqueue(
+            [entrypoint] * len(entries),
+            payloads,
+            priorities,
+            dedupe_key=keys,
+            on_conflict="skip",
+        )

@@ -64,10 +64,10 @@ def moment(name: str, text: str | None) -> datetime | None:
         raise InvalidRequest([problem(name, "Send a date and time (RFC 3339).")]) from error
 
 
-def require_given(sent: Container[str], wanted: Wanted) -> None:
+def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
     """Litestar takes the word null for no value; a filter must not turn into none like that."""
     nulls = [
-        name for name in Wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
+        name for name in wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
     ]
     if nulls:
         raise InvalidRequest([problem(name, "Leave it out or send a value.") for name in nulls])
@@ -88,13 +88,12 @@ def problem(name: str, message: str) -> dict[str, object]:
     return {"loc": ["query", name], "msg": message, "type": "value_error"}
 
 
-def next_query(wanted: Wanted, cursor: str) -> str:
-    """The same question, from the cursor on."""
-    asked = {
-        "job_type": wanted.job_type,
-        "status": wanted.status,
-        "created_after": wanted.created_after and wanted.created_after.isoformat(),
-        "limit": wanted.limit,
-        "cursor": cursor,
-    }
+def next_query(wanted: msgspec.Struct, cursor: object) -> str:
+    """The same question, from the cursor on, which stands for every offset."""
+    asked = {**msgspec.to_builtins(wanted), "cursor": cursor, "offset": None}
     return urlencode({name: value for name, value in asked.items() if value is not None})
+
+
+def link(path: str, following: str | None) -> dict[str, str]:
+    """The header that leads to the next page, if there is one."""
+    return {"Link": f'<{path}?{following}>; rel="next"'} if following else {}

@@ -1,5 +1,6 @@
 """Make a job that a merchant or a server of theirs asks for: at once, whole, and only once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -71,7 +72,7 @@ def accepted(workflow: Workflow, public_id: str, request_id: str) -> JobAccepted
 
 
 async def stored_request(
-    connection: AsyncConnection, shop_id: int, asked: ProductPhoto
+    connection: AsyncConnection, shop_id: int, asked: msgspec.Struct
 ) -> dict[str, Any]:
     """What the job keeps of the request: all of it, with each upload by the key of its object."""
     fields = {
@@ -94,11 +95,15 @@ def require_distinct_outputs(asked: msgspec.Struct, *place: str | int) -> None:
 
 def require_one_photo(asked: ProductPhoto) -> None:
     """Raise `InvalidRequest` unless exactly one field names the photo."""
-    ways = ProductPhoto.__struct_fields__
+    require_one(asked, ProductPhoto.__struct_fields__, "the photo")
+
+
+def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:
+    """Raise `InvalidRequest` unless exactly one of these fields is there, to name what is meant."""
     given = [name for name in ways if getattr(asked, name) is not None]
     if len(given) == 1:
         return
-    message = f"Name the photo by exactly one of {', '.join(ways)}."
+    message = f"Name {what} by exactly one of {', '.join(ways)}."
     raise InvalidRequest(
         [
             {"loc": ["body", name], "msg": message, "type": "value_error"}

@@ -15,7 +15,7 @@ from backend.jobs.cancelling import cancel_job
 from backend.jobs.detail import job_detail
 from backend.jobs.following import followed
 from backend.jobs.ids import PATTERN
-from backend.jobs.listing import Wanted, job_list, moment, require_given
+from backend.jobs.listing import Wanted, job_list, link, moment, require_given
 from backend.jobs.schemas import (
     JobCancelledResponse,
     JobDetailResponse,
@@ -84,8 +84,7 @@ async def list_jobs(
     require_given(request.query_params, wanted)
     async with database.reading() as connection:
         following, body = await job_list(connection, shop_domain=request.auth.shop, wanted=wanted)
-    links = {"Link": f'<{request.url.path}?{following}>; rel="next"'} if following else {}
-    return Response(body, headers=links)
+    return Response(body, headers=link(request.url.path, following))
 
 
 @get("/{public_id:str}", responses=DETAIL)

@@ -1,6 +1,7 @@
 """Asking for a job: its row, its first event and its queue entry in the caller's transaction."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -57,34 +58,73 @@ async def request_job(
     )
     if inserted is None:
         return None
-    await connection.execute(
-        insert(JobEvent).values(
-            shop_id=shop_id,
-            job_id=ref.public_id,
-            seq=1,
-            event_type="queued",
-            message="Waiting for a worker",
-            extra={"progress": {"done": 0, "total": len(workflow.stages)}},
-        )
-    )
+    await connection.execute(insert(JobEvent).values(**queued_event(ref, workflow)))
     await enqueue_job(connection, ref)
     return ref
 
 
+async def request_jobs(
+    connection: AsyncConnection,
+    workflow: Workflow,
+    *,
+    shop_id: int,
+    requests: Sequence[dict[str, Any]],
+    origin: Literal["api", "webhook", "storefront"],
+) -> list[JobRef]:
+    """A job for each request, in their order and in a few statements however many there are."""
+    refs = [JobRef(shop_id=shop_id, public_id=new_public_id()) for _ in requests]
+    if not refs:
+        return []
+    rows = [
+        {
+            "shop_id": shop_id,
+            "public_id": ref.public_id,
+            "job_type": workflow.job_type,
+            "origin": origin,
+            "request": request,
+            "last_seq": 1,
+        }
+        for ref, request in zip(refs, requests, strict=True)
+    ]
+    await connection.execute(insert(Job), rows)
+    await connection.execute(insert(JobEvent), [queued_event(ref, workflow) for ref in refs])
+    await enqueue_jobs(connection, shop_id, refs)
+    return refs
+
+
+def queued_event(ref: JobRef, workflow: Workflow) -> dict[str, Any]:
+    """The first event of a job, as a row."""
+    return {
+        "shop_id": ref.shop_id,
+        "job_id": ref.public_id,
+        "seq": 1,
+        "event_type": "queued",
+        "message": "Waiting for a worker",
+        "extra": {"progress": {"done": 0, "total": len(workflow.stages)}},
+    }
+
+
 async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:
-    """Put the job on the queue, once, behind the shop's others.
+    """Put the job on the queue, once, behind the shop's others."""
+    await enqueue_jobs(connection, ref.shop_id, [ref])
+
+
+async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef]) -> None:
+    """Put unfinished jobs of one shop on the queue, each once, behind the shop's others.
 
     The priority is minus the number of the shop's unfinished jobs: a shop with three hundred
-    jobs waits behind itself, not before everybody else.
+    jobs waits behind itself, not before everybody else. They are counted once for all.
     """
-    unfinished = await connection.scalar(queries.unfinished_count(ref.shop_id))
-    await queue.enqueue(
-        connection,
-        queue.RUN_JOB,
-        msgspec.json.encode(ref),
-        dedupe_key=f"{queue.RUN_JOB}:{ref.shop_id}:{ref.public_id}",
-        priority=-int(unfinished or 0),
-    )
+    unfinished = int(await connection.scalar(queries.unfinished_count(shop_id)) or 0)
+    entries = [
+        (
+            f"{queue.RUN_JOB}:{ref.shop_id}:{ref.public_id}",
+            msgspec.json.encode(ref),
+            -max(unfinished - behind, 0),
+        )
+        for behind, ref in zip(reversed(range(len(refs))), refs, strict=True)
+    ]
+    await queue.enqueue_all(connection, queue.RUN_JOB, entries)
 
 
 def natural_key(*parts: str) -> str:

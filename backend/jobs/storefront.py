@@ -29,9 +29,8 @@ ORIGIN: Final = "storefront"
 
 def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
     """The workflow's request as a visitor may send it: a product is the only picture."""
-    return workflow.request_for(
-        f"Storefront{workflow.request.__name__}", ("product_id", ProductGid)
-    )
+    name = f"Storefront{workflow.request.__name__}"
+    return workflow.derived(name, workflow.parameters, ("product_id", ProductGid))
 
 
 def visible_to(visitor: Visitor) -> tuple[ColumnElement[bool], ...]:

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import JobNotFound, ShopNotInstalled
+from backend.errors import JobNotFound, RequestError, ShopNotInstalled
 from backend.jobs import queries
 from backend.jobs.ids import IMPOSSIBLE, is_public_id
 from backend.jobs.states import UNFINISHED
@@ -50,16 +50,18 @@ async def job_version(connection: AsyncConnection, *, shop_domain: str, public_i
     return version_of(await found(connection, queries.version(shop_domain, known(public_id))))
 
 
-async def found(connection: AsyncConnection, statement: Any) -> Row[Any]:
+async def found(
+    connection: AsyncConnection, statement: Any, missing: type[RequestError] = JobNotFound
+) -> Row[Any]:
     """The row of a statement that starts from the shop.
 
-    Raises `ShopNotInstalled` when there is none, `JobNotFound` when it holds no job.
+    Raises `ShopNotInstalled` when there is none, `missing` when it holds no job.
     """
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
         raise ShopNotInstalled
     if row.public_id is None:
-        raise JobNotFound
+        raise missing
     return row
 
 

@@ -17,7 +17,6 @@ MEDIA_LIMIT_REACHED = Failure(
 )
 ALT_TOO_LONG = Failure(code="ALT_TOO_LONG", message="Shopify finds an alt text too long.")
 SCOPE_MISSING = Failure(code="SCOPE_MISSING", message=ScopeMissing.message)
-SHOP_NOT_INSTALLED = Failure(code="SHOP_NOT_INSTALLED", message="The shop has removed the app.")
 SHOPIFY_UNAVAILABLE = Failure(
     code="SHOPIFY_UNAVAILABLE",
     message="Shopify did not answer for too long. Try again later.",

@@ -7,7 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from backend.db import Database
-from backend.publications.failures import SHOP_NOT_INSTALLED, PublicationFailed
+from backend.jobs.failures import SHOP_NOT_INSTALLED
+from backend.publications.failures import PublicationFailed
 from backend.publications.ledger import Held
 from backend.shops.admin_api import AdminApi
 from backend.shops.tokens import InstalledShop, asked, installed_shop

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from backend import queue
-from backend.errors import ConfigurationError, DatabaseUnavailable, ShopifyUnavailable
+from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
 from backend.publications.failures import EXPECTED, PUBLICATION_CRASHED, failure_of
@@ -20,14 +20,13 @@ from backend.publications.press import HandedOver, Press
 from backend.publications.publishing import publish
 from backend.publications.restoring import remove_ours, restore
 from backend.publications.states import PublicationStatus
+from backend.shops.backoff import FIRST_DELAY, LONGEST_DELAY, delay_after
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 
 log = structlog.get_logger(__name__)
 
 MAX_TRIES = 15  # without a step forward; with the delays below, about half an hour
-FIRST_DELAY = timedelta(seconds=2)
-LONGEST_DELAY = timedelta(minutes=2)
 AT_ONCE = timedelta(0)
 # Nobody can be asked any more: what was done cannot be taken back.
 HOPELESS = frozenset({"SHOP_NOT_INSTALLED"})
@@ -105,13 +104,6 @@ async def after_failure(
         return AT_ONCE
     await ends(held, press, PublicationStatus.FAILED, held.error or failure)
     return None
-
-
-def delay_after(tries: int, error: Exception) -> timedelta:
-    """Longer each time, and at least as long as Shopify asks for."""
-    delay = min(FIRST_DELAY * 2.0 ** (tries - 1), LONGEST_DELAY)
-    wait = error.wait if isinstance(error, ShopifyUnavailable) else None
-    return max(delay, min(timedelta(seconds=wait or 0), LONGEST_DELAY))
 
 
 async def after_lockout(held: Held, press: Press, error: Exception) -> timedelta | None:

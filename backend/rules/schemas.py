@@ -65,7 +65,8 @@ class PublishingRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True
 def rule_for(workflow: Workflow) -> type[Rule]:
     """The rule that runs this workflow, with the workflow's own parameters."""
     name = workflow.request.__name__
-    parameters = workflow.request_for(f"{name}Parameters")
+    own = [each for each in workflow.request.__struct_fields__ if each not in PHOTO]
+    parameters = workflow.derived(f"{name}Parameters", own)
     required = any(field.required for field in msgspec.structs.fields(parameters))
     default = () if required else (msgspec.field(default_factory=parameters),)
     rule: type[Any] = msgspec.defstruct(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from backend.errors import ShopifyUnavailable
+from backend.jobs.failures import NO_IMAGE, SCOPE_MISSING, SHOP_NOT_INSTALLED
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Claim
 from backend.shops.admin_api import AdminApi, ShopifyRefused
@@ -28,18 +29,11 @@ SHOPIFY_UNAVAILABLE = Failure(
 SHOPIFY_REFUSED = Failure(
     code="SHOPIFY_REFUSED", message="Shopify refuses to tell of the photo; ask support."
 )
-SHOP_NOT_INSTALLED = Failure(code="SHOP_NOT_INSTALLED", message="The shop has removed the app.")
-SCOPE_MISSING = Failure(
-    code="SCOPE_MISSING", message="The app may not read this shop's products; grant read_products."
-)
 PRODUCT_NOT_FOUND = Failure(
     code="PRODUCT_NOT_FOUND", message="The shop has no such product, or has deleted it."
 )
 MEDIA_NOT_FOUND = Failure(
     code="MEDIA_NOT_FOUND", message="The shop has no such photo, or has deleted it."
-)
-NO_IMAGE = Failure(
-    code="NO_IMAGE", message="The product has no photo as its first media. Add one, then retry."
 )
 
 

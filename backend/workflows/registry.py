@@ -3,7 +3,7 @@
 Light by design: the web process imports it. How a stage makes its pixels is `renderers`' matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -44,18 +44,19 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
             name for name in self.request.__struct_fields__ if name not in self.request.pictures()
         )
 
-    def request_for(self, name: str, *photo: tuple[str, Any]) -> type[msgspec.Struct]:
-        """The request as a Struct of that name, in which `photo` stands for the fields of a photo.
-
-        Each of `photo` is a field's name and type.
-        """
-        fields = [
-            (field.name, field.type, *(() if field.required else (field.default,)))
-            for field in msgspec.structs.fields(self.request)
-            if field.name not in ProductPhoto.__struct_fields__
+    def derived(
+        self, name: str, fields: Iterable[str], *own: tuple[str, Any]
+    ) -> type[msgspec.Struct]:
+        """A Struct with those of the request's fields, and as closed; `own` ones come first."""
+        known = {field.name: field for field in msgspec.structs.fields(self.request)}
+        taken = [
+            (each, known[each].type)
+            if known[each].required
+            else (each, known[each].type, known[each].default)
+            for each in fields
         ]
         return msgspec.defstruct(
-            name, [*photo, *fields], frozen=True, kw_only=True, forbid_unknown_fields=True
+            name, [*own, *taken], frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 

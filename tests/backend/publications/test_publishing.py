@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from backend.dev.shopify import Product
-from backend.publications.running import LONGEST_DELAY, MAX_TRIES
+from backend.publications.running import MAX_TRIES
 from backend.shops import media_api
+from backend.shops.backoff import LONGEST_DELAY
 from tests.backend.publications.studio import (
     events,
     finished,
