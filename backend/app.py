@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from backend.answers import answers
 from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
+from backend.batches.routes import batches_router
 from backend.body import StrictRequest
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
@@ -66,6 +67,7 @@ def create_app(
             jobs_router(merchant),
             publications_router(merchant),
             making_router(merchant, settings.disabled),
+            batches_router(merchant, settings.disabled),
             storefront_router(
                 ProxyGuard(settings), settings.disabled, settings.storefront_daily_cap
             ),

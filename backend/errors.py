@@ -13,10 +13,13 @@
     │   ├── RouteNotFound         404
     │   ├── JobNotFound           404
     │   ├── PublicationNotFound   404
+    │   ├── BatchNotFound         404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
+    │   ├── BatchAlreadyFinished  409
+    │   ├── BatchNothingToRetry   409
     │   ├── RequestInProgress     409
     │   ├── BodyTooLarge          413
     │   ├── ImageTooLarge         413
@@ -145,6 +148,14 @@ class PublicationNotFound(RequestError):
     message = "This job has not been published."
 
 
+class BatchNotFound(RequestError):
+    """No such batch for this shop: missing, another shop's and malformed ids answer alike."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "BATCH_NOT_FOUND"
+    message = "No such batch."
+
+
 class MethodNotAllowed(RequestError):
     """Another method is meant, and `Allow` says which; the framework finds it."""
 
@@ -175,6 +186,22 @@ class AlreadyPublished(RequestError):
     status = HTTPStatus.CONFLICT
     code = "ALREADY_PUBLISHED"
     message = "The job is published already; DELETE the publication first."
+
+
+class BatchAlreadyFinished(RequestError):
+    """All of the batch's jobs have ended, or it was cancelled."""
+
+    status = HTTPStatus.CONFLICT
+    code = "BATCH_ALREADY_FINISHED"
+    message = "The batch has already finished."
+
+
+class BatchNothingToRetry(RequestError):
+    """Nothing of the batch has failed so far, or it is being retried already."""
+
+    status = HTTPStatus.CONFLICT
+    code = "BATCH_NOTHING_TO_RETRY"
+    message = "Nothing of this batch has failed."
 
 
 class RequestInProgress(RequestError):

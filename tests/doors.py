@@ -44,6 +44,8 @@ TENANT_TABLES = (
     "published_media",
     "shop_settings",
     "seen_pictures",
+    "batches",
+    "batch_items",
 )
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 

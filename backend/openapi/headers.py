@@ -28,11 +28,11 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Link": {
         "description": 'Where the next page is: `rel="next"`. The last page has none.',
-        "schema": {"type": "string", "pattern": '^</v1/jobs\\?[!-~]+>; rel="next"$'},
+        "schema": {"type": "string", "pattern": '^</v1/[a-zA-Z0-9/]+\\?[!-~]+>; rel="next"$'},
     },
     "Location": {
-        "description": "Where to follow the job.",
-        "schema": {"type": "string", "pattern": "^/v1/jobs/[0-9A-HJKMNP-TV-Z]{26}$"},
+        "description": "Where to follow what was made.",
+        "schema": {"type": "string", "pattern": "^/v1/(jobs|batches)/[0-9A-HJKMNP-TV-Z]{26}$"},
     },
     "Idempotency-Replayed": {
         "description": "The answer is that of the first request with this key.",

@@ -9,11 +9,14 @@ from typing import Any
 
 import msgspec
 
+from backend.batches.schemas import BatchRequest
 from backend.workflows.pictures import ProductPhoto
 
 PLACE = "#/components/schemas/{name}"
 LITESTARS_DEFAULTS = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False}
 NULL = {"type": "null"}
+PHOTO = dict.fromkeys(ProductPhoto.__struct_fields__, "string")
+SOURCE = {"collection_id": "string", "product_ids": "array"}
 
 
 def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
@@ -22,15 +25,16 @@ def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(ordered, ref_template=PLACE)
     for kind in ordered:
         if issubclass(kind, ProductPhoto):
-            schemas[kind.__name__]["oneOf"] = one_photo()
+            schemas[kind.__name__]["oneOf"] = exactly_one(PHOTO)
+        if kind is BatchRequest:
+            schemas[kind.__name__]["oneOf"] = exactly_one(SOURCE)
     return dict(sorted(schemas.items()))
 
 
-def one_photo() -> list[dict[str, Any]]:
-    """What `making.require_one_photo` holds a request to: exactly one field names the photo."""
+def exactly_one(ways: dict[str, str]) -> list[dict[str, Any]]:
+    """What `making.require_one` holds a request to: one of these fields, by its type, is there."""
     return [
-        {"required": [name], "properties": {name: {"type": "string"}}}
-        for name in ProductPhoto.__struct_fields__
+        {"required": [name], "properties": {name: {"type": kind}}} for name, kind in ways.items()
     ]
 
 

@@ -34,6 +34,7 @@ A 429 and a 503 say in Retry-After when to try again. A 500 is a bug: report its
 TAGS = {
     "Jobs": "What has become of what was asked for.",
     "Workflows": "Ask for pictures. Each workflow has a route of its own.",
+    "Batches": "One workflow for many products.",
     "Publications": "Put a job's pictures on a product in the shop, and take them back.",
     "Settings": "What a shop has done by itself when its products change.",
     "Uploads": "Pictures to work on.",

@@ -42,9 +42,11 @@ from backend.shops.answers import (
     json_object,
     readable,
 )
+from backend.shops.collection_answers import CollectionAnswer, CollectionPage
 from backend.shops.documents import (
     API_VERSION,
     CHANGED_PRODUCTS,
+    COLLECTION_PRODUCTS,
     INSTALLATION,
     MEDIA_IMAGE,
     PRODUCT,
@@ -155,6 +157,14 @@ class AdminApi:
         answer = await self.graphql(shop, token, MEDIA_IMAGE, {"id": gid}, patience=PATIENCE)
         media = readable(answer, MediaAnswer).node
         return media.ready if media else None
+
+    async def collection_page(
+        self, shop: str, token: str, gid: str, *, first: int, after: str | None
+    ) -> CollectionPage | None:
+        """Some products of a collection, in its order; None if this shop has none of that id."""
+        variables = {"id": gid, "first": first, "after": after}
+        answer = await self.graphql(shop, token, COLLECTION_PRODUCTS, variables, patience=PATIENCE)
+        return readable(answer, CollectionAnswer).collection
 
     async def installation(self, shop: str, token: str) -> Installation:
         """The shop's id and granted scopes. Raises `TokenRefused` when the app was removed."""

@@ -42,6 +42,18 @@ query MediaImageForJob($id: ID!) {
 }
 """
 
+COLLECTION_PRODUCTS = """
+query CollectionForBatch($id: ID!, $first: Int!, $after: String) {
+  collection(id: $id) {
+    productsCount { count }
+    products(first: $first, after: $after) {
+      nodes { id featuredMedia { ... on MediaImage { id } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
 INSTALLATION = """
 query Installation {
   shop { id myshopifyDomain }

@@ -27,6 +27,7 @@ Kind = Literal[
     "job_without_queue_entry",
     "delivery_without_queue_entry",
     "publication_without_queue_entry",
+    "batch_without_queue_entry",
     "product_without_webhook",
     "unused_upload",
     "object_without_row",

@@ -4,10 +4,12 @@ Only in this package is SQL that names no shop. What the sweeps find is counted 
 """
 
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     DateTime,
+    Select,
     Text,
     column,
     delete,
@@ -21,6 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.batches.ledger import BatchRef, enqueue_expansion
+from backend.batches.models import Batch
+from backend.batches.states import Expansion
 from backend.db import Database
 from backend.jobs.idempotency import KEPT
 from backend.jobs.models import DailyCount, IdempotencyKey, Job
@@ -29,7 +34,7 @@ from backend.jobs.states import UNFINISHED
 from backend.publications.ledger import PublicationRef, enqueue_errand
 from backend.publications.models import Publication
 from backend.publications.states import ERRANDS
-from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
+from backend.queue import EXPAND_BATCH, HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
@@ -70,6 +75,7 @@ async def requeued(database: Database) -> dict[Kind, int]:
             "publication_without_queue_entry": sum(
                 [await requeue_publications(connection, errand) for errand in ERRANDS]
             ),
+            "batch_without_queue_entry": await requeue_batches(connection),
         }
         for kind, count in found.items():
             await record(connection, kind, found=count, repaired=count)
@@ -118,26 +124,42 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
 
 
 async def requeue_publications(connection: AsyncConnection, errand: str) -> int:
-    """Publications with an errand and without a queue entry, but for those of a parked shop.
-
-    So one that waited for its shop's merchant is taken up within a minute of their coming back.
-    """
-    waits = exists().where(Shop.id == Publication.shop_id, Shop.reauth_needed_at.is_not(None))
+    """Publications with an errand and without a queue entry."""
     ref = (Publication.shop_id, Publication.job_id, Publication.round)
-    rows = await connection.execute(
-        select(*ref)
-        .where(
-            Publication.status.in_(ERRANDS[errand]),
-            Publication.changed_at < func.now() - OVERDUE,
-            ~waits,
-            ~is_queued(func.concat_ws(":", errand, *ref)),
-        )
-        .limit(BATCH)
-    )
+    due = Publication.status.in_(ERRANDS[errand])
+    rows = await connection.execute(unqueued(Publication, errand, ref, due))
     refs = [PublicationRef(**row) for row in rows.mappings()]
     for each in refs:
         await enqueue_errand(connection, each, errand)
     return len(refs)
+
+
+async def requeue_batches(connection: AsyncConnection) -> int:
+    """Batches that are to be expanded and have no queue entry."""
+    ref = (Batch.shop_id, Batch.public_id, Batch.round)
+    due = Batch.expansion == Expansion.EXPANDING
+    rows = await connection.execute(unqueued(Batch, EXPAND_BATCH, ref, due))
+    refs = [BatchRef(**row) for row in rows.mappings()]
+    for each in refs:
+        await enqueue_expansion(connection, each)
+    return len(refs)
+
+
+def unqueued(
+    model: type[Publication] | type[Batch],
+    errand: str,
+    ref: tuple[Any, ...],
+    due: ColumnElement[bool],
+) -> Select[Any]:
+    """The keys of what is due and on no queue, but for what a parked shop has.
+
+    So what waited for its shop's merchant is taken up within a minute of their coming back.
+    """
+    waits = exists().where(Shop.id == model.shop_id, Shop.reauth_needed_at.is_not(None))
+    overdue = model.changed_at < func.now() - OVERDUE
+    key = func.concat_ws(":", errand, *ref)
+    found: Select[Any] = select(*ref).where(due, overdue, ~waits, ~is_queued(key))
+    return found.limit(BATCH)
 
 
 def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:

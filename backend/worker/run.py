@@ -23,6 +23,8 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job, Schedule
 
 from backend import queue
+from backend.batches.ledger import BatchRef
+from backend.batches.running import run_expansion
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
@@ -149,6 +151,13 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
     async def sweep_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
         await sweep_products(ref, workshop, desk.disabled)
+
+    @pgq.entrypoint(queue.EXPAND_BATCH)
+    async def run_queued_expansion(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=BatchRef)
+        delay = await run_expansion(ref, workshop.desk)
+        if delay is not None:
+            raise RetryRequested(delay)
 
     @pgq.entrypoint(queue.RESUME_SHOP)
     async def resume_queued_shop(entry: Job) -> None:

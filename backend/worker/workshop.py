@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import msgspec
 
+from backend.batches.running import Desk
 from backend.db import Database
 from backend.publications.press import Press
 from backend.renderers.base import Renderer
@@ -27,6 +28,11 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
         return Press(
             database=self.database, store=self.store, admin=self.admin, stopping=self.stopping
         )
+
+    @property
+    def desk(self) -> Desk:
+        """For batches."""
+        return Desk(database=self.database, admin=self.admin, stopping=self.stopping)
 
     @property
     def http(self) -> httpx.AsyncClient:

@@ -88,7 +88,14 @@ def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
             builds = any(
                 f"{verb}({model}" in function
                 for verb in ("select", "update", "delete")
-                for model in ("Job", "Upload", "Publication", "PublishedMedia")
+                for model in (
+                    "Job",
+                    "Upload",
+                    "Publication",
+                    "PublishedMedia",
+                    "Batch",
+                    "BatchItem",
+                )
             )
             names = ("shop_id", "unfinished(", "still(", "this(", "*scope")
             scoped = any(word in function for word in names)

@@ -33,6 +33,7 @@ Check = Callable[[World, list[JobRef], Door], Awaitable[None]]
 
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
+OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
 PRODUCT = {"product_id": "gid://shopify/Product/1"}
 
 
@@ -126,6 +127,60 @@ async def a_list_is_its_shops_alone(house: World, others: list[JobRef], ask: Doo
     for query in ("?limit=200", f"?limit=200&cursor={max(foreign)}"):
         jobs = (await ask(house, "GET", f"/v1/jobs{query}")).json()["jobs"]
         assert foreign.isdisjoint(job["public_id"] for job in jobs)
+
+
+async def a_batch_is_its_shops_alone(house: World, _others: list[JobRef], ask: Door) -> None:
+    """To see, with its items, to retry and to cancel: it goes on."""
+    for public_id in await batches_of(house, OTHER_SHOP):
+        path = f"/v1/batches/{public_id}"
+        for method, end in OF_A_BATCH:
+            answer = await ask(house, method, f"{path}{end}")
+            assert refusal(answer) == (404, "BATCH_NOT_FOUND")
+        own = await house.http.get(f"{path}/items", headers=house.bearer(OTHER_SHOP))
+        assert own.json()["count"] == 1
+
+
+async def a_list_of_batches_is_its_shops_alone(
+    house: World, _others: list[JobRef], ask: Door
+) -> None:
+    """From its own start, and from a cursor that is the other's."""
+    foreign = set(await batches_of(house, OTHER_SHOP))
+    for query in ("?limit=50", f"?limit=50&cursor={max(foreign)}"):
+        batches = (await ask(house, "GET", f"/v1/batches{query}")).json()["batches"]
+        assert foreign.isdisjoint(batch["public_id"] for batch in batches)
+
+
+async def a_new_batch_is_its_shops_alone(house: World, _others: list[JobRef], ask: Door) -> None:
+    """Whose it becomes, and whose uploads it may use."""
+    body: dict[str, Any] = {"workflow": "catalog-image", "product_ids": [PRODUCT["product_id"]]}
+    path = f"/v1/batches/{(await ask(house, 'POST', '/v1/batches', body)).json()['public_id']}"
+    assert (await house.http.get(path, headers=house.bearer(SHOP))).status_code == 200
+    theirs = await house.http.get(path, headers=house.bearer(OTHER_SHOP))
+    assert refusal(theirs) == (404, "BATCH_NOT_FOUND")
+    details = []
+    for key in (await foreign_upload(house), UNKNOWN_UPLOAD):
+        parameters = {"background_upload_key": key}
+        stolen = {**body, "workflow": "background-swap-with-image", "parameters": parameters}
+        answer = await ask(house, "POST", "/v1/batches", stolen)
+        assert refusal(answer) == (422, "INVALID_REQUEST")
+        details.append(answer.json()["detail"])
+    assert details[0] == details[1]
+
+
+async def batches_of(house: World, shop: str) -> list[str]:
+    """The ids of the shop's batches."""
+    rows = await house.rows(
+        "SELECT public_id FROM batches b JOIN shops s ON s.id = b.shop_id WHERE s.domain = :d",
+        d=shop,
+    )
+    return [row["public_id"] for row in rows]
+
+
+async def foreign_batch(house: World) -> None:
+    """A batch of the other shop's, not yet expanded."""
+    body = {"workflow": "catalog-image", "product_ids": [PRODUCT["product_id"]]}
+    answer = await house.http.post("/v1/batches", json=body, headers=house.bearer(OTHER_SHOP))
+    assert answer.status_code == 202
 
 
 def a_new_job_is_its_shops_alone(name: str) -> Check:
@@ -290,6 +345,12 @@ CHECKS: dict[Route, tuple[Check, tuple[Door, ...]]] = {
         for method in ("POST", "GET", "DELETE")
     },
     ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
+    **{
+        (method, f"/v1/batches/{{public_id}}{end}"): (a_batch_is_its_shops_alone, MERCHANT)
+        for method, end in OF_A_BATCH
+    },
+    ("GET", "/v1/batches"): (a_list_of_batches_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/batches"): (a_new_batch_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
     **{
         (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
@@ -343,6 +404,7 @@ async def test_two_shops_never_meet_at(house: World, check: Check, door: Door) -
         await visitors_job(house, name, shop=OTHER_SHOP)
     await foreign_upload(house)
     await foreign_publication(house, finished)
+    await foreign_batch(house)
     before = await fingerprint(house, OTHER_SHOP)
     await check(house, others, door)
     assert await fingerprint(house, OTHER_SHOP) == before

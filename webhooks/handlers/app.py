@@ -1,5 +1,6 @@
 """The app was removed, or its scopes changed. Shopify itself is asked whether it is so."""
 
+from backend.batches.service import stop_batches
 from backend.jobs.states import Failure
 from backend.jobs.timeline import SHOP_UNINSTALLED, fail_unfinished
 from backend.publications.service import stop_publications
@@ -58,6 +59,7 @@ async def closed_if_gone(desk: Desk, shop: KnownShop, domain: str) -> bool:
         shop_id = await uninstall(connection, shop)
         if shop_id is None:  # opened anew while Shopify was being asked
             return False
+        await stop_batches(connection, shop_id, SHOP_UNINSTALLED)  # first: they make jobs
         await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
         await stop_publications(connection, shop_id, REMOVED_MEANWHILE)
     return True

@@ -139,6 +139,10 @@ class Catalogue:
         found = self._collections.get(collection_id)
         return found if found is not None and found.shop_number == shop_number else None
 
+    def delete_collection(self, collection: Collection) -> None:
+        """Remove a collection; its products stay. Raises KeyError when there is none."""
+        del self._collections[collection.id]
+
     def file(self, path: str, version: str | None) -> Picture | None:
         """Return what the CDN serves at this path; without a version, the current one."""
         return self.library.served(path, version)

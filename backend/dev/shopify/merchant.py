@@ -189,3 +189,7 @@ class Merchant:
         """Create a collection of these products, in their order."""
         number = self.platform.shops[shop].number
         return self.platform.catalogue.collect(number, title, contents)
+
+    def delete_collection(self, collection: products.Collection) -> None:
+        """Delete the collection; its products stay."""
+        self.platform.catalogue.delete_collection(collection)

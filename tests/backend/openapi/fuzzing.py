@@ -67,6 +67,11 @@ def settings(base_url: str, examples: int) -> Document:
                 "checks": {"positive_data_acceptance": {"expected-statuses": [201, 415]}},
             },
             {
+                # Nor what each workflow takes for its parameters.
+                "include-path": "/v1/batches",
+                "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 422]}},
+            },
+            {
                 # Nor what is a final artifact of that very job.
                 "include-path": "/v1/jobs/{public_id}/publication",
                 "checks": {

@@ -12,6 +12,7 @@ import msgspec
 
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
+from tests.backend.batches import studio as batches
 from tests.backend.jobs.test_making import LEAST, NO_UPLOAD
 from tests.backend.openapi import keys
 from tests.backend.openapi.conformance import Document, operations
@@ -58,7 +59,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     ) -> httpx.Response:
         """A good request, but for what is said."""
         if public_id is None and "{public_id}" in self.path:
-            public_id = await self.new_job()
+            public_id = await self.new_one()
         path = self.path.format(public_id=public_id) + query
         body, media_type = self.body() if content is None else (content, "application/json")
         request = SimpleNamespace(
@@ -79,6 +80,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         if name in LEAST:
             product = f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"
             return msgspec.json.encode(LEAST[name] | {"product_id": product}), "application/json"
+        if self.path == "/v1/batches":
+            body = {"workflow": "catalog-image", "product_ids": batches.gids(2)}
+            return msgspec.json.encode(body), "application/json"
         if name == "publication" and self.method == "POST":
             wanted = {"artifacts": [{"sha256": "0" * 64}]}
             return msgspec.json.encode(wanted), "application/json"
@@ -98,14 +102,17 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             "X-Shopify-Webhook-Id": str(uuid.uuid4()),
         }
 
-    async def new_job(self) -> str:
-        """A job that has not begun, which this door shows."""
-        ref = await waiting_job(self.house)
+    async def new_one(self) -> str:
+        """A job that has not begun, which this door shows; or a batch, where it is about those."""
+        if self.path.startswith("/v1/batches"):
+            ref = await batches.made(self.house, SHOP, {"product_ids": batches.gids(2)})
+            return ref.public_id
+        job = await waiting_job(self.house)
         if self.path.startswith("/proxy"):
             await self.house.execute(
-                "UPDATE jobs SET origin = 'storefront' WHERE public_id = :id", id=ref.public_id
+                "UPDATE jobs SET origin = 'storefront' WHERE public_id = :id", id=job.public_id
             )
-        return ref.public_id
+        return job.public_id
 
 
 KEYS: dict[str, Callable[[World], keys.Sign]] = {
@@ -187,6 +194,8 @@ async def good(client: Client) -> httpx.Response:
     """What it is for."""
     if client.path.endswith("/publication"):
         return await of_a_publication(client)
+    if client.path.startswith("/v1/batches/"):
+        return await client.ask(public_id=await partly_done(client.house))
     if client.path.endswith("/background-swap-with-image"):
         return await client.ask(content=await body_with_upload(client))
     return await client.ask(query="?limit=2" if client.path == "/v1/jobs" else "")
@@ -201,6 +210,13 @@ async def of_a_publication(client: Client) -> httpx.Response:
         return await client.ask(public_id=job.public_id, content=msgspec.json.encode(asked))
     await studio.post(client.house, SHOP, job, asked)
     return await client.ask(public_id=job.public_id)
+
+
+async def partly_done(house: World) -> str:
+    """A batch of which something is done, something failed, and something is left."""
+    ref = await batches.expanded(house, SHOP, {"product_ids": batches.gids(3)})
+    await batches.end_jobs(house, SHOP, ref, good=1, bad=1)
+    return ref.public_id
 
 
 async def body_with_upload(client: Client) -> bytes:
@@ -236,11 +252,11 @@ async def too_long(client: Client) -> httpx.Response:
 
 
 async def conflict(client: Client) -> httpx.Response:
-    """A job that has ended, or has not; or a key that somebody is just claiming."""
-    if client.path.endswith("/publication"):
+    """What has ended, or has not; or a key that somebody is just claiming."""
+    if client.path.endswith(("/publication", "/retry")):
         return await client.ask()
     if client.path.endswith("/cancel"):
-        public_id = await client.new_job()
+        public_id = await client.new_one()
         await client.ask(public_id=public_id)
         return await client.ask(public_id=public_id)
     key = uuid.uuid4().hex

@@ -70,6 +70,7 @@ async def test_the_exit_code_tells_that_something_could_not_be_mended(island: Wo
         "job_without_queue_entry": (0, 0),
         "delivery_without_queue_entry": (0, 0),
         "publication_without_queue_entry": (0, 0),
+        "batch_without_queue_entry": (0, 0),
         "product_without_webhook": (0, 0),
         "unused_upload": (0, 0),
         "object_without_row": (0, 0),

@@ -1,0 +1,164 @@
+"""The reads on batches. Every one of them starts from the shop.
+
+A missing batch and another shop's take the same path through the same index: one row, whose
+`public_id` is null.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    select,
+    true,
+)
+
+from backend.batches.models import Batch, BatchItem
+from backend.jobs.models import Job, JobEvent
+from backend.jobs.queries import installed
+from backend.jobs.states import JobStatus
+from backend.shops.models import Shop
+
+# What has become of an item: of its job, unless it has none.
+ITEM_STATUS: ColumnElement[str] = case(
+    (BatchItem.error.is_not(None), JobStatus.FAILURE.value),
+    else_=func.coalesce(Job.status, JobStatus.NOT_STARTED.value),
+)
+JOB_OF_ITEM = and_(Job.shop_id == BatchItem.shop_id, Job.public_id == BatchItem.job_id)
+
+
+def one(shop_domain: str, public_id: str) -> Select[Any]:
+    """The batch with its counts."""
+    batch = select(Batch).where(Batch.shop_id == Shop.id, Batch.public_id == public_id)
+    return counted(shop_domain, batch.lateral("batch"))
+
+
+def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
+    """The shop's batches with their counts, newest first; without any, one row of nulls."""
+    batches = select(Batch).where(Batch.shop_id == Shop.id)
+    if before is not None:
+        batches = batches.where(Batch.public_id < before)
+    newest = batches.order_by(Batch.public_id.desc()).limit(limit)
+    return counted(shop_domain, newest.lateral("batch"))
+
+
+def counted(shop_domain: str, batch: FromClause) -> Select[Any]:
+    """The shop's batches of that kind, each with its items counted by what has become of them."""
+
+    counts = (
+        select(
+            func.count().label("total"),
+            func.count().filter(became(JobStatus.NOT_STARTED)).label("not_started"),
+            func.count().filter(became(JobStatus.IN_PROGRESS)).label("in_progress"),
+            func.count().filter(became(JobStatus.SUCCESS)).label("succeeded"),
+            func.count().filter(became(JobStatus.FAILURE)).label("failed"),
+            func.max(Job.finished_at).label("last_finished_at"),
+        )
+        .select_from(BatchItem)
+        .outerjoin(Job, JOB_OF_ITEM)
+        .where(BatchItem.shop_id == batch.c.shop_id, BatchItem.batch_id == batch.c.public_id)
+        .lateral("counts")
+    )
+    statement: Select[Any] = select(
+        batch, counts, func.greatest(batch.c.ended_at, counts.c.last_finished_at).label("end")
+    )
+    return (
+        statement.select_from(Shop)
+        .outerjoin(batch, true())
+        .outerjoin(counts, true())
+        .where(*installed(shop_domain))
+        .order_by(batch.c.public_id.desc())
+    )
+
+
+def items(
+    shop_domain: str, public_id: str, *, status: JobStatus | None, after: int, limit: int
+) -> Select[Any]:
+    """The batch's items behind an ordinal; without any, one row that has the batch alone."""
+    why = (
+        select(JobEvent.extra["error"])
+        .where(
+            JobEvent.shop_id == Job.shop_id,
+            JobEvent.job_id == Job.public_id,
+            JobEvent.event_type == "failed",
+        )
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    found = (
+        select(
+            BatchItem.ordinal,
+            BatchItem.product_id,
+            BatchItem.job_id,
+            ITEM_STATUS.label("status"),
+            cast(func.coalesce(BatchItem.error, why), Text).label("error"),
+        )
+        .outerjoin(Job, JOB_OF_ITEM)
+        .where(
+            BatchItem.shop_id == Batch.shop_id,
+            BatchItem.batch_id == Batch.public_id,
+            BatchItem.ordinal > after,
+            true() if status is None else became(status),
+        )
+        .order_by(BatchItem.ordinal)
+        .limit(limit)
+        .correlate(Batch)
+        .lateral("item")
+    )
+    statement: Select[Any] = select(Batch.public_id, *found.c).select_from(Shop)
+    batch = and_(Batch.shop_id == Shop.id, Batch.public_id == public_id)
+    return (
+        statement.outerjoin(Batch, batch)
+        .outerjoin(found, true())
+        .where(*installed(shop_domain))
+        .order_by(found.c.ordinal)
+    )
+
+
+def batch_to_change(shop_domain: str, public_id: str) -> Any:
+    """The batch's key and state; nulls if the shop has no such batch."""
+    owner = Shop.id.label("owner_id")
+    columns = select(Batch.public_id, Batch.job_type, owner).select_from(Shop)
+    batch = and_(Batch.shop_id == Shop.id, Batch.public_id == public_id)
+    return columns.outerjoin(Batch, batch).where(*installed(shop_domain))
+
+
+def locked(shop_id: int, public_id: str) -> Any:
+    """The batch, which nobody else changes until the transaction ends."""
+    found = select(Batch.expansion, Batch.is_read, Batch.round).where(
+        Batch.shop_id == shop_id, Batch.public_id == public_id
+    )
+    return found.with_for_update()
+
+
+def jobs_of(shop_id: int, public_id: str) -> Select[Any]:
+    """The ids of the newest jobs of the batch's items."""
+    return select(BatchItem.job_id).where(
+        BatchItem.shop_id == shop_id,
+        BatchItem.batch_id == public_id,
+        BatchItem.job_id.is_not(None),
+    )
+
+
+def failed_items(shop_id: int, public_id: str) -> Select[Any]:
+    """The ordinals of the items that have failed, with a job or without."""
+    return (
+        select(BatchItem.ordinal)
+        .outerjoin(Job, JOB_OF_ITEM)
+        .where(
+            BatchItem.shop_id == shop_id,
+            BatchItem.batch_id == public_id,
+            became(JobStatus.FAILURE),
+        )
+    )
+
+
+def became(status: JobStatus) -> ColumnElement[bool]:
+    """Whether that has become of an item."""
+    return ITEM_STATUS.in_([status])

@@ -1,0 +1,156 @@
+"""Ask for a batch: checked, and stored in the caller's transaction; a worker makes its jobs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.batches.ledger import BatchRef, enqueue_expansion
+from backend.batches.models import Batch, BatchItem
+from backend.batches.schemas import BatchRequest, BatchResponse
+from backend.batches.states import BatchCounts, BatchStatus
+from backend.body import problem
+from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.jobs.idempotency import Repeatable, answered_before
+from backend.jobs.ids import new_public_id
+from backend.jobs.making import require_distinct_outputs, require_one, stored_request
+from backend.jobs.queries import installed
+from backend.shops.models import Shop
+from backend.workflows import WORKFLOWS
+from backend.workflows.pictures import ProductPhoto
+from backend.workflows.registry import Workflow
+
+BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The batch, and whether this is the answer to an earlier request."""
+
+    answer: BatchResponse
+    is_replay: bool = False
+
+
+async def request_batch(
+    connection: AsyncConnection,
+    wanted: BatchRequest,
+    *,
+    shop_domain: str,
+    repeatable: Repeatable | None,
+) -> Asked:
+    """Store the batch with its queue entry, and with its items where the request lists them.
+
+    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused` or `RequestInProgress`.
+    """
+    require_one(wanted, ("collection_id", "product_ids"), "the products")
+    require_distinct(wanted.product_ids or ())
+    parameters = checked_parameters(BY_NAME[wanted.workflow], wanted.parameters)
+    found = select(Shop.id, func.now().label("now")).where(*installed(shop_domain))
+    shop = (await connection.execute(found)).one_or_none()
+    if shop is None:
+        raise ShopNotInstalled
+    answer = accepted(wanted, shop.now)
+    if repeatable:
+        earlier = await answered_before(connection, repeatable, shop_id=shop.id, answer=answer)
+        if earlier:
+            return Asked(answer=earlier, is_replay=True)
+    with within_parameters():
+        stored = await stored_request(connection, shop.id, parameters)
+    ref = BatchRef(shop_id=shop.id, public_id=answer.public_id, round=0)
+    await store(connection, ref, wanted, stored)
+    return Asked(answer=answer)
+
+
+def require_distinct(product_ids: tuple[str, ...]) -> None:
+    """Raise `InvalidRequest` naming each product that was named before."""
+    seen: set[str] = set()
+    repeated = []
+    for index, product_id in enumerate(product_ids):
+        if product_id in seen:
+            repeated.append(index)
+        seen.add(product_id)
+    if repeated:
+        message = "The list has this product already."
+        raise InvalidRequest(
+            [
+                {"loc": ["body", "product_ids", index], "msg": message, "type": "value_error"}
+                for index in repeated
+            ]
+        )
+
+
+def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspec.Struct:
+    """The parameters as the workflow's own request would have them. Raises `InvalidRequest`."""
+    kind = parameters_of(workflow)
+    with within_parameters():
+        try:
+            checked = msgspec.convert(parameters, kind)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest([problem(str(error), kind)]) from error
+        require_distinct_outputs(checked)
+    return checked
+
+
+@cache
+def parameters_of(workflow: Workflow) -> type[msgspec.Struct]:
+    """The workflow's request without the fields that name the photo: the batch names those."""
+    kind = workflow.request
+    own = [name for name in kind.__struct_fields__ if name not in ProductPhoto.__struct_fields__]
+    return workflow.derived(f"{kind.__name__}Parameters", own)
+
+
+@contextmanager
+def within_parameters() -> Iterator[None]:
+    """What is wrong with the workflow's own body is told as wrong within `parameters`."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            [{**item, "loc": ["body", "parameters", *item["loc"][1:]]} for item in error.detail]
+        ) from error
+
+
+def accepted(wanted: BatchRequest, now: Any) -> BatchResponse:
+    """The answer to a request that is about to be stored."""
+    listed = len(wanted.product_ids or ())
+    return BatchResponse(
+        public_id=new_public_id(),
+        workflow=wanted.workflow,
+        collection_id=wanted.collection_id,
+        status=BatchStatus.EXPANDING,
+        counts=BatchCounts(total=listed, not_started=listed),
+        error=None,
+        created_at=now,
+        finished_at=None,
+    )
+
+
+async def store(
+    connection: AsyncConnection, ref: BatchRef, wanted: BatchRequest, parameters: dict[str, Any]
+) -> None:
+    """The rows and the queue entry."""
+    await connection.execute(
+        insert(Batch).values(
+            shop_id=ref.shop_id,
+            public_id=ref.public_id,
+            job_type=BY_NAME[wanted.workflow].job_type,
+            parameters=parameters,
+            collection_id=wanted.collection_id,
+            is_read=wanted.collection_id is None,
+        )
+    )
+    rows = [
+        {
+            "shop_id": ref.shop_id,
+            "batch_id": ref.public_id,
+            "ordinal": ordinal,
+            "product_id": product_id,
+        }
+        for ordinal, product_id in enumerate(wanted.product_ids or (), 1)
+    ]
+    if rows:
+        await connection.execute(insert(BatchItem), rows)
+    await enqueue_expansion(connection, ref)

@@ -1,0 +1,204 @@
+"""`/v1/batches`: one workflow for many products; for the shop that the credential proves."""
+
+from typing import Annotated, Any
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.types import Guard
+
+from backend.answers import OF_A_SHOP, answers
+from backend.batches.failures import MAX_PRODUCTS
+from backend.batches.listing import Wanted, WantedItems, batch_items, batch_list
+from backend.batches.requesting import BY_NAME, request_batch
+from backend.batches.schemas import (
+    BatchItemsResponse,
+    BatchListResponse,
+    BatchRequest,
+    BatchResponse,
+)
+from backend.batches.service import batch, cancel_batch, retry_batch
+from backend.batches.states import RUNNING
+from backend.db import Database
+from backend.errors import (
+    BatchAlreadyFinished,
+    BatchNotFound,
+    BatchNothingToRetry,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    RequestInProgress,
+    WorkflowDisabled,
+)
+from backend.jobs.idempotency import Repeatable
+from backend.jobs.ids import PATTERN
+from backend.jobs.listing import link, require_given
+from backend.jobs.making_routes import OF_A_BODY, Key, require_enabled
+from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
+from backend.jobs.states import JobStatus
+
+SHORTEST_POLL, LONGEST_POLL = 2, 30  # seconds
+PRODUCTS_A_SECOND = 50  # of which a poll more or less tells nothing new
+
+BatchId = Annotated[
+    str, PathParameter(description="The batch's id, a ULID.", schema_extra={"pattern": PATTERN})
+]
+# Each batch on a page is counted anew.
+BatchLimit = Annotated[int, QueryParameter(ge=1, le=50)]
+Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
+Place = Annotated[int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From `Link`.")]
+
+OF_A_BATCH = (*OF_A_SHOP, BatchNotFound)
+MAKING = answers(
+    BatchResponse,
+    *OF_A_SHOP,
+    *OF_A_BODY,
+    WorkflowDisabled,
+    RequestInProgress,
+    IdempotencyKeyReused,
+    status=202,
+    always=("Location", *POLL_HINT),
+    sometimes=("Idempotency-Replayed",),
+)
+LISTING = answers(BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
+LOOKING = answers(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
+ITEMS = answers(BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",))
+RETRYING = answers(
+    BatchResponse,
+    *OF_A_BATCH,
+    WorkflowDisabled,
+    BatchNothingToRetry,
+    status=202,
+    always=POLL_HINT,
+)
+CANCELLING = answers(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
+
+
+def making_route(disabled: frozenset[str]) -> HTTPRouteHandler:
+    """The route that makes batches; `disabled` names workflows."""
+
+    @post("/", status_code=202, responses=MAKING)
+    async def post_batch(
+        *,
+        request: MerchantRequest,
+        data: JSONBody[BatchRequest],
+        database: NamedDependency[Database],
+        idempotency_key: Key = None,
+    ) -> Response[BatchResponse]:
+        """Ask for a job of one workflow for each product of a collection or a list.
+
+        Answers once it is stored; a worker then makes the jobs, page by page.
+        """
+        require_enabled(BY_NAME[data.workflow], disabled)
+        repeatable = idempotency_key and Repeatable(
+            route="POST /v1/batches", key=idempotency_key, body=await request.body()
+        )
+        async with database.transaction() as connection:
+            asked = await request_batch(
+                connection, data, shop_domain=request.auth.shop, repeatable=repeatable or None
+            )
+        headers = {"Location": f"/v1/batches/{asked.answer.public_id}"}
+        if asked.is_replay:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(asked.answer, headers=headers | poll_hint(asked.answer))
+
+    return post_batch
+
+
+@get("/", responses=LISTING)
+async def list_batches(
+    *,
+    request: MerchantRequest,
+    database: NamedDependency[Database],
+    limit: BatchLimit = 20,
+    cursor: Cursor = None,
+) -> Response[BatchListResponse]:
+    """The shop's batches, newest first."""
+    wanted = Wanted(limit=limit, cursor=cursor)
+    require_given(request.query_params, wanted)
+    async with database.reading() as connection:
+        following, body = await batch_list(connection, shop_domain=request.auth.shop, wanted=wanted)
+    return Response(body, headers=link(request.url.path, following))
+
+
+@get("/{public_id:str}", responses=LOOKING)
+async def get_batch(
+    request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
+) -> Response[BatchResponse]:
+    """How far the batch is, counted from its products' jobs."""
+    async with database.reading() as connection:
+        body = await batch(connection, shop_domain=request.auth.shop, public_id=public_id)
+    return Response(body, headers=poll_hint(body))
+
+
+@get("/{public_id:str}/items", responses=ITEMS)
+async def list_batch_items(
+    *,
+    request: MerchantRequest,
+    public_id: BatchId,
+    database: NamedDependency[Database],
+    status: Annotated[JobStatus | None, QueryParameter()] = None,
+    limit: Limit = 50,
+    cursor: Place = None,
+) -> Response[BatchItemsResponse]:
+    """The batch's products in their order, each with its newest job."""
+    wanted = WantedItems(status=status, limit=limit, cursor=cursor)
+    require_given(request.query_params, wanted)
+    async with database.reading() as connection:
+        following, body = await batch_items(
+            connection, shop_domain=request.auth.shop, public_id=public_id, wanted=wanted
+        )
+    return Response(body, headers=link(request.url.path, following))
+
+
+def retrying_route(disabled: frozenset[str]) -> HTTPRouteHandler:
+    """The route that retries batches; `disabled` names workflows."""
+
+    @post("/{public_id:str}/retry", status_code=202, responses=RETRYING)
+    async def post_batch_retry(
+        request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
+    ) -> Response[BatchResponse]:
+        """Make new jobs for the products that failed, and read the collection on if need be.
+
+        The old jobs stay as they are. A batch that was cancelled goes on.
+        """
+        async with database.transaction() as connection:
+            body = await retry_batch(
+                connection,
+                shop_domain=request.auth.shop,
+                public_id=public_id,
+                disabled=disabled,
+            )
+        return Response(body, headers=poll_hint(body))
+
+    return post_batch_retry
+
+
+@post("/{public_id:str}/cancel", status_code=202, responses=CANCELLING)
+async def post_batch_cancel(
+    request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
+) -> BatchResponse:
+    """Make no more jobs, and end those that have not ended."""
+    async with database.transaction() as connection:
+        return await cancel_batch(connection, shop_domain=request.auth.shop, public_id=public_id)
+
+
+def poll_hint(body: BatchResponse) -> dict[str, str]:
+    """When to ask again, while there is something to wait for: the later, the more is left."""
+    if body.status not in RUNNING:
+        return {}
+    wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
+    return {"Retry-After": str(min(wait, LONGEST_POLL))}
+
+
+def batches_router(guard: Guard, disabled: frozenset[str]) -> Router:
+    """The routes, behind the guard they are given; `disabled` names workflows."""
+    handlers: list[Any] = [
+        list_batches,
+        making_route(disabled),
+        get_batch,
+        list_batch_items,
+        retrying_route(disabled),
+        post_batch_cancel,
+    ]
+    return Router("/v1/batches", route_handlers=handlers, guards=[guard], tags=["Batches"])

@@ -1,0 +1,90 @@
+"""The wire: what is asked of a batch, and what is told of it."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from backend.batches.states import BatchCounts, BatchStatus
+from backend.jobs.schemas import Moment, PublicId
+from backend.jobs.states import JobStatus
+from backend.workflows import WORKFLOWS
+from backend.workflows.pictures import END, ProductGid
+
+MAX_LISTED = 1000
+CollectionGid = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^gid://shopify/Collection/[0-9]{{1,20}}{END}",
+        description="A collection of this shop; all of its products are taken, at most 10,000.",
+    ),
+]
+ProductGids = Annotated[
+    tuple[ProductGid, ...],
+    msgspec.Meta(min_length=1, max_length=MAX_LISTED, extra_json_schema={"uniqueItems": True}),
+]
+WorkflowName: Any = Literal[tuple(workflow.name for workflow in WORKFLOWS.values())]
+Parameters = Annotated[
+    dict[str, Any],
+    msgspec.Meta(
+        description="What `POST /v1/<workflow>` takes, without the fields that name the photo."
+    ),
+]
+
+
+class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One workflow for many products: exactly one of a collection and a list names them."""
+
+    workflow: WorkflowName
+    parameters: Parameters = {}
+    collection_id: CollectionGid | None = None
+    product_ids: ProductGids | None = None
+
+
+class BatchError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why it failed: a stable code and a sentence."""
+
+    code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")]
+    message: str
+    retryable: bool
+
+
+class BatchResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch, with its products counted by what has become of their newest jobs.
+
+    `error` is why not all of the collection's products could be had.
+    """
+
+    public_id: PublicId
+    workflow: str
+    collection_id: str | None
+    status: BatchStatus
+    counts: BatchCounts
+    error: BatchError | None
+    created_at: Moment
+    finished_at: Moment | None
+
+
+class BatchListResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A page, newest first; `count` is how many are on it. The next one is in `Link`."""
+
+    batches: list[BatchResponse]
+    limit: int
+    count: int
+
+
+class BatchItemResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One product: its newest job if it has one, and why it failed if it did."""
+
+    product_id: str
+    job_id: PublicId | None
+    status: JobStatus
+    error: BatchError | None
+
+
+class BatchItemsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A page in the order of the list or collection; the next one is in `Link`."""
+
+    public_id: PublicId
+    items: list[BatchItemResponse]
+    limit: int
+    count: int

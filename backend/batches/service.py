@@ -1,0 +1,135 @@
+"""A batch that is there: look at it, try again what failed, or end it."""
+
+import msgspec
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.batches import queries
+from backend.batches.ledger import BatchRef, end, enqueue_expansion, items_of, this
+from backend.batches.models import Batch, BatchItem
+from backend.batches.schemas import BatchResponse
+from backend.batches.states import RUNNING, BatchCounts, Expansion, status_of
+from backend.errors import (
+    BatchAlreadyFinished,
+    BatchNotFound,
+    BatchNothingToRetry,
+    WorkflowDisabled,
+)
+from backend.jobs.cancelling import CANCELLED
+from backend.jobs.models import Job
+from backend.jobs.states import Failure
+from backend.jobs.timeline import fail_unfinished
+from backend.jobs.versions import found, known
+from backend.workflows import WORKFLOWS
+
+
+async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> BatchResponse:
+    """The shop's batch as it is now. Raises `ShopNotInstalled` or `BatchNotFound`."""
+    statement = queries.one(shop_domain, known(public_id))
+    return shown((await found(connection, statement, BatchNotFound))._mapping)
+
+
+def shown(row: RowMapping) -> BatchResponse:
+    """A row of `queries.counted` as the API tells it."""
+    counts = BatchCounts(**{name: row[name] for name in BatchCounts.__struct_fields__})
+    status = status_of(Expansion(row["expansion"]), counts)
+    facts = {
+        **row,
+        "workflow": WORKFLOWS[row["job_type"]].name,
+        "status": status,
+        "counts": counts,
+        "finished_at": None if status in RUNNING else row["end"],
+    }
+    return msgspec.convert(
+        {name: facts[name] for name in BatchResponse.__struct_fields__}, BatchResponse
+    )
+
+
+async def retry_batch(
+    connection: AsyncConnection, *, shop_domain: str, public_id: str, disabled: frozenset[str]
+) -> BatchResponse:
+    """Have new jobs made for what has failed, and the collection read on if it was not read.
+
+    Of all who ask for it at once, one gets it: the row is locked. Raises as `batch` does, and
+    `BatchNothingToRetry` or `WorkflowDisabled`.
+    """
+    ref, expansion, is_read = await held_row(connection, shop_domain, public_id, disabled)
+    reset = await reset_failed(connection, ref)
+    if not reset and (is_read or expansion is Expansion.EXPANDING):
+        raise BatchNothingToRetry
+    again = msgspec.structs.replace(ref, round=ref.round + 1)
+    await connection.execute(
+        update(Batch)
+        .where(*this(ref))
+        .values(
+            expansion=Expansion.EXPANDING,
+            round=again.round,
+            attempt=Batch.attempt + 1,
+            tries=0,
+            error=None,
+            changed_at=func.now(),
+            ended_at=None,
+        )
+    )
+    await enqueue_expansion(connection, again)
+    return await batch(connection, shop_domain=shop_domain, public_id=public_id)
+
+
+async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
+    """Make the failed items such as have no job yet; how many there were."""
+    failed = queries.failed_items(ref.shop_id, ref.public_id)
+    reset = await connection.execute(
+        update(BatchItem)
+        .where(*items_of(ref), BatchItem.ordinal.in_(failed))
+        .values(job_id=None, error=None)
+    )
+    return reset.rowcount
+
+
+async def cancel_batch(
+    connection: AsyncConnection, *, shop_domain: str, public_id: str
+) -> BatchResponse:
+    """End the expansion and every job that has not ended: whoever works on them is fenced off.
+
+    Raises as `batch` does, and `BatchAlreadyFinished`.
+    """
+    ref, expansion, _ = await held_row(connection, shop_domain, public_id)
+    jobs = queries.jobs_of(ref.shop_id, ref.public_id)
+    ended = await fail_unfinished(connection, ref.shop_id, CANCELLED, Job.public_id.in_(jobs))
+    if not ended and expansion is not Expansion.EXPANDING:
+        raise BatchAlreadyFinished
+    await end(connection, ref, Expansion.CANCELLED, CANCELLED)
+    return await batch(connection, shop_domain=shop_domain, public_id=public_id)
+
+
+async def held_row(
+    connection: AsyncConnection,
+    shop_domain: str,
+    public_id: str,
+    disabled: frozenset[str] = frozenset(),
+) -> tuple[BatchRef, Expansion, bool]:
+    """The batch, locked: its key, how far its expansion is, and whether all of it was read."""
+    row = await found(
+        connection, queries.batch_to_change(shop_domain, known(public_id)), BatchNotFound
+    )
+    if WORKFLOWS[row.job_type].name in disabled:
+        raise WorkflowDisabled
+    held = (await connection.execute(queries.locked(row.owner_id, row.public_id))).one_or_none()
+    if held is None:
+        raise BatchNotFound  # erased just now
+    ref = BatchRef(shop_id=row.owner_id, public_id=row.public_id, round=held.round)
+    return ref, Expansion(held.expansion), held.is_read
+
+
+async def stop_batches(connection: AsyncConnection, shop_id: int, failure: Failure) -> None:
+    """End the expansions of a shop that has removed the app."""
+    unfinished = (
+        select(Batch.public_id, Batch.round)
+        .where(Batch.shop_id == shop_id, Batch.expansion == Expansion.EXPANDING)
+        .order_by(Batch.public_id)
+        .with_for_update()
+    )
+    for row in (await connection.execute(unfinished)).all():
+        ref = BatchRef(shop_id=shop_id, public_id=row.public_id, round=row.round)
+        await end(connection, ref, Expansion.FAILED, failure)

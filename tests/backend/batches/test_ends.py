@@ -1,0 +1,303 @@
+"""How batches end: well, partly, badly, by a cancel; and what a retry makes of that."""
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from backend.batches.ledger import BatchRef
+from backend.batches.running import run_expansion
+from backend.batches.states import BatchCounts, BatchStatus, Expansion, status_of
+from backend.jobs.service import JobRef
+from backend.jobs.timeline import Fenced, claim, succeed
+from tests.backend.batches.studio import (
+    act,
+    collection,
+    counts,
+    end_jobs,
+    expand,
+    expanded,
+    gids,
+    items,
+    jobs_of,
+    look,
+    made,
+    products,
+    stepped_desk,
+)
+from tests.backend.publications.crashing import Crash, dies_at
+from tests.doors import refusal
+from tests.world import World
+
+pytestmark = pytest.mark.usefixtures("small_pages")
+
+NOTHING = (409, "BATCH_NOTHING_TO_RETRY")
+FINISHED = (409, "BATCH_ALREADY_FINISHED")
+
+
+# What is told of the whole
+
+
+@pytest.mark.parametrize(
+    ("expansion", "good", "bad", "left", "told"),
+    [
+        (Expansion.EXPANDING, 1, 1, 0, BatchStatus.EXPANDING),
+        (Expansion.EXPANDED, 1, 1, 1, BatchStatus.IN_PROGRESS),
+        (Expansion.EXPANDED, 2, 0, 0, BatchStatus.SUCCESS),
+        (Expansion.EXPANDED, 1, 1, 0, BatchStatus.PARTIAL),
+        (Expansion.EXPANDED, 0, 2, 0, BatchStatus.FAILURE),
+        (Expansion.FAILED, 0, 0, 1, BatchStatus.IN_PROGRESS),
+        (Expansion.FAILED, 2, 0, 0, BatchStatus.PARTIAL),
+        (Expansion.FAILED, 0, 0, 0, BatchStatus.FAILURE),
+        (Expansion.CANCELLED, 1, 1, 0, BatchStatus.CANCELLED),
+    ],
+)
+def test_the_whole_is_told_from_the_expansion_and_the_counts(
+    expansion: Expansion, good: int, bad: int, left: int, told: BatchStatus
+) -> None:
+    numbers = BatchCounts(total=good + bad + left, succeeded=good, failed=bad, in_progress=left)
+    assert status_of(expansion, numbers) is told
+
+
+async def test_the_counts_follow_the_jobs(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(4)})
+    await end_jobs(house, shop, ref, good=1, begun=1)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 2, 1, 1, 0)
+    await end_jobs(house, shop, ref, bad=2)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 0, 1, 1, 2)
+    assert (await look(house, shop, ref))["finished_at"] is None
+
+
+async def test_it_is_finished_when_its_last_job_is(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(3)})
+    await end_jobs(house, shop, ref, good=2, bad=1)
+    assert await counts(house, shop, ref) == ("PARTIAL", 0, 0, 2, 1)
+    last = await house.rows(
+        "SELECT max(finished_at) AS at FROM jobs WHERE shop_id = :s", s=ref.shop_id
+    )
+    answer = await house.http.get(f"/v1/batches/{ref.public_id}", headers=house.bearer(shop))
+    assert datetime.fromisoformat(answer.json()["finished_at"]) == last[0]["at"]
+    assert "retry-after" not in answer.headers
+
+
+async def test_all_well_and_nothing_well(house: World, shop: str) -> None:
+    for good, told in ((2, "SUCCESS"), (0, "FAILURE")):
+        ref = await expanded(house, shop, {"product_ids": gids(2)})
+        await end_jobs(house, shop, ref, good=good, bad=2 - good)
+        assert (await look(house, shop, ref))["status"] == told
+
+
+# Retrying
+
+
+async def test_a_retry_makes_new_jobs_for_what_failed_and_for_nothing_else(
+    house: World, shop: str
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(6), "parameters": {"margin": 0.3}})
+    await end_jobs(house, shop, ref, good=1, bad=3, begun=1)
+    before = await items(house, shop, ref)
+    answer = await act(house, shop, ref, "retry")
+    assert answer.status_code == 202 and answer.headers["retry-after"]
+    assert answer.json() == await look(house, shop, ref)
+    assert await counts(house, shop, ref) == ("EXPANDING", 4, 1, 1, 0)
+    await expand(house, ref)
+    after = await items(house, shop, ref)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 4, 1, 1, 0)
+    for old, new in zip(before, after, strict=True):
+        assert old["product_id"] == new["product_id"]
+        assert (old["job_id"] != new["job_id"]) == (old["status"] == "FAILURE")
+    jobs = await jobs_of(house, ref)
+    assert len(jobs) == 9, "the old ones stay"
+    assert {job["request"]["margin"] for job in jobs} == {0.3}
+
+
+async def test_of_many_retries_at_once_one_makes_the_jobs(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(3)})
+    await end_jobs(house, shop, ref, bad=3)
+    answers = await asyncio.gather(*(act(house, shop, ref, "retry") for _ in range(5)))
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    assert len(accepted) == 1
+    assert {refusal(answer) for answer in answers if answer not in accepted} == {NOTHING}
+    await expand(house, ref)
+    assert len(await jobs_of(house, ref)) == 6
+
+
+async def test_there_is_nothing_to_retry_before_something_has_failed(
+    house: World, shop: str
+) -> None:
+    ref = await made(house, shop, {"product_ids": gids(2)})
+    assert refusal(await act(house, shop, ref, "retry")) == NOTHING
+    await expand(house, ref)
+    assert refusal(await act(house, shop, ref, "retry")) == NOTHING
+    await end_jobs(house, shop, ref, good=2)
+    assert refusal(await act(house, shop, ref, "retry")) == NOTHING
+
+
+async def test_a_retry_can_fail_and_be_retried(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(1)})
+    for _ in range(3):
+        await end_jobs(house, shop, ref, bad=1)
+        assert (await act(house, shop, ref, "retry")).status_code == 202
+        await expand(house, ref)
+    await end_jobs(house, shop, ref, good=1)
+    assert await counts(house, shop, ref) == ("SUCCESS", 0, 0, 1, 0)
+
+
+async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_nothing(
+    house: World, shop: str
+) -> None:
+    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+
+    async def retried(step: int) -> None:
+        if step == 2:
+            await end_jobs(house, shop, ref, bad=1)
+            assert (await act(house, shop, ref, "retry")).status_code == 202
+
+    async with stepped_desk(house, retried) as desk:
+        assert await run_expansion(ref, desk) is None
+    assert await counts(house, shop, ref) == ("EXPANDING", 2, 0, 0, 0)
+    await expand(house, ref)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
+    assert len(await jobs_of(house, ref)) == 6
+
+
+async def test_a_retry_whose_worker_dies_makes_nothing_twice(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    await end_jobs(house, shop, ref, bad=5)
+    await act(house, shop, ref, "retry")
+    async with stepped_desk(house, dies_at(2)) as desk:
+        with pytest.raises(Crash):
+            await expand(house, ref, desk)
+    assert len(await jobs_of(house, ref)) == 7
+    await expand(house, ref)
+    assert len(await jobs_of(house, ref)) == 10
+
+
+async def test_an_expansion_that_failed_goes_on_where_it_was_left(house: World, shop: str) -> None:
+    tees = collection(house, shop, 3)
+    ref = await made(house, shop, {"collection_id": tees.gid})
+    await house.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=shop)
+    await expand(house, ref)
+    assert (await look(house, shop, ref))["error"]["code"] == "SCOPE_MISSING"
+    await house.execute("UPDATE shops SET scopes = 'write_products' WHERE domain = :d", d=shop)
+    assert (await act(house, shop, ref, "retry")).status_code == 202
+    await expand(house, ref)
+    assert (await look(house, shop, ref))["error"] is None
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
+
+
+async def test_a_product_that_has_got_a_photo_has_a_job_after_the_retry(
+    house: World, shop: str
+) -> None:
+    bare = products(house, shop, 1, image=None)
+    ref = await expanded(
+        house,
+        shop,
+        {"collection_id": house.shopify.create_collection(shop, "Bare", bare).gid},
+    )
+    assert await counts(house, shop, ref) == ("FAILURE", 0, 0, 0, 1)
+    await act(house, shop, ref, "retry")
+    await expand(house, ref)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
+
+
+# Cancelling
+
+
+async def test_a_cancel_ends_what_has_not_ended_and_keeps_what_has(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    await end_jobs(house, shop, ref, good=1, bad=1, begun=1)
+    (running,) = await items(house, shop, ref, status="IN_PROGRESS")
+    answer = await act(house, shop, ref, "cancel")
+    assert answer.status_code == 202
+    assert answer.json() == await look(house, shop, ref)
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 1, 4)
+    assert answer.json()["finished_at"] is not None
+    codes = [item["error"] and item["error"]["code"] for item in await items(house, shop, ref)]
+    assert codes == [None, "PRODUCT_NOT_FOUND", "CANCELLED", "CANCELLED", "CANCELLED"]
+    assert await is_fenced(house, JobRef(shop_id=ref.shop_id, public_id=running["job_id"]))
+    assert refusal(await act(house, shop, ref, "cancel")) == FINISHED
+
+
+async def is_fenced(house: World, job: JobRef) -> bool:
+    """Whether nobody can work on the job any more."""
+    async with house.database.transaction() as connection:
+        return await claim(connection, job) is None
+
+
+async def test_a_cancel_leaves_the_shops_other_jobs_alone(house: World, shop: str) -> None:
+    other = await expanded(house, shop, {"product_ids": gids(2)})
+    ref = await expanded(house, shop, {"product_ids": gids(2)})
+    await act(house, shop, ref, "cancel")
+    assert await counts(house, shop, other) == ("IN_PROGRESS", 2, 0, 0, 0)
+
+
+async def test_a_cancel_before_the_expansion_makes_no_job(house: World, shop: str) -> None:
+    ref = await made(house, shop, {"product_ids": gids(3)})
+    assert (await act(house, shop, ref, "cancel")).status_code == 202
+    assert await expand(house, ref) == []
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 3)
+    assert await jobs_of(house, ref) == []
+
+
+async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(house: World, shop: str) -> None:
+    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+
+    async def cancelled(step: int) -> None:
+        if step == 2:
+            assert (await act(house, shop, ref, "cancel")).status_code == 202
+
+    async with stepped_desk(house, cancelled) as desk:
+        assert await run_expansion(ref, desk) is None
+    assert await expand(house, ref) == []
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 2)
+    assert len(await jobs_of(house, ref)) == 2
+
+
+async def test_what_has_finished_cannot_be_cancelled(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(2)})
+    await end_jobs(house, shop, ref, good=1, bad=1)
+    assert refusal(await act(house, shop, ref, "cancel")) == FINISHED
+    assert await counts(house, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
+
+
+async def test_a_cancelled_batch_can_be_taken_up_again(house: World, shop: str) -> None:
+    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+    async with stepped_desk(house, dies_at(2)) as desk:
+        with pytest.raises(Crash):
+            await run_expansion(ref, desk)
+    await end_jobs(house, shop, ref, good=1)
+    await act(house, shop, ref, "cancel")
+    assert (await act(house, shop, ref, "retry")).status_code == 202
+    await expand(house, ref)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 4, 0, 1, 0)
+
+
+async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(house: World, shop: str) -> None:
+    for _ in range(3):
+        ref = await expanded(house, shop, {"product_ids": gids(4)})
+        await end_jobs(house, shop, ref, bad=2)
+        await asyncio.gather(act(house, shop, ref, "cancel"), act(house, shop, ref, "retry"))
+        await expand(house, ref)
+        status, *numbers = await counts(house, shop, ref)
+        # Cancelled first, all four are tried again; retried first, all four are cancelled.
+        assert (status, numbers) in [
+            ("IN_PROGRESS", [4, 0, 0, 0]),
+            ("CANCELLED", [0, 0, 0, 4]),
+        ]
+
+
+async def test_a_job_that_ends_while_its_batch_is_cancelled_ends_once(
+    house: World, shop: str
+) -> None:
+    ref: BatchRef = await expanded(house, shop, {"product_ids": gids(1)})
+    (item,) = await items(house, shop, ref)
+    job = JobRef(shop_id=ref.shop_id, public_id=item["job_id"])
+    async with house.database.transaction() as connection:
+        claimed = await claim(connection, job)
+    assert claimed is not None
+    await act(house, shop, ref, "cancel")
+    with pytest.raises(Fenced):
+        async with house.database.transaction() as connection:
+            await succeed(connection, claimed, {})
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 1)

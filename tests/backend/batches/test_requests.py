@@ -1,0 +1,311 @@
+"""The door: what can be asked for, what is refused and how, and what is asked for twice."""
+
+import asyncio
+import dataclasses
+import uuid
+from typing import Any
+
+import msgspec
+import pytest
+
+from backend.batches.requesting import parameters_of
+from backend.dev.transport import LoopbackShopify
+from backend.workflows import WORKFLOWS
+from backend.workflows.pictures import ProductPhoto
+from tests.backend.batches.studio import (
+    act,
+    counts,
+    end_jobs,
+    expanded,
+    gids,
+    items,
+    jobs_of,
+    look,
+    made,
+    post,
+)
+from tests.doors import NoRenderer, fingerprint, refusal
+from tests.world import SHOP, World, served
+
+NO_UPLOAD = "upl_" + "0" * 32
+ROUTES = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
+
+
+async def test_what_is_asked_for_is_stored_with_its_queue_entry(house: World, shop: str) -> None:
+    answer = await post(house, shop, {"product_ids": gids(2)})
+    assert answer.status_code == 202
+    batch = answer.json()
+    assert batch == {
+        "public_id": batch["public_id"],
+        "workflow": "catalog-image",
+        "collection_id": None,
+        "status": "EXPANDING",
+        "counts": {"total": 2, "not_started": 2, "in_progress": 0, "succeeded": 0, "failed": 0},
+        "error": None,
+        "created_at": batch["created_at"],
+        "finished_at": None,
+    }
+    path = f"/v1/batches/{batch['public_id']}"
+    assert answer.headers["location"] == path
+    shown = await house.http.get(path, headers=house.bearer(shop))
+    assert shown.json() == batch
+    assert shown.headers["retry-after"] == answer.headers["retry-after"] == "2"
+    queued = await house.rows(
+        "SELECT 1 FROM queue.pgqueuer WHERE dedupe_key LIKE :key",
+        key=f"expand_batch:%:{batch['public_id']}:0",
+    )
+    assert len(queued) == 1
+
+
+async def test_the_worker_makes_what_can_be_made_and_tells_what_cannot(
+    house: World, shop: str
+) -> None:
+    await house.execute("DELETE FROM queue.pgqueuer")
+    tee = house.product(b"unread", shop=shop)
+    ref = await made(house, shop, {"product_ids": [tee.gid, *gids(1)]})
+    workshop = msgspec.structs.replace(house.workshop, renderer=NoRenderer())
+    await dataclasses.replace(house, workshop=workshop).drain()
+    assert await counts(house, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
+    good, bad = await items(house, shop, ref)
+    assert (await house.detail(good["job_id"], shop=shop)).json()["status"] == "SUCCESS"
+    assert bad["error"]["code"] == "PRODUCT_NOT_FOUND"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda each: each.name)
+def test_the_parameters_are_the_workflows_own_without_what_names_the_photo(workflow: Any) -> None:
+    own = set(workflow.request.__struct_fields__) - set(ProductPhoto.__struct_fields__)
+    assert set(parameters_of(workflow).__struct_fields__) == own
+
+
+ONE = {"product_ids": gids(1)}
+BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
+    "neither source": ({}, [["collection_id"]]),
+    "both sources": (
+        {**ONE, "collection_id": "gid://shopify/Collection/1"},
+        [["collection_id"], ["product_ids"]],
+    ),
+    "no products": ({"product_ids": []}, [["product_ids"]]),
+    "too many products": ({"product_ids": gids(1001)}, [["product_ids"]]),
+    "a product twice": ({"product_ids": gids(2) + gids(1)}, [["product_ids", 2]]),
+    "no product": ({"product_ids": ["gid://shopify/Collection/1"]}, [["product_ids", 0]]),
+    "no collection": ({"collection_id": "gid://shopify/Product/1"}, [["collection_id"]]),
+    "an unknown field": ({**ONE, "url": "x"}, [["url"]]),
+    "an unknown workflow": ({**ONE, "workflow": "try-on"}, [["workflow"]]),
+    "a bad parameter": ({**ONE, "parameters": {"margin": 0.5}}, [["parameters", "margin"]]),
+    "a coerced one": ({**ONE, "parameters": {"margin": "0.1"}}, [["parameters", "margin"]]),
+    "an unknown one": ({**ONE, "parameters": {"size": 1}}, [["parameters", "size"]]),
+    "a bad choice": ({**ONE, "parameters": {"shadow": "x"}}, [["parameters", "shadow"]]),
+    "a huge number": ({**ONE, "parameters": {"margin": 10**30}}, [["parameters", "margin"]]),
+    "a photo of its own": (
+        {**ONE, "parameters": {"product_id": gids(1)[0]}},
+        [["parameters", "product_id"]],
+    ),
+    "the same output twice": (
+        {**ONE, "parameters": {"outputs": [{"size": 512, "format": "webp"}] * 2}},
+        [["parameters", "outputs"]],
+    ),
+    "a missing parameter": (
+        {**ONE, "workflow": "product-to-model-direct"},
+        [["parameters", "category"]],
+    ),
+    "no such upload": (
+        {
+            **ONE,
+            "workflow": "background-swap-with-image",
+            "parameters": {"background_upload_key": NO_UPLOAD},
+        },
+        [["parameters", "background_upload_key"]],
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "places"), BAD.values(), ids=BAD)
+async def test_what_cannot_be_is_refused_by_name_and_nothing_is_stored(
+    house: World, shop: str, body: dict[str, Any], places: list[list[Any]]
+) -> None:
+    before = await fingerprint(house, shop)
+    answer = await post(house, shop, body)
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert [item["loc"] for item in answer.json()["detail"]] == [
+        ["body", *place] for place in places
+    ]
+    assert await fingerprint(house, shop) == before
+
+
+async def test_an_upload_serves_all_of_its_jobs(house: World, shop: str) -> None:
+    key = f"upl_{uuid.uuid4().hex}"
+    await house.execute(
+        "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
+        "SELECT id, :key, 'uploads/wall.jpg', now() FROM shops WHERE domain = :d",
+        key=key,
+        d=shop,
+    )
+    ref = await expanded(
+        house,
+        shop,
+        {
+            "workflow": "background-swap-with-image",
+            "product_ids": gids(2),
+            "parameters": {"background_upload_key": key},
+        },
+    )
+    backgrounds = [job["request"]["background_upload_key"] for job in await jobs_of(house, ref)]
+    assert backgrounds == ["uploads/wall.jpg"] * 2
+    used = await house.rows("SELECT used_at FROM uploads WHERE upload_key = :key", key=key)
+    assert used[0]["used_at"] is not None
+
+
+async def test_a_workflow_that_is_switched_off_is_neither_begun_nor_retried(
+    house: World, shop: str
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(1)})
+    await end_jobs(house, shop, ref, bad=1)
+    settings = msgspec.structs.replace(house.settings, disabled_workflows="catalog-image")
+    async with served(settings, LoopbackShopify(house.shopify.origin)) as url:
+        for path in ("/v1/batches", f"/v1/batches/{ref.public_id}/retry"):
+            body = {"workflow": "catalog-image", **ONE}
+            answer = await house.http.post(url + path, json=body, headers=house.bearer(shop))
+            assert refusal(answer) == (403, "WORKFLOW_DISABLED")
+
+
+# Twice
+
+
+async def test_the_same_request_with_the_same_key_is_one_batch(house: World, shop: str) -> None:
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    first, again = [await post(house, shop, ONE, **key) for _ in range(2)]
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    other = await post(house, shop, {"product_ids": gids(2)}, **key)
+    assert refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert len(await listed(house, shop)) == 1
+
+
+async def test_of_many_at_once_with_the_same_key_one_makes_the_batch(
+    house: World, shop: str
+) -> None:
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    answers = await asyncio.gather(*(post(house, shop, ONE, **key) for _ in range(4)))
+    assert len({answer.json()["public_id"] for answer in answers}) == 1
+    assert len(await listed(house, shop)) == 1
+
+
+# Pages
+
+
+async def listed(house: World, shop: str, **query: Any) -> list[str]:
+    """The ids of a page of the shop's batches."""
+    answer = await house.http.get("/v1/batches", params=query, headers=house.bearer(shop))
+    assert answer.status_code == 200, answer.text
+    return [batch["public_id"] for batch in answer.json()["batches"]]
+
+
+async def followed(house: World, shop: str, path: str, name: str) -> list[Any]:
+    """All that the pages from there on have, and that no page is longer than it may be."""
+    found: list[Any] = []
+    while path:
+        answer = await house.http.get(path, headers=house.bearer(shop))
+        body = answer.json()
+        assert body["count"] == len(body[name]) <= body["limit"]
+        found += body[name]
+        path = answer.headers.get("link", "").partition(">")[0].removeprefix("<")
+    return found
+
+
+async def test_batches_are_listed_newest_first_as_each_shows_itself(
+    house: World, shop: str
+) -> None:
+    refs = []
+    for count in (1, 2, 3):
+        refs.append(await expanded(house, shop, {"product_ids": gids(count)}))
+        await asyncio.sleep(0.002)  # ids begin with the millisecond
+    found = await followed(house, shop, "/v1/batches?limit=2", "batches")
+    assert found == [await look(house, shop, ref) for ref in refs[::-1]]
+
+
+async def test_a_shop_without_batches_has_an_empty_list(house: World, shop: str) -> None:
+    assert await listed(house, shop) == []
+
+
+async def test_items_are_listed_in_their_order_and_by_what_became_of_them(
+    house: World, shop: str
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    await end_jobs(house, shop, ref, good=2, bad=1, begun=1)
+    path = f"/v1/batches/{ref.public_id}/items?limit=2"
+    found = await followed(house, shop, path, "items")
+    assert [item["product_id"] for item in found] == gids(5)
+    statuses = ["SUCCESS", "SUCCESS", "FAILURE", "IN_PROGRESS", "NOT_STARTED"]
+    assert [item["status"] for item in found] == statuses
+    assert [item["error"] and item["error"]["code"] for item in found] == [
+        None,
+        None,
+        "PRODUCT_NOT_FOUND",
+        None,
+        None,
+    ]
+    for status in set(statuses):
+        wanted = [item for item in found if item["status"] == status]
+        assert await followed(house, shop, f"{path}&status={status}", "items") == wanted
+
+
+async def test_a_batch_without_items_has_an_empty_page(house: World, shop: str) -> None:
+    ref = await made(house, shop, {"collection_id": "gid://shopify/Collection/1"})
+    assert await items(house, shop, ref) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=51", "cursor=x", "cursor=null", "cursor=01J0000000000000000000000"]
+)
+async def test_a_page_of_batches_that_cannot_be_is_refused(
+    house: World, shop: str, query: str
+) -> None:
+    answer = await house.http.get(f"/v1/batches?{query}", headers=house.bearer(shop))
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("query", ["limit=201", "cursor=0", "cursor=null", "status=DONE"])
+async def test_a_page_of_items_that_cannot_be_is_refused(
+    house: World, shop: str, query: str
+) -> None:
+    ref = await made(house, shop, ONE)
+    path = f"/v1/batches/{ref.public_id}/items?{query}"
+    answer = await house.http.get(path, headers=house.bearer(shop))
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+
+
+# Others
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_anothers_batch_is_none_at_all(
+    house: World, shop: str, method: str, path: str
+) -> None:
+    theirs = await expanded(house, SHOP, ONE)
+    await end_jobs(house, SHOP, theirs, bad=1)
+    before = await fingerprint(house, SHOP)
+    told = set()
+    for public_id in (theirs.public_id, "7" * 26, "nonsense"):
+        answer = await house.http.request(
+            method,
+            f"/v1/batches/{public_id}{path}",
+            headers={**house.bearer(shop), "X-Request-Id": "12345678"},
+        )
+        assert refusal(answer) == (404, "BATCH_NOT_FOUND")
+        kept = {name: value for name, value in answer.headers.items() if name != "date"}
+        told.add((answer.content, str(kept)))
+    assert len(told) == 1
+    assert await fingerprint(house, SHOP) == before
+
+
+async def test_a_shop_without_the_app_is_told_so(house: World, shop: str) -> None:
+    ref = await made(house, shop, ONE)
+    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
+    for method, path in ROUTES:
+        url = f"/v1/batches/{ref.public_id}{path}"
+        answer = await house.http.request(method, url, headers=house.bearer(shop))
+        assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await post(house, shop, ONE)) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await act(house, shop, ref, "retry")) == (401, "SHOP_NOT_INSTALLED")
