@@ -150,6 +150,6 @@ async def after_lockout(held: Held, desk: Desk, error: Exception) -> timedelta |
     """Let it wait, off the queue, until a merchant opens the app: housekeeping takes it up then."""
     log.warning("batch_waits", cause=repr(error)[:300])
     async with desk.database.transaction() as connection:
+        parked = await is_parked(connection, held.ref.shop_id)  # the shop first, as an uninstall
         await note(connection, held)
-        parked = await is_parked(connection, held.ref.shop_id)
     return None if parked else LONGEST_DELAY

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, tuple_, update
 
 from backend.db import Database
 from backend.jobs.models import Job
-from backend.jobs.service import JobRef, enqueue_job
+from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED, Failure
 from backend.jobs.timeline import fail_unfinished
 from backend.shops.models import Shop
@@ -61,8 +61,8 @@ async def resume_jobs(ref: ShopRef, database: Database) -> int:
     )
     async with database.transaction() as connection:
         found = (await connection.scalars(resumed)).all()
-        for public_id in found:
-            await enqueue_job(connection, JobRef(shop_id=ref.shop_id, public_id=public_id))
+        refs = [JobRef(shop_id=ref.shop_id, public_id=public_id) for public_id in found]
+        await enqueue_jobs(connection, ref.shop_id, refs)
     return len(found)
 
 
