@@ -199,9 +199,10 @@ async def good(client: Client) -> httpx.Response:
         return await client.ask(public_id=await partly_done(client.house))
     if client.path.endswith("/background-swap-with-image"):
         return await client.ask(content=await body_with_upload(client))
-    if client.path == "/v1/batches" and client.method == "GET":
+    is_list = client.method == "GET" and client.path in LISTS
+    if is_list and client.path == "/v1/batches":
         await partly_done(client.house)
-    return await client.ask(query="?limit=2" if client.path in LISTS else "")
+    return await client.ask(query="?limit=2" if is_list else "")
 
 
 async def of_a_publication(client: Client) -> httpx.Response:
