@@ -1,5 +1,8 @@
 """Expanding: a job for each product, once, whatever happens on the way."""
 
+import asyncio
+
+import msgspec
 import pytest
 
 from backend.batches import ledger, running
@@ -209,9 +212,13 @@ async def test_of_two_workers_the_one_that_was_overtaken_stops(house: World, sho
 
     async def overtaken(step: int) -> None:
         if step == 2:
-            await expand(house, ref)
+            other = msgspec.structs.replace(house.workshop.desk, stopping=asyncio.Event())
+            other.stopping.set()  # so it takes one page
+            assert await run_expansion(ref, other) is not None
 
     async with stepped_desk(house, overtaken) as desk:
         assert await run_expansion(ref, desk) is None
+    assert len(await jobs_of(house, ref)) == 4
+    await expand(house, ref)
     assert len(await jobs_of(house, ref)) == 5
     assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
