@@ -48,6 +48,6 @@ def failure_of(error: Exception) -> Failure:
         case ExpansionFailed():
             return error.failure
         case ShopifyRefused():
-            return SCOPE_MISSING if "ACCESS_DENIED" in error.codes else SHOPIFY_REFUSED
+            return SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED
         case _:
             return SHOPIFY_UNAVAILABLE

@@ -1,8 +1,5 @@
 """Ask for a batch: checked, and stored in the caller's transaction; a worker makes its jobs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,14 +14,16 @@ from backend.body import problem
 from backend.errors import InvalidRequest, ShopNotInstalled
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
-from backend.jobs.making import require_distinct_outputs, require_one, stored_request
+from backend.jobs.making import (
+    require_distinct_outputs,
+    require_one,
+    stored_request,
+    within,
+)
 from backend.jobs.queries import installed
 from backend.shops.models import Shop
-from backend.workflows import WORKFLOWS
-from backend.workflows.pictures import ProductPhoto
+from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
-
-BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +56,7 @@ async def request_batch(
         earlier = await answered_before(connection, repeatable, shop_id=shop.id, answer=answer)
         if earlier:
             return Asked(answer=earlier, is_replay=True)
-    with within_parameters():
+    with within("parameters"):
         stored = await stored_request(connection, shop.id, parameters)
     ref = BatchRef(shop_id=shop.id, public_id=answer.public_id, round=0)
     await store(connection, ref, wanted, stored)
@@ -84,33 +83,14 @@ def require_distinct(product_ids: tuple[str, ...]) -> None:
 
 def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspec.Struct:
     """The parameters as the workflow's own request would have them. Raises `InvalidRequest`."""
-    kind = parameters_of(workflow)
-    with within_parameters():
+    kind = workflow.without_photo
+    with within("parameters"):
         try:
             checked = msgspec.convert(parameters, kind)
         except msgspec.ValidationError as error:
             raise InvalidRequest([problem(str(error), kind)]) from error
         require_distinct_outputs(checked)
     return checked
-
-
-@cache
-def parameters_of(workflow: Workflow) -> type[msgspec.Struct]:
-    """The workflow's request without the fields that name the photo: the batch names those."""
-    kind = workflow.request
-    own = [name for name in kind.__struct_fields__ if name not in ProductPhoto.__struct_fields__]
-    return workflow.derived(f"{kind.__name__}Parameters", own)
-
-
-@contextmanager
-def within_parameters() -> Iterator[None]:
-    """What is wrong with the workflow's own body is told as wrong within `parameters`."""
-    try:
-        yield
-    except InvalidRequest as error:
-        raise InvalidRequest(
-            [{**item, "loc": ["body", "parameters", *item["loc"][1:]]} for item in error.detail]
-        ) from error
 
 
 def accepted(wanted: BatchRequest, now: Any) -> BatchResponse:

@@ -11,7 +11,7 @@ from litestar.types import Guard
 from backend.answers import OF_A_SHOP, answers
 from backend.batches.failures import MAX_PRODUCTS
 from backend.batches.listing import Wanted, WantedItems, batch_items, batch_list
-from backend.batches.requesting import BY_NAME, request_batch
+from backend.batches.requesting import request_batch
 from backend.batches.schemas import (
     BatchItemsResponse,
     BatchListResponse,
@@ -36,6 +36,7 @@ from backend.jobs.listing import link, require_given
 from backend.jobs.making_routes import OF_A_BODY, Key, require_enabled
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
+from backend.workflows import BY_NAME
 
 SHORTEST_POLL, LONGEST_POLL = 2, 30  # seconds
 PRODUCTS_A_SECOND = 50  # of which a poll more or less tells nothing new

@@ -1,16 +1,14 @@
 """Cancel a job: it ends now, and the worker that has it is fenced off."""
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import JobAlreadyFinished, ShopNotInstalled
+from backend.errors import JobAlreadyFinished
 from backend.jobs.models import Job
-from backend.jobs.queries import installed
 from backend.jobs.schemas import JobCancelledResponse
 from backend.jobs.states import Failure, JobStatus
 from backend.jobs.timeline import fail_unfinished
 from backend.jobs.versions import job_version, known
-from backend.shops.models import Shop
+from backend.shops.service import installed_id
 
 CANCELLED = Failure(code="CANCELLED", message="The job was cancelled.")
 
@@ -22,9 +20,7 @@ async def cancel_job(
 
     Raises `ShopNotInstalled`, `JobNotFound` or `JobAlreadyFinished`.
     """
-    shop_id = await connection.scalar(select(Shop.id).where(*installed(shop_domain)))
-    if shop_id is None:
-        raise ShopNotInstalled
+    shop_id = await installed_id(connection, shop_domain)
     this_one = Job.public_id == known(public_id)
     if not await fail_unfinished(connection, shop_id, CANCELLED, this_one):
         await job_version(connection, shop_domain=shop_domain, public_id=public_id)

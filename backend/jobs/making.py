@@ -1,20 +1,19 @@
 """Make a job that a merchant or a server of theirs asks for: at once, whole, and only once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.errors import InvalidRequest
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
-from backend.jobs.queries import installed
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import request_job
 from backend.jobs.states import JobStatus
-from backend.shops.models import Shop
+from backend.shops.service import installed_id
 from backend.uploads.service import use_uploads
 from backend.workflows.pictures import KEY_SUFFIX, ProductPhoto
 from backend.workflows.registry import Workflow
@@ -42,9 +41,7 @@ async def make_job(
     """
     require_one_photo(asked)
     require_distinct_outputs(asked)
-    shop_id = await connection.scalar(select(Shop.id).where(*installed(shop_domain)))
-    if shop_id is None:
-        raise ShopNotInstalled
+    shop_id = await installed_id(connection, shop_domain)
     answer = accepted(workflow, new_public_id(), request_id)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
@@ -82,15 +79,24 @@ async def stored_request(
     return fields | await use_uploads(connection, shop_id=shop_id, wanted=uploads)
 
 
-def require_distinct_outputs(asked: msgspec.Struct, *place: str | int) -> None:
-    """Raise `InvalidRequest` if the same picture is asked for twice; `place` leads to `asked`."""
+@contextmanager
+def within(*place: str | int) -> Iterator[None]:
+    """What is wrong with a workflow's own fields is told as wrong at `place` in the body."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            [{**item, "loc": ["body", *place, *item["loc"][1:]]} for item in error.detail]
+        ) from error
+
+
+def require_distinct_outputs(asked: msgspec.Struct) -> None:
+    """Raise `InvalidRequest` if the same picture is asked for twice."""
     outputs = getattr(asked, "outputs", ())
     if len(set(outputs)) == len(outputs):
         return
     message = "Each output differs from the others in size or format."
-    raise InvalidRequest(
-        [{"loc": ["body", *place, "outputs"], "msg": message, "type": "value_error"}]
-    )
+    raise InvalidRequest([{"loc": ["body", "outputs"], "msg": message, "type": "value_error"}])
 
 
 def require_one_photo(asked: ProductPhoto) -> None:

@@ -24,6 +24,7 @@ from backend.jobs.idempotency import Repeatable
 from backend.jobs.making import Made, make_job
 from backend.jobs.routes import MerchantRequest
 from backend.jobs.schemas import JobAcceptedResponse, OperationResponse, OperationsResponse
+from backend.shops.service import installed_id
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
 from backend.workflows.registry import Workflow
@@ -104,9 +105,13 @@ def making_route(workflow: Workflow, disabled: frozenset[str]) -> HTTPRouteHandl
 def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
     """The route that tells what can be asked for."""
 
-    @get("/operations", sync_to_thread=False, responses=answers(OperationsResponse))
-    def list_operations() -> OperationsResponse:
+    @get("/operations", responses=answers(OperationsResponse, *OF_A_SHOP))
+    async def list_operations(
+        request: MerchantRequest, database: NamedDependency[Database]
+    ) -> OperationsResponse:
         """What can be asked for here, and at what price."""
+        async with database.reading() as connection:
+            await installed_id(connection, request.auth.shop)
         return OperationsResponse(
             operations=[
                 OperationResponse(

@@ -12,15 +12,14 @@ from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
-from backend.errors import DailyCapReached, ShopNotInstalled
+from backend.errors import DailyCapReached
 from backend.jobs.daily import is_within
 from backend.jobs.making import accepted, require_distinct_outputs
 from backend.jobs.models import Job
-from backend.jobs.queries import installed
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import natural_key, request_job
 from backend.jobs.states import JobStatus
-from backend.shops.models import Shop
+from backend.shops.service import installed_id
 from backend.workflows.pictures import ProductGid
 from backend.workflows.registry import Workflow
 
@@ -54,9 +53,7 @@ async def make_storefront_job(
     Raises `InvalidRequest`, `ShopNotInstalled` or `DailyCapReached`.
     """
     require_distinct_outputs(asked)
-    shop_id = await connection.scalar(select(Shop.id).where(*installed(visitor.shop)))
-    if shop_id is None:
-        raise ShopNotInstalled
+    shop_id = await installed_id(connection, visitor.shop)
     now = datetime.now(UTC)
     request = msgspec.to_builtins(asked)
     key = key_of(workflow, request, visitor, now)

@@ -14,18 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.jobs.daily import is_within
+from backend.jobs.making import stored_request
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.publications.queries import is_own_media
 from backend.rules.models import SeenPicture
 from backend.rules.schemas import AutoPublish, ProductFilter, SettingsRequest, Trigger
-from backend.rules.settings import settings_of, settings_row, uploads_of, workflow_name
+from backend.rules.settings import settings_of, settings_row, workflow_of
 from backend.shops.answers import Product, ProductImage
 from backend.shops.models import Shop
-from backend.uploads.service import use_uploads
-from backend.workflows import WORKFLOWS
 
 MAX_ALT = 512  # characters, Shopify's limit
-BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
 
 
 class CapReached(Exception):
@@ -119,7 +117,7 @@ def rules_for(
         rule
         for rule in settings.rules
         if trigger in rule.on
-        and workflow_name(rule) not in disabled
+        and workflow_of(rule).name not in disabled
         and admits(rule.filter, product)
     )
 
@@ -145,9 +143,8 @@ async def run_rule(
     image: ProductImage,
 ) -> JobRef | None:
     """The job that the rule wants, or None if there is one already."""
-    workflow = BY_NAME[workflow_name(rule)]
+    workflow = workflow_of(rule)
     parameters = msgspec.to_builtins(rule.parameters)
-    uploads = await use_uploads(connection, shop_id=shop.id, wanted=uploads_of(rule))
     return await request_job(
         connection,
         workflow,
@@ -156,8 +153,7 @@ async def run_rule(
             "product_id": product.gid,
             "media_id": image.media_gid,
             "source_url": image.url,
-            **parameters,
-            **uploads,
+            **await stored_request(connection, shop.id, rule.parameters),
         },
         origin="webhook",
         natural_key=natural_key(
@@ -172,7 +168,7 @@ async def run_rule(
 
 async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
     """Count the rule's price against the shop's day. Raises `CapReached`."""
-    price = BY_NAME[workflow_name(rule)].credits_cost
+    price = workflow_of(rule).credits_cost
     if not await is_within(connection, shop.id, shop.today, "rule_credits", amount=price, cap=cap):
         raise CapReached
 

@@ -6,7 +6,6 @@ import msgspec
 
 from backend.publications.schemas import Position
 from backend.workflows import WORKFLOWS
-from backend.workflows.pictures import ProductPhoto
 from backend.workflows.registry import Workflow
 
 MAX_RULES = 20
@@ -66,8 +65,7 @@ class PublishingRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True
 def rule_for(workflow: Workflow) -> type[Rule]:
     """The rule that runs this workflow, with the workflow's own parameters."""
     name = workflow.request.__name__
-    own = [each for each in workflow.request.__struct_fields__ if each not in ProductPhoto.__struct_fields__]
-    parameters = workflow.derived(f"{name}Parameters", own)
+    parameters = workflow.without_photo
     required = any(field.required for field in msgspec.structs.fields(parameters))
     default = () if required else (msgspec.field(default_factory=parameters),)
     rule: type[Any] = msgspec.defstruct(

@@ -7,15 +7,16 @@ from sqlalchemy import Date, Row, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.errors import ShopNotInstalled
 from backend.jobs.daily import amount_of
-from backend.jobs.making import require_distinct_outputs
+from backend.jobs.making import require_distinct_outputs, stored_request, within
 from backend.jobs.queries import installed
 from backend.rules.models import ShopSettings
 from backend.rules.schemas import DEFAULTS, Rule, SettingsRequest, SettingsResponse
 from backend.shops.models import Shop
-from backend.uploads.service import use_uploads
-from backend.workflows.pictures import KEY_SUFFIX
+from backend.shops.service import installed_id
+from backend.workflows import BY_NAME
+from backend.workflows.registry import Workflow
 
 
 async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> SettingsResponse:
@@ -36,12 +37,11 @@ async def change_settings(
     connection: AsyncConnection, *, shop_domain: str, wanted: SettingsRequest
 ) -> SettingsResponse:
     """Put these in the place of all that was set. Raises `ShopNotInstalled`, `InvalidRequest`."""
-    shop_id = await connection.scalar(select(Shop.id).where(*installed(shop_domain)))
-    if shop_id is None:
-        raise ShopNotInstalled
+    shop_id = await installed_id(connection, shop_domain)
     for index, rule in enumerate(wanted.rules):
-        require_distinct_outputs(rule.parameters, "rules", index, "parameters")
-        await keep_uploads(connection, shop_id, rule, index)
+        with within("rules", index, "parameters"):
+            require_distinct_outputs(rule.parameters)
+            await stored_request(connection, shop_id, rule.parameters)  # its uploads are kept
     values = {
         "rules": msgspec.to_builtins(wanted.rules),
         "daily_credit_cap": wanted.daily_credit_cap,
@@ -53,26 +53,6 @@ async def change_settings(
         .on_conflict_do_update(index_elements=["shop_id"], set_=values)
     )
     return await shop_settings(connection, shop_domain=shop_domain)
-
-
-async def keep_uploads(connection: AsyncConnection, shop_id: int, rule: Any, index: int) -> None:
-    """Keep the uploads that the rule names for as long as the shop stays."""
-    try:
-        await use_uploads(connection, shop_id=shop_id, wanted=uploads_of(rule))
-    except InvalidRequest as error:
-        place = ["body", "rules", index, "parameters"]
-        raise InvalidRequest(
-            [{**problem, "loc": [*place, *problem["loc"][1:]]} for problem in error.detail]
-        ) from error
-
-
-def uploads_of(rule: Any) -> dict[str, str]:
-    """The rule's upload keys by the parameter that names them."""
-    return {
-        name: getattr(rule.parameters, name)
-        for name in rule.parameters.__struct_fields__
-        if name.endswith(KEY_SUFFIX)
-    }
 
 
 async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | None:
@@ -101,6 +81,6 @@ def settings_of(row: Row[Any]) -> SettingsRequest:
     )
 
 
-def workflow_name(rule: Rule) -> str:
+def workflow_of(rule: Rule) -> Workflow:
     """The workflow that the rule runs."""
-    return str(rule.__struct_config__.tag)
+    return BY_NAME[str(rule.__struct_config__.tag)]

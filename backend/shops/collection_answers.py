@@ -2,8 +2,7 @@
 
 import msgspec
 
-from backend.shops.answers import Media
-from backend.shops.media_answers import PageInfo
+from backend.shops.answers import Media, PageInfo
 
 
 class CollectionProduct(

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.db import Database
-from backend.errors import ShopifyUnavailable
+from backend.errors import ShopifyUnavailable, ShopNotInstalled
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.answers import Installation, OfflineToken
 from backend.shops.models import Shop
@@ -124,6 +124,15 @@ async def known_shop(database: Database, domain: str) -> KnownShop | None:
     async with database.reading() as connection:
         row = (await connection.execute(found)).one_or_none()
     return None if row is None else KnownShop(**row._mapping)
+
+
+async def installed_id(connection: AsyncConnection, shop_domain: str) -> int:
+    """The number of the shop, while it has the app. Raises `ShopNotInstalled`."""
+    found = select(Shop.id).where(Shop.domain == shop_domain, Shop.status == "installed")
+    shop_id = await connection.scalar(found)
+    if shop_id is None:
+        raise ShopNotInstalled
+    return shop_id
 
 
 async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> None:

@@ -15,6 +15,7 @@ from backend.db import Database
 from backend.errors import InvalidRequest, ShopNotInstalled
 from backend.renderers.base import RenderedFile
 from backend.shops.models import Shop
+from backend.shops.service import installed_id
 from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
@@ -34,12 +35,7 @@ class StoredUpload(msgspec.Struct, frozen=True, kw_only=True):
 async def receiving_shop(database: Database, shop_domain: str) -> int:
     """The shop's id, asked before a byte is looked at. Raises `ShopNotInstalled`."""
     async with database.reading() as connection:
-        shop_id = await connection.scalar(
-            select(Shop.id).where(Shop.domain == shop_domain, Shop.status == "installed")
-        )
-    if shop_id is None:
-        raise ShopNotInstalled
-    return shop_id
+        return await installed_id(connection, shop_domain)
 
 
 async def store_upload(

@@ -14,3 +14,4 @@ WORKFLOWS = by_job_type(
     BACKGROUND_SWAP_WITH_IMAGE,
     BACKGROUND_SWAP_WITH_SPEC,
 )
+BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}

@@ -4,6 +4,7 @@ Light by design: the web process imports it. How a stage makes its pixels is `re
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +25,7 @@ class Stage(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...] = ()
 
 
-class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A kind of job: its public names, what one asks for, its price, its stages in order."""
 
     name: str  # kebab-case, as in POST /v1/<name>
@@ -43,6 +44,13 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(
             name for name in self.request.__struct_fields__ if name not in self.request.pictures()
         )
+
+    @cached_property
+    def without_photo(self) -> type[msgspec.Struct]:
+        """The request without the fields that name the photo, for whoever names it otherwise."""
+        photo = ProductPhoto.__struct_fields__
+        own = [name for name in self.request.__struct_fields__ if name not in photo]
+        return self.derived(f"{self.request.__name__}Parameters", own)
 
     def derived(
         self, name: str, fields: Iterable[str], *own: tuple[str, Any]

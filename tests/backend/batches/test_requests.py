@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from backend.batches.requesting import parameters_of
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from backend.workflows.pictures import ProductPhoto
@@ -74,7 +73,7 @@ async def test_the_worker_makes_what_can_be_made_and_tells_what_cannot(
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda each: each.name)
 def test_the_parameters_are_the_workflows_own_without_what_names_the_photo(workflow: Any) -> None:
     own = set(workflow.request.__struct_fields__) - set(ProductPhoto.__struct_fields__)
-    assert set(parameters_of(workflow).__struct_fields__) == own
+    assert set(workflow.without_photo.__struct_fields__) == own
 
 
 ONE = {"product_ids": gids(1)}
