@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean waiters fuzz examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean faults waiters fuzz examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,6 +22,9 @@ test: $(SETUP) ## the whole test suite
 
 machine: $(SETUP) ## many random histories of jobs, some minutes of them
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
+
+faults: $(SETUP) ## workers killed at any stage, and what else takes long to prove
+	@$(BIN)/python -m pytest tests/faults
 
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py

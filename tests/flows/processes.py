@@ -13,6 +13,8 @@ from backend.dev.stack import ended
 from backend.settings import Settings
 from tests.world import World
 
+STAGES = ["fetch", "validate", "segment", "compose", "encode"]
+
 
 @contextlib.asynccontextmanager
 async def worker(world: World, log: Path, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -60,3 +62,44 @@ async def until(world: World, sql: str, *, within: float = 60, **parameters: obj
     async with asyncio.timeout(within):
         while not await world.rows(sql, **parameters):
             await asyncio.sleep(0.02)
+
+
+async def make_due(world: World) -> None:
+    """Let the dead worker's heartbeats have stopped long ago, instead of waiting for it."""
+    await world.execute(
+        "UPDATE queue.pgqueuer SET heartbeat = now() - interval '1 hour' WHERE status = 'picked'"
+    )
+
+
+async def assert_whole_timeline(world: World, public_id: str) -> None:
+    """Events without gaps, every stage once, exactly one end."""
+    events = await world.rows(
+        "SELECT seq, event_type, stage FROM job_events WHERE job_id = :id ORDER BY seq",
+        id=public_id,
+    )
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["stage"] for event in events if event["event_type"] == "stage"] == STAGES
+    assert [event["event_type"] for event in events][-1] == "succeeded"
+
+
+async def taken_over_after(stage: str, world: World, tmp_path: Path) -> None:
+    """Kill a worker once it has recorded that stage: another goes on with the next."""
+    await world.install()
+    public_id = await world.request_job()
+    first = await start_worker(world, tmp_path / "log")
+    await until(
+        world, "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = :s", id=public_id, s=stage
+    )
+    first.kill()
+    await first.wait()
+    before = await world.rows(
+        "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
+    )
+    await make_due(world)
+    async with worker(world, tmp_path / "log"):
+        assert (await ended_job(world, public_id))["status"] == "SUCCESS"
+    await assert_whole_timeline(world, public_id)
+    after = await world.rows(
+        "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
+    )
+    assert all(row in after for row in before), "a finished stage was made again"

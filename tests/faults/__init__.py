@@ -1,0 +1,1 @@
+"""Slower proof, outside the suite: `make faults`."""

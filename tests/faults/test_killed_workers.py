@@ -1,0 +1,27 @@
+"""Workers that are killed at any stage, and a dead one whose heartbeats really have to stop."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.flows.processes import STAGES, ended_job, start_worker, taken_over_after, until, worker
+from tests.world import World
+
+
+@pytest.mark.parametrize("stage", STAGES[:-1])
+async def test_a_worker_killed_after_any_stage_is_taken_over_at_the_next(
+    world: World, tmp_path: Path, stage: str
+) -> None:
+    await taken_over_after(stage, world, tmp_path)
+
+
+async def test_a_dead_workers_job_is_resumed_within_a_minute(world: World, tmp_path: Path) -> None:
+    await world.install()
+    public_id = await world.request_job()
+    first = await start_worker(world, tmp_path / "log")
+    await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
+    async with worker(world, tmp_path / "log"):
+        first.kill()
+        await first.wait()
+        detail = await ended_job(world, public_id, within=60)
+    assert detail["status"] == "SUCCESS"
