@@ -97,16 +97,18 @@ async def trigger_of(
     )
     seen = (await connection.execute(found)).one_or_none()
     if seen is not None and seen.source == source:
-        return seen.trigger  # type: ignore[no-any-return]
+        known: Trigger = seen.trigger
+        return known
     joined_at = shop.joined_at.replace(microsecond=0)  # Shopify tells whole seconds
     is_first = seen is None and product.created_at >= joined_at
-    values = {"source": source, "trigger": "product_created" if is_first else "image_changed"}
+    trigger: Trigger = "product_created" if is_first else "image_changed"
+    values = {"source": source, "trigger": trigger}
     await connection.execute(
         upsert(SeenPicture)
         .values(**key, **values)
         .on_conflict_do_update(index_elements=["shop_id", "product_id"], set_=values)
     )
-    return values["trigger"]  # type: ignore[return-value]
+    return trigger
 
 
 def rules_for(
