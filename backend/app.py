@@ -18,6 +18,7 @@ from backend.body import StrictRequest
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.making_routes import making_router
+from backend.jobs.reads import Reads
 from backend.jobs.routes import jobs_router
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
@@ -52,6 +53,7 @@ def create_app(
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
     # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
+    presigner = Presigner(settings)
     darkroom = Darkroom(LocalRenderer(None, limits=UPLOAD_LIMITS))
 
     @asynccontextmanager
@@ -80,10 +82,10 @@ def create_app(
         dependencies={
             "database": provided(database),
             "admin": provided(admin),
-            "presigner": provided(Presigner(settings)),
+            "presigner": provided(presigner),
+            "reads": provided(Reads(database=database, presigner=presigner, wakeups=wakeups)),
             "store": provided(ObjectStore(settings)),
             "darkroom": provided(darkroom),
-            "wakeups": provided(wakeups),
         },
         request_class=StrictRequest,
         exception_handlers=EXCEPTION_HANDLERS,

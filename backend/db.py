@@ -1,14 +1,17 @@
 """Postgres: one engine a process, short transactions, and an honest 503 when it is away."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import MetaData, text
+from sqlalchemy import ClauseElement, MetaData, event, text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -35,35 +38,61 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMES)
 
 
-class Database:
-    """Connections to Postgres from one pool; bound to the event loop that first uses it.
+class Query:
+    """A SELECT that SQLAlchemy writes, once, and that asyncpg runs by itself.
 
-    `pool_size` is a hard cap. `statement_timeout` is in seconds and enforced by the server; our own
-    follows it, so that Postgres itself ends a runaway statement.
+    For what is asked most: to write the statement anew and to carry it through SQLAlchemy costs
+    several times what Postgres takes to answer it. `statement` has a `bindparam` for each parameter
+    of `Database.row`.
+    """
+
+    def __init__(self, statement: ClauseElement) -> None:
+        compiled = statement.compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]
+        self.sql = str(compiled)
+        self.order = tuple(compiled.positiontup or ())
+        self.fixed = dict(compiled.params)
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The values in the statement's order."""
+        return [parameters[name] if name in parameters else self.fixed[name] for name in self.order]
+
+
+class Database:
+    """Connections to Postgres, bound to the event loop that first uses them.
+
+    `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and asyncpg's own for `row`.
+    `statement_timeout` is in seconds and enforced by the server; our own follows it, so that
+    Postgres itself ends a runaway statement.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = 4.0) -> None:
+        connecting = {
+            "timeout": CONNECT_TIMEOUT,
+            # asyncpg waits for ever on a dead peer without it
+            "command_timeout": statement_timeout + GRACE,
+            "server_settings": {
+                "application_name": "atelier",
+                "statement_timeout": str(int(statement_timeout * 1000)),
+                "lock_timeout": "2000",
+                "idle_in_transaction_session_timeout": "10000",
+            },
+        }
+        self.pool: asyncpg.Pool | None = None
+        self.opening = asyncio.Lock()
+        self.new_pool = partial(
+            asyncpg.create_pool, url, min_size=0, max_size=pool_size, reset=keep, **connecting
+        )
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
-            pool_pre_ping=True,
             hide_parameters=True,  # an error's message goes to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args={
-                "timeout": CONNECT_TIMEOUT,
-                # asyncpg waits for ever on a dead peer without it
-                "command_timeout": statement_timeout + GRACE,
-                "server_settings": {
-                    "application_name": "atelier",
-                    "statement_timeout": str(int(statement_timeout * 1000)),
-                    "lock_timeout": "2000",
-                    "idle_in_transaction_session_timeout": "10000",
-                },
-            },
+            connect_args=connecting,
         )
+        event.listen(self.engine.sync_engine, "checkout", refuse_closed)
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextlib.asynccontextmanager
@@ -80,6 +109,20 @@ class Database:
             async with self.readonly.connect() as connection:
                 yield connection
 
+    async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
+        """The one row of a query, or None: one round trip, and a connection for no longer."""
+        with unavailability():
+            pool = self.pool or await self.open_pool()
+            async with pool.acquire(timeout=POOL_TIMEOUT) as connection:
+                return await connection.fetchrow(query.sql, *query.arguments(parameters))
+
+    async def open_pool(self) -> asyncpg.Pool:
+        """asyncpg's pool, which can only be made in the loop that it is for."""
+        async with self.opening:
+            if self.pool is None:
+                self.pool = await self.new_pool()
+        return self.pool
+
     async def require_schema(self) -> None:
         """Raise `ConfigurationError` when nobody has run the migrations."""
         async with self.reading() as connection:
@@ -88,7 +131,23 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
+        if self.pool is not None:
+            self.pool.terminate()
         await self.engine.dispose()
+
+
+def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool replace a connection that Postgres has closed, as it does when it restarts.
+
+    The loop has noticed by itself; asking Postgres first, as `pool_pre_ping` does, takes three
+    round trips, and where a network swallows everything it waits as long as the statement would.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+async def keep(_connection: Any) -> None:
+    """Leave a connection as it is when it goes back: `row` changes nothing about it."""
 
 
 @contextlib.contextmanager
@@ -96,8 +155,12 @@ def unavailability() -> Any:
     """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
     try:
         yield
-    except (TimeoutError, PoolTimeout, OSError, asyncpg.PostgresConnectionError) as error:
+    except (TimeoutError, PoolTimeout, OSError, asyncpg.InterfaceError) as error:
         raise DatabaseUnavailable from error
+    except asyncpg.PostgresError as error:
+        if is_away(error.sqlstate):
+            raise DatabaseUnavailable from error
+        raise
     except DBAPIError as error:
         if is_unavailable(error):
             raise DatabaseUnavailable from error
@@ -129,6 +192,11 @@ def is_unavailable(error: DBAPIError) -> bool:
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is None:
         return isinstance(error, OperationalError)
+    return is_away(sqlstate)
+
+
+def is_away(sqlstate: str) -> bool:
+    """Whether the code means "not now"."""
     return sqlstate in AWAY_CODES or sqlstate.startswith(AWAY_CLASSES)
 
 

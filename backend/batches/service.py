@@ -27,7 +27,7 @@ from backend.workflows import WORKFLOWS
 async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> BatchResponse:
     """The shop's batch as it is now. Raises `ShopNotInstalled` or `BatchNotFound`."""
     statement = queries.one(shop_domain, known(public_id))
-    return shown((await found(connection, statement, BatchNotFound))._mapping)
+    return shown((await found(connection, statement, missing=BatchNotFound))._mapping)
 
 
 def shown(row: RowMapping) -> BatchResponse:
@@ -111,7 +111,7 @@ async def held_row(
 ) -> tuple[BatchRef, Expansion, bool]:
     """The batch, locked: its key, how far its expansion is, and whether all of it was read."""
     row = await found(
-        connection, queries.batch_to_change(shop_domain, known(public_id)), BatchNotFound
+        connection, queries.batch_to_change(shop_domain, known(public_id)), missing=BatchNotFound
     )
     if WORKFLOWS[row.job_type].name in disabled:
         raise WorkflowDisabled

@@ -1,13 +1,14 @@
 """Cancel a job: it ends now, and the worker that has it is fenced off."""
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import JobAlreadyFinished
+from backend.errors import JobAlreadyFinished, JobNotFound
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobCancelledResponse
 from backend.jobs.states import Failure, JobStatus
 from backend.jobs.timeline import fail_unfinished
-from backend.jobs.versions import job_version, known
+from backend.jobs.versions import known
 from backend.shops.service import installed_id
 
 CANCELLED = Failure(code="CANCELLED", message="The job was cancelled.")
@@ -23,6 +24,8 @@ async def cancel_job(
     shop_id = await installed_id(connection, shop_domain)
     this_one = Job.public_id == known(public_id)
     if not await fail_unfinished(connection, shop_id, CANCELLED, this_one):
-        await job_version(connection, shop_domain=shop_domain, public_id=public_id)
+        there = select(Job.public_id).where(Job.shop_id == shop_id, this_one)
+        if await connection.scalar(there) is None:
+            raise JobNotFound
         raise JobAlreadyFinished
     return JobCancelledResponse(public_id=public_id, status=JobStatus.FAILURE)

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.auth.guards import Visitor
+from backend.db import Database
 from backend.jobs import queries
 from backend.jobs.schemas import (
     ArtifactResponse,
@@ -14,7 +15,7 @@ from backend.jobs.schemas import (
     JobEventsResponse,
 )
 from backend.jobs.states import JobStatus
-from backend.jobs.versions import Version, found, known, version_of
+from backend.jobs.versions import Version, one_job, version_of
 from backend.storage.keys import content_type_of
 from backend.storage.presign import Presigner
 
@@ -44,52 +45,60 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def job_detail(
-    connection: AsyncConnection,
+    database: Database,
     presigner: Presigner,
     *,
     shop_domain: str,
     public_id: str,
-    visible: queries.Conditions = (),
+    visitor: Visitor | None = None,
 ) -> tuple[Version, JobDetailResponse]:
-    """The job as its shop may see it; `visible` narrows what counts as its own.
+    """The job as its merchant may see it, or a visitor of its storefront.
 
     Raises `ShopNotInstalled` when the shop is not here, `JobNotFound` for every id that is not
     one of its jobs.
     """
-    row = await found(connection, queries.detail(shop_domain, known(public_id), visible))
-    artifacts = stored(row.artifacts, list[StoredArtifact])
-    latest = [shown(event, artifacts, presigner) for event in stored(row.events, list[StoredEvent])]
+    query = queries.VISITORS_DETAIL if visitor else queries.ONE_DETAIL
+    row = await one_job(database, query, shop_domain, public_id, **eyes(visitor))
+    artifacts = stored(row["artifacts"], list[StoredArtifact])
+    events = stored(row["events"], list[StoredEvent])
+    latest = [shown(event, artifacts, presigner) for event in events]
     finals = [item for item in artifacts if item.role == "final"]
+    status = JobStatus(row["status"])
     return version_of(row), JobDetailResponse(
-        public_id=row.public_id,
-        job_type=row.job_type,
-        status=JobStatus(row.status),
-        created_at=row.created_at,
-        request=scrubbed(row.request, presigner),
-        result=[presigned(item, presigner) for item in finals if row.status == JobStatus.SUCCESS],
+        public_id=row["public_id"],
+        job_type=row["job_type"],
+        status=status,
+        created_at=row["created_at"],
+        request=scrubbed(msgspec.json.decode(row["request"]), presigner),
+        result=[presigned(item, presigner) for item in finals if status is JobStatus.SUCCESS],
         latest_event=latest[0] if latest else None,
     )
 
 
 async def job_events(
-    connection: AsyncConnection,
+    database: Database,
     presigner: Presigner,
     *,
     shop_domain: str,
     public_id: str,
     since: int,
-    visible: queries.Conditions = (),
+    visitor: Visitor | None = None,
 ) -> tuple[Version, JobEventsResponse]:
     """The job's public events after `since`, in order. Raises as `job_detail` does."""
-    row = await found(connection, queries.timeline(shop_domain, known(public_id), since, visible))
-    artifacts = stored(row.artifacts, list[StoredArtifact])
+    query = queries.VISITORS_TIMELINE if visitor else queries.ONE_TIMELINE
+    row = await one_job(database, query, shop_domain, public_id, since=since, **eyes(visitor))
+    artifacts = stored(row["artifacts"], list[StoredArtifact])
+    events = stored(row["events"], list[StoredEvent])
     return version_of(row), JobEventsResponse(
-        public_id=row.public_id,
-        events=[
-            shown(event, artifacts, presigner) for event in stored(row.events, list[StoredEvent])
-        ],
-        latest_seq=row.last_seq,
+        public_id=row["public_id"],
+        events=[shown(event, artifacts, presigner) for event in events],
+        latest_seq=row["last_seq"],
     )
+
+
+def eyes(visitor: Visitor | None) -> dict[str, Any]:
+    """What the query of a visitor takes besides."""
+    return {"customer_id": visitor.customer_id} if visitor else {}
 
 
 def stored(text: str | None, kind: Any) -> Any:

@@ -2,19 +2,16 @@
 
 import time
 
-from backend.db import POOL_TIMEOUT, Database
+from backend.db import POOL_TIMEOUT
 from backend.jobs.detail import job_events
+from backend.jobs.reads import Reads
 from backend.jobs.schemas import JobEventsResponse
 from backend.jobs.states import JobStatus
 from backend.jobs.versions import Version
-from backend.jobs.wakeups import Wakeups
-from backend.storage.presign import Presigner
 
 
 async def followed(
-    database: Database,
-    presigner: Presigner,
-    wakeups: Wakeups,
+    reads: Reads,
     *,
     shop_domain: str,
     public_id: str,
@@ -28,13 +25,13 @@ async def followed(
     The watch begins before the rows are read, so that nothing can commit unnoticed in between.
     """
     deadline = time.monotonic() + wait
-    with wakeups.watching(public_id) as woken:
+    with reads.wakeups.watching(public_id) as woken:
         while True:
             patience = max(deadline - time.monotonic(), 0) + POOL_TIMEOUT
-            async with wakeups.turn(patience), database.reading() as connection:
+            async with reads.wakeups.turn(patience):
                 version, page = await job_events(
-                    connection,
-                    presigner,
+                    reads.database,
+                    reads.presigner,
                     shop_domain=shop_domain,
                     public_id=public_id,
                     since=since,
@@ -42,4 +39,4 @@ async def followed(
             left = deadline - time.monotonic()
             if page.events or left <= 0 or version.status == JobStatus.FAILURE:
                 return version, page
-            await wakeups.wait(woken, left)
+            await reads.wakeups.wait(woken, left)

@@ -7,14 +7,34 @@ A missing job and another shop's take the same path through the same index: one 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, extract, func, or_, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    extract,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from backend.db import Query
 from backend.jobs.models import Artifact, Job, JobEvent
 from backend.jobs.states import UNFINISHED, JobStatus
 from backend.shops.models import Shop
 
 Conditions = tuple[ColumnElement[bool], ...]
+
+# What the statements of one job take: they are written once, for writing one costs more than all
+# that comes after it.
+SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain")
+PUBLIC_ID: BindParameter[str] = bindparam("public_id")
+SINCE: BindParameter[int] = bindparam("since")
 
 # What `versions.version_of` reads: the version, and how long a stage has taken so far.
 VERSION = (
@@ -28,12 +48,12 @@ VERSION = (
 )
 
 
-def version(shop_domain: str, public_id: str) -> Select[Any]:
+def version() -> Select[Any]:
     """The job's version and nothing else."""
-    return of_shop(select(*VERSION), shop_domain, public_id)
+    return of_shop(select(*VERSION))
 
 
-def detail(shop_domain: str, public_id: str, visible: Conditions = ()) -> Select[Any]:
+def detail(visible: Conditions = ()) -> Select[Any]:
     """The job, its final artifacts once it has succeeded, and its latest event with its own."""
     announced = or_(
         and_(Artifact.role == "final", Job.status == JobStatus.SUCCESS),
@@ -47,13 +67,13 @@ def detail(shop_domain: str, public_id: str, visible: Conditions = ()) -> Select
         artifacts(announced),
         events(JobEvent.seq == Job.last_seq),
     )
-    return of_shop(columns, shop_domain, public_id, visible)
+    return of_shop(columns, visible)
 
 
-def timeline(shop_domain: str, public_id: str, since: int, visible: Conditions = ()) -> Select[Any]:
+def timeline(visible: Conditions = ()) -> Select[Any]:
     """The job's events after `since`, with their artifacts."""
-    columns = select(*VERSION, artifacts(Artifact.seq > since), events(JobEvent.seq > since))
-    return of_shop(columns, shop_domain, public_id, visible)
+    columns = select(*VERSION, artifacts(Artifact.seq > SINCE), events(JobEvent.seq > SINCE))
+    return of_shop(columns, visible)
 
 
 def page(
@@ -130,18 +150,24 @@ def events(condition: ColumnElement[bool]) -> ColumnElement[str]:
     return cast(found.correlate(Job).scalar_subquery(), Text).label("events")
 
 
-def of_shop(
-    columns: Any, shop_domain: str, public_id: str, visible: Conditions = ()
-) -> Select[Any]:
-    """Columns of one job: no row if the shop is not installed, nulls if it has no such job."""
+def of_shop(columns: Any, visible: Conditions = ()) -> Select[Any]:
+    """Columns of one job: no row if the shop is not installed, nulls if it has no such job.
+
+    The statement takes `shop_domain` and `public_id`; `visible` narrows what counts as the shop's.
+    """
     statement: Select[Any] = columns.select_from(Shop)
-    job = and_(Job.shop_id == Shop.id, Job.public_id == public_id, *visible)
-    return statement.outerjoin(Job, job).where(*installed(shop_domain))
+    job = and_(Job.shop_id == Shop.id, Job.public_id == PUBLIC_ID, *visible)
+    return statement.outerjoin(Job, job).where(Shop.domain == SHOP_DOMAIN, is_installed())
 
 
 def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:
     """The shop, while it has the app."""
-    return Shop.domain == shop_domain, Shop.status == "installed"
+    return Shop.domain == shop_domain, is_installed()
+
+
+def is_installed() -> ColumnElement[bool]:
+    """Whether the shop has the app."""
+    return Shop.status == "installed"
 
 
 def unfinished_count(shop_id: int) -> Select[Any]:
@@ -151,3 +177,13 @@ def unfinished_count(shop_id: int) -> Select[Any]:
         .select_from(Job)
         .where(Job.shop_id == shop_id, Job.status.in_(UNFINISHED))
     )
+
+
+# The storefront's jobs, those that a customer made only for that `customer_id`.
+FOR_VISITORS = (
+    Job.origin == "storefront",
+    or_(Job.customer_id.is_(None), Job.customer_id == bindparam("customer_id")),
+)
+ONE_VERSION = Query(version())
+ONE_DETAIL, ONE_TIMELINE = Query(detail()), Query(timeline())
+VISITORS_DETAIL, VISITORS_TIMELINE = Query(detail(FOR_VISITORS)), Query(timeline(FOR_VISITORS))

@@ -16,6 +16,7 @@ from backend.jobs.detail import job_detail
 from backend.jobs.following import followed
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import Wanted, job_list, link, moment, require_given
+from backend.jobs.reads import Reads
 from backend.jobs.schemas import (
     JobCancelledResponse,
     JobDetailResponse,
@@ -24,8 +25,6 @@ from backend.jobs.schemas import (
 )
 from backend.jobs.states import JobStatus
 from backend.jobs.versions import job_version, matches
-from backend.jobs.wakeups import Wakeups
-from backend.storage.presign import Presigner
 
 MAX_SEQ = 2**31 - 1
 MAX_OFFSET = 10_000  # further down, a cursor is the way
@@ -91,17 +90,15 @@ async def list_jobs(
 async def get_job(
     request: MerchantRequest,
     public_id: JobId,
-    database: NamedDependency[Database],
-    presigner: NamedDependency[Presigner],
+    reads: NamedDependency[Reads],
 ) -> Response[JobDetailResponse] | Response[None]:
     """A job's header, its final artifacts and its latest public event."""
-    if unchanged := await not_modified(request, database, presigner, public_id):
+    if unchanged := await not_modified(request, reads, public_id):
         return unchanged
-    window = presigner.current_window()
-    async with database.reading() as connection:
-        version, body = await job_detail(
-            connection, presigner, shop_domain=request.auth.shop, public_id=public_id
-        )
+    window = reads.presigner.current_window()
+    version, body = await job_detail(
+        reads.database, reads.presigner, shop_domain=request.auth.shop, public_id=public_id
+    )
     return Response(body, headers=version.headers(window))
 
 
@@ -110,20 +107,16 @@ async def get_job_events(
     *,
     request: MerchantRequest,
     public_id: JobId,
-    database: NamedDependency[Database],
-    presigner: NamedDependency[Presigner],
-    wakeups: NamedDependency[Wakeups],
+    reads: NamedDependency[Reads],
     since: Since = 0,
     wait: Wait = 0,
 ) -> Response[JobEventsResponse] | Response[None]:
     """The job's public events after `since`; with `wait`, as soon as there is one."""
-    if not wait and (unchanged := await not_modified(request, database, presigner, public_id)):
+    if not wait and (unchanged := await not_modified(request, reads, public_id)):
         return unchanged
-    window = presigner.current_window()
+    window = reads.presigner.current_window()
     version, body = await followed(
-        database,
-        presigner,
-        wakeups,
+        reads,
         shop_domain=request.auth.shop,
         public_id=public_id,
         since=since,
@@ -142,15 +135,14 @@ async def post_job_cancel(
 
 
 async def not_modified(
-    request: MerchantRequest, database: Database, presigner: Presigner, public_id: str
+    request: MerchantRequest, reads: Reads, public_id: str
 ) -> Response[None] | None:
     """A 304 if the caller has this very version, found by a narrow statement before any signing."""
     tags = request.headers.get("if-none-match")
     if tags is None:
         return None
-    window = presigner.current_window()
-    async with database.reading() as connection:
-        version = await job_version(connection, shop_domain=request.auth.shop, public_id=public_id)
+    window = reads.presigner.current_window()
+    version = await job_version(reads.database, shop_domain=request.auth.shop, public_id=public_id)
     if not matches(tags, version.etag(window)):
         return None
     return Response(None, status_code=304, headers=version.headers(window))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
@@ -30,13 +30,6 @@ def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
     """The workflow's request as a visitor may send it: a product is the only picture."""
     name = f"Storefront{workflow.request.__name__}"
     return workflow.derived(name, workflow.parameters, ("product_id", ProductGid))
-
-
-def visible_to(visitor: Visitor) -> tuple[ColumnElement[bool], ...]:
-    """The storefront's jobs, those that a customer made only to that customer."""
-    nobodys = Job.customer_id.is_(None)
-    mine = nobodys if visitor.customer_id is None else Job.customer_id == visitor.customer_id
-    return Job.origin == ORIGIN, or_(nobodys, mine)
 
 
 async def make_storefront_job(

@@ -18,10 +18,10 @@ from backend.db import Database
 from backend.errors import DailyCapReached, InvalidRequest, WorkflowDisabled
 from backend.jobs.detail import job_detail, job_events
 from backend.jobs.making_routes import OF_A_BODY, require_enabled
+from backend.jobs.reads import Reads
 from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
 from backend.jobs.schemas import JobAcceptedResponse, JobDetailResponse, JobEventsResponse
-from backend.jobs.storefront import make_storefront_job, storefront_request, visible_to
-from backend.storage.presign import Presigner
+from backend.jobs.storefront import make_storefront_job, storefront_request
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
 from backend.workflows.registry import Workflow
@@ -39,18 +39,16 @@ MAKING = answers(
 async def get_storefront_job(
     request: VisitorRequest,
     public_id: JobId,
-    database: NamedDependency[Database],
-    presigner: NamedDependency[Presigner],
+    reads: NamedDependency[Reads],
 ) -> Response[JobDetailResponse]:
     """A job that a visitor of this shop started."""
-    async with database.reading() as connection:
-        version, body = await job_detail(
-            connection,
-            presigner,
-            shop_domain=request.auth.shop,
-            public_id=public_id,
-            visible=visible_to(request.auth),
-        )
+    version, body = await job_detail(
+        reads.database,
+        reads.presigner,
+        shop_domain=request.auth.shop,
+        public_id=public_id,
+        visitor=request.auth,
+    )
     return Response(body, headers=version.poll_hint())
 
 
@@ -63,20 +61,18 @@ async def get_storefront_job_events(
     *,
     request: VisitorRequest,
     public_id: JobId,
-    database: NamedDependency[Database],
-    presigner: NamedDependency[Presigner],
+    reads: NamedDependency[Reads],
     since: Since = 0,
 ) -> Response[JobEventsResponse]:
     """Its public events after `since`. There is no waiting here: the connection is Shopify's."""
-    async with database.reading() as connection:
-        version, body = await job_events(
-            connection,
-            presigner,
-            shop_domain=request.auth.shop,
-            public_id=public_id,
-            since=since,
-            visible=visible_to(request.auth),
-        )
+    version, body = await job_events(
+        reads.database,
+        reads.presigner,
+        shop_domain=request.auth.shop,
+        public_id=public_id,
+        since=since,
+        visitor=request.auth,
+    )
     return Response(body, headers=version.poll_hint())
 
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 import msgspec
+from asyncpg import Record
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.db import Database, Query
 from backend.errors import JobNotFound, RequestError, ShopNotInstalled
 from backend.jobs import queries
 from backend.jobs.ids import IMPOSSIBLE, is_public_id
@@ -45,13 +47,25 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return round(min(max(self.seconds_a_stage or 0, SHORTEST_POLL), LONGEST_POLL))
 
 
-async def job_version(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> Version:
+async def job_version(database: Database, *, shop_domain: str, public_id: str) -> Version:
     """The job's version, by a statement that reads little else."""
-    return version_of(await found(connection, queries.version(shop_domain, known(public_id))))
+    return version_of(await one_job(database, queries.ONE_VERSION, shop_domain, public_id))
+
+
+async def one_job(
+    database: Database, query: Query, shop_domain: str, public_id: str, **more: Any
+) -> Record:
+    """The row of a query that `queries.of_shop` has written. Raises as `found` does."""
+    row = await database.row(query, shop_domain=shop_domain, public_id=known(public_id), **more)
+    if row is None:
+        raise ShopNotInstalled
+    if row["public_id"] is None:
+        raise JobNotFound
+    return row
 
 
 async def found(
-    connection: AsyncConnection, statement: Any, missing: type[RequestError] = JobNotFound
+    connection: AsyncConnection, statement: Any, *, missing: type[RequestError] = JobNotFound
 ) -> Row[Any]:
     """The row of a statement that starts from the shop.
 
@@ -73,13 +87,13 @@ def known(public_id: str) -> str:
     return public_id if is_public_id(public_id) else IMPOSSIBLE
 
 
-def version_of(row: Row[Any]) -> Version:
+def version_of(row: Record) -> Version:
     """The version out of a row that has the columns of `queries.VERSION`."""
-    pace = row.seconds_a_stage
+    pace = row["seconds_a_stage"]
     return Version(
-        attempt=row.attempt,
-        last_seq=row.last_seq,
-        status=row.status,
+        attempt=row["attempt"],
+        last_seq=row["last_seq"],
+        status=row["status"],
         seconds_a_stage=None if pace is None else float(pace),
     )
 

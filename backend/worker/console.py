@@ -12,6 +12,7 @@ from backend.errors import JobNotFound
 from backend.jobs.detail import job_detail
 from backend.jobs.following import followed
 from backend.jobs.progress import watched
+from backend.jobs.reads import Reads
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
 from backend.settings import Settings, required
@@ -28,19 +29,16 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
 
     public_id: str
     shop_domain: str
-    database: Database
-    presigner: Presigner
-    wakeups: Wakeups
+    reads: Reads
 
     async def detail(self) -> JobDetailResponse:
         """The job as its shop sees it."""
-        async with self.database.reading() as connection:
-            _, detail = await job_detail(
-                connection,
-                self.presigner,
-                shop_domain=self.shop_domain,
-                public_id=self.public_id,
-            )
+        _, detail = await job_detail(
+            self.reads.database,
+            self.reads.presigner,
+            shop_domain=self.shop_domain,
+            public_id=self.public_id,
+        )
         return detail
 
     async def events(self) -> AsyncIterator[JobEventResponse]:
@@ -48,9 +46,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         since = 0
         while True:
             _, page = await followed(
-                self.database,
-                self.presigner,
-                self.wakeups,
+                self.reads,
                 shop_domain=self.shop_domain,
                 public_id=self.public_id,
                 since=since,
@@ -109,9 +105,7 @@ async def operator(public_id: str) -> AsyncIterator[Operator]:
             yield Operator(
                 public_id=public_id,
                 shop_domain=shop,
-                database=database,
-                presigner=Presigner(settings),
-                wakeups=wakeups,
+                reads=Reads(database=database, presigner=Presigner(settings), wakeups=wakeups),
             )
     finally:
         await database.close()

@@ -5,10 +5,12 @@ import socket
 import time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Float, Integer, bindparam, func, literal, select, text
 
-from backend.db import Database
+from backend import db
+from backend.db import Database, Query
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from tests.doors import NOBODY_LISTENS
 from tests.world import World
 
 
@@ -70,6 +72,55 @@ async def test_a_cancelled_query_gives_its_connection_back(database_url: str) ->
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(slow(), 0.1)
     assert await is_up(database)
+    await database.close()
+
+
+# The row of a query, which has a pool of its own
+
+NUMBER = bindparam("number", type_=Integer)
+ECHO = Query(select(NUMBER.label("number"), literal("always").label("word")))
+SLEEP = Query(select(func.pg_sleep(bindparam("seconds", type_=Float))))
+
+
+async def test_a_query_takes_its_parameters_by_name_and_keeps_its_own(database_url: str) -> None:
+    database = Database(database_url)
+    rows = await asyncio.gather(*(database.row(ECHO, number=number) for number in range(30)))
+    assert [tuple(row or ()) for row in rows] == [(number, "always") for number in range(30)]
+    nothing = Query(select(NUMBER).where(literal(value=False)))
+    assert await database.row(nothing, number=1) is None
+    await database.close()
+
+
+@pytest.mark.parametrize("url", [NOBODY_LISTENS, "postgresql://nobody@/none?host=/nowhere"])
+async def test_a_row_of_a_database_that_is_away_is_unavailability(url: str) -> None:
+    database = Database(url)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            await database.row(ECHO, number=1)
+    await database.close()
+
+
+async def test_a_row_is_had_again_once_the_connections_were_cut(world: World) -> None:
+    assert await world.database.row(ECHO, number=1) is not None
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    await world.execute(cut + " AND datname = current_database()")
+    assert await world.database.row(ECHO, number=2) is not None
+
+
+async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "POOL_TIMEOUT", 0.1)
+    database = Database(database_url, pool_size=1, statement_timeout=0.4)
+    slow = asyncio.create_task(database.row(SLEEP, seconds=5.0))
+    async with asyncio.timeout(5):
+        while database.pool is None or database.pool.get_idle_size() == database.pool.get_size():
+            await asyncio.sleep(0.01)
+    with pytest.raises(DatabaseUnavailable):  # the pool is full
+        await database.row(ECHO, number=1)
+    with pytest.raises(DatabaseUnavailable):  # the statement has run too long
+        await slow
+    assert await database.row(ECHO, number=2) is not None
     await database.close()
 
 

@@ -128,10 +128,9 @@ async def test_the_bytes_change_with_the_signing_window_and_not_within_it(house:
 
     async def bytes_at(moment: float) -> bytes:
         signer = Presigner(house.settings, clock=lambda: moment)
-        async with house.database.reading() as connection:
-            _, detail = await job_detail(
-                connection, signer, shop_domain=SHOP, public_id=ref.public_id
-            )
+        _, detail = await job_detail(
+            house.database, signer, shop_domain=SHOP, public_id=ref.public_id
+        )
         return msgspec.json.encode(detail)
 
     start = time.time() // WINDOW * WINDOW

@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select
 
 from backend import db
 from backend.errors import DatabaseUnavailable
 from backend.jobs import following, wakeups
 from backend.jobs.detail import job_events
+from backend.jobs.reads import Reads
 from backend.jobs.states import Failure
 from backend.jobs.timeline import append, fail
 from backend.storage.presign import Presigner
@@ -28,6 +29,7 @@ from tests.doors import (
 from tests.world import SHOP, World
 
 house = pytest.fixture(shared_world, scope="module")
+A_WHILE = db.Query(select(func.pg_sleep(0.1)))
 
 EAR = f"pg_stat_activity WHERE datname = current_database() AND application_name = '{wakeups.NAME}'"
 
@@ -177,10 +179,9 @@ async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_thr
         async with asyncio.timeout(10):
             while not ear.hears:
                 await asyncio.sleep(0.01)
+        presigner = Presigner(house.settings)
         _, page = await following.followed(
-            house.database,
-            Presigner(house.settings),
-            ear,
+            Reads(database=house.database, presigner=presigner, wakeups=ear),
             shop_domain=SHOP,
             public_id=begun.ref.public_id,
             since=1,
@@ -201,19 +202,15 @@ async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     ear = wakeups.Wakeups(house.settings.database_url)
 
     async def slow(*told: Any, **asked: Any) -> Any:
-        await asyncio.sleep(0.1)
+        await database.row(A_WHILE)
         return await job_events(*told, **asked)
 
     monkeypatch.setattr(following, "job_events", slow)
     asked: Any = {"shop_domain": SHOP, "public_id": begun.ref.public_id, "since": 0, "wait": 20}
-    presigner = Presigner(house.settings)
-    waiting = [
-        asyncio.create_task(following.followed(database, presigner, ear, **asked))
-        for _ in range(12)
-    ]
+    reads = Reads(database=database, presigner=Presigner(house.settings), wakeups=ear)
+    waiting = [asyncio.create_task(following.followed(reads, **asked)) for _ in range(12)]
     await asyncio.sleep(0.2)
-    async with database.reading() as connection:
-        assert await connection.scalar(text("SELECT 1")) == 1
+    assert await database.row(A_WHILE) is not None, "somebody who does not wait"
     pages = [page for _, page in await asyncio.gather(*waiting)]
     assert [page.latest_seq for page in pages] == [1] * 12
     await database.close()
