@@ -31,6 +31,7 @@ from backend.settings import Settings
 Connection = ASGIConnection[Any, Any, Any, Any]
 BEARER = b"bearer "
 SIGNATURE = b"x-shopify-hmac-sha256"
+REMEMBERED = 10_000  # session tokens, some megabytes
 
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,9 @@ class MerchantGuard:
         self.secrets = settings.shopify_secrets
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
+        # A page sends one token for about a minute. Within its own time it proves again what it has
+        # proved to these secrets; whether its shop still has the app is asked each time.
+        self.verified_before: dict[str, tuple[Merchant, float]] = {}
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Put a `Merchant` into the scope, or raise."""
@@ -86,10 +90,17 @@ class MerchantGuard:
         if not authorizations or authorizations[0][: len(BEARER)].lower() != BEARER:
             raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
         token = authorizations[0][len(BEARER) :].decode("latin-1")
+        known = self.verified_before.get(token)
+        if known is not None and self.clock() < known[1]:
+            return known[0]
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets)
         if verified is None:
             raise InvalidSessionToken
-        return Merchant(shop=verified.shop, token=token)
+        merchant = Merchant(shop=verified.shop, token=token)
+        if len(self.verified_before) >= REMEMBERED:
+            self.verified_before.clear()
+        self.verified_before[token] = (merchant, verified.expires_at.timestamp())
+        return merchant
 
     async def by_signature(self, connection: Connection, signature: bytes) -> Merchant:
         """Whom a signed request proves."""

@@ -1,0 +1,80 @@
+"""A session token that was good once is not looked at twice, and for no longer than it lives."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import time_machine
+
+from backend.auth import guards
+from backend.auth.guards import MerchantGuard
+from backend.auth.session_token import verify_session_token
+from backend.dev import signing
+from backend.errors import InvalidSessionToken
+from backend.settings import Settings
+
+SECRET = "a-client-secret-that-is-nobodys"
+SETTINGS = Settings(
+    database_url="postgresql://nobody/none",
+    s3_bucket="none",
+    shopify_api_key="key",
+    shopify_api_secret=SECRET,
+)
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def header(shop: str = "north.myshopify.com", secret: str = SECRET) -> list[bytes]:
+    """What App Bridge sends just now."""
+    token = signing.session_token(shop, api_key="key", secret=secret)
+    return [f"Bearer {token}".encode()]
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that have been verified, in order."""
+    seen: list[str] = []
+    verify = verify_session_token
+
+    def spy(token: str, **how: Any) -> Any:
+        seen.append(token)
+        return verify(token, **how)
+
+    monkeypatch.setattr(guards, "verify_session_token", spy)
+    return seen
+
+
+def test_a_token_is_verified_once_and_proves_the_same_shop_again(looks: list[str]) -> None:
+    guard = MerchantGuard(SETTINGS)
+    north, south = header(), header("south.myshopify.com")
+    shops = [guard.by_token(each).shop for each in (north, south, north, south)]
+    assert shops == ["north.myshopify.com", "south.myshopify.com"] * 2
+    assert len(looks) == 2
+
+
+def test_a_token_that_has_ended_proves_nothing_however_good_it_was() -> None:
+    guard = MerchantGuard(SETTINGS)
+    with time_machine.travel(NOON, tick=False) as now:
+        old = header()
+        guard.by_token(old)
+        now.shift(59)
+        guard.by_token(old)
+        now.shift(12)  # ten seconds of leeway, and one more
+        with pytest.raises(InvalidSessionToken):
+            guard.by_token(old)
+
+
+def test_what_was_refused_is_looked_at_each_time(looks: list[str]) -> None:
+    guard = MerchantGuard(SETTINGS)
+    forged = header(secret="another")
+    for _ in range(2):
+        with pytest.raises(InvalidSessionToken):
+            guard.by_token(forged)
+    assert len(looks) == 2
+
+
+def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "REMEMBERED", 3)
+    guard = MerchantGuard(SETTINGS)
+    for number in range(10):
+        guard.by_token(header(f"shop-{number}.myshopify.com"))
+        assert len(guard.verified_before) <= 3
