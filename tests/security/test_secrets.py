@@ -5,7 +5,6 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import structlog
@@ -32,10 +31,8 @@ def everything_logged() -> Iterator[io.StringIO]:
     root, configured = logging.getLogger(), structlog.get_config()
     chatty = [logging.getLogger(name) for name in ("httpx", "httpcore", "botocore")]
     before = root.handlers, [(each, each.level) for each in (root, *chatty)]
-    configure_logging(logging.DEBUG)
     written = io.StringIO()
-    ours: Any = root.handlers[0]
-    ours.setStream(written)
+    configure_logging(logging.DEBUG, written)
     for each in chatty:
         each.setLevel(logging.DEBUG)
     yield written
