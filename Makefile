@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean faults waiters fuzz examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench faults waiters fuzz examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,6 +25,9 @@ machine: $(SETUP) ## many random histories of jobs, some minutes of them
 
 faults: $(SETUP) ## workers killed at any stage, and what else takes long to prove
 	@$(BIN)/python -m pytest tests/faults
+
+bench: $(SETUP) ## the hot routes against FastAPI and against bare asyncpg; minutes, on a quiet machine
+	@$(BIN)/python -m tests.benchmarks.http --verbose
 
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py

@@ -1,0 +1,62 @@
+"""The three servers, each one process of its own, and what it has used of the machine."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--fd")
+COMMANDS = {
+    "ours": ("-m", "backend.cli", "serve", "--fd"),
+    "peer": UVICORN,
+    "bare": UVICORN,
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """One of the servers, listening."""
+
+    name: str
+    port: int
+    pid: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor time that the process has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def memory_mb(self) -> float:
+        """The memory it occupies."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE / 1e6
+
+
+@contextlib.asynccontextmanager
+async def server(name: str, environment: dict[str, str]) -> AsyncIterator[Server]:
+    """The server, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        # Connections inherit it; uvicorn takes an inherited socket for one that needs none.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        port, fd = listening.getsockname()[1], listening.fileno()
+        app = () if name == "ours" else (f"tests.benchmarks.http.{name}:app",)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *COMMANDS[name], str(fd), *app),
+            env={**os.environ, **environment},
+            pass_fds=[fd],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL if name == "ours" else None,
+        )
+    try:
+        yield Server(name=name, port=port, pid=process.pid)
+    finally:
+        process.terminate()
+        await process.wait()
