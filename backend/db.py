@@ -47,7 +47,9 @@ class Query:
     """
 
     def __init__(self, statement: ClauseElement) -> None:
-        compiled = statement.compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]
+        compiled: Any = statement.compile(
+            dialect=PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+        )
         self.sql = str(compiled)
         self.order = tuple(compiled.positiontup or ())
         self.fixed = dict(compiled.params)
