@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +13,10 @@ from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
 from webhooks.payloads import Delivery
 from webhooks.topics import HANDLERS
+
+# Written once: in a storm of deliveries, writing them anew costs more than running them.
+KNOWN = select(Shop.id).where(Shop.domain == bindparam("shop_domain"))
+STORE = upsert(WebhookDelivery).on_conflict_do_nothing().returning(literal(value=True))
 
 
 class DeliveryRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,17 +38,15 @@ async def receive(connection: AsyncConnection, delivery: Delivery) -> None:
     )
     reason = await reason_to_ignore(connection, delivery)
     stored = await connection.scalar(
-        upsert(WebhookDelivery)
-        .values(
+        STORE,
+        {
             **msgspec.structs.asdict(ref),
-            event_id=delivery.event_id,
-            api_version=delivery.api_version,
-            body=None if reason else delivery.body,
-            status="ignored" if reason else "received",
-            note=reason,
-        )
-        .on_conflict_do_nothing()
-        .returning(literal(value=True))
+            "event_id": delivery.event_id,
+            "api_version": delivery.api_version,
+            "body": None if reason else delivery.body,
+            "status": "ignored" if reason else "received",
+            "note": reason,
+        },
     )
     if stored and not reason:
         await enqueue_delivery(connection, ref)
@@ -54,8 +56,8 @@ async def reason_to_ignore(connection: AsyncConnection, delivery: Delivery) -> s
     """Why nobody will act on this delivery, or None."""
     if delivery.topic not in HANDLERS:
         return "UNKNOWN_TOPIC"
-    known = select(Shop.id).where(Shop.domain == delivery.shop_domain)
-    return None if await connection.scalar(known) else "UNKNOWN_SHOP"
+    known = await connection.scalar(KNOWN, {"shop_domain": delivery.shop_domain})
+    return None if known else "UNKNOWN_SHOP"
 
 
 async def enqueue_delivery(connection: AsyncConnection, ref: DeliveryRef) -> None:

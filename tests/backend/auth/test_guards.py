@@ -13,7 +13,7 @@ from backend.dev import signing
 from backend.errors import InvalidSessionToken
 from backend.settings import Settings
 
-SECRET = "a-client-secret-that-is-nobodys"
+SECRET = "a-client-secret-that-is-nobodys-own"
 SETTINGS = Settings(
     database_url="postgresql://nobody/none",
     s3_bucket="none",
