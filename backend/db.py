@@ -81,6 +81,7 @@ class Database:
         }
         self.pool: asyncpg.Pool | None = None
         self.opening = asyncio.Lock()
+        self.turns = asyncio.Semaphore(pool_size)
         self.new_pool = partial(
             asyncpg.create_pool, url, min_size=0, max_size=pool_size, reset=keep, **connecting
         )
@@ -115,8 +116,21 @@ class Database:
         """The one row of a query, or None: one round trip, and a connection for no longer."""
         with unavailability():
             pool = self.pool or await self.open_pool()
-            async with pool.acquire(timeout=POOL_TIMEOUT) as connection:
+            async with self.turn(), pool.acquire() as connection:
                 return await connection.fetchrow(query.sql, *query.arguments(parameters))
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One of as many turns as there are connections, first come, first served.
+
+        In asyncpg's own queue whoever comes just then overtakes those who wait.
+        """
+        async with asyncio.timeout(POOL_TIMEOUT if self.turns.locked() else None):
+            await self.turns.acquire()
+        try:
+            yield
+        finally:
+            self.turns.release()
 
     async def open_pool(self) -> asyncpg.Pool:
         """asyncpg's pool, which can only be made in the loop that it is for."""
