@@ -81,7 +81,8 @@ class Database:
         }
         self.pool: asyncpg.Pool | None = None
         self.opening = asyncio.Lock()
-        self.turns = asyncio.Semaphore(pool_size)
+        self.turns = asyncio.Semaphore(pool_size)  # at asyncpg's pool
+        self.engine_turns = asyncio.Semaphore(pool_size)
         self.new_pool = partial(
             asyncpg.create_pool, url, min_size=0, max_size=pool_size, reset=keep, **connecting
         )
@@ -102,35 +103,22 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         with unavailability():
-            async with self.engine.begin() as connection:
+            async with turn(self.engine_turns), self.engine.begin() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single SELECTs, without the two round trips of a transaction."""
         with unavailability():
-            async with self.readonly.connect() as connection:
+            async with turn(self.engine_turns), self.readonly.connect() as connection:
                 yield connection
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """The one row of a query, or None: one round trip, and a connection for no longer."""
         with unavailability():
             pool = self.pool or await self.open_pool()
-            async with self.turn(), pool.acquire() as connection:
+            async with turn(self.turns), pool.acquire() as connection:
                 return await connection.fetchrow(query.sql, *query.arguments(parameters))
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """One of as many turns as there are connections, first come, first served.
-
-        In asyncpg's own queue whoever comes just then overtakes those who wait.
-        """
-        async with asyncio.timeout(POOL_TIMEOUT if self.turns.locked() else None):
-            await self.turns.acquire()
-        try:
-            yield
-        finally:
-            self.turns.release()
 
     async def open_pool(self) -> asyncpg.Pool:
         """asyncpg's pool, which can only be made in the loop that it is for."""
@@ -150,6 +138,21 @@ class Database:
         if self.pool is not None:
             self.pool.terminate()
         await self.engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """One of as many turns as there are connections, first come, first served.
+
+    In the pools' own queues whoever comes just then overtakes those who wait. Raises `TimeoutError`
+    when it takes too long.
+    """
+    async with asyncio.timeout(POOL_TIMEOUT if turns.locked() else None):
+        await turns.acquire()
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
