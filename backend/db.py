@@ -8,10 +8,10 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import ClauseElement, MetaData, event, text
+from sqlalchemy import ClauseElement, MetaData, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -21,6 +21,15 @@ from backend.errors import ConfigurationError, DatabaseUnavailable
 CONNECT_TIMEOUT = 2.0  # seconds
 GRACE = 1.0  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
+
+# What asyncpg says when Postgres has closed the connection: just now, or a while ago.
+CUT = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
 
 # Every constraint gets a name, so that a migration can speak of it.
 NAMES = {
@@ -91,12 +100,12 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
+            pool_pre_ping=True,
             hide_parameters=True,  # an error's message goes to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
             connect_args=connecting,
         )
-        event.listen(self.engine.sync_engine, "checkout", refuse_closed)
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextlib.asynccontextmanager
@@ -114,11 +123,18 @@ class Database:
                 yield connection
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
-        """The one row of a query, or None: one round trip, and a connection for no longer."""
+        """The one row of a query, or None: one round trip, and a connection for no longer.
+
+        What was cut is asked again on another connection, for reading twice does no harm.
+        """
         with unavailability():
             pool = self.pool or await self.open_pool()
-            async with turn(self.turns), pool.acquire() as connection:
-                return await connection.fetchrow(query.sql, *query.arguments(parameters))
+            arguments = query.arguments(parameters)
+            async with turn(self.turns):
+                for _ in range(pool.get_max_size()):  # all may have been cut, unnoticed until now
+                    with contextlib.suppress(*CUT):
+                        return await fetched(pool, query, arguments)
+                return await fetched(pool, query, arguments)
 
     async def open_pool(self) -> asyncpg.Pool:
         """asyncpg's pool, which can only be made in the loop that it is for."""
@@ -155,14 +171,14 @@ async def turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
         turns.release()
 
 
-def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool replace a connection that Postgres has closed, as it does when it restarts.
-
-    The loop has noticed by itself; asking Postgres first, as `pool_pre_ping` does, takes three
-    round trips, and where a network swallows everything it waits as long as the statement would.
-    """
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
+async def fetched(pool: asyncpg.Pool, query: Query, arguments: list[Any]) -> Any:
+    """The query's row; a connection that was cut does not go back to the pool."""
+    async with pool.acquire() as connection:
+        try:
+            return await connection.fetchrow(query.sql, *arguments)
+        except CUT:
+            connection.terminate()
+            raise
 
 
 async def keep(_connection: Any) -> None:
@@ -174,7 +190,7 @@ def unavailability() -> Any:
     """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
     try:
         yield
-    except (TimeoutError, PoolTimeout, OSError, asyncpg.InterfaceError) as error:
+    except (TimeoutError, PoolTimeout, OSError, *CUT) as error:
         raise DatabaseUnavailable from error
     except asyncpg.PostgresError as error:
         if is_away(error.sqlstate):
