@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,20 +16,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from backend.connections import CUT, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
 
 CONNECT_TIMEOUT = 2.0  # seconds
 GRACE = 1.0  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
-
-# What asyncpg says when Postgres has closed the connection: just now, or a while ago.
-CUT = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-)
 
 # Every constraint gets a name, so that a migration can speak of it.
 NAMES = {
@@ -88,13 +80,10 @@ class Database:
                 "idle_in_transaction_session_timeout": "10000",
             },
         }
-        self.pool: asyncpg.Pool | None = None
-        self.opening = asyncio.Lock()
-        self.turns = asyncio.Semaphore(pool_size)  # at asyncpg's pool
-        self.engine_turns = asyncio.Semaphore(pool_size)
-        self.new_pool = partial(
-            asyncpg.create_pool, url, min_size=0, max_size=pool_size, reset=keep, **connecting
+        self.connections = Connections(
+            partial(asyncpg.connect, url, **connecting), size=pool_size, patience=POOL_TIMEOUT
         )
+        self.engine_turns = asyncio.Semaphore(pool_size)
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
@@ -123,25 +112,21 @@ class Database:
                 yield connection
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
-        """The one row of a query, or None: one round trip, and a connection for no longer.
+        """The one row of a query, or None: one round trip, and a connection for no longer."""
+        arguments = query.arguments(parameters)
+        return await self.run(lambda connection: connection.fetchrow(query.sql, *arguments))
 
-        What was cut is asked again on another connection, for reading twice does no harm.
+    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        """What `work` returns, done on one of asyncpg's own connections.
+
+        For the few things that are asked most. It must do no harm when it is done twice.
         """
-        with unavailability():
-            pool = self.pool or await self.open_pool()
-            arguments = query.arguments(parameters)
-            async with turn(self.turns):
-                for _ in range(pool.get_max_size()):  # all may have been cut, unnoticed until now
-                    with contextlib.suppress(*CUT):
-                        return await fetched(pool, query, arguments)
-                return await fetched(pool, query, arguments)
-
-    async def open_pool(self) -> asyncpg.Pool:
-        """asyncpg's pool, which can only be made in the loop that it is for."""
-        async with self.opening:
-            if self.pool is None:
-                self.pool = await self.new_pool()
-        return self.pool
+        try:
+            return await self.connections.run(work)
+        except Exception as error:
+            if means_away(error):
+                raise DatabaseUnavailable from error
+            raise
 
     async def require_schema(self) -> None:
         """Raise `ConfigurationError` when nobody has run the migrations."""
@@ -151,8 +136,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every pooled connection."""
-        if self.pool is not None:
-            self.pool.terminate()
+        self.connections.close()
         await self.engine.dispose()
 
 
@@ -160,8 +144,8 @@ class Database:
 async def turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
     """One of as many turns as there are connections, first come, first served.
 
-    In the pools' own queues whoever comes just then overtakes those who wait. Raises `TimeoutError`
-    when it takes too long.
+    In SQLAlchemy's own queue whoever comes just then overtakes those who wait. Raises
+    `TimeoutError` when it takes too long.
     """
     async with asyncio.timeout(POOL_TIMEOUT if turns.locked() else None):
         await turns.acquire()
@@ -171,35 +155,24 @@ async def turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
         turns.release()
 
 
-async def fetched(pool: asyncpg.Pool, query: Query, arguments: list[Any]) -> Any:
-    """The query's row; a connection that was cut does not go back to the pool."""
-    async with pool.acquire() as connection:
-        try:
-            return await connection.fetchrow(query.sql, *arguments)
-        except CUT:
-            connection.terminate()
-            raise
-
-
-async def keep(_connection: Any) -> None:
-    """Leave a connection as it is when it goes back: `row` changes nothing about it."""
-
-
 @contextlib.contextmanager
 def unavailability() -> Any:
     """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
     try:
         yield
-    except (TimeoutError, PoolTimeout, OSError, *CUT) as error:
-        raise DatabaseUnavailable from error
-    except asyncpg.PostgresError as error:
-        if is_away(error.sqlstate):
+    except Exception as error:
+        if means_away(error):
             raise DatabaseUnavailable from error
         raise
-    except DBAPIError as error:
-        if is_unavailable(error):
-            raise DatabaseUnavailable from error
-        raise
+
+
+def means_away(error: Exception) -> bool:
+    """Whether the error says that Postgres is away, or busy for too long."""
+    if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CUT)):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return is_away(error.sqlstate)
+    return isinstance(error, DBAPIError) and is_unavailable(error)
 
 
 # SQLSTATE classes and codes that mean "not now" rather than "not like this":

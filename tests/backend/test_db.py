@@ -115,7 +115,7 @@ async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
     database = Database(database_url, pool_size=1, statement_timeout=0.4)
     slow = asyncio.create_task(database.row(SLEEP, seconds=5.0))
     async with asyncio.timeout(5):
-        while database.pool is None or database.pool.get_idle_size() == database.pool.get_size():
+        while not database.connections.turns.locked():
             await asyncio.sleep(0.01)
     with pytest.raises(DatabaseUnavailable):  # the pool is full
         await database.row(ECHO, number=1)

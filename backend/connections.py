@@ -1,0 +1,82 @@
+"""Connections to Postgres for what is one statement, or a few: lent in turn, and for no longer.
+
+asyncpg's own pool wraps every connection anew, resets it and waits for that in a task of its own;
+that took a third as long as the statement of a job's detail. What is lent here leaves nothing
+behind: a connection on which anything went wrong is closed, and not lent again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+
+# What asyncpg says when Postgres has closed the connection: just now, or a while ago.
+CUT = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
+
+AT_ONCE = contextlib.nullcontext()
+
+
+class Connections:
+    """At most `size` of them, made when they are first needed; `patience` is in seconds.
+
+    First come, first served: in asyncpg's pool, as in SQLAlchemy's, whoever comes just then
+    overtakes those who wait, some of whom starve.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[asyncpg.Connection]], *, size: int, patience: float
+    ) -> None:
+        self.connect = connect
+        self.size = size
+        self.patience = patience
+        self.turns = asyncio.Semaphore(size)
+        self.idle: list[asyncpg.Connection] = []
+
+    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        """What `work` returns. Raises `TimeoutError` when no connection comes free in time.
+
+        On a connection that turns out to be cut it is done again, on another: doing it twice must
+        do no harm.
+        """
+        async with asyncio.timeout(self.patience) if self.turns.locked() else AT_ONCE:
+            await self.turns.acquire()
+        try:
+            for _ in range(self.size):  # all of them may have been cut, unnoticed until now
+                with contextlib.suppress(*CUT):
+                    return await self.lent(work)
+            return await self.lent(work)
+        finally:
+            self.turns.release()
+
+    async def lent(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        """What `work` returns, on the connection that was used last or on a new one."""
+        connection = self.open_one() or await self.connect()
+        try:
+            result = await work(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        self.idle.append(connection)
+        return result
+
+    def open_one(self) -> asyncpg.Connection | None:
+        """An idle connection that is not known to be closed."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        while self.idle:
+            self.idle.pop().terminate()
