@@ -6,34 +6,68 @@ from backend.auth.rate_limits import RateLimits
 from backend.errors import ConfigurationError, TooManyRequests
 
 
-async def refused_after(limits: RateLimits, shop: str, method: str) -> int:
+class Clock:
+    """A time that stands still until it is set."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return self.now
+
+
+def refused_after(limits: RateLimits, shop: str, method: str) -> int:
     """How many requests pass."""
     for passed in range(100):
         try:
-            await limits.count(shop, method)
+            limits.count(shop, method)
         except TooManyRequests:
             return passed
     return 100
 
 
-async def test_a_shop_over_its_budget_is_refused_and_another_is_not() -> None:
+def test_a_shop_over_its_budget_is_refused_and_another_is_not() -> None:
     limits = RateLimits(reads="5/minute", writes="2/minute")
-    assert await refused_after(limits, "a.myshopify.com", "GET") == 5
-    assert await refused_after(limits, "b.myshopify.com", "GET") == 5
+    assert refused_after(limits, "a.myshopify.com", "GET") == 5
+    assert refused_after(limits, "b.myshopify.com", "GET") == 5
 
 
-async def test_reads_and_writes_are_counted_apart() -> None:
+def test_reads_and_writes_are_counted_apart() -> None:
     limits = RateLimits(reads="5/minute", writes="2/minute")
-    assert await refused_after(limits, "a.myshopify.com", "POST") == 2
-    assert await refused_after(limits, "a.myshopify.com", "HEAD") == 5
-    assert await refused_after(limits, "a.myshopify.com", "DELETE") == 0
+    assert refused_after(limits, "a.myshopify.com", "POST") == 2
+    assert refused_after(limits, "a.myshopify.com", "HEAD") == 5
+    assert refused_after(limits, "a.myshopify.com", "DELETE") == 0
 
 
-async def test_the_refusal_says_when_to_come_back() -> None:
+def test_the_window_slides_over_the_turn_of_the_minute() -> None:
+    clock = Clock(60.0)
+    limits = RateLimits(reads="10/minute", writes="1/minute", clock=clock)
+    assert refused_after(limits, "a.myshopify.com", "GET") == 10
+    clock.now = 120.0  # the whole minute before still counts
+    assert refused_after(limits, "a.myshopify.com", "GET") == 0
+    clock.now = 150.0  # half of it does
+    assert refused_after(limits, "a.myshopify.com", "GET") == 5
+    clock.now = 299.0  # a minute without a request lies between
+    assert refused_after(limits, "a.myshopify.com", "GET") == 10
+
+
+def test_a_refused_request_costs_nothing() -> None:
+    clock = Clock(60.0)
+    limits = RateLimits(reads="2/minute", writes="1/minute", clock=clock)
+    refused_after(limits, "a.myshopify.com", "GET")
+    for _ in range(50):
+        with pytest.raises(TooManyRequests):
+            limits.count("a.myshopify.com", "GET")
+    clock.now = 150.0
+    assert refused_after(limits, "a.myshopify.com", "GET") == 1
+
+
+def test_the_refusal_says_when_to_come_back() -> None:
     limits = RateLimits(reads="1/minute", writes="1/minute")
-    await limits.count("a.myshopify.com", "GET")
+    limits.count("a.myshopify.com", "GET")
     with pytest.raises(TooManyRequests) as caught:
-        await limits.count("a.myshopify.com", "GET")
+        limits.count("a.myshopify.com", "GET")
     assert 1 <= int(caught.value.headers["Retry-After"]) <= 120
 
 
