@@ -6,8 +6,9 @@ The consuming side is `backend.worker`. PgQueuer's tables live in a schema of th
 import functools
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
+import asyncpg
 from pgqueuer.adapters.persistence.qb import (
     QueryBuilderEnvironment,
     QueryQueueBuilder,
@@ -26,6 +27,9 @@ PUBLISH = "publish"
 UNPUBLISH = "unpublish"
 SWEEP_PRODUCTS = "sweep_products"
 EXPAND_BATCH = "expand_batch"
+
+
+Connection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
 
 class ConnectionDriver:
@@ -48,6 +52,13 @@ class ConnectionDriver:
         return str((await self.connection.exec_driver_sql(query, args)).rowcount)
 
 
+def queries_on(connection: Connection) -> Queries:
+    """PgQueuer's statements on the caller's connection."""
+    if isinstance(connection, AsyncConnection):
+        return queries(ConnectionDriver(connection))
+    return queries(connection)  # asyncpg's has the two calls
+
+
 def queries(driver: Any) -> Queries:
     """PgQueuer's statements over `driver`, in our schema."""
     return Queries(cast("Driver", driver), *builders())
@@ -61,7 +72,7 @@ def builders() -> tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedul
 
 
 async def enqueue(
-    connection: AsyncConnection,
+    connection: Connection,
     entrypoint: str,
     payload: bytes,
     *,
@@ -74,7 +85,7 @@ async def enqueue(
     A second entry with the same `dedupe_key`, while the first is waiting or running, is dropped.
     A higher `priority` runs first.
     """
-    await queries(ConnectionDriver(connection)).enqueue(
+    await queries_on(connection).enqueue(
         entrypoint,
         payload,
         priority=priority,
@@ -93,7 +104,7 @@ async def enqueue_all(
     """
     if entries:
         keys, payloads, priorities = (list(values) for values in zip(*entries, strict=True))
-        await queries(ConnectionDriver(connection)).enqueue(
+        await queries_on(connection).enqueue(
             [entrypoint] * len(entries),
             payloads,
             priorities,

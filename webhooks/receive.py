@@ -2,21 +2,63 @@
 
 from typing import Any
 
+import asyncpg
 import msgspec
-from sqlalchemy import bindparam, func, literal, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    LargeBinary,
+    Text,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
+from backend.db import Query
 from backend.shops.models import Shop
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
 from webhooks.payloads import Delivery
 from webhooks.topics import HANDLERS
 
-# Written once: in a storm of deliveries, writing them anew costs more than running them.
-KNOWN = select(Shop.id).where(Shop.domain == bindparam("shop_domain"))
-STORE = upsert(WebhookDelivery).on_conflict_do_nothing().returning(literal(value=True))
+SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain", type_=Text)
+
+
+def storing() -> Any:
+    """Store the delivery unless it is here; what is to be acted on has no note, and a body.
+
+    Written once, and one statement: in a storm of deliveries each round trip counts.
+    """
+    is_known = select(Shop.id).where(Shop.domain == SHOP_DOMAIN).exists()
+    note = case(
+        (~bindparam("has_handler", type_=Boolean), "UNKNOWN_TOPIC"), (~is_known, "UNKNOWN_SHOP")
+    )
+    noted = select(note.label("note")).subquery()
+    is_wanted = noted.c.note.is_(None)
+    values: dict[Any, Any] = {
+        WebhookDelivery.shop_domain: SHOP_DOMAIN,
+        WebhookDelivery.topic: bindparam("topic", type_=Text),
+        WebhookDelivery.webhook_id: bindparam("webhook_id", type_=Text),
+        WebhookDelivery.event_id: bindparam("event_id", type_=Text),
+        WebhookDelivery.api_version: bindparam("api_version", type_=Text),
+        WebhookDelivery.body: case((is_wanted, bindparam("body", type_=LargeBinary))),
+        WebhookDelivery.status: case((is_wanted, "received"), else_="ignored"),
+        WebhookDelivery.note: noted.c.note,
+    }
+    return (
+        insert(WebhookDelivery)
+        .from_select(list(values), select(*values.values()).select_from(noted))
+        .on_conflict_do_nothing()
+        .returning(WebhookDelivery.status)
+    )
+
+
+STORE = Query(storing())
 
 
 class DeliveryRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +69,8 @@ class DeliveryRef(msgspec.Struct, frozen=True, kw_only=True):
     webhook_id: str
 
 
-async def receive(connection: AsyncConnection, delivery: Delivery) -> None:
-    """Take the delivery in, unless it is here already.
+async def receive(connection: asyncpg.Connection, delivery: Delivery) -> None:
+    """Take the delivery in, unless it is here already. Doing it twice does no harm.
 
     What nobody will act on, an unknown topic or a shop that was never here, is recorded as
     ignored, without its body.
@@ -36,31 +78,21 @@ async def receive(connection: AsyncConnection, delivery: Delivery) -> None:
     ref = DeliveryRef(
         shop_domain=delivery.shop_domain, topic=delivery.topic, webhook_id=delivery.webhook_id
     )
-    reason = await reason_to_ignore(connection, delivery)
-    stored = await connection.scalar(
-        STORE,
+    arguments = STORE.arguments(
         {
             **msgspec.structs.asdict(ref),
             "event_id": delivery.event_id,
             "api_version": delivery.api_version,
-            "body": None if reason else delivery.body,
-            "status": "ignored" if reason else "received",
-            "note": reason,
-        },
+            "body": delivery.body,
+            "has_handler": delivery.topic in HANDLERS,
+        }
     )
-    if stored and not reason:
-        await enqueue_delivery(connection, ref)
+    async with connection.transaction():
+        if await connection.fetchval(STORE.sql, *arguments) == "received":
+            await enqueue_delivery(connection, ref)
 
 
-async def reason_to_ignore(connection: AsyncConnection, delivery: Delivery) -> str | None:
-    """Why nobody will act on this delivery, or None."""
-    if delivery.topic not in HANDLERS:
-        return "UNKNOWN_TOPIC"
-    known = await connection.scalar(KNOWN, {"shop_domain": delivery.shop_domain})
-    return None if known else "UNKNOWN_SHOP"
-
-
-async def enqueue_delivery(connection: AsyncConnection, ref: DeliveryRef) -> None:
+async def enqueue_delivery(connection: queue.Connection, ref: DeliveryRef) -> None:
     """Put the delivery on the queue, once."""
     await queue.enqueue(
         connection,

@@ -71,8 +71,7 @@ async def receive_webhook(
 ) -> Response[bytes]:
     """Store the delivery for the worker. A copy of one that is here already changes nothing."""
     incoming = delivery(request.scope["headers"], await request.body())
-    async with database.transaction() as connection:
-        await receive(connection, incoming)
+    await database.run(lambda connection: receive(connection, incoming))
     return Response(b"")
 
 
