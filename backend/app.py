@@ -20,6 +20,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.making_routes import making_router
 from backend.jobs.reads import Reads
 from backend.jobs.routes import jobs_router
+from backend.jobs.short_way import ShortWay
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
@@ -54,6 +55,7 @@ def create_app(
     merchant = MerchantGuard(settings)
     # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
     presigner = Presigner(settings)
+    reads = Reads(database=database, presigner=presigner, wakeups=wakeups)
     darkroom = Darkroom(LocalRenderer(None, limits=UPLOAD_LIMITS))
 
     @asynccontextmanager
@@ -83,7 +85,7 @@ def create_app(
             "database": provided(database),
             "admin": provided(admin),
             "presigner": provided(presigner),
-            "reads": provided(Reads(database=database, presigner=presigner, wakeups=wakeups)),
+            "reads": provided(reads),
             "store": provided(ObjectStore(settings)),
             "darkroom": provided(darkroom),
         },
@@ -94,7 +96,7 @@ def create_app(
         openapi_config=openapi_config(),
         logging_config=None,
     )
-    return RequestContext(app)
+    return ShortWay(RequestContext(app), merchant, reads)
 
 
 def provided(service: object) -> Provide:

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -41,6 +41,7 @@ FOUND_BY_THE_FRAMEWORK: dict[int, type[RequestError]] = {
     error.status: error
     for error in (BadRequest, RouteNotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMedia)
 }
+CONTENT_TYPE = (b"content-type", b"application/json")
 # What every answer carries unless its route has said otherwise.
 SECURITY_HEADERS = {
     "cache-control": "private, no-store",
@@ -68,11 +69,15 @@ class RequestContext:
                 if scope["method"] == "OPTIONS":
                     message["headers"] = with_every_method(scope, message["headers"])
                 message["headers"] = completed(message["headers"], request_id)
-                log_access(scope, message["status"], time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                log_access(scope, message["status"], seconds, request_id)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             await self.app(scope, receive, send_with_id)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
@@ -87,13 +92,15 @@ def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
     return [(name, value if name.lower() == b"allow" else old) for name, old in headers]
 
 
-def completed(headers: RawHeaders, request_id: str) -> RawHeaders:
+STANDARD = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+
+def completed(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
     """The answer's headers with its id, and the security headers that it lacks."""
     present = {name.lower() for name, _ in headers}
-    standard = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
     return [
         *headers,
-        *(header for header in standard if header[0] not in present),
+        *(header for header in STANDARD if header[0] not in present),
         (REQUEST_ID.encode(), request_id.encode()),
     ]
 
@@ -111,7 +118,7 @@ def current_request_id() -> str:
     return str(structlog.contextvars.get_contextvars()["request_id"])
 
 
-def log_access(scope: HTTPScope, status: int, seconds: float) -> None:
+def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -> None:
     """One line a request: the path's template, for a path itself can carry ids and tokens."""
     log.info(
         "request",
@@ -119,17 +126,50 @@ def log_access(scope: HTTPScope, status: int, seconds: float) -> None:
         route=scope.get("path_template", "unmatched"),
         status=int(status),
         ms=round(seconds * 1000, 1),
+        request_id=request_id,
     )
 
 
-def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
+class Answer(NamedTuple):
+    """A status, headers and a body that will be JSON: a Struct, or None for none."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
+    """Send it without the framework, and with all that `RequestContext` puts on an answer."""
+    body = b"" if answer.body is None else msgspec.json.encode(answer.body)
+    headers = [
+        (name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()
+    ]
+    if body:
+        headers += (CONTENT_TYPE, (b"content-length", str(len(body)).encode()))
+    headers = completed(headers, request_id)
+    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def answer_to(error: AtelierError) -> Answer:
     """The answer to an error that Atelier raised on purpose."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", code=error.code, cause=repr(error.__cause__)[:300])
     elif error.status == AtelierError.status:
         log.error("misconfigured", code=error.code, message=error.message)
-        return envelope(error.status, AtelierError.code, AtelierError.message, {})
-    return envelope(error.status, error.code, error.message, error.headers)
+        return internal_error()
+    return Answer(error.status, error.headers, envelope(error.code, error.message))
+
+
+def answer_to_bug(error: Exception) -> Answer:
+    """The answer to what nobody expected: no detail leaves the process, all of it is in the log."""
+    log.error("unexpected_error", exc_info=error)
+    return internal_error()
+
+
+def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
+    """What the framework answers to an error that Atelier raised on purpose."""
+    return json_response(answer_to(error))
 
 
 def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> Response[Any]:
@@ -137,7 +177,7 @@ def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> 
     body = InvalidRequestError(
         error=cause(error.code, error.message), detail=msgspec.convert(error.detail, list[Problem])
     )
-    return json_response(body, error.status, error.headers)
+    return json_response(Answer(error.status, error.headers, body))
 
 
 def invalid_parameters(
@@ -166,20 +206,26 @@ def framework_error(_request: Request[Any, Any, Any], error: HTTPException) -> R
     status = error.status_code
     if status >= 500:
         log.error("framework_error", status=status, detail=error.detail)
-        return envelope(status, AtelierError.code, AtelierError.message, {})
+        return json_response(internal_error())
     found = FOUND_BY_THE_FRAMEWORK.get(status, RequestError)
-    return envelope(status, found.code, found.message, error.headers or {})
+    body = envelope(found.code, found.message)
+    return json_response(Answer(status, error.headers or {}, body))
 
 
 def unexpected_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """The answer to a bug: no detail leaves the process, all of it is in the log."""
-    log.error("unexpected_error", exc_info=error)
-    return envelope(AtelierError.status, AtelierError.code, AtelierError.message, {})
+    """What the framework answers to a bug."""
+    return json_response(answer_to_bug(error))
 
 
-def envelope(status: int, code: str, message: str, headers: Mapping[str, str]) -> Response[Any]:
+def internal_error() -> Answer:
+    """Something is wrong here, and that is all that a caller is told."""
+    body = envelope(AtelierError.code, AtelierError.message)
+    return Answer(AtelierError.status, AtelierError.headers, body)
+
+
+def envelope(code: str, message: str) -> Error:
     """An error as every client of ours can read it."""
-    return json_response(Error(error=cause(code, message)), status, headers)
+    return Error(error=cause(code, message))
 
 
 def cause(code: str, message: str) -> ErrorCause:
@@ -187,11 +233,14 @@ def cause(code: str, message: str) -> ErrorCause:
     return ErrorCause(code=code, message=message, request_id=current_request_id())
 
 
-def json_response(
-    body: msgspec.Struct, status: int, headers: Mapping[str, str]
-) -> Response[msgspec.Struct]:
+def json_response(answer: Answer) -> Response[Any]:
     """JSON, whatever the route's own answers are."""
-    return Response(body, status_code=status, headers=dict(headers), media_type="application/json")
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        headers=dict(answer.headers),
+        media_type="application/json",
+    )
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {

@@ -66,12 +66,16 @@ class MerchantGuard:
         self.clock = clock
         # A page sends one token for about a minute. Within its own time it proves again what it has
         # proved to these secrets; whether its shop still has the app is asked each time.
-        self.verified_before: dict[str, tuple[Merchant, float]] = {}
+        self.verified_before: dict[bytes, tuple[Merchant, float]] = {}
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> "MerchantGuard":
+        """Litestar copies each router's guards; what they remember must stay one."""
+        return self
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Put a `Merchant` into the scope, or raise."""
         merchant = await self.verified(connection)
-        await self.limits.count(merchant.shop, as_request(connection).method)
+        self.limits.count(merchant.shop, as_request(connection).method)
         connection.scope["auth"] = merchant
 
     async def verified(self, connection: Connection) -> Merchant:
@@ -89,17 +93,23 @@ class MerchantGuard:
         """Whom a session token proves."""
         if not authorizations or authorizations[0][: len(BEARER)].lower() != BEARER:
             raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
-        token = authorizations[0][len(BEARER) :].decode("latin-1")
-        known = self.verified_before.get(token)
-        if known is not None and self.clock() < known[1]:
-            return known[0]
+        return self.known(authorizations[0]) or self.verified_anew(authorizations[0])
+
+    def known(self, authorization: bytes) -> Merchant | None:
+        """Whom this header has proved before, while its token holds."""
+        known = self.verified_before.get(authorization)
+        return known[0] if known is not None and self.clock() < known[1] else None
+
+    def verified_anew(self, authorization: bytes) -> Merchant:
+        """Whom the header's token proves. Raises `InvalidSessionToken`."""
+        token = authorization[len(BEARER) :].decode("latin-1")
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets)
         if verified is None:
             raise InvalidSessionToken
         merchant = Merchant(shop=verified.shop, token=token)
         if len(self.verified_before) >= REMEMBERED:
             self.verified_before.clear()
-        self.verified_before[token] = (merchant, verified.expires_at.timestamp())
+        self.verified_before[authorization] = (merchant, verified.expires_at.timestamp())
         return merchant
 
     async def by_signature(self, connection: Connection, signature: bytes) -> Merchant:
@@ -146,7 +156,7 @@ class ProxyGuard:
         )
         if proven is None:
             raise Unauthenticated("Come through the shop's app proxy; its signature is missing.")
-        await self.limits.count(proven.shop, as_request(connection).method)
+        self.limits.count(proven.shop, as_request(connection).method)
         connection.scope["auth"] = Visitor(
             shop=proven.shop, customer_id=proven.logged_in_customer_id
         )

@@ -44,6 +44,12 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+# Made once: a decoder that is made anew for a list's type costs more than it decodes.
+ARTIFACTS = msgspec.json.Decoder(list[StoredArtifact])
+EVENTS = msgspec.json.Decoder(list[StoredEvent])
+NOTHING = "[]"  # where Postgres has aggregated nothing, and says null
+
+
 async def job_detail(
     database: Database,
     presigner: Presigner,
@@ -59,8 +65,8 @@ async def job_detail(
     """
     query = queries.VISITORS_DETAIL if visitor else queries.ONE_DETAIL
     row = await one_job(database, query, shop_domain, public_id, **eyes(visitor))
-    artifacts = stored(row["artifacts"], list[StoredArtifact])
-    events = stored(row["events"], list[StoredEvent])
+    artifacts = ARTIFACTS.decode(row["artifacts"] or NOTHING)
+    events = EVENTS.decode(row["events"] or NOTHING)
     latest = [shown(event, artifacts, presigner) for event in events]
     finals = [item for item in artifacts if item.role == "final"]
     status = JobStatus(row["status"])
@@ -87,8 +93,8 @@ async def job_events(
     """The job's public events after `since`, in order. Raises as `job_detail` does."""
     query = queries.VISITORS_TIMELINE if visitor else queries.ONE_TIMELINE
     row = await one_job(database, query, shop_domain, public_id, since=since, **eyes(visitor))
-    artifacts = stored(row["artifacts"], list[StoredArtifact])
-    events = stored(row["events"], list[StoredEvent])
+    artifacts = ARTIFACTS.decode(row["artifacts"] or NOTHING)
+    events = EVENTS.decode(row["events"] or NOTHING)
     return version_of(row), JobEventsResponse(
         public_id=row["public_id"],
         events=[shown(event, artifacts, presigner) for event in events],
@@ -99,11 +105,6 @@ async def job_events(
 def eyes(visitor: Visitor | None) -> dict[str, Any]:
     """What the query of a visitor takes besides."""
     return {"customer_id": visitor.customer_id} if visitor else {}
-
-
-def stored(text: str | None, kind: Any) -> Any:
-    """What an aggregate holds; Postgres aggregates nothing to null."""
-    return msgspec.json.decode(text or "[]", type=kind)
 
 
 def shown(

@@ -4,12 +4,14 @@ The usual libraries count up within a millisecond, which makes a neighbour's id 
 one; here every id is drawn anew, so an id tells nothing about any other.
 """
 
+import re
 import secrets
 import time
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 LENGTH = 26
 PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$(?!\n)"
+FORM = re.compile(PATTERN)
 IMPOSSIBLE = "0" * LENGTH  # of the year 1970: no job has it
 
 
@@ -21,4 +23,4 @@ def new_public_id() -> str:
 
 def is_public_id(text: str) -> bool:
     """Whether `text` has the form of an id of ours."""
-    return len(text) == LENGTH and text[0] <= "7" and all(char in ALPHABET for char in text)
+    return FORM.fullmatch(text) is not None

@@ -12,10 +12,10 @@ from backend.auth.guards import Merchant
 from backend.db import Database
 from backend.errors import InvalidRequest, JobAlreadyFinished, JobNotFound
 from backend.jobs.cancelling import cancel_job
-from backend.jobs.detail import job_detail
 from backend.jobs.following import followed
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import Wanted, job_list, link, moment, require_given
+from backend.jobs.reading import read_detail, read_events
 from backend.jobs.reads import Reads
 from backend.jobs.schemas import (
     JobCancelledResponse,
@@ -24,7 +24,6 @@ from backend.jobs.schemas import (
     JobListResponse,
 )
 from backend.jobs.states import JobStatus
-from backend.jobs.versions import job_version, matches
 
 MAX_SEQ = 2**31 - 1
 MAX_OFFSET = 10_000  # further down, a cursor is the way
@@ -91,15 +90,15 @@ async def get_job(
     request: MerchantRequest,
     public_id: JobId,
     reads: NamedDependency[Reads],
-) -> Response[JobDetailResponse] | Response[None]:
+) -> Response[JobDetailResponse | None]:
     """A job's header, its final artifacts and its latest public event."""
-    if unchanged := await not_modified(request, reads, public_id):
-        return unchanged
-    window = reads.presigner.current_window()
-    version, body = await job_detail(
-        reads.database, reads.presigner, shop_domain=request.auth.shop, public_id=public_id
+    answer = await read_detail(
+        reads,
+        shop_domain=request.auth.shop,
+        public_id=public_id,
+        tags=request.headers.get("if-none-match"),
     )
-    return Response(body, headers=version.headers(window))
+    return Response(answer.body, status_code=answer.status, headers=answer.headers)
 
 
 @get("/{public_id:str}/events", responses=EVENTS)
@@ -110,18 +109,15 @@ async def get_job_events(
     reads: NamedDependency[Reads],
     since: Since = 0,
     wait: Wait = 0,
-) -> Response[JobEventsResponse] | Response[None]:
+) -> Response[JobEventsResponse | None]:
     """The job's public events after `since`; with `wait`, as soon as there is one."""
-    if not wait and (unchanged := await not_modified(request, reads, public_id)):
-        return unchanged
+    of_job: dict[str, Any] = {"shop_domain": request.auth.shop, "public_id": public_id}
+    if not wait:
+        tags = request.headers.get("if-none-match")
+        answer = await read_events(reads, **of_job, tags=tags, since=since)
+        return Response(answer.body, status_code=answer.status, headers=answer.headers)
     window = reads.presigner.current_window()
-    version, body = await followed(
-        reads,
-        shop_domain=request.auth.shop,
-        public_id=public_id,
-        since=since,
-        wait=wait,
-    )
+    version, body = await followed(reads, **of_job, since=since, wait=wait)
     return Response(body, headers=version.headers(window))
 
 
@@ -132,20 +128,6 @@ async def post_job_cancel(
     """End the job now; whoever renders it finds out at its next checkpoint."""
     async with database.transaction() as connection:
         return await cancel_job(connection, shop_domain=request.auth.shop, public_id=public_id)
-
-
-async def not_modified(
-    request: MerchantRequest, reads: Reads, public_id: str
-) -> Response[None] | None:
-    """A 304 if the caller has this very version, found by a narrow statement before any signing."""
-    tags = request.headers.get("if-none-match")
-    if tags is None:
-        return None
-    window = reads.presigner.current_window()
-    version = await job_version(reads.database, shop_domain=request.auth.shop, public_id=public_id)
-    if not matches(tags, version.etag(window)):
-        return None
-    return Response(None, status_code=304, headers=version.headers(window))
 
 
 def jobs_router(guard: Guard) -> Router:
