@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from backend.connections import CUT, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.turns import turn
 
 CONNECT_TIMEOUT = 2.0  # seconds
 GRACE = 1.0  # seconds for Postgres to end a statement itself before we give the connection up
@@ -101,15 +103,19 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         with unavailability():
-            async with turn(self.engine_turns), self.engine.begin() as connection:
+            async with self.turn(), self.engine.begin() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single SELECTs, without the two round trips of a transaction."""
         with unavailability():
-            async with turn(self.engine_turns), self.readonly.connect() as connection:
+            async with self.turn(), self.readonly.connect() as connection:
                 yield connection
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """A turn at SQLAlchemy's pool, whose own queue lets newcomers overtake those who wait."""
+        return turn(self.engine_turns, POOL_TIMEOUT, DatabaseUnavailable)
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """The one row of a query, or None: one round trip, and a connection for no longer."""
@@ -138,21 +144,6 @@ class Database:
         """Close every pooled connection."""
         self.connections.close()
         await self.engine.dispose()
-
-
-@contextlib.asynccontextmanager
-async def turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
-    """One of as many turns as there are connections, first come, first served.
-
-    In SQLAlchemy's own queue whoever comes just then overtakes those who wait. Raises
-    `TimeoutError` when it takes too long.
-    """
-    async with asyncio.timeout(POOL_TIMEOUT if turns.locked() else None):
-        await turns.acquire()
-    try:
-        yield
-    finally:
-        turns.release()
 
 
 @contextlib.contextmanager

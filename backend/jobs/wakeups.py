@@ -9,12 +9,14 @@ import contextlib
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import asyncpg
 import structlog
 
 from backend.errors import DatabaseUnavailable
+from backend.turns import turn
 
 log = structlog.get_logger(__name__)
 
@@ -58,21 +60,12 @@ class Wakeups:
             await asyncio.wait_for(woken.wait(), min(seconds, look))
         woken.clear()
 
-    @contextlib.asynccontextmanager
-    async def turn(self, seconds: float) -> AsyncIterator[None]:
+    def turn(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """Leave to read, one after the other: five hundred at once would empty the pool.
 
         Raises `DatabaseUnavailable` when it does not come within `seconds`.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                await self.turns.acquire()
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
-        try:
-            yield
-        finally:
-            self.turns.release()
+        return turn(self.turns, seconds, DatabaseUnavailable)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

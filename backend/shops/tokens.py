@@ -24,6 +24,7 @@ from backend.shops.admin_api import AdminApi, TokenRefused
 from backend.shops.answers import OfflineToken
 from backend.shops.models import Shop
 from backend.shops.sealing import SealBroken, TokenKeys
+from backend.turns import turn
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -153,8 +154,8 @@ async def sole_fetch(
     are served, so that a slow Shopify does not take all connections.
     """
     async with (
-        in_turn(admin.turn(domain)),
-        in_turn(admin.fetching),
+        turn(admin.turn(domain), TURN_DEADLINE, ShopifyUnavailable),
+        turn(admin.fetching, TURN_DEADLINE, ShopifyUnavailable),
         database.transaction() as connection,
     ):
         patience = func.set_config("lock_timeout", f"{TURN_DEADLINE}s", True)
@@ -162,20 +163,6 @@ async def sole_fetch(
         key = func.hashtextextended(domain, 0)
         await connection.execute(select(func.pg_advisory_xact_lock(key)))
         yield connection
-
-
-@asynccontextmanager
-async def in_turn(turn: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
-    """Hold it, once the others are through. Raises `ShopifyUnavailable` when that takes long."""
-    try:
-        async with asyncio.timeout(TURN_DEADLINE):
-            await turn.acquire()
-    except TimeoutError as error:
-        raise ShopifyUnavailable from error
-    try:
-        yield
-    finally:
-        turn.release()
 
 
 @asynccontextmanager
