@@ -19,11 +19,13 @@ from sqlalchemy.orm import DeclarativeBase
 
 from backend.connections import CUT, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.tenancy import WEB, enter, require_guard
 from backend.turns import turn
 
 CONNECT_TIMEOUT = 2.0  # seconds
 GRACE = 1.0  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
+NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
 
 # Every constraint gets a name, so that a migration can speak of it.
 NAMES = {
@@ -67,21 +69,25 @@ class Database:
 
     `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and asyncpg's own for `row`.
     `statement_timeout` is in seconds and enforced by the server; our own follows it, so that
-    Postgres itself ends a runaway statement.
+    Postgres itself ends a runaway statement. Whoever the URL logs in, every connection is `role`.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout: float = 4.0) -> None:
+    def __init__(
+        self, url: str, *, role: str = WEB, pool_size: int = 10, statement_timeout: float = 4.0
+    ) -> None:
         connecting = {
             "timeout": CONNECT_TIMEOUT,
             # asyncpg waits for ever on a dead peer without it
             "command_timeout": statement_timeout + GRACE,
             "server_settings": {
                 "application_name": "atelier",
+                "role": role,
                 "statement_timeout": str(int(statement_timeout * 1000)),
                 "lock_timeout": "2000",
                 "idle_in_transaction_session_timeout": "10000",
             },
         }
+        self.role = role
         self.connections = Connections(
             partial(asyncpg.connect, url, **connecting), size=pool_size, patience=POOL_TIMEOUT
         )
@@ -98,19 +104,31 @@ class Database:
             connect_args=connecting,
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.looking = self.engine.execution_options(postgresql_readonly=True)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
+    async def transaction(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        It sees the rows of that shop (`tenancy.enter`); without one, what the role may see of all.
+        """
         with unavailability():
             async with self.turn(), self.engine.begin() as connection:
+                if shop is not None:
+                    await enter(connection, shop)
                 yield connection
 
     @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for single SELECTs, without the two round trips of a transaction."""
+    async def reading(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
+        """A connection for SELECTs, on that shop's rows within a transaction that can only read.
+
+        Without a shop each stands alone, without the two round trips of a transaction.
+        """
+        engine = self.readonly if shop is None else self.looking
         with unavailability():
-            async with self.turn(), self.readonly.connect() as connection:
+            async with self.turn(), engine.connect() as connection:
+                if shop is not None:
+                    await enter(connection, shop)
                 yield connection
 
     def turn(self) -> AbstractAsyncContextManager[None]:
@@ -135,15 +153,33 @@ class Database:
             raise
 
     async def require_schema(self) -> None:
-        """Raise `ConfigurationError` when nobody has run the migrations."""
-        async with self.reading() as connection:
-            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-                raise ConfigurationError("The database has no schema yet: run `atelier migrate`.")
+        """Raise `ConfigurationError` when nobody has run the migrations, or shops are not apart."""
+        with refusals(self.role):
+            async with self.reading() as connection:
+                if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                    raise ConfigurationError(NO_SCHEMA)
+                await require_guard(connection)
 
     async def close(self) -> None:
         """Close every pooled connection."""
         self.connections.close()
         await self.engine.dispose()
+
+
+@contextlib.contextmanager
+def refusals(role: str) -> Any:
+    """Say what to do when Postgres does not let us be `role`."""
+    try:
+        yield
+    except (asyncpg.PostgresError, DBAPIError) as error:
+        sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
+        if sqlstate == NO_SUCH_ROLE:
+            raise ConfigurationError(NO_SCHEMA) from error
+        if sqlstate == NOT_PERMITTED:
+            raise ConfigurationError(
+                f"The database's login is no member of {role}: see docs/tenancy.md."
+            ) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -170,6 +206,7 @@ def means_away(error: Exception) -> bool:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 AWAY_CLASSES = ("08", "53")  # connection exception, insufficient resources
 LOCK_NOT_AVAILABLE = "55P03"  # within lock_timeout
+NO_SUCH_ROLE, NOT_PERMITTED = "22023", "42501"
 AWAY_CODES = frozenset(
     {
         "25006",  # read-only transaction: we are talking to a demoted primary

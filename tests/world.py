@@ -27,12 +27,14 @@ from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
+from backend.tenancy import WORKER
 from backend.worker.run import manager
 from backend.worker.workshop import Workshop
 from webhooks.outcome import Desk
 
 SHOP = "north.myshopify.com"
 OTHER_SHOP = "south.myshopify.com"
+OWNER = "none"  # whoever the URL logs in: the migrations' role, which is a superuser here
 GARMENTS = Path(__file__).parent / "data" / "garments"
 
 
@@ -43,7 +45,8 @@ class World:
     settings: Settings
     shopify: StandInShopify
     http: httpx.AsyncClient
-    database: Database
+    database: Database  # as the workers have it
+    owner: Database
     workshop: Workshop
     desk: Desk
 
@@ -98,13 +101,13 @@ class World:
 
     async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """What the database says."""
-        async with self.database.reading() as connection:
+        async with self.owner.reading() as connection:
             result = await connection.execute(text(sql), parameters)
             return [dict(row) for row in result.mappings()]
 
     async def execute(self, sql: str, **parameters: Any) -> None:
         """Meddle with the database."""
-        async with self.database.transaction() as connection:
+        async with self.owner.transaction() as connection:
             await connection.execute(text(sql), parameters)
 
 
@@ -119,8 +122,10 @@ async def open_world(settings: Settings, renderer: Renderer) -> AsyncIterator[Wo
         base_url = await stack.enter_async_context(served(settings, transport))
         shopify.app_url = base_url
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=30))
-        database = Database(settings.database_url, statement_timeout=30)
+        database = Database(settings.database_url, role=WORKER, statement_timeout=30)
         stack.push_async_callback(database.close)
+        owner = Database(settings.database_url, role=OWNER, statement_timeout=30)
+        stack.push_async_callback(owner.close)
         admin = AdminApi(settings, LoopbackShopify(shopify.origin))
         stack.push_async_callback(admin.close)
         store = ObjectStore(settings)
@@ -129,6 +134,7 @@ async def open_world(settings: Settings, renderer: Renderer) -> AsyncIterator[Wo
             shopify=shopify,
             http=http,
             database=database,
+            owner=owner,
             workshop=Workshop(
                 database=database,
                 store=store,

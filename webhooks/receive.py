@@ -13,6 +13,7 @@ from sqlalchemy import (
     case,
     func,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.db import Query
-from backend.shops.models import Shop
+from backend.tenancy import AS_IT_STANDS, DOMAIN, SHOPS, setting
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
 from webhooks.payloads import Delivery
@@ -34,11 +35,13 @@ def storing() -> Any:
 
     Written once, and one statement: in a storm of deliveries each round trip counts.
     """
-    is_known = select(Shop.id).where(Shop.domain == SHOP_DOMAIN).exists()
+    entered = select(setting(DOMAIN, SHOP_DOMAIN).label("domain"))
+    context = entered.offset(AS_IT_STANDS).subquery("context")
+    is_known = select(SHOPS.c.id).where(SHOPS.c.domain == context.c.domain).exists()
     note = case(
         (~bindparam("has_handler", type_=Boolean), "UNKNOWN_TOPIC"), (~is_known, "UNKNOWN_SHOP")
     )
-    noted = select(note.label("note")).subquery()
+    noted = select(note.label("note")).offset(AS_IT_STANDS).lateral("noted")
     is_wanted = noted.c.note.is_(None)
     values: dict[Any, Any] = {
         WebhookDelivery.shop_domain: SHOP_DOMAIN,
@@ -52,7 +55,9 @@ def storing() -> Any:
     }
     return (
         insert(WebhookDelivery)
-        .from_select(list(values), select(*values.values()).select_from(noted))
+        .from_select(
+            list(values), select(*values.values()).select_from(context.join(noted, true()))
+        )
         .on_conflict_do_nothing()
         .returning(WebhookDelivery.status)
     )

@@ -94,7 +94,7 @@ def making_route(disabled: frozenset[str]) -> HTTPRouteHandler:
         repeatable = idempotency_key and Repeatable(
             route="POST /v1/batches", key=idempotency_key, body=await request.body()
         )
-        async with database.transaction() as connection:
+        async with database.transaction(request.auth.shop) as connection:
             asked = await request_batch(
                 connection, data, shop_domain=request.auth.shop, repeatable=repeatable or None
             )
@@ -117,7 +117,7 @@ async def list_batches(
     """The shop's batches, newest first."""
     wanted = Wanted(limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
-    async with database.reading() as connection:
+    async with database.reading(request.auth.shop) as connection:
         following, body = await batch_list(connection, shop_domain=request.auth.shop, wanted=wanted)
     return Response(body, headers=link(request.url.path, following))
 
@@ -127,7 +127,7 @@ async def get_batch(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> Response[BatchResponse]:
     """How far the batch is, counted from its products' jobs."""
-    async with database.reading() as connection:
+    async with database.reading(request.auth.shop) as connection:
         body = await batch(connection, shop_domain=request.auth.shop, public_id=public_id)
     return Response(body, headers=poll_hint(body))
 
@@ -145,7 +145,7 @@ async def list_batch_items(
     """The batch's products in their order, each with its newest job."""
     wanted = WantedItems(status=status, limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
-    async with database.reading() as connection:
+    async with database.reading(request.auth.shop) as connection:
         following, body = await batch_items(
             connection, shop_domain=request.auth.shop, public_id=public_id, wanted=wanted
         )
@@ -163,7 +163,7 @@ def retrying_route(disabled: frozenset[str]) -> HTTPRouteHandler:
 
         The old jobs stay as they are. A batch that was cancelled goes on.
         """
-        async with database.transaction() as connection:
+        async with database.transaction(request.auth.shop) as connection:
             body = await retry_batch(
                 connection,
                 shop_domain=request.auth.shop,
@@ -180,7 +180,7 @@ async def post_batch_cancel(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> BatchResponse:
     """Make no more jobs, and end those that have not ended."""
-    async with database.transaction() as connection:
+    async with database.transaction(request.auth.shop) as connection:
         return await cancel_batch(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 

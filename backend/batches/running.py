@@ -63,7 +63,7 @@ async def run_expansion(ref: BatchRef, desk: Desk) -> timedelta | None:
 
 async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
     """Claim it and work on it."""
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(ref.shop_id) as connection:
         held = await claim(connection, ref)
     if held is None:
         return None
@@ -97,7 +97,7 @@ async def read_page(held: Held, desk: Desk) -> Held:
         raise ExpansionFailed(BATCH_TOO_LARGE)
     if held.cursor is None and not page.products.nodes:
         raise ExpansionFailed(COLLECTION_EMPTY)
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(held.ref.shop_id) as connection:
         return await take_in(connection, held, page)
 
 
@@ -124,7 +124,7 @@ async def next_page(held: Held, desk: Desk) -> CollectionPage | None:
 
 async def make_page(held: Held, desk: Desk) -> Held | None:
     """Make jobs for items that have none; None when those were the last, and it has ended."""
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held)
         if await make_jobs(connection, held) == PAGE:
             return msgspec.structs.replace(held, tries=1)
@@ -140,7 +140,7 @@ async def after_failure(
         log.warning("batch_retries", code=failure.code, tries=held.tries, cause=str(error)[:300])
         return delay_after(held.tries, error)
     log.warning("batch_failed", code=failure.code, cause=str(error)[:300])
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held)
         await end(connection, held.ref, Expansion.FAILED, failure)
     return None
@@ -149,7 +149,7 @@ async def after_failure(
 async def after_lockout(held: Held, desk: Desk, error: Exception) -> timedelta | None:
     """Let it wait, off the queue, until a merchant opens the app: housekeeping takes it up then."""
     log.warning("batch_waits", cause=repr(error)[:300])
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(held.ref.shop_id) as connection:
         parked = await is_parked(connection, held.ref.shop_id)  # the shop first, as an uninstall
         await note(connection, held)
     return None if parked else LONGEST_DELAY

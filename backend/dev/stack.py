@@ -30,6 +30,7 @@ from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsR
 from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
 from backend.shops.models import Shop
 from backend.shops.sealing import new_key
+from backend.tenancy import WORKER
 
 SHOP = "atelier-demo.myshopify.com"
 BUCKET = "atelier"
@@ -159,7 +160,7 @@ async def local_stack(
         listener.close()  # the process has its own now: if it dies, connections are refused
         worker = await stack.enter_async_context(process("worker", *stand_in, env=env))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=30))
-        database = Database(settings.database_url, pool_size=2)
+        database = Database(settings.database_url, role=WORKER, pool_size=2)
         stack.push_async_callback(database.close)
         await until_ready(http, web, worker)
         yield Stack(

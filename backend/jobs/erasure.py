@@ -26,13 +26,13 @@ async def erase_jobs(
     A whole shop's uploads go too; of its customers there are none.
     """
     scope = jobs_of(shop_id, customer_id)
-    async with database.transaction() as connection:
+    async with database.transaction(shop_id) as connection:
         await fail_unfinished(connection, shop_id, ERASED, *scope)
         keys = await object_keys(connection, scope)
     await store.delete(keys)
     if customer_id is None:
         await erase_uploads(database, store, shop_id)
-    async with database.transaction() as connection:
+    async with database.transaction(shop_id) as connection:
         return (await connection.execute(delete(Job).where(*scope))).rowcount
 
 

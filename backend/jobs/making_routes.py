@@ -88,7 +88,7 @@ def making_route(workflow: Workflow, disabled: frozenset[str]) -> HTTPRouteHandl
         repeatable = idempotency_key and Repeatable(
             route=f"POST /v1/{workflow.name}", key=idempotency_key, body=await request.body()
         )
-        async with database.transaction() as connection:
+        async with database.transaction(request.auth.shop) as connection:
             made = await make_job(
                 connection,
                 workflow,
@@ -110,7 +110,7 @@ def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
         request: MerchantRequest, database: NamedDependency[Database]
     ) -> OperationsResponse:
         """What can be asked for here, and at what price."""
-        async with database.reading() as connection:
+        async with database.reading(request.auth.shop) as connection:
             await installed_id(connection, request.auth.shop)
         return OperationsResponse(
             operations=[

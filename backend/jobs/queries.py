@@ -27,6 +27,7 @@ from backend.db import Query
 from backend.jobs.models import Artifact, Job, JobEvent
 from backend.jobs.states import UNFINISHED, JobStatus
 from backend.shops.models import Shop
+from backend.tenancy import AS_IT_STANDS, SHOPS, entered
 
 Conditions = tuple[ColumnElement[bool], ...]
 
@@ -153,11 +154,13 @@ def events(condition: ColumnElement[bool]) -> ColumnElement[str]:
 def of_shop(columns: Any, visible: Conditions = ()) -> Select[Any]:
     """Columns of one job: no row if the shop is not installed, nulls if it has no such job.
 
-    The statement takes `shop_domain` and `public_id`; `visible` narrows what counts as the shop's.
+    The statement takes `shop_domain` and `public_id`, and enters the shop by itself; `visible`
+    narrows what counts as the shop's.
     """
-    statement: Select[Any] = columns.select_from(Shop)
-    job = and_(Job.shop_id == Shop.id, Job.public_id == PUBLIC_ID, *visible)
-    return statement.outerjoin(Job, job).where(Shop.domain == SHOP_DOMAIN, is_installed())
+    shop = entered(SHOP_DOMAIN, SHOPS.c.status == "installed")
+    mine = columns.where(Job.shop_id == shop.c.id, Job.public_id == PUBLIC_ID, *visible)
+    job = mine.offset(AS_IT_STANDS).lateral("job")
+    return select(job).select_from(shop).outerjoin(job, true())
 
 
 def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:

@@ -80,7 +80,7 @@ async def list_jobs(
         cursor=cursor,
     )
     require_given(request.query_params, wanted)
-    async with database.reading() as connection:
+    async with database.reading(request.auth.shop) as connection:
         following, body = await job_list(connection, shop_domain=request.auth.shop, wanted=wanted)
     return Response(body, headers=link(request.url.path, following))
 
@@ -126,7 +126,7 @@ async def post_job_cancel(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> JobCancelledResponse:
     """End the job now; whoever renders it finds out at its next checkpoint."""
-    async with database.transaction() as connection:
+    async with database.transaction(request.auth.shop) as connection:
         return await cancel_job(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 

@@ -92,7 +92,7 @@ def making_route(workflow: Workflow, disabled: frozenset[str], daily_cap: int) -
     ) -> JobAcceptedResponse:
         """The same question on the same day is the same job. A shop has a daily number of them."""
         require_enabled(workflow, disabled)
-        async with database.transaction() as connection:
+        async with database.transaction(request.auth.shop) as connection:
             return await make_storefront_job(
                 connection,
                 workflow,

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from backend.errors import DatabaseUnavailable
+from backend.tenancy import WEB
 from backend.turns import turn
 
 log = structlog.get_logger(__name__)
@@ -32,8 +33,9 @@ TURNS = 5  # waiters who may read at once: half of the pool, the rest is for tho
 class Wakeups:
     """The process's ear. `listening()` keeps it open for as long as the block lasts."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, role: str = WEB) -> None:
         self.database_url = database_url
+        self.settings = {"application_name": NAME, "role": role}
         self.hears = False
         self.turns = asyncio.Semaphore(TURNS)
         self.waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -93,7 +95,7 @@ class Wakeups:
     async def listen(self) -> None:
         """Listen on one connection until it fails."""
         connection = await asyncpg.connect(
-            self.database_url, timeout=PROBE, server_settings={"application_name": NAME}
+            self.database_url, timeout=PROBE, server_settings=self.settings
         )
         try:
             await connection.add_listener(CHANNEL, self.wake)

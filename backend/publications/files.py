@@ -31,7 +31,7 @@ async def create(picture: Picture, held: Held, press: Press) -> Picture:
     if media_id is None:
         media_id = await created(picture, held, press)
     try:
-        async with press.database.transaction() as connection:
+        async with press.database.transaction(held.ref.shop_id) as connection:
             return await note_picture(
                 connection, held, picture, status=MediaStatus.PROCESSING, media_id=media_id
             )
@@ -45,7 +45,7 @@ async def discard(media_id: str, held: Held, press: Press) -> None:
 
     If that was another worker with the same errand, the file is theirs: they find it by its name.
     """
-    async with press.database.reading() as connection:
+    async with press.database.reading(held.ref.shop_id) as connection:
         if await is_meant_to_be(connection, held.ref):
             return
     with contextlib.suppress(*EXPECTED):  # the file is litter, and harms nobody
@@ -66,7 +66,7 @@ async def created(picture: Picture, held: Held, press: Press) -> str:
         ),
     )
     await media_api.upload(press.admin, target, data, content_type=picture.content_type)
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         await note_picture(connection, held, picture, status=MediaStatus.CREATING)
     return await press.ask(
         held,
@@ -99,7 +99,7 @@ async def wait_until_ready(picture: Picture, held: Held, press: Press) -> Pictur
     ready = await press.until(partial(ended, picture, held, press))
     if ready is None:
         raise ShopifyUnavailable("Shopify is still processing a file.")
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         return await note_picture(connection, held, picture, status=MediaStatus.READY)
 
 

@@ -35,7 +35,7 @@ async def take_snapshot(held: Held, press: Press) -> None:
     if len(gallery.media) + len(held.own) > MAX_MEDIA:
         raise PublicationFailed(MEDIA_LIMIT_REACHED)
     ours = [picture.media_id for picture in held.pictures if picture.media_id]
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held, snapshot=as_stored(without(gallery, ours)))
 
 
@@ -52,7 +52,7 @@ async def show(picture: Picture, held: Held, press: Press) -> Picture:
         return picture
     media_id = str(picture.media_id)
     if picture.status is MediaStatus.READY or not await is_shown(media_id, held, press):
-        async with press.database.transaction() as connection:
+        async with press.database.transaction(held.ref.shop_id) as connection:
             await note_picture(connection, held, picture, status=MediaStatus.ATTACHING)
         await press.ask(
             held,
@@ -60,7 +60,7 @@ async def show(picture: Picture, held: Held, press: Press) -> Picture:
                 admin, shop, media=media_id, product=held.product_id
             ),
         )
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         return await note_picture(connection, held, picture, status=MediaStatus.ATTACHED)
 
 

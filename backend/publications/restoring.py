@@ -43,7 +43,7 @@ async def remove(picture: Picture, held: Held, press: Press) -> None:
     if media_id is not None:
         doomed = media_id
         await press.ask(held, lambda admin, shop: media_api.delete_file(admin, shop, doomed))
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         await note_picture(connection, held, picture, status=MediaStatus.REMOVED, media_id=media_id)
 
 

@@ -59,7 +59,7 @@ async def post_publication(
     repeatable = idempotency_key and Repeatable(
         route=f"POST {request.url.path}", key=idempotency_key, body=await request.body()
     )
-    async with database.transaction() as connection:
+    async with database.transaction(request.auth.shop) as connection:
         asked = await request_publication(
             connection,
             shop_domain=request.auth.shop,
@@ -76,7 +76,7 @@ async def get_publication(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> PublicationResponse:
     """The job's publication; of several, the newest."""
-    async with database.reading() as connection:
+    async with database.reading(request.auth.shop) as connection:
         return await publication(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 
@@ -89,7 +89,7 @@ async def delete_publication(
     Their order, alt texts and variants become those of before; what the merchant has added since
     stays where it is, and what the merchant has deleted stays deleted.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(request.auth.shop) as connection:
         return await take_back(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 

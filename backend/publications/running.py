@@ -51,7 +51,7 @@ async def run_publication(
 
 async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedelta | None:
     """Claim it and work on it."""
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(ref.shop_id) as connection:
         held = await claim(connection, ref, errand)
     if held is None:
         return None
@@ -84,7 +84,7 @@ async def ends(
     held: Held, press: Press, target: PublicationStatus, failure: Failure | None = None
 ) -> None:
     """Enter a state in which there is nothing more to do."""
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         await move(connection, held, target, failure=failure)
     log.info("publication_ended", status=target, code=failure and failure.code)
 
@@ -99,7 +99,7 @@ async def after_failure(
     log.warning("publication_failed", code=failure.code, cause=str(error)[:300])
     is_publishing = held.status is PublicationStatus.PUBLISHING and held.error is None
     if is_publishing and failure.code not in HOPELESS:
-        async with press.database.transaction() as connection:
+        async with press.database.transaction(held.ref.shop_id) as connection:
             await note(connection, held, error=msgspec.structs.asdict(failure))
         return AT_ONCE
     await ends(held, press, PublicationStatus.FAILED, held.error or failure)
@@ -109,7 +109,7 @@ async def after_failure(
 async def after_lockout(held: Held, press: Press, error: Exception) -> timedelta | None:
     """Let it wait, off the queue, until a merchant opens the app: housekeeping takes it up then."""
     log.warning("publication_waits", cause=repr(error)[:300])
-    async with press.database.transaction() as connection:
+    async with press.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held)
         parked = await is_parked(connection, held.ref.shop_id)
     return None if parked else LONGEST_DELAY

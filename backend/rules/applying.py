@@ -49,7 +49,7 @@ async def apply_rules(
     if product.image is None:
         return Applied(note="NO_IMAGE")
     try:
-        async with database.transaction() as connection:
+        async with database.transaction(shop_id) as connection:
             return await applied(connection, shop_id, product, product.image, disabled)
     except CapReached:
         return Applied(note="DAILY_CAP_REACHED")

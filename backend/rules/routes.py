@@ -20,7 +20,7 @@ async def get_settings(
     request: MerchantRequest, database: NamedDependency[Database]
 ) -> SettingsResponse:
     """The shop's rules, its daily cap, and what its rules have spent today."""
-    async with database.reading() as connection:
+    async with database.reading(request.auth.shop) as connection:
         return await shop_settings(connection, shop_domain=request.auth.shop)
 
 
@@ -35,7 +35,7 @@ async def put_settings(
     They count for what happens from now on. A rule that publishes does so only where the verdict on
     the picture is `pass`; everything else waits for the merchant.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(request.auth.shop) as connection:
         return await change_settings(connection, shop_domain=request.auth.shop, wanted=data)
 
 

@@ -121,7 +121,7 @@ async def known_shop(database: Database, domain: str) -> KnownShop | None:
     """The shop of that domain, installed or not."""
     columns = (Shop.id, Shop.status, Shop.installed_at, Shop.shopify_gid)
     found = select(*columns).where(Shop.domain == domain)
-    async with database.reading() as connection:
+    async with database.reading(domain) as connection:
         row = (await connection.execute(found)).one_or_none()
     return None if row is None else KnownShop(**row._mapping)
 

@@ -61,14 +61,14 @@ async def installed_shop(database: Database, admin: AdminApi, domain: str) -> In
 
     Raises `NeedsReauth`, and `UnknownKey` when the token's key is not among ours.
     """
-    async with database.reading() as connection:
+    async with database.reading(domain) as connection:
         row = await installed_row(connection, domain)
     if row is None:
         return None
     try:
         shop = opened(row, admin.token_keys)
     except SealBroken as error:
-        async with database.transaction() as connection:
+        async with database.transaction(domain) as connection:
             await park(connection, row, error)
         raise NeedsReauth(domain) from error
     return await renewed(database, admin, domain) if is_due(row) else shop
@@ -156,7 +156,7 @@ async def sole_fetch(
     async with (
         turn(admin.turn(domain), TURN_DEADLINE, ShopifyUnavailable),
         turn(admin.fetching, TURN_DEADLINE, ShopifyUnavailable),
-        database.transaction() as connection,
+        database.transaction(domain) as connection,
     ):
         patience = func.set_config("lock_timeout", f"{TURN_DEADLINE}s", True)
         await connection.execute(select(patience))
@@ -197,7 +197,7 @@ async def park_refused(
     database: Database, admin: AdminApi, shop: InstalledShop, cause: TokenRefused
 ) -> None:
     """Lock out a shop that refuses a token as soon as it has granted it."""
-    async with database.transaction() as connection:
+    async with database.transaction(shop.domain) as connection:
         row = await installed_row(connection, shop.domain)
         if row is not None and opened(row, admin.token_keys).access_token == shop.access_token:
             await park(connection, row, cause)

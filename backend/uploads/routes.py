@@ -86,7 +86,9 @@ async def post_upload(
     async with sent_file(request) as file:
         with darkroom.place():
             picture = await while_connected(request, darkroom.develop(file))
-            upload = await store_upload(database, store, shop_id=shop_id, picture=picture)
+            upload = await store_upload(
+                database, store, shop=request.auth.shop, shop_id=shop_id, picture=picture
+            )
     signed = presigner.sign(upload.key, content_type_of(upload.key))
     return UploadResponse(upload_key=upload.upload_key, image_url=signed.url)
 

@@ -34,12 +34,12 @@ class StoredUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 async def receiving_shop(database: Database, shop_domain: str) -> int:
     """The shop's id, asked before a byte is looked at. Raises `ShopNotInstalled`."""
-    async with database.reading() as connection:
+    async with database.reading(shop_domain) as connection:
         return await installed_id(connection, shop_domain)
 
 
 async def store_upload(
-    database: Database, store: ObjectStore, *, shop_id: int, picture: RenderedFile
+    database: Database, store: ObjectStore, *, shop: str, shop_id: int, picture: RenderedFile
 ) -> StoredUpload:
     """Keep a picture: its row, then its object, then the mark that makes it usable.
 
@@ -50,10 +50,10 @@ async def store_upload(
     upload = StoredUpload(
         upload_key=f"upl_{secrets.token_hex(16)}", key=upload_object_key(picture.content_type)
     )
-    async with database.transaction() as connection:
+    async with database.transaction(shop) as connection:
         await announce(connection, shop_id, upload)
     await store.put(upload.key, picture.data, content_type=picture.content_type)
-    async with database.transaction() as connection:
+    async with database.transaction(shop) as connection:
         stored = await mark_stored(connection, shop_id, upload)
     if not stored:
         await store.delete([upload.key])
@@ -122,7 +122,7 @@ async def erase_uploads(database: Database, store: ObjectStore, shop_id: int) ->
 
     They are marked first, so that no job takes one and no upload that is being stored stays.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(shop_id) as connection:
         keys = await connection.scalars(
             update(Upload)
             .where(Upload.shop_id == shop_id)
@@ -131,7 +131,7 @@ async def erase_uploads(database: Database, store: ObjectStore, shop_id: int) ->
         )
         doomed = keys.all()
     await store.delete(doomed)
-    async with database.transaction() as connection:
+    async with database.transaction(shop_id) as connection:
         await connection.execute(
             delete(Upload).where(Upload.shop_id == shop_id, Upload.expired_at.is_not(None))
         )

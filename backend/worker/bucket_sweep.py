@@ -30,6 +30,7 @@ from backend.errors import ConfigurationError
 from backend.settings import Settings
 from backend.storage.listing import PAGE, StoredObject, stored_objects
 from backend.storage.objects import DELETE_BATCH, SETTLED
+from backend.tenancy import WORKER
 from backend.worker.findings import Tallies, Tally, record
 from backend.worker.lost_objects import repair_lost
 from backend.worker.named_keys import NamedKey, named_keys
@@ -103,7 +104,7 @@ async def compared(
 ) -> Comparison | None:
     """Both sides, read to their ends; None when the process is to stop."""
     found = Comparison()
-    database = Database(settings.database_url, pool_size=1, statement_timeout=SORTING)
+    database = Database(settings.database_url, role=WORKER, pool_size=1, statement_timeout=SORTING)
     try:
         deadline = await workshop.store.clock() - terms.settled
         async with database.reading() as connection:

@@ -18,6 +18,7 @@ from backend.jobs.wakeups import Wakeups
 from backend.settings import Settings, required
 from backend.shops.sealing import TokenKeys
 from backend.storage.presign import Presigner
+from backend.tenancy import WORKER
 from backend.worker.maintenance import owner_of
 from backend.worker.resealing import Tally, reseal
 
@@ -73,7 +74,7 @@ async def watch_job(public_id: str) -> bool:
 async def reseal_tokens() -> bool:
     """Seal every stored token under the first key, and tell; whether it alone is needed now."""
     keys = TokenKeys(required("TOKEN_KEYS"))
-    database = Database(required("DATABASE_URL"), pool_size=1)
+    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
 
     def show(tally: Tally) -> None:
         click.echo(f"{tally.seen} of {tally.total} shops …", err=True)
@@ -94,8 +95,8 @@ async def reseal_tokens() -> bool:
 async def operator(public_id: str) -> AsyncIterator[Operator]:
     """Look the job up, whosever it is. Raises `JobNotFound`."""
     settings = Settings.from_env()
-    database = Database(settings.database_url, pool_size=1)
-    wakeups = Wakeups(settings.database_url)
+    database = Database(settings.database_url, role=WORKER, pool_size=1)
+    wakeups = Wakeups(settings.database_url, role=WORKER)
     try:
         async with database.reading() as connection:
             shop = await owner_of(connection, public_id)

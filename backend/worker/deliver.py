@@ -29,12 +29,12 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
     """
     with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
         try:
-            async with desk.database.reading() as connection:
+            async with desk.database.reading(ref.shop_domain) as connection:
                 delivery = await unsettled(connection, ref)
             if delivery is None:
                 return None
             outcome = await outcome_of(delivery, desk)
-            async with desk.database.transaction() as connection:
+            async with desk.database.transaction(ref.shop_domain) as connection:
                 await settle(connection, ref, outcome)
         except Exception as error:
             expected = isinstance(error, Unavailable)
@@ -65,6 +65,6 @@ async def again_or_never(
     if tries < MAX_TRIES:
         return min(FIRST_DELAY * 3.0**tries, LONGEST_DELAY)
     log.error("webhook_failed", cause=type(error).__name__)
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(ref.shop_domain) as connection:
         await settle(connection, ref, Outcome("failed", type(error).__name__))
     return None

@@ -65,7 +65,7 @@ async def run_job(ref: JobRef, workshop: Workshop) -> Outcome:
 
 async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
     """Claim the job and work on it."""
-    async with workshop.database.transaction() as connection:
+    async with workshop.database.transaction(ref.shop_id) as connection:
         claimed = await claim(connection, ref)
     if claimed is None:
         return Done()
@@ -89,7 +89,7 @@ async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
             log.info("job_handed_over", stage=stage.name)
             return Retry(timedelta(0))
         await run_stage(stage, workflow, bench)
-    async with workshop.database.transaction() as connection:
+    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
         await succeed(connection, claimed, progress(workflow, len(workflow.stages)))
         if claimed.publish is not None:
             product_id = claimed.request["product_id"]
@@ -103,7 +103,7 @@ async def run_stage(stage: Stage, workflow: Workflow, bench: Bench) -> None:
     result = await make(stage, bench)
     keys, artifacts = await store(stage, result, bench)
     checkpoint = Checkpoint(files=keys, facts=result.facts)
-    async with bench.workshop.database.transaction() as connection:
+    async with bench.workshop.database.transaction(bench.claimed.ref.shop_id) as connection:
         await advance(
             connection,
             bench.claimed,
@@ -127,7 +127,7 @@ async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) 
         asked_for = min(timedelta(seconds=error.wait or 0), LONGEST_WAIT)
         return Retry(max(FIRST_DELAY * 3 ** (claimed.strikes - 1), asked_for))
     log.warning("job_failed", code=failure.code)
-    async with workshop.database.transaction() as connection:
+    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
         await fail(connection, claimed, failure)
     return Done()
 
@@ -140,7 +140,7 @@ async def after_lockout(claimed: Claim, workshop: Workshop, error: Exception) ->
     job is tried again, for neither is its fault.
     """
     log.warning("job_waits", cause=repr(error)[:300])
-    async with workshop.database.transaction() as connection:
+    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
         parked = await is_parked(connection, claimed.ref.shop_id)
         await put_back(
             connection,

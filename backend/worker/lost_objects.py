@@ -59,7 +59,7 @@ async def is_lost(row: NamedKey, workshop: Workshop) -> bool:
     """
     if await workshop.store.age(row.key) is not None:
         return False
-    async with workshop.database.reading() as connection:
+    async with workshop.database.reading(row.shop_id) as connection:
         return await is_named(connection, row)
 
 
@@ -97,7 +97,7 @@ async def repair(owner: tuple[int, str], lost: list[NamedKey], workshop: Worksho
     if lost[0].kind == "upload":
         return await forget_upload(lost[0], workshop)
     ref = JobRef(shop_id=owner[0], public_id=owner[1])
-    async with workshop.database.transaction() as connection:
+    async with workshop.database.transaction(ref.shop_id) as connection:
         job = await job_of(connection, ref)
         if job is None:
             return len(lost)  # erased just now
@@ -132,7 +132,7 @@ async def repair_finished(ref: JobRef, lost: list[NamedKey], workshop: Workshop)
     """Make the files again; what could not be made is logged."""
     made = await remade(ref, lost, workshop)
     for row in lost:
-        async with workshop.database.transaction() as connection:
+        async with workshop.database.transaction(ref.shop_id) as connection:
             if row.key in made:
                 still = await is_named(connection, row)
             else:
@@ -161,7 +161,7 @@ async def forget_file(connection: AsyncConnection, row: NamedKey) -> None:
 async def forget_upload(row: NamedKey, workshop: Workshop) -> int:
     """Delete the row, or see to it that no further job gets the upload; 1 if it was unused."""
     this = (Upload.shop_id == row.shop_id, Upload.upload_key == row.owner)
-    async with workshop.database.transaction() as connection:
+    async with workshop.database.transaction(row.shop_id) as connection:
         gone = await connection.execute(delete(Upload).where(*this, Upload.used_at.is_(None)))
         if gone.rowcount:
             return 1

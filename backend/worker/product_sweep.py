@@ -104,7 +104,7 @@ async def changes(
     ref: ShopRef, workshop: Workshop, until: datetime
 ) -> AsyncIterator[tuple[InstalledShop, ProductPage]]:
     """The pages of what has changed since the shop's mark; none if there is nobody to ask."""
-    async with workshop.database.reading() as connection:
+    async with workshop.database.reading(ref.shop_id) as connection:
         found = select(Shop.domain, Shop.products_swept_until).where(Shop.id == ref.shop_id)
         row = (await connection.execute(found)).one_or_none()
     if row is None or row.products_swept_until >= until:
@@ -138,7 +138,7 @@ def mark_after(page: ProductPage, until: datetime) -> datetime:
 
 async def settle(database: Database, ref: ShopRef, missed: int, mark: datetime | None) -> None:
     """Count what was missed, and move the mark; never backwards, should two sweep at once."""
-    async with database.transaction() as connection:
+    async with database.transaction(ref.shop_id) as connection:
         await record(connection, "product_without_webhook", found=missed, repaired=missed)
         if mark is not None:
             await connection.execute(

@@ -10,6 +10,7 @@ import click
 from backend.db import Database
 from backend.errors import DatabaseUnavailable, StorageUnavailable
 from backend.settings import Settings, required
+from backend.tenancy import WORKER
 from backend.worker.bucket_sweep import Terms, sweep_bucket
 from backend.worker.findings import DAYS, Kind, Tallies, Tally, recent_findings
 from backend.worker.maintenance import requeued, sweep_uploads
@@ -71,7 +72,7 @@ def tell(objects: int) -> None:
 
 async def show_report() -> None:
     """Print what was found on each of the last days."""
-    database = Database(required("DATABASE_URL"), pool_size=1)
+    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
     try:
         with clear_words():
             await database.require_schema()

@@ -31,7 +31,7 @@ Digests = dict[tuple[str, str], str]  # by stage and name
 
 async def remade(ref: JobRef, lost: list[NamedKey], workshop: Workshop) -> set[str]:
     """Make those files of the job again, as far as possible; the keys that have objects again."""
-    async with workshop.database.reading() as connection:
+    async with workshop.database.reading(ref.shop_id) as connection:
         claimed = await as_claimed(connection, ref)
         if claimed is None:
             return set()

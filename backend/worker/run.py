@@ -35,6 +35,7 @@ from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
+from backend.tenancy import WORKER
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
@@ -89,7 +90,7 @@ async def open_shop_floor(
     shopify_transport: httpx.AsyncBaseTransport | None,
 ) -> tuple[Workshop, Desk]:
     """Everything the handlers need; closed again with the stack."""
-    database = Database(settings.database_url, statement_timeout=30)
+    database = Database(settings.database_url, role=WORKER, statement_timeout=30)
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
     if not settings.segment_model_path.exists():
@@ -112,7 +113,12 @@ async def open_shop_floor(
 @asynccontextmanager
 async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules."""
-    connection = await asyncpg.connect(settings.database_url, timeout=5, command_timeout=30)
+    connection = await asyncpg.connect(
+        settings.database_url,
+        timeout=5,
+        command_timeout=30,
+        server_settings={"role": WORKER},
+    )
     try:
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))

@@ -59,7 +59,7 @@ async def resume_jobs(ref: ShopRef, database: Database) -> int:
         .values(waiting_since=None)
         .returning(Job.public_id)
     )
-    async with database.transaction() as connection:
+    async with database.transaction(ref.shop_id) as connection:
         found = (await connection.scalars(resumed)).all()
         refs = [JobRef(shop_id=ref.shop_id, public_id=public_id) for public_id in found]
         await enqueue_jobs(connection, ref.shop_id, refs)
@@ -82,7 +82,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
         .values(status="received", note=None, settled_at=None)
         .returning(*key)
     )
-    async with database.transaction() as connection:
+    async with database.transaction(ref.shop_id) as connection:
         found = (await connection.execute(resumed)).mappings().all()
         for row in found:
             await enqueue_delivery(connection, DeliveryRef(**row))
@@ -97,7 +97,7 @@ async def end_long_waits(database: Database) -> int:
         shops = (await connection.scalars(found)).all()
     ended = 0
     for shop_id in shops:
-        async with database.transaction() as connection:
+        async with database.transaction(shop_id) as connection:
             ended += await fail_unfinished(connection, shop_id, NEVER_CAME_BACK, too_long)
     if ended:
         log.warning("waits_ended", count=ended)

@@ -40,7 +40,7 @@ async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
     if shop is None:
         return ignored("SHOP_NOT_INSTALLED")
     installation = await installation_of(shop, desk)
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(shop.id) as connection:
         await set_scopes(connection, shop.id, installation.scopes)
     return processed("SCOPES_UPDATED")
 
@@ -55,7 +55,7 @@ async def closed_if_gone(desk: Desk, shop: KnownShop, domain: str) -> bool:
     """Close an open account whose token Shopify no longer honours; whether it is closed now."""
     if await is_still_installed(desk, domain):
         return False
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(shop.id) as connection:
         shop_id = await uninstall(connection, shop)
         if shop_id is None:  # opened anew while Shopify was being asked
             return False

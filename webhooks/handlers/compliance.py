@@ -22,7 +22,7 @@ async def customer_data_requested(delivery: Delivery, desk: Desk) -> Outcome:
     shop = await bound_shop(delivery, desk, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
-    async with desk.database.reading() as connection:
+    async with desk.database.reading(shop.id) as connection:
         held = await count_jobs(connection, shop.id, str(body.customer.id))
     return processed(f"HELD {held} jobs")
 
@@ -52,7 +52,7 @@ async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
     if is_open and not await closed_if_gone(desk, shop, delivery.shop_domain):
         return ignored("REINSTALLED")
     erased = await erase_jobs(desk.database, desk.store, shop.id)
-    async with desk.database.transaction() as connection:
+    async with desk.database.transaction(shop.id) as connection:
         await erase(connection, shop.id)
         await connection.execute(  # all but this one, which records that it was done
             delete(WebhookDelivery).where(

@@ -15,6 +15,7 @@ from backend.db import Database
 from backend.dev.transport import LoopbackShopify
 from backend.publications.press import Press
 from backend.shops.admin_api import AdminApi
+from backend.tenancy import WORKER
 from tests.backend.publications.studio import press_of
 from tests.world import World
 
@@ -44,9 +45,9 @@ class SteppedDatabase(Database):
     steps: Steps
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
         """As ever."""
-        async with super().transaction() as connection:
+        async with super().transaction(shop) as connection:
             yield connection
         await self.steps.step()
 
@@ -70,7 +71,9 @@ class SteppedApi(AdminApi):
 async def stepped(house: World, happens: Happens) -> AsyncIterator[tuple[Press, Steps]]:
     """A press of its own, as a process has."""
     steps = Steps(happens)
-    database = SteppedDatabase(house.settings.database_url, pool_size=2, statement_timeout=30)
+    database = SteppedDatabase(
+        house.settings.database_url, role=WORKER, pool_size=2, statement_timeout=30
+    )
     admin = SteppedApi(house.settings, LoopbackShopify(house.shopify.origin))
     database.steps = admin.steps = steps
     try:

@@ -105,7 +105,7 @@ async def test_whatever_ends_a_put_leaves_a_row_that_knows_the_object(
 
     store, shop_id = Interrupted(house, crash), await shop_id_of(house, shop)
     with pytest.raises(StorageUnavailable):
-        await store_upload(house.database, store, shop_id=shop_id, picture=PICTURE)
+        await store_upload(house.database, store, shop=shop, shop_id=shop_id, picture=PICTURE)
     [row] = await uploads_of(house, shop)
     assert row["stored_at"] is None and row["key"].endswith(".png")
     assert await refusal_of(house, shop, upload_key=row["upload_key"])
@@ -123,7 +123,7 @@ async def test_a_shop_that_is_erased_in_the_middle_of_an_upload_leaves_no_object
 
     with pytest.raises(ShopNotInstalled):
         await store_upload(
-            house.database, Interrupted(house, erase), shop_id=shop_id, picture=PICTURE
+            house.database, Interrupted(house, erase), shop=shop, shop_id=shop_id, picture=PICTURE
         )
     assert len(announced) == 1
     assert not await is_stored(house, announced[0])
@@ -136,7 +136,9 @@ async def test_a_shop_that_has_left_takes_nothing_in(house: World, shop: str) ->
     with pytest.raises(ShopNotInstalled):
         await receiving_shop(house.database, shop)
     with pytest.raises(ShopNotInstalled):
-        await store_upload(house.database, house.workshop.store, shop_id=shop_id, picture=PICTURE)
+        await store_upload(
+            house.database, house.workshop.store, shop=shop, shop_id=shop_id, picture=PICTURE
+        )
     assert await uploads_of(house, shop) == []
 
 

@@ -18,6 +18,7 @@ from backend.jobs.service import JobRef
 from backend.shops.admin_api import AdminApi
 from backend.shops.answers import Installation
 from backend.shops.tokens import asked, installed_shop
+from backend.tenancy import WORKER
 from backend.worker.execute import Retry, run_job
 from backend.worker.workshop import Workshop
 from tests.doors import NoRenderer, called, end_token, new_shop, shared_world, waiting_job
@@ -41,7 +42,7 @@ async def workshops(house: World) -> AsyncIterator[list[Workshop]]:
     async with contextlib.AsyncExitStack() as stack:
         made = []
         for _ in range(PROCESSES):
-            database = Database(house.settings.database_url, statement_timeout=30)
+            database = Database(house.settings.database_url, role=WORKER, statement_timeout=30)
             stack.push_async_callback(database.close)
             admin = AdminApi(house.settings, LoopbackShopify(house.shopify.origin))
             stack.push_async_callback(admin.close)
