@@ -1,7 +1,7 @@
 """The composition root of the web process: the one place where its parts meet."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import httpx
@@ -60,8 +60,6 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        with suppress(DatabaseUnavailable):  # it may come up later than we do
-            await database.require_schema()
         async with wakeups.listening():
             yield
         await darkroom.close()

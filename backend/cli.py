@@ -91,8 +91,10 @@ def serve(
     import uvicorn
 
     from backend.app import KEEP_ALIVE, create_app
+    from backend.db import required_schema
 
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
+    run(required_schema(settings.database_url))
     config = uvicorn.Config(
         create_app(settings, shopify_transport=transport),
         host=host,

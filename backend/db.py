@@ -166,6 +166,16 @@ class Database:
         await self.engine.dispose()
 
 
+async def required_schema(url: str) -> None:
+    """`Database.require_schema` for a process that is about to start, if Postgres is up already."""
+    database = Database(url, pool_size=1)
+    try:
+        with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
+            await database.require_schema()
+    finally:
+        await database.close()
+
+
 @contextlib.contextmanager
 def refusals(role: str) -> Any:
     """Say what to do when Postgres does not let us be `role`."""

@@ -1,0 +1,67 @@
+"""What becomes of our statements when every one of them forgets whose rows it is after."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import BinaryExpression, BindParameter, ColumnElement, event, true
+from sqlalchemy.sql import operators, visitors
+
+from backend import app
+from backend.db import Database, Query
+from backend.jobs import queries
+
+SHOPS_KEYS = {("shops", "id"), ("shops", "domain")}
+ENTERED = "shop"  # what `tenancy.entered` calls the shop in a statement of its own
+HOT = {
+    "ONE_VERSION": queries.version(),
+    "ONE_DETAIL": queries.detail(),
+    "ONE_TIMELINE": queries.timeline(),
+    "VISITORS_DETAIL": queries.detail(queries.FOR_VISITORS),
+    "VISITORS_TIMELINE": queries.timeline(queries.FOR_VISITORS),
+}
+
+
+def forget_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every statement of apps that are made from now on; each still enters its shop."""
+
+    def forgetful_database(*how: Any, **more: Any) -> Database:
+        database = Database(*how, **more)
+        event.listen(database.engine.sync_engine, "before_execute", on_execute, retval=True)
+        return database
+
+    monkeypatch.setattr(app, "Database", forgetful_database)
+    for name, statement in HOT.items():
+        monkeypatch.setattr(queries, name, Query(forgotten(statement)))
+
+
+def on_execute(
+    _connection: Any, statement: Any, multiparams: Any, params: Any, _options: Any
+) -> tuple[Any, Any, Any]:
+    """SQLAlchemy's hook, which may give another statement in the place of this one."""
+    return forgotten(statement), multiparams, params
+
+
+def forgotten(statement: Any) -> Any:
+    """The statement without a condition on the shop that is asked for."""
+    return visitors.replacement_traverse(statement, {}, without_condition)
+
+
+def without_condition(element: Any, **_how: Any) -> ColumnElement[bool] | None:
+    """True in the place of a comparison with a given shop; None leaves an element as it is."""
+    if not isinstance(element, BinaryExpression) or element.operator is not operators.eq:
+        return None
+    return true() if is_of_shop(element.left) and is_given(element.right) else None
+
+
+def is_of_shop(side: Any) -> bool:
+    """Whether the column says whose a row is."""
+    table = getattr(getattr(side, "table", None), "name", None)
+    name = getattr(side, "name", None)
+    return name in {"shop_id", "shop_domain"} or (table, name) in SHOPS_KEYS
+
+
+def is_given(side: Any) -> bool:
+    """Whether it is compared with a value from outside: a parameter, or the shop just entered."""
+    if isinstance(side, BindParameter):
+        return True
+    return getattr(getattr(side, "table", None), "name", None) == ENTERED
