@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from backend.answers import answers
 from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
+from backend.auth.misses import Misses
 from backend.batches.routes import batches_router
 from backend.body import StrictRequest
 from backend.db import Database
@@ -90,7 +91,10 @@ def create_app(
             "darkroom": provided(darkroom),
         },
         request_class=StrictRequest,
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={
+            **EXCEPTION_HANDLERS,
+            **Misses(settings.rate_limit_misses).exception_handlers,
+        },
         request_max_body_size=MAX_BODY,
         lifespan=[lifespan],
         openapi_config=openapi_config(),

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     segment_model_path: Path = MODEL_PATH
     rate_limit_reads: str = "30000/minute"  # for each shop, door and web process
     rate_limit_writes: str = "1200/minute"
+    rate_limit_misses: str = "60/minute"  # 404s on ids, for each shop and web process
     storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
 

@@ -1,0 +1,97 @@
+"""Ids cannot be guessed: too many to try, too few tries, and nothing that an answer gives away.
+
+T-20 and T-21; how long a 404 takes is `tests/faults/test_timing.py`'s matter.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import msgspec
+import pytest
+
+from backend.auth.misses import Misses
+from backend.dev import signing
+from backend.dev.services import LocalServices
+from backend.errors import ConfigurationError
+from backend.jobs.ids import new_public_id
+from backend.renderers.base import Renderer
+from backend.settings import Settings
+from tests.conftest import SECRET, settings_for
+from tests.doors import finished_job, new_shop, refusal
+from tests.world import World, cloned_database, open_world
+
+BUDGET = 5  # a day, so that no time passes that counts
+
+
+@pytest.fixture(scope="module")
+async def house(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+    """A world with a budget that is soon used up."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = msgspec.structs.replace(
+            settings_for(services, url), rate_limit_misses=f"{BUDGET}/day"
+        )
+        async with open_world(settings, renderer) as world:
+            yield world
+
+
+@pytest.fixture
+async def shop(house: World) -> str:
+    """A shop whose budget is whole."""
+    return await new_shop(house)
+
+
+async def as_merchant(house: World, shop: str, path: str) -> httpx.Response:
+    """The embedded page asks."""
+    return await house.http.get(f"/v1{path}", headers=house.bearer(shop))
+
+
+async def as_visitor(house: World, shop: str, path: str) -> httpx.Response:
+    """A visitor of the storefront asks."""
+    pairs = {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}
+    return await house.http.get(f"/proxy/v1{path}?{signing.app_proxy_query(pairs, SECRET)}")
+
+
+LEAST = {
+    "DATABASE_URL": "postgresql://",
+    "S3_BUCKET": "b",
+    "SHOPIFY_API_KEY": "k",
+    "SHOPIFY_API_SECRET": "s",
+}
+Asker = Callable[[World, str, str], Awaitable[httpx.Response]]
+PLACES: list[tuple[Asker, str, str]] = [
+    (as_merchant, "/jobs/{}", "JOB_NOT_FOUND"),
+    (as_merchant, "/jobs/{}/events", "JOB_NOT_FOUND"),
+    (as_merchant, "/jobs/{}/publication", "JOB_NOT_FOUND"),
+    (as_merchant, "/batches/{}", "BATCH_NOT_FOUND"),
+    (as_merchant, "/batches/{}/items", "BATCH_NOT_FOUND"),
+    (as_visitor, "/jobs/{}", "JOB_NOT_FOUND"),
+    (as_visitor, "/jobs/{}/events", "JOB_NOT_FOUND"),
+]
+
+
+@pytest.mark.parametrize(("ask", "path", "code"), PLACES)
+async def test_one_id_too_many_that_is_not_there_is_met_with_429(
+    house: World, shop: str, ask: Asker, path: str, code: str
+) -> None:
+    other = await new_shop(house)
+    own, _ = await finished_job(house, shop=shop)
+    foreign, _ = await finished_job(house, shop=other)
+    guesses = [path.format(new_public_id()) for _ in range(BUDGET - 1)]
+    answers = [await ask(house, shop, guess) for guess in (*guesses, path.format("x"))]
+    assert {refusal(answer) for answer in answers} == {(404, code)}
+    for over in (new_public_id(), foreign.public_id, "x"):
+        answer = await ask(house, shop, path.format(over))
+        assert refusal(answer) == (429, "RATE_LIMITED")
+        assert int(answer.headers["retry-after"]) >= 1
+    assert (await as_merchant(house, shop, f"/jobs/{own.public_id}")).status_code == 200
+    assert refusal(await ask(house, other, path.format("x"))) == (404, code)
+
+
+def test_a_shop_may_miss_sixty_times_a_minute_unless_it_is_told_otherwise() -> None:
+    assert Settings.from_env(LEAST).rate_limit_misses == "60/minute"
+
+
+def test_a_budget_that_cannot_be_read_stops_the_process() -> None:
+    with pytest.raises(ConfigurationError, match="60/minute"):
+        Misses("some")
