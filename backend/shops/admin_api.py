@@ -51,6 +51,7 @@ from backend.shops.documents import (
     MEDIA_IMAGE,
     PRODUCT,
 )
+from backend.shops.public_internet import PublicInternet
 from backend.shops.sealing import TokenKeys
 
 log = structlog.get_logger(__name__)
@@ -97,10 +98,18 @@ class AdminApi:
         self.http = httpx.AsyncClient(
             transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=False
         )
+        # For the addresses that Shopify's answers name: pictures, and places to upload to.
+        self.files = httpx.AsyncClient(
+            transport=transport or PublicInternet(),
+            timeout=TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
         await self.http.aclose()
+        await self.files.aclose()
 
     def turn(self, shop: str) -> asyncio.Lock:
         """What to hold while fetching tokens for the shop; it knows of this process only."""

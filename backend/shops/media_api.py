@@ -6,7 +6,6 @@ was lost raises `ShopifyUnavailable` and may have been done: the caller has to l
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -121,8 +120,6 @@ async def stage(
 
 async def upload(admin: AdminApi, target: StagedTarget, data: bytes, *, content_type: str) -> None:
     """Put the bytes there. No token goes along: the address itself is signed."""
-    if urlsplit(target.url).scheme != "https":
-        raise ShopifyUnavailable("Shopify named a place to upload to that is not https.")
     parameters = {
         each.name: each.value
         for each in target.parameters
@@ -130,8 +127,8 @@ async def upload(admin: AdminApi, target: StagedTarget, data: bytes, *, content_
     }
     headers = {**parameters, "Content-Type": content_type}
     try:
-        response = await admin.http.put(target.url, content=data, headers=headers)
-    except httpx.HTTPError as error:
+        response = await admin.files.put(target.url, content=data, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ShopifyUnavailable from error
     if response.status_code in SLOW_DOWN:
         raise ShopifyUnavailable(wait=retry_after(response))

@@ -56,7 +56,7 @@ async def source_files(claimed: Claim, workshop: Workshop) -> AsyncIterator[tupl
         yield SOURCE, await workshop.store.get(key)
     else:
         url = request.get("source_url") or await shop_photo(claimed, workshop)
-        yield SOURCE, await download(workshop.http, url)
+        yield SOURCE, await download(workshop.files, url)
     if key := request.get("background_upload_key"):
         yield BACKGROUND, await workshop.store.get(key)
 

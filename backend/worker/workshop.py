@@ -35,6 +35,6 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
         return Desk(database=self.database, admin=self.admin, stopping=self.stopping)
 
     @property
-    def http(self) -> httpx.AsyncClient:
+    def files(self) -> httpx.AsyncClient:
         """For downloads from Shopify's CDN."""
-        return self.admin.http
+        return self.admin.files
