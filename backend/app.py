@@ -54,6 +54,7 @@ def create_app(
     admin = AdminApi(settings, shopify_transport)
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
+    misses = Misses(settings.rate_limit_misses)
     # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
     presigner = Presigner(settings)
     reads = Reads(database=database, presigner=presigner, wakeups=wakeups)
@@ -91,16 +92,13 @@ def create_app(
             "darkroom": provided(darkroom),
         },
         request_class=StrictRequest,
-        exception_handlers={
-            **EXCEPTION_HANDLERS,
-            **Misses(settings.rate_limit_misses).exception_handlers,
-        },
+        exception_handlers={**EXCEPTION_HANDLERS, **misses.exception_handlers},
         request_max_body_size=MAX_BODY,
         lifespan=[lifespan],
         openapi_config=openapi_config(),
         logging_config=None,
     )
-    return ShortWay(RequestContext(app), merchant, reads)
+    return ShortWay(RequestContext(app), merchant, misses, reads)
 
 
 def provided(service: object) -> Provide:

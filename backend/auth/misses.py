@@ -4,50 +4,42 @@ Counted where the 404 is made, so whoever asks for what there is never notices, 
 others do. A missing id and another shop's are the same 404, and so the same 429.
 """
 
-import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 from litestar import Request, Response
 
-from backend.errors import (
-    BatchNotFound,
-    ConfigurationError,
-    JobNotFound,
-    RequestError,
-    TooManyRequests,
-)
+from backend.auth.rate_limits import budget
+from backend.errors import AtelierError, BatchNotFound, JobNotFound, TooManyRequests
 from backend.web import atelier_error
 
 log = structlog.get_logger(__name__)
+
+COUNTED = (JobNotFound, BatchNotFound)
 
 
 class Misses:
     """The budget of 404s on ids, such as "60/minute", of each shop in this process."""
 
-    def __init__(self, budget: str) -> None:
-        try:
-            self.budget = parse(budget)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"A rate limit reads like 60/minute, not like {budget!r}."
-            ) from error
-        self.limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    def __init__(self, allowed: str, clock: Callable[[], float] = time.time) -> None:
+        self.budget = budget(allowed)
+        self.clock = clock
 
     @property
     def exception_handlers(self) -> dict[int | type[Exception], Any]:
         """For the application: the errors that are counted."""
-        return dict.fromkeys((JobNotFound, BatchNotFound), self.counted)
+        return dict.fromkeys(COUNTED, self.answer)
 
-    def counted(self, request: Request[Any, Any, Any], error: RequestError) -> Response[Any]:
-        """The 404, or a 429 once the shop has had enough of them."""
-        shop = request.scope["auth"].shop
-        if self.limiter.hit(self.budget, shop):
-            return atelier_error(request, error)
+    def answer(self, request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
+        """What the framework answers."""
+        return atelier_error(request, self.counted(request.scope["auth"].shop, error))
+
+    def counted(self, shop: str, error: AtelierError) -> AtelierError:
+        """The error, which is a 429 once the shop has had enough of these 404s."""
+        now = self.clock()
+        if not isinstance(error, COUNTED) or self.budget.spend(shop, now):
+            return error
         log.warning("ids_guessed", shop=shop)
-        ends_at = self.limiter.get_window_stats(self.budget, shop).reset_time
-        return atelier_error(request, TooManyRequests(math.ceil(ends_at - time.time())))
+        return TooManyRequests(self.budget.seconds_left(now))

@@ -20,12 +20,7 @@ class RateLimits:
     """The budgets of one door, such as "600/minute", for reads and for the rest."""
 
     def __init__(self, *, reads: str, writes: str, clock: Callable[[], float] = time.time) -> None:
-        try:
-            self.reads, self.writes = Budget(parse(reads)), Budget(parse(writes))
-        except ValueError as error:
-            raise ConfigurationError(
-                f"A rate limit reads like 600/minute, not like {reads!r} or {writes!r}."
-            ) from error
+        self.reads, self.writes = budget(reads), budget(writes)
         self.clock = clock
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "RateLimits":
@@ -34,10 +29,10 @@ class RateLimits:
 
     def count(self, shop: str, method: str) -> None:
         """Count one request of the shop. Raises `TooManyRequests`."""
-        budget = self.reads if method in READS else self.writes
+        spent = self.reads if method in READS else self.writes
         now = self.clock()
-        if not budget.spend(shop, now):
-            raise TooManyRequests(math.ceil(budget.seconds - now % budget.seconds))
+        if not spent.spend(shop, now):
+            raise TooManyRequests(spent.seconds_left(now))
 
 
 class Budget:
@@ -62,3 +57,17 @@ class Budget:
             return False
         self.spent[shop] = spent + 1
         return True
+
+    def seconds_left(self, now: float) -> int:
+        """How long the window at `now` still lasts."""
+        return math.ceil(self.seconds - now % self.seconds)
+
+
+def budget(text: str) -> Budget:
+    """The budget of a text such as "600/minute". Raises `ConfigurationError`."""
+    try:
+        return Budget(parse(text))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"A rate limit reads like 600/minute, not like {text!r}."
+        ) from error

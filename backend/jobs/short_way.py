@@ -15,6 +15,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from backend.auth.guards import SIGNATURE, MerchantGuard
+from backend.auth.misses import Misses
 from backend.errors import AtelierError
 from backend.jobs.reading import read_detail, read_events
 from backend.jobs.reads import Reads
@@ -47,9 +48,10 @@ class Asked(NamedTuple):
 class ShortWay:
     """ASGI wrapper around the whole app, with the guard and the services of its routes."""
 
-    def __init__(self, app: ASGIApp, guard: MerchantGuard, reads: Reads) -> None:
+    def __init__(self, app: ASGIApp, guard: MerchantGuard, misses: Misses, reads: Reads) -> None:
         self.app = app
         self.guard = guard
+        self.misses = misses
         self.reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +71,7 @@ class ShortWay:
             self.guard.limits.count(shop, "GET")
             answer = await self.read(shop, asked)
         except Exception as error:
-            answer = refused(error, request_id)
+            answer = self.refused(shop, error, request_id)
         scope["path_template"] = DETAIL_ROUTE if asked.since is None else EVENTS_ROUTE
         log_access(scope, answer.status, time.perf_counter() - started, request_id)
         await send_answer(send, answer, request_id)
@@ -88,11 +90,12 @@ class ShortWay:
             since=asked.since,
         )
 
-
-def refused(error: Exception, request_id: str) -> Answer:
-    """The answer to an error; what is logged of it has the request's id."""
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        return answer_to(error) if isinstance(error, AtelierError) else answer_to_bug(error)
+    def refused(self, shop: str, error: Exception, request_id: str) -> Answer:
+        """The answer to an error; what is logged of it has the request's id."""
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            if isinstance(error, AtelierError):
+                return answer_to(self.misses.counted(shop, error))
+            return answer_to_bug(error)
 
 
 def plain(scope: Any) -> Asked | None:
