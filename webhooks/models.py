@@ -6,7 +6,7 @@ never been here. The body is kept until it has been acted on, then dropped.
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, DateTime, LargeBinary, Text, func
+from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
@@ -18,6 +18,11 @@ class WebhookDelivery(Base):
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name="status"),
+        Index(
+            "ix_webhook_deliveries_unsettled",
+            "received_at",
+            postgresql_where=text("status = 'received'"),
+        ),
     )
 
     shop_domain: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -1,0 +1,391 @@
+"""Nothing that is asked often reads a whole table: each goes by an index, however much there is.
+
+The database has enough rows for Postgres to have a choice, and up-to-date statistics. Left out is
+what is there to read everything, once a night (the sweep of the bucket, what is forgotten after its
+time), and the queue's own tables.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.batches import ledger as batches
+from backend.batches import queries as batch_queries
+from backend.batches.service import stop_batches
+from backend.db import Database, Query
+from backend.dev.services import LocalServices
+from backend.jobs import erasure, queries, timeline
+from backend.jobs.cancelling import CANCELLED, cancel_job
+from backend.jobs.daily import amount_of, is_within
+from backend.jobs.idempotency import Repeatable, answered_before
+from backend.jobs.listing import Wanted, job_list
+from backend.jobs.models import Job
+from backend.jobs.reopening import reopen
+from backend.jobs.service import JobRef, request_job, request_jobs
+from backend.jobs.states import JobStatus
+from backend.jobs.storefront import release_failed, with_key
+from backend.publications import ledger as publications
+from backend.publications import queries as publication_queries
+from backend.publications.service import publication, stop_publications
+from backend.rules.settings import shop_settings
+from backend.shops.service import ShopRef, erase, installed_id, known_shop
+from backend.worker import maintenance, waiting
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.benchmarks.http import data
+from tests.plans import Plans
+from tests.world import cloned_database
+from webhooks.outcome import processed
+from webhooks.payloads import Delivery
+from webhooks.receive import DeliveryRef, receive, settle, unsettled
+
+JOBS = 4_000
+SHOP = "shop-0.myshopify.com"
+SHOP_ID = 1
+TABLES = """
+INSERT INTO shops (domain, status)
+SELECT 'quiet-' || n || '.myshopify.com', 'installed' FROM generate_series(1, 3000) n;
+
+INSERT INTO webhook_deliveries (shop_domain, topic, webhook_id, status, body, received_at)
+SELECT 'shop-' || n % 100 || '.myshopify.com', 'products/update', 'delivery-' || n,
+       CASE WHEN n < 20 THEN 'received' WHEN n < 40 THEN 'failed' ELSE 'processed' END,
+       repeat('b', 200)::bytea, now() - n * interval '5 minutes'
+FROM generate_series(1, 9000) n;
+
+INSERT INTO idempotency_keys (shop_id, route, key, fingerprint, answer, created_at)
+SELECT 1 + n % 100, 'POST /v1/catalog-image', 'key-' || n, md5(n::text),
+       jsonb_build_object('public_id', repeat('a', 100)), now() - n * interval '15 seconds'
+FROM generate_series(1, 6000) n;
+
+INSERT INTO daily_counts (shop_id, day, what, amount)
+SELECT 1 + n % 3000, current_date - n % 9, 'rule_credits', 1 FROM generate_series(1, 9000) n;
+
+INSERT INTO shop_settings (shop_id, rules, daily_credit_cap)
+SELECT n, '[]', 100 FROM generate_series(1, 3000) n;
+
+INSERT INTO seen_pictures (shop_id, product_id, source, trigger)
+SELECT 1 + n % 100, 'gid://shopify/Product/' || n, md5(n::text), 'product_created'
+FROM generate_series(1, 6000) n;
+
+INSERT INTO uploads (shop_id, upload_key, key, created_at, used_at)
+SELECT 1 + n % 100, 'upload-' || n, 'uploads/' || md5(n::text), now() - n * interval '10 minutes',
+       CASE WHEN n % 300 = 0 THEN NULL ELSE now() END
+FROM generate_series(1, 6000) n;
+
+INSERT INTO job_stages (shop_id, job_id, stage, attempt, files)
+SELECT shop_id, public_id, 'encode', 1, '{"final.jpg": "artifacts/1.jpg"}' FROM jobs;
+
+INSERT INTO publications (shop_id, job_id, round, product_id, status)
+SELECT shop_id, public_id, 1, request->>'product_id', 'PUBLISHED' FROM jobs;
+
+INSERT INTO published_media
+       (shop_id, job_id, number, round, stage, name, sha256, filename, status, media_id, position)
+SELECT shop_id, public_id, 1, 1, 'encode', 'catalog-0', md5(public_id), public_id, 'ATTACHED',
+       'gid://shopify/MediaImage/' || public_id, 1 FROM jobs;
+
+INSERT INTO batches (shop_id, public_id, job_type, parameters, is_read, expansion, ended_at)
+SELECT 1 + n % 100, 'batch-' || n, 'CATALOG_IMAGE', '{}', true, 'EXPANDED', now()
+FROM generate_series(1, 3000) n;
+
+INSERT INTO batch_items (shop_id, batch_id, ordinal, product_id, job_id)
+SELECT shop_id, 'batch-' || (shop_id + 99), row_number() OVER (PARTITION BY shop_id),
+       request->>'product_id', public_id FROM jobs;
+
+UPDATE jobs SET origin = 'storefront', customer_id = right(public_id, 4), natural_key = public_id
+WHERE right(public_id, 1) IN ('0', '1');
+"""
+
+Act = Callable[[AsyncConnection], Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+async def url(services: LocalServices, template: str) -> AsyncIterator[str]:
+    """A database that many shops have used for a while."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        await data.fill(url, JOBS)
+        connection = await asyncpg.connect(url)
+        await connection.execute(TABLES)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.close()
+        yield url
+
+
+@pytest.fixture
+async def plans() -> Plans:
+    """What is taken down in a test."""
+    return Plans()
+
+
+@pytest.fixture
+async def database(url: str, plans: Plans) -> AsyncIterator[Database]:
+    """The database, as the product comes to it."""
+    database = Database(url)
+    with plans.of(database.engine):
+        yield database
+    await database.close()
+
+
+async def one_job(connection: AsyncConnection) -> JobRef:
+    """One of the shop's jobs, chosen on the side."""
+    found = text("SELECT public_id FROM jobs WHERE shop_id = :s ORDER BY public_id LIMIT 1")
+    return JobRef(shop_id=SHOP_ID, public_id=str(await connection.scalar(found, {"s": SHOP_ID})))
+
+
+READS = {
+    "detail": queries.ONE_DETAIL,
+    "version": queries.ONE_VERSION,
+    "timeline": queries.ONE_TIMELINE,
+    "visitors_detail": queries.VISITORS_DETAIL,
+    "visitors_timeline": queries.VISITORS_TIMELINE,
+}
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("query", READS.values(), ids=READS)
+async def test_a_job_is_read_by_its_key(url: str, plans: Plans, query: Query, mode: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    given = {
+        "shop_domain": SHOP,
+        "public_id": await connection.fetchval("SELECT min(public_id) FROM jobs WHERE shop_id = 1"),
+        "since": 3,
+        "customer_id": "0000",
+    }
+    await plans.watch(connection)
+
+    await connection.fetchrow(query.sql, *query.arguments(given))
+
+    await connection.close()
+    assert {"shops", "jobs"} <= plans.tables()
+    assert plans.sequential() == []
+
+
+PAGES: dict[str, dict[str, Any]] = {
+    "first": {},
+    "further_down": {"offset": 20},
+    "after_a_cursor": {"cursor": "01K000000" + "Z" * 17},
+    "of_a_status": {"status": JobStatus.FAILURE},
+    "of_a_kind": {"job_type": "PRODUCT_TO_MODEL"},
+    "lately": {"created_after": datetime(2100, 1, 1, tzinfo=UTC)},
+}
+ANYTHING = {"job_type": None, "status": None, "created_after": None, "offset": 0, "cursor": None}
+
+
+@pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
+async def test_a_page_of_jobs_reads_its_shops_alone(
+    database: Database, plans: Plans, asked: dict[str, Any]
+) -> None:
+    wanted = Wanted(limit=10, **{**ANYTHING, **asked})
+    async with database.reading() as connection:
+        await job_list(connection, shop_domain=SHOP, wanted=wanted)
+
+    assert {"shops", "jobs"} <= plans.tables()
+    assert plans.sequential() == []
+
+
+async def whole_life(connection: AsyncConnection) -> None:
+    """A job is asked for, claimed, put back, and ends well."""
+    ref = await request_job(
+        connection,
+        CATALOG_IMAGE,
+        shop_id=SHOP_ID,
+        request={},
+        origin="webhook",
+        natural_key=uuid.uuid4().hex,
+    )
+    assert ref is not None
+    claimed = await timeline.claim(connection, ref)
+    assert claimed is not None
+    await timeline.put_back(connection, claimed, message="Waits", waiting_for="reauth")
+    await make_stage(connection, claimed)
+    await reopen(connection, ref, ["validate"])
+    again = await timeline.claim(connection, ref)
+    assert again is not None
+    await make_stage(connection, again)
+    await timeline.succeed(connection, again, {})
+    await timeline.append(connection, ref, stage="publish", message="Published", extra={})
+
+
+async def make_stage(connection: AsyncConnection, claimed: timeline.Claim) -> None:
+    """A stage with a picture."""
+    picture = timeline.NewArtifact(
+        name="picture", role="final", kind="catalog_image", label=None, key="key", meta={}
+    )
+    await timeline.advance(
+        connection,
+        claimed,
+        stage="validate",
+        message="Made",
+        progress={},
+        checkpoint=timeline.Checkpoint(files={}, facts={}),
+        artifacts=[picture],
+    )
+
+
+async def many_jobs(connection: AsyncConnection) -> None:
+    """Jobs are asked for at once, one is cancelled, and the rest ends with the shop."""
+    refs = await request_jobs(
+        connection, CATALOG_IMAGE, shop_id=SHOP_ID, requests=[{}] * 5, origin="api"
+    )
+    await cancel_job(connection, shop_domain=SHOP, public_id=refs[0].public_id)
+    await timeline.fail_unfinished(connection, SHOP_ID, CANCELLED)
+
+
+async def storefront(connection: AsyncConnection) -> None:
+    """A visitor asks for what was asked for today."""
+    await installed_id(connection, SHOP)
+    await release_failed(connection, SHOP_ID, "no such key")
+    await connection.execute(with_key(SHOP_ID, "no such key"))
+    today = datetime.now(UTC).date()
+    await is_within(connection, SHOP_ID, today, "storefront_jobs", amount=1, cap=10)
+
+
+async def repeated(connection: AsyncConnection) -> None:
+    """A request is sent twice."""
+    answer = JobRef(shop_id=SHOP_ID, public_id="any")
+    request = Repeatable(route="POST /v1/catalog-image", key=uuid.uuid4().hex, body=b"{}")
+    for _ in range(2):
+        await answered_before(connection, request, shop_id=SHOP_ID, answer=answer)
+
+
+async def delivery(connection: AsyncConnection) -> None:
+    """A delivery comes twice, is acted on, and settled."""
+    ref = DeliveryRef(shop_domain=SHOP, topic="products/update", webhook_id=uuid.uuid4().hex)
+    came = Delivery(
+        shop_domain=SHOP,
+        topic=ref.topic,
+        webhook_id=ref.webhook_id,
+        event_id=None,
+        api_version=None,
+        body=b"{}",
+    )
+    await receive(connection, came)
+    await receive(connection, came)
+    assert await unsettled(connection, ref) is not None
+    await settle(connection, ref, processed("NOTHING"))
+
+
+async def product(connection: AsyncConnection) -> None:
+    """What is asked before a product makes a job."""
+    await publication_queries.is_own_media(connection, SHOP_ID, "gid://shopify/MediaImage/1")
+    await shop_settings(connection, shop_domain=SHOP)
+    await amount_of(connection, SHOP_ID, date(2026, 11, 1), "rule_credits")
+
+
+async def published(connection: AsyncConnection) -> None:
+    """A publication is looked at, gone about and stopped."""
+    job = await one_job(connection)
+    ref = publications.PublicationRef(shop_id=SHOP_ID, job_id=job.public_id, round=1)
+    await publication(connection, shop_domain=SHOP, public_id=job.public_id)
+    await connection.execute(publication_queries.job_to_publish(SHOP, job.public_id))
+    await connection.execute(publication_queries.final_artifacts(SHOP_ID, job.public_id, ["any"]))
+    await publications.pictures(connection, ref)
+    await publications.claim(connection, ref, "publish")
+    await stop_publications(connection, SHOP_ID, CANCELLED)
+
+
+async def batched(connection: AsyncConnection) -> None:
+    """Batches are looked at, worked on and stopped."""
+    ref = batches.BatchRef(shop_id=SHOP_ID, public_id="batch-100", round=0)
+    everything = partial(batch_queries.items, SHOP, ref.public_id, after=0, limit=10)
+    await connection.execute(batch_queries.one(SHOP, ref.public_id))
+    await connection.execute(batch_queries.page(SHOP, before=None, limit=10))
+    await connection.execute(everything(status=None))
+    await connection.execute(everything(status=JobStatus.FAILURE))
+    await connection.execute(batch_queries.failed_items(SHOP_ID, ref.public_id))
+    await batches.claim(connection, ref)
+    await stop_batches(connection, SHOP_ID, CANCELLED)
+
+
+async def customer_erased(connection: AsyncConnection) -> None:
+    """One customer's jobs go."""
+    customer = erasure.jobs_of(SHOP_ID, "0000")
+    await erasure.count_jobs(connection, SHOP_ID, "0000")
+    await timeline.fail_unfinished(connection, SHOP_ID, erasure.ERASED, *customer)
+    await erasure.object_keys(connection, customer)
+    await connection.execute(delete(Job).where(*customer))
+
+
+async def shop_erased(connection: AsyncConnection) -> None:
+    """All of a shop goes: its jobs first, then whatever else there is of it."""
+    whole = erasure.jobs_of(SHOP_ID, None)
+    await erasure.object_keys(connection, whole)
+    await connection.execute(delete(Job).where(*whole))
+    await connection.execute(
+        text("UPDATE shops SET status = 'uninstalled' WHERE id = :s"), {"s": SHOP_ID}
+    )
+    await erase(connection, SHOP_ID)
+
+
+ACTS: dict[str, tuple[Act, set[str]]] = {
+    "a_job's_whole_life": (whole_life, {"jobs", "job_events", "artifacts", "job_stages", "shops"}),
+    "many_jobs_at_once": (many_jobs, {"jobs", "job_events"}),
+    "a_visitor": (storefront, {"jobs", "daily_counts", "shops"}),
+    "a_repeated_request": (repeated, {"idempotency_keys"}),
+    "a_delivery": (delivery, {"webhook_deliveries", "shops"}),
+    "a_product": (product, {"published_media", "shop_settings", "daily_counts"}),
+    "a_publication": (published, {"publications", "published_media", "artifacts"}),
+    "a_batch": (batched, {"batches", "batch_items", "jobs"}),
+    "a_customer_is_erased": (customer_erased, {"jobs", "artifacts", "job_stages"}),
+    "a_shop_is_erased": (
+        shop_erased,
+        {"jobs", "job_events", "artifacts", "batch_items", "publications", "uploads"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("act", "touched"), ACTS.values(), ids=ACTS)
+async def test_it_goes_by_indexes(
+    database: Database, plans: Plans, act: Act, touched: set[str]
+) -> None:
+    async with database.engine.connect() as connection:
+        await act(connection)
+        await connection.rollback()  # the next one finds all of it again
+
+    assert touched <= plans.tables()
+    assert plans.sequential() == []
+
+
+async def resumed(database: Database) -> None:
+    """A shop's merchant has come back."""
+    await known_shop(database, SHOP)
+    await waiting.resume_jobs(ShopRef(shop_id=SHOP_ID), database)
+    await waiting.resume_deliveries(ShopRef(shop_id=SHOP_ID), database)
+
+
+CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
+    "requeue_overdue": (
+        maintenance.requeue_overdue,
+        {"jobs", "webhook_deliveries", "publications", "batches"},
+    ),
+    "end_long_waits": (waiting.end_long_waits, {"jobs"}),
+    "expired_uploads": (maintenance.expired_uploads, {"uploads"}),
+    "resume_shop": (resumed, {"shops", "jobs", "webhook_deliveries"}),
+}
+
+
+@pytest.mark.parametrize(("chore", "touched"), CHORES.values(), ids=CHORES)
+async def test_a_chore_goes_by_indexes_too(
+    database: Database,
+    plans: Plans,
+    chore: Callable[[Database], Awaitable[Any]],
+    touched: set[str],
+) -> None:
+    await chore(database)
+
+    assert touched <= plans.tables()
+    assert plans.sequential() == []
+
+
+async def test_a_missing_index_shows(database: Database, plans: Plans) -> None:
+    async with database.engine.connect() as connection:
+        await connection.execute(text("DROP INDEX ix_webhook_deliveries_unsettled"))
+        await maintenance.requeue_deliveries(connection)
+        await connection.rollback()
+
+    assert [scan.partition(":")[0] for scan in plans.sequential()] == ["webhook_deliveries"]

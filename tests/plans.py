@@ -1,0 +1,78 @@
+"""The plans by which Postgres has really run what the product asked, told by `auto_explain`.
+
+Rather than EXPLAIN beside each statement: so nothing that a piece of code asks can be left out, not
+even what foreign keys and triggers ask on their own.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+TELL = """
+LOAD 'auto_explain';
+SET auto_explain.log_min_duration = 0;
+SET auto_explain.log_level = 'notice';
+SET auto_explain.log_format = 'json';
+SET auto_explain.log_verbose = on;
+SET auto_explain.log_nested_statements = on;
+"""
+
+Plan = dict[str, Any]
+
+
+class Plans(list[Plan]):
+    """Plans in the order in which they ended; each has its `Query Text`."""
+
+    async def watch(self, connection: asyncpg.Connection) -> None:
+        """Take down what is run on this connection from now on."""
+        connection.add_log_listener(self.take_down)
+        await connection.execute(TELL)
+
+    def take_down(self, _connection: Any, message: Any) -> None:
+        """A notice; those of `auto_explain` have a plan behind their first line."""
+        _, has_plan, plan = str(message.message).partition("plan:\n")
+        if has_plan:
+            self.append(json.loads(plan))
+
+    @contextlib.contextmanager
+    def of(self, engine: AsyncEngine) -> Iterator[None]:
+        """Take down what is run on every connection that the engine opens meanwhile."""
+
+        def watch(connection: Any, _record: Any) -> None:
+            connection.run_async(self.watch)
+
+        event.listen(engine.sync_engine, "connect", watch)
+        try:
+            yield
+        finally:
+            event.remove(engine.sync_engine, "connect", watch)
+
+    def sequential(self) -> list[str]:
+        """Each scan through a whole table of ours, with the statement that it was for."""
+        return [
+            f"{node['Relation Name']}: {plan['Query Text']}"
+            for plan in self
+            for node in nodes(plan["Plan"])
+            if node["Node Type"] == "Seq Scan" and node["Schema"] == "public"
+        ]
+
+    def tables(self) -> set[str]:
+        """The tables that were looked at, or changed."""
+        return {
+            node["Relation Name"]
+            for plan in self
+            for node in nodes(plan["Plan"])
+            if "Relation Name" in node
+        }
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    """A plan's nodes, from the top."""
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
