@@ -8,20 +8,17 @@ it should be is counted.
 import argparse
 import asyncio
 import json
-import secrets
 import statistics
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import migrations
 from backend.dev.services import EmbeddedPostgres
-from backend.shops.sealing import new_key
 from tests.benchmarks.http import asking, data
 from tests.benchmarks.http.comparing import compare_answers
 from tests.benchmarks.http.load import Outcome, load
-from tests.benchmarks.http.servers import Server, server
+from tests.benchmarks.http.servers import Server, server, settings
 
 SERVERS = ("ours", "peer", "bare")
 # What is asked of whom: the work's name, and the servers that can do it.
@@ -82,24 +79,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
-
-
-def settings(database_url: str) -> dict[str, str]:
-    """The environment of the servers. No bucket is needed: presigning is done offline."""
-    return {
-        "DATABASE_URL": database_url,
-        "S3_BUCKET": "bench",
-        "S3_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "SHOPIFY_API_KEY": secrets.token_hex(16),
-        "SHOPIFY_API_SECRET": secrets.token_hex(16),
-        "TOKEN_KEYS": new_key(),
-        "RATE_LIMIT_READS": "10000000/minute",
-        "RATE_LIMIT_WRITES": "10000000/minute",
-        "PYTHONPATH": str(Path.cwd()),
-    }
 
 
 async def rounds(

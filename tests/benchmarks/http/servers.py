@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from backend.shops.sealing import new_key
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -17,6 +20,24 @@ COMMANDS = {
     "peer": UVICORN,
     "bare": UVICORN,
 }
+
+
+def settings(database_url: str) -> dict[str, str]:
+    """The environment of the servers. No bucket is needed: presigning is done offline."""
+    return {
+        "DATABASE_URL": database_url,
+        "S3_BUCKET": "bench",
+        "S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SHOPIFY_API_KEY": secrets.token_hex(16),
+        "SHOPIFY_API_SECRET": secrets.token_hex(16),
+        "TOKEN_KEYS": new_key(),
+        "RATE_LIMIT_READS": "10000000/minute",
+        "RATE_LIMIT_WRITES": "10000000/minute",
+        "PYTHONPATH": str(Path.cwd()),
+    }
 
 
 @dataclass(frozen=True)
