@@ -2,11 +2,13 @@
 
 The sizes come one after the other, and the machine drifts meanwhile. So each is measured in turns
 with a reference that does not grow: a second server on a second database of 1,000 jobs in the same
-Postgres. A size's figure is the median of the rounds' ratios to the reference; at 1,000 jobs it
-says how much of the rest is noise. The last line is one JSON object.
+Postgres. The turns are short, and a size's figure is the median of the rounds' ratios to the
+reference; at 1,000 jobs it says how much of the rest is noise. The bare statement changes sides
+with each time it is run. The last line is one JSON object.
 
-Ids are asked for uniformly over all that is there, in the worst order for every cache. A second
-kind of work asks for the same thousand of them again and again, as pages that are open do.
+`detail` asks for ids uniformly over all that is there, hardly one of them twice: the worst for
+every cache, with the whole database as the working set. `open_pages` asks for the same thousand of
+them again and again.
 """
 
 import argparse
@@ -35,8 +37,8 @@ SIZES = (1_000, 100_000, 2_000_000)
 CHECKED = 25  # answers at each size before anything is timed
 OPEN = 1_000  # jobs whose pages are open
 SAMPLE = 100_000  # jobs that are asked for in turn; more than there are requests in a size's runs
-A_RUN = 8_000  # more than a run asks for
-STATEMENTS = 2_000
+A_RUN = 2_500  # more than a run asks for
+STATEMENTS = 1_000  # of a round
 WORK = ("detail", "open_pages", "statement")
 
 Figures = dict[str, dict[str, float]]
@@ -73,7 +75,7 @@ class Run:
     p50: float
     p99: float
     wrong: int
-    per_cpu_second: float
+    cpu_ms: float  # of the server's process, for each answer
 
 
 async def main() -> int:
@@ -105,8 +107,8 @@ def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="make growth", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each run")
     parser.add_argument("--connections", type=int, default=16)
     return parser.parse_args()
 
@@ -156,10 +158,13 @@ async def measured(growing: House, reference: House, asked: argparse.Namespace) 
     runs: dict[tuple[str, int], list[Run]] = {}
     for number in range(asked.rounds + 1):  # the first only to get warm
         for work in WORK:
-            turns = (0, 1) if number % 2 else (1, 0)
-            for which in turns:
-                run = await one_run(houses[which], work, asked)
-                if number:
+            if work == "statement":
+                found = await statements(growing, reference)
+            else:
+                turns = (0, 1) if number % 2 else (1, 0)
+                found = {which: await one_run(houses[which], work, asked) for which in turns}
+            if number:
+                for which, run in found.items():
                     runs.setdefault((work, which), []).append(run)
     figures = {work: compared(runs[work, 0], runs[work, 1]) for work in WORK}
     figures["statement"]["pages"] = await pages(growing)
@@ -181,45 +186,49 @@ async def check_answers(house: House) -> None:
 
 async def one_run(house: House, work: str, asked: argparse.Namespace) -> Run:
     """Ask one house for a while."""
-    jobs = house.jobs(work, A_RUN)
+    client = asking.Client(house.jobs(work, A_RUN), house.environment)
     before = house.server.cpu_seconds
-    if work == "statement":
-        outcome = await statements(house.url, jobs[:STATEMENTS])
-    else:
-        client = asking.Client(jobs, house.environment)
-        outcome = await load(
-            house.server.port,
-            client.requests("detail", "ours"),
-            connections=asked.connections,
-            seconds=asked.seconds,
-        )
+    outcome = await load(
+        house.server.port,
+        client.requests("detail", "ours"),
+        connections=asked.connections,
+        seconds=asked.seconds,
+    )
+    return run_of(outcome, outcome.rate, house.server.cpu_seconds - before)
+
+
+async def statements(*houses: House) -> dict[int, Run]:
+    """The bare statement on one connection of asyncpg's to each house, in turn each time."""
+    outcomes = [Outcome() for _ in houses]
+    connections = [await asyncpg.connect(house.url) for house in houses]
+    try:
+        prepared = [await each.prepare(queries.ONE_DETAIL.sql) for each in connections]
+        given = [arguments_of(house.jobs("statement", STATEMENTS)) for house in houses]
+        for turns in range(STATEMENTS):
+            for outcome, statement, arguments in zip(outcomes, prepared, given, strict=True):
+                asked_at = time.perf_counter()
+                row = await statement.fetchrow(*arguments[turns % len(arguments)])
+                outcome.latencies.append(time.perf_counter() - asked_at)
+                outcome.wrong += row is None or row["artifacts"].count('"key"') != data.FINALS
+    finally:
+        for connection in connections:
+            await connection.close()
+    return {
+        which: run_of(outcome, 1 / statistics.median(outcome.latencies), 0.0)
+        for which, outcome in enumerate(outcomes)
+    }
+
+
+def run_of(outcome: Outcome, rate: float, cpu_seconds: float) -> Run:
+    """The figures of a run; without `cpu_seconds` of a server there was none."""
     good = len(outcome.latencies) - outcome.wrong
     return Run(
-        rate=outcome.rate,
+        rate=rate,
         p50=outcome.quantile(0.5),
         p99=outcome.quantile(0.99),
         wrong=outcome.wrong,
-        per_cpu_second=good / max(house.server.cpu_seconds - before, 0.01),
+        cpu_ms=cpu_seconds / good * 1000,
     )
-
-
-async def statements(url: str, jobs: list[tuple[str, str]]) -> Outcome:
-    """The bare statement, one after the other on one connection of asyncpg's."""
-    outcome = Outcome()
-    connection = await asyncpg.connect(url)
-    try:
-        statement = await connection.prepare(queries.ONE_DETAIL.sql)
-        for number, given in enumerate(arguments_of(jobs)):
-            if number == len(jobs) // 5:  # what comes before only makes the connection warm
-                started, outcome = time.perf_counter(), Outcome()
-            asked_at = time.perf_counter()
-            row = await statement.fetchrow(*given)
-            outcome.latencies.append(time.perf_counter() - asked_at)
-            outcome.wrong += row is None or row["artifacts"].count('"key"') != data.FINALS
-        outcome.seconds = time.perf_counter() - started
-    finally:
-        await connection.close()
-    return outcome
 
 
 def arguments_of(jobs: list[tuple[str, str]]) -> list[list[object]]:
@@ -252,7 +261,8 @@ def compared(growing: list[Run], reference: list[Run]) -> dict[str, float]:
         "against_reference": round(statistics.median(ratios), 3),
         "per_second": round(statistics.median(run.rate for run in growing)),
         "reference_per_second": round(statistics.median(run.rate for run in reference)),
-        "per_cpu_second": round(statistics.median(run.per_cpu_second for run in growing)),
+        "cpu_ms": round(statistics.mean(run.cpu_ms for run in growing), 3),
+        "reference_cpu_ms": round(statistics.mean(run.cpu_ms for run in reference), 3),
         "p50_ms": round(statistics.median(run.p50 for run in growing), 2),
         "p99_ms": round(statistics.median(run.p99 for run in growing), 2),
         "wrong": sum(run.wrong for run in (*growing, *reference)),

@@ -27,6 +27,7 @@ import msgspec
 import migrations
 from backend.db import Database
 from backend.dev.services import EmbeddedPostgres
+from backend.errors import DatabaseUnavailable
 from backend.jobs.service import request_job
 from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim
 from backend.workflows.catalog_image import CATALOG_IMAGE
@@ -247,32 +248,32 @@ async def get_on(herd: Herd, claims: list[Claim], database: Database, rate: floa
             for claimed in random.sample(claims, len(claims)):
                 made += 1
                 await asyncio.sleep(max(started + made / rate - time.monotonic(), 0))
-                workers.create_task(next_stage(herd, claimed, database))
+                workers.create_task(next_stage(herd, claimed, database, made))
 
 
-async def next_stage(herd: Herd, claimed: Claim, database: Database) -> None:
+async def next_stage(herd: Herd, claimed: Claim, database: Database, number: int) -> None:
     """Record a stage and its picture, as a worker does."""
     job = claimed.ref.public_id
-    seq = herd.committed[job] + 1
     picture = NewArtifact(
         name="picture",
         role="intermediate",
         kind="catalog_image",
         label=None,
-        key=f"artifacts/{job}-{seq}.png",
+        key=f"artifacts/{job}-{number}.png",
         meta={"content_type": "image/png", "width": 2048, "height": 2048},
     )
-    async with database.transaction() as connection:
-        await advance(
-            connection,
-            claimed,
-            stage=f"stage-{seq}",
-            message=f"Made stage {seq}",
-            progress={"progress": {"done": seq, "total": seq + 1}},
-            checkpoint=Checkpoint(files={"picture": picture.key}, facts={}),
-            artifacts=[picture],
-        )
-    herd.committed[job] = seq
+    with contextlib.suppress(DatabaseUnavailable):  # a worker would come again
+        async with database.transaction() as connection:
+            await advance(
+                connection,
+                claimed,
+                stage=f"stage-{number}",
+                message=f"Made stage {number}",
+                progress={"progress": {"done": 1, "total": 5}},
+                checkpoint=Checkpoint(files={"picture": picture.key}, facts={}),
+                artifacts=[picture],
+            )
+        herd.committed[job] += 1
 
 
 async def come_back(herd: Herd, pages: list[Page]) -> None:
