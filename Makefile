@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers faults waiters fuzz examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers benchjobs faults waiters fuzz examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ growth: $(SETUP) ## the job detail at 1,000, 100,000 and 2,000,000 jobs; a quart
 
 pollers: $(SETUP) ## five hundred pages that poll with tags, for a minute (SECONDS=300 for five)
 	@$(BIN)/python -m tests.benchmarks.http.pollers --seconds $(or $(SECONDS),60)
+
+benchjobs: $(SETUP) ## jobs a second through our worker against PgQueuer alone; minutes, on a quiet machine
+	@$(BIN)/python -m tests.benchmarks.jobs --verbose
 
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py

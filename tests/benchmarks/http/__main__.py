@@ -18,7 +18,8 @@ from backend.dev.services import EmbeddedPostgres
 from tests.benchmarks.http import asking, data
 from tests.benchmarks.http.comparing import compare_answers
 from tests.benchmarks.http.load import Outcome, load
-from tests.benchmarks.http.servers import Server, server, settings
+from tests.benchmarks.http.servers import Server, server
+from tests.benchmarks.running import settings, turned
 
 SERVERS = ("ours", "peer", "bare")
 # What is asked of whom: the work's name, and the servers that can do it.
@@ -104,12 +105,6 @@ async def rounds(
                         runs.setdefault((work, name, connections), []).append(run)
         say(f"Round {number} of {asked.rounds}", file=sys.stderr)
     return runs
-
-
-def turned(names: tuple[str, ...], by: int) -> tuple[str, ...]:
-    """Each round begins with another server."""
-    by %= len(names)
-    return names[by:] + names[:by]
 
 
 async def measured(

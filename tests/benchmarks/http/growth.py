@@ -31,7 +31,8 @@ from backend.dev.services import EmbeddedPostgres
 from backend.jobs import queries
 from tests.benchmarks.http import asking, data
 from tests.benchmarks.http.load import Outcome, load
-from tests.benchmarks.http.servers import Server, server, settings
+from tests.benchmarks.http.servers import Server, server
+from tests.benchmarks.running import settings
 
 SIZES = (1_000, 100_000, 2_000_000)
 CHECKED = 25  # answers at each size before anything is timed

@@ -33,7 +33,8 @@ from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import asking, data
 from tests.benchmarks.http.load import END_OF_HEAD, LENGTH, Outcome
-from tests.benchmarks.http.servers import Server, server, settings
+from tests.benchmarks.http.servers import Server, server
+from tests.benchmarks.running import settings
 
 TAG = re.compile(rb"\r\netag: ([^\r]+)", re.IGNORECASE)
 HINT = re.compile(rb"\r\nretry-after: (\d+)", re.IGNORECASE)

@@ -3,17 +3,13 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from backend.shops.sealing import new_key
+from tests.benchmarks.running import Running
 
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--fd")
 COMMANDS = {
     "ours": ("-m", "backend.cli", "serve", "--fd"),
@@ -22,42 +18,11 @@ COMMANDS = {
 }
 
 
-def settings(database_url: str) -> dict[str, str]:
-    """The environment of the servers. No bucket is needed: presigning is done offline."""
-    return {
-        "DATABASE_URL": database_url,
-        "S3_BUCKET": "bench",
-        "S3_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "SHOPIFY_API_KEY": secrets.token_hex(16),
-        "SHOPIFY_API_SECRET": secrets.token_hex(16),
-        "TOKEN_KEYS": new_key(),
-        "RATE_LIMIT_READS": "10000000/minute",
-        "RATE_LIMIT_WRITES": "10000000/minute",
-        "PYTHONPATH": str(Path.cwd()),
-    }
-
-
 @dataclass(frozen=True)
-class Server:
+class Server(Running):
     """One of the servers, listening."""
 
-    name: str
     port: int
-    pid: int
-
-    @property
-    def cpu_seconds(self) -> float:
-        """The processor time that the process has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    @property
-    def memory_mb(self) -> float:
-        """The memory it occupies."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE / 1e6
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,75 @@
+"""The work that is put on the queue, and whether it was done as it should be."""
+
+import time
+
+import msgspec
+from asyncpg import Connection
+
+from backend import queue
+from backend.db import Database
+from backend.jobs.service import JobRef, request_jobs
+from backend.workflows.registry import Workflow
+from tests.benchmarks.jobs.worker import ENTRY_POINT
+
+SHOPS = 5
+EMPTY = "TRUNCATE jobs, queue.pgqueuer, queue.pgqueuer_log CASCADE"
+MAKE_SHOPS = """
+INSERT INTO shops (domain, status, scopes)
+SELECT 'shop-' || n || '.myshopify.com', 'installed', 'write_products' FROM generate_series(1, $1) n
+"""
+LEFT = "SELECT count(*) FROM queue.pgqueuer"
+# Entries that PgQueuer has logged as done, each once, and nothing else of them.
+DONE_ENTRIES = """
+SELECT count(DISTINCT job_id) FILTER (WHERE status = 'successful')
+     - count(*) FILTER (WHERE status NOT IN ('queued', 'picked', 'successful'))
+     - (count(*) FILTER (WHERE status = 'successful') - count(DISTINCT job_id) FILTER (
+           WHERE status = 'successful'))
+FROM queue.pgqueuer_log
+"""
+# Jobs that were claimed once, have one checkpoint, and these three events in this order.
+DONE_JOBS = """
+SELECT count(*) FROM jobs WHERE status = 'SUCCESS' AND attempt = 1 AND last_seq = 3
+AND started_at IS NOT NULL AND finished_at >= started_at
+AND (SELECT array_agg(event_type ORDER BY seq) FROM job_events
+     WHERE job_events.shop_id = jobs.shop_id AND job_id = public_id)
+    = ARRAY['queued', 'stage', 'succeeded']
+AND (SELECT count(*) FROM job_stages
+     WHERE job_stages.shop_id = jobs.shop_id AND job_id = public_id) = 1
+"""
+
+
+async def put_entries(database: Database, count: int) -> float:
+    """As many entries for PgQueuer alone, with the keys and payloads that jobs have.
+
+    The moment before the transaction committed, like `put_jobs`.
+    """
+    refs = [JobRef(shop_id=1, public_id=f"{number:026}") for number in range(count)]
+    async with database.transaction() as connection:
+        entries = [
+            (f"{ENTRY_POINT}:{ref.public_id}", msgspec.json.encode(ref), -number)
+            for number, ref in enumerate(refs)
+        ]
+        await queue.enqueue_all(connection, ENTRY_POINT, entries)
+        return time.time()
+
+
+async def put_jobs(database: Database, workflow: Workflow, count: int) -> float:
+    """As many jobs, of several shops, as the product makes them."""
+    async with database.transaction() as connection:
+        for shop_id in range(1, SHOPS + 1):
+            share = (count + shop_id - 1) // SHOPS
+            await request_jobs(
+                connection,
+                workflow,
+                shop_id=shop_id,
+                requests=[{"product_id": f"gid://shopify/Product/{n}"} for n in range(share)],
+                origin="api",
+            )
+        return time.time()
+
+
+async def count_wrong(watcher: Connection, *, jobs: int, entries: int) -> int:
+    """How much of the work is not done exactly as it should be."""
+    done = await watcher.fetchval(DONE_ENTRIES)
+    wrong = abs(jobs + entries - done) + await watcher.fetchval(LEFT)
+    return int(wrong + abs(jobs - await watcher.fetchval(DONE_JOBS)))

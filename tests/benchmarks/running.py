@@ -1,0 +1,54 @@
+"""What the benchmarks share: the settings of their processes, what these use, and their turns."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.shops.sealing import new_key
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process of a benchmark."""
+
+    name: str
+    pid: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor time that the process has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def memory_mb(self) -> float:
+        """The memory it occupies."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE / 1e6
+
+
+def settings(database_url: str) -> dict[str, str]:
+    """The environment of the processes. No bucket is needed: nobody asks for an object."""
+    return {
+        "DATABASE_URL": database_url,
+        "S3_BUCKET": "bench",
+        "S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SHOPIFY_API_KEY": secrets.token_hex(16),
+        "SHOPIFY_API_SECRET": secrets.token_hex(16),
+        "TOKEN_KEYS": new_key(),
+        "RATE_LIMIT_READS": "10000000/minute",
+        "RATE_LIMIT_WRITES": "10000000/minute",
+        "PYTHONPATH": str(Path.cwd()),
+    }
+
+
+def turned(names: tuple[str, ...], by: int) -> tuple[str, ...]:
+    """Each round begins with another one."""
+    by %= len(names)
+    return names[by:] + names[:by]
