@@ -14,6 +14,8 @@ import click
 from backend.errors import AtelierError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backend.dev.transport import LoopbackShopify
     from backend.settings import Settings
 
@@ -115,10 +117,12 @@ def serve(
 @end_with_parent_option
 def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
     """Work on jobs and webhooks until stopped. Run as many as you like, on any machine."""
+    import uvloop
+
     from backend.worker.run import run_worker
 
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
-    run(run_worker(settings, slots=slots, shopify_transport=transport))
+    run(run_worker(settings, slots=slots, shopify_transport=transport), uvloop.run)
 
 
 @main.command()
@@ -277,10 +281,10 @@ def exit_at_end_of_input() -> None:
     os._exit(1)
 
 
-def run(main_coroutine: Any) -> Any:
+def run(main_coroutine: Any, runner: "Callable[[Any], Any]" = asyncio.run) -> Any:
     """Run a coroutine; Ctrl-C is not an error of ours."""
     try:
-        return asyncio.run(main_coroutine)
+        return runner(main_coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
 

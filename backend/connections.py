@@ -41,16 +41,19 @@ class Connections:
         self.turns = asyncio.Semaphore(size)
         self.idle: list[asyncpg.Connection] = []
 
-    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+    async def run(
+        self, work: Callable[[asyncpg.Connection], Awaitable[Any]], *, is_repeatable: bool = True
+    ) -> Any:
         """What `work` returns. Raises `TimeoutError` when no connection comes free in time.
 
-        On a connection that turns out to be cut it is done again, on another: doing it twice must
-        do no harm.
+        On a connection that turns out to be cut it is done again, on another, if doing it twice
+        does no harm.
         """
         async with asyncio.timeout(self.patience) if self.turns.locked() else AT_ONCE:
             await self.turns.acquire()
         try:
-            for _ in range(self.size):  # all of them may have been cut, unnoticed until now
+            # All that are idle may have been cut, unnoticed until now.
+            for _ in range(self.size if is_repeatable else 0):
                 with contextlib.suppress(*CUT):
                     return await self.lent(work)
             return await self.lent(work)

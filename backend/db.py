@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import ClauseElement, MetaData, text
+from sqlalchemy import ClauseElement, MetaData, RowMapping, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -44,11 +44,11 @@ class Base(DeclarativeBase):
 
 
 class Query:
-    """A SELECT that SQLAlchemy writes, once, and that asyncpg runs by itself.
+    """A statement that SQLAlchemy writes, once, and that asyncpg runs by itself.
 
     For what is asked most: to write the statement anew and to carry it through SQLAlchemy costs
     several times what Postgres takes to answer it. `statement` has a `bindparam` for each parameter
-    of `Database.row`.
+    of `Database.row`, `Database.change` and `run`.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -152,6 +152,17 @@ class Database:
                 raise DatabaseUnavailable from error
             raise
 
+    async def change(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
+        """The one row of a statement that is a transaction of its own, or None: one round trip.
+
+        Of what was cut nobody knows whether it was done, so it is not done again.
+        """
+        arguments = query.arguments(parameters)
+        with unavailability():
+            return await self.connections.run(
+                lambda connection: connection.fetchrow(query.sql, *arguments), is_repeatable=False
+            )
+
     async def require_schema(self) -> None:
         """Raise `ConfigurationError` when nobody has run the migrations, or shops are not apart."""
         with refusals(self.role):
@@ -174,6 +185,16 @@ async def required_schema(url: str) -> None:
             await database.require_schema()
     finally:
         await database.close()
+
+
+async def run(
+    where: Database | AsyncConnection, query: Query, **parameters: Any
+) -> asyncpg.Record | RowMapping | None:
+    """The one row of a statement, or None: a part of the connection's transaction, or its own."""
+    if isinstance(where, Database):
+        return await where.change(query, **parameters)
+    result = await where.exec_driver_sql(query.sql, tuple(query.arguments(parameters)))
+    return result.mappings().one_or_none()
 
 
 @contextlib.contextmanager

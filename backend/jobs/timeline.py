@@ -4,6 +4,9 @@ Every write after the claim is fenced: it applies only while the row still has t
 was claimed. A worker that lost its job to another (it hung, its machine slept) gets `Fenced` and
 has changed nothing. A status, its event and the event's number commit together, so `seq` has no
 gaps, commits in order, and a final state has exactly one terminal event.
+
+Where a function takes a `Database` or a connection, it is a transaction of its own or a part of the
+connection's.
 """
 
 from collections.abc import Sequence
@@ -13,10 +16,11 @@ import msgspec
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.jobs.models import Artifact, Job, JobEvent, JobStage
+from backend.db import Database, Query, run
+from backend.jobs import fenced
+from backend.jobs.models import Job, JobEvent
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure, JobStatus, sources
-from backend.shops.models import Shop
 
 MAX_STRIKES = 3  # attempts at one stage before a job counts as poison
 
@@ -67,67 +71,47 @@ class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any]
 
 
-async def claim(connection: AsyncConnection, ref: JobRef) -> Claim | None:
+async def claim(where: Database | AsyncConnection, ref: JobRef) -> Claim | None:
     """Take the job; None when it has ended already, or ends here: poison, or without a shop.
 
     A shop that was asking for the job while it left has left it behind.
     """
-    row = (
-        await connection.execute(
-            update(Job)
-            .where(*unfinished(ref, JobStatus.IN_PROGRESS), Shop.id == Job.shop_id)
-            .values(
-                status=JobStatus.IN_PROGRESS,
-                attempt=Job.attempt + 1,
-                strikes=Job.strikes + 1,
-                started_at=func.coalesce(Job.started_at, func.now()),
-            )
-            .returning(
-                Job.attempt,
-                Job.strikes,
-                Job.job_type,
-                Job.origin,
-                Job.request,
-                Job.publish,
-                Shop.domain,
-                Shop.status.label("shop_status"),
-            )
-        )
-    ).one_or_none()
+    row = await run(where, fenced.CLAIM, **msgspec.structs.asdict(ref))
     if row is None:
         return None
     claimed = Claim(
         ref=ref,
-        attempt=row.attempt,
-        strikes=row.strikes,
-        job_type=row.job_type,
-        origin=row.origin,
-        shop_domain=row.domain,
-        request=row.request,
-        publish=row.publish,
-        done=await checkpoints(connection, ref),
+        attempt=row["attempt"],
+        strikes=row["strikes"],
+        job_type=row["job_type"],
+        origin=row["origin"],
+        shop_domain=row["domain"],
+        request=msgspec.json.decode(row["request"]),
+        publish=msgspec.json.decode(row["publish"]) if row["publish"] else None,
+        done=await checkpoints(where, ref) if row["attempt"] > 1 else {},
     )
-    if row.shop_status != "installed":
-        await fail(connection, claimed, SHOP_UNINSTALLED)
+    if row["shop_status"] != "installed":
+        await fail(where, claimed, SHOP_UNINSTALLED)
         return None
     if claimed.strikes > MAX_STRIKES:
-        await fail(connection, claimed, CRASHED)
+        await fail(where, claimed, CRASHED)
         return None
     return claimed
 
 
-async def checkpoints(connection: AsyncConnection, ref: JobRef) -> dict[str, Checkpoint]:
-    """The finished stages by name."""
-    rows = await connection.execute(
-        select(JobStage.stage, JobStage.files, JobStage.facts).where(
-            JobStage.shop_id == ref.shop_id, JobStage.job_id == ref.public_id
-        )
-    )
-    return {row.stage: Checkpoint(files=row.files, facts=row.facts) for row in rows}
+async def checkpoints(where: Database | AsyncConnection, ref: JobRef) -> dict[str, Checkpoint]:
+    """The finished stages by name.
+
+    They are asked for after the claim, which may have waited for another worker's last one.
+    """
+    row = await run(where, fenced.CHECKPOINTS, **msgspec.structs.asdict(ref))
+    if row is None or row["stages"] is None:
+        return {}
+    return msgspec.json.decode(row["stages"], type=dict[str, Checkpoint])
 
 
 async def advance(
-    connection: AsyncConnection,
+    where: Database | AsyncConnection,
     claimed: Claim,
     *,
     stage: str,
@@ -135,34 +119,27 @@ async def advance(
     progress: dict[str, Any],
     checkpoint: Checkpoint,
     artifacts: Sequence[NewArtifact],
+    end: dict[str, Any] | None = None,
 ) -> None:
     """Record a finished stage: its event, its artifacts and its checkpoint.
 
-    The strikes start anew: this attempt is now the first at the next stage.
+    The strikes start anew: this attempt is now the first at the next stage. With an `end`, the
+    last event's `extra`, there is no next one: the job has succeeded.
     """
-    seq = await next_seq(connection, claimed, strikes=1, waiting_since=None)
-    key = {"shop_id": claimed.ref.shop_id, "job_id": claimed.ref.public_id}
-    await connection.execute(
-        insert(JobEvent).values(
-            **key, seq=seq, event_type="stage", stage=stage, message=message, extra=progress
-        )
-    )
-    if artifacts:
-        await connection.execute(
-            insert(Artifact),
-            [
-                {**key, "stage": stage, "seq": seq, "ordinal": n, **msgspec.structs.asdict(item)}
-                for n, item in enumerate(artifacts)
-            ],
-        )
-    await connection.execute(
-        insert(JobStage).values(
-            **key,
-            stage=stage,
-            attempt=claimed.attempt,
-            files=checkpoint.files,
-            facts=checkpoint.facts,
-        )
+    announced = [
+        {"ordinal": n, **msgspec.structs.asdict(artifact)} for n, artifact in enumerate(artifacts)
+    ]
+    await write(
+        where,
+        fenced.ADVANCE if end is None else fenced.ADVANCE_TO_THE_END,
+        claimed,
+        stage=stage,
+        message=message,
+        extra=as_json(progress),
+        final_extra=as_json(end),
+        files=as_json(checkpoint.files),
+        facts=as_json(checkpoint.facts),
+        artifacts=as_json(announced),
     )
 
 
@@ -202,63 +179,56 @@ async def put_back(
     )
 
 
-async def succeed(connection: AsyncConnection, claimed: Claim, extra: dict[str, Any]) -> None:
+async def succeed(where: Database | AsyncConnection, claimed: Claim, extra: dict[str, Any]) -> None:
     """End the job well."""
-    await finish(
-        connection,
+    await write(
+        where,
+        fenced.SUCCEED,
         claimed,
-        JobStatus.SUCCESS,
-        event_type="succeeded",
-        message="Finished",
-        extra=extra,
+        message=fenced.FINISHED,
+        extra=as_json(extra),
+        freed=False,
     )
 
 
-async def fail(connection: AsyncConnection, claimed: Claim, failure: Failure) -> None:
-    """End the job with a reason."""
-    extra = {"error": msgspec.structs.asdict(failure)}
-    await finish(
-        connection,
+async def fail(where: Database | AsyncConnection, claimed: Claim, failure: Failure) -> None:
+    """End the job with a reason; one that another try can mend does not bar that try."""
+    await write(
+        where,
+        fenced.FAIL,
         claimed,
-        JobStatus.FAILURE,
-        event_type="failed",
         message=failure.message,
-        extra=extra,
-        **freed(failure),
+        extra=as_json({"error": failure}),
+        freed=failure.retryable,
     )
 
 
-async def finish(
-    connection: AsyncConnection,
-    claimed: Claim,
-    status: JobStatus,
-    *,
-    event_type: str,
-    message: str,
-    extra: dict[str, Any],
-    **changes: Any,
+async def write(
+    where: Database | AsyncConnection, statement: Query, claimed: Claim, **parameters: Any
 ) -> None:
-    """Enter a final state together with its terminal event."""
-    seq = await next_seq(connection, claimed, status=status, finished_at=func.now(), **changes)
-    await connection.execute(
-        insert(JobEvent).values(
-            shop_id=claimed.ref.shop_id,
-            job_id=claimed.ref.public_id,
-            seq=seq,
-            event_type=event_type,
-            message=message,
-            extra=extra,
-        )
+    """Run a statement on the claimed job. Raises `Fenced` when it is somebody else's by now."""
+    row = await run(
+        where,
+        statement,
+        **msgspec.structs.asdict(claimed.ref),
+        attempt=claimed.attempt,
+        **parameters,
     )
+    if row is None:
+        raise Fenced(claimed.ref.public_id)
 
 
-async def next_seq(connection: AsyncConnection, claimed: Claim, **changes: Any) -> int:
-    """Change the fenced row and take the next event number; its lock is held until commit."""
-    target = changes.get("status", JobStatus.IN_PROGRESS)
+def as_json(value: Any) -> str:
+    """As the statements take it."""
+    return msgspec.json.encode(value).decode()
+
+
+async def next_seq(connection: AsyncConnection, claimed: Claim) -> int:
+    """Take the next event number of the fenced row; its lock is held until commit."""
     seq = await connection.scalar(
         update(Job)
-        .where(*unfinished(claimed.ref, target), Job.attempt == claimed.attempt)
-        .values(last_seq=Job.last_seq + 1, **changes)
+        .where(*unfinished(claimed.ref, JobStatus.IN_PROGRESS), Job.attempt == claimed.attempt)
+        .values(last_seq=Job.last_seq + 1)
         .returning(Job.last_seq)
     )
     if seq is None:

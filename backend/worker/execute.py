@@ -4,11 +4,15 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 import msgspec
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import (
@@ -65,8 +69,7 @@ async def run_job(ref: JobRef, workshop: Workshop) -> Outcome:
 
 async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
     """Claim the job and work on it."""
-    async with workshop.database.transaction(ref.shop_id) as connection:
-        claimed = await claim(connection, ref)
+    claimed = await claim(workshop.database, ref)
     if claimed is None:
         return Done()
     log.info("job_claimed", attempt=claimed.attempt, job_type=claimed.job_type)
@@ -82,38 +85,50 @@ async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
     """Make what is still to be made, in order; stop between two stages when asked to."""
     workflow = WORKFLOWS[claimed.job_type]
     bench = Bench(claimed, workshop)
-    for stage in workflow.stages:
-        if stage.name in bench.done:
-            continue
+    missing = [stage for stage in workflow.stages if stage.name not in bench.done]
+    for stage in missing:
         if workshop.stopping.is_set():
             log.info("job_handed_over", stage=stage.name)
             return Retry(timedelta(0))
-        await run_stage(stage, workflow, bench)
-    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
-        await succeed(connection, claimed, progress(workflow, len(workflow.stages)))
-        if claimed.publish is not None:
-            product_id = claimed.request["product_id"]
-            await publish_unattended(connection, claimed.ref, product_id, claimed.publish)
+        await run_stage(stage, workflow, bench, is_last=stage is missing[-1])
+    if not missing:
+        async with ending(claimed, workshop) as where:
+            await succeed(where, claimed, progress(workflow, len(workflow.stages)))
     log.info("job_succeeded")
     return Done()
 
 
-async def run_stage(stage: Stage, workflow: Workflow, bench: Bench) -> None:
-    """Make one stage, store its files, then record it."""
+async def run_stage(stage: Stage, workflow: Workflow, bench: Bench, *, is_last: bool) -> None:
+    """Make one stage, store its files, then record it; with the last one the job ends."""
     result = await make(stage, bench)
     keys, artifacts = await store(stage, result, bench)
     checkpoint = Checkpoint(files=keys, facts=result.facts)
-    async with bench.workshop.database.transaction(bench.claimed.ref.shop_id) as connection:
+    total = len(workflow.stages)
+    database = bench.workshop.database
+    async with ending(bench.claimed, bench.workshop) if is_last else nullcontext(database) as where:
         await advance(
-            connection,
+            where,
             bench.claimed,
             stage=stage.name,
             message=stage.done,
             progress=progress(workflow, workflow.stages.index(stage) + 1),
             checkpoint=checkpoint,
             artifacts=artifacts,
+            end=progress(workflow, total) if is_last else None,
         )
     bench.done[stage.name] = checkpoint
+
+
+@asynccontextmanager
+async def ending(claimed: Claim, workshop: Workshop) -> AsyncIterator[Database | AsyncConnection]:
+    """Where to end the job well; what is to be published is asked for in the same transaction."""
+    if claimed.publish is None:
+        yield workshop.database
+        return
+    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
+        yield connection
+        product_id = claimed.request["product_id"]
+        await publish_unattended(connection, claimed.ref, product_id, claimed.publish)
 
 
 async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) -> Outcome:
@@ -127,8 +142,7 @@ async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) 
         asked_for = min(timedelta(seconds=error.wait or 0), LONGEST_WAIT)
         return Retry(max(FIRST_DELAY * 3 ** (claimed.strikes - 1), asked_for))
     log.warning("job_failed", code=failure.code)
-    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
-        await fail(connection, claimed, failure)
+    await fail(workshop.database, claimed, failure)
     return Done()
 
 

@@ -8,6 +8,7 @@ anything is timed; what is not as it should be in the timed work is counted.
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -31,7 +32,7 @@ async def main() -> int:
         stack.callback(postgres.stop)
         await asyncio.to_thread(postgres.start)
         await asyncio.to_thread(migrations.upgrade, postgres.url())
-        bench = Bench(environment=settings(postgres.url()), slots=asked.slots)
+        bench = Bench(environment=settings(postgres.url()), slots=asked.slots, log=asked.log)
         connection = await asyncpg.connect(postgres.url())
         await connection.execute(work.MAKE_SHOPS, work.SHOPS)
         await connection.close()
@@ -68,6 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dropped", type=int, default=120, help="jobs dropped in one by one")
     parts = ("rates", "latency", "transactions")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--log", default=os.devnull, help="a file for what the workers log")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
 

@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 
@@ -32,10 +33,11 @@ SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current
 
 @dataclass(frozen=True)
 class Bench:
-    """Where it happens: the processes' environment, and the slots of each worker."""
+    """Where it happens: the processes' environment, the slots of each worker, and their log."""
 
     environment: dict[str, str]
     slots: int
+    log: str
 
     @property
     def url(self) -> str:
@@ -183,12 +185,13 @@ async def watching(bench: Bench) -> AsyncIterator[asyncpg.Connection]:
 async def worker(bench: Bench, kind: str) -> AsyncIterator[Running]:
     """A worker process, until the block ends."""
     program = "pgqueuer" if kind == "pgqueuer" else "ours"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.benchmarks.jobs.worker", program, str(bench.slots)),
-        env={**os.environ, **bench.environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL if program == "ours" else None,
-    )
+    with Path(bench.log).open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.benchmarks.jobs.worker", program, str(bench.slots)),
+            env={**os.environ, **bench.environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=log,
+        )
     try:
         yield Running(name=kind, pid=process.pid)
     finally:

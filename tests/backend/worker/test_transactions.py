@@ -1,0 +1,69 @@
+"""How much of the database a job costs: `make benchjobs` measures it, this holds it down."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import asyncpg
+import msgspec
+import pytest
+from sqlalchemy import insert
+
+from backend.db import Database
+from backend.jobs.service import JobRef, request_jobs
+from backend.settings import Settings
+from backend.shops.models import Shop
+from backend.worker.execute import Done, run_job
+from backend.worker.run import open_shop_floor
+from backend.workflows import WORKFLOWS
+from tests.benchmarks.jobs.noop import NOTHING, Idler
+
+JOBS = 40
+CONNECTING = 10  # what a connection may cost by itself
+OTHERS = """
+SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND backend_type = 'client backend'
+"""
+TOTAL = """
+SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()
+"""
+
+
+async def test_a_job_of_one_stage_costs_at_most_four_transactions(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours and, for each entry that is taken alone, PgQueuer's two: it takes and removes it."""
+    monkeypatch.setitem(WORKFLOWS, NOTHING.job_type, NOTHING)
+    refs = await put_jobs(settings.database_url)
+    before = await transactions(settings.database_url)
+    async with AsyncExitStack() as stack:
+        workshop, _desk = await open_shop_floor(stack, settings, 1, None)
+        workshop = msgspec.structs.replace(workshop, renderer=Idler())
+        outcomes = [await run_job(ref, workshop) for ref in refs]
+    after = await transactions(settings.database_url)
+    assert outcomes == [Done()] * JOBS
+    assert (after - before - CONNECTING) / JOBS + 2 <= 4
+
+
+async def put_jobs(url: str) -> list[JobRef]:
+    """A shop with jobs that wait."""
+    database = Database(url, pool_size=1)
+    async with database.transaction() as connection:
+        shop = insert(Shop).values(domain="a.myshopify.com", status="installed", scopes="")
+        shop_id = int(await connection.scalar(shop.returning(Shop.id)) or 0)
+        refs = await request_jobs(
+            connection, NOTHING, shop_id=shop_id, requests=[{}] * JOBS, origin="api"
+        )
+    await database.close()
+    return refs
+
+
+async def transactions(url: str) -> int:
+    """What the database has counted, once nobody else is connected: who leaves has told."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(30):
+            while await connection.fetchval(OTHERS):
+                await asyncio.sleep(0.02)
+        return int(await connection.fetchval(TOTAL))
+    finally:
+        await connection.close()
