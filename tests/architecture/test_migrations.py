@@ -3,12 +3,16 @@
 import asyncio
 import os
 import sys
+import uuid
+from urllib.parse import urlsplit
 
 from alembic import command
 from asyncpg import connect
 
 import migrations
+from backend.db import Database
 from backend.dev.services import LocalServices
+from backend.tenancy import WEB, WORKER
 from tests.world import cloned_database
 
 
@@ -37,6 +41,24 @@ async def test_up_down_and_up_again(services: LocalServices) -> None:
         assert await tables(url) == {"public.alembic_version"}
         await asyncio.to_thread(migrations.upgrade, url)
         assert await tables(url) == built
+
+
+async def test_the_migrations_need_no_superuser(services: LocalServices, template: str) -> None:
+    """Only that the roles are there. A backfill as the owner, who sees no shop's rows, fails."""
+    owner = f"owner_{uuid.uuid4().hex[:12]}"
+    admin = await connect(services.postgres.url())
+    await admin.execute(f"CREATE ROLE {owner} LOGIN; GRANT {WEB}, {WORKER} TO {owner}")
+    async with cloned_database(services.postgres.url(), "template0") as url:
+        name = urlsplit(url).path.removeprefix("/")
+        await admin.execute(f"ALTER DATABASE {name} OWNER TO {owner}")
+        owners = url.replace("postgres@", f"{owner}@")
+        await asyncio.to_thread(migrations.upgrade, owners)
+        for role in (WEB, WORKER):
+            database = Database(owners, role=role)
+            await database.require_schema()
+            await database.close()
+    await admin.execute(f"DROP ROLE {owner}")
+    await admin.close()
 
 
 async def test_two_migrators_at_once_do_not_collide(services: LocalServices) -> None:
