@@ -29,7 +29,7 @@ OF_WEB = {
     "daily_counts": KEPT,
     "uploads": KEPT,
     "publications": KEPT,
-    "published_media": READ,
+    "published_media": ADDED,
     "shop_settings": KEPT,
     "seen_pictures": UNKNOWN,
     "batches": KEPT,
