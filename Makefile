@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers benchjobs faults waiters fuzz examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers benchjobs pixels faults waiters fuzz examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,16 @@ pollers: $(SETUP) ## five hundred pages that poll with tags, for a minute (SECON
 
 benchjobs: $(SETUP) ## jobs a second through our worker against PgQueuer alone; minutes, on a quiet machine
 	@$(BIN)/python -m tests.benchmarks.jobs --verbose
+
+pixels: $(SETUP) .venv-pixels/.ready ## catalogue images against rembg and Pillow; minutes, on a quiet machine
+	@$(BIN)/python -m tests.benchmarks.pixels --verbose
+
+# Apart from $(VENV): the peer brings numba, LLVM, scipy and scikit-image, 600 MB for one target.
+.venv-pixels/.ready: tests/benchmarks/pixels/requirements.lock
+	@$(PYTHON) -m venv .venv-pixels
+	@.venv-pixels/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@U2NET_HOME=.models/rembg .venv-pixels/bin/python -c 'import rembg'  # it compiles for a minute, once
+	@touch $@
 
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py
@@ -80,7 +90,8 @@ lock: $(SETUP) ## resolve the lock files anew
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render -o requirements.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
+	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 clean: ## remove what set-up and runs have made
-	@rm -rf $(VENV) .models demo-output
+	@rm -rf $(VENV) .venv-pixels .models demo-output

@@ -74,9 +74,9 @@ def compose(
         touches_edge=sides,
     )
     placed = Placed(product, scale, left, top, *paper)
-    ground = layers.paper(*paper, background)
-    if shadow == "contact":
-        ground = layers.darkened(ground, contact_shadow(placed.small_alpha()))
+    if shadow == "none":
+        return Master(layers.pixels(placed.on_paper(background)), framing)
+    ground = layers.darkened(layers.paper(*paper, background), contact_shadow(placed.small_alpha()))
     return Master(layers.pixels(layers.over(placed.layer(), ground)), framing)
 
 

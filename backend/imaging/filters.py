@@ -45,6 +45,12 @@ def blur(image: Floats, sigma: float) -> Floats:
     return blurred.reshape(image.shape)
 
 
+def halved(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A (height, width, bands) picture in half the size, each pixel the mean of four."""
+    half: NDArray[np.uint8] = _vips(rgb).shrink(2, 2, ceil=True).numpy()
+    return half
+
+
 def resize(image: Floats, height: int, width: int) -> Floats:
     """Bilinear up, area-averaged down, to exactly (height, width)."""
     source = _vips(image)
@@ -104,12 +110,13 @@ def guided(guide: Floats, coarse: Floats, *, radius: int, epsilon: float) -> Flo
     He et al., "Guided Image Filtering" (2010), with Gaussian windows instead of boxes.
     """
     sigma = radius / 2
-    mean_guide, mean_coarse = blur(guide, sigma), blur(coarse, sigma)
-    covariance = blur(guide * coarse, sigma) - mean_guide * mean_coarse
-    variance = blur(guide * guide, sigma) - mean_guide * mean_guide
+    means = blur(np.dstack([guide, coarse, guide * coarse, guide * guide]), sigma)
+    mean_guide, mean_coarse, mean_product, mean_square = np.moveaxis(means, -1, 0)
+    covariance = mean_product - mean_guide * mean_coarse
+    variance = mean_square - mean_guide * mean_guide
     slope = covariance / (variance + epsilon)
-    offset = mean_coarse - slope * mean_guide
-    return np.clip(blur(slope, sigma) * guide + blur(offset, sigma), 0, 1)
+    line = blur(np.dstack([slope, mean_coarse - slope * mean_guide]), sigma)
+    return np.clip(line[..., 0] * guide + line[..., 1], 0, 1)
 
 
 def smoothstep(low: float | Floats, high: float | Floats, x: Floats) -> Floats:

@@ -40,6 +40,19 @@ class Placed:
         drawn = image.premultiply().resize(self.scale, kernel="lanczos3")
         return drawn.embed(self.left, self.top, self.width, self.height)
 
+    def on_paper(self, colour: str) -> Any:
+        """The whole picture on paper of one colour (#rrggbb), in 8 bits.
+
+        Before paper that is the same everywhere, to mix and then scale gives what scaling and then
+        mixing would, for half the work and a fraction of the memory.
+        """
+        paper = list(rgb_of(colour))
+        image = pyvips.Image.new_from_array(self.rgba).copy(interpretation="srgb")
+        drawn = image.flatten(background=paper).resize(self.scale, kernel="lanczos3")
+        return drawn.embed(
+            self.left, self.top, self.width, self.height, extend="background", background=paper
+        )
+
     def small_alpha(self) -> Floats:
         """(height / 4, width / 4) alpha in 0..1, rounded up: enough to make a shadow of."""
         alpha = pyvips.Image.new_from_array(np.ascontiguousarray(self.rgba[..., 3]))
@@ -84,4 +97,5 @@ def darkened(ground: Any, shade: Floats) -> Any:
 
 def pixels(image: Any) -> NDArray[np.uint8]:
     """Compute a picture: (height, width, 3) uint8."""
-    return np.asarray(image.rint().cast("uchar").numpy())
+    rounded = image if image.format == "uchar" else image.rint().cast("uchar")
+    return np.asarray(rounded.numpy())

@@ -30,40 +30,73 @@ def solve_edge(rgb: NDArray[np.uint8], alpha: Floats, *, trust_colour: bool) -> 
     """
     box = filters.bounds(alpha > 0, margin=4 * REACH)
     rgba = np.zeros((*alpha.shape, 4), dtype=np.uint8)
-    rgba[box] = _solved(rgb[box].astype(np.float32) / 255, alpha[box], trust_colour)
+    rgba[box] = _solved(np.ascontiguousarray(rgb[box]), alpha[box], trust_colour)
     return rgba
 
 
-def _solved(pixels: Floats, alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
+def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
     inside = filters.erode(alpha > 0.5, REACH)
     outside = ~filters.dilate(alpha > 0.5, REACH)
-    product, backdrop = _carried(pixels, inside), _carried(pixels, outside)
+    product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
     if trust_colour:
-        alpha = _projected(pixels, alpha, product, backdrop, inside | outside)
+        edge = np.flatnonzero(~(inside | outside))
+        alpha = alpha.copy()
+        alpha.flat[edge] = _projected(
+            _colours(rgb, edge), alpha.flat[edge], product.at(edge), backdrop.at(edge)
+        )
     alpha = _without_dust(alpha)
-    colour = _foreground(pixels, alpha, product, backdrop)
-    colour[alpha == 0] = 0
-    return (np.dstack([colour, alpha]) * 255 + 0.5).astype(np.uint8)
+    rgba = np.dstack([rgb, (alpha * 255 + 0.5).astype(np.uint8)])
+    rgba[alpha == 0] = 0
+    mixed = np.flatnonzero((alpha > 0) & (alpha < 1))
+    colours = _foreground(
+        _colours(rgb, mixed), alpha.flat[mixed], product.at(mixed), backdrop.at(mixed)
+    )
+    rgba.reshape(-1, 4)[mixed, :3] = (colours * 255 + 0.5).astype(np.uint8)
+    return rgba
 
 
-def _carried(pixels: Floats, known: Mask) -> Floats:
-    """Known colours, carried outwards; a wide blur fills in where the narrow one has no support."""
-    weight = known.astype(np.float32)[..., None]
-    weighted = np.concatenate([pixels * weight, weight], axis=-1)
-    total = filters.blur(weighted, SIGMA) + 1e-3 * filters.blur(weighted, 4 * SIGMA)
-    return total[..., :3] / np.maximum(total[..., 3:], 1e-9)
+def _colours(rgb: NDArray[np.uint8], where: NDArray[np.intp]) -> Floats:
+    """(n, 3) in 0..1 of the pixels with these numbers."""
+    return rgb.reshape(-1, 3)[where].astype(np.float32) / 255
 
 
-def _projected(
-    pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats, settled: Mask
-) -> Floats:
+class _Carried:
+    """Known colours, carried outwards; a wide blur fills in where the narrow one has no support.
+
+    They change little from pixel to pixel, so half the size is enough to keep them in, and they are
+    looked up only where they are wanted.
+    """
+
+    def __init__(self, rgb: NDArray[np.uint8], known: Mask) -> None:
+        self._width = rgb.shape[1]
+        whole = np.dstack([rgb * known[..., None], known * np.uint8(255)])
+        weighted = filters.halved(whole).astype(np.float32) / 255
+        self._small = filters.blur(weighted, SIGMA / 2)
+        self._small += 1e-3 * filters.blur(weighted, 2 * SIGMA)
+
+    def at(self, where: NDArray[np.intp]) -> Floats:
+        """(n, 3) in 0..1 at the pixels with these numbers, between four neighbours each."""
+        small = self._small
+        height, width = small.shape[:2]
+        rows, columns = np.divmod(where, self._width)
+        y = np.clip(rows / 2 - 0.25, 0, height - 1).astype(np.float32)[:, None]
+        x = np.clip(columns / 2 - 0.25, 0, width - 1).astype(np.float32)[:, None]
+        top, left = y.astype(np.intp)[:, 0], x.astype(np.intp)[:, 0]
+        down, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+        y, x = y % 1, x % 1
+        above = small[top, left] * (1 - x) + small[top, right] * x
+        below = small[down, left] * (1 - x) + small[down, right] * x
+        total = above * (1 - y) + below * y
+        return np.asarray(total[:, :3] / np.maximum(total[:, 3:], 1e-9))
+
+
+def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:
     """Alpha from colour where product and backdrop differ enough to tell, else as given."""
     line = product - backdrop
-    length = np.sqrt(np.einsum("hwc,hwc->hw", line, line))
-    along = np.einsum("hwc,hwc->hw", pixels - backdrop, line) / np.maximum(length**2, 1e-6)
+    length = np.linalg.norm(line, axis=1)
+    along = np.einsum("nc,nc->n", pixels - backdrop, line) / np.maximum(length**2, 1e-6)
     trust = filters.smoothstep(WEAK, STRONG, length)
-    mixed = trust * np.clip(along, 0, 1) + (1 - trust) * alpha
-    return np.asarray(np.where(settled, alpha, mixed))
+    return np.asarray(trust * np.clip(along, 0, 1) + (1 - trust) * alpha)
 
 
 def _without_dust(alpha: Floats) -> Floats:
@@ -79,6 +112,6 @@ def _without_dust(alpha: Floats) -> Floats:
 
 def _foreground(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:
     """F: the carried product colour plus what the mixture leaves unexplained."""
-    a = alpha[..., None]
+    a = alpha[:, None]
     unexplained = pixels - a * product - (1 - a) * backdrop
     return np.asarray(np.clip(product + a * unexplained, 0, 1))

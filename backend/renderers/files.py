@@ -14,7 +14,7 @@ from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
 from backend.renderers.base import RenderedFile, RenderFailed, RenderRequest
 
 # Goes up whenever the same input would give other pixels.
-VERSION = "1"
+VERSION = "2"
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):

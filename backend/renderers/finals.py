@@ -1,10 +1,12 @@
 """From the master to the pictures that a merchant downloads, in the sizes and formats asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyvips
 from numpy.typing import NDArray
 
 from backend.imaging.encode import (
@@ -59,8 +61,7 @@ def encode_outputs(
     pixels = decode_own(master)
     lqip = placeholder(pixels)
     files = []
-    for output in outputs:
-        data = encode_final(pixels, size=output.size, format_=output.format, smooth=smooth)
+    for output, data in zip(outputs, _encoded(pixels, outputs, smooth), strict=True):
         seen = decode_final(data, output.format)
         height, width = seen.shape[:2]
         final = file_of(
@@ -74,3 +75,13 @@ def encode_outputs(
         )
         files.append(final)
     return Rendered(files=files, facts=verdict_of(files[0].meta))
+
+
+def _encoded(pixels: NDArray[np.uint8], outputs: Outputs, smooth: bool) -> Iterable[bytes]:
+    """Side by side on as many threads as libvips may use: most encoders keep to one."""
+
+    def encoded(output: Output) -> bytes:
+        return encode_final(pixels, size=output.size, format_=output.format, smooth=smooth)
+
+    with ThreadPoolExecutor(pyvips.concurrency_get()) as pool:
+        return list(pool.map(encoded, outputs))

@@ -31,6 +31,7 @@ from backend.jobs.service import JobRef
 from backend.publications.ledger import PublicationRef
 from backend.publications.running import run_publication
 from backend.renderers.local import LocalRenderer
+from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
@@ -51,6 +52,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)  # a dead worker's jobs are picked up after this
 POLL = timedelta(seconds=5)  # how often to look without having been notified
 RECONNECT_DELAY = timedelta(seconds=1)
+MOST_THREADS = 4  # of one child
 JOBS_A_SLOT = 2  # while one renders, another fetches or stores
 
 
@@ -61,7 +63,7 @@ async def run_worker(
     shopify_transport: httpx.AsyncBaseTransport | None = None,
 ) -> None:
     """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core."""
-    slots = slots or os.cpu_count() or 1
+    slots = slots or cores()
     concurrency = slots * JOBS_A_SLOT
     async with AsyncExitStack() as stack:
         workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
@@ -95,7 +97,7 @@ async def open_shop_floor(
     store = ObjectStore(settings)
     if not settings.segment_model_path.exists():
         log.warning("segment_model_missing", path=str(settings.segment_model_path))
-    renderer = LocalRenderer(settings.segment_model_path, slots=slots)
+    renderer = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
@@ -108,6 +110,19 @@ async def open_shop_floor(
     )
     desk = Desk(database=database, admin=admin, store=store, disabled=settings.disabled)
     return workshop, desk
+
+
+def cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def render_limits(slots: int) -> RenderLimits:
+    """Each child's share of the cores: together the children have no more threads than there are.
+
+    Few slots on many cores stop at `MOST_THREADS`, since a single picture gains little from more.
+    """
+    return RenderLimits(threads=min(MOST_THREADS, max(1, cores() // slots)))
 
 
 @asynccontextmanager

@@ -22,11 +22,11 @@ class Scene(NamedTuple):
 def tee(*colours: tuple[int, int, int], shadow: float = 0.0, stripe: int = 60) -> Scene:
     """A tee in horizontal stripes of the colours, with a soft shadow below if asked."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
-    alpha = np.clip(0.5 - _tee_distance(x, y), 0, 1)
+    alpha = np.clip(0.5 - tee_distance(x, y), 0, 1)
     painted = np.array(colours, dtype=np.float64)[(y // stripe).astype(int) % len(colours)]
     painted = painted * (0.94 + 0.06 * np.sin(x / 37))[..., None]
     fall_off = 1 - 0.05 * ((x / WIDTH - 0.4) ** 2 + (y / HEIGHT - 0.3) ** 2)
-    shade = 1 - shadow * np.clip(1 - _tee_distance(x - 6, y - 14) / 30, 0, 1)
+    shade = 1 - shadow * np.clip(1 - tee_distance(x - 6, y - 14) / 30, 0, 1)
     paper = np.array([238, 236, 233]) * (fall_off * shade)[..., None]
     photo = alpha[..., None] * painted + (1 - alpha[..., None]) * paper
     grain = np.random.default_rng(7).normal(0, 1.2, (HEIGHT, WIDTH, 1))
@@ -50,7 +50,7 @@ def empty() -> bytes:
     return files.jpeg(files.srgb(np.repeat(grain, 3, axis=2).astype(np.uint8)))
 
 
-def _tee_distance(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def tee_distance(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Signed distance in pixels to the outline: negative inside."""
     body = _box(x - 450, y - 540, 190, 320, 12)
     left = _box(*_turned(x - 240, y - 330, -0.75), 75, 140, 10)

@@ -33,7 +33,6 @@ JSON = {"Content-Type": "application/json"}
 # Losing its natural key is none: the next job about the same thing takes it.
 NOTE_MOVES = """
 CREATE TABLE moves (source text, target text);
-GRANT ALL ON moves TO PUBLIC;
 CREATE FUNCTION note_move() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF OLD.status IS DISTINCT FROM NEW.status THEN

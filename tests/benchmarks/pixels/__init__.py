@@ -1,0 +1,1 @@
+"""`make pixels`: catalogue images against what a user would write instead."""

@@ -1,0 +1,40 @@
+"""Ours: the worker's part of a job's stages and its children, without database and storage.
+
+Speaks as `peer` does. The stages are the workflow's own, and every file they make is sent back from
+the child as in a job.
+"""
+
+import asyncio
+import json
+import struct
+import sys
+import time
+
+from backend.renderers.local import LocalRenderer
+from backend.settings import MODEL_PATH
+from backend.worker.run import render_limits
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.backend.renderers.running import Bench, run
+
+
+async def main() -> None:
+    """Answer until stdin ends."""
+    masks = "--masks" in sys.argv
+    renderer = LocalRenderer(MODEL_PATH, 1, render_limits(1))
+    print("ready", flush=True)
+    while header := sys.stdin.buffer.read(4):
+        data = sys.stdin.buffer.read(struct.unpack(">I", header)[0])
+        started = time.perf_counter()
+        bench = await run(renderer, CATALOG_IMAGE, Bench(data={"source": data}))
+        seconds = time.perf_counter() - started
+        sizes = {name: len(file.data) for name, file in bench.made.items()}
+        print(json.dumps({"seconds": seconds, "sizes": sizes}), flush=True)
+        if masks:
+            mask = bench.made["mask"].data
+            sys.stdout.buffer.write(struct.pack(">I", len(mask)) + mask)
+            sys.stdout.buffer.flush()
+    await renderer.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
