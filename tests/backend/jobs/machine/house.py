@@ -111,6 +111,7 @@ class House:
             await world.execute(
                 statement if statement.startswith("CREATE") else f"CREATE{statement}"
             )
+        await world.execute("GRANT SELECT ON moves TO PUBLIC")
         return world
 
     async def emptied(self) -> None:
