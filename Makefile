@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers benchjobs pixels faults waiters fuzz examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers benchjobs pixels faults waiters fuzz sabotage examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,8 +51,12 @@ pixels: $(SETUP) .venv-pixels/.ready ## catalogue images against rembg and Pillo
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py
 
-fuzz: $(SETUP) ## many more strangers' requests against the API's own description
-	@FUZZ_EXAMPLES=200 $(BIN)/python -m pytest tests/backend/openapi/test_fuzzing.py
+fuzz: $(SETUP) ## many more strangers' requests and bytes, for the API's own description and each parser
+	@FUZZ_EXAMPLES=200 PARSER_EXAMPLES=20000 $(BIN)/python -m pytest --timeout 3600 \
+		tests/backend/openapi/test_fuzzing.py tests/security/test_parsers.py
+
+sabotage: $(SETUP) ## break each control by one line, and see its test turn red
+	@$(BIN)/python -m tests.sabotage
 
 examples: $(SETUP) ## record the answers that the API's description shows as examples
 	@RECORD_EXAMPLES=1 $(BIN)/python -m pytest tests/backend/openapi/test_examples.py -k look_like

@@ -93,7 +93,7 @@ def key_bytes(key_id: str, text: str) -> bytes:
     """The key in base64, of either alphabet."""
     try:
         key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # not ASCII, or not base64
         raise refused(f"the key {key_id!r} is not base64") from error
     if len(key) != KEY_BYTES or len(set(key)) < FEWEST_VALUES:
         raise refused(f"the key {key_id!r} is not {KEY_BYTES} random bytes")

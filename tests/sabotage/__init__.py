@@ -1,0 +1,1 @@
+"""Each control broken by one line, and the test that notices: see `__main__`."""
