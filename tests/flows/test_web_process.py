@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 
@@ -25,9 +26,14 @@ main(sys.argv[1:])
 
 
 @contextlib.asynccontextmanager
-async def serving(world: World) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """`atelier serve` for this world, and its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+async def serving(
+    world: World, log: Path | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """`atelier serve` for this world, and its port. All it says goes to `log`, if there is one."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        log.open("ab") if log else contextlib.nullcontext() as output,
+    ):
         port = listening.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SERVE_AND_TELL, "serve"),
@@ -35,7 +41,8 @@ async def serving(world: World) -> AsyncIterator[tuple[asyncio.subprocess.Proces
             env={**os.environ, **environment(world.settings)},
             pass_fds=[listening.fileno()],
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=output or asyncio.subprocess.PIPE,
+            stderr=output,
             start_new_session=True,
         )
     try:

@@ -1,0 +1,139 @@
+"""A whole run of the product as processes, in which every secret is one that can be searched for.
+
+`atelier serve` and `atelier worker` carry a photo to pictures and publish them, while a stranger
+knocks with what is nearly right. Then whatever they said, and every row they wrote, is searched
+(T-44, T-46; promise 25).
+"""
+
+import base64
+import os
+import re
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from backend.dev import signing
+from backend.dev.services import LocalServices
+from backend.renderers.base import Renderer
+from tests.backend.uploads.sending import picture
+from tests.conftest import settings_for
+from tests.doors import end_token, webhook_headers
+from tests.flows.processes import ended_job, until, worker
+from tests.flows.test_web_process import serving
+from tests.security.test_secrets import row_dump
+from tests.world import SHOP, World, cloned_database, open_world
+
+CURRENT, PREVIOUS = "canary-current-client-secret-7d1f", "canary-previous-client-secret-9b2e"
+KEY_BYTES = [os.urandom(32) for _ in range(2)]
+
+
+@pytest.fixture
+async def world(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+    """A world whose secrets are nobody else's."""
+    keys = ",".join(
+        f"k{number}:{base64.b64encode(key).decode()}" for number, key in enumerate(KEY_BYTES)
+    )
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = msgspec.structs.replace(
+            settings_for(services, url),
+            shopify_api_secret=CURRENT,
+            shopify_api_secret_previous=PREVIOUS,
+            token_keys=keys,
+        )
+        async with open_world(settings, renderer) as running:
+            yield running
+
+
+def canaries(services: LocalServices, sent: list[str]) -> dict[str, str]:
+    """What to search for, by what it is: patterns of each class of secret."""
+    keys = [base64.b64encode(key).decode() for key in KEY_BYTES]
+    return {
+        "a client secret": f"{CURRENT}|{PREVIOUS}|canary-",
+        "a key of the tokens": "|".join(
+            re.escape(form) for key in keys for form in (key, key.rstrip("="))
+        )
+        + "|"
+        + "|".join(key.hex() for key in KEY_BYTES),
+        "an access or refresh token": r"shp(at|rt|ca|ss)_\w+",
+        "a session token": r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+",
+        "the store's secret key": re.escape(services.s3.secret_key),
+        "a presigned URL": r"X-Amz-(Signature|Credential)",
+        "a signature": "|".join(re.escape(each) for each in sent),
+    }
+
+
+async def knock(client: httpx.AsyncClient, world: World) -> list[str]:
+    """Requests with secrets everywhere that a request has room for; the signatures that it sent."""
+    token = world.shopify.id_token(SHOP)
+    body = b'{"id": 1}'
+    hmac = signing.webhook_signature(body, CURRENT)
+    pairs = {"shop": SHOP, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}
+    proxied = signing.app_proxy_query(pairs, CURRENT)
+    bearer = {"Authorization": f"Bearer {token}"}
+    for path in (f"/v1/jobs/{token}", f"/{token}", f"/v1/jobs?id_token={token}&cursor={token}"):
+        await client.get(path, headers=bearer)
+        await client.get(path, headers={"Authorization": f"Bearer {token}x", "Cookie": token})
+    await client.post("/webhooks", content=b"[]", headers=webhook_headers(body, secret=CURRENT))
+    await client.post("/webhooks", content=body, headers=webhook_headers(body, secret=CURRENT))
+    await client.get(f"/proxy/v1/jobs/x?{proxied}")
+    await client.get(f"/v1/jobs?{proxied}", headers={"X-Shopify-Hmac-Sha256": hmac})
+    await client.post("/v1/catalog-image", content=token, headers=bearer)
+    await client.post("/v1/catalog-image", json={token: token}, headers=bearer)
+    return [hmac, proxied.rpartition("=")[2]]
+
+
+async def test_no_secret_is_in_what_the_processes_say_or_store(
+    world: World, services: LocalServices, tmp_path: Path
+) -> None:
+    log, said = tmp_path / "worker.log", tmp_path / "web.log"
+    world.shopify.create_shop(SHOP)
+    async with serving(world, said) as (web, port), worker(world, log) as working:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            world.shopify.fail_next("exchange", 503)
+            for _ in range(2):
+                await client.post("/v1/installation", headers=world.bearer())
+            await client.post("/v1/uploads", files={"file": picture()}, headers=world.bearer())
+            sent = await knock(client, world)
+            world.shopify.app_url = str(client.base_url).rstrip("/")
+            product = world.product()
+            await end_token(world, SHOP)
+            world.shopify.lose_next_answer("refresh")
+            world.shopify.fail_next("graphql", 503)
+            await world.send("products/create")
+            await until(
+                world, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
+            )
+            job = (await world.rows("SELECT public_id FROM jobs"))[0]["public_id"]
+            detail = await ended_job(world, job)
+            assert detail["status"] == "SUCCESS"
+            digests = [item["meta"]["sha256"] for item in detail["result"]]  # type: ignore[attr-defined]
+            answer = await client.post(
+                f"/v1/jobs/{job}/publication",
+                json={"artifacts": [{"sha256": digest} for digest in digests]},
+                headers=world.bearer(),
+            )
+            assert answer.status_code == 202, answer.text
+            await until(world, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+        for process in (web, working):
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+    written = {
+        "the web process": said.read_text(),
+        "the worker": log.read_text(),
+        "the database": await row_dump(world),
+    }
+    assert '"route":"/v1/jobs/{public_id}"' in written["the web process"].replace(": ", ":")
+    assert job in written["the worker"] or "worker_stopped" in written["the worker"]
+    assert "v1.k0." in written["the database"]
+    found = {
+        f"{what} in {where}"
+        for where, text in written.items()
+        for what, pattern in canaries(services, sent).items()
+        if re.search(pattern, text)
+    }
+    assert found == set()

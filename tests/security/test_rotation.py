@@ -1,0 +1,138 @@
+"""Secrets and keys are changed while the doors stay open: not one request is refused (T-08, T-42).
+
+Each step is what an operator does: start processes with the next settings beside the old ones,
+let the old ones go, and only then take the next step.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import msgspec
+import pytest
+
+from backend.auth.signed_request import signed_request
+from backend.dev import signing
+from backend.dev.transport import LoopbackShopify
+from backend.settings import Settings
+from backend.shops.admin_api import AdminApi
+from backend.shops.sealing import new_key
+from backend.shops.tokens import installed_shop
+from backend.worker.resealing import reseal
+from tests.doors import end_token, shared_world, webhook_headers
+from tests.world import SHOP, World, served
+
+house = pytest.fixture(shared_world, scope="module")
+
+OLD, NEW = "the-secret-before-the-rotation", "the-secret-after-the-rotation"
+
+
+@contextlib.asynccontextmanager
+async def process(world: World, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A web process with these settings."""
+    async with (
+        served(settings, LoopbackShopify(world.shopify.origin)) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        yield client
+
+
+async def every_door(client: httpx.AsyncClient, settings: Settings, secret: str) -> list[int]:
+    """A request at each door, signed with this secret."""
+    token = signing.session_token(SHOP, api_key=settings.shopify_api_key, secret=secret)
+    now = int(time.time())
+    url, signature = signed_request(
+        secret.encode(), method="GET", url="/v1/jobs", shop=SHOP, body=b"", now=now
+    )
+    body = json.dumps({"id": now}).encode()
+    pairs = {"shop": SHOP, "timestamp": str(now), "logged_in_customer_id": ""}
+    proxied = signing.app_proxy_query(pairs, secret)
+    answers = [
+        await client.get("/v1/jobs", headers={"Authorization": f"Bearer {token}"}),
+        await client.get(url, headers={"X-Shopify-Hmac-Sha256": signature}),
+        await client.post("/webhooks", content=body, headers=webhook_headers(body, secret=secret)),
+        await client.get(f"/proxy/v1/jobs/{'0' * 26}?{proxied}"),  # 404: it is let in
+    ]
+    return [answer.status_code for answer in answers]
+
+
+OPEN, SHUT = [200, 200, 200, 404], [401, 401, 401, 401]
+
+
+async def test_the_client_secret_is_changed_without_a_refused_request(house: World) -> None:
+    before, during, after = (
+        msgspec.structs.replace(
+            house.settings, shopify_api_secret=current, shopify_api_secret_previous=previous
+        )
+        for current, previous in ((OLD, ""), (NEW, OLD), (NEW, ""))
+    )
+    async with (
+        process(house, before) as first,
+        process(house, during) as second,
+        process(house, after) as third,
+    ):
+        steps = [  # which processes are in service, and with which secrets Shopify signs
+            ([first], [OLD]),
+            ([first, second], [OLD]),
+            ([second], [OLD, NEW]),
+            ([second], [NEW]),
+            ([second, third], [NEW]),
+            ([third], [NEW]),
+        ]
+        refused = [
+            number
+            for number, (processes, secrets) in enumerate(steps)
+            for client, secret in itertools.product(processes, secrets)
+            for _ in range(5)
+            if await every_door(client, before, secret) != OPEN
+        ]
+        assert refused == []
+        assert await every_door(third, before, OLD) == SHUT, "and then the old one is dead"
+        assert await every_door(first, before, NEW) == SHUT
+        for client in (first, second, third):
+            assert await every_door(client, before, "") == SHUT
+
+
+async def used(house: World, shops: list[str], *generations: AdminApi) -> int:
+    """Have each process read each shop's token, and renew and write it; how often that was."""
+    for admin, shop, is_due in itertools.product(generations, shops, (False, True)):
+        if is_due:
+            await end_token(house, shop)
+        assert await installed_shop(house.database, admin, shop) is not None
+    return len(generations) * len(shops) * 2
+
+
+async def test_the_keys_of_the_tokens_are_changed_without_an_unread_token(house: World) -> None:
+    first, new = house.settings.token_keys, new_key()
+    shops = [f"shop-{number}.myshopify.com" for number in range(4)]
+    for shop in shops:
+        await house.install(shop)
+    async with contextlib.AsyncExitStack() as stack:
+        knows_old, opens_new, seals_new, forgets_old = [
+            await stack.enter_async_context(generation(house, keys))
+            for keys in (first, f"{first},{new}", f"{new},{first}", new)
+        ]
+        for overlap in ((knows_old, opens_new), (opens_new, seals_new)):
+            assert await used(house, shops, *overlap)
+        tally, _ = await asyncio.gather(
+            reseal(house.database, seals_new.token_keys, lambda _: None),
+            used(house, shops, seals_new),
+        )
+        assert (tally.left, tally.unreadable) == (0, 0)
+        assert await used(house, shops, seals_new, forgets_old)
+    prefix = forgets_old.token_keys.prefix
+    rows = await house.rows("SELECT access_token, refresh_token FROM shops")
+    assert all(token.startswith(prefix) for row in rows for token in row.values())
+
+
+@contextlib.asynccontextmanager
+async def generation(house: World, keys: str) -> AsyncIterator[AdminApi]:
+    """What a process that was started with these keys works with."""
+    settings = msgspec.structs.replace(house.settings, token_keys=keys)
+    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    yield admin
+    await admin.close()

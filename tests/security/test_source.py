@@ -1,0 +1,50 @@
+"""What the source must not hold, read as a tree rather than searched as text."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SECRET_NAME = re.compile(r"(^|_)(hmac|mac|sig|signature)s?($|_)")
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """The product's modules by path; what only runs on a developer's machine aside."""
+    for path in [*ROOT.glob("backend/**/*.py"), *ROOT.glob("webhooks/**/*.py")]:
+        relative = path.relative_to(ROOT).as_posix()
+        if not relative.startswith("backend/dev/"):
+            yield relative, ast.parse(path.read_text())
+
+
+def names_in(node: ast.expr) -> list[str]:
+    """The names that an expression reads or calls."""
+    found = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+    return found + [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)]
+
+
+def test_no_signature_is_compared_with_an_operator_that_stops_at_the_first_difference() -> None:
+    """T-07: `hmac.compare_digest` takes as long whatever the bytes are."""
+    operators = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+    compared = [
+        f"{path}:{node.lineno}"
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        and any(isinstance(operator, operators) for operator in node.ops)
+        for side in (node.left, *node.comparators)
+        if any(SECRET_NAME.search(name) for name in names_in(side))
+    ]
+    assert compared == []
+
+
+def test_only_two_clients_call_out_and_both_are_the_admin_apis() -> None:
+    """T-28: whoever opens one of their own would go past the checks of the others."""
+    callers = {
+        path
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and {"AsyncClient", "Client", "urlopen", "AsyncHTTPTransport"} & set(names_in(node.func))
+    }
+    assert callers == {"backend/shops/admin_api.py", "backend/shops/public_internet.py"}
