@@ -22,8 +22,10 @@ from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.tenancy import WEB, enter, require_guard
 from backend.turns import turn
 
-CONNECT_TIMEOUT = 2.0  # seconds
-GRACE = 1.0  # seconds for Postgres to end a statement itself before we give the connection up
+# When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
+# statement that is never answered. Both sums stay below six seconds.
+CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
+GRACE = 0.5  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
 NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
 
@@ -64,6 +66,17 @@ class Query:
         return [parameters[name] if name in parameters else self.fixed[name] for name in self.order]
 
 
+class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Says no good-bye when it is given up: SQLAlchemy would wait two seconds for the answer."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close; at once where there is a time-out, for then something has gone wrong."""
+        if timeout is None:
+            await super().close()
+        else:
+            self.terminate()
+
+
 class Database:
     """Connections to Postgres, bound to the event loop that first uses them.
 
@@ -73,7 +86,7 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, role: str = WEB, pool_size: int = 10, statement_timeout: float = 4.0
+        self, url: str, *, role: str = WEB, pool_size: int = 10, statement_timeout: float = 3.0
     ) -> None:
         connecting = {
             "timeout": CONNECT_TIMEOUT,
@@ -101,7 +114,7 @@ class Database:
             hide_parameters=True,  # an error's message goes to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args=connecting,
+            connect_args={**connecting, "connection_class": Impatient},
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.looking = self.engine.execution_options(postgresql_readonly=True)
@@ -113,10 +126,11 @@ class Database:
         It sees the rows of that shop (`tenancy.enter`); without one, what the role may see of all.
         """
         with unavailability():
-            async with self.turn(), self.engine.begin() as connection:
+            async with self.turn(), soon(self.engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
+                await connection.commit()
 
     @contextlib.asynccontextmanager
     async def reading(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
@@ -126,7 +140,7 @@ class Database:
         """
         engine = self.readonly if shop is None else self.looking
         with unavailability():
-            async with self.turn(), engine.connect() as connection:
+            async with self.turn(), soon(engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
@@ -211,6 +225,23 @@ def refusals(role: str) -> Any:
                 f"The database's login is no member of {role}: see docs/tenancy.md."
             ) from error
         raise
+
+
+@contextlib.asynccontextmanager
+async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection. Raises `TimeoutError` when it takes too long to get one that works.
+
+    To find out that one is dead, and to make another, would take as long as two statements may. And
+    one that has not answered is given up: SQLAlchemy would ask it to roll back, as patiently.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            connection = await stack.enter_async_context(engine.connect())
+        try:
+            yield connection
+        except TimeoutError:
+            await connection.invalidate()
+            raise
 
 
 @contextlib.contextmanager

@@ -1,0 +1,91 @@
+"""What is proved here are promises: each gets a line with its figure at the end of the run.
+
+A test says which promises it keeps by `@pytest.mark.promise(number, words, wanted=…)`, and tells
+through `measured` what it has found and whether that will do. It fails where it does not.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+Measured = Callable[[str, str, bool], None]
+
+
+@dataclass(kw_only=True)
+class Line:
+    """A promise as one test has found it."""
+
+    number: str
+    words: str
+    wanted: str
+    figure: str = "not measured"
+    verdict: str = "BROKEN"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.number:<4} {self.words}: {self.figure}   (wanted {self.wanted})  {self.verdict}"
+        )
+
+
+LINES = pytest.StashKey[dict[str, list[Line]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known, and room for the lines."""
+    config.addinivalue_line("markers", "promise(number, words, wanted): a line of the summary")
+    config.stash[LINES] = {}
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Tell a promise's figure, and whether it is kept: of those that the test is marked with."""
+
+    def tell(number: str, figure: str, is_kept: bool) -> None:
+        (line,) = [each for each in lines_of(request.node) if each.number == number]
+        line.figure, line.verdict = figure, "ok" if is_kept else "BROKEN"
+
+    return tell
+
+
+def lines_of(item: Any) -> list[Line]:
+    """The test's lines, made when they are first asked for."""
+    found: dict[str, list[Line]] = item.config.stash[LINES]
+    if item.nodeid not in found:
+        marks = reversed(list(item.iter_markers("promise")))
+        found[item.nodeid] = [
+            Line(number=mark.args[0], words=mark.args[1], wanted=mark.kwargs["wanted"])
+            for mark in marks
+        ]
+    return found[item.nodeid]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail the test that has measured a broken promise, or has not measured one."""
+    yield
+    if broken := [line for line in lines_of(item) if line.verdict != "ok"]:
+        pytest.fail("\n".join(map(str, broken)), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """A test that failed or was skipped has kept nothing, whatever it had measured before."""
+    report: pytest.TestReport = yield
+    lines = lines_of(item)
+    for line in lines:
+        if report.skipped and call.excinfo is not None:
+            line.verdict, line.figure = "SKIPPED", str(call.excinfo.value)
+        elif report.failed and all(each.verdict == "ok" for each in lines):
+            line.verdict = "BROKEN"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The promises, one a line."""
+    lines = [line for each in config.stash[LINES].values() for line in each]
+    if lines:
+        terminalreporter.section("promises")
+    for line in sorted(lines, key=lambda line: int(line.number.removeprefix("P"))):
+        terminalreporter.write_line(str(line), green=line.verdict == "ok", red=line.verdict != "ok")

@@ -1,0 +1,86 @@
+"""A Postgres that really syncs to disk, and its end by kill -9: the postmaster and every child."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import psutil
+
+import migrations
+from backend.dev.services import EmbeddedPostgres, LocalServices
+from backend.renderers.base import Renderer
+from backend.settings import Settings
+from tests.conftest import settings_for
+from tests.faults.proxy import FaultProxy
+from tests.world import World, open_world
+
+
+@contextlib.contextmanager
+def durable_postgres(directory: Path | None = None) -> Iterator[EmbeddedPostgres]:
+    """A server of the test's own, with `fsync` on."""
+    server = EmbeddedPostgres(directory, durable=True)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@contextlib.asynccontextmanager
+async def durable_world(
+    services: LocalServices, renderer: Renderer, directory: Path | None = None
+) -> AsyncIterator[tuple[World, EmbeddedPostgres]]:
+    """A world on a Postgres that may be killed."""
+    with durable_postgres(directory) as server:
+        settings = msgspec.structs.replace(
+            settings_for(services, server.url()), rate_limit_writes="1000000/minute"
+        )
+        await asyncio.to_thread(migrations.upgrade, settings.database_url)
+        async with open_world(settings, renderer) as world:
+            yield world, server
+
+
+def kill_outright(server: EmbeddedPostgres) -> None:
+    """kill -9, the postmaster first, so that it cannot tidy up after its children."""
+    postmaster = psutil.Process(server.pid)
+    postmaster.suspend()  # so that none is born while they are counted
+    children = postmaster.children(recursive=True)
+    for process in (postmaster, *children):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + 10
+    while any(is_alive(process) for process in (postmaster, *children)):
+        assert time.monotonic() < deadline, "Postgres does not die"
+        time.sleep(0.01)
+    # Where nobody collects orphans at once its zombie still "runs", as Postgres sees it.
+    for lock in (Path(server.directory, "postmaster.pid"), Path(f"{socket_of(server)}.lock")):
+        lock.unlink(missing_ok=True)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still does anything."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def socket_of(server: EmbeddedPostgres) -> str:
+    """The path of the server's unix socket."""
+    directory = server.url().split("host=")[1].replace("%2F", "/")
+    return f"{directory}/.s.PGSQL.5432"
+
+
+def before_postgres(server: EmbeddedPostgres) -> FaultProxy:
+    """A proxy before the server, reached over TCP."""
+    return FaultProxy(partial(asyncio.open_unix_connection, socket_of(server)))
+
+
+def through(proxy: FaultProxy, settings: Settings) -> Settings:
+    """The same settings, with the database behind the proxy."""
+    name = settings.database_url.rpartition("?")[0].rpartition("/")[2]
+    url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
+    return msgspec.structs.replace(settings, database_url=url)
