@@ -143,6 +143,22 @@ async def advance(
     )
 
 
+async def spare(connection: AsyncConnection, claimed: Claim) -> None:
+    """Take the claim's strike back: what has stopped the attempt was no fault of the job's.
+
+    Somebody else may have claimed the job meanwhile: then their own strike stays.
+    """
+    theirs = func.least(Job.attempt - claimed.attempt, 1)
+    await connection.execute(
+        update(Job)
+        .where(
+            *unfinished(claimed.ref, JobStatus.IN_PROGRESS),
+            Job.attempt >= claimed.attempt,
+        )
+        .values(strikes=func.greatest(Job.strikes - 1, theirs))
+    )
+
+
 async def put_back(
     connection: AsyncConnection, claimed: Claim, *, message: str, waiting_for: str
 ) -> None:

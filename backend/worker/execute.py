@@ -4,8 +4,9 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 
 import msgspec
@@ -24,6 +25,7 @@ from backend.jobs.timeline import (
     claim,
     fail,
     put_back,
+    spare,
     succeed,
 )
 from backend.publications.unattended import publish_unattended
@@ -38,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_DELAY = timedelta(seconds=3)
 LONGEST_WAIT = timedelta(minutes=5)  # whatever Shopify asks for
+AWAY_DELAY = 1.0  # seconds between two looks for a database that is away
+ENOUGH = 50  # attempts; a job that is interrupted so often may be what interrupts
 LOCKED_OUT_DELAY = timedelta(minutes=1)  # where nobody will tell us that the shop is open again
 
 
@@ -68,10 +72,19 @@ async def run_job(ref: JobRef, workshop: Workshop) -> Outcome:
 
 
 async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
-    """Claim the job and work on it."""
-    claimed = await claim(workshop.database, ref)
-    if claimed is None:
-        return Done()
+    """Claim the job and work on it. Raises `DatabaseUnavailable` when it is there again."""
+    claimed = None
+    try:
+        claimed = await claim(workshop.database, ref)
+        return await outcome_of(claimed, workshop) if claimed else Done()
+    except DatabaseUnavailable:
+        if claimed:
+            await spared(claimed, workshop)
+        raise
+
+
+async def outcome_of(claimed: Claim, workshop: Workshop) -> Outcome:
+    """Work on a claimed job, and decide what a failure means for it."""
     log.info("job_claimed", attempt=claimed.attempt, job_type=claimed.job_type)
     try:
         return await run_stages(claimed, workshop)
@@ -89,6 +102,7 @@ async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
     for stage in missing:
         if workshop.stopping.is_set():
             log.info("job_handed_over", stage=stage.name)
+            await spared(claimed, workshop)
             return Retry(timedelta(0))
         await run_stage(stage, workflow, bench, is_last=stage is missing[-1])
     if not missing:
@@ -129,6 +143,22 @@ async def ending(claimed: Claim, workshop: Workshop) -> AsyncIterator[Database |
         yield connection
         product_id = claimed.request["product_id"]
         await publish_unattended(connection, claimed.ref, product_id, claimed.publish)
+
+
+async def spared(claimed: Claim, workshop: Workshop) -> None:
+    """Take the attempt's strike back, as soon as the database is there to be told.
+
+    Whoever waits here has survived. PgQueuer waits for them before it connects again, and so would
+    anything else that this worker could do meanwhile.
+    """
+    while claimed.attempt < ENOUGH:
+        with suppress(DatabaseUnavailable):
+            async with workshop.database.transaction(claimed.ref.shop_id) as connection:
+                await spare(connection, claimed)
+            return
+        if workshop.stopping.is_set():
+            return
+        await asyncio.sleep(AWAY_DELAY)
 
 
 async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) -> Outcome:
