@@ -61,18 +61,18 @@ class FaultProxy:
         self._open.clear()
 
     def heal(self) -> None:
-        """Pass everything on again. What was frozen meanwhile stays dead, as packets do."""
-        self._drop()
+        """Pass everything on again; connections that a blackhole has swallowed do not come back."""
+        if not self._open.is_set():
+            self.drop_all()
         self._open.set()
         self.latency, self.bandwidth, self.hold = 0.0, None, None
         self.cut_after = self.cut_uploads_after = None
         self.is_refusing = False
 
-    def _drop(self) -> None:
-        """Forget the connections that a blackhole has swallowed, without telling the clients."""
-        if not self._open.is_set():
-            for task in self._tasks:
-                task.cancel()
+    def drop_all(self) -> None:
+        """Cut every connection."""
+        for task in self._tasks:
+            task.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_refusing:

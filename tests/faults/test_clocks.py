@@ -1,0 +1,64 @@
+"""Workers whose clocks are two minutes fast and slow: leases and times are the database's."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Measured
+from tests.flows.processes import assert_whole_timeline, ended_job, worker
+from tests.world import World
+
+SKEW = 120  # seconds
+JOBS = 6
+
+# Python runs it before anything else in a process that finds it.
+SHIFT = """
+import datetime, os, time
+shift = float(os.environ["CLOCK_SHIFT"])
+real_time, real_ns, Real = time.time, time.time_ns, datetime.datetime
+time.time = lambda: real_time() + shift
+time.time_ns = lambda: real_ns() + int(shift * 1e9)
+
+class Shifted(Real):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls):
+        return cls.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
+
+datetime.datetime = Shifted
+"""
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.promise("P12", "clocks that are wrong by two minutes", wanted="0 double claims")
+async def test_jobs_are_made_once_whatever_the_workers_clocks_say(
+    world: World, tmp_path: Path, measured: Measured
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SHIFT)
+    await world.install()
+    async with AsyncExitStack() as stack:
+        for shift in (SKEW, -SKEW):
+            env = {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}", "CLOCK_SHIFT": str(shift)}
+            log = tmp_path / f"worker{shift}"
+            await stack.enter_async_context(worker(world, log, **env))
+        jobs = [await world.request_job() for _ in range(JOBS)]
+        ends = await asyncio.gather(*(ended_job(world, job, within=120) for job in jobs))
+    assert all("claimed" in (tmp_path / f"worker{s}").read_text() for s in (SKEW, -SKEW))
+    for job in jobs:
+        await assert_whole_timeline(world, job)
+    attempts = [row["attempt"] for row in await world.rows("SELECT attempt FROM jobs")]
+    disordered = await world.rows(
+        "SELECT 1 FROM job_events a JOIN job_events b ON a.job_id = b.job_id "
+        "AND a.seq < b.seq AND a.created_at > b.created_at"
+    )
+    measured(
+        "P12",
+        f"{sum(attempts) - len(attempts)} double claims of {JOBS} jobs by workers at ±{SKEW} s, "
+        f"{len(disordered)} events out of order",
+        {end["status"] for end in ends} == {"SUCCESS"} and set(attempts) == {1} and not disordered,
+    )

@@ -1,0 +1,72 @@
+"""Two thousand clients that hang up in the middle: no connection stays with any of them."""
+
+import asyncio
+import random
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from backend.dev.transport import LoopbackShopify
+from tests.faults.conftest import Measured
+from tests.faults.pools import held, seen_databases
+from tests.faults.writers import BODY, PATH
+from tests.world import World, served
+
+COUNT, AT_ONCE = 2_000, 50
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.promise("P24", "clients that hang up keep nothing", wanted="0 connections held")
+async def test_the_pools_are_whole_after_two_thousand_disconnects(
+    world: World, monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    await world.install()
+    job = await world.request_job()
+    settings = msgspec.structs.replace(
+        world.settings, rate_limit_reads="1000000/minute", rate_limit_writes="1000000/minute"
+    )
+    opened = seen_databases(monkeypatch)
+    most = 0
+    async with served(settings, LoopbackShopify(world.shopify.origin)) as url:
+        (database,) = opened
+        numbers = iter(range(COUNT))
+
+        async def hanging_up() -> None:
+            nonlocal most
+            for number in numbers:
+                await hung_up(world, url, job, number)
+                most = max(most, held(database))
+
+        await asyncio.gather(*(hanging_up() for _ in range(AT_ONCE)))
+        async with asyncio.timeout(10):
+            while held(database):
+                await asyncio.sleep(0.02)
+        still_held = held(database)
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+            asked = (client.get(f"/v1/jobs/{job}", headers=world.bearer()) for _ in range(AT_ONCE))
+            answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in answers} == {200}
+    measured(
+        "P24",
+        f"{still_held} held after {COUNT:,} disconnects, up to {most} during them",
+        still_held == 0 and most > 0,
+    )
+
+
+async def hung_up(world: World, url: str, job: str, number: int) -> None:
+    """Ask for a job or for its detail, and be gone before the answer."""
+    address = urlsplit(url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    token = world.bearer()["Authorization"]
+    body = msgspec.json.encode(BODY) if number % 2 else b""
+    head = (
+        f"{'POST ' + PATH if body else 'GET /v1/jobs/' + job} HTTP/1.1\r\n"
+        f"Host: localhost\r\nAuthorization: {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    await writer.drain()
+    await asyncio.sleep(random.uniform(0, 0.03))
+    writer.transport.abort()

@@ -1,0 +1,126 @@
+"""A deployment under load: each process is replaced by a new one, and no request fails.
+
+As in production: the new web process answers `/health/ready`, the proxy in front sends to it as
+well, and only then the old one gets its SIGTERM. It ends what it has begun. A request that meets a
+connection being closed is sent once more, as a proxy does (nginx: `proxy_next_upstream`); those
+that write carry an Idempotency-Key, so that this does no harm.
+"""
+
+import asyncio
+import itertools
+import os
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from tests.faults.conftest import Measured
+from tests.faults.web import WebProcess, web
+from tests.faults.writers import BODY, PATH
+from tests.flows.processes import ended_job, start_worker, worker
+from tests.world import World
+
+ROLLS = int(os.environ.get("ROLLS", "5"))
+CLIENTS = 8
+
+
+@dataclass
+class Balancer:
+    """A proxy's view: where it sends to, and what became of it."""
+
+    upstreams: list[WebProcess]
+    sent: int = 0
+    repeated: int = 0
+    failed: int = 0
+
+    async def send(self, client: httpx.AsyncClient, method: str, path: str, **how: object) -> None:
+        """One request, sent to another upstream if the first lets go of it."""
+        for attempt in (0, 1):
+            self.sent += attempt == 0
+            self.repeated += attempt == 1
+            upstream = self.upstreams[self.sent % len(self.upstreams)]
+            try:
+                answer = await client.request(method, upstream.url + path, **how)  # type: ignore[arg-type]
+            except httpx.TransportError:
+                continue
+            self.failed += not answer.is_success
+            return
+        self.failed += 1
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.promise("P9", "a roll of web processes fails no request", wanted="0 failed, exit 0")
+async def test_a_roll_of_the_web_processes_fails_no_request(
+    world: World, tmp_path: Path, measured: Measured
+) -> None:
+    await world.install()
+    job = await world.request_job()
+    settings = msgspec.structs.replace(world.settings, rate_limit_writes="1000000/minute")
+    done = asyncio.Event()
+    codes = []
+    async with AsyncExitStack() as stack:
+        names = itertools.count()
+
+        async def started() -> WebProcess:
+            log = tmp_path / f"web-{next(names)}"
+            return await stack.enter_async_context(web(settings, world.shopify.origin, log))
+
+        balancer = Balancer([await started(), await started()])
+        loading = [asyncio.create_task(load(world, balancer, job, done)) for _ in range(CLIENTS)]
+        for number in range(ROLLS):
+            fresh = await started()
+            old = balancer.upstreams[number % 2]
+            balancer.upstreams[number % 2] = fresh
+            codes.append(await old.end())
+        await asyncio.sleep(1)
+        done.set()
+        await asyncio.gather(*loading)
+    measured(
+        "P9",
+        f"{balancer.failed} of {balancer.sent:,} requests failed in {ROLLS} rolls, "
+        f"{balancer.repeated} were sent twice; exit codes {codes}",
+        balancer.failed == 0 and balancer.sent > 100 and not any(codes),
+    )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.promise("P11", "a roll of workers hands jobs over", wanted="10 s, SUCCESS, 0 strikes")
+async def test_a_roll_of_workers_hands_every_job_over(
+    world: World, tmp_path: Path, measured: Measured
+) -> None:
+    await world.install()
+    jobs = [await world.request_job() for _ in range(4)]
+    seconds = []
+    for _ in range(3):
+        old = await start_worker(world, tmp_path / "log")
+        attempts = (await world.rows("SELECT sum(attempt)::int AS n FROM jobs"))[0]["n"]
+        async with asyncio.timeout(60):
+            while (await world.rows("SELECT sum(attempt)::int AS n FROM jobs"))[0]["n"] == attempts:
+                await asyncio.sleep(0.02)
+        begun = asyncio.get_running_loop().time()
+        old.terminate()
+        assert await asyncio.wait_for(old.wait(), 60) == 0
+        seconds.append(asyncio.get_running_loop().time() - begun)
+    picked = await world.rows("SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'")
+    strikes = (await world.rows("SELECT max(strikes) AS most FROM jobs"))[0]["most"]
+    async with worker(world, tmp_path / "log"):
+        ends = [(await ended_job(world, job))["status"] for job in jobs]
+    measured(
+        "P11",
+        f"{len(seconds)} rolls, slowest {max(seconds):.1f} s, {len(picked)} jobs left behind, "
+        f"at most {strikes} strikes, ends {sorted(set(ends))}",
+        max(seconds) <= 10 and not picked and strikes <= 1 and set(ends) == {"SUCCESS"},
+    )
+
+
+async def load(world: World, balancer: Balancer, job: str, done: asyncio.Event) -> None:
+    """Read and write by turns."""
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        while not done.is_set():
+            await balancer.send(client, "GET", f"/v1/jobs/{job}", headers=world.bearer())
+            key = {"Idempotency-Key": str(uuid.uuid4())}
+            await balancer.send(client, "POST", PATH, json=BODY, headers={**world.bearer(), **key})

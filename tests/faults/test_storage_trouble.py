@@ -1,0 +1,145 @@
+"""S3 down, slow, or cut off at half: jobs wait or fail cleanly, and reads go on all the while."""
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from backend.dev.services import LocalServices
+from tests.doors import missing_objects
+from tests.faults.conftest import Measured
+from tests.faults.proxy import FaultProxy
+from tests.faults.web import web
+from tests.flows.processes import ended_job, worker
+from tests.world import World
+
+
+@dataclasses.dataclass
+class Reads:
+    """What those who read were told meanwhile."""
+
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    failed: int = 0
+
+    @property
+    def p99(self) -> float:
+        """In milliseconds."""
+        return sorted(self.seconds)[len(self.seconds) * 99 // 100] * 1000
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.promise("P22", "reads go on without S3", wanted="0 failed, p99 < 300 ms")
+@pytest.mark.promise(
+    "P14", "SUCCESS means that every picture downloads", wanted="100 %, 0 rows without object"
+)
+async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
+    world: World, services: LocalServices, tmp_path: Path, measured: Measured
+) -> None:
+    await world.install()
+    done = await world.finished_job()
+    s3 = urlsplit(services.s3.endpoint_url)
+    ends: dict[str, str] = {}
+    async with FaultProxy(partial(asyncio.open_connection, s3.hostname, s3.port)) as storage:
+        rigged = msgspec.structs.replace(
+            world.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
+        )
+        async with (
+            web(rigged, world.shopify.origin, tmp_path / "web") as served,
+            worker(dataclasses.replace(world, settings=rigged), tmp_path / "worker"),
+        ):
+            public_id = await world.request_job()  # the worker is up once it has one done
+            ends["calm"] = await end_of(world, public_id)
+            async with reading(world, served.url, done) as reads:
+                for trouble in ("down for good", "down for a while", "slow", "cut at half"):
+                    make_trouble(storage, trouble)
+                    public_id = await world.request_job()
+                    if trouble == "down for a while":
+                        await asyncio.sleep(3)
+                        storage.heal()
+                    ends[trouble] = await end_of(world, public_id)
+                    storage.heal()
+    whole, pictures = await downloads(world)
+    keys = [row["key"] for row in await world.rows("SELECT key FROM artifacts")]
+    dangling = await missing_objects(world, keys)
+    measured(
+        "P22",
+        f"{reads.failed} of {len(reads.seconds):,} reads failed, p99 {reads.p99:.0f} ms; "
+        + ", ".join(f"{trouble}: {end}" for trouble, end in ends.items()),
+        reads.failed == 0
+        and reads.p99 < 300
+        and ends.pop("down for good") == "STORAGE_UNAVAILABLE"
+        and set(ends.values()) == {"SUCCESS"},
+    )
+    measured(
+        "P14",
+        f"{whole} of {pictures} pictures download whole, {len(dangling)} of {len(keys)} rows "
+        "without an object",
+        whole == pictures > 0 and not dangling,
+    )
+
+
+def make_trouble(storage: FaultProxy, trouble: str) -> None:
+    """What is wrong with S3 from now on."""
+    if trouble.startswith("down"):
+        storage.is_refusing = True
+        storage.drop_all()
+    elif trouble == "slow":
+        storage.latency = 2.0
+    else:
+        storage.cut_uploads_after = 60_000
+        asyncio.get_running_loop().call_later(6, storage.heal)
+
+
+async def end_of(world: World, public_id: str) -> str:
+    """How the job has ended: its status, or its failure's code."""
+    detail = await ended_job(world, public_id, within=120)
+    if detail["status"] == "SUCCESS":
+        return "SUCCESS"
+    event = detail["latest_event"]
+    assert isinstance(event, dict)
+    return str(event["extra"]["error"]["code"])
+
+
+@contextlib.asynccontextmanager
+async def reading(world: World, url: str, public_id: str) -> AsyncIterator[Reads]:
+    """Somebody who reads a job's detail again and again."""
+    reads = Reads()
+    done = asyncio.Event()
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
+            while not done.is_set():
+                started = time.monotonic()
+                answer = await client.get(f"/v1/jobs/{public_id}", headers=world.bearer())
+                reads.seconds.append(time.monotonic() - started)
+                reads.failed += answer.status_code != 200 or not answer.json()["result"]
+                await asyncio.sleep(0.02)
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield reads
+    finally:
+        done.set()
+        await asking
+
+
+async def downloads(world: World) -> tuple[int, int]:
+    """How many pictures of jobs that succeeded arrive whole, and how many there are."""
+    rows = await world.rows("SELECT public_id FROM jobs WHERE status = 'SUCCESS'")
+    whole = total = 0
+    async with httpx.AsyncClient() as anyone:
+        for row in rows:
+            for item in (await world.detail(row["public_id"])).json()["result"]:
+                answer = await anyone.get(item["image_url"])
+                total += 1
+                whole += hashlib.sha256(answer.content).hexdigest() == item["meta"]["sha256"]
+    return whole, total

@@ -1,0 +1,182 @@
+"""Ten thousand webhooks: a fifth are copies, one in a hundred is forged, none is in order."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from tests.doors import Headers, webhook_headers
+from tests.faults.conftest import Measured
+from tests.faults.web import WebProcess, web
+from tests.world import SHOP, World
+
+COUNT = int(os.environ.get("WEBHOOKS", "10000"))
+KILLS = int(os.environ.get("WEB_KILLS", "50"))
+PRODUCTS = 100  # each with one picture, told of again and again
+SENDERS = 100
+
+Sent = tuple[str, bytes, Headers, bool]  # its id, its body, its headers, and whether it is genuine
+
+
+def storm(world: World, bodies: list[bytes]) -> list[Sent]:
+    """The deliveries in the order in which they go out."""
+    dice = random.Random(7)
+    forged = [delivery(world, dice.choice(bodies), forged=True) for _ in range(COUNT // 100)]
+    genuine = [
+        delivery(world, bodies[number % PRODUCTS])
+        for number in range(COUNT - COUNT // 5 - len(forged))
+    ]
+    copies = dice.choices(genuine, k=COUNT // 5)
+    plan = [*genuine, *copies, *forged]
+    dice.shuffle(plan)
+    return plan
+
+
+def delivery(world: World, body: bytes, *, forged: bool = False) -> Sent:
+    """A delivery with an id of its own."""
+    secret = "not-the-secret" if forged else world.settings.shopify_api_secret
+    headers = webhook_headers(body, secret=secret)
+    return headers[-1][1].decode(), body, headers, not forged
+
+
+def bodies_of(world: World) -> list[bytes]:
+    """What Shopify tells of each product."""
+    found = []
+    for _ in range(PRODUCTS):
+        world.product()
+        found.append(msgspec.json.encode(world.shopify.payload(SHOP, "products/update")))
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.promise("P6", "a storm of webhooks is acknowledged", wanted="right status, p99 < 1 s")
+@pytest.mark.promise("P8", "one picture makes one job", wanted=f"{PRODUCTS} jobs")
+async def test_a_storm_is_acknowledged_and_each_picture_makes_one_job(
+    world: World, tmp_path: Path, measured: Measured
+) -> None:
+    await world.install()
+    plan = storm(world, bodies_of(world))
+    async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
+        started = time.monotonic()
+        answers = await sent(served.url, plan)
+        took = time.monotonic() - started
+    wrong = [a for a in answers if a[1] != (200 if a[2] else 401)]
+    seconds = sorted(a[3] for a in answers)
+    p99 = seconds[len(seconds) * 99 // 100]
+    measured(
+        "P6",
+        f"{len(wrong)} of {len(answers):,} wrong, p99 {p99 * 1000:.0f} ms, "
+        f"{len(answers) / took:,.0f} a second",
+        not wrong and p99 < 1,
+    )
+    await taken_in(world, {a[0] for a in answers if a[1] == 200})
+    await worked_off(world)
+    jobs = len(await world.rows("SELECT 1 FROM jobs"))
+    measured(
+        "P8", f"{jobs} jobs of {PRODUCTS} pictures in {len(plan):,} webhooks", jobs == PRODUCTS
+    )
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.promise("P7", "a 2xx webhook is never lost", wanted="0 lost")
+async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
+    world: World, tmp_path: Path, measured: Measured
+) -> None:
+    await world.install()
+    plan = storm(world, bodies_of(world))
+    acknowledged: set[str] = set()
+    statuses: Counter[int] = Counter()
+    async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
+        killing = asyncio.create_task(killed_again_and_again(served, acknowledged))
+        for copies in range(50):  # until the last kill, as Shopify would send on
+            for webhook_id, status, _, _ in await sent(served.url, plan, retry=True):
+                statuses[status] += 1
+                if status == 200:
+                    acknowledged.add(webhook_id)
+            if killing.done():
+                break
+            dice = random.Random(copies)
+            plan = [delivery(world, dice.choice(plan)[1]) for _ in range(1000)]
+        await killing
+    lost = await missing(world, acknowledged)
+    measured(
+        "P7",
+        f"{len(lost)} of {len(acknowledged):,} acknowledged lost in {KILLS} kills",
+        not lost and len(acknowledged) > COUNT // 2 and set(statuses) <= {200, 401},
+    )
+
+
+async def killed_again_and_again(served: WebProcess, acknowledged: set[str]) -> None:
+    """kill -9 at random moments, each time a process has begun to answer."""
+    async with httpx.AsyncClient(base_url=served.url, timeout=60) as client:
+        for _ in range(KILLS):
+            await client.get("/health/live")
+            await asyncio.sleep(random.uniform(0, 0.5))
+            await served.kill()
+            await served.start()
+
+
+async def sent(
+    url: str, plan: list[Sent], *, retry: bool = False
+) -> list[tuple[str, int, bool, float]]:
+    """Send them all; of each its id, the status, whether it is genuine, and the seconds."""
+    answers: list[tuple[str, int, bool, float]] = []
+    deliveries = iter(plan)
+    limits = httpx.Limits(max_connections=SENDERS)
+
+    async def sender(client: httpx.AsyncClient) -> None:
+        for webhook_id, body, headers, is_genuine in deliveries:
+            while True:
+                started = time.monotonic()
+                try:
+                    answer = await client.post("/webhooks", content=body, headers=headers)
+                except httpx.TransportError:
+                    if not retry:
+                        raise
+                    continue  # Shopify would come again as well, though not so soon
+                took = time.monotonic() - started
+                answers.append((webhook_id, answer.status_code, is_genuine, took))
+                break
+
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, limits=limits) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        for _ in range(SENDERS):
+            group.create_task(sender(client))
+    return answers
+
+
+async def missing(world: World, ids: set[str]) -> set[str]:
+    """Which of the deliveries are not in the inbox, or would never be worked on."""
+    rows: list[Any] = await world.rows(
+        """
+        SELECT d.webhook_id FROM webhook_deliveries d
+        LEFT JOIN queue.pgqueuer q ON q.dedupe_key
+          = concat_ws(':', 'handle_webhook', d.shop_domain, d.topic, d.webhook_id)
+        WHERE d.status <> 'received' OR q.id IS NOT NULL
+        """
+    )
+    return ids - {row["webhook_id"] for row in rows}
+
+
+async def taken_in(world: World, ids: set[str]) -> None:
+    """Every acknowledged delivery is there, once, and none besides."""
+    assert not await missing(world, ids)
+    assert len(await world.rows("SELECT 1 FROM webhook_deliveries")) == len(ids)
+
+
+async def worked_off(world: World) -> None:
+    """Handle every delivery; a drain has a deadline of its own."""
+    while await world.rows("SELECT 1 FROM webhook_deliveries WHERE status = 'received' LIMIT 1"):
+        try:
+            await world.drain(only_webhooks=True)
+        except TimeoutError:
+            continue
