@@ -23,7 +23,7 @@ test: $(SETUP) ## the whole test suite
 machine: $(SETUP) ## many random histories of jobs, some minutes of them
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
 
-faults: $(SETUP) ## workers killed at any stage, and what else takes long to prove
+faults: $(SETUP) ## the promises, each with its figure: what is killed, cut off, filled or stopped
 	@$(BIN)/python -m pytest tests/faults
 
 bench: $(SETUP) ## the hot routes against FastAPI and against bare asyncpg; minutes, on a quiet machine

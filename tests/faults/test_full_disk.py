@@ -55,7 +55,9 @@ async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
                 for _ in range(8):
                     group.create_task(writer(world, served.url, ledger, stop))
                 filler = disk / "filler"
-                await asyncio.sleep(2)
+                async with asyncio.timeout(60):
+                    while len(ledger.accepted) < 100:
+                        await asyncio.sleep(0.1)
                 filled = await asyncio.to_thread(fill, filler)
                 async with asyncio.timeout(60):  # until it has run out of what it had laid by
                     while ledger.statuses[503] < 20:
