@@ -1,7 +1,8 @@
 """The limit: our SQL on asyncpg behind a bare ASGI callable, and nothing else.
 
 No framework, no credential, no presigning, no JSON work: it sends what the statement returns. The
-shop is a query parameter, which no server that means it would believe.
+shop is a query parameter, which no server that means it would believe. The statement is ours to the
+letter, and runs as the role that ours runs as; the inserts of a webhook know nothing of shops.
 """
 
 import os
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs
 import asyncpg
 
 from backend.jobs import queries
+from backend.tenancy import WEB
 
 Scope = dict[str, Any]
 QUERIES = {
@@ -37,7 +39,8 @@ async def keep(_connection: Any) -> None:
 class Bare:
     """An ASGI application."""
 
-    pool: asyncpg.Pool
+    reading: asyncpg.Pool
+    writing: asyncpg.Pool
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Answer whatever is asked."""
@@ -51,14 +54,18 @@ class Bare:
         await send({"type": "http.response.body", "body": body})
 
     async def live(self, receive: Any, send: Any) -> None:
-        """Open the pool, and close it at the end."""
+        """Open the pools, and close them at the end."""
         await receive()
-        self.pool = await asyncpg.create_pool(
-            os.environ["DATABASE_URL"], min_size=10, max_size=10, reset=keep
+        url = os.environ["DATABASE_URL"]
+        as_web = {"role": WEB}
+        self.reading = await asyncpg.create_pool(
+            url, min_size=10, max_size=10, reset=keep, server_settings=as_web
         )
+        self.writing = await asyncpg.create_pool(url, min_size=10, max_size=10, reset=keep)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self.pool.close()
+        await self.reading.close()
+        await self.writing.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def answer(self, scope: Scope, receive: Any) -> tuple[int, bytes]:
@@ -74,7 +81,7 @@ class Bare:
             "public_id": job,
             "since": int(query.get("since", "0")[0]),
         }
-        row = await self.pool.fetchrow(statement.sql, *statement.arguments(given))
+        row = await self.reading.fetchrow(statement.sql, *statement.arguments(given))
         if has_tag:
             return 304, b""
         return 200, "\n".join(map(str, row.values())).encode()
@@ -82,7 +89,7 @@ class Bare:
     async def store(self, body: bytes) -> tuple[int, bytes]:
         """The two inserts of a delivery, in one transaction."""
         webhook_id = str(uuid.uuid4())
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self.writing.acquire() as connection, connection.transaction():
             await connection.fetchval(KNOWN, "shop-0.myshopify.com")
             await connection.fetchval(STORE, "shop-0.myshopify.com", webhook_id, body)
             await connection.execute(ENQUEUE, body, f"handle_webhook:{webhook_id}")
