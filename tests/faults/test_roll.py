@@ -110,7 +110,7 @@ async def test_a_roll_of_workers_hands_every_job_over(
     picked = await world.rows("SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'")
     strikes = (await world.rows("SELECT max(strikes) AS most FROM jobs"))[0]["most"]
     async with worker(world, tmp_path / "log"):
-        ends = [(await ended_job(world, job))["status"] for job in jobs]
+        ends = [str((await ended_job(world, job))["status"]) for job in jobs]
     measured(
         "P11",
         f"{len(seconds)} rolls, slowest {max(seconds):.1f} s, {len(picked)} jobs left behind, "
