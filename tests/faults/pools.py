@@ -23,6 +23,6 @@ def seen_databases(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
 
 def held(database: Database) -> int:
     """Those of SQLAlchemy's pool, and the turns at asyncpg's own connections."""
-    lent: Any = getattr(database, "connections", database)
-    size = database.engine.pool.size()  # type: ignore[attr-defined]
-    return int(database.engine.pool.checkedout() + size - lent.turns._value)  # type: ignore[attr-defined]
+    pool: Any = database.engine.pool
+    lent = database.connections
+    return int(pool.checkedout() + lent.size - lent.turns._value)
