@@ -12,6 +12,7 @@ from backend.db import Database
 from backend.jobs.service import JobRef, request_jobs
 from backend.settings import Settings
 from backend.shops.models import Shop
+from backend.tenancy import WORKER
 from backend.worker.execute import Done, run_job
 from backend.worker.run import open_shop_floor
 from backend.workflows import WORKFLOWS
@@ -46,7 +47,7 @@ async def test_a_job_of_one_stage_costs_at_most_four_transactions(
 
 async def put_jobs(url: str) -> list[JobRef]:
     """A shop with jobs that wait."""
-    database = Database(url, pool_size=1)
+    database = Database(url, role=WORKER, pool_size=1)
     async with database.transaction() as connection:
         shop = insert(Shop).values(domain="a.myshopify.com", status="installed", scopes="")
         shop_id = int(await connection.scalar(shop.returning(Shop.id)) or 0)

@@ -30,6 +30,7 @@ from backend.dev.services import EmbeddedPostgres
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import request_job
 from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim
+from backend.tenancy import WORKER
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import asking, data
 from tests.benchmarks.http.load import END_OF_HEAD, LENGTH, Outcome
@@ -150,7 +151,7 @@ async def main() -> int:
         await data.fill(postgres.url(), asked.jobs)
         environment = settings(postgres.url())
         running = await stack.enter_async_context(server("ours", environment))
-        database = Database(postgres.url())
+        database = Database(postgres.url(), role=WORKER)
         stack.push_async_callback(database.close)
         claims = await begun_jobs(database, postgres.url(), asked.pollers)
         herd = Herd(client=asking.Client([], environment), port=running.port)

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from backend.db import Database
+from backend.tenancy import WORKER
 from tests.benchmarks.jobs import work
 from tests.benchmarks.jobs.noop import NOTHING, WAITING
 from tests.benchmarks.running import Running
@@ -148,7 +149,7 @@ async def warm_up(bench: Bench, watcher: asyncpg.Connection, kind: str, workers:
 
 async def put(bench: Bench, kind: str, count: int) -> float:
     """Put work on the queue; the moment before its transaction committed."""
-    database = Database(bench.url, pool_size=1)
+    database = Database(bench.url, role=WORKER, pool_size=1)
     try:
         if kind == "pgqueuer":
             return await work.put_entries(database, count)
