@@ -6,7 +6,6 @@ behind: a connection on which anything went wrong is closed, and not lent again.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,9 +19,6 @@ CUT = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
-
-
-AT_ONCE = contextlib.nullcontext()
 
 
 class Connections:
@@ -49,13 +45,18 @@ class Connections:
         On a connection that turns out to be cut it is done again, on another, if doing it twice
         does no harm.
         """
-        async with asyncio.timeout(self.patience) if self.turns.locked() else AT_ONCE:
+        if self.turns.locked():
+            async with asyncio.timeout(self.patience):
+                await self.turns.acquire()
+        else:
             await self.turns.acquire()
         try:
             # All that are idle may have been cut, unnoticed until now.
             for _ in range(self.size if is_repeatable else 0):
-                with contextlib.suppress(*CUT):
+                try:
                     return await self.lent(work)
+                except CUT:
+                    continue
             return await self.lent(work)
         finally:
             self.turns.release()

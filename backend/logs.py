@@ -10,6 +10,7 @@ took a seventh of a job detail's time. What libraries log goes through that, and
 import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TextIO
 
@@ -29,8 +30,8 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     """Send our own and every library's log lines to `stream` (default: stderr) as JSON."""
     stream = stream or sys.stderr
     structlog.configure(
-        processors=[*SHARED, structlog.processors.JSONRenderer(serializer=as_json)],
-        logger_factory=partial(Lines, stream),
+        processors=[Lines(stream, level)],
+        logger_factory=partial(Printer, stream),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -51,12 +52,55 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+class Lines:
+    """The only one of structlog's processors: it does what `SHARED` does, at half the price."""
+
+    def __init__(self, stream: TextIO, level: int) -> None:
+        self.stream = stream
+        self.level = level
+
+    def __call__(self, logger: Any, level: str, event: Any) -> str:
+        """One of our own events as a line."""
+        event = structlog.contextvars.merge_contextvars(logger, level, event)
+        event = structlog.processors.add_log_level(logger, level, event)
+        event["logger"] = logger.name
+        event["timestamp"] = timestamp()
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(logger, level, event)
+        return as_json(event, repr)
+
+    def write(self, name: str, event: str, **fields: Any) -> None:
+        """Write an `info` line of the logger of that name, with nothing bound to it."""
+        if self.level > logging.INFO:
+            return
+        line = {**fields, "event": event, "level": "info", "logger": name, "timestamp": timestamp()}
+        self.stream.write(f"{as_json(line, repr)}\n")
+        self.stream.flush()
+
+
+def log_briefly(name: str, event: str, **fields: Any) -> None:
+    """Log an `info` line, past structlog where it would only hand it through.
+
+    For the one line that each request has: the way through structlog is four times as long.
+    """
+    first = structlog.get_config()["processors"][0]
+    if isinstance(first, Lines):
+        first.write(name, event, **fields)
+    else:  # not ours to write, as when a test captures it
+        structlog.get_logger(name).info(event, **fields)
+
+
+def timestamp() -> str:
+    """Now, as RFC 3339 has it."""
+    return f"{datetime.now(UTC).isoformat()[: -len('+00:00')]}Z"
+
+
 def as_json(event: Any, default: Callable[[Any], Any]) -> str:
     """One line; `default` makes something of what JSON has no word for."""
     return msgspec.json.encode(event, enc_hook=default).decode()
 
 
-class Lines:
+class Printer:
     """Where the lines of one module go; `name` is the module's."""
 
     def __init__(self, stream: TextIO, name: str) -> None:

@@ -28,6 +28,7 @@ from backend.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from backend.logs import log_briefly
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +121,8 @@ def current_request_id() -> str:
 
 def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -> None:
     """One line a request: the path's template, for a path itself can carry ids and tokens."""
-    log.info(
+    log_briefly(
+        __name__,
         "request",
         method=scope["method"],
         route=scope.get("path_template", "unmatched"),
