@@ -70,7 +70,7 @@ async def drained(bench: Bench, kind: str, *, workers: int, count: int) -> Run:
             memory = max(process.memory_mb for process in running)
         ended = await watcher.fetchval(
             "SELECT extract(epoch FROM max(created)) FROM queue.pgqueuer_log"
-            " WHERE status = 'successful'"
+            f" WHERE status = 'successful' AND {work.OURS}"
         )
         return Run(
             rate=count / (float(ended) - started),

@@ -17,14 +17,16 @@ MAKE_SHOPS = """
 INSERT INTO shops (domain, status, scopes)
 SELECT 'shop-' || n || '.myshopify.com', 'installed', 'write_products' FROM generate_series(1, $1) n
 """
-LEFT = "SELECT count(*) FROM queue.pgqueuer"
+# A worker also has chores, such as an hourly look at each shop's products; they are not counted.
+OURS = f"entrypoint IN ('{queue.RUN_JOB}', '{ENTRY_POINT}')"
+LEFT = f"SELECT count(*) FROM queue.pgqueuer WHERE {OURS}"
 # Entries that PgQueuer has logged as done, each once, and nothing else of them.
-DONE_ENTRIES = """
+DONE_ENTRIES = f"""
 SELECT count(DISTINCT job_id) FILTER (WHERE status = 'successful')
      - count(*) FILTER (WHERE status NOT IN ('queued', 'picked', 'successful'))
      - (count(*) FILTER (WHERE status = 'successful') - count(DISTINCT job_id) FILTER (
            WHERE status = 'successful'))
-FROM queue.pgqueuer_log
+FROM queue.pgqueuer_log WHERE {OURS}
 """
 # Jobs that were claimed once, have one checkpoint, and these three events in this order.
 DONE_JOBS = """
