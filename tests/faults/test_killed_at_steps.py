@@ -27,13 +27,17 @@ CHECKPOINT = b"INSERT INTO job_stages"
 CLAIM = b"attempt=(jobs.attempt + "
 HEARTBEAT = b"SET heartbeat = NOW() WHERE id = ANY"
 
+# A claim and a stage's record are one statement each, and so their own commit.
 DATABASE = {
-    "before the claim's commit": Hold(words=b"COMMIT", after=CLAIM),
-    "after the claim's commit": Hold(words=b"COMMIT", after=CLAIM, answered=True),
-    "before a stage's commit": Hold(words=b"COMMIT", after=CHECKPOINT),
-    "after a stage's commit": Hold(words=b"COMMIT", after=CHECKPOINT, answered=True),
+    "before the claim's commit": Hold(words=CLAIM),
+    "before a stage's commit": Hold(words=CHECKPOINT),
     "during a heartbeat": Hold(words=HEARTBEAT),
 }
+CLAIMED = "SELECT 1 FROM jobs WHERE status = 'IN_PROGRESS'"
+RECORDED = (
+    "SELECT 1 FROM job_stages s JOIN jobs j ON j.public_id = s.job_id"
+    " WHERE j.status = 'IN_PROGRESS' AND s.stage = 'validate'"
+)
 STORAGE = {
     "before a put": Hold(words=b"PUT /"),
     "after a put": Hold(words=b"PUT /", answered=True),
@@ -59,6 +63,8 @@ async def test_a_worker_killed_at_any_step_is_taken_over_at_the_next_stage(
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             *((step, partial(frozen, postgres, hold)) for step, hold in DATABASE.items()),
             *((step, partial(frozen, storage, hold)) for step, hold in STORAGE.items()),
+            ("after the claim's commit", partial(seen, world, CLAIMED)),
+            ("after a stage's commit", partial(seen, world, RECORDED)),
             ("during a render", partial(rendering, world)),
         ]
         for step, reached in steps:
@@ -110,14 +116,15 @@ async def frozen(proxy: FaultProxy, hold: Hold) -> None:
     await hold.reached.wait()
 
 
+async def seen(world: World, sql: str) -> None:
+    """The worker has committed it."""
+    while not await world.rows(sql):
+        await asyncio.sleep(0.005)
+
+
 async def rendering(world: World) -> None:
     """The cut-out is being made: the stage before it is recorded, and the child is busy."""
-    sql = (
-        "SELECT 1 FROM job_stages s JOIN jobs j ON j.public_id = s.job_id "
-        "WHERE j.status = 'IN_PROGRESS' AND s.stage = 'validate'"
-    )
-    while not await world.rows(sql):
-        await asyncio.sleep(0.01)
+    await seen(world, RECORDED)
     await asyncio.sleep(0.1)
 
 
