@@ -76,6 +76,17 @@ async def test_one_line_keeps_shops_apart_at(
     await tenancy.keep_apart(house, check, door)
 
 
+async def test_an_idempotency_key_is_one_shops(house: World) -> None:
+    body = {"product_id": "gid://shopify/Product/1"}
+    key = {"Idempotency-Key": "the same"}
+    answers = [
+        await house.http.post("/v1/catalog-image", json=body, headers={**house.bearer(shop), **key})
+        for shop in (SHOP, OTHER_SHOP)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert len({answer.json()["job_id"] for answer in answers}) == 2
+
+
 async def test_without_both_shops_would_meet(lost: World) -> None:
     finished, _ = await finished_job(lost, shop=OTHER_SHOP)
     for end in ("", "/events"):
