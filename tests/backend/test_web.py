@@ -74,6 +74,14 @@ async def test_every_answer_has_a_fresh_request_id(house: World) -> None:
     assert len({each[0] for each in ids}) == len(answers)
 
 
+def test_no_answer_may_be_framed_sniffed_or_kept() -> None:
+    assert SECURITY_HEADERS == {
+        "cache-control": "private, no-store",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "x-content-type-options": "nosniff",
+    }
+
+
 async def test_every_answer_has_the_security_headers(house: World) -> None:
     answers = await answers_of_every_kind(house)
     lacking = {
