@@ -27,16 +27,12 @@ SAMPLE_STEP = 6
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What sets each pixel apart from the backdrop, in ΔE (CIE76), as (height, width) arrays.
+    """`coefficients`: (6, 3) of the surface.
 
-    distance: in all. darker: in lightness alone, negative if lighter. tint: in hue, after allowing
-    for a shadow, which scales the light so that chroma shrinks with lightness.
-    noise: the distance that 95 % of the pixels known to be backdrop stay under.
+    noise: the ΔE that 95 % of the pixels known to be backdrop stay under.
     """
 
-    distance: Floats
-    darker: Floats
-    tint: Floats
+    coefficients: Floats
     noise: float
 
     @property
@@ -52,6 +48,19 @@ class Backdrop:
         """The distance from which a pixel counts as something else."""
         return max(1.2, 1.6 * self.noise)
 
+
+@dataclass(frozen=True)
+class Difference:
+    """What sets pixels apart from the backdrop, in ΔE (CIE76).
+
+    distance: in all. darker: in lightness alone, negative if lighter. tint: in hue, after allowing
+    for a shadow, which scales the light so that chroma shrinks with lightness.
+    """
+
+    distance: Floats
+    darker: Floats
+    tint: Floats
+
     def shaded(self, tolerance: Floats | float = 0.0) -> Mask:
         """Pixels that may be backdrop in shadow: darker, and of its hue within `tolerance` ΔE."""
         allowed = np.maximum(tolerance, np.maximum(1.2, 0.1 * self.darker))
@@ -65,20 +74,25 @@ def lab(rgb: NDArray[np.uint8]) -> Floats:
     return converted
 
 
-def measure_backdrop(lab_pixels: Floats, known: Mask) -> Backdrop:
-    """Fit the surface to the `known` backdrop pixels and compare every pixel with it."""
-    coefficients, noise = _fit(lab_pixels, known)
-    surface = np.stack(
-        [_quadratic(channel, lab_pixels.shape[:2]) for channel in coefficients.T], axis=-1
-    )
-    residual = lab_pixels - surface
-    dimming = lab_pixels[..., 0] / np.maximum(surface[..., 0], 1)
-    return Backdrop(
-        distance=_length(residual),
-        darker=-residual[..., 0],
-        tint=_length(lab_pixels[..., 1:] - surface[..., 1:] * dimming[..., None]),
-        noise=noise,
-    )
+def positions(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """y, as a column, and x, as a row, of a (height, width) picture, -1 to 1 from side to side."""
+    height, width = shape[:2]
+    y = (np.arange(height, dtype=np.float32) + np.float32(0.5)) * 2 / height - 1
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5)) * 2 / width - 1
+    return y[:, None], x[None, :]
+
+
+def compared(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Difference:
+    """Compare (..., 3) pixels at these positions with the backdrop there."""
+    light, *hues = np.moveaxis(lab_pixels, -1, 0)
+    paper, *tints = (_quadratic(channel, y, x) for channel in backdrop.coefficients.T)
+    dimming = light / np.maximum(paper, 1)
+    darker = paper - light
+    distance, tint = darker * darker, np.zeros_like(darker)
+    for hue, of_paper in zip(hues, tints, strict=True):
+        distance += (hue - of_paper) ** 2
+        tint += (hue - of_paper * dimming) ** 2
+    return Difference(np.sqrt(distance), darker, np.sqrt(tint))
 
 
 def guess_subject(lab_pixels: Floats) -> Floats:
@@ -88,42 +102,30 @@ def guess_subject(lab_pixels: Floats) -> Floats:
     backdrop-like or merely shaded pixels is subject.
     """
     shape = lab_pixels.shape[:2]
+    y, x = positions(shape)
     frame = filters.border(shape, depth=max(shape) // 50)
-    backdrop = measure_backdrop(lab_pixels, frame)
-    plain = (backdrop.distance < 2 * backdrop.threshold) | backdrop.shaded()
+    rows, columns = np.nonzero(frame)
+    backdrop = fit_backdrop(lab_pixels[frame], y[rows, 0], x[0, columns])
+    difference = compared(lab_pixels, backdrop, y, x)
+    plain = (difference.distance < 2 * backdrop.threshold) | difference.shaded()
     outside = filters.touching(plain, filters.border(shape))
     return (~outside).astype(np.float32)
 
 
-def _fit(lab_pixels: Floats, known: Mask) -> tuple[Floats, float]:
-    """Coefficients (6, 3) by three rounds of reweighted least squares, and the noise in ΔE."""
-    sample = (slice(None, None, SAMPLE_STEP), slice(None, None, SAMPLE_STEP))
-    rows, columns = np.nonzero(known[sample])
-    if rows.size < 64:
-        return np.zeros((6, 3), dtype=np.float32), NO_BACKDROP
-    colours = lab_pixels[sample][rows, columns]
-    height, width = known.shape
-    basis = _basis(rows * SAMPLE_STEP * 2 / height - 1, columns * SAMPLE_STEP * 2 / width - 1)
-    weights = np.ones(rows.size)
+def fit_backdrop(colours: Floats, y: Floats, x: Floats) -> Backdrop:
+    """The surface through (n, 3) Lab pixels at (n,) positions, by three rounds of reweighting."""
+    if y.size < 64:
+        return Backdrop(np.zeros((6, 3), dtype=np.float32), NO_BACKDROP)
+    basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float64)
+    weights = np.ones(y.size)
     for _ in range(3):
-        root = np.sqrt(weights)[:, None]
-        solution, *_rest = np.linalg.lstsq(basis * root, colours * root, rcond=None)
+        weighted = basis.T * weights
+        solution = np.linalg.lstsq(weighted @ basis, weighted @ colours)[0]
         error = np.linalg.norm(colours - basis @ solution, axis=1)
         weights = 1 / (1 + (error / max(0.5, 2 * float(np.median(error)))) ** 2)
-    return solution.astype(np.float32), float(np.percentile(error, 95))
+    return Backdrop(solution.astype(np.float32), float(np.percentile(error, 95)))
 
 
-def _length(vectors: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.einsum("hwc,hwc->hw", vectors, vectors)))
-
-
-def _basis(y: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.float64]:
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float64)
-
-
-def _quadratic(c: Floats, shape: tuple[int, int]) -> Floats:
-    """One channel of the surface over the whole picture."""
-    height, width = shape
-    y = (np.arange(height, dtype=np.float32) * 2 / height - 1)[:, None]
-    x = (np.arange(width, dtype=np.float32) * 2 / width - 1)[None, :]
+def _quadratic(c: Floats, y: Floats, x: Floats) -> Floats:
+    """One channel of the surface."""
     return np.asarray(c[0] + (c[1] + c[3] * x) * x + (c[2] + c[4] * x + c[5] * y) * y)

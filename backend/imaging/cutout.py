@@ -7,6 +7,8 @@ Three sources are combined, each where it is good:
 3. on a plain backdrop, colour knows the edge best. It may carve only from outside, so that a white
    stripe never becomes a hole, and may add parts that the net missed if they touch the product.
 
+What is product and what is backdrop is found out on the photo shrunk to `COARSE_SIDE` or a little
+more; only in a band along the outline are the photo's own pixels looked at, and there all of them.
 `matte` then solves the last pixels and takes the backdrop's colour out of the edge.
 """
 
@@ -16,14 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging import filters
-from backend.imaging.backdrop import Backdrop, guess_subject, lab, measure_backdrop
+from backend.imaging.backdrop import (
+    Backdrop,
+    Difference,
+    compared,
+    fit_backdrop,
+    guess_subject,
+    lab,
+    positions,
+)
 from backend.imaging.decode import Picture
-from backend.imaging.filters import Floats, Mask
+from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
 from backend.imaging.quality import CutoutQuality, judge_cutout
 from backend.imaging.subject import SIDE, SubjectNet
 
 MIN_COVERAGE = 0.01
+COARSE_SIDE = 640
+# The backdrop's surface is fitted to every so many pixels of every so many rows.
+SAMPLE_STEP = 6
 
 
 class SubjectNotFound(Exception):
@@ -43,34 +56,91 @@ class Cutout:
         return self.rgba[..., 3]
 
 
+@dataclass(frozen=True)
+class _Coarse:
+    """The photo shrunk by `factor`, and what is known of it, as (height, width) arrays.
+
+    found: what the net is sure of. subject: with what colour adds to it.
+    """
+
+    factor: int
+    guess: Floats
+    luma: Floats
+    probability: Floats
+    backdrop: Backdrop
+    difference: Difference
+    found: Mask
+    subject: Mask
+
+    def reach(self, divisor: int) -> int:
+        """A distance in its pixels that grows with the picture."""
+        return int(max(self.subject.shape)) // divisor
+
+
+@dataclass(frozen=True)
+class _Band:
+    """The photo's own pixels along the outline: their numbers, places and CIE Lab colours."""
+
+    where: Indices
+    rows: Indices
+    columns: Indices
+    colours: Floats
+
+
 def cut_out(picture: Picture, net: SubjectNet | None) -> Cutout:
     """Separate the product from its background; raise `SubjectNotFound` if there is none."""
     if picture.alpha is not None:
         return _already_cut_out(picture.rgb, picture.alpha)
-    lab_pixels = lab(picture.rgb)
-    guess = net.probability(picture.rgb) if net else guess_subject(lab_pixels)
-    probability = filters.resize(guess, *lab_pixels.shape[:2])
-    known_backdrop = ~filters.dilate(probability > 0.1, _reach(probability, 25))
-    backdrop = measure_backdrop(lab_pixels, known_backdrop)
-    found = _main_regions(probability)
-    subject = _whole_subject(found, probability, backdrop)
-    alpha = _guided_edge(lab_pixels[..., 0] / 100, np.maximum(probability, subject), subject)
+    coarse = _looked_at(picture.rgb, net)
+    backdrop = coarse.backdrop
+    subject = filters.enlarged(coarse.subject, coarse.factor, picture.rgb.shape[:2])
+    band = _along_the_outline(picture.rgb, coarse)
+    soft = _guided_edge(band, coarse)
     if backdrop.is_studio:
-        alpha = _carved_by_colour(alpha, probability, subject, backdrop)
+        soft = _carved_by_colour(soft, band, subject, coarse)
+    alpha = subject.astype(np.float32)
+    alpha.flat[band.where] = soft
     _require_subject(alpha > 0.5)
     rgba = solve_edge(picture.rgb, alpha, trust_colour=backdrop.is_studio)
     quality = judge_cutout(
         rgba[..., 3],
         backdrop=backdrop,
-        certain=float(np.mean((guess < 0.1) | (guess > 0.9))) if net else None,
-        extended=float(np.mean(subject & ~found)),
+        contrast=_contrast(rgba[..., 3], coarse),
+        certain=float(np.mean((coarse.guess < 0.1) | (coarse.guess > 0.9))) if net else None,
+        extended=float(np.mean(coarse.subject & ~coarse.found)),
     )
     return Cutout(rgba, quality)
 
 
-def _reach(image: Floats, divisor: int) -> int:
-    """A distance in pixels that grows with the picture."""
-    return int(max(image.shape[:2])) // divisor
+def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
+    """Tell product from backdrop, to within a few pixels."""
+    factor = max(1, max(rgb.shape) // COARSE_SIDE)
+    lab_pixels = lab(filters.shrunk(rgb, factor))
+    guess = net.probability(rgb) if net else guess_subject(lab_pixels)
+    probability = filters.resize(guess, *lab_pixels.shape[:2])
+    known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
+    backdrop = _fitted(rgb, known, factor)
+    difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
+    found = _main_regions(probability)
+    return _Coarse(
+        factor=factor,
+        guess=guess,
+        luma=lab_pixels[..., 0] / 100,
+        probability=probability,
+        backdrop=backdrop,
+        difference=difference,
+        found=found,
+        subject=_whole_subject(found, probability, backdrop, difference),
+    )
+
+
+def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
+    """The backdrop as the photo's own pixels have it, with all of their grain."""
+    y, x = positions(rgb.shape)
+    rows, columns = (np.arange(0, length, SAMPLE_STEP) for length in rgb.shape[:2])
+    row, column = np.nonzero(known[np.ix_(rows // factor, columns // factor)])
+    sample = lab(np.ascontiguousarray(rgb[::SAMPLE_STEP, ::SAMPLE_STEP]))
+    return fit_backdrop(sample[row, column], y[rows[row], 0], x[0, columns[column]])
 
 
 def _main_regions(probability: Floats) -> Mask:
@@ -84,16 +154,18 @@ def _require_subject(mask: Mask) -> None:
         raise SubjectNotFound
 
 
-def _whole_subject(found: Mask, probability: Floats, backdrop: Backdrop) -> Mask:
+def _whole_subject(
+    found: Mask, probability: Floats, backdrop: Backdrop, difference: Difference
+) -> Mask:
     """Add what the net missed: holes that are none, and parts that are clearly not backdrop."""
     if not backdrop.is_studio:
         return found
-    different = (backdrop.distance > 2 * backdrop.threshold) & ~backdrop.shaded()
+    different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
     grown = filters.touching(different | found, found)
-    return grown | _false_holes(grown, probability, backdrop)
+    return grown | _false_holes(grown, probability, difference.distance < backdrop.threshold)
 
 
-def _false_holes(subject: Mask, probability: Floats, backdrop: Backdrop) -> Mask:
+def _false_holes(subject: Mask, probability: Floats, like_backdrop: Mask) -> Mask:
     """Enclosed regions, unless net and colour agree that the backdrop shows through them.
 
     A bag's handle encloses backdrop; a label or a white print only looks like it.
@@ -101,52 +173,76 @@ def _false_holes(subject: Mask, probability: Floats, backdrop: Backdrop) -> Mask
     enclosed = ~subject & ~filters.touching(~subject, filters.border(subject.shape))
     labels = filters.regions(enclosed)
     areas = np.maximum(np.bincount(labels.ravel()), 1)
-    plain = np.bincount(labels.ravel(), backdrop.distance.ravel() < backdrop.threshold) / areas
+    plain = np.bincount(labels.ravel(), like_backdrop.ravel()) / areas
     doubt = np.bincount(labels.ravel(), probability.ravel()) / areas
     false = (plain < 0.9) | (doubt > 0.25)
     false[0] = False
     return false[labels]
 
 
-def _guided_edge(luma: Floats, probability: Floats, subject: Mask) -> Floats:
-    """Pull the soft edge onto the photo's own edges; deep inside stays solid."""
-    pulled = filters.guided(luma, probability, radius=_reach(luma, 160), epsilon=1e-4)
-    alpha = filters.smoothstep(0.08, 0.92, pulled)
-    band = _reach(luma, 45)
-    alpha[filters.erode(subject, band)] = 1
-    alpha[~filters.dilate(subject, band)] = 0
-    return alpha
+def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:
+    """Deep inside is solid and far outside is empty: nothing there needs a second look."""
+    reach = coarse.reach(45)
+    near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
+    where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
+    rows, columns = np.divmod(where, rgb.shape[1])
+    return _Band(where, rows, columns, lab(rgb.reshape(-1, 3)[where][None])[0])
 
 
-def _carved_by_colour(
-    alpha: Floats, probability: Floats, subject: Mask, backdrop: Backdrop
-) -> Floats:
-    """Near the outline, replace the soft alpha by what colour says, as far as colour can say it."""
-    threshold, distance = backdrop.threshold, backdrop.distance
-    band = _reach(alpha, 45)
-    # The second mean is saturated, so that vivid pixels cannot vouch for pale neighbours.
-    seen = np.dstack([distance, np.minimum(distance, 6 * threshold), backdrop.shaded()])
-    contrast, separable, shady = _local_means(seen, filters.erode(subject, 3), band / 3)
+def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
+    """Pull the soft edge onto the photo's own edges."""
+    line = filters.guiding(
+        coarse.luma,
+        np.maximum(coarse.probability, coarse.subject),
+        sigma=coarse.reach(160) / 2,
+        epsilon=1e-4,
+    )
+    slope, offset = filters.sampled(line, coarse.factor, band.rows, band.columns).T
+    return filters.smoothstep(0.08, 0.92, slope * band.colours[:, 0] / 100 + offset)
+
+
+def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse) -> Floats:
+    """Replace the soft alpha by what colour says, as far as colour can say it."""
+    threshold, inside = coarse.backdrop.threshold, subject.flat[band.where]
+    y, x = positions(subject.shape)
+    difference = compared(band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns])
+    contrast, separable, shady = _local_means(band, coarse).T
     # JPEG rings around an edge in proportion to its contrast: more than this is no ringing.
     ringing = 0.08 * contrast
     bar = np.maximum(threshold, ringing)
-    coloured = np.clip((distance - bar) / (0.8 * bar), 0, 1)
+    coloured = np.clip((difference.distance - bar) / (0.8 * bar), 0, 1)
     # Grey products look like shadows themselves; there the net has the last word.
-    coloured[backdrop.shaded(ringing) & ((shady < 0.2) | (probability < 0.5))] = 0
+    probability = filters.sampled(coarse.probability, coarse.factor, band.rows, band.columns)
+    coloured[difference.shaded(ringing) & ((shady < 0.2) | (probability < 0.5))] = 0
     # Where the net is sure, colour may move the edge by one of the net's own pixels and no further.
-    solid = filters.erode(probability > 0.9, _reach(alpha, SIDE))
-    reachable = filters.dilate(subject, band) & ~filters.erode(subject, band) & ~solid
-    carved = filters.touching((coloured < 0.5) & (reachable | ~subject), ~subject)
-    coloured = np.where(filters.dilate(carved, 2), coloured, subject)
+    solid = filters.erode(coarse.probability > 0.9, coarse.reach(SIDE))
+    reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
+    open_to_backdrop = ~subject
+    open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
+    carved = filters.dilate(filters.touching(open_to_backdrop, ~subject), 2)
+    coloured = np.where(carved.flat[band.where], coloured, inside)
     trust = filters.smoothstep(3 * threshold, 5.5 * threshold, separable)
-    return np.where(reachable, trust * coloured + (1 - trust) * alpha, alpha)
+    return np.where(reachable, trust * coloured + (1 - trust) * soft, soft)
 
 
-def _local_means(bands: Floats, where: Mask, sigma: float) -> Floats:
-    """(bands, height, width) blurs to which only `where` contributes."""
-    weight = where.astype(np.float32)[..., None]
-    blurred = filters.blur(np.concatenate([bands * weight, weight], axis=-1), sigma)
-    return np.moveaxis(blurred[..., :-1] / np.maximum(blurred[..., -1:], 1e-6), -1, 0)
+def _local_means(band: _Band, coarse: _Coarse) -> Floats:
+    """(n, 3) for the band, of the product's inside alone: distance, the same saturated, shaded."""
+    distance, saturation = coarse.difference.distance, 6 * coarse.backdrop.threshold
+    inside = filters.erode(coarse.subject, max(1, round(3 / coarse.factor)))
+    # The second mean is saturated, so that vivid pixels cannot vouch for pale neighbours.
+    seen = [distance, np.minimum(distance, saturation), coarse.difference.shaded()]
+    weighted = np.dstack([*seen, np.ones_like(distance)]) * inside[..., None]
+    sigma = coarse.reach(45) / 3
+    shrink = max(1, int(sigma // 1.25))
+    blurred = filters.blur(filters.shrunk(weighted, shrink), sigma / shrink)
+    means = filters.sampled(blurred, shrink * coarse.factor, band.rows, band.columns)
+    return np.asarray(means[:, :3] / np.maximum(means[:, 3:], 1e-6))
+
+
+def _contrast(alpha: NDArray[np.uint8], coarse: _Coarse) -> float:
+    """ΔE from the backdrop that 95 % of the product exceeds."""
+    solid = filters.shrunk(alpha, coarse.factor) > 127
+    return float(np.percentile(coarse.difference.distance[solid], 5))
 
 
 def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
@@ -154,4 +250,4 @@ def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
     _require_subject(alpha > 0.5)
     rgba = np.dstack([rgb, (alpha * 255 + 0.5).astype(np.uint8)])
     rgba[rgba[..., 3] == 0] = 0
-    return Cutout(rgba, judge_cutout(rgba[..., 3], backdrop=None, certain=None, extended=0.0))
+    return Cutout(rgba, judge_cutout(rgba[..., 3], certain=None, extended=0.0))

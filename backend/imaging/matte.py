@@ -70,23 +70,13 @@ class _Carried:
     def __init__(self, rgb: NDArray[np.uint8], known: Mask) -> None:
         self._width = rgb.shape[1]
         whole = np.dstack([rgb * known[..., None], known * np.uint8(255)])
-        weighted = filters.halved(whole).astype(np.float32) / 255
+        weighted = filters.shrunk(whole, 2).astype(np.float32) / 255
         self._small = filters.blur(weighted, SIGMA / 2)
         self._small += 1e-3 * filters.blur(weighted, 2 * SIGMA)
 
     def at(self, where: NDArray[np.intp]) -> Floats:
         """(n, 3) in 0..1 at the pixels with these numbers, between four neighbours each."""
-        small = self._small
-        height, width = small.shape[:2]
-        rows, columns = np.divmod(where, self._width)
-        y = np.clip(rows / 2 - 0.25, 0, height - 1).astype(np.float32)[:, None]
-        x = np.clip(columns / 2 - 0.25, 0, width - 1).astype(np.float32)[:, None]
-        top, left = y.astype(np.intp)[:, 0], x.astype(np.intp)[:, 0]
-        down, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-        y, x = y % 1, x % 1
-        above = small[top, left] * (1 - x) + small[top, right] * x
-        below = small[down, left] * (1 - x) + small[down, right] * x
-        total = above * (1 - y) + below * y
+        total = filters.sampled(self._small, 2, *np.divmod(where, self._width))
         return np.asarray(total[:, :3] / np.maximum(total[:, 3:], 1e-9))
 
 

@@ -135,7 +135,12 @@ def _framing_doubts(scale: float | None, corners_clean: bool | None) -> Iterator
 
 
 def judge_cutout(
-    alpha: NDArray[np.uint8], *, backdrop: Backdrop | None, certain: float | None, extended: float
+    alpha: NDArray[np.uint8],
+    *,
+    certain: float | None,
+    extended: float,
+    backdrop: Backdrop | None = None,
+    contrast: float | None = None,
 ) -> CutoutQuality:
     """Measure a finished (height, width) uint8 alpha.
 
@@ -147,7 +152,7 @@ def judge_cutout(
         by_model=certain is not None,
         backdrop="transparent" if backdrop is None else backdrop.kind,
         bg_noise=None if backdrop is None else round(backdrop.noise, 2),
-        contrast=None if backdrop is None else _contrast(alpha, backdrop),
+        contrast=None if contrast is None else round(contrast, 2),
         certain=None if certain is None else round(certain, 3),
         soft=round(partly / max(coverage, 1e-6), 4),
         coverage=round(coverage, 4),
@@ -177,7 +182,3 @@ def touched_sides(alpha: NDArray[np.uint8]) -> list[Side]:
         "left": alpha[:, 0],
     }
     return [side for side, rim in rims.items() if np.count_nonzero(rim > 127) > 0.005 * rim.size]
-
-
-def _contrast(alpha: NDArray[np.uint8], backdrop: Backdrop) -> float:
-    return round(float(np.percentile(backdrop.distance[alpha > 127], 5)), 2)

@@ -14,7 +14,7 @@ from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
 from backend.renderers.base import RenderedFile, RenderFailed, RenderRequest
 
 # Goes up whenever the same input would give other pixels.
-VERSION = "2"
+VERSION = "3"
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
