@@ -186,7 +186,7 @@ def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
     rows, columns = np.divmod(where, rgb.shape[1])
-    return _Band(where, rows, columns, lab(rgb.reshape(-1, 3)[where][None])[0])
+    return _Band(where, rows, columns, lab(rgb.reshape(-1, 3).take(where, axis=0)[None])[0])
 
 
 def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
@@ -203,7 +203,7 @@ def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
 
 def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse) -> Floats:
     """Replace the soft alpha by what colour says, as far as colour can say it."""
-    threshold, inside = coarse.backdrop.threshold, subject.flat[band.where]
+    threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
     difference = compared(band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns])
     contrast, separable, shady = _local_means(band, coarse).T
@@ -220,7 +220,7 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse)
     open_to_backdrop = ~subject
     open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
     carved = filters.dilate(filters.touching(open_to_backdrop, ~subject), 2)
-    coloured = np.where(carved.flat[band.where], coloured, inside)
+    coloured = np.where(carved.take(band.where), coloured, inside)
     trust = filters.smoothstep(3 * threshold, 5.5 * threshold, separable)
     return np.where(reachable, trust * coloured + (1 - trust) * soft, soft)
 
@@ -248,6 +248,5 @@ def _contrast(alpha: NDArray[np.uint8], coarse: _Coarse) -> float:
 def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
     """The merchant sent transparency: that is a better mask than any we could find."""
     _require_subject(alpha > 0.5)
-    rgba = np.dstack([rgb, (alpha * 255 + 0.5).astype(np.uint8)])
-    rgba[rgba[..., 3] == 0] = 0
+    rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
     return Cutout(rgba, judge_cutout(rgba[..., 3], certain=None, extended=0.0))

@@ -49,6 +49,13 @@ def blur(image: Floats, sigma: float) -> Floats:
     return blurred.reshape(image.shape)
 
 
+def joined(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(height, width, 4), black where the alpha is zero."""
+    rgba: NDArray[np.uint8] = _vips(rgb).bandjoin(_vips(alpha)).numpy()
+    rgba.view(np.uint32)[..., 0] *= alpha > 0
+    return rgba
+
+
 def shrunk(image: Pixels, factor: int) -> Pixels:
     """A (height, width[, bands]) picture, each pixel the mean of `factor` by `factor`."""
     if factor == 1:
@@ -74,12 +81,11 @@ def sampled(small: Floats, factor: int, rows: Indices, columns: Indices) -> Floa
     flat = small.reshape(height * width, -1)
     top, bottom, y = _neighbours(rows, factor, height)
     left, right, x = _neighbours(columns, factor, width)
-    above = flat[top * width + left]
-    above += (flat[top * width + right] - above) * x
-    below = flat[bottom * width + left]
-    below += (flat[bottom * width + right] - below) * x
-    above += (below - above) * y
-    return np.asarray(above.reshape(-1, *small.shape[2:]))
+    above = _mixed(flat.take(top * width + left, axis=0), flat.take(top * width + right, axis=0), x)
+    below = _mixed(
+        flat.take(bottom * width + left, axis=0), flat.take(bottom * width + right, axis=0), x
+    )
+    return _mixed(above, below, y).reshape(-1, *small.shape[2:])
 
 
 def resize(image: Floats, height: int, width: int) -> Floats:
@@ -102,7 +108,7 @@ def touching(mask: Mask, seed: Mask) -> Mask:
     labels = _labels(mask)
     chosen = np.zeros(labels.max() + 1, dtype=bool)
     chosen[labels[mask & seed]] = True
-    return chosen[labels]
+    return chosen.take(labels)
 
 
 def without_specks(mask: Mask, share: float) -> Mask:
@@ -112,6 +118,23 @@ def without_specks(mask: Mask, share: float) -> Mask:
     areas[0] = 0
     large: Mask = areas >= max(1, share * areas.max())
     return large[labels]
+
+
+def tidied(mask: Mask, *, specks: float, pinholes: float) -> Mask:
+    """The mask without small regions, and with small gaps in it filled.
+
+    Small is less than that share of the largest region, or of the largest gap.
+    """
+    labels = _labels(mask)
+    areas = np.bincount(labels.ravel())
+    inside = np.zeros(areas.size, dtype=bool)
+    inside[labels[mask]] = True
+    filled = np.where(
+        inside,
+        areas >= specks * areas.max(where=inside, initial=0),
+        areas < pinholes * areas.max(where=~inside, initial=0),
+    )
+    return np.asarray(filled.take(labels))
 
 
 def border(shape: tuple[int, int], depth: int = 1) -> Mask:
@@ -171,6 +194,14 @@ def _neighbours(where: Indices, factor: int, length: int) -> tuple[Indices, Indi
     at = np.clip(at, 0, length - 1)
     first = at.astype(np.intp)
     return first, np.minimum(first + 1, length - 1), (at - first).astype(np.float32)[:, None]
+
+
+def _mixed(first: Floats, second: Floats, share: Floats) -> Floats:
+    """From the first to the second; the first is overwritten."""
+    second -= first
+    second *= share
+    first += second
+    return first
 
 
 def _vips(array: NDArray[np.generic]) -> pyvips.Image:

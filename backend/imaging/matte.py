@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging import filters
-from backend.imaging.filters import Floats, Mask
+from backend.imaging.filters import Floats, Indices, Mask
 
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
 REACH = 3
@@ -45,8 +45,7 @@ def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArra
             _colours(rgb, edge), alpha.flat[edge], product.at(edge), backdrop.at(edge)
         )
     alpha = _without_dust(alpha)
-    rgba = np.dstack([rgb, (alpha * 255 + 0.5).astype(np.uint8)])
-    rgba[alpha == 0] = 0
+    rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
     mixed = np.flatnonzero((alpha > 0) & (alpha < 1))
     colours = _foreground(
         _colours(rgb, mixed), alpha.flat[mixed], product.at(mixed), backdrop.at(mixed)
@@ -55,9 +54,9 @@ def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArra
     return rgba
 
 
-def _colours(rgb: NDArray[np.uint8], where: NDArray[np.intp]) -> Floats:
+def _colours(rgb: NDArray[np.uint8], where: Indices) -> Floats:
     """(n, 3) in 0..1 of the pixels with these numbers."""
-    return rgb.reshape(-1, 3)[where].astype(np.float32) / 255
+    return rgb.reshape(-1, 3).take(where, axis=0).astype(np.float32) / 255
 
 
 class _Carried:
@@ -69,14 +68,16 @@ class _Carried:
 
     def __init__(self, rgb: NDArray[np.uint8], known: Mask) -> None:
         self._width = rgb.shape[1]
-        whole = np.dstack([rgb * known[..., None], known * np.uint8(255)])
-        weighted = filters.shrunk(whole, 2).astype(np.float32) / 255
-        self._small = filters.blur(weighted, SIGMA / 2)
-        self._small += 1e-3 * filters.blur(weighted, 2 * SIGMA)
+        half = filters.shrunk(filters.joined(rgb, known * np.uint8(255)), 2)
+        weighted = half.astype(np.float32) / 255
+        self._narrow = filters.blur(weighted, SIGMA / 2)
+        self._wide = filters.blur(filters.shrunk(weighted, 4), SIGMA / 4)
 
-    def at(self, where: NDArray[np.intp]) -> Floats:
-        """(n, 3) in 0..1 at the pixels with these numbers, between four neighbours each."""
-        total = filters.sampled(self._small, 2, *np.divmod(where, self._width))
+    def at(self, where: Indices) -> Floats:
+        """(n, 3) in 0..1 at the pixels with these numbers."""
+        rows, columns = np.divmod(where, self._width)
+        total = filters.sampled(self._narrow, 2, rows, columns)
+        total += 1e-3 * filters.sampled(self._wide, 8, rows, columns)
         return np.asarray(total[:, :3] / np.maximum(total[:, 3:], 1e-9))
 
 
@@ -92,12 +93,11 @@ def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats)
 def _without_dust(alpha: Floats) -> Floats:
     """Exactly 0 and 1 where it is as good as that, and no islands or pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
-    surroundings = stretched <= 0.5
-    stretched[surroundings & ~filters.without_specks(surroundings, PINHOLE)] = 1
     solid = stretched > 0.5
-    product = filters.without_specks(solid, 0.02)
-    stretched[solid & ~product] = 0
-    return np.where(filters.touching(stretched > 0, product), stretched, 0)
+    tidy = filters.tidied(solid, specks=0.02, pinholes=PINHOLE)
+    stretched[tidy & ~solid] = 1
+    stretched[solid & ~tidy] = 0
+    return np.asarray(stretched * filters.touching(stretched > 0, solid & tidy))
 
 
 def _foreground(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:
