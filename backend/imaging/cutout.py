@@ -196,8 +196,9 @@ def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
         np.maximum(coarse.probability, coarse.subject),
         sigma=coarse.reach(160) / 2,
         epsilon=1e-4,
+        factor=2,
     )
-    slope, offset = filters.sampled(line, coarse.factor, band.rows, band.columns).T
+    slope, offset = filters.sampled(line, 2 * coarse.factor, band.rows, band.columns).T
     return filters.smoothstep(0.08, 0.92, slope * band.colours[:, 0] / 100 + offset)
 
 

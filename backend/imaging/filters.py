@@ -156,13 +156,18 @@ def bounds(mask: Mask, margin: int = 0) -> tuple[slice, slice]:
     )
 
 
-def guiding(guide: Floats, coarse: Floats, *, sigma: float, epsilon: float) -> Floats:
+def guiding(
+    guide: Floats, coarse: Floats, *, sigma: float, epsilon: float, factor: int = 1
+) -> Floats:
     """(height, width, 2): the slope and the offset with which `coarse` follows the `guide`.
 
-    Both are (height, width) in 0..1, and slope · guide + offset has the guide's edges. The guide
-    may then be a larger picture: He and Sun, "Fast Guided Filter" (2015), with Gaussian windows.
+    Both are (height, width) in 0..1, and slope · guide + offset has the guide's edges. The answer
+    is `shrunk` by the factor, and the guide that it is used on may be a larger picture: He and Sun,
+    "Fast Guided Filter" (2015), with Gaussian windows instead of boxes.
     """
-    means = blur(np.dstack([guide, coarse, guide * coarse, guide * guide]), sigma)
+    sigma /= factor
+    seen = np.dstack([guide, coarse, guide * coarse, guide * guide])
+    means = blur(shrunk(seen, factor), sigma)
     mean_guide, mean_coarse, mean_product, mean_square = np.moveaxis(means, -1, 0)
     covariance = mean_product - mean_guide * mean_coarse
     variance = mean_square - mean_guide * mean_guide
