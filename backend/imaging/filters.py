@@ -117,24 +117,7 @@ def without_specks(mask: Mask, share: float) -> Mask:
     areas = np.bincount(labels.ravel())
     areas[0] = 0
     large: Mask = areas >= max(1, share * areas.max())
-    return large[labels]
-
-
-def tidied(mask: Mask, *, specks: float, pinholes: float) -> Mask:
-    """The mask without small regions, and with small gaps in it filled.
-
-    Small is less than that share of the largest region, or of the largest gap.
-    """
-    labels = _labels(mask)
-    areas = np.bincount(labels.ravel())
-    inside = np.zeros(areas.size, dtype=bool)
-    inside[labels[mask]] = True
-    filled = np.where(
-        inside,
-        areas >= specks * areas.max(where=inside, initial=0),
-        areas < pinholes * areas.max(where=~inside, initial=0),
-    )
-    return np.asarray(filled.take(labels))
+    return np.asarray(large.take(labels))
 
 
 def border(shape: tuple[int, int], depth: int = 1) -> Mask:

@@ -93,11 +93,12 @@ def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats)
 def _without_dust(alpha: Floats) -> Floats:
     """Exactly 0 and 1 where it is as good as that, and no islands or pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
+    surroundings = stretched <= 0.5
+    stretched[surroundings & ~filters.without_specks(surroundings, PINHOLE)] = 1
     solid = stretched > 0.5
-    tidy = filters.tidied(solid, specks=0.02, pinholes=PINHOLE)
-    stretched[tidy & ~solid] = 1
-    stretched[solid & ~tidy] = 0
-    return np.asarray(stretched * filters.touching(stretched > 0, solid & tidy))
+    product = filters.without_specks(solid, 0.02)
+    stretched[solid & ~product] = 0
+    return np.asarray(stretched * filters.touching(stretched > 0, product))
 
 
 def _foreground(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:

@@ -150,6 +150,7 @@ async def test_no_credential_is_in_the_childs_environment(misbehaving, monkeypat
         "PYTHONPATH",
         "OPENBLAS_NUM_THREADS",
         "OMP_NUM_THREADS",
+        "GLIBC_TUNABLES",
         "MALLOC_ARENA_MAX",
     }
 
