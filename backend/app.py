@@ -8,7 +8,6 @@ import httpx
 import msgspec
 from litestar import Litestar, Router, get
 from litestar.di import NamedDependency, Provide
-from litestar.types import ASGIApp
 from sqlalchemy import text
 
 from backend.answers import answers
@@ -48,7 +47,7 @@ UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 def create_app(
     settings: Settings, *, shopify_transport: httpx.AsyncBaseTransport | None = None
-) -> ASGIApp:
+) -> ShortWay:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
     admin = AdminApi(settings, shopify_transport)

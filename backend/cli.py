@@ -97,8 +97,17 @@ def serve(
 
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
     run(required_schema(settings.database_url))
+    app = create_app(settings, shopify_transport=transport)
+
+    class Server(uvicorn.Server):
+        """Lets those who wait for an event go first: they would hold the process up, and be cut."""
+
+        async def shutdown(self, sockets: "list[socket.socket] | None" = None) -> None:
+            app.reads.wakeups.close()
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
-        create_app(settings, shopify_transport=transport),
+        app,
         host=host,
         port=port,
         log_config=None,
@@ -108,7 +117,7 @@ def serve(
         timeout_graceful_shutdown=10,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
-    uvicorn.Server(config).run(sockets)
+    Server(config).run(sockets)
 
 
 @main.command()

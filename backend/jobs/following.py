@@ -37,6 +37,7 @@ async def followed(
                     since=since,
                 )
             left = deadline - time.monotonic()
-            if page.events or left <= 0 or version.status == JobStatus.FAILURE:
+            is_over = left <= 0 or version.status == JobStatus.FAILURE or reads.wakeups.is_closing
+            if page.events or is_over:
                 return version, page
             await reads.wakeups.wait(woken, left)

@@ -37,6 +37,7 @@ class Wakeups:
         self.database_url = database_url
         self.settings = {"application_name": NAME, "role": role}
         self.hears = False
+        self.is_closing = False
         self.turns = asyncio.Semaphore(TURNS)
         self.waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
@@ -106,6 +107,11 @@ class Wakeups:
                 await connection.execute("SELECT 1", timeout=PROBE)
         finally:
             connection.terminate()
+
+    def close(self) -> None:
+        """Let nobody wait any more: the process is about to stop, and answers what it has begun."""
+        self.is_closing = True
+        self.wake_all()
 
     def wake(self, _connection: Any, _pid: int, _channel: str, public_id: object) -> None:
         """Wake the job's waiters."""

@@ -13,6 +13,7 @@ import httpx
 
 from tests.architecture.test_layout import pixels_in
 from tests.backend.uploads.sending import picture
+from tests.doors import waiting_job
 from tests.flows.processes import environment
 from tests.world import World
 
@@ -80,3 +81,20 @@ async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(world: Worl
             assert head.startswith(b"HTTP/1.1 200 ")
             await reader.readexactly(len(b'{"status":"ok"}'))
         writer.close()
+
+
+async def test_who_waits_for_an_event_is_answered_before_the_process_stops(world: World) -> None:
+    """A roll would cut it off after ten seconds, and the visitor would get a 502."""
+    await world.install()
+    ref = await waiting_job(world)
+    async with serving(world) as (process, port):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            events = f"/v1/jobs/{ref.public_id}/events"
+            assert (await client.get(events, headers=world.bearer())).status_code == 200
+            waits = client.get(events, params={"since": 1, "wait": 25}, headers=world.bearer())
+            waiting = asyncio.create_task(waits)
+            await asyncio.sleep(0.5)  # whether it waits already or is only about to: it is answered
+            process.send_signal(signal.SIGTERM)
+            answer = await asyncio.wait_for(waiting, 5)
+        assert (answer.status_code, answer.json()["events"]) == (200, [])
+        await asyncio.wait_for(process.wait(), 5)
