@@ -1,8 +1,10 @@
 """Ten thousand webhooks: a fifth are copies, one in a hundred is forged, none is in order."""
 
 import asyncio
+import contextlib
 import os
 import random
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.faults.web import WebProcess, web
 from tests.world import SHOP, World
 
 COUNT = int(os.environ.get("WEBHOOKS", "10000"))
+WORKED_OFF = int(os.environ.get("WEBHOOKS_WORKED_OFF", "1500"))
 KILLS = int(os.environ.get("WEB_KILLS", "50"))
 PRODUCTS = 100  # each with one picture, told of again and again
 SENDERS = 100
@@ -25,15 +28,15 @@ SENDERS = 100
 Sent = tuple[str, bytes, Headers, bool]  # its id, its body, its headers, and whether it is genuine
 
 
-def storm(world: World, bodies: list[bytes]) -> list[Sent]:
+def storm(world: World, bodies: list[bytes], count: int = COUNT) -> list[Sent]:
     """The deliveries in the order in which they go out."""
     dice = random.Random(7)
-    forged = [delivery(world, dice.choice(bodies), forged=True) for _ in range(COUNT // 100)]
+    forged = [delivery(world, dice.choice(bodies), forged=True) for _ in range(count // 100)]
     genuine = [
         delivery(world, bodies[number % PRODUCTS])
-        for number in range(COUNT - COUNT // 5 - len(forged))
+        for number in range(count - count // 5 - len(forged))
     ]
-    copies = dice.choices(genuine, k=COUNT // 5)
+    copies = dice.choices(genuine, k=count // 5)
     plan = [*genuine, *copies, *forged]
     dice.shuffle(plan)
     return plan
@@ -57,10 +60,7 @@ def bodies_of(world: World) -> list[bytes]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P6", "a storm of webhooks is acknowledged", wanted="right status, p99 < 1 s")
-@pytest.mark.promise("P8", "one picture makes one job", wanted=f"{PRODUCTS} jobs")
-async def test_a_storm_is_acknowledged_and_each_picture_makes_one_job(
-    world: World, tmp_path: Path, measured: Measured
-) -> None:
+async def test_a_storm_is_acknowledged(world: World, tmp_path: Path, measured: Measured) -> None:
     await world.install()
     plan = storm(world, bodies_of(world))
     async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
@@ -77,6 +77,17 @@ async def test_a_storm_is_acknowledged_and_each_picture_makes_one_job(
         not wrong and p99 < 1,
     )
     await taken_in(world, {a[0] for a in answers if a[1] == 200})
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.promise("P8", "one picture makes one job", wanted=f"{PRODUCTS} jobs")
+async def test_each_picture_makes_one_job_however_often_it_is_told_of(
+    world: World, tmp_path: Path, measured: Measured
+) -> None:
+    await world.install()
+    plan = storm(world, bodies_of(world), WORKED_OFF)
+    async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
+        await sent(served.url, plan)
     await worked_off(world)
     jobs = len(await world.rows("SELECT 1 FROM jobs"))
     measured(
@@ -115,12 +126,12 @@ async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
 
 async def killed_again_and_again(served: WebProcess, acknowledged: set[str]) -> None:
     """kill -9 at random moments, each time a process has begun to answer."""
-    async with httpx.AsyncClient(base_url=served.url, timeout=60) as client:
-        for _ in range(KILLS):
+    for _ in range(KILLS):
+        async with httpx.AsyncClient(base_url=served.url, timeout=60) as client:
             await client.get("/health/live")
-            await asyncio.sleep(random.uniform(0, 0.5))
-            await served.kill()
-            await served.start()
+        await asyncio.sleep(random.uniform(0, 0.5))
+        await served.kill()
+        await served.start()
 
 
 async def sent(
@@ -129,29 +140,65 @@ async def sent(
     """Send them all; of each its id, the status, whether it is genuine, and the seconds."""
     answers: list[tuple[str, int, bool, float]] = []
     deliveries = iter(plan)
-    limits = httpx.Limits(max_connections=SENDERS)
+    address = httpx.URL(url)
 
-    async def sender(client: httpx.AsyncClient) -> None:
-        for webhook_id, body, headers, is_genuine in deliveries:
-            while True:
+    async def sender() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            wire = await stack.enter_async_context(Wire(address))
+            for webhook_id, body, headers, is_genuine in deliveries:
                 started = time.monotonic()
-                try:
-                    answer = await client.post("/webhooks", content=body, headers=headers)
-                except httpx.TransportError:
-                    if not retry:
-                        raise
-                    continue  # Shopify would come again as well, though not so soon
-                took = time.monotonic() - started
-                answers.append((webhook_id, answer.status_code, is_genuine, took))
-                break
+                status = await wire.posted(body, headers, retry=retry)
+                answers.append((webhook_id, status, is_genuine, time.monotonic() - started))
 
-    async with (
-        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, limits=limits) as client,
-        asyncio.TaskGroup() as group,
-    ):
+    async with asyncio.TaskGroup() as group:
         for _ in range(SENDERS):
-            group.create_task(sender(client))
+            group.create_task(sender())
     return answers
+
+
+class Wire:
+    """A connection that costs its sender little, or the storm would be as slow as its client."""
+
+    def __init__(self, address: httpx.URL) -> None:
+        self.address = address
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def __aenter__(self) -> "Wire":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Leave the connection."""
+        if self.streams:
+            self.streams[1].close()
+        self.streams = None
+
+    async def posted(self, body: bytes, headers: Headers, *, retry: bool) -> int:
+        """The status; with `retry`, sent again until somebody answers, as Shopify would."""
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        length = b"Content-Length: %d\r\n" % len(body)
+        request = b"POST /webhooks HTTP/1.1\r\nHost: app\r\n" + lines + length + b"\r\n" + body
+        while True:
+            try:
+                return await self.answered(request)
+            except (OSError, asyncio.IncompleteReadError):
+                self.drop()
+                if not retry:
+                    raise
+                await asyncio.sleep(0.02)
+
+    async def answered(self, request: bytes) -> int:
+        """The status of the answer, once all of it is here."""
+        if self.streams is None:
+            self.streams = await asyncio.open_connection(self.address.host, self.address.port)
+        reader, writer = self.streams
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        found = re.search(rb"content-length: ([0-9]+)", head, re.IGNORECASE)
+        await reader.readexactly(int(found[1]) if found else 0)
+        return int(head[9:12])
 
 
 async def missing(world: World, ids: set[str]) -> set[str]:
