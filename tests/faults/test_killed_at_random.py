@@ -14,9 +14,9 @@ from tests.world import World
 JOBS = int(os.environ.get("RANDOM_JOBS", "12"))
 KILLS = int(os.environ.get("WORKER_KILLS", "20"))
 LONGEST_LIFE = 4.0  # seconds: a job takes about as long
-OPEN = "SELECT public_id FROM jobs WHERE status IN ('QUEUED', 'IN_PROGRESS')"
+OPEN = "SELECT public_id FROM jobs WHERE status NOT IN ('SUCCESS', 'FAILURE')"
 # What a test cannot wait for: nobody is killed twenty times within one stage by chance.
-FORGIVEN = "UPDATE jobs SET strikes = 0 WHERE status IN ('QUEUED', 'IN_PROGRESS')"
+FORGIVEN = "UPDATE jobs SET strikes = 0 WHERE status NOT IN ('SUCCESS', 'FAILURE')"
 
 
 @pytest.mark.timeout(400)
