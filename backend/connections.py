@@ -1,8 +1,8 @@
 """Connections to Postgres for what is one statement, or a few: lent in turn, and for no longer.
 
-asyncpg's own pool wraps every connection anew, resets it and waits for that in a task of its own;
-that took a third as long as the statement of a job's detail. What is lent here leaves nothing
-behind: a connection on which anything went wrong is closed, and not lent again.
+asyncpg's own pool wraps every connection anew, resets it and waits for that in a task of its own,
+which is much beside one short statement. What is lent here leaves nothing behind: a connection on
+which anything went wrong is closed, and not lent again.
 """
 
 import asyncio

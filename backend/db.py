@@ -80,7 +80,7 @@ class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no typ
 class Database:
     """Connections to Postgres, bound to the event loop that first uses them.
 
-    `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and asyncpg's own for `row`.
+    `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and `Connections` of asyncpg's.
     `statement_timeout` is in seconds and enforced by the server; our own follows it, so that
     Postgres itself ends a runaway statement. Whoever the URL logs in, every connection is `role`.
     """
@@ -154,13 +154,15 @@ class Database:
         arguments = query.arguments(parameters)
         return await self.run(lambda connection: connection.fetchrow(query.sql, *arguments))
 
-    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+    async def run(
+        self, work: Callable[[asyncpg.Connection], Awaitable[Any]], *, is_repeatable: bool = True
+    ) -> Any:
         """What `work` returns, done on one of asyncpg's own connections.
 
-        For the few things that are asked most. It must do no harm when it is done twice.
+        For the few things that are asked most. If `is_repeatable`, doing it twice does no harm.
         """
         try:
-            return await self.connections.run(work)
+            return await self.connections.run(work, is_repeatable=is_repeatable)
         except Exception as error:
             if means_away(error):
                 raise DatabaseUnavailable from error
@@ -172,10 +174,9 @@ class Database:
         Of what was cut nobody knows whether it was done, so it is not done again.
         """
         arguments = query.arguments(parameters)
-        with unavailability():
-            return await self.connections.run(
-                lambda connection: connection.fetchrow(query.sql, *arguments), is_repeatable=False
-            )
+        return await self.run(
+            lambda connection: connection.fetchrow(query.sql, *arguments), is_repeatable=False
+        )
 
     async def require_schema(self) -> None:
         """Raise `ConfigurationError` when nobody has run the migrations, or shops are not apart."""

@@ -53,7 +53,7 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
 
 
 class Lines:
-    """The only one of structlog's processors: it does what `SHARED` does, at half the price."""
+    """The only one of structlog's processors: it does what `SHARED` does, in one go."""
 
     def __init__(self, stream: TextIO, level: int) -> None:
         self.stream = stream
@@ -81,7 +81,7 @@ class Lines:
 def log_briefly(name: str, event: str, **fields: Any) -> None:
     """Log an `info` line, past structlog where it would only hand it through.
 
-    For the one line that each request has: the way through structlog is four times as long.
+    For the one line that each request has, and that was a tenth of a job detail's time.
     """
     first = structlog.get_config()["processors"][0]
     if isinstance(first, Lines):
