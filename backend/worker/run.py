@@ -37,6 +37,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
+from backend.worker import places
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
@@ -137,6 +138,7 @@ async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIt
     try:
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
+        places.seat(pgq)
         register_entrypoints(pgq, workshop, desk)
         register_schedules(pgq, settings, workshop)
         yield pgq

@@ -59,7 +59,7 @@ class Run:
 async def drained(bench: Bench, kind: str, *, workers: int, count: int) -> Run:
     """One timed run."""
     async with watching(bench) as watcher:
-        await watcher.execute(work.EMPTY)
+        await work.clear(watcher, kind)
         async with contextlib.AsyncExitStack() as stack:
             running = [await stack.enter_async_context(worker(bench, kind)) for _ in range(workers)]
             await warm_up(bench, watcher, kind, workers)
@@ -87,7 +87,7 @@ async def picked_up(bench: Bench, count: int) -> tuple[list[float], int]:
     """
     chance = random.Random(1)
     async with watching(bench) as watcher, worker(bench, "ours"):
-        await watcher.execute(work.EMPTY)
+        await work.clear(watcher, "ours")
         await warm_up(bench, watcher, "ours", 1)
         latencies = []
         for _ in range(count):
@@ -110,7 +110,7 @@ async def transactions(bench: Bench, kind: str, count: int) -> tuple[float, int]
     totals, missed = [], 0
     for size in (WARM_UP, WARM_UP + count):
         async with watching(bench) as watcher:
-            await watcher.execute(work.EMPTY)
+            await work.clear(watcher, kind)
             await put(bench, kind, size)
         before = await counted(bench)
         async with watching(bench) as watcher:

@@ -13,6 +13,12 @@ from tests.benchmarks.jobs.worker import ENTRY_POINT
 
 SHOPS = 5
 EMPTY = "TRUNCATE jobs, queue.pgqueuer, queue.pgqueuer_log CASCADE"
+# PgQueuer by itself also wakes for what is removed; without, it would sleep beside waiting work.
+WAKE = """
+CREATE OR REPLACE TRIGGER tg_pgqueuer_changed AFTER {} ON queue.pgqueuer
+EXECUTE FUNCTION queue.fn_pgqueuer_changed()
+"""
+WAKE_FOR = {"pgqueuer": "INSERT OR UPDATE OR DELETE OR TRUNCATE", "ours": "INSERT"}
 MAKE_SHOPS = """
 INSERT INTO shops (domain, status, scopes)
 SELECT 'shop-' || n || '.myshopify.com', 'installed', 'write_products' FROM generate_series(1, $1) n
@@ -38,6 +44,12 @@ AND (SELECT array_agg(event_type ORDER BY seq) FROM job_events
 AND (SELECT count(*) FROM job_stages
      WHERE job_stages.shop_id = jobs.shop_id AND job_id = public_id) = 1
 """
+
+
+async def clear(connection: Connection, kind: str) -> None:
+    """Nothing to do, and the queue as this kind of worker has it."""
+    await connection.execute(EMPTY)
+    await connection.execute(WAKE.format(WAKE_FOR.get(kind, WAKE_FOR["ours"])))
 
 
 async def put_entries(database: Database, count: int) -> float:
