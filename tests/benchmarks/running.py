@@ -2,13 +2,16 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from backend.shops.sealing import new_key
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+Each = TypeVar("Each")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def settings(database_url: str) -> dict[str, str]:
     }
 
 
-def turned(names: tuple[str, ...], by: int) -> tuple[str, ...]:
+def turned(names: Sequence[Each], by: int) -> list[Each]:
     """Each round begins with another one."""
     by %= len(names)
-    return names[by:] + names[:by]
+    return [*names[by:], *names[:by]]

@@ -19,6 +19,7 @@ from backend.imaging import filters
 from backend.imaging.decode import WORK_SIDE
 from tests.benchmarks.pixels import scenes
 from tests.benchmarks.pixels.engines import COMMANDS, PEER_PYTHON, Engine, Taken
+from tests.benchmarks.running import turned
 
 Runs = dict[tuple[str, str], list[Taken]]
 
@@ -43,13 +44,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", choices=scenes.SIZES, default=list(scenes.SIZES))
     parser.add_argument("--work", nargs="+", choices=("speed", "edges"), default=["speed", "edges"])
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=[name for name in COMMANDS if name != "ours"],
+        default=["peer", "peer_finals"],
+        help="`peer_matting` takes a minute and more for a picture",
+    )
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
 
 
 def speed(asked: argparse.Namespace) -> dict[str, object]:
     """Every engine at every sample photo, in turn, so often; a first round to get warm."""
-    engines = [Engine(name) for name in COMMANDS]
+    engines = [Engine(name) for name in ("ours", *asked.peers)]
     figures: dict[str, object] = {
         f"{engine.name}.seconds_to_start": round(engine.seconds_to_start, 2) for engine in engines
     }
@@ -58,27 +66,27 @@ def speed(asked: argparse.Namespace) -> dict[str, object]:
         runs: Runs = defaultdict(list)
         for number in range(asked.rounds + 1):
             for photo in photos:
-                for engine in engines[number % 3 :] + engines[: number % 3]:
+                for engine in turned(engines, number):
                     taken = engine.make(photo.jpeg)
                     if asked.verbose:
                         print(size, number, photo.name, engine.name, taken, file=sys.stderr)
                     if number:
                         runs[size, engine.name].append(taken)
-        figures |= compared(runs, size)
+        figures |= compared(runs, size, asked.peers)
     for engine in engines:
         engine.close()
     return figures
 
 
-def compared(runs: Runs, size: str) -> dict[str, object]:
+def compared(runs: Runs, size: str, peers: list[str]) -> dict[str, object]:
     """Medians, and ratios photo by photo."""
     figures: dict[str, object] = {}
-    for other in ("peer", "peer_finals"):
+    for other in peers:
         pairs = list(zip(runs[size, "ours"], runs[size, other], strict=True))
         for what in ("wall", "cpu", "memory_mb"):
             ratio = statistics.median(getattr(a, what) / getattr(b, what) for a, b in pairs)
             figures[f"{size}.{what}_vs_{other}"] = round(ratio, 2)
-    for name in COMMANDS:
+    for name in ("ours", *peers):
         for what in ("wall", "cpu", "memory_mb"):
             found = statistics.median(getattr(taken, what) for taken in runs[size, name])
             figures[f"{size}.{what}.{name}"] = round(found, 2)
@@ -87,7 +95,8 @@ def compared(runs: Runs, size: str) -> dict[str, object]:
 
 def edges(asked: argparse.Namespace) -> dict[str, object]:
     """How far each alpha is from the truth, in the mean of all composites."""
-    engines = [Engine(name, masks=True) for name in ("ours", "peer")]
+    peers = [name for name in asked.peers if name != "peer_finals"]  # it has the mask of `peer`
+    engines = [Engine(name, masks=True) for name in ("ours", *peers)]
     figures: dict[str, object] = {}
     for size in asked.sizes:
         errors: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -104,8 +113,10 @@ def edges(asked: argparse.Namespace) -> dict[str, object]:
             figures[f"{size}.alpha_error.{name}"] = round(float(whole.mean()), 5)
             figures[f"{size}.alpha_error_at_edge.{name}"] = round(float(band.mean()), 4)
             figures[f"{size}.alpha_error_at_edge_median.{name}"] = round(float(np.median(band)), 4)
-        ours, peer = (np.array(errors[name])[:, 1] for name in ("ours", "peer"))
-        figures[f"{size}.better_edges"] = f"{int((ours <= peer).sum())} of {len(ours)}"
+        ours = np.array(errors["ours"])[:, 1]
+        for name in peers:
+            better = int((ours <= np.array(errors[name])[:, 1]).sum())
+            figures[f"{size}.better_edges_than_{name}"] = f"{better} of {len(ours)}"
     for engine in engines:
         engine.close()
     return figures

@@ -22,6 +22,7 @@ COMMANDS = {
     "ours": (sys.executable, "-m", "tests.benchmarks.pixels.ours"),
     "peer": (str(PEER_PYTHON), str(PEER), "--all"),
     "peer_finals": (str(PEER_PYTHON), str(PEER)),
+    "peer_matting": (str(PEER_PYTHON), str(PEER), "--all", "--matting"),
 }
 
 

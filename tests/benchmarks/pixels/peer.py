@@ -2,12 +2,14 @@
 
 The same net and the same weights, Pillow for the rest; the same sizes, formats and qualities, and
 onnxruntime with its own defaults. It shares nothing with our code and runs in an environment of its
-own. With `--all` it also writes the mask, the cut-out and the master as PNG, as our job does.
+own. With `--all` it also writes the mask, the cut-out and the master as PNG, as our job does; with
+`--matting` rembg refines the edge, with its own defaults.
 
 Asked on stdin with four bytes of length and a JPEG, it answers on stdout with a line of JSON: the
 seconds it took, the sizes of its files. `--masks` has the mask's PNG follow, with its length first.
 """
 
+import contextlib
 import io
 import json
 import struct
@@ -21,10 +23,12 @@ SIZE, MARGIN, PAPER = 2048, 0.08, "#ffffff"
 SMALL = 1024
 
 
-def catalog(data: bytes, session: object, *, with_all: bool) -> dict[str, bytes]:
+def catalog(
+    data: bytes, session: object, *, with_all: bool, matting: bool = False
+) -> dict[str, bytes]:
     """The files, by name."""
     photo = Image.open(io.BytesIO(data))
-    cutout = remove(photo, session=session)
+    cutout = remove(photo, session=session, alpha_matting=matting)
     files = {}
     if with_all:
         files["mask"] = saved(cutout.getchannel("A"), "PNG", compress_level=1)
@@ -60,11 +64,13 @@ def main() -> None:
     """Answer until stdin ends."""
     session = new_session("u2netp")
     with_all, masks = "--all" in sys.argv, "--masks" in sys.argv
+    matting = "--matting" in sys.argv
     print("ready", flush=True)
     while header := sys.stdin.buffer.read(4):
         data = sys.stdin.buffer.read(struct.unpack(">I", header)[0])
         started = time.perf_counter()
-        files = catalog(data, session, with_all=with_all or masks)
+        with contextlib.redirect_stdout(sys.stderr):  # the matting has warnings to print
+            files = catalog(data, session, with_all=with_all or masks, matting=matting)
         seconds = time.perf_counter() - started
         sizes = {name: len(file) for name, file in files.items()}
         print(json.dumps({"seconds": seconds, "sizes": sizes}), flush=True)
