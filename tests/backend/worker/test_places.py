@@ -1,0 +1,96 @@
+"""A shop's backlog leaves places for everybody else, and loses nothing by it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import msgspec
+
+from backend.jobs.service import FEW, request_jobs
+from backend.renderers.base import Rendered, RenderRequest
+from backend.worker.places import Places
+from backend.worker.run import manager
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.doors import NoRenderer, waiting_job
+from tests.world import GARMENTS, OTHER_SHOP, SHOP, World
+
+JOBS = 12
+PLACES = Places(slots=1)
+THEIRS = PLACES.backlog + FEW  # that a shop alone may have
+BEGUN = """
+SELECT 1 FROM jobs j JOIN shops s ON s.id = j.shop_id
+WHERE s.domain = :shop AND j.started_at IS NOT NULL
+"""
+ENDED = """
+SELECT 1 FROM jobs j JOIN shops s ON s.id = j.shop_id
+WHERE s.domain = :shop AND j.status = 'SUCCESS' AND j.attempt = 1 AND j.strikes <= 1
+"""
+
+
+class Held(NoRenderer):
+    """Makes nothing of one picture before it is told to, and of others at once."""
+
+    def __init__(self, picture: bytes) -> None:
+        self.picture = picture
+        self.go_on = asyncio.Event()
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Nothing, perhaps much later."""
+        if self.picture in request.inputs.values():
+            await self.go_on.wait()
+        return await super().render(request)
+
+
+async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(world: World) -> None:
+    held = Held((GARMENTS / "tee_white.jpg").read_bytes())
+    await backlog(world)
+    await world.install(OTHER_SHOP)
+    async with working(world, held):
+        await until(world, BEGUN, SHOP, THEIRS)
+        gid = world.product(shop=OTHER_SHOP).gid
+        await waiting_job(world, shop=OTHER_SHOP, request={"product_id": gid})
+        await until(world, ENDED, OTHER_SHOP, 1)
+        assert len(await world.rows(BEGUN, shop=SHOP)) == THEIRS  # nothing of theirs has ended
+        held.go_on.set()
+        await until(world, ENDED, SHOP, JOBS)
+    assert await world.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint LIKE 'run_%'") == []
+
+
+async def backlog(world: World) -> None:
+    """A shop asks for a dozen jobs at once."""
+    await world.install()
+    gid = world.product(GARMENTS / "tee_white.jpg").gid
+    shop_id = (await world.rows("SELECT id FROM shops"))[0]["id"]
+    async with world.database.transaction() as connection:
+        requests = [{"product_id": gid}] * JOBS
+        await request_jobs(
+            connection, CATALOG_IMAGE, shop_id=shop_id, requests=requests, origin="api"
+        )
+
+
+@asynccontextmanager
+async def working(world: World, renderer: Held) -> AsyncIterator[None]:
+    """A worker with the places of one slot."""
+    workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
+    async with manager(world.settings, workshop, world.desk, backlog=PLACES.backlog) as pgq:
+        running = asyncio.create_task(
+            pgq.qm.run(
+                dequeue_timeout=timedelta(seconds=1),
+                batch_size=PLACES.backlog // 2,
+                max_concurrent_tasks=PLACES.all,
+            )
+        )
+        try:
+            yield
+        finally:
+            renderer.go_on.set()
+            pgq.qm.shutdown.set()
+            await running
+
+
+async def until(world: World, sql: str, shop: str, count: int) -> None:
+    """Wait until so many of the shop's jobs are so far."""
+    async with asyncio.timeout(15):
+        while len(await world.rows(sql, shop=shop)) < count:
+            await asyncio.sleep(0.02)
