@@ -6,13 +6,14 @@ render processes busy, and priorities settle who of them is next. All other plac
 jobs of shops that have few, and for errands: these begin at once.
 
 A place costs a picture in memory. The render processes are what is dear, and none of them is kept
-free: they take the stages in turn. So a shop that is alone is as fast as without this.
+free: a backlog's stages only let the others' go first. So a shop that is alone loses nothing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import msgspec
 from pgqueuer.models import Context, Job
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.queries import Queries
@@ -20,6 +21,7 @@ from pgqueuer.types import JobId, QueueEntrypoint, QueueManagerId
 
 from backend.jobs.service import FEW
 from backend.queue import RUN_BACKLOG
+from backend.renderers.base import Rendered, Renderer, RenderRequest
 
 JOBS_A_SLOT = 2  # while one renders, another fetches or stores
 
@@ -73,3 +75,18 @@ class CappedQueries(Queries):
         )
         self.backlog.update(entry.id for entry in entries if entry.entrypoint == RUN_BACKLOG)
         return entries
+
+
+class Patient:
+    """The renderer as a backlog's jobs have it: their stages let others' go first."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer = renderer
+        self.name = renderer.name
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Run one stage when it is its turn."""
+        return await self.renderer.render(msgspec.structs.replace(request, patient=True))
+
+    async def close(self) -> None:
+        """It is closed by whoever opened it."""

@@ -42,7 +42,7 @@ from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
-from backend.worker.places import CappedQueries, Places
+from backend.worker.places import CappedQueries, Patient, Places
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.waiting import end_long_waits, resume_shop
 from backend.worker.workshop import Workshop
@@ -155,10 +155,13 @@ async def manager(
 def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
     """What the queue's entries mean."""
 
+    patient = msgspec.structs.replace(workshop, renderer=Patient(workshop.renderer))
+
     @pgq.entrypoint(queue.RUN_JOB)
     @pgq.entrypoint(queue.RUN_BACKLOG)
     async def run_queued_job(entry: Job) -> None:
-        outcome = await run_job(msgspec.json.decode(entry.payload or b"", type=JobRef), workshop)
+        ref = msgspec.json.decode(entry.payload or b"", type=JobRef)
+        outcome = await run_job(ref, patient if entry.entrypoint == queue.RUN_BACKLOG else workshop)
         if isinstance(outcome, Retry):
             raise RetryRequested(outcome.delay)
 

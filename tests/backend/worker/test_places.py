@@ -34,10 +34,14 @@ class Held(NoRenderer):
     def __init__(self, picture: bytes) -> None:
         self.picture = picture
         self.go_on = asyncio.Event()
+        self.patient: list[bool] = []  # of those that are held
+        self.others: list[bool] = []
 
     async def render(self, request: RenderRequest) -> Rendered:
         """Nothing, perhaps much later."""
-        if self.picture in request.inputs.values():
+        is_held = self.picture in request.inputs.values()
+        (self.patient if is_held else self.others).append(request.patient)
+        if is_held:
             await self.go_on.wait()
         return await super().render(request)
 
@@ -52,6 +56,8 @@ async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(world
         await waiting_job(world, shop=OTHER_SHOP, request={"product_id": gid})
         await until(world, ENDED, OTHER_SHOP, 1)
         assert len(await world.rows(BEGUN, shop=SHOP)) == THEIRS  # nothing of theirs has ended
+        assert sorted(held.patient) == [False] * FEW + [True] * PLACES.backlog
+        assert not any(held.others)
         held.go_on.set()
         await until(world, ENDED, SHOP, JOBS)
     assert await world.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint LIKE 'run_%'") == []
