@@ -37,6 +37,12 @@ class Held(NoRenderer):
         self.patient: list[bool] = []  # of those that are held
         self.others: list[bool] = []
 
+    async def count(self, wanted: int) -> None:
+        """Wait until so many are held."""
+        async with asyncio.timeout(15):
+            while len(self.patient) < wanted:
+                await asyncio.sleep(0.02)
+
     async def render(self, request: RenderRequest) -> Rendered:
         """Nothing, perhaps much later."""
         is_held = self.picture in request.inputs.values()
@@ -51,7 +57,7 @@ async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(world
     await backlog(world)
     await world.install(OTHER_SHOP)
     async with working(world, held):
-        await until(world, BEGUN, SHOP, THEIRS)
+        await held.count(THEIRS)
         gid = world.product(shop=OTHER_SHOP).gid
         await waiting_job(world, shop=OTHER_SHOP, request={"product_id": gid})
         await until(world, ENDED, OTHER_SHOP, 1)
