@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 QUEUE_SCHEMA = "queue"
 RUN_JOB = "run_job"
+RUN_BACKLOG = "run_backlog"  # a job too, of a shop that has some already: `worker.places`
 HANDLE_WEBHOOK = "handle_webhook"
 RESUME_SHOP = "resume_shop"
 PUBLISH = "publish"
@@ -96,16 +97,17 @@ async def enqueue(
 
 
 async def enqueue_all(
-    connection: AsyncConnection, entrypoint: str, entries: Sequence[tuple[str, bytes, int]]
+    connection: AsyncConnection, entries: Sequence[tuple[str, str, bytes, int]]
 ) -> None:
-    """Put many entries on the queue in one statement: of each its `dedupe_key`, payload, priority.
+    """Put many entries on the queue in one statement.
 
-    What holds of `enqueue` holds of each.
+    Of each its entry point, `dedupe_key`, payload and priority; what holds of `enqueue` holds of
+    each.
     """
     if entries:
-        keys, payloads, priorities = (list(values) for values in zip(*entries, strict=True))
+        names, keys, payloads, priorities = (list(values) for values in zip(*entries, strict=True))
         await queries_on(connection).enqueue(
-            [entrypoint] * len(entries),
+            names,
             payloads,
             priorities,
             dedupe_key=keys,

@@ -95,7 +95,7 @@ class World:
         """Work on what is due in the queue until it is empty."""
         async with manager(self.settings, self.workshop, self.desk) as pgq:
             if only_webhooks:
-                for name in ("run_job", "expand_batch"):
+                for name in ("run_job", "run_backlog", "expand_batch"):
                     pgq.qm.entrypoint_registry.pop(QueueEntrypoint(name))
             async with asyncio.timeout(60):
                 await pgq.qm.run(mode=QueueExecutionMode.drain, dequeue_timeout=timedelta(0))

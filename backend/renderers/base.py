@@ -10,11 +10,15 @@ import msgspec
 
 
 class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage's work: files by the name the stage knows them under, and its parameters."""
+    """One stage's work: files by the name the stage knows them under, and its parameters.
+
+    One that is `patient` lets others go first.
+    """
 
     stage: str
     inputs: dict[str, bytes]
     params: dict[str, Any] = {}
+    patient: bool = False
 
 
 class RenderedFile(msgspec.Struct, frozen=True, kw_only=True):

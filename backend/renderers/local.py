@@ -56,11 +56,16 @@ class LocalRenderer:
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         for slot in self._slots:
             self._free.put_nowait(slot)
+        self._patience = asyncio.Lock()
         self._closed = False
 
     async def render(self, request: RenderRequest) -> Rendered:
-        """Run one stage in the first free child; raise `RenderFailed`."""
-        slot = await self._free.get()
+        """Run one stage in the first free child; raise `RenderFailed`.
+
+        First come, first served; but of the patient only one is in that line, and it never starves.
+        """
+        async with self._patience if request.patient else contextlib.nullcontext():
+            slot = await self._free.get()
         try:
             if self._closed:
                 raise _crashed()

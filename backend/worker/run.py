@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -37,12 +38,13 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
-from backend.worker import places
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
+from backend.worker.places import Patient, Places
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
+from backend.worker.taking import take_by_places
 from backend.worker.waiting import end_long_waits, resume_shop
 from backend.worker.workshop import Workshop
 from webhooks.outcome import Desk
@@ -54,7 +56,6 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=20)  # a dead worker's jobs are picked up 
 POLL = timedelta(seconds=5)  # how often to look without having been notified
 RECONNECT_DELAY = timedelta(seconds=1)
 MOST_THREADS = 4  # of one child
-JOBS_A_SLOT = 2  # while one renders, another fetches or stores
 
 
 async def run_worker(
@@ -65,7 +66,7 @@ async def run_worker(
 ) -> None:
     """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core."""
     slots = slots or cores()
-    concurrency = slots * JOBS_A_SLOT
+    places = Places(slots)
     async with AsyncExitStack() as stack:
         workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
         with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
@@ -73,10 +74,10 @@ async def run_worker(
         stop_on_signals(workshop.stopping)
         log.info("worker_started", slots=slots)
         await pgqueuer.run(
-            lambda: manager(settings, workshop, desk),
+            lambda: manager(settings, workshop, desk, backlog=places.backlog),
             dequeue_timeout=POLL,
-            batch_size=concurrency // 2,
-            max_concurrent_tasks=concurrency,
+            batch_size=places.backlog // 2,
+            max_concurrent_tasks=places.all,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             restart_on_failure=True,
             restart_delay=RECONNECT_DELAY,
@@ -127,8 +128,13 @@ def render_limits(slots: int) -> RenderLimits:
 
 
 @asynccontextmanager
-async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIterator[PgQueuer]:
-    """PgQueuer over a connection of its own, with our entry points and schedules."""
+async def manager(
+    settings: Settings, workshop: Workshop, desk: Desk, *, backlog: int = sys.maxsize
+) -> AsyncIterator[PgQueuer]:
+    """PgQueuer over a connection of its own, with our entry points and schedules.
+
+    Of the shops' backlogs it runs at most `backlog` jobs at once.
+    """
     connection = await asyncpg.connect(
         settings.database_url,
         timeout=5,
@@ -138,7 +144,7 @@ async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIt
     try:
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
-        places.seat(pgq)
+        take_by_places(pgq, backlog)
         register_entrypoints(pgq, workshop, desk)
         register_schedules(pgq, settings, workshop)
         yield pgq
@@ -149,9 +155,13 @@ async def manager(settings: Settings, workshop: Workshop, desk: Desk) -> AsyncIt
 def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
     """What the queue's entries mean."""
 
+    patient = msgspec.structs.replace(workshop, renderer=Patient(workshop.renderer))
+
     @pgq.entrypoint(queue.RUN_JOB)
+    @pgq.entrypoint(queue.RUN_BACKLOG)
     async def run_queued_job(entry: Job) -> None:
-        outcome = await run_job(msgspec.json.decode(entry.payload or b"", type=JobRef), workshop)
+        ref = msgspec.json.decode(entry.payload or b"", type=JobRef)
+        outcome = await run_job(ref, patient if entry.entrypoint == queue.RUN_BACKLOG else workshop)
         if isinstance(outcome, Retry):
             raise RetryRequested(outcome.delay)
 

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from backend import queue
+from backend.jobs.service import FEW
 from tests.world import World
 
 QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
@@ -44,3 +45,11 @@ async def test_a_shop_with_many_jobs_waits_behind_itself(world: World) -> None:
     )
     order = [row["domain"].partition(".")[0] for row in rows]
     assert order == ["north", "south", "north", "north"]
+
+
+async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(world: World) -> None:
+    await world.install()
+    for _ in range(FEW + 1):
+        await world.request_job()
+    rows = await world.rows("SELECT entrypoint FROM queue.pgqueuer ORDER BY id")
+    assert [row["entrypoint"] for row in rows] == [queue.RUN_JOB] * FEW + [queue.RUN_BACKLOG]

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from backend.renderers.base import RenderFailed, RenderRequest
@@ -56,6 +57,21 @@ async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehavi
     first = misbehaving.child_pids
     assert await echoes(misbehaving)
     assert misbehaving.child_pids == first
+
+
+async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving):
+    ended = []
+
+    async def render(name: str, patient: bool) -> None:
+        await misbehaving.render(msgspec.structs.replace(ask("echo"), patient=patient))
+        ended.append(name)
+
+    at_work = asyncio.create_task(misbehaving.render(ask("echo")))
+    await asyncio.sleep(0)
+    patient = [render(name, patient=True) for name in ("first", "second", "third")]
+    others = [render(name, patient=False) for name in ("other", "another")]
+    await asyncio.gather(at_work, *patient, *others)
+    assert ended == ["first", "other", "another", "second", "third"]
 
 
 async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving):

@@ -1,122 +1,108 @@
-"""A worker takes as many entries as it has places for, and does not ask for more meanwhile."""
+"""A shop's backlog leaves places for everybody else, and loses nothing by it."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
-import asyncpg
-import pgqueuer
-import pytest
-from pgqueuer import PgQueuer
-from pgqueuer.db import AsyncpgDriver
-from pgqueuer.models import Job
-from pgqueuer.queries import Queries
+import msgspec
 
-from backend import queue
-from backend.worker import places
+from backend.jobs.service import FEW, request_jobs
+from backend.renderers.base import Rendered, RenderRequest
+from backend.worker.places import Places
+from backend.worker.run import manager
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.doors import NoRenderer, waiting_job
+from tests.world import GARMENTS, OTHER_SHOP, SHOP, World
 
-PLACES = 4
-ENTRIES = 10
-DEADLINE = 10  # seconds until anything that is waited for
+JOBS = 12
+PLACES = Places(slots=1)
+THEIRS = PLACES.backlog + FEW  # that a shop alone may have
+BEGUN = """
+SELECT 1 FROM jobs j JOIN shops s ON s.id = j.shop_id
+WHERE s.domain = :shop AND j.started_at IS NOT NULL
+"""
+ENDED = """
+SELECT 1 FROM jobs j JOIN shops s ON s.id = j.shop_id
+WHERE s.domain = :shop AND j.status = 'SUCCESS' AND j.attempt = 1 AND j.strikes <= 1
+"""
 
 
-class Worker:
-    """A worker whose entries end when the test says so, or is over."""
+class Held(NoRenderer):
+    """Makes nothing of one picture before it is told to, and of others at once."""
 
-    running: asyncio.Task[None]
+    def __init__(self, picture: bytes) -> None:
+        self.picture = picture
+        self.go_on = asyncio.Event()
+        self.patient: list[bool] = []  # of those that are held
+        self.others: list[bool] = []
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
-        self.ends: list[asyncio.Event] = []
-        self.stopping = asyncio.Event()
-        self.looks: list[int] = []
+    async def count(self, wanted: int) -> None:
+        """Wait until so many are held."""
+        async with asyncio.timeout(15):
+            while len(self.patient) < wanted:
+                await asyncio.sleep(0.02)
 
-    async def run(self) -> None:
-        """Until it is told to stop."""
-        await pgqueuer.run(
-            self.manager,
-            dequeue_timeout=timedelta(seconds=DEADLINE),
-            batch_size=PLACES // 2,
-            max_concurrent_tasks=PLACES,
-            shutdown=self.stopping,
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Nothing, perhaps much later."""
+        is_held = self.picture in request.inputs.values()
+        (self.patient if is_held else self.others).append(request.patient)
+        if is_held:
+            await self.go_on.wait()
+        return await super().render(request)
+
+
+async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(world: World) -> None:
+    held = Held((GARMENTS / "tee_white.jpg").read_bytes())
+    await backlog(world)
+    await world.install(OTHER_SHOP)
+    async with working(world, held):
+        await held.count(THEIRS)
+        gid = world.product(shop=OTHER_SHOP).gid
+        await waiting_job(world, shop=OTHER_SHOP, request={"product_id": gid})
+        await until(world, ENDED, OTHER_SHOP, 1)
+        assert len(await world.rows(BEGUN, shop=SHOP)) == THEIRS  # nothing of theirs has ended
+        assert sorted(held.patient) == [False] * FEW + [True] * PLACES.backlog
+        assert not any(held.others)
+        held.go_on.set()
+        await until(world, ENDED, SHOP, JOBS)
+    assert await world.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint LIKE 'run_%'") == []
+
+
+async def backlog(world: World) -> None:
+    """A shop asks for a dozen jobs at once."""
+    await world.install()
+    gid = world.product(GARMENTS / "tee_white.jpg").gid
+    shop_id = (await world.rows("SELECT id FROM shops"))[0]["id"]
+    async with world.database.transaction() as connection:
+        requests = [{"product_id": gid}] * JOBS
+        await request_jobs(
+            connection, CATALOG_IMAGE, shop_id=shop_id, requests=requests, origin="api"
         )
 
-    @asynccontextmanager
-    async def manager(self) -> AsyncIterator[PgQueuer]:
-        """PgQueuer, whose looking for work is counted."""
-        connection = await asyncpg.connect(self.url)
-        driver = AsyncpgDriver(connection)
-        queries = queue.queries(driver)
-        self.count_looks(queries)
-        pgq = PgQueuer(driver, queries=queries)
-        places.seat(pgq)
 
-        @pgq.entrypoint("work")
-        async def work(_entry: Job) -> None:
-            end = asyncio.Event()
-            self.ends.append(end)
-            self.begun.put_nowait(end)
-            await end.wait()
-
-        yield pgq
-        await connection.close()
-
-    def count_looks(self, queries: Queries) -> None:
-        look = queries.dequeue
-
-        async def counted(**asked: Any) -> list[Job]:
-            found = await look(**asked)
-            self.looks.append(len(found))
-            return found
-
-        queries.dequeue = counted  # type: ignore[method-assign, assignment]
-
-    async def next_one(self) -> asyncio.Event:
-        """The next entry that it has begun."""
-        async with asyncio.timeout(DEADLINE):
-            return await self.begun.get()
+@asynccontextmanager
+async def working(world: World, renderer: Held) -> AsyncIterator[None]:
+    """A worker with the places of one slot."""
+    workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
+    async with manager(world.settings, workshop, world.desk, backlog=PLACES.backlog) as pgq:
+        running = asyncio.create_task(
+            pgq.qm.run(
+                dequeue_timeout=timedelta(seconds=1),
+                batch_size=PLACES.backlog // 2,
+                max_concurrent_tasks=PLACES.all,
+            )
+        )
+        try:
+            yield
+        finally:
+            renderer.go_on.set()
+            pgq.qm.shutdown.set()
+            await running
 
 
-@pytest.fixture
-async def worker(database_url: str) -> AsyncIterator[Worker]:
-    """At work, with more entries than it has places."""
-    connection = await asyncpg.connect(database_url)
-    for number in range(ENTRIES):
-        await queue.enqueue(connection, "work", b"{}", dedupe_key=str(number))
-    await connection.close()
-    worker = Worker(database_url)
-    worker.running = asyncio.create_task(worker.run())
-    yield worker
-    worker.stopping.set()
-    for end in worker.ends:
-        end.set()
-    await asyncio.wait_for(worker.running, DEADLINE)
-
-
-async def test_it_does_not_look_for_work_while_every_place_is_taken(worker: Worker) -> None:
-    taken = [await worker.next_one() for _ in range(PLACES)]
-    await asyncio.sleep(0.5)  # what it should not do, it would have done five times
-    assert worker.looks == [2, 2]
-    assert len(taken) == PLACES
-
-
-async def test_each_place_that_becomes_free_is_filled_at_once(worker: Worker) -> None:
-    taken = [await worker.next_one() for _ in range(PLACES)]
-    for _ in range(ENTRIES - PLACES):
-        taken.pop(0).set()
-        taken.append(await worker.next_one())
-    assert worker.begun.empty()
-    assert worker.looks == [2, 2, 1, 1, 1, 1, 1, 1]
-
-
-async def test_told_to_stop_it_takes_nothing_more_and_ends(worker: Worker) -> None:
-    taken = [await worker.next_one() for _ in range(PLACES)]
-    worker.stopping.set()
-    for entry in taken:
-        entry.set()
-    await asyncio.wait_for(worker.running, DEADLINE)
-    assert worker.begun.empty()
-    assert worker.looks == [2, 2]
+async def until(world: World, sql: str, shop: str, count: int) -> None:
+    """Wait until so many of the shop's jobs are so far."""
+    async with asyncio.timeout(15):
+        while len(await world.rows(sql, shop=shop)) < count:
+            await asyncio.sleep(0.02)

@@ -121,7 +121,7 @@ async def test_more_jobs_than_fit_a_batch_go_on(
     )
     for _ in range(2):  # twice does no harm
         await resume_shop(of_shop, house.database)
-        assert await entries(house, refs[0]) == ["run_job"] * 5
+        assert await entries(house, refs[0]) == ["run_backlog"] * 5
 
 
 async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(

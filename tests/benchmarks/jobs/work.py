@@ -24,7 +24,7 @@ INSERT INTO shops (domain, status, scopes)
 SELECT 'shop-' || n || '.myshopify.com', 'installed', 'write_products' FROM generate_series(1, $1) n
 """
 # A worker also has chores, such as an hourly look at each shop's products; they are not counted.
-OURS = f"entrypoint IN ('{queue.RUN_JOB}', '{ENTRY_POINT}')"
+OURS = f"entrypoint IN ('{queue.RUN_JOB}', '{queue.RUN_BACKLOG}', '{ENTRY_POINT}')"
 LEFT = f"SELECT count(*) FROM queue.pgqueuer WHERE {OURS}"
 # Entries that PgQueuer has logged as done, each once, and nothing else of them.
 DONE_ENTRIES = f"""
@@ -60,10 +60,10 @@ async def put_entries(database: Database, count: int) -> float:
     refs = [JobRef(shop_id=1, public_id=f"{number:026}") for number in range(count)]
     async with database.transaction() as connection:
         entries = [
-            (f"{ENTRY_POINT}:{ref.public_id}", msgspec.json.encode(ref), -number)
+            (ENTRY_POINT, f"{ENTRY_POINT}:{ref.public_id}", msgspec.json.encode(ref), -number)
             for number, ref in enumerate(refs)
         ]
-        await queue.enqueue_all(connection, ENTRY_POINT, entries)
+        await queue.enqueue_all(connection, entries)
         return time.time()
 
 
