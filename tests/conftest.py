@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
@@ -74,6 +75,7 @@ def settings_for(services: LocalServices, database_url: str) -> Settings:
         shopify_api_key=secrets.token_hex(16),
         shopify_api_secret=SECRET,
         shopify_api_secret_previous=PREVIOUS_SECRET,
+        shopify_api_secret_previous_not_after=datetime.now(UTC) + timedelta(days=1),
         token_keys=f"{new_key()},{OLDER_KEY}",
         rate_limit_misses="1000000/minute",  # tests ask for much that is not there
     )
