@@ -21,6 +21,7 @@ TEMPLATE = "atelier_template"
 BUCKET = "atelier-test"
 SECRET = "the-current-client-secret-of-the-app"
 PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
+LONGEST_TEST_OF_A_DAY = timedelta(minutes=1)
 OLDER_KEY = new_key()  # of `TOKEN_KEYS`
 
 # By default a traceback is drawn with all its variables, which keeps the loop busy for seconds.
@@ -58,6 +59,18 @@ async def database_url(services: LocalServices, template: str) -> AsyncIterator[
     """A migrated database of the test's own."""
     async with cloned_database(services.postgres.url(), template) as url:
         yield url
+
+
+@pytest.fixture
+async def same_day() -> None:
+    """For tests of what is counted by the day (UTC): begin after midnight if that is at hand.
+
+    Python's day and Postgres' turn at once, and the latter's clock cannot be held.
+    """
+    now = datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if midnight - now < LONGEST_TEST_OF_A_DAY:
+        await asyncio.sleep((midnight - now).total_seconds() + 0.1)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.doors import (
 )
 from tests.world import OTHER_SHOP, SHOP, World, cloned_database, open_world
 
+pytestmark = pytest.mark.usefixtures("same_day")
+
 house = pytest.fixture(shared_world, scope="module")
 
 PRODUCT = "gid://shopify/Product/8000000000001"
