@@ -181,8 +181,7 @@ async def post_batch_cancel(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> BatchResponse:
     """Make no more jobs, and end those that have not ended."""
-    async with database.transaction(request.auth.shop) as connection:
-        return await cancel_batch(connection, shop_domain=request.auth.shop, public_id=public_id)
+    return await cancel_batch(database, shop_domain=request.auth.shop, public_id=public_id)
 
 
 def poll_hint(body: BatchResponse) -> dict[str, str]:
