@@ -1,7 +1,7 @@
 """A batch that is there: look at it, try again what failed, or end it."""
 
 import msgspec
-from sqlalchemy import ARRAY, Text, any_, cast, func, select, update
+from sqlalchemy import ARRAY, Integer, Text, any_, cast, func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -80,14 +80,18 @@ async def retry_batch(
 
 
 async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
-    """Make the failed items such as have no job yet; how many there were."""
-    failed = queries.failed_items(ref.shop_id, ref.public_id)
-    reset = await connection.execute(
+    """Make the failed items such as have no job yet; how many there were.
+
+    Looked for first, for the reason that `cancel_slice` has.
+    """
+    found = await connection.scalars(queries.failed_items(ref.shop_id, ref.public_id))
+    failed = list(found)
+    await connection.execute(
         update(BatchItem)
-        .where(*items_of(ref), BatchItem.ordinal.in_(failed))
+        .where(*items_of(ref), BatchItem.ordinal == any_(cast(failed, ARRAY(Integer))))
         .values(job_id=None, error=None)
     )
-    return reset.rowcount
+    return len(failed)
 
 
 async def cancel_batch(database: Database, *, shop_domain: str, public_id: str) -> BatchResponse:
