@@ -43,6 +43,7 @@ A code never changes once released; a message may. Failures of a *job* are not h
 values (`backend.jobs.states.Failure`) and end up in the job's last event.
 """
 
+import random
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -303,7 +304,11 @@ class PreviewNotPublishable(InvalidRequest):
 
 
 class TooManyRequests(RequestError):
-    """The shop asks for more than it may; `retry_after` is in seconds."""
+    """The shop asks for more than it may; it may again after `retry_after` seconds.
+
+    That instant is the same for all shops (the end of a window, midnight), so each is told a bit
+    more: up to a quarter, up to a minute.
+    """
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "RATE_LIMITED"
@@ -312,7 +317,8 @@ class TooManyRequests(RequestError):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()
-        self.headers = {"Retry-After": str(max(retry_after, 1))}
+        more = random.randint(0, min(retry_after // 4, 60))  # noqa: S311 - spread, not secrecy
+        self.headers = {"Retry-After": str(max(retry_after, 1) + more)}
 
 
 class DailyCapReached(TooManyRequests):

@@ -5,7 +5,9 @@ AWS credentials and region are not here: boto3 reads `AWS_*` itself.
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shopify_api_key: str
     shopify_api_secret: str
     shopify_api_secret_previous: str = ""
+    shopify_api_secret_previous_not_after: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     shopify_app_url: str = ""
     token_keys: str = ""  # see `backend.shops.sealing`; no server starts without
     segment_model_path: Path = MODEL_PATH
@@ -60,15 +63,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ]
         if missing:
             raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
-        settings = msgspec.convert(raw, cls, strict=False, dec_hook=lambda kind, value: kind(value))
+        try:
+            settings = msgspec.convert(
+                raw, cls, strict=False, dec_hook=lambda kind, value: kind(value)
+            )
+        except msgspec.ValidationError as error:  # it tells the field and the type, not the value
+            raise ConfigurationError(f"A setting is not what it should be: {error}.") from None
         settings.require_safe_urls()
+        settings.require_an_end_of_the_previous_secret()
         return settings
 
-    @property
-    def shopify_secrets(self) -> tuple[bytes, ...]:
-        """The app's client secrets, current first; the previous one while it is being rotated."""
-        secrets = (self.shopify_api_secret, self.shopify_api_secret_previous)
+    def shopify_secrets(self, now: float) -> tuple[bytes, ...]:
+        """The app's client secrets at that time (seconds since the epoch), current first.
+
+        The previous one is among them while it is being rotated, and not from its `not_after` on.
+        """
+        previous = self.shopify_api_secret_previous if now < self.previous_secret_ends_at else ""
+        secrets = (self.shopify_api_secret, previous)
         return tuple(secret.encode() for secret in secrets if secret)
+
+    @property
+    def previous_secret_ends_at(self) -> float:
+        """When the previous secret ends, in seconds since the epoch; without a time, long ago."""
+        not_after = self.shopify_api_secret_previous_not_after
+        return not_after.timestamp() if not_after else 0.0
 
     @property
     def disabled(self) -> frozenset[str]:
@@ -85,6 +103,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             url = getattr(self, name)
             if url and urlsplit(url).scheme not in {"http", "https"}:
                 raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {url!r}.")
+
+    def require_an_end_of_the_previous_secret(self) -> None:
+        """Refuse an old secret that opens the doors until somebody thinks of it."""
+        if self.shopify_api_secret_previous and not self.shopify_api_secret_previous_not_after:
+            raise ConfigurationError(
+                "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER to when the previous secret ends, "
+                "such as 2026-12-24T18:00:00Z; a day from now is usual."
+            )
 
     def require_real_secrets(self) -> None:
         """Refuse to serve strangers on a secret that everybody knows."""

@@ -76,9 +76,19 @@ class RequestContext:
 
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self.app(scope, receive, send_with_id)
+            if has_two_hosts(scope):
+                answer = answer_to(BadRequest("Send exactly one Host header."))
+                log_access(scope, answer.status, time.perf_counter() - started, request_id)
+                await send_answer(send, answer, request_id)
+            else:
+                await self.app(scope, receive, send_with_id)
         finally:
             structlog.contextvars.reset_contextvars(**bound)
+
+
+def has_two_hosts(scope: Scope) -> bool:
+    """Whether a proxy in front and we might each take another of them (RFC 9112 §3.2: 400)."""
+    return sum(name == b"host" for name, _ in scope["headers"]) > 1
 
 
 def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:

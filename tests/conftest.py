@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
@@ -20,6 +21,7 @@ TEMPLATE = "atelier_template"
 BUCKET = "atelier-test"
 SECRET = "the-current-client-secret-of-the-app"
 PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
+LONGEST_TEST_OF_A_DAY = timedelta(minutes=1)
 OLDER_KEY = new_key()  # of `TOKEN_KEYS`
 
 # By default a traceback is drawn with all its variables, which keeps the loop busy for seconds.
@@ -60,6 +62,18 @@ async def database_url(services: LocalServices, template: str) -> AsyncIterator[
 
 
 @pytest.fixture
+async def same_day() -> None:
+    """For tests of what is counted by the day (UTC): begin after midnight if that is at hand.
+
+    Python's day and Postgres' turn at once, and the latter's clock cannot be held.
+    """
+    now = datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if midnight - now < LONGEST_TEST_OF_A_DAY:
+        await asyncio.sleep((midnight - now).total_seconds() + 0.1)
+
+
+@pytest.fixture
 def settings(services: LocalServices, database_url: str) -> Settings:
     """The settings of a process in the middle of a rotation of its secret."""
     return settings_for(services, database_url)
@@ -74,6 +88,7 @@ def settings_for(services: LocalServices, database_url: str) -> Settings:
         shopify_api_key=secrets.token_hex(16),
         shopify_api_secret=SECRET,
         shopify_api_secret_previous=PREVIOUS_SECRET,
+        shopify_api_secret_previous_not_after=datetime.now(UTC) + timedelta(days=1),
         token_keys=f"{new_key()},{OLDER_KEY}",
         rate_limit_misses="1000000/minute",  # tests ask for much that is not there
     )

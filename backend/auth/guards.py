@@ -61,7 +61,8 @@ class MerchantGuard:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.api_key = settings.shopify_api_key
-        self.secrets = settings.shopify_secrets
+        self.secrets = settings.shopify_secrets  # asked with the time: the previous one ends
+        self.previous_ends_at = settings.previous_secret_ends_at
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
         # A page sends one token for about a minute. Within its own time it proves again what it has
@@ -103,26 +104,32 @@ class MerchantGuard:
     def verified_anew(self, authorization: bytes) -> Merchant:
         """Whom the header's token proves. Raises `InvalidSessionToken`."""
         token = authorization[len(BEARER) :].decode("latin-1")
-        verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets)
+        now = self.clock()
+        verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:
             raise InvalidSessionToken
         merchant = Merchant(shop=verified.shop, token=token)
         if len(self.verified_before) >= REMEMBERED:
             self.verified_before.clear()
-        self.verified_before[authorization] = (merchant, verified.expires_at.timestamp())
+        until = verified.expires_at.timestamp()
+        if now < self.previous_ends_at:  # what it has proved, it may have proved to that secret
+            until = min(until, self.previous_ends_at)
+        self.verified_before[authorization] = (merchant, until)
         return merchant
 
     async def by_signature(self, connection: Connection, signature: bytes) -> Merchant:
         """Whom a signed request proves."""
         request = as_request(connection)
+        body = await whole_body(request)
+        now = self.clock()
         shop = verify_signed_request(
             signature,
-            self.secrets,
+            self.secrets(now),
             method=request.method,
             path=request.scope["raw_path"],
             query=request.scope["query_string"],
-            body=await whole_body(request),
-            now=int(self.clock()),
+            body=body,
+            now=int(now),
         )
         if shop is None:
             raise Unauthenticated(
@@ -148,10 +155,11 @@ class ProxyGuard:
         headers = connection.scope["headers"]
         if values(headers, b"authorization") or values(headers, SIGNATURE):
             raise AmbiguousCredentials
+        now = self.clock()
         proven = verify_app_proxy(
             connection.scope["query_string"],
-            self.secrets,
-            now=int(self.clock()),
+            self.secrets(now),
+            now=int(now),
             allowed=handler.opt.get("proxy_params", frozenset()),
         )
         if proven is None:
@@ -165,8 +173,9 @@ class ProxyGuard:
 class WebhookGuard:
     """`POST /webhooks`: Shopify's HMAC over the body's raw bytes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.secrets = settings.shopify_secrets
+        self.clock = clock
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Read the body within the route's limit and verify it before anything parses it."""
@@ -177,7 +186,8 @@ class WebhookGuard:
         signatures = values(headers, SIGNATURE)
         if len(signatures) + len(values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
-        if not signatures or not verify_webhook(raw, signatures[0], self.secrets):
+        secrets = self.secrets(self.clock())
+        if not signatures or not verify_webhook(raw, signatures[0], secrets):
             raise Unauthenticated("X-Shopify-Hmac-Sha256 is missing or does not match the body.")
 
 

@@ -137,15 +137,6 @@ def locked(shop_id: int, public_id: str) -> Any:
     return found.with_for_update()
 
 
-def jobs_of(shop_id: int, public_id: str) -> Select[Any]:
-    """The ids of the newest jobs of the batch's items."""
-    return select(BatchItem.job_id).where(
-        BatchItem.shop_id == shop_id,
-        BatchItem.batch_id == public_id,
-        BatchItem.job_id.is_not(None),
-    )
-
-
 def failed_items(shop_id: int, public_id: str) -> Select[Any]:
     """The ordinals of the items that have failed, with a job or without."""
     return (

@@ -36,6 +36,7 @@ from backend.jobs.listing import link, require_given
 from backend.jobs.making_routes import OF_A_BODY, Key, require_enabled
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
+from backend.jobs.versions import scattered
 from backend.workflows import BY_NAME
 
 SHORTEST_POLL, LONGEST_POLL = 2, 30  # seconds
@@ -180,8 +181,7 @@ async def post_batch_cancel(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> BatchResponse:
     """Make no more jobs, and end those that have not ended."""
-    async with database.transaction(request.auth.shop) as connection:
-        return await cancel_batch(connection, shop_domain=request.auth.shop, public_id=public_id)
+    return await cancel_batch(database, shop_domain=request.auth.shop, public_id=public_id)
 
 
 def poll_hint(body: BatchResponse) -> dict[str, str]:
@@ -189,7 +189,7 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     if body.status not in RUNNING:
         return {}
     wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
-    return {"Retry-After": str(min(wait, LONGEST_POLL))}
+    return {"Retry-After": str(scattered(min(wait, LONGEST_POLL)))}
 
 
 def batches_router(guard: Guard, disabled: frozenset[str]) -> Router:

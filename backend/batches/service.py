@@ -1,7 +1,7 @@
 """A batch that is there: look at it, try again what failed, or end it."""
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ARRAY, Integer, Text, any_, cast, func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,6 +10,7 @@ from backend.batches.ledger import BatchRef, end, enqueue_expansion, items_of, t
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchResponse
 from backend.batches.states import RUNNING, BatchCounts, Expansion, status_of
+from backend.db import Database
 from backend.errors import (
     BatchAlreadyFinished,
     BatchNotFound,
@@ -22,6 +23,8 @@ from backend.jobs.states import Failure
 from backend.jobs.timeline import fail_unfinished
 from backend.jobs.versions import found, known
 from backend.workflows import WORKFLOWS
+
+SLICE = 1000  # items whose jobs a cancel ends in one transaction
 
 
 async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> BatchResponse:
@@ -77,30 +80,65 @@ async def retry_batch(
 
 
 async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
-    """Make the failed items such as have no job yet; how many there were."""
-    failed = queries.failed_items(ref.shop_id, ref.public_id)
-    reset = await connection.execute(
+    """Make the failed items such as have no job yet; how many there were.
+
+    Looked for first, for the reason that `cancel_slice` has.
+    """
+    found = await connection.scalars(queries.failed_items(ref.shop_id, ref.public_id))
+    failed = list(found)
+    await connection.execute(
         update(BatchItem)
-        .where(*items_of(ref), BatchItem.ordinal.in_(failed))
+        .where(*items_of(ref), BatchItem.ordinal == any_(cast(failed, ARRAY(Integer))))
         .values(job_id=None, error=None)
     )
-    return reset.rowcount
+    return len(failed)
 
 
-async def cancel_batch(
-    connection: AsyncConnection, *, shop_domain: str, public_id: str
-) -> BatchResponse:
+async def cancel_batch(database: Database, *, shop_domain: str, public_id: str) -> BatchResponse:
     """End the expansion and every job that has not ended: whoever works on them is fenced off.
 
-    Raises as `batch` does, and `BatchAlreadyFinished`.
+    The expansion ends with the first slice of the jobs, and each slice in a transaction of its own,
+    so that no statement is long and no worker waits long for a job's row. What an interruption
+    leaves, the next cancel ends; a retry that comes in between has the last word. Raises as `batch`
+    does, and `BatchAlreadyFinished`.
     """
-    ref, expansion, _ = await held_row(connection, shop_domain, public_id)
-    jobs = queries.jobs_of(ref.shop_id, ref.public_id)
-    ended = await fail_unfinished(connection, ref.shop_id, CANCELLED, Job.public_id.in_(jobs))
-    if not ended and expansion is not Expansion.EXPANDING:
+    seen: BatchRef | None = None
+    after: int | None = 0
+    is_cancelled = False
+    while after is not None:
+        async with database.transaction(shop_domain) as connection:
+            ref, expansion, _ = await held_row(connection, shop_domain, public_id)
+            if seen not in {None, ref}:
+                break
+            ended, after = await cancel_slice(connection, ref, after)
+            if ended or expansion is Expansion.EXPANDING:
+                await end(connection, ref, Expansion.CANCELLED, CANCELLED)
+                is_cancelled = True
+            seen = ref
+    if not is_cancelled:
         raise BatchAlreadyFinished
-    await end(connection, ref, Expansion.CANCELLED, CANCELLED)
-    return await batch(connection, shop_domain=shop_domain, public_id=public_id)
+    async with database.reading(shop_domain) as connection:
+        return await batch(connection, shop_domain=shop_domain, public_id=public_id)
+
+
+async def cancel_slice(
+    connection: AsyncConnection, ref: BatchRef, after: int
+) -> tuple[int, int | None]:
+    """End the jobs of the items after that ordinal; how many, and where the next slice begins.
+
+    By their ids rather than by a subquery: of a batch that has just been made Postgres has no
+    statistics yet, and would compare every job with every item.
+    """
+    slice_ = (
+        select(BatchItem.ordinal, BatchItem.job_id)
+        .where(*items_of(ref), BatchItem.ordinal > after)
+        .order_by(BatchItem.ordinal)
+        .limit(SLICE)
+    )
+    rows = (await connection.execute(slice_)).all()
+    jobs = cast([row.job_id for row in rows if row.job_id is not None], ARRAY(Text))
+    ended = await fail_unfinished(connection, ref.shop_id, CANCELLED, Job.public_id == any_(jobs))
+    return ended, rows[-1].ordinal if len(rows) == SLICE else None
 
 
 async def held_row(

@@ -59,6 +59,9 @@ class Job(Base):
             "created_at",
             postgresql_where=text("status IN ('NOT_STARTED', 'IN_PROGRESS')"),
         ),
+        Index(
+            "ix_jobs_failed", "shop_id", "public_id", postgresql_where=text("status = 'FAILURE'")
+        ),
     )
 
     shop_id: Mapped[int] = mapped_column(

@@ -1,5 +1,6 @@
 """Which version of a job a caller has: ETags, the poll hint, and 304 before any other work."""
 
+import random
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from backend.jobs.ids import IMPOSSIBLE, is_public_id
 from backend.jobs.states import UNFINISHED
 
 SHORTEST_POLL, LONGEST_POLL = 1, 10  # seconds
+SCATTER = 0.25
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +42,19 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         """When to ask again, while the job runs."""
         if self.status not in UNFINISHED:
             return {}
-        return {"Retry-After": str(self.seconds_to_wait())}
+        return {"Retry-After": str(scattered(self.seconds_to_wait()))}
 
-    def seconds_to_wait(self) -> int:
-        """About as long as this job's stages have taken so far."""
-        return round(min(max(self.seconds_a_stage or 0, SHORTEST_POLL), LONGEST_POLL))
+    def seconds_to_wait(self) -> float:
+        """As long as this job's stages have taken so far, within bounds."""
+        return min(max(self.seconds_a_stage or 0, SHORTEST_POLL), LONGEST_POLL)
+
+
+def scattered(seconds: float) -> int:
+    """That time, a quarter more or less, so that pages that asked at once do not go on in step.
+
+    In whole seconds, as HTTP wants them: of 1 and of 2 nothing is left to scatter.
+    """
+    return round(seconds * random.uniform(1 - SCATTER, 1 + SCATTER))  # noqa: S311 - spread, not secrecy
 
 
 async def job_version(database: Database, *, shop_domain: str, public_id: str) -> Version:

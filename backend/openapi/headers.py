@@ -23,8 +23,9 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": '^"[!#-~]+"$'},
     },
     "Retry-After": {
-        "description": "Seconds after which to ask again.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 86_401},
+        "description": "Seconds after which to ask again, scattered a little: pages that asked "
+        "at once are told apart. At 1 or 2 seconds add a fraction of your own.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 86_461},
     },
     "Link": {
         "description": 'Where the next page is: `rel="next"`. The last page has none.',

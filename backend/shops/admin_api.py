@@ -10,6 +10,7 @@ Shopify says no in three places: by HTTP status, in the answer's `errors`, and i
 import asyncio
 import math
 import random
+import time
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -90,7 +91,7 @@ class AdminApi:
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None) -> None:
         self.client_id = settings.shopify_api_key
-        self.client_secrets = [secret.decode() for secret in settings.shopify_secrets]
+        self.client_secrets = settings.shopify_secrets
         self.token_keys = TokenKeys(settings.token_keys)
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.fetching = asyncio.Semaphore(FETCHES)
@@ -120,7 +121,7 @@ class AdminApi:
         try:
             return await self._token(
                 shop,
-                self.client_secrets[0],
+                self.client_secrets(time.time())[0],
                 grant_type=EXCHANGE_GRANT,
                 subject_token=session_token,
                 subject_token_type=ID_TOKEN_TYPE,
@@ -137,7 +138,7 @@ class AdminApi:
         being rotated, the previous one is tried too before a token counts as dead.
         """
         refused: TokenRefused | ConfigurationError | None = None
-        for secret in self.client_secrets:
+        for secret in self.client_secrets(time.time()):
             try:
                 return await self._token(
                     shop, secret, grant_type="refresh_token", refresh_token=refresh_token
@@ -243,9 +244,9 @@ class AdminApi:
             self.other_versions.add(version)
             log.warning("shopify_api_version", asked=API_VERSION, answered=version[:20])
 
-    async def _token(self, shop: str, secret: str, **grant: str) -> OfflineToken:
+    async def _token(self, shop: str, secret: bytes, **grant: str) -> OfflineToken:
         """One call of the token endpoint."""
-        body = {"client_id": self.client_id, "client_secret": secret, **grant}
+        body = {"client_id": self.client_id, "client_secret": secret.decode(), **grant}
         response = await self._post(shop, "/admin/oauth/access_token", body, {})
         if response.status_code == HTTPStatus.OK:
             return readable(json_object(response), OfflineToken)

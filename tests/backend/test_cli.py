@@ -90,6 +90,14 @@ async def test_a_server_refuses_to_start_without_a_real_secret(command: str, sec
     assert "Traceback" not in err
 
 
+async def test_a_server_refuses_to_start_with_a_previous_secret_that_never_ends() -> None:
+    environ = {**COMPLETE, "SHOPIFY_API_SECRET_PREVIOUS": "shpss_of-before"}
+    code, _, err = await finished(await atelier("serve", **environ))
+    assert code == 1
+    assert "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER" in err
+    assert "of-before" not in err
+
+
 async def test_a_stand_in_off_this_machine_is_refused() -> None:
     command = await atelier("serve", "--stand-in", "http://shopify.example:80", **COMPLETE)
     code, _, err = await finished(command)

@@ -1,5 +1,7 @@
 """Settings: what is missing or unsafe is refused with a sentence that says what to set."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from backend.errors import ConfigurationError
@@ -12,11 +14,18 @@ COMPLETE = {
     "SHOPIFY_API_SECRET": "shpss_0123456789abcdef0123456789abcdef",
 }
 
+CURRENT = COMPLETE["SHOPIFY_API_SECRET"].encode()
+ROTATION = {
+    "SHOPIFY_API_SECRET_PREVIOUS": "older",
+    "SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER": "2026-11-25T12:00:00Z",
+}
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+
 
 def test_the_minimum_is_enough() -> None:
     settings = Settings.from_env(COMPLETE)
     settings.require_real_secrets()
-    assert settings.shopify_secrets == (COMPLETE["SHOPIFY_API_SECRET"].encode(),)
+    assert settings.shopify_secrets(NOON) == (CURRENT,)
 
 
 @pytest.mark.parametrize("name", COMPLETE)
@@ -35,7 +44,7 @@ def test_each_missing_or_blank_setting_is_named(name: str, blank: str | None) ->
 @pytest.mark.parametrize("name", ["SHOPIFY_API_SECRET", "SHOPIFY_API_SECRET_PREVIOUS"])
 def test_a_secret_that_everybody_knows_is_refused(name: str, secret: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} is a demo value\. Set it to"):
-        Settings.from_env({**COMPLETE, name: secret}).require_real_secrets()
+        Settings.from_env({**COMPLETE, **ROTATION, name: secret}).require_real_secrets()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,32 @@ def test_nothing_of_the_settings_is_in_their_repr() -> None:
     assert repr(settings) == "Settings(…)"
 
 
-def test_the_previous_secret_opens_the_doors_after_the_current_one() -> None:
-    settings = Settings.from_env({**COMPLETE, "SHOPIFY_API_SECRET_PREVIOUS": "older"})
-    assert settings.shopify_secrets == (COMPLETE["SHOPIFY_API_SECRET"].encode(), b"older")
+def test_the_previous_secret_opens_the_doors_after_the_current_one_until_its_end() -> None:
+    settings = Settings.from_env({**COMPLETE, **ROTATION})
+    assert settings.shopify_secrets(NOON - 0.001) == (CURRENT, b"older")
+    assert settings.shopify_secrets(NOON) == (CURRENT,)
+
+
+@pytest.mark.parametrize("not_after", ["", "soon", "2026-11-25T12:00:00", "2026-11-25"])
+def test_a_previous_secret_needs_a_time_with_a_zone_at_which_it_ends(not_after: str) -> None:
+    environ = {**COMPLETE, **ROTATION, "SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER": not_after}
+    with pytest.raises(ConfigurationError, match=r"(?i)shopify_api_secret_previous_not_after"):
+        Settings.from_env(environ)
+
+
+def test_a_previous_secret_whose_end_is_not_known_opens_nothing() -> None:
+    """However the settings were made."""
+    settings = Settings(
+        database_url="",
+        s3_bucket="",
+        shopify_api_key="key",
+        shopify_api_secret="newer",
+        shopify_api_secret_previous="older",
+    )
+    assert settings.shopify_secrets(NOON) == (b"newer",)
+
+
+def test_a_setting_of_the_wrong_kind_is_named_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="storefront_daily_cap") as caught:
+        Settings.from_env({**COMPLETE, "STOREFRONT_DAILY_CAP": "a-secret-by-mistake"})
+    assert "mistake" not in caught.value.message

@@ -62,7 +62,7 @@ class Edge:
     home: Path
     port: int
     plain_port: int
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)  # holds secrets
     stand_in: str
     sockets: dict[int, socket.socket] = field(default_factory=dict)
     web: dict[int, asyncio.subprocess.Process] = field(default_factory=dict)

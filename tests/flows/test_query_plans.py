@@ -40,7 +40,7 @@ from backend.tenancy import WEB, WORKER, enter
 from backend.worker import maintenance, waiting
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import data
-from tests.plans import Plans
+from tests.plans import Plans, nodes
 from tests.world import cloned_database
 from webhooks.outcome import processed
 from webhooks.payloads import Delivery
@@ -184,6 +184,21 @@ async def test_a_page_of_jobs_reads_its_shops_alone(
 
     assert {"shops", "jobs"} <= plans.tables()
     assert plans.sequential() == []
+
+
+async def test_the_few_jobs_that_failed_are_found_without_reading_the_others(
+    database: Database, plans: Plans
+) -> None:
+    asked: dict[str, Any] = {**ANYTHING, "status": JobStatus.FAILURE}
+    wanted = Wanted(limit=10, **asked)
+    async with database.reading(SHOP) as connection:
+        # What Postgres may do by itself after five times: one plan for all values of a parameter.
+        await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        await job_list(connection, shop_domain=SHOP, wanted=wanted)
+
+    assert "ix_jobs_failed" in {
+        node.get("Index Name") for plan in plans for node in nodes(plan["Plan"])
+    }
 
 
 async def whole_life(connection: AsyncConnection) -> None:

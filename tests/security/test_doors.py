@@ -4,13 +4,16 @@ What the verifiers themselves accept is `tests/backend/auth`'s matter; here it i
 asks them, and what it says.
 """
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import h11
 import httpx
 import pytest
+import structlog
 
 from backend.dev import signing
 from tests.conftest import PREVIOUS_SECRET, SECRET
@@ -417,3 +420,45 @@ async def test_without_a_database_a_bad_key_is_still_a_bad_key(house: World) -> 
             await client.post("/webhooks", content=BODY, headers=webhook_headers(b"other")),
         ]
     assert [refusal(answer) for answer in answers] == [REFUSED] * 2
+
+
+@pytest.mark.parametrize("second", ["atelier.example", "evil.example"])
+async def test_two_hosts_are_refused_at_every_address(house: World, second: str) -> None:
+    """A proxy in front may have routed by the other one (RFC 9112 §3.2)."""
+    job = f"/v1/jobs/{(await waiting_job(house)).public_id}"
+    key = [bearer(token(house))]
+    assert (await house.http.get(job, headers=key)).status_code == 200  # known from now on
+    hosts = [header("Host", "atelier.example"), header("Host", second)]
+    addresses = ["/health/live", "/nowhere", "/proxy/v1/jobs/x", job, f"{job}/events", "/v1/jobs"]
+    with structlog.testing.capture_logs() as lines:
+        answers = {path: refusal(await sent(house, "GET", path, hosts + key)) for path in addresses}
+        answers["/webhooks"] = refusal(
+            await sent(house, "POST", "/webhooks", hosts + webhook_headers(BODY), BODY)
+        )
+    assert answers == dict.fromkeys(answers, (400, "BAD_REQUEST"))
+    assert [line["status"] for line in lines if line["event"] == "request"] == [400] * len(answers)
+
+
+async def sent(
+    world: World, method: str, path: str, headers: Headers, body: bytes = b""
+) -> httpx.Response:
+    """The answer to a request that no client would send: exactly these headers."""
+    client = h11.Connection(h11.CLIENT)
+    length = [header("Content-Length", str(len(body)))] if body else []
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers + length)
+    url = world.http.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"{method} {path} HTTP/1.1\r\n".encode() + lines + b"\r\n" + body)
+    client.send(h11.Request(method=method, target=path, headers=[("Host", "one")]))
+    content, start = b"", None
+    async with asyncio.timeout(10):
+        while not isinstance(event := client.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                client.receive_data(await reader.read(65_536))
+            elif isinstance(event, h11.Response):
+                start = event
+            elif isinstance(event, h11.Data):
+                content += event.data
+    writer.close()
+    assert start is not None
+    return httpx.Response(start.status_code, headers=start.headers.raw_items(), content=content)

@@ -10,6 +10,7 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import msgspec
@@ -67,7 +68,7 @@ async def test_the_client_secret_is_changed_without_a_refused_request(house: Wor
     before, during, after = (
         msgspec.structs.replace(
             house.settings, shopify_api_secret=current, shopify_api_secret_previous=previous
-        )
+        )  # the previous one's end is a day away
         for current, previous in ((OLD, ""), (NEW, OLD), (NEW, ""))
     )
     async with (
@@ -95,6 +96,57 @@ async def test_the_client_secret_is_changed_without_a_refused_request(house: Wor
         assert await every_door(first, before, NEW) == SHUT
         for client in (first, second, third):
             assert await every_door(client, before, "") == SHUT
+
+
+@pytest.mark.parametrize(
+    ("current", "previous", "ends_in", "opens"),
+    [
+        (OLD, "", None, {OLD}),
+        (NEW, "", None, {NEW}),
+        (NEW, OLD, 3600, {NEW, OLD}),
+        (NEW, OLD, 0, {NEW}),
+        (NEW, OLD, None, {NEW}),
+    ],
+    ids=["old alone", "new alone", "both", "both, and the old one has ended", "both, no end"],
+)
+async def test_each_door_opens_for_the_secrets_of_its_time_and_for_no_other(
+    house: World, current: str, previous: str, ends_in: int | None, opens: set[str]
+) -> None:
+    not_after = None if ends_in is None else datetime.now(UTC) + timedelta(seconds=ends_in)
+    settings = rotating(house, current, previous, not_after)
+    async with process(house, settings) as client:
+        for secret in (OLD, NEW, ""):
+            expected = OPEN if secret in opens else SHUT
+            assert await every_door(client, settings, secret) == expected, secret
+
+
+async def test_the_old_secret_ends_in_a_process_that_goes_on(house: World) -> None:
+    """And with it what the process has remembered of tokens that the secret had signed."""
+    ends_at = datetime.now(UTC) + timedelta(seconds=2)
+    settings = rotating(house, NEW, OLD, ends_at)
+    token = signing.session_token(SHOP, api_key=settings.shopify_api_key, secret=OLD)
+    job = f"/v1/jobs/{'0' * 26}"  # the address that is answered before the framework is entered
+    bearer = {"Authorization": f"Bearer {token}"}
+    async with process(house, settings) as client, asyncio.timeout(10):
+        assert await every_door(client, settings, OLD) == OPEN
+        status = 404
+        while status == 404:
+            status = (await client.get(job, headers=bearer)).status_code
+            await asyncio.sleep(0.05)
+        assert status == 401
+        assert datetime.now(UTC) >= ends_at
+        assert await every_door(client, settings, OLD) == SHUT
+        assert await every_door(client, settings, NEW) == OPEN
+
+
+def rotating(house: World, current: str, previous: str, not_after: datetime | None) -> Settings:
+    """The settings of a process with these secrets."""
+    return msgspec.structs.replace(
+        house.settings,
+        shopify_api_secret=current,
+        shopify_api_secret_previous=previous,
+        shopify_api_secret_previous_not_after=not_after,
+    )
 
 
 async def used(house: World, shops: list[str], *generations: AdminApi) -> int:

@@ -1,8 +1,9 @@
 """A session token that was good once is not looked at twice, and for no longer than it lives."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import time_machine
 
@@ -59,6 +60,24 @@ def test_a_token_that_has_ended_proves_nothing_however_good_it_was() -> None:
         now.shift(59)
         guard.by_token(old)
         now.shift(12)  # ten seconds of leeway, and one more
+        with pytest.raises(InvalidSessionToken):
+            guard.by_token(old)
+
+
+def test_a_token_of_the_previous_secret_is_not_remembered_beyond_that_secrets_end() -> None:
+    with time_machine.travel(NOON, tick=False) as now:
+        settings = msgspec.structs.replace(
+            SETTINGS,
+            shopify_api_secret_previous="older",
+            shopify_api_secret_previous_not_after=NOON + timedelta(seconds=30),
+        )
+        guard = MerchantGuard(settings)
+        old, new = header(secret="older"), header()
+        now.shift(29.9)
+        guard.by_token(old)
+        guard.by_token(new)
+        now.shift(0.1)
+        guard.by_token(new)
         with pytest.raises(InvalidSessionToken):
             guard.by_token(old)
 

@@ -71,6 +71,18 @@ def test_the_refusal_says_when_to_come_back() -> None:
     assert 1 <= int(caught.value.headers["Retry-After"]) <= 120
 
 
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [(0, {1}), (3, {3}), (8, {8, 9, 10}), (43_200, set(range(43_200, 43_261)))],
+)
+def test_shops_whose_window_ends_at_once_are_told_to_come_back_apart(
+    left: int, told: set[int]
+) -> None:
+    """And none of them before it has ended."""
+    waits = {int(TooManyRequests(left).headers["Retry-After"]) for _ in range(2_000)}
+    assert waits == told
+
+
 @pytest.mark.parametrize("wrong", ["", "many", "5/fortnight", "-1/minute"])
 def test_a_budget_that_cannot_be_read_stops_the_process(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="600/minute"):

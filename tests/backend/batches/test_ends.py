@@ -2,12 +2,15 @@
 
 import asyncio
 from datetime import datetime
+from typing import Any
 
 import pytest
 
+from backend.batches import service
 from backend.batches.ledger import BatchRef
 from backend.batches.running import run_expansion
 from backend.batches.states import BatchCounts, BatchStatus, Expansion, status_of
+from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import Fenced, claim, succeed
 from tests.backend.batches.studio import (
@@ -252,6 +255,76 @@ async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(house: World, s
     assert await expand(house, ref) == []
     assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 2)
     assert len(await jobs_of(house, ref)) == 2
+
+
+@pytest.fixture
+def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many jobs each slice of a cancel has ended; a slice is two items."""
+    ended: list[int] = []
+    cancel_slice = service.cancel_slice
+
+    async def spy(*asked: Any) -> tuple[int, int | None]:
+        found = await cancel_slice(*asked)
+        ended.append(found[0])
+        return found
+
+    monkeypatch.setattr(service, "cancel_slice", spy)
+    monkeypatch.setattr(service, "SLICE", 2)
+    return ended
+
+
+@pytest.mark.parametrize(("count", "expected"), [(3, [2, 1]), (4, [2, 2, 0])])
+async def test_a_cancel_goes_slice_by_slice(
+    house: World, shop: str, slices: list[int], count: int, expected: list[int]
+) -> None:
+    """Ten thousand jobs in one statement are more than a web process may ask for at once."""
+    ref = await expanded(house, shop, {"product_ids": gids(count)})
+    assert (await act(house, shop, ref, "cancel")).status_code == 202
+    assert slices == expected
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, count)
+
+
+async def test_a_cancel_that_was_interrupted_is_finished_by_the_next(
+    house: World, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    held_row = service.held_row
+
+    async def gone(*asked: Any) -> Any:
+        if slices:
+            raise DatabaseUnavailable
+        return await held_row(*asked)
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(service, "held_row", gone)
+        assert (await act(house, shop, ref, "cancel")).status_code == 503
+    assert await counts(house, shop, ref) == ("CANCELLED", 3, 0, 0, 2)
+    assert (await act(house, shop, ref, "cancel")).status_code == 202
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 5)
+    ends = await house.rows(
+        "SELECT count(*) AS ends FROM job_events WHERE shop_id = :s AND event_type = 'failed'",
+        s=ref.shop_id,
+    )
+    assert ends[0]["ends"] == 5
+    assert refusal(await act(house, shop, ref, "cancel")) == FINISHED
+
+
+async def test_a_retry_between_two_slices_of_a_cancel_has_the_last_word(
+    house: World, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    held_row = service.held_row
+
+    async def overtaken(*asked: Any) -> Any:
+        if len(slices) == 1:
+            slices.append(0)
+            assert (await act(house, shop, ref, "retry")).status_code == 202
+        return await held_row(*asked)
+
+    monkeypatch.setattr(service, "held_row", overtaken)
+    assert (await act(house, shop, ref, "cancel")).status_code == 202
+    await expand(house, ref)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
 async def test_what_has_finished_cannot_be_cancelled(house: World, shop: str) -> None:

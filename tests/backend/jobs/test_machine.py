@@ -19,6 +19,8 @@ from tests.backend.jobs.machine.rules import JobMachine
 from tests.doors import begun_job, shared_world
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("same_day")
+
 house = pytest.fixture(shared_world, scope="module")
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # 0: the few of the suite

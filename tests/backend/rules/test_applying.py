@@ -19,6 +19,8 @@ from tests.doors import handled
 from tests.webhooks.test_products import CREATE, UPDATE, jobs_of
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("same_day")
+
 ON_CREATION = CATALOG_IMAGE | {"on": ["product_created"]}
 ON_CHANGE = CATALOG_IMAGE | {"on": ["image_changed"]}
 SPEC = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}

@@ -11,6 +11,8 @@ from tests.backend.uploads.sending import uploaded
 from tests.doors import refusal
 from tests.world import OTHER_SHOP, World
 
+pytestmark = pytest.mark.usefixtures("same_day")
+
 PATH = "/v1/settings"
 CATALOG_IMAGE = {"workflow": "catalog-image"}
 ANY_PRODUCT: dict[str, Any] = {"statuses": [], "vendors": [], "product_types": [], "tags": []}

@@ -1,7 +1,7 @@
 """A shop's token pair: renewed in time, once for everybody, and never lost on the way."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from backend import db
 from backend.dev.shopify.state import Answer, Fault
 from backend.dev.transport import LoopbackShopify
-from backend.errors import ShopifyUnavailable
+from backend.errors import ConfigurationError, ShopifyUnavailable
 from backend.shops import admin_api, tokens
 from backend.shops.admin_api import AdminApi, TokenRefused
 from backend.shops.answers import OfflineToken
@@ -271,6 +271,22 @@ async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
     admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
     await end_token(house, shop)
     assert await installed_shop(house.database, admin, shop) is not None
+    await admin.close()
+
+
+async def test_a_previous_client_secret_that_has_ended_renews_nothing(
+    house: World, shop: str
+) -> None:
+    settings = msgspec.structs.replace(
+        house.settings,
+        shopify_api_secret="brand-new",
+        shopify_api_secret_previous=SECRET,
+        shopify_api_secret_previous_not_after=datetime.now(UTC),
+    )
+    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    await end_token(house, shop)
+    with pytest.raises(ConfigurationError):
+        await installed_shop(house.database, admin, shop)
     await admin.close()
 
 

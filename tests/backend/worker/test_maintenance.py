@@ -1,5 +1,7 @@
 """Housekeeping: what the queue lost is found again, and old rows go."""
 
+import pytest
+
 from backend.worker.maintenance import prune, requeue_overdue
 from tests.world import World
 
@@ -58,6 +60,7 @@ async def test_only_what_is_settled_and_old_is_pruned(world: World) -> None:
     assert await world.rows("SELECT 1 FROM queue.pgqueuer_log") == []
 
 
+@pytest.mark.usefixtures("same_day")
 async def test_answers_and_days_that_nobody_needs_any_more_are_pruned(world: World) -> None:
     await world.install()
     for key, age in (("old", 25), ("young", 23)):

@@ -16,6 +16,8 @@ from tests.doors import handled, lock_out, new_shop, shared_world
 from tests.webhooks.test_products import UPDATE, jobs_of
 from tests.world import SHOP, World
 
+pytestmark = pytest.mark.usefixtures("same_day")
+
 house = pytest.fixture(shared_world, scope="module")
 shop = pytest.fixture(new_shop)
 

@@ -51,7 +51,7 @@ class House:
 
     url: str
     server: Server
-    environment: dict[str, str]
+    environment: dict[str, str] = field(repr=False)  # holds secrets
     everywhere: Iterator[tuple[str, str]] = field(init=False)
     open_pages: list[tuple[str, str]] = field(init=False)
 

@@ -6,7 +6,7 @@ import os
 import random
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -36,7 +36,7 @@ SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current
 class Bench:
     """Where it happens: the processes' environment, the slots of each worker, and their log."""
 
-    environment: dict[str, str]
+    environment: dict[str, str] = field(repr=False)  # holds secrets
     slots: int
     log: str
 

@@ -7,8 +7,8 @@ was every worker of the fleet looking in vain after each job of every other.
 
 from alembic import op
 
-revision = "0013_new_entries"
-down_revision = "0012_unsettled"
+revision = "0014_new_entries"
+down_revision = "0013_failed"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,52 @@
+"""A batch of ten thousand that Postgres has no statistics of yet, for it has just been made."""
+
+import time
+
+import pytest
+
+from backend.jobs.service import request_jobs
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.backend.batches.studio import act, counts, expanded, gids
+from tests.faults.conftest import Measured
+from tests.world import SHOP, World
+
+JOBS = 10_000
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.promise(
+    "P21", "ten thousand fresh jobs are cancelled, and taken up again", wanted="202, 202"
+)
+async def test_a_batch_of_ten_thousand_is_cancelled_and_retried(
+    world: World, measured: Measured
+) -> None:
+    """No statement comes near the three seconds that a web process lets it have."""
+    await world.install()
+    ref = await expanded(world, SHOP, {"product_ids": gids(1)})
+    async with world.database.transaction(ref.shop_id) as connection:
+        jobs = await request_jobs(
+            connection,
+            CATALOG_IMAGE,
+            shop_id=ref.shop_id,
+            requests=[{"product_id": gid} for gid in gids(JOBS - 1, start=2)],
+            origin="api",
+        )
+    await world.execute(
+        "INSERT INTO batch_items (shop_id, batch_id, ordinal, product_id, job_id) "
+        "SELECT :shop, :batch, 1 + n, 'gid://shopify/Product/' || 1 + n, job "
+        "FROM unnest(CAST(:jobs AS text[])) WITH ORDINALITY AS made(job, n)",
+        shop=ref.shop_id,
+        batch=ref.public_id,
+        jobs=[job.public_id for job in jobs],
+    )
+    answers = []
+    for verb, state in (("cancel", (0, 0, 0, JOBS)), ("retry", (JOBS, 0, 0, 0))):
+        started = time.monotonic()
+        status = (await act(world, SHOP, ref, verb)).status_code
+        answers.append((status, f"{status} in {time.monotonic() - started:.1f} s"))
+        assert (await counts(world, SHOP, ref))[1:] == state
+    measured(
+        "P21",
+        ", ".join(words for _, words in answers),
+        [status for status, _ in answers] == [202, 202],
+    )
