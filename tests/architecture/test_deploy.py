@@ -3,6 +3,8 @@
 import configparser
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,25 @@ def test_a_unit_is_hardened_and_holds_no_secret(unit: Path) -> None:
     assert {name: service.get(name) for name in HARDENING} == HARDENING
     assert "Environment" not in service
     assert service["ExecStart"].startswith("/opt/atelier/.venv/bin/atelier ")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+def test_systemd_understands_every_line_of_the_units() -> None:
+    units = sorted((DEPLOY / "systemd").iterdir())
+    found = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+    )
+    missing = "Command /opt/atelier/.venv/bin/atelier is not executable: No such file or directory"
+    complaints = [line for line in found.stderr.splitlines() if not line.endswith(missing)]
+    assert complaints == []
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_systemd_finds_little_that_a_unit_could_do_to_its_machine(unit: Path) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-200:]
 
 
 @pytest.mark.parametrize("role", ["web", "worker"])
