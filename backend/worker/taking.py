@@ -69,12 +69,14 @@ class Taking(QueueManager):
                 global_concurrency_limit=None,
                 heartbeat_timeout=heartbeat_timeout,
             )
-            self.backlog.update(entry.id for entry in found if entry.entrypoint == RUN_BACKLOG)
+            backlog = {entry.id for entry in found if entry.entrypoint == RUN_BACKLOG}
+            self.backlog |= backlog
             for entry in found:
                 yield entry
-            if len(found) < wanted:
-                if left > 0:
-                    break
+            if left > 0 and len(found) < wanted:
+                break
+            # Backlogs come last: where one was taken, or less was found, there are no others.
+            if len(self.backlog) >= self.most and (backlog or len(found) < wanted):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), LOOK_AGAIN)
 
