@@ -22,6 +22,7 @@ from sqlalchemy import text
 from backend.app import KEEP_ALIVE, create_app
 from backend.db import Database
 from backend.dev.shopify import Product, StandInShopify
+from backend.dev.shopify.wires import GuestServer
 from backend.dev.transport import LoopbackShopify
 from backend.renderers.base import Renderer
 from backend.settings import Settings
@@ -167,17 +168,8 @@ async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> Asy
                 await serving
             await asyncio.sleep(0.005)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
+    server.leave()
     await serving
-
-
-class GuestServer(uvicorn.Server):
-    """A server in the test's own loop, which keeps its signals to itself."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):
-        """Leave the signals to pytest."""
-        yield
 
 
 @contextlib.asynccontextmanager

@@ -94,7 +94,7 @@ class StandInShopify(Merchant, Webhooks, Trouble):
             sending.cancel()
         await self._webhooks.aclose()
         await self._internet.aclose()
-        self._server.should_exit = True
+        self._server.leave()
         await self._serving
 
     @property
