@@ -317,8 +317,9 @@ class TooManyRequests(RequestError):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__()
-        more = random.randint(0, min(retry_after // 4, 60))  # noqa: S311 - spread, not secrecy
-        self.headers = {"Retry-After": str(max(retry_after, 1) + more)}
+        seconds = max(retry_after, 1)
+        more = random.randint(0, min(seconds // 4, 60))  # noqa: S311 - spread, not secrecy
+        self.headers = {"Retry-After": str(seconds + more)}
 
 
 class DailyCapReached(TooManyRequests):

@@ -87,3 +87,8 @@ def test_shops_whose_window_ends_at_once_are_told_to_come_back_apart(
 def test_a_budget_that_cannot_be_read_stops_the_process(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="600/minute"):
         RateLimits(reads=wrong, writes="1/minute")
+
+
+@pytest.mark.parametrize("left", [-1, 0, 1])
+def test_a_wait_that_is_over_is_a_second(left: int) -> None:
+    assert TooManyRequests(left).headers == {"Retry-After": "1"}
