@@ -1,0 +1,23 @@
+"""The drill of `make sabotage` fits the code: a patch that no longer applies breaks nothing."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.architecture.test_layout import ROOT
+from tests.sabotage.__main__ import Mutation, mutations
+
+
+@pytest.mark.parametrize("mutation", mutations([]), ids=lambda mutation: mutation.name)
+def test_a_patch_applies_and_names_a_threat_and_tests_that_are_there(mutation: Mutation) -> None:
+    command = ["git", "apply", "--check", str(mutation.file)]
+    applied = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert applied.stderr == ""
+    assert mutation.file.read_text().startswith("Threat: ")
+    assert mutation.breaks
+    assert mutation.tests
+    for test in mutation.tests:
+        file, *names = test.partition("[")[0].split("::")
+        source = (ROOT / file).read_text()
+        assert all(re.search(rf"^ *(async )?(def|class) {name}\b", source, re.M) for name in names)
