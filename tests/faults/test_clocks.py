@@ -15,22 +15,9 @@ JOBS = 6
 
 # Python runs it before anything else in a process that finds it.
 SHIFT = """
-import datetime, os, time
-shift = float(os.environ["CLOCK_SHIFT"])
-real_time, real_ns, Real = time.time, time.time_ns, datetime.datetime
-time.time = lambda: real_time() + shift
-time.time_ns = lambda: real_ns() + int(shift * 1e9)
-
-class Shifted(Real):
-    @classmethod
-    def now(cls, tz=None):
-        return cls.fromtimestamp(time.time(), tz)
-
-    @classmethod
-    def utcnow(cls):
-        return cls.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
-
-datetime.datetime = Shifted
+import os, time
+import time_machine
+time_machine.travel(time.time() + float(os.environ["CLOCK_SHIFT"]), tick=True).start()
 """
 
 
