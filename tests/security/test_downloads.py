@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import gzip
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import httpx
@@ -190,8 +191,11 @@ async def until_closed(writer: Writer) -> None:
     await pour(writer)
 
 
+BOMB = gzip.compress(bytes(60_000_000))
+
+
 async def gzip_bomb(writer: Writer) -> None:
-    data = gzip.compress(bytes(50_000_000))
+    data = BOMB
     await say(writer, "HTTP/1.1 200 OK", "Content-Encoding: gzip", f"Content-Length: {len(data)}")
     writer.write(data)
     await writer.drain()
@@ -247,6 +251,17 @@ BAD: dict[str, tuple[Evil, str]] = {
 }
 
 
+@contextlib.contextmanager
+def memory() -> Iterator[Callable[[], int]]:
+    """The most bytes that Python has taken meanwhile, for the server's answer as well."""
+    tracemalloc.start()
+    try:
+        yield lambda: peak
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
 async def outcome(client: httpx.AsyncClient) -> str:
     """How a download ends: the refusal's code, or that it is to be tried later."""
     try:
@@ -259,16 +274,18 @@ async def outcome(client: httpx.AsyncClient) -> str:
 
 
 @pytest.mark.parametrize("what", BAD)
-async def test_no_answer_takes_more_than_its_bytes_and_its_time(
+async def test_no_answer_takes_more_than_its_bytes_its_time_and_its_memory(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evil, expected = BAD[what]
     assert product_image.DEADLINE <= 10
     if expected == "later":
         monkeypatch.setattr(product_image, "DEADLINE", 0.3)
-    async with cdn(evil) as (client, sent), asyncio.timeout(8):
-        assert await outcome(client) == expected
-        assert sum(sent) < product_image.MAX_BYTES + 10_000_000, "the rest is what sockets hold"
+    with memory() as peak:
+        async with cdn(evil) as (client, sent), asyncio.timeout(8):
+            assert await outcome(client) == expected
+            assert sum(sent) < product_image.MAX_BYTES + 10_000_000, "the rest is what sockets hold"
+    assert peak() < 50_000_000
 
 
 LOCATIONS = [
