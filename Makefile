@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth pollers benchjobs pixels faults waiters fuzz sabotage examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth secondline pollers benchjobs pixels faults waiters fuzz sabotage examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,9 @@ bench: $(SETUP) ## the hot routes against FastAPI and against bare asyncpg; minu
 
 growth: $(SETUP) ## the job detail at 1,000, 100,000 and 2,000,000 jobs; a quarter of an hour, 12 GB of disk
 	@$(BIN)/python -m tests.benchmarks.http.growth
+
+secondline: $(SETUP) ## what row-level security costs a job's detail; a minute or two
+	@$(BIN)/python -m tests.benchmarks.http.second_line
 
 pollers: $(SETUP) ## five hundred pages that poll with tags, for a minute (SECONDS=300 for five)
 	@$(BIN)/python -m tests.benchmarks.http.pollers --seconds $(or $(SECONDS),60)

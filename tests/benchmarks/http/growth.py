@@ -198,10 +198,11 @@ async def one_run(house: House, work: str, asked: argparse.Namespace) -> Run:
     return run_of(outcome, outcome.rate, house.server.cpu_seconds - before)
 
 
-async def statements(*houses: House) -> dict[int, Run]:
+async def statements(*houses: House, role: str = "none") -> dict[int, Run]:
     """The bare statement on one connection of asyncpg's to each house, in turn each time."""
     outcomes = [Outcome() for _ in houses]
-    connections = [await asyncpg.connect(house.url) for house in houses]
+    as_ = {"role": role}
+    connections = [await asyncpg.connect(house.url, server_settings=as_) for house in houses]
     try:
         prepared = [await each.prepare(queries.ONE_DETAIL.sql) for each in connections]
         given = [arguments_of(house.jobs("statement", STATEMENTS)) for house in houses]
