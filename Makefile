@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth secondline pollers benchjobs pixels faults waiters fuzz sabotage examples
+.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,9 @@ secondline: $(SETUP) ## what row-level security costs a job's detail; a minute o
 
 pollers: $(SETUP) ## five hundred pages that poll with tags, for a minute (SECONDS=300 for five)
 	@$(BIN)/python -m tests.benchmarks.http.pollers --seconds $(or $(SECONDS),60)
+
+soak: $(SETUP) ## the same for half an hour: does the server hold more and more?
+	@$(BIN)/python -m tests.benchmarks.http.pollers --seconds $(or $(SECONDS),1800)
 
 benchjobs: $(SETUP) ## jobs a second through our worker against PgQueuer alone; minutes, on a quiet machine
 	@$(BIN)/python -m tests.benchmarks.jobs --verbose

@@ -32,6 +32,11 @@ class Running:
         """The memory it occupies."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE / 1e6
 
+    @property
+    def files(self) -> int:
+        """The files and sockets it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
 
 def settings(database_url: str) -> dict[str, str]:
     """The environment of the processes. No bucket is needed: nobody asks for an object."""

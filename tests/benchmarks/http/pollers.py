@@ -4,7 +4,9 @@ Each page polls one job every one to two seconds, over a connection that it keep
 `Retry-After` when it is refused. Fifty events a second come through the product's own `advance`.
 At the end everybody loses the connection at once and comes back at the same moment. What each
 answer has to know at least is what had been committed when it was asked for: an older one, also a
-304 that should have been a 200, counts as wrong. The last line is one JSON object.
+304 that should have been a 200, counts as wrong. What the server holds, memory and files, is looked
+at all the while: what it holds more with each minute, after the first fifth of the time, is a leak.
+The last line is one JSON object.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import contextlib
 import json
 import random
 import re
+import statistics
 import sys
 import time
 from collections import Counter
@@ -44,6 +47,8 @@ GIVE_UP = 10.0  # seconds that a page waits for an answer
 GATHERING = 3.0  # seconds in which all pages are told to come back
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PROBED_EVERY = 0.05  # seconds
+LOOKED_AT_EVERY = 1.0  # seconds
+WARM_UP = 0.2  # of the time
 
 
 @dataclass
@@ -57,6 +62,15 @@ class Herd:
     hints: list[int] = field(default_factory=list)
     polls: Outcome = field(default_factory=Outcome)
     returns: Outcome = field(default_factory=Outcome)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the server held at a moment: memory, and open files."""
+
+    at: float
+    mb: float
+    files: int
 
 
 class Page:
@@ -207,11 +221,12 @@ async def observed(
     """The herd's minute, its returns, and the figures of both."""
     probes = Outcome()
     late: list[float] = []
+    held: list[Held] = []
     async with background(get_on(herd, claims, database, asked.updates)):
         await asyncio.gather(*(page.ask(Outcome()) for page in pages))  # every page is opened
         herd.statuses.clear()
         cpu, started, events = running.cpu_seconds, time.monotonic(), sum(herd.committed.values())
-        async with background(probe(running.port, probes), own_lag(late)):
+        async with background(probe(running.port, probes), own_lag(late), look(running, held)):
             every = (asked.every[0], asked.every[1])
             await asyncio.gather(*(page.poll_for(asked.seconds, every=every) for page in pages))
         took, cpu = time.monotonic() - started, running.cpu_seconds - cpu
@@ -237,6 +252,8 @@ async def observed(
         "client_lag_p99_ms": round(sorted(late)[int(len(late) * 0.99)] * 1000, 1),
         "server_cores": round(cpu / took, 2),
         "server_memory_mb": round(running.memory_mb),
+        "server_memory_mb_per_minute": round(growth(held), 3),
+        "server_files": [held[int(len(held) * WARM_UP)].files, held[-1].files],
         "hinted_seconds": round(sum(herd.hints) / max(len(herd.hints), 1), 1),
         "wrong_answers": herd.polls.wrong + herd.returns.wrong + probes.wrong,
     }
@@ -295,6 +312,20 @@ async def probe(port: int, outcome: Outcome) -> None:
         head, _ = await answer_to(PROBE, reader, writer)
         outcome.latencies.append(time.perf_counter() - asked_at)
         outcome.wrong += int(head[9:12]) != 200
+
+
+async def look(running: Server, held: list[Held]) -> None:
+    """What the server holds, again and again."""
+    while True:
+        held.append(Held(time.monotonic(), running.memory_mb, running.files))
+        await asyncio.sleep(LOOKED_AT_EVERY)
+
+
+def growth(held: list[Held]) -> float:
+    """The slope of the memory after the warm-up, in MB a minute."""
+    warm = held[int(len(held) * WARM_UP) :]
+    slope, _ = statistics.linear_regression([each.at for each in warm], [each.mb for each in warm])
+    return slope * 60
 
 
 async def own_lag(late: list[float]) -> None:
