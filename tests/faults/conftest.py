@@ -5,7 +5,7 @@ through `measured` what it has found and whether that will do. It fails where it
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -32,10 +32,32 @@ class Line:
 LINES = pytest.StashKey[dict[str, list[Line]]]()
 
 
+class Promises:
+    """The lines of all tests, whichever process of the run they were measured in."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a test has found in the end."""
+        if report.when == "teardown":
+            told: dict[str, Any] = dict(report.user_properties)
+            self.lines += [Line(**each) for each in told.get("promises", [])]
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The promises, one a line."""
+        if self.lines:
+            terminalreporter.section("promises")
+        for line in sorted(self.lines, key=lambda line: int(line.number.removeprefix("P"))):
+            colour = {"green": line.verdict == "ok", "red": line.verdict != "ok"}
+            terminalreporter.write_line(str(line), **colour)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and room for the lines."""
     config.addinivalue_line("markers", "promise(number, words, wanted): a line of the summary")
     config.stash[LINES] = {}
+    config.pluginmanager.register(Promises(), "promises")
 
 
 @pytest.fixture
@@ -79,13 +101,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             line.verdict, line.figure = "SKIPPED", str(call.excinfo.value)
         elif report.failed and all(each.verdict == "ok" for each in lines):
             line.verdict = "BROKEN"
+    if report.when == "teardown":
+        report.user_properties.append(("promises", [asdict(line) for line in lines]))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The promises, one a line."""
-    lines = [line for each in config.stash[LINES].values() for line in each]
-    if lines:
-        terminalreporter.section("promises")
-    for line in sorted(lines, key=lambda line: int(line.number.removeprefix("P"))):
-        terminalreporter.write_line(str(line), green=line.verdict == "ok", red=line.verdict != "ok")
