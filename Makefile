@@ -24,7 +24,7 @@ machine: $(SETUP) ## many random histories of jobs, some minutes of them
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
 
 faults: $(SETUP) ## the promises, each with its figure: what is killed, cut off, filled or stopped
-	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
 
 bench: $(SETUP) ## the hot routes against FastAPI and against bare asyncpg; minutes, on a quiet machine
 	@$(BIN)/python -m tests.benchmarks.http --verbose
