@@ -17,7 +17,7 @@ from backend.dev.reaper import MissingExtra, Reaper, ServiceError, fresh_directo
 STOP_TIMEOUT = 10.0  # seconds
 POLL_INTERVAL = 0.02  # seconds
 MEMORY = Path("/dev/shm")  # noqa: S108 -- a directory that nobody can guess is made in it
-ROOM = 2 * 1024**3  # bytes; a whole run of the tests needs a quarter
+ROOM = 2 * 1024**3  # bytes; a run of the tests was seen with 0.15 GB
 
 
 class EmbeddedPostgres:

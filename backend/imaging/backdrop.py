@@ -22,7 +22,6 @@ STUDIO_NOISE = 6.0
 SHADOW_DEPTH = 30.0
 # Reported when too few pixels are left to fit: as unlike paper as black is unlike white.
 NO_BACKDROP = 100.0
-SAMPLE_STEP = 6
 
 
 @dataclass(frozen=True)
