@@ -94,6 +94,7 @@ def serve(
 
     from backend.app import KEEP_ALIVE, create_app
     from backend.db import required_schema
+    from backend.metrics import served_metrics
 
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
     run(required_schema(settings.database_url))
@@ -117,7 +118,8 @@ def serve(
         timeout_graceful_shutdown=10,
     )
     sockets = None if fd is None else [socket.socket(fileno=fd)]
-    Server(config).run(sockets)
+    with served_metrics(settings.metrics_listen):
+        Server(config).run(sockets)
 
 
 @main.command()

@@ -29,6 +29,7 @@ from backend.batches.running import run_expansion
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
+from backend.metrics import served_metrics
 from backend.publications.ledger import PublicationRef
 from backend.publications.running import run_publication
 from backend.renderers.local import LocalRenderer
@@ -68,6 +69,7 @@ async def run_worker(
     slots = slots or cores()
     places = Places(slots)
     async with AsyncExitStack() as stack:
+        stack.enter_context(served_metrics(settings.metrics_listen))
         workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
         with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
             await workshop.database.require_schema()
