@@ -88,7 +88,7 @@ async def test_nobody_is_refused_while_the_web_unit_restarts(
     machine: Machine, measured: Measured
 ) -> None:
     restarting = asyncio.create_task(machine.systemctl("restart", WEB))
-    answers = []
+    answers: list[int] = []
     while not restarting.done() or len(answers) < 20:
         async with client(machine) as http:  # a new connection each time, as a proxy opens them
             answers.append((await http.get("/health/live")).status_code)
