@@ -18,6 +18,10 @@ T = TypeVar("T")
 MAX_HEADER = 255  # characters
 
 
+class PayloadMismatch(Exception):
+    """The body is not what its topic sends."""
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One verified delivery."""
 
@@ -29,8 +33,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
     def read(self, kind: type[T]) -> T:
-        """The body as a `kind`; raises `msgspec.ValidationError` when it lacks what that needs."""
-        return msgspec.json.decode(self.body, type=kind)
+        """The body as a `kind`; raises `PayloadMismatch` when it lacks what that needs."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except msgspec.ValidationError as error:
+            raise PayloadMismatch(str(error)) from error
 
 
 class ProductPayload(msgspec.Struct, frozen=True):

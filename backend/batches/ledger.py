@@ -41,6 +41,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     ref: BatchRef
     attempt: int
     tries: int
+    outages: int
     job_type: str
     parameters: dict[str, Any]
     collection_id: str | None
@@ -59,6 +60,7 @@ async def claim(connection: AsyncConnection, ref: BatchRef) -> Held | None:
         .returning(
             Batch.attempt,
             Batch.tries,
+            Batch.outages,
             Batch.job_type,
             Batch.parameters,
             Batch.collection_id,
@@ -74,10 +76,28 @@ async def claim(connection: AsyncConnection, ref: BatchRef) -> Held | None:
 async def note(connection: AsyncConnection, held: Held, **changes: Any) -> None:
     """Record something about the batch, which has got further by it; its row stays locked."""
     noted = await connection.execute(
-        update(Batch).where(*still(held)).values(tries=0, changed_at=func.now(), **changes)
+        update(Batch)
+        .where(*still(held))
+        .values(tries=0, outages=0, changed_at=func.now(), **changes)
     )
     if noted.rowcount == 0:
         raise Fenced(held.ref.public_id)
+
+
+async def spare(connection: AsyncConnection, held: Held, *, outages: int = 0) -> int:
+    """Take the claim's try back: what has stopped it was no fault of the batch's.
+
+    The outages in a row, with these. What has got further since the claim has renewed both.
+    """
+    spared = await connection.scalar(
+        update(Batch)
+        .where(*still(held))
+        .values(tries=func.greatest(Batch.tries - 1, 0), outages=Batch.outages + outages)
+        .returning(Batch.outages)
+    )
+    if spared is None:
+        raise Fenced(held.ref.public_id)
+    return int(spared)
 
 
 async def take_in(connection: AsyncConnection, held: Held, page: CollectionPage) -> Held:
@@ -89,7 +109,7 @@ async def take_in(connection: AsyncConnection, held: Held, page: CollectionPage)
     await note(connection, held, **reached)
     await add_items(connection, held.ref, page)
     await make_jobs(connection, held)
-    return msgspec.structs.replace(held, tries=1, **reached)
+    return msgspec.structs.replace(held, tries=1, outages=0, **reached)
 
 
 async def add_items(connection: AsyncConnection, ref: BatchRef, page: CollectionPage) -> None:
@@ -153,6 +173,7 @@ async def end(
             expansion=expansion,
             attempt=Batch.attempt + 1,
             tries=0,
+            outages=0,
             error=error if has_failed else None,
             changed_at=func.now(),
             ended_at=func.now(),

@@ -34,8 +34,9 @@ class Batch(Base):
     `cursor` is behind the last page whose items are stored, and `is_read` says that there are no
     more; a list of products is read from the start. `round` counts the retries. `attempt` counts
     claims, retries and cancels and fences the worker's writes. `tries` counts the claims that got
-    no further. `error` is why the expansion failed, `ended_at` when it ended, however it did.
-    `changed_at` is when it last got further.
+    no further, but for those that an outage has cut short: they are `outages` (`backend.retries`).
+    `error` is why the expansion failed, `ended_at` when it ended, however it did. `changed_at` is
+    when it last got further.
     """
 
     __tablename__ = "batches"
@@ -67,6 +68,7 @@ class Batch(Base):
     round: Mapped[int] = mapped_column(Integer, server_default="0")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

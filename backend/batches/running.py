@@ -2,7 +2,8 @@
 
 Nothing is open while Shopify is asked. A page's items, their jobs and the cursor behind it commit
 together, so whoever goes on after an interruption makes nothing twice. What can be cured by
-waiting is tried again, later each time, until the tries are used up; every page renews them.
+waiting is waited out; a claim that nobody came back from is a try. Every page renews the tries,
+and the patience.
 """
 
 import asyncio
@@ -21,22 +22,31 @@ from backend.batches.failures import (
     ExpansionFailed,
     failure_of,
 )
-from backend.batches.ledger import PAGE, BatchRef, Held, claim, end, make_jobs, note, take_in
+from backend.batches.ledger import (
+    PAGE,
+    BatchRef,
+    Held,
+    claim,
+    end,
+    make_jobs,
+    note,
+    spare,
+    take_in,
+)
 from backend.batches.states import Expansion
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
+from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.shops.admin_api import AdminApi
-from backend.shops.backoff import FIRST_DELAY, LONGEST_DELAY, delay_after
 from backend.shops.collection_answers import CollectionPage
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, asked, installed_shop, is_parked
 
 log = structlog.get_logger(__name__)
 
-MAX_TRIES = 15  # without a page; with the delays, about half an hour
 AT_ONCE = timedelta(0)
 
 
@@ -58,7 +68,7 @@ async def run_expansion(ref: BatchRef, desk: Desk) -> timedelta | None:
             return None
         except DatabaseUnavailable:
             log.warning("batch_interrupted", code=DatabaseUnavailable.code)
-            return FIRST_DELAY
+            return BATCHES.pause(1)
 
 
 async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
@@ -69,12 +79,17 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
         return None
     log.info("batch_claimed", attempt=held.attempt)
     try:
-        if held.tries > MAX_TRIES:  # it crashes its workers
+        if held.tries > BATCHES.crashes:  # it crashes its workers
             raise ExpansionFailed(EXPANSION_CRASHED)
         while (further := await next_step(held, desk)) is not None:
             held = further
             if desk.stopping.is_set():
+                await spared(held, desk)
                 return AT_ONCE
+    except DatabaseUnavailable:
+        if held.attempt < ENOUGH:
+            await spared(held, desk)
+        raise
     except EXPECTED as error:
         return await after_failure(held, desk, failure_of(error), error)
     except (NeedsReauth, UnknownKey) as error:
@@ -127,7 +142,7 @@ async def make_page(held: Held, desk: Desk) -> Held | None:
     async with desk.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held)
         if await make_jobs(connection, held) == PAGE:
-            return msgspec.structs.replace(held, tries=1)
+            return msgspec.structs.replace(held, tries=1, outages=0)
         await end(connection, held.ref, Expansion.EXPANDED)
     return None
 
@@ -136,14 +151,27 @@ async def after_failure(
     held: Held, desk: Desk, failure: Failure, error: Exception
 ) -> timedelta | None:
     """Wait and try again while that can help, else give up; what has been started goes on."""
-    if failure.retryable and held.tries < MAX_TRIES:
-        log.warning("batch_retries", code=failure.code, tries=held.tries, cause=str(error)[:300])
-        return delay_after(held.tries, error)
+    if failure.retryable:
+        async with desk.database.transaction(held.ref.shop_id) as connection:
+            outages = await spare(connection, held, outages=1)
+        if not BATCHES.is_exhausted(BATCHES.waited(outages)):
+            log.warning("batch_waits_out", code=failure.code, cause=str(error)[:300])
+            return BATCHES.pause(outages, at_least=asked_for(error))
     log.warning("batch_failed", code=failure.code, cause=str(error)[:300])
     async with desk.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held)
         await end(connection, held.ref, Expansion.FAILED, failure)
     return None
+
+
+async def spared(held: Held, desk: Desk) -> None:
+    """Take the claim's try back, as soon as the database is there to be told."""
+
+    async def give_back() -> None:
+        async with desk.database.transaction(held.ref.shop_id) as connection:
+            await spare(connection, held)
+
+    await once_back(give_back, desk.stopping)
 
 
 async def after_lockout(held: Held, desk: Desk, error: Exception) -> timedelta | None:
@@ -152,4 +180,4 @@ async def after_lockout(held: Held, desk: Desk, error: Exception) -> timedelta |
     async with desk.database.transaction(held.ref.shop_id) as connection:
         parked = await is_parked(connection, held.ref.shop_id)  # the shop first, as an uninstall
         await note(connection, held)
-    return None if parked else LONGEST_DELAY
+    return None if parked else LOCKED_OUT_PAUSE

@@ -70,6 +70,7 @@ async def retry_batch(
             round=again.round,
             attempt=Batch.attempt + 1,
             tries=0,
+            outages=0,
             error=None,
             changed_at=func.now(),
             ended_at=None,

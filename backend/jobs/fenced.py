@@ -143,6 +143,7 @@ def advancing(*, ends: bool) -> Query:
         JobStatus.SUCCESS if ends else JobStatus.IN_PROGRESS,
         events=1 + end,
         strikes=1,
+        outages=0,
         waiting_since=null(),
     )
     written = [
@@ -173,6 +174,7 @@ CLAIM = Query(
     .returning(
         Job.attempt,
         Job.strikes,
+        Job.outages,
         Job.job_type,
         Job.origin,
         cast(Job.request, Text).label("request"),

@@ -39,11 +39,12 @@ class Job(Base):
     """One piece of work for one shop.
 
     `attempt` counts claims and fences writes: a worker writes only while the row still has the
-    attempt it claimed. `strikes` counts the attempts at the current stage; after three the
-    job counts as poison. `waiting_since` says since when the job has waited for its shop's merchant
-    without getting any further. `last_seq` is the newest public event's number. `natural_key` says
-    what the job is *about*, so that asking twice makes one job. `publish` says how to publish it
-    once it has succeeded; null leaves that to the merchant.
+    attempt it claimed. `strikes` counts the attempts at the current stage that nobody came back
+    from; after three the job counts as poison. `outages` counts those that S3 or Shopify has cut
+    short, which are waited out (`backend.retries`). `waiting_since` says since when the job has
+    waited for its shop's merchant without getting any further. `last_seq` is the newest public
+    event's number. `natural_key` says what the job is *about*, so that asking twice makes one job.
+    `publish` says how to publish it once it has succeeded; null leaves that to the merchant.
     """
 
     __tablename__ = "jobs"
@@ -78,6 +79,7 @@ class Job(Base):
     last_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     created_at: Mapped[datetime] = created_at()
     waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -21,8 +21,7 @@ from backend.jobs import fenced
 from backend.jobs.models import Job, JobEvent
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure, JobStatus, sources
-
-MAX_STRIKES = 3  # attempts at one stage before a job counts as poison
+from backend.retries import JOBS
 
 CRASHED = Failure(
     code="WORKER_CRASHED",
@@ -52,6 +51,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     ref: JobRef
     attempt: int
     strikes: int
+    outages: int
     job_type: str
     origin: str
     shop_domain: str
@@ -83,6 +83,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> Claim | None:
         ref=ref,
         attempt=row["attempt"],
         strikes=row["strikes"],
+        outages=row["outages"],
         job_type=row["job_type"],
         origin=row["origin"],
         shop_domain=row["domain"],
@@ -93,7 +94,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> Claim | None:
     if row["shop_status"] != "installed":
         await fail(where, claimed, SHOP_UNINSTALLED)
         return None
-    if claimed.strikes > MAX_STRIKES:
+    if claimed.strikes > JOBS.crashes:
         await fail(where, claimed, CRASHED)
         return None
     return claimed
@@ -162,9 +163,34 @@ async def spare(connection: AsyncConnection, claimed: Claim) -> None:
 async def put_back(
     connection: AsyncConnection, claimed: Claim, *, message: str, waiting_for: str
 ) -> None:
-    """Let the job wait for something that is not its fault: the attempt is no strike.
+    """Let the job wait, off the queue, for something that is not its fault: it is no strike.
 
-    Its status stays; an event says what it waits for, once until the job gets further.
+    What outages there were before are over.
+    """
+    since = func.coalesce(Job.waiting_since, func.now())
+    changes = {"waiting_since": since, "outages": 0}
+    await wait(connection, claimed, changes, message=message, waiting_for=waiting_for)
+
+
+async def wait_out(
+    connection: AsyncConnection, claimed: Claim, *, message: str, waiting_for: str
+) -> None:
+    """Let the job wait for the end of an outage: the attempt is no strike."""
+    changes = {"outages": Job.outages + 1}
+    await wait(connection, claimed, changes, message=message, waiting_for=waiting_for)
+
+
+async def wait(
+    connection: AsyncConnection,
+    claimed: Claim,
+    changes: dict[str, Any],
+    *,
+    message: str,
+    waiting_for: str,
+) -> None:
+    """Take the claim's strike back, and say what the job waits for, once until it gets further.
+
+    Its status stays.
     """
     last_seq = await connection.scalar(
         update(Job)
@@ -172,10 +198,7 @@ async def put_back(
             *unfinished(claimed.ref, JobStatus.IN_PROGRESS),
             Job.attempt == claimed.attempt,
         )
-        .values(
-            strikes=func.greatest(Job.strikes - 1, 0),
-            waiting_since=func.coalesce(Job.waiting_since, func.now()),
-        )
+        .values(strikes=func.greatest(Job.strikes - 1, 0), **changes)
         .returning(Job.last_seq)
     )
     if last_seq is None:

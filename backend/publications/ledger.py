@@ -67,6 +67,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     ref: PublicationRef
     attempt: int
     tries: int
+    outages: int
     status: PublicationStatus
     shop_domain: str
     product_id: str
@@ -96,6 +97,7 @@ async def claim(connection: AsyncConnection, ref: PublicationRef, errand: str) -
         .returning(
             Publication.attempt,
             Publication.tries,
+            Publication.outages,
             Publication.status,
             Publication.product_id,
             Publication.snapshot,
@@ -144,10 +146,30 @@ async def pictures(connection: AsyncConnection, ref: PublicationRef) -> list[dic
 async def note(connection: AsyncConnection, held: Held, **changes: Any) -> None:
     """Record something about the publication, which has got further by it."""
     noted = await connection.execute(
-        update(Publication).where(*still(held)).values(tries=0, changed_at=func.now(), **changes)
+        update(Publication)
+        .where(*still(held))
+        .values(tries=0, outages=0, changed_at=func.now(), **changes)
     )
     if noted.rowcount == 0:
         raise Fenced(held.ref.job_id)
+
+
+async def spare(connection: AsyncConnection, held: Held, *, outages: int = 0) -> int:
+    """Take the claim's try back: what has stopped it was no fault of the publication's.
+
+    The outages in a row, with these. What has got further since the claim has renewed both.
+    """
+    spared = await connection.scalar(
+        update(Publication)
+        .where(*still(held))
+        .values(
+            tries=func.greatest(Publication.tries - 1, 0), outages=Publication.outages + outages
+        )
+        .returning(Publication.outages)
+    )
+    if spared is None:
+        raise Fenced(held.ref.job_id)
+    return int(spared)
 
 
 async def note_picture(
@@ -178,7 +200,13 @@ async def move(
     moved = await connection.execute(
         update(Publication)
         .where(*still(held), Publication.status.in_(sources(target)))
-        .values(status=target, tries=0, changed_at=func.now(), **facts_of(target, failure))
+        .values(
+            status=target,
+            tries=0,
+            outages=0,
+            changed_at=func.now(),
+            **facts_of(target, failure),
+        )
     )
     if moved.rowcount == 0:
         raise Fenced(held.ref.job_id)

@@ -29,8 +29,9 @@ class Publication(Base):
     """One publication of a job; `round` counts them, for a job may be published again after an end.
 
     `attempt` counts claims and undos and fences the worker's writes. `tries` counts the claims that
-    got no further. `snapshot` is the product's media before anything was changed. `error` is set
-    as soon as it is known that the publication fails. `changed_at` is when it last got further.
+    got no further, but for those that an outage has cut short: they are `outages`
+    (`backend.retries`). `snapshot` is the product's media before anything was changed. `error` is
+    set as soon as it is known that the publication fails. `changed_at` is when it last got further.
     """
 
     __tablename__ = "publications"
@@ -65,6 +66,7 @@ class Publication(Base):
     status: Mapped[str] = mapped_column(Text, server_default="PENDING")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     snapshot: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

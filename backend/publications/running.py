@@ -1,8 +1,8 @@
 """Run a publication: claim it, do what its state asks for, and say how it ended.
 
 Publishing that fails takes back what it did before it counts as failed. What can be cured by
-waiting is tried again, later each time, until the tries are used up; every step forward renews
-them.
+waiting is waited out; a claim that nobody came back from is a try. Every step forward renews the
+tries, and the patience.
 """
 
 from datetime import timedelta
@@ -15,18 +15,17 @@ from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
 from backend.publications.failures import EXPECTED, PUBLICATION_CRASHED, failure_of
-from backend.publications.ledger import Held, PublicationRef, claim, move, note
+from backend.publications.ledger import Held, PublicationRef, claim, move, note, spare
 from backend.publications.press import HandedOver, Press
 from backend.publications.publishing import publish
 from backend.publications.restoring import remove_ours, restore
 from backend.publications.states import PublicationStatus
-from backend.shops.backoff import FIRST_DELAY, LONGEST_DELAY, delay_after
+from backend.retries import ENOUGH, LOCKED_OUT_PAUSE, PUBLICATIONS, asked_for, once_back
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 
 log = structlog.get_logger(__name__)
 
-MAX_TRIES = 15  # without a step forward; with the delays below, about half an hour
 AT_ONCE = timedelta(0)
 # Nobody can be asked any more: what was done cannot be taken back.
 HOPELESS = frozenset({"SHOP_NOT_INSTALLED"})
@@ -42,11 +41,9 @@ async def run_publication(
         except Fenced:  # by whoever takes it back, as a rule; they have an entry of their own
             log.info("publication_overtaken")
             return None
-        except HandedOver:
-            return AT_ONCE
         except DatabaseUnavailable:
             log.warning("publication_interrupted", code=DatabaseUnavailable.code)
-            return FIRST_DELAY
+            return PUBLICATIONS.pause(1)
 
 
 async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedelta | None:
@@ -57,9 +54,16 @@ async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedel
         return None
     log.info("publication_claimed", status=held.status, attempt=held.attempt)
     try:
-        if held.tries > MAX_TRIES:  # it crashes its workers
-            return await after_failure(held, press, held.error or PUBLICATION_CRASHED, None)
+        if held.tries > PUBLICATIONS.crashes:  # it crashes its workers
+            return await give_up(held, press, held.error or PUBLICATION_CRASHED)
         await run_state(held, press)
+    except HandedOver:
+        await spared(held, press)
+        return AT_ONCE
+    except DatabaseUnavailable:
+        if held.attempt < ENOUGH:
+            await spared(held, press)
+        raise
     except EXPECTED as error:
         return await after_failure(held, press, failure_of(error), error)
     except (NeedsReauth, UnknownKey, ConfigurationError) as error:
@@ -90,13 +94,31 @@ async def ends(
 
 
 async def after_failure(
-    held: Held, press: Press, failure: Failure, error: Exception | None
+    held: Held, press: Press, failure: Failure, error: Exception
 ) -> timedelta | None:
-    """Wait and try again while that can help, else take back what was done, else give up."""
-    if error is not None and failure.retryable and held.tries < MAX_TRIES:
-        log.warning("publication_retries", code=failure.code, tries=held.tries, cause=str(error))
-        return delay_after(held.tries, error)
+    """Wait and try again while that can help, else give up."""
+    if failure.retryable:
+        async with press.database.transaction(held.ref.shop_id) as connection:
+            outages = await spare(connection, held, outages=1)
+        if not PUBLICATIONS.is_exhausted(PUBLICATIONS.waited(outages)):
+            log.warning("publication_waits_out", code=failure.code, cause=str(error)[:300])
+            return PUBLICATIONS.pause(outages, at_least=asked_for(error))
     log.warning("publication_failed", code=failure.code, cause=str(error)[:300])
+    return await give_up(held, press, failure)
+
+
+async def spared(held: Held, press: Press) -> None:
+    """Take the claim's try back, as soon as the database is there to be told."""
+
+    async def give_back() -> None:
+        async with press.database.transaction(held.ref.shop_id) as connection:
+            await spare(connection, held)
+
+    await once_back(give_back, press.stopping)
+
+
+async def give_up(held: Held, press: Press, failure: Failure) -> timedelta | None:
+    """Take back what was done, and if that is what fails, leave it there."""
     is_publishing = held.status is PublicationStatus.PUBLISHING and held.error is None
     if is_publishing and failure.code not in HOPELESS:
         async with press.database.transaction(held.ref.shop_id) as connection:
@@ -112,4 +134,4 @@ async def after_lockout(held: Held, press: Press, error: Exception) -> timedelta
     async with press.database.transaction(held.ref.shop_id) as connection:
         await note(connection, held)
         parked = await is_parked(connection, held.ref.shop_id)
-    return None if parked else LONGEST_DELAY
+    return None if parked else LOCKED_OUT_PAUSE

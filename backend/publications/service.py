@@ -50,6 +50,7 @@ async def take_back(
             status=target,
             attempt=Publication.attempt + 1,
             tries=0,
+            outages=0,
             error=None,
             changed_at=func.now(),
         )

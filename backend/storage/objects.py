@@ -33,6 +33,10 @@ class Leftover(Exception):
     """The key is taken by an object that the sweep may be about to delete: choose another key."""
 
 
+class ObjectMissing(StorageUnavailable):
+    """S3 answers, and has no such object; it may have been lost, or be made again."""
+
+
 class ObjectStore:
     """One bucket. Thread-safe, and one a process: the client keeps a connection pool."""
 
@@ -58,7 +62,7 @@ class ObjectStore:
         await asyncio.to_thread(self._put, key, data, content_type)
 
     async def get(self, key: str) -> bytes:
-        """The object's bytes. Raises `StorageUnavailable`, also when there is no such object."""
+        """The object's bytes. Raises `StorageUnavailable`; `ObjectMissing` if there is none."""
         return await asyncio.to_thread(self._get, key)
 
     async def delete(self, keys: Iterable[str]) -> None:
@@ -92,7 +96,10 @@ class ObjectStore:
 
     def _get(self, key: str) -> bytes:
         with unavailability():
-            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            try:
+                return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            except self.client.exceptions.NoSuchKey as error:
+                raise ObjectMissing from error
 
     def _delete(self, keys: list[str]) -> None:
         with unavailability():

@@ -2,23 +2,19 @@
 
 from datetime import timedelta
 
-import msgspec
 import structlog
 
 from backend.errors import Unavailable
+from backend.retries import DELIVERIES, RetryPolicy, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.worker.waiting import REAUTH_NEEDED
 from webhooks.outcome import Desk, Outcome
-from webhooks.payloads import Delivery
+from webhooks.payloads import Delivery, PayloadMismatch
 from webhooks.receive import DeliveryRef, settle, unsettled
 from webhooks.topics import HANDLERS
 
 log = structlog.get_logger(__name__)
-
-MAX_TRIES = 10  # with the delays below, about an hour and a half
-FIRST_DELAY = timedelta(seconds=2)
-LONGEST_DELAY = timedelta(minutes=20)
 
 
 async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta | None:
@@ -50,7 +46,7 @@ async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
         return await HANDLERS[delivery.topic](delivery, desk)
     except NeedsReauth:  # taken up again when the shop is open again
         return Outcome("failed", REAUTH_NEEDED)
-    except msgspec.ValidationError as error:  # not what that topic sends: somebody's replay
+    except PayloadMismatch as error:  # not what that topic sends: somebody's replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
     except ShopifyRefused as error:
@@ -61,10 +57,25 @@ async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
 async def again_or_never(
     ref: DeliveryRef, desk: Desk, tries: int, error: Exception
 ) -> timedelta | None:
-    """Wait longer each time, and give up in the end."""
-    if tries < MAX_TRIES:
-        return min(FIRST_DELAY * 3.0**tries, LONGEST_DELAY)
+    """Wait longer each time, and give up in the end: sooner where waiting does not help."""
+    policy = policy_of(ref.topic)
+    if is_worth_waiting(policy, tries + 1, error):
+        return policy.pause(tries + 1, at_least=asked_for(error))
     log.error("webhook_failed", cause=type(error).__name__)
     async with desk.database.transaction(ref.shop_domain) as connection:
         await settle(connection, ref, Outcome("failed", type(error).__name__))
     return None
+
+
+def policy_of(topic: str) -> RetryPolicy:
+    """How long deliveries of that topic are tried again."""
+    return DELIVERIES
+
+
+def is_worth_waiting(policy: RetryPolicy, failures: int, error: Exception) -> bool:
+    """Whether to try again after that many failures: an outage ends, a fault of ours stays."""
+    if policy.patience is None:
+        return True
+    if isinstance(error, Unavailable):
+        return not policy.is_exhausted(policy.waited(failures))
+    return failures <= policy.crashes

@@ -4,9 +4,8 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 import msgspec
@@ -17,7 +16,6 @@ from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import (
-    MAX_STRIKES,
     Checkpoint,
     Claim,
     Fenced,
@@ -27,8 +25,10 @@ from backend.jobs.timeline import (
     put_back,
     spare,
     succeed,
+    wait_out,
 )
 from backend.publications.unattended import publish_unattended
+from backend.retries import ENOUGH, JOBS, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 from backend.worker.stages import Bench, StageFailed, make, store
@@ -38,11 +38,10 @@ from backend.workflows.registry import Stage, Workflow
 
 log = structlog.get_logger(__name__)
 
-FIRST_DELAY = timedelta(seconds=3)
-LONGEST_WAIT = timedelta(minutes=5)  # whatever Shopify asks for
-AWAY_DELAY = 1.0  # seconds between two looks for a database that is away
-ENOUGH = 50  # attempts; a job that is interrupted so often may be what interrupts
-LOCKED_OUT_DELAY = timedelta(minutes=1)  # where nobody will tell us that the shop is open again
+WAITS = {
+    "storage": "Waiting for the image storage to answer again",
+    "shopify": "Waiting for Shopify to answer again",
+}
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -68,7 +67,7 @@ async def run_job(ref: JobRef, workshop: Workshop) -> Outcome:
             return Done()
         except DatabaseUnavailable:
             log.warning("job_interrupted", code=DatabaseUnavailable.code)
-            return Retry(FIRST_DELAY)
+            return Retry(JOBS.pause(1))
 
 
 async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
@@ -146,34 +145,41 @@ async def ending(claimed: Claim, workshop: Workshop) -> AsyncIterator[Database |
 
 
 async def spared(claimed: Claim, workshop: Workshop) -> None:
-    """Take the attempt's strike back, as soon as the database is there to be told.
+    """Take the attempt's strike back, as soon as the database is there to be told."""
+    if claimed.attempt < ENOUGH:
 
-    Whoever waits here has survived. PgQueuer waits for them before it connects again, and so would
-    anything else that this worker could do meanwhile.
-    """
-    while claimed.attempt < ENOUGH:
-        with suppress(DatabaseUnavailable):
+        async def give_back() -> None:
             async with workshop.database.transaction(claimed.ref.shop_id) as connection:
                 await spare(connection, claimed)
-            return
-        if workshop.stopping.is_set():
-            return
-        await asyncio.sleep(AWAY_DELAY)
+
+        await once_back(give_back, workshop.stopping)
 
 
 async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) -> Outcome:
-    """Try again later while that can help and strikes are left; else end the job.
+    """Try again later while that can help, else end the job.
 
-    Not before Shopify wants us back: coming earlier would use up the strikes for nothing.
+    An outage is waited out; whatever else may pass is tried again while there are strikes left.
     """
     failure = error.failure
-    if failure.retryable and claimed.strikes < MAX_STRIKES:
+    if error.away and not JOBS.is_exhausted(JOBS.waited(claimed.outages + 1)):
+        return await after_outage(claimed, workshop, error, error.away)
+    if failure.retryable and not error.away and claimed.strikes < JOBS.crashes:
         log.warning("job_retries", code=failure.code, strikes=claimed.strikes)
-        asked_for = min(timedelta(seconds=error.wait or 0), LONGEST_WAIT)
-        return Retry(max(FIRST_DELAY * 3 ** (claimed.strikes - 1), asked_for))
+        return Retry(JOBS.pause(claimed.strikes))
     log.warning("job_failed", code=failure.code)
     await fail(workshop.database, claimed, failure)
     return Done()
+
+
+async def after_outage(
+    claimed: Claim, workshop: Workshop, error: StageFailed, away: str
+) -> Outcome:
+    """Come back later, and not before Shopify wants us back."""
+    outages = claimed.outages + 1
+    log.warning("job_waits_out", code=error.failure.code, outages=outages)
+    async with workshop.database.transaction(claimed.ref.shop_id) as connection:
+        await wait_out(connection, claimed, message=WAITS[away], waiting_for=away)
+    return Retry(JOBS.pause(outages, at_least=asked_for(error.__cause__)))
 
 
 async def after_lockout(claimed: Claim, workshop: Workshop, error: Exception) -> Outcome:
@@ -192,7 +198,7 @@ async def after_lockout(claimed: Claim, workshop: Workshop, error: Exception) ->
             message="Waiting for the shop to open the app again",
             waiting_for="reauth",
         )
-    return Done() if parked else Retry(LOCKED_OUT_DELAY)
+    return Done() if parked else Retry(LOCKED_OUT_PAUSE)
 
 
 def progress(workflow: Workflow, done: int) -> dict[str, object]:

@@ -81,6 +81,7 @@ async def as_claimed(connection: AsyncConnection, ref: JobRef) -> Claim | None:
         ref=ref,
         attempt=0,
         strikes=0,
+        outages=0,
         job_type=row.job_type,
         origin=row.origin,
         shop_domain=row.domain,

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from backend.errors import ShopifyUnavailable
 from backend.jobs.failures import NO_IMAGE, SCOPE_MISSING, SHOP_NOT_INSTALLED
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Claim
@@ -38,18 +37,17 @@ MEDIA_NOT_FOUND = Failure(
 
 
 class SourceFailed(Exception):
-    """A picture cannot be had: why, and how many seconds Shopify asks us to wait."""
+    """A picture cannot be had; `failure` tells why."""
 
-    def __init__(self, failure: Failure, *, wait: float | None = None) -> None:
+    def __init__(self, failure: Failure) -> None:
         super().__init__(failure.code)
         self.failure = failure
-        self.wait = wait
 
 
 async def source_files(claimed: Claim, workshop: Workshop) -> AsyncIterator[tuple[str, bytes]]:
     """Each picture of the job's request by the name its stages know it under.
 
-    Raises `SourceFailed`, `NeedsReauth`, and what storage and downloads raise.
+    Raises `SourceFailed`, `NeedsReauth`, and what Shopify, storage and downloads raise.
     """
     request = claimed.request
     if key := request.get("upload_key"):
@@ -78,8 +76,6 @@ async def shop_photo(claimed: Claim, workshop: Workshop) -> str:
     except ShopifyRefused as error:
         log.warning("photo_refused", cause=str(error)[:300])
         raise SourceFailed(SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED) from error
-    except ShopifyUnavailable as error:
-        raise SourceFailed(SHOPIFY_UNAVAILABLE, wait=error.wait) from error
 
 
 async def photo_url(claimed: Claim, admin: AdminApi, shop: InstalledShop) -> str:

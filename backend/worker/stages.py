@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import structlog
 
-from backend.errors import StorageUnavailable
+from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Claim, NewArtifact
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.shops.product_image import ImageRefused, ImageUnavailable
 from backend.storage.keys import artifact_key
-from backend.storage.objects import Leftover
+from backend.storage.objects import Leftover, ObjectMissing
 from backend.worker.sources import SHOPIFY_UNAVAILABLE, SourceFailed, source_files
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
@@ -32,12 +32,12 @@ STORAGE_UNAVAILABLE = Failure(
 
 
 class StageFailed(Exception):
-    """The stage could not be made: why, and how many seconds Shopify asks us to wait."""
+    """The stage could not be made: why, and who was away if that was an outage."""
 
-    def __init__(self, failure: Failure, *, wait: float | None = None) -> None:
+    def __init__(self, failure: Failure, *, away: str | None = None) -> None:
         super().__init__(failure.code)
         self.failure = failure
-        self.wait = wait
+        self.away = away
 
 
 class Bench:
@@ -168,9 +168,11 @@ def failures() -> Iterator[None]:
         failure = Failure(code=error.code, message=error.message, retryable=retryable)
         raise StageFailed(failure) from error
     except SourceFailed as error:
-        raise StageFailed(error.failure, wait=error.wait) from error
-    except ImageUnavailable as error:
-        raise StageFailed(SHOPIFY_UNAVAILABLE) from error
+        raise StageFailed(error.failure) from error
+    except (ImageUnavailable, ShopifyUnavailable) as error:
+        raise StageFailed(SHOPIFY_UNAVAILABLE, away="shopify") from error
+    except ObjectMissing as error:  # nobody is away: it may have been lost for good
+        raise StageFailed(STORAGE_UNAVAILABLE) from error
     except StorageUnavailable as error:
         log.warning("storage_unavailable", cause=repr(error.__cause__)[:300])
-        raise StageFailed(STORAGE_UNAVAILABLE) from error
+        raise StageFailed(STORAGE_UNAVAILABLE, away="storage") from error
