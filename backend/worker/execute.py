@@ -85,18 +85,19 @@ async def claimed_run(ref: JobRef, workshop: Workshop) -> Outcome:
 async def outcome_of(claimed: Claim, workshop: Workshop) -> Outcome:
     """Work on a claimed job, and decide what a failure means for it."""
     log.info("job_claimed", attempt=claimed.attempt, job_type=claimed.job_type)
+    bench = Bench(claimed, workshop)
     try:
-        return await run_stages(claimed, workshop)
+        return await run_stages(bench)
     except StageFailed as error:
-        return await after_failure(claimed, workshop, error)
+        return await after_failure(bench.claimed, workshop, error)
     except (NeedsReauth, UnknownKey, ConfigurationError) as error:
         return await after_lockout(claimed, workshop, error)
 
 
-async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
+async def run_stages(bench: Bench) -> Outcome:
     """Make what is still to be made, in order; stop between two stages when asked to."""
+    claimed, workshop = bench.claimed, bench.workshop
     workflow = WORKFLOWS[claimed.job_type]
-    bench = Bench(claimed, workshop)
     missing = [stage for stage in workflow.stages if stage.name not in bench.done]
     for stage in missing:
         if workshop.stopping.is_set():
@@ -130,6 +131,7 @@ async def run_stage(stage: Stage, workflow: Workflow, bench: Bench, *, is_last: 
             end=progress(workflow, total) if is_last else None,
         )
     bench.done[stage.name] = checkpoint
+    bench.claimed = msgspec.structs.replace(bench.claimed, strikes=1, outages=0)
 
 
 @asynccontextmanager

@@ -1,13 +1,12 @@
 """Publishing: the pictures are on the product, in their places, once; or nothing is."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from backend.dev.shopify import Product
-from backend.publications.running import MAX_TRIES
 from backend.shops import media_api
-from backend.shops.backoff import LONGEST_DELAY
 from tests.backend.publications.studio import (
     events,
     finished,
@@ -238,7 +237,7 @@ async def test_what_shopify_is_just_busy_with_is_tried_again(
     await post(house, shop, ref, wanted(digests))
     house.shopify.refuse_next("fileUpdate", code)
     delays = await work(house, ref)
-    assert [delay.total_seconds() for delay in delays] == [2.0]
+    assert len(delays) == 1
     assert (await look(house, shop, ref))["status"] == "PUBLISHED"
     assert len(ours(house, ref, shop)) == 2
 
@@ -248,14 +247,13 @@ async def test_a_shopify_that_stays_away_fails_it_in_the_end(
 ) -> None:
     ref, digests = await finished(house, shop, product)
     await post(house, shop, ref, wanted(digests))
-    house.shopify.fail_next("graphql", 503, 2 * MAX_TRIES, field="stagedUploadsCreate")
+    house.shopify.fail_next("graphql", 503, 50, field="stagedUploadsCreate")
     delays = await work(house, ref)
     house.shopify.platform.faults["graphql"].clear()
     made = await look(house, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
     assert made["error"]["retryable"]
-    waits = delays[: MAX_TRIES - 2]
-    assert waits == sorted(waits) and max(waits) == LONGEST_DELAY
+    assert sum(delays, timedelta(0)) >= timedelta(minutes=30), "and no try was used up before"
 
 
 async def test_a_throttled_question_is_asked_again_within_the_same_run(

@@ -7,7 +7,8 @@ import pytest
 from backend.dev.shopify import Product
 from backend.errors import DatabaseUnavailable
 from backend.publications.ledger import PublicationRef
-from backend.publications.running import MAX_TRIES, run_publication
+from backend.publications.running import run_publication
+from backend.retries import PUBLICATIONS
 from backend.worker.maintenance import requeue_overdue
 from tests.backend.publications.studio import (
     finished,
@@ -206,7 +207,7 @@ async def test_one_that_kills_its_workers_ends_and_leaves_nothing(
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
     with monkeypatch.context() as poisoned:
         poisoned.setattr(house.workshop.store, "get", poison)
-        for _ in range(MAX_TRIES + 1):  # the first gets as far as the snapshot
+        for _ in range(PUBLICATIONS.crashes + 1):  # the first gets as far as the snapshot
             with pytest.raises(RuntimeError):
                 await run_publication(publication, press_of(house))
     await work(house, ref)
@@ -233,7 +234,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
         broken.setattr("backend.publications.files.note_picture", away)
         publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
         delay = await run_publication(publication, press_of(house))
-        assert delay is not None and delay.total_seconds() == 2
+        assert delay is not None and delay.total_seconds() > 0
     await work(house, ref)
     assert await statuses(house, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 

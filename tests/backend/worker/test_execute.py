@@ -11,6 +11,7 @@ from backend.jobs.service import JobRef
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Claim, Fenced, claim, fail, succeed
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
+from backend.retries import JOBS, SPREAD
 from backend.worker.execute import Done, Retry, run_job
 from backend.worker.workshop import Workshop
 from tests.world import World
@@ -92,7 +93,9 @@ async def test_a_finished_stage_is_not_made_again(world: World) -> None:
     assert await status(world, ref) == "SUCCESS"
 
 
-async def test_what_may_pass_is_tried_three_times_with_growing_delays(world: World) -> None:
+async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
+    world: World,
+) -> None:
     ref = await job(world)
 
     async def always(_request: RenderRequest) -> None:
@@ -101,7 +104,10 @@ async def test_what_may_pass_is_tried_three_times_with_growing_delays(world: Wor
     broken = rigged(world, Recording(world.workshop.renderer, always))
     outcomes = [await run_job(ref, broken) for _ in range(3)]
     delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Retry)]
-    assert delays == [timedelta(seconds=3), timedelta(seconds=9)]
+    usual = [JOBS.usual(1), JOBS.usual(2)]
+    assert [delay / pause for delay, pause in zip(delays, usual, strict=True)] == pytest.approx(
+        [1, 1], abs=SPREAD
+    )
     assert outcomes[-1] == Done()
     assert await terminal_events(world, ref) == ["failed"]
     detail = (await world.detail(ref.public_id)).json()
@@ -181,17 +187,6 @@ async def test_a_stopping_worker_hands_over_between_two_stages(world: World) -> 
     workshop = msgspec.structs.replace(rigged(world, renderer), stopping=stopping)
     assert await run_job(ref, workshop) == Retry(timedelta(0))
     assert renderer.stages == ["validate"]
-
-
-async def test_storage_that_is_away_is_waited_for(world: World) -> None:
-    ref = await job(world)
-    store = type(world.workshop.store)(
-        msgspec.structs.replace(world.settings, s3_endpoint_url="http://127.0.0.1:9")
-    )
-    workshop = msgspec.structs.replace(world.workshop, store=store)
-    assert isinstance(await run_job(ref, workshop), Retry)
-    assert await run_job(ref, world.workshop) == Done()
-    assert await status(world, ref) == "SUCCESS"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """A shop that no token opens any more: its work waits for the merchant, and goes on with them."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,13 +9,14 @@ import pytest
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
 from backend.jobs.service import JobRef
-from backend.jobs.timeline import MAX_STRIKES, Fenced, claim, put_back
+from backend.jobs.timeline import Fenced, claim, put_back
+from backend.retries import JOBS, LOCKED_OUT_PAUSE
 from backend.shops.admin_api import AdminApi
 from backend.shops.sealing import new_key
 from backend.shops.service import ShopRef
 from backend.shops.tokens import NeedsReauth, installed_shop
 from backend.worker import waiting
-from backend.worker.execute import LOCKED_OUT_DELAY, Done, Retry, after_lockout, run_job
+from backend.worker.execute import Done, Retry, after_lockout, run_job
 from backend.worker.waiting import end_long_waits, resume_shop
 from tests.doors import (
     NoRenderer,
@@ -128,7 +128,7 @@ async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(
     house: World, shop: str
 ) -> None:
     ref = await locked_out_job(house, shop)
-    for _ in range(2 * MAX_STRIKES):
+    for _ in range(2 * JOBS.crashes):
         assert await run_job(ref, house.workshop) == Done()
     assert await told(house, shop, ref) == [(1, "queued", None), (2, "queued", "reauth")]
     assert (await row(house, ref))["strikes"] == 0
@@ -167,7 +167,7 @@ async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried
     """The shop is open again before the job has said that it waits."""
     claimed = await begun_job(house, shop=shop)
     assert await after_lockout(claimed, house.workshop, NeedsReauth(shop)) == Retry(
-        LOCKED_OUT_DELAY
+        LOCKED_OUT_PAUSE
     )
 
 
@@ -178,8 +178,8 @@ async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
     settings = msgspec.structs.replace(house.settings, token_keys=new_key())
     admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
     workshop = msgspec.structs.replace(house.workshop, admin=admin)
-    for _ in range(2 * MAX_STRIKES):
-        assert await run_job(ref, workshop) == Retry(LOCKED_OUT_DELAY)
+    for _ in range(2 * JOBS.crashes):
+        assert await run_job(ref, workshop) == Retry(LOCKED_OUT_PAUSE)
     await admin.close()
     assert await run_job(ref, house.workshop) == Done()
     assert (await row(house, ref))["status"] == "SUCCESS"
@@ -196,24 +196,11 @@ async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_
     )
     admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
     workshop = msgspec.structs.replace(house.workshop, admin=admin)
-    for _ in range(MAX_STRIKES + 1):
-        assert await run_job(ref, workshop) == Retry(LOCKED_OUT_DELAY)
+    for _ in range(JOBS.crashes + 1):
+        assert await run_job(ref, workshop) == Retry(LOCKED_OUT_PAUSE)
     await admin.close()
     assert await run_job(ref, house.workshop) == Done()
     assert (await row(house, ref))["status"] == "SUCCESS"
-
-
-@pytest.mark.parametrize(
-    ("status", "asked_for", "waits"), [(429, "90.5", 90.5), (429, "86400", 300), (503, "0", 3)]
-)
-async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
-    house: World, shop: str, status: int, asked_for: str, waits: float
-) -> None:
-    """Else its three strikes are used up in twelve seconds, and it fails for nothing."""
-    ref = await job(house, shop)
-    house.shopify.fail_next("graphql", status, retry_after=asked_for)
-    assert await run_job(ref, house.workshop) == Retry(timedelta(seconds=waits))
-    assert await run_job(ref, house.workshop) == Done()
 
 
 async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
