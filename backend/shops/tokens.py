@@ -32,6 +32,7 @@ T = TypeVar("T")
 REFRESH_BEFORE = timedelta(minutes=5)  # of the token's end, as Shopify's JS library does
 CALL_DEADLINE = 8  # seconds; below Postgres's idle_in_transaction_session_timeout
 TURN_DEADLINE = 10  # seconds to wait for somebody else's call
+LOOK_AGAIN = 0.05  # seconds between two looks whether another process is done
 ACCESS, REFRESH = "access_token", "refresh_token"
 
 
@@ -158,11 +159,23 @@ async def sole_fetch(
         turn(admin.fetching, TURN_DEADLINE, ShopifyUnavailable),
         database.transaction(domain) as connection,
     ):
-        patience = func.set_config("lock_timeout", f"{TURN_DEADLINE}s", True)
-        await connection.execute(select(patience))
-        key = func.hashtextextended(domain, 0)
-        await connection.execute(select(func.pg_advisory_xact_lock(key)))
+        await lock(connection, domain)
         yield connection
+
+
+async def lock(connection: AsyncConnection, domain: str) -> None:
+    """Take the domain's lock for the rest of the transaction. Raises `ShopifyUnavailable`.
+
+    One statement that waits would be ended long before the other's call is: by the server's
+    `statement_timeout`, and by our own, which follows it. So it is asked for again and again.
+    """
+    taken = select(func.pg_try_advisory_xact_lock(func.hashtextextended(domain, 0)))
+    clock = asyncio.get_running_loop().time
+    latest = clock() + TURN_DEADLINE
+    while not await connection.scalar(taken):
+        if clock() > latest:
+            raise ShopifyUnavailable
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from backend import db
+from backend.db import Database
 from backend.dev.shopify.state import Answer, Fault
 from backend.dev.transport import LoopbackShopify
 from backend.errors import ConfigurationError, ShopifyUnavailable
@@ -24,7 +25,9 @@ from backend.shops.tokens import (
     installed_row,
     installed_shop,
     park,
+    sole_fetch,
 )
+from backend.tenancy import WORKER
 from tests.conftest import SECRET
 from tests.doors import called, end_token, lock_out, new_shop
 from tests.world import World
@@ -378,3 +381,36 @@ async def test_a_shop_that_is_not_here_has_no_token(house: World) -> None:
 def test_writing_implies_reading_and_nothing_else(granted: str, asked: str, covered: bool) -> None:
     shop = InstalledShop(id=1, domain="a.myshopify.com", scopes=granted, access_token="x")
     assert shop.has_granted(asked) is covered
+
+
+async def test_who_waits_for_anothers_refresh_waits_longer_than_a_statement_may_take(
+    house: World, shop: str
+) -> None:
+    """A refresh may take 8 s; a statement of the web process 3, or here a fifth of a second."""
+    waiters = Database(house.settings.database_url, role=WORKER, statement_timeout=0.2)
+    entered = asyncio.Event()
+
+    async def wait() -> None:
+        async with sole_fetch(waiters, AdminApi(house.settings, None), shop):
+            entered.set()
+
+    async with sole_fetch(house.database, house.desk.admin, shop):
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(1.2)
+        assert not waiting.done() and not entered.is_set()
+    await waiting
+    assert entered.is_set()
+    await waiters.close()
+
+
+async def test_who_waits_for_anothers_refresh_does_not_wait_for_ever(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "TURN_DEADLINE", 0.3)
+    another = AdminApi(house.settings, None)
+    async with sole_fetch(house.database, house.desk.admin, shop):
+        with pytest.raises(ShopifyUnavailable):
+            async with sole_fetch(house.database, another, shop):
+                pass
+    async with sole_fetch(house.database, another, shop):
+        pass
