@@ -4,7 +4,6 @@ Only under the prefixes that are ours: whatever else somebody keeps in the bucke
 look at.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ async def stored_objects(store: ObjectStore, *, page: int = PAGE) -> AsyncIterat
     for prefix in PREFIXES:
         token: str | None = None
         while True:
-            answer = await asyncio.to_thread(listed, store, prefix, token, page)
+            answer = await store.threaded(listed, store, prefix, token, page)
             for entry in answer.get("Contents", ()):
                 yield StoredObject(entry["Key"], entry["LastModified"])
             if not answer["IsTruncated"]:

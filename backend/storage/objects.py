@@ -1,5 +1,8 @@
 """Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
 
+The threads are the store's own, one for each connection: in those that asyncio has for everybody,
+an S3 that does not answer would keep name look-ups waiting, and with them every call to Shopify.
+
 Presigning is next door in `presign`: it needs no network. So is `listing`, for the sweep.
 
 The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED`. So an
@@ -9,10 +12,12 @@ name it, and the sweep may have looked just before. Both ages are read off the s
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -23,6 +28,9 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
 SETTLED = timedelta(hours=24)  # whoever put an object has by then committed its row, or never will
@@ -42,12 +50,14 @@ class ObjectStore:
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
+        self.threads = ThreadPoolExecutor(settings.s3_connections, thread_name_prefix="s3")
         self.client: S3Client = boto3.client(
             "s3",
             endpoint_url=settings.s3_endpoint_url,
             config=Config(
                 signature_version="s3v4",  # a custom endpoint would get SigV2 otherwise
                 s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
+                max_pool_connections=settings.s3_connections,
                 connect_timeout=2,
                 read_timeout=10,
                 retries={"total_max_attempts": 3, "mode": "standard"},
@@ -59,23 +69,28 @@ class ObjectStore:
 
         Raises `StorageUnavailable`, and `Leftover` when the object that is there is too old.
         """
-        await asyncio.to_thread(self._put, key, data, content_type)
+        await self.threaded(self._put, key, data, content_type)
 
     async def get(self, key: str) -> bytes:
         """The object's bytes. Raises `StorageUnavailable`; `ObjectMissing` if there is none."""
-        return await asyncio.to_thread(self._get, key)
+        return await self.threaded(self._get, key)
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those already gone count as deleted. Raises `StorageUnavailable`."""
-        await asyncio.to_thread(self._delete, list(keys))
+        await self.threaded(self._delete, list(keys))
 
     async def age(self, key: str) -> timedelta | None:
         """How long ago the object was put; None when there is none. Raises `StorageUnavailable`."""
-        return await asyncio.to_thread(self._age, key)
+        return await self.threaded(self._age, key)
 
     async def clock(self) -> datetime:
         """The store's own time. Raises `StorageUnavailable`, also when there is no bucket."""
-        return await asyncio.to_thread(self._clock)
+        return await self.threaded(self._clock)
+
+    async def threaded(self, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """What a call that blocks returns, made in a thread of the store's."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         with unavailability():

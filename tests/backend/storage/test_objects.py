@@ -1,10 +1,17 @@
 """Objects against a real S3 server."""
 
+import asyncio
+import os
+import threading
+import time
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from backend.errors import StorageUnavailable
+from backend.settings import Settings
+from backend.shops.public_internet import resolved
 from backend.storage import objects
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectStore
@@ -66,3 +73,44 @@ def test_keys_are_opaque_and_differ_in_every_part() -> None:
     }
     assert len(keys) == 8
     assert all(len(key) == len("artifacts/") + 32 for key in keys)
+
+
+async def test_an_s3_that_answers_nobody_stalls_no_call_to_shopify(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are looked up in threads too, before a call can even begin."""
+    store = ObjectStore(settings)
+    answer = threading.Event()
+    monkeypatch.setattr(store, "_get", lambda _key: answer.wait(30))
+    many = 2 * ((os.cpu_count() or 1) + 4)  # twice the threads that asyncio has by default
+    gets = [asyncio.create_task(store.get(key_of(b"slow"))) for _ in range(many)]
+    try:
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            assert await resolved("localhost")
+        assert not any(get.done() for get in gets)
+    finally:
+        answer.set()
+        await asyncio.gather(*gets)
+
+
+async def test_no_more_calls_run_at_once_than_there_are_connections(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 would open one more for each, and throw it away again."""
+    store = ObjectStore(msgspec.structs.replace(settings, s3_connections=3))
+    assert store.client.meta.config.max_pool_connections == 3  # type: ignore[attr-defined]
+    running: list[int] = []
+    most = 0
+
+    def get(_key: str) -> bytes:
+        nonlocal most
+        running.append(1)
+        most = max(most, len(running))
+        time.sleep(0.02)
+        running.pop()
+        return b""
+
+    monkeypatch.setattr(store, "_get", get)
+    await asyncio.gather(*(store.get(key_of(b"x")) for _ in range(20)))
+    assert most == 3
