@@ -61,7 +61,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with wakeups.listening():
+        async with wakeups.listening(), presigner.renewing():
             yield
         await darkroom.close()
         await admin.close()

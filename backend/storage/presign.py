@@ -5,25 +5,33 @@ Every URL lives 15 minutes from its window's start, and a window lasts 5: whoeve
 has at least 10 minutes left.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, quote, urlsplit
 
 import boto3
 import msgspec
+import structlog
 from botocore.credentials import ReadOnlyCredentials
 
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 from backend.storage.keys import EXTENSIONS
 
+log = structlog.get_logger(__name__)
+
 WINDOW = 300  # seconds
 LIFETIME = 900  # seconds
 REMEMBERED = 50_000  # URLs, about 30 MB
+# Seconds. botocore renews temporary credentials from 15 minutes before their end on, and insists on
+# it in the last ten: there are some tries in between.
+LOOK_EVERY = 60.0
 
 
 class SignedUrl(msgspec.Struct, frozen=True):
@@ -37,6 +45,7 @@ class Presigner:
     """Signs for one bucket. Remembers the current window's URLs, and only those.
 
     Signed with temporary credentials (an instance role), a URL dies with them if that is sooner.
+    To renew them is a call over the network: only `renewing` makes it, and signing never does.
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
@@ -45,6 +54,7 @@ class Presigner:
         if credentials is None:
             raise ConfigurationError("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         self.credentials = credentials
+        self.frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
         self.region = session.region_name or "us-east-1"
         self.base = bucket_url(settings, self.region)
         self.clock = clock
@@ -71,10 +81,29 @@ class Presigner:
             )
         return known
 
+    @contextlib.asynccontextmanager
+    async def renewing(self) -> AsyncIterator[None]:
+        """Have the credentials renewed in time while the block runs, in a thread."""
+        task = asyncio.create_task(self.renew_for_ever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def renew_for_ever(self) -> None:
+        """Look now and then whether other credentials are due; lasting ones cost nothing."""
+        while True:
+            try:
+                self.frozen = await asyncio.to_thread(self.credentials.get_frozen_credentials)
+            except Exception as error:  # whatever the provider raises: those that we have may do
+                log.warning("credentials_not_renewed", cause=repr(error)[:300])
+            await asyncio.sleep(LOOK_EVERY)
+
     def signer_at(self, window: int) -> "Signer":
         """A signer with the credentials of now; those of an instance role change."""
         return Signer(
-            self.credentials.get_frozen_credentials(),
+            self.frozen,
             region=self.region,
             base=self.base,
             at=datetime.fromtimestamp(window, UTC),

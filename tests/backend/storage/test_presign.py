@@ -1,19 +1,23 @@
 """URLs that are botocore's own, byte for byte, and stay the same for as long as their window."""
 
+import asyncio
+import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import boto3
 import pytest
 from botocore.auth import SIGV4_TIMESTAMP, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, RefreshableCredentials
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from backend.settings import Settings
+from backend.storage import presign
 from backend.storage.presign import LIFETIME, WINDOW, Presigner, Signer
 
 AT = datetime(2026, 11, 25, 12, 35, tzinfo=UTC)
@@ -101,3 +105,83 @@ def test_one_key_is_signed_for_each_type_on_its_own(presigner_at: Any) -> None:
     jpeg = presigner.sign("artifacts/a", "image/jpeg").url
     assert presigner.sign("artifacts/a", "image/png").url != jpeg
     assert presigner.sign("artifacts/a", "image/jpeg").url == jpeg
+
+
+class Role:
+    """An instance role whose credentials are about to end, and which is slow to give others."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self.grant = threading.Event()
+        self.credentials: Any = RefreshableCredentials.create_from_metadata(
+            self.metadata("FIRST", minutes=60), refresh_using=self.refresh, method="test"
+        )
+
+    def metadata(self, name: str, *, minutes: int) -> dict[str, str]:
+        """As the instance's metadata service answers."""
+        ends_at = datetime.now(UTC) + timedelta(minutes=minutes)
+        return {
+            "access_key": f"ASIA{name}",
+            "secret_key": "secret",
+            "token": "token",
+            "expiry_time": ends_at.isoformat(),
+        }
+
+    def refresh(self) -> dict[str, str]:
+        """A call over the network, in the thread that wants it."""
+        self.threads.append(threading.get_ident())
+        assert self.grant.wait(10)
+        return self.metadata("SECOND", minutes=60)
+
+    def is_about_to_end(self) -> None:
+        """Five minutes are left: botocore lets nobody sign without other credentials."""
+        self.credentials._expiry_time = datetime.now(UTC) + timedelta(minutes=5)
+
+
+async def test_an_instance_role_that_is_slow_to_renew_its_credentials_does_not_stop_the_loop(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = Role()
+    monkeypatch.setattr(boto3.Session, "get_credentials", lambda _self: role.credentials)
+    monkeypatch.setattr(presign, "LOOK_EVERY", 0.01)
+    times = [10 * WINDOW]
+    presigner = Presigner(settings, clock=lambda: times[0])
+    role.is_about_to_end()
+    async with presigner.renewing():
+        async with asyncio.timeout(5):
+            while not role.threads:
+                await asyncio.sleep(0.01)
+        assert "ASIAFIRST" in presigner.sign("artifacts/a", "image/png").url
+        assert threading.get_ident() not in role.threads, "where all requests are answered"
+        role.grant.set()
+        async with asyncio.timeout(5):
+            while presigner.frozen.access_key != "ASIASECOND":
+                await asyncio.sleep(0.01)
+        times[0] += WINDOW
+        assert "ASIASECOND" in presigner.sign("artifacts/a", "image/png").url
+    assert threading.get_ident() not in role.threads
+
+
+async def test_a_renewal_that_fails_is_tried_again_and_urls_are_signed_meanwhile(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = Role()
+    monkeypatch.setattr(boto3.Session, "get_credentials", lambda _self: role.credentials)
+    monkeypatch.setattr(presign, "LOOK_EVERY", 0.01)
+    presigner = Presigner(settings)
+    role.is_about_to_end()
+    role.grant.set()
+    answers: list[Any] = [OSError("no route to the metadata service"), role.refresh()]
+
+    def refresh() -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    role.credentials._refresh_using = refresh
+    async with presigner.renewing(), asyncio.timeout(5):
+        while presigner.frozen.access_key != "ASIASECOND":
+            assert presigner.sign("artifacts/a", "image/png").url
+            await asyncio.sleep(0.01)
+    assert answers == []
