@@ -4,11 +4,11 @@ Everything here is a difference between what is and what should be, so doing it 
 after an interruption, comes to the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from backend.shops.media_answers import Gallery
+from backend.shops.media_answers import Gallery, Shown
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -82,6 +82,42 @@ def changed_links(now: Gallery, snapshot: Gallery) -> Links:
         if wanted is not None:
             attach.append((variant, wanted))
     return Links(detach=tuple(detach), attach=tuple(attach))
+
+
+def with_later_edits(now: Gallery, *, found: Gallery, snapshot: Gallery) -> Gallery:
+    """The snapshot, but as it is now wherever somebody has changed it since it was `found`.
+
+    What is neither as found nor as in the snapshot is not our doing; only that a variant shows
+    nothing can be, for it lets go of one picture before it takes another.
+    """
+    alts, found_alts = ({each.id: each.alt for each in it.media} for it in (now, found))
+    media = [
+        msgspec.structs.replace(shown, alt=alts[shown.id])
+        if alts.get(shown.id, shown.alt) not in {found_alts.get(shown.id), shown.alt}
+        else shown
+        for shown in snapshot.media
+    ]
+    if is_reordered(now.ids, found.ids) and now.ids != restored_order(now.ids, snapshot):
+        here = iter(sorted((each for each in media if each.id in alts), key=place_in(now)))
+        media = [next(here) if each.id in alts else each for each in media]
+    variants = {
+        variant: now.variants[variant]
+        if now.variants.get(variant) not in {found.variants.get(variant), wanted, None}
+        else wanted
+        for variant, wanted in snapshot.variants.items()
+    }
+    return Gallery(media=tuple(media), variants=variants)
+
+
+def place_in(gallery: Gallery) -> Callable[[Shown], int]:
+    """What to sort media by, to have them in the gallery's order."""
+    places = {media_id: place for place, media_id in enumerate(gallery.ids)}
+    return lambda shown: places[shown.id]
+
+
+def is_reordered(now: Sequence[str], found: Sequence[str]) -> bool:
+    """Whether what is in both stands in another order."""
+    return [each for each in now if each in found] != [each for each in found if each in now]
 
 
 def without(gallery: Gallery, gone: Iterable[str]) -> Gallery:

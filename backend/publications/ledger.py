@@ -223,6 +223,12 @@ def facts_of(target: PublicationStatus, failure: Failure | None) -> dict[str, An
     return facts
 
 
+async def require_held(connection: AsyncConnection, held: Held) -> None:
+    """Raise `Fenced` when somebody has overtaken."""
+    if await connection.scalar(select(Publication.attempt).where(*still(held))) is None:
+        raise Fenced(held.ref.job_id)
+
+
 async def is_meant_to_be(connection: AsyncConnection, ref: PublicationRef) -> bool:
     """Whether it is published or still going to be, whoever works on it."""
     meant = Publication.status.in_(MEANT), Publication.error.is_(None)

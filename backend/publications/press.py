@@ -9,7 +9,7 @@ import msgspec
 from backend.db import Database
 from backend.jobs.failures import SHOP_NOT_INSTALLED
 from backend.publications.failures import PublicationFailed
-from backend.publications.ledger import Held
+from backend.publications.ledger import Held, require_held
 from backend.shops.admin_api import AdminApi
 from backend.shops.tokens import InstalledShop, asked, installed_shop
 from backend.storage.objects import ObjectStore
@@ -45,6 +45,16 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
         if shop is None:
             raise PublicationFailed(SHOP_NOT_INSTALLED)
         return await asked(self.database, self.admin, shop, lambda shop: question(self.admin, shop))
+
+    async def change(self, held: Held, question: Question[T]) -> T:
+        """The same where the question changes what the merchant may be changing as well.
+
+        Shopify cannot compare before it writes, so we do, and whoever was stopped after that and
+        overtaken must not write what they had in mind. Raises `Fenced`.
+        """
+        async with self.database.reading(held.ref.shop_id) as connection:
+            await require_held(connection, held)
+        return await self.ask(held, question)
 
     async def until(
         self, look: Callable[[], Awaitable[T | None]], *, at_most: int | None = None

@@ -96,7 +96,7 @@ async def put_in_order(current: list[str], wanted: list[str], held: Held, press:
     steps = [(move.id, move.position) for move in moves(current, wanted)]
     if not steps:
         return False
-    job = await press.ask(
+    job = await press.change(
         held, lambda admin, shop: media_api.reorder(admin, shop, held.product_id, steps)
     )
 

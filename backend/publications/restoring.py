@@ -1,11 +1,17 @@
 """Take a publication back: our media go, and the product's others become as the snapshot has them.
 
-Everything is a difference between what is and what was, so it can be repeated from the start.
+Everything is a difference between what is and what was, so it can be repeated from the start. What
+the merchant changes while we are at it stays: before each change the product is looked at again.
 """
 
 from backend.publications.failures import RESTORE_INCOMPLETE, PublicationFailed
 from backend.publications.files import found_by_name
-from backend.publications.gallery import changed_alts, changed_links, restored_order
+from backend.publications.gallery import (
+    changed_alts,
+    changed_links,
+    restored_order,
+    with_later_edits,
+)
 from backend.publications.ledger import Held, Picture, note_picture
 from backend.publications.press import Press
 from backend.publications.publishing import product_gallery, put_in_order
@@ -13,7 +19,7 @@ from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.media_answers import Gallery
 
-ROUNDS = 5  # of putting right what is not as it was; one is enough while nobody meddles
+ROUNDS = 12  # of looking and changing one thing; five are enough while nobody meddles
 
 
 async def restore(held: Held, press: Press) -> None:
@@ -21,9 +27,14 @@ async def restore(held: Held, press: Press) -> None:
     await remove_ours(held, press)
     if held.snapshot is None:  # nothing had been changed yet
         return
+    found: Gallery | None = None
     for _ in range(ROUNDS):
         now = await product_gallery(held, press)
-        if now is None or not await put_right(now, held.snapshot, held, press):
+        if now is None:
+            return
+        found = found or now
+        before = with_later_edits(now, found=found, snapshot=held.snapshot)
+        if not await put_right(now, before, held, press):
             return
     raise PublicationFailed(RESTORE_INCOMPLETE)
 
@@ -48,21 +59,22 @@ async def remove(picture: Picture, held: Held, press: Press) -> None:
 
 
 async def put_right(now: Gallery, before: Gallery, held: Held, press: Press) -> bool:
-    """Change back what is not as it was; whether there was anything."""
-    alts = changed_alts(now, before)
-    links = changed_links(now, before)
+    """Change back one thing that is not as it was; whether there was any."""
     product = held.product_id
-    if alts:
-        await press.ask(held, lambda admin, shop: media_api.set_alts(admin, shop, alts))
+    if alts := changed_alts(now, before):
+        await press.change(held, lambda admin, shop: media_api.set_alts(admin, shop, alts))
+        return True
+    links = changed_links(now, before)
     if links.detach:
-        await press.ask(
+        await press.change(
             held,
             lambda admin, shop: media_api.detach_from_variants(admin, shop, product, links.detach),
         )
+        return True
     if links.attach:
-        await press.ask(
+        await press.change(
             held,
             lambda admin, shop: media_api.append_to_variants(admin, shop, product, links.attach),
         )
-    moved = await put_in_order(now.ids, restored_order(now.ids, before), held, press)
-    return bool(alts or links.detach or links.attach or moved)
+        return True
+    return await put_in_order(now.ids, restored_order(now.ids, before), held, press)

@@ -9,6 +9,7 @@ from backend.publications.gallery import (
     changed_links,
     moves,
     restored_order,
+    with_later_edits,
     without,
 )
 from backend.shops.media_answers import Gallery, Shown
@@ -80,3 +81,26 @@ def test_a_variant_keeps_what_the_merchant_has_added_since() -> None:
 
 def test_what_is_taken_out_is_shown_nowhere() -> None:
     assert without(gallery("ab", v="a", w="b"), ["a"]) == gallery("b", v=None, w="b")
+
+
+def test_what_has_been_changed_since_it_was_found_counts_as_it_is_now() -> None:
+    snapshot = gallery("abc", s="a", m="b", x="c")
+    found = gallery("bac", s="b", m="b", x="a")  # before the taking back was asked for
+    now = gallery("bacD", s="b", m="c", x=None)  # one variant lets go, as ours do
+    wanted = with_later_edits(now, found=found, snapshot=snapshot)
+    assert wanted == gallery("abc", s="a", m="c", x="c")
+    edited = gallery("cBa", s="b", m="b", x="a")
+    wanted = with_later_edits(edited, found=found, snapshot=snapshot)
+    assert wanted == gallery("cBa", s="a", m="b", x="c")
+
+
+@given(ORDERS, ORDERS)
+def test_what_is_as_found_or_as_it_was_is_nobodys_later_edit(
+    snapshot: list[str], found: list[str]
+) -> None:
+    before = gallery("".join(snapshot))
+    for now in (snapshot, found):
+        assert (
+            with_later_edits(gallery("".join(now)), found=gallery("".join(found)), snapshot=before)
+            == before
+        )
