@@ -1,10 +1,20 @@
 """Pauses grow, are scattered, respect what the other side asks for, and end with the patience."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from backend.retries import RetryPolicy
+from backend.errors import DatabaseUnavailable, ShopifyUnavailable, StorageUnavailable
+from backend.retries import (
+    BATCHES,
+    DELIVERIES,
+    JOBS,
+    PUBLICATIONS,
+    RetryPolicy,
+    asked_for,
+    once_back,
+)
 
 POLICY = RetryPolicy(
     first=timedelta(seconds=2), longest=timedelta(minutes=2), patience=timedelta(minutes=15)
@@ -37,3 +47,56 @@ def test_an_outage_is_waited_out_for_as_long_as_the_patience() -> None:
 def test_without_a_patience_it_is_waited_for_ever() -> None:
     endless = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1), patience=None)
     assert not endless.is_exhausted(timedelta(days=1000))
+
+
+@pytest.mark.parametrize(
+    ("policy", "at_least"),
+    [
+        (JOBS, timedelta(minutes=15)),
+        (PUBLICATIONS, timedelta(minutes=15)),
+        (BATCHES, timedelta(minutes=15)),
+        (DELIVERIES, timedelta(hours=6)),
+    ],
+)
+def test_the_pauses_of_each_kind_of_work_add_up_to_its_patience(
+    policy: RetryPolicy, at_least: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they are scattered: here each is as short as can be."""
+    monkeypatch.setattr("random.uniform", lambda low, _high: low)
+    pauses: list[timedelta] = []
+    while not policy.is_exhausted(policy.waited(len(pauses) + 1)):
+        pauses.append(policy.pause(len(pauses) + 1))
+    assert sum(pauses, timedelta(0)) >= at_least
+    assert len(pauses) < 50
+    assert pauses == sorted(pauses)
+
+
+def test_only_shopify_can_ask_to_be_left_alone_for_a_while() -> None:
+    assert asked_for(ShopifyUnavailable(wait=7)) == timedelta(seconds=7)
+    assert asked_for(ShopifyUnavailable()) == asked_for(StorageUnavailable()) == timedelta(0)
+    assert asked_for(None) == timedelta(0)
+
+
+async def test_what_waits_for_the_database_is_done_once_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("backend.retries.AWAY_PAUSE", 0)
+    answers = [False, False, True]
+
+    async def attempt() -> None:
+        if not answers.pop(0):
+            raise DatabaseUnavailable
+
+    await once_back(attempt, asyncio.Event())
+    assert answers == []
+
+
+async def test_who_is_to_stop_does_not_wait_for_the_database() -> None:
+    stopping = asyncio.Event()
+    stopping.set()
+
+    async def attempt() -> None:
+        raise DatabaseUnavailable
+
+    async with asyncio.timeout(1):
+        await once_back(attempt, stopping)

@@ -22,6 +22,12 @@ from tests.faults.web import web
 from tests.flows.processes import ended_job, worker
 from tests.world import World
 
+OUTAGE = 40  # seconds
+TOLD = (
+    "SELECT count(*) AS times FROM job_events WHERE extra->>'waiting_for' = 'storage' "
+    "GROUP BY job_id"
+)
+
 
 @dataclasses.dataclass
 class Reads:
@@ -54,7 +60,11 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
         )
         async with (
             web(rigged, world.shopify.origin, tmp_path / "web") as served,
-            worker(dataclasses.replace(world, settings=rigged), tmp_path / "worker"),
+            worker(
+                dataclasses.replace(world, settings=rigged),
+                tmp_path / "worker",
+                program="tests.faults.impatient",
+            ),
         ):
             public_id = await world.request_job()  # the worker is up once it has one done
             ends["calm"] = await end_of(world, public_id)
@@ -84,6 +94,41 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
         f"{whole} of {pictures} pictures download whole, {len(dangling)} of {len(keys)} rows "
         "without an object",
         whole == pictures > 0 and not dangling,
+    )
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.promise(
+    "P11", "jobs outlive an outage of S3", wanted="all SUCCESS, 0 strikes, each told once"
+)
+async def test_jobs_outlive_an_outage_that_takes_longer_than_three_tries(
+    world: World, services: LocalServices, tmp_path: Path, measured: Measured
+) -> None:
+    """With the patience of every day. Three tries and their pauses were over after 12 s."""
+    await world.install()
+    s3 = urlsplit(services.s3.endpoint_url)
+    async with FaultProxy(partial(asyncio.open_connection, s3.hostname, s3.port)) as storage:
+        rigged = msgspec.structs.replace(
+            world.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
+        )
+        ids = [await world.request_job() for _ in range(3)]
+        make_trouble(storage, "down for a while")
+        began = time.monotonic()
+        async with worker(dataclasses.replace(world, settings=rigged), tmp_path / "worker"):
+            await asyncio.sleep(OUTAGE)
+            before = await world.rows("SELECT outages, strikes FROM jobs")
+            storage.heal()
+            ends = [await end_of(world, public_id) for public_id in ids]
+    told = [row["times"] for row in await world.rows(TOLD)]
+    measured(
+        "P11",
+        f"{ends.count('SUCCESS')} of {len(ids)} jobs SUCCESS {time.monotonic() - began:.0f} s "
+        f"after S3 went away for {OUTAGE} s, tried {min(row['outages'] for row in before)} times "
+        f"and more, {sum(row['strikes'] for row in before)} strikes, told {max(told)} times each",
+        set(ends) == {"SUCCESS"}
+        and told == [1] * len(ids)
+        and not any(row["strikes"] for row in before)
+        and min(row["outages"] for row in before) > 2,
     )
 
 

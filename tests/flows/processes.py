@@ -17,9 +17,11 @@ STAGES = ["fetch", "validate", "segment", "compose", "encode"]
 
 
 @contextlib.asynccontextmanager
-async def worker(world: World, log: Path, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker(
+    world: World, log: Path, *, program: str = "backend.cli", **env: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """`atelier worker` against the test's services; asked to end, then made to."""
-    process = await start_worker(world, log, **env)
+    process = await start_worker(world, log, program=program, **env)
     try:
         yield process
     finally:
@@ -27,11 +29,13 @@ async def worker(world: World, log: Path, **env: str) -> AsyncIterator[asyncio.s
             await ended(process)
 
 
-async def start_worker(world: World, log: Path, **env: str) -> asyncio.subprocess.Process:
+async def start_worker(
+    world: World, log: Path, *, program: str = "backend.cli", **env: str
+) -> asyncio.subprocess.Process:
     """Start `atelier worker`; its log goes to the end of `log`."""
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "backend.cli", "worker", "--slots", "1"),
+            *(sys.executable, "-m", program, "worker", "--slots", "1"),
             *("--stand-in", world.shopify.origin),
             env={**os.environ, **environment(world.settings), **env},
             stdin=asyncio.subprocess.DEVNULL,

@@ -190,10 +190,11 @@ async def test_a_worker_that_is_to_stop_hands_it_over(
     press = press_of(house)
     press.stopping.set()
     try:
-        delay = await run_publication(publication, press)
+        for _ in range(PUBLICATIONS.crashes + 2):  # it is no fault of the publication's
+            delay = await run_publication(publication, press)
+            assert delay is not None and delay.total_seconds() == 0
     finally:
         press.stopping.clear()
-    assert delay is not None and delay.total_seconds() == 0
     await work(house, ref)
     assert len(ours(house, ref, shop)) == 1
 
@@ -233,8 +234,9 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
     with monkeypatch.context() as broken:
         broken.setattr("backend.publications.files.note_picture", away)
         publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-        delay = await run_publication(publication, press_of(house))
-        assert delay is not None and delay.total_seconds() > 0
+        for _ in range(PUBLICATIONS.crashes + 2):
+            delay = await run_publication(publication, press_of(house))
+            assert delay is not None and delay.total_seconds() > 0
     await work(house, ref)
     assert await statuses(house, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
