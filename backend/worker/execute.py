@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.jobs.failures import WORKFLOW_RETIRED
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import (
     MAX_STRIKES,
@@ -96,7 +97,9 @@ async def outcome_of(claimed: Claim, workshop: Workshop) -> Outcome:
 
 async def run_stages(claimed: Claim, workshop: Workshop) -> Outcome:
     """Make what is still to be made, in order; stop between two stages when asked to."""
-    workflow = WORKFLOWS[claimed.job_type]
+    workflow = WORKFLOWS.get(claimed.job_type)
+    if workflow is None:
+        raise StageFailed(WORKFLOW_RETIRED)
     bench = Bench(claimed, workshop)
     missing = [stage for stage in workflow.stages if stage.name not in bench.done]
     for stage in missing:

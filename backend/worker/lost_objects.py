@@ -120,9 +120,10 @@ def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
     """The first stage that lost a file, and all after it.
 
     The original may be another by now, and a job's pictures must be of the same one. A stage that
-    is no part of the workflow any more goes too.
+    is no part of the workflow any more goes too, and every one of a workflow that was retired.
     """
-    names = [stage.name for stage in WORKFLOWS[job_type].stages]
+    workflow = WORKFLOWS.get(job_type)
+    names = [stage.name for stage in workflow.stages] if workflow else []
     bereft = {row.stage for row in lost}
     first = min((names.index(name) for name in bereft if name in names), default=len(names))
     return bereft.union(names[first:])
