@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.jobs.models import Artifact, Job, JobStage
@@ -73,11 +73,15 @@ async def is_named(connection: AsyncConnection, row: NamedKey) -> bool:
     else:
         naming = (
             installed.join(JobStage, JobStage.shop_id == Shop.id)
+            .join(Job, and_(Job.shop_id == Shop.id, Job.public_id == JobStage.job_id))
             .outerjoin(Artifact, same_stage())
             .where(
                 JobStage.job_id == row.owner,
                 JobStage.stage == row.stage,
-                or_(JobStage.files[row.name].astext == row.key, Artifact.key == row.key),
+                or_(
+                    Artifact.key == row.key,
+                    and_(JobStage.files[row.name].astext == row.key, Job.files == "KEPT"),
+                ),
             )
         )
     return await connection.scalar(naming.limit(1)) is not None
