@@ -70,18 +70,20 @@ WITH marked AS (
 )
 SELECT shop_id, public_id FROM marked
 """
-# `OFFSET 0` has each job's few stages looked up by their key, whatever the statistics say.
+# `OFFSET 0` has each job's few rows looked up by their key, whatever the statistics say.
 NAMED_BY_NO_ARTIFACT = """
 SELECT file.value FROM {slice}
+CROSS JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT a.key FROM artifacts a WHERE a.shop_id = due.shop_id AND a.job_id = due.job_id
+    ) AS keys OFFSET 0
+) AS told
 CROSS JOIN LATERAL (
     SELECT s.files FROM job_stages s
     WHERE s.shop_id = due.shop_id AND s.job_id = due.job_id OFFSET 0
 ) AS stage
 CROSS JOIN LATERAL jsonb_each_text(stage.files) AS file
-WHERE NOT EXISTS (
-    SELECT FROM artifacts a
-    WHERE a.shop_id = due.shop_id AND a.job_id = due.job_id AND a.key = file.value
-)
+WHERE file.value <> ALL (told.keys)
 """
 FILES_FORGOTTEN = """
 WITH expired AS (
