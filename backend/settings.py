@@ -24,6 +24,9 @@ MODEL_FILE = Path(".models/rembg/u2netp.onnx")
 MODEL_PATH = MODEL_FILE if MODEL_FILE.exists() else Path(__file__).parents[1] / MODEL_FILE
 
 
+Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a process needs to know about its surroundings."""
 
@@ -45,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
+    retention_intermediates_days: Days = 30  # after a job's end; also for uploads. 0: for ever
+    retention_jobs_days: Days = 0  # after a job's end, unless it is published. 0: for ever
 
     def __repr__(self) -> str:
         """Without what is in it: secrets, keys and the database's password."""

@@ -44,6 +44,7 @@ TENANT_TABLES = (
     "published_media",
     "shop_settings",
     "seen_pictures",
+    "past_jobs",
     "batches",
     "batch_items",
 )

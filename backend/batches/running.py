@@ -36,7 +36,7 @@ from backend.batches.ledger import (
 from backend.batches.states import Expansion
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
-from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED
+from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED, WORKFLOW_RETIRED
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
 from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
@@ -44,6 +44,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.collection_answers import CollectionPage
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, asked, installed_shop, is_parked
+from backend.workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,8 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
         return None
     log.info("batch_claimed", attempt=held.attempt)
     try:
+        if held.job_type not in WORKFLOWS:
+            raise ExpansionFailed(WORKFLOW_RETIRED)
         if held.tries > BATCHES.crashes:  # it crashes its workers
             raise ExpansionFailed(EXPANSION_CRASHED)
         while (further := await next_step(held, desk)) is not None:

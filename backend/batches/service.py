@@ -22,7 +22,7 @@ from backend.jobs.models import Job
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail_unfinished
 from backend.jobs.versions import found, known
-from backend.workflows import WORKFLOWS
+from backend.workflows import WORKFLOWS, name_of
 
 SLICE = 1000  # items whose jobs a cancel ends in one transaction
 
@@ -39,7 +39,7 @@ def shown(row: RowMapping) -> BatchResponse:
     status = status_of(Expansion(row["expansion"]), counts)
     facts = {
         **row,
-        "workflow": WORKFLOWS[row["job_type"]].name,
+        "workflow": name_of(row["job_type"]),
         "status": status,
         "counts": counts,
         "finished_at": None if status in RUNNING else row["end"],
@@ -146,13 +146,18 @@ async def held_row(
     connection: AsyncConnection,
     shop_domain: str,
     public_id: str,
-    disabled: frozenset[str] = frozenset(),
+    disabled: frozenset[str] | None = None,
 ) -> tuple[BatchRef, Expansion, bool]:
-    """The batch, locked: its key, how far its expansion is, and whether all of it was read."""
+    """The batch, locked: its key, how far its expansion is, and whether all of it was read.
+
+    With the names of the `disabled` workflows, its own must be one that can be asked for.
+    """
     row = await found(
         connection, queries.batch_to_change(shop_domain, known(public_id)), missing=BatchNotFound
     )
-    if WORKFLOWS[row.job_type].name in disabled:
+    if disabled is not None and (
+        row.job_type not in WORKFLOWS or name_of(row.job_type) in disabled
+    ):
         raise WorkflowDisabled
     held = (await connection.execute(queries.locked(row.owner_id, row.public_id))).one_or_none()
     if held is None:

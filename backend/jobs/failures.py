@@ -1,4 +1,4 @@
-"""Why the photo of a job cannot be had, as whoever looks for it says: the job's worker, or a batch.
+"""Why a job cannot be made, as whoever looks into it says: the job's worker, or a batch.
 
 Codes never change once released.
 """
@@ -11,4 +11,11 @@ SCOPE_MISSING = Failure(
 )
 NO_IMAGE = Failure(
     code="NO_IMAGE", message="The product has no photo as its first media. Add one, then retry."
+)
+WORKFLOW_RETIRED = Failure(
+    code="WORKFLOW_RETIRED",
+    message="This workflow is no longer offered; GET /v1/operations tells which are.",
+)
+UPLOAD_EXPIRED = Failure(
+    code="UPLOAD_EXPIRED", message="The uploaded picture is no longer kept. Upload it again."
 )

@@ -35,6 +35,14 @@ def created_at() -> Mapped[datetime]:
     return mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+def named_upload(field: str) -> Index:
+    """Finds the jobs whose request names an upload in that field."""
+    key = f"(request ->> '{field}')"
+    return Index(
+        f"ix_jobs_{field}", "shop_id", text(key), postgresql_where=text(f"{key} IS NOT NULL")
+    )
+
+
 class Job(Base):
     """One piece of work for one shop.
 
@@ -45,6 +53,8 @@ class Job(Base):
     waited for its shop's merchant without getting any further. `last_seq` is the newest public
     event's number. `natural_key` says what the job is *about*, so that asking twice makes one job.
     `publish` says how to publish it once it has succeeded; null leaves that to the merchant.
+    `files` says whether its intermediates and originals are there: they expire some time after its
+    end (`worker.retention`).
     """
 
     __tablename__ = "jobs"
@@ -53,6 +63,7 @@ class Job(Base):
             "status IN ('NOT_STARTED', 'IN_PROGRESS', 'SUCCESS', 'FAILURE')", name="status"
         ),
         CheckConstraint("origin IN ('api', 'webhook', 'storefront')", name="origin"),
+        CheckConstraint("files IN ('KEPT', 'EXPIRING', 'EXPIRED')", name="files"),
         UniqueConstraint("shop_id", "natural_key"),
         Index(
             "ix_jobs_unfinished",
@@ -63,6 +74,16 @@ class Job(Base):
         Index(
             "ix_jobs_failed", "shop_id", "public_id", postgresql_where=text("status = 'FAILURE'")
         ),
+        Index(
+            "ix_jobs_ended",
+            "files",
+            "finished_at",
+            "shop_id",
+            "public_id",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
+        named_upload("upload_key"),
+        named_upload("background_upload_key"),
     )
 
     shop_id: Mapped[int] = mapped_column(
@@ -80,6 +101,7 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    files: Mapped[str] = mapped_column(Text, server_default="KEPT")
     created_at: Mapped[datetime] = created_at()
     waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -17,17 +17,25 @@ from backend.jobs.daily import is_within
 from backend.jobs.making import stored_request
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.publications.queries import is_own_media
+from backend.rules.keys import is_made, keys_of
 from backend.rules.models import SeenPicture
-from backend.rules.schemas import AutoPublish, ProductFilter, SettingsRequest, Trigger
-from backend.rules.settings import settings_of, settings_row, workflow_of
+from backend.rules.schemas import AutoPublish, ProductFilter, Trigger
+from backend.rules.settings import (
+    StoredRule,
+    StoredSettings,
+    settings_of,
+    settings_row,
+    workflow_of,
+)
 from backend.shops.answers import Product, ProductImage
 from backend.shops.models import Shop
 
 MAX_ALT = 512  # characters, Shopify's limit
+TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
 
 class CapReached(Exception):
-    """The shop's rules have spent their day's credits."""
+    """It is more than the shop's rules may spend: today, or ever. Its text is the note on it."""
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +47,12 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_capped(self) -> bool:
         """Whether it was too much for today; tomorrow it may not be."""
-        return self.note == "DAILY_CAP_REACHED"
+        return self.note == TOO_MUCH_TODAY
+
+    @property
+    def is_over_cap(self) -> bool:
+        """Whether it costs more than the whole cap, on whatever day."""
+        return self.note == TOO_MUCH_EVER
 
 
 async def apply_rules(
@@ -51,8 +64,8 @@ async def apply_rules(
     try:
         async with database.transaction(shop_id) as connection:
             return await applied(connection, shop_id, product, product.image, disabled)
-    except CapReached:
-        return Applied(note="DAILY_CAP_REACHED")
+    except CapReached as reached:
+        return Applied(note=str(reached))
 
 
 async def applied(
@@ -74,9 +87,12 @@ async def applied(
     wanted = list(rules_for(settings, trigger, product, disabled))
     if not wanted:
         return Applied(note="NO_RULE")
+    missing = await not_made(connection, shop, wanted, product, image)
+    if sum(price_of(rule) for rule in missing.values()) > settings.daily_credit_cap:
+        raise CapReached(TOO_MUCH_EVER)
     made = []
-    for rule in wanted:
-        ref = await run_rule(connection, shop, rule, product, image)
+    for key, rule in missing.items():
+        ref = await run_rule(connection, shop, rule, product, image, key=key)
         if ref is not None:
             await spend(connection, shop, rule, settings.daily_credit_cap)
             made.append(ref.public_id)
@@ -112,15 +128,15 @@ async def trigger_of(
 
 
 def rules_for(
-    settings: SettingsRequest, trigger: Trigger, product: Product, disabled: frozenset[str]
-) -> Iterable[Any]:
+    settings: StoredSettings, trigger: Trigger, product: Product, disabled: frozenset[str]
+) -> Iterable[StoredRule]:
     """The rules that the product meets."""
     return (
-        rule
-        for rule in settings.rules
-        if trigger in rule.on
-        and workflow_of(rule).name not in disabled
-        and admits(rule.filter, product)
+        each
+        for each in settings.rules
+        if trigger in each.rule.on
+        and workflow_of(each.rule).name not in disabled
+        and admits(each.rule.filter, product)
     )
 
 
@@ -137,19 +153,35 @@ def admits(filter_: ProductFilter, product: Product) -> bool:
     )
 
 
+async def not_made(
+    connection: AsyncConnection,
+    shop: Row[Any],
+    rules: Iterable[StoredRule],
+    product: Product,
+    image: ProductImage,
+) -> dict[str, Any]:
+    """Of the rules those whose job there is not yet, each under the key that it gets."""
+    missing = {}
+    for each in rules:
+        keys = keys_of(workflow_of(each.rule), product, image, each.parameters)
+        if not await is_made(connection, shop.id, keys):
+            missing[keys[0]] = each.rule
+    return missing
+
+
 async def run_rule(
     connection: AsyncConnection,
     shop: Row[Any],
     rule: Any,
     product: Product,
     image: ProductImage,
+    *,
+    key: str,
 ) -> JobRef | None:
-    """The job that the rule wants, or None if there is one already."""
-    workflow = workflow_of(rule)
-    parameters = msgspec.to_builtins(rule.parameters)
+    """The job that the rule wants, or None if somebody has made it just now."""
     return await request_job(
         connection,
-        workflow,
+        workflow_of(rule),
         shop_id=shop.id,
         request={
             "product_id": product.gid,
@@ -158,21 +190,21 @@ async def run_rule(
             **await stored_request(connection, shop.id, rule.parameters),
         },
         origin="webhook",
-        natural_key=natural_key(
-            workflow.job_type,
-            product.gid,
-            natural_key(image.media_gid, image.url),
-            msgspec.json.encode(parameters, order="deterministic").decode(),
-        ),
+        natural_key=key,
         publish=wish(rule, product),
     )
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
     """Count the rule's price against the shop's day. Raises `CapReached`."""
-    price = workflow_of(rule).credits_cost
+    price = price_of(rule)
     if not await is_within(connection, shop.id, shop.today, "rule_credits", amount=price, cap=cap):
-        raise CapReached
+        raise CapReached(TOO_MUCH_TODAY)
+
+
+def price_of(rule: Any) -> int:
+    """What a job of the rule's costs, in credits."""
+    return workflow_of(rule).credits_cost
 
 
 def wish(rule: Any, product: Product) -> dict[str, Any] | None:

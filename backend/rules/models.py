@@ -1,4 +1,4 @@
-"""The tables of the rules: a shop's own settings, and the pictures they were applied to."""
+"""The tables of the rules: a shop's own settings, and what they were applied to."""
 
 from datetime import datetime
 from typing import Any
@@ -42,3 +42,14 @@ class SeenPicture(Base):
     product_id: Mapped[str] = mapped_column(Text, primary_key=True)
     source: Mapped[str] = mapped_column(Text)
     trigger: Mapped[str] = mapped_column(Text)
+
+
+class PastJob(Base):
+    """What a rule has had made by a job that is no longer kept, so that it is not made again."""
+
+    __tablename__ = "past_jobs"
+
+    shop_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
+    )
+    natural_key: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -98,9 +98,14 @@ class SettingsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class SettingsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings, and how much of the day's credits the rules have spent."""
+    """The settings, and how much of the day's credits the rules have spent.
+
+    `retired_rules` are those that no longer run, for their workflow or a parameter of theirs is no
+    longer offered; the next PUT leaves them out.
+    """
 
     rules: Rules
+    retired_rules: tuple[dict[str, Any], ...]
     daily_credit_cap: int
     credits_spent_today: int
 

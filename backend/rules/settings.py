@@ -7,16 +7,41 @@ from sqlalchemy import Date, Row, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import ShopNotInstalled
+from backend.errors import InvalidRequest, ShopNotInstalled
 from backend.jobs.daily import amount_of
 from backend.jobs.making import require_distinct_outputs, stored_request, within
 from backend.jobs.queries import installed
+from backend.rules.keys import chosen_parameters
 from backend.rules.models import ShopSettings
-from backend.rules.schemas import DEFAULTS, Rule, SettingsRequest, SettingsResponse
+from backend.rules.schemas import DEFAULTS, AnyRule, Rule, SettingsRequest, SettingsResponse
 from backend.shops.models import Shop
 from backend.shops.service import installed_id
 from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
+
+
+class StoredRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule as it runs now, and its parameters as its row has them."""
+
+    rule: Any
+    parameters: dict[str, Any]
+
+
+class StoredSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A shop's settings; `retired` are rules of workflows or parameters that there are no more."""
+
+    rules: tuple[StoredRule, ...]
+    retired: tuple[dict[str, Any], ...] = ()
+    daily_credit_cap: int
+
+
+UNSET = StoredSettings(
+    rules=tuple(
+        StoredRule(rule=rule, parameters=chosen_parameters(rule.parameters))
+        for rule in DEFAULTS.rules
+    ),
+    daily_credit_cap=DEFAULTS.daily_credit_cap,
+)
 
 
 async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> SettingsResponse:
@@ -27,7 +52,8 @@ async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> Set
     settings = settings_of(row)
     spent = await amount_of(connection, row.id, row.today, "rule_credits")
     return SettingsResponse(
-        rules=settings.rules,
+        rules=tuple(each.rule for each in settings.rules),
+        retired_rules=settings.retired,
         daily_credit_cap=settings.daily_credit_cap,
         credits_spent_today=spent,
     )
@@ -37,13 +63,14 @@ async def change_settings(
     connection: AsyncConnection, *, shop_domain: str, wanted: SettingsRequest
 ) -> SettingsResponse:
     """Put these in the place of all that was set. Raises `ShopNotInstalled`, `InvalidRequest`."""
+    require_affordable(wanted)
     shop_id = await installed_id(connection, shop_domain)
     for index, rule in enumerate(wanted.rules):
         with within("rules", index, "parameters"):
             require_distinct_outputs(rule.parameters)
             await stored_request(connection, shop_id, rule.parameters)  # its uploads are kept
     values = {
-        "rules": msgspec.to_builtins(wanted.rules),
+        "rules": [stored(rule) for rule in wanted.rules],
         "daily_credit_cap": wanted.daily_credit_cap,
         "changed_at": func.now(),
     }
@@ -72,13 +99,41 @@ async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | N
     return (await connection.execute(found)).one_or_none()
 
 
-def settings_of(row: Row[Any]) -> SettingsRequest:
-    """What the row says, or what holds for a shop that has set nothing."""
+def settings_of(row: Row[Any]) -> StoredSettings:
+    """What the row says, or what holds for a shop that has set nothing.
+
+    A rule that this release cannot read is set aside: it must not stop the others.
+    """
     if row.rules is None:
-        return DEFAULTS
-    return msgspec.convert(
-        {"rules": row.rules, "daily_credit_cap": row.daily_credit_cap}, SettingsRequest
+        return UNSET
+    rules: list[StoredRule] = []
+    retired: list[dict[str, Any]] = []
+    for each in row.rules:
+        try:
+            rule = msgspec.convert(each, AnyRule)
+        except msgspec.ValidationError:
+            retired.append(each)
+        else:
+            rules.append(StoredRule(rule=rule, parameters=each.get("parameters", {})))
+    return StoredSettings(
+        rules=tuple(rules), retired=tuple(retired), daily_credit_cap=row.daily_credit_cap
     )
+
+
+def stored(rule: Rule) -> dict[str, Any]:
+    """The rule as its row keeps it: with the parameters that were chosen, and no defaults."""
+    parameters = chosen_parameters(rule.parameters)  # type: ignore[attr-defined]
+    return {**msgspec.to_builtins(rule), "parameters": parameters}
+
+
+def require_affordable(wanted: SettingsRequest) -> None:
+    """Raise `InvalidRequest` if a rule costs more than the whole day's cap; 0 stops them all."""
+    price = max((workflow_of(rule).credits_cost for rule in wanted.rules), default=0)
+    if 0 < wanted.daily_credit_cap < price:
+        message = f"One of the rules costs {price} credits; set at least that, or 0 for none."
+        raise InvalidRequest(
+            [{"loc": ["body", "daily_credit_cap"], "msg": message, "type": "value_error"}]
+        )
 
 
 def workflow_of(rule: Rule) -> Workflow:

@@ -12,9 +12,9 @@ class Upload(Base):
     """One picture of one shop: `upload_key` is its public name, `key` its object.
 
     The row is there before the object, so that no object is ever without a row that knows it:
-    `stored_at` says that the object exists. `used_at` says that a job needs it. `expired_at` says
-    that the object is being deleted and that no job may have it any more. What kind of picture it
-    is can be read from its key's suffix.
+    `stored_at` says that the object exists. `used_at` says when a job or a rule last asked for it.
+    `expired_at` says that the object is being deleted and that no job may have it any more. What
+    kind of picture it is can be read from its key's suffix.
     """
 
     __tablename__ = "uploads"
@@ -24,6 +24,7 @@ class Upload(Base):
             "created_at",
             postgresql_where=text("used_at IS NULL"),
         ),
+        Index("ix_uploads_used", "used_at", postgresql_where=text("used_at IS NOT NULL")),
     )
 
     shop_id: Mapped[int] = mapped_column(

@@ -103,7 +103,7 @@ async def use_uploads(
             Upload.stored_at.is_not(None),
             Upload.expired_at.is_(None),
         )
-        .values(used_at=func.coalesce(Upload.used_at, func.now()))
+        .values(used_at=func.now())
         .returning(Upload.upload_key, Upload.key)
     )
     keys = {row.upload_key: row.key for row in found}

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.jobs.failures import WORKFLOW_RETIRED
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import (
     Checkpoint,
@@ -97,7 +98,9 @@ async def outcome_of(claimed: Claim, workshop: Workshop) -> Outcome:
 async def run_stages(bench: Bench) -> Outcome:
     """Make what is still to be made, in order; stop between two stages when asked to."""
     claimed, workshop = bench.claimed, bench.workshop
-    workflow = WORKFLOWS[claimed.job_type]
+    workflow = WORKFLOWS.get(claimed.job_type)
+    if workflow is None:
+        raise StageFailed(WORKFLOW_RETIRED)
     missing = [stage for stage in workflow.stages if stage.name not in bench.done]
     for stage in missing:
         if workshop.stopping.is_set():

@@ -32,6 +32,9 @@ Kind = Literal[
     "unused_upload",
     "object_without_row",
     "row_without_object",
+    "expired_intermediate",
+    "expired_upload",
+    "expired_job",
 ]
 
 

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.jobs.models import Artifact, Job, JobStage
@@ -73,11 +73,15 @@ async def is_named(connection: AsyncConnection, row: NamedKey) -> bool:
     else:
         naming = (
             installed.join(JobStage, JobStage.shop_id == Shop.id)
+            .join(Job, and_(Job.shop_id == Shop.id, Job.public_id == JobStage.job_id))
             .outerjoin(Artifact, same_stage())
             .where(
                 JobStage.job_id == row.owner,
                 JobStage.stage == row.stage,
-                or_(JobStage.files[row.name].astext == row.key, Artifact.key == row.key),
+                or_(
+                    Artifact.key == row.key,
+                    and_(JobStage.files[row.name].astext == row.key, Job.files == "KEPT"),
+                ),
             )
         )
     return await connection.scalar(naming.limit(1)) is not None
@@ -120,9 +124,10 @@ def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
     """The first stage that lost a file, and all after it.
 
     The original may be another by now, and a job's pictures must be of the same one. A stage that
-    is no part of the workflow any more goes too.
+    is no part of the workflow any more goes too, and every one of a workflow that was retired.
     """
-    names = [stage.name for stage in WORKFLOWS[job_type].stages]
+    workflow = WORKFLOWS.get(job_type)
+    names = [stage.name for stage in workflow.stages] if workflow else []
     bereft = {row.stage for row in lost}
     first = min((names.index(name) for name in bereft if name in names), default=len(names))
     return bereft.union(names[first:])

@@ -4,7 +4,7 @@ Only in this package is SQL that names no shop. What the sweeps find is counted 
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.batches.ledger import BatchRef, enqueue_expansion
 from backend.batches.models import Batch
@@ -49,6 +50,20 @@ KEEP_DAYS = 7
 KEEP_UNUSED = timedelta(hours=24)  # as `uploads.service` tells those who come too late
 BATCH = 500
 
+
+class DoomedUploads(NamedTuple):
+    """Which uploads are to go, in which order, and as what they are counted."""
+
+    kind: Kind
+    conditions: tuple[ColumnElement[bool], ...]
+    oldest_by: InstrumentedAttribute[Any]
+
+
+UNUSED = DoomedUploads(
+    "unused_upload",
+    (Upload.used_at.is_(None), Upload.created_at < func.now() - KEEP_UNUSED),
+    Upload.created_at,
+)
 QUEUE = table("pgqueuer", column("dedupe_key", Text), column("status"), schema=QUEUE_SCHEMA)
 QUEUE_LOG = table("pgqueuer_log", column("created", DateTime(timezone=True)), schema=QUEUE_SCHEMA)
 WAITING_OR_RUNNING: tuple[ColumnElement[str], ...] = (
@@ -187,37 +202,41 @@ async def prune(database: Database) -> None:
         )
 
 
-async def sweep_uploads(database: Database, store: ObjectStore) -> int:
-    """Delete the uploads that no job has asked for in time; how many there were.
+async def sweep_uploads(
+    database: Database, store: ObjectStore, doomed: DoomedUploads = UNUSED
+) -> int:
+    """Delete uploads, by default those that no job has asked for in time; how many there were.
 
-    A crash half-way leaves rows that are marked and still old and unused: the next sweep begins
+    A crash half-way leaves rows that are marked and as doomed as before: the next sweep begins
     with them.
     """
     swept = 0
-    while doomed := await expired_uploads(database):
-        await store.delete(key for _, _, key in doomed)
+    while batch := await expired_uploads(database, doomed):
+        await store.delete(key for _, _, key in batch)
         async with database.transaction() as connection:
             await connection.execute(
                 delete(Upload).where(
                     tuple_(Upload.shop_id, Upload.upload_key).in_(
-                        [(shop_id, upload_key) for shop_id, upload_key, _ in doomed]
+                        [(shop_id, upload_key) for shop_id, upload_key, _ in batch]
                     )
                 )
             )
-            await record(connection, "unused_upload", found=len(doomed), repaired=len(doomed))
-        swept += len(doomed)
+            await record(connection, doomed.kind, found=len(batch), repaired=len(batch))
+        swept += len(batch)
     return swept
 
 
-async def expired_uploads(database: Database) -> list[tuple[int, str, str]]:
-    """A batch of unused uploads that no job can have from now on: shop, upload key, object key.
+async def expired_uploads(
+    database: Database, doomed: DoomedUploads = UNUSED
+) -> list[tuple[int, str, str]]:
+    """A batch of uploads that no job can have from now on: shop, upload key, object key.
 
     A row that a job is just taking is locked, and left alone.
     """
     due = (
         select(Upload.shop_id, Upload.upload_key)
-        .where(Upload.used_at.is_(None), Upload.created_at < func.now() - KEEP_UNUSED)
-        .order_by(Upload.created_at)
+        .where(*doomed.conditions)
+        .order_by(doomed.oldest_by)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
         .cte("due")

@@ -94,6 +94,8 @@ async def dealt_with(
         applied = await apply_rules(workshop.database, shop.id, product, disabled=disabled)
         if applied.is_capped:
             return missed, False
+        if applied.is_over_cap:  # on no day could it be made: the sweep goes on
+            log.warning("product_over_cap", shop=shop.domain, product=product.gid)
         if applied.made:
             missed += 1
             log.warning("product_was_missed", shop=shop.domain, product=product.gid)

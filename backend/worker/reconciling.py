@@ -11,10 +11,12 @@ from backend.db import Database
 from backend.errors import DatabaseUnavailable, StorageUnavailable
 from backend.settings import Settings, required
 from backend.tenancy import WORKER
+from backend.worker import retention
 from backend.worker.bucket_sweep import Terms, sweep_bucket
 from backend.worker.findings import DAYS, Kind, Tallies, Tally, recent_findings
 from backend.worker.maintenance import requeued, sweep_uploads
 from backend.worker.product_sweep import askable_shops, sweep_products
+from backend.worker.retention import expire
 from backend.worker.run import open_shop_floor
 from backend.worker.workshop import Workshop
 
@@ -40,12 +42,15 @@ async def swept(settings: Settings, workshop: Workshop, terms: Terms) -> Tallies
     missed = await missed_products(settings, workshop)
     click.echo("Unused uploads …", err=True)
     unused = await sweep_uploads(workshop.database, workshop.store)
+    click.echo("What has expired …", err=True)
+    expired = await expire(workshop, retention.Terms.of(settings))
     click.echo("The bucket …", err=True)
     bucket = await sweep_bucket(settings, workshop, terms=terms, report=tell)
     return {
         **tallies,
         "product_without_webhook": Tally(found=missed, repaired=missed),
         "unused_upload": Tally(found=unused, repaired=unused),
+        **expired,
         **bucket,
     }
 

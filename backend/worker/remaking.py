@@ -1,8 +1,9 @@
 """Make the lost files of a finished job again, byte for byte or not at all.
 
 Stages are deterministic, so the stage that made a file makes it again from what the stages before
-it left. Where that is lost too, it is made again first. Nothing of the job's rows changes: a file
-goes to the key that its row names, if it has the digest that its row has.
+it left. Where that is lost too, it is made again first; where it has expired, it is made again
+without being stored, from the original as the shop has it still. Nothing of the job's rows changes:
+a file goes to the key that its row names, if it has the digest that its row has.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from backend.worker.named_keys import NamedKey
 from backend.worker.stages import FETCH, Bench, StageFailed, make
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Stage
 
 log = structlog.get_logger(__name__)
 
@@ -35,21 +37,43 @@ async def remade(ref: JobRef, lost: list[NamedKey], workshop: Workshop) -> set[s
         claimed = await as_claimed(connection, ref)
         if claimed is None:
             return set()
+        is_expired = not any(checkpoint.files for checkpoint in claimed.done.values())
         digests = await digests_of(connection, claimed)
     bench = Bench(claimed, workshop)
     bench.done = {}
     made: set[str] = set()
-    for stage in WORKFLOWS[claimed.job_type].stages:
+    for stage in stages_to(claimed.job_type, {row.stage for row in lost}):
         wanted = {row.name: row for row in lost if row.stage == stage.name}
-        if wanted and set(stage.inputs) <= bench.names:
+        has_expired = is_expired and stage.name in claimed.done
+        if (wanted or has_expired) and set(stage.inputs) <= bench.names:
             try:
                 result = await make(stage, bench)
                 made |= await put_back(result, wanted, digests, bench)
             except (StageFailed, StorageUnavailable, NeedsReauth, UnknownKey) as error:
                 log.warning("stage_not_remade", stage=stage.name, cause=repr(error)[:300])
+            else:
+                if has_expired:
+                    keep_at_hand(result, stage, digests, bench)
         if stage.name in claimed.done:
             bench.done[stage.name] = claimed.done[stage.name]
     return made
+
+
+def stages_to(job_type: str, wanted: set[str]) -> list[Stage]:
+    """The workflow's stages up to the last that is wanted; none of a workflow that was retired."""
+    workflow = WORKFLOWS.get(job_type)
+    stages = list(workflow.stages) if workflow else []
+    while stages and stages[-1].name not in wanted:
+        stages.pop()
+    return stages
+
+
+def keep_at_hand(result: Rendered, stage: Stage, digests: Digests, bench: Bench) -> None:
+    """Leave the files to later stages; an original only if it is the one that the job had."""
+    for file in result.files:
+        known = digests.get((stage.name, file.name))
+        if known in {None, hashlib.sha256(file.data).hexdigest()}:
+            bench.at_hand[file.name] = file.data
 
 
 async def put_back(

@@ -45,6 +45,7 @@ from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.places import Patient, Places
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
+from backend.worker.retention import Terms, expire
 from backend.worker.taking import take_by_places
 from backend.worker.waiting import end_long_waits, resume_shop
 from backend.worker.workshop import Workshop
@@ -225,6 +226,10 @@ def register_schedules(pgq: PgQueuer, settings: Settings, workshop: Workshop) ->
     @pgq.schedule("sweep_bucket", "37 2 * * *")
     async def every_night_too(_schedule: Schedule) -> None:
         await sweep_bucket(settings, workshop)
+
+    @pgq.schedule("expire", "7 4 * * *")
+    async def every_night_as_well(_schedule: Schedule) -> None:
+        await expire(workshop, Terms.of(settings))
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def every_hour_too(_schedule: Schedule) -> None:

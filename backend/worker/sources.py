@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from backend.jobs.failures import NO_IMAGE, SCOPE_MISSING, SHOP_NOT_INSTALLED
+from backend.errors import StorageUnavailable
+from backend.jobs.failures import (
+    NO_IMAGE,
+    SCOPE_MISSING,
+    SHOP_NOT_INSTALLED,
+    UPLOAD_EXPIRED,
+)
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Claim
 from backend.shops.admin_api import AdminApi, ShopifyRefused
@@ -50,13 +56,26 @@ async def source_files(claimed: Claim, workshop: Workshop) -> AsyncIterator[tupl
     Raises `SourceFailed`, `NeedsReauth`, and what Shopify, storage and downloads raise.
     """
     request = claimed.request
-    if key := request.get("upload_key"):
-        yield SOURCE, await workshop.store.get(key)
+    if "upload_key" in request:
+        yield SOURCE, await uploaded(request["upload_key"], workshop)
     else:
         url = request.get("source_url") or await shop_photo(claimed, workshop)
         yield SOURCE, await download(workshop.files, url)
-    if key := request.get("background_upload_key"):
-        yield BACKGROUND, await workshop.store.get(key)
+    if "background_upload_key" in request:
+        yield BACKGROUND, await uploaded(request["background_upload_key"], workshop)
+
+
+async def uploaded(key: str | None, workshop: Workshop) -> bytes:
+    """An upload's bytes; one that has expired since is no fault of the store's."""
+    if key is None:
+        raise SourceFailed(UPLOAD_EXPIRED)
+    try:
+        return await workshop.store.get(key)
+    except StorageUnavailable as error:
+        await workshop.store.clock()  # raises where it is the whole bucket that is away
+        if await workshop.store.age(key) is None:
+            raise SourceFailed(UPLOAD_EXPIRED) from error
+        raise
 
 
 async def shop_photo(claimed: Claim, workshop: Workshop) -> str:

@@ -37,6 +37,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     stages: tuple[Stage, ...]
     doors: frozenset[Door] = frozenset({"merchant"})  # who may ask for it
     is_preview: bool = False  # its pictures are for the merchant to look at, never to publish
+    version: int = 1  # raise it to have rules make a product's pictures anew (`rules.keys`)
 
     @property
     def parameters(self) -> tuple[str, ...]:

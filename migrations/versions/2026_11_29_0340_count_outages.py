@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_outages"
-down_revision = "0014_new_entries"
+down_revision = "0018_retention"
 branch_labels = None
 depends_on = None
 

@@ -7,7 +7,7 @@ time), and the queue's own tables.
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ from backend.publications.service import publication, stop_publications
 from backend.rules.settings import shop_settings
 from backend.shops.service import ShopRef, erase, installed_id, known_shop
 from backend.tenancy import WEB, WORKER, enter
-from backend.worker import maintenance, waiting
+from backend.worker import expiring, maintenance, retention, waiting
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import data
 from tests.plans import Plans, nodes
@@ -73,6 +73,9 @@ SELECT n, '[]', 100 FROM generate_series(1, 3000) n;
 INSERT INTO seen_pictures (shop_id, product_id, source, trigger)
 SELECT 1 + n % 100, 'gid://shopify/Product/' || n, md5(n::text), 'product_created'
 FROM generate_series(1, 6000) n;
+
+INSERT INTO past_jobs (shop_id, natural_key)
+SELECT 1 + n % 100, md5(n::text) FROM generate_series(1, 6000) n;
 
 INSERT INTO uploads (shop_id, upload_key, key, created_at, used_at)
 SELECT 1 + n % 100, 'upload-' || n, 'uploads/' || md5(n::text), now() - n * interval '10 minutes',
@@ -316,6 +319,22 @@ async def batched(connection: AsyncConnection) -> None:
     await stop_batches(connection, SHOP_ID, CANCELLED)
 
 
+async def expired(connection: AsyncConnection) -> None:
+    """Files of jobs that have ended go, then the jobs, and the uploads that none of them names."""
+    long = timedelta(seconds=0)
+    for extent in (retention.INTERRUPTED, retention.KEPT, retention.WHOLE):
+        endings = await retention.next_endings(connection, long, extent, None)
+        await retention.next_endings(connection, long, extent, endings[-1] if endings else None)
+        jobs = [JobRef(shop_id=shop_id, public_id=job_id) for _, shop_id, job_id in endings]
+        held = await expiring.retract(connection, jobs, extent)
+        await expiring.object_keys(connection, held)
+        if extent is retention.WHOLE:
+            await expiring.forget_jobs(connection, held)
+        else:
+            assert held or extent is retention.INTERRUPTED
+            await expiring.forget_files(connection, held)
+
+
 async def customer_erased(connection: AsyncConnection) -> None:
     """One customer's jobs go."""
     customer = erasure.jobs_of(SHOP_ID, "0000")
@@ -345,6 +364,7 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "a_product": (product, {"published_media", "shop_settings", "daily_counts"}),
     "a_publication": (published, {"publications", "published_media", "artifacts"}),
     "a_batch": (batched, {"batches", "batch_items", "jobs"}),
+    "what_has_expired": (expired, {"jobs", "job_events", "artifacts", "job_stages"}),
     "a_customer_is_erased": (customer_erased, {"jobs", "artifacts", "job_stages"}),
     "a_shop_is_erased": (
         shop_erased,
@@ -380,6 +400,10 @@ CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
     ),
     "end_long_waits": (waiting.end_long_waits, {"jobs"}),
     "expired_uploads": (maintenance.expired_uploads, {"uploads"}),
+    "uploads_that_nothing_names": (
+        partial(maintenance.expired_uploads, doomed=retention.unnamed_uploads(timedelta(days=365))),
+        {"uploads", "jobs", "shop_settings"},
+    ),
     "resume_shop": (resumed, {"shops", "jobs", "webhook_deliveries"}),
 }
 

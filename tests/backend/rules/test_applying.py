@@ -213,20 +213,44 @@ async def test_what_was_too_much_today_is_not_tomorrow(house: World, shop: str) 
 
 
 async def test_a_product_gets_all_its_jobs_or_none(house: World, shop: str) -> None:
-    await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=5)
+    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=6)
+    house.product(b"spends one", shop=shop)
+    assert await outcome(house, shop, CREATE) == ("processed", "JOB")
+    await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=6)
     house.product(b"x", shop=shop)
     assert await outcome(house, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
-    assert await jobs_of(house, shop) == []
-    assert (
-        await house.rows(
-            "SELECT 1 FROM seen_pictures p JOIN shops s ON s.id = p.shop_id WHERE s.domain = :d",
-            d=shop,
-        )
-        == []
-    )
+    assert (len(await jobs_of(house, shop)), await seen_pictures(house, shop)) == (1, 1)
+    await days_later(house, shop, 1)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    assert (len(await jobs_of(house, shop)), await seen_pictures(house, shop)) == (3, 2)
+
+
+async def test_what_costs_more_than_the_whole_cap_is_told_apart(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=5)
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop, CREATE) == ("ignored", "OVER_DAILY_CAP")
+    assert (await jobs_of(house, shop), await seen_pictures(house, shop)) == ([], 0)
     await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=6)
     assert await outcome(house, shop) == ("processed", "JOB")
     assert len(await jobs_of(house, shop)) == 2
+
+
+async def test_what_is_made_already_is_no_part_of_the_price(house: World, shop: str) -> None:
+    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=5)
+    house.product(b"x", shop=shop)
+    await outcome(house, shop, CREATE)
+    await days_later(house, shop, 1)
+    await put(house, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=5)
+    assert await outcome(house, shop) == ("processed", "JOB")
+
+
+async def seen_pictures(house: World, shop: str) -> int:
+    """How many products the shop's rules have met."""
+    rows = await house.rows(
+        "SELECT 1 FROM seen_pictures p JOIN shops s ON s.id = p.shop_id WHERE s.domain = :d",
+        d=shop,
+    )
+    return len(rows)
 
 
 async def test_what_is_there_already_costs_nothing(house: World, shop: str) -> None:

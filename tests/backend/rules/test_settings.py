@@ -1,5 +1,6 @@
 """`/v1/settings`: what holds, what is refused and by which name, and that it is the shop's own."""
 
+import json
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 
 from backend.workflows.catalog_image import CatalogImage
 from tests.backend.uploads.sending import uploaded
-from tests.doors import refusal
+from tests.doors import handled, refusal
 from tests.world import OTHER_SHOP, World
 
 pytestmark = pytest.mark.usefixtures("same_day")
@@ -49,6 +50,7 @@ async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture
                 "parameters": parameters,
             }
         ],
+        "retired_rules": [],
         "daily_credit_cap": 1000,
         "credits_spent_today": 0,
     }
@@ -151,6 +153,40 @@ async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(
 async def test_a_negative_cap_is_refused(house: World, shop: str) -> None:
     answer = await put(house, shop, daily_credit_cap=-1)
     assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
+
+
+@pytest.mark.parametrize(("cap", "status"), [(0, 200), (4, 422), (5, 200)])
+async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them_all(
+    house: World, shop: str, cap: int, status: int
+) -> None:
+    swap = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}
+    answer = await put(house, shop, CATALOG_IMAGE, swap, daily_credit_cap=cap)
+    assert answer.status_code == status
+    if status == 422:
+        assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
+        assert "5 credits" in answer.json()["detail"][0]["msg"]
+
+
+async def test_a_rule_that_cannot_run_any_more_is_shown_and_stops_no_other(
+    house: World, shop: str
+) -> None:
+    await put(house, shop, CATALOG_IMAGE)
+    painting = {"on": ["image_changed"], "workflow": "paint", "parameters": {"colour": "red"}}
+    older = CATALOG_IMAGE | {"parameters": {"glow": True}}
+    await house.execute(
+        "UPDATE shop_settings SET rules = rules || CAST(:rules AS jsonb) FROM shops s "
+        "WHERE s.id = shop_id AND s.domain = :d",
+        rules=json.dumps([painting, older]),
+        d=shop,
+    )
+    found = await get(house, shop)
+    assert [rule["workflow"] for rule in found["rules"]] == ["catalog-image"]
+    assert found["retired_rules"] == [painting, older]
+    assert refusal(await put(house, shop, painting)) == (422, "INVALID_REQUEST")
+    house.product(b"x", shop=shop)
+    assert (await handled(house, "products/create", shop=shop))[0] == "processed"
+    await put(house, shop, CATALOG_IMAGE)
+    assert (await get(house, shop))["retired_rules"] == []
 
 
 async def test_an_upload_that_a_rule_names_is_kept(house: World, shop: str) -> None:

@@ -113,6 +113,25 @@ async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(house: World, shop
     assert await products_with_jobs(house, shop) == [product.gid for product in products]
 
 
+async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
+    house: World, shop: str
+) -> None:
+    swap = {
+        "workflow": "background-swap-with-spec",
+        "parameters": {"scene_type": "wall"},
+        "filter": {"tags": ["dear"]},
+    }
+    await put(house, shop, CATALOG_IMAGE, swap, daily_credit_cap=5)
+    await let_pass(house, shop, 1)
+    cheap = house.product(b"x", shop=shop)
+    house.shopify.create_product(shop, "Coat", b"x", tags=("dear",))
+    later = house.product(b"y", shop=shop)
+    assert await swept(house, shop, until := soon()) == 2
+    assert await products_with_jobs(house, shop) == [cheap.gid, later.gid]
+    found = "SELECT products_swept_until AS mark FROM shops WHERE domain = :d"
+    assert (await house.rows(found, d=shop))[0]["mark"] == until
+
+
 async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
     house: World, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

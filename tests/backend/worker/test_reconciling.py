@@ -75,6 +75,9 @@ async def test_the_exit_code_tells_that_something_could_not_be_mended(island: Wo
         "unused_upload": (0, 0),
         "object_without_row": (0, 0),
         "row_without_object": (1, 0),
+        "expired_intermediate": (0, 0),
+        "expired_upload": (0, 0),
+        "expired_job": (0, 0),
     }
     assert ("object_lost" in err, keys[0] in err) == (True, False)
 

@@ -18,7 +18,7 @@ from tests.world import OTHER_SHOP, SHOP, World
 house = pytest.fixture(shared_world, scope="module")
 
 
-async def claimed(house: World, origin: Any = "api", **request: str) -> Claim:
+async def claimed(house: World, origin: Any = "api", **request: str | None) -> Claim:
     """A job that asks for these pictures, in a worker's hands."""
     shops = await house.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP)
     async with house.database.transaction() as connection:
@@ -69,8 +69,16 @@ async def test_uploads_come_from_our_own_bucket(house: World) -> None:
     assert house.shopify.calls.total() == before
 
 
-async def test_an_upload_that_storage_does_not_hand_out_is_storages_trouble(house: World) -> None:
-    job = await claimed(house, upload_key="uploads/never.jpg")
+async def test_an_upload_that_is_no_longer_there_is_to_be_sent_again(house: World) -> None:
+    for gone in ({"upload_key": "uploads/never.jpg"}, {"upload_key": None}):
+        assert await failure(house, await claimed(house, **gone)) == ("UPLOAD_EXPIRED", False)
+
+
+async def test_an_upload_that_storage_does_not_hand_out_is_storages_trouble(
+    house: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await claimed(house, upload_key="uploads/one.jpg")
+    monkeypatch.setattr(house.workshop.store, "bucket", "no-such-bucket")
     with pytest.raises(StorageUnavailable):
         await files(house, job)
 

@@ -1,0 +1,162 @@
+"""The statements that let jobs' files expire, for a slice of jobs at once.
+
+Keys leave the rows only when their objects have gone, and no artifact is told of that has none. So
+a slice takes three steps: `retract` has the API tell of the artifacts no more, and keeps their keys
+in the checkpoints; then the objects go; then `forget_files` or `forget_jobs` forgets the keys. A
+crash in between leaves a slice that the next pass begins anew.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import CursorResult, TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.jobs.service import JobRef
+
+# The jobs of a slice, and what joins a job to them. Braces around them are filled in by `written`.
+PARTS = {
+    "slice": "unnest(CAST(:shop_ids AS bigint[]), CAST(:job_ids AS text[])) due(shop_id, job_id)",
+    "this": "j.shop_id = due.shop_id AND j.public_id = due.job_id",
+}
+
+# Whoever publishes holds the job's row (`publications.queries.job_kept`): what is live has been
+# seen once the row is ours, and without its artifacts nothing of a job can be published.
+LOCKED = """
+SELECT j.shop_id, j.public_id FROM jobs j JOIN {slice} ON {this} FOR UPDATE OF j SKIP LOCKED
+"""
+DISPENSABLE = """
+    AND NOT EXISTS (
+        SELECT FROM publications p
+        WHERE p.shop_id = j.shop_id AND p.job_id = j.public_id
+        AND p.status NOT IN ('FAILED', 'RESTORED')
+    )
+    AND NOT EXISTS (
+        SELECT FROM batch_items i
+        JOIN batches b ON b.shop_id = i.shop_id AND b.public_id = i.batch_id
+        WHERE i.shop_id = j.shop_id AND i.job_id = j.public_id AND b.ended_at IS NULL
+    )
+"""
+# An upload's URL is in its job's `request`: null there says that the picture is not kept.
+RETRACTED = """
+WITH marked AS (
+    UPDATE jobs j SET
+        files = CASE j.files WHEN 'KEPT' THEN 'EXPIRING' ELSE j.files END,
+        attempt = j.attempt + 1,
+        request = j.request || coalesce(
+            (SELECT jsonb_object_agg(field, NULL::text) FROM jsonb_object_keys(j.request) AS field
+             WHERE field LIKE '%upload\\_key'),
+            '{{}}'
+        )
+    FROM {slice}
+    WHERE {this} AND j.files = :files {only}
+    RETURNING j.shop_id, j.public_id
+), gone AS (
+    DELETE FROM artifacts a USING marked
+    WHERE a.shop_id = marked.shop_id AND a.job_id = marked.public_id AND a.role = ANY(:roles)
+    RETURNING a.shop_id, a.job_id, a.stage, a.name, a.seq, a.key
+), told AS (
+    UPDATE job_events e SET extra = e.extra || jsonb_build_object(
+        'expired_artifacts', coalesce((e.extra->>'expired_artifacts')::int, 0) + of_event.count
+    )
+    FROM (SELECT shop_id, job_id, seq, count(*) FROM gone GROUP BY 1, 2, 3) AS of_event
+    WHERE e.shop_id = of_event.shop_id AND e.job_id = of_event.job_id AND e.seq = of_event.seq
+), remembered AS (
+    UPDATE job_stages s SET files = s.files || of_stage.files
+    FROM (SELECT shop_id, job_id, stage, jsonb_object_agg(name, key) AS files
+          FROM gone GROUP BY 1, 2, 3) AS of_stage
+    WHERE s.shop_id = of_stage.shop_id AND s.job_id = of_stage.job_id AND s.stage = of_stage.stage
+)
+SELECT shop_id, public_id FROM marked
+"""
+# `OFFSET 0` has each job's few rows looked up by their key, whatever the statistics say.
+NAMED_BY_NO_ARTIFACT = """
+SELECT file.value FROM {slice}
+CROSS JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT a.key FROM artifacts a WHERE a.shop_id = due.shop_id AND a.job_id = due.job_id
+    ) AS keys OFFSET 0
+) AS told
+CROSS JOIN LATERAL (
+    SELECT s.files FROM job_stages s
+    WHERE s.shop_id = due.shop_id AND s.job_id = due.job_id OFFSET 0
+) AS stage
+CROSS JOIN LATERAL jsonb_each_text(stage.files) AS file
+WHERE file.value <> ALL (told.keys)
+"""
+FILES_FORGOTTEN = """
+WITH expired AS (
+    UPDATE jobs j SET files = 'EXPIRED' FROM {slice} WHERE {this} AND j.files = 'EXPIRING'
+    RETURNING j.shop_id, j.public_id
+), emptied AS (
+    UPDATE job_stages s SET files = '{{}}' FROM expired
+    WHERE s.shop_id = expired.shop_id AND s.job_id = expired.public_id AND s.files <> '{{}}'
+)
+SELECT count(*) FROM expired
+"""
+JOBS_FORGOTTEN = """
+WITH gone AS (
+    DELETE FROM jobs j USING {slice} WHERE {this} AND j.files = 'EXPIRED'
+    RETURNING j.shop_id, j.origin, j.natural_key
+), past AS (
+    INSERT INTO past_jobs (shop_id, natural_key)
+    SELECT shop_id, natural_key FROM gone WHERE origin = 'webhook' AND natural_key IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM gone
+"""
+
+
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes of which jobs: the artifacts with these roles, of jobs whose `files` are so."""
+
+    files: str
+    roles: tuple[str, ...]
+    only: str = ""
+
+
+async def retract(
+    connection: AsyncConnection, jobs: Sequence[JobRef], extent: Extent
+) -> list[JobRef]:
+    """Have nobody told of the artifacts any more; the jobs of which it is so.
+
+    An event says how many of its artifacts have expired. `attempt` rises, and with it the ETag.
+    Jobs whose rows somebody holds just now are left out.
+    """
+    ours = refs(await connection.execute(written(LOCKED), of(jobs)))
+    parameters = {**of(ours), "files": extent.files, "roles": list(extent.roles)}
+    return refs(await connection.execute(written(RETRACTED, only=extent.only), parameters))
+
+
+async def object_keys(connection: AsyncConnection, jobs: Sequence[JobRef]) -> list[str]:
+    """The objects that the jobs have stored and that no artifact is told of."""
+    return list(await connection.scalars(written(NAMED_BY_NO_ARTIFACT), of(jobs)))
+
+
+async def forget_files(connection: AsyncConnection, jobs: Sequence[JobRef]) -> int:
+    """Forget the keys; how many of the jobs had them."""
+    return int(await connection.scalar(written(FILES_FORGOTTEN), of(jobs)) or 0)
+
+
+async def forget_jobs(connection: AsyncConnection, jobs: Sequence[JobRef]) -> int:
+    """Delete the jobs, but for what rules have had made by them; how many there were."""
+    return int(await connection.scalar(written(JOBS_FORGOTTEN), of(jobs)) or 0)
+
+
+def written(sql: str, **parts: str) -> TextClause:
+    """The statement."""
+    return text(sql.format(**PARTS, **parts))
+
+
+def of(jobs: Sequence[JobRef]) -> dict[str, Any]:
+    """The jobs, as the statements take them."""
+    return {
+        "shop_ids": [job.shop_id for job in jobs],
+        "job_ids": [job.public_id for job in jobs],
+    }
+
+
+def refs(rows: CursorResult[Any]) -> list[JobRef]:
+    """The jobs, as the statements give them."""
+    return [JobRef(**row) for row in rows.mappings()]

@@ -1,0 +1,188 @@
+"""Growth has an end: what nobody can ask for any more goes, and whole jobs do if that is wished.
+
+- Intermediates and originals of a job go some time after its end. Its final pictures stay.
+- Uploads go as long after they were last asked for, once no job, rule or running batch names them.
+- Jobs go, with all that is theirs, if an operator has set a time. Those with a publication that
+  stands are kept, and those of a batch that has not ended.
+
+All in slices, each of them in short transactions, and never one open while objects are deleted.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import Text, cast, delete, exists, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.batches.models import Batch, BatchItem
+from backend.batches.states import Expansion
+from backend.db import Database
+from backend.jobs.models import Job
+from backend.jobs.service import JobRef
+from backend.rules.models import ShopSettings
+from backend.settings import Settings
+from backend.uploads.models import Upload
+from backend.worker.expiring import (
+    DISPENSABLE,
+    Extent,
+    forget_files,
+    forget_jobs,
+    object_keys,
+    retract,
+)
+from backend.worker.findings import Kind, Tally, record
+from backend.worker.maintenance import DoomedUploads, sweep_uploads
+from backend.worker.workshop import Workshop
+
+SLICE = 500  # jobs
+FEW_BATCHES = 20  # of up to 10,000 items each
+
+FILES, ALL = ("intermediate",), ("intermediate", "final")
+INTERRUPTED = Extent(files="EXPIRING", roles=FILES)
+KEPT = Extent(files="KEPT", roles=FILES)
+WHOLE = Extent(files="EXPIRED", roles=ALL, only=DISPENSABLE)
+
+Ending = tuple[datetime, int, str]  # when which job of which shop has ended
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things are kept; None is for ever. Files never outlive their job."""
+
+    files: timedelta | None
+    jobs: timedelta | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """As the settings have it, where 0 is for ever."""
+        jobs = settings.retention_jobs_days
+        files = settings.retention_intermediates_days
+        first = min((days for days in (files, jobs) if days), default=0)
+        return cls(
+            files=timedelta(days=first) if first else None,
+            jobs=timedelta(days=jobs) if jobs else None,
+        )
+
+
+async def expire(workshop: Workshop, terms: Terms) -> dict[Kind, Tally]:
+    """Let go of all that is due; how many objects, uploads and jobs."""
+    files = uploads = jobs = 0
+    if terms.files is not None:
+        for extent in (INTERRUPTED, KEPT):
+            files += await expire_files(workshop, terms.files, extent)
+        uploads = await sweep_uploads(
+            workshop.database, workshop.store, unnamed_uploads(terms.files)
+        )
+    if terms.jobs is not None:
+        jobs = await expire_jobs(workshop, terms.jobs)
+        await forget_batches(workshop.database, terms.jobs)
+    return {
+        "expired_intermediate": Tally(found=files, repaired=files),
+        "expired_upload": Tally(found=uploads, repaired=uploads),
+        "expired_job": Tally(found=jobs, repaired=jobs),
+    }
+
+
+async def expire_files(workshop: Workshop, kept: timedelta, extent: Extent) -> int:
+    """Delete what jobs that ended that long ago have stored on the way; how many objects."""
+    expired = 0
+    async for jobs in ended_jobs(workshop, kept, extent):
+        async with workshop.database.transaction() as connection:
+            held = await retract(connection, jobs, extent)
+            keys = await object_keys(connection, held)
+        await workshop.store.delete(keys)
+        async with workshop.database.transaction() as connection:
+            if await forget_files(connection, held):
+                await count(connection, "expired_intermediate", len(keys))
+                expired += len(keys)
+    return expired
+
+
+async def expire_jobs(workshop: Workshop, kept: timedelta) -> int:
+    """Delete the jobs that ended that long ago; how many."""
+    expired = 0
+    async for jobs in ended_jobs(workshop, kept, WHOLE):
+        async with workshop.database.transaction() as connection:
+            held = await retract(connection, jobs, WHOLE)
+            keys = await object_keys(connection, held)
+        await workshop.store.delete(keys)
+        async with workshop.database.transaction() as connection:
+            gone = await forget_jobs(connection, held)
+            await count(connection, "expired_job", gone)
+        expired += gone
+    return expired
+
+
+async def ended_jobs(
+    workshop: Workshop, kept: timedelta, extent: Extent
+) -> AsyncIterator[list[JobRef]]:
+    """The jobs that ended that long ago, in the order of their end, until this process stops.
+
+    Each pass comes by once, so that what is kept, or held by somebody, is not met again and again.
+    """
+    after: Ending | None = None
+    while not workshop.stopping.is_set():
+        async with workshop.database.reading() as connection:
+            endings = await next_endings(connection, kept, extent, after)
+        if endings:
+            yield [JobRef(shop_id=shop_id, public_id=job_id) for _, shop_id, job_id in endings]
+        if len(endings) < SLICE:
+            return
+        after = endings[-1]
+
+
+async def next_endings(
+    connection: AsyncConnection, kept: timedelta, extent: Extent, after: Ending | None
+) -> list[Ending]:
+    """A slice of them, behind that one."""
+    ending = (Job.finished_at, Job.shop_id, Job.public_id)
+    due = select(*ending).where(Job.files == extent.files, Job.finished_at < func.now() - kept)
+    rest = due if after is None else due.where(tuple_(*ending) > after)
+    rows = await connection.execute(rest.order_by(*ending).limit(SLICE))
+    return [(row.finished_at, row.shop_id, row.public_id) for row in rows]
+
+
+def unnamed_uploads(kept: timedelta) -> DoomedUploads:
+    """Those that nothing has asked for that long, and that nothing names."""
+    by_jobs = [
+        exists().where(Job.shop_id == Upload.shop_id, Job.request[field].astext == Upload.key)
+        for field in ("upload_key", "background_upload_key")
+    ]
+    by_rules = exists().where(
+        ShopSettings.shop_id == Upload.shop_id,
+        func.strpos(cast(ShopSettings.rules, Text), Upload.upload_key) > 0,
+    )
+    by_batches = exists().where(
+        Batch.shop_id == Upload.shop_id,
+        Batch.expansion == Expansion.EXPANDING,
+        Batch.parameters["background_upload_key"].astext == Upload.key,
+    )
+    unnamed = (~each for each in (*by_jobs, by_rules, by_batches))
+    return DoomedUploads(
+        "expired_upload", (Upload.used_at < func.now() - kept, *unnamed), Upload.used_at
+    )
+
+
+async def forget_batches(database: Database, kept: timedelta) -> None:
+    """Delete the batches that ended that long ago and whose last job has gone."""
+    has_jobs = exists().where(
+        BatchItem.shop_id == Batch.shop_id,
+        BatchItem.batch_id == Batch.public_id,
+        BatchItem.job_id.is_not(None),
+    )
+    due = select(Batch.shop_id, Batch.public_id).where(
+        Batch.ended_at < func.now() - kept, ~has_jobs
+    )
+    some = due.limit(FEW_BATCHES).with_for_update(skip_locked=True)
+    gone = FEW_BATCHES
+    while gone == FEW_BATCHES:
+        async with database.transaction() as connection:
+            deleted = await connection.execute(
+                delete(Batch).where(tuple_(Batch.shop_id, Batch.public_id).in_(some))
+            )
+            gone = deleted.rowcount
+
+
+async def count(connection: AsyncConnection, kind: Kind, number: int) -> None:
+    """Count what has gone, in the transaction that forgets it."""
+    await record(connection, kind, found=number, repaired=number)

@@ -1,0 +1,127 @@
+"""A picture is made once, whatever becomes of a workflow's defaults."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from backend.jobs.service import natural_key
+from backend.rules import schemas
+from backend.rules import settings as rules_settings
+from backend.rules.keys import DEFAULTS_THEN
+from backend.rules.schemas import SettingsRequest, rule_for
+from backend.workflows import BY_NAME, WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE, CatalogImage
+from tests.backend.rules.test_applying import outcome
+from tests.backend.rules.test_settings import put
+from tests.doors import handled
+from tests.webhooks.test_products import UPDATE, jobs_of
+from tests.world import World
+
+pytestmark = pytest.mark.usefixtures("same_day")
+
+RULE = {"workflow": "catalog-image", "parameters": {"shadow": "contact"}}
+ALREADY_MADE = ("ignored", "ALREADY_MADE")
+
+
+class Roomier(CatalogImage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same with another default, and a parameter more."""
+
+    margin: float = 0.2
+    grain: float = 0.0
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Let the catalog image be another from now on."""
+    workflow = msgspec.structs.replace(CATALOG_IMAGE, **changes)
+    rule = rule_for(workflow)
+    monkeypatch.setitem(WORKFLOWS, workflow.job_type, workflow)
+    monkeypatch.setitem(BY_NAME, workflow.name, workflow)
+    monkeypatch.setattr(rules_settings, "AnyRule", rule)
+    monkeypatch.setattr(schemas, "DEFAULTS", SettingsRequest(rules=()))
+    unset = rules_settings.StoredRule(rule=rule(), parameters={})
+    monkeypatch.setattr(
+        rules_settings,
+        "UNSET",
+        rules_settings.StoredSettings(rules=(unset,), daily_credit_cap=1000),
+    )
+
+
+@pytest.mark.parametrize("rules", [[], [RULE]], ids=["unset", "set"])
+async def test_another_default_and_a_new_parameter_make_nothing_anew(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch, rules: list[Any]
+) -> None:
+    if rules:
+        await put(house, shop, *rules)
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    install(monkeypatch, request=Roomier)
+    assert await outcome(house, shop) == ALREADY_MADE
+    house.product(b"y", shop=shop)
+    await handled(house, UPDATE, shop=shop)
+    assert [job["request"]["margin"] for job in await jobs_of(house, shop)] == [0.08, 0.2]
+
+
+async def test_a_new_version_and_another_choice_do(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    await put(house, shop, RULE)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    install(monkeypatch, version=2)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    assert await outcome(house, shop) == ALREADY_MADE
+
+
+@pytest.mark.parametrize("parameters", [{}, {"margin": 0.25, "shadow": "contact"}])
+async def test_what_an_older_release_has_made_is_not_made_anew(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]
+) -> None:
+    """The key as 0014 wrote it, and the rule's row with every parameter in it."""
+    await put(house, shop, RULE | {"parameters": parameters})
+    product = house.product(b"x", shop=shop)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    request = (await jobs_of(house, shop))[0]["request"]
+    all_of_them = {name: request[name] for name in ("background", "margin", "shadow", "outputs")}
+    key = natural_key(
+        "CATALOG_IMAGE",
+        product.gid,
+        natural_key(request["media_id"], request["source_url"]),
+        msgspec.json.encode(all_of_them, order="deterministic").decode(),
+    )
+    await house.execute(
+        "UPDATE jobs SET natural_key = :key FROM shops s WHERE s.id = shop_id AND domain = :d",
+        key=key,
+        d=shop,
+    )
+    assert await outcome(house, shop) == ALREADY_MADE
+    await house.execute(
+        "UPDATE shop_settings SET rules = jsonb_set(rules, '{0,parameters}', CAST(:p AS jsonb)) "
+        "FROM shops s WHERE s.id = shop_id AND domain = :d",
+        p=json.dumps(all_of_them),
+        d=shop,
+    )
+    assert await outcome(house, shop) == ALREADY_MADE
+    install(monkeypatch, request=Roomier)
+    assert await outcome(house, shop) == ALREADY_MADE
+
+
+async def test_what_a_job_that_is_gone_has_made_is_not_made_anew(house: World, shop: str) -> None:
+    house.product(b"x", shop=shop)
+    assert await outcome(house, shop) == ("processed", "JOB")
+    await house.execute(
+        "WITH gone AS (DELETE FROM jobs USING shops s WHERE s.id = shop_id AND domain = :d "
+        "RETURNING shop_id, natural_key) INSERT INTO past_jobs SELECT * FROM gone",
+        d=shop,
+    )
+    assert await outcome(house, shop) == ALREADY_MADE
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda each: each.name)
+def test_the_frozen_defaults_are_those_of_the_first_version(workflow: Any) -> None:
+    """Until a default changes: then take that workflow out of here, and leave them frozen."""
+    fields = msgspec.structs.fields(workflow.without_photo)
+    defaults = {each.name: each.default for each in fields if not each.required}
+    assert msgspec.json.decode(msgspec.json.encode(defaults)) == DEFAULTS_THEN[workflow.job_type]

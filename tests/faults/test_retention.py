@@ -1,0 +1,127 @@
+"""A hundred thousand jobs that ended long ago: their files go, then they do, slice by slice."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from sqlalchemy import event
+
+from backend.db import Database
+from backend.tenancy import WORKER
+from backend.worker.retention import Terms, expire
+from tests.benchmarks.http.data import fill
+from tests.faults.conftest import Measured
+from tests.world import World
+
+JOBS = 100_000
+REAL = 1_000  # of them have objects
+LONGEST = 3.0  # seconds that a statement may take
+SIZES = {"source": 60_000, "cutout": 90_000, "master": 40_000, "final": 5_000}  # bytes
+
+# Three files on the way, beside the four pictures that are there.
+FILES = """
+INSERT INTO artifacts (shop_id, job_id, stage, name, ordinal, seq, role, kind, label, key, meta)
+SELECT shop_id, public_id, stage, name, 0, seq, 'intermediate', name, NULL,
+       'artifacts/' || md5(public_id || name), '{"content_type": "image/png"}'
+FROM jobs, (VALUES ('segment', 'cutout', 3), ('compose', 'master', 4)) AS made(stage, name, seq);
+INSERT INTO job_stages (shop_id, job_id, stage, attempt, files)
+SELECT shop_id, public_id, 'fetch', 1,
+       jsonb_build_object('source', 'artifacts/' || md5(public_id || 'source'))
+FROM jobs
+UNION ALL
+SELECT shop_id, job_id, stage, 1, jsonb_object_agg(name, key) FROM artifacts GROUP BY 1, 2, 3;
+UPDATE jobs SET finished_at = now() - interval '100 days';
+VACUUM ANALYZE;
+"""
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.promise("P25", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
+@pytest.mark.promise("P26", "100,000 old jobs go", wanted="all, statements < 3 s")
+async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: Measured) -> None:
+    await fill(world.settings.database_url, JOBS)
+    connection = await asyncpg.connect(world.settings.database_url)
+    for statement in filter(str.strip, FILES.split(";\n")):
+        await connection.execute(statement)
+    await connection.close()
+    await put_objects(world)
+    before = await in_bucket(world)
+    month = timedelta(days=30)
+    for number, kind, terms in (
+        ("P25", "expired_intermediate", Terms(files=month, jobs=None)),
+        ("P26", "expired_job", Terms(files=month, jobs=month)),
+    ):
+        async with strict(world) as (workshop, took):
+            started = time.monotonic()
+            tallies = await expire(workshop, terms)
+            seconds = time.monotonic() - started
+        found = tallies[kind].found  # type: ignore[index]
+        after = await in_bucket(world)
+        measured(
+            number,
+            f"{found:,} in {seconds:.0f} s, longest statement {max(took):.2f} s; of {REAL:,} jobs' "
+            f"{before[0]:,} objects {after[0]:,} are left, {after[1] / 1e6:.0f} of "
+            f"{before[1] / 1e6:.0f} MB",
+            (found, after[0]) == {"P25": (3 * JOBS, 4 * REAL), "P26": (JOBS, 0)}[number],
+        )
+
+
+@contextlib.asynccontextmanager
+async def strict(world: World) -> Any:
+    """A workshop whose statements may take no longer, and how long each took."""
+    database = Database(world.settings.database_url, role=WORKER, statement_timeout=LONGEST)
+    try:
+        with timed(database) as took:
+            yield msgspec.structs.replace(world.workshop, database=database), took
+    finally:
+        await database.close()
+
+
+@contextlib.contextmanager
+def timed(database: Database) -> Iterator[list[float]]:
+    """How many seconds each statement takes."""
+    took: list[float] = []
+
+    def begin(connection: Any, *_: Any) -> None:
+        connection.info["begun"] = time.monotonic()
+
+    def end(connection: Any, *_: Any) -> None:
+        took.append(time.monotonic() - connection.info["begun"])
+
+    engine = database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", begin)
+    event.listen(engine, "after_cursor_execute", end)
+    yield took
+    event.remove(engine, "before_cursor_execute", begin)
+    event.remove(engine, "after_cursor_execute", end)
+
+
+async def put_objects(world: World) -> None:
+    """Store all that some of the jobs name, in sizes that are a tenth of real ones."""
+    rows = await world.rows(
+        "SELECT f.key AS name, f.value AS key FROM job_stages, jsonb_each_text(files) AS f "
+        "WHERE job_id IN (SELECT public_id FROM jobs ORDER BY public_id LIMIT :n)",
+        n=REAL,
+    )
+    gate = asyncio.Semaphore(8)
+
+    async def put(name: str, key: str) -> None:
+        async with gate:
+            data = bytes(SIZES.get(name, SIZES["final"]))
+            await world.workshop.store.put(key, data, content_type="image/png")
+
+    await asyncio.gather(*(put(**row) for row in rows))
+
+
+async def in_bucket(world: World) -> tuple[int, int]:
+    """How many objects there are, and how many bytes."""
+    client, bucket = world.workshop.store.client, world.workshop.store.bucket
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="artifacts/")
+    sizes = [each["Size"] for page in pages for each in page.get("Contents", [])]
+    return len(sizes), sum(sizes)
