@@ -11,7 +11,9 @@ POLICY = RetryPolicy(
 )
 
 
-@pytest.mark.parametrize(("failures", "seconds"), [(1, 2), (2, 4), (5, 32), (7, 120), (10_000, 120)])
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 2), (2, 4), (5, 32), (7, 120), (10_000, 120)]
+)
 def test_pauses_double_up_to_the_longest(failures: int, seconds: float) -> None:
     pauses = [POLICY.pause(failures).total_seconds() for _ in range(200)]
     assert min(pauses) >= seconds * 0.75

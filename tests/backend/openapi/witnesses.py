@@ -309,6 +309,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     403: good,
     404: lambda client: client.ask(public_id=NOBODYS),
     409: conflict,
+    412: lambda client: client.ask(If_Match='"9"'),
     413: too_long,
     415: another_media_type,
     422: wrong_value,
