@@ -125,6 +125,7 @@ async def make_jobs(connection: AsyncConnection, held: Held) -> int:
         shop_id=held.ref.shop_id,
         requests=[{**held.parameters, "product_id": row.product_id} for row in found],
         origin="api",
+        batch_id=held.ref.public_id,
     )
     ordinals = cast([row.ordinal for row in found], ARRAY(Integer))
     jobs = cast([ref.public_id for ref in refs], ARRAY(Text))
@@ -156,6 +157,7 @@ async def end(
             error=error if has_failed else None,
             changed_at=func.now(),
             ended_at=func.now(),
+            finished_at=None,
         )
     )
     if error:

@@ -19,7 +19,7 @@ from backend.errors import (
 )
 from backend.jobs.cancelling import CANCELLED
 from backend.jobs.models import Job
-from backend.jobs.states import Failure
+from backend.jobs.states import Failure, JobStatus
 from backend.jobs.timeline import fail_unfinished
 from backend.jobs.versions import found, known
 from backend.workflows import WORKFLOWS
@@ -35,18 +35,25 @@ async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str
 
 def shown(row: RowMapping) -> BatchResponse:
     """A row of `queries.counted` as the API tells it."""
-    counts = BatchCounts(**{name: row[name] for name in BatchCounts.__struct_fields__})
+    counts = counts_of(row)
     status = status_of(Expansion(row["expansion"]), counts)
     facts = {
         **row,
         "workflow": WORKFLOWS[row["job_type"]].name,
         "status": status,
         "counts": counts,
-        "finished_at": None if status in RUNNING else row["end"],
+        "finished_at": row["finished_at"] or (None if status in RUNNING else row["end"]),
     }
     return msgspec.convert(
         {name: facts[name] for name in BatchResponse.__struct_fields__}, BatchResponse
     )
+
+
+def counts_of(row: RowMapping) -> BatchCounts:
+    """What was stored once it had ended, or else what was counted just now."""
+    if row["finished_at"] is not None:
+        return msgspec.convert(row["counts"], BatchCounts)
+    return BatchCounts(**{name: row[name] for name in BatchCounts.__struct_fields__})
 
 
 async def retry_batch(
@@ -73,6 +80,7 @@ async def retry_batch(
             error=None,
             changed_at=func.now(),
             ended_at=None,
+            finished_at=None,
         )
     )
     await enqueue_expansion(connection, again)
@@ -82,7 +90,7 @@ async def retry_batch(
 async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
     """Make the failed items such as have no job yet; how many there were.
 
-    Looked for first, for the reason that `cancel_slice` has.
+    Their jobs are the batch's no more. Looked for first, for the reason that `cancel_slice` has.
     """
     found = await connection.scalars(queries.failed_items(ref.shop_id, ref.public_id))
     failed = list(found)
@@ -90,6 +98,15 @@ async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
         update(BatchItem)
         .where(*items_of(ref), BatchItem.ordinal == any_(cast(failed, ARRAY(Integer))))
         .values(job_id=None, error=None)
+    )
+    await connection.execute(
+        update(Job)
+        .where(
+            Job.shop_id == ref.shop_id,
+            Job.batch_id == ref.public_id,
+            Job.status == JobStatus.FAILURE,
+        )
+        .values(batch_id=None)
     )
     return len(failed)
 

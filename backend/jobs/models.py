@@ -43,7 +43,7 @@ class Job(Base):
     job counts as poison. `waiting_since` says since when the job has waited for its shop's merchant
     without getting any further. `last_seq` is the newest public event's number. `natural_key` says
     what the job is *about*, so that asking twice makes one job. `publish` says how to publish it
-    once it has succeeded; null leaves that to the merchant.
+    once it has succeeded; null leaves that to the merchant. `batch_id` is the batch that counts it.
     """
 
     __tablename__ = "jobs"
@@ -62,6 +62,12 @@ class Job(Base):
         Index(
             "ix_jobs_failed", "shop_id", "public_id", postgresql_where=text("status = 'FAILURE'")
         ),
+        Index(
+            "ix_jobs_of_batch",
+            "shop_id",
+            "batch_id",
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
     )
 
     shop_id: Mapped[int] = mapped_column(
@@ -72,6 +78,7 @@ class Job(Base):
     status: Mapped[str] = mapped_column(Text, server_default="NOT_STARTED")
     origin: Mapped[str] = mapped_column(Text)
     customer_id: Mapped[str | None] = mapped_column(Text)
+    batch_id: Mapped[str | None] = mapped_column(Text)
     natural_key: Mapped[str | None] = mapped_column(Text)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
     publish: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

@@ -72,6 +72,7 @@ async def request_jobs(
     shop_id: int,
     requests: Sequence[dict[str, Any]],
     origin: Literal["api", "webhook", "storefront"],
+    batch_id: str | None = None,
 ) -> list[JobRef]:
     """A job for each request, in their order and in a few statements however many there are."""
     refs = [JobRef(shop_id=shop_id, public_id=new_public_id()) for _ in requests]
@@ -83,6 +84,7 @@ async def request_jobs(
             "public_id": ref.public_id,
             "job_type": workflow.job_type,
             "origin": origin,
+            "batch_id": batch_id,
             "request": request,
             "last_seq": 1,
         }

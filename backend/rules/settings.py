@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Date, Row, func, select, update
+from sqlalchemy import Date, Row, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -100,15 +100,15 @@ def changing(shop_id: int, values: dict[str, Any], versions: Collection[int] | N
 
     Of two who have read the same, the second waits for the first, and then finds another version.
     """
-    values = {**values, "version": ShopSettings.version + 1}
-    known = None if versions is None else ShopSettings.version.in_(versions)
+    later = {**values, "version": ShopSettings.version + 1}
+    known = true() if versions is None else ShopSettings.version.in_(versions)
     if versions is not None and NEVER_CHANGED not in versions:
-        return update(ShopSettings).where(ShopSettings.shop_id == shop_id, known).values(**values)
+        return update(ShopSettings).where(ShopSettings.shop_id == shop_id, known).values(**later)
     first = {**values, "version": NEVER_CHANGED + 1}
     return (
         upsert(ShopSettings)
         .values(shop_id=shop_id, **first)
-        .on_conflict_do_update(index_elements=["shop_id"], set_=values, where=known)
+        .on_conflict_do_update(index_elements=["shop_id"], set_=later, where=known)
     )
 
 
