@@ -21,13 +21,24 @@ from backend.batches.failures import (
     ExpansionFailed,
     failure_of,
 )
-from backend.batches.ledger import PAGE, BatchRef, Held, claim, end, make_jobs, note, take_in
+from backend.batches.ledger import (
+    PAGE,
+    BatchRef,
+    Held,
+    claim,
+    end,
+    is_full,
+    make_jobs,
+    note,
+    take_in,
+)
 from backend.batches.states import Expansion
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.shops.backoff import FIRST_DELAY, LONGEST_DELAY, delay_after
 from backend.shops.collection_answers import CollectionPage
@@ -38,6 +49,7 @@ log = structlog.get_logger(__name__)
 
 MAX_TRIES = 15  # without a page; with the delays, about half an hour
 AT_ONCE = timedelta(0)
+ROOM_DELAY = timedelta(seconds=30)  # between two looks whether some of the shop's jobs have ended
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +58,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     admin: AdminApi
     stopping: asyncio.Event
+    quotas: Quotas = UNLIMITED
 
 
 async def run_expansion(ref: BatchRef, desk: Desk) -> timedelta | None:
@@ -71,7 +84,11 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
     try:
         if held.tries > MAX_TRIES:  # it crashes its workers
             raise ExpansionFailed(EXPANSION_CRASHED)
-        while (further := await next_step(held, desk)) is not None:
+        while not await waits_for_room(held, desk):
+            further = await next_step(held, desk)
+            if further is None:
+                log.info("batch_expanded")
+                return None
             held = further
             if desk.stopping.is_set():
                 return AT_ONCE
@@ -79,8 +96,18 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
         return await after_failure(held, desk, failure_of(error), error)
     except (NeedsReauth, UnknownKey) as error:
         return await after_lockout(held, desk, error)
-    log.info("batch_expanded")
-    return None
+    return ROOM_DELAY
+
+
+async def waits_for_room(held: Held, desk: Desk) -> bool:
+    """Whether the shop has as much as it may have at once; to wait for that is no try."""
+    async with desk.database.reading(held.ref.shop_id) as connection:
+        if not await is_full(connection, held.ref.shop_id, desk.quotas):
+            return False
+    async with desk.database.transaction(held.ref.shop_id) as connection:
+        await note(connection, held)
+    log.info("batch_waits_for_room")
+    return True
 
 
 async def next_step(held: Held, desk: Desk) -> Held | None:

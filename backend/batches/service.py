@@ -6,7 +6,14 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
-from backend.batches.ledger import BatchRef, end, enqueue_expansion, items_of, this
+from backend.batches.ledger import (
+    BatchRef,
+    end,
+    enqueue_expansion,
+    items_of,
+    require_room,
+    this,
+)
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchResponse
 from backend.batches.states import RUNNING, BatchCounts, Expansion, status_of
@@ -22,6 +29,7 @@ from backend.jobs.models import Job
 from backend.jobs.states import Failure, JobStatus
 from backend.jobs.timeline import fail_unfinished
 from backend.jobs.versions import found, known
+from backend.settings import Quotas
 from backend.workflows import WORKFLOWS
 
 SLICE = 1000  # items whose jobs a cancel ends in one transaction
@@ -57,17 +65,24 @@ def counts_of(row: RowMapping) -> BatchCounts:
 
 
 async def retry_batch(
-    connection: AsyncConnection, *, shop_domain: str, public_id: str, disabled: frozenset[str]
+    connection: AsyncConnection,
+    *,
+    shop_domain: str,
+    public_id: str,
+    disabled: frozenset[str],
+    quotas: Quotas,
 ) -> BatchResponse:
     """Have new jobs made for what has failed, and the collection read on if it was not read.
 
     Of all who ask for it at once, one gets it: the row is locked. Raises as `batch` does, and
-    `BatchNothingToRetry` or `WorkflowDisabled`.
+    `BatchNothingToRetry`, `WorkflowDisabled` or `TooManyOpenBatches`.
     """
     ref, expansion, is_read = await held_row(connection, shop_domain, public_id, disabled)
     reset = await reset_failed(connection, ref)
     if not reset and (is_read or expansion is Expansion.EXPANDING):
         raise BatchNothingToRetry
+    if expansion is not Expansion.EXPANDING:
+        await require_room(connection, ref.shop_id, quotas)
     again = msgspec.structs.replace(ref, round=ref.round + 1)
     await connection.execute(
         update(Batch)

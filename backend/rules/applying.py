@@ -13,13 +13,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.jobs.daily import is_within
+from backend.errors import StorageQuotaReached, TooManyOpenJobs
+from backend.jobs.daily import RULE_CREDITS, is_within
 from backend.jobs.making import stored_request
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.publications.queries import is_own_media
 from backend.rules.models import SeenPicture
 from backend.rules.schemas import AutoPublish, ProductFilter, SettingsRequest, Trigger
 from backend.rules.settings import settings_of, settings_row, workflow_of
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.answers import Product, ProductImage
 from backend.shops.models import Shop
 
@@ -38,21 +40,33 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_capped(self) -> bool:
-        """Whether it was too much for today; tomorrow it may not be."""
-        return self.note == "DAILY_CAP_REACHED"
+        """Whether it was too much for now; later it may not be."""
+        return self.note in {"DAILY_CAP_REACHED", TooManyOpenJobs.code, StorageQuotaReached.code}
 
 
 async def apply_rules(
-    database: Database, shop_id: int, product: Product, *, disabled: frozenset[str]
+    database: Database,
+    shop_id: int,
+    product: Product,
+    *,
+    disabled: frozenset[str],
+    quotas: Quotas = UNLIMITED,
 ) -> Applied:
-    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows."""
+    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows.
+
+    What is too much for now `worker.product_sweep` makes later.
+    """
     if product.image is None:
         return Applied(note="NO_IMAGE")
     try:
         async with database.transaction(shop_id) as connection:
-            return await applied(connection, shop_id, product, product.image, disabled)
+            return await applied(
+                connection, shop_id, product, product.image, disabled=disabled, quotas=quotas
+            )
     except CapReached:
         return Applied(note="DAILY_CAP_REACHED")
+    except (TooManyOpenJobs, StorageQuotaReached) as error:
+        return Applied(note=error.code)
 
 
 async def applied(
@@ -60,9 +74,14 @@ async def applied(
     shop_id: int,
     product: Product,
     image: ProductImage,
+    *,
     disabled: frozenset[str],
+    quotas: Quotas,
 ) -> Applied:
-    """The jobs, in the caller's transaction. Raises `CapReached`: then it must not commit."""
+    """The jobs, in the caller's transaction.
+
+    Raises `CapReached`, `TooManyOpenJobs` or `StorageQuotaReached`: then it must not commit.
+    """
     if await is_own_media(connection, shop_id, image.media_gid):
         return Applied(note="OWN_MEDIA")
     shop = await settings_row(connection, Shop.id == shop_id, Shop.status == "installed")
@@ -74,9 +93,11 @@ async def applied(
     wanted = list(rules_for(settings, trigger, product, disabled))
     if not wanted:
         return Applied(note="NO_RULE")
+    if not quotas.has_room_left(shop.stored_bytes):
+        raise StorageQuotaReached
     made = []
     for rule in wanted:
-        ref = await run_rule(connection, shop, rule, product, image)
+        ref = await run_rule(connection, shop, rule, product, image, quotas=quotas)
         if ref is not None:
             await spend(connection, shop, rule, settings.daily_credit_cap)
             made.append(ref.public_id)
@@ -143,6 +164,8 @@ async def run_rule(
     rule: Any,
     product: Product,
     image: ProductImage,
+    *,
+    quotas: Quotas,
 ) -> JobRef | None:
     """The job that the rule wants, or None if there is one already."""
     workflow = workflow_of(rule)
@@ -165,13 +188,14 @@ async def run_rule(
             msgspec.json.encode(parameters, order="deterministic").decode(),
         ),
         publish=wish(rule, product),
+        quotas=quotas,
     )
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
     """Count the rule's price against the shop's day. Raises `CapReached`."""
     price = workflow_of(rule).credits_cost
-    if not await is_within(connection, shop.id, shop.today, "rule_credits", amount=price, cap=cap):
+    if not await is_within(connection, shop.id, shop.today, RULE_CREDITS, amount=price, cap=cap):
         raise CapReached
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import PreconditionFailed, ShopNotInstalled
-from backend.jobs.daily import amount_of
+from backend.jobs.daily import RULE_CREDITS, amount_of
 from backend.jobs.making import require_distinct_outputs, stored_request, within
 from backend.jobs.queries import installed
 from backend.rules.models import ShopSettings
@@ -46,7 +46,7 @@ async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> Ver
     if row is None:
         raise ShopNotInstalled
     settings = settings_of(row)
-    spent = await amount_of(connection, row.id, row.today, "rule_credits")
+    spent = await amount_of(connection, row.id, row.today, RULE_CREDITS)
     return Versioned(
         version=NEVER_CHANGED if row.version is None else row.version,
         settings=SettingsResponse(
@@ -118,6 +118,7 @@ async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | N
         select(
             Shop.id,
             Shop.joined_at,
+            Shop.stored_bytes,
             ShopSettings.rules,
             ShopSettings.daily_credit_cap,
             ShopSettings.version,

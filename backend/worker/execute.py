@@ -31,6 +31,7 @@ from backend.jobs.timeline import (
 from backend.publications.unattended import publish_unattended
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
+from backend.worker.sources import NOT_THERE
 from backend.worker.stages import Bench, StageFailed, make, store
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
@@ -172,7 +173,7 @@ async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) 
         asked_for = min(timedelta(seconds=error.wait or 0), LONGEST_WAIT)
         return Retry(max(FIRST_DELAY * 3 ** (claimed.strikes - 1), asked_for))
     log.warning("job_failed", code=failure.code)
-    await fail(workshop.database, claimed, failure)
+    await fail(workshop.database, claimed, failure, was_for_nothing=failure in NOT_THERE)
     return Done()
 
 

@@ -110,8 +110,15 @@ async def open_shop_floor(
         admin=admin,
         renderer=renderer,
         stopping=asyncio.Event(),
+        quotas=settings.quotas,
     )
-    desk = Desk(database=database, admin=admin, store=store, disabled=settings.disabled)
+    desk = Desk(
+        database=database,
+        admin=admin,
+        store=store,
+        disabled=settings.disabled,
+        quotas=settings.quotas,
+    )
     return workshop, desk
 
 
