@@ -66,8 +66,8 @@ async def sweep_products(
     """Apply the shop's rules to what changed up to `until`; how many products had been missed.
 
     It ends early, and the next one goes on, where Shopify cannot be asked, where the shop's rules
-    have spent their day's credits, where the shop has as much as it may have at once, and where this
-    process is to stop.
+    have spent their day's credits, where the shop has as much as it may have at once, and where
+    this process is to stop.
     """
     until = until or datetime.now(UTC) - GRACE
     missed = 0

@@ -16,7 +16,7 @@ from backend.shops.service import ShopRef
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.product_sweep import sweep_products
 from tests.backend.batches.studio import act, counts, end_jobs, gids, made, post, ref_of
-from tests.backend.uploads.sending import send, shop_id_of
+from tests.backend.uploads.sending import send, shop_id_of, uploaded
 from tests.conftest import settings_for
 from tests.doors import handled, new_shop, refusal
 from tests.world import World, cloned_database, open_world
@@ -160,8 +160,6 @@ async def test_whoever_has_no_room_in_the_bucket_makes_nothing_more(
 async def test_what_a_shop_has_in_the_bucket_is_counted_as_it_uploads_and_each_night(
     house: World, shop: str
 ) -> None:
-    from tests.backend.uploads.sending import uploaded
-
     await uploaded(house, shop=shop)
     sizes = "SELECT stored_bytes FROM shops WHERE domain = :d"
     (counted,) = await house.rows(sizes, d=shop)
