@@ -21,6 +21,7 @@ from backend.jobs.making_routes import making_router
 from backend.jobs.reads import Reads
 from backend.jobs.routes import jobs_router
 from backend.jobs.short_way import ShortWay
+from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
@@ -71,13 +72,19 @@ def create_app(
         route_handlers=[
             jobs_router(merchant),
             publications_router(merchant),
-            making_router(merchant, settings.disabled),
-            batches_router(merchant, settings.disabled),
+            making_router(merchant, settings.disabled, settings.quotas),
+            batches_router(merchant, settings.disabled, settings.quotas),
             storefront_router(
-                ProxyGuard(settings), settings.disabled, settings.storefront_daily_cap
+                ProxyGuard(settings),
+                settings.disabled,
+                DailyCaps(
+                    shop=settings.storefront_daily_cap,
+                    visitor=settings.storefront_visitor_daily_cap,
+                ),
+                settings.quotas,
             ),
             settings_router(merchant),
-            uploads_router(merchant),
+            uploads_router(merchant, settings.quotas),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings)),
             health_router(),

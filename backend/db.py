@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -20,13 +19,16 @@ from sqlalchemy.orm import DeclarativeBase
 from backend.connections import CUT, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.tenancy import WEB, enter, require_guard
-from backend.turns import turn
+from backend.turns import Shares
 
 # When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
 # statement that is never answered. Both sums stay below six seconds.
 CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
 GRACE = 0.5  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
+SHARE_TAKEN = (
+    "As many requests of this shop are under way as may be; nothing was stored. Retry shortly."
+)
 NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
 
 # Every constraint gets a name, so that a migration can speak of it.
@@ -80,6 +82,9 @@ class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no typ
 class Database:
     """Connections to Postgres, bound to the event loop that first uses them.
 
+    Through `transaction` and `reading`, one shop's requests hold at most half of a web process'
+    pool. What goes through `row`, `change` and `run` is one short statement that waits for nobody:
+    reads of a job, and the receipt of a webhook.
     `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and `Connections` of asyncpg's.
     `statement_timeout` is in seconds and enforced by the server; our own follows it, so that
     Postgres itself ends a runaway statement. Whoever the URL logs in, every connection is `role`.
@@ -105,6 +110,9 @@ class Database:
             partial(asyncpg.connect, url, **connecting), size=pool_size, patience=POOL_TIMEOUT
         )
         self.engine_turns = asyncio.Semaphore(pool_size)
+        # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
+        # A worker's places are shared out where it takes its work (`backend.worker.taking`).
+        self.shares = Shares(max(pool_size // 2, 1)) if role == WEB else None
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
@@ -126,7 +134,7 @@ class Database:
         It sees the rows of that shop (`tenancy.enter`); without one, what the role may see of all.
         """
         with unavailability():
-            async with self.turn(), soon(self.engine) as connection:
+            async with self.turn(shop), soon(self.engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
@@ -140,14 +148,28 @@ class Database:
         """
         engine = self.readonly if shop is None else self.looking
         with unavailability():
-            async with self.turn(), soon(engine) as connection:
+            async with self.turn(shop), soon(engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
 
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """A turn at SQLAlchemy's pool, whose own queue lets newcomers overtake those who wait."""
-        return turn(self.engine_turns, POOL_TIMEOUT, DatabaseUnavailable)
+    @contextlib.asynccontextmanager
+    async def turn(self, shop: str | int | None) -> AsyncIterator[None]:
+        """A turn at SQLAlchemy's pool, whose own queue lets newcomers overtake those who wait.
+
+        First one of the shop's: who waits for that is not in the way of other shops.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            has_share = self.shares is None or shop is None
+            try:
+                async with asyncio.timeout(POOL_TIMEOUT):
+                    if self.shares is not None and shop is not None:
+                        await stack.enter_async_context(self.shares.turn(shop))
+                        has_share = True
+                    await stack.enter_async_context(self.engine_turns)
+            except TimeoutError as error:
+                raise DatabaseUnavailable(None if has_share else SHARE_TAKEN) from error
+            yield
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """The one row of a query, or None: one round trip, and a connection for no longer."""

@@ -21,6 +21,7 @@
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── RequestInProgress     409
+    │   ├── PreconditionFailed    412
     │   ├── BodyTooLarge          413
     │   ├── ImageTooLarge         413
     │   ├── UnsupportedMedia      415
@@ -31,7 +32,11 @@
     │   │   └── UnusableImage         422: ImageTooSmall, ImageAnimated, ImageCorrupt and
     │   │                                  ImageTooComplex
     │   └── TooManyRequests       429, with Retry-After
-    │       └── DailyCapReached       429
+    │       ├── DailyCapReached       429
+    │       ├── VisitorCapReached     429
+    │       ├── TooManyOpenJobs       429
+    │       ├── TooManyOpenBatches    429
+    │       └── StorageQuotaReached   429
     └── Unavailable               ours or a neighbour's: 503 with Retry-After
         ├── DatabaseUnavailable
         ├── ShopifyUnavailable
@@ -214,6 +219,14 @@ class RequestInProgress(RequestError):
     headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
+class PreconditionFailed(RequestError):
+    """What is to be changed is no longer what `If-Match` names; GET it again."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "PRECONDITION_FAILED"
+    message = "Somebody has changed this since you read it; GET it again, then repeat the change."
+
+
 class UnsupportedMedia(RequestError):
     """A content type or encoding this route does not take."""
 
@@ -327,6 +340,43 @@ class DailyCapReached(TooManyRequests):
 
     code = "DAILY_CAP_REACHED"
     message = "This storefront has reached its daily number of pictures; try again tomorrow."
+
+
+class VisitorCapReached(TooManyRequests):
+    """This visitor of the storefront has asked for as many jobs as one may in a day."""
+
+    code = "VISITOR_CAP_REACHED"
+    message = "You have reached your daily number of pictures in this shop; try again tomorrow."
+
+
+class TooManyOpenJobs(TooManyRequests):
+    """The shop has as many unfinished jobs as it may have at once."""
+
+    code = "TOO_MANY_OPEN_JOBS"
+    message = "This shop has too many unfinished jobs; ask again when some of them have ended."
+
+    def __init__(self, retry_after: int = 60) -> None:
+        super().__init__(retry_after)
+
+
+class TooManyOpenBatches(TooManyRequests):
+    """The shop has as many batches whose jobs are still being made as it may have at once."""
+
+    code = "TOO_MANY_OPEN_BATCHES"
+    message = "The jobs of too many of this shop's batches are still being made; ask again later."
+
+    def __init__(self, retry_after: int = 60) -> None:
+        super().__init__(retry_after)
+
+
+class StorageQuotaReached(TooManyRequests):
+    """The shop's pictures take all the room that it may have."""
+
+    code = "STORAGE_QUOTA_REACHED"
+    message = "This shop's pictures take all the room that it may have; ask support for more."
+
+    def __init__(self, retry_after: int = 3600) -> None:
+        super().__init__(retry_after)
 
 
 class Unavailable(AtelierError):

@@ -3,6 +3,7 @@
 AWS credentials and region are not here: boto3 reads `AWS_*` itself.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,6 +28,34 @@ MODEL_PATH = MODEL_FILE if MODEL_FILE.exists() else Path(__file__).parents[1] / 
 Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 
 
+class Quotas(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of each a shop may have at once; 0 is as much as it likes."""
+
+    open_jobs: int = 20_000
+    open_batches: int = 20
+    stored_mb: int = 100_000
+
+    @property
+    def jobs_of_batches(self) -> float:
+        """Up to how many open jobs batches make more: the last tenth is for whoever asks now."""
+        return (self.open_jobs or math.inf) * 0.9
+
+    def has_room_for(self, open_jobs: int) -> bool:
+        """Whether a shop may have so many open jobs."""
+        return open_jobs <= (self.open_jobs or math.inf)
+
+    def has_room_for_batches(self, open_batches: int) -> bool:
+        """Whether a shop may have so many open batches."""
+        return open_batches <= (self.open_batches or math.inf)
+
+    def has_room_left(self, stored_bytes: int) -> bool:
+        """Whether a shop with so many bytes in the bucket may have more."""
+        return stored_bytes < (self.stored_mb * 1_000_000 or math.inf)
+
+
+UNLIMITED = Quotas(open_jobs=0, open_batches=0, stored_mb=0)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a process needs to know about its surroundings."""
 
@@ -46,6 +75,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_misses: str = "60/minute"  # 404s on ids, for each shop and web process
     storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
+    storefront_visitor_daily_cap: int = 10  # of them, jobs that one visitor may start
+    quota_open_jobs: int = 20_000  # unfinished jobs of a shop; 0 is no quota
+    quota_open_batches: int = 20  # batches of a shop whose jobs are still being made; 0 is no quota
+    quota_stored_mb: int = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
     retention_intermediates_days: Days = 30  # after a job's end; also for uploads. 0: for ever
@@ -94,6 +127,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """When the previous secret ends, in seconds since the epoch; without a time, long ago."""
         not_after = self.shopify_api_secret_previous_not_after
         return not_after.timestamp() if not_after else 0.0
+
+    @property
+    def quotas(self) -> Quotas:
+        """What a shop may have at once."""
+        return Quotas(
+            open_jobs=self.quota_open_jobs,
+            open_batches=self.quota_open_batches,
+            stored_mb=self.quota_stored_mb,
+        )
 
     @property
     def disabled(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Take turns at what there is only so much of: first come, first served, and nobody for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 
@@ -19,3 +19,34 @@ async def turn(
         yield
     finally:
         turns.release()
+
+
+class Shares:
+    """At most `size` turns at once for each of many, kept only for those who have or want one."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.shares: dict[Hashable, Share] = {}
+
+    @asynccontextmanager
+    async def turn(self, owner: Hashable) -> AsyncIterator[None]:
+        """One of the owner's turns, however long it takes to come."""
+        share = self.shares.get(owner)
+        if share is None:
+            share = self.shares[owner] = Share(self.size)
+        share.users += 1
+        try:
+            async with share.turns:
+                yield
+        finally:
+            share.users -= 1
+            if share.users == 0:
+                del self.shares[owner]
+
+
+class Share:
+    """One owner's turns, and how many have or want one."""
+
+    def __init__(self, size: int) -> None:
+        self.turns = asyncio.Semaphore(size)
+        self.users = 0

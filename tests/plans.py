@@ -20,6 +20,7 @@ LOAD 'auto_explain';
 SET auto_explain.log_min_duration = 0;
 SET auto_explain.log_level = 'notice';
 SET auto_explain.log_format = 'json';
+SET auto_explain.log_analyze = on;
 SET auto_explain.log_verbose = on;
 SET auto_explain.log_nested_statements = on;
 """
@@ -63,6 +64,15 @@ class Plans(list[Plan]):
             for node in nodes(plan["Plan"])
             if node["Node Type"] == "Seq Scan" and node["Schema"] == "public"
         ]
+
+    def read(self) -> set[str]:
+        """The tables that a part of a plan has been run for: many a part never is."""
+        return {
+            node["Relation Name"]
+            for plan in self
+            for node in nodes(plan["Plan"])
+            if "Relation Name" in node and node["Actual Loops"]
+        }
 
     def tables(self) -> set[str]:
         """The tables that were looked at, or changed."""

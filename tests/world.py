@@ -143,8 +143,15 @@ async def open_world(settings: Settings, renderer: Renderer) -> AsyncIterator[Wo
                 admin=admin,
                 renderer=renderer,
                 stopping=asyncio.Event(),
+                quotas=settings.quotas,
             ),
-            desk=Desk(database=database, admin=admin, store=store, disabled=settings.disabled),
+            desk=Desk(
+                database=database,
+                admin=admin,
+                store=store,
+                disabled=settings.disabled,
+                quotas=settings.quotas,
+            ),
         )
 
 

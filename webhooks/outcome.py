@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from backend.db import Database
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
 
@@ -16,6 +17,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     admin: AdminApi
     store: ObjectStore
     disabled: frozenset[str]  # the workflows that are switched off
+    quotas: Quotas = UNLIMITED
 
 
 class Outcome(msgspec.Struct, frozen=True):

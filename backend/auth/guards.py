@@ -6,6 +6,7 @@ A guard does cryptography only, no I/O beyond reading the body, and leaves what 
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from backend.auth.app_proxy import verify_app_proxy
 from backend.auth.rate_limits import RateLimits
 from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import verify_signed_request
+from backend.auth.visitors import visitor_number
 from backend.auth.webhook_hmac import verify_webhook
 from backend.errors import (
     AmbiguousCredentials,
@@ -31,6 +33,7 @@ from backend.settings import Settings
 Connection = ASGIConnection[Any, Any, Any, Any]
 BEARER = b"bearer "
 SIGNATURE = b"x-shopify-hmac-sha256"
+FORWARDED_FOR = b"x-forwarded-for"
 REMEMBERED = 10_000  # session tokens, some megabytes
 
 
@@ -46,10 +49,14 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom Shopify's proxy vouches for: somebody in the shop's storefront, logged in or not."""
+    """Whom Shopify's proxy vouches for: somebody in the shop's storefront, logged in or not.
+
+    `number` is theirs for the day (`auth.visitors`).
+    """
 
     shop: str
     customer_id: str | None = None
+    number: str = ""
 
 
 class MerchantGuard:
@@ -147,6 +154,7 @@ class ProxyGuard:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.secrets = settings.shopify_secrets
+        self.secret = settings.shopify_api_secret
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
 
@@ -165,9 +173,15 @@ class ProxyGuard:
         if proven is None:
             raise Unauthenticated("Come through the shop's app proxy; its signature is missing.")
         self.limits.count(proven.shop, as_request(connection).method)
-        connection.scope["auth"] = Visitor(
-            shop=proven.shop, customer_id=proven.logged_in_customer_id
+        customer_id = proven.logged_in_customer_id
+        number = visitor_number(
+            shop=proven.shop,
+            customer_id=customer_id,
+            forwarded=values(headers, FORWARDED_FOR),
+            day=datetime.fromtimestamp(now, UTC).date(),
+            secret=self.secret,
         )
+        connection.scope["auth"] = Visitor(shop=proven.shop, customer_id=customer_id, number=number)
 
 
 class WebhookGuard:

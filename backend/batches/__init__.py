@@ -1,4 +1,5 @@
 """Batches: one workflow for all products of a collection or a list, a job for each of them.
 
-A batch keeps no counters: what has become of it is counted from its items and their jobs.
+While any of its jobs runs, what has become of a batch is counted from its items and their jobs.
+Once it has ended, a worker stores the counts with it, and nothing is counted any more.
 """

@@ -16,10 +16,13 @@ from backend import queue
 from backend.batches.failures import BATCH_TOO_LARGE, MAX_PRODUCTS, ExpansionFailed
 from backend.batches.models import Batch, BatchItem
 from backend.batches.states import Expansion
+from backend.errors import TooManyOpenBatches
 from backend.jobs.failures import NO_IMAGE
+from backend.jobs.queries import unfinished_count
 from backend.jobs.service import request_jobs
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
+from backend.settings import Quotas
 from backend.shops.collection_answers import CollectionPage
 from backend.shops.models import Shop
 from backend.workflows import WORKFLOWS
@@ -145,6 +148,7 @@ async def make_jobs(connection: AsyncConnection, held: Held) -> int:
         shop_id=held.ref.shop_id,
         requests=[{**held.parameters, "product_id": row.product_id} for row in found],
         origin="api",
+        batch_id=held.ref.public_id,
     )
     ordinals = cast([row.ordinal for row in found], ARRAY(Integer))
     jobs = cast([ref.public_id for ref in refs], ARRAY(Text))
@@ -177,10 +181,31 @@ async def end(
             error=error if has_failed else None,
             changed_at=func.now(),
             ended_at=func.now(),
+            finished_at=None,
         )
     )
     if error:
         await connection.execute(update(BatchItem).where(*pending_items(ref)).values(error=error))
+
+
+async def require_room(connection: AsyncConnection, shop_id: int, quotas: Quotas) -> None:
+    """Raise `TooManyOpenBatches` unless the shop may have one more that is being expanded."""
+    found = await connection.scalar(
+        select(func.count())
+        .select_from(Batch)
+        .where(Batch.shop_id == shop_id, Batch.expansion == Expansion.EXPANDING)
+    )
+    if not quotas.has_room_for_batches(int(found or 0) + 1):
+        raise TooManyOpenBatches
+
+
+async def is_full(connection: AsyncConnection, shop_id: int, quotas: Quotas) -> bool:
+    """Whether a batch of the shop has to wait until some jobs have ended, or some objects gone."""
+    stored = await connection.scalar(select(Shop.stored_bytes).where(Shop.id == shop_id))
+    if not quotas.has_room_left(stored or 0):
+        return True
+    unfinished = await connection.scalar(unfinished_count(shop_id))
+    return int(unfinished or 0) >= quotas.jobs_of_batches
 
 
 async def enqueue_expansion(connection: AsyncConnection, ref: BatchRef) -> None:

@@ -37,6 +37,9 @@ class Batch(Base):
     no further, but for those that an outage has cut short: they are `outages` (`backend.retries`).
     `error` is why the expansion failed, `ended_at` when it ended, however it did. `changed_at` is
     when it last got further.
+
+    `counts` are the `BatchCounts` as of `counted_at`, and final once `finished_at` says when the
+    last of its jobs ended.
     """
 
     __tablename__ = "batches"
@@ -52,6 +55,12 @@ class Batch(Base):
             "shop_id",
             "changed_at",
             postgresql_where=text("expansion = 'EXPANDING'"),
+        ),
+        Index(
+            "ix_batches_unsettled",
+            "shop_id",
+            "public_id",
+            postgresql_where=text("finished_at IS NULL"),
         ),
     )
 
@@ -73,6 +82,9 @@ class Batch(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    counts: Mapped[dict[str, int] | None] = mapped_column(JSONB(none_as_null=True))
+    counted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class BatchItem(Base):

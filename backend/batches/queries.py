@@ -49,31 +49,103 @@ def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
 
 
 def counted(shop_domain: str, batch: FromClause) -> Select[Any]:
-    """The shop's batches of that kind, each with its items counted by what has become of them."""
+    """The shop's batches of that kind, each with its items counted by what has become of them.
 
-    counts = (
-        select(
-            func.count().label("total"),
-            func.count().filter(became(JobStatus.NOT_STARTED)).label("not_started"),
-            func.count().filter(became(JobStatus.IN_PROGRESS)).label("in_progress"),
-            func.count().filter(became(JobStatus.SUCCESS)).label("succeeded"),
-            func.count().filter(became(JobStatus.FAILURE)).label("failed"),
-            func.max(Job.finished_at).label("last_finished_at"),
-        )
-        .select_from(BatchItem)
-        .outerjoin(Job, JOB_OF_ITEM)
-        .where(BatchItem.shop_id == batch.c.shop_id, BatchItem.batch_id == batch.c.public_id)
-        .lateral("counts")
-    )
-    statement: Select[Any] = select(
-        batch, counts, func.greatest(batch.c.ended_at, counts.c.last_finished_at).label("end")
-    )
+    Of a batch that has ended nothing is counted: see `Batch.counts`.
+    """
+    of_items, of_jobs, of_others = counts(batch)
     return (
-        statement.select_from(Shop)
+        select(batch, *sums(batch, of_items, of_jobs, of_others))
+        .select_from(Shop)
         .outerjoin(batch, true())
-        .outerjoin(counts, true())
+        .outerjoin(of_items, true())
+        .outerjoin(of_jobs, true())
+        .outerjoin(of_others, true())
         .where(*installed(shop_domain))
         .order_by(batch.c.public_id.desc())
+    )
+
+
+def counts(batch: FromClause) -> tuple[FromClause, FromClause, FromClause]:
+    """The batch's items, its jobs, and those of its jobs that do not tell so; none if it has ended.
+
+    Ten thousand jobs are read by their batch in a tenth of the time that it takes to look up the
+    job of each of ten thousand items. Only jobs of the version before need that.
+    """
+    is_open = batch.c.finished_at.is_(None)
+    mine = (BatchItem.shop_id == batch.c.shop_id, BatchItem.batch_id == batch.c.public_id)
+    has_failed, has_job = BatchItem.error.is_not(None), BatchItem.job_id.is_not(None)
+    of_items = (
+        select(
+            func.count().label("total"),
+            func.count().filter(has_failed).label("failed"),
+            func.count().filter(has_job).label("jobs"),
+        )
+        .where(is_open, *mine)
+        .lateral("of_items")
+    )
+    of_jobs = (
+        by_status()
+        .where(is_open, Job.shop_id == batch.c.shop_id, Job.batch_id == batch.c.public_id)
+        .lateral("of_jobs")
+    )
+    of_others = (
+        by_status()
+        .join(BatchItem, JOB_OF_ITEM)
+        .where(is_open, of_items.c.jobs != of_jobs.c.total, *mine, Job.batch_id.is_(None))
+        .lateral("of_others")
+    )
+    return of_items, of_jobs, of_others
+
+
+def by_status() -> Select[Any]:
+    """How many jobs there are of each status, and when the last of them ended."""
+
+    def having(status: JobStatus) -> ColumnElement[int]:
+        return func.count().filter(Job.status == status.value)
+
+    columns: Any = select(
+        func.count().label("total"),
+        having(JobStatus.IN_PROGRESS).label("in_progress"),
+        having(JobStatus.SUCCESS).label("succeeded"),
+        having(JobStatus.FAILURE).label("failed"),
+        func.max(Job.finished_at).label("last_finished_at"),
+    )
+    counted: Select[Any] = columns.select_from(Job)
+    return counted
+
+
+def sums(
+    batch: FromClause, of_items: FromClause, of_jobs: FromClause, of_others: FromClause
+) -> list[ColumnElement[Any]]:
+    """The `BatchCounts`, and the end of what has ended."""
+    in_progress, succeeded, failed = (
+        of_jobs.c[name] + of_others.c[name] for name in ("in_progress", "succeeded", "failed")
+    )
+    failed += of_items.c.failed
+    begun = in_progress + succeeded + failed
+    ends = (batch.c.ended_at, of_jobs.c.last_finished_at, of_others.c.last_finished_at)
+    return [
+        of_items.c.total,
+        (of_items.c.total - begun).label("not_started"),
+        in_progress.label("in_progress"),
+        succeeded.label("succeeded"),
+        failed.label("failed"),
+        func.greatest(*ends).label("end"),
+    ]
+
+
+def counted_by_worker(shop_id: int, public_id: str) -> Select[Any]:
+    """The batch with its counts, whether its shop is still there or not."""
+    batch = select(Batch).where(Batch.shop_id == shop_id, Batch.public_id == public_id)
+    found = batch.subquery("batch")
+    of_items, of_jobs, of_others = counts(found)
+    return (
+        select(found.c.finished_at, *sums(found, of_items, of_jobs, of_others))
+        .select_from(found)
+        .join(of_items, true())
+        .join(of_jobs, true())
+        .join(of_others, true())
     )
 
 

@@ -6,12 +6,12 @@ import msgspec
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.batches.ledger import BatchRef, enqueue_expansion
+from backend.batches.ledger import BatchRef, enqueue_expansion, require_room
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchRequest, BatchResponse
 from backend.batches.states import BatchCounts, BatchStatus
 from backend.body import problem
-from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.errors import InvalidRequest
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
 from backend.jobs.making import (
@@ -20,8 +20,8 @@ from backend.jobs.making import (
     stored_request,
     within,
 )
-from backend.jobs.queries import installed
-from backend.shops.models import Shop
+from backend.settings import Quotas
+from backend.shops.service import admitted_id
 from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
 
@@ -39,26 +39,26 @@ async def request_batch(
     *,
     shop_domain: str,
     repeatable: Repeatable | None,
+    quotas: Quotas,
 ) -> Asked:
     """Store the batch with its queue entry, and with its items where the request lists them.
 
-    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused` or `RequestInProgress`.
+    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
+    `StorageQuotaReached` or `TooManyOpenBatches`.
     """
     require_one(wanted, ("collection_id", "product_ids"), "the products")
     require_distinct(wanted.product_ids or ())
     parameters = checked_parameters(BY_NAME[wanted.workflow], wanted.parameters)
-    found = select(Shop.id, func.now().label("now")).where(*installed(shop_domain))
-    shop = (await connection.execute(found)).one_or_none()
-    if shop is None:
-        raise ShopNotInstalled
-    answer = accepted(wanted, shop.now)
+    shop_id = await admitted_id(connection, shop_domain, quotas)
+    answer = accepted(wanted, await connection.scalar(select(func.now())))
     if repeatable:
-        earlier = await answered_before(connection, repeatable, shop_id=shop.id, answer=answer)
+        earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
         if earlier:
             return Asked(answer=earlier, is_replay=True)
     with within("parameters"):
-        stored = await stored_request(connection, shop.id, parameters)
-    ref = BatchRef(shop_id=shop.id, public_id=answer.public_id, round=0)
+        stored = await stored_request(connection, shop_id, parameters)
+    await require_room(connection, shop_id, quotas)
+    ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
     await store(connection, ref, wanted, stored)
     return Asked(answer=answer)
 

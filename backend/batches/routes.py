@@ -28,6 +28,8 @@ from backend.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     RequestInProgress,
+    StorageQuotaReached,
+    TooManyOpenBatches,
     WorkflowDisabled,
 )
 from backend.jobs.idempotency import Repeatable
@@ -37,6 +39,7 @@ from backend.jobs.making_routes import OF_A_BODY, Key, require_enabled
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
 from backend.jobs.versions import scattered
+from backend.settings import Quotas
 from backend.workflows import BY_NAME
 
 SHORTEST_POLL, LONGEST_POLL = 2, 30  # seconds
@@ -58,6 +61,8 @@ MAKING = answers(
     WorkflowDisabled,
     RequestInProgress,
     IdempotencyKeyReused,
+    TooManyOpenBatches,
+    StorageQuotaReached,
     status=202,
     always=("Location", *POLL_HINT),
     sometimes=("Idempotency-Replayed",),
@@ -70,13 +75,14 @@ RETRYING = answers(
     *OF_A_BATCH,
     WorkflowDisabled,
     BatchNothingToRetry,
+    TooManyOpenBatches,
     status=202,
     always=POLL_HINT,
 )
 CANCELLING = answers(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
 
 
-def making_route(disabled: frozenset[str]) -> HTTPRouteHandler:
+def making_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that makes batches; `disabled` names workflows."""
 
     @post("/", status_code=202, responses=MAKING)
@@ -97,7 +103,11 @@ def making_route(disabled: frozenset[str]) -> HTTPRouteHandler:
         )
         async with database.transaction(request.auth.shop) as connection:
             asked = await request_batch(
-                connection, data, shop_domain=request.auth.shop, repeatable=repeatable or None
+                connection,
+                data,
+                shop_domain=request.auth.shop,
+                repeatable=repeatable or None,
+                quotas=quotas,
             )
         headers = {"Location": f"/v1/batches/{asked.answer.public_id}"}
         if asked.is_replay:
@@ -153,7 +163,7 @@ async def list_batch_items(
     return Response(body, headers=link(request.url.path, following))
 
 
-def retrying_route(disabled: frozenset[str]) -> HTTPRouteHandler:
+def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that retries batches; `disabled` names workflows."""
 
     @post("/{public_id:str}/retry", status_code=202, responses=RETRYING)
@@ -170,6 +180,7 @@ def retrying_route(disabled: frozenset[str]) -> HTTPRouteHandler:
                 shop_domain=request.auth.shop,
                 public_id=public_id,
                 disabled=disabled,
+                quotas=quotas,
             )
         return Response(body, headers=poll_hint(body))
 
@@ -192,14 +203,14 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     return {"Retry-After": str(scattered(min(wait, LONGEST_POLL)))}
 
 
-def batches_router(guard: Guard, disabled: frozenset[str]) -> Router:
+def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
     """The routes, behind the guard they are given; `disabled` names workflows."""
     handlers: list[Any] = [
         list_batches,
-        making_route(disabled),
+        making_route(disabled, quotas),
         get_batch,
         list_batch_items,
-        retrying_route(disabled),
+        retrying_route(disabled, quotas),
         post_batch_cancel,
     ]
     return Router("/v1/batches", route_handlers=handlers, guards=[guard], tags=["Batches"])

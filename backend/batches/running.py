@@ -28,6 +28,7 @@ from backend.batches.ledger import (
     Held,
     claim,
     end,
+    is_full,
     make_jobs,
     note,
     spare,
@@ -40,6 +41,7 @@ from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED, WORKFLOW_RE
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
 from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.shops.collection_answers import CollectionPage
 from backend.shops.sealing import UnknownKey
@@ -49,6 +51,7 @@ from backend.workflows import WORKFLOWS
 log = structlog.get_logger(__name__)
 
 AT_ONCE = timedelta(0)
+ROOM_DELAY = timedelta(seconds=30)  # between two looks whether some of the shop's jobs have ended
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     admin: AdminApi
     stopping: asyncio.Event
+    quotas: Quotas = UNLIMITED
 
 
 async def run_expansion(ref: BatchRef, desk: Desk) -> timedelta | None:
@@ -84,7 +88,11 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
             raise ExpansionFailed(WORKFLOW_RETIRED)
         if held.tries > BATCHES.crashes:  # it crashes its workers
             raise ExpansionFailed(EXPANSION_CRASHED)
-        while (further := await next_step(held, desk)) is not None:
+        while not await waits_for_room(held, desk):
+            further = await next_step(held, desk)
+            if further is None:
+                log.info("batch_expanded")
+                return None
             held = further
             if desk.stopping.is_set():
                 await spared(held, desk)
@@ -97,8 +105,18 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
         return await after_failure(held, desk, failure_of(error), error)
     except (NeedsReauth, UnknownKey) as error:
         return await after_lockout(held, desk, error)
-    log.info("batch_expanded")
-    return None
+    return ROOM_DELAY
+
+
+async def waits_for_room(held: Held, desk: Desk) -> bool:
+    """Whether the shop has as much as it may have at once; to wait for that is no try."""
+    async with desk.database.reading(held.ref.shop_id) as connection:
+        if not await is_full(connection, held.ref.shop_id, desk.quotas):
+            return False
+    async with desk.database.transaction(held.ref.shop_id) as connection:
+        await note(connection, held)
+    log.info("batch_waits_for_room")
+    return True
 
 
 async def next_step(held: Held, desk: Desk) -> Held | None:

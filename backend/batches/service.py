@@ -6,7 +6,14 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
-from backend.batches.ledger import BatchRef, end, enqueue_expansion, items_of, this
+from backend.batches.ledger import (
+    BatchRef,
+    end,
+    enqueue_expansion,
+    items_of,
+    require_room,
+    this,
+)
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchResponse
 from backend.batches.states import RUNNING, BatchCounts, Expansion, status_of
@@ -19,9 +26,10 @@ from backend.errors import (
 )
 from backend.jobs.cancelling import CANCELLED
 from backend.jobs.models import Job
-from backend.jobs.states import Failure
+from backend.jobs.states import Failure, JobStatus
 from backend.jobs.timeline import fail_unfinished
 from backend.jobs.versions import found, known
+from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
 
 SLICE = 1000  # items whose jobs a cancel ends in one transaction
@@ -35,32 +43,46 @@ async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str
 
 def shown(row: RowMapping) -> BatchResponse:
     """A row of `queries.counted` as the API tells it."""
-    counts = BatchCounts(**{name: row[name] for name in BatchCounts.__struct_fields__})
+    counts = counts_of(row)
     status = status_of(Expansion(row["expansion"]), counts)
     facts = {
         **row,
         "workflow": name_of(row["job_type"]),
         "status": status,
         "counts": counts,
-        "finished_at": None if status in RUNNING else row["end"],
+        "finished_at": row["finished_at"] or (None if status in RUNNING else row["end"]),
     }
     return msgspec.convert(
         {name: facts[name] for name in BatchResponse.__struct_fields__}, BatchResponse
     )
 
 
+def counts_of(row: RowMapping) -> BatchCounts:
+    """What was stored once it had ended, or else what was counted just now."""
+    if row["finished_at"] is not None:
+        return msgspec.convert(row["counts"], BatchCounts)
+    return BatchCounts(**{name: row[name] for name in BatchCounts.__struct_fields__})
+
+
 async def retry_batch(
-    connection: AsyncConnection, *, shop_domain: str, public_id: str, disabled: frozenset[str]
+    connection: AsyncConnection,
+    *,
+    shop_domain: str,
+    public_id: str,
+    disabled: frozenset[str],
+    quotas: Quotas,
 ) -> BatchResponse:
     """Have new jobs made for what has failed, and the collection read on if it was not read.
 
     Of all who ask for it at once, one gets it: the row is locked. Raises as `batch` does, and
-    `BatchNothingToRetry` or `WorkflowDisabled`.
+    `BatchNothingToRetry`, `WorkflowDisabled` or `TooManyOpenBatches`.
     """
     ref, expansion, is_read = await held_row(connection, shop_domain, public_id, disabled)
     reset = await reset_failed(connection, ref)
     if not reset and (is_read or expansion is Expansion.EXPANDING):
         raise BatchNothingToRetry
+    if expansion is not Expansion.EXPANDING:
+        await require_room(connection, ref.shop_id, quotas)
     again = msgspec.structs.replace(ref, round=ref.round + 1)
     await connection.execute(
         update(Batch)
@@ -74,6 +96,7 @@ async def retry_batch(
             error=None,
             changed_at=func.now(),
             ended_at=None,
+            finished_at=None,
         )
     )
     await enqueue_expansion(connection, again)
@@ -83,7 +106,7 @@ async def retry_batch(
 async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
     """Make the failed items such as have no job yet; how many there were.
 
-    Looked for first, for the reason that `cancel_slice` has.
+    Their jobs are the batch's no more. Looked for first, for the reason that `cancel_slice` has.
     """
     found = await connection.scalars(queries.failed_items(ref.shop_id, ref.public_id))
     failed = list(found)
@@ -91,6 +114,15 @@ async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
         update(BatchItem)
         .where(*items_of(ref), BatchItem.ordinal == any_(cast(failed, ARRAY(Integer))))
         .values(job_id=None, error=None)
+    )
+    await connection.execute(
+        update(Job)
+        .where(
+            Job.shop_id == ref.shop_id,
+            Job.batch_id == ref.public_id,
+            Job.status == JobStatus.FAILURE,
+        )
+        .values(batch_id=None)
     )
     return len(failed)
 

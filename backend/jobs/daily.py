@@ -1,7 +1,6 @@
 """How much of something a shop may have in a day (UTC), counted with the work that it is for."""
 
 from datetime import date
-from typing import Literal
 
 from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -9,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.jobs.models import DailyCount
 
-What = Literal["storefront_jobs", "rule_credits"]
+RULE_CREDITS = "rule_credits"
+STOREFRONT_JOBS = "storefront_jobs"
+STOREFRONT_VISITOR = "storefront_visitor:"  # and the visitor's number: one visitor's jobs
 
 
 async def is_within(
-    connection: AsyncConnection, shop_id: int, day: date, what: What, *, amount: int, cap: int
+    connection: AsyncConnection, shop_id: int, day: date, what: str, *, amount: int, cap: int
 ) -> bool:
     """Count `amount` against the shop's day, unless that would be more than `cap`.
 
@@ -35,7 +36,7 @@ async def is_within(
     return await connection.scalar(counted) is not None
 
 
-async def amount_of(connection: AsyncConnection, shop_id: int, day: date, what: What) -> int:
+async def amount_of(connection: AsyncConnection, shop_id: int, day: date, what: str) -> int:
     """How much the shop has had on that day."""
     found = select(DailyCount.amount).where(
         DailyCount.shop_id == shop_id, DailyCount.day == day, DailyCount.what == what

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
+    Date,
     Integer,
     SmallInteger,
     Text,
@@ -32,7 +33,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.expression import CTE
 
 from backend.db import Query
-from backend.jobs.models import Artifact, Job, JobEvent, JobStage
+from backend.jobs.daily import STOREFRONT_JOBS
+from backend.jobs.models import Artifact, DailyCount, Job, JobEvent, JobStage
 from backend.jobs.states import JobStatus, sources
 from backend.shops.models import Shop
 
@@ -67,15 +69,18 @@ def may_become(target: JobStatus) -> tuple[ColumnElement[bool], ...]:
     return Job.shop_id == SHOP_ID, Job.public_id == PUBLIC_ID, Job.status == any_(before)
 
 
-def moved(target: JobStatus, events: int, **changes: Any) -> CTE:
-    """The claimed row with that many more events; nobody else has it until the commit."""
+def moved(target: JobStatus, events: int, *more: ColumnElement[Any], **changes: Any) -> CTE:
+    """The claimed row with that many more events; nobody else has it until the commit.
+
+    It returns the job's key and its last event's number, and `more`.
+    """
     if target is not JobStatus.IN_PROGRESS:
         changes |= {"status": target, "finished_at": func.now()}
     return (
         update(Job)
         .where(*may_become(target), Job.attempt == ATTEMPT)
         .values(last_seq=Job.last_seq + events, **changes)
-        .returning(Job.shop_id, Job.public_id, Job.last_seq)
+        .returning(Job.shop_id, Job.public_id, Job.last_seq, *more)
         .cte("moved")
     )
 
@@ -162,6 +167,25 @@ def ending(target: JobStatus, event_type: str) -> Query:
     return Query(select(job.c.last_seq).add_cte(told(job, event_type)))
 
 
+def failing_for_nothing() -> Query:
+    """Fail a visitor's job that was no work, and count it no more against its shop's day."""
+    day = cast(func.timezone("UTC", Job.created_at), Date).label("day")
+    freed = case((FREED, null()), else_=Job.natural_key)
+    job = moved(JobStatus.FAILURE, 1, day, natural_key=freed)
+    given_back = (
+        update(DailyCount)
+        .where(
+            DailyCount.shop_id == job.c.shop_id,
+            DailyCount.day == job.c.day,
+            DailyCount.what == literal(STOREFRONT_JOBS, Text),
+            DailyCount.amount > 0,
+        )
+        .values(amount=DailyCount.amount - 1)
+        .cte("given_back")
+    )
+    return Query(select(job.c.last_seq).add_cte(told(job, "failed"), given_back))
+
+
 CLAIM = Query(
     update(Job)
     .where(*may_become(JobStatus.IN_PROGRESS), Shop.id == Job.shop_id)
@@ -197,3 +221,4 @@ CHECKPOINTS = Query(
 ADVANCE, ADVANCE_TO_THE_END = advancing(ends=False), advancing(ends=True)
 SUCCEED = ending(JobStatus.SUCCESS, "succeeded")
 FAIL = ending(JobStatus.FAILURE, "failed")
+FAIL_FOR_NOTHING = failing_for_nothing()

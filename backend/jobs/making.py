@@ -13,7 +13,8 @@ from backend.jobs.ids import new_public_id
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import request_job
 from backend.jobs.states import JobStatus
-from backend.shops.service import installed_id
+from backend.settings import Quotas
+from backend.shops.service import admitted_id
 from backend.uploads.service import use_uploads
 from backend.workflows.pictures import KEY_SUFFIX, ProductPhoto
 from backend.workflows.registry import Workflow
@@ -34,14 +35,16 @@ async def make_job(
     shop_domain: str,
     request_id: str,
     repeatable: Repeatable | None,
+    quotas: Quotas,
 ) -> Made:
     """The job with its first event and its queue entry, in the caller's transaction.
 
-    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused` or `RequestInProgress`.
+    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
+    `StorageQuotaReached` or `TooManyOpenJobs`.
     """
     require_one_photo(asked)
     require_distinct_outputs(asked)
-    shop_id = await installed_id(connection, shop_domain)
+    shop_id = await admitted_id(connection, shop_domain, quotas)
     answer = accepted(workflow, new_public_id(), request_id)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
@@ -54,6 +57,7 @@ async def make_job(
         public_id=answer.job_id,
         request=await stored_request(connection, shop_id, asked),
         origin="api",
+        quotas=quotas,
     )
     return Made(answer=answer)
 

@@ -17,6 +17,8 @@ from backend.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
     RequestInProgress,
+    StorageQuotaReached,
+    TooManyOpenJobs,
     UnsupportedMedia,
     WorkflowDisabled,
 )
@@ -24,6 +26,7 @@ from backend.jobs.idempotency import Repeatable
 from backend.jobs.making import Made, make_job
 from backend.jobs.routes import MerchantRequest
 from backend.jobs.schemas import JobAcceptedResponse, OperationResponse, OperationsResponse
+from backend.settings import Quotas
 from backend.shops.service import installed_id
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
@@ -41,6 +44,8 @@ Key = Annotated[
 
 # What a JSON body can be refused for, whatever it asks.
 OF_A_BODY = (BadRequest, BodyTooLarge, UnsupportedMedia, InvalidRequest)
+# What a shop can have too much of.
+OF_QUOTAS = (TooManyOpenJobs, StorageQuotaReached)
 MAKING = answers(
     JobAcceptedResponse,
     *OF_A_SHOP,
@@ -48,24 +53,25 @@ MAKING = answers(
     WorkflowDisabled,
     RequestInProgress,
     IdempotencyKeyReused,
+    *OF_QUOTAS,
     status=202,
     always=("Location",),
     sometimes=("Idempotency-Replayed",),
 )
 
 
-def making_router(guard: Guard, disabled: frozenset[str]) -> Router:
+def making_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
     """The routes, behind the guard they are given; `disabled` names workflows.
 
     Raises `ConfigurationError` for a name that no workflow has.
     """
     require_known(disabled)
-    making = [making_route(workflow, disabled) for workflow in WORKFLOWS.values()]
+    making = [making_route(workflow, disabled, quotas) for workflow in WORKFLOWS.values()]
     handlers = [operations_route(disabled), *making]
     return Router("/v1", route_handlers=handlers, guards=[guard], tags=["Workflows"])
 
 
-def making_route(workflow: Workflow, disabled: frozenset[str]) -> HTTPRouteHandler:
+def making_route(workflow: Workflow, disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that makes jobs of this workflow."""
     kind: Any = workflow.request
 
@@ -96,6 +102,7 @@ def making_route(workflow: Workflow, disabled: frozenset[str]) -> HTTPRouteHandl
                 shop_domain=request.auth.shop,
                 request_id=current_request_id(),
                 repeatable=repeatable or None,
+                quotas=quotas,
             )
         return accepted_response(made)
 

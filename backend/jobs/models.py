@@ -53,8 +53,8 @@ class Job(Base):
     waited for its shop's merchant without getting any further. `last_seq` is the newest public
     event's number. `natural_key` says what the job is *about*, so that asking twice makes one job.
     `publish` says how to publish it once it has succeeded; null leaves that to the merchant.
-    `files` says whether its intermediates and originals are there: they expire some time after its
-    end (`worker.retention`).
+    `batch_id` is the batch that counts it. `files` says whether its intermediates and originals are
+    there: they expire some time after its end (`worker.retention`).
     """
 
     __tablename__ = "jobs"
@@ -84,6 +84,12 @@ class Job(Base):
         ),
         named_upload("upload_key"),
         named_upload("background_upload_key"),
+        Index(
+            "ix_jobs_of_batch",
+            "shop_id",
+            "batch_id",
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
     )
 
     shop_id: Mapped[int] = mapped_column(
@@ -94,6 +100,7 @@ class Job(Base):
     status: Mapped[str] = mapped_column(Text, server_default="NOT_STARTED")
     origin: Mapped[str] = mapped_column(Text)
     customer_id: Mapped[str | None] = mapped_column(Text)
+    batch_id: Mapped[str | None] = mapped_column(Text)
     natural_key: Mapped[str | None] = mapped_column(Text)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
     publish: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

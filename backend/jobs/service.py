@@ -10,9 +10,11 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
+from backend.errors import TooManyOpenJobs
 from backend.jobs import queries
 from backend.jobs.ids import new_public_id
 from backend.jobs.models import Job, JobEvent
+from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
 
 FEW = 2  # unfinished jobs of a shop; those it asks for beyond are its backlog
@@ -36,10 +38,12 @@ async def request_job(
     natural_key: str | None = None,
     customer_id: str | None = None,
     publish: dict[str, Any] | None = None,
+    quotas: Quotas = UNLIMITED,
 ) -> JobRef | None:
     """Make the job, unless the shop has one with this `natural_key`: then None, and nothing.
 
-    `publish` is a wish for `publications.unattended`.
+    `publish` is a wish for `publications.unattended`. Raises `TooManyOpenJobs`: then it must not
+    commit. Of those who ask at once each counts only its own, so a few more may get in.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     inserted = await connection.scalar(
@@ -61,7 +65,8 @@ async def request_job(
     if inserted is None:
         return None
     await connection.execute(insert(JobEvent).values(**queued_event(ref, workflow)))
-    await enqueue_job(connection, ref)
+    if not quotas.has_room_for(await enqueue_jobs(connection, shop_id, [ref])):
+        raise TooManyOpenJobs
     return ref
 
 
@@ -72,6 +77,7 @@ async def request_jobs(
     shop_id: int,
     requests: Sequence[dict[str, Any]],
     origin: Literal["api", "webhook", "storefront"],
+    batch_id: str | None = None,
 ) -> list[JobRef]:
     """A job for each request, in their order and in a few statements however many there are."""
     refs = [JobRef(shop_id=shop_id, public_id=new_public_id()) for _ in requests]
@@ -83,6 +89,7 @@ async def request_jobs(
             "public_id": ref.public_id,
             "job_type": workflow.job_type,
             "origin": origin,
+            "batch_id": batch_id,
             "request": request,
             "last_seq": 1,
         }
@@ -111,8 +118,10 @@ async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:
     await enqueue_jobs(connection, ref.shop_id, [ref])
 
 
-async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef]) -> None:
+async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef]) -> int:
     """Put unfinished jobs of one shop on the queue, each once, behind the shop's others.
+
+    How many unfinished ones the shop has.
 
     The priority is minus the number of the shop's unfinished jobs: a shop with three hundred
     jobs waits behind itself, not before everybody else. They are counted once for all. Beyond a
@@ -129,6 +138,7 @@ async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence
         for number, ref in enumerate(refs, start=unfinished - len(refs) + 1)
     ]
     await queue.enqueue_all(connection, entries)
+    return unfinished
 
 
 def natural_key(*parts: str) -> str:

@@ -1,7 +1,9 @@
 """Jobs that a shop's visitors start and see.
 
 A visitor can be anybody: they name a product and nothing else, the same question within a day is
-the same job, and a shop has only so many a day.
+the same job, and a shop has only so many a day. Of these one visitor gets but a share, and the last
+quarter is for customers who are logged in. What ends because there is no such product to be seen
+does not count for the shop (`jobs.fenced`), but it does for whoever has asked.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,18 +14,30 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
-from backend.errors import DailyCapReached
-from backend.jobs.daily import is_within
+from backend.errors import DailyCapReached, VisitorCapReached
+from backend.jobs.daily import STOREFRONT_JOBS, STOREFRONT_VISITOR, is_within
 from backend.jobs.making import accepted, require_distinct_outputs
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import natural_key, request_job
 from backend.jobs.states import JobStatus
-from backend.shops.service import installed_id
+from backend.settings import Quotas
+from backend.shops.service import admitted_id
 from backend.workflows.pictures import ProductGid
 from backend.workflows.registry import Workflow
 
 ORIGIN: Final = "storefront"
+
+
+class DailyCaps(msgspec.Struct, frozen=True, kw_only=True):
+    """How many jobs a shop's visitors may start in a day: all together, and each of them."""
+
+    shop: int
+    visitor: int
+
+    def together(self, visitor: Visitor) -> int:
+        """How many there may be with this visitor's: for anybody the last quarter is not there."""
+        return self.shop if visitor.customer_id else self.shop - self.shop // 4
 
 
 def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
@@ -39,14 +53,16 @@ async def make_storefront_job(
     *,
     visitor: Visitor,
     request_id: str,
-    daily_cap: int,
+    caps: DailyCaps,
+    quotas: Quotas,
 ) -> JobAcceptedResponse:
     """The visitor's job, made now or earlier today; one that failed bars no second try.
 
-    Raises `InvalidRequest`, `ShopNotInstalled` or `DailyCapReached`.
+    Raises `InvalidRequest`, `ShopNotInstalled`, `DailyCapReached`, `VisitorCapReached`,
+    `StorageQuotaReached` or `TooManyOpenJobs`.
     """
     require_distinct_outputs(asked)
-    shop_id = await installed_id(connection, visitor.shop)
+    shop_id = await admitted_id(connection, visitor.shop, quotas)
     now = datetime.now(UTC)
     request = msgspec.to_builtins(asked)
     key = key_of(workflow, request, visitor, now)
@@ -59,9 +75,10 @@ async def make_storefront_job(
         origin=ORIGIN,
         natural_key=key,
         customer_id=visitor.customer_id,
+        quotas=quotas,
     )
     if ref is not None:
-        await count_job(connection, shop_id, now, daily_cap)
+        await count_job(connection, shop_id, now, visitor, caps)
         return accepted(workflow, ref.public_id, request_id)
     found = (await connection.execute(with_key(shop_id, key))).one_or_none()
     if found is None:  # erased since it stood in the way
@@ -71,7 +88,8 @@ async def make_storefront_job(
             asked,
             visitor=visitor,
             request_id=request_id,
-            daily_cap=daily_cap,
+            caps=caps,
+            quotas=quotas,
         )
     earlier = accepted(workflow, found.public_id, request_id)
     return msgspec.structs.replace(earlier, status=JobStatus(found.status))
@@ -95,13 +113,21 @@ async def release_failed(connection: AsyncConnection, shop_id: int, key: str) ->
 
 
 async def count_job(
-    connection: AsyncConnection, shop_id: int, now: datetime, daily_cap: int
+    connection: AsyncConnection, shop_id: int, now: datetime, visitor: Visitor, caps: DailyCaps
 ) -> None:
-    """Count a job against the shop's day. Raises `DailyCapReached`."""
+    """Count a job against the visitor's day and the shop's.
+
+    Raises `VisitorCapReached` or `DailyCapReached`: then it must not commit.
+    """
     today = now.date()
-    if not await is_within(connection, shop_id, today, "storefront_jobs", amount=1, cap=daily_cap):
-        tomorrow = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC)
-        raise DailyCapReached(int((tomorrow - now).total_seconds()) + 1)
+    tomorrow = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC)
+    left = int((tomorrow - now).total_seconds()) + 1
+    for what, cap, reached in (
+        (STOREFRONT_VISITOR + visitor.number, caps.visitor, VisitorCapReached),
+        (STOREFRONT_JOBS, caps.together(visitor), DailyCapReached),
+    ):
+        if not await is_within(connection, shop_id, today, what, amount=1, cap=cap):
+            raise reached(left)
 
 
 def with_key(shop_id: int, key: str) -> Any:

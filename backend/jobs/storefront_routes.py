@@ -15,13 +15,19 @@ from litestar.types import Guard
 from backend.answers import OF_A_SHOP, answers
 from backend.auth.guards import Visitor
 from backend.db import Database
-from backend.errors import DailyCapReached, InvalidRequest, WorkflowDisabled
+from backend.errors import (
+    DailyCapReached,
+    InvalidRequest,
+    VisitorCapReached,
+    WorkflowDisabled,
+)
 from backend.jobs.detail import job_detail, job_events
-from backend.jobs.making_routes import OF_A_BODY, require_enabled
+from backend.jobs.making_routes import OF_A_BODY, OF_QUOTAS, require_enabled
 from backend.jobs.reads import Reads
 from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
 from backend.jobs.schemas import JobAcceptedResponse, JobDetailResponse, JobEventsResponse
-from backend.jobs.storefront import make_storefront_job, storefront_request
+from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
+from backend.settings import Quotas
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
 from backend.workflows.registry import Workflow
@@ -31,7 +37,14 @@ VisitorRequest = Request[Visitor, Any, Any]
 DETAIL = answers(JobDetailResponse, *OF_A_JOB, sometimes=POLL_HINT)
 EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, sometimes=POLL_HINT)
 MAKING = answers(
-    JobAcceptedResponse, *OF_A_SHOP, *OF_A_BODY, WorkflowDisabled, DailyCapReached, status=202
+    JobAcceptedResponse,
+    *OF_A_SHOP,
+    *OF_A_BODY,
+    WorkflowDisabled,
+    DailyCapReached,
+    VisitorCapReached,
+    *OF_QUOTAS,
+    status=202,
 )
 
 
@@ -76,7 +89,9 @@ async def get_storefront_job_events(
     return Response(body, headers=version.poll_hint())
 
 
-def making_route(workflow: Workflow, disabled: frozenset[str], daily_cap: int) -> HTTPRouteHandler:
+def making_route(
+    workflow: Workflow, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
+) -> HTTPRouteHandler:
     """The route by which visitors start jobs of this workflow."""
     kind: Any = storefront_request(workflow)
 
@@ -90,7 +105,10 @@ def making_route(workflow: Workflow, disabled: frozenset[str], daily_cap: int) -
     async def make(
         request: VisitorRequest, data: JSONBody[kind], database: NamedDependency[Database]
     ) -> JobAcceptedResponse:
-        """The same question on the same day is the same job. A shop has a daily number of them."""
+        """The same question on the same day is the same job.
+
+        A shop has a daily number of them, and each of its visitors a share.
+        """
         require_enabled(workflow, disabled)
         async with database.transaction(request.auth.shop) as connection:
             return await make_storefront_job(
@@ -99,16 +117,19 @@ def making_route(workflow: Workflow, disabled: frozenset[str], daily_cap: int) -
                 data,
                 visitor=request.auth,
                 request_id=current_request_id(),
-                daily_cap=daily_cap,
+                caps=caps,
+                quotas=quotas,
             )
 
     return make
 
 
-def storefront_router(guard: Guard, disabled: frozenset[str], daily_cap: int) -> Router:
+def storefront_router(
+    guard: Guard, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
+) -> Router:
     """The routes, behind the guard they are given."""
     making = [
-        making_route(workflow, disabled, daily_cap)
+        making_route(workflow, disabled, caps, quotas)
         for workflow in WORKFLOWS.values()
         if "storefront" in workflow.doors
     ]

@@ -230,11 +230,22 @@ async def succeed(where: Database | AsyncConnection, claimed: Claim, extra: dict
     )
 
 
-async def fail(where: Database | AsyncConnection, claimed: Claim, failure: Failure) -> None:
-    """End the job with a reason; one that another try can mend does not bar that try."""
+async def fail(
+    where: Database | AsyncConnection,
+    claimed: Claim,
+    failure: Failure,
+    *,
+    was_for_nothing: bool = False,
+) -> None:
+    """End the job with a reason; one that another try can mend does not bar that try.
+
+    A storefront's job `was_for_nothing` when there was nothing to work on: it gives its place in
+    the shop's day back.
+    """
+    gives_back = was_for_nothing and claimed.origin == "storefront"
     await write(
         where,
-        fenced.FAIL,
+        fenced.FAIL_FOR_NOTHING if gives_back else fenced.FAIL,
         claimed,
         message=failure.message,
         extra=as_json({"error": failure}),

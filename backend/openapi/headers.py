@@ -18,8 +18,8 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"enum": ["private, no-store", "private, no-cache"]},
     },
     "ETag": {
-        "description": "The version of the job together with that of the URLs; send it back as "
-        "`If-None-Match`.",
+        "description": "The version: of a job together with that of its URLs, to be sent back as "
+        "`If-None-Match`; or of the settings, to be sent back as `If-Match` when they are changed.",
         "schema": {"type": "string", "pattern": '^"[!#-~]+"$'},
     },
     "Retry-After": {

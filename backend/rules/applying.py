@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.jobs.daily import is_within
+from backend.errors import StorageQuotaReached, TooManyOpenJobs
+from backend.jobs.daily import RULE_CREDITS, is_within
 from backend.jobs.making import stored_request
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.publications.queries import is_own_media
@@ -27,6 +28,7 @@ from backend.rules.settings import (
     settings_row,
     workflow_of,
 )
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.answers import Product, ProductImage
 from backend.shops.models import Shop
 
@@ -46,8 +48,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_capped(self) -> bool:
-        """Whether it was too much for today; tomorrow it may not be."""
-        return self.note == TOO_MUCH_TODAY
+        """Whether it was too much for now; later it may not be."""
+        return self.note in {TOO_MUCH_TODAY, TooManyOpenJobs.code, StorageQuotaReached.code}
 
     @property
     def is_over_cap(self) -> bool:
@@ -56,16 +58,28 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def apply_rules(
-    database: Database, shop_id: int, product: Product, *, disabled: frozenset[str]
+    database: Database,
+    shop_id: int,
+    product: Product,
+    *,
+    disabled: frozenset[str],
+    quotas: Quotas = UNLIMITED,
 ) -> Applied:
-    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows."""
+    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows.
+
+    What is too much for now `worker.product_sweep` makes later.
+    """
     if product.image is None:
         return Applied(note="NO_IMAGE")
     try:
         async with database.transaction(shop_id) as connection:
-            return await applied(connection, shop_id, product, product.image, disabled)
+            return await applied(
+                connection, shop_id, product, product.image, disabled=disabled, quotas=quotas
+            )
     except CapReached as reached:
         return Applied(note=str(reached))
+    except (TooManyOpenJobs, StorageQuotaReached) as error:
+        return Applied(note=error.code)
 
 
 async def applied(
@@ -73,9 +87,14 @@ async def applied(
     shop_id: int,
     product: Product,
     image: ProductImage,
+    *,
     disabled: frozenset[str],
+    quotas: Quotas,
 ) -> Applied:
-    """The jobs, in the caller's transaction. Raises `CapReached`: then it must not commit."""
+    """The jobs, in the caller's transaction.
+
+    Raises `CapReached`, `TooManyOpenJobs` or `StorageQuotaReached`: then it must not commit.
+    """
     if await is_own_media(connection, shop_id, image.media_gid):
         return Applied(note="OWN_MEDIA")
     shop = await settings_row(connection, Shop.id == shop_id, Shop.status == "installed")
@@ -90,9 +109,11 @@ async def applied(
     missing = await not_made(connection, shop, wanted, product, image)
     if sum(price_of(rule) for rule in missing.values()) > settings.daily_credit_cap:
         raise CapReached(TOO_MUCH_EVER)
+    if not quotas.has_room_left(shop.stored_bytes):
+        raise StorageQuotaReached
     made = []
     for key, rule in missing.items():
-        ref = await run_rule(connection, shop, rule, product, image, key=key)
+        ref = await run_rule(connection, shop, rule, product, image, key=key, quotas=quotas)
         if ref is not None:
             await spend(connection, shop, rule, settings.daily_credit_cap)
             made.append(ref.public_id)
@@ -177,6 +198,7 @@ async def run_rule(
     image: ProductImage,
     *,
     key: str,
+    quotas: Quotas,
 ) -> JobRef | None:
     """The job that the rule wants, or None if somebody has made it just now."""
     return await request_job(
@@ -192,13 +214,14 @@ async def run_rule(
         origin="webhook",
         natural_key=key,
         publish=wish(rule, product),
+        quotas=quotas,
     )
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
     """Count the rule's price against the shop's day. Raises `CapReached`."""
     price = price_of(rule)
-    if not await is_within(connection, shop.id, shop.today, "rule_credits", amount=price, cap=cap):
+    if not await is_within(connection, shop.id, shop.today, RULE_CREDITS, amount=price, cap=cap):
         raise CapReached(TOO_MUCH_TODAY)
 
 

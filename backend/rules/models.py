@@ -11,7 +11,10 @@ from backend.db import Base
 
 
 class ShopSettings(Base):
-    """What a shop has set; one without a row has `schemas.DEFAULTS`."""
+    """What a shop has set; one without a row has `schemas.DEFAULTS`.
+
+    `version` counts the changes, from 1; it is the settings' ETag.
+    """
 
     __tablename__ = "shop_settings"
     __table_args__ = (CheckConstraint("daily_credit_cap >= 0", name="daily_credit_cap"),)
@@ -22,6 +25,7 @@ class ShopSettings(Base):
     rules: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     daily_credit_cap: Mapped[int] = mapped_column(Integer)
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    version: Mapped[int] = mapped_column(Integer, server_default="1")
 
 
 class SeenPicture(Base):

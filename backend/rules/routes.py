@@ -1,42 +1,64 @@
 """`/v1/settings`: what the shop has done by itself when its products change."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from litestar import Router, get, put
+from litestar import Response, Router, get, put
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import HeaderParameter, JSONBody
 from litestar.types import Guard
 
 from backend.answers import OF_A_SHOP, answers
 from backend.db import Database
+from backend.errors import PreconditionFailed
 from backend.jobs.making_routes import OF_A_BODY
 from backend.jobs.routes import MerchantRequest
 from backend.rules.schemas import SettingsRequest, SettingsResponse
-from backend.rules.settings import change_settings, shop_settings
+from backend.rules.settings import Versioned, change_settings, shop_settings
+
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-Match",
+        description="The `ETag` of the settings that were read, which are then changed only if "
+        "they are still those. A page must send it: without it the last writer wins.",
+    ),
+]
+TAG = ("ETag",)
+READING = answers(SettingsResponse, *OF_A_SHOP, always=TAG)
+CHANGING = answers(SettingsResponse, *OF_A_SHOP, *OF_A_BODY, PreconditionFailed, always=TAG)
 
 
-@get("/", responses=answers(SettingsResponse, *OF_A_SHOP))
+@get("/", responses=READING)
 async def get_settings(
     request: MerchantRequest, database: NamedDependency[Database]
-) -> SettingsResponse:
+) -> Response[SettingsResponse]:
     """The shop's rules, its daily cap, and what its rules have spent today."""
     async with database.reading(request.auth.shop) as connection:
-        return await shop_settings(connection, shop_domain=request.auth.shop)
+        return tagged(await shop_settings(connection, shop_domain=request.auth.shop))
 
 
-@put("/", responses=answers(SettingsResponse, *OF_A_SHOP, *OF_A_BODY))
+@put("/", responses=CHANGING)
 async def put_settings(
     request: MerchantRequest,
     data: JSONBody[SettingsRequest],
     database: NamedDependency[Database],
-) -> SettingsResponse:
+    if_match: IfMatch = None,
+) -> Response[SettingsResponse]:
     """Put these settings in the place of all that there were.
 
     They count for what happens from now on. A rule that publishes does so only where the verdict on
     the picture is `pass`; everything else waits for the merchant.
     """
     async with database.transaction(request.auth.shop) as connection:
-        return await change_settings(connection, shop_domain=request.auth.shop, wanted=data)
+        changed = await change_settings(
+            connection, shop_domain=request.auth.shop, wanted=data, if_match=if_match
+        )
+    return tagged(changed)
+
+
+def tagged(versioned: Versioned) -> Response[SettingsResponse]:
+    """The settings with their version."""
+    return Response(versioned.settings, headers={"ETag": versioned.etag})
 
 
 def settings_router(guard: Guard) -> Router:

@@ -1,14 +1,20 @@
-"""A shop's settings: read, and changed as a whole."""
+"""A shop's settings: read, and changed as a whole.
 
+Each change has the next version, which is their ETag. Whoever names the version that they have
+read changes that one and no later one.
+"""
+
+import re
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Date, Row, func, select
+from sqlalchemy import Date, Row, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import InvalidRequest, ShopNotInstalled
-from backend.jobs.daily import amount_of
+from backend.errors import InvalidRequest, PreconditionFailed, ShopNotInstalled
+from backend.jobs.daily import RULE_CREDITS, amount_of
 from backend.jobs.making import require_distinct_outputs, stored_request, within
 from backend.jobs.queries import installed
 from backend.rules.keys import chosen_parameters
@@ -18,6 +24,9 @@ from backend.shops.models import Shop
 from backend.shops.service import installed_id
 from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
+
+NEVER_CHANGED = 0  # the version of what holds for a shop that has set nothing
+TAG = re.compile(r'"([0-9]{1,9})"')
 
 
 class StoredRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,25 +53,47 @@ UNSET = StoredSettings(
 )
 
 
-async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> SettingsResponse:
+class Versioned(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings, and which version of them."""
+
+    version: int
+    settings: SettingsResponse
+
+    @property
+    def etag(self) -> str:
+        """Of what can be set: what has been spent meanwhile does not change it."""
+        return f'"{self.version}"'
+
+
+async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> Versioned:
     """What holds for the shop now. Raises `ShopNotInstalled`."""
     row = await settings_row(connection, *installed(shop_domain))
     if row is None:
         raise ShopNotInstalled
     settings = settings_of(row)
-    spent = await amount_of(connection, row.id, row.today, "rule_credits")
-    return SettingsResponse(
-        rules=tuple(each.rule for each in settings.rules),
-        retired_rules=settings.retired,
-        daily_credit_cap=settings.daily_credit_cap,
-        credits_spent_today=spent,
+    spent = await amount_of(connection, row.id, row.today, RULE_CREDITS)
+    return Versioned(
+        version=NEVER_CHANGED if row.version is None else row.version,
+        settings=SettingsResponse(
+            rules=tuple(each.rule for each in settings.rules),
+            retired_rules=settings.retired,
+            daily_credit_cap=settings.daily_credit_cap,
+            credits_spent_today=spent,
+        ),
     )
 
 
 async def change_settings(
-    connection: AsyncConnection, *, shop_domain: str, wanted: SettingsRequest
-) -> SettingsResponse:
-    """Put these in the place of all that was set. Raises `ShopNotInstalled`, `InvalidRequest`."""
+    connection: AsyncConnection,
+    *,
+    shop_domain: str,
+    wanted: SettingsRequest,
+    if_match: str | None,
+) -> Versioned:
+    """Put these in the place of all that was set, if that is what `if_match` names.
+
+    Raises `ShopNotInstalled`, `InvalidRequest` or `PreconditionFailed`.
+    """
     require_affordable(wanted)
     shop_id = await installed_id(connection, shop_domain)
     for index, rule in enumerate(wanted.rules):
@@ -74,12 +105,38 @@ async def change_settings(
         "daily_credit_cap": wanted.daily_credit_cap,
         "changed_at": func.now(),
     }
-    await connection.execute(
-        upsert(ShopSettings)
-        .values(shop_id=shop_id, **values)
-        .on_conflict_do_update(index_elements=["shop_id"], set_=values)
-    )
+    changed = await connection.execute(changing(shop_id, values, named_versions(if_match)))
+    if changed.rowcount == 0:
+        raise PreconditionFailed
     return await shop_settings(connection, shop_domain=shop_domain)
+
+
+def named_versions(if_match: str | None) -> Collection[int] | None:
+    """The versions that an If-Match header names (RFC 9110, 13.1.1); None for any.
+
+    A weak tag names none, and neither does anything else that is no tag of ours.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = (TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return {int(tag[1]) for tag in tags if tag}
+
+
+def changing(shop_id: int, values: dict[str, Any], versions: Collection[int] | None) -> Any:
+    """The statement that changes one of these versions, or any; it changes no row otherwise.
+
+    Of two who have read the same, the second waits for the first, and then finds another version.
+    """
+    later = {**values, "version": ShopSettings.version + 1}
+    known = true() if versions is None else ShopSettings.version.in_(versions)
+    if versions is not None and NEVER_CHANGED not in versions:
+        return update(ShopSettings).where(ShopSettings.shop_id == shop_id, known).values(**later)
+    first = {**values, "version": NEVER_CHANGED + 1}
+    return (
+        upsert(ShopSettings)
+        .values(shop_id=shop_id, **first)
+        .on_conflict_do_update(index_elements=["shop_id"], set_=later, where=known)
+    )
 
 
 async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | None:
@@ -88,8 +145,10 @@ async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | N
         select(
             Shop.id,
             Shop.joined_at,
+            Shop.stored_bytes,
             ShopSettings.rules,
             ShopSettings.daily_credit_cap,
+            ShopSettings.version,
             func.timezone("UTC", func.now()).cast(Date).label("today"),
         )
         .select_from(Shop)

@@ -14,6 +14,8 @@ class Shop(Base):
     The tokens are sealed (`backend.shops.sealing`). `reauth_needed_at` says since when none of them
     works: the shop is parked until a merchant opens the app. `joined_at` is when we first met, and
     `products_swept_until` how far `worker.product_sweep` has looked at what changed there.
+    `stored_bytes` are those of its objects when `worker.bucket_sweep` last looked, and of what it
+    has uploaded since.
     """
 
     __tablename__ = "shops"
@@ -36,3 +38,4 @@ class Shop(Base):
     )
     reauth_needed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     uninstalled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")

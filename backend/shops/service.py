@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.db import Database
-from backend.errors import ShopifyUnavailable, ShopNotInstalled
+from backend.errors import ShopifyUnavailable, ShopNotInstalled, StorageQuotaReached
+from backend.settings import Quotas
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.answers import Installation, OfflineToken
 from backend.shops.models import Shop
@@ -133,6 +134,22 @@ async def installed_id(connection: AsyncConnection, shop_domain: str) -> int:
     if shop_id is None:
         raise ShopNotInstalled
     return shop_id
+
+
+async def admitted_id(connection: AsyncConnection, shop_domain: str, quotas: Quotas) -> int:
+    """The same, while there is room for more of the shop's pictures.
+
+    Raises `ShopNotInstalled` or `StorageQuotaReached`.
+    """
+    found = select(Shop.id, Shop.stored_bytes).where(
+        Shop.domain == shop_domain, Shop.status == "installed"
+    )
+    shop = (await connection.execute(found)).one_or_none()
+    if shop is None:
+        raise ShopNotInstalled
+    if not quotas.has_room_left(shop.stored_bytes):
+        raise StorageQuotaReached
+    return int(shop.id)
 
 
 async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> None:

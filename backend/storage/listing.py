@@ -21,10 +21,11 @@ PREFIXES = sorted((PREFIX, UPLOADS))
 
 
 class StoredObject(msgspec.Struct, frozen=True):
-    """One object; `modified_at` is when it was put, by the store's clock."""
+    """One object; `modified_at` is when it was put, by the store's clock, and `size` in bytes."""
 
     key: str
     modified_at: datetime
+    size: int = 0
 
 
 async def stored_objects(store: ObjectStore, *, page: int = PAGE) -> AsyncIterator[StoredObject]:
@@ -34,7 +35,7 @@ async def stored_objects(store: ObjectStore, *, page: int = PAGE) -> AsyncIterat
         while True:
             answer = await store.threaded(listed, store, prefix, token, page)
             for entry in answer.get("Contents", ()):
-                yield StoredObject(entry["Key"], entry["LastModified"])
+                yield StoredObject(entry["Key"], entry["LastModified"], entry["Size"])
             if not answer["IsTruncated"]:
                 break
             token = answer["NextContinuationToken"]

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, Router, post
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.types import Guard
 
@@ -21,10 +22,12 @@ from backend.errors import (
     ImageTooSmall,
     ImageTypeUnsupported,
     InvalidRequest,
+    StorageQuotaReached,
     StorageUnavailable,
     UnsupportedMedia,
     UploadsUnavailable,
 )
+from backend.settings import Quotas
 from backend.storage.keys import content_type_of
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
@@ -47,6 +50,7 @@ UPLOADING = answers(
     ImageAnimated,
     ImageCorrupt,
     ImageTooComplex,
+    StorageQuotaReached,
     StorageUnavailable,
     UploadsUnavailable,
     status=201,
@@ -72,27 +76,33 @@ class Uploading(Operation):
         )
 
 
-@post("/", request_max_body_size=MAX_BODY, operation_class=Uploading, responses=UPLOADING)
-async def post_upload(
-    *,
-    request: Request[Merchant, Any, Any],
-    database: NamedDependency[Database],
-    store: NamedDependency[ObjectStore],
-    presigner: NamedDependency[Presigner],
-    darkroom: NamedDependency[Darkroom],
-) -> UploadResponse:
-    """Take a picture in."""
-    shop_id = await receiving_shop(database, request.auth.shop)
-    async with sent_file(request) as file:
-        with darkroom.place():
-            picture = await while_connected(request, darkroom.develop(file))
-            upload = await store_upload(
-                database, store, shop=request.auth.shop, shop_id=shop_id, picture=picture
-            )
-    signed = presigner.sign(upload.key, content_type_of(upload.key))
-    return UploadResponse(upload_key=upload.upload_key, image_url=signed.url)
+def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
+    """The route that takes pictures in."""
+
+    @post("/", request_max_body_size=MAX_BODY, operation_class=Uploading, responses=UPLOADING)
+    async def post_upload(
+        *,
+        request: Request[Merchant, Any, Any],
+        database: NamedDependency[Database],
+        store: NamedDependency[ObjectStore],
+        presigner: NamedDependency[Presigner],
+        darkroom: NamedDependency[Darkroom],
+    ) -> UploadResponse:
+        """Take a picture in."""
+        shop_id = await receiving_shop(database, request.auth.shop, quotas)
+        async with sent_file(request) as file:
+            with darkroom.place():
+                picture = await while_connected(request, darkroom.develop(file))
+                upload = await store_upload(
+                    database, store, shop=request.auth.shop, shop_id=shop_id, picture=picture
+                )
+        signed = presigner.sign(upload.key, content_type_of(upload.key))
+        return UploadResponse(upload_key=upload.upload_key, image_url=signed.url)
+
+    return post_upload
 
 
-def uploads_router(guard: Guard) -> Router:
+def uploads_router(guard: Guard, quotas: Quotas) -> Router:
     """The route, behind the guard it is given."""
-    return Router("/v1/uploads", route_handlers=[post_upload], guards=[guard], tags=["Uploads"])
+    handlers = [uploading_route(quotas)]
+    return Router("/v1/uploads", route_handlers=handlers, guards=[guard], tags=["Uploads"])

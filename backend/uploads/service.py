@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.db import Database
 from backend.errors import InvalidRequest, ShopNotInstalled
 from backend.renderers.base import RenderedFile
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
-from backend.shops.service import installed_id
+from backend.shops.service import admitted_id
 from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
@@ -32,10 +33,13 @@ class StoredUpload(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
-async def receiving_shop(database: Database, shop_domain: str) -> int:
-    """The shop's id, asked before a byte is looked at. Raises `ShopNotInstalled`."""
+async def receiving_shop(database: Database, shop_domain: str, quotas: Quotas = UNLIMITED) -> int:
+    """The shop's id, asked before a byte is looked at.
+
+    Raises `ShopNotInstalled` or `StorageQuotaReached`.
+    """
     async with database.reading(shop_domain) as connection:
-        return await installed_id(connection, shop_domain)
+        return await admitted_id(connection, shop_domain, quotas)
 
 
 async def store_upload(
@@ -55,6 +59,8 @@ async def store_upload(
     await store.put(upload.key, picture.data, content_type=picture.content_type)
     async with database.transaction(shop) as connection:
         stored = await mark_stored(connection, shop_id, upload)
+        if stored:
+            await count_bytes(connection, shop_id, len(picture.data))
     if not stored:
         await store.delete([upload.key])
         raise ShopNotInstalled
@@ -83,6 +89,13 @@ async def mark_stored(connection: AsyncConnection, shop_id: int, upload: StoredU
         .values(stored_at=func.now())
     )
     return marked.rowcount == 1
+
+
+async def count_bytes(connection: AsyncConnection, shop_id: int, size: int) -> None:
+    """Add them to the shop's, until the next sweep of the bucket looks what there is."""
+    await connection.execute(
+        update(Shop).where(Shop.id == shop_id).values(stored_bytes=Shop.stored_bytes + size)
+    )
 
 
 async def use_uploads(

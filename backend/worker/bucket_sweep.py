@@ -34,6 +34,7 @@ from backend.tenancy import WORKER
 from backend.worker.findings import Tallies, Tally, record
 from backend.worker.lost_objects import repair_lost
 from backend.worker.named_keys import NamedKey, named_keys
+from backend.worker.stored_bytes import store_sizes
 from backend.worker.workshop import Workshop
 
 log = structlog.get_logger(__name__)
@@ -59,12 +60,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, kw_only=True):
-    """How the bucket and the database differ; the lists are cut at `Terms.remembered`."""
+    """How the bucket and the database differ; the lists are cut at `Terms.remembered`.
+
+    What both have is added up for each shop.
+    """
 
     objects: int = 0
     rows: int = 0
     unnamed: int = 0
     lost: int = 0
+    stored_bytes: dict[int, int] = {}  # by shop
     unnamed_keys: list[str] = []
     lost_keys: list[NamedKey] = []
 
@@ -93,6 +98,7 @@ async def sweep_bucket(
         return {}
     if not found.is_plausible(terms):
         return await left_alone(found, workshop.database)
+    await store_sizes(workshop.database, found.stored_bytes)
     return {
         "object_without_row": await delete_unnamed(found, workshop),
         "row_without_object": await repair_lost(found.lost_keys, found.lost, workshop),
@@ -132,6 +138,9 @@ def note(
     """Count a key, and remember it if it is on one side only."""
     found.objects += stored is not None
     found.rows += named is not None
+    if stored and named:
+        sizes = found.stored_bytes
+        sizes[named.shop_id] = sizes.get(named.shop_id, 0) + stored.size
     if stored and not named and stored.modified_at < deadline:
         found.unnamed += 1
         if found.unnamed <= terms.remembered:

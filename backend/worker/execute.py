@@ -32,6 +32,7 @@ from backend.publications.unattended import publish_unattended
 from backend.retries import ENOUGH, JOBS, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
+from backend.worker.sources import NOT_THERE
 from backend.worker.stages import Bench, StageFailed, make, store
 from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
@@ -172,7 +173,7 @@ async def after_failure(claimed: Claim, workshop: Workshop, error: StageFailed) 
         log.warning("job_retries", code=failure.code, strikes=claimed.strikes)
         return Retry(JOBS.pause(claimed.strikes))
     log.warning("job_failed", code=failure.code)
-    await fail(workshop.database, claimed, failure)
+    await fail(workshop.database, claimed, failure, was_for_nothing=failure in NOT_THERE)
     return Done()
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Date,
     DateTime,
     Select,
     Text,
@@ -28,6 +29,7 @@ from backend.batches.ledger import BatchRef, enqueue_expansion
 from backend.batches.models import Batch
 from backend.batches.states import Expansion
 from backend.db import Database
+from backend.jobs.daily import STOREFRONT_VISITOR
 from backend.jobs.idempotency import KEPT
 from backend.jobs.models import DailyCount, IdempotencyKey, Job
 from backend.jobs.service import JobRef, enqueue_job
@@ -183,7 +185,10 @@ def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 async def prune(database: Database) -> None:
-    """Forget after their time: settled deliveries, repeatable answers, days, the queue's log."""
+    """Forget after their time: settled deliveries, repeatable answers, days, the queue's log.
+
+    What a storefront's visitors have had goes once their day is over.
+    """
     async with database.transaction() as connection:
         await connection.execute(
             delete(WebhookDelivery).where(
@@ -196,6 +201,12 @@ async def prune(database: Database) -> None:
         )
         await connection.execute(
             delete(DailyCount).where(DailyCount.day < func.current_date() - KEEP_DAYS)
+        )
+        await connection.execute(
+            delete(DailyCount).where(
+                DailyCount.what.startswith(STOREFRONT_VISITOR),
+                DailyCount.day < func.timezone("UTC", func.now()).cast(Date),
+            )
         )
         await connection.execute(
             delete(QUEUE_LOG).where(QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)

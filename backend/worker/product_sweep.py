@@ -66,7 +66,8 @@ async def sweep_products(
     """Apply the shop's rules to what changed up to `until`; how many products had been missed.
 
     It ends early, and the next one goes on, where Shopify cannot be asked, where the shop's rules
-    have spent their day's credits, and where this process is to stop.
+    have spent their day's credits, where the shop has as much as it may have at once, and where
+    this process is to stop.
     """
     until = until or datetime.now(UTC) - GRACE
     missed = 0
@@ -91,7 +92,9 @@ async def dealt_with(
     for product in page.nodes:
         if workshop.stopping.is_set():
             return missed, False
-        applied = await apply_rules(workshop.database, shop.id, product, disabled=disabled)
+        applied = await apply_rules(
+            workshop.database, shop.id, product, disabled=disabled, quotas=workshop.quotas
+        )
         if applied.is_capped:
             return missed, False
         if applied.is_over_cap:  # on no day could it be made: the sweep goes on

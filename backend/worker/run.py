@@ -39,6 +39,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
+from backend.worker.batch_counts import settle_batches
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
@@ -112,8 +113,15 @@ async def open_shop_floor(
         admin=admin,
         renderer=renderer,
         stopping=asyncio.Event(),
+        quotas=settings.quotas,
     )
-    desk = Desk(database=database, admin=admin, store=store, disabled=settings.disabled)
+    desk = Desk(
+        database=database,
+        admin=admin,
+        store=store,
+        disabled=settings.disabled,
+        quotas=settings.quotas,
+    )
     return workshop, desk
 
 
@@ -210,6 +218,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, workshop: Workshop) ->
     @pgq.schedule("requeue_overdue", "* * * * *")
     async def every_minute(_schedule: Schedule) -> None:
         await requeue_overdue(workshop.database)
+        await settle_batches(workshop.database)
 
     @pgq.schedule("prune", "17 3 * * *")
     async def every_night(_schedule: Schedule) -> None:

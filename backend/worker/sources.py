@@ -40,6 +40,8 @@ PRODUCT_NOT_FOUND = Failure(
 MEDIA_NOT_FOUND = Failure(
     code="MEDIA_NOT_FOUND", message="The shop has no such photo, or has deleted it."
 )
+# What a visitor can ask for in vain, without end.
+NOT_THERE = (PRODUCT_NOT_FOUND, MEDIA_NOT_FOUND, NO_IMAGE)
 
 
 class SourceFailed(Exception):

@@ -9,6 +9,7 @@ from backend.batches.running import Desk
 from backend.db import Database
 from backend.publications.press import Press
 from backend.renderers.base import Renderer
+from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
 
@@ -21,6 +22,7 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     admin: AdminApi
     renderer: Renderer
     stopping: asyncio.Event
+    quotas: Quotas = UNLIMITED
 
     @property
     def press(self) -> Press:
@@ -32,7 +34,9 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def desk(self) -> Desk:
         """For batches."""
-        return Desk(database=self.database, admin=self.admin, stopping=self.stopping)
+        return Desk(
+            database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
+        )
 
     @property
     def files(self) -> httpx.AsyncClient:

@@ -15,7 +15,7 @@ from alembic import op
 from migrations.row_security import expose, protect
 
 revision = "0018_retention"
-down_revision = "0014_new_entries"
+down_revision = "0017_quotas"
 branch_labels = None
 depends_on = None
 

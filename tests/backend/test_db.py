@@ -10,6 +10,7 @@ from sqlalchemy import Float, Integer, bindparam, func, literal, select, text
 from backend import db
 from backend.db import Database, Query
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.tenancy import WORKER
 from tests.doors import NOBODY_LISTENS
 from tests.world import World
 
@@ -73,6 +74,48 @@ async def test_a_cancelled_query_gives_its_connection_back(database_url: str) ->
             await asyncio.wait_for(slow(), 0.1)
     assert await is_up(database)
     await database.close()
+
+
+async def test_one_shop_holds_at_most_half_of_a_web_process_connections(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
+    database = Database(database_url, pool_size=4)
+    async with database.reading("a"), database.transaction("a"):
+        crowd = [asyncio.create_task(reads(database, "a")) for _ in range(20)]
+        await asyncio.sleep(0)
+        for shop in ("b", "b", None):
+            assert await asyncio.wait_for(reads(database, shop), 0.2)
+        refused = await asyncio.gather(*crowd, return_exceptions=True)
+        assert {str(error) for error in refused} == {db.SHARE_TAKEN}
+    assert await reads(database, "a")
+    assert database.shares and not database.shares.shares, "of whoever wants none there is nothing"
+    await database.close()
+
+
+async def test_a_shop_that_waits_for_its_share_gets_it_when_one_comes_free(
+    database_url: str,
+) -> None:
+    database = Database(database_url, pool_size=2)
+    async with database.reading("a"):
+        waiting = asyncio.create_task(reads(database, "a"))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+    assert await waiting
+    await database.close()
+
+
+async def test_a_worker_works_for_one_shop_with_all_its_connections(database_url: str) -> None:
+    database = Database(database_url, role=WORKER, pool_size=2)
+    async with database.reading(1), database.transaction(1):
+        pass
+    await database.close()
+
+
+async def reads(database: Database, shop: str | None) -> bool:
+    """Whether a query of the shop's is answered."""
+    async with database.reading(shop) as connection:
+        return bool(await connection.scalar(text("SELECT 1")) == 1)
 
 
 # The row of a query, which has a pool of its own

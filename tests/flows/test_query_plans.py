@@ -38,6 +38,7 @@ from backend.rules.settings import shop_settings
 from backend.shops.service import ShopRef, erase, installed_id, known_shop
 from backend.tenancy import WEB, WORKER, enter
 from backend.worker import expiring, maintenance, retention, waiting
+from backend.worker.batch_counts import settle_batches
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import data
 from tests.plans import Plans, nodes
@@ -93,8 +94,10 @@ INSERT INTO published_media
 SELECT shop_id, public_id, 1, 1, 'encode', 'catalog-0', md5(public_id), public_id, 'ATTACHED',
        'gid://shopify/MediaImage/' || public_id, 1 FROM jobs;
 
-INSERT INTO batches (shop_id, public_id, job_type, parameters, is_read, expansion, ended_at)
-SELECT 1 + n % 100, 'batch-' || n, 'CATALOG_IMAGE', '{}', true, 'EXPANDED', now()
+INSERT INTO batches
+       (shop_id, public_id, job_type, parameters, is_read, expansion, ended_at, counts, finished_at)
+SELECT 1 + n % 100, 'batch-' || n, 'CATALOG_IMAGE', '{}', true, 'EXPANDED', now(), '{}',
+       CASE WHEN n < 200 THEN NULL ELSE now() END
 FROM generate_series(1, 3000) n;
 
 INSERT INTO batch_items (shop_id, batch_id, ordinal, product_id, job_id)
@@ -399,6 +402,7 @@ CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
         {"jobs", "webhook_deliveries", "publications", "batches"},
     ),
     "end_long_waits": (waiting.end_long_waits, {"jobs"}),
+    "settle_batches": (settle_batches, {"batches", "batch_items", "jobs"}),
     "expired_uploads": (maintenance.expired_uploads, {"uploads"}),
     "uploads_that_nothing_names": (
         partial(maintenance.expired_uploads, doomed=retention.unnamed_uploads(timedelta(days=365))),
@@ -419,6 +423,20 @@ async def test_a_chore_goes_by_indexes_too(
 
     assert touched <= plans.tables()
     assert plans.sequential() == []
+
+
+async def test_of_a_batch_that_has_ended_nothing_is_counted(
+    database: Database, plans: Plans
+) -> None:
+    async with database.engine.connect() as connection:
+        await enter(connection, SHOP_ID)
+        await connection.execute(text("UPDATE batches SET counts = '{}', finished_at = now()"))
+        plans.clear()
+        await connection.execute(batch_queries.page(SHOP, before=None, limit=10))
+        await connection.rollback()
+
+    assert "batches" in plans.tables()
+    assert plans.read() == {"shops", "batches"}
 
 
 async def test_a_missing_index_shows(database: Database, plans: Plans) -> None:

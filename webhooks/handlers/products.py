@@ -26,5 +26,7 @@ async def product_changed(delivery: Delivery, desk: Desk) -> Outcome:
     )
     if product is None:
         return ignored("PRODUCT_NOT_FOUND")
-    applied = await apply_rules(desk.database, shop.id, product, disabled=desk.disabled)
+    applied = await apply_rules(
+        desk.database, shop.id, product, disabled=desk.disabled, quotas=desk.quotas
+    )
     return processed(applied.note) if applied.made else ignored(applied.note)

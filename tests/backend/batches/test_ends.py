@@ -13,6 +13,7 @@ from backend.batches.states import BatchCounts, BatchStatus, Expansion, status_o
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import Fenced, claim, succeed
+from backend.worker.batch_counts import settle_batches
 from tests.backend.batches.studio import (
     act,
     collection,
@@ -88,6 +89,67 @@ async def test_all_well_and_nothing_well(house: World, shop: str) -> None:
         ref = await expanded(house, shop, {"product_ids": gids(2)})
         await end_jobs(house, shop, ref, good=good, bad=2 - good)
         assert (await look(house, shop, ref))["status"] == told
+
+
+# What is stored of it
+
+
+async def settled(house: World) -> None:
+    """Let the workers look at all that has ended."""
+    for _ in range(4):
+        await settle_batches(house.database)
+
+
+async def test_what_it_came_to_is_stored_and_outlives_its_jobs(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(3)})
+    await end_jobs(house, shop, ref, good=2, bad=1)
+    before = await look(house, shop, ref)
+    await settled(house)
+    await house.execute("DELETE FROM jobs WHERE shop_id = :s", s=ref.shop_id)
+    assert await look(house, shop, ref) == before
+    assert before["counts"] == {
+        "total": 3,
+        "not_started": 0,
+        "in_progress": 0,
+        "succeeded": 2,
+        "failed": 1,
+    }
+
+
+async def test_one_whose_jobs_still_run_is_counted_until_they_have_ended(
+    house: World, shop: str
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(3)})
+    for good in range(3):
+        await settled(house)
+        assert await counts(house, shop, ref) == ("IN_PROGRESS", 3 - good, 0, good, 0)
+        await end_jobs(house, shop, ref, good=1)
+    assert (await look(house, shop, ref))["status"] == "SUCCESS"
+
+
+async def test_a_retry_has_what_was_stored_counted_anew(house: World, shop: str) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(4)})
+    await end_jobs(house, shop, ref, good=2, bad=2)
+    await settled(house)
+    assert (await act(house, shop, ref, "retry")).json()["counts"]["not_started"] == 2
+    await settled(house)
+    await expand(house, ref)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 2, 0, 2, 0)
+    await act(house, shop, ref, "cancel")
+    await settled(house)
+    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 2, 2)
+
+
+async def test_jobs_that_a_worker_of_the_version_before_has_made_count_too(
+    house: World, shop: str
+) -> None:
+    ref = await expanded(house, shop, {"product_ids": gids(4)})
+    await end_jobs(house, shop, ref, good=1, bad=1, begun=1)
+    for some in ("right(public_id, 1) < 'G'", "true"):
+        await house.execute(
+            f"UPDATE jobs SET batch_id = NULL WHERE shop_id = :s AND {some}", s=ref.shop_id
+        )
+        assert await counts(house, shop, ref) == ("IN_PROGRESS", 1, 1, 1, 1)
 
 
 # Retrying

@@ -1,8 +1,11 @@
 """`/proxy/v1/*`: what a shop's visitors may start and see, as Shopify's app proxy forwards it."""
 
 import asyncio
+import contextlib
 import itertools
+import random
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -13,10 +16,12 @@ from backend.dev import signing
 from backend.jobs.service import JobRef, request_job
 from backend.jobs.states import Failure
 from backend.jobs.timeline import claim, fail
+from backend.worker.maintenance import prune
 from tests.conftest import SECRET, settings_for
 from tests.doors import (
     fingerprint,
     finished_job,
+    new_shop,
     refusal,
     shared_world,
 )
@@ -42,9 +47,11 @@ async def visit(
     age: int = 0,
     secret: str = SECRET,
     params: dict[str, str] | None = None,
+    address: str | None = None,
+    headers: dict[str, str] | None = None,
     **sent: Any,
 ) -> httpx.Response:
-    """A request as the proxy forwards it, with a fresh signature."""
+    """A request as the proxy forwards it, with a fresh signature; by default of a new visitor."""
     query = signing.app_proxy_query(
         {
             "shop": shop,
@@ -55,7 +62,18 @@ async def visit(
         },
         secret,
     )
-    return await house.http.request(method, f"/proxy/v1{path}?{query}", **sent)
+    forwarded = new_address() if address is None else address
+    return await house.http.request(
+        method,
+        f"/proxy/v1{path}?{query}",
+        headers={"X-Forwarded-For": forwarded, **(headers or {})},
+        **sent,
+    )
+
+
+def new_address() -> str:
+    """Of somebody who has not been here."""
+    return f"81.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
 async def ask(house: World, body: Any = None, **how: Any) -> httpx.Response:
@@ -171,6 +189,79 @@ async def test_visitors_who_come_all_at_once_get_no_more_than_that(
             crowd = await asyncio.gather(*(ask(world, product(number)) for number in range(8)))
             assert sorted(answer.status_code for answer in crowd) == [202] * 3 + [429] * 5
             assert len(await world.rows("SELECT 1 FROM jobs")) == 3
+
+
+@contextlib.asynccontextmanager
+async def capped(services, template, renderer, *, shop: int, visitor: int) -> AsyncIterator[World]:
+    """A world whose storefronts have so many jobs a day."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = replace(
+            settings_for(services, url),
+            storefront_daily_cap=shop,
+            storefront_visitor_daily_cap=visitor,
+        )
+        async with open_world(settings, renderer) as world:
+            await world.install()
+            yield world
+
+
+async def test_one_visitor_has_a_share_and_the_last_quarter_is_the_customers(
+    services, template, renderer
+) -> None:
+    async with capped(services, template, renderer, shop=8, visitor=2) as world:
+        numbers = itertools.count()
+
+        async def asks(**who: str) -> tuple[int, str] | int:
+            answer = await ask(world, product(next(numbers)), **who)
+            return refusal(answer) if answer.is_error else answer.status_code
+
+        own = (429, "VISITOR_CAP_REACHED")
+        for visitor in ("81.2.3.4", "2a00:1450:4001:800::1", ""):
+            answers = [await asks(address=visitor) for _ in range(3)]
+            assert answers == [202, 202, own], visitor
+        assert await asks(address="1.1.1.1, 81.2.3.4, 10.0.0.1") == own, "only the last counts"
+        assert await asks(address="2a00:1450:4001:800:ffff::2") == own, "the same network"
+        assert await asks(address="81.2.3.5") == (429, "DAILY_CAP_REACHED"), "for anybody"
+        answers = [await asks(customer=ANNA, address="81.2.3.5") for _ in range(3)]
+        assert answers == [202, 202, own]
+        assert await asks(customer=BERT) == (429, "DAILY_CAP_REACHED")
+        counted = await world.rows("SELECT what FROM daily_counts WHERE what LIKE '%visitor%'")
+        assert len(counted) == 4, "what is refused counts nothing"
+        assert all(len(row["what"]) == len("storefront_visitor:") + 5 for row in counted)
+        await world.execute("UPDATE daily_counts SET day = day - 1")
+        await prune(world.database)
+        left = await world.rows("SELECT what, amount FROM daily_counts")
+        assert left == [{"what": "storefront_jobs", "amount": 8}]
+
+
+async def test_a_product_that_is_not_there_gives_its_place_back_once_and_not_the_visitors(
+    services, template, renderer
+) -> None:
+    async with capped(services, template, renderer, shop=3, visitor=2) as world:
+        hidden = world.product()
+        world.shopify.unlist_product(hidden)
+        asked = [{**DRESS, "product_id": hidden.gid}, product(1)]
+        for body in asked:
+            await started(world, body, address="81.2.3.4")
+        await world.drain()
+        failed = await world.rows("SELECT status FROM jobs")
+        assert [row["status"] for row in failed] == ["FAILURE"] * 2
+        counted = await world.rows("SELECT amount FROM daily_counts ORDER BY what")
+        assert [row["amount"] for row in counted] == [0, 2]
+        again = await ask(world, product(1), address="81.2.3.4")
+        assert refusal(again) == (429, "VISITOR_CAP_REACHED")
+
+
+async def test_a_job_that_fails_for_another_reason_has_had_its_place(house: World) -> None:
+    shop = await new_shop(house)
+    job = await started(house, product(8), shop=shop)
+    rows = await house.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=job)
+    ref = JobRef(shop_id=rows[0]["shop_id"], public_id=job)
+    claimed = await claim(house.database, ref)
+    assert claimed is not None
+    await fail(house.database, claimed, Failure(code="IMAGE_CORRUPT", message="No image"))
+    counted = "SELECT amount FROM daily_counts WHERE shop_id = :s AND what = 'storefront_jobs'"
+    assert await house.rows(counted, s=ref.shop_id) == [{"amount": 1}]
 
 
 async def test_visitors_who_ask_the_same_all_at_once_get_one_job(house: World) -> None:

@@ -42,6 +42,9 @@ async def open_house(
             rate_limit_reads="1000000/minute",
             rate_limit_writes="1000000/minute",
             storefront_daily_cap=1_000_000,
+            storefront_visitor_daily_cap=1_000_000,
+            quota_open_jobs=0,
+            quota_open_batches=0,
         )
         async with open_world(settings, renderer) as world:
             await world.install()

@@ -154,13 +154,25 @@ async def further_refusals(house: World) -> list[httpx.Response]:
     key = {**house.bearer(), "Idempotency-Key": uuid.uuid4().hex}
     await house.http.post(path, json=body, headers=key)
     house.shopify.create_shop(STRANGER)
-    visit = SimpleNamespace(url="/proxy/v1/product-to-model-direct")
-    async with client_of(house, storefront_daily_cap=0) as full:
+    await house.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
+    batch = {"workflow": "catalog-image", "product_ids": batches.gids(1)}
+    preview = {**body, "category": "dress"}
+    visit = keys.app_proxy(house)(SimpleNamespace(url="/proxy/v1/product-to-model-direct")).url
+    async with (
+        client_of(house, storefront_daily_cap=0) as full,
+        client_of(house, storefront_visitor_daily_cap=0) as greedy,
+        client_of(house, quota_open_jobs=1, quota_open_batches=1) as busy,
+        client_of(house, quota_stored_mb=1) as stuffed,
+    ):
         return [
             await house.http.post(path, json={**body, "margin": 0.2}, headers=key),
             await house.http.get("/v1/jobs", headers=house.bearer(STRANGER)),
             await house.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
-            await full.post(keys.app_proxy(house)(visit).url, json={**body, "category": "dress"}),
+            await full.post(visit, json=preview),
+            await greedy.post(visit, json=preview),
+            await busy.post(path, json=body, headers=house.bearer()),
+            await busy.post("/v1/batches", json=batch, headers=house.bearer()),
+            await stuffed.post(path, json=body, headers=house.bearer()),
         ]
 
 
@@ -309,6 +321,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     403: good,
     404: lambda client: client.ask(public_id=NOBODYS),
     409: conflict,
+    412: lambda client: client.ask(If_Match='"9"'),
     413: too_long,
     415: another_media_type,
     422: wrong_value,

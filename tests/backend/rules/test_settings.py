@@ -1,5 +1,6 @@
 """`/v1/settings`: what holds, what is refused and by which name, and that it is the shop's own."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -187,6 +188,56 @@ async def test_a_rule_that_cannot_run_any_more_is_shown_and_stops_no_other(
     assert (await handled(house, "products/create", shop=shop))[0] == "processed"
     await put(house, shop, CATALOG_IMAGE)
     assert (await get(house, shop))["retired_rules"] == []
+
+
+async def put_if(house: World, shop: str, if_match: str, cap: int) -> httpx.Response:
+    """Set that cap if the settings are still those that the header names."""
+    body = {"rules": [], "daily_credit_cap": cap}
+    headers = {**house.bearer(shop), "If-Match": if_match}
+    return await house.http.put(PATH, json=body, headers=headers)
+
+
+async def tag_of(house: World, shop: str) -> str:
+    """The version that there is."""
+    return (await house.http.get(PATH, headers=house.bearer(shop))).headers["etag"]
+
+
+async def test_of_two_who_have_read_the_same_settings_the_second_changes_nothing(
+    house: World, shop: str
+) -> None:
+    for first, second in ((1, 2), (3, 4)):  # when nothing was set yet, and later
+        tag = await tag_of(house, shop)
+        changed = await put_if(house, shop, tag, first)
+        assert (changed.status_code, changed.json()["daily_credit_cap"]) == (200, first)
+        assert refusal(await put_if(house, shop, tag, second)) == (412, "PRECONDITION_FAILED")
+        assert (await get(house, shop))["daily_credit_cap"] == first
+        assert changed.headers["etag"] == await tag_of(house, shop) != tag
+
+
+async def test_of_many_who_change_the_same_settings_at_once_one_does(
+    house: World, shop: str
+) -> None:
+    for _ in range(2):
+        tag = await tag_of(house, shop)
+        crowd = await asyncio.gather(*(put_if(house, shop, tag, cap) for cap in range(6)))
+        assert sorted(answer.status_code for answer in crowd) == [200] + [412] * 5
+
+
+@pytest.mark.parametrize("names", ['"9"', 'W/"1"', "1", "x", '"0", W/"1"', ""])
+async def test_a_tag_that_is_not_the_versions_own_changes_nothing(
+    house: World, shop: str, names: str
+) -> None:
+    await put(house, shop, daily_credit_cap=7)
+    assert refusal(await put_if(house, shop, names, 8)) == (412, "PRECONDITION_FAILED")
+    assert (await get(house, shop))["daily_credit_cap"] == 7
+
+
+@pytest.mark.parametrize("names", ['"1"', '"0", "1"', "*"])
+async def test_any_of_the_tags_may_be_the_versions_and_a_star_is_all_of_them(
+    house: World, shop: str, names: str
+) -> None:
+    await put(house, shop, daily_credit_cap=7)
+    assert (await put_if(house, shop, names, 8)).status_code == 200
 
 
 async def test_an_upload_that_a_rule_names_is_kept(house: World, shop: str) -> None:

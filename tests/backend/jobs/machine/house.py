@@ -27,6 +27,7 @@ T = TypeVar("T")
 Act = Callable[[AsyncConnection], Awaitable[T]]
 
 DAILY_CAP = 4
+FOR_ANYBODY = 3  # of these; the last is for whoever is logged in
 JSON = {"Content-Type": "application/json"}
 
 # Every move of a job is noted by the database itself; a change of a finished one is a move too.
@@ -104,6 +105,7 @@ class House:
         settings = replace(
             settings_for(self.services, url),
             storefront_daily_cap=DAILY_CAP,
+            storefront_visitor_daily_cap=DAILY_CAP,
             rate_limit_writes="60000/minute",
         )
         world = await self.stack.enter_async_context(open_world(settings, NoRenderer()))

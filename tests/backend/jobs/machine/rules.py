@@ -30,7 +30,7 @@ from backend.jobs.idempotency import Repeatable
 from backend.jobs.making import make_job
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.jobs.states import Failure, JobStatus
-from backend.jobs.storefront import make_storefront_job, storefront_request
+from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
 from backend.jobs.timeline import (
     Checkpoint,
     Claim,
@@ -41,12 +41,13 @@ from backend.jobs.timeline import (
     fail,
     succeed,
 )
+from backend.settings import UNLIMITED
 from backend.shops.service import known_shop
 from backend.worker.maintenance import requeue_overdue
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.jobs.machine.checks import CUSTOMERS, Checks
-from tests.backend.jobs.machine.house import DAILY_CAP, SHOPS, House
+from tests.backend.jobs.machine.house import DAILY_CAP, FOR_ANYBODY, SHOPS, House
 from tests.backend.jobs.machine.model import KeptAnswer, Model, ModelJob, ModelShop, Worker
 from tests.doors import refusal
 
@@ -197,7 +198,7 @@ class JobMachine(RuleBasedStateMachine):
             assert said == (earlier, self.model.jobs[earlier].status)
             return multiple()
         visits = self.model.shops[shop].visits
-        if visits.get(today, 0) >= DAILY_CAP:
+        if visits.get(today, 0) >= (DAILY_CAP if customer else FOR_ANYBODY):
             assert refusal(answer) == (429, "DAILY_CAP_REACHED")
             return multiple()
         if earlier:
@@ -456,6 +457,7 @@ class JobMachine(RuleBasedStateMachine):
                 workflow.request(product_id=product),
                 shop_domain=shop,
                 request_id="crash",
+                quotas=UNLIMITED,
                 repeatable=Repeatable(
                     route=f"POST /v1/{workflow.name}",
                     key=key,
@@ -481,7 +483,8 @@ class JobMachine(RuleBasedStateMachine):
                 asked,
                 visitor=Visitor(shop=shop, customer_id=customer),
                 request_id="crash",
-                daily_cap=DAILY_CAP,
+                caps=DailyCaps(shop=DAILY_CAP, visitor=DAILY_CAP),
+                quotas=UNLIMITED,
             )
 
         self.run(self.house.crash(act))
@@ -592,7 +595,7 @@ class JobMachine(RuleBasedStateMachine):
         return [
             side
             for side in self.open_sides()
-            if self.model.shops[self.domains[side]].visits.get(today, 0) < DAILY_CAP
+            if self.model.shops[self.domains[side]].visits.get(today, 0) < FOR_ANYBODY
         ]
 
     def visits(self) -> list[str]:
