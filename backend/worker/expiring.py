@@ -35,7 +35,7 @@ DISPENSABLE = """
     AND NOT EXISTS (
         SELECT FROM batch_items i
         JOIN batches b ON b.shop_id = i.shop_id AND b.public_id = i.batch_id
-        WHERE i.shop_id = j.shop_id AND i.job_id = j.public_id AND b.ended_at IS NULL
+        WHERE i.shop_id = j.shop_id AND i.job_id = j.public_id AND b.finished_at IS NULL
     )
 """
 # An upload's URL is in its job's `request`: null there says that the picture is not kept.

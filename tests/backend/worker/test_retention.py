@@ -10,6 +10,7 @@ import pytest
 from backend.errors import StorageUnavailable
 from backend.jobs.service import JobRef
 from backend.worker import retention
+from backend.worker.batch_counts import settle_batches
 from backend.worker.execute import Done, run_job
 from backend.worker.findings import Kind, Tally
 from backend.worker.retention import Terms, expire
@@ -322,6 +323,8 @@ async def test_a_batch_goes_with_its_last_job_and_none_before_the_batch_has_ende
     assert (await expired(house, BOTH)).get("expired_job", 0) == 1, "the one that was retried"
     assert (await look(house, shop, ref))["counts"]["succeeded"] == 1
     assert (await act(house, shop, ref, "cancel")).status_code == 202
+    assert (await expired(house, BOTH)).get("expired_job") is None, "its counts are not stored yet"
+    await settle_batches(house.database)
     await house.execute(
         "UPDATE batches SET ended_at = now() - interval '91 days' WHERE public_id = :id",
         id=ref.public_id,
