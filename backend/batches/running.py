@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 MAX_TRIES = 15  # without a page; with the delays, about half an hour
 AT_ONCE = timedelta(0)
+TURN = 2.0  # seconds; then it leaves its place to a batch that has waited, if there is one
+NEXT_TURN = timedelta(milliseconds=100)
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,10 +73,14 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
     try:
         if held.tries > MAX_TRIES:  # it crashes its workers
             raise ExpansionFailed(EXPANSION_CRASHED)
+        clock = asyncio.get_running_loop().time
+        ends = clock() + TURN
         while (further := await next_step(held, desk)) is not None:
             held = further
             if desk.stopping.is_set():
                 return AT_ONCE
+            if clock() >= ends:
+                return NEXT_TURN
     except EXPECTED as error:
         return await after_failure(held, desk, failure_of(error), error)
     except (NeedsReauth, UnknownKey) as error:

@@ -221,13 +221,21 @@ async def tell(
 
 
 async def enqueue_errand(connection: AsyncConnection, ref: PublicationRef, errand: str) -> None:
-    """Have a worker go; entries with the same key are one, so no two go on the same errand."""
-    await queue.enqueue(
-        connection,
-        errand,
-        msgspec.json.encode(ref),
-        dedupe_key=f"{errand}:{ref.shop_id}:{ref.job_id}:{ref.round}",
+    """Have a worker go, behind the shop's other publications.
+
+    Entries with the same key are one, so no two go on the same errand.
+    """
+    unfinished = Publication.shop_id == ref.shop_id, Publication.status.in_(ERRANDS[errand])
+    number = await connection.scalar(
+        select(func.count()).select_from(Publication).where(*unfinished)
     )
+    entry = queue.Entry(
+        entrypoint=errand,
+        dedupe_key=f"{errand}:{ref.shop_id}:{ref.job_id}:{ref.round}",
+        payload=msgspec.json.encode(ref),
+        number=number or 1,
+    )
+    await queue.enqueue(connection, entry)
 
 
 def this(ref: PublicationRef) -> tuple[Any, ...]:

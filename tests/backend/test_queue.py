@@ -4,10 +4,15 @@ import pytest
 from sqlalchemy import text
 
 from backend import queue
-from backend.jobs.service import FEW
+from backend.queue import FEW
 from tests.world import World
 
 QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
+
+
+def entry(number: int) -> queue.Entry:
+    """A job's."""
+    return queue.Entry(entrypoint=queue.RUN_JOB, dedupe_key="one", payload=b"{}", number=number)
 
 
 @pytest.mark.parametrize("statement_first", [True, False])
@@ -18,18 +23,16 @@ async def test_an_entry_is_rolled_back_with_its_transaction(
         async with world.database.transaction() as connection:
             if statement_first:
                 await connection.execute(text("SELECT 1"))
-            await queue.enqueue(connection, queue.RUN_JOB, b"{}", dedupe_key="one")
+            await queue.enqueue(connection, entry(number=1))
             raise RuntimeError
     assert await world.rows(QUEUED) == []
 
 
 async def test_the_same_key_is_queued_once(world: World) -> None:
-    for priority in (3, 4):
+    for number in (2, 1):
         async with world.database.transaction() as connection:
-            await queue.enqueue(
-                connection, queue.RUN_JOB, b"{}", dedupe_key="one", priority=priority
-            )
-    assert await world.rows(QUEUED) == [{"dedupe_key": "one", "priority": 3}]
+            await queue.enqueue(connection, entry(number=number))
+    assert await world.rows(QUEUED) == [{"dedupe_key": "one", "priority": -2}]
 
 
 async def test_a_shop_with_many_jobs_waits_behind_itself(world: World) -> None:
