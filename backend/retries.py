@@ -36,6 +36,17 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         scattered = seconds * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
         return max(timedelta(seconds=scattered), min(at_least, self.longest))
 
+    def pause_after(self, waited: timedelta) -> timedelta:
+        """The pause after having waited for so long: about as long again, within the limits."""
+        seconds = min(max(waited, self.first), self.longest).total_seconds()
+        return timedelta(seconds=seconds * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311
+
     def is_exhausted(self, waited: timedelta) -> bool:
         """Whether an outage that has lasted for so long is not waited out any further."""
         return self.patience is not None and waited >= self.patience
+
+
+# Shopify processes a picture in seconds, as a rule. What takes longer is looked at less often.
+SHOPIFY_PROCESSING = RetryPolicy(
+    first=timedelta(seconds=1), longest=timedelta(seconds=20), patience=timedelta(minutes=20)
+)

@@ -2,7 +2,7 @@
 
 Publishing that fails takes back what it did before it counts as failed. What can be cured by
 waiting is tried again, later each time, until the tries are used up; every step forward renews
-them.
+them. What Shopify has begun is waited for off the queue's places, and costs no try.
 """
 
 from datetime import timedelta
@@ -14,12 +14,18 @@ from backend import queue
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
-from backend.publications.failures import EXPECTED, PUBLICATION_CRASHED, failure_of
-from backend.publications.ledger import Held, PublicationRef, claim, move, note
-from backend.publications.press import HandedOver, Press
+from backend.publications.failures import (
+    EXPECTED,
+    PUBLICATION_CRASHED,
+    SHOPIFY_UNAVAILABLE,
+    failure_of,
+)
+from backend.publications.ledger import Held, PublicationRef, claim, move, note, note_busy
+from backend.publications.press import HandedOver, Press, StillBusy
 from backend.publications.publishing import publish
 from backend.publications.restoring import remove_ours, restore
 from backend.publications.states import PublicationStatus
+from backend.retries import SHOPIFY_PROCESSING
 from backend.shops.backoff import FIRST_DELAY, LONGEST_DELAY, delay_after
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
@@ -60,6 +66,8 @@ async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedel
         if held.tries > MAX_TRIES:  # it crashes its workers
             return await after_failure(held, press, held.error or PUBLICATION_CRASHED, None)
         await run_state(held, press)
+    except StillBusy as busy:
+        return await while_busy(held, press, busy)
     except EXPECTED as error:
         return await after_failure(held, press, failure_of(error), error)
     except (NeedsReauth, UnknownKey, ConfigurationError) as error:
@@ -104,6 +112,16 @@ async def after_failure(
         return AT_ONCE
     await ends(held, press, PublicationStatus.FAILED, held.error or failure)
     return None
+
+
+async def while_busy(held: Held, press: Press, busy: StillBusy) -> timedelta | None:
+    """Leave the place to others until Shopify may be done, longer each time, and not for ever."""
+    async with press.database.transaction(held.ref.shop_id) as connection:
+        waited = await note_busy(connection, held, busy.job)
+    if SHOPIFY_PROCESSING.is_exhausted(waited):
+        return await after_failure(held, press, SHOPIFY_UNAVAILABLE, None)
+    log.info("publication_waits_for_shopify", seconds=round(waited.total_seconds()))
+    return SHOPIFY_PROCESSING.pause_after(waited)
 
 
 async def after_lockout(held: Held, press: Press, error: Exception) -> timedelta | None:
