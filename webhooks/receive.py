@@ -1,5 +1,7 @@
 """Store a delivery and its queue entry in one transaction; settle it once it was acted on."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -126,8 +128,23 @@ async def receive(connection: asyncpg.Connection, delivery: Delivery) -> None:
 
 async def enqueue_delivery(connection: AsyncConnection, ref: DeliveryRef) -> None:
     """Put an unsettled delivery on the queue, once, behind the shop's others of that topic."""
-    number = await connection.scalar(select(waiting(ref.shop_domain, ref.topic)))
-    await queue.enqueue(connection, entry(ref, number or 1))
+    await enqueue_deliveries(connection, [ref])
+
+
+async def enqueue_deliveries(connection: AsyncConnection, refs: Sequence[DeliveryRef]) -> None:
+    """Put unsettled deliveries on the queue, each once, the last of each shop's and topic's line.
+
+    They are counted once for each line.
+    """
+    lines = defaultdict(list)
+    for ref in refs:
+        lines[ref.shop_domain, ref.topic].append(ref)
+    entries: list[queue.Entry] = []
+    for line, members in lines.items():
+        unsettled = await connection.scalar(select(waiting(*line))) or 0
+        first = max(unsettled - len(members), 0) + 1
+        entries += [entry(ref, number) for number, ref in enumerate(members, first)]
+    await queue.enqueue(connection, *entries)
 
 
 def entry(ref: DeliveryRef, number: int) -> queue.Entry:

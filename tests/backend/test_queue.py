@@ -56,3 +56,22 @@ async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(world: World) -> No
         await world.request_job()
     rows = await world.rows("SELECT entrypoint FROM queue.pgqueuer ORDER BY id")
     assert [row["entrypoint"] for row in rows] == [queue.RUN_JOB] * FEW + [queue.RUN_BACKLOG]
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "number", "waits_at"),
+    [
+        (queue.RUN_JOB, FEW, (queue.RUN_JOB, -FEW)),
+        (queue.RUN_JOB, FEW + 1, (queue.RUN_BACKLOG, -FEW - 1)),
+        (queue.HANDLE_WEBHOOK, queue.URGENT, (queue.HANDLE_WEBHOOK, 0)),
+        (queue.HANDLE_WEBHOOK, 9_999, (queue.HANDLE_BACKLOG, -9_999)),
+        (queue.PUBLISH, FEW + 1, (queue.PUBLISH_BACKLOG, -FEW - 1)),
+        (queue.UNPUBLISH, FEW + 1, (queue.UNPUBLISH_BACKLOG, -FEW - 1)),
+        (queue.EXPAND_BATCH, FEW + 1, (queue.EXPAND_BATCH, -FEW - 1)),
+        (queue.SWEEP_PRODUCTS, queue.LAST, (queue.SWEEP_PRODUCTS, -queue.LAST)),
+        (queue.RUN_JOB, -1, (queue.RUN_JOB, 0)),  # what was counted has ended meanwhile
+    ],
+)
+def test_where_an_entry_waits(entrypoint: str, number: int, waits_at: tuple[str, int]) -> None:
+    entry = queue.Entry(entrypoint=entrypoint, dedupe_key="", payload=b"", number=number)
+    assert queue.place(entry) == waits_at

@@ -1,7 +1,6 @@
 """The listener survives whatever its connection raises, and says when it does not hear."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -18,7 +17,7 @@ WHERE datname = current_database() AND application_name = '{NAME}'
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exception]]:
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     """What the next probes raise, in this order; afterwards they work."""
     errors: list[Exception] = []
     real = asyncpg.Connection.execute
@@ -31,7 +30,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Exception]]:
     monkeypatch.setattr(asyncpg.Connection, "execute", execute)
     monkeypatch.setattr(wakeups, "PROBE", 0.5)
     monkeypatch.setattr(wakeups, "RECONNECT", 0.5)
-    yield errors
+    return errors
 
 
 async def becomes(ears: Wakeups, *, hears: bool, within: float = 10) -> None:
