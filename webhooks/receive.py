@@ -141,8 +141,8 @@ async def enqueue_deliveries(connection: AsyncConnection, refs: Sequence[Deliver
         lines[ref.shop_domain, ref.topic].append(ref)
     entries: list[queue.Entry] = []
     for line, members in lines.items():
-        unsettled = await connection.scalar(select(waiting(*line))) or 0
-        first = max(unsettled - len(members), 0) + 1
+        count = await connection.scalar(select(waiting(*line))) or 0
+        first = max(count - len(members), 0) + 1
         entries += [entry(ref, number) for number, ref in enumerate(members, first)]
     await queue.enqueue(connection, *entries)
 

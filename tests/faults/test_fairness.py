@@ -18,6 +18,7 @@ from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.doors import NoRenderer, waiting_job
 from tests.faults.conftest import Measured
 from tests.world import GARMENTS, SHOP, World
+from webhooks.outcome import Desk
 
 BIG, SMALL = 10_000, 50
 STAGE = 0.05  # seconds that a stage takes
@@ -119,10 +120,12 @@ async def shops(world: World) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def working(world: World, renderer: Renderer) -> AsyncIterator[None]:
+async def working(
+    world: World, renderer: Renderer, *, desk: Desk | None = None
+) -> AsyncIterator[None]:
     """A worker with two slots."""
     workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
-    async with manager(world.settings, workshop, world.desk, shares=PLACES.shares) as pgq:
+    async with manager(world.settings, workshop, desk or world.desk, shares=PLACES.shares) as pgq:
         running = asyncio.create_task(
             pgq.qm.run(
                 dequeue_timeout=timedelta(seconds=1),
