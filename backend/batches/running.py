@@ -2,7 +2,8 @@
 
 Nothing is open while Shopify is asked. A page's items, their jobs and the cursor behind it commit
 together, so whoever goes on after an interruption makes nothing twice. What can be cured by
-waiting is tried again, later each time, until the tries are used up; every page renews them.
+waiting is tried again, later each time, until the tries are used up; every page renews them. One
+that takes long leaves its place now and then, for another shop's may be waiting for it.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 MAX_TRIES = 15  # without a page; with the delays, about half an hour
 AT_ONCE = timedelta(0)
-TURN = 2.0  # seconds; then it leaves its place to a batch that has waited, if there is one
+TURN = 10.0  # seconds; then it leaves its place to a batch that has waited, if there is one
 NEXT_TURN = timedelta(milliseconds=100)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend.batches.running import MAX_TRIES, run_expansion
+from backend.batches import running
+from backend.batches.running import MAX_TRIES, NEXT_TURN, run_expansion
 from backend.errors import DatabaseUnavailable
 from backend.shops.backoff import FIRST_DELAY
 from backend.worker.maintenance import requeue_overdue
@@ -37,6 +38,16 @@ async def test_a_passing_trouble_costs_a_delay_and_no_job(house: World, shop: st
     house.shopify.throttle_next(field="collection")
     delays = await expand(house, ref)
     assert [delay.total_seconds() for delay in delays] == [2, 4, 8]
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
+
+
+async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "TURN", 0.0)
+    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+    delays = await expand(house, ref)
+    assert delays and set(delays) == {NEXT_TURN}, "after each page"
     assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
