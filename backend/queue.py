@@ -1,14 +1,18 @@
 """Enqueue through PgQueuer on the caller's own transaction: both commit, or neither does.
 
+Every entry belongs to a shop, and says how many of its kind the shop has (`Entry.number`). The
+higher the number, the lower the priority, so a shop with thousands of entries waits behind itself
+and not before everybody else. What goes beyond a `FEW` is the shop's backlog: it waits at an entry
+point of its own, which may not take every place of a worker (`backend.worker.places`).
+
 The consuming side is `backend.worker`. PgQueuer's tables live in a schema of their own.
 """
 
 import functools
-from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, TypeAlias, cast
 
 import asyncpg
+import msgspec
 from pgqueuer.adapters.persistence.qb import (
     QueryBuilderEnvironment,
     QueryQueueBuilder,
@@ -21,16 +25,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 QUEUE_SCHEMA = "queue"
 RUN_JOB = "run_job"
-RUN_BACKLOG = "run_backlog"  # a job too, of a shop that has some already: `worker.places`
+RUN_BACKLOG = "run_backlog"
 HANDLE_WEBHOOK = "handle_webhook"
-RESUME_SHOP = "resume_shop"
+HANDLE_BACKLOG = "handle_backlog"
 PUBLISH = "publish"
+PUBLISH_BACKLOG = "publish_backlog"
 UNPUBLISH = "unpublish"
-SWEEP_PRODUCTS = "sweep_products"
+UNPUBLISH_BACKLOG = "unpublish_backlog"
 EXPAND_BATCH = "expand_batch"
+RESUME_SHOP = "resume_shop"
+SWEEP_PRODUCTS = "sweep_products"
 
+FEW = 2  # entries of one kind that a shop may have before the others are its backlog
+BACKLOGS = {
+    RUN_JOB: RUN_BACKLOG,
+    HANDLE_WEBHOOK: HANDLE_BACKLOG,
+    PUBLISH: PUBLISH_BACKLOG,
+    UNPUBLISH: UNPUBLISH_BACKLOG,
+}
+URGENT = 0  # the number of what does not wait behind anything of its shop
+LAST = 1_000_000  # the number of what waits behind everybody's work
 
 Connection: TypeAlias = "AsyncConnection | asyncpg.Connection"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to do for a shop.
+
+    `number` is how many of its kind the shop has, this one included: see `URGENT` and `LAST`.
+    """
+
+    entrypoint: str
+    dedupe_key: str
+    payload: bytes
+    number: int
 
 
 class ConnectionDriver:
@@ -72,44 +100,24 @@ def builders() -> tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedul
     return QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
 
 
-async def enqueue(
-    connection: Connection,
-    entrypoint: str,
-    payload: bytes,
-    *,
-    dedupe_key: str,
-    priority: int = 0,
-    delay: timedelta | None = None,
-) -> None:
-    """Put an entry on the queue within the connection's transaction.
+async def enqueue(connection: Connection, *entries: Entry) -> None:
+    """Put entries on the queue within the connection's transaction, in one statement.
 
     A second entry with the same `dedupe_key`, while the first is waiting or running, is dropped.
-    A higher `priority` runs first.
-    """
-    await queries_on(connection).enqueue(
-        entrypoint,
-        payload,
-        priority=priority,
-        execute_after=delay,
-        dedupe_key=dedupe_key,
-        on_conflict="skip",
-    )
-
-
-async def enqueue_all(
-    connection: AsyncConnection, entries: Sequence[tuple[str, str, bytes, int]]
-) -> None:
-    """Put many entries on the queue in one statement.
-
-    Of each its entry point, `dedupe_key`, payload and priority; what holds of `enqueue` holds of
-    each.
     """
     if entries:
-        names, keys, payloads, priorities = (list(values) for values in zip(*entries, strict=True))
+        places = [place(entry) for entry in entries]
         await queries_on(connection).enqueue(
-            names,
-            payloads,
-            priorities,
-            dedupe_key=keys,
+            [entrypoint for entrypoint, _ in places],
+            [entry.payload for entry in entries],
+            [priority for _, priority in places],
+            dedupe_key=[entry.dedupe_key for entry in entries],
             on_conflict="skip",
         )
+
+
+def place(entry: Entry) -> tuple[str, int]:
+    """Where it waits, and with which priority: the shop's first few before all backlogs."""
+    is_backlog = FEW < entry.number < LAST
+    entrypoint = BACKLOGS.get(entry.entrypoint) if is_backlog else None
+    return entrypoint or entry.entrypoint, -max(entry.number, URGENT)

@@ -61,6 +61,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         pauses = (self.usual(failure) for failure in range(1, failures))
         return sum(pauses, timedelta(0)) * (1 - SPREAD)
 
+    def pause_after(self, waited: timedelta) -> timedelta:
+        """The pause after having waited for so long: about as long again, within the limits."""
+        seconds = min(max(waited, self.first), self.longest).total_seconds()
+        return timedelta(seconds=seconds * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311
+
     def is_exhausted(self, waited: timedelta) -> bool:
         """Whether an outage that has lasted for so long is not waited out any further."""
         return self.patience is not None and waited >= self.patience
@@ -121,3 +126,7 @@ DELIVERIES = RetryPolicy(
 )
 # The tokens of a shop, or our own settings, are wrong, and nobody tells us when they are right.
 LOCKED_OUT_PAUSE = timedelta(minutes=1)
+# Shopify processes a picture in seconds, as a rule. What takes longer is looked at less often.
+SHOPIFY_PROCESSING = RetryPolicy(
+    first=timedelta(seconds=1), longest=timedelta(seconds=20), patience=timedelta(minutes=20)
+)

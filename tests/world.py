@@ -19,6 +19,7 @@ import uvicorn
 from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
 from sqlalchemy import text
 
+from backend import queue
 from backend.app import KEEP_ALIVE, create_app
 from backend.db import Database
 from backend.dev.shopify import Product, StandInShopify
@@ -96,7 +97,7 @@ class World:
         """Work on what is due in the queue until it is empty."""
         async with manager(self.settings, self.workshop, self.desk) as pgq:
             if only_webhooks:
-                for name in ("run_job", "run_backlog", "expand_batch"):
+                for name in (queue.RUN_JOB, queue.RUN_BACKLOG, queue.EXPAND_BATCH):
                     pgq.qm.entrypoint_registry.pop(QueueEntrypoint(name))
             async with asyncio.timeout(60):
                 await pgq.qm.run(mode=QueueExecutionMode.drain, dequeue_timeout=timedelta(0))

@@ -23,6 +23,12 @@ class WebhookDelivery(Base):
             "received_at",
             postgresql_where=text("status = 'received'"),
         ),
+        Index(
+            "ix_webhook_deliveries_line",
+            "shop_domain",
+            "topic",
+            postgresql_where=text("status = 'received'"),
+        ),
     )
 
     shop_domain: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -209,13 +209,16 @@ async def is_full(connection: AsyncConnection, shop_id: int, quotas: Quotas) -> 
 
 
 async def enqueue_expansion(connection: AsyncConnection, ref: BatchRef) -> None:
-    """Have a worker go; of each round once."""
-    await queue.enqueue(
-        connection,
-        queue.EXPAND_BATCH,
-        msgspec.json.encode(ref),
+    """Have a worker go; of each round once, behind the shop's other batches."""
+    expanding = Batch.shop_id == ref.shop_id, Batch.expansion == Expansion.EXPANDING
+    number = await connection.scalar(select(func.count()).select_from(Batch).where(*expanding))
+    entry = queue.Entry(
+        entrypoint=queue.EXPAND_BATCH,
         dedupe_key=f"{queue.EXPAND_BATCH}:{ref.shop_id}:{ref.public_id}:{ref.round}",
+        payload=msgspec.json.encode(ref),
+        number=number or 1,
     )
+    await queue.enqueue(connection, entry)
 
 
 def this(ref: BatchRef) -> tuple[Any, ...]:

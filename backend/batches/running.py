@@ -3,7 +3,8 @@
 Nothing is open while Shopify is asked. A page's items, their jobs and the cursor behind it commit
 together, so whoever goes on after an interruption makes nothing twice. What can be cured by
 waiting is waited out; a claim that nobody came back from is a try. Every page renews the tries,
-and the patience.
+and the patience. One that takes long leaves its place now and then, for another shop's may be
+waiting for it.
 """
 
 import asyncio
@@ -52,6 +53,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = timedelta(0)
 ROOM_DELAY = timedelta(seconds=30)  # between two looks whether some of the shop's jobs have ended
+TURN = 10.0  # seconds; then it leaves its place to a batch that has waited, if there is one
+NEXT_TURN = timedelta(milliseconds=100)
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,15 +91,7 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
             raise ExpansionFailed(WORKFLOW_RETIRED)
         if held.tries > BATCHES.crashes:  # it crashes its workers
             raise ExpansionFailed(EXPANSION_CRASHED)
-        while not await waits_for_room(held, desk):
-            further = await next_step(held, desk)
-            if further is None:
-                log.info("batch_expanded")
-                return None
-            held = further
-            if desk.stopping.is_set():
-                await spared(held, desk)
-                return AT_ONCE
+        return await expand(held, desk)
     except DatabaseUnavailable:
         if held.attempt < ENOUGH:
             await spared(held, desk)
@@ -105,6 +100,23 @@ async def claimed_run(ref: BatchRef, desk: Desk) -> timedelta | None:
         return await after_failure(held, desk, failure_of(error), error)
     except (NeedsReauth, UnknownKey) as error:
         return await after_lockout(held, desk, error)
+
+
+async def expand(held: Held, desk: Desk) -> timedelta | None:
+    """Page by page; how long to leave the place for, or None when all of it is done."""
+    clock = asyncio.get_running_loop().time
+    ends = clock() + TURN
+    while not await waits_for_room(held, desk):
+        further = await next_step(held, desk)
+        if further is None:
+            log.info("batch_expanded")
+            return None
+        held = further
+        if desk.stopping.is_set():
+            await spared(held, desk)
+            return AT_ONCE
+        if clock() >= ends:
+            return NEXT_TURN
     return ROOM_DELAY
 
 

@@ -17,8 +17,6 @@ from backend.jobs.models import Job, JobEvent
 from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
 
-FEW = 2  # unfinished jobs of a shop; those it asks for beyond are its backlog
-
 
 class JobRef(msgspec.Struct, frozen=True, kw_only=True):
     """A job's key, as the queue carries it."""
@@ -121,23 +119,19 @@ async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:
 async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef]) -> int:
     """Put unfinished jobs of one shop on the queue, each once, behind the shop's others.
 
-    How many unfinished ones the shop has.
-
-    The priority is minus the number of the shop's unfinished jobs: a shop with three hundred
-    jobs waits behind itself, not before everybody else. They are counted once for all. Beyond a
-    `FEW` they are a backlog, which may not take every place of a worker (`worker.places`).
+    They are counted once for all; how many unfinished ones the shop has is returned.
     """
     unfinished = int(await connection.scalar(queries.unfinished_count(shop_id)) or 0)
     entries = [
-        (
-            queue.RUN_JOB if number <= FEW else queue.RUN_BACKLOG,
-            f"{queue.RUN_JOB}:{ref.shop_id}:{ref.public_id}",
-            msgspec.json.encode(ref),
-            -max(number, 0),
+        queue.Entry(
+            entrypoint=queue.RUN_JOB,
+            dedupe_key=f"{queue.RUN_JOB}:{ref.shop_id}:{ref.public_id}",
+            payload=msgspec.json.encode(ref),
+            number=number,
         )
         for number, ref in enumerate(refs, start=unfinished - len(refs) + 1)
     ]
-    await queue.enqueue_all(connection, entries)
+    await queue.enqueue(connection, *entries)
     return unfinished
 
 

@@ -87,17 +87,16 @@ class Wakeups:
         while True:
             try:
                 await self.listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # whatever it is, the next connection may hear
                 log.warning("wakeups_deaf", cause=type(error).__name__)
-            self.hears = False
-            self.wake_all()
             await asyncio.sleep(RECONNECT)
 
     async def listen(self) -> None:
-        """Listen on one connection until it fails."""
+        """Listen on one connection until it fails; `hears` is true for no longer."""
         connection = await asyncpg.connect(
             self.database_url, timeout=PROBE, server_settings=self.settings
         )
+        connection.add_termination_listener(self.deafen)  # before a probe finds out
         try:
             await connection.add_listener(CHANNEL, self.wake)
             self.hears = True
@@ -106,7 +105,14 @@ class Wakeups:
                 await asyncio.sleep(PROBE)
                 await connection.execute("SELECT 1", timeout=PROBE)
         finally:
+            connection.remove_termination_listener(self.deafen)
             connection.terminate()
+            self.deafen()
+
+    def deafen(self, _connection: Any = None) -> None:
+        """Let everybody look for themselves, and more often from now on."""
+        self.hears = False
+        self.wake_all()
 
     def close(self) -> None:
         """Let nobody wait any more: the process is about to stop, and answers what it has begun."""

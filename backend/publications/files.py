@@ -7,18 +7,15 @@ intent without a result looks for that name first, and Shopify refuses a second 
 import contextlib
 from functools import partial
 
-from backend.errors import ShopifyUnavailable
 from backend.jobs.timeline import Fenced
 from backend.publications.failures import EXPECTED, PublicationFailed, refused_by_shopify
 from backend.publications.ledger import Held, Picture, is_meant_to_be, note_picture
-from backend.publications.press import Press
+from backend.publications.press import Press, StillBusy
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.admin_api import AdminApi
 from backend.shops.media_answers import File
 from backend.shops.tokens import InstalledShop
-
-SEARCHES = 3  # for a file whose creation may have been lost: the search can be behind
 
 
 async def create(picture: Picture, held: Held, press: Press) -> Picture:
@@ -81,24 +78,27 @@ async def created(picture: Picture, held: Held, press: Press) -> str:
 
 
 async def found_by_name(picture: Picture, held: Held, press: Press) -> str | None:
-    """The media id of a file that may have been made without our hearing of it."""
+    """The media id of a file that may have been made without our hearing of it.
+
+    The search can be behind by more than it is looked at here.
+    """
 
     async def look() -> File | None:
         return await press.ask(
             held, lambda admin, shop: media_api.find_file(admin, shop, picture.filename)
         )
 
-    file = await press.until(look, at_most=SEARCHES)
+    file = await press.until(look)
     return file.id if file else None
 
 
 async def wait_until_ready(picture: Picture, held: Held, press: Press) -> Picture:
-    """Wait for Shopify to have processed the file."""
+    """Wait for Shopify to have processed the file. Raises `StillBusy` if that takes long."""
     if picture.status is not MediaStatus.PROCESSING:
         return picture
     ready = await press.until(partial(ended, picture, held, press))
     if ready is None:
-        raise ShopifyUnavailable("Shopify is still processing a file.")
+        raise StillBusy
     async with press.database.transaction(held.ref.shop_id) as connection:
         return await note_picture(connection, held, picture, status=MediaStatus.READY)
 

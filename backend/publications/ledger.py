@@ -5,10 +5,11 @@ worker that was overtaken, by another or by the merchant who takes it all back, 
 has changed nothing. A status and its event on the job's timeline commit together.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
@@ -28,6 +29,14 @@ MESSAGES = {
     PublicationStatus.PUBLISHED: "Published to the product",
     PublicationStatus.RESTORING: "Taking the published media back",
     PublicationStatus.RESTORED: "The product's media are as they were",
+}
+# What a step forward makes of what was noted on the way to it.
+GOT_FURTHER: dict[str, Any] = {
+    "tries": 0,
+    "outages": 0,
+    "shopify_busy_since": None,
+    "shopify_job": None,
+    "changed_at": func.now(),
 }
 
 
@@ -61,7 +70,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """The right to write on a publication, for as long as nobody overtakes.
 
-    `pictures` are those of all the job's publications.
+    `pictures` are those of all the job's publications. `busy_for` is for how long it has waited for
+    Shopify since it last got further, and `shopify_job` what it then waited for.
     """
 
     ref: PublicationRef
@@ -73,6 +83,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     product_id: str
     snapshot: Gallery | None
     error: Failure | None
+    busy_for: timedelta
+    shopify_job: str | None
     pictures: list[Picture]
 
     @property
@@ -102,6 +114,8 @@ async def claim(connection: AsyncConnection, ref: PublicationRef, errand: str) -
             Publication.product_id,
             Publication.snapshot,
             Publication.error,
+            Publication.shopify_job,
+            busy_for().label("busy_for"),
             domain.label("shop_domain"),
         )
     )
@@ -145,11 +159,8 @@ async def pictures(connection: AsyncConnection, ref: PublicationRef) -> list[dic
 
 async def note(connection: AsyncConnection, held: Held, **changes: Any) -> None:
     """Record something about the publication, which has got further by it."""
-    noted = await connection.execute(
-        update(Publication)
-        .where(*still(held))
-        .values(tries=0, outages=0, changed_at=func.now(), **changes)
-    )
+    values = {**GOT_FURTHER, **changes}
+    noted = await connection.execute(update(Publication).where(*still(held)).values(values))
     if noted.rowcount == 0:
         raise Fenced(held.ref.job_id)
 
@@ -170,6 +181,32 @@ async def spare(connection: AsyncConnection, held: Held, *, outages: int = 0) ->
     if spared is None:
         raise Fenced(held.ref.job_id)
     return int(spared)
+
+
+async def note_busy(connection: AsyncConnection, held: Held, job: str | None) -> timedelta:
+    """Record that Shopify is not done yet; for how long it has not been.
+
+    The claim has found out no more than that, and is not counted as a try.
+    """
+    noted = (
+        update(Publication)
+        .where(*still(held))
+        .values(
+            tries=func.greatest(Publication.tries - 1, 0),
+            shopify_busy_since=func.coalesce(Publication.shopify_busy_since, func.now()),
+            shopify_job=job,
+        )
+        .returning(busy_for())
+    )
+    waited: timedelta | None = (await connection.execute(noted)).scalar_one_or_none()
+    if waited is None:
+        raise Fenced(held.ref.job_id)
+    return waited
+
+
+def busy_for() -> ColumnElement[Any]:
+    """For how long it has waited for Shopify since it last got further."""
+    return func.now() - func.coalesce(Publication.shopify_busy_since, func.now())
 
 
 async def note_picture(
@@ -200,13 +237,7 @@ async def move(
     moved = await connection.execute(
         update(Publication)
         .where(*still(held), Publication.status.in_(sources(target)))
-        .values(
-            status=target,
-            tries=0,
-            outages=0,
-            changed_at=func.now(),
-            **facts_of(target, failure),
-        )
+        .values({"status": target, **GOT_FURTHER, **facts_of(target, failure)})
     )
     if moved.rowcount == 0:
         raise Fenced(held.ref.job_id)
@@ -255,13 +286,21 @@ async def tell(
 
 
 async def enqueue_errand(connection: AsyncConnection, ref: PublicationRef, errand: str) -> None:
-    """Have a worker go; entries with the same key are one, so no two go on the same errand."""
-    await queue.enqueue(
-        connection,
-        errand,
-        msgspec.json.encode(ref),
-        dedupe_key=f"{errand}:{ref.shop_id}:{ref.job_id}:{ref.round}",
+    """Have a worker go, behind the shop's other publications.
+
+    Entries with the same key are one, so no two go on the same errand.
+    """
+    unfinished = Publication.shop_id == ref.shop_id, Publication.status.in_(ERRANDS[errand])
+    number = await connection.scalar(
+        select(func.count()).select_from(Publication).where(*unfinished)
     )
+    entry = queue.Entry(
+        entrypoint=errand,
+        dedupe_key=f"{errand}:{ref.shop_id}:{ref.job_id}:{ref.round}",
+        payload=msgspec.json.encode(ref),
+        number=number or 1,
+    )
+    await queue.enqueue(connection, entry)
 
 
 def this(ref: PublicationRef) -> tuple[Any, ...]:

@@ -32,6 +32,8 @@ class Publication(Base):
     got no further, but for those that an outage has cut short: they are `outages`
     (`backend.retries`). `snapshot` is the product's media before anything was changed. `error` is
     set as soon as it is known that the publication fails. `changed_at` is when it last got further.
+    `shopify_busy_since` is set while it waits for Shopify to have done something, and `shopify_job`
+    where Shopify gave that a job of its own.
     """
 
     __tablename__ = "publications"
@@ -71,6 +73,8 @@ class Publication(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    shopify_busy_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    shopify_job: Mapped[str | None] = mapped_column(Text)
     published_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     restored_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 

@@ -22,20 +22,28 @@ class HandedOver(Exception):
     """This process is to stop; another goes on."""
 
 
+class StillBusy(Exception):
+    """Shopify is not done yet; with the id of the job of Shopify's that is waited for, if any."""
+
+    def __init__(self, job: str | None = None) -> None:
+        super().__init__("Shopify is not done yet.")
+        self.job = job
+
+
 class Press(msgspec.Struct, frozen=True, kw_only=True):
     """The services that publishing needs.
 
-    `pause` is how long to wait, in seconds, before looking again at what Shopify is busy with, and
-    `looks` how often to look before the queue's turn comes again. `stopping` ends the work between
-    two steps.
+    `looks` is how often to look at what Shopify is busy with, and `pause` how long to wait in
+    between, in seconds; what takes longer is left to a later turn (`StillBusy`), for a worker's
+    place is not held meanwhile. `stopping` ends the work between two steps.
     """
 
     database: Database
     store: ObjectStore
     admin: AdminApi
     stopping: asyncio.Event
-    pause: float = 1.0
-    looks: int = 20
+    pause: float = 0.3
+    looks: int = 3
 
     async def ask(self, held: Held, question: Question[T]) -> T:
         """The shop's answer. Raises `NeedsReauth`, `PublicationFailed`, and what it itself does."""
@@ -56,11 +64,9 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
             await require_held(connection, held)
         return await self.ask(held, question)
 
-    async def until(
-        self, look: Callable[[], Awaitable[T | None]], *, at_most: int | None = None
-    ) -> T | None:
+    async def until(self, look: Callable[[], Awaitable[T | None]]) -> T | None:
         """What `look` finds, as soon as it finds something; None if that takes too long."""
-        for turn in range(min(at_most or self.looks, self.looks)):
+        for turn in range(self.looks):
             if turn:
                 await asyncio.sleep(self.pause)
             if (found := await look()) is not None:

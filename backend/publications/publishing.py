@@ -4,12 +4,11 @@ No transaction is open while Shopify is asked. First all pictures become files o
 show nowhere; showing one on the product is a step of its own, and one that can be repeated.
 """
 
-from backend.errors import ShopifyUnavailable
 from backend.publications.failures import MEDIA_LIMIT_REACHED, PRODUCT_NOT_FOUND, PublicationFailed
 from backend.publications.files import create, wait_until_ready
 from backend.publications.gallery import arranged, moves, without
 from backend.publications.ledger import Held, Picture, note, note_picture
-from backend.publications.press import Press
+from backend.publications.press import Press, StillBusy
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.media_answers import Gallery
@@ -87,6 +86,7 @@ async def arrange(shown: list[Picture], held: Held, press: Press) -> None:
         if picture.media_id and picture.position
     }
     if positions:
+        await wait_for_move(held.shopify_job, held, press)
         current = await media_ids(held, press)
         await put_in_order(current, arranged(current, positions), held, press)
 
@@ -100,15 +100,22 @@ async def put_in_order(current: list[str], wanted: list[str], held: Held, press:
         held, lambda admin, shop: media_api.reorder(admin, shop, held.product_id, steps)
     )
 
+    await wait_for_move(job, held, press)
+    return True
+
+
+async def wait_for_move(job: str | None, held: Held, press: Press) -> None:
+    """Wait for a move of the media that Shopify has begun. Raises `StillBusy` if it takes long."""
+    if job is None:
+        return
+
     async def look() -> bool | None:
-        done = job is None or await press.ask(
-            held, lambda admin, shop: media_api.is_done(admin, shop, job)
+        return (
+            await press.ask(held, lambda admin, shop: media_api.is_done(admin, shop, job)) or None
         )
-        return done or None
 
     if await press.until(look) is None:
-        raise ShopifyUnavailable("Shopify is still moving the media.")
-    return True
+        raise StillBusy(job)
 
 
 def as_stored(gallery: Gallery) -> dict[str, object]:

@@ -4,6 +4,8 @@ Everything is a difference between what is and what was, so it can be repeated f
 the merchant changes while we are at it stays: before each change the product is looked at again.
 """
 
+from datetime import timedelta
+
 from backend.publications.failures import RESTORE_INCOMPLETE, PublicationFailed
 from backend.publications.files import found_by_name
 from backend.publications.gallery import (
@@ -13,12 +15,13 @@ from backend.publications.gallery import (
     with_later_edits,
 )
 from backend.publications.ledger import Held, Picture, note_picture
-from backend.publications.press import Press
-from backend.publications.publishing import product_gallery, put_in_order
+from backend.publications.press import Press, StillBusy
+from backend.publications.publishing import product_gallery, put_in_order, wait_for_move
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.media_answers import Gallery
 
+SEARCH_LAG = timedelta(seconds=5)  # until a file that is not found by its name was never made
 ROUNDS = 12  # of looking and changing one thing; five are enough while nobody meddles
 
 
@@ -27,6 +30,7 @@ async def restore(held: Held, press: Press) -> None:
     await remove_ours(held, press)
     if held.snapshot is None:  # nothing had been changed yet
         return
+    await wait_for_move(held.shopify_job, held, press)
     found: Gallery | None = None
     for _ in range(ROUNDS):
         now = await product_gallery(held, press)
@@ -51,6 +55,8 @@ async def remove(picture: Picture, held: Held, press: Press) -> None:
     media_id = picture.media_id
     if media_id is None and picture.status is MediaStatus.CREATING:
         media_id = await found_by_name(picture, held, press)
+        if media_id is None and held.busy_for < SEARCH_LAG:
+            raise StillBusy
     if media_id is not None:
         doomed = media_id
         await press.ask(held, lambda admin, shop: media_api.delete_file(admin, shop, doomed))

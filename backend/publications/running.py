@@ -2,7 +2,8 @@
 
 Publishing that fails takes back what it did before it counts as failed. What can be cured by
 waiting is waited out; a claim that nobody came back from is a try. Every step forward renews the
-tries, and the patience.
+tries, and the patience. What Shopify has begun is waited for off the queue's places, and costs no
+try.
 """
 
 from datetime import timedelta
@@ -14,13 +15,25 @@ from backend import queue
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Fenced
-from backend.publications.failures import EXPECTED, PUBLICATION_CRASHED, failure_of
-from backend.publications.ledger import Held, PublicationRef, claim, move, note, spare
-from backend.publications.press import HandedOver, Press
+from backend.publications.failures import (
+    EXPECTED,
+    PUBLICATION_CRASHED,
+    SHOPIFY_UNAVAILABLE,
+    failure_of,
+)
+from backend.publications.ledger import Held, PublicationRef, claim, move, note, note_busy, spare
+from backend.publications.press import HandedOver, Press, StillBusy
 from backend.publications.publishing import publish
 from backend.publications.restoring import remove_ours, restore
 from backend.publications.states import PublicationStatus
-from backend.retries import ENOUGH, LOCKED_OUT_PAUSE, PUBLICATIONS, asked_for, once_back
+from backend.retries import (
+    ENOUGH,
+    LOCKED_OUT_PAUSE,
+    PUBLICATIONS,
+    SHOPIFY_PROCESSING,
+    asked_for,
+    once_back,
+)
 from backend.shops.sealing import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 
@@ -54,9 +67,9 @@ async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedel
         return None
     log.info("publication_claimed", status=held.status, attempt=held.attempt)
     try:
-        if held.tries > PUBLICATIONS.crashes:  # it crashes its workers
-            return await give_up(held, press, held.error or PUBLICATION_CRASHED)
-        await run_state(held, press)
+        return await run_state(held, press)
+    except StillBusy as busy:
+        return await while_busy(held, press, busy)
     except HandedOver:
         await spared(held, press)
         return AT_ONCE
@@ -68,11 +81,12 @@ async def claimed_run(ref: PublicationRef, press: Press, errand: str) -> timedel
         return await after_failure(held, press, failure_of(error), error)
     except (NeedsReauth, UnknownKey, ConfigurationError) as error:
         return await after_lockout(held, press, error)
-    return None
 
 
-async def run_state(held: Held, press: Press) -> None:
-    """Do what the state asks for, and enter the next."""
+async def run_state(held: Held, press: Press) -> timedelta | None:
+    """Do what the state asks for, and enter the next; None when that is all."""
+    if held.tries > PUBLICATIONS.crashes:  # it crashes its workers
+        return await give_up(held, press, held.error or PUBLICATION_CRASHED)
     if held.status is PublicationStatus.RESTORING:
         await restore(held, press)
         await ends(held, press, PublicationStatus.RESTORED)
@@ -82,6 +96,7 @@ async def run_state(held: Held, press: Press) -> None:
     else:
         await publish(held, press)
         await ends(held, press, PublicationStatus.PUBLISHED)
+    return None
 
 
 async def ends(
@@ -126,6 +141,16 @@ async def give_up(held: Held, press: Press, failure: Failure) -> timedelta | Non
         return AT_ONCE
     await ends(held, press, PublicationStatus.FAILED, held.error or failure)
     return None
+
+
+async def while_busy(held: Held, press: Press, busy: StillBusy) -> timedelta | None:
+    """Leave the place to others until Shopify may be done, longer each time, and not for ever."""
+    async with press.database.transaction(held.ref.shop_id) as connection:
+        waited = await note_busy(connection, held, busy.job)
+    if SHOPIFY_PROCESSING.is_exhausted(waited):
+        return await give_up(held, press, SHOPIFY_UNAVAILABLE)
+    log.info("publication_waits_for_shopify", seconds=round(waited.total_seconds()))
+    return SHOPIFY_PROCESSING.pause_after(waited)
 
 
 async def after_lockout(held: Held, press: Press, error: Exception) -> timedelta | None:

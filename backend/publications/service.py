@@ -9,7 +9,7 @@ from backend.errors import PublicationNotFound
 from backend.jobs.states import Failure
 from backend.jobs.versions import found, known
 from backend.publications import queries
-from backend.publications.ledger import PublicationRef, enqueue_errand, tell, this
+from backend.publications.ledger import GOT_FURTHER, PublicationRef, enqueue_errand, tell, this
 from backend.publications.models import Publication
 from backend.publications.schemas import PublicationResponse
 from backend.publications.states import UNFINISHED, PublicationStatus, sources
@@ -47,12 +47,12 @@ async def take_back(
         update(Publication)
         .where(*this(ref), is_new)
         .values(
-            status=target,
-            attempt=Publication.attempt + 1,
-            tries=0,
-            outages=0,
-            error=None,
-            changed_at=func.now(),
+            {
+                "status": target,
+                "attempt": Publication.attempt + 1,
+                "error": None,
+                **GOT_FURTHER,
+            }
         )
     )
     if overtaken.rowcount:

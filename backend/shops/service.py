@@ -100,13 +100,16 @@ async def open_account(
     )
     shop_id = (await connection.execute(opened)).scalar_one()
     if was_parked:
-        await enqueue_for_shop(connection, queue.RESUME_SHOP, ShopRef(shop_id=shop_id))
+        await queue.enqueue(connection, resumption(ShopRef(shop_id=shop_id)))
 
 
-async def enqueue_for_shop(connection: AsyncConnection, errand: str, ref: ShopRef) -> None:
-    """Have a worker go on an errand for the shop; while one waits, another adds nothing."""
-    await queue.enqueue(
-        connection, errand, msgspec.json.encode(ref), dedupe_key=f"{errand}:{ref.shop_id}"
+def resumption(ref: ShopRef) -> queue.Entry:
+    """The entry that takes up what has waited for the shop; while one waits, there is no other."""
+    return queue.Entry(
+        entrypoint=queue.RESUME_SHOP,
+        dedupe_key=f"{queue.RESUME_SHOP}:{ref.shop_id}",
+        payload=msgspec.json.encode(ref),
+        number=1,
     )
 
 

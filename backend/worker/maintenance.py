@@ -43,7 +43,7 @@ from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
 from backend.worker.findings import Kind, record
 from webhooks.models import WebhookDelivery
-from webhooks.receive import DeliveryRef, enqueue_delivery
+from webhooks.receive import DeliveryRef, enqueue_deliveries
 
 OVERDUE = timedelta(minutes=1)
 KEEP_SETTLED = timedelta(days=30)
@@ -132,11 +132,11 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
             inbox.received_at < func.now() - OVERDUE,
             ~is_queued(key),
         )
+        .order_by(inbox.received_at)
         .limit(BATCH)
     )
     refs = [DeliveryRef(**row) for row in rows.mappings()]
-    for ref in refs:
-        await enqueue_delivery(connection, ref)
+    await enqueue_deliveries(connection, refs)
     return len(refs)
 
 

@@ -6,13 +6,14 @@ page. So nothing is looked at twice for long, and a sweep that was interrupted g
 """
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 from shopify import ApiAccess
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from backend import queue
 from backend.db import Database
@@ -22,7 +23,7 @@ from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.answers import ProductPage
 from backend.shops.models import Shop
 from backend.shops.sealing import UnknownKey
-from backend.shops.service import ShopRef, enqueue_for_shop
+from backend.shops.service import ShopRef
 from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
 from backend.worker.findings import record
 from backend.worker.workshop import Workshop
@@ -39,9 +40,18 @@ async def enqueue_sweeps(database: Database) -> int:
     """Have each shop that can be asked swept, by whichever worker; how many there are."""
     shops = await askable_shops(database)
     async with database.transaction() as connection:
-        for ref in shops:
-            await enqueue_for_shop(connection, queue.SWEEP_PRODUCTS, ref)
+        await queue.enqueue(connection, *map(sweep, shops))
     return len(shops)
+
+
+def sweep(ref: ShopRef) -> queue.Entry:
+    """The entry that sweeps the shop, behind everybody's work; while one waits, no other."""
+    return queue.Entry(
+        entrypoint=queue.SWEEP_PRODUCTS,
+        dedupe_key=f"{queue.SWEEP_PRODUCTS}:{ref.shop_id}",
+        payload=msgspec.json.encode(ref),
+        number=queue.LAST,
+    )
 
 
 async def askable_shops(database: Database) -> list[ShopRef]:
@@ -69,9 +79,9 @@ async def sweep_products(
     have spent their day's credits, where the shop has as much as it may have at once, and where
     this process is to stop.
     """
-    until = until or datetime.now(UTC) - GRACE
     missed = 0
     try:
+        until = until or await quiet_until(workshop.database)
         async for shop, page in changes(ref, workshop, until):
             found, is_whole = await dealt_with(page, shop, workshop, disabled)
             missed += found
@@ -82,6 +92,12 @@ async def sweep_products(
     except PASSING as error:
         log.warning("product_sweep_interrupted", shop_id=ref.shop_id, cause=repr(error)[:300])
     return missed
+
+
+async def quiet_until(database: Database) -> datetime:
+    """Up to when a sweep looks now, by the database's clock: every mark is measured by that one."""
+    async with database.reading() as connection:
+        return (await connection.execute(select(func.now() - GRACE))).scalar_one()
 
 
 async def dealt_with(

@@ -8,8 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -47,7 +46,7 @@ from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.places import Patient, Places
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.retention import Terms, expire
-from backend.worker.taking import take_by_places
+from backend.worker.taking import Share, take_by_places
 from backend.worker.waiting import end_long_waits, resume_shop
 from backend.worker.workshop import Workshop
 from webhooks.outcome import Desk
@@ -78,9 +77,9 @@ async def run_worker(
         stop_on_signals(workshop.stopping)
         log.info("worker_started", slots=slots)
         await pgqueuer.run(
-            lambda: manager(settings, workshop, desk, backlog=places.backlog),
+            lambda: manager(settings, workshop, desk, shares=places.shares),
             dequeue_timeout=POLL,
-            batch_size=places.backlog // 2,
+            batch_size=places.batch,
             max_concurrent_tasks=places.all,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             restart_on_failure=True,
@@ -140,11 +139,11 @@ def render_limits(slots: int) -> RenderLimits:
 
 @asynccontextmanager
 async def manager(
-    settings: Settings, workshop: Workshop, desk: Desk, *, backlog: int = sys.maxsize
+    settings: Settings, workshop: Workshop, desk: Desk, *, shares: Sequence[Share] = ()
 ) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
-    Of the shops' backlogs it runs at most `backlog` jobs at once.
+    Of what shops have much of it works on no more at once than `shares` say.
     """
     connection = await asyncpg.connect(
         settings.database_url,
@@ -155,7 +154,7 @@ async def manager(
     try:
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
-        take_by_places(pgq, backlog)
+        take_by_places(pgq, shares)
         register_entrypoints(pgq, workshop, desk)
         register_schedules(pgq, settings, workshop)
         yield pgq
@@ -177,6 +176,7 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
             raise RetryRequested(outcome.delay)
 
     @pgq.entrypoint(queue.HANDLE_WEBHOOK)
+    @pgq.entrypoint(queue.HANDLE_BACKLOG)
     async def handle_queued_webhook(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=DeliveryRef)
         delay = await handle_delivery(ref, desk, entry.attempts)
@@ -184,10 +184,18 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
             raise RetryRequested(delay)
 
     @pgq.entrypoint(queue.PUBLISH)
+    @pgq.entrypoint(queue.PUBLISH_BACKLOG)
+    async def publish_queued_one(entry: Job) -> None:
+        await go_on(entry, queue.PUBLISH)
+
     @pgq.entrypoint(queue.UNPUBLISH)
-    async def run_queued_publication(entry: Job) -> None:
+    @pgq.entrypoint(queue.UNPUBLISH_BACKLOG)
+    async def unpublish_queued_one(entry: Job) -> None:
+        await go_on(entry, queue.UNPUBLISH)
+
+    async def go_on(entry: Job, errand: str) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
-        delay = await run_publication(ref, workshop.press, entry.entrypoint)
+        delay = await run_publication(ref, workshop.press, errand)
         if delay is not None:
             raise RetryRequested(delay)
 

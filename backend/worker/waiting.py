@@ -17,7 +17,7 @@ from backend.jobs.timeline import fail_unfinished
 from backend.shops.models import Shop
 from backend.shops.service import ShopRef
 from webhooks.models import WebhookDelivery
-from webhooks.receive import DeliveryRef, enqueue_delivery
+from webhooks.receive import DeliveryRef, enqueue_deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +84,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
     )
     async with database.transaction(ref.shop_id) as connection:
         found = (await connection.execute(resumed)).mappings().all()
-        for row in found:
-            await enqueue_delivery(connection, DeliveryRef(**row))
+        await enqueue_deliveries(connection, [DeliveryRef(**row) for row in found])
     return len(found)
 
 

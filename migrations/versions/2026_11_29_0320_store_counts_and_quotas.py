@@ -12,7 +12,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0017_quotas"
-down_revision = "0014_new_entries"
+down_revision = "0016_queue_lines"
 branch_labels = None
 depends_on = None
 

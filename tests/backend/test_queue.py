@@ -4,10 +4,15 @@ import pytest
 from sqlalchemy import text
 
 from backend import queue
-from backend.jobs.service import FEW
+from backend.queue import FEW
 from tests.world import World
 
 QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
+
+
+def entry(number: int) -> queue.Entry:
+    """A job's."""
+    return queue.Entry(entrypoint=queue.RUN_JOB, dedupe_key="one", payload=b"{}", number=number)
 
 
 @pytest.mark.parametrize("statement_first", [True, False])
@@ -18,18 +23,16 @@ async def test_an_entry_is_rolled_back_with_its_transaction(
         async with world.database.transaction() as connection:
             if statement_first:
                 await connection.execute(text("SELECT 1"))
-            await queue.enqueue(connection, queue.RUN_JOB, b"{}", dedupe_key="one")
+            await queue.enqueue(connection, entry(number=1))
             raise RuntimeError
     assert await world.rows(QUEUED) == []
 
 
 async def test_the_same_key_is_queued_once(world: World) -> None:
-    for priority in (3, 4):
+    for number in (2, 1):
         async with world.database.transaction() as connection:
-            await queue.enqueue(
-                connection, queue.RUN_JOB, b"{}", dedupe_key="one", priority=priority
-            )
-    assert await world.rows(QUEUED) == [{"dedupe_key": "one", "priority": 3}]
+            await queue.enqueue(connection, entry(number=number))
+    assert await world.rows(QUEUED) == [{"dedupe_key": "one", "priority": -2}]
 
 
 async def test_a_shop_with_many_jobs_waits_behind_itself(world: World) -> None:
@@ -53,3 +56,22 @@ async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(world: World) -> No
         await world.request_job()
     rows = await world.rows("SELECT entrypoint FROM queue.pgqueuer ORDER BY id")
     assert [row["entrypoint"] for row in rows] == [queue.RUN_JOB] * FEW + [queue.RUN_BACKLOG]
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "number", "waits_at"),
+    [
+        (queue.RUN_JOB, FEW, (queue.RUN_JOB, -FEW)),
+        (queue.RUN_JOB, FEW + 1, (queue.RUN_BACKLOG, -FEW - 1)),
+        (queue.HANDLE_WEBHOOK, queue.URGENT, (queue.HANDLE_WEBHOOK, 0)),
+        (queue.HANDLE_WEBHOOK, 9_999, (queue.HANDLE_BACKLOG, -9_999)),
+        (queue.PUBLISH, FEW + 1, (queue.PUBLISH_BACKLOG, -FEW - 1)),
+        (queue.UNPUBLISH, FEW + 1, (queue.UNPUBLISH_BACKLOG, -FEW - 1)),
+        (queue.EXPAND_BATCH, FEW + 1, (queue.EXPAND_BATCH, -FEW - 1)),
+        (queue.SWEEP_PRODUCTS, queue.LAST, (queue.SWEEP_PRODUCTS, -queue.LAST)),
+        (queue.RUN_JOB, -1, (queue.RUN_JOB, 0)),  # what was counted has ended meanwhile
+    ],
+)
+def test_where_an_entry_waits(entrypoint: str, number: int, waits_at: tuple[str, int]) -> None:
+    entry = queue.Entry(entrypoint=entrypoint, dedupe_key="", payload=b"", number=number)
+    assert queue.place(entry) == waits_at

@@ -9,7 +9,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from backend.jobs.service import FEW, request_jobs
+from backend.jobs.service import request_jobs
+from backend.queue import FEW
 from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.worker.places import Places
 from backend.worker.run import manager
@@ -17,6 +18,7 @@ from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.doors import NoRenderer, waiting_job
 from tests.faults.conftest import Measured
 from tests.world import GARMENTS, SHOP, World
+from webhooks.outcome import Desk
 
 BIG, SMALL = 10_000, 50
 STAGE = 0.05  # seconds that a stage takes
@@ -118,14 +120,16 @@ async def shops(world: World) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def working(world: World, renderer: Renderer) -> AsyncIterator[None]:
+async def working(
+    world: World, renderer: Renderer, *, desk: Desk | None = None
+) -> AsyncIterator[None]:
     """A worker with two slots."""
     workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
-    async with manager(world.settings, workshop, world.desk, backlog=PLACES.backlog) as pgq:
+    async with manager(world.settings, workshop, desk or world.desk, shares=PLACES.shares) as pgq:
         running = asyncio.create_task(
             pgq.qm.run(
                 dequeue_timeout=timedelta(seconds=1),
-                batch_size=PLACES.backlog // 2,
+                batch_size=PLACES.batch,
                 max_concurrent_tasks=PLACES.all,
             )
         )

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -166,6 +167,27 @@ async def test_a_job_is_read_by_its_key(url: str, plans: Plans, query: Query, mo
 
     await connection.close()
     assert {"shops", "jobs"} <= plans.tables()
+    assert plans.sequential() == []
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_shops_waiting_deliveries_are_counted_by_their_own_index(
+    url: str, plans: Plans, mode: str
+) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    ref = DeliveryRef(shop_domain=SHOP, topic="products/update", webhook_id=uuid.uuid4().hex)
+    facts: dict[str, Any] = {"event_id": None, "api_version": None, "body": b"{}"}
+    transaction = connection.transaction()
+    await transaction.start()
+
+    await receive(connection, Delivery(**msgspec.structs.asdict(ref), **facts))
+
+    await transaction.rollback()
+    await connection.close()
+    used = {node.get("Index Name") for plan in plans for node in nodes(plan["Plan"])}
+    assert "ix_webhook_deliveries_line" in used
     assert plans.sequential() == []
 
 
@@ -442,7 +464,8 @@ async def test_of_a_batch_that_has_ended_nothing_is_counted(
 async def test_a_missing_index_shows(database: Database, plans: Plans) -> None:
     async with database.engine.connect() as connection:
         await connection.execute(text("SET LOCAL ROLE none"))
-        await connection.execute(text("DROP INDEX ix_webhook_deliveries_unsettled"))
+        for name in ("unsettled", "line"):
+            await connection.execute(text(f"DROP INDEX ix_webhook_deliveries_{name}"))
         await maintenance.requeue_deliveries(connection)
         await connection.rollback()
 

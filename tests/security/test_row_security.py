@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Float, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from backend import queue
 from backend.db import Database, Query, required_schema
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs import queries
@@ -141,6 +142,46 @@ async def test_a_refusal_does_not_tell_what_another_shop_has(
     async with web.transaction(SHOP) as connection:
         await connection.execute(text(same), {"s": mine, "j": known})  # their very id
         await connection.rollback()
+
+
+# The queue, which is no shop's
+
+ENTRIES = "SELECT dedupe_key FROM queue.pgqueuer"
+
+
+async def test_the_web_process_puts_entries_on_the_queue_and_reads_nobody_elses(
+    house: World, web: Database, jobs: dict[str, JobRef]
+) -> None:
+    theirs = {row["dedupe_key"] for row in await house.rows(ENTRIES)}
+    assert any(OTHER_SHOP in key for key in theirs)
+    entry = queue.Entry(entrypoint="x", dedupe_key="mine", payload=b"{}", number=1)
+    async with web.transaction(SHOP) as connection:
+        await queue.enqueue(connection, entry)
+        await queue.enqueue(connection, entry)  # where the key is taken, it is left alone
+        assert (await connection.scalars(text(ENTRIES))).all() == ["mine"]
+    async with web.reading(SHOP) as connection:
+        assert (await connection.scalars(text(ENTRIES))).all() == []
+    assert {row["dedupe_key"] for row in await house.rows(ENTRIES)} == {*theirs, "mine"}
+    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key = 'mine'")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT payload FROM queue.pgqueuer",
+        "SELECT headers FROM queue.pgqueuer",
+        "SELECT * FROM queue.pgqueuer_log",
+        "SELECT * FROM queue.pgqueuer_schedules",
+        "SELECT * FROM queue.pgqueuer_statistics",
+        "UPDATE queue.pgqueuer SET priority = 9",
+        "DELETE FROM queue.pgqueuer",
+        "INSERT INTO queue.pgqueuer_schedules (expression, entrypoint) VALUES ('', '')",
+    ],
+)
+async def test_nothing_else_of_the_queue_is_the_web_processs(
+    web: Database, jobs: dict[str, JobRef], statement: str
+) -> None:
+    assert await refused(web, SHOP, statement) == DENIED
 
 
 # Leaving: nothing of a shop is left on a connection

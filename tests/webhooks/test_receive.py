@@ -4,8 +4,11 @@ import asyncio
 import uuid
 from typing import Any
 
+from backend import queue
+from backend.worker.maintenance import requeue_overdue
 from tests.doors import deliver, handled, post_webhook, webhook_headers
 from tests.world import World
+from webhooks.receive import COUNTED
 
 BODY = b'{"id": 1}'
 
@@ -95,3 +98,56 @@ async def test_a_body_that_does_not_look_like_its_topics_is_ignored_once_and_dro
         assert ended == ("ignored", "BODY_MISMATCH"), payload
     assert {row["body"] for row in await inbox(house, shop)} == {None}
     assert await entries(house, shop) == 0
+
+
+async def lines(house: World, shop: str) -> list[tuple[str, str, int]]:
+    """Each of the shop's entries: its topic, where it waits, and its priority, as they were put."""
+    rows = await house.rows(
+        "SELECT split_part(dedupe_key, ':', 3) AS topic, entrypoint, priority FROM queue.pgqueuer "
+        "WHERE dedupe_key LIKE :key ORDER BY id",
+        key=f"handle_webhook:{shop}:%",
+    )
+    return [(row["topic"], row["entrypoint"], row["priority"]) for row in rows]
+
+
+async def test_each_topic_of_a_shop_waits_in_a_line_of_its_own(house: World, shop: str) -> None:
+    for topic in (*["products/update"] * 3, "customers/redact", "app/uninstalled"):
+        await deliver(house, BODY, topic=topic, shop=shop)
+    assert await lines(house, shop) == [
+        ("products/update", queue.HANDLE_WEBHOOK, -1),
+        ("products/update", queue.HANDLE_WEBHOOK, -2),
+        ("products/update", queue.HANDLE_BACKLOG, -3),
+        ("customers/redact", queue.HANDLE_WEBHOOK, -1),
+        ("app/uninstalled", queue.HANDLE_WEBHOOK, 0),
+    ]
+    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
+
+
+async def test_only_so_many_are_counted_and_the_settled_are_not(house: World, shop: str) -> None:
+    await house.execute(
+        "INSERT INTO webhook_deliveries (shop_domain, topic, webhook_id, status, settled_at) "
+        "SELECT :d, 'products/update', n, CASE WHEN n % 2 = 0 THEN 'received' ELSE 'processed' END,"
+        " now() FROM generate_series(1, :n) n",
+        d=shop,
+        n=2 * COUNTED - 2,
+    )
+    for _ in range(3):
+        await deliver(house, BODY, shop=shop)
+    priorities = [priority for _, _, priority in await lines(house, shop)]
+    assert priorities == [-COUNTED, -COUNTED - 1, -COUNTED - 1]
+    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
+    await house.execute("DELETE FROM webhook_deliveries WHERE shop_domain = :d", d=shop)
+
+
+async def test_what_is_put_back_on_the_queue_waits_in_its_line(house: World, shop: str) -> None:
+    for _ in range(3):
+        await deliver(house, BODY, shop=shop)
+    before = await lines(house, shop)
+    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
+    await house.execute(
+        "UPDATE webhook_deliveries SET received_at = now() - interval '2 minutes' "
+        "WHERE shop_domain = :d",
+        d=shop,
+    )
+    await requeue_overdue(house.database)
+    assert await lines(house, shop) == before

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from backend.batches.running import run_expansion
+from backend.batches import running
+from backend.batches.running import NEXT_TURN, run_expansion
 from backend.errors import DatabaseUnavailable
 from backend.retries import BATCHES
 from backend.worker.maintenance import requeue_overdue
@@ -40,6 +41,16 @@ async def test_a_passing_trouble_costs_a_delay_and_no_job(house: World, shop: st
     delays = await expand(house, ref)
     assert len(delays) == 3
     assert delays == sorted(delays)
+    assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
+
+
+async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "TURN", 0.0)
+    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+    delays = await expand(house, ref)
+    assert delays and set(delays) == {NEXT_TURN}, "after each page"
     assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 

@@ -1,11 +1,15 @@
 """Publishing: the pictures are on the product, in their places, once; or nothing is."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from backend.dev.shopify import Product
+from backend.publications.ledger import PublicationRef
+from backend.publications.running import run_publication
+from backend.retries import SHOPIFY_PROCESSING, SPREAD
 from backend.shops import media_api
 from tests.backend.publications.studio import (
     events,
@@ -19,6 +23,7 @@ from tests.backend.publications.studio import (
     press_of,
     published,
     statuses,
+    undo,
     wanted,
     work,
 )
@@ -278,16 +283,65 @@ async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
 
 
 async def test_a_file_that_takes_long_gives_its_worker_free(
-    house: World, shop: str, product: Product
+    house: World, shop: str, product: Product, slow: None
 ) -> None:
     ref, digests = await finished(house, shop, product, pictures=1)
     await post(house, shop, ref, wanted(digests))
-    house.shopify.platform.steps_to_finish = 8
-    delays = await work(house, ref, press=press_of(house, looks=3))
-    house.shopify.platform.steps_to_finish = 2
-    assert len(delays) >= 1
+    publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
+    delay = await run_publication(publication, press_of(house))
+    assert delay is not None and delay <= SHOPIFY_PROCESSING.first * (1 + SPREAD)
+    rows = await house.rows("SELECT tries FROM publications WHERE job_id = :j", j=ref.public_id)
+    assert rows == [{"tries": 0}], "nothing has failed"
+    delays = await work(house, ref)
+    assert len(delays) >= 3 and delays[-1] > delays[0]
     assert (await look(house, shop, ref))["status"] == "PUBLISHED"
     assert len(ours(house, ref, shop)) == 1
+
+
+async def test_a_file_that_is_never_ready_ends_it_and_goes(
+    house: World, shop: str, product: Product, slow: None
+) -> None:
+    house.shopify.platform.steps_to_finish = 10_000
+    before = looks(house, product)
+    ref, digests = await finished(house, shop, product, pictures=1)
+    await post(house, shop, ref, wanted(digests))
+    delays = await work(house, ref, most=120)
+    assert SHOPIFY_PROCESSING.patience is not None
+    assert sum(delays, timedelta(0)) >= SHOPIFY_PROCESSING.patience
+    assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + SPREAD)
+    made = await look(house, shop, ref)
+    assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
+    assert (looks(house, product), ours(house, ref, shop)) == (before, [])
+
+
+async def test_a_move_that_takes_long_is_asked_for_once(
+    house: World, shop: str, product: Product, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = media_api.reorder, []
+
+    async def counted(*arguments: Any) -> str | None:
+        asked.append(arguments)
+        return await real(*arguments)
+
+    monkeypatch.setattr(media_api, "reorder", counted)
+    ref, digests = await finished(house, shop, product, pictures=1)
+    await post(house, shop, ref, wanted(digests, position=[1]))
+    assert len(await work(house, ref)) >= 6  # for the file, and for the move
+    assert (await look(house, shop, ref))["status"] == "PUBLISHED"
+    assert [gid for gid, _ in looks(house, product)][:1] == ours(house, ref, shop)
+    await undo(house, shop, ref)
+    await work(house, ref)
+    assert (await look(house, shop, ref))["status"] == "RESTORED"
+    assert len(asked) == 1, "and none to take it back, where ours was the only one that moved"
+
+
+@pytest.fixture
+def slow(house: World) -> Iterator[None]:
+    """A Shopify that takes long over files and moves."""
+    usual = house.shopify.platform.steps_to_finish
+    house.shopify.platform.steps_to_finish = 20
+    yield
+    house.shopify.platform.steps_to_finish = usual
 
 
 async def test_a_token_that_dies_in_the_middle_is_renewed(

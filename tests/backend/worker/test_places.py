@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import msgspec
 
-from backend.jobs.service import FEW, request_jobs
+from backend import queue
+from backend.jobs.service import request_jobs
+from backend.queue import FEW
 from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.places import Places
 from backend.worker.run import manager
@@ -85,11 +87,11 @@ async def backlog(world: World) -> None:
 async def working(world: World, renderer: Held) -> AsyncIterator[None]:
     """A worker with the places of one slot."""
     workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
-    async with manager(world.settings, workshop, world.desk, backlog=PLACES.backlog) as pgq:
+    async with manager(world.settings, workshop, world.desk, shares=PLACES.shares) as pgq:
         running = asyncio.create_task(
             pgq.qm.run(
                 dequeue_timeout=timedelta(seconds=1),
-                batch_size=PLACES.backlog // 2,
+                batch_size=PLACES.batch,
                 max_concurrent_tasks=PLACES.all,
             )
         )
@@ -106,3 +108,16 @@ async def until(world: World, sql: str, shop: str, count: int) -> None:
     async with asyncio.timeout(15):
         while len(await world.rows(sql, shop=shop)) < count:
             await asyncio.sleep(0.02)
+
+
+async def test_every_entry_point_but_a_shops_first_few_has_a_share(world: World) -> None:
+    shared = [name for share in PLACES.shares for name in share.entrypoints]
+    assert len(shared) == len(set(shared))
+    firsts = {queue.RUN_JOB, queue.HANDLE_WEBHOOK, queue.PUBLISH, queue.UNPUBLISH}
+    async with manager(world.settings, world.workshop, world.desk) as pgq:
+        assert set(pgq.qm.entrypoint_registry) == {*shared, *firsts}
+    for slots in (1, 2, 8):
+        places = Places(slots)
+        assert places.all >= 2 * places.batch, "PgQueuer asks for that"
+        assert all(share.places >= places.batch for share in places.shares)
+        assert places.kept >= places.backlog + FEW

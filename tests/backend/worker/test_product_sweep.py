@@ -1,6 +1,6 @@
 """Products whose webhook never came are found, once, and in the order of their changes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from backend import queue
 from backend.errors import ShopifyUnavailable
 from backend.shops.answers import ProductPage
 from backend.shops.service import ShopRef
+from backend.worker import product_sweep
 from backend.worker.product_sweep import GRACE, enqueue_sweeps, sweep_products
 from tests.backend.rules.test_settings import CATALOG_IMAGE, put
 from tests.backend.uploads.sending import shop_id_of
@@ -215,3 +216,23 @@ async def test_the_queue_brings_each_askable_shop_once(world: World) -> None:
     )
     await world.drain(only_webhooks=True)
     assert len(await jobs_of(world, SHOP)) == 1
+
+
+async def test_the_mark_is_the_databases_whatever_the_workers_clock_says(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        """The clock of a worker that is two hours ahead."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Ahead":
+            return super().now(tz) + timedelta(hours=2)
+
+    monkeypatch.setattr(product_sweep, "datetime", Ahead)
+    await let_pass(house, shop, 1)
+    ref = ShopRef(shop_id=await shop_id_of(house, shop))
+    await sweep_products(ref, house.workshop, frozenset())
+    rows = await house.rows(
+        "SELECT now() - products_swept_until AS ago FROM shops WHERE domain = :d", d=shop
+    )
+    assert GRACE <= rows[0]["ago"] < GRACE + timedelta(minutes=1)

@@ -60,10 +60,15 @@ async def put_entries(database: Database, count: int) -> float:
     refs = [JobRef(shop_id=1, public_id=f"{number:026}") for number in range(count)]
     async with database.transaction() as connection:
         entries = [
-            (ENTRY_POINT, f"{ENTRY_POINT}:{ref.public_id}", msgspec.json.encode(ref), -number)
+            queue.Entry(
+                entrypoint=ENTRY_POINT,
+                dedupe_key=f"{ENTRY_POINT}:{ref.public_id}",
+                payload=msgspec.json.encode(ref),
+                number=number,
+            )
             for number, ref in enumerate(refs)
         ]
-        await queue.enqueue_all(connection, entries)
+        await queue.enqueue(connection, *entries)
         return time.time()
 
 

@@ -1,0 +1,68 @@
+"""The listener survives whatever its connection raises, and says when it does not hear."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg.exceptions import InternalClientError
+
+from backend.jobs import wakeups
+from backend.jobs.wakeups import NAME, Wakeups
+
+END = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = '{NAME}'
+"""
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What the next probes raise, in this order; afterwards they work."""
+    errors: list[Exception] = []
+    real = asyncpg.Connection.execute
+
+    async def execute(self: asyncpg.Connection, *arguments: Any, **settings: Any) -> Any:
+        if errors:
+            raise errors.pop(0)
+        return await real(self, *arguments, **settings)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", execute)
+    monkeypatch.setattr(wakeups, "PROBE", 0.5)
+    monkeypatch.setattr(wakeups, "RECONNECT", 0.5)
+    return errors
+
+
+async def becomes(ears: Wakeups, *, hears: bool, within: float = 10) -> None:
+    """Wait until it says so."""
+    async with asyncio.timeout(within):
+        while ears.hears is not hears:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("error", [InternalClientError, RuntimeError])
+async def test_it_listens_again_after_any_error_and_does_not_say_that_it_hears_meanwhile(
+    database_url: str, failing: list[Exception], error: type[Exception]
+) -> None:
+    ears = Wakeups(database_url)
+    async with ears.listening():
+        await becomes(ears, hears=True)
+        failing.append(error())
+        with ears.watching("a job") as woken:
+            await becomes(ears, hears=False)
+            assert woken.is_set()
+        await becomes(ears, hears=True)
+    assert not ears.hears
+
+
+async def test_a_connection_that_was_ended_is_noticed_before_the_next_probe(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "PROBE", 60.0)
+    ears = Wakeups(database_url)
+    async with ears.listening():
+        await becomes(ears, hears=True)
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(END)
+        await connection.close()
+        await becomes(ears, hears=False, within=2)

@@ -1,0 +1,127 @@
+"""One shop's ten thousand webhooks beside fifty shops with one each: nobody waits for it."""
+
+import asyncio
+import json
+import uuid
+from functools import partial
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from backend.dev.transport import LoopbackShopify
+from backend.queue import FEW
+from backend.shops.admin_api import AdminApi
+from tests.faults.conftest import Measured
+from tests.faults.test_fairness import PLACES, SMALL, SOON, Unhurried, working
+from tests.world import GARMENTS, SHOP, World
+from webhooks.payloads import Delivery
+from webhooks.receive import receive
+
+STORM = 10_000
+PRODUCTS = 40  # of the shop with the storm: each changes again and again
+LATENCY = 0.1  # seconds that Shopify takes to answer
+APART = 4 * LATENCY  # seconds between two small shops
+# What is under way may end first, and as much again while theirs is worked on.
+FIRST = 2 * (PLACES.backlog + FEW)
+UNDER_WAY = """
+SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'
+AND dedupe_key LIKE 'handle_webhook:' || :big || ':%'
+"""
+SMALL_SHOPS = """
+WITH settled AS (
+    SELECT settled_at FROM webhook_deliveries WHERE shop_domain = :big AND status <> 'received'
+)
+SELECT extract(epoch FROM d.settled_at - d.received_at) AS handled,
+       extract(epoch FROM j.started_at - j.created_at) AS begun,
+       (SELECT count(*) FROM settled b
+        WHERE b.settled_at BETWEEN d.received_at AND d.settled_at) AS before_it,
+       (SELECT count(*) FROM settled) AS settled
+FROM webhook_deliveries d JOIN shops s ON s.domain = d.shop_domain
+LEFT JOIN jobs j ON j.shop_id = s.id WHERE s.domain <> :big ORDER BY handled
+"""
+
+
+class DistantShopify(AdminApi):
+    """Shopify, as far away as it is."""
+
+    async def graphql(self, *arguments: Any, **how: Any) -> Any:
+        """The answer, a little later."""
+        await asyncio.sleep(LATENCY)
+        return await super().graphql(*arguments, **how)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.promise(
+    "P19",
+    "a shop's ten thousand webhooks hold up no other's webhook or single job",
+    wanted=f"at most {FIRST} of them and {SOON:g} s",
+)
+async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
+    world: World, measured: Measured
+) -> None:
+    await storm(world)
+    shops = [f"small-{number}.myshopify.com" for number in range(SMALL)]
+    for shop in shops:
+        await world.install(shop)
+    admin = DistantShopify(world.settings, LoopbackShopify(world.shopify.origin))
+    desk = msgspec.structs.replace(world.desk, admin=admin)
+    async with working(world, Unhurried(), desk=desk):
+        await until_under_way(world)
+        for shop in shops:
+            world.product(shop=shop)
+            assert (await world.send("products/create", shop=shop)).status_code == 200
+            await asyncio.sleep(APART)
+        rows = await until_all_have_begun(world)
+    await admin.close()
+    settled, worst = rows[0]["settled"], max(row["before_it"] for row in rows)
+    handled, median = float(rows[-1]["handled"]), float(rows[len(rows) // 2]["handled"])
+    begun = max(float(row["begun"]) for row in rows)
+    measured(
+        "P19",
+        f"{len(rows)} small shops' webhooks were handled within {handled:.2f} s (median "
+        f"{median:.2f} s), none behind more than {worst} of the big shop's, and their jobs begun "
+        f"within {begun:.2f} s ({settled} of {STORM:,} settled meanwhile)",
+        len(rows) == SMALL and settled < STORM and worst <= FIRST and max(handled, begun) <= SOON,
+    )
+
+
+async def storm(world: World) -> None:
+    """The webhooks of a shop's import, taken in and not yet acted on."""
+    await world.install()
+    picture = (GARMENTS / "tee_white.jpg").read_bytes()
+    gids = [world.product(picture).gid for _ in range(PRODUCTS)]
+    bodies = [json.dumps({"id": int(gid.rpartition("/")[2])}).encode() for gid in gids]
+    for number in range(STORM):
+        delivery = Delivery(
+            shop_domain=SHOP,
+            topic="products/update",
+            webhook_id=str(uuid.uuid4()),
+            event_id=None,
+            api_version=None,
+            body=bodies[number % PRODUCTS],
+        )
+        await world.database.run(partial(taken_in, delivery))
+
+
+async def taken_in(delivery: Delivery, connection: asyncpg.Connection) -> None:
+    """As the route takes it in."""
+    await receive(connection, delivery)
+
+
+async def until_under_way(world: World) -> None:
+    """Wait until the worker is at the storm."""
+    async with asyncio.timeout(60):
+        while len(await world.rows(UNDER_WAY, big=SHOP)) < PLACES.backlog:
+            await asyncio.sleep(0.02)
+
+
+async def until_all_have_begun(world: World) -> list[dict[str, Any]]:
+    """The small shops' webhooks, once each of their jobs has begun; those that took long last."""
+    async with asyncio.timeout(300):
+        while True:
+            rows = await world.rows(SMALL_SHOPS, big=SHOP)
+            if all(None not in row.values() for row in rows):
+                return rows
+            await asyncio.sleep(0.2)
