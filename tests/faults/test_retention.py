@@ -41,7 +41,7 @@ VACUUM ANALYZE;
 """
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1800)
 @pytest.mark.promise("P25", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
 @pytest.mark.promise("P26", "100,000 old jobs go", wanted="all, statements < 3 s")
 async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: Measured) -> None:
