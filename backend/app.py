@@ -24,6 +24,7 @@ from backend.jobs.short_way import ShortWay
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
+from backend.privacy.routes import privacy_router
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
@@ -77,6 +78,7 @@ def create_app(
                 ProxyGuard(settings), settings.disabled, settings.storefront_daily_cap
             ),
             settings_router(merchant),
+            privacy_router(merchant),
             uploads_router(merchant),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings)),

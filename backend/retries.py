@@ -39,3 +39,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def is_exhausted(self, waited: timedelta) -> bool:
         """Whether an outage that has lasted for so long is not waited out any further."""
         return self.patience is not None and waited >= self.patience
+
+
+# What the law asks for is never given up (`webhooks.topics.NEVER_GIVEN_UP`). Shopify has its 200,
+# and 30 days are left: after a day or two of outage a try a day is often enough.
+COMPLIANCE = RetryPolicy(
+    first=timedelta(seconds=5), longest=timedelta(days=1), patience=None, factor=2.5
+)

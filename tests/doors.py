@@ -46,6 +46,7 @@ TENANT_TABLES = (
     "seen_pictures",
     "batches",
     "batch_items",
+    "privacy_requests",
 )
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 

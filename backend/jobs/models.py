@@ -62,6 +62,13 @@ class Job(Base):
         Index(
             "ix_jobs_failed", "shop_id", "public_id", postgresql_where=text("status = 'FAILURE'")
         ),
+        Index(
+            "ix_jobs_customer",
+            "shop_id",
+            "customer_id",
+            "public_id",
+            postgresql_where=text("customer_id IS NOT NULL"),
+        ),
     )
 
     shop_id: Mapped[int] = mapped_column(

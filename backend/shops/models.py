@@ -13,7 +13,8 @@ class Shop(Base):
 
     The tokens are sealed (`backend.shops.sealing`). `reauth_needed_at` says since when none of them
     works: the shop is parked until a merchant opens the app. `joined_at` is when we first met, and
-    `products_swept_until` how far `worker.product_sweep` has looked at what changed there.
+    `products_swept_until` how far `worker.product_sweep` has looked at what changed there. The
+    `domain` of an account that is being erased is no domain any more (`service.set_aside`).
     """
 
     __tablename__ = "shops"

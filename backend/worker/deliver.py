@@ -1,4 +1,7 @@
-"""Act on a webhook delivery: find its handler, settle its outcome, or try again later."""
+"""Act on a webhook delivery: find its handler, settle its outcome, or try again later.
+
+What the law asks for is tried again until it is done (`backend.worker.compliance`).
+"""
 
 from datetime import timedelta
 
@@ -8,17 +11,20 @@ import structlog
 from backend.errors import Unavailable
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
+from backend.slices import TimeSliceOver
+from backend.worker.compliance import put_off_delivery
 from backend.worker.waiting import REAUTH_NEEDED
 from webhooks.outcome import Desk, Outcome
-from webhooks.payloads import Delivery
-from webhooks.receive import DeliveryRef, settle, unsettled
-from webhooks.topics import HANDLERS
+from webhooks.payloads import UnsettledDelivery
+from webhooks.receive import DeliveryRef, go_on, settle, unsettled
+from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
 
 MAX_TRIES = 10  # with the delays below, about an hour and a half
 FIRST_DELAY = timedelta(seconds=2)
 LONGEST_DELAY = timedelta(minutes=20)
+AT_ONCE = timedelta(0)
 
 
 async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta | None:
@@ -33,7 +39,13 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
                 delivery = await unsettled(connection, ref)
             if delivery is None:
                 return None
-            outcome = await outcome_of(delivery, desk)
+            try:
+                outcome = await outcome_of(delivery, desk)
+            except TimeSliceOver as over:
+                log.info("webhook_goes_on", done=delivery.done + over.done)
+                async with desk.database.transaction(ref.shop_domain) as connection:
+                    await go_on(connection, ref, over.done)
+                return AT_ONCE
             async with desk.database.transaction(ref.shop_domain) as connection:
                 await settle(connection, ref, outcome)
         except Exception as error:
@@ -44,16 +56,20 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
         return None
 
 
-async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
+async def outcome_of(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     """What the topic's handler says, or why it could not."""
     try:
         return await HANDLERS[delivery.topic](delivery, desk)
     except NeedsReauth:  # taken up again when the shop is open again
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise
         return Outcome("failed", REAUTH_NEEDED)
     except msgspec.ValidationError as error:  # not what that topic sends: somebody's replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
     except ShopifyRefused as error:
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise
         log.warning("webhook_refused", cause=str(error)[:300])
         return Outcome("failed", "SHOPIFY_REFUSED")
 
@@ -61,7 +77,9 @@ async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
 async def again_or_never(
     ref: DeliveryRef, desk: Desk, tries: int, error: Exception
 ) -> timedelta | None:
-    """Wait longer each time, and give up in the end."""
+    """Wait longer each time, and give up in the end, unless the law asks for it."""
+    if ref.topic in NEVER_GIVEN_UP:
+        return await put_off_delivery(ref, desk, error)
     if tries < MAX_TRIES:
         return min(FIRST_DELAY * 3.0**tries, LONGEST_DELAY)
     log.error("webhook_failed", cause=type(error).__name__)
