@@ -38,7 +38,10 @@ class TimeSlice:
         self.done = 0
 
     def did(self, done: int = 0) -> None:
-        """Count a slice that is committed. Raises `TimeSliceOver` once the time is up."""
+        """Count a slice that is committed. Raises `TimeSliceOver` once the time is up.
+
+        Not to be called where nothing was left to do: each turn is to get further.
+        """
         self.done += done
         if time.monotonic() >= self.ends_at:
             raise TimeSliceOver(self.done)

@@ -83,18 +83,24 @@ async def end_work(
 
     What was asked for later belongs to another installation. Raises `TimeSliceOver`.
     """
-    is_left = True
-    while is_left:  # batches first: they make jobs
-        async with database.transaction(shop_id) as connection:
-            is_left = await stop_batch(connection, shop_id, SHOP_UNINSTALLED, closed_at)
-        time_slice.did(int(is_left))
+    while await batch_stopped(database, shop_id, closed_at):  # first: they make jobs
+        time_slice.did(1)
     older = Job.created_at <= closed_at
     await end_unfinished(database, shop_id, SHOP_UNINSTALLED, older, time_slice=time_slice)
-    stopped = 1
-    while stopped:
-        async with database.transaction(shop_id) as connection:
-            stopped = await stop_publications(connection, shop_id, REMOVED_MEANWHILE, closed_at)
+    while stopped := await publications_stopped(database, shop_id, closed_at):
         time_slice.did(stopped)
+
+
+async def batch_stopped(database: Database, shop_id: int, closed_at: datetime) -> bool:
+    """End the expansion of a batch; was there one?"""
+    async with database.transaction(shop_id) as connection:
+        return await stop_batch(connection, shop_id, SHOP_UNINSTALLED, closed_at)
+
+
+async def publications_stopped(database: Database, shop_id: int, closed_at: datetime) -> int:
+    """End some of the publications; how many."""
+    async with database.transaction(shop_id) as connection:
+        return await stop_publications(connection, shop_id, REMOVED_MEANWHILE, closed_at)
 
 
 async def is_still_installed(desk: Desk, domain: str) -> bool:
