@@ -1,7 +1,7 @@
 """What the law asks for is tried again until it is done, whatever is in its way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import msgspec
@@ -27,6 +27,13 @@ DAY = timedelta(days=1)
 CUSTOMER = "191167"  # as in the stand-in's samples
 
 Prepare = Callable[[World, str, pytest.MonkeyPatch], Awaitable[Desk]]
+
+
+@pytest.fixture(autouse=True)
+async def unqueued(house: World) -> AsyncIterator[None]:
+    """What a test has had put off for a day is not waited for by the next."""
+    yield
+    await house.execute("DELETE FROM queue.pgqueuer")
 
 
 def unsettled(ref: DeliveryRef) -> str:

@@ -9,6 +9,7 @@ from backend.storage.erasures import ErasureNote, forget_old_notes, note_erasure
 from backend.storage.listing import stored_objects
 from backend.worker.erasures import repeat_erasures, repeated
 from tests.doors import fingerprint, finished_job, missing_objects
+from tests.flows.processes import environment
 from tests.world import OTHER_SHOP, World
 
 CUSTOMER = "191167"
@@ -39,7 +40,7 @@ async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
     ):
         await note_erasure(house.desk.store, note)
         await note_erasure(house.desk.store, note)  # as each try does
-    for name, value in settings_of(house).items():
+    for name, value in environment(house.settings).items():
         monkeypatch.setenv(name, value)
     for _ in range(2):
         await repeat_erasures()
@@ -51,20 +52,6 @@ async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
     assert await missing_objects(house, gone) == gone
     assert await missing_objects(house, theirs_kept) == []
     assert await house.rows("SELECT 1 FROM shops WHERE domain = :d", d=shop) == []
-
-
-def settings_of(house: World) -> dict[str, str]:
-    """The environment of an operator at this house."""
-    settings = house.settings
-    return {
-        "DATABASE_URL": settings.database_url,
-        "S3_BUCKET": settings.s3_bucket,
-        "S3_ENDPOINT_URL": settings.s3_endpoint_url or "",
-        "SHOPIFY_API_KEY": settings.shopify_api_key,
-        "SHOPIFY_API_SECRET": settings.shopify_api_secret,
-        "SHOPIFY_APP_URL": settings.shopify_app_url,
-        "TOKEN_KEYS": settings.token_keys,
-    }
 
 
 async def test_an_account_of_another_number_is_a_later_one(house: World, shop: str) -> None:
