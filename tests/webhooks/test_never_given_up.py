@@ -66,7 +66,7 @@ async def with_a_bug(house: World, _shop: str, patch: pytest.MonkeyPatch) -> Des
         raise ZeroDivisionError
 
     for topic in NEVER_GIVEN_UP:
-        patch.setitem(HANDLERS, topic, fall_over)  # type: ignore[arg-type]
+        patch.setitem(HANDLERS, topic, fall_over)
     return house.desk
 
 

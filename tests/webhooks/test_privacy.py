@@ -1,5 +1,7 @@
 """What a customer asks about themselves is kept for the merchant, until it is erased."""
 
+from typing import Any
+
 import msgspec
 
 from tests.doors import (
@@ -16,11 +18,11 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 PATH = "/v1/privacy/requests"
 
 
-async def asked(house: World, shop: str, path: str = "", **query: str) -> dict[str, object]:
+async def asked(house: World, shop: str, path: str = "", **query: str) -> dict[str, Any]:
     """What the merchant is answered."""
     answer = await house.http.get(f"{PATH}{path}", params=query, headers=house.bearer(shop))
     assert answer.status_code == 200, answer.text
-    found: dict[str, object] = answer.json()
+    found: dict[str, Any] = answer.json()
     return found
 
 
@@ -31,10 +33,10 @@ async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
     job, keys = await finished_job(house, shop=shop, customer_id=CUSTOMER, request=request)
     await finished_job(house, shop=shop, customer_id="2")
     assert await handled(house, "customers/data_request", shop=shop) == ("processed", "HELD 1 jobs")
-    [summary] = (await asked(house, shop))["requests"]  # type: ignore[misc]
+    [summary] = (await asked(house, shop))["requests"]
     document = await asked(house, shop, f"/{summary['public_id']}")
     assert {name: document[name] for name in summary} == summary
-    [held] = document["jobs"]  # type: ignore[misc]
+    [held] = document["jobs"]
     assert (held["public_id"], held["status"]) == (job.public_id, "SUCCESS")
     assert held["request"] == {"product_id": "gid://shopify/Product/1"}
     assert [each["role"] for each in held["pictures"]] == ["intermediate", "final", "final"]
@@ -49,7 +51,7 @@ async def test_it_says_until_when_the_merchant_has_to_hand_it_over(house: World,
         "FROM webhook_deliveries WHERE shop_domain = :d",
         d=shop,
     )
-    [summary] = (await asked(house, shop))["requests"]  # type: ignore[misc]
+    [summary] = (await asked(house, shop))["requests"]
     assert summary["hand_over_by"].startswith(rows[0]["day"])
 
 

@@ -23,6 +23,7 @@ from tests.doors import (
     waiting_job,
 )
 from tests.world import World
+from webhooks.erasure import begin_erasure
 from webhooks.handlers import app, compliance
 from webhooks.receive import DeliveryRef
 
@@ -155,11 +156,10 @@ async def test_a_shop_that_comes_back_before_its_erasure_begins_keeps_everything
     await finished_job(house, shop=shop)
     await closed(house, shop)
     ref = await sent(house, "shop/redact", shop=shop)
-    begin = compliance.begin_erasure
 
     async def too_late(*args: object) -> bool:
         await back(house, shop)  # after the account was read as closed
-        return await begin(*args)  # type: ignore[arg-type]
+        return await begin_erasure(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compliance, "begin_erasure", too_late)
     await worked_off(house, ref)
