@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.faults.conftest import Measured
 from tests.flows.processes import make_due, start_worker, until
 from tests.world import SHOP, World
 
-JOBS = 300_000
+JOBS = int(os.environ.get("ERASED_JOBS", "300000"))  # fewer where there is little time
 STORED = 2_000  # of their pictures are there; S3 does not mind deleting those that are not
 LONGEST = 3.0  # seconds for one statement
 GROWTH = 60  # MiB that the worker may grow by while it erases
@@ -113,7 +114,7 @@ async def settled(world: World, worker: psutil.Process, memory: list[float]) -> 
             await asyncio.sleep(1)
 
 
-@pytest.mark.promise("P40", "300,000 jobs erased, no statement is long", wanted="3 s at most")
+@pytest.mark.promise("P40", f"{JOBS:,} jobs erased, no statement is long", wanted="3 s at most")
 @pytest.mark.promise("P41", "a worker erases them in little memory", wanted=f"{GROWTH} MiB more")
 @pytest.mark.timeout(1800)
 async def test_a_large_shop_is_erased_through_a_kill(
