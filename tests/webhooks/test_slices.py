@@ -9,6 +9,7 @@ from backend.jobs import erasure, timeline
 from backend.publications.ledger import PublicationRef, claim
 from backend.queue import PUBLISH
 from backend.shops.tokens import is_parked
+from backend.slices import TimeSlice
 from backend.storage.erasures import noted_erasures
 from backend.storage.objects import ObjectStore
 from backend.uploads import service as uploads
@@ -202,8 +203,11 @@ async def test_work_of_a_shop_that_came_back_meanwhile_is_not_ended(
     house.shopify.uninstall(shop)
     ref = await sent(house, "app/uninstalled", shop=shop)
     assert await handle_delivery(ref, house.desk, 0) == AT_ONCE
+    rows = await house.rows("SELECT id, uninstalled_at FROM shops WHERE domain = :d", d=shop)
     await back(house, shop)
     new = await waiting_job(house, shop=shop)
+    under_way = rows[0]["id"], rows[0]["uninstalled_at"]  # a turn that has begun before that
+    await app.end_work(house.database, *under_way, TimeSlice())
     await worked_off(house, ref)
     rows = await house.rows("SELECT status FROM jobs WHERE public_id = :id", id=new.public_id)
     assert rows == [{"status": "NOT_STARTED"}]
