@@ -25,6 +25,7 @@ from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
+from backend.privacy.routes import privacy_router
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
@@ -84,6 +85,7 @@ def create_app(
                 settings.quotas,
             ),
             settings_router(merchant),
+            privacy_router(merchant),
             uploads_router(merchant, settings.quotas),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings)),

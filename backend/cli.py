@@ -267,6 +267,66 @@ def watch(public_id: str) -> None:
         sys.exit(1)
 
 
+@main.group()
+def webhooks() -> None:
+    """Look at the inbox of webhooks, and have failed ones tried again."""
+
+
+@webhooks.command(name="list")
+@click.option(
+    "--status",
+    type=click.Choice(["received", "processed", "ignored", "failed"]),
+    help="received: not settled yet.",
+)
+@click.option("--shop", help="Its *.myshopify.com domain.")
+@click.option("--topic", help="Such as customers/redact.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+def list_webhooks(status: str | None, shop: str | None, topic: str | None, limit: int) -> None:
+    """Print the newest deliveries: when, status, topic, shop, id, and what is to be said of it.
+
+    Settled ones are kept for 30 days.
+    """
+    from backend.worker.inbox import show_deliveries
+
+    run(show_deliveries(status=status, shop=shop, topic=topic, limit=limit))
+
+
+@webhooks.command(name="retry")
+@click.argument("webhook_ids", metavar="[ID]...", nargs=-1)
+@click.option("--failed", is_flag=True, help="All that have failed, of every shop and topic.")
+def retry_webhooks(webhook_ids: tuple[str, ...], failed: bool) -> None:
+    """Try deliveries again now, by the ids that `atelier webhooks list` shows.
+
+    For those that failed, and those that wait for their next try. Exit code 1 when an id is unknown
+    or its delivery has ended well: then nothing is left to do, and its body is gone.
+    """
+    from backend.worker.inbox import retry_deliveries
+
+    if failed == bool(webhook_ids):
+        raise click.UsageError("Name the deliveries by their ids, or say --failed.")
+    if not run(retry_deliveries(webhook_ids, failed=failed)):
+        sys.exit(1)
+
+
+@main.group()
+def erasures() -> None:
+    """The list of erasures in the bucket, which outlives the database."""
+
+
+@erasures.command()
+def repeat() -> None:
+    """Erase again what was erased before: after a restore from a dump, before anything is started.
+
+    What was erased since the dump was made is back with it. Shops and customers that are not there
+    are passed over, and so is what a shop that came back has made since. Safe to repeat.
+    """
+    from backend.logs import configure_logging
+    from backend.worker.erasures import repeat_erasures
+
+    configure_logging(logging.WARNING)
+    run(repeat_erasures())
+
+
 def started(
     stand_in: str | None, *, end_with_parent: bool
 ) -> "tuple[Settings, LoopbackShopify | None]":

@@ -14,6 +14,7 @@
     │   ├── JobNotFound           404
     │   ├── PublicationNotFound   404
     │   ├── BatchNotFound         404
+    │   ├── PrivacyRequestNotFound 404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
@@ -160,6 +161,14 @@ class BatchNotFound(RequestError):
     status = HTTPStatus.NOT_FOUND
     code = "BATCH_NOT_FOUND"
     message = "No such batch."
+
+
+class PrivacyRequestNotFound(RequestError):
+    """No such request for this shop: missing, another shop's and malformed ids answer alike."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "PRIVACY_REQUEST_NOT_FOUND"
+    message = "No such request, or its customer has been erased."
 
 
 class MethodNotAllowed(RequestError):
@@ -396,14 +405,20 @@ class DatabaseUnavailable(Unavailable):
 
 
 class ShopifyUnavailable(Unavailable):
-    """Shopify does not answer, or asks us to slow down; `wait` is how long, in seconds."""
+    """Shopify does not answer, or asks us to slow down; `wait` is how long, in seconds.
+
+    `answered` is the HTTP status of the answer that said so, where there was one.
+    """
 
     code = "SHOPIFY_UNAVAILABLE"
     message = "Shopify does not answer at the moment. Retry shortly."
 
-    def __init__(self, message: str | None = None, *, wait: float | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, wait: float | None = None, answered: int | None = None
+    ) -> None:
         super().__init__(message)
         self.wait = wait
+        self.answered = answered
 
 
 class ShopifyBusy(ShopifyUnavailable):

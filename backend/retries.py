@@ -130,3 +130,8 @@ LOCKED_OUT_PAUSE = timedelta(minutes=1)
 SHOPIFY_PROCESSING = RetryPolicy(
     first=timedelta(seconds=1), longest=timedelta(seconds=20), patience=timedelta(minutes=20)
 )
+# What the law asks for is never given up (`webhooks.topics.NEVER_GIVEN_UP`). Shopify has its 200,
+# and 30 days are left: after a day or two of outage a try a day is often enough.
+COMPLIANCE = RetryPolicy(
+    first=timedelta(seconds=5), longest=timedelta(days=1), patience=None, factor=2.5
+)

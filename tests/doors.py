@@ -21,6 +21,7 @@ from backend.dev import signing
 from backend.dev.services import LocalServices
 from backend.dev.shopify.state import Call
 from backend.dev.transport import LoopbackShopify
+from backend.jobs.ids import new_public_id
 from backend.jobs.service import JobRef, request_job
 from backend.jobs.states import Failure
 from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim, fail, succeed
@@ -47,6 +48,7 @@ TENANT_TABLES = (
     "past_jobs",
     "batches",
     "batch_items",
+    "privacy_requests",
 )
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 
@@ -289,6 +291,20 @@ async def finished_job(world: World, **what: Any) -> tuple[JobRef, list[str]]:
     async with world.database.transaction() as connection:
         await succeed(connection, job, {"progress": {"done": 5, "total": 5}})
     return job.ref, keys
+
+
+async def privacy_request(world: World, *, shop: str = SHOP, customer_id: str = "191167") -> str:
+    """A customer's request for their data; its public id."""
+    public_id = new_public_id()
+    await world.execute(
+        "INSERT INTO privacy_requests (shop_id, public_id, shopify_id, customer_id, requested_at) "
+        "SELECT id, :public_id, :number, :customer, now() FROM shops WHERE domain = :d",
+        public_id=public_id,
+        number=uuid.uuid4().int % 10**15,
+        customer=customer_id,
+        d=shop,
+    )
+    return public_id
 
 
 async def failed_job(world: World, failure: Failure) -> JobRef:

@@ -6,14 +6,28 @@ never been here. The body is kept until it has been acted on, then dropped.
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, DateTime, Index, LargeBinary, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
 
 
 class WebhookDelivery(Base):
-    """One delivery: `received` → `processed` | `ignored` | `failed`; `note` says why."""
+    """One delivery: `received` → `processed` | `ignored` | `failed`; `note` says why.
+
+    One that is never given up counts its `tries` that have failed in a row, and waits until
+    `next_try_at`. `done` counts what earlier turns have done of it, such as jobs erased.
+    """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -43,3 +57,6 @@ class WebhookDelivery(Base):
         DateTime(timezone=True), server_default=func.now()
     )
     settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_try_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    done: Mapped[int] = mapped_column(BigInteger, server_default="0")

@@ -5,6 +5,7 @@ again from Shopify with that shop's own token before anything is done.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,6 +39,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.ValidationError as error:
             raise PayloadMismatch(str(error)) from error
+
+
+class UnsettledDelivery(Delivery, frozen=True, kw_only=True):
+    """One from the inbox; `tries` and `done` as in `WebhookDelivery`."""
+
+    received_at: datetime
+    tries: int
+    done: int
 
 
 class ProductPayload(msgspec.Struct, frozen=True):
@@ -75,12 +84,18 @@ class CustomerPayload(msgspec.Struct, frozen=True):
     id: int
 
 
+class DataRequest(msgspec.Struct, frozen=True):
+    """Shopify's number of a customer's request."""
+
+    id: int
+
+
 class DataRequestPayload(msgspec.Struct, frozen=True):
     """`customers/data_request`, told from the topics beside it by its `data_request`."""
 
     shop_domain: str
     customer: CustomerPayload
-    data_request: dict[str, Any]
+    data_request: DataRequest
 
 
 class CustomerRedactPayload(msgspec.Struct, frozen=True):

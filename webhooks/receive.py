@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -30,7 +31,7 @@ from backend.db import Query
 from backend.tenancy import AS_IT_STANDS, DOMAIN, SHOPS, setting
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
-from webhooks.payloads import Delivery
+from webhooks.payloads import Delivery, UnsettledDelivery
 from webhooks.topics import HANDLERS
 
 UNINSTALLED = "app/uninstalled"
@@ -161,23 +162,21 @@ def entry(ref: DeliveryRef, number: int) -> queue.Entry:
     )
 
 
-async def unsettled(connection: AsyncConnection, ref: DeliveryRef) -> Delivery | None:
+async def unsettled(connection: AsyncConnection, ref: DeliveryRef) -> UnsettledDelivery | None:
     """The delivery, while nobody has settled it."""
-    row = (
-        await connection.execute(
-            select(
-                WebhookDelivery.event_id, WebhookDelivery.api_version, WebhookDelivery.body
-            ).where(*is_delivery(ref), WebhookDelivery.status == "received")
-        )
-    ).one_or_none()
+    columns = (
+        WebhookDelivery.event_id,
+        WebhookDelivery.api_version,
+        WebhookDelivery.body,
+        WebhookDelivery.received_at,
+        WebhookDelivery.tries,
+        WebhookDelivery.done,
+    )
+    found = select(*columns).where(*is_delivery(ref), WebhookDelivery.status == "received")
+    row = (await connection.execute(found)).one_or_none()
     if row is None:
         return None
-    return Delivery(
-        **msgspec.structs.asdict(ref),
-        event_id=row.event_id,
-        api_version=row.api_version,
-        body=row.body,
-    )
+    return UnsettledDelivery(**msgspec.structs.asdict(ref), **row._mapping)
 
 
 async def settle(connection: AsyncConnection, ref: DeliveryRef, outcome: Outcome) -> None:
@@ -187,6 +186,26 @@ async def settle(connection: AsyncConnection, ref: DeliveryRef, outcome: Outcome
         update(WebhookDelivery)
         .where(*is_delivery(ref), WebhookDelivery.status == "received")
         .values(status=outcome.status, note=outcome.note, settled_at=func.now(), **kept)
+    )
+
+
+async def go_on(connection: AsyncConnection, ref: DeliveryRef, done: int) -> None:
+    """Count what a turn has done of it; the tries before were worth it."""
+    await connection.execute(
+        update(WebhookDelivery)
+        .where(*is_delivery(ref))
+        .values(done=WebhookDelivery.done + done, tries=0, next_try_at=None)
+    )
+
+
+async def put_off(
+    connection: AsyncConnection, ref: DeliveryRef, *, tries: int, pause: timedelta, note: str
+) -> None:
+    """Note a failed try, and when the next one is due; nobody puts it on the queue before."""
+    await connection.execute(
+        update(WebhookDelivery)
+        .where(*is_delivery(ref), WebhookDelivery.status == "received")
+        .values(tries=tries, next_try_at=func.now() + pause, note=note)
     )
 
 

@@ -6,9 +6,9 @@ from webhooks.handlers.app import app_scopes_updated, app_uninstalled
 from webhooks.handlers.compliance import customer_data_requested, customer_redacted, shop_redacted
 from webhooks.handlers.products import product_changed
 from webhooks.outcome import Desk, Outcome
-from webhooks.payloads import Delivery
+from webhooks.payloads import UnsettledDelivery
 
-Handler = Callable[[Delivery, Desk], Awaitable[Outcome]]
+Handler = Callable[[UnsettledDelivery, Desk], Awaitable[Outcome]]
 
 HANDLERS: Mapping[str, Handler] = {
     "products/create": product_changed,
@@ -19,3 +19,8 @@ HANDLERS: Mapping[str, Handler] = {
     "customers/redact": customer_redacted,
     "shop/redact": shop_redacted,
 }
+
+# What the law asks for, within 30 days. Shopify has its 200 and never sends again.
+COMPLIANCE_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
+# Tried again until it is done, whatever happens; an account whose end is missed stays open.
+NEVER_GIVEN_UP = COMPLIANCE_TOPICS | {"app/uninstalled"}

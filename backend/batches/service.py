@@ -1,5 +1,7 @@
 """A batch that is there: look at it, try again what failed, or end it."""
 
+from datetime import datetime
+
 import msgspec
 from sqlalchemy import ARRAY, Integer, Text, any_, cast, func, select, update
 from sqlalchemy.engine import RowMapping
@@ -198,14 +200,26 @@ async def held_row(
     return ref, Expansion(held.expansion), held.is_read
 
 
-async def stop_batches(connection: AsyncConnection, shop_id: int, failure: Failure) -> None:
-    """End the expansions of a shop that has removed the app."""
+async def stop_batch(
+    connection: AsyncConnection, shop_id: int, failure: Failure, before: datetime
+) -> bool:
+    """End an expansion, asked for until then, of a shop that removed the app; was there one?
+
+    One at a time: a batch can have ten thousand products.
+    """
     unfinished = (
         select(Batch.public_id, Batch.round)
-        .where(Batch.shop_id == shop_id, Batch.expansion == Expansion.EXPANDING)
-        .order_by(Batch.public_id)
+        .where(
+            Batch.shop_id == shop_id,
+            Batch.expansion == Expansion.EXPANDING,
+            Batch.created_at <= before,
+        )
+        .limit(1)
         .with_for_update()
     )
-    for row in (await connection.execute(unfinished)).all():
-        ref = BatchRef(shop_id=shop_id, public_id=row.public_id, round=row.round)
-        await end(connection, ref, Expansion.FAILED, failure)
+    row = (await connection.execute(unfinished)).one_or_none()
+    if row is None:
+        return False
+    ref = BatchRef(shop_id=shop_id, public_id=row.public_id, round=row.round)
+    await end(connection, ref, Expansion.FAILED, failure)
+    return True

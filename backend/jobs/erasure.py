@@ -1,17 +1,23 @@
 """Erase jobs for real: fence their workers, delete their objects, then their rows.
 
-Rows go last, for they are what knows the objects; a crash half-way is repeated from the start.
+Slice by slice, so that a shop's 300,000 jobs need no more memory and no longer statement than a
+thousand. Of each slice the rows go last, for they are what knows the objects; what a crash leaves
+is found by the next try, which begins where this one was.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, union
+from sqlalchemy import ARRAY, Text, any_, cast, delete, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import CollectionAggregate
 
 from backend.db import Database
-from backend.jobs.models import Artifact, Job, JobStage
+from backend.jobs.models import Artifact, Job, JobEvent, JobStage
 from backend.jobs.states import Failure
 from backend.jobs.timeline import fail_unfinished
+from backend.slices import SLICE, TimeSlice
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import erase_uploads
 
@@ -19,21 +25,72 @@ ERASED = Failure(code="ERASED", message="The job was erased at the shop's or cus
 
 
 async def erase_jobs(
-    database: Database, store: ObjectStore, shop_id: int, *, customer_id: str | None = None
+    database: Database,
+    store: ObjectStore,
+    shop_id: int,
+    *,
+    customer_id: str | None = None,
+    before: datetime | None = None,
+    time_slice: TimeSlice | None = None,
 ) -> int:
     """Erase the shop's jobs, or those of one of its customers; how many there were.
 
-    A whole shop's uploads go too; of its customers there are none.
+    A whole shop's uploads go too; of its customers there are none. With `before` only what was made
+    until then goes. Raises `TimeSliceOver` with the jobs erased so far, and `StorageUnavailable`.
     """
-    scope = jobs_of(shop_id, customer_id)
-    async with database.transaction(shop_id) as connection:
-        await fail_unfinished(connection, shop_id, ERASED, *scope)
-        keys = await object_keys(connection, scope)
-    await store.delete(keys)
+    scope = jobs_of(shop_id, customer_id, before)
+    time_slice = time_slice or TimeSlice()
+    erased = 0
+    while found := await erase_pass(database, store, shop_id, scope, time_slice):
+        erased += found
     if customer_id is None:
-        await erase_uploads(database, store, shop_id)
+        await erase_uploads(database, store, shop_id, before=before, time_slice=time_slice)
+    return erased
+
+
+async def erase_pass(
+    database: Database,
+    store: ObjectStore,
+    shop_id: int,
+    scope: tuple[Any, ...],
+    time_slice: TimeSlice,
+) -> int:
+    """Erase the jobs in the order of their ids, once through; how many there were.
+
+    One whose request is just being stored can come to lie before the place that was reached.
+    """
+    found, after = 0, ""
+    while ids := await erase_slice(database, store, shop_id, scope, after):
+        found, after = found + len(ids), ids[-1]
+        time_slice.did(len(ids))
+    return found
+
+
+async def erase_slice(
+    database: Database, store: ObjectStore, shop_id: int, scope: tuple[Any, ...], after: str
+) -> Sequence[str]:
+    """Erase the next jobs behind that id, and tell theirs."""
     async with database.transaction(shop_id) as connection:
-        return (await connection.execute(delete(Job).where(*scope))).rowcount
+        ids = await next_jobs(connection, shop_id, scope, after)
+        await fail_unfinished(connection, shop_id, ERASED, Job.public_id == among(ids))
+        keys = await object_keys(connection, shop_id, ids)
+    await store.delete(keys)
+    async with database.transaction(shop_id) as connection:
+        await delete_jobs(connection, shop_id, ids)
+    return ids
+
+
+async def next_jobs(
+    connection: AsyncConnection, shop_id: int, scope: tuple[Any, ...], after: str
+) -> Sequence[str]:
+    """The ids of a slice of jobs."""
+    found = (
+        select(Job.public_id)
+        .where(Job.shop_id == shop_id, *scope, Job.public_id > after)
+        .order_by(Job.public_id)
+        .limit(SLICE)
+    )
+    return (await connection.scalars(found)).all()
 
 
 async def count_jobs(connection: AsyncConnection, shop_id: int, customer_id: str) -> int:
@@ -42,29 +99,42 @@ async def count_jobs(connection: AsyncConnection, shop_id: int, customer_id: str
     return int(await connection.scalar(found) or 0)
 
 
-async def object_keys(connection: AsyncConnection, scope: tuple[Any, ...]) -> list[str]:
+async def object_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> list[str]:
     """Every object that those jobs stored: the artifacts and the files between the stages."""
-    owned = select(Job.shop_id, Job.public_id).where(*scope).subquery()
-    artifacts = select(Artifact.key).join_from(
-        Artifact,
-        owned,
-        (Artifact.shop_id == owned.c.shop_id) & (Artifact.job_id == owned.c.public_id),
+    artifacts = select(Artifact.key).where(
+        Artifact.shop_id == shop_id, Artifact.job_id == among(ids)
     )
     files = func.jsonb_each_text(JobStage.files).table_valued("key", "value")
     between = (
         select(files.c.value)
         .select_from(JobStage)
-        .join(
-            owned,
-            (JobStage.shop_id == owned.c.shop_id) & (JobStage.job_id == owned.c.public_id),
-        )
         .join(files, files.c.key.is_not(None))
+        .where(JobStage.shop_id == shop_id, JobStage.job_id == among(ids))
     )
     return list((await connection.scalars(union(artifacts, between))).all())
 
 
-def jobs_of(shop_id: int, customer_id: str | None) -> tuple[Any, ...]:
-    """The shop's jobs, narrowed to a customer's where one is named."""
-    if customer_id is None:
-        return (Job.shop_id == shop_id,)
-    return (Job.shop_id == shop_id, Job.customer_id == customer_id)
+async def delete_jobs(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> None:
+    """Delete the jobs' rows, those that hang on them first: a cascade asks for each job anew."""
+    for table in (JobEvent, Artifact, JobStage):
+        await connection.execute(
+            delete(table).where(table.shop_id == shop_id, table.job_id == among(ids))
+        )
+    await connection.execute(delete(Job).where(Job.shop_id == shop_id, Job.public_id == among(ids)))
+
+
+def among(ids: Sequence[str]) -> CollectionAggregate[Any]:
+    """One of these ids, as one parameter however many there are."""
+    return any_(cast(list(ids), ARRAY(Text)))
+
+
+def jobs_of(
+    shop_id: int, customer_id: str | None, before: datetime | None = None
+) -> tuple[Any, ...]:
+    """The shop's jobs, narrowed to a customer's or to those made until then, where one is named."""
+    narrowed: list[Any] = [Job.shop_id == shop_id]
+    if customer_id is not None:
+        narrowed.append(Job.customer_id == customer_id)
+    if before is not None:
+        narrowed.append(Job.created_at <= before)
+    return tuple(narrowed)

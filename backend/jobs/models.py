@@ -90,6 +90,13 @@ class Job(Base):
             "batch_id",
             postgresql_where=text("batch_id IS NOT NULL"),
         ),
+        Index(
+            "ix_jobs_customer",
+            "shop_id",
+            "customer_id",
+            "public_id",
+            postgresql_where=text("customer_id IS NOT NULL"),
+        ),
     )
 
     shop_id: Mapped[int] = mapped_column(

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ARRAY, Text, any_, cast, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database, Query, run
 from backend.jobs import fenced
 from backend.jobs.models import Job, JobEvent
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure, JobStatus, sources
+from backend.jobs.states import UNFINISHED, Failure, JobStatus, sources
 from backend.retries import JOBS
+from backend.slices import SLICE, TimeSlice
 
 CRASHED = Failure(
     code="WORKER_CRASHED",
@@ -322,9 +323,10 @@ async def append(
 async def fail_unfinished(
     connection: AsyncConnection, shop_id: int, failure: Failure, *narrower: Any
 ) -> int:
-    """End a shop's unfinished jobs, or some of them, in two statements however many there are.
+    """End a shop's unfinished jobs that `narrower` leaves, in two statements.
 
-    Their final status fences whoever works on them.
+    So they should be few: `end_unfinished` is for any number. Their final status fences whoever
+    works on them.
     """
     ended = (
         update(Job)
@@ -355,6 +357,42 @@ async def fail_unfinished(
             ],
         )
     return len(rows)
+
+
+async def end_unfinished(
+    database: Database,
+    shop_id: int,
+    failure: Failure,
+    *narrower: Any,
+    time_slice: TimeSlice | None = None,
+) -> int:
+    """End all of a shop's unfinished jobs that `narrower` leaves, slice by slice; how many.
+
+    Raises `TimeSliceOver`.
+    """
+    ended = 0
+    while found := await end_slice(database, shop_id, failure, narrower):
+        ended += found
+        if time_slice:
+            time_slice.did(found)
+    return ended
+
+
+async def end_slice(
+    database: Database, shop_id: int, failure: Failure, narrower: tuple[Any, ...]
+) -> int:
+    """End the oldest of them. By their ids, which were found by the index of the unfinished."""
+    oldest = (
+        select(Job.public_id)
+        .where(Job.shop_id == shop_id, Job.status.in_(UNFINISHED), *narrower)
+        .order_by(Job.created_at)
+        .limit(SLICE)
+    )
+    async with database.transaction(shop_id) as connection:
+        ids = (await connection.scalars(oldest)).all()
+        these = Job.public_id == any_(cast(ids, ARRAY(Text)))
+        await fail_unfinished(connection, shop_id, failure, these)
+    return len(ids)
 
 
 def freed(failure: Failure) -> dict[str, Any]:

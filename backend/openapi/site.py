@@ -37,6 +37,7 @@ TAGS = {
     "Batches": "One workflow for many products.",
     "Publications": "Put a job's pictures on a product in the shop, and take them back.",
     "Settings": "What a shop has done by itself when its products change.",
+    "Privacy": "What a shop's customers want to know of themselves.",
     "Uploads": "Pictures to work on.",
     "Storefront": "For a shop's visitors, through Shopify's app proxy.",
     "Installation": "What the embedded page does first.",

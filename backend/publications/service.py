@@ -1,7 +1,9 @@
 """A publication that is there: look at it, take it back, or stop it because its shop has left."""
 
+from datetime import datetime
+
 import msgspec
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
@@ -13,6 +15,8 @@ from backend.publications.ledger import GOT_FURTHER, PublicationRef, enqueue_err
 from backend.publications.models import Publication
 from backend.publications.schemas import PublicationResponse
 from backend.publications.states import UNFINISHED, PublicationStatus, sources
+
+SLICE = 200  # publications that are stopped in one transaction: each is told to its job
 
 
 async def publication(
@@ -61,14 +65,32 @@ async def take_back(
     return await publication(connection, shop_domain=shop_domain, public_id=public_id)
 
 
-async def stop_publications(connection: AsyncConnection, shop_id: int, failure: Failure) -> None:
-    """End the unfinished publications of a shop that has removed the app.
+async def stop_publications(
+    connection: AsyncConnection, shop_id: int, failure: Failure, before: datetime
+) -> int:
+    """End a slice of the unfinished publications of a shop that removed the app; how many.
 
-    What they did stays done: nobody may ask that shop anything any more.
+    Of those that were asked for until then. What they did stays done: nobody may ask that shop
+    anything any more.
     """
+    unfinished = (
+        select(Publication.job_id, Publication.round)
+        .where(
+            Publication.shop_id == shop_id,
+            Publication.status.in_(UNFINISHED),
+            Publication.created_at <= before,
+        )
+        .limit(SLICE)
+        .with_for_update()
+        .cte("unfinished")
+    )
     ended = await connection.execute(
         update(Publication)
-        .where(Publication.shop_id == shop_id, Publication.status.in_(UNFINISHED))
+        .where(
+            Publication.shop_id == shop_id,
+            Publication.job_id == unfinished.c.job_id,
+            Publication.round == unfinished.c.round,
+        )
         .values(
             status=PublicationStatus.FAILED,
             attempt=Publication.attempt + 1,
@@ -77,7 +99,9 @@ async def stop_publications(connection: AsyncConnection, shop_id: int, failure: 
         )
         .returning(Publication.job_id, Publication.round)
     )
-    for row in ended.all():
+    stopped = ended.all()
+    for row in stopped:
         ref = PublicationRef(shop_id=shop_id, job_id=row.job_id, round=row.round)
         failed = PublicationStatus.FAILED
         await tell(connection, ref, failed, failed, failure)
+    return len(stopped)

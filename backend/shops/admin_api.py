@@ -69,6 +69,8 @@ PATIENCE = 10.0  # seconds, of a worker's questions
 FETCHES = 4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
 CLOSED = {402, 423}  # the shop has not paid, or is locked: it can open again
 FROZEN = {*CLOSED, 403}  # the shop is locked out for now: says nothing about its tokens
+# What a shop answers that has told us that it is leaving: nobody opens it for us any more.
+LEFT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, *FROZEN})
 
 
 class TokenRefused(Exception):
@@ -76,11 +78,17 @@ class TokenRefused(Exception):
 
 
 class ShopifyRefused(Exception):
-    """Shopify answers, and says no for good: a scope is missing, the document is wrong."""
+    """Shopify answers, and says no for good: a scope is missing, the document is wrong.
 
-    def __init__(self, message: str, codes: tuple[str, ...] = ()) -> None:
+    `answered` is the HTTP status of the answer, where it was that which said no.
+    """
+
+    def __init__(
+        self, message: str, codes: tuple[str, ...] = (), *, answered: int | None = None
+    ) -> None:
         super().__init__(message)
         self.is_denied = "ACCESS_DENIED" in codes
+        self.answered = answered
 
 
 class AdminApi:
@@ -222,9 +230,13 @@ class AdminApi:
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise TokenRefused(shop)
         if response.status_code in CLOSED:
-            raise ShopifyUnavailable(f"{shop}: HTTP {response.status_code}")
+            raise ShopifyUnavailable(
+                f"{shop}: HTTP {response.status_code}", answered=response.status_code
+            )
         if response.status_code != HTTPStatus.OK:
-            raise ShopifyRefused(f"{shop}: HTTP {response.status_code}")
+            raise ShopifyRefused(
+                f"{shop}: HTTP {response.status_code}", answered=response.status_code
+            )
         self._look_at_version(response)
         answer = json_object(response)
         codes = error_codes(answer.get("errors"))
@@ -251,8 +263,12 @@ class AdminApi:
         if response.status_code == HTTPStatus.OK:
             return readable(json_object(response), OfflineToken)
         if response.status_code in FROZEN:
-            raise ShopifyUnavailable
-        error = json_object(response).get("error")
+            raise ShopifyUnavailable(answered=response.status_code)
+        try:
+            error = json_object(response).get("error")
+        except ShopifyUnavailable as unreadable:  # such as a page in HTML that says 404
+            unreadable.answered = response.status_code
+            raise
         if error == "invalid_client":
             raise ConfigurationError(
                 "Shopify refuses SHOPIFY_API_KEY and SHOPIFY_API_SECRET; compare them with the "

@@ -15,7 +15,8 @@ class Shop(Base):
     works: the shop is parked until a merchant opens the app. `joined_at` is when we first met, and
     `products_swept_until` how far `worker.product_sweep` has looked at what changed there.
     `stored_bytes` are those of its objects when `worker.bucket_sweep` last looked, and of what it
-    has uploaded since.
+    has uploaded since. The `domain` of an account that is being erased is no domain any more
+    (`service.set_aside`).
     """
 
     __tablename__ = "shops"

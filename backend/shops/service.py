@@ -25,6 +25,7 @@ class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     status: str
     installed_at: datetime
+    uninstalled_at: datetime | None
     shopify_gid: str | None
 
     def is_named_by(self, gid: str | None) -> bool:
@@ -123,7 +124,13 @@ async def described(admin: AdminApi, domain: str, token: OfflineToken) -> Instal
 
 async def known_shop(database: Database, domain: str) -> KnownShop | None:
     """The shop of that domain, installed or not."""
-    columns = (Shop.id, Shop.status, Shop.installed_at, Shop.shopify_gid)
+    columns = (
+        Shop.id,
+        Shop.status,
+        Shop.installed_at,
+        Shop.uninstalled_at,
+        Shop.shopify_gid,
+    )
     found = select(*columns).where(Shop.domain == domain)
     async with database.reading(domain) as connection:
         row = (await connection.execute(found)).one_or_none()
@@ -160,10 +167,10 @@ async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> 
     await connection.execute(update(Shop).where(Shop.id == shop_id).values(scopes=scopes))
 
 
-async def uninstall(connection: AsyncConnection, shop: KnownShop) -> int | None:
+async def uninstall(connection: AsyncConnection, shop: KnownShop) -> datetime | None:
     """Close the account and forget its tokens.
 
-    The shop's id, or None if the account is not open, or was opened anew since `shop` was read.
+    When that was, or None if the account is not open, or was opened anew since `shop` was read.
     """
     return await connection.scalar(
         update(Shop)
@@ -180,10 +187,25 @@ async def uninstall(connection: AsyncConnection, shop: KnownShop) -> int | None:
             refresh_token=None,
             reauth_needed_at=None,
         )
-        .returning(Shop.id)
+        .returning(Shop.uninstalled_at)
     )
 
 
+async def set_aside(connection: AsyncConnection, shop: KnownShop, name: str) -> bool:
+    """Take a closed account out of the way: it keeps its id, and `name` in the domain's place.
+
+    Whoever installs the app from now on gets an account of their own, with another id. False, and
+    nothing is done, if the account was opened anew since `shop` was read. The connection must not
+    have entered the shop, which goes out of its sight.
+    """
+    closed = update(Shop).where(
+        Shop.id == shop.id,
+        Shop.status == "uninstalled",
+        Shop.installed_at == shop.installed_at,
+    )
+    return (await connection.execute(closed.values(domain=name))).rowcount == 1
+
+
 async def erase(connection: AsyncConnection, shop_id: int) -> None:
-    """Delete a shop that has left; its jobs, events, artifacts and checkpoints go with it."""
+    """Delete a shop that has left, and with it what is left of its rows in other tables."""
     await connection.execute(delete(Shop).where(Shop.id == shop_id, Shop.status == "uninstalled"))

@@ -5,10 +5,11 @@ Those that no job uses are swept away by `backend.worker.maintenance`.
 
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy import ARRAY, Text, any_, cast, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
@@ -17,6 +18,7 @@ from backend.renderers.base import RenderedFile
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.service import admitted_id
+from backend.slices import SLICE, TimeSlice
 from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
@@ -130,21 +132,45 @@ def no_such_upload(field: str) -> dict[str, Any]:
     return {"loc": ["body", field], "msg": NO_SUCH_UPLOAD, "type": "value_error"}
 
 
-async def erase_uploads(database: Database, store: ObjectStore, shop_id: int) -> None:
-    """Erase all of the shop's uploads, used or not; a crash half-way is repeated from the start.
+async def erase_uploads(
+    database: Database,
+    store: ObjectStore,
+    shop_id: int,
+    *,
+    before: datetime | None = None,
+    time_slice: TimeSlice | None = None,
+) -> None:
+    """Erase all of the shop's uploads, used or not, or those made until then, slice by slice.
+
+    What a crash leaves is found by the next try. Raises `TimeSliceOver`.
+    """
+    while doomed := await expired_slice(database, shop_id, before):
+        await store.delete(doomed.values())
+        async with database.transaction(shop_id) as connection:
+            await connection.execute(
+                delete(Upload).where(
+                    Upload.shop_id == shop_id,
+                    Upload.upload_key == any_(cast(list(doomed), ARRAY(Text))),
+                )
+            )
+        if time_slice:
+            time_slice.did()
+
+
+async def expired_slice(
+    database: Database, shop_id: int, before: datetime | None
+) -> dict[str, str]:
+    """Some of the uploads, by their public names, with their objects' keys.
 
     They are marked first, so that no job takes one and no upload that is being stored stays.
     """
+    until = () if before is None else (Upload.created_at <= before,)
+    chosen = select(Upload.upload_key).where(Upload.shop_id == shop_id, *until).limit(SLICE)
+    mark = (
+        update(Upload)
+        .where(Upload.shop_id == shop_id, Upload.upload_key.in_(chosen))
+        .values(expired_at=func.now())
+        .returning(Upload.upload_key, Upload.key)
+    )
     async with database.transaction(shop_id) as connection:
-        keys = await connection.scalars(
-            update(Upload)
-            .where(Upload.shop_id == shop_id)
-            .values(expired_at=func.now())
-            .returning(Upload.key)
-        )
-        doomed = keys.all()
-    await store.delete(doomed)
-    async with database.transaction(shop_id) as connection:
-        await connection.execute(
-            delete(Upload).where(Upload.shop_id == shop_id, Upload.expired_at.is_not(None))
-        )
+        return {row.upload_key: row.key for row in await connection.execute(mark)}

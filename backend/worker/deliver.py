@@ -1,20 +1,27 @@
-"""Act on a webhook delivery: find its handler, settle its outcome, or try again later."""
+"""Act on a webhook delivery: find its handler, settle its outcome, or try again later.
+
+What the law asks for is tried again until it is done (`backend.worker.compliance`).
+"""
 
 from datetime import timedelta
 
 import structlog
 
 from backend.errors import Unavailable
-from backend.retries import DELIVERIES, RetryPolicy, asked_for
+from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
+from backend.slices import TimeSliceOver
+from backend.worker.compliance import put_off_delivery
 from backend.worker.waiting import REAUTH_NEEDED
 from webhooks.outcome import Desk, Outcome
-from webhooks.payloads import Delivery, PayloadMismatch
-from webhooks.receive import DeliveryRef, settle, unsettled
-from webhooks.topics import HANDLERS
+from webhooks.payloads import PayloadMismatch, UnsettledDelivery
+from webhooks.receive import DeliveryRef, go_on, settle, unsettled
+from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
+
+AT_ONCE = timedelta(0)
 
 
 async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta | None:
@@ -29,7 +36,13 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
                 delivery = await unsettled(connection, ref)
             if delivery is None:
                 return None
-            outcome = await outcome_of(delivery, desk)
+            try:
+                outcome = await outcome_of(delivery, desk)
+            except TimeSliceOver as over:
+                log.info("webhook_goes_on", done=delivery.done + over.done)
+                async with desk.database.transaction(ref.shop_domain) as connection:
+                    await go_on(connection, ref, over.done)
+                return AT_ONCE
             async with desk.database.transaction(ref.shop_domain) as connection:
                 await settle(connection, ref, outcome)
         except Exception as error:
@@ -40,16 +53,20 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
         return None
 
 
-async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
+async def outcome_of(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     """What the topic's handler says, or why it could not."""
     try:
         return await HANDLERS[delivery.topic](delivery, desk)
     except NeedsReauth:  # taken up again when the shop is open again
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise
         return Outcome("failed", REAUTH_NEEDED)
     except PayloadMismatch as error:  # not what that topic sends: somebody's replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
     except ShopifyRefused as error:
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise
         log.warning("webhook_refused", cause=str(error)[:300])
         return Outcome("failed", "SHOPIFY_REFUSED")
 
@@ -57,25 +74,22 @@ async def outcome_of(delivery: Delivery, desk: Desk) -> Outcome:
 async def again_or_never(
     ref: DeliveryRef, desk: Desk, tries: int, error: Exception
 ) -> timedelta | None:
-    """Wait longer each time, and give up in the end: sooner where waiting does not help."""
-    policy = policy_of(ref.topic)
-    if is_worth_waiting(policy, tries + 1, error):
-        return policy.pause(tries + 1, at_least=asked_for(error))
+    """Wait longer each time, and give up in the end, unless the law asks for it.
+
+    Sooner where waiting does not help.
+    """
+    if ref.topic in NEVER_GIVEN_UP:
+        return await put_off_delivery(ref, desk, error)
+    if is_worth_waiting(tries + 1, error):
+        return DELIVERIES.pause(tries + 1, at_least=asked_for(error))
     log.error("webhook_failed", cause=type(error).__name__)
     async with desk.database.transaction(ref.shop_domain) as connection:
         await settle(connection, ref, Outcome("failed", type(error).__name__))
     return None
 
 
-def policy_of(topic: str) -> RetryPolicy:
-    """How long deliveries of that topic are tried again."""
-    return DELIVERIES
-
-
-def is_worth_waiting(policy: RetryPolicy, failures: int, error: Exception) -> bool:
+def is_worth_waiting(failures: int, error: Exception) -> bool:
     """Whether to try again after that many failures: an outage ends, a fault of ours stays."""
-    if policy.patience is None:
-        return True
     if isinstance(error, Unavailable):
-        return not policy.is_exhausted(policy.waited(failures))
-    return failures <= policy.crashes
+        return not DELIVERIES.is_exhausted(DELIVERIES.waited(failures))
+    return failures <= DELIVERIES.crashes

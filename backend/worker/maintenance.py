@@ -34,11 +34,13 @@ from backend.jobs.idempotency import KEPT
 from backend.jobs.models import DailyCount, IdempotencyKey, Job
 from backend.jobs.service import JobRef, enqueue_job
 from backend.jobs.states import UNFINISHED
+from backend.privacy.models import PrivacyRequest
 from backend.publications.ledger import PublicationRef, enqueue_errand
 from backend.publications.models import Publication
 from backend.publications.states import ERRANDS
 from backend.queue import EXPAND_BATCH, HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
+from backend.slices import delete_all
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
 from backend.worker.findings import Kind, record
@@ -48,6 +50,7 @@ from webhooks.receive import DeliveryRef, enqueue_deliveries
 OVERDUE = timedelta(minutes=1)
 KEEP_SETTLED = timedelta(days=30)
 KEEP_QUEUE_LOG = timedelta(days=7)
+KEEP_REQUESTS = timedelta(days=365)  # of customers for their data: long after the term of 30 days
 KEEP_DAYS = 7
 KEEP_UNUSED = timedelta(hours=24)  # as `uploads.service` tells those who come too late
 BATCH = 500
@@ -122,7 +125,7 @@ async def requeue_jobs(connection: AsyncConnection) -> int:
 
 
 async def requeue_deliveries(connection: AsyncConnection) -> int:
-    """Unsettled deliveries without a queue entry."""
+    """Unsettled deliveries without a queue entry, but for those whose next try is not due yet."""
     inbox = WebhookDelivery
     key = func.concat_ws(":", HANDLE_WEBHOOK, inbox.shop_domain, inbox.topic, inbox.webhook_id)
     rows = await connection.execute(
@@ -130,6 +133,7 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
         .where(
             inbox.status == "received",
             inbox.received_at < func.now() - OVERDUE,
+            func.coalesce(inbox.next_try_at, func.now()) <= func.now(),
             ~is_queued(key),
         )
         .order_by(inbox.received_at)
@@ -187,30 +191,21 @@ def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
 async def prune(database: Database) -> None:
     """Forget after their time: settled deliveries, repeatable answers, days, the queue's log.
 
-    What a storefront's visitors have had goes once their day is over.
+    What a storefront's visitors have had goes once their day is over. Each in slices, so that no
+    statement is long, however much has come together.
     """
-    async with database.transaction() as connection:
-        await connection.execute(
-            delete(WebhookDelivery).where(
-                WebhookDelivery.status != "received",
-                WebhookDelivery.received_at < func.now() - KEEP_SETTLED,
-            )
-        )
-        await connection.execute(
-            delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - KEPT)
-        )
-        await connection.execute(
-            delete(DailyCount).where(DailyCount.day < func.current_date() - KEEP_DAYS)
-        )
-        await connection.execute(
-            delete(DailyCount).where(
-                DailyCount.what.startswith(STOREFRONT_VISITOR),
-                DailyCount.day < func.timezone("UTC", func.now()).cast(Date),
-            )
-        )
-        await connection.execute(
-            delete(QUEUE_LOG).where(QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)
-        )
+    is_settled = WebhookDelivery.status != "received"
+    too_old = WebhookDelivery.received_at < func.now() - KEEP_SETTLED
+    of_a_visitor = DailyCount.what.startswith(STOREFRONT_VISITOR)
+    is_over = DailyCount.day < func.timezone("UTC", func.now()).cast(Date)
+    await delete_all(database, None, WebhookDelivery, is_settled, too_old)
+    await delete_all(database, None, IdempotencyKey, IdempotencyKey.created_at < func.now() - KEPT)
+    await delete_all(database, None, DailyCount, DailyCount.day < func.current_date() - KEEP_DAYS)
+    await delete_all(database, None, DailyCount, of_a_visitor, is_over)
+    await delete_all(
+        database, None, PrivacyRequest, PrivacyRequest.requested_at < func.now() - KEEP_REQUESTS
+    )
+    await delete_all(database, None, QUEUE_LOG, QUEUE_LOG.c.created < func.now() - KEEP_QUEUE_LOG)
 
 
 async def sweep_uploads(

@@ -36,10 +36,12 @@ from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
+from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.worker.batch_counts import settle_batches
 from backend.worker.bucket_sweep import sweep_bucket
+from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
@@ -74,6 +76,7 @@ async def run_worker(
         workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
         with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
             await workshop.database.require_schema()
+        await stack.enter_async_context(kept_gauge(workshop.database))
         stop_on_signals(workshop.stopping)
         log.info("worker_started", slots=slots)
         await pgqueuer.run(
@@ -231,6 +234,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, workshop: Workshop) ->
     @pgq.schedule("prune", "17 3 * * *")
     async def every_night(_schedule: Schedule) -> None:
         await prune(workshop.database)
+        await forget_old_notes(workshop.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")
     async def every_hour(_schedule: Schedule) -> None:
@@ -251,6 +255,11 @@ def register_schedules(pgq: PgQueuer, settings: Settings, workshop: Workshop) ->
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def every_hour_too(_schedule: Schedule) -> None:
         await end_long_waits(workshop.database)
+
+    @pgq.schedule("watch_compliance", "3 * * * *")
+    async def every_hour_of_all(_schedule: Schedule) -> None:
+        await take_up_failed(workshop.database)
+        await watch_compliance(workshop.database)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:

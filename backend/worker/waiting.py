@@ -13,7 +13,7 @@ from backend.db import Database
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED, Failure
-from backend.jobs.timeline import fail_unfinished
+from backend.jobs.timeline import end_unfinished
 from backend.shops.models import Shop
 from backend.shops.service import ShopRef
 from webhooks.models import WebhookDelivery
@@ -96,8 +96,7 @@ async def end_long_waits(database: Database) -> int:
         shops = (await connection.scalars(found)).all()
     ended = 0
     for shop_id in shops:
-        async with database.transaction(shop_id) as connection:
-            ended += await fail_unfinished(connection, shop_id, NEVER_CAME_BACK, too_long)
+        ended += await end_unfinished(database, shop_id, NEVER_CAME_BACK, too_long)
     if ended:
         log.warning("waits_ended", count=ended)
     return ended

@@ -15,7 +15,7 @@ from alembic import op
 from migrations.row_security import WEB, WORKER
 
 revision = "0016_queue_lines"
-down_revision = "0014_new_entries"
+down_revision = "0015_compliance"
 branch_labels = None
 depends_on = None
 

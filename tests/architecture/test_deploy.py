@@ -11,6 +11,7 @@ import pytest
 
 from backend.app import KEEP_ALIVE, MAX_BODY
 from backend.settings import Settings
+from backend.storage.erasures import ERASURES
 from backend.storage.keys import PREFIX, UPLOADS
 from backend.uploads.form import MAX_BODY as MAX_UPLOAD
 from tests.architecture.test_layout import ROOT, application
@@ -104,7 +105,8 @@ def test_a_policy_names_the_prefixes_of_the_code_and_no_wildcard_of_deeds(role: 
     named = json.dumps(policy)
     assert "s3:*" not in named
     resources = set(re.findall(r"arn:aws:s3:::atelier-example/([^\"]*)", named))
-    assert resources == {f"{PREFIX}*", f"{UPLOADS}*"}
+    of_worker = {f"{ERASURES}*"} if role == "worker" else set()
+    assert resources == {f"{PREFIX}*", f"{UPLOADS}*"} | of_worker
 
 
 def test_nothing_of_ours_expires_by_its_age() -> None:

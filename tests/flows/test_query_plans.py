@@ -14,12 +14,12 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import ledger as batches
 from backend.batches import queries as batch_queries
-from backend.batches.service import stop_batches
+from backend.batches.service import stop_batch
 from backend.db import Database, Query
 from backend.dev.services import LocalServices
 from backend.jobs import erasure, queries, timeline
@@ -32,6 +32,8 @@ from backend.jobs.reopening import reopen
 from backend.jobs.service import JobRef, request_job, request_jobs
 from backend.jobs.states import JobStatus
 from backend.jobs.storefront import release_failed, with_key
+from backend.privacy import queries as privacy_queries
+from backend.privacy.service import forget_requests, keep_request
 from backend.publications import ledger as publications
 from backend.publications import queries as publication_queries
 from backend.publications.service import publication, stop_publications
@@ -104,6 +106,9 @@ FROM generate_series(1, 3000) n;
 INSERT INTO batch_items (shop_id, batch_id, ordinal, product_id, job_id)
 SELECT shop_id, 'batch-' || (shop_id + 99), row_number() OVER (PARTITION BY shop_id),
        request->>'product_id', public_id FROM jobs;
+
+INSERT INTO privacy_requests (shop_id, public_id, shopify_id, customer_id, requested_at)
+SELECT 1 + n % 100, 'request-' || n, n, n, now() FROM generate_series(1, 3000) n;
 
 UPDATE jobs SET origin = 'storefront', customer_id = right(public_id, 4), natural_key = public_id
 WHERE right(public_id, 1) IN ('0', '1');
@@ -328,7 +333,7 @@ async def published(connection: AsyncConnection) -> None:
     await connection.execute(publication_queries.final_artifacts(SHOP_ID, job.public_id, ["any"]))
     await publications.pictures(connection, ref)
     await publications.claim(connection, ref, "publish")
-    await stop_publications(connection, SHOP_ID, CANCELLED)
+    await stop_publications(connection, SHOP_ID, CANCELLED, datetime.now(UTC))
 
 
 async def batched(connection: AsyncConnection) -> None:
@@ -341,7 +346,7 @@ async def batched(connection: AsyncConnection) -> None:
     await connection.execute(everything(status=JobStatus.FAILURE))
     await connection.execute(batch_queries.failed_items(SHOP_ID, ref.public_id))
     await batches.claim(connection, ref)
-    await stop_batches(connection, SHOP_ID, CANCELLED)
+    await stop_batch(connection, SHOP_ID, CANCELLED, datetime.now(UTC))
 
 
 async def expired(connection: AsyncConnection) -> None:
@@ -364,16 +369,31 @@ async def customer_erased(connection: AsyncConnection) -> None:
     """One customer's jobs go."""
     customer = erasure.jobs_of(SHOP_ID, "0000")
     await erasure.count_jobs(connection, SHOP_ID, "0000")
-    await timeline.fail_unfinished(connection, SHOP_ID, erasure.ERASED, *customer)
-    await erasure.object_keys(connection, customer)
-    await connection.execute(delete(Job).where(*customer))
+    ids = await erasure.next_jobs(connection, SHOP_ID, customer, "")
+    these = Job.public_id == erasure.among(ids)
+    await timeline.fail_unfinished(connection, SHOP_ID, erasure.ERASED, these)
+    await erasure.object_keys(connection, SHOP_ID, ids)
+    await erasure.delete_jobs(connection, SHOP_ID, ids)
+    await forget_requests(connection, SHOP_ID, "0000")
+
+
+async def customer_asks(connection: AsyncConnection) -> None:
+    """A customer's request is kept, listed and answered."""
+    await keep_request(
+        connection, SHOP_ID, shopify_id=0, customer_id="0000", requested_at=datetime.now(UTC)
+    )
+    await erasure.count_jobs(connection, SHOP_ID, "0000")
+    await connection.execute(privacy_queries.page(SHOP, before="request-9", limit=10))
+    held = privacy_queries.held(SHOP, "request-100", before=None, limit=10)
+    await connection.execute(held)
 
 
 async def shop_erased(connection: AsyncConnection) -> None:
     """All of a shop goes: its jobs first, then whatever else there is of it."""
     whole = erasure.jobs_of(SHOP_ID, None)
-    await erasure.object_keys(connection, whole)
-    await connection.execute(delete(Job).where(*whole))
+    ids = await erasure.next_jobs(connection, SHOP_ID, whole, "")
+    await erasure.object_keys(connection, SHOP_ID, ids)
+    await erasure.delete_jobs(connection, SHOP_ID, ids)
     await connection.execute(
         text("UPDATE shops SET status = 'uninstalled' WHERE id = :s"), {"s": SHOP_ID}
     )
@@ -390,6 +410,7 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "a_publication": (published, {"publications", "published_media", "artifacts"}),
     "a_batch": (batched, {"batches", "batch_items", "jobs"}),
     "what_has_expired": (expired, {"jobs", "job_events", "artifacts", "job_stages"}),
+    "a_customer_asks": (customer_asks, {"privacy_requests", "jobs", "shops"}),
     "a_customer_is_erased": (customer_erased, {"jobs", "artifacts", "job_stages"}),
     "a_shop_is_erased": (
         shop_erased,

@@ -22,7 +22,15 @@ from backend.uploads.service import use_uploads
 from backend.workflows import WORKFLOWS
 from tests.backend.uploads.sending import picture
 from tests.conftest import SECRET
-from tests.doors import deliver, fingerprint, finished_job, refusal, shared_world, waiting_job
+from tests.doors import (
+    deliver,
+    fingerprint,
+    finished_job,
+    privacy_request,
+    refusal,
+    shared_world,
+    waiting_job,
+)
 from tests.world import OTHER_SHOP, SHOP, World
 
 house = pytest.fixture(shared_world, scope="module")
@@ -250,6 +258,46 @@ async def settings_are_its_shops_alone(house: World, _others: list[JobRef], ask:
     assert after.json()["daily_credit_cap"] != 7
 
 
+async def a_customers_request_is_its_shops_alone(
+    house: World, _others: list[JobRef], ask: Door
+) -> None:
+    """To list, also from a cursor that is the other's, and to read; of the same customer, too."""
+    [theirs] = await requests_of(house, OTHER_SHOP)
+    own = await privacy_request(house)
+    await finished_job(house, customer_id=CUSTOMER)
+    for query in ("", f"?cursor={max(theirs, own)}"):
+        found = (await ask(house, "GET", f"/v1/privacy/requests{query}")).json()["requests"]
+        assert theirs not in {each["public_id"] for each in found}
+    answer = await ask(house, "GET", f"/v1/privacy/requests/{theirs}")
+    assert refusal(answer) == (404, "PRIVACY_REQUEST_NOT_FOUND")
+    document = (await ask(house, "GET", f"/v1/privacy/requests/{own}")).json()
+    mine = await house.rows(
+        "SELECT public_id FROM jobs j JOIN shops s ON s.id = j.shop_id "
+        "WHERE s.domain = :d AND customer_id = :c",
+        d=SHOP,
+        c=CUSTOMER,
+    )
+    held = {job["public_id"] for job in document["jobs"]}
+    assert held and held <= {row["public_id"] for row in mine}
+
+
+async def requests_of(house: World, shop: str) -> list[str]:
+    """The ids of what the shop's customers have asked."""
+    rows = await house.rows(
+        "SELECT p.public_id FROM privacy_requests p JOIN shops s ON s.id = p.shop_id "
+        "WHERE s.domain = :d",
+        d=shop,
+    )
+    return [row["public_id"] for row in rows]
+
+
+async def foreign_request(house: World) -> None:
+    """A request of a customer of the other shop's, who has a job there."""
+    if not await requests_of(house, OTHER_SHOP):
+        await privacy_request(house, shop=OTHER_SHOP)
+        await waiting_job(house, shop=OTHER_SHOP, customer_id=CUSTOMER)
+
+
 async def operations_are_everybodys(house: World, _others: list[JobRef], ask: Door) -> None:
     """The registry, and nothing of any shop."""
     names = {
@@ -328,6 +376,7 @@ async def health_knows_no_shops(house: World, _others: list[JobRef], ask: Door) 
 
 
 UNKNOWN_UPLOAD = "upl_" + "0" * 32
+CUSTOMER = "191167"
 LEAST: dict[str, dict[str, Any]] = {
     "catalog-image": {},
     "product-to-model-direct": {"category": "top"},
@@ -351,6 +400,10 @@ CHECKS: dict[Route, tuple[Check, tuple[Door, ...]]] = {
     },
     ("GET", "/v1/batches"): (a_list_of_batches_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/batches"): (a_new_batch_is_its_shops_alone, MERCHANT),
+    **{
+        ("GET", f"/v1/privacy/requests{end}"): (a_customers_request_is_its_shops_alone, MERCHANT)
+        for end in ("", "/{public_id}")
+    },
     ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
     **{
         (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
@@ -401,6 +454,7 @@ async def keep_apart(house: World, check: Check, door: Door) -> None:
     await foreign_upload(house)
     await foreign_publication(house, finished)
     await foreign_batch(house)
+    await foreign_request(house)
     before = await fingerprint(house, OTHER_SHOP)
     await check(house, others, door)
     assert await fingerprint(house, OTHER_SHOP) == before

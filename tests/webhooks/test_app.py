@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backend.dev.shopify import payloads
+from backend.dev.shopify.state import Call
 from backend.jobs.timeline import Fenced
 from backend.worker.deliver import handle_delivery
 from tests.doors import (
@@ -152,15 +153,27 @@ async def test_a_reinstall_while_shopify_is_being_asked_stays_installed(
     assert (await row(house, shop))["status"] == "installed"
 
 
-@pytest.mark.parametrize("status", [402, 403, 423])
-async def test_a_shop_that_is_locked_out_for_now_is_not_taken_for_gone(
-    house: World, shop: str, status: int
+@pytest.mark.parametrize("call", ["graphql", "refresh"])
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 423])
+async def test_a_shop_that_says_it_leaves_and_opens_no_more_has_left(
+    house: World, shop: str, call: Call, status: int
 ) -> None:
-    await end_token(house, shop)
-    house.shopify.fail_next("refresh", status)
-    ref = await sent(house, UNINSTALLED, shop=shop)
-    assert await handle_delivery(ref, house.desk, 0) is not None, "asked again later"
-    assert (await row(house, shop))["status"] == "installed"
+    if call == "refresh":
+        await end_token(house, shop)
+    is_asked_again = status == 401 and call == "graphql"  # with a new token
+    house.shopify.fail_next(call, status, 1 + is_asked_again)
+    assert await handled(house, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
+    assert (await row(house, shop))["status"] == "uninstalled"
+
+
+@pytest.mark.parametrize("call", ["graphql", "refresh"])
+async def test_a_page_in_html_that_says_404_is_a_shop_that_has_left(
+    house: World, shop: str, call: Call
+) -> None:
+    if call == "refresh":
+        await end_token(house, shop)
+    house.shopify.answer_next_with_a_page(call, 404)
+    assert await handled(house, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
 
 
 async def test_a_body_that_names_another_shop_than_its_header_is_ignored(

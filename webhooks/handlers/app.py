@@ -1,14 +1,21 @@
 """The app was removed, or its scopes changed. Shopify itself is asked whether it is so."""
 
-from backend.batches.service import stop_batches
+from datetime import datetime
+
+from backend.batches.service import stop_batch
+from backend.db import Database
+from backend.errors import ShopifyUnavailable
+from backend.jobs.models import Job
 from backend.jobs.states import Failure
-from backend.jobs.timeline import SHOP_UNINSTALLED, fail_unfinished
+from backend.jobs.timeline import SHOP_UNINSTALLED, end_unfinished
 from backend.publications.service import stop_publications
+from backend.shops.admin_api import LEFT, ShopifyRefused
 from backend.shops.answers import Installation
 from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
 from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
-from webhooks.outcome import Desk, Outcome, ignored, processed
-from webhooks.payloads import Delivery, ScopesPayload, ShopPayload
+from backend.slices import TimeSlice
+from webhooks.outcome import TURN, Desk, Outcome, ignored, processed
+from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDelivery
 
 REMOVED_MEANWHILE = Failure(
     code="SHOP_UNINSTALLED",
@@ -16,7 +23,7 @@ REMOVED_MEANWHILE = Failure(
 )
 
 
-async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
+async def app_uninstalled(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     """Close the shop's account, if its token is dead indeed.
 
     Nobody signed the headers that name topic and shop, and a delivery may be older than a
@@ -26,10 +33,16 @@ async def app_uninstalled(delivery: Delivery, desk: Desk) -> Outcome:
     shop = await bound_shop(delivery, desk, body.gid)
     if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
-    if shop.status == "uninstalled":
-        return ignored("SHOP_NOT_INSTALLED")
-    closed = await closed_if_gone(desk, shop, delivery.shop_domain)
-    return processed("UNINSTALLED") if closed else ignored("STILL_INSTALLED")
+    time_slice = TimeSlice(TURN)
+    if shop.uninstalled_at is not None:  # by an earlier turn, or another delivery
+        await end_work(desk.database, shop.id, shop.uninstalled_at, time_slice)
+        is_ours = delivery.done or time_slice.done
+        return processed("UNINSTALLED") if is_ours else ignored("SHOP_NOT_INSTALLED")
+    closed_at = await close_if_gone(desk, shop, delivery.shop_domain)
+    if closed_at is None:
+        return ignored("STILL_INSTALLED")
+    await end_work(desk.database, shop.id, closed_at, time_slice)
+    return processed("UNINSTALLED")
 
 
 async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
@@ -51,22 +64,51 @@ async def bound_shop(delivery: Delivery, desk: Desk, gid: str | None) -> KnownSh
     return shop if shop is not None and shop.is_named_by(gid) else None
 
 
-async def closed_if_gone(desk: Desk, shop: KnownShop, domain: str) -> bool:
-    """Close an open account whose token Shopify no longer honours; whether it is closed now."""
+async def close_if_gone(desk: Desk, shop: KnownShop, domain: str) -> datetime | None:
+    """Close an open account whose token Shopify no longer honours; when, or None if it is open.
+
+    In a transaction of its own: from then on the API answers 401, and nobody who holds the shop's
+    row waits for its jobs or publications.
+    """
     if await is_still_installed(desk, domain):
-        return False
+        return None
     async with desk.database.transaction(shop.id) as connection:
-        shop_id = await uninstall(connection, shop)
-        if shop_id is None:  # opened anew while Shopify was being asked
-            return False
-        await stop_batches(connection, shop_id, SHOP_UNINSTALLED)  # first: they make jobs
-        await fail_unfinished(connection, shop_id, SHOP_UNINSTALLED)
-        await stop_publications(connection, shop_id, REMOVED_MEANWHILE)
-    return True
+        return await uninstall(connection, shop)  # None: opened anew while Shopify was being asked
+
+
+async def end_work(
+    database: Database, shop_id: int, closed_at: datetime, time_slice: TimeSlice
+) -> None:
+    """End, slice by slice, what the shop had under way when it was closed.
+
+    What was asked for later belongs to another installation. Raises `TimeSliceOver`.
+    """
+    while await batch_stopped(database, shop_id, closed_at):  # first: they make jobs
+        time_slice.did(1)
+    older = Job.created_at <= closed_at
+    await end_unfinished(database, shop_id, SHOP_UNINSTALLED, older, time_slice=time_slice)
+    while stopped := await publications_stopped(database, shop_id, closed_at):
+        time_slice.did(stopped)
+
+
+async def batch_stopped(database: Database, shop_id: int, closed_at: datetime) -> bool:
+    """End the expansion of a batch; was there one?"""
+    async with database.transaction(shop_id) as connection:
+        return await stop_batch(connection, shop_id, SHOP_UNINSTALLED, closed_at)
+
+
+async def publications_stopped(database: Database, shop_id: int, closed_at: datetime) -> int:
+    """End some of the publications; how many."""
+    async with database.transaction(shop_id) as connection:
+        return await stop_publications(connection, shop_id, REMOVED_MEANWHILE, closed_at)
 
 
 async def is_still_installed(desk: Desk, domain: str) -> bool:
-    """Whether Shopify still honours the shop's token."""
+    """Whether Shopify still honours the shop's token.
+
+    Asked only once Shopify has told us that the shop leaves: what says "not now" at other times,
+    a frozen or locked shop, or no such shop at all, says that it is so.
+    """
     try:
         shop = await installed_shop(desk.database, desk.admin, domain)
         if shop is None:
@@ -74,6 +116,10 @@ async def is_still_installed(desk: Desk, domain: str) -> bool:
         await installation_of(shop, desk)
     except NeedsReauth:
         return False
+    except (ShopifyRefused, ShopifyUnavailable) as error:
+        if error.answered in LEFT:
+            return False
+        raise
     return True
 
 

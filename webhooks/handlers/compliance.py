@@ -4,66 +4,115 @@ Of customers we hold nothing but the id on a job that one of them started from t
 The shop is bound from the signed body; a body that names another shop than its header is ignored.
 The topic is a header that nobody signed, so each body must also look like its own topic's: a
 captured request for data must not erase.
+
+None of them is ever given up (`topics.NEVER_GIVEN_UP`), and what there is much of is done in turns:
+each goes on where the one before was.
 """
 
-from sqlalchemy import delete
+from backend.jobs.erasure import count_jobs
+from backend.privacy.service import keep_request
+from backend.shops.service import KnownShop, known_shop
+from backend.slices import TimeSlice
+from backend.storage.erasures import ErasureNote
+from webhooks.erasure import begin_erasure, erase_customer, erase_shop, name_aside
+from webhooks.handlers.app import close_if_gone
+from webhooks.outcome import TURN, Desk, Outcome, ignored, processed
+from webhooks.payloads import (
+    CustomerRedactPayload,
+    DataRequestPayload,
+    ShopRedactPayload,
+    UnsettledDelivery,
+)
 
-from backend.jobs.erasure import count_jobs, erase_jobs
-from backend.shops.service import KnownShop, erase, known_shop
-from webhooks.handlers.app import closed_if_gone
-from webhooks.models import WebhookDelivery
-from webhooks.outcome import Desk, Outcome, ignored, processed
-from webhooks.payloads import CustomerRedactPayload, DataRequestPayload, Delivery, ShopRedactPayload
 
-
-async def customer_data_requested(delivery: Delivery, desk: Desk) -> Outcome:
-    """Say what we hold, for the merchant's answer to the customer."""
+async def customer_data_requested(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
+    """Keep the request for the merchant, who reads at `/v1/privacy/requests` what we hold."""
     body = delivery.read(DataRequestPayload)
     shop = await bound_shop(delivery, desk, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
-    async with desk.database.reading(shop.id) as connection:
-        held = await count_jobs(connection, shop.id, str(body.customer.id))
+    customer_id = str(body.customer.id)
+    async with desk.database.transaction(shop.id) as connection:
+        held = await count_jobs(connection, shop.id, customer_id)
+        await keep_request(
+            connection,
+            shop.id,
+            shopify_id=body.data_request.id,
+            customer_id=customer_id,
+            requested_at=delivery.received_at,
+        )
     return processed(f"HELD {held} jobs")
 
 
-async def customer_redacted(delivery: Delivery, desk: Desk) -> Outcome:
+async def customer_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     """Erase the jobs that this customer started, with their pictures."""
     body = delivery.read(CustomerRedactPayload)
     shop = await bound_shop(delivery, desk, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
-    customer_id = str(body.customer.id)
-    erased = await erase_jobs(desk.database, desk.store, shop.id, customer_id=customer_id)
-    return processed(f"ERASED {erased} jobs")
+    time_slice = TimeSlice(TURN)
+    note = ErasureNote(
+        topic="customers/redact",
+        webhook_id=delivery.webhook_id,
+        shop_domain=delivery.shop_domain,
+        shop_id=shop.id,
+        customer_id=str(body.customer.id),
+        requested_at=delivery.received_at,
+    )
+    await erase_customer(desk, shop, note, time_slice)
+    return processed(f"ERASED {delivery.done + time_slice.done} jobs")
 
 
-async def shop_redacted(delivery: Delivery, desk: Desk) -> Outcome:
+async def shop_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     """Erase everything of a shop that has left; one that came back keeps its work.
 
     An account that is still open is closed first if Shopify says that the shop is gone: the
     `app/uninstalled` that should have closed it can have been lost.
     """
     body = delivery.read(ShopRedactPayload)
-    shop = await bound_shop(delivery, desk, body.shop_domain)
-    if shop is None or body.customer is not None:
+    if body.shop_domain != delivery.shop_domain or body.customer is not None:
         return ignored("SHOP_MISMATCH")
+    time_slice = TimeSlice(TURN)
+    aside = await known_shop(desk.database, name_aside(delivery.shop_domain, delivery.webhook_id))
+    if aside is None:
+        shop = await known_shop(desk.database, delivery.shop_domain)
+        if shop is None:
+            return processed("NOTHING_HELD")
+        aside = await set_aside_if_gone(delivery, desk, shop)
+        if aside is None:
+            return ignored("REINSTALLED")
+    await erase_shop(
+        desk,
+        aside.id,
+        domain=delivery.shop_domain,
+        received_until=delivery.received_at,
+        kept_id=delivery.webhook_id,
+        time_slice=time_slice,
+    )
+    return processed(f"ERASED {delivery.done + time_slice.done} jobs and the shop")
+
+
+async def set_aside_if_gone(
+    delivery: UnsettledDelivery, desk: Desk, shop: KnownShop
+) -> KnownShop | None:
+    """Begin the erasure of this very installation; None when the shop is there."""
     is_open = shop.status == "installed"
-    if is_open and not await closed_if_gone(desk, shop, delivery.shop_domain):
-        return ignored("REINSTALLED")
-    erased = await erase_jobs(desk.database, desk.store, shop.id)
-    async with desk.database.transaction(shop.id) as connection:
-        await erase(connection, shop.id)
-        await connection.execute(  # all but this one, which records that it was done
-            delete(WebhookDelivery).where(
-                WebhookDelivery.shop_domain == delivery.shop_domain,
-                WebhookDelivery.webhook_id != delivery.webhook_id,
-            )
-        )
-    return processed(f"ERASED {erased} jobs and the shop")
+    if is_open and await close_if_gone(desk, shop, delivery.shop_domain) is None:
+        return None
+    note = ErasureNote(
+        topic="shop/redact",
+        webhook_id=delivery.webhook_id,
+        shop_domain=delivery.shop_domain,
+        shop_id=shop.id,
+        requested_at=delivery.received_at,
+    )
+    name = name_aside(delivery.shop_domain, delivery.webhook_id)
+    return shop if await begin_erasure(desk, shop, note, name) else None
 
 
-async def bound_shop(delivery: Delivery, desk: Desk, signed_domain: str) -> KnownShop | None:
+async def bound_shop(
+    delivery: UnsettledDelivery, desk: Desk, signed_domain: str
+) -> KnownShop | None:
     """The shop that the header and the signed body agree on."""
     if signed_domain != delivery.shop_domain:
         return None

@@ -38,6 +38,11 @@ class Trouble:
         answer = Answer(status, {"errors": "Stand-in failure"}, headers)
         self._order(call, Fault(answer, field=field), times)
 
+    def answer_next_with_a_page(self, call: Call, status: int, times: int = 1) -> None:
+        """Answer the next requests of this kind with a page for people, as a shop that is gone."""
+        page = Answer(status, b"<!DOCTYPE html><title>404</title>", content_type="text/html")
+        self._order(call, Fault(page), times)
+
     def lose_next_answer(self, call: Call, times: int = 1, *, field: str | None = None) -> None:
         """Do the work of the next requests of this kind, and answer them 502."""
         answer = Answer(502, {"errors": "Bad Gateway"})

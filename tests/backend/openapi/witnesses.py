@@ -17,12 +17,12 @@ from tests.backend.jobs.test_making import LEAST, NO_UPLOAD
 from tests.backend.openapi import keys
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import studio
-from tests.doors import waiting_job, without_database
+from tests.doors import finished_job, privacy_request, waiting_job, without_database
 from tests.world import SHOP, World, served
 
 Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
-LISTS = {"/v1/jobs", "/v1/batches"}
+LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests"}
 SEVERAL = 4  # at a time
 
 # Statuses that take more than these tests may do.
@@ -104,10 +104,12 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     async def new_one(self) -> str:
-        """A job that has not begun, which this door shows; or a batch, where it is about those."""
+        """A job that has not begun, which this door shows; or what else the path is about."""
         if self.path.startswith("/v1/batches"):
             ref = await batches.made(self.house, SHOP, {"product_ids": batches.gids(2)})
             return ref.public_id
+        if self.path.startswith("/v1/privacy"):
+            return await privacy_request(self.house)
         job = await waiting_job(self.house)
         if self.path.startswith("/proxy"):
             await self.house.execute(
@@ -211,6 +213,10 @@ async def good(client: Client) -> httpx.Response:
         return await client.ask(public_id=await partly_done(client.house))
     if client.path.endswith("/background-swap-with-image"):
         return await client.ask(content=await body_with_upload(client))
+    if client.path.startswith("/v1/privacy/requests/"):
+        await finished_job(client.house, customer_id="191167")
+    if client.path == "/v1/privacy/requests":
+        await privacy_request(client.house)
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
         await partly_done(client.house)

@@ -1,0 +1,76 @@
+"""`/v1/privacy/requests`: what customers want to know; for the shop that the credential proves."""
+
+from typing import Annotated, Any
+
+from litestar import Response, Router, get
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, QueryParameter
+from litestar.types import Guard
+
+from backend.answers import OF_A_SHOP, answers
+from backend.db import Database
+from backend.errors import InvalidRequest, PrivacyRequestNotFound
+from backend.jobs.ids import PATTERN
+from backend.jobs.listing import link, require_given
+from backend.jobs.routes import Limit, MerchantRequest
+from backend.privacy.schemas import PrivacyRequestListResponse, PrivacyRequestResponse
+from backend.privacy.service import Wanted, request_document, request_list
+
+RequestId = Annotated[
+    str, PathParameter(description="The request's id, a ULID.", schema_extra={"pattern": PATTERN})
+]
+Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
+
+LISTING = answers(PrivacyRequestListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
+LOOKING = answers(
+    PrivacyRequestResponse,
+    *OF_A_SHOP,
+    PrivacyRequestNotFound,
+    InvalidRequest,
+    sometimes=("Link",),
+)
+
+
+@get("/", responses=LISTING)
+async def list_privacy_requests(
+    request: MerchantRequest,
+    database: NamedDependency[Database],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response[PrivacyRequestListResponse]:
+    """The customers who have asked what is held of them, newest first.
+
+    Each is answered by the merchant, 30 days after they asked at the latest.
+    """
+    wanted = Wanted(limit=limit, cursor=cursor)
+    require_given(request.query_params, wanted)
+    async with database.reading(request.auth.shop) as connection:
+        following, body = await request_list(
+            connection, shop_domain=request.auth.shop, wanted=wanted
+        )
+    return Response(body, headers=link(request.url.path, following))
+
+
+@get("/{public_id:str}", responses=LOOKING)
+async def get_privacy_request(
+    *,
+    request: MerchantRequest,
+    public_id: RequestId,
+    database: NamedDependency[Database],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response[PrivacyRequestResponse]:
+    """The document for the customer: the jobs that they started, as far as they are still held."""
+    wanted = Wanted(limit=limit, cursor=cursor)
+    require_given(request.query_params, wanted)
+    async with database.reading(request.auth.shop) as connection:
+        following, body = await request_document(
+            connection, shop_domain=request.auth.shop, public_id=public_id, wanted=wanted
+        )
+    return Response(body, headers=link(request.url.path, following))
+
+
+def privacy_router(guard: Guard) -> Router:
+    """The routes, behind the guard they are given."""
+    handlers: list[Any] = [list_privacy_requests, get_privacy_request]
+    return Router("/v1/privacy/requests", route_handlers=handlers, guards=[guard], tags=["Privacy"])

@@ -1,0 +1,152 @@
+"""`atelier webhooks`: what the inbox holds, and another try for what has failed."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from sqlalchemy import ColumnElement, Text, column, func, select, table, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import Database
+from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA
+from backend.settings import required
+from backend.tenancy import WORKER
+from backend.worker.reconciling import clear_words
+from webhooks.models import WebhookDelivery
+from webhooks.receive import DeliveryRef, enqueue_delivery
+
+SLICE = 500
+KEY = (WebhookDelivery.shop_domain, WebhookDelivery.topic, WebhookDelivery.webhook_id)
+QUEUE = table(
+    "pgqueuer",
+    column("dedupe_key", Text),
+    column("status"),
+    column("execute_after"),
+    schema=QUEUE_SCHEMA,
+)
+
+
+async def show_deliveries(
+    *, status: str | None, shop: str | None, topic: str | None, limit: int
+) -> None:
+    """Print the newest deliveries that are asked for, one a line."""
+    async with inbox() as database, database.reading() as connection:
+        rows = await deliveries(connection, status=status, shop=shop, topic=topic, limit=limit)
+    for row in rows:
+        click.echo(line(row))
+    if not rows:
+        click.echo("No such delivery.", err=True)
+    elif len(rows) == limit:
+        click.echo(f"The newest {limit}; --limit shows more.", err=True)
+
+
+async def deliveries(
+    connection: AsyncConnection,
+    *,
+    status: str | None,
+    shop: str | None,
+    topic: str | None,
+    limit: int,
+) -> Sequence[Any]:
+    """The newest that are asked for."""
+    inbox = WebhookDelivery
+    asked = ((inbox.status, status), (inbox.shop_domain, shop), (inbox.topic, topic))
+    found = (
+        select(*KEY, inbox.status, inbox.note, inbox.received_at, inbox.tries, inbox.next_try_at)
+        .where(*(name == value for name, value in asked if value is not None))
+        .order_by(inbox.received_at.desc())
+        .limit(limit)
+    )
+    return (await connection.execute(found)).all()
+
+
+def line(row: Any) -> str:
+    """One delivery, in columns; what is not settled says when it is tried again."""
+    more = row.note or ""
+    if row.status == "received" and row.tries:
+        more += f" after {row.tries} tries, next at {moment(row.next_try_at)}"
+    return (
+        f"{moment(row.received_at)}  {row.status:<9}  {row.topic:<22}  {row.shop_domain}  "
+        f"{row.webhook_id}  {more}"
+    ).rstrip()
+
+
+def moment(at: datetime | None) -> str:
+    """To the second, in UTC."""
+    return "-" if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def retry_deliveries(webhook_ids: Sequence[str], *, failed: bool) -> bool:
+    """Have workers try again now those that are named, or all that failed; whether all were there.
+
+    One that waits for its next try is tried now as well.
+    """
+    async with inbox() as database:
+        if failed:
+            found = await retry_all_failed(database)
+            click.echo(f"{found} deliveries are tried again.")
+            return True
+        async with database.transaction() as connection:
+            refs = await retried(connection, WebhookDelivery.webhook_id.in_(webhook_ids))
+    for ref in refs:
+        click.echo(f"{ref.webhook_id} ({ref.topic} of {ref.shop_domain}) is tried again.")
+    missing = set(webhook_ids) - {ref.webhook_id for ref in refs}
+    for webhook_id in sorted(missing):
+        click.echo(
+            f"{webhook_id}: no such delivery, or settled well, or its body is gone.", err=True
+        )
+    return not missing
+
+
+async def retry_all_failed(database: Database) -> int:
+    """Slice by slice; how many there were."""
+    total = 0
+    while True:
+        async with database.transaction() as connection:
+            refs = await retried(connection, WebhookDelivery.status == "failed")
+        total += len(refs)
+        if not refs:
+            return total
+
+
+async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> list[DeliveryRef]:
+    """Put some of them on the queue, to be tried at once; which ones."""
+    inbox = WebhookDelivery
+    chosen = (
+        select(*KEY)
+        .where(which, inbox.status.in_(("failed", "received")), inbox.body.is_not(None))
+        .limit(SLICE)
+        .with_for_update()
+    )
+    again = (
+        update(inbox)
+        .where(tuple_(*KEY).in_(chosen))
+        .values(status="received", note=None, settled_at=None, tries=0, next_try_at=None)
+        .returning(*KEY)
+    )
+    refs = [DeliveryRef(**row) for row in (await connection.execute(again)).mappings()]
+    for ref in refs:
+        await enqueue_delivery(connection, ref)
+        await wait_no_longer(connection, ref)
+    return refs
+
+
+async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
+    """Let an entry that is on the queue already be due."""
+    key = f"{HANDLE_WEBHOOK}:{ref.shop_domain}:{ref.topic}:{ref.webhook_id}"
+    waiting = QUEUE.c.dedupe_key == key, QUEUE.c.execute_after > func.now()
+    await connection.execute(update(QUEUE).where(*waiting).values(execute_after=func.now()))
+
+
+@contextlib.asynccontextmanager
+async def inbox() -> AsyncIterator[Database]:
+    """The database as the workers have it. Raises `DatabaseUnavailable` with what to look at."""
+    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30)
+    try:
+        with clear_words():
+            await database.require_schema()
+            yield database
+    finally:
+        await database.close()

@@ -1,0 +1,88 @@
+"""After a restore from an older dump, what was erased since is erased again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from backend.jobs.service import JobRef
+from backend.storage.erasures import ErasureNote, forget_old_notes, note_erasure, noted_erasures
+from backend.storage.listing import stored_objects
+from backend.worker.erasures import repeat_erasures, repeated
+from tests.doors import fingerprint, finished_job, missing_objects
+from tests.flows.processes import environment
+from tests.world import OTHER_SHOP, World
+
+CUSTOMER = "191167"
+
+
+def note_of(shop: str, ref: JobRef, **changes: object) -> ErasureNote:
+    """What the list says of the shop's erasure, or of its customer's."""
+    facts: dict[str, object] = {
+        "topic": "shop/redact",
+        "webhook_id": f"of-{shop}",
+        "shop_domain": shop,
+        "shop_id": ref.shop_id,
+        "requested_at": datetime.now(UTC),
+    }
+    return ErasureNote(**(facts | changes))  # type: ignore[arg-type]
+
+
+async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await house.install(OTHER_SHOP)
+    theirs, theirs_kept = await finished_job(house, shop=OTHER_SHOP)
+    _, theirs_gone = await finished_job(house, shop=OTHER_SHOP, customer_id=CUSTOMER)
+    ours, ours_gone = await finished_job(house, shop=shop)
+    for note in (
+        note_of(OTHER_SHOP, theirs, topic="customers/redact", customer_id=CUSTOMER),
+        note_of(shop, ours),
+    ):
+        await note_erasure(house.desk.store, note)
+        await note_erasure(house.desk.store, note)  # as each try does
+    for name, value in environment(house.settings).items():
+        monkeypatch.setenv(name, value)
+    for _ in range(2):
+        await repeat_erasures()
+    told = capsys.readouterr().out
+    assert f"customer {CUSTOMER} of {OTHER_SHOP}: 1 jobs erased" in told
+    assert f"{shop}: 1 jobs and the shop erased" in told
+    assert f"{shop}: nothing is held" in told
+    gone = theirs_gone + ours_gone
+    assert await missing_objects(house, gone) == gone
+    assert await missing_objects(house, theirs_kept) == []
+    assert await house.rows("SELECT 1 FROM shops WHERE domain = :d", d=shop) == []
+
+
+async def test_an_account_of_another_number_is_a_later_one(house: World, shop: str) -> None:
+    ref, _ = await finished_job(house, shop=shop)
+    before = await fingerprint(house, shop)
+    assert await repeated(house.desk, note_of(shop, ref, shop_id=0)) == "nothing is held"
+    assert await fingerprint(house, shop) == before
+
+
+async def test_a_shop_that_came_back_after_the_restore_keeps_what_is_new(
+    house: World, shop: str
+) -> None:
+    old, _ = await finished_job(house, shop=shop)
+    since = datetime.now(UTC) + timedelta(milliseconds=1)
+    await house.install(shop)
+    new, keys = await finished_job(house, shop=shop)
+    said = await repeated(house.desk, note_of(shop, old, requested_at=since))
+    assert said == "the shop is back; 1 jobs of before erased"
+    assert (await house.detail(old.public_id, shop=shop)).status_code == 404
+    assert (await house.detail(new.public_id, shop=shop)).status_code == 200
+    assert await missing_objects(house, keys) == []
+
+
+async def test_the_list_is_out_of_the_sweeps_sight_and_forgotten_in_its_time(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, _ = await finished_job(house, shop=shop)
+    await note_erasure(house.desk.store, note_of(shop, ref))
+    seen = [stored.key async for stored in stored_objects(house.desk.store)]
+    assert seen and not [key for key in seen if key.startswith("erasures/")]
+    assert await forget_old_notes(house.desk.store) == 0
+    monkeypatch.setattr("backend.storage.erasures.KEPT", timedelta(days=-1))
+    assert await forget_old_notes(house.desk.store) > 0
+    assert [note async for note in noted_erasures(house.desk.store)] == []

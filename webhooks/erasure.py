@@ -1,0 +1,87 @@
+"""Erase a shop or a customer: note it in the bucket first, then all rows and objects in slices.
+
+A shop's account is set aside first: it keeps its number, by which everything of it is found, and
+gives its domain up. So a merchant who comes back while it is being erased opens an account of their
+own, and nothing of that is touched.
+"""
+
+from datetime import datetime
+
+from backend.db import Base, Database
+from backend.jobs.erasure import erase_jobs
+from backend.privacy.service import forget_requests
+from backend.shops.service import KnownShop, erase, set_aside
+from backend.slices import TimeSlice, delete_all
+from backend.storage.erasures import ErasureNote, note_erasure
+from webhooks.models import WebhookDelivery
+from webhooks.outcome import Desk
+
+SEPARATOR = "#"  # no domain has one
+
+
+async def erase_customer(
+    desk: Desk, shop: KnownShop, note: ErasureNote, time_slice: TimeSlice
+) -> None:
+    """Erase the jobs that this customer started, with their pictures, and what they asked for.
+
+    Raises `TimeSliceOver` and `StorageUnavailable`; what is left is left for the next call.
+    """
+    assert note.customer_id is not None
+    await note_erasure(desk.store, note)
+    await erase_jobs(
+        desk.database,
+        desk.store,
+        shop.id,
+        customer_id=note.customer_id,
+        time_slice=time_slice,
+    )
+    async with desk.database.transaction(shop.id) as connection:
+        await forget_requests(connection, shop.id, note.customer_id)
+
+
+def name_aside(domain: str, webhook_id: str) -> str:
+    """What the account is called that this delivery has set aside."""
+    return f"{domain}{SEPARATOR}{webhook_id}"
+
+
+async def begin_erasure(desk: Desk, shop: KnownShop, note: ErasureNote, name: str) -> bool:
+    """Set a closed account aside; False when it was opened anew. Raises `StorageUnavailable`."""
+    await note_erasure(desk.store, note)
+    async with desk.database.transaction() as connection:
+        return await set_aside(connection, shop, name)
+
+
+async def erase_shop(
+    desk: Desk,
+    shop_id: int,
+    *,
+    domain: str,
+    received_until: datetime,
+    kept_id: str,
+    time_slice: TimeSlice,
+) -> None:
+    """Erase all of an account that was set aside, and the shop's inbox but for one delivery.
+
+    Later deliveries are of a later installation. Raises `TimeSliceOver` and `StorageUnavailable`.
+    """
+    await erase_jobs(desk.database, desk.store, shop_id, time_slice=time_slice)
+    await delete_rows(desk.database, shop_id, time_slice)
+    await delete_all(
+        desk.database,
+        domain,
+        WebhookDelivery,
+        WebhookDelivery.shop_domain == domain,
+        WebhookDelivery.webhook_id != kept_id,
+        WebhookDelivery.received_at <= received_until,
+        time_slice=time_slice,
+    )
+    async with desk.database.transaction(shop_id) as connection:
+        await erase(connection, shop_id)
+
+
+async def delete_rows(database: Database, shop_id: int, time_slice: TimeSlice) -> None:
+    """Delete the shop's rows of every table: those that others hang on come last."""
+    for table in reversed(Base.metadata.sorted_tables):
+        if "shop_id" in table.c:
+            mine = table.c.shop_id == shop_id
+            await delete_all(database, shop_id, table, mine, time_slice=time_slice)
