@@ -1,7 +1,7 @@
 """The composition root of the web process: the one place where its parts meet."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
 
 import httpx
@@ -35,6 +35,7 @@ from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.uploads.darkroom import Darkroom
 from backend.uploads.routes import uploads_router
+from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
 from webhooks.routes import webhooks_router
 
@@ -61,11 +62,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with wakeups.listening():
+        async with AsyncExitStack() as parts:  # closes each of them, whatever becomes of the others
+            parts.push_async_callback(database.close)
+            parts.push_async_callback(admin.close)
+            parts.push_async_callback(darkroom.close)
+            await parts.enter_async_context(wakeups.listening())
+            await parts.enter_async_context(watched_loop())
             yield
-        await darkroom.close()
-        await admin.close()
-        await database.close()
 
     app = Litestar(
         route_handlers=[

@@ -1,6 +1,7 @@
 """`atelier`: the command line. Each command imports what it needs when it runs."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import socket
@@ -275,6 +276,7 @@ def started(
     from backend.settings import Settings
 
     configure_logging()
+    faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it
     if end_with_parent:
         threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     settings = Settings.from_env()
@@ -287,8 +289,12 @@ def started(
 
 
 def exit_at_end_of_input() -> None:
-    """Die with the parent, even one that was killed: its end of the pipe closes then."""
-    sys.stdin.buffer.read()
+    """Die with the parent, even one that was killed: its end of the pipe closes then.
+
+    Not through `sys.stdin`: this thread would hold its lock while Python ends, which is fatal.
+    """
+    while os.read(0, 4096):
+        pass
     os._exit(1)
 
 

@@ -39,6 +39,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
+from backend.watchdog import watched_loop
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.deliver import handle_delivery
 from backend.worker.execute import Retry, run_job
@@ -74,6 +75,7 @@ async def run_worker(
         with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
             await workshop.database.require_schema()
         stop_on_signals(workshop.stopping)
+        await stack.enter_async_context(watched_loop())
         log.info("worker_started", slots=slots)
         await pgqueuer.run(
             lambda: manager(settings, workshop, desk, backlog=places.backlog),

@@ -355,18 +355,18 @@ def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
 class Sent:
     """As much of a request as the form's reader asks for."""
 
-    def __init__(self, content_type: str, body: bytes) -> None:
+    def __init__(self, content_type: str, body: bytes, piece: int = 37) -> None:
         self.headers: dict[str, str] = {}
         message = httpx.Headers({"content-type": content_type})
         kind, _, rest = message["content-type"].partition(";")
         boundary = rest.partition("boundary=")[2].strip('" ')
         self.content_type = (kind.strip(), {"boundary": boundary} if boundary else {})
-        self.body = body
+        self.body, self.piece = body, piece
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body, a few bytes at a time."""
-        for start in range(0, len(self.body), 37):
-            yield self.body[start : start + 37]
+        """The body, in pieces of so many bytes."""
+        for start in range(0, len(self.body), self.piece):
+            yield self.body[start : start + self.piece]
 
 
 @few
