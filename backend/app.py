@@ -15,6 +15,7 @@ from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
 from backend.auth.misses import Misses
 from backend.batches.routes import batches_router
 from backend.body import StrictRequest
+from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.making_routes import making_router
@@ -37,6 +38,7 @@ from backend.uploads.darkroom import Darkroom
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
 MAX_BODY = 256_000  # bytes; routes that need more say so themselves
@@ -82,7 +84,7 @@ def create_app(
             settings_router(merchant),
             uploads_router(merchant),
             installation_router(merchant),
-            webhooks_router(WebhookGuard(settings)),
+            webhooks_router(WebhookGuard(settings, delivery_headers)),
             health_router(),
         ],
         dependencies={
@@ -100,7 +102,8 @@ def create_app(
         openapi_config=openapi_config(),
         logging_config=None,
     )
-    return ShortWay(RequestContext(app), merchant, misses, reads)
+    counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
+    return ShortWay(RequestContext(counted), merchant, misses, reads)
 
 
 def provided(service: object) -> Provide:

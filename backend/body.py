@@ -16,8 +16,8 @@ from backend.errors import BadRequest, InvalidRequest, UnsupportedMedia
 
 MAX_DEPTH = 32
 LONGEST_NAME, LONGEST_MESSAGE = 64, 200  # characters of the sender's that an answer repeats
-# A string, to its end or the body's. Possessive (`*+`): no byte is looked at twice, for anew from each
-# quote of an unterminated string would take the square of its length.
+# A string, to its end or the body's. Possessive (`*+`): no byte is looked at twice, for anew from
+# each quote of an unterminated string would take the square of its length.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")

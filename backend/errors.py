@@ -15,6 +15,7 @@
     │   ├── PublicationNotFound   404
     │   ├── BatchNotFound         404
     │   ├── MethodNotAllowed      405, with Allow
+    │   ├── BodyTooSlow           408
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
@@ -37,7 +38,8 @@
         ├── ShopifyUnavailable
         │   └── ShopifyBusy
         ├── StorageUnavailable
-        └── UploadsUnavailable
+        ├── UploadsUnavailable
+        └── ServerBusy
 
 A code never changes once released; a message may. Failures of a *job* are not here: they are
 values (`backend.jobs.states.Failure`) and end up in the job's last event.
@@ -163,6 +165,15 @@ class MethodNotAllowed(RequestError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
     code = "METHOD_NOT_ALLOWED"
     message = "This method is not allowed here; see Allow."
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive in its time; the connection ends."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "BODY_TOO_SLOW"
+    message = "The body took too long to arrive."
+    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class JobAlreadyFinished(RequestError):
@@ -372,3 +383,10 @@ class UploadsUnavailable(Unavailable):
 
     code = "UPLOADS_UNAVAILABLE"
     message = "Too many uploads at the moment. Retry shortly."
+
+
+class ServerBusy(Unavailable):
+    """This process holds as many bytes of bodies as it may; nothing was read to the end."""
+
+    code = "SERVER_BUSY"
+    message = "Too many bodies are being received at the moment. Retry shortly."

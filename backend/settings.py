@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_misses: str = "60/minute"  # 404s on ids, for each shop and web process
     storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
+    body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
 
     def __repr__(self) -> str:

@@ -72,7 +72,13 @@ class Uploading(Operation):
         )
 
 
-@post("/", request_max_body_size=MAX_BODY, operation_class=Uploading, responses=UPLOADING)
+@post(
+    "/",
+    request_max_body_size=MAX_BODY,
+    operation_class=Uploading,
+    responses=UPLOADING,
+    spooled_body=True,
+)
 async def post_upload(
     *,
     request: Request[Merchant, Any, Any],

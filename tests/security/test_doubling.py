@@ -32,6 +32,7 @@ from backend.jobs.versions import matches
 from backend.settings import Settings
 from backend.shops.product_image import ImageRefused, require_allowed
 from backend.shops.sealing import SealBroken, TokenKeys, UnknownKey, new_key
+from backend.spool import pieces
 from backend.uploads.form import boundary_of, receive
 from backend.web import chosen_request_id
 from tests.backend.auth import signing
@@ -124,7 +125,7 @@ def as_form(raw: bytes) -> None:
     for body in (raw, part + raw, form(("file", raw))):
         request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
         with contextlib.suppress(MultipartError, AtelierError):
-            run(receive(request, boundary_of(request), io.BytesIO()))
+            run(receive(pieces(request), boundary_of(request), io.BytesIO()))
 
 
 def run(work: Any) -> None:
