@@ -1,10 +1,10 @@
 """How many bytes of bodies a process holds at once, and for how long: no stranger fills its memory.
 
 A body's bytes count from their arrival until its request has been answered, wherever they are kept:
-on some machines temporary files are memory too. Past the budget a request is a 503, and one that
-does not arrive in its time a 408. Bodies that nobody has signed yet share half of the budget, so
-that whoever has shown a session token still gets in; and the last quarter of that half is for small
-ones, such as most webhooks, which unsigned uploads must not shut out.
+on some machines temporary files are memory too. Past the budget a request is a 503, and one whose
+body does not arrive in its time a 400. Bodies that nobody has signed yet share half of the budget,
+so that whoever has shown a session token still gets in; and the last quarter of that half is for
+small ones, such as most webhooks, which unsigned uploads must not shut out.
 """
 
 import asyncio

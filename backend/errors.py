@@ -4,6 +4,7 @@
     ├── ConfigurationError        the process must not start like this
     ├── RequestError              the caller's doing: 4xx
     │   ├── BadRequest            400
+    │   │   └── BodyTooSlow           400
     │   ├── AmbiguousCredentials  400
     │   ├── Unauthenticated       401
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a fresh token
@@ -15,7 +16,6 @@
     │   ├── PublicationNotFound   404
     │   ├── BatchNotFound         404
     │   ├── MethodNotAllowed      405, with Allow
-    │   ├── BodyTooSlow           408
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
@@ -80,6 +80,13 @@ class RequestError(AtelierError):
 
 class BadRequest(RequestError):
     """A part of the request cannot be read."""
+
+
+class BodyTooSlow(BadRequest):
+    """The body did not arrive in its time."""
+
+    code = "BODY_TOO_SLOW"
+    message = "The body took too long to arrive."
 
 
 class AmbiguousCredentials(RequestError):
@@ -165,15 +172,6 @@ class MethodNotAllowed(RequestError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
     code = "METHOD_NOT_ALLOWED"
     message = "This method is not allowed here; see Allow."
-
-
-class BodyTooSlow(RequestError):
-    """The body did not arrive in its time; the connection ends."""
-
-    status = HTTPStatus.REQUEST_TIMEOUT
-    code = "BODY_TOO_SLOW"
-    message = "The body took too long to arrive."
-    headers: Mapping[str, str] = {"Connection": "close"}
 
 
 class JobAlreadyFinished(RequestError):
