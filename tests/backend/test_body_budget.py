@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,9 +25,9 @@ class Guest:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.read = 0  # bytes
         self.leave = asyncio.Event()
-        self.scope: Any = {"type": "http", "guest": self}
-        receive: Any = self.messages.get
-        self.task = asyncio.create_task(budget(self.scope, receive, nowhere))
+        self.scope = scope = cast("Any", {"type": "http", "guest": self})
+        receive = cast("Any", self.messages.get)
+        self.task = asyncio.create_task(budget(scope, receive, nowhere))
 
     async def send(self, size: int, *, more: bool = True) -> None:
         """So many bytes arrive, and are read or refused."""

@@ -21,7 +21,7 @@ from tests.world import World
 house = pytest.fixture(shared_world, scope="module")
 pytestmark = pytest.mark.timeout(300)
 
-SECONDS = 20
+SECONDS = 30
 MOST = 400  # MB of each web process
 P99 = 0.300  # seconds, for another shop meanwhile
 
