@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from backend.dev.transport import LoopbackShopify
     from backend.settings import Settings
 
+READ_AHEAD = 64 * 1024  # bytes that the kernel takes in for a connection, and uvicorn reads at once
+
 stand_in_option = click.option(
     "--stand-in",
     metavar="URL",
@@ -118,9 +120,11 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=10,
     )
-    sockets = None if fd is None else [socket.socket(fileno=fd)]
+    listening = config.bind_socket() if fd is None else socket.socket(fileno=fd)
+    # What comes before the app asks for it is in no budget: hundreds of clients times 256 KB.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
     with served_metrics(settings.metrics_listen):
-        Server(config).run(sockets)
+        Server(config).run([listening])
 
 
 @main.command()

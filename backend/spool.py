@@ -33,11 +33,17 @@ async def spool_body(request: AnyRequest) -> str:
     digest = hashlib.sha256()
     file = spool_file()
     try:
-        size = 0
+        size, gathered = 0, bytearray()
         async for piece in pieces(request):
             digest.update(piece)
-            await asyncio.to_thread(write_at, file, size, piece)
-            size += len(piece)
+            gathered += piece
+            if (
+                len(gathered) >= PIECE
+            ):  # a thread for each 64 KB of a socket costs more than it saves
+                await asyncio.to_thread(write_at, file, size, bytes(gathered))
+                size += len(gathered)
+                gathered.clear()
+        write_at(file, size, bytes(gathered))
     except BaseException:
         file.close()
         raise

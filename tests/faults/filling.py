@@ -3,9 +3,9 @@
 `python -m tests.faults.filling HOW PORT SECONDS` keeps 500 connections from 50 addresses open. On
 each it posts an upload with an invented signature, all but its end as fast as it is taken, then a
 byte a second, and after a while the end; then it begins anew. Together they send at most what a
-line of half a gigabit carries. HOW is `invented` (nothing but the header) or `wellformed` (shop and time
-beside it, so that only the body can tell), with `-tls` behind it for a port that speaks TLS. Prints
-a line of JSON: the megabytes that were sent, and the answers by status.
+line of half a gigabit carries. HOW is `invented` (nothing but the header) or `wellformed` (shop and
+time beside it, so that only the body can tell), with `-tls` behind it for a port that speaks TLS.
+Prints a line of JSON: the megabytes that were sent, and the answers by status.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ import sys
 import time
 from typing import Any
 
+import uvloop
+
 from tests.faults.dripping import NAME, NETWORK, trusting
 
 CONNECTIONS, ADDRESSES = 500, 50
@@ -24,6 +26,7 @@ SIZE = 25_000_000  # bytes
 KEPT_BACK = 5  # bytes, one a second; then the rest
 PIECE = 65_536
 A_SECOND = 60_000_000  # bytes, of all together
+TRUSTING = trusting()
 SIGNATURE = base64.b64encode(bytes(32)).decode()
 
 
@@ -55,7 +58,7 @@ def beginning(how: str) -> bytes:
 async def fill(how: str, port: int, address: str, line: Line) -> None:
     """One upload."""
     how, _, tls = how.partition("-")
-    secure: dict[str, Any] = {"ssl": trusting(), "server_hostname": NAME} if tls else {}
+    secure: dict[str, Any] = {"ssl": TRUSTING, "server_hostname": NAME} if tls else {}
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, local_addr=(address, 0), **secure
     )
@@ -100,4 +103,4 @@ async def main(how: str, port: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
