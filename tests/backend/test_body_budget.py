@@ -121,11 +121,11 @@ async def test_a_body_that_trickles_is_refused_and_let_go_of(
     await fast.send(int(body_budget.RATE * 0.3))  # has earned more time
     started = time.monotonic()
     with pytest.raises(BodyTooSlow):
-        await slow.task
+        await asyncio.wait_for(slow.task, 5)
     assert time.monotonic() - started < 0.4
     assert not fast.task.done()
     with pytest.raises(BodyTooSlow):
-        await fast.task
+        await asyncio.wait_for(fast.task, 5)
     assert budget.held == 0
 
 
