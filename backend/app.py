@@ -1,7 +1,7 @@
 """The composition root of the web process: the one place where its parts meet."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
 
 import httpx
@@ -15,6 +15,7 @@ from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
 from backend.auth.misses import Misses
 from backend.batches.routes import batches_router
 from backend.body import StrictRequest
+from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.making_routes import making_router
@@ -37,7 +38,9 @@ from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.uploads.darkroom import Darkroom
 from backend.uploads.routes import uploads_router
+from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
 MAX_BODY = 256_000  # bytes; routes that need more say so themselves
@@ -63,11 +66,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with wakeups.listening(), presigner.renewing():
+        async with AsyncExitStack() as parts:  # closes each of them, whatever becomes of the others
+            parts.push_async_callback(database.close)
+            parts.push_async_callback(admin.close)
+            parts.push_async_callback(darkroom.close)
+            await parts.enter_async_context(wakeups.listening())
+            await parts.enter_async_context(presigner.renewing())
+            await parts.enter_async_context(watched_loop())
             yield
-        await darkroom.close()
-        await admin.close()
-        await database.close()
 
     app = Litestar(
         route_handlers=[
@@ -88,7 +94,7 @@ def create_app(
             privacy_router(merchant),
             uploads_router(merchant, settings.quotas),
             installation_router(merchant),
-            webhooks_router(WebhookGuard(settings)),
+            webhooks_router(WebhookGuard(settings, delivery_headers)),
             health_router(),
         ],
         dependencies={
@@ -106,7 +112,8 @@ def create_app(
         openapi_config=openapi_config(),
         logging_config=None,
     )
-    return ShortWay(RequestContext(app), merchant, misses, reads)
+    counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
+    return ShortWay(RequestContext(counted), merchant, misses, reads)
 
 
 def provided(service: object) -> Provide:

@@ -1,6 +1,7 @@
 """`atelier`: the command line. Each command imports what it needs when it runs."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import socket
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from backend.dev.transport import LoopbackShopify
     from backend.settings import Settings
+
+READ_AHEAD = 64 * 1024  # bytes that the kernel takes in for a connection, and uvicorn reads at once
 
 stand_in_option = click.option(
     "--stand-in",
@@ -117,9 +120,11 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=10,
     )
-    sockets = None if fd is None else [socket.socket(fileno=fd)]
+    listening = config.bind_socket() if fd is None else socket.socket(fileno=fd)
+    # What comes before the app asks for it is in no budget: hundreds of clients times 256 KB.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
     with served_metrics(settings.metrics_listen):
-        Server(config).run(sockets)
+        Server(config).run([listening])
 
 
 @main.command()
@@ -335,6 +340,7 @@ def started(
     from backend.settings import Settings
 
     configure_logging()
+    faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it
     if end_with_parent:
         threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     settings = Settings.from_env()
@@ -347,8 +353,12 @@ def started(
 
 
 def exit_at_end_of_input() -> None:
-    """Die with the parent, even one that was killed: its end of the pipe closes then."""
-    sys.stdin.buffer.read()
+    """Die with the parent, even one that was killed: its end of the pipe closes then.
+
+    Not through `sys.stdin`: this thread would hold its lock while Python ends, which is fatal.
+    """
+    while os.read(0, 4096):
+        pass
     os._exit(1)
 
 

@@ -4,6 +4,7 @@
     ├── ConfigurationError        the process must not start like this
     ├── RequestError              the caller's doing: 4xx
     │   ├── BadRequest            400
+    │   │   └── BodyTooSlow           400
     │   ├── AmbiguousCredentials  400
     │   ├── Unauthenticated       401
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a fresh token
@@ -43,7 +44,8 @@
         ├── ShopifyUnavailable
         │   └── ShopifyBusy
         ├── StorageUnavailable
-        └── UploadsUnavailable
+        ├── UploadsUnavailable
+        └── ServerBusy
 
 A code never changes once released; a message may. Failures of a *job* are not here: they are
 values (`backend.jobs.states.Failure`) and end up in the job's last event.
@@ -84,6 +86,13 @@ class RequestError(AtelierError):
 
 class BadRequest(RequestError):
     """A part of the request cannot be read."""
+
+
+class BodyTooSlow(BadRequest):
+    """The body did not arrive in its time."""
+
+    code = "BODY_TOO_SLOW"
+    message = "The body took too long to arrive."
 
 
 class AmbiguousCredentials(RequestError):
@@ -437,3 +446,10 @@ class UploadsUnavailable(Unavailable):
 
     code = "UPLOADS_UNAVAILABLE"
     message = "Too many uploads at the moment. Retry shortly."
+
+
+class ServerBusy(Unavailable):
+    """This process holds as many bytes of bodies as it may; nothing was read to the end."""
+
+    code = "SERVER_BUSY"
+    message = "Too many bodies are being received at the moment. Retry shortly."

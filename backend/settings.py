@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quota_open_batches: int = 20  # batches of a shop whose jobs are still being made; 0 is no quota
     quota_stored_mb: int = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
+    body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
     retention_intermediates_days: Days = 30  # after a job's end; also for uploads. 0: for ever
     retention_jobs_days: Days = 0  # after a job's end, unless it is published. 0: for ever

@@ -115,19 +115,24 @@ class ShopRedactPayload(msgspec.Struct, frozen=True):
 
 def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
     """A delivery out of a request whose body has verified. Raises `BadRequest`."""
+    found = delivery_headers(headers)
+    require_object(body)
+    return Delivery(**found, body=body)
+
+
+def delivery_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """What the headers say of a delivery. Raises `BadRequest` for those that none can have."""
     found = list(headers)
     shop = normalized_shop_domain(required(found, "X-Shopify-Shop-Domain"))
     if shop is None:
         raise BadRequest("X-Shopify-Shop-Domain is not a *.myshopify.com domain.")
-    require_object(body)
-    return Delivery(
-        shop_domain=shop,
-        topic=required(found, "X-Shopify-Topic"),
-        webhook_id=required(found, "X-Shopify-Webhook-Id"),
-        event_id=single(found, "X-Shopify-Event-Id"),
-        api_version=single(found, "X-Shopify-API-Version"),
-        body=body,
-    )
+    return {
+        "shop_domain": shop,
+        "topic": required(found, "X-Shopify-Topic"),
+        "webhook_id": required(found, "X-Shopify-Webhook-Id"),
+        "event_id": single(found, "X-Shopify-Event-Id"),
+        "api_version": single(found, "X-Shopify-API-Version"),
+    }
 
 
 def require_object(body: bytes) -> None:

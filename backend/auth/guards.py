@@ -1,9 +1,11 @@
 """The doors: each Router carries one guard, and the guard alone decides whose request it is.
 
 A guard does cryptography only, no I/O beyond reading the body, and leaves what it verified in
-`scope["auth"]`. Whether the shop is installed is for the one SQL statement that follows.
+`scope["auth"]`. Of a body that its signature covers it reads nothing before all else about the
+request could be good. Whether the shop is installed is for the one SQL statement that follows.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,9 +20,10 @@ from litestar.handlers import BaseRouteHandler
 from backend.auth.app_proxy import verify_app_proxy
 from backend.auth.rate_limits import RateLimits
 from backend.auth.session_token import verify_session_token
-from backend.auth.signed_request import verify_signed_request
+from backend.auth.signed_request import claimed_shop, verify_signed_request
 from backend.auth.visitors import visitor_number
-from backend.auth.webhook_hmac import verify_webhook
+from backend.auth.webhook_hmac import could_be_signature, verify_webhook
+from backend.body_budget import body_is_signed
 from backend.errors import (
     AmbiguousCredentials,
     BadRequest,
@@ -29,11 +32,18 @@ from backend.errors import (
     UnsupportedMedia,
 )
 from backend.settings import Settings
+from backend.spool import spool_body
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+Headers = Iterable[tuple[bytes, bytes]]
 BEARER = b"bearer "
 SIGNATURE = b"x-shopify-hmac-sha256"
 FORWARDED_FOR = b"x-forwarded-for"
+NOT_A_WEBHOOK = "X-Shopify-Hmac-Sha256 is missing or does not match the body."
+NOT_SIGNED = (
+    "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is stale; "
+    "see `atelier sign --help`."
+)
 REMEMBERED = 10_000  # session tokens, some megabytes
 
 
@@ -63,7 +73,8 @@ class MerchantGuard:
     """`/v1/*`: a Shopify session token, or the signature of a server of ours; exactly one.
 
     On these routes `X-Shopify-Hmac-Sha256` never means an HMAC of the body, which for a GET would
-    be a constant that opens every shop: see `signed_request`.
+    be a constant that opens every shop: see `signed_request`. A route whose bodies are large says
+    `spooled_body` and finds a signed one in `scope[SPOOL]`.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -80,13 +91,14 @@ class MerchantGuard:
         """Litestar copies each router's guards; what they remember must stay one."""
         return self
 
-    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
+    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
         """Put a `Merchant` into the scope, or raise."""
-        merchant = await self.verified(connection)
+        merchant = await self.verified(connection, handler)
+        body_is_signed(connection.scope)
         self.limits.count(merchant.shop, as_request(connection).method)
         connection.scope["auth"] = merchant
 
-    async def verified(self, connection: Connection) -> Merchant:
+    async def verified(self, connection: Connection, handler: BaseRouteHandler) -> Merchant:
         """Whom the one credential proves."""
         headers = connection.scope["headers"]
         authorizations = values(headers, b"authorization")
@@ -94,7 +106,7 @@ class MerchantGuard:
         if len(authorizations) + len(signatures) > 1:
             raise AmbiguousCredentials
         if signatures:
-            return await self.by_signature(connection, signatures[0])
+            return await self.by_signature(connection, handler, signatures[0])
         return self.by_token(authorizations)
 
     def by_token(self, authorizations: list[bytes]) -> Merchant:
@@ -124,25 +136,29 @@ class MerchantGuard:
         self.verified_before[authorization] = (merchant, until)
         return merchant
 
-    async def by_signature(self, connection: Connection, signature: bytes) -> Merchant:
-        """Whom a signed request proves."""
+    async def by_signature(
+        self, connection: Connection, handler: BaseRouteHandler, signature: bytes
+    ) -> Merchant:
+        """Whom a signed request proves; it has to be fresh when it arrives."""
         request = as_request(connection)
-        body = await whole_body(request)
-        now = self.clock()
+        arrived = int(self.clock())
+        query = request.scope["query_string"]
+        if claimed_shop(signature, query, now=arrived) is None:
+            raise Unauthenticated(NOT_SIGNED)
+        if values(request.scope["headers"], b"content-encoding"):
+            raise UnsupportedMedia("Signed bodies are taken as they are; send no encoding.")
+        digest = await digest_of_body(request, handler)
         shop = verify_signed_request(
             signature,
-            self.secrets(now),
+            self.secrets(self.clock()),
             method=request.method,
             path=request.scope["raw_path"],
-            query=request.scope["query_string"],
-            body=body,
-            now=int(now),
+            query=query,
+            digest=digest,
+            now=arrived,
         )
         if shop is None:
-            raise Unauthenticated(
-                "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is stale; "
-                "see `atelier sign --help`."
-            )
+            raise Unauthenticated(NOT_SIGNED)
         return Merchant(shop=shop)
 
 
@@ -185,30 +201,53 @@ class ProxyGuard:
 
 
 class WebhookGuard:
-    """`POST /webhooks`: Shopify's HMAC over the body's raw bytes."""
+    """`POST /webhooks`: Shopify's HMAC over the body's raw bytes.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    `require_headers` raises for headers that no delivery has, whatever its body.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        require_headers: Callable[[Headers], object],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.secrets = settings.shopify_secrets
+        self.require_headers = require_headers
         self.clock = clock
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Read the body within the route's limit and verify it before anything parses it."""
-        headers = connection.scope["headers"]
+        signature = self.signature_of(connection.scope["headers"])
+        raw = await whole_body(as_request(connection))
+        if not verify_webhook(raw, signature, self.secrets(self.clock())):
+            raise Unauthenticated(NOT_A_WEBHOOK)
+        body_is_signed(connection.scope)
+
+    def signature_of(self, headers: Headers) -> bytes:
+        """The one signature, of a request that may be a delivery. Raises what is wrong with it."""
         if values(headers, b"content-encoding"):
             raise UnsupportedMedia("Webhook bodies are taken as they are; send no encoding.")
-        raw = await whole_body(as_request(connection))
         signatures = values(headers, SIGNATURE)
         if len(signatures) + len(values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
-        secrets = self.secrets(self.clock())
-        if not signatures or not verify_webhook(raw, signatures[0], secrets):
-            raise Unauthenticated("X-Shopify-Hmac-Sha256 is missing or does not match the body.")
+        if not signatures or not could_be_signature(signatures[0]):
+            raise Unauthenticated(NOT_A_WEBHOOK)
+        self.require_headers(headers)
+        return signatures[0]
 
 
 def as_request(connection: Connection) -> Request[Any, Any, Any]:
     """What a guard is given for an HTTP route; its type only says that it is a connection."""
     assert isinstance(connection, Request)
     return connection
+
+
+async def digest_of_body(request: Request[Any, Any, Any], handler: BaseRouteHandler) -> str:
+    """The body's SHA-256 in hex; the handler finds the body read already, or put aside."""
+    if handler.opt.get("spooled_body"):
+        return await spool_body(request)
+    return hashlib.sha256(await whole_body(request)).hexdigest()
 
 
 async def whole_body(request: Request[Any, Any, Any]) -> bytes:
@@ -219,6 +258,6 @@ async def whole_body(request: Request[Any, Any, Any]) -> bytes:
         raise BadRequest("The connection closed before the body was complete.") from error
 
 
-def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+def values(headers: Headers, name: bytes) -> list[bytes]:
     """Every value of a header, in order; ASGI gives names in lower case."""
     return [value for key, value in headers if key == name]

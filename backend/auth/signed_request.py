@@ -23,13 +23,26 @@ TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 def request_signature(
-    secret: bytes, *, method: str, path: bytes, query: bytes, body: bytes
+    secret: bytes, *, method: str, path: bytes, query: bytes, digest: str
 ) -> bytes:
-    """The base64 signature of a request; `path` and `query` as they go over the wire."""
+    """The base64 signature of a request; `path` and `query` as they go over the wire.
+
+    `digest` is the body's SHA-256 in lower-case hex, so that nobody has to hold the body.
+    """
     key = hmac.digest(secret, PURPOSE, hashlib.sha256)
-    digest = hashlib.sha256(body).hexdigest().encode()
-    text = b"\n".join([method.upper().encode(), path, query, digest])
+    text = b"\n".join([method.upper().encode(), path, query, digest.encode()])
     return base64.b64encode(hmac.digest(key, text, hashlib.sha256))
+
+
+def claimed_shop(signature: bytes, query: bytes, *, now: int) -> str | None:
+    """The shop that the request would be for if its signature were good; never raises.
+
+    None for what no body could make good: a signature of another shape, or a query that is not
+    fresh or names no shop. `now` is in seconds since the epoch.
+    """
+    if not SIGNATURE.fullmatch(signature) or len(query) > MAX_QUERY:
+        return None
+    return shop_named(query, now)
 
 
 def verify_signed_request(
@@ -39,23 +52,25 @@ def verify_signed_request(
     method: str,
     path: bytes,
     query: bytes,
-    body: bytes,
+    digest: str,
     now: int,
 ) -> str | None:
     """The shop that the signed query names, or None for anything that is not good; never raises.
 
     `now` is in seconds since the epoch. An empty secret opens nothing.
     """
-    if not SIGNATURE.fullmatch(signature) or len(query) > MAX_QUERY:
+    shop = claimed_shop(signature, query, now=now)
+    if shop is None:
         return None
     matching = [
         hmac.compare_digest(
-            signature, request_signature(secret, method=method, path=path, query=query, body=body)
+            signature,
+            request_signature(secret, method=method, path=path, query=query, digest=digest),
         )
         for secret in secrets
         if secret
     ]
-    return shop_named(query, now) if any(matching) else None
+    return shop if any(matching) else None
 
 
 def shop_named(query: bytes, now: int) -> str | None:
@@ -81,6 +96,10 @@ def signed_request(
     query = f"{parts.query}&{added}" if parts.query else added
     parts = parts._replace(path=parts.path or "/", query=query)
     signature = request_signature(
-        secret, method=method, path=parts.path.encode(), query=query.encode(), body=body
+        secret,
+        method=method,
+        path=parts.path.encode(),
+        query=query.encode(),
+        digest=hashlib.sha256(body).hexdigest(),
     )
     return urlunsplit(parts), signature.decode()

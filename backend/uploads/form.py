@@ -3,29 +3,23 @@
 Litestar's own reader is not used: it keeps a part without a file name in memory whatever its
 size, takes a thousand parts, and answers 500 to text that is not UTF-8. This one knows of a single
 part, refuses at the first byte that does not belong, and holds no more than a piece of the body:
-the rest is in a temporary file without a name. The sender's file name and content type are not
-looked at.
+the rest is in a temporary file without a name. A signed body is in such a file already, and the
+part is moved to its beginning. The sender's file name and content type are not looked at.
 """
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import IO, Any
 
-from litestar import Request
-from litestar.exceptions import InternalServerException
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from backend.errors import BadRequest, ImageTooLarge, InvalidRequest, UnsupportedMedia
+from backend.spool import SPOOL, AnyRequest, pieces, spool_file, spooled_pieces, write_at
 
 PART = "file"
 MAX_FILE = 25_000_000  # bytes
 MAX_BODY = MAX_FILE + 16_384  # the part's headers and the boundaries around it
-PIECE = 256 * 1024  # bytes; a body that was read to check its signature comes in one
-IN_MEMORY = 1024 * 1024  # bytes; a larger file is written to disk
-
-AnyRequest = Request[Any, Any, Any]
 
 
 @contextlib.asynccontextmanager
@@ -34,10 +28,11 @@ async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
 
     Raises `UnsupportedMedia`, `BadRequest`, `ImageTooLarge` or `InvalidRequest`.
     """
-    boundary = boundary_of(request)
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+    scope: Any = request.scope
+    with scope.get(SPOOL) or spool_file() as file:
+        body = spooled_pieces(file) if SPOOL in scope else pieces(request)
         try:
-            await receive(request, boundary, file)
+            await receive(body, boundary_of(request), file)
         except MultipartError as error:
             raise BadRequest("The body is not valid multipart/form-data.") from error
         file.seek(0)
@@ -54,10 +49,10 @@ def boundary_of(request: AnyRequest) -> str:
     return options["boundary"]
 
 
-async def receive(request: AnyRequest, boundary: str, file: IO[bytes]) -> None:
-    """Write the one part's bytes into `file`."""
+async def receive(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -> None:
+    """Write the one part's bytes into `file`, which may be the one that the body comes from."""
     parts = size = 0
-    async with contextlib.aclosing(pieces(request)) as body:
+    async with contextlib.aclosing(body):
         with PushMultipartParser(boundary) as parser:
             async for piece in body:
                 for event in parser.parse(piece):
@@ -65,21 +60,12 @@ async def receive(request: AnyRequest, boundary: str, file: IO[bytes]) -> None:
                         parts += 1
                         require_only_file(event, parts)
                     elif event:
+                        require_allowed(size + len(event))
+                        await asyncio.to_thread(write_at, file, size, event)
                         size += len(event)
-                        require_allowed(size)
-                        await asyncio.to_thread(file.write, event)
     if size == 0:
         raise refused(PART, "The file is empty." if parts else "Send one part named file.")
-
-
-async def pieces(request: AnyRequest) -> AsyncGenerator[bytes]:
-    """The body, in pieces that are soon dealt with. Raises `BadRequest` when the caller goes."""
-    try:
-        async for chunk in request.stream():
-            for start in range(0, len(chunk), PIECE):
-                yield chunk[start : start + PIECE]
-    except InternalServerException as error:  # so Litestar calls a caller that hung up
-        raise BadRequest("The connection closed before the body was complete.") from error
+    file.truncate(size)
 
 
 def require_only_file(part: MultipartSegment, number: int) -> None:

@@ -79,7 +79,13 @@ class Uploading(Operation):
 def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
     """The route that takes pictures in."""
 
-    @post("/", request_max_body_size=MAX_BODY, operation_class=Uploading, responses=UPLOADING)
+    @post(
+        "/",
+        request_max_body_size=MAX_BODY,
+        operation_class=Uploading,
+        responses=UPLOADING,
+        spooled_body=True,
+    )
     async def post_upload(
         *,
         request: Request[Merchant, Any, Any],

@@ -39,6 +39,7 @@ from backend.shops.service import ShopRef
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
+from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
@@ -78,6 +79,7 @@ async def run_worker(
             await workshop.database.require_schema()
         await stack.enter_async_context(kept_gauge(workshop.database))
         stop_on_signals(workshop.stopping)
+        await stack.enter_async_context(watched_loop())
         log.info("worker_started", slots=slots)
         await pgqueuer.run(
             lambda: manager(settings, workshop, desk, shares=places.shares),

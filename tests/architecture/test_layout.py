@@ -71,8 +71,8 @@ async def test_every_route_but_health_and_the_document_has_exactly_one_guard(wor
 
 
 def application(settings: Settings) -> Litestar:
-    """The Litestar application inside the ASGI wrapper."""
-    app = create_app(settings).app.app  # type: ignore[attr-defined]
+    """The Litestar application inside the ASGI wrappers."""
+    app = create_app(settings).app.app.app  # type: ignore[attr-defined]
     assert isinstance(app, Litestar)
     return app
 

@@ -25,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 SECRET = "an-outsider-knows-this-secret-of-the-app"
 
 
-async def atelier(*arguments: str, **env: str) -> asyncio.subprocess.Process:
-    """Start a command, from another folder than the project's."""
+async def atelier(*arguments: str, **env: Any) -> asyncio.subprocess.Process:
+    """Start a command, from another folder than the project's; with `stdin`, or without any."""
+    stdin = env.pop("stdin", asyncio.subprocess.DEVNULL)
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -36,7 +37,7 @@ async def atelier(*arguments: str, **env: str) -> asyncio.subprocess.Process:
         *(sys.executable, "-m", "backend.cli", *arguments),
         cwd=ROOT,
         env={**inherited, **env},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
@@ -88,6 +89,17 @@ async def test_a_server_refuses_to_start_without_a_real_secret(command: str, sec
     assert "Set" in err
     assert "SHOPIFY_API_SECRET" in err
     assert "Traceback" not in err
+
+
+async def test_a_server_that_ends_with_its_parent_says_only_why_it_does_not_start() -> None:
+    """Its thread waits for the end of standard input, which stays open, while Python ends."""
+    process = await atelier(
+        "serve", "--end-with-parent", stdin=asyncio.subprocess.PIPE, **COMPLETE | {"S3_BUCKET": ""}
+    )
+    assert process.stderr is not None
+    err = (await asyncio.wait_for(process.stderr.read(), 100)).decode()
+    assert await process.wait() == 1
+    assert err == "Error: Set S3_BUCKET in the environment.\n"
 
 
 async def test_a_server_refuses_to_start_with_a_previous_secret_that_never_ends() -> None:

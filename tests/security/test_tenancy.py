@@ -434,7 +434,7 @@ CASES = [
 
 def routes_of(world: World) -> set[Route]:
     """Every route of the app, but for the OPTIONS that Litestar adds to each."""
-    app = create_app(world.settings).app.app  # type: ignore[attr-defined]
+    app = create_app(world.settings).app.app.app  # type: ignore[attr-defined]
     assert isinstance(app, Litestar)
     return {
         (str(method), route.path_format)

@@ -94,4 +94,4 @@ async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in
 
 def test_the_document_is_made_only_when_somebody_asks(house: World) -> None:
     app = create_app(house.settings)
-    assert app.app.app.plugins.get("OpenAPIPlugin")._openapi is None  # type: ignore[attr-defined]
+    assert app.app.app.app.plugins.get("OpenAPIPlugin")._openapi is None  # type: ignore[attr-defined]

@@ -298,6 +298,8 @@ async def another_media_type(client: Client) -> httpx.Response:
     """A body in another language, or packed."""
     if client.path == "/webhooks":
         return await client.ask(Content_Encoding="gzip")
+    if client.path.startswith("/v1"):
+        return await client.ask(sign=keys.signature(client.house), Content_Encoding="gzip")
     return await client.ask(Content_Type="text/plain")
 
 

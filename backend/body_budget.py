@@ -1,0 +1,107 @@
+"""How many bytes of bodies a process holds at once, and for how long: no stranger fills its memory.
+
+A body's bytes count from their arrival until its request has been answered, wherever they are kept:
+on some machines temporary files are memory too. Past the budget a request is a 503, and one whose
+body does not arrive in its time a 400. Bodies that nobody has signed yet share half of the budget,
+so that whoever has shown a session token still gets in; and the last quarter of that half is for
+small ones, such as most webhooks, which unsigned uploads must not shut out.
+"""
+
+import asyncio
+from typing import Any
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from backend.errors import BodyTooSlow, ServerBusy
+from backend.spool import drop_spool
+
+BODY = "atelier_body"  # in the scope
+PATIENCE = 20  # seconds for a body to arrive, and one more for each
+RATE = 100_000  # bytes that have come
+SMALL = 256_000  # bytes
+
+
+class BodyBudget:
+    """ASGI wrapper around the app; `limit` is in bytes."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+        self.held = self.unsigned = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count the request's body, and let go of it once it is answered."""
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        body = Body(self, receive)
+        marked: Any = scope
+        marked[BODY] = body
+        try:
+            await self.app(scope, body.receive, send)
+        finally:
+            body.release()
+            drop_spool(scope)
+
+    def take(self, size: int, *, has_signed: bool, before: int) -> None:
+        """Count bytes of a body of which so many have come `before`. Raises `ServerBusy`."""
+        unsigned = 0 if has_signed else size
+        most = self.limit // 2 if before + size <= SMALL else self.limit * 3 // 8
+        if self.held + size > self.limit or (unsigned and self.unsigned + unsigned > most):
+            raise ServerBusy
+        self.held += size
+        self.unsigned += unsigned
+
+
+class Body:
+    """One request's body on its way in."""
+
+    __slots__ = ("arrived", "budget", "due", "has_signed", "held", "inner")
+
+    def __init__(self, budget: BodyBudget, receive: Receive) -> None:
+        self.budget = budget
+        self.inner = receive
+        self.held = 0  # bytes
+        self.has_signed = self.arrived = False
+        self.due = 0.0
+
+    async def receive(self) -> Any:
+        """The next ASGI message, counted. Raises `BodyTooSlow` or `ServerBusy`."""
+        if self.arrived:
+            return await self.inner()
+        message: Any = await self.in_time()
+        if message["type"] == "http.request":
+            self.arrived = not message.get("more_body", False)
+            if size := len(message.get("body", b"")):
+                self.budget.take(size, has_signed=self.has_signed, before=self.held)
+                self.held += size
+        return message
+
+    async def in_time(self) -> Any:
+        """The next message, while the body may still take its time."""
+        self.due = self.due or asyncio.get_running_loop().time() + PATIENCE
+        try:
+            async with asyncio.timeout_at(self.due + self.held / RATE):
+                return await self.inner()
+        except TimeoutError as error:
+            raise BodyTooSlow from error
+
+    def sign(self) -> None:
+        """From now on it counts as somebody's."""
+        if not self.has_signed:
+            self.has_signed = True
+            self.budget.unsigned -= self.held
+
+    def release(self) -> None:
+        """It is no longer held."""
+        self.budget.held -= self.held
+        if not self.has_signed:
+            self.budget.unsigned -= self.held
+        self.held = 0
+
+
+def body_is_signed(scope: Any) -> None:
+    """Say that the request's credential has been verified: that of its body, or one beside it."""
+    if BODY in scope:  # not in tests of a guard alone
+        scope[BODY].sign()

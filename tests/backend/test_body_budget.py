@@ -1,0 +1,235 @@
+"""What a process holds of bodies, and what it refuses before it has read a byte."""
+
+import asyncio
+import base64
+import time
+from typing import Any, cast
+
+import pytest
+
+from backend import body_budget
+from backend.body_budget import SMALL, BodyBudget, body_is_signed
+from backend.errors import BodyTooSlow, ServerBusy
+from tests.backend.auth.signing import SHOP
+from tests.security.test_doubling import app
+
+LIMIT = 80_000_000
+SIGNATURE = base64.b64encode(bytes(32))
+MULTIPART = (b"content-type", b"multipart/form-data; boundary=x")
+
+
+class Guest:
+    """One request to a budget, whose body comes when the test says so."""
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.read = 0  # bytes
+        self.leave = asyncio.Event()
+        self.scope = scope = cast("Any", {"type": "http", "guest": self})
+        receive = cast("Any", self.messages.get)
+        self.task = asyncio.create_task(budget(scope, receive, nowhere))
+
+    async def send(self, size: int, *, more: bool = True) -> None:
+        """So many bytes arrive, and are read or refused."""
+        wanted = self.read + size
+        body = bytes(size)
+        await self.messages.put({"type": "http.request", "body": body, "more_body": more})
+        while self.read < wanted and not self.task.done():
+            await asyncio.sleep(0)
+        if self.task.done():
+            await self.task
+
+
+async def nowhere(_message: Any) -> None:
+    """The answer is of no interest."""
+
+
+async def reader(scope: Any, receive: Any, _send: Any) -> None:
+    """An app that reads the body, and answers when it is told to."""
+    guest: Guest = scope["guest"]
+    while True:
+        message = await receive()
+        guest.read += len(message["body"])
+        if not message["more_body"]:
+            break
+    await guest.leave.wait()
+
+
+@pytest.fixture
+def budget() -> BodyBudget:
+    return BodyBudget(reader, LIMIT)
+
+
+async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
+    budget: BodyBudget,
+) -> None:
+    first, second = Guest(budget), Guest(budget)
+    for guest in (first, second):
+        body_is_signed(await scope_of(guest))
+    await first.send(LIMIT - 10, more=False)
+    await second.send(10)
+    with pytest.raises(ServerBusy):
+        await second.send(1)
+    first.leave.set()
+    await first.task
+    assert (budget.held, budget.unsigned) == (0, 0)
+
+
+async def scope_of(guest: Guest) -> Any:
+    """The scope, once the budget has seen it."""
+    await asyncio.sleep(0)
+    return guest.scope
+
+
+async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signed_ones(
+    budget: BodyBudget,
+) -> None:
+    large, larger, small, signed = (Guest(budget) for _ in range(4))
+    await large.send(LIMIT * 3 // 8)
+    with pytest.raises(ServerBusy):
+        await larger.send(SMALL + 1)
+    await small.send(SMALL)
+    body_is_signed(await scope_of(signed))
+    await signed.send(LIMIT // 2)
+    assert budget.held == LIMIT * 7 // 8 + SMALL
+    for guest in (large, small, signed):
+        guest.task.cancel()
+    await asyncio.gather(large.task, small.task, signed.task, return_exceptions=True)
+    assert (budget.held, budget.unsigned) == (0, 0)
+
+
+async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigned(
+    budget: BodyBudget,
+) -> None:
+    guest = Guest(budget)
+    await guest.send(1_000)
+    assert budget.unsigned == 1_000
+    body_is_signed(guest.scope)
+    body_is_signed(guest.scope)
+    assert (budget.held, budget.unsigned) == (1_000, 0)
+    guest.task.cancel()
+    await asyncio.gather(guest.task, return_exceptions=True)
+    assert (budget.held, budget.unsigned) == (0, 0)
+
+
+async def test_a_body_that_trickles_is_refused_and_let_go_of(
+    budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_budget, "PATIENCE", 0.2)
+    slow, fast = Guest(budget), Guest(budget)
+    await slow.send(100)
+    await fast.send(int(body_budget.RATE * 0.3))  # has earned more time
+    started = time.monotonic()
+    with pytest.raises(BodyTooSlow):
+        await asyncio.wait_for(slow.task, 5)
+    assert time.monotonic() - started < 0.4
+    assert not fast.task.done()
+    with pytest.raises(BodyTooSlow):
+        await asyncio.wait_for(fast.task, 5)
+    assert budget.held == 0
+
+
+# Nothing is read for a credential that no body can make good
+
+
+def query(shop: str = SHOP, age: int = 0) -> bytes:
+    """The query of a signed request."""
+    return f"shop={shop}&timestamp={int(time.time()) - age}".encode()
+
+
+def delivery(**changes: bytes) -> list[tuple[bytes, bytes]]:
+    """A delivery's headers, some of them changed; without those that are empty."""
+    headers = {
+        "x_shopify_hmac_sha256": SIGNATURE,
+        "x_shopify_shop_domain": SHOP.encode(),
+        "x_shopify_topic": b"products/update",
+        "x_shopify_webhook_id": b"1",
+    }
+    found = (headers | changes).items()
+    return [(name.replace("_", "-").encode(), value) for name, value in found if value]
+
+
+SIGNED = (b"x-shopify-hmac-sha256", SIGNATURE)
+GZIP = (b"content-encoding", b"gzip")
+UPLOADS, BATCHES, WEBHOOKS = "/v1/uploads", "/v1/batches", "/webhooks"
+Request = tuple[str, bytes, list[tuple[bytes, bytes]]]
+
+
+def length(value: int) -> tuple[bytes, bytes]:
+    """The header that announces it."""
+    return b"content-length", b"%d" % value
+
+
+def refused() -> dict[str, tuple[Request, int]]:
+    """Requests of this moment, and the status of their refusal."""
+    return {
+        "no credential": ((UPLOADS, query(), []), 401),
+        "a short signature": ((UPLOADS, query(), [(SIGNED[0], b"AAAA=")]), 401),
+        "a signature in another alphabet": (
+            (UPLOADS, query(), [(SIGNED[0], b"-" * 43 + b"=")]),
+            401,
+        ),
+        "no shop and no time": ((UPLOADS, b"", [SIGNED]), 401),
+        "no time": ((UPLOADS, f"shop={SHOP}".encode(), [SIGNED]), 401),
+        "a stale time": ((UPLOADS, query(age=120), [SIGNED]), 401),
+        "a shop of another shape": ((UPLOADS, query("evil.example"), [SIGNED]), 401),
+        "an encoding": ((UPLOADS, query(), [SIGNED, GZIP]), 415),
+        "too long an upload": ((UPLOADS, query(), [SIGNED, length(25_016_385)]), 413),
+        "too long a body": ((BATCHES, query(), [SIGNED, length(256_001)]), 413),
+        "a webhook without a signature": (
+            (WEBHOOKS, b"", delivery(x_shopify_hmac_sha256=b"")),
+            401,
+        ),
+        "a webhook with a short one": ((WEBHOOKS, b"", delivery(x_shopify_hmac_sha256=b"AA")), 401),
+        "a webhook of no shop": ((WEBHOOKS, b"", delivery(x_shopify_shop_domain=b"")), 400),
+        "a webhook of a shop of another shape": (
+            (WEBHOOKS, b"", delivery(x_shopify_shop_domain=b"evil.example")),
+            400,
+        ),
+        "a webhook without a topic": ((WEBHOOKS, b"", delivery(x_shopify_topic=b"")), 400),
+        "an encoded webhook": ((WEBHOOKS, b"", [*delivery(), GZIP]), 415),
+        "too long a webhook": ((WEBHOOKS, b"", [*delivery(), length(5_000_001)]), 413),
+    }
+
+
+@pytest.mark.parametrize("what", refused())
+async def test_no_byte_is_read_for_what_no_body_could_make_good(what: str) -> None:
+    (path, query, headers), status = refused()[what]
+    answer = await asked(path, query, [MULTIPART, *headers])
+    assert (answer.status, answer.reads) == (status, 0)
+
+
+async def test_a_wellformed_signature_is_refused_once_the_body_is_read() -> None:
+    for path in ("/v1/uploads", "/v1/batches"):
+        answer = await asked(path, query(), [MULTIPART, SIGNED])
+        assert (answer.status, answer.reads) == (401, 2)
+    answer = await asked("/webhooks", b"", delivery())
+    assert (answer.status, answer.reads) == (401, 2)
+
+
+class Asked:
+    """A request to the app itself, without a socket: the answer's status, and how often it read."""
+
+    def __init__(self) -> None:
+        self.status = self.reads = 0
+
+    async def receive(self) -> Any:
+        """A body in two pieces."""
+        self.reads += 1
+        return {"type": "http.request", "body": b"{}", "more_body": self.reads < 2}
+
+    async def send(self, message: Any) -> None:
+        """Keep the status."""
+        self.status = message.get("status", self.status)
+
+
+async def asked(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> Asked:
+    """POST it."""
+    scope: Any = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": query,
+        "root_path": "", "headers": headers, "client": ("127.0.0.1", 1), "server": ("a", 80),
+    }  # fmt: skip
+    one = Asked()
+    await app()(scope, one.receive, one.send)
+    return one
