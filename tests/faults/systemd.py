@@ -2,7 +2,8 @@
 
 For root on Linux with systemd installed, whether or not systemd runs the machine. The network is
 this machine's, for the S3 server and the stand-in Shopify. Kernel settings and this machine's files
-are read-only in there; its control group is one of its own, removed at the end.
+are read-only in there; its control group is one of its own, removed at the end. Tried with version
+1 of control groups; with version 2, where there were no controllers, it started.
 """
 
 import asyncio
@@ -199,6 +200,7 @@ def boot(root: Path, mounts: Mapping[Path, str]) -> str:
         ["mount", "-t", "proc", "proc", "proc"],
         read_only(Path("/proc/sys"), "proc/sys"),
         read_only(Path("/sys"), "sys"),
+        ["mount", "--bind", "dev", "dev"],  # or systemd would mount this machine's
         *(["mount", "--bind", f"/dev/{name}", f"dev/{name}"] for name in DEVICES),
         *cgroup_mounts(),
         *(read_only(source, target) for source, target in mounts.items()),

@@ -56,6 +56,7 @@ def made_root(root: Path, environments: Mapping[str, Mapping[str, str]]) -> dict
         (root / name).chmod(0o1777)
     for name in DEVICES:
         (root / "dev" / name).touch()
+    (root / "dev/ptmx").symlink_to("pts/ptmx")  # `PrivateDevices` wants one
     for name, text in FILES.items():
         (root / name).write_text(text)
     mounts |= merged(root)
