@@ -1,254 +1,239 @@
-"""A systemd of the test's own: PID 1 of new namespaces, with the units of `deploy/systemd`.
+"""A real systemd as PID 1 of namespaces of its own, with the root directory of `systemd_root`.
 
-Nothing outside the namespaces changes, and all of it ends with PID 1. Inside, `/opt/atelier` is
-this tree with a virtual environment, `/etc/atelier` holds the settings, and the interpreter stands
-outside `/root`, which the units hide. The network is the machine's; Postgres and S3 are the test's.
+For root on Linux with systemd installed, whether or not systemd runs the machine. The network is
+this machine's, for the S3 server and the stand-in Shopify. Kernel settings and this machine's files
+are read-only in there; its control group is one of its own, removed at the end. Tried with version
+1 of control groups; with version 2, where there were no controllers, it started.
 """
 
 import asyncio
 import contextlib
 import os
-import re
 import shlex
 import shutil
-import sys
+import signal
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
+import httpx
 import pytest
 
-from backend.settings import Settings
-from tests.flows.processes import environment
+from tests.faults.systemd_root import DEVICES, made_root, read_only
 
-ROOT = Path(__file__).parents[2]
-UNITS = ROOT / "deploy" / "systemd"
 SYSTEMD = Path("/lib/systemd/systemd")
-NAMESPACES = ("--pid", "--mount", "--uts", "--ipc", "--cgroup", "--fork", "--mount-proc")
-# Empty ones, for what the units name. The distribution's own units are not loaded: some of them
-# change the kernel's settings, which are the machine's.
-TARGETS = ("sysinit", "basic", "sockets", "shutdown", "network-online", "multi-user", "proof")
-PYTHON = "/opt/python"
-POSTGRES = "/run/postgres-of-the-test"
-PORT = ".s.PGSQL.5432"
-NOTES = "/run/notes-of-the-test"
-
-INIT = """
-set -eu
-mount --make-rprivate /
-mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
-mkdir /sys/fs/cgroup/systemd
-mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-mount -t tmpfs -o mode=755 tmpfs /opt
-mkdir -p {python} /opt/atelier/.venv/lib /opt/atelier/.models
-mount --bind {base} {python}
-cp -a {home}/venv/. /opt/atelier/.venv/
-mkdir -p /opt/atelier/.venv/lib/{version}/site-packages
-mount --bind {packages} /opt/atelier/.venv/lib/{version}/site-packages
-mount --bind {models} /opt/atelier/.models
-for part in backend webhooks migrations; do
-    mkdir /opt/atelier/$part
-    mount --bind {root}/$part /opt/atelier/$part
-done
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/systemd/system /run/lock {socket} {notes}
-cp -r {home}/units/. /run/systemd/system/
-touch {socket}/{port}
-mount --bind {postgres}/{port} {socket}/{port}  # the folder itself is for the server's user alone
-mount --bind {home} {notes}
-mkdir -p /run/etc/upper /run/etc/work
-mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
-mkdir -m 700 /etc/atelier
-cp {home}/env/*.env /etc/atelier/
-mount -t tmpfs -o mode=1777 tmpfs /tmp
-export container=atelier-test SYSTEMD_UNIT_PATH=/run/systemd/system
-exec {systemd} --system --unit=proof.target --log-target=console --show-status=no
-"""
+TOOLS = ("unshare", "nsenter", "pivot_root", "ldconfig", "systemctl", "journalctl", "curl")
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = (f"PATH={PATH}", "container=test", "SYSTEMD_UNIT_PATH=/etc/systemd/system")
+NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
+# Where version 1 of control groups mounts each hierarchy that systemd or our units want, and how.
+HIERARCHIES = {
+    "systemd": ["-t", "cgroup", "-o", "none,name=systemd"],
+    "unified": ["-t", "cgroup2"],
+    "memory": ["-t", "cgroup", "-o", "memory"],
+    "pids": ["-t", "cgroup", "-o", "pids"],
+    "devices": ["-t", "cgroup", "-o", "devices"],
+}
+BOOT = 20  # seconds
 
 
-@dataclass
+@dataclass(frozen=True)
 class Machine:
-    """The namespaces of one systemd."""
+    """A systemd that has started; `pid` is its PID 1 as this machine counts."""
 
-    pid: int  # of systemd, as seen from outside
-    log: Path
+    pid: int
 
-    @property
-    def root(self) -> Path:
-        """The file system as it is in there."""
-        return Path(f"/proc/{self.pid}/root")
-
-    async def systemctl(self, *words: str, within: float = 90) -> str:
-        """What `systemctl` prints in there. Raises when it fails."""
+    async def run(self, *command: str) -> str:
+        """What a command says in there. Raises `AssertionError` when it fails."""
         process = await asyncio.create_subprocess_exec(
-            *("nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts", "--ipc", "--cgroup"),
-            *("systemctl", *words),
+            *("nsenter", "--target", str(self.pid), "--all", "--", *command),
+            env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(within):
-            said, _ = await process.communicate()
-        if process.returncode:
-            pytest.fail(
-                f"systemctl {shlex.join(words)}: {said.decode()}{self.log.read_text()[-3000:]}"
-            )
+        said, complaint = await process.communicate()
+        assert process.returncode == 0, f"{shlex.join(command)}: {complaint.decode()}"
         return said.decode()
 
-    async def facts(self, unit: str, *names: str) -> dict[str, str]:
-        """What systemd says of a unit, by property."""
-        said = await self.systemctl("show", unit, f"--property={','.join(names)}")
-        return dict(line.split("=", 1) for line in said.splitlines() if line)
+    async def systemctl(self, *words: str) -> float:
+        """`systemctl WORDS`; how long it took, in seconds. A failure tells the units' log."""
+        begun = time.monotonic()
+        try:
+            await self.run("systemctl", *words)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await self.journal()}") from None
+        return time.monotonic() - begun
 
-    async def started_again(self, unit: str, times: int, *, within: float) -> dict[str, str]:
-        """The unit's facts once systemd has started it again that often and it is up."""
+    async def show(self, unit: str, name: str) -> str:
+        """A property of a unit."""
+        return (await self.run("systemctl", "show", "--value", f"--property={name}", unit)).strip()
+
+    async def until(self, unit: str, name: str, *wanted: str, within: float = 60) -> None:
+        """Wait until the property has one of these values."""
         async with asyncio.timeout(within):
-            while True:
-                facts = await self.facts(unit, "NRestarts", "ActiveState", "SubState", "MainPID")
-                if int(facts["NRestarts"]) >= times and facts["SubState"] == "running":
-                    return facts
-                await asyncio.sleep(0.2)
+            while await self.show(unit, name) not in wanted:
+                await asyncio.sleep(0.1)
 
-    def outer_pid(self, inner: str) -> int:
-        """A process of in there, as it is seen from outside."""
-        for status in Path("/proc").glob("[0-9]*/status"):
-            with contextlib.suppress(OSError):
-                (line,) = re.findall(r"^NSpid:(.+)$", status.read_text(), re.MULTILINE)
-                numbers = line.split()
-                if len(numbers) > 1 and numbers[1] == inner and self.holds(int(numbers[0])):
-                    return int(numbers[0])
-        raise LookupError(inner)
+    async def journal(self) -> str:
+        """What our units have said, and systemd about them."""
+        return await self.run("journalctl", "--no-pager", "--output=cat", "--unit=atelier-*")
 
-    def holds(self, pid: int) -> bool:
-        """Whether that process is in these namespaces."""
-        ours, theirs = (Path(f"/proc/{each}/ns/pid").readlink() for each in (self.pid, pid))
-        return ours == theirs
+    async def memory_limit(self, group: str) -> int:
+        """The limit that the kernel holds a control group to, in bytes."""
+        version_1 = ("memory", "memory.limit_in_bytes")
+        hierarchy, name = ("", "memory.max") if is_version_2() else version_1
+        return int(await self.run("cat", f"{CGROUPS}/{hierarchy}{group}/{name}"))
 
-
-def reason_to_skip() -> str | None:
-    """Why it can't be done here."""
-    if os.geteuid() != 0:
-        return "needs root, for namespaces"
-    missing = [
-        name for name in ("unshare", "nsenter", "systemctl", "curl") if not shutil.which(name)
-    ]
-    if not SYSTEMD.exists() or missing:
-        return f"needs systemd ({', '.join(missing) or SYSTEMD})"
-    return None
+    def client(self, instance: int) -> httpx.AsyncClient:
+        """A client on the unix socket of a web unit."""
+        path = f"/proc/{self.pid}/root/run/atelier/web-{instance}.sock"
+        transport = httpx.AsyncHTTPTransport(uds=path)
+        return httpx.AsyncClient(base_url="http://atelier", transport=transport, timeout=30)
 
 
 @contextlib.asynccontextmanager
-async def running_systemd(settings: Settings) -> AsyncIterator[Machine]:
-    """A systemd with the units loaded and none of them started."""
-    with tempfile.TemporaryDirectory(prefix="atelier-systemd-") as folder:
-        home = Path(folder)
-        write_units(home / "units")
-        write_environment(home / "env", settings)
-        write_venv(home / "venv")
-        (home / "init").write_text(init(home, settings))
-        log = home / "log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *("unshare", *NAMESPACES, "--kill-child", "bash", str(home / "init")),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+async def booted(environments: Mapping[str, Mapping[str, str]]) -> AsyncIterator[Machine]:
+    """systemd with our units, none of them started; all gone when the block ends.
+
+    `environments` are the variables of each file in /etc/atelier, by its name. Skips the test where
+    no systemd can be started.
+    """
+    require_what_it_takes()
+    with (
+        tempfile.TemporaryDirectory(prefix="atelier-systemd-", ignore_cleanup_errors=True) as home,
+        control_groups() as groups,
+    ):
+        root = Path(home, "root")
+        mounts = made_root(root, environments)
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-euc", joining(groups), "sh", "unshare", *NAMESPACES, "--fork"),
+            *("--kill-child", "sh", "-euc", boot(root, mounts)),
+            env={"PATH": PATH},
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
-            yield await booted(process, log)
+            yield await running(process)
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()  # and with it PID 1 of the namespace, and so all that runs in it
+                process.send_signal(signal.SIGKILL)  # the kernel ends all that it had started
             await process.wait()
 
 
-async def booted(process: asyncio.subprocess.Process, log: Path) -> Machine:
-    """The machine once its systemd answers."""
-    async with asyncio.timeout(20):
-        while process.returncode is None:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            if children:
-                machine = Machine(int(children[0]), log)
-                if (machine.root / "run/systemd/private").exists():
-                    await machine.systemctl("start", "proof.target")
+def require_what_it_takes() -> None:
+    """Skip where there is no systemd, or nobody may start it."""
+    missing = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
+    if not SYSTEMD.exists() or missing:
+        pytest.skip(f"no systemd here, or not all that goes with it: {missing}")
+    if os.getuid() != 0:
+        pytest.skip("only root can start systemd in namespaces of its own")
+    trial = ["unshare", *NAMESPACES, "--fork", "mount", "-t", "proc", "proc", "/proc"]
+    tried = subprocess.run(trial, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no namespaces can be made here: {tried.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def control_groups() -> Iterator[list[Path]]:
+    """A new control group in each hierarchy, below our own; with version 2, beside our own.
+
+    There a group that has processes cannot pass controllers on to its children.
+    """
+    name = f"atelier-{uuid.uuid4().hex[:12]}"
+    groups = [parent / name for parent in parents()]
+    try:
+        for group in groups:
+            group.mkdir()
+        yield groups
+    finally:
+        for group in groups:
+            remove(group)
+
+
+def parents() -> Iterator[Path]:
+    """The control groups in which to make ours."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        hierarchy = controllers.removeprefix("name=") or "unified"
+        if is_version_2() and hierarchy == "unified":
+            yield (CGROUPS / path.lstrip("/")).parent if path != "/" else CGROUPS
+        elif not is_version_2() and hierarchy in HIERARCHIES:
+            yield CGROUPS / hierarchy / path.lstrip("/")
+
+
+def is_version_2() -> bool:
+    """Whether there is one hierarchy for everything."""
+    return (CGROUPS / "cgroup.controllers").exists()
+
+
+def remove(group: Path) -> None:
+    """Remove a control group with all below it, as soon as its last process is gone."""
+    deadline = time.monotonic() + 10
+    below = sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True)
+    for each in (*below, group):
+        while each.exists():
+            try:
+                each.rmdir()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+def joining(groups: list[Path]) -> str:
+    """The shell's words: join these control groups, then become the command."""
+    joins = [f"echo $$ > {shlex.quote(str(group))}/cgroup.procs" for group in groups]
+    return "\n".join([*joins, 'exec "$@"'])
+
+
+def boot(root: Path, mounts: Mapping[Path, str]) -> str:
+    """The shell's words inside the namespaces: mount everything, change the root, be systemd."""
+    commands = [
+        ["mount", "--bind", str(root), str(root)],
+        ["cd", str(root)],
+        ["mount", "-t", "proc", "proc", "proc"],
+        read_only(Path("/proc/sys"), "proc/sys"),
+        read_only(Path("/sys"), "sys"),
+        ["mount", "--bind", "dev", "dev"],  # or systemd would mount this machine's
+        *(["mount", "--bind", f"/dev/{name}", f"dev/{name}"] for name in DEVICES),
+        *cgroup_mounts(),
+        *(read_only(source, target) for source, target in mounts.items()),
+        ["pivot_root", ".", "old"],
+        ["cd", "/"],
+        ["umount", "-l", "/old"],
+        ["ldconfig"],
+        ["exec", "env", "-i", *ENVIRONMENT, str(SYSTEMD), "--system", "--show-status=no"],
+    ]
+    return "\n".join(map(shlex.join, commands))
+
+
+def cgroup_mounts() -> list[list[str]]:
+    """Mount the control groups that this namespace sees."""
+    if is_version_2():
+        return [["mount", "-t", "cgroup2", "cgroup2", "sys/fs/cgroup"]]
+    commands = [["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "sys/fs/cgroup"]]
+    for name, how in HIERARCHIES.items():
+        if (CGROUPS / name).exists():
+            place = f"sys/fs/cgroup/{name}"
+            commands += [["mkdir", place], ["mount", *how, "cgroup", place]]
+    return commands
+
+
+async def running(process: asyncio.subprocess.Process) -> Machine:
+    """The machine, once systemd has reached its default target."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    async with asyncio.timeout(BOOT):
+        while True:
+            assert process.returncode is None, "systemd did not start"
+            for pid in children.read_text().split():
+                machine = Machine(int(pid))
+                with contextlib.suppress(AssertionError):
+                    await machine.run("systemctl", "--quiet", "is-active", "default.target")
                     return machine
-            await asyncio.sleep(0.05)
-    pytest.fail(f"systemd did not start: {log.read_text()[-3000:]}")
-
-
-def write_units(folder: Path) -> None:
-    """The project's units as they are, and empty targets for what they name."""
-    shutil.copytree(UNITS, folder)
-    (folder / "service.d").mkdir()  # there is no journal in there
-    (folder / "service.d" / "log.conf").write_text(
-        f"[Service]\nStandardOutput=append:{NOTES}/log\nStandardError=append:{NOTES}/log\n"
-    )
-    for target in TARGETS:
-        (folder / f"{target}.target").write_text(f"[Unit]\nDescription={target}\n")
-
-
-def write_environment(folder: Path, settings: Settings) -> None:
-    """The files that the units read, as docs/operations.md says."""
-    folder.mkdir()
-    machine = {"PYTHONPATH": "/opt/atelier", "LD_LIBRARY_PATH": f"{PYTHON}/lib"}
-    shared = {**environment(settings), **machine, "DATABASE_URL": inner_url(settings.database_url)}
-    keys = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
-    for name, values in {
-        "atelier": shared,
-        "web": keys,
-        "worker": keys,
-        "migrate": {"DATABASE_URL": shared["DATABASE_URL"], **machine},
-    }.items():
-        (folder / f"{name}.env").write_text(lines(values))
-
-
-def lines(values: Mapping[str, str]) -> str:
-    """As systemd reads them."""
-    return "".join(f'{name}="{value}"\n' for name, value in values.items())
-
-
-def write_venv(folder: Path) -> None:
-    """What `python -m venv` and `pip install .` leave, but for the packages."""
-    (folder / "bin").mkdir(parents=True)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (folder / "pyvenv.cfg").write_text(f"home = {PYTHON}/bin\n")
-    (folder / "bin" / "python").symlink_to(f"{PYTHON}/bin/{version}")
-    script = folder / "bin" / "atelier"
-    script.write_text(
-        "#!/opt/atelier/.venv/bin/python\nimport sys\n\nfrom backend.cli import main\n\n"
-        "sys.exit(main())\n"
-    )
-    script.chmod(0o755)
-
-
-def init(home: Path, settings: Settings) -> str:
-    """What runs before systemd, in the namespaces."""
-    packages = next(Path(path) for path in sys.path if path.endswith("site-packages"))
-    return INIT.format(
-        home=home,
-        root=ROOT,
-        base=sys.base_prefix,
-        python=PYTHON,
-        version=packages.parent.name,
-        packages=packages,
-        models=(ROOT / ".models").resolve(),
-        postgres=socket_folder(settings.database_url),
-        socket=POSTGRES,
-        port=PORT,
-        notes=NOTES,
-        systemd=SYSTEMD,
-    )
-
-
-def socket_folder(url: str) -> str:
-    """Where the test's Postgres listens."""
-    return unquote(parse_qs(urlsplit(url).query)["host"][0])
-
-
-def inner_url(url: str) -> str:
-    """The same database as it is reached in there."""
-    parts = urlsplit(url)
-    return parts._replace(query=f"host={POSTGRES}").geturl()
+            await asyncio.sleep(0.1)
