@@ -172,7 +172,7 @@ def _read(
 def _parsed(document: str) -> DocumentNode:
     """The tree of a valid document. Raises _Invalid.
 
-    Remembered, for an app sends the same few: to validate one takes nine times what its answer does.
+    Remembered, for an app sends the same few: validating one takes nine times as long as answering.
     """
     try:
         ast = parse(document, max_lexical_tokens=MAX_TOKENS)
