@@ -25,10 +25,9 @@ test: $(SETUP) ## every promise, in 8 minutes of CPU at most
 
 quick: $(SETUP) ## for every save: what is decided without a whole Atelier, under a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(QUICK)
-QUICK := tests/architecture tests/backend/auth tests/backend/batches tests/backend/dev \
-	tests/backend/jobs tests/backend/rules tests/backend/shops tests/backend/storage \
-	tests/backend/test_body.py tests/backend/test_db.py tests/backend/test_settings.py \
-	tests/backend/test_web.py tests/webhooks
+QUICK := tests/architecture tests/backend/auth tests/backend/dev tests/backend/jobs \
+	tests/backend/rules tests/backend/shops tests/backend/storage $(wildcard tests/backend/test_*.py)
+QUICK := $(filter-out %/test_cli.py,$(QUICK))
 
 slow: $(SETUP) ## the rest of the suite: big pictures, thousands of requests, the stand-in Shopify
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
