@@ -23,7 +23,7 @@ test quick slow: export PYTHONDONTWRITEBYTECODE =
 test: $(SETUP) ## every promise, in 8 minutes of CPU at most
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-quick: $(SETUP) ## for every save: what is decided without a whole Atelier, under a minute
+quick: $(SETUP) ## for every save: doors, jobs, rules and the kernel; under a minute on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(QUICK)
 QUICK := tests/architecture tests/backend/auth tests/backend/dev tests/backend/jobs \
 	tests/backend/rules tests/backend/shops tests/backend/storage $(wildcard tests/backend/test_*.py)
