@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples
+.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,8 +17,20 @@ demo: $(SETUP) ## one product's catalog images, from a signed webhook to verifie
 dev: $(SETUP) ## everything running on this machine, until Ctrl-C
 	@$(BIN)/atelier dev
 
-test: $(SETUP) ## the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+# What the tests import is compiled once, and not by each of the processes that they start.
+test quick slow: export PYTHONDONTWRITEBYTECODE =
+
+test: $(SETUP) ## every promise, in 8 minutes of CPU at most
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+quick: $(SETUP) ## for every save: doors, jobs, rules and the kernel; under a minute on two cores
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(QUICK)
+QUICK := tests/architecture tests/backend/auth tests/backend/dev tests/backend/jobs \
+	tests/backend/rules tests/backend/shops tests/backend/storage $(wildcard tests/backend/test_*.py)
+QUICK := $(filter-out %/test_cli.py,$(QUICK))
+
+slow: $(SETUP) ## the rest of the suite: big pictures, thousands of requests, the stand-in Shopify
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 machine: $(SETUP) ## many random histories of jobs, some minutes of them
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
@@ -67,7 +79,7 @@ sabotage: $(SETUP) ## break each control by one line, and see its test turn red
 examples: $(SETUP) ## record the answers that the API's description shows as examples
 	@RECORD_EXAMPLES=1 $(BIN)/python -m pytest tests/backend/openapi/test_examples.py -k look_like
 
-check: format lint types contracts test ## what CI runs
+check: format lint types contracts test slow ## what CI runs
 
 format: $(SETUP)
 	@$(BIN)/ruff format --check .

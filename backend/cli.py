@@ -93,13 +93,15 @@ def serve(
     host: str, port: int, fd: int | None, stand_in: str | None, end_with_parent: bool
 ) -> None:
     """Serve the HTTP API and take in webhooks. Put a TLS-terminating proxy in front."""
+    # First of all, so that a wrong setting is told at once: the rest takes seconds to load.
+    settings, transport = started(stand_in, end_with_parent=end_with_parent)
+
     import uvicorn
 
     from backend.app import KEEP_ALIVE, create_app
     from backend.db import required_schema
     from backend.metrics import served_metrics
 
-    settings, transport = started(stand_in, end_with_parent=end_with_parent)
     run(required_schema(settings.database_url))
     app = create_app(settings, shopify_transport=transport)
 
@@ -133,11 +135,12 @@ def serve(
 @end_with_parent_option
 def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
     """Work on jobs and webhooks until stopped. Run as many as you like, on any machine."""
+    settings, transport = started(stand_in, end_with_parent=end_with_parent)  # as in `serve`
+
     import uvloop
 
     from backend.worker.run import run_worker
 
-    settings, transport = started(stand_in, end_with_parent=end_with_parent)
     run(run_worker(settings, slots=slots, shopify_transport=transport), uvloop.run)
 
 
@@ -335,21 +338,25 @@ def repeat() -> None:
 def started(
     stand_in: str | None, *, end_with_parent: bool
 ) -> "tuple[Settings, LoopbackShopify | None]":
-    """What every server process does first: logs, settings, and a look at its secrets."""
+    """What every server process does first: logs, settings, and a look at its secrets and keys."""
     from backend.logs import configure_logging
     from backend.settings import Settings
+    from backend.shops.sealing import TokenKeys
 
     configure_logging()
     faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it
     if end_with_parent:
         threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     settings = Settings.from_env()
+    transport = None
     if stand_in is None:
         settings.require_real_secrets()
-        return settings, None
-    from backend.dev.transport import LoopbackShopify
+    else:
+        from backend.dev.transport import LoopbackShopify
 
-    return settings, LoopbackShopify(stand_in)
+        transport = LoopbackShopify(stand_in)
+    TokenKeys(settings.token_keys)  # raises what is wrong with them
+    return settings, transport
 
 
 def exit_at_end_of_input() -> None:

@@ -20,7 +20,7 @@ import msgspec
 from backend.dev import signing
 from backend.dev.services import LocalServices
 from backend.dev.shopify.state import Call
-from backend.dev.transport import LoopbackShopify
+from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.jobs.ids import new_public_id
 from backend.jobs.service import JobRef, request_job
 from backend.jobs.states import Failure
@@ -97,7 +97,7 @@ async def without_database(world: World) -> AsyncIterator[httpx.AsyncClient]:
     settings = msgspec.structs.replace(world.settings, database_url=NOBODY_LISTENS)
     async with (
         served(settings, LoopbackShopify(world.shopify.origin)) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as client,
     ):
         yield client
 

@@ -24,7 +24,7 @@ from backend.app import KEEP_ALIVE, create_app
 from backend.db import Database
 from backend.dev.shopify import Product, StandInShopify
 from backend.dev.shopify.wires import GuestServer
-from backend.dev.transport import LoopbackShopify
+from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -124,7 +124,9 @@ async def open_world(settings: Settings, renderer: Renderer) -> AsyncIterator[Wo
         transport = LoopbackShopify(shopify.origin)
         base_url = await stack.enter_async_context(served(settings, transport))
         shopify.app_url = base_url
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=30))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=base_url, verify=NO_TLS, timeout=30)
+        )
         database = Database(settings.database_url, role=WORKER, statement_timeout=30)
         stack.push_async_callback(database.close)
         owner = Database(settings.database_url, role=OWNER, statement_timeout=30)

@@ -10,6 +10,8 @@ import ssl
 
 import httpx
 
+# For clients that speak plain http: to read the usual certificates takes longer than a request.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _SHOPIFY_HOST = re.compile(
@@ -31,9 +33,7 @@ class LoopbackShopify(httpx.AsyncBaseTransport):
         self._origin = httpx.URL(origin)
         if self._origin.scheme != "http" or self._origin.host not in LOOPBACK_HOSTS:
             raise ValueError(f"a stand-in Shopify must be http on loopback, not {origin!r}")
-        # Nothing here speaks TLS; reading the usual certificates would take longer than a request.
-        nothing_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._loopback = httpx.AsyncHTTPTransport(verify=nothing_trusted, trust_env=False)
+        self._loopback = httpx.AsyncHTTPTransport(verify=NO_TLS, trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request for Shopify to the stand-in; raise httpx.ConnectError for any other."""

@@ -8,6 +8,8 @@ import pytest
 from tests.architecture.test_layout import ROOT
 from tests.sabotage.__main__ import Mutation, mutations
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("mutation", mutations([]), ids=lambda mutation: mutation.name)
 def test_a_patch_applies_and_names_a_threat_and_tests_that_are_there(mutation: Mutation) -> None:

@@ -188,6 +188,7 @@ async def test_dev_serves_an_outsider_and_ends_without_a_trace(temporary: Path) 
         assert_nothing_left(temporary, family)
 
 
+@pytest.mark.slow
 async def test_ctrl_c_while_dev_is_starting_leaves_nothing_behind(temporary: Path) -> None:
     process = await atelier("dev", TMPDIR=str(temporary))
     async with asyncio.timeout(20):
@@ -206,6 +207,7 @@ async def test_a_taken_port_is_named() -> None:
     assert f"Port {port} is taken" in err
 
 
+@pytest.mark.slow
 async def test_dev_ends_with_the_log_of_a_process_that_died(temporary: Path) -> None:
     async with development(temporary) as (process, _):
         family = psutil.Process(process.pid).children(recursive=True)

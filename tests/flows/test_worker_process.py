@@ -4,6 +4,8 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.flows.processes import (
     assert_whole_timeline,
     ended_job,
@@ -67,6 +69,7 @@ async def test_a_worker_survives_the_loss_of_its_database_connections(
         assert process.returncode is None
 
 
+@pytest.mark.slow
 async def test_a_job_that_kills_every_worker_ends_after_three_attempts(
     world: World, tmp_path: Path
 ) -> None:

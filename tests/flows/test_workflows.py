@@ -14,6 +14,7 @@ from tests.backend.imaging.files import jpeg, png, srgb
 from tests.backend.jobs.test_contract import assert_no_storage_names
 from tests.doors import shared_world
 from tests.flows.pictures import cut_out_shirt
+from tests.remembering import RememberingRenderer
 from tests.world import GARMENTS, World
 
 house = pytest.fixture(shared_world, scope="module")
@@ -117,7 +118,7 @@ async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
 
 
 async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_same_again(
-    house: World,
+    house: World, renderer: RememberingRenderer
 ) -> None:
     body = {
         "upload_key": await upload(house, cut_out_shirt()),
@@ -125,7 +126,9 @@ async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_sa
         "dominant_colors": ["#88b0d8"],
         "outputs": SMALL,
     }
-    first, second = [await made(house, "background-swap-with-spec", body) for _ in range(2)]
+    first = await made(house, "background-swap-with-spec", body)
+    renderer.forget()
+    second = await made(house, "background-swap-with-spec", body)
     pixels = await downloaded(first["result"][0])
     blue = pixels[20, 20].astype(int)
     assert blue[2] > blue[1] > blue[0]

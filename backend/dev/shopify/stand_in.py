@@ -20,6 +20,7 @@ from backend.dev.shopify.state import Platform, Shop
 from backend.dev.shopify.trouble import Trouble
 from backend.dev.shopify.webhooks import Webhooks
 from backend.dev.shopify.wires import GuestServer, Wire
+from backend.dev.transport import NO_TLS
 
 __all__ = ["DEFAULT_SCOPES", "WEBHOOK_TIMEOUT", "StandInShopify"]
 
@@ -46,6 +47,8 @@ class StandInShopify(Merchant, Webhooks, Trouble):
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`app_url` is where webhooks go, and may be set later; `app_transport` how they go there.
+
+        Without that they go over plain http.
 
         `source_transport` is how the external URLs of files are fetched: without one, none can be.
         `access_token_lifetime` is in seconds, and `clock` gives seconds since the epoch.
@@ -80,7 +83,10 @@ class StandInShopify(Merchant, Webhooks, Trouble):
         )
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         self._webhooks = httpx.AsyncClient(
-            transport=self._app_transport, timeout=WEBHOOK_TIMEOUT, trust_env=False
+            transport=self._app_transport,
+            verify=NO_TLS,
+            timeout=WEBHOOK_TIMEOUT,
+            trust_env=False,
         )
         self._internet = httpx.AsyncClient(
             transport=self._source_transport or sources.Nowhere(),

@@ -23,6 +23,8 @@ from backend.dev.services import (
     local_services,
 )
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[3]
 PARENT = """
 import signal, sys

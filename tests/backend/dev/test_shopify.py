@@ -19,6 +19,8 @@ from tests.backend.dev.calls import (
     refresh,
 )
 
+pytestmark = pytest.mark.slow
+
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
 
 PRODUCT_FOR_JOB = """

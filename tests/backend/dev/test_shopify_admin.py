@@ -6,6 +6,8 @@ import pytest
 
 from backend.dev.shopify import StandInShopify, admin
 
+pytestmark = pytest.mark.slow
+
 SHOP = "a-shop.myshopify.com"
 
 

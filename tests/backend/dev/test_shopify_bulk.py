@@ -8,6 +8,8 @@ import pytest
 from backend.dev.shopify import StandInShopify
 from tests.backend.dev.calls import OTHER_SHOP, SHOP, App, png
 
+pytestmark = pytest.mark.slow
+
 RUN = """
 mutation Run($query: String!, $group: Boolean! = false) {
   bulkOperationRunQuery(query: $query, groupObjects: $group) {

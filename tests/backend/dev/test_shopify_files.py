@@ -20,6 +20,8 @@ from tests.backend.dev.calls import (
     uploaded,
 )
 
+pytestmark = pytest.mark.slow
+
 CREATE_ALL = """
 mutation Create($files: [FileCreateInput!]!) {
   fileCreate(files: $files) {

@@ -6,6 +6,8 @@ import pytest
 
 from tests.backend.dev.calls import INSTALLATION, NOW, SHOP, ask
 
+pytestmark = pytest.mark.slow
+
 SHOP_ID = "{ shop { id } }"
 TWENTY = "{ products(first: 20) { nodes { id } } }"
 

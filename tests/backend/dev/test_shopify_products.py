@@ -19,6 +19,8 @@ from tests.backend.dev.calls import (
     uploaded,
 )
 
+pytestmark = pytest.mark.slow
+
 GALLERY = """
 query Gallery($id: ID!) {
   product(id: $id) {

@@ -7,6 +7,8 @@ import pytest
 from backend.dev.shopify.scopes import OPENED_BY
 from tests.backend.dev.calls import SHOP
 
+pytestmark = pytest.mark.slow
+
 PRODUCT = '"gid://shopify/Product/1"'
 ERRORS = "{ userErrors { field } }"
 CALLS = {

@@ -17,6 +17,8 @@ from tests.backend.dev.calls import (
     refresh,
 )
 
+pytestmark = pytest.mark.slow
+
 DAY = 24 * 3600.0
 NEW_YEAR = 1_798_761_600.0  # 2027-01-01T00:00:00Z
 

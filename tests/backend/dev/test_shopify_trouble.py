@@ -8,6 +8,8 @@ import pytest
 from backend.dev.shopify import Product
 from tests.backend.dev.calls import APPEND, SHOP, App, ask
 
+pytestmark = pytest.mark.slow
+
 SHOP_ID = "{ shop { id } }"
 
 

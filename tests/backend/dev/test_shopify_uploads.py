@@ -18,6 +18,8 @@ from tests.backend.dev.calls import (
     stage,
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def post(
     client: httpx.AsyncClient,

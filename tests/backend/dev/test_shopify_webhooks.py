@@ -21,6 +21,8 @@ from tests.backend.dev.calls import (
     reordered,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def signed(request: httpx.Request) -> bool:
     expected = signing.webhook_signature(request.content, SECRET)

@@ -72,7 +72,16 @@ def test_transparent_black_does_not_darken_the_edge():
     assert rgb[..., 0].min() >= 198
 
 
-@pytest.mark.parametrize("name", ["tee_navy", "tee_white", "dress_floral", "breton_long_sleeve"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tee_white",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("tee_navy", "dress_floral", "breton_long_sleeve")
+        ),
+    ],
+)
 def test_the_corners_of_every_final_are_pure_white_after_encoding(cut_garment, name):
     master = compose(cut_garment(name).rgba, size=2048, margin=0.08, background="#ffffff")
     wanted: list[tuple[int, FinalFormat]] = [(2048, "jpeg"), (1024, "webp"), (1024, "avif")]

@@ -174,6 +174,7 @@ print(normalise(sys.stdin.buffer.read()).width)
 """
 
 
+@pytest.mark.slow
 def test_the_largest_photo_fits_into_a_childs_memory():
     # Progressive at 4:4:4: the decoder has to hold all of its coefficients at once.
     sent = (

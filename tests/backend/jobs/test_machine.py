@@ -27,6 +27,7 @@ EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # 0: the few of the sui
 STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)  # once it has failed, it takes its time to find a shorter way to fail
 def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
     services: LocalServices, template: str

@@ -21,8 +21,9 @@ from tests.world import World, cloned_database, open_world
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))  # for each operation, beside the edge cases
 UPLOAD_KEY = "upl_" + "0" * 32
 
+EVERY_ROUTE = "a session token"
 DOORS = {
-    "a session token": (keys.session_token, "^/v1/"),
+    EVERY_ROUTE: (keys.session_token, "^/v1/"),
     # The same routes behind the other key: one that reads and one that writes will do.
     "a signature": (keys.signature, "^/v1/(jobs/.*/events|catalog-image)$"),
     "the app proxy": (keys.app_proxy, "^/proxy/"),
@@ -59,7 +60,13 @@ async def open_house(
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("key", "paths"), DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize(
+    ("key", "paths"),
+    [
+        pytest.param(*door, id=name, marks=[pytest.mark.slow] if name == EVERY_ROUTE else [])
+        for name, door in DOORS.items()
+    ],
+)
 async def test_every_answer_is_one_that_the_document_has(
     open_house: World, key: Callable[[World], keys.Sign], paths: str
 ) -> None:

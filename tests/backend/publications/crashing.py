@@ -5,6 +5,7 @@ one of these, is to die after the one that came before.
 """
 
 import contextlib
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -15,7 +16,6 @@ from backend.db import Database
 from backend.dev.transport import LoopbackShopify
 from backend.publications.press import Press
 from backend.shops.admin_api import AdminApi
-from backend.tenancy import WORKER
 from tests.backend.publications.studio import press_of
 from tests.world import World
 
@@ -69,18 +69,20 @@ class SteppedApi(AdminApi):
 
 @contextlib.asynccontextmanager
 async def stepped(house: World, happens: Happens) -> AsyncIterator[tuple[Press, Steps]]:
-    """A press of its own, as a process has."""
+    """A press of its own, as a process has; but the pool is the house's, for new connections cost.
+
+    Whoever dies has given its connection back, rolled back.
+    """
     steps = Steps(happens)
-    database = SteppedDatabase(
-        house.settings.database_url, role=WORKER, pool_size=2, statement_timeout=30
-    )
+    database = copy.copy(house.database)
+    database.__class__ = SteppedDatabase
+    assert isinstance(database, SteppedDatabase)
     admin = SteppedApi(house.settings, LoopbackShopify(house.shopify.origin))
     database.steps = admin.steps = steps
     try:
         yield msgspec.structs.replace(press_of(house), database=database, admin=admin), steps
     finally:
         await admin.close()
-        await database.close()
 
 
 async def nothing(_step: int) -> None:

@@ -107,6 +107,7 @@ async def test_a_set_that_nobody_can_draw_is_the_callers_mistake(renderer, segme
     assert caught.value.code == "RENDER_REQUEST_INVALID"
 
 
+@pytest.mark.slow
 async def test_the_largest_outputs_fit_into_a_childs_limits(segmented):
     start = with_background(await segmented("tee_navy"), SKY)
     renderer = LocalRenderer(None)  # its own child: the others' peak memory is measured elsewhere

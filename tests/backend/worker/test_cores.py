@@ -22,6 +22,7 @@ def test_the_childrens_threads_together_are_no_more_than_the_cores(monkeypatch, 
         assert threads * slots <= max(there_are, slots)
 
 
+@pytest.mark.slow
 async def test_a_render_in_every_slot_leaves_no_thread_waiting_for_a_core():
     slots = cores()
     renderer = LocalRenderer(MODEL_PATH, slots, render_limits(slots))

@@ -18,6 +18,7 @@ from backend.worker.execute import Done, Retry, run_job
 from tests.backend.uploads.sending import row_of, shop_id_of, uploaded, uploads_of
 from tests.backend.worker.sweeping import swept
 from tests.doors import begun_job, finished_job, is_stored, make_stage, missing_objects
+from tests.remembering import RememberingRenderer
 from tests.world import World
 
 NOTHING = ((0, 0), (0, 0))
@@ -156,7 +157,9 @@ async def test_whoever_works_on_it_is_fenced_without_a_strike(island: World) -> 
 # Finished jobs
 
 
-async def test_a_finished_job_gets_the_same_bytes_back(island: World) -> None:
+async def test_a_finished_job_gets_the_same_bytes_back(
+    island: World, renderer: RememberingRenderer
+) -> None:
     public_id = await island.finished_job()
     files = await files_of(island, public_id)
     before = {key: await digest(island, key) for key in files.values()}
@@ -164,6 +167,7 @@ async def test_a_finished_job_gets_the_same_bytes_back(island: World) -> None:
     assert len(lost) >= 4, "finals and what was between them"
     timeline = await island.rows("SELECT * FROM job_events ORDER BY seq")
     await lose(island, *lost)
+    renderer.forget()
     assert await swept(island) == ((0, 0), (len(lost), len(lost)))
     assert {key: await digest(island, key) for key in files.values()} == before
     assert await island.rows("SELECT * FROM job_events ORDER BY seq") == timeline
