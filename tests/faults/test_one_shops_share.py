@@ -20,7 +20,7 @@ CLIENTS = 16
 SECONDS = 6.0
 LISTED = 1.0  # seconds for the list of twenty batches
 COUNTED = 0.05  # seconds for the counts of one
-SERVED = 3.0  # seconds for another shop's POST, on cores that are busy counting
+SERVED = 2.0  # seconds for another shop's POST, on cores that are busy counting
 JOB = {"product_id": "gid://shopify/Product/1"}
 
 # Halfway: every second job of each batch has ended, and Postgres has no statistics of any. The rows
@@ -38,12 +38,14 @@ SELECT b.shop_id, md5(b.public_id || n), 'CATALOG_IMAGE', 'api',
        jsonb_build_object('product_id', 'gid://shopify/Product/' || n), 1, b.public_id,
        CASE WHEN n % 2 = 0 THEN 'SUCCESS' ELSE 'NOT_STARTED' END,
        CASE WHEN n % 2 = 0 THEN now() END
-FROM batches b, generate_series(:first, :last) n ORDER BY n / 200, b.public_id, n
+FROM batches b, generate_series(CAST(:first AS int), CAST(:last AS int)) n
+ORDER BY n / 200, b.public_id, n
 """
 ITEMS = """
 INSERT INTO batch_items (shop_id, batch_id, ordinal, product_id, job_id)
 SELECT b.shop_id, b.public_id, n, 'gid://shopify/Product/' || n, md5(b.public_id || n)
-FROM batches b, generate_series(:first, :last) n ORDER BY n / 200, b.public_id, n
+FROM batches b, generate_series(CAST(:first AS int), CAST(:last AS int)) n
+ORDER BY n / 200, b.public_id, n
 """
 
 
