@@ -102,6 +102,8 @@ def settings_for(services: LocalServices, database_url: str) -> Settings:
         shopify_api_secret_previous_not_after=datetime.now(UTC) + timedelta(days=1),
         token_keys=f"{new_key()},{OLDER_KEY}",
         rate_limit_misses="1000000/minute",  # tests ask for much that is not there
+        storefront_visitor_daily_cap=200,  # their visitors have no address
+        quota_open_batches=0,  # those of a module share a shop
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
 from backend.dev.services import LocalServices
@@ -11,18 +10,15 @@ from tests.backend.openapi.conformance import Document
 from tests.backend.openapi.one_job import Answers as OneJob
 from tests.backend.openapi.one_job import of_one_job
 from tests.backend.openapi.witnesses import Answers, witnesses
-from tests.conftest import settings_for
-from tests.world import World, cloned_database, open_world
+from tests.doors import shared_world
+from tests.world import World
 
 
 @pytest.fixture(scope="package")
 async def house(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
-    """A world with the usual shop in it, which may have as many batches as there are tests."""
-    async with cloned_database(services.postgres.url(), template) as url:
-        settings = msgspec.structs.replace(settings_for(services, url), quota_open_batches=0)
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            yield world
+    """A world with the usual shop in it."""
+    async for world in shared_world(services, template, renderer):
+        yield world
 
 
 @pytest.fixture(scope="package")
