@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from backend.errors import StorageUnavailable
 from backend.jobs.failures import (
     NO_IMAGE,
     SCOPE_MISSING,
@@ -20,6 +19,7 @@ from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.answers import Product
 from backend.shops.product_image import download
 from backend.shops.tokens import InstalledShop, asked, installed_shop
+from backend.storage.objects import ObjectMissing
 from backend.worker.workshop import Workshop
 
 log = structlog.get_logger(__name__)
@@ -73,11 +73,9 @@ async def uploaded(key: str | None, workshop: Workshop) -> bytes:
         raise SourceFailed(UPLOAD_EXPIRED)
     try:
         return await workshop.store.get(key)
-    except StorageUnavailable as error:
+    except ObjectMissing as error:
         await workshop.store.clock()  # raises where it is the whole bucket that is away
-        if await workshop.store.age(key) is None:
-            raise SourceFailed(UPLOAD_EXPIRED) from error
-        raise
+        raise SourceFailed(UPLOAD_EXPIRED) from error
 
 
 async def shop_photo(claimed: Claim, workshop: Workshop) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
@@ -214,13 +215,20 @@ async def good(client: Client) -> httpx.Response:
     if client.path.endswith("/background-swap-with-image"):
         return await client.ask(content=await body_with_upload(client))
     if client.path.startswith("/v1/privacy/requests/"):
-        await finished_job(client.house, customer_id="191167")
+        return await of_a_customer(client)
     if client.path == "/v1/privacy/requests":
         await privacy_request(client.house)
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
         await partly_done(client.house)
     return await client.ask(query="?limit=2" if is_list else "")
+
+
+async def of_a_customer(client: Client) -> httpx.Response:
+    """What a customer of whom nobody else here asks has had made."""
+    customer = str(secrets.randbelow(10**12))
+    await finished_job(client.house, customer_id=customer)
+    return await client.ask(public_id=await privacy_request(client.house, customer_id=customer))
 
 
 async def of_a_publication(client: Client) -> httpx.Response:

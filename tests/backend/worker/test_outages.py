@@ -12,9 +12,10 @@ from backend.errors import StorageUnavailable
 from backend.jobs.service import JobRef
 from backend.jobs.timeline import claim, put_back
 from backend.retries import JOBS, SPREAD
-from backend.storage.objects import ObjectStore
+from backend.storage.objects import ObjectMissing, ObjectStore
 from backend.worker.execute import Done, Outcome, Retry, run_job
 from backend.worker.maintenance import requeue_overdue
+from backend.worker.stages import StageFailed, failures
 from backend.worker.workshop import Workshop
 from tests.backend.worker.test_waiting import entries, job, row, told, told_last_code
 from tests.doors import NoRenderer, new_shop, shared_world
@@ -148,17 +149,15 @@ async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
     assert await run_job(ref, house.workshop) == Done()
 
 
-async def test_an_object_that_is_not_there_is_no_outage_and_costs_strikes(
-    house: World, shop: str
+@pytest.mark.parametrize(
+    ("error", "away"), [(ObjectMissing, None), (StorageUnavailable, "storage")]
+)
+def test_an_object_that_is_not_there_is_no_outage(
+    error: type[StorageUnavailable], away: str | None
 ) -> None:
-    ref = await job(house, shop)
-    await house.execute(
-        "UPDATE jobs SET request = cast(:r AS jsonb) WHERE public_id = :id",
-        r='{"upload_key": "uploads/none"}',
-        id=ref.public_id,
-    )
-    assert len(await until_it_ends(ref, house.workshop)) == JOBS.crashes - 1
-    assert await told_last_code(house, ref) == "STORAGE_UNAVAILABLE"
+    with pytest.raises(StageFailed) as caught, failures():
+        raise error
+    assert (caught.value.failure.code, caught.value.away) == ("STORAGE_UNAVAILABLE", away)
 
 
 async def test_crashes_still_count_between_outages(house: World, shop: str) -> None:

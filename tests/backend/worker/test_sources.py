@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backend.errors import StorageUnavailable
+from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.jobs.service import request_job
 from backend.jobs.timeline import Claim, claim
 from backend.shops.product_image import ImageUnavailable
@@ -164,9 +164,6 @@ async def throttled(house: World) -> None:
         (scopes_lowered, "SCOPE_MISSING", False),
         (scopes_lowered_unheard, "SCOPE_MISSING", False),
         (uninstalled, "SHOP_NOT_INSTALLED", False),
-        (busy, "SHOPIFY_UNAVAILABLE", True),
-        (frozen, "SHOPIFY_UNAVAILABLE", True),
-        (throttled, "SHOPIFY_UNAVAILABLE", True),
         (forbidden, "SHOPIFY_REFUSED", False),
     ],
 )
@@ -178,6 +175,18 @@ async def test_trouble_with_the_shop_ends_the_job_with_a_reason(
     job = await claimed(world, product_id=product.gid)
     await trouble(world)
     assert await failure(world, job) == (code, retryable)
+
+
+@pytest.mark.parametrize("trouble", [busy, frozen, throttled])
+async def test_a_shopify_that_is_away_is_an_outage_and_no_reason(
+    world: World, trouble: Trouble
+) -> None:
+    await world.install()
+    product = world.product(b"a photo")
+    job = await claimed(world, product_id=product.gid)
+    await trouble(world)
+    with pytest.raises(ShopifyUnavailable):
+        await files(world, job)
 
 
 @pytest.mark.parametrize("is_due", [True, False])
