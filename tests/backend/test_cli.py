@@ -161,6 +161,7 @@ async def development(
             await process.wait()
 
 
+@pytest.mark.slow
 async def test_dev_serves_an_outsider_and_ends_without_a_trace(temporary: Path) -> None:
     async with development(temporary) as (process, ready):
         assert ready["pid"] == process.pid

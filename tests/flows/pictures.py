@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 import pyvips
@@ -11,6 +12,7 @@ from tests.backend.imaging.files import png, srgb
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="900"><script/></svg>'
 
 
+@cache
 def png_bomb(side: int = 30_000) -> bytes:
     """A small file that claims side × side pixels."""
 

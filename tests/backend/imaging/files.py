@@ -4,12 +4,14 @@ import io
 import struct
 import zipfile
 import zlib
+from functools import cache
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
 
+@cache
 def photo(width: int = 800, height: int = 600) -> pyvips.Image:
     """A red disc left of the middle on light grey, so that a turn or a mirror shows."""
     y, x = np.mgrid[0:height, 0:width]
@@ -41,6 +43,7 @@ def located_jpeg() -> bytes:
     return jpeg(image)
 
 
+@cache
 def bomb_png(side: int = 30_000) -> bytes:
     """`side` × `side` black pixels of one bit: about 110 kB that unpack to 900 million pixels."""
     row = bytes(1 + (side + 7) // 8)

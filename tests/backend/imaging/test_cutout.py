@@ -69,9 +69,9 @@ def test_the_edge_of_a_dark_garment_keeps_no_light_halo(cut_garment, name):
 @pytest.mark.parametrize(
     ("colour", "shadow", "worst_edge", "least_overlap"),
     [
-        (scenes.NAVY, 0.0, 0.003, 0.995),
+        pytest.param(scenes.NAVY, 0.0, 0.003, 0.995, marks=pytest.mark.slow),
         (scenes.NAVY, 0.15, 0.004, 0.995),
-        (scenes.CREAM, 0.0, 0.01, 0.995),
+        pytest.param(scenes.CREAM, 0.0, 0.01, 0.995, marks=pytest.mark.slow),
         (scenes.WHITE, 0.0, 0.07, 0.985),
     ],
     ids=["navy", "navy-with-shadow", "tan", "white-on-white"],

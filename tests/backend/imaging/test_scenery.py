@@ -1,5 +1,7 @@
 """Sets drawn to order: the colours asked for, light as the mood wants it, and no bands."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from backend.imaging.scenery import MOODS, SETS, Mood, SceneType, draw_set, enla
 GREEN, SAND, ORANGE = "#6f9a78", "#d9cdbb", "#e07030"
 
 
+@cache
 def drawn(
     scene: SceneType = "studio",
     mood: Mood = "neutral",
@@ -18,7 +21,10 @@ def drawn(
     aspect: float = 0.8,
     ground: float = 0.85,
 ) -> Floats:
-    return draw_set(scene, mood, colours, aspect=aspect, ground=ground)
+    """A set, drawn once; nobody may draw on it."""
+    picture = draw_set(scene, mood, colours, aspect=aspect, ground=ground)
+    picture.setflags(write=False)
+    return picture
 
 
 def levels(colour: str):

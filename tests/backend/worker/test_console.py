@@ -1,10 +1,14 @@
-"""`atelier jobs`, as processes of their own."""
+"""`atelier jobs`, as processes of their own where that is more than its words and exit code."""
 
 import asyncio
 import json
 import os
 import sys
+from functools import partial
 
+from click.testing import CliRunner
+
+from backend.cli import main
 from tests.doors import finished_job, waiting_job
 from tests.flows.processes import environment
 from tests.world import World
@@ -55,8 +59,8 @@ async def test_watching_a_cancelled_job_ends_with_an_error_code(world: World) ->
 
 
 async def test_an_unknown_job_is_said_to_be_unknown(world: World) -> None:
-    process = await jobs(world, "show", "0" * 26)
-    _, err = await process.communicate()
-    assert process.returncode == 1
-    assert b"No job" in err
-    assert b"Traceback" not in err
+    show = partial(CliRunner().invoke, main, ["jobs", "show", "0" * 26])
+    said = await asyncio.to_thread(show, env=environment(world.settings))
+    assert said.exit_code == 1
+    assert "No job" in said.stderr
+    assert isinstance(said.exception, SystemExit), "not a traceback"
