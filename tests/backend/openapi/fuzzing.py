@@ -72,6 +72,12 @@ def settings(base_url: str, examples: int) -> Document:
                 "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 422]}},
             },
             {
+                # Nor which version of the settings there is, which characters can be kept, and
+                # what the rules cost.
+                "include-path": "/v1/settings",
+                "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 412, 422]}},
+            },
+            {
                 # Nor what is a final artifact of that very job.
                 "include-path": "/v1/jobs/{public_id}/publication",
                 "checks": {
