@@ -4,7 +4,8 @@ A body's bytes count from their arrival until its request has been answered, whe
 on some machines temporary files are memory too. Past the budget a request is a 503, and one whose
 body does not arrive in its time a 400. Bodies that nobody has signed yet share half of the budget,
 so that whoever has shown a session token still gets in; and the last quarter of that half is for
-small ones, such as most webhooks, which unsigned uploads must not shut out.
+small ones, such as most webhooks, which unsigned uploads must not shut out. Only a few large ones
+arrive at the same time: hundreds that are hashed in turn would keep everybody else waiting.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ BODY = "atelier_body"  # in the scope
 PATIENCE = 20  # seconds for a body to arrive, and one more for each
 RATE = 100_000  # bytes that have come
 SMALL = 256_000  # bytes
+LARGE_AT_ONCE = 8  # bodies that nobody has signed yet
 
 
 class BodyBudget:
@@ -28,14 +30,14 @@ class BodyBudget:
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
-        self.held = self.unsigned = 0
+        self.held = self.unsigned = self.large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the request's body, and let go of it once it is answered."""
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        body = Body(self, receive)
+        body = Body(self, scope, receive)
         marked: Any = scope
         marked[BODY] = body
         try:
@@ -53,17 +55,25 @@ class BodyBudget:
         self.held += size
         self.unsigned += unsigned
 
+    def begin_large(self) -> None:
+        """Count a large body that nobody has signed yet. Raises `ServerBusy`."""
+        if self.large >= LARGE_AT_ONCE:
+            raise ServerBusy
+        self.large += 1
+
 
 class Body:
     """One request's body on its way in."""
 
-    __slots__ = ("arrived", "budget", "due", "has_signed", "held", "inner")
+    __slots__ = ("arrived", "budget", "due", "has_signed", "held", "inner", "is_large", "scope")
 
-    def __init__(self, budget: BodyBudget, receive: Receive) -> None:
+    def __init__(self, budget: BodyBudget, scope: Scope, receive: Receive) -> None:
         self.budget = budget
+        self.scope = scope
         self.inner = receive
         self.held = 0  # bytes
         self.has_signed = self.arrived = False
+        self.is_large = False  # and counted as such
         self.due = 0.0
 
     async def receive(self) -> Any:
@@ -74,9 +84,17 @@ class Body:
         if message["type"] == "http.request":
             self.arrived = not message.get("more_body", False)
             if size := len(message.get("body", b"")):
-                self.budget.take(size, has_signed=self.has_signed, before=self.held)
-                self.held += size
+                self.count(size)
         return message
+
+    def count(self, size: int) -> None:
+        """So many bytes more have come. Raises `ServerBusy`."""
+        may_grow = not (self.has_signed or self.is_large)
+        if may_grow and max(self.held + size, declared_size(self.scope)) > SMALL:
+            self.budget.begin_large()
+            self.is_large = True
+        self.budget.take(size, has_signed=self.has_signed, before=self.held)
+        self.held += size
 
     async def in_time(self) -> Any:
         """The next message, while the body may still take its time."""
@@ -92,6 +110,7 @@ class Body:
         if not self.has_signed:
             self.has_signed = True
             self.budget.unsigned -= self.held
+            self.end_large()
 
     def release(self) -> None:
         """It is no longer held."""
@@ -99,6 +118,20 @@ class Body:
         if not self.has_signed:
             self.budget.unsigned -= self.held
         self.held = 0
+        self.end_large()
+
+    def end_large(self) -> None:
+        """It is no longer one of the large ones that nobody has signed."""
+        self.budget.large -= self.is_large
+        self.is_large = False
+
+
+def declared_size(scope: Scope) -> int:
+    """What Content-Length says, in bytes; 0 for a body in chunks."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else 0
+    return 0
 
 
 def body_is_signed(scope: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from backend import body_budget
-from backend.body_budget import SMALL, BodyBudget, body_is_signed
+from backend.body_budget import LARGE_AT_ONCE, SMALL, BodyBudget, body_is_signed
 from backend.errors import BodyTooSlow, ServerBusy
 from tests.backend.auth.signing import SHOP
 from tests.security.test_doubling import app
@@ -21,11 +21,11 @@ MULTIPART = (b"content-type", b"multipart/form-data; boundary=x")
 class Guest:
     """One request to a budget, whose body comes when the test says so."""
 
-    def __init__(self, budget: BodyBudget) -> None:
+    def __init__(self, budget: BodyBudget, *headers: tuple[bytes, bytes]) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.read = 0  # bytes
         self.leave = asyncio.Event()
-        self.scope = scope = cast("Any", {"type": "http", "guest": self})
+        self.scope = scope = cast("Any", {"type": "http", "guest": self, "headers": headers})
         receive = cast("Any", self.messages.get)
         self.task = asyncio.create_task(budget(scope, receive, nowhere))
 
@@ -73,6 +73,23 @@ async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
     first.leave.set()
     await first.task
     assert (budget.held, budget.unsigned) == (0, 0)
+
+
+@pytest.mark.parametrize("length", [(b"content-length", b"25000000"), (b"te", b"chunked")])
+async def test_few_large_bodies_that_nobody_has_signed_arrive_at_once(
+    budget: BodyBudget, length: tuple[bytes, bytes]
+) -> None:
+    guests = [Guest(budget, length) for _ in range(LARGE_AT_ONCE)]
+    for guest in guests:
+        await guest.send(SMALL + 1)
+    with pytest.raises(ServerBusy):
+        await Guest(budget, length).send(SMALL + 1)
+    await Guest(budget).send(SMALL)  # a small one still comes in
+    body_is_signed(guests[0].scope)  # and so does a large one in the place of one that is signed
+    await Guest(budget, length).send(SMALL + 1)
+    guests[1].leave.set()
+    await guests[1].send(1, more=False)
+    await Guest(budget, length).send(SMALL + 1)
 
 
 async def scope_of(guest: Guest) -> Any:

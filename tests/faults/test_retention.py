@@ -42,8 +42,8 @@ VACUUM ANALYZE;
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.promise("P25", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
-@pytest.mark.promise("P26", "100,000 old jobs go", wanted="all, statements < 3 s")
+@pytest.mark.promise("P27", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
+@pytest.mark.promise("P28", "100,000 old jobs go", wanted="all, statements < 3 s")
 async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: Measured) -> None:
     await fill(world.settings.database_url, JOBS)
     connection = await asyncpg.connect(world.settings.database_url)
@@ -54,8 +54,8 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: 
     before = await in_bucket(world)
     month = timedelta(days=30)
     for number, kind, terms in (
-        ("P25", "expired_intermediate", Terms(files=month, jobs=None)),
-        ("P26", "expired_job", Terms(files=month, jobs=month)),
+        ("P27", "expired_intermediate", Terms(files=month, jobs=None)),
+        ("P28", "expired_job", Terms(files=month, jobs=month)),
     ):
         async with strict(world) as (workshop, took):
             started = time.monotonic()
@@ -68,7 +68,7 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: 
             f"{found:,} in {seconds:.0f} s, longest statement {max(took):.2f} s; of {REAL:,} jobs' "
             f"{before[0]:,} objects {after[0]:,} are left, {after[1] / 1e6:.0f} of "
             f"{before[1] / 1e6:.0f} MB",
-            (found, after[0]) == {"P25": (3 * JOBS, 4 * REAL), "P26": (JOBS, 0)}[number],
+            (found, after[0]) == {"P27": (3 * JOBS, 4 * REAL), "P28": (JOBS, 0)}[number],
         )
 
 

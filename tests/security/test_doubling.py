@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
 from multipart import MultipartError
 
@@ -142,6 +143,7 @@ def app() -> Any:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ACCESS_KEY_ID", "none")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "none")
+        environment.setattr(boto3, "DEFAULT_SESSION", None)  # which would keep them for other tests
         return create_app(SETTINGS)
 
 
