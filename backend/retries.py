@@ -29,13 +29,15 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     `first` is the pause after the first failure; each further one is `factor` times as long, up to
     `longest`. `patience` is for how long an outage is waited out; None is for ever. `crashes` is
-    how many runs in a row may end without a word before the work itself counts as their cause.
+    how many runs in a row may end without a word before the work itself counts as their cause, and
+    `faults` how many may end with an error of ours that waiting does not cure.
     """
 
     first: timedelta
     longest: timedelta
     patience: timedelta | None
     crashes: int = 3
+    faults: int = 0
     factor: float = 2.0
 
     def pause(self, failures: int, *, at_least: timedelta = timedelta(0)) -> timedelta:
@@ -121,7 +123,8 @@ DELIVERIES = RetryPolicy(
     first=timedelta(seconds=2),
     longest=timedelta(minutes=20),
     patience=timedelta(hours=6),
-    crashes=10,
+    crashes=5,
+    faults=10,
     factor=3.0,
 )
 # The tokens of a shop, or our own settings, are wrong, and nobody tells us when they are right.

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Text,
     func,
     text,
@@ -26,7 +27,8 @@ class WebhookDelivery(Base):
     """One delivery: `received` → `processed` | `ignored` | `failed`; `note` says why.
 
     One that is never given up counts its `tries` that have failed in a row, and waits until
-    `next_try_at`. `done` counts what earlier turns have done of it, such as jobs erased.
+    `next_try_at`. `done` counts what earlier turns have done of it, such as jobs erased. `crashes`
+    counts the runs in a row that nobody came back from.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -60,3 +62,4 @@ class WebhookDelivery(Base):
     tries: Mapped[int] = mapped_column(Integer, server_default="0")
     next_try_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     done: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default="0")

@@ -42,11 +42,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnsettledDelivery(Delivery, frozen=True, kw_only=True):
-    """One from the inbox; `tries` and `done` as in `WebhookDelivery`."""
+    """One from the inbox; `tries`, `done` and `crashes` as in `WebhookDelivery`."""
 
     received_at: datetime
     tries: int
     done: int
+    crashes: int
 
 
 class ProductPayload(msgspec.Struct, frozen=True):

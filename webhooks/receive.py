@@ -11,6 +11,7 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     LargeBinary,
+    Row,
     ScalarSelect,
     Select,
     Text,
@@ -162,18 +163,41 @@ def entry(ref: DeliveryRef, number: int) -> queue.Entry:
     )
 
 
+UNSETTLED: tuple[Any, ...] = (
+    WebhookDelivery.event_id,
+    WebhookDelivery.api_version,
+    WebhookDelivery.body,
+    WebhookDelivery.received_at,
+    WebhookDelivery.tries,
+    WebhookDelivery.done,
+    WebhookDelivery.crashes,
+)
+
+
+async def claim(connection: AsyncConnection, ref: DeliveryRef) -> UnsettledDelivery | None:
+    """The delivery, while nobody has settled it; until `survive` its run counts as a crash."""
+    claimed = (
+        update(WebhookDelivery)
+        .where(*is_delivery(ref), WebhookDelivery.status == "received")
+        .values(crashes=WebhookDelivery.crashes + 1)
+        .returning(*UNSETTLED)
+    )
+    return delivery_of(ref, (await connection.execute(claimed)).one_or_none())
+
+
+async def survive(connection: AsyncConnection, ref: DeliveryRef) -> None:
+    """Say that whoever acted on it came back, whatever came of it."""
+    await connection.execute(update(WebhookDelivery).where(*is_delivery(ref)).values(crashes=0))
+
+
 async def unsettled(connection: AsyncConnection, ref: DeliveryRef) -> UnsettledDelivery | None:
     """The delivery, while nobody has settled it."""
-    columns = (
-        WebhookDelivery.event_id,
-        WebhookDelivery.api_version,
-        WebhookDelivery.body,
-        WebhookDelivery.received_at,
-        WebhookDelivery.tries,
-        WebhookDelivery.done,
-    )
-    found = select(*columns).where(*is_delivery(ref), WebhookDelivery.status == "received")
-    row = (await connection.execute(found)).one_or_none()
+    found = select(*UNSETTLED).where(*is_delivery(ref), WebhookDelivery.status == "received")
+    return delivery_of(ref, (await connection.execute(found)).one_or_none())
+
+
+def delivery_of(ref: DeliveryRef, row: Row[Any] | None) -> UnsettledDelivery | None:
+    """The delivery out of its row, if there is one."""
     if row is None:
         return None
     return UnsettledDelivery(**msgspec.structs.asdict(ref), **row._mapping)
@@ -185,7 +209,7 @@ async def settle(connection: AsyncConnection, ref: DeliveryRef, outcome: Outcome
     await connection.execute(
         update(WebhookDelivery)
         .where(*is_delivery(ref), WebhookDelivery.status == "received")
-        .values(status=outcome.status, note=outcome.note, settled_at=func.now(), **kept)
+        .values(status=outcome.status, note=outcome.note, settled_at=func.now(), crashes=0, **kept)
     )
 
 
@@ -194,7 +218,7 @@ async def go_on(connection: AsyncConnection, ref: DeliveryRef, done: int) -> Non
     await connection.execute(
         update(WebhookDelivery)
         .where(*is_delivery(ref))
-        .values(done=WebhookDelivery.done + done, tries=0, next_try_at=None)
+        .values(done=WebhookDelivery.done + done, tries=0, crashes=0, next_try_at=None)
     )
 
 
@@ -205,7 +229,7 @@ async def put_off(
     await connection.execute(
         update(WebhookDelivery)
         .where(*is_delivery(ref), WebhookDelivery.status == "received")
-        .values(tries=tries, next_try_at=func.now() + pause, note=note)
+        .values(tries=tries, crashes=0, next_try_at=func.now() + pause, note=note)
     )
 
 

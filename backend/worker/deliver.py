@@ -3,11 +3,12 @@
 What the law asks for is tried again until it is done (`backend.worker.compliance`).
 """
 
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
-from backend.errors import Unavailable
+from backend.errors import DatabaseUnavailable, Unavailable
 from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
@@ -16,12 +17,17 @@ from backend.worker.compliance import put_off_delivery
 from backend.worker.waiting import REAUTH_NEEDED
 from webhooks.outcome import Desk, Outcome
 from webhooks.payloads import PayloadMismatch, UnsettledDelivery
-from webhooks.receive import DeliveryRef, go_on, settle, unsettled
+from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
 from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = timedelta(0)
+WORKER_CRASHED = "WORKER_CRASHED"
+
+
+class WorkerCrashed(Exception):
+    """Several workers in a row have died over it."""
 
 
 async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta | None:
@@ -32,8 +38,8 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
     """
     with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
         try:
-            async with desk.database.reading(ref.shop_domain) as connection:
-                delivery = await unsettled(connection, ref)
+            async with desk.database.transaction(ref.shop_domain) as connection:
+                delivery = await claim(connection, ref)
             if delivery is None:
                 return None
             try:
@@ -55,6 +61,10 @@ async def handle_delivery(ref: DeliveryRef, desk: Desk, tries: int) -> timedelta
 
 async def outcome_of(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     """What the topic's handler says, or why it could not."""
+    if delivery.crashes > DELIVERIES.crashes:  # it crashes its workers
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise WorkerCrashed
+        return Outcome("failed", WORKER_CRASHED)
     try:
         return await HANDLERS[delivery.topic](delivery, desk)
     except NeedsReauth:  # taken up again when the shop is open again
@@ -80,6 +90,9 @@ async def again_or_never(
     """
     if ref.topic in NEVER_GIVEN_UP:
         return await put_off_delivery(ref, desk, error)
+    with suppress(DatabaseUnavailable):  # then it counts as a crash, and several are borne
+        async with desk.database.transaction(ref.shop_domain) as connection:
+            await survive(connection, ref)
     if is_worth_waiting(tries + 1, error):
         return DELIVERIES.pause(tries + 1, at_least=asked_for(error))
     log.error("webhook_failed", cause=type(error).__name__)
@@ -92,4 +105,4 @@ def is_worth_waiting(failures: int, error: Exception) -> bool:
     """Whether to try again after that many failures: an outage ends, a fault of ours stays."""
     if isinstance(error, Unavailable):
         return not DELIVERIES.is_exhausted(DELIVERIES.waited(failures))
-    return failures <= DELIVERIES.crashes
+    return failures <= DELIVERIES.faults

@@ -32,6 +32,10 @@ def upgrade() -> None:
     op.add_column(
         "webhook_deliveries", sa.Column("done", sa.BigInteger(), server_default="0", nullable=False)
     )
+    op.add_column(
+        "webhook_deliveries",
+        sa.Column("crashes", sa.SmallInteger(), server_default="0", nullable=False),
+    )
     op.create_table(
         "privacy_requests",
         sa.Column("shop_id", sa.BigInteger(), nullable=False),
@@ -66,5 +70,5 @@ def downgrade() -> None:
     op.drop_index(OF_CUSTOMERS, table_name="jobs", postgresql_where=HAS_CUSTOMER)
     expose("privacy_requests")
     op.drop_table("privacy_requests")
-    for column in ("done", "next_try_at", "tries"):
+    for column in ("crashes", "done", "next_try_at", "tries"):
         op.drop_column("webhook_deliveries", column)

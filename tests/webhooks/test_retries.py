@@ -12,7 +12,7 @@ from backend.retries import DELIVERIES, SPREAD
 from backend.worker.deliver import handle_delivery
 from tests.doors import end_token, ending, lock_out, sent
 from tests.world import World
-from webhooks.receive import DeliveryRef
+from webhooks.receive import DeliveryRef, claim
 
 TOPIC = "products/update"
 DONE = "processed"
@@ -103,11 +103,46 @@ async def test_what_does_not_decode_but_the_body_is_our_fault_and_not_the_bodys(
     ref = await product_sent(house, shop)
     monkeypatch.setattr("backend.rules.applying.settings_of", misread)
     waits = [
-        await handle_delivery(ref, house.desk, tries) for tries in range(DELIVERIES.crashes + 1)
+        await handle_delivery(ref, house.desk, tries) for tries in range(DELIVERIES.faults + 1)
     ]
     assert None not in waits[:-1], "somebody may put it right"
     assert waits[-1] is None
     assert await ending(house, ref.webhook_id) == ("failed", "ValidationError")
+
+
+async def crashed(house: World, ref: DeliveryRef, times: int) -> None:
+    """So many workers have begun with it, and never came back."""
+    for _ in range(times):
+        async with house.database.transaction(ref.shop_domain) as connection:
+            assert await claim(connection, ref) is not None
+
+
+async def test_a_delivery_that_kills_its_workers_ends_as_failed(house: World, shop: str) -> None:
+    ref = await product_sent(house, shop)
+    await crashed(house, ref, DELIVERIES.crashes)
+    assert await handle_delivery(ref, house.desk, 0) is None
+    assert await ending(house, ref.webhook_id) == ("failed", "WORKER_CRASHED")
+
+
+async def test_one_that_the_law_asks_for_is_put_off_instead(house: World, shop: str) -> None:
+    ref = await sent(house, "customers/redact", shop=shop)
+    await crashed(house, ref, DELIVERIES.crashes)
+    assert await handle_delivery(ref, house.desk, 0) is not None
+    assert await ending(house, ref.webhook_id) == ("received", "WorkerCrashed")
+    assert await handle_delivery(ref, house.desk, 1) is None
+    assert (await ending(house, ref.webhook_id))[0] == DONE
+
+
+async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
+    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await product_sent(house, shop)
+    with monkeypatch.context() as broken:
+        broken.setattr("backend.rules.applying.settings_of", misread)
+        for _ in range(DELIVERIES.crashes + 1):
+            assert await handle_delivery(ref, house.desk, 0) is not None
+    assert await handle_delivery(ref, house.desk, 1) is None
+    assert (await ending(house, ref.webhook_id))[0] == DONE
 
 
 async def test_what_is_put_right_in_time_loses_no_product(
