@@ -1,0 +1,26 @@
+"""What the documents for engineers point at is there."""
+
+import re
+
+import pytest
+
+from tests.architecture.test_layout import ROOT
+
+PATH = re.compile(
+    r"`((?:backend|webhooks|migrations|tests|deploy|docs)/[\w./-]*|[\w.-]+\.(?:md|toml))`"
+)
+EXAMPLE = "migrations/versions/YYYY_MM_DD_HHMM_verb_noun.py"
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_path_that_is_named_exists(name: str) -> None:
+    paths = set(PATH.findall((ROOT / name).read_text())) - {EXAMPLE}
+    assert len(paths) > 8
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
+def test_the_picture_shows_every_package_and_module_of_the_backend() -> None:
+    picture = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    shown = set(re.findall(r"\w+", picture))
+    there = {path.stem for path in (ROOT / "backend").iterdir() if not path.name.startswith("_")}
+    assert there - shown == set()
