@@ -100,6 +100,7 @@ def serve(
 
     from backend.app import KEEP_ALIVE, create_app
     from backend.db import required_schema
+    from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
 
     run(required_schema(settings.database_url))
@@ -116,6 +117,7 @@ def serve(
         app,
         host=host,
         port=port,
+        http=LimitedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

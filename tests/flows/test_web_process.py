@@ -70,6 +70,15 @@ async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(world: Wo
     assert pixels_in(loaded) == []
 
 
+async def test_a_header_without_an_end_is_refused(world: World) -> None:
+    async with serving(world) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nx: " + b"a" * 200_000)
+        refused = await asyncio.wait_for(reader.readline(), 20)
+        assert refused.startswith(b"HTTP/1.1 431 ")
+        writer.close()
+
+
 async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(world: World) -> None:
     """A proxy that reuses it would meet a closed one, and its visitor a 502."""
     async with serving(world) as (_, port):

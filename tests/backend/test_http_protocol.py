@@ -1,0 +1,92 @@
+"""What is no body has a limit, however it is sent; and a body is not touched by it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from backend.http_protocol import MOST, LimitedProtocol
+
+LINE = b"POST / HTTP/1.1\r\nHost: a\r\n"
+HEADER = b"x-" + b"a" * 1000 + b": b\r\n"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers how many bytes the body has."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(size).encode()})
+
+
+@pytest.fixture(scope="module")
+async def port() -> AsyncIterator[int]:
+    config = uvicorn.Config(app, log_config=None, lifespan="off", http=LimitedProtocol)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listening])
+        yield listening.getsockname()[1]
+        await server.shutdown([listening])
+
+
+async def answer(port: int, *parts: bytes) -> bytes:
+    """What comes back, until the connection ends or nothing comes any more."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        return await asyncio.wait_for(reader.read(65_536), 10)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        pytest.param([LINE, *[HEADER] * 66], id="many headers"),
+        pytest.param([LINE, b"x: ", *[b"a" * 6_600] * 10], id="one long value"),
+        pytest.param([LINE, *[b"a" * 6_600] * 10], id="one long name"),
+        pytest.param([b"GET /", *[b"a" * 6_600] * 10], id="a long line"),
+        pytest.param(
+            [LINE, b"Transfer-Encoding: chunked\r\n\r\n0\r\n", *[HEADER] * 66], id="trailers"
+        ),
+    ],
+)
+async def test_what_is_no_body_is_refused_when_it_does_not_end(
+    port: int, endless: list[bytes]
+) -> None:
+    refused = await answer(port, *endless)
+    assert refused.startswith(b"HTTP/1.1 431 ")
+    assert b'"code":"HEADERS_TOO_LARGE"' in refused
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_header_within_the_limit_and_a_large_body_are_taken(
+    port: int, at_once: bool
+) -> None:
+    size = 10 * MOST
+    head = LINE + HEADER * (MOST // len(HEADER) - 1) + b"Content-Length: %d\r\n\r\n" % size
+    parts = [head, *[bytes(MOST // 2)] * 20]
+    taken = await answer(port, *([b"".join(parts)] if at_once else parts))
+    assert taken.startswith(b"HTTP/1.1 200 ")
+    assert str(size).encode() in taken
+
+
+async def test_each_request_of_a_connection_has_the_whole_limit(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(3):
+        writer.write(LINE + HEADER * 40 + b"Content-Length: 0\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"0\r\n\r\n")
+    writer.close()
