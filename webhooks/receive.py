@@ -36,7 +36,7 @@ from webhooks.payloads import Delivery, UnsettledDelivery
 from webhooks.topics import HANDLERS
 
 UNINSTALLED = "app/uninstalled"
-COUNTED = 250  # deliveries of one shop and topic; whatever waits beyond has the same number
+COUNTED = 50  # deliveries of one shop and topic; whatever waits beyond has the same number
 SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain", type_=Text)
 TOPIC: BindParameter[str] = bindparam("topic", type_=Text)
 
