@@ -90,3 +90,14 @@ async def test_each_request_of_a_connection_has_the_whole_limit(port: int) -> No
         assert head.startswith(b"HTTP/1.1 200 ")
         await reader.readuntil(b"0\r\n\r\n")
     writer.close()
+
+
+async def test_a_second_request_of_a_connection_has_no_more(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(LINE + b"Content-Length: 0\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+    for part in [LINE, *[HEADER] * 66]:
+        writer.write(part)
+        await writer.drain()
+    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 431 ")
+    writer.close()
