@@ -4,6 +4,8 @@ One request whose work grows with the square of its length stops a process for m
 is given the same nasty text at growing sizes up to the largest that can reach it, and each doubling
 may cost 2.5 times the processor's time of this thread. A parser in C cannot be counted by steps, so
 it is time; what others do on the machine can only add to it, and so the best of some tries counts.
+Sizes are compared over three doublings: linear work takes 8 times as long, the square 64 times, and
+at most 15.6 times are allowed, so that a step of the allocator's does not decide.
 """
 
 import asyncio
@@ -43,9 +45,10 @@ from webhooks.payloads import delivery
 
 Parser = Callable[[bytes], Any]
 
-SMALLEST = 4096  # bytes
+SMALLEST = 2048  # bytes
 HEADER, LINES = 16_384, 65_536  # bytes: one line of a header as nginx has it, and all of them
-MORE = 2.5  # times the work for twice the bytes
+DOUBLINGS = 3  # between two sizes that are compared
+MORE = 2.5**DOUBLINGS  # times the work
 UNSEEN = 0.004  # seconds, too short to be told from the clock's noise and to harm anybody
 TRIES = 12
 
@@ -217,14 +220,14 @@ def seconds(parse: Parser, raw: bytes) -> float:
     return time.thread_time() - started
 
 
-def is_linear(parse: Parser, half: bytes, whole: bytes) -> bool:
-    """Whether twice the bytes are at most 2.5 times the work, by the best of some tries."""
+def is_linear(parse: Parser, part: bytes, whole: bytes) -> bool:
+    """Whether each doubling is at most 2.5 times the work, by the best of some tries."""
     shorter = longer = float("inf")
     for _ in range(TRIES):
         longer = min(longer, seconds(parse, whole))
         if longer <= UNSEEN:
             return True
-        shorter = min(shorter, seconds(parse, half))
+        shorter = min(shorter, seconds(parse, part))
         if longer <= MORE * shorter:
             return True
     return False
@@ -245,8 +248,8 @@ def sizes(most: int) -> list[int]:
 
 def assert_linear(parse: Parser, most: int, unit: bytes, beginning: bytes = b"") -> None:
     """Small sizes first: one that is not linear is told before it takes minutes."""
-    for half, whole in zip(sizes(most), sizes(most)[1:], strict=False):
-        texts = [grown(unit, size, beginning) for size in (half, whole)]
+    for part, whole in zip(sizes(most), sizes(most)[DOUBLINGS:], strict=False):
+        texts = [grown(unit, size, beginning) for size in (part, whole)]
         assert is_linear(parse, *texts), f"{beginning + unit!r} at {whole} bytes"
 
 
