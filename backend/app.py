@@ -10,22 +10,22 @@ from litestar import Litestar, Router, get
 from litestar.di import NamedDependency, Provide
 from sqlalchemy import text
 
-from backend.answers import answers
 from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
-from backend.auth.misses import Misses
+from backend.auth.not_found_limit import NotFoundLimit
 from backend.batches.routes import batches_router
 from backend.body import StrictRequest
 from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
-from backend.jobs.making_routes import making_router
-from backend.jobs.reads import Reads
+from backend.jobs.creation_routes import creation_router
+from backend.jobs.fast_path import FastPath
+from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import jobs_router
-from backend.jobs.short_way import ShortWay
 from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
+from backend.openapi_responses import answers
 from backend.privacy.routes import privacy_router
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
@@ -36,7 +36,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
-from backend.uploads.darkroom import Darkroom
+from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
@@ -52,24 +52,24 @@ UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 def create_app(
     settings: Settings, *, shopify_transport: httpx.AsyncBaseTransport | None = None
-) -> ShortWay:
+) -> FastPath:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
     admin = AdminApi(settings, shopify_transport)
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
-    misses = Misses(settings.rate_limit_misses)
+    not_found_limit = NotFoundLimit(settings.rate_limit_misses)
     # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
     presigner = Presigner(settings)
-    reads = Reads(database=database, presigner=presigner, wakeups=wakeups)
-    darkroom = Darkroom(LocalRenderer(None, limits=UPLOAD_LIMITS))
+    reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
+    image_sanitizer = ImageSanitizer(LocalRenderer(None, limits=UPLOAD_LIMITS))
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as parts:  # closes each of them, whatever becomes of the others
             parts.push_async_callback(database.close)
             parts.push_async_callback(admin.close)
-            parts.push_async_callback(darkroom.close)
+            parts.push_async_callback(image_sanitizer.close)
             await parts.enter_async_context(wakeups.listening())
             await parts.enter_async_context(presigner.renewing())
             await parts.enter_async_context(watched_loop())
@@ -79,7 +79,7 @@ def create_app(
         route_handlers=[
             jobs_router(merchant),
             publications_router(merchant),
-            making_router(merchant, settings.disabled, settings.quotas),
+            creation_router(merchant, settings.disabled, settings.quotas),
             batches_router(merchant, settings.disabled, settings.quotas),
             storefront_router(
                 ProxyGuard(settings),
@@ -103,17 +103,17 @@ def create_app(
             "presigner": provided(presigner),
             "reads": provided(reads),
             "store": provided(ObjectStore(settings)),
-            "darkroom": provided(darkroom),
+            "image_sanitizer": provided(image_sanitizer),
         },
         request_class=StrictRequest,
-        exception_handlers={**EXCEPTION_HANDLERS, **misses.exception_handlers},
+        exception_handlers={**EXCEPTION_HANDLERS, **not_found_limit.exception_handlers},
         request_max_body_size=MAX_BODY,
         lifespan=[lifespan],
         openapi_config=openapi_config(),
         logging_config=None,
     )
     counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
-    return ShortWay(RequestContext(counted), merchant, misses, reads)
+    return FastPath(RequestContext(counted), merchant, not_found_limit, reads)
 
 
 def provided(service: object) -> Provide:

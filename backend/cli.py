@@ -208,22 +208,22 @@ def new() -> None:
     """Print a new entry for TOKEN_KEYS; keep it where you keep SHOPIFY_API_SECRET.
 
     To rotate: add it at the end of TOKEN_KEYS and restart every process, move it to the front and
-    restart them again, run `atelier keys reseal`, and drop the old entry.
+    restart them again, run `atelier keys reencrypt`, and drop the old entry.
     """
-    from backend.shops.sealing import new_key
+    from backend.shops.token_encryption import new_key
 
     click.echo(new_key())
 
 
 @keys.command()
-def reseal() -> None:
+def reencrypt() -> None:
     """Seal every stored token under the first of TOKEN_KEYS; safe while the service runs.
 
     Exit code 1 while a token still needs another key: then no key may be dropped.
     """
-    from backend.worker.console import reseal_tokens
+    from backend.worker.console import reencrypt_tokens
 
-    if not run(reseal_tokens()):
+    if not run(reencrypt_tokens()):
         sys.exit(1)
 
 
@@ -244,7 +244,7 @@ def reconcile(report: bool, force: bool) -> None:
     when something could not be put right.
     """
     from backend.logs import configure_logging
-    from backend.worker.reconciling import reconcile_all, show_report
+    from backend.worker.reconcile import reconcile_all, show_report
 
     configure_logging(logging.WARNING)
     if report:
@@ -343,7 +343,7 @@ def started(
     """What every server process does first: logs, settings, and a look at its secrets and keys."""
     from backend.logs import configure_logging
     from backend.settings import Settings
-    from backend.shops.sealing import TokenKeys
+    from backend.shops.token_encryption import TokenKeys
 
     configure_logging()
     faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it

@@ -16,10 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from backend.concurrency import Shares
 from backend.connections import CUT, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.tenancy import WEB, enter, require_guard
-from backend.turns import Shares
 
 # When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
 # statement that is never answered. Both sums stay below six seconds.
@@ -111,7 +111,7 @@ class Database:
         )
         self.engine_turns = asyncio.Semaphore(pool_size)
         # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
-        # A worker's places are shared out where it takes its work (`backend.worker.taking`).
+        # A worker's places are shared out where it takes its work (`backend.worker.dequeue`).
         self.shares = Shares(max(pool_size // 2, 1)) if role == WEB else None
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),

@@ -3,7 +3,7 @@
 Every entry belongs to a shop, and says how many of its kind the shop has (`Entry.number`). The
 higher the number, the lower the priority, so a shop with thousands of entries waits behind itself
 and not before everybody else. What goes beyond a `FEW` is the shop's backlog: it waits at an entry
-point of its own, which may not take every place of a worker (`backend.worker.places`).
+point of its own, which may not take every place of a worker (`backend.worker.capacity`).
 
 The consuming side is `backend.worker`. PgQueuer's tables live in a schema of their own.
 """

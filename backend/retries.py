@@ -46,8 +46,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         `at_least` is what the other side asks for, such as Shopify's Retry-After; no more than
         `longest` of it counts.
         """
-        scattered = self.usual(failures) * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
-        return max(scattered, min(at_least, self.longest))
+        jittered = self.usual(failures) * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+        return max(jittered, min(at_least, self.longest))
 
     def usual(self, failures: int) -> timedelta:
         """The pause after that many failures, before it is scattered."""

@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shopify_api_secret_previous: str = ""
     shopify_api_secret_previous_not_after: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     shopify_app_url: str = ""
-    token_keys: str = ""  # see `backend.shops.sealing`; no server starts without
+    token_keys: str = ""  # see `backend.shops.token_encryption`; no server starts without
     segment_model_path: Path = MODEL_PATH
     rate_limit_reads: str = "30000/minute"  # for each shop, door and web process
     rate_limit_writes: str = "1200/minute"

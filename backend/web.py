@@ -16,7 +16,6 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from backend.answers import Error, ErrorCause, InvalidRequestError, Problem
 from backend.errors import (
     AtelierError,
     BadRequest,
@@ -29,6 +28,7 @@ from backend.errors import (
     UnsupportedMedia,
 )
 from backend.logs import log_briefly
+from backend.openapi_responses import Error, ErrorCause, InvalidRequestError, Problem
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import backend.worker.findings  # noqa: F401  these two register the models with Base
+import backend.worker.reconciliation_report  # noqa: F401  these two register the models with Base
 import webhooks.models  # noqa: F401
 from backend.db import Base, asyncpg_url
 from backend.queue import QUEUE_SCHEMA

@@ -15,9 +15,9 @@ from backend.dev.services import LocalServices, local_services
 from backend.renderers.base import Renderer
 from backend.renderers.local import LocalRenderer
 from backend.settings import MODEL_PATH, Settings
-from backend.shops.sealing import new_key
-from tests.remembering import RememberingRenderer
-from tests.world import World, cloned_database, open_world
+from backend.shops.token_encryption import new_key
+from tests.caching_renderer import CachingRenderer
+from tests.running_app import RunningApp, cloned_database, open_running_app
 
 TEMPLATE = "atelier_template"
 BUCKET = "atelier-test"
@@ -108,15 +108,15 @@ def settings_for(services: LocalServices, database_url: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-async def renderer() -> AsyncIterator[RememberingRenderer]:
+async def renderer() -> AsyncIterator[CachingRenderer]:
     """The real renderer; its child process serves the whole session, and renders nothing twice."""
-    remembering = RememberingRenderer(LocalRenderer(MODEL_PATH))
-    yield remembering
-    await remembering.close()
+    caching = CachingRenderer(LocalRenderer(MODEL_PATH))
+    yield caching
+    await caching.close()
 
 
 @pytest.fixture
-async def world(settings: Settings, renderer: Renderer) -> AsyncIterator[World]:
+async def running_app(settings: Settings, renderer: Renderer) -> AsyncIterator[RunningApp]:
     """A whole Atelier, running."""
-    async with open_world(settings, renderer) as running:
+    async with open_running_app(settings, renderer) as running:
         yield running

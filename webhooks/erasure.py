@@ -14,28 +14,28 @@ from backend.shops.service import KnownShop, erase, set_aside
 from backend.slices import TimeSlice, delete_all
 from backend.storage.erasures import ErasureNote, note_erasure
 from webhooks.models import WebhookDelivery
-from webhooks.outcome import Desk
+from webhooks.outcome import HandlerContext
 
 SEPARATOR = "#"  # no domain has one
 
 
 async def erase_customer(
-    desk: Desk, shop: KnownShop, note: ErasureNote, time_slice: TimeSlice
+    context: HandlerContext, shop: KnownShop, note: ErasureNote, time_slice: TimeSlice
 ) -> None:
     """Erase the jobs that this customer started, with their pictures, and what they asked for.
 
     Raises `TimeSliceOver` and `StorageUnavailable`; what is left is left for the next call.
     """
     assert note.customer_id is not None
-    await note_erasure(desk.store, note)
+    await note_erasure(context.store, note)
     await erase_jobs(
-        desk.database,
-        desk.store,
+        context.database,
+        context.store,
         shop.id,
         customer_id=note.customer_id,
         time_slice=time_slice,
     )
-    async with desk.database.transaction(shop.id) as connection:
+    async with context.database.transaction(shop.id) as connection:
         await forget_requests(connection, shop.id, note.customer_id)
 
 
@@ -44,15 +44,17 @@ def name_aside(domain: str, webhook_id: str) -> str:
     return f"{domain}{SEPARATOR}{webhook_id}"
 
 
-async def begin_erasure(desk: Desk, shop: KnownShop, note: ErasureNote, name: str) -> bool:
+async def begin_erasure(
+    context: HandlerContext, shop: KnownShop, note: ErasureNote, name: str
+) -> bool:
     """Set a closed account aside; False when it was opened anew. Raises `StorageUnavailable`."""
-    await note_erasure(desk.store, note)
-    async with desk.database.transaction() as connection:
+    await note_erasure(context.store, note)
+    async with context.database.transaction() as connection:
         return await set_aside(connection, shop, name)
 
 
 async def erase_shop(
-    desk: Desk,
+    context: HandlerContext,
     shop_id: int,
     *,
     domain: str,
@@ -64,10 +66,10 @@ async def erase_shop(
 
     Later deliveries are of a later installation. Raises `TimeSliceOver` and `StorageUnavailable`.
     """
-    await erase_jobs(desk.database, desk.store, shop_id, time_slice=time_slice)
-    await delete_rows(desk.database, shop_id, time_slice)
+    await erase_jobs(context.database, context.store, shop_id, time_slice=time_slice)
+    await delete_rows(context.database, shop_id, time_slice)
     await delete_all(
-        desk.database,
+        context.database,
         domain,
         WebhookDelivery,
         WebhookDelivery.shop_domain == domain,
@@ -75,7 +77,7 @@ async def erase_shop(
         WebhookDelivery.received_at <= received_until,
         time_slice=time_slice,
     )
-    async with desk.database.transaction(shop_id) as connection:
+    async with context.database.transaction(shop_id) as connection:
         await erase(connection, shop_id)
 
 

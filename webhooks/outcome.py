@@ -12,7 +12,7 @@ from backend.storage.objects import ObjectStore
 TURN = 5.0  # seconds of a worker's place that a handler takes before others have their turn
 
 
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
+class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):
     """The services that handlers may use."""
 
     database: Database

@@ -15,9 +15,9 @@ from litestar.openapi.spec import (
 )
 from litestar.types import Guard
 
-from backend.answers import answers
 from backend.db import Database
 from backend.errors import BadRequest, DatabaseUnavailable
+from backend.openapi_responses import answers
 from webhooks.payloads import MAX_HEADER, delivery
 from webhooks.receive import receive
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from webhooks.handlers.app import app_scopes_updated, app_uninstalled
 from webhooks.handlers.compliance import customer_data_requested, customer_redacted, shop_redacted
 from webhooks.handlers.products import product_changed
-from webhooks.outcome import Desk, Outcome
+from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import UnsettledDelivery
 
-Handler = Callable[[UnsettledDelivery, Desk], Awaitable[Outcome]]
+Handler = Callable[[UnsettledDelivery, HandlerContext], Awaitable[Outcome]]
 
 HANDLERS: Mapping[str, Handler] = {
     "products/create": product_changed,

@@ -8,9 +8,9 @@ from backend.batches import queries
 from backend.batches.schemas import BatchItemResponse, BatchItemsResponse, BatchListResponse
 from backend.batches.service import shown
 from backend.errors import BatchNotFound, ShopNotInstalled
+from backend.jobs.etags import known
 from backend.jobs.listing import next_query
 from backend.jobs.states import JobStatus
-from backend.jobs.versions import known
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

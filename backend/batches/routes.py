@@ -8,10 +8,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.types import Guard
 
-from backend.answers import OF_A_SHOP, answers
 from backend.batches.failures import MAX_PRODUCTS
 from backend.batches.listing import Wanted, WantedItems, batch_items, batch_list
-from backend.batches.requesting import request_batch
+from backend.batches.requests import request_batch
 from backend.batches.schemas import (
     BatchItemsResponse,
     BatchListResponse,
@@ -32,13 +31,14 @@ from backend.errors import (
     TooManyOpenBatches,
     WorkflowDisabled,
 )
+from backend.jobs.creation_routes import OF_A_BODY, Key, require_enabled
+from backend.jobs.etags import jittered
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import link, require_given
-from backend.jobs.making_routes import OF_A_BODY, Key, require_enabled
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
-from backend.jobs.versions import scattered
+from backend.openapi_responses import OF_A_SHOP, answers
 from backend.settings import Quotas
 from backend.workflows import BY_NAME
 
@@ -82,7 +82,7 @@ RETRYING = answers(
 CANCELLING = answers(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
 
 
-def making_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
+def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that makes batches; `disabled` names workflows."""
 
     @post("/", status_code=202, responses=MAKING)
@@ -200,14 +200,14 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     if body.status not in RUNNING:
         return {}
     wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
-    return {"Retry-After": str(scattered(min(wait, LONGEST_POLL)))}
+    return {"Retry-After": str(jittered(min(wait, LONGEST_POLL)))}
 
 
 def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
     """The routes, behind the guard they are given; `disabled` names workflows."""
     handlers: list[Any] = [
         list_batches,
-        making_route(disabled, quotas),
+        creation_route(disabled, quotas),
         get_batch,
         list_batch_items,
         retrying_route(disabled, quotas),

@@ -8,7 +8,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
-from backend.batches.ledger import (
+from backend.batches.leases import (
     BatchRef,
     end,
     enqueue_expansion,
@@ -26,11 +26,11 @@ from backend.errors import (
     BatchNothingToRetry,
     WorkflowDisabled,
 )
-from backend.jobs.cancelling import CANCELLED
+from backend.jobs.cancellation import CANCELLED
+from backend.jobs.etags import found, known
+from backend.jobs.lifecycle import fail_unfinished
 from backend.jobs.models import Job
 from backend.jobs.states import Failure, JobStatus
-from backend.jobs.timeline import fail_unfinished
-from backend.jobs.versions import found, known
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
 
@@ -193,11 +193,11 @@ async def held_row(
         row.job_type not in WORKFLOWS or name_of(row.job_type) in disabled
     ):
         raise WorkflowDisabled
-    held = (await connection.execute(queries.locked(row.owner_id, row.public_id))).one_or_none()
-    if held is None:
+    lease = (await connection.execute(queries.locked(row.owner_id, row.public_id))).one_or_none()
+    if lease is None:
         raise BatchNotFound  # erased just now
-    ref = BatchRef(shop_id=row.owner_id, public_id=row.public_id, round=held.round)
-    return ref, Expansion(held.expansion), held.is_read
+    ref = BatchRef(shop_id=row.owner_id, public_id=row.public_id, round=lease.round)
+    return ref, Expansion(lease.expansion), lease.is_read
 
 
 async def stop_batch(

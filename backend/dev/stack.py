@@ -29,7 +29,7 @@ from backend.jobs.models import Job
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
 from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
 from backend.shops.models import Shop
-from backend.shops.sealing import new_key
+from backend.shops.token_encryption import new_key
 from backend.tenancy import WORKER
 
 SHOP = "atelier-demo.myshopify.com"

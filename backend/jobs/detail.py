@@ -8,6 +8,7 @@ import msgspec
 from backend.auth.guards import Visitor
 from backend.db import Database
 from backend.jobs import queries
+from backend.jobs.etags import Version, one_job, version_of
 from backend.jobs.schemas import (
     ArtifactResponse,
     JobDetailResponse,
@@ -15,7 +16,6 @@ from backend.jobs.schemas import (
     JobEventsResponse,
 )
 from backend.jobs.states import JobStatus
-from backend.jobs.versions import Version, one_job, version_of
 from backend.storage.keys import content_type_of
 from backend.storage.presign import Presigner
 

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CollectionAggregate
 
 from backend.db import Database
+from backend.jobs.lifecycle import fail_unfinished
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
 from backend.jobs.states import Failure
-from backend.jobs.timeline import fail_unfinished
 from backend.slices import SLICE, TimeSlice
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import erase_uploads

@@ -7,16 +7,15 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import Guard
 
-from backend.answers import OF_A_SHOP, answers
 from backend.auth.guards import Merchant
 from backend.db import Database
 from backend.errors import InvalidRequest, JobAlreadyFinished, JobNotFound
-from backend.jobs.cancelling import cancel_job
-from backend.jobs.following import followed
+from backend.jobs.cancellation import cancel_job
+from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import Wanted, job_list, link, moment, require_given
-from backend.jobs.reading import read_detail, read_events
-from backend.jobs.reads import Reads
+from backend.jobs.long_poll import followed
+from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import (
     JobCancelledResponse,
     JobDetailResponse,
@@ -24,6 +23,7 @@ from backend.jobs.schemas import (
     JobListResponse,
 )
 from backend.jobs.states import JobStatus
+from backend.openapi_responses import OF_A_SHOP, answers
 
 MAX_SEQ = 2**31 - 1
 MAX_OFFSET = 10_000  # further down, a cursor is the way
@@ -89,7 +89,7 @@ async def list_jobs(
 async def get_job(
     request: MerchantRequest,
     public_id: JobId,
-    reads: NamedDependency[Reads],
+    reads: NamedDependency[ReadServices],
 ) -> Response[JobDetailResponse | None]:
     """A job's header, its final artifacts and its latest public event."""
     answer = await read_detail(
@@ -106,7 +106,7 @@ async def get_job_events(
     *,
     request: MerchantRequest,
     public_id: JobId,
-    reads: NamedDependency[Reads],
+    reads: NamedDependency[ReadServices],
     since: Since = 0,
     wait: Wait = 0,
 ) -> Response[JobEventsResponse | None]:

@@ -40,7 +40,7 @@ async def request_job(
 ) -> JobRef | None:
     """Make the job, unless the shop has one with this `natural_key`: then None, and nothing.
 
-    `publish` is a wish for `publications.unattended`. Raises `TooManyOpenJobs`: then it must not
+    `publish` is a wish for `publications.auto_publish`. Raises `TooManyOpenJobs`: then it must not
     commit. Of those who ask at once each counts only its own, so a few more may get in.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())

@@ -3,7 +3,7 @@
 A visitor can be anybody: they name a product and nothing else, the same question within a day is
 the same job, and a shop has only so many a day. Of these one visitor gets but a share, and the last
 quarter is for customers who are logged in. What ends because there is no such product to be seen
-does not count for the shop (`jobs.fenced`), but it does for whoever has asked.
+does not count for the shop (`jobs.lifecycle_statements`), but it does for whoever has asked.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
 from backend.errors import DailyCapReached, VisitorCapReached
-from backend.jobs.daily import STOREFRONT_JOBS, STOREFRONT_VISITOR, is_within
-from backend.jobs.making import accepted, require_distinct_outputs
+from backend.jobs.creation import accepted, require_distinct_outputs
+from backend.jobs.daily_quotas import STOREFRONT_JOBS, STOREFRONT_VISITOR, is_within
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import natural_key, request_job

@@ -12,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from litestar.types import Guard
 
-from backend.answers import OF_A_SHOP, answers
 from backend.auth.guards import Visitor
 from backend.db import Database
 from backend.errors import (
@@ -21,12 +20,13 @@ from backend.errors import (
     VisitorCapReached,
     WorkflowDisabled,
 )
+from backend.jobs.creation_routes import OF_A_BODY, OF_QUOTAS, require_enabled
 from backend.jobs.detail import job_detail, job_events
-from backend.jobs.making_routes import OF_A_BODY, OF_QUOTAS, require_enabled
-from backend.jobs.reads import Reads
+from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
 from backend.jobs.schemas import JobAcceptedResponse, JobDetailResponse, JobEventsResponse
 from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
+from backend.openapi_responses import OF_A_SHOP, answers
 from backend.settings import Quotas
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
@@ -52,7 +52,7 @@ MAKING = answers(
 async def get_storefront_job(
     request: VisitorRequest,
     public_id: JobId,
-    reads: NamedDependency[Reads],
+    reads: NamedDependency[ReadServices],
 ) -> Response[JobDetailResponse]:
     """A job that a visitor of this shop started."""
     version, body = await job_detail(
@@ -74,7 +74,7 @@ async def get_storefront_job_events(
     *,
     request: VisitorRequest,
     public_id: JobId,
-    reads: NamedDependency[Reads],
+    reads: NamedDependency[ReadServices],
     since: Since = 0,
 ) -> Response[JobEventsResponse]:
     """Its public events after `since`. There is no waiting here: the connection is Shopify's."""
@@ -89,7 +89,7 @@ async def get_storefront_job_events(
     return Response(body, headers=version.poll_hint())
 
 
-def making_route(
+def creation_route(
     workflow: Workflow, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
 ) -> HTTPRouteHandler:
     """The route by which visitors start jobs of this workflow."""
@@ -129,9 +129,9 @@ def storefront_router(
 ) -> Router:
     """The routes, behind the guard they are given."""
     making = [
-        making_route(workflow, disabled, caps, quotas)
+        creation_route(workflow, disabled, caps, quotas)
         for workflow in WORKFLOWS.values()
-        if "storefront" in workflow.doors
+        if "storefront" in workflow.callers
     ]
     handlers = [get_storefront_job, get_storefront_job_events, *making]
     return Router("/proxy/v1", route_handlers=handlers, guards=[guard], tags=["Storefront"])

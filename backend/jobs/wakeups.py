@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 import structlog
 
+from backend.concurrency import turn
 from backend.errors import DatabaseUnavailable
 from backend.tenancy import WEB
-from backend.turns import turn
 
 log = structlog.get_logger(__name__)
 

@@ -9,11 +9,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.utils.helpers import get_name
 
-from backend.answers import Answer, Error, InvalidRequestError, refusals
-from backend.openapi.doors import SCHEMES, door_of
 from backend.openapi.examples import error_examples, success_examples
+from backend.openapi.guards import SCHEMES, guard_of
 from backend.openapi.headers import header_components, headers_of
 from backend.openapi.schemas import PLACE, component_schemas, of_codes, parameter
+from backend.openapi_responses import Answer, Error, InvalidRequestError, refusals
 
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -49,7 +49,7 @@ def completed(found: Document, handler: HTTPRouteHandler, answers: dict[int, Ans
     return {
         **{key: value for key, value in found.items() if key != "deprecated"},
         "summary": handler.summary or handler.handler_name.replace("_", " ").capitalize(),
-        "security": handler.resolve_security() or door_of(handler).security,
+        "security": handler.resolve_security() or guard_of(handler).security,
         "parameters": parameters_of(found, answers),
         "responses": {
             str(status): response(found["operationId"], answer)
@@ -79,7 +79,7 @@ def answers_of(handler: HTTPRouteHandler) -> dict[int, Answer]:
         for status, answer in (handler.responses or {}).items()
         if isinstance(answer, Answer)
     }
-    for status, answer in refusals(door_of(handler).errors).items():
+    for status, answer in refusals(guard_of(handler).errors).items():
         assert isinstance(answer, Answer)
         answers[status] = answers[status].merged(answer) if status in answers else answer
     return answers

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backend.answers import Answer
+from backend.openapi_responses import Answer
 
 ON_EVERY_ANSWER = ("X-Request-Id", "Cache-Control")
 SOMETIMES = "-sometimes"

@@ -7,12 +7,12 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import Guard
 
-from backend.answers import OF_A_SHOP, answers
 from backend.db import Database
 from backend.errors import InvalidRequest, PrivacyRequestNotFound
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import link, require_given
 from backend.jobs.routes import Limit, MerchantRequest
+from backend.openapi_responses import OF_A_SHOP, answers
 from backend.privacy.schemas import PrivacyRequestListResponse, PrivacyRequestResponse
 from backend.privacy.service import Wanted, request_document, request_list
 

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import PrivacyRequestNotFound, ShopNotInstalled
 from backend.jobs.detail import KEY_SUFFIX
+from backend.jobs.etags import known
 from backend.jobs.ids import new_public_id
 from backend.jobs.listing import next_query
-from backend.jobs.versions import known
 from backend.privacy import queries
 from backend.privacy.models import PrivacyRequest
 from backend.privacy.schemas import (

@@ -7,53 +7,53 @@ intent without a result looks for that name first, and Shopify refuses a second 
 import contextlib
 from functools import partial
 
-from backend.jobs.timeline import Fenced
+from backend.jobs.lifecycle import Fenced
+from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import EXPECTED, PublicationFailed, refused_by_shopify
-from backend.publications.ledger import Held, Picture, is_meant_to_be, note_picture
-from backend.publications.press import Press, StillBusy
+from backend.publications.leases import Picture, PublicationLease, is_meant_to_be, note_picture
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.admin_api import AdminApi
-from backend.shops.media_answers import File
+from backend.shops.media_responses import File
 from backend.shops.tokens import InstalledShop
 
 
-async def create(picture: Picture, held: Held, press: Press) -> Picture:
+async def create(picture: Picture, lease: PublicationLease, context: PublicationContext) -> Picture:
     """Make a file of the picture, unless there is one."""
     if picture.media_id is not None:
         return picture
     media_id = None
     if picture.status is MediaStatus.CREATING:
-        media_id = await found_by_name(picture, held, press)
+        media_id = await found_by_name(picture, lease, context)
     if media_id is None:
-        media_id = await created(picture, held, press)
+        media_id = await created(picture, lease, context)
     try:
-        async with press.database.transaction(held.ref.shop_id) as connection:
+        async with context.database.transaction(lease.ref.shop_id) as connection:
             return await note_picture(
-                connection, held, picture, status=MediaStatus.PROCESSING, media_id=media_id
+                connection, lease, picture, status=MediaStatus.PROCESSING, media_id=media_id
             )
     except Fenced:
-        await discard(media_id, held, press)
+        await discard(media_id, lease, context)
         raise
 
 
-async def discard(media_id: str, held: Held, press: Press) -> None:
+async def discard(media_id: str, lease: PublicationLease, context: PublicationContext) -> None:
     """Delete a file that whoever overtook us may not know of: it shows nowhere yet.
 
     If that was another worker with the same errand, the file is theirs: they find it by its name.
     """
-    async with press.database.reading(held.ref.shop_id) as connection:
-        if await is_meant_to_be(connection, held.ref):
+    async with context.database.reading(lease.ref.shop_id) as connection:
+        if await is_meant_to_be(connection, lease.ref):
             return
     with contextlib.suppress(*EXPECTED):  # the file is litter, and harms nobody
-        await press.ask(held, lambda admin, shop: media_api.delete_file(admin, shop, media_id))
+        await context.ask(lease, lambda admin, shop: media_api.delete_file(admin, shop, media_id))
 
 
-async def created(picture: Picture, held: Held, press: Press) -> str:
+async def created(picture: Picture, lease: PublicationLease, context: PublicationContext) -> str:
     """Upload the bytes, store the intent, and make the file; its media id."""
-    data = await press.store.get(picture.key)
-    target = await press.ask(
-        held,
+    data = await context.store.get(picture.key)
+    target = await context.ask(
+        lease,
         lambda admin, shop: media_api.stage(
             admin,
             shop,
@@ -62,11 +62,11 @@ async def created(picture: Picture, held: Held, press: Press) -> str:
             size=len(data),
         ),
     )
-    await media_api.upload(press.admin, target, data, content_type=picture.content_type)
-    async with press.database.transaction(held.ref.shop_id) as connection:
-        await note_picture(connection, held, picture, status=MediaStatus.CREATING)
-    return await press.ask(
-        held,
+    await media_api.upload(context.admin, target, data, content_type=picture.content_type)
+    async with context.database.transaction(lease.ref.shop_id) as connection:
+        await note_picture(connection, lease, picture, status=MediaStatus.CREATING)
+    return await context.ask(
+        lease,
         lambda admin, shop: media_api.create_file(
             admin,
             shop,
@@ -77,39 +77,45 @@ async def created(picture: Picture, held: Held, press: Press) -> str:
     )
 
 
-async def found_by_name(picture: Picture, held: Held, press: Press) -> str | None:
+async def found_by_name(
+    picture: Picture, lease: PublicationLease, context: PublicationContext
+) -> str | None:
     """The media id of a file that may have been made without our hearing of it.
 
     The search can be behind by more than it is looked at here.
     """
 
     async def look() -> File | None:
-        return await press.ask(
-            held, lambda admin, shop: media_api.find_file(admin, shop, picture.filename)
+        return await context.ask(
+            lease, lambda admin, shop: media_api.find_file(admin, shop, picture.filename)
         )
 
-    file = await press.until(look)
+    file = await context.until(look)
     return file.id if file else None
 
 
-async def wait_until_ready(picture: Picture, held: Held, press: Press) -> Picture:
+async def wait_until_ready(
+    picture: Picture, lease: PublicationLease, context: PublicationContext
+) -> Picture:
     """Wait for Shopify to have processed the file. Raises `StillBusy` if that takes long."""
     if picture.status is not MediaStatus.PROCESSING:
         return picture
-    ready = await press.until(partial(ended, picture, held, press))
+    ready = await context.until(partial(ended, picture, lease, context))
     if ready is None:
         raise StillBusy
-    async with press.database.transaction(held.ref.shop_id) as connection:
-        return await note_picture(connection, held, picture, status=MediaStatus.READY)
+    async with context.database.transaction(lease.ref.shop_id) as connection:
+        return await note_picture(connection, lease, picture, status=MediaStatus.READY)
 
 
-async def ended(picture: Picture, held: Held, press: Press) -> File | None:
+async def ended(
+    picture: Picture, lease: PublicationLease, context: PublicationContext
+) -> File | None:
     """The file once it is ready. Raises `PublicationFailed` when it never will be."""
 
     async def state(admin: AdminApi, shop: InstalledShop) -> File | None:
         return await media_api.file_state(admin, shop, str(picture.media_id))
 
-    file = await press.ask(held, state)
+    file = await context.ask(lease, state)
     if file is None:
         raise PublicationFailed(refused_by_shopify("FILE_DOES_NOT_EXIST"))
     if file.file_status == "FAILED":

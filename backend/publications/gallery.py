@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from backend.shops.media_answers import Gallery, Shown
+from backend.shops.media_responses import Gallery, Shown
 
 
 class Move(msgspec.Struct, frozen=True):

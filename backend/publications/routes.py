@@ -7,7 +7,6 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.types import Guard
 
-from backend.answers import answers
 from backend.db import Database
 from backend.errors import (
     AlreadyPublished,
@@ -18,10 +17,11 @@ from backend.errors import (
     RequestInProgress,
     ScopeMissing,
 )
+from backend.jobs.creation_routes import OF_A_BODY, Key
 from backend.jobs.idempotency import Repeatable
-from backend.jobs.making_routes import OF_A_BODY, Key
 from backend.jobs.routes import OF_A_JOB, JobId, MerchantRequest
-from backend.publications.requesting import request_publication
+from backend.openapi_responses import answers
+from backend.publications.requests import request_publication
 from backend.publications.schemas import PublicationRequest, PublicationResponse
 from backend.publications.service import publication, take_back
 

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.errors import PublicationNotFound
+from backend.jobs.etags import found, known
 from backend.jobs.states import Failure
-from backend.jobs.versions import found, known
 from backend.publications import queries
-from backend.publications.ledger import GOT_FURTHER, PublicationRef, enqueue_errand, tell, this
+from backend.publications.leases import GOT_FURTHER, PublicationRef, enqueue_task, tell, this
 from backend.publications.models import Publication
 from backend.publications.schemas import PublicationResponse
 from backend.publications.states import UNFINISHED, PublicationStatus, sources
@@ -61,7 +61,7 @@ async def take_back(
     )
     if overtaken.rowcount:
         await tell(connection, ref, target, target)
-        await enqueue_errand(connection, ref, queue.UNPUBLISH)
+        await enqueue_task(connection, ref, queue.UNPUBLISH)
     return await publication(connection, shop_domain=shop_domain, public_id=public_id)
 
 

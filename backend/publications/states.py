@@ -71,7 +71,7 @@ TO_RESTORE = frozenset({PublicationStatus.RESTORING})
 UNFINISHED = TO_PUBLISH | TO_RESTORE
 MEANT = TO_PUBLISH | {PublicationStatus.PUBLISHED}  # unless an error is set
 # What an entry of the queue is about: taking back does not wait behind a publishing that waits.
-ERRANDS = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
+TASKS = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
 
 
 def sources(target: PublicationStatus) -> frozenset[PublicationStatus]:

@@ -18,7 +18,7 @@ class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     inputs: dict[str, bytes]
     params: dict[str, Any] = {}
-    patient: bool = False
+    is_low_priority: bool = False
 
 
 class RenderedFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,7 +64,7 @@ class LocalRenderer:
 
         First come, first served; but of the patient only one is in that line, and it never starves.
         """
-        async with self._patience if request.patient else contextlib.nullcontext():
+        async with self._patience if request.is_low_priority else contextlib.nullcontext():
             slot = await self._free.get()
         try:
             if self._closed:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.jobs.models import Job
 from backend.jobs.service import natural_key
 from backend.rules.models import PastJob
-from backend.shops.answers import Product, ProductImage
+from backend.shops.shopify_responses import Product, ProductImage
 from backend.workflows.registry import Workflow
 
 JPEG_AND_WEBP = [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}]

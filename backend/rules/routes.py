@@ -7,11 +7,11 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, JSONBody
 from litestar.types import Guard
 
-from backend.answers import OF_A_SHOP, answers
 from backend.db import Database
 from backend.errors import PreconditionFailed
-from backend.jobs.making_routes import OF_A_BODY
+from backend.jobs.creation_routes import OF_A_BODY
 from backend.jobs.routes import MerchantRequest
+from backend.openapi_responses import OF_A_SHOP, answers
 from backend.rules.schemas import SettingsRequest, SettingsResponse
 from backend.rules.settings import Versioned, change_settings, shop_settings
 

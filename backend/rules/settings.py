@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import InvalidRequest, PreconditionFailed, ShopNotInstalled
-from backend.jobs.daily import RULE_CREDITS, amount_of
-from backend.jobs.making import require_distinct_outputs, stored_request, within
+from backend.jobs.creation import require_distinct_outputs, stored_request, within
+from backend.jobs.daily_quotas import RULE_CREDITS, amount_of
 from backend.jobs.queries import installed
 from backend.rules.keys import chosen_parameters
 from backend.rules.models import ShopSettings

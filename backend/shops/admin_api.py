@@ -27,7 +27,16 @@ from backend.errors import (
     ShopifyUnavailable,
 )
 from backend.settings import Settings
-from backend.shops.answers import (
+from backend.shops.collection_responses import CollectionAnswer, CollectionPage
+from backend.shops.documents import (
+    API_VERSION,
+    CHANGED_PRODUCTS,
+    COLLECTION_PRODUCTS,
+    INSTALLATION,
+    MEDIA_IMAGE,
+    PRODUCT,
+)
+from backend.shops.shopify_responses import (
     Cost,
     Installation,
     InstallationAnswer,
@@ -43,17 +52,8 @@ from backend.shops.answers import (
     json_object,
     readable,
 )
-from backend.shops.collection_answers import CollectionAnswer, CollectionPage
-from backend.shops.documents import (
-    API_VERSION,
-    CHANGED_PRODUCTS,
-    COLLECTION_PRODUCTS,
-    INSTALLATION,
-    MEDIA_IMAGE,
-    PRODUCT,
-)
-from backend.shops.public_internet import PublicInternet
-from backend.shops.sealing import TokenKeys
+from backend.shops.ssrf_transport import PublicInternet
+from backend.shops.token_encryption import TokenKeys
 
 log = structlog.get_logger(__name__)
 

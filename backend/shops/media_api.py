@@ -13,8 +13,7 @@ import msgspec
 from backend.errors import ShopifyUnavailable
 from backend.shops import documents
 from backend.shops.admin_api import SLOW_DOWN, AdminApi, retry_after
-from backend.shops.answers import readable
-from backend.shops.media_answers import (
+from backend.shops.media_responses import (
     CreatedPayload,
     File,
     FileAnswer,
@@ -29,6 +28,7 @@ from backend.shops.media_answers import (
     StagedTarget,
     VariantNode,
 )
+from backend.shops.shopify_responses import readable
 from backend.shops.tokens import InstalledShop
 
 T = TypeVar("T")

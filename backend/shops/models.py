@@ -11,9 +11,10 @@ from backend.db import Base
 class Shop(Base):
     """A shop that has, or had, the app installed. Every tenant table leads its keys with `id`.
 
-    The tokens are sealed (`backend.shops.sealing`). `reauth_needed_at` says since when none of them
-    works: the shop is parked until a merchant opens the app. `joined_at` is when we first met, and
-    `products_swept_until` how far `worker.product_sweep` has looked at what changed there.
+    The tokens are encrypted (`backend.shops.token_encryption`). `reauth_needed_at` says since when
+    none of them works: the shop is parked until a merchant opens the app. `joined_at` is when we
+    first met, and `products_swept_until` how far `worker.product_sweep` has looked at what changed
+    there.
     `stored_bytes` are those of its objects when `worker.bucket_sweep` last looked, and of what it
     has uploaded since. The `domain` of an account that is being erased is no domain any more
     (`service.set_aside`).

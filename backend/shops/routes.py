@@ -6,7 +6,6 @@ from litestar import Request, Router, post
 from litestar.di import NamedDependency
 from litestar.types import Guard
 
-from backend.answers import answers
 from backend.auth.guards import Merchant
 from backend.db import Database
 from backend.errors import (
@@ -15,6 +14,7 @@ from backend.errors import (
     ShopifyUnavailable,
     Unauthenticated,
 )
+from backend.openapi_responses import answers
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import InstallationResponse, install
 

@@ -14,9 +14,9 @@ from backend.db import Database
 from backend.errors import ShopifyUnavailable, ShopNotInstalled, StorageQuotaReached
 from backend.settings import Quotas
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
-from backend.shops.answers import Installation, OfflineToken
 from backend.shops.models import Shop
-from backend.shops.tokens import deadline, sole_fetch, token_columns
+from backend.shops.shopify_responses import Installation, OfflineToken
+from backend.shops.tokens import deadline, refresh_lock, token_columns
 
 
 class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ async def install(
     open already, so the new pair takes their place even when Shopify then fails to describe the
     shop.
     """
-    async with sole_fetch(database, admin, domain) as connection:
+    async with refresh_lock(database, admin, domain) as connection:
         async with deadline():
             token = await admin.exchange(domain, session_token)
         pair = token_columns(token, admin.token_keys, domain)

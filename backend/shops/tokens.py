@@ -18,13 +18,13 @@ from shopify import ApiAccess
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.concurrency import turn
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
 from backend.shops.admin_api import AdminApi, TokenRefused
-from backend.shops.answers import OfflineToken
 from backend.shops.models import Shop
-from backend.shops.sealing import SealBroken, TokenKeys
-from backend.turns import turn
+from backend.shops.shopify_responses import OfflineToken
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -68,7 +68,7 @@ async def installed_shop(database: Database, admin: AdminApi, domain: str) -> In
         return None
     try:
         shop = opened(row, admin.token_keys)
-    except SealBroken as error:
+    except TokenUnreadable as error:
         async with database.transaction(domain) as connection:
             await park(connection, row, error)
         raise NeedsReauth(domain) from error
@@ -108,7 +108,7 @@ async def renewed(
     was refused. A pair whose answer was lost is not stored: the old refresh token, which Shopify
     honours until the new one is used, gets another.
     """
-    async with sole_fetch(database, admin, domain) as connection:
+    async with refresh_lock(database, admin, domain) as connection:
         row = await installed_row(connection, domain)
         if row is None:
             return None
@@ -117,7 +117,7 @@ async def renewed(
             if not is_due(row) and shop.access_token != refused:
                 return shop
             token = await fetched(admin, row)
-        except (TokenRefused, SealBroken) as error:
+        except (TokenRefused, TokenUnreadable) as error:
             await park(connection, row, error)
         else:
             changes = token_columns(token, admin.token_keys, domain)
@@ -144,7 +144,7 @@ async def fetched(admin: AdminApi, row: Row[Any]) -> OfflineToken:
 
 
 @asynccontextmanager
-async def sole_fetch(
+async def refresh_lock(
     database: Database, admin: AdminApi, domain: str
 ) -> AsyncIterator[AsyncConnection]:
     """A transaction in which nobody else fetches tokens for the shop, in any process.
@@ -202,7 +202,7 @@ async def park(connection: AsyncConnection, row: Row[Any], cause: Exception) -> 
         .returning(Shop.id)
     )
     if parked is not None:  # a broken seal is our own trouble, or a break-in
-        say = log.error if isinstance(cause, SealBroken) else log.warning
+        say = log.error if isinstance(cause, TokenUnreadable) else log.warning
         say("shop_parked", shop=row.domain, cause=str(cause)[:300])
 
 
@@ -260,7 +260,7 @@ def token_columns(token: OfflineToken, keys: TokenKeys, domain: str) -> dict[str
     """The token pair as columns, sealed."""
     refresh_token = token.refresh_token
     return {
-        ACCESS: keys.seal(token.access_token, shop=domain, column=ACCESS),
+        ACCESS: keys.encrypt(token.access_token, shop=domain, column=ACCESS),
         "access_token_expires_at": token.expires_at,
-        REFRESH: refresh_token and keys.seal(refresh_token, shop=domain, column=REFRESH),
+        REFRESH: refresh_token and keys.encrypt(refresh_token, shop=domain, column=REFRESH),
     }

@@ -9,7 +9,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.types import Guard
 
-from backend.answers import OF_A_SHOP, answers
 from backend.auth.guards import Merchant
 from backend.db import Database
 from backend.errors import (
@@ -27,13 +26,14 @@ from backend.errors import (
     UnsupportedMedia,
     UploadsUnavailable,
 )
+from backend.openapi_responses import OF_A_SHOP, answers
 from backend.settings import Quotas
 from backend.storage.keys import content_type_of
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.uploads.connected import while_connected
-from backend.uploads.darkroom import Darkroom
 from backend.uploads.form import MAX_BODY, PART, sent_file
+from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.schemas import UploadResponse
 from backend.uploads.service import receiving_shop, store_upload
 
@@ -92,13 +92,13 @@ def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
         database: NamedDependency[Database],
         store: NamedDependency[ObjectStore],
         presigner: NamedDependency[Presigner],
-        darkroom: NamedDependency[Darkroom],
+        image_sanitizer: NamedDependency[ImageSanitizer],
     ) -> UploadResponse:
         """Take a picture in."""
         shop_id = await receiving_shop(database, request.auth.shop, quotas)
         async with sent_file(request) as file:
-            with darkroom.place():
-                picture = await while_connected(request, darkroom.develop(file))
+            with image_sanitizer.place():
+                picture = await while_connected(request, image_sanitizer.sanitize(file))
                 upload = await store_upload(
                     database, store, shop=request.auth.shop, shop_id=shop_id, picture=picture
                 )

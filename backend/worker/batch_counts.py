@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
-from backend.batches.ledger import BatchRef, this
+from backend.batches.leases import BatchRef, this
 from backend.batches.models import Batch
 from backend.batches.service import counts_of
 from backend.batches.states import Expansion

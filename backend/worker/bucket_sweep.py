@@ -31,11 +31,11 @@ from backend.settings import Settings
 from backend.storage.listing import PAGE, StoredObject, stored_objects
 from backend.storage.objects import DELETE_BATCH, SETTLED
 from backend.tenancy import WORKER
-from backend.worker.findings import Tallies, Tally, record
+from backend.worker.context import WorkerContext
 from backend.worker.lost_objects import repair_lost
 from backend.worker.named_keys import NamedKey, named_keys
+from backend.worker.reconciliation_report import Tallies, Tally, record
 from backend.worker.stored_bytes import store_sizes
-from backend.worker.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Comparison(msgspec.Struct, kw_only=True):
 
 async def sweep_bucket(
     settings: Settings,
-    workshop: Workshop,
+    context: WorkerContext,
     *,
     terms: Terms | None = None,
     report: Report | None = None,
@@ -93,33 +93,33 @@ async def sweep_bucket(
     order, `ConfigurationError`.
     """
     terms = terms or Terms()
-    found = await compared(settings, workshop, terms, report)
+    found = await compared(settings, context, terms, report)
     if found is None:
         return {}
     if not found.is_plausible(terms):
-        return await left_alone(found, workshop.database)
-    await store_sizes(workshop.database, found.stored_bytes)
+        return await left_alone(found, context.database)
+    await store_sizes(context.database, found.stored_bytes)
     return {
-        "object_without_row": await delete_unnamed(found, workshop),
-        "row_without_object": await repair_lost(found.lost_keys, found.lost, workshop),
+        "object_without_row": await delete_unnamed(found, context),
+        "row_without_object": await repair_lost(found.lost_keys, found.lost, context),
     }
 
 
 async def compared(
-    settings: Settings, workshop: Workshop, terms: Terms, report: Report | None
+    settings: Settings, context: WorkerContext, terms: Terms, report: Report | None
 ) -> Comparison | None:
     """Both sides, read to their ends; None when the process is to stop."""
     found = Comparison()
     database = Database(settings.database_url, role=WORKER, pool_size=1, statement_timeout=SORTING)
     try:
-        deadline = await workshop.store.clock() - terms.settled
+        deadline = await context.store.clock() - terms.settled
         async with database.reading() as connection:
             rows = ascending(named_keys(connection))
-            objects = ascending(stored_objects(workshop.store, page=terms.page))
+            objects = ascending(stored_objects(context.store, page=terms.page))
             async for stored, named in side_by_side(objects, rows):
                 note(found, stored, named, deadline, terms)
                 if stored and found.objects % REPORT_EVERY == 0:
-                    if workshop.stopping.is_set():
+                    if context.stopping.is_set():
                         return None
                     if report:
                         report(found.objects)
@@ -171,14 +171,14 @@ async def left_alone(found: Comparison, database: Database) -> Tallies:
     return tallies
 
 
-async def delete_unnamed(found: Comparison, workshop: Workshop) -> Tally:
+async def delete_unnamed(found: Comparison, context: WorkerContext) -> Tally:
     """Delete the objects that no row names, as far as they are remembered."""
     tally = Tally(found=found.unnamed)
     for start in range(0, len(found.unnamed_keys), DELETE_BATCH):
         batch = found.unnamed_keys[start : start + DELETE_BATCH]
-        await workshop.store.delete(batch)
+        await context.store.delete(batch)
         tally.repaired += len(batch)
-    async with workshop.database.transaction() as connection:
+    async with context.database.transaction() as connection:
         await record(connection, "object_without_row", found=tally.found, repaired=tally.repaired)
     return tally
 

@@ -17,7 +17,7 @@ from backend.errors import DatabaseUnavailable
 from backend.metrics import COMPLIANCE_OVERDUE
 from backend.retries import COMPLIANCE
 from webhooks.models import WebhookDelivery
-from webhooks.outcome import Desk
+from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef, put_off, unsettled
 from webhooks.topics import COMPLIANCE_TOPICS
 
@@ -28,10 +28,12 @@ TERM = timedelta(days=30)  # what Shopify leaves us
 LOOK = 300  # seconds between two looks for the gauge
 
 
-async def put_off_delivery(ref: DeliveryRef, desk: Desk, error: Exception) -> timedelta:
+async def put_off_delivery(
+    ref: DeliveryRef, handler_context: HandlerContext, error: Exception
+) -> timedelta:
     """Count the failed try, and say how long to wait before the next."""
     try:
-        async with desk.database.transaction(ref.shop_domain) as connection:
+        async with handler_context.database.transaction(ref.shop_domain) as connection:
             delivery = await unsettled(connection, ref)
             tries = 1 if delivery is None else delivery.tries + 1
             pause = COMPLIANCE.pause(tries)

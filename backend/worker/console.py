@@ -10,17 +10,17 @@ from rich.console import Console
 from backend.db import Database
 from backend.errors import JobNotFound
 from backend.jobs.detail import job_detail
-from backend.jobs.following import followed
+from backend.jobs.long_poll import followed
 from backend.jobs.progress import watched
-from backend.jobs.reads import Reads
+from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
 from backend.settings import Settings, required
-from backend.shops.sealing import TokenKeys
+from backend.shops.token_encryption import TokenKeys
 from backend.storage.presign import Presigner
 from backend.tenancy import WORKER
 from backend.worker.maintenance import owner_of
-from backend.worker.resealing import Tally, reseal
+from backend.worker.reencryption import Tally, reencrypt
 
 LOOK = 20  # seconds for each wait
 
@@ -30,7 +30,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
 
     public_id: str
     shop_domain: str
-    reads: Reads
+    reads: ReadServices
 
     async def detail(self) -> JobDetailResponse:
         """The job as its shop sees it."""
@@ -71,7 +71,7 @@ async def watch_job(public_id: str) -> bool:
     return end.event_type == "succeeded"
 
 
-async def reseal_tokens() -> bool:
+async def reencrypt_tokens() -> bool:
     """Seal every stored token under the first key, and tell; whether it alone is needed now."""
     keys = TokenKeys(required("TOKEN_KEYS"))
     database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
@@ -80,10 +80,10 @@ async def reseal_tokens() -> bool:
         click.echo(f"{tally.seen} of {tally.total} shops …", err=True)
 
     try:
-        tally = await reseal(database, keys, show)
+        tally = await reencrypt(database, keys, show)
     finally:
         await database.close()
-    click.echo(f"Sealed the tokens of {tally.sealed} shops under {keys.first}.")
+    click.echo(f"Sealed the tokens of {tally.encrypted} shops under {keys.first}.")
     if tally.unreadable:
         click.echo(f"{tally.unreadable} do not open: a key is missing, or they were tampered with.")
     if tally.left > tally.unreadable:
@@ -106,7 +106,9 @@ async def operator(public_id: str) -> AsyncIterator[Operator]:
             yield Operator(
                 public_id=public_id,
                 shop_domain=shop,
-                reads=Reads(database=database, presigner=Presigner(settings), wakeups=wakeups),
+                reads=ReadServices(
+                    database=database, presigner=Presigner(settings), wakeups=wakeups
+                ),
             )
     finally:
         await database.close()

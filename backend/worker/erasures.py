@@ -9,10 +9,10 @@ from backend.settings import Settings
 from backend.shops.service import KnownShop, known_shop, uninstall
 from backend.slices import TimeSlice
 from backend.storage.erasures import ErasureNote, noted_erasures
-from backend.worker.reconciling import clear_words
-from backend.worker.run import open_shop_floor
+from backend.worker.reconcile import clear_words
+from backend.worker.run import open_worker_context
 from webhooks.erasure import begin_erasure, erase_customer, erase_shop, name_aside
-from webhooks.outcome import Desk
+from webhooks.outcome import HandlerContext
 
 
 async def repeat_erasures() -> None:
@@ -20,38 +20,42 @@ async def repeat_erasures() -> None:
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
         stack.enter_context(clear_words())
-        workshop, desk = await open_shop_floor(stack, settings, 1, None)
-        await workshop.database.require_schema()
+        context, handler_context = await open_worker_context(stack, settings, 1, None)
+        await context.database.require_schema()
         count = 0
-        async for note in noted_erasures(desk.store):
+        async for note in noted_erasures(handler_context.store):
             what = f"customer {note.customer_id} of " if note.customer_id else ""
             click.echo(f"{note.requested_at:%Y-%m-%d}  {what}{note.shop_domain}: ", nl=False)
-            click.echo(await repeated(desk, note))
+            click.echo(await repeated(handler_context, note))
             count += 1
     click.echo(f"{count} erasures are on the list; all of them hold.")
 
 
-async def repeated(desk: Desk, note: ErasureNote) -> str:
+async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
     """Do it again, as far as there is anything of it; what became of it, in words.
 
     An account of another number is of a later installation, and is left alone.
     """
-    aside = await known_shop(desk.database, name_aside(note.shop_domain, note.webhook_id))
-    shop = aside or await known_shop(desk.database, note.shop_domain)
+    aside = await known_shop(
+        handler_context.database, name_aside(note.shop_domain, note.webhook_id)
+    )
+    shop = aside or await known_shop(handler_context.database, note.shop_domain)
     if shop is None or shop.id != note.shop_id:
         return "nothing is held"
     time_slice = TimeSlice()
     if note.customer_id is not None:
-        await erase_customer(desk, shop, note, time_slice)
+        await erase_customer(handler_context, shop, note, time_slice)
         return f"{time_slice.done} jobs erased"
     if aside is None and shop.installed_at > note.requested_at:
         until = note.requested_at
-        erased = await erase_jobs(desk.database, desk.store, shop.id, before=until)
+        erased = await erase_jobs(
+            handler_context.database, handler_context.store, shop.id, before=until
+        )
         return f"the shop is back; {erased} jobs of before erased"
     if aside is None:
-        await set_aside_again(desk, shop, note)
+        await set_aside_again(handler_context, shop, note)
     await erase_shop(
-        desk,
+        handler_context,
         shop.id,
         domain=note.shop_domain,
         received_until=note.requested_at,
@@ -61,12 +65,14 @@ async def repeated(desk: Desk, note: ErasureNote) -> str:
     return f"{time_slice.done} jobs and the shop erased"
 
 
-async def set_aside_again(desk: Desk, shop: KnownShop, note: ErasureNote) -> None:
+async def set_aside_again(
+    handler_context: HandlerContext, shop: KnownShop, note: ErasureNote
+) -> None:
     """Close the account, which was open when the dump was made, and take it out of the way."""
-    async with desk.database.transaction(shop.id) as connection:
+    async with handler_context.database.transaction(shop.id) as connection:
         await uninstall(connection, shop)
     name = name_aside(note.shop_domain, note.webhook_id)
-    if not await begin_erasure(desk, shop, note, name):
+    if not await begin_erasure(handler_context, shop, note, name):
         raise click.ClickException(
             f"{note.shop_domain} was opened just now: stop every process, then run this again."
         )

@@ -13,7 +13,7 @@ from backend.db import Database
 from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA
 from backend.settings import required
 from backend.tenancy import WORKER
-from backend.worker.reconciling import clear_words
+from backend.worker.reconcile import clear_words
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_delivery
 

@@ -1,7 +1,7 @@
 """Rows whose object is lost: each is looked at again, and put right as far as that can be done.
 
 - An unfinished job makes the stage again, and those after it.
-- A finished job's files are made again from what is left of it (`worker.remaking`).
+- A finished job's files are made again from what is left of it (`worker.rerender`).
 - An upload that no job uses is forgotten: its sender is told that there is no such upload.
 
 What is lost for good is an error that names the job and the file, but no key. It is counted each
@@ -18,31 +18,31 @@ from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.jobs.models import Artifact, Job, JobStage
-from backend.jobs.reopening import reopen
+from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef
 from backend.jobs.states import UNFINISHED
 from backend.shops.models import Shop
 from backend.uploads.models import Upload
-from backend.worker.findings import Tally, record
+from backend.worker.context import WorkerContext
 from backend.worker.named_keys import NamedKey
-from backend.worker.remaking import remade
-from backend.worker.workshop import Workshop
+from backend.worker.reconciliation_report import Tally, record
+from backend.worker.rerender import remade
 from backend.workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
 
 
-async def repair_lost(rows: list[NamedKey], total: int, workshop: Workshop) -> Tally:
+async def repair_lost(rows: list[NamedKey], total: int, context: WorkerContext) -> Tally:
     """Put right what can be; `rows` are those of `total` that are remembered."""
     tally = Tally(found=total - len(rows))
     for owner, group in groupby(sorted(rows, key=owner_of), key=owner_of):
-        if workshop.stopping.is_set():
+        if context.stopping.is_set():
             break
-        lost = [row for row in group if await is_lost(row, workshop)]
+        lost = [row for row in group if await is_lost(row, context)]
         if lost:
-            repaired = await repair(owner, lost, workshop)
+            repaired = await repair(owner, lost, context)
             tally.add(found=len(lost), repaired=repaired)
-    async with workshop.database.transaction() as connection:
+    async with context.database.transaction() as connection:
         await record(connection, "row_without_object", found=tally.found, repaired=tally.repaired)
     return tally
 
@@ -52,14 +52,14 @@ def owner_of(row: NamedKey) -> tuple[int, str]:
     return row.shop_id, row.owner
 
 
-async def is_lost(row: NamedKey, workshop: Workshop) -> bool:
+async def is_lost(row: NamedKey, context: WorkerContext) -> bool:
     """Whether it is so now: erasures and other sweeps delete the object before the row.
 
     A shop that has left is about to be erased, and nobody can ask for its pictures.
     """
-    if await workshop.store.age(row.key) is not None:
+    if await context.store.age(row.key) is not None:
         return False
-    async with workshop.database.reading(row.shop_id) as connection:
+    async with context.database.reading(row.shop_id) as connection:
         return await is_named(connection, row)
 
 
@@ -96,12 +96,12 @@ def same_stage() -> Any:
     )
 
 
-async def repair(owner: tuple[int, str], lost: list[NamedKey], workshop: Workshop) -> int:
+async def repair(owner: tuple[int, str], lost: list[NamedKey], context: WorkerContext) -> int:
     """Put right what one upload or job has lost; how many of them."""
     if lost[0].kind == "upload":
-        return await forget_upload(lost[0], workshop)
+        return await forget_upload(lost[0], context)
     ref = JobRef(shop_id=owner[0], public_id=owner[1])
-    async with workshop.database.transaction(ref.shop_id) as connection:
+    async with context.database.transaction(ref.shop_id) as connection:
         job = await job_of(connection, ref)
         if job is None:
             return len(lost)  # erased just now
@@ -109,7 +109,7 @@ async def repair(owner: tuple[int, str], lost: list[NamedKey], workshop: Worksho
             connection, ref, stages_from(job.job_type, lost)
         ):
             return len(lost)
-    return await repair_finished(ref, lost, workshop)
+    return await repair_finished(ref, lost, context)
 
 
 async def job_of(connection: AsyncConnection, ref: JobRef) -> Any:
@@ -133,11 +133,11 @@ def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
     return bereft.union(names[first:])
 
 
-async def repair_finished(ref: JobRef, lost: list[NamedKey], workshop: Workshop) -> int:
+async def repair_finished(ref: JobRef, lost: list[NamedKey], context: WorkerContext) -> int:
     """Make the files again; what could not be made is logged."""
-    made = await remade(ref, lost, workshop)
+    made = await remade(ref, lost, context)
     for row in lost:
-        async with workshop.database.transaction(ref.shop_id) as connection:
+        async with context.database.transaction(ref.shop_id) as connection:
             if row.key in made:
                 still = await is_named(connection, row)
             else:
@@ -146,7 +146,7 @@ async def repair_finished(ref: JobRef, lost: list[NamedKey], workshop: Workshop)
                 if row.kind == "file":
                     await forget_file(connection, row)
         if not still:  # the job was erased while we were making its files
-            await workshop.store.delete([row.key])
+            await context.store.delete([row.key])
     return len(made)
 
 
@@ -163,10 +163,10 @@ async def forget_file(connection: AsyncConnection, row: NamedKey) -> None:
     )
 
 
-async def forget_upload(row: NamedKey, workshop: Workshop) -> int:
+async def forget_upload(row: NamedKey, context: WorkerContext) -> int:
     """Delete the row, or see to it that no further job gets the upload; 1 if it was unused."""
     this = (Upload.shop_id == row.shop_id, Upload.upload_key == row.owner)
-    async with workshop.database.transaction(row.shop_id) as connection:
+    async with context.database.transaction(row.shop_id) as connection:
         gone = await connection.execute(delete(Upload).where(*this, Upload.used_at.is_(None)))
         if gone.rowcount:
             return 1

@@ -25,25 +25,25 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
-from backend.batches.ledger import BatchRef, enqueue_expansion
+from backend.batches.leases import BatchRef, enqueue_expansion
 from backend.batches.models import Batch
 from backend.batches.states import Expansion
 from backend.db import Database
-from backend.jobs.daily import STOREFRONT_VISITOR
+from backend.jobs.daily_quotas import STOREFRONT_VISITOR
 from backend.jobs.idempotency import KEPT
 from backend.jobs.models import DailyCount, IdempotencyKey, Job
 from backend.jobs.service import JobRef, enqueue_job
 from backend.jobs.states import UNFINISHED
 from backend.privacy.models import PrivacyRequest
-from backend.publications.ledger import PublicationRef, enqueue_errand
+from backend.publications.leases import PublicationRef, enqueue_task
 from backend.publications.models import Publication
-from backend.publications.states import ERRANDS
+from backend.publications.states import TASKS
 from backend.queue import EXPAND_BATCH, HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
 from backend.slices import delete_all
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
-from backend.worker.findings import Kind, record
+from backend.worker.reconciliation_report import Kind, record
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_deliveries
 
@@ -93,7 +93,7 @@ async def requeued(database: Database) -> dict[Kind, int]:
             "job_without_queue_entry": await requeue_jobs(connection),
             "delivery_without_queue_entry": await requeue_deliveries(connection),
             "publication_without_queue_entry": sum(
-                [await requeue_publications(connection, errand) for errand in ERRANDS]
+                [await requeue_publications(connection, task) for task in TASKS]
             ),
             "batch_without_queue_entry": await requeue_batches(connection),
         }
@@ -144,14 +144,14 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
     return len(refs)
 
 
-async def requeue_publications(connection: AsyncConnection, errand: str) -> int:
+async def requeue_publications(connection: AsyncConnection, task: str) -> int:
     """Publications with an errand and without a queue entry."""
     ref = (Publication.shop_id, Publication.job_id, Publication.round)
-    due = Publication.status.in_(ERRANDS[errand])
-    rows = await connection.execute(unqueued(Publication, errand, ref, due))
+    due = Publication.status.in_(TASKS[task])
+    rows = await connection.execute(unqueued(Publication, task, ref, due))
     refs = [PublicationRef(**row) for row in rows.mappings()]
     for each in refs:
-        await enqueue_errand(connection, each, errand)
+        await enqueue_task(connection, each, task)
     return len(refs)
 
 
@@ -168,7 +168,7 @@ async def requeue_batches(connection: AsyncConnection) -> int:
 
 def unqueued(
     model: type[Publication] | type[Batch],
-    errand: str,
+    task: str,
     ref: tuple[Any, ...],
     due: ColumnElement[bool],
 ) -> Select[Any]:
@@ -178,7 +178,7 @@ def unqueued(
     """
     waits = exists().where(Shop.id == model.shop_id, Shop.reauth_needed_at.is_not(None))
     overdue = model.changed_at < func.now() - OVERDUE
-    key = func.concat_ws(":", errand, *ref)
+    key = func.concat_ws(":", task, *ref)
     found: Select[Any] = select(*ref).where(due, overdue, ~waits, ~is_queued(key))
     return found.limit(BATCH)
 

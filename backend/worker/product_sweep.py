@@ -18,15 +18,15 @@ from sqlalchemy import func, select, update
 from backend import queue
 from backend.db import Database
 from backend.errors import DatabaseUnavailable, ShopifyUnavailable
-from backend.rules.applying import apply_rules
+from backend.rules.apply import apply_rules
 from backend.shops.admin_api import AdminApi, ShopifyRefused
-from backend.shops.answers import ProductPage
 from backend.shops.models import Shop
-from backend.shops.sealing import UnknownKey
 from backend.shops.service import ShopRef
+from backend.shops.shopify_responses import ProductPage
+from backend.shops.token_encryption import UnknownKey
 from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
-from backend.worker.findings import record
-from backend.worker.workshop import Workshop
+from backend.worker.context import WorkerContext
+from backend.worker.reconciliation_report import record
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ async def askable_shops(database: Database) -> list[ShopRef]:
 
 async def sweep_products(
     ref: ShopRef,
-    workshop: Workshop,
+    context: WorkerContext,
     disabled: frozenset[str],
     *,
     until: datetime | None = None,
@@ -81,12 +81,12 @@ async def sweep_products(
     """
     missed = 0
     try:
-        until = until or await quiet_until(workshop.database)
-        async for shop, page in changes(ref, workshop, until):
-            found, is_whole = await dealt_with(page, shop, workshop, disabled)
+        until = until or await quiet_until(context.database)
+        async for shop, page in changes(ref, context, until):
+            found, is_whole = await dealt_with(page, shop, context, disabled)
             missed += found
             mark = mark_after(page, until) if is_whole else None
-            await settle(workshop.database, ref, found, mark)
+            await settle(context.database, ref, found, mark)
             if not is_whole:
                 break
     except PASSING as error:
@@ -101,15 +101,15 @@ async def quiet_until(database: Database) -> datetime:
 
 
 async def dealt_with(
-    page: ProductPage, shop: InstalledShop, workshop: Workshop, disabled: frozenset[str]
+    page: ProductPage, shop: InstalledShop, context: WorkerContext, disabled: frozenset[str]
 ) -> tuple[int, bool]:
     """How many of the page had been missed, and whether it was dealt with to its end."""
     missed = 0
     for product in page.nodes:
-        if workshop.stopping.is_set():
+        if context.stopping.is_set():
             return missed, False
         applied = await apply_rules(
-            workshop.database, shop.id, product, disabled=disabled, quotas=workshop.quotas
+            context.database, shop.id, product, disabled=disabled, quotas=context.quotas
         )
         if applied.is_capped:
             return missed, False
@@ -122,25 +122,25 @@ async def dealt_with(
 
 
 async def changes(
-    ref: ShopRef, workshop: Workshop, until: datetime
+    ref: ShopRef, context: WorkerContext, until: datetime
 ) -> AsyncIterator[tuple[InstalledShop, ProductPage]]:
     """The pages of what has changed since the shop's mark; none if there is nobody to ask."""
-    async with workshop.database.reading(ref.shop_id) as connection:
+    async with context.database.reading(ref.shop_id) as connection:
         found = select(Shop.domain, Shop.products_swept_until).where(Shop.id == ref.shop_id)
         row = (await connection.execute(found)).one_or_none()
     if row is None or row.products_swept_until >= until:
         return
-    shop = await installed_shop(workshop.database, workshop.admin, row.domain)
+    shop = await installed_shop(context.database, context.admin, row.domain)
     after: str | None = None
     while shop is not None:
         question = partial(
             changed_products,
-            workshop.admin,
+            context.admin,
             since=row.products_swept_until,
             until=until,
             after=after,
         )
-        page = await asked(workshop.database, workshop.admin, shop, question)
+        page = await asked(context.database, context.admin, shop, question)
         yield shop, page
         if not page.page_info.has_next_page:
             return

@@ -23,7 +23,8 @@ from backend.jobs.service import JobRef
 from backend.rules.models import ShopSettings
 from backend.settings import Settings
 from backend.uploads.models import Upload
-from backend.worker.expiring import (
+from backend.worker.context import WorkerContext
+from backend.worker.expiry import (
     DISPENSABLE,
     Extent,
     forget_files,
@@ -31,9 +32,8 @@ from backend.worker.expiring import (
     object_keys,
     retract,
 )
-from backend.worker.findings import Kind, Tally, record
 from backend.worker.maintenance import DoomedUploads, sweep_uploads
-from backend.worker.workshop import Workshop
+from backend.worker.reconciliation_report import Kind, Tally, record
 
 SLICE = 500  # jobs
 FEW_BATCHES = 20  # of up to 10,000 items each
@@ -64,18 +64,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-async def expire(workshop: Workshop, terms: Terms) -> dict[Kind, Tally]:
+async def expire(context: WorkerContext, terms: Terms) -> dict[Kind, Tally]:
     """Let go of all that is due; how many objects, uploads and jobs."""
     files = uploads = jobs = 0
     if terms.files is not None:
         for extent in (INTERRUPTED, KEPT):
-            files += await expire_files(workshop, terms.files, extent)
-        uploads = await sweep_uploads(
-            workshop.database, workshop.store, unnamed_uploads(terms.files)
-        )
+            files += await expire_files(context, terms.files, extent)
+        uploads = await sweep_uploads(context.database, context.store, unnamed_uploads(terms.files))
     if terms.jobs is not None:
-        jobs = await expire_jobs(workshop, terms.jobs)
-        await forget_batches(workshop.database, terms.jobs)
+        jobs = await expire_jobs(context, terms.jobs)
+        await forget_batches(context.database, terms.jobs)
     return {
         "expired_intermediate": Tally(found=files, repaired=files),
         "expired_upload": Tally(found=uploads, repaired=uploads),
@@ -83,30 +81,30 @@ async def expire(workshop: Workshop, terms: Terms) -> dict[Kind, Tally]:
     }
 
 
-async def expire_files(workshop: Workshop, kept: timedelta, extent: Extent) -> int:
+async def expire_files(context: WorkerContext, kept: timedelta, extent: Extent) -> int:
     """Delete what jobs that ended that long ago have stored on the way; how many objects."""
     expired = 0
-    async for jobs in ended_jobs(workshop, kept, extent):
-        async with workshop.database.transaction() as connection:
+    async for jobs in ended_jobs(context, kept, extent):
+        async with context.database.transaction() as connection:
             held = await retract(connection, jobs, extent)
             keys = await object_keys(connection, held)
-        await workshop.store.delete(keys)
-        async with workshop.database.transaction() as connection:
+        await context.store.delete(keys)
+        async with context.database.transaction() as connection:
             if await forget_files(connection, held):
                 await count(connection, "expired_intermediate", len(keys))
                 expired += len(keys)
     return expired
 
 
-async def expire_jobs(workshop: Workshop, kept: timedelta) -> int:
+async def expire_jobs(context: WorkerContext, kept: timedelta) -> int:
     """Delete the jobs that ended that long ago; how many."""
     expired = 0
-    async for jobs in ended_jobs(workshop, kept, WHOLE):
-        async with workshop.database.transaction() as connection:
+    async for jobs in ended_jobs(context, kept, WHOLE):
+        async with context.database.transaction() as connection:
             held = await retract(connection, jobs, WHOLE)
             keys = await object_keys(connection, held)
-        await workshop.store.delete(keys)
-        async with workshop.database.transaction() as connection:
+        await context.store.delete(keys)
+        async with context.database.transaction() as connection:
             gone = await forget_jobs(connection, held)
             await count(connection, "expired_job", gone)
         expired += gone
@@ -114,15 +112,15 @@ async def expire_jobs(workshop: Workshop, kept: timedelta) -> int:
 
 
 async def ended_jobs(
-    workshop: Workshop, kept: timedelta, extent: Extent
+    context: WorkerContext, kept: timedelta, extent: Extent
 ) -> AsyncIterator[list[JobRef]]:
     """The jobs that ended that long ago, in the order of their end, until this process stops.
 
     Each pass comes by once, so that what is kept, or held by somebody, is not met again and again.
     """
     after: Ending | None = None
-    while not workshop.stopping.is_set():
-        async with workshop.database.reading() as connection:
+    while not context.stopping.is_set():
+        async with context.database.reading() as connection:
             endings = await next_endings(connection, kept, extent, after)
         if endings:
             yield [JobRef(shop_id=shop_id, public_id=job_id) for _, shop_id, job_id in endings]

@@ -23,14 +23,14 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job, Schedule
 
 from backend import queue
-from backend.batches.ledger import BatchRef
-from backend.batches.running import run_expansion
+from backend.batches.execution import run_expansion
+from backend.batches.leases import BatchRef
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.metrics import served_metrics
-from backend.publications.ledger import PublicationRef
-from backend.publications.running import run_publication
+from backend.publications.execution import run_publication
+from backend.publications.leases import PublicationRef
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
@@ -42,17 +42,17 @@ from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
 from backend.worker.bucket_sweep import sweep_bucket
+from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
-from backend.worker.deliver import handle_delivery
+from backend.worker.context import WorkerContext
+from backend.worker.dequeue import Share, dequeue_by_capacity
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
-from backend.worker.places import Patient, Places
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
+from backend.worker.reauth import end_long_waits, resume_shop
 from backend.worker.retention import Terms, expire
-from backend.worker.taking import Share, take_by_places
-from backend.worker.waiting import end_long_waits, resume_shop
-from backend.worker.workshop import Workshop
-from webhooks.outcome import Desk
+from backend.worker.webhook_dispatch import handle_delivery
+from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
 
 log = structlog.get_logger(__name__)
@@ -71,18 +71,20 @@ async def run_worker(
 ) -> None:
     """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core."""
     slots = slots or cores()
-    places = Places(slots)
+    places = Capacity(slots)
     async with AsyncExitStack() as stack:
         stack.enter_context(served_metrics(settings.metrics_listen))
-        workshop, desk = await open_shop_floor(stack, settings, slots, shopify_transport)
+        context, handler_context = await open_worker_context(
+            stack, settings, slots, shopify_transport
+        )
         with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
-            await workshop.database.require_schema()
-        await stack.enter_async_context(kept_gauge(workshop.database))
-        stop_on_signals(workshop.stopping)
+            await context.database.require_schema()
+        await stack.enter_async_context(kept_gauge(context.database))
+        stop_on_signals(context.stopping)
         await stack.enter_async_context(watched_loop())
         log.info("worker_started", slots=slots)
         await pgqueuer.run(
-            lambda: manager(settings, workshop, desk, shares=places.shares),
+            lambda: manager(settings, context, handler_context, shares=places.shares),
             dequeue_timeout=POLL,
             batch_size=places.batch,
             max_concurrent_tasks=places.all,
@@ -90,17 +92,17 @@ async def run_worker(
             restart_on_failure=True,
             restart_delay=RECONNECT_DELAY,
             shutdown_on_listener_failure=True,
-            shutdown=workshop.stopping,
+            shutdown=context.stopping,
         )
         log.info("worker_stopped")
 
 
-async def open_shop_floor(
+async def open_worker_context(
     stack: AsyncExitStack,
     settings: Settings,
     slots: int,
     shopify_transport: httpx.AsyncBaseTransport | None,
-) -> tuple[Workshop, Desk]:
+) -> tuple[WorkerContext, HandlerContext]:
     """Everything the handlers need; closed again with the stack."""
     database = Database(settings.database_url, role=WORKER, statement_timeout=30)
     admin = AdminApi(settings, shopify_transport)
@@ -111,7 +113,7 @@ async def open_shop_floor(
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
-    workshop = Workshop(
+    context = WorkerContext(
         database=database,
         store=store,
         admin=admin,
@@ -119,14 +121,14 @@ async def open_shop_floor(
         stopping=asyncio.Event(),
         quotas=settings.quotas,
     )
-    desk = Desk(
+    handler_context = HandlerContext(
         database=database,
         admin=admin,
         store=store,
         disabled=settings.disabled,
         quotas=settings.quotas,
     )
-    return workshop, desk
+    return context, handler_context
 
 
 def cores() -> int:
@@ -144,7 +146,11 @@ def render_limits(slots: int) -> RenderLimits:
 
 @asynccontextmanager
 async def manager(
-    settings: Settings, workshop: Workshop, desk: Desk, *, shares: Sequence[Share] = ()
+    settings: Settings,
+    context: WorkerContext,
+    handler_context: HandlerContext,
+    *,
+    shares: Sequence[Share] = (),
 ) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
@@ -159,24 +165,30 @@ async def manager(
     try:
         driver = AsyncpgDriver(connection)
         pgq = PgQueuer(driver, queries=queue.queries(driver))
-        take_by_places(pgq, shares)
-        register_entrypoints(pgq, workshop, desk)
-        register_schedules(pgq, settings, workshop)
+        dequeue_by_capacity(pgq, shares)
+        register_entrypoints(pgq, context, handler_context)
+        register_schedules(pgq, settings, context)
         yield pgq
     finally:
         await connection.close(timeout=2)
 
 
-def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
+def register_entrypoints(
+    pgq: PgQueuer, context: WorkerContext, handler_context: HandlerContext
+) -> None:
     """What the queue's entries mean."""
 
-    patient = msgspec.structs.replace(workshop, renderer=Patient(workshop.renderer))
+    is_low_priority = msgspec.structs.replace(
+        context, renderer=LowPriorityRenderer(context.renderer)
+    )
 
     @pgq.entrypoint(queue.RUN_JOB)
     @pgq.entrypoint(queue.RUN_BACKLOG)
     async def run_queued_job(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=JobRef)
-        outcome = await run_job(ref, patient if entry.entrypoint == queue.RUN_BACKLOG else workshop)
+        outcome = await run_job(
+            ref, is_low_priority if entry.entrypoint == queue.RUN_BACKLOG else context
+        )
         if isinstance(outcome, Retry):
             raise RetryRequested(outcome.delay)
 
@@ -184,7 +196,7 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
     @pgq.entrypoint(queue.HANDLE_BACKLOG)
     async def handle_queued_webhook(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=DeliveryRef)
-        delay = await handle_delivery(ref, desk, entry.attempts)
+        delay = await handle_delivery(ref, handler_context, entry.attempts)
         if delay is not None:
             raise RetryRequested(delay)
 
@@ -198,21 +210,21 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
     async def unpublish_queued_one(entry: Job) -> None:
         await go_on(entry, queue.UNPUBLISH)
 
-    async def go_on(entry: Job, errand: str) -> None:
+    async def go_on(entry: Job, task: str) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
-        delay = await run_publication(ref, workshop.press, errand)
+        delay = await run_publication(ref, context.publication_context, task)
         if delay is not None:
             raise RetryRequested(delay)
 
     @pgq.entrypoint(queue.SWEEP_PRODUCTS)
     async def sweep_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
-        await sweep_products(ref, workshop, desk.disabled)
+        await sweep_products(ref, context, handler_context.disabled)
 
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=BatchRef)
-        delay = await run_expansion(ref, workshop.desk)
+        delay = await run_expansion(ref, context.batch_context)
         if delay is not None:
             raise RetryRequested(delay)
 
@@ -220,48 +232,48 @@ def register_entrypoints(pgq: PgQueuer, workshop: Workshop, desk: Desk) -> None:
     async def resume_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
         try:
-            await resume_shop(ref, workshop.database)
+            await resume_shop(ref, context.database)
         except DatabaseUnavailable as error:
             raise RetryRequested(RECONNECT_DELAY) from error
 
 
-def register_schedules(pgq: PgQueuer, settings: Settings, workshop: Workshop) -> None:
+def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext) -> None:
     """What happens by the clock, on one worker of all."""
 
     @pgq.schedule("requeue_overdue", "* * * * *")
     async def every_minute(_schedule: Schedule) -> None:
-        await requeue_overdue(workshop.database)
-        await settle_batches(workshop.database)
+        await requeue_overdue(context.database)
+        await settle_batches(context.database)
 
     @pgq.schedule("prune", "17 3 * * *")
     async def every_night(_schedule: Schedule) -> None:
-        await prune(workshop.database)
-        await forget_old_notes(workshop.store)
+        await prune(context.database)
+        await forget_old_notes(context.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")
     async def every_hour(_schedule: Schedule) -> None:
-        await sweep_uploads(workshop.database, workshop.store)
+        await sweep_uploads(context.database, context.store)
 
     @pgq.schedule("sweep_products", "11 * * * *")
     async def every_hour_as_well(_schedule: Schedule) -> None:
-        await enqueue_sweeps(workshop.database)
+        await enqueue_sweeps(context.database)
 
     @pgq.schedule("sweep_bucket", "37 2 * * *")
     async def every_night_too(_schedule: Schedule) -> None:
-        await sweep_bucket(settings, workshop)
+        await sweep_bucket(settings, context)
 
     @pgq.schedule("expire", "7 4 * * *")
     async def every_night_as_well(_schedule: Schedule) -> None:
-        await expire(workshop, Terms.of(settings))
+        await expire(context, Terms.of(settings))
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def every_hour_too(_schedule: Schedule) -> None:
-        await end_long_waits(workshop.database)
+        await end_long_waits(context.database)
 
     @pgq.schedule("watch_compliance", "3 * * * *")
     async def every_hour_of_all(_schedule: Schedule) -> None:
-        await take_up_failed(workshop.database)
-        await watch_compliance(workshop.database)
+        await take_up_failed(context.database)
+        await watch_compliance(context.database)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:

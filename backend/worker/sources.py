@@ -13,14 +13,14 @@ from backend.jobs.failures import (
     SHOP_NOT_INSTALLED,
     UPLOAD_EXPIRED,
 )
+from backend.jobs.lifecycle import JobLease
 from backend.jobs.states import Failure
-from backend.jobs.timeline import Claim
 from backend.shops.admin_api import AdminApi, ShopifyRefused
-from backend.shops.answers import Product
 from backend.shops.product_image import download
+from backend.shops.shopify_responses import Product
 from backend.shops.tokens import InstalledShop, asked, installed_shop
 from backend.storage.objects import ObjectMissing
-from backend.worker.workshop import Workshop
+from backend.worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
@@ -52,52 +52,54 @@ class SourceFailed(Exception):
         self.failure = failure
 
 
-async def source_files(claimed: Claim, workshop: Workshop) -> AsyncIterator[tuple[str, bytes]]:
+async def source_files(
+    claimed: JobLease, context: WorkerContext
+) -> AsyncIterator[tuple[str, bytes]]:
     """Each picture of the job's request by the name its stages know it under.
 
     Raises `SourceFailed`, `NeedsReauth`, and what Shopify, storage and downloads raise.
     """
     request = claimed.request
     if "upload_key" in request:
-        yield SOURCE, await uploaded(request["upload_key"], workshop)
+        yield SOURCE, await uploaded(request["upload_key"], context)
     else:
-        url = request.get("source_url") or await shop_photo(claimed, workshop)
-        yield SOURCE, await download(workshop.files, url)
+        url = request.get("source_url") or await shop_photo(claimed, context)
+        yield SOURCE, await download(context.files, url)
     if "background_upload_key" in request:
-        yield BACKGROUND, await uploaded(request["background_upload_key"], workshop)
+        yield BACKGROUND, await uploaded(request["background_upload_key"], context)
 
 
-async def uploaded(key: str | None, workshop: Workshop) -> bytes:
+async def uploaded(key: str | None, context: WorkerContext) -> bytes:
     """An upload's bytes; one that has expired since is no fault of the store's."""
     if key is None:
         raise SourceFailed(UPLOAD_EXPIRED)
     try:
-        return await workshop.store.get(key)
+        return await context.store.get(key)
     except ObjectMissing as error:
-        await workshop.store.clock()  # raises where it is the whole bucket that is away
+        await context.store.clock()  # raises where it is the whole bucket that is away
         raise SourceFailed(UPLOAD_EXPIRED) from error
 
 
-async def shop_photo(claimed: Claim, workshop: Workshop) -> str:
+async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
     """The address of the product's or the media's photo on Shopify's CDN, as of now."""
     try:
-        shop = await installed_shop(workshop.database, workshop.admin, claimed.shop_domain)
+        shop = await installed_shop(context.database, context.admin, claimed.shop_domain)
         if shop is None:
             raise SourceFailed(SHOP_NOT_INSTALLED)
         if not shop.has_granted("read_products"):
             raise SourceFailed(SCOPE_MISSING)
         return await asked(
-            workshop.database,
-            workshop.admin,
+            context.database,
+            context.admin,
             shop,
-            lambda shop: photo_url(claimed, workshop.admin, shop),
+            lambda shop: photo_url(claimed, context.admin, shop),
         )
     except ShopifyRefused as error:
         log.warning("photo_refused", cause=str(error)[:300])
         raise SourceFailed(SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED) from error
 
 
-async def photo_url(claimed: Claim, admin: AdminApi, shop: InstalledShop) -> str:
+async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> str:
     """Ask the shop."""
     if media_id := claimed.request.get("media_id"):
         media = await admin.media_image(shop.domain, shop.access_token, media_id)

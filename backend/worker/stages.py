@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import structlog
 
 from backend.errors import ShopifyUnavailable, StorageUnavailable
+from backend.jobs.lifecycle import JobLease, NewArtifact
 from backend.jobs.states import Failure
-from backend.jobs.timeline import Claim, NewArtifact
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.shops.product_image import ImageRefused, ImageUnavailable
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectMissing
+from backend.worker.context import WorkerContext
 from backend.worker.sources import SHOPIFY_UNAVAILABLE, SourceFailed, source_files
-from backend.worker.workshop import Workshop
 from backend.workflows import WORKFLOWS
 from backend.workflows.registry import Stage
 
@@ -40,12 +40,12 @@ class StageFailed(Exception):
         self.away = away
 
 
-class Bench:
+class JobRun:
     """One run of a job: its claim, its finished stages, and their files as far as at hand."""
 
-    def __init__(self, claimed: Claim, workshop: Workshop) -> None:
+    def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
         self.claimed = claimed
-        self.workshop = workshop
+        self.context = context
         self.done = dict(claimed.done)
         self.at_hand: dict[str, bytes] = {}
 
@@ -58,7 +58,7 @@ class Bench:
         """The bytes of a file that an earlier stage stored."""
         if name not in self.at_hand:
             keys = {file: key for stage in self.done.values() for file, key in stage.files.items()}
-            self.at_hand[name] = await self.workshop.store.get(keys[name])
+            self.at_hand[name] = await self.context.store.get(keys[name])
         return self.at_hand[name]
 
     async def put(self, stage: str, file: RenderedFile) -> str:
@@ -84,24 +84,24 @@ class Bench:
             data=file.data,
             attempt=attempt,
         )
-        await self.workshop.store.put(key, file.data, content_type=file.content_type)
+        await self.context.store.put(key, file.data, content_type=file.content_type)
         return key
 
 
-async def make(stage: Stage, bench: Bench) -> Rendered:
+async def make(stage: Stage, job_run: JobRun) -> Rendered:
     """Make the stage. Raises `StageFailed`."""
     with failures():
         if stage.name == FETCH:
-            return await fetched(bench)
-        return await rendered(stage, bench)
+            return await fetched(job_run)
+        return await rendered(stage, job_run)
 
 
 async def store(
-    stage: Stage, result: Rendered, bench: Bench
+    stage: Stage, result: Rendered, job_run: JobRun
 ) -> tuple[dict[str, str], list[NewArtifact]]:
     """Put the stage's files into storage: their keys by name, and the artifacts to announce."""
     with failures():
-        keys = await asyncio.gather(*(bench.put(stage.name, file) for file in result.files))
+        keys = await asyncio.gather(*(job_run.put(stage.name, file) for file in result.files))
     stored = list(zip(result.files, keys, strict=True))
     return (
         {file.name: key for file, key in stored},
@@ -109,10 +109,10 @@ async def store(
     )
 
 
-async def fetched(bench: Bench) -> Rendered:
+async def fetched(job_run: JobRun) -> Rendered:
     """The job's pictures, byte for byte as they came."""
     files = [
-        raw_file(name, data) async for name, data in source_files(bench.claimed, bench.workshop)
+        raw_file(name, data) async for name, data in source_files(job_run.claimed, job_run.context)
     ]
     return Rendered(files=files, facts={file.name: file.meta for file in files})
 
@@ -130,20 +130,20 @@ def raw_file(name: str, data: bytes) -> RenderedFile:
     )
 
 
-async def rendered(stage: Stage, bench: Bench) -> Rendered:
+async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
     """What the renderer makes of the stage's inputs, the job's parameters and earlier facts."""
-    claimed = bench.claimed
+    claimed = job_run.claimed
     parameters = WORKFLOWS[claimed.job_type].parameters
-    facts = {name: checkpoint.facts for name, checkpoint in bench.done.items()}
+    facts = {name: checkpoint.facts for name, checkpoint in job_run.done.items()}
     request = RenderRequest(
         stage=stage.name,
-        inputs={name: await bench.file(name) for name in stage.inputs},
+        inputs={name: await job_run.file(name) for name in stage.inputs},
         params={
             **{name: claimed.request[name] for name in parameters if name in claimed.request},
             "facts": facts,
         },
     )
-    return await bench.workshop.renderer.render(request)
+    return await job_run.context.renderer.render(request)
 
 
 def announced(file: RenderedFile, key: str) -> NewArtifact:

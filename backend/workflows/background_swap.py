@@ -62,7 +62,7 @@ BACKGROUND_SWAP_WITH_SPEC = Workflow(
     op_class="edit",
     credits_cost=5,
     request=BackgroundSwapWithSpec,
-    doors=frozenset({"merchant", "storefront"}),
+    callers=frozenset({"merchant", "storefront"}),
     stages=(
         FETCH,
         Stage("validate", "Checked the photo", inputs=("source",)),

@@ -30,7 +30,7 @@ PRODUCT_TO_MODEL_DIRECT = Workflow(
     op_class="compose",
     credits_cost=10,
     request=ProductToModelDirect,
-    doors=frozenset({"merchant", "storefront"}),
+    callers=frozenset({"merchant", "storefront"}),
     is_preview=True,
     stages=(
         Stage("fetch", "Fetched the product photo"),

@@ -11,7 +11,7 @@ import msgspec
 
 from backend.workflows.pictures import ProductPhoto
 
-Door = Literal["merchant", "storefront"]
+Caller = Literal["merchant", "storefront"]
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     credits_cost: int
     request: type[ProductPhoto]
     stages: tuple[Stage, ...]
-    doors: frozenset[Door] = frozenset({"merchant"})  # who may ask for it
+    callers: frozenset[Caller] = frozenset({"merchant"})  # who may ask for it
     is_preview: bool = False  # its pictures are for the merchant to look at, never to publish
     version: int = 1  # raise it to have rules make a product's pictures anew (`rules.keys`)
 

@@ -15,7 +15,7 @@ from backend.storage.erasures import ERASURES
 from backend.storage.keys import PREFIX, UPLOADS
 from backend.uploads.form import MAX_BODY as MAX_UPLOAD
 from tests.architecture.test_layout import ROOT, application
-from tests.world import World
+from tests.running_app import RunningApp
 from webhooks.routes import MAX_BODY as MAX_DELIVERY
 
 DEPLOY = ROOT / "deploy"
@@ -115,10 +115,10 @@ def test_nothing_of_ours_expires_by_its_age() -> None:
     assert not any("Days" in rule.get("Expiration", {}) for rule in rules)
 
 
-async def test_the_queries_of_the_operators_manual_run(world: World) -> None:
+async def test_the_queries_of_the_operators_manual_run(running_app: RunningApp) -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
     [block] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
     queries = [query for query in block.split(";") if query.strip()]
     assert len(queries) == 8
     for query in queries:
-        await world.rows(query)
+        await running_app.rows(query)

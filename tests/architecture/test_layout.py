@@ -10,7 +10,7 @@ from litestar import Litestar
 
 from backend.app import create_app
 from backend.settings import Settings
-from tests.world import World
+from tests.running_app import RunningApp
 from webhooks.topics import HANDLERS
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +59,11 @@ def pixels_in(modules: Iterable[str]) -> list[str]:
     )
 
 
-async def test_every_route_but_health_and_the_document_has_exactly_one_guard(world: World) -> None:
+async def test_every_route_but_health_and_the_document_has_exactly_one_guard(
+    running_app: RunningApp,
+) -> None:
     unguarded = set()
-    for route in application(world.settings).routes:
+    for route in application(running_app.settings).routes:
         for handler in getattr(route, "route_handlers", []):
             guards = handler.resolve_guards()
             assert len(guards) <= 1, route.path

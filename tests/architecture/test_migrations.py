@@ -13,7 +13,7 @@ import migrations
 from backend.db import Database
 from backend.dev.services import LocalServices
 from backend.tenancy import WEB, WORKER
-from tests.world import cloned_database
+from tests.running_app import cloned_database
 
 
 async def tables(url: str) -> set[str]:

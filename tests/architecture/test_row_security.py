@@ -3,7 +3,7 @@
 from asyncpg import Connection, connect
 
 from backend.tenancy import WEB, WORKER
-from tests.doors import TENANT_TABLES
+from tests.scenarios import TENANT_TABLES
 
 SHOPS_TABLES = """
 SELECT relname, relrowsecurity AND relforcerowsecurity AS is_forced

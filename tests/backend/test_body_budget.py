@@ -18,14 +18,14 @@ SIGNATURE = base64.b64encode(bytes(32))
 MULTIPART = (b"content-type", b"multipart/form-data; boundary=x")
 
 
-class Guest:
+class BodySender:
     """One request to a budget, whose body comes when the test says so."""
 
     def __init__(self, budget: BodyBudget, *headers: tuple[bytes, bytes]) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.read = 0  # bytes
         self.leave = asyncio.Event()
-        self.scope = scope = cast("Any", {"type": "http", "guest": self, "headers": headers})
+        self.scope = scope = cast("Any", {"type": "http", "sender": self, "headers": headers})
         receive = cast("Any", self.messages.get)
         self.task = asyncio.create_task(budget(scope, receive, nowhere))
 
@@ -46,13 +46,13 @@ async def nowhere(_message: Any) -> None:
 
 async def reader(scope: Any, receive: Any, _send: Any) -> None:
     """An app that reads the body, and answers when it is told to."""
-    guest: Guest = scope["guest"]
+    sender: BodySender = scope["sender"]
     while True:
         message = await receive()
-        guest.read += len(message["body"])
+        sender.read += len(message["body"])
         if not message["more_body"]:
             break
-    await guest.leave.wait()
+    await sender.leave.wait()
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def budget() -> BodyBudget:
 async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
     budget: BodyBudget,
 ) -> None:
-    first, second = Guest(budget), Guest(budget)
-    for guest in (first, second):
-        body_is_signed(await scope_of(guest))
+    first, second = BodySender(budget), BodySender(budget)
+    for sender in (first, second):
+        body_is_signed(await scope_of(sender))
     await first.send(LIMIT - 10, more=False)
     await second.send(10)
     with pytest.raises(ServerBusy):
@@ -79,29 +79,29 @@ async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
 async def test_few_large_bodies_that_nobody_has_signed_arrive_at_once(
     budget: BodyBudget, length: tuple[bytes, bytes]
 ) -> None:
-    guests = [Guest(budget, length) for _ in range(LARGE_AT_ONCE)]
-    for guest in guests:
-        await guest.send(SMALL + 1)
+    senders = [BodySender(budget, length) for _ in range(LARGE_AT_ONCE)]
+    for sender in senders:
+        await sender.send(SMALL + 1)
     with pytest.raises(ServerBusy):
-        await Guest(budget, length).send(SMALL + 1)
-    await Guest(budget).send(SMALL)  # a small one still comes in
-    body_is_signed(guests[0].scope)  # and so does a large one in the place of one that is signed
-    await Guest(budget, length).send(SMALL + 1)
-    guests[1].leave.set()
-    await guests[1].send(1, more=False)
-    await Guest(budget, length).send(SMALL + 1)
+        await BodySender(budget, length).send(SMALL + 1)
+    await BodySender(budget).send(SMALL)  # a small one still comes in
+    body_is_signed(senders[0].scope)  # and so does a large one in the place of one that is signed
+    await BodySender(budget, length).send(SMALL + 1)
+    senders[1].leave.set()
+    await senders[1].send(1, more=False)
+    await BodySender(budget, length).send(SMALL + 1)
 
 
-async def scope_of(guest: Guest) -> Any:
+async def scope_of(sender: BodySender) -> Any:
     """The scope, once the budget has seen it."""
     await asyncio.sleep(0)
-    return guest.scope
+    return sender.scope
 
 
 async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signed_ones(
     budget: BodyBudget,
 ) -> None:
-    large, larger, small, signed = (Guest(budget) for _ in range(4))
+    large, larger, small, signed = (BodySender(budget) for _ in range(4))
     await large.send(LIMIT * 3 // 8)
     with pytest.raises(ServerBusy):
         await larger.send(SMALL + 1)
@@ -109,8 +109,8 @@ async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signe
     body_is_signed(await scope_of(signed))
     await signed.send(LIMIT // 2)
     assert budget.held == LIMIT * 7 // 8 + SMALL
-    for guest in (large, small, signed):
-        guest.task.cancel()
+    for sender in (large, small, signed):
+        sender.task.cancel()
     await asyncio.gather(large.task, small.task, signed.task, return_exceptions=True)
     assert (budget.held, budget.unsigned) == (0, 0)
 
@@ -118,14 +118,14 @@ async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signe
 async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigned(
     budget: BodyBudget,
 ) -> None:
-    guest = Guest(budget)
-    await guest.send(1_000)
+    sender = BodySender(budget)
+    await sender.send(1_000)
     assert budget.unsigned == 1_000
-    body_is_signed(guest.scope)
-    body_is_signed(guest.scope)
+    body_is_signed(sender.scope)
+    body_is_signed(sender.scope)
     assert (budget.held, budget.unsigned) == (1_000, 0)
-    guest.task.cancel()
-    await asyncio.gather(guest.task, return_exceptions=True)
+    sender.task.cancel()
+    await asyncio.gather(sender.task, return_exceptions=True)
     assert (budget.held, budget.unsigned) == (0, 0)
 
 
@@ -133,7 +133,7 @@ async def test_a_body_that_trickles_is_refused_and_let_go_of(
     budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body_budget, "PATIENCE", 0.2)
-    slow, fast = Guest(budget), Guest(budget)
+    slow, fast = BodySender(budget), BodySender(budget)
     await slow.send(100)
     await fast.send(int(body_budget.RATE * 0.3))  # has earned more time
     started = time.monotonic()

@@ -11,8 +11,8 @@ from backend import db
 from backend.db import Database, Query
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.tenancy import WORKER
-from tests.doors import NOBODY_LISTENS
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import NOBODY_LISTENS
 
 
 async def is_up(database: Database) -> bool:
@@ -36,11 +36,11 @@ async def test_a_server_that_says_nothing_is_given_up_within_six_seconds() -> No
         assert time.monotonic() - started < 6
 
 
-async def test_cut_connections_heal_by_themselves(world: World) -> None:
-    assert await is_up(world.database)
+async def test_cut_connections_heal_by_themselves(running_app: RunningApp) -> None:
+    assert await is_up(running_app.database)
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-    await world.execute(cut + " AND datname = current_database()")
-    assert await is_up(world.database)
+    await running_app.execute(cut + " AND datname = current_database()")
+    assert await is_up(running_app.database)
 
 
 async def test_a_statement_that_takes_too_long_is_unavailability(database_url: str) -> None:
@@ -143,12 +143,16 @@ async def test_a_row_of_a_database_that_is_away_is_unavailability(url: str) -> N
     await database.close()
 
 
-async def test_rows_are_had_again_whenever_the_connections_were_cut(world: World) -> None:
+async def test_rows_are_had_again_whenever_the_connections_were_cut(
+    running_app: RunningApp,
+) -> None:
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     for _ in range(10):  # each time they are cut at another moment of noticing it
-        assert all(await asyncio.gather(*(world.database.row(ECHO, number=n) for n in range(20))))
-        await world.execute(cut + " AND datname = current_database()")
-    assert all(await asyncio.gather(*(world.database.row(ECHO, number=n) for n in range(20))))
+        assert all(
+            await asyncio.gather(*(running_app.database.row(ECHO, number=n) for n in range(20)))
+        )
+        await running_app.execute(cut + " AND datname = current_database()")
+    assert all(await asyncio.gather(*(running_app.database.row(ECHO, number=n) for n in range(20))))
 
 
 async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
@@ -168,9 +172,11 @@ async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
     await database.close()
 
 
-async def test_a_database_without_a_schema_says_what_to_run(services, world: World) -> None:
+async def test_a_database_without_a_schema_says_what_to_run(
+    services, running_app: RunningApp
+) -> None:
     empty = Database(services.postgres.url("postgres"))
     with pytest.raises(ConfigurationError, match="atelier migrate"):
         await empty.require_schema()
     await empty.close()
-    await world.database.require_schema()
+    await running_app.database.require_schema()

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from backend import queue
 from backend.queue import FEW
-from tests.world import World
+from tests.running_app import RunningApp
 
 QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
 
@@ -17,31 +17,31 @@ def entry(number: int) -> queue.Entry:
 
 @pytest.mark.parametrize("statement_first", [True, False])
 async def test_an_entry_is_rolled_back_with_its_transaction(
-    world: World, statement_first: bool
+    running_app: RunningApp, statement_first: bool
 ) -> None:
     with pytest.raises(RuntimeError):
-        async with world.database.transaction() as connection:
+        async with running_app.database.transaction() as connection:
             if statement_first:
                 await connection.execute(text("SELECT 1"))
             await queue.enqueue(connection, entry(number=1))
             raise RuntimeError
-    assert await world.rows(QUEUED) == []
+    assert await running_app.rows(QUEUED) == []
 
 
-async def test_the_same_key_is_queued_once(world: World) -> None:
+async def test_the_same_key_is_queued_once(running_app: RunningApp) -> None:
     for number in (2, 1):
-        async with world.database.transaction() as connection:
+        async with running_app.database.transaction() as connection:
             await queue.enqueue(connection, entry(number=number))
-    assert await world.rows(QUEUED) == [{"dedupe_key": "one", "priority": -2}]
+    assert await running_app.rows(QUEUED) == [{"dedupe_key": "one", "priority": -2}]
 
 
-async def test_a_shop_with_many_jobs_waits_behind_itself(world: World) -> None:
-    await world.install()
-    await world.install("south.myshopify.com")
+async def test_a_shop_with_many_jobs_waits_behind_itself(running_app: RunningApp) -> None:
+    await running_app.install()
+    await running_app.install("south.myshopify.com")
     for _ in range(3):
-        await world.request_job()
-    await world.request_job(shop="south.myshopify.com")
-    rows = await world.rows(
+        await running_app.request_job()
+    await running_app.request_job(shop="south.myshopify.com")
+    rows = await running_app.rows(
         "SELECT shops.domain FROM queue.pgqueuer AS entry "
         "JOIN jobs ON entry.dedupe_key = 'run_job:' || jobs.shop_id || ':' || jobs.public_id "
         "JOIN shops ON shops.id = jobs.shop_id ORDER BY entry.priority DESC, entry.id"
@@ -50,11 +50,11 @@ async def test_a_shop_with_many_jobs_waits_behind_itself(world: World) -> None:
     assert order == ["north", "south", "north", "north"]
 
 
-async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(world: World) -> None:
-    await world.install()
+async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(running_app: RunningApp) -> None:
+    await running_app.install()
     for _ in range(FEW + 1):
-        await world.request_job()
-    rows = await world.rows("SELECT entrypoint FROM queue.pgqueuer ORDER BY id")
+        await running_app.request_job()
+    rows = await running_app.rows("SELECT entrypoint FROM queue.pgqueuer ORDER BY id")
     assert [row["entrypoint"] for row in rows] == [queue.RUN_JOB] * FEW + [queue.RUN_BACKLOG]
 
 

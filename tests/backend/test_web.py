@@ -13,10 +13,10 @@ from litestar import Litestar, get
 
 from backend.errors import AtelierError
 from backend.web import EXCEPTION_HANDLERS, SECURITY_HEADERS, RequestContext
-from tests.doors import deliver, header, refusal, shared_world, waiting_job, without_database
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import deliver, header, open_shared_app, refusal, waiting_job, without_database
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 SECRET_DETAIL = "the password is hunter2"
 
@@ -48,27 +48,27 @@ async def buggy() -> Any:
         yield client
 
 
-async def answers_of_every_kind(house: World) -> dict[str, httpx.Response]:
+async def answers_of_every_kind(shared_app: RunningApp) -> dict[str, httpx.Response]:
     """One of each status that the app gives."""
-    ref = await waiting_job(house)
-    async with without_database(house) as client:
+    ref = await waiting_job(shared_app)
+    async with without_database(shared_app) as client:
         unavailable = await client.get("/health/ready")
     return {
-        "200": await house.detail(ref.public_id),
-        "200 without a guard": await house.http.get("/health/live"),
-        "200 without a body": await deliver(house, b'{"id":1}'),
-        "400": await deliver(house, b"[]"),
-        "401": await house.http.get("/v1/jobs/x"),
-        "404": await house.detail("x"),
-        "404 of no route": await house.http.get("/nowhere"),
-        "405": await house.http.put("/webhooks"),
-        "413": await deliver(house, b"x" * 5_000_001),
+        "200": await shared_app.detail(ref.public_id),
+        "200 without a guard": await shared_app.http.get("/health/live"),
+        "200 without a body": await deliver(shared_app, b'{"id":1}'),
+        "400": await deliver(shared_app, b"[]"),
+        "401": await shared_app.http.get("/v1/jobs/x"),
+        "404": await shared_app.detail("x"),
+        "404 of no route": await shared_app.http.get("/nowhere"),
+        "405": await shared_app.http.put("/webhooks"),
+        "413": await deliver(shared_app, b"x" * 5_000_001),
         "503": unavailable,
     }
 
 
-async def test_every_answer_has_a_fresh_request_id(house: World) -> None:
-    answers = await answers_of_every_kind(house)
+async def test_every_answer_has_a_fresh_request_id(shared_app: RunningApp) -> None:
+    answers = await answers_of_every_kind(shared_app)
     ids = [answer.headers.get_list("x-request-id") for answer in answers.values()]
     assert all(len(each) == 1 and len(each[0]) == 24 for each in ids)
     assert len({each[0] for each in ids}) == len(answers)
@@ -82,8 +82,8 @@ def test_no_answer_may_be_framed_sniffed_or_kept() -> None:
     }
 
 
-async def test_every_answer_has_the_security_headers(house: World) -> None:
-    answers = await answers_of_every_kind(house)
+async def test_every_answer_has_the_security_headers(shared_app: RunningApp) -> None:
+    answers = await answers_of_every_kind(shared_app)
     lacking = {
         kind: name
         for kind, answer in answers.items()
@@ -100,15 +100,17 @@ HARMFUL = ["short", "x" * 65, "has space", "quo'te12", "a=b&c=d;e", "<script>", 
 
 
 @pytest.mark.parametrize("request_id", HARMLESS)
-async def test_a_harmless_id_of_the_callers_own_is_kept(house: World, request_id: str) -> None:
-    answer = await house.http.get("/v1/jobs/x", headers={"X-Request-Id": request_id})
+async def test_a_harmless_id_of_the_callers_own_is_kept(
+    shared_app: RunningApp, request_id: str
+) -> None:
+    answer = await shared_app.http.get("/v1/jobs/x", headers={"X-Request-Id": request_id})
     assert answer.headers.get_list("x-request-id") == [request_id]
     assert answer.json()["error"]["request_id"] == request_id
 
 
 @pytest.mark.parametrize("request_id", HARMFUL)
-async def test_any_other_id_is_replaced(house: World, request_id: str) -> None:
-    answer = await house.http.get("/v1/jobs/x", headers=[header("X-Request-Id", request_id)])
+async def test_any_other_id_is_replaced(shared_app: RunningApp, request_id: str) -> None:
+    answer = await shared_app.http.get("/v1/jobs/x", headers=[header("X-Request-Id", request_id)])
     assert len(answer.headers["x-request-id"]) == 24
     refusal(answer)
 
@@ -159,12 +161,14 @@ def logged() -> Iterator[Logged]:
     root.setLevel(level)
 
 
-async def test_the_access_log_has_one_line_a_request_with_the_paths_template(house: World) -> None:
-    ref = await waiting_job(house)
+async def test_the_access_log_has_one_line_a_request_with_the_paths_template(
+    shared_app: RunningApp,
+) -> None:
+    ref = await waiting_job(shared_app)
     with structlog.testing.capture_logs() as lines:
-        await house.detail(ref.public_id)
-        await house.detail("x")
-        await house.http.get("/nowhere")
+        await shared_app.detail(ref.public_id)
+        await shared_app.detail("x")
+        await shared_app.http.get("/nowhere")
     kept = ("event", "method", "route", "status")
     assert [tuple(line[name] for name in kept) for line in lines] == [
         ("request", "GET", "/v1/jobs/{public_id}", 200),
@@ -174,20 +178,20 @@ async def test_the_access_log_has_one_line_a_request_with_the_paths_template(hou
 
 
 async def test_no_log_line_holds_a_query_a_token_a_body_or_a_presigned_url(
-    house: World, logged: Logged
+    shared_app: RunningApp, logged: Logged
 ) -> None:
-    ref = await waiting_job(house)
+    ref = await waiting_job(shared_app)
     canary = "canary-7f3a"
-    bearer = house.bearer()
+    bearer = shared_app.bearer()
     token = bearer["Authorization"].removeprefix("Bearer ")
     with structlog.testing.capture_logs() as lines:
-        await house.http.get(f"/v1/jobs/{ref.public_id}?secret={canary}", headers=bearer)
-        await house.http.get(f"/{canary}?id_token={token}")
-        await house.http.get(f"/v1/jobs/{canary}", headers={"Authorization": canary})
-        await house.http.get("/v1/jobs/x", headers={"X-Request-Id": f"{canary} {canary}"})
-        await house.http.post("/v1/installation", headers=bearer)
-        await deliver(house, json.dumps({"id": 1, "email": canary}).encode())
-        async with without_database(house) as client:
+        await shared_app.http.get(f"/v1/jobs/{ref.public_id}?secret={canary}", headers=bearer)
+        await shared_app.http.get(f"/{canary}?id_token={token}")
+        await shared_app.http.get(f"/v1/jobs/{canary}", headers={"Authorization": canary})
+        await shared_app.http.get("/v1/jobs/x", headers={"X-Request-Id": f"{canary} {canary}"})
+        await shared_app.http.post("/v1/installation", headers=bearer)
+        await deliver(shared_app, json.dumps({"id": 1, "email": canary}).encode())
+        async with without_database(shared_app) as client:
             await client.get(f"/v1/jobs/{ref.public_id}?secret={canary}", headers=bearer)
     assert len([line for line in lines if line["event"] == "request"]) == 7
     text = repr(lines) + "\n".join(logged.lines)
@@ -195,8 +199,10 @@ async def test_no_log_line_holds_a_query_a_token_a_body_or_a_presigned_url(
         assert secret not in text, secret
 
 
-async def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(house: World) -> None:
-    url = house.http.base_url
+async def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(
+    shared_app: RunningApp,
+) -> None:
+    url = shared_app.http.base_url
     with structlog.testing.capture_logs() as lines:
         _, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(b"POST /webhooks HTTP/1.1\r\nHost: app\r\nContent-Length: 9\r\n\r\n{")

@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.jobs import following
+from backend.jobs import long_poll
 from backend.jobs.detail import job_events
 from backend.jobs.service import JobRef
-from tests.doors import begun_job, make_stage, shared_world
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import begun_job, make_stage, open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 WAITERS = int(os.environ.get("WAITERS", "0"))
 P99 = 0.150  # seconds, what we promise
@@ -29,25 +29,25 @@ P99 = 0.150  # seconds, what we promise
 @pytest.mark.skipif(not WAITERS, reason="set WAITERS, as `make waiters` does")
 @pytest.mark.timeout(300)
 async def test_an_event_reaches_those_who_wait_for_it(
-    house: World, capsys, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claims = [await begun_job(house) for _ in range(WAITERS)]
+    claims = [await begun_job(shared_app) for _ in range(WAITERS)]
     arrived: dict[str, float] = {}
     read: set[str] = set()
     limits = httpx.Limits(max_connections=None)
-    base_url, timeout = house.http.base_url, httpx.Timeout(60)
+    base_url, timeout = shared_app.http.base_url, httpx.Timeout(60)
 
     async def noted(*told: Any, public_id: str, **asked: Any) -> Any:
         found = await job_events(*told, public_id=public_id, **asked)
         read.add(public_id)
         return found
 
-    monkeypatch.setattr(following, "job_events", noted)
+    monkeypatch.setattr(long_poll, "job_events", noted)
 
     async def wait_for(client: httpx.AsyncClient, ref: JobRef) -> None:
         path = f"/v1/jobs/{ref.public_id}/events?since=1&wait=25"
 
-        answer = await client.get(path, headers=house.bearer())
+        answer = await client.get(path, headers=shared_app.bearer())
         arrived[ref.public_id] = time.perf_counter()
         assert [event["seq"] for event in answer.json()["events"]] == [2]
 
@@ -57,7 +57,7 @@ async def test_an_event_reaches_those_who_wait_for_it(
         committed: dict[str, float] = {}
         random.Random(1).shuffle(claims)
         for each in claims:
-            await make_stage(house, each, "validate", pictures=0)
+            await make_stage(shared_app, each, "validate", pictures=0)
             committed[each.ref.public_id] = time.perf_counter()
         await asyncio.gather(*waiting)
     delays = sorted(arrived[job] - committed[job] for job in committed)

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from backend.dev.stack import ended
 from tests.flows.processes import environment
-from tests.world import World
+from tests.running_app import RunningApp
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 NAME = "atelier.example.com"
@@ -129,7 +129,7 @@ class Dialled(httpx.AsyncBaseTransport):
 
 
 @contextlib.asynccontextmanager
-async def running_edge(world: World) -> AsyncIterator[Edge]:
+async def running_edge(running_app: RunningApp) -> AsyncIterator[Edge]:
     """Two web processes of this world and nginx before them; all gone when the block ends."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
@@ -143,8 +143,8 @@ async def running_edge(world: World) -> AsyncIterator[Edge]:
             home=home,
             port=port,
             plain_port=plain_port,
-            env={**os.environ, **environment(world.settings)},
-            stand_in=world.shopify.origin,
+            env={**os.environ, **environment(running_app.settings)},
+            stand_in=running_app.shopify.origin,
         )
         for instance in INSTANCES:
             edge.sockets[instance] = stack.enter_context(unix_socket(home / f"web-{instance}.sock"))

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from backend.shops.product_image import ImageRefused, ImageUnavailable, download
-from backend.shops.public_internet import PublicInternet
+from backend.shops.ssrf_transport import PublicInternet
 from tests.security.addresses import INSIDE, NOT_PUBLIC, not_the_cdns
 
 PORTS = (80, 443, 8080, 8443)
@@ -32,7 +32,7 @@ PHOTO = "https://cdn.shopify.com/s/files/1/1/files/tee.jpg"
 LOCATIONS = ["https://169.254.169.254/", "//127.0.0.1/", "http://10.0.0.1/", "https://[::1]/"]
 
 
-def make_the_world_local() -> None:
+def make_network_local() -> None:
     """Every address, of both families, is this machine's."""
     for command in (
         "ip link set lo up",
@@ -199,5 +199,5 @@ async def witnessed() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    make_the_world_local()
+    make_network_local()
     print(json.dumps(asyncio.run(witnessed())))

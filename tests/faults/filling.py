@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from tests.faults.dripping import NAME, NETWORK, trusting
+from tests.faults.slow_clients import NAME, NETWORK, trusting
 
 CONNECTIONS, ADDRESSES = 500, 50
 SIZE = 25_000_000  # bytes

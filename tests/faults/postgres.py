@@ -16,7 +16,7 @@ from backend.renderers.base import Renderer
 from backend.settings import Settings
 from tests.conftest import settings_for
 from tests.faults.proxy import FaultProxy
-from tests.world import World, open_world
+from tests.running_app import RunningApp, open_running_app
 
 
 @contextlib.contextmanager
@@ -30,17 +30,17 @@ def durable_postgres(directory: Path | None = None) -> Iterator[EmbeddedPostgres
 
 
 @contextlib.asynccontextmanager
-async def durable_world(
+async def durable_app(
     services: LocalServices, renderer: Renderer, directory: Path | None = None
-) -> AsyncIterator[tuple[World, EmbeddedPostgres]]:
+) -> AsyncIterator[tuple[RunningApp, EmbeddedPostgres]]:
     """A world on a Postgres that may be killed."""
     with durable_postgres(directory) as server:
         settings = msgspec.structs.replace(
             settings_for(services, server.url()), rate_limit_writes="1000000/minute"
         )
         await asyncio.to_thread(migrations.upgrade, settings.database_url)
-        async with open_world(settings, renderer) as world:
-            yield world, server
+        async with open_running_app(settings, renderer) as running_app:
+            yield running_app, server
 
 
 def kill_outright(server: EmbeddedPostgres) -> None:

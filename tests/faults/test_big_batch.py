@@ -6,9 +6,9 @@ import pytest
 
 from backend.jobs.service import request_jobs
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from tests.backend.batches.studio import act, counts, expanded, gids
+from tests.backend.batches.scenarios import act, counts, expanded, gids
 from tests.faults.conftest import Measured
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
 
 JOBS = 10_000
 
@@ -18,12 +18,12 @@ JOBS = 10_000
     "P21", "ten thousand fresh jobs are cancelled, and taken up again", wanted="202, 202"
 )
 async def test_a_batch_of_ten_thousand_is_cancelled_and_retried(
-    world: World, measured: Measured
+    running_app: RunningApp, measured: Measured
 ) -> None:
     """No statement comes near the three seconds that a web process lets it have."""
-    await world.install()
-    ref = await expanded(world, SHOP, {"product_ids": gids(1)})
-    async with world.database.transaction(ref.shop_id) as connection:
+    await running_app.install()
+    ref = await expanded(running_app, SHOP, {"product_ids": gids(1)})
+    async with running_app.database.transaction(ref.shop_id) as connection:
         jobs = await request_jobs(
             connection,
             CATALOG_IMAGE,
@@ -31,7 +31,7 @@ async def test_a_batch_of_ten_thousand_is_cancelled_and_retried(
             requests=[{"product_id": gid} for gid in gids(JOBS - 1, start=2)],
             origin="api",
         )
-    await world.execute(
+    await running_app.execute(
         "INSERT INTO batch_items (shop_id, batch_id, ordinal, product_id, job_id) "
         "SELECT :shop, :batch, 1 + n, 'gid://shopify/Product/' || 1 + n, job "
         "FROM unnest(CAST(:jobs AS text[])) WITH ORDINALITY AS made(job, n)",
@@ -42,9 +42,9 @@ async def test_a_batch_of_ten_thousand_is_cancelled_and_retried(
     answers = []
     for verb, state in (("cancel", (0, 0, 0, JOBS)), ("retry", (JOBS, 0, 0, 0))):
         started = time.monotonic()
-        status = (await act(world, SHOP, ref, verb)).status_code
+        status = (await act(running_app, SHOP, ref, verb)).status_code
         answers.append((status, f"{status} in {time.monotonic() - started:.1f} s"))
-        assert (await counts(world, SHOP, ref))[1:] == state
+        assert (await counts(running_app, SHOP, ref))[1:] == state
     measured(
         "P21",
         ", ".join(words for _, words in answers),

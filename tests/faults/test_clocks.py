@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.conftest import Measured
 from tests.flows.processes import assert_whole_timeline, ended_job, worker
-from tests.world import World
+from tests.running_app import RunningApp
 
 SKEW = 120  # seconds
 JOBS = 6
@@ -24,22 +24,22 @@ time_machine.travel(time.time() + float(os.environ["CLOCK_SHIFT"]), tick=True).s
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P12", "clocks that are wrong by two minutes", wanted="0 double claims")
 async def test_jobs_are_made_once_whatever_the_workers_clocks_say(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(SHIFT)
-    await world.install()
+    await running_app.install()
     async with AsyncExitStack() as stack:
         for shift in (SKEW, -SKEW):
             env = {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}", "CLOCK_SHIFT": str(shift)}
             log = tmp_path / f"worker{shift}"
-            await stack.enter_async_context(worker(world, log, **env))
-        jobs = [await world.request_job() for _ in range(JOBS)]
-        ends = await asyncio.gather(*(ended_job(world, job, within=120) for job in jobs))
+            await stack.enter_async_context(worker(running_app, log, **env))
+        jobs = [await running_app.request_job() for _ in range(JOBS)]
+        ends = await asyncio.gather(*(ended_job(running_app, job, within=120) for job in jobs))
     assert all("claimed" in (tmp_path / f"worker{s}").read_text() for s in (SKEW, -SKEW))
     for job in jobs:
-        await assert_whole_timeline(world, job)
-    attempts = [row["attempt"] for row in await world.rows("SELECT attempt FROM jobs")]
-    disordered = await world.rows(
+        await assert_whole_timeline(running_app, job)
+    attempts = [row["attempt"] for row in await running_app.rows("SELECT attempt FROM jobs")]
+    disordered = await running_app.rows(
         "SELECT 1 FROM job_events a JOIN job_events b ON a.job_id = b.job_id "
         "AND a.seq < b.seq AND a.created_at > b.created_at"
     )

@@ -12,7 +12,7 @@ from backend.dev.transport import LoopbackShopify
 from tests.faults.conftest import Measured
 from tests.faults.pools import held, seen_databases
 from tests.faults.writers import BODY, PATH
-from tests.world import World, served
+from tests.running_app import RunningApp, served
 
 COUNT, AT_ONCE = 2_000, 50
 
@@ -20,23 +20,23 @@ COUNT, AT_ONCE = 2_000, 50
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P24", "clients that hang up keep nothing", wanted="0 connections held")
 async def test_the_pools_are_whole_after_two_thousand_disconnects(
-    world: World, monkeypatch: pytest.MonkeyPatch, measured: Measured
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, measured: Measured
 ) -> None:
-    await world.install()
-    job = await world.request_job()
+    await running_app.install()
+    job = await running_app.request_job()
     settings = msgspec.structs.replace(
-        world.settings, rate_limit_reads="1000000/minute", rate_limit_writes="1000000/minute"
+        running_app.settings, rate_limit_reads="1000000/minute", rate_limit_writes="1000000/minute"
     )
     opened = seen_databases(monkeypatch)
     most = 0
-    async with served(settings, LoopbackShopify(world.shopify.origin)) as url:
+    async with served(settings, LoopbackShopify(running_app.shopify.origin)) as url:
         (database,) = opened
         numbers = iter(range(COUNT))
 
         async def hanging_up() -> None:
             nonlocal most
             for number in numbers:
-                await hung_up(world, url, job, number)
+                await hung_up(running_app, url, job, number)
                 most = max(most, held(database))
 
         await asyncio.gather(*(hanging_up() for _ in range(AT_ONCE)))
@@ -45,7 +45,9 @@ async def test_the_pools_are_whole_after_two_thousand_disconnects(
                 await asyncio.sleep(0.02)
         still_held = held(database)
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
-            asked = (client.get(f"/v1/jobs/{job}", headers=world.bearer()) for _ in range(AT_ONCE))
+            asked = (
+                client.get(f"/v1/jobs/{job}", headers=running_app.bearer()) for _ in range(AT_ONCE)
+            )
             answers = await asyncio.gather(*asked)
     assert {answer.status_code for answer in answers} == {200}
     measured(
@@ -55,11 +57,11 @@ async def test_the_pools_are_whole_after_two_thousand_disconnects(
     )
 
 
-async def hung_up(world: World, url: str, job: str, number: int) -> None:
+async def hung_up(running_app: RunningApp, url: str, job: str, number: int) -> None:
     """Ask for a job or for its detail, and be gone before the answer."""
     address = urlsplit(url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
-    token = world.bearer()["Authorization"]
+    token = running_app.bearer()["Authorization"]
     body = msgspec.json.encode(BODY) if number % 2 else b""
     head = (
         f"{'POST ' + PATH if body else 'GET /v1/jobs/' + job} HTTP/1.1\r\n"

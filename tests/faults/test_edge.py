@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.doors import finished_job, refusal, shared_world, waiting_job, webhook_headers
 from tests.faults.edge import INSTANCES, NAME, Edge, running_edge
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import finished_job, open_shared_app, refusal, waiting_job, webhook_headers
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 pytestmark = pytest.mark.timeout(300)
 
 SLOW = 300  # clients at once
@@ -26,15 +26,15 @@ PACE = 0.02  # seconds between two requests of everybody else
 
 
 @pytest.fixture(scope="module")
-async def edge(house: World) -> AsyncIterator[Edge]:
-    async with running_edge(house) as running:
+async def edge(shared_app: RunningApp) -> AsyncIterator[Edge]:
+    async with running_edge(shared_app) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-async def job(house: World) -> str:
+async def job(shared_app: RunningApp) -> str:
     """The path of a job's detail."""
-    ref, _ = await finished_job(house)
+    ref, _ = await finished_job(shared_app)
     return f"/v1/jobs/{ref.public_id}"
 
 
@@ -52,9 +52,9 @@ async def job(house: World) -> str:
     ],
 )
 async def test_slow_clients_are_gone_soon_and_slow_down_nobody(
-    edge: Edge, house: World, job: str, capsys, how: str, pause: float
+    edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
-    left, times = await besieged(edge, house, job, how, pause)
+    left, times = await besieged(edge, shared_app, job, how, pause)
     report(capsys, how, pause, left, times)
     assert left == 0
     assert percentile(times, 0.99) < P99
@@ -62,49 +62,51 @@ async def test_slow_clients_are_gone_soon_and_slow_down_nobody(
 
 @pytest.mark.parametrize(("how", "pause"), [("body", 1), ("answer", 1)])
 async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
-    edge: Edge, house: World, job: str, capsys, how: str, pause: float
+    edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
     """nginx limits the time between two pieces, not that of the whole: they may stay."""
-    left, times = await besieged(edge, house, job, how, pause)
+    left, times = await besieged(edge, shared_app, job, how, pause)
     report(capsys, how, pause, left, times)
     assert percentile(times, 0.99) < P99
 
 
 async def test_one_address_holds_no_more_than_its_share(
-    edge: Edge, house: World, job: str, capsys
+    edge: Edge, shared_app: RunningApp, job: str, capsys
 ) -> None:
-    left, times = await besieged(edge, house, job, "body-alone", 1)
+    left, times = await besieged(edge, shared_app, job, "body-alone", 1)
     report(capsys, "body-alone", 1, left, times)
     assert left == 64
     assert percentile(times, 0.99) < P99
 
 
 async def besieged(
-    edge: Edge, house: World, job: str, how: str, pause: float
+    edge: Edge, shared_app: RunningApp, job: str, how: str, pause: float
 ) -> tuple[int, list[float]]:
     """How many slow ones are left, and how long everybody else waited for an answer."""
     async with edge.client() as client:
-        await asked(client, house, job, 1)  # warm
+        await asked(client, shared_app, job, 1)  # warm
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.faults.dripping"),
+            *(sys.executable, "-m", "tests.faults.slow_clients"),
             *(how, str(edge.port), str(SLOW), str(PATIENCE), str(pause)),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
         opened = json.loads(await process.stdout.readline())["open"]
         assert how.endswith("-alone") or opened > SLOW * 0.95, f"only {opened} came to be slow"
-        times = await asked(client, house, job, PATIENCE - 1)
+        times = await asked(client, shared_app, job, PATIENCE - 1)
         told, _ = await process.communicate()
     return json.loads(told)["open"], times
 
 
-async def asked(client: httpx.AsyncClient, house: World, job: str, seconds: float) -> list[float]:
+async def asked(
+    client: httpx.AsyncClient, shared_app: RunningApp, job: str, seconds: float
+) -> list[float]:
     """How long each of many requests took, one every so often whatever the others do."""
     end = time.perf_counter() + seconds
 
     async def one() -> float:
         started = time.perf_counter()
-        answer = await client.get(job, headers=house.bearer())
+        answer = await client.get(job, headers=shared_app.bearer())
         assert answer.status_code == 200, answer.text
         return time.perf_counter() - started
 
@@ -303,14 +305,14 @@ async def test_plain_http_leads_to_https_without_the_query(edge: Edge) -> None:
 
 
 async def test_processes_restarted_one_after_the_other_fail_no_read(
-    edge: Edge, house: World, job: str
+    edge: Edge, shared_app: RunningApp, job: str
 ) -> None:
     """The upgrade of docs/operations.md, under load and with somebody who waits for an event."""
-    ref = await waiting_job(house)
+    ref = await waiting_job(shared_app)
     waits = f"/v1/jobs/{ref.public_id}/events?since=1&wait=25"
     async with edge.client() as client:
-        waiting = asyncio.create_task(client.get(waits, headers=house.bearer()))
-        reading = asyncio.create_task(asked(client, house, job, 12))
+        waiting = asyncio.create_task(client.get(waits, headers=shared_app.bearer()))
+        reading = asyncio.create_task(asked(client, shared_app, job, 12))
         for instance in INSTANCES:
             await edge.stop(instance)
             await edge.start(instance)
@@ -319,7 +321,9 @@ async def test_processes_restarted_one_after_the_other_fail_no_read(
         assert (await waiting).status_code == 200
 
 
-async def test_a_webhook_is_stored_while_a_process_restarts(edge: Edge, house: World) -> None:
+async def test_a_webhook_is_stored_while_a_process_restarts(
+    edge: Edge, shared_app: RunningApp
+) -> None:
     body = b'{"id": 1}'
     await edge.stop(1)
     async with edge.client() as client:

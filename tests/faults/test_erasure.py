@@ -14,7 +14,7 @@ import pytest
 from backend.storage.keys import PREFIX
 from tests.faults.conftest import Measured
 from tests.flows.processes import make_due, start_worker, until
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
 
 JOBS = int(os.environ.get("ERASED_JOBS", "300000"))  # fewer where there is little time
 STORED = 2_000  # of their pictures are there; S3 does not mind deleting those that are not
@@ -62,15 +62,17 @@ AND pid <> pg_backend_pid() AND application_name = 'atelier'
 """
 
 
-async def filled(world: World) -> int:
+async def filled(running_app: RunningApp) -> int:
     """The shop's number, once it has all those jobs."""
-    shop_id = int((await world.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP))[0]["id"])
-    connection = await asyncpg.connect(world.settings.database_url)  # without time-outs
+    shop_id = int(
+        (await running_app.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP))[0]["id"]
+    )
+    connection = await asyncpg.connect(running_app.settings.database_url)  # without time-outs
     for statement in FILL:
         sql = statement.replace(":prefix", f"'{PREFIX}'")
         await connection.execute(sql.replace(":s", str(shop_id)).replace(":n", str(JOBS)))
     await connection.close()
-    store = world.workshop.store
+    store = running_app.worker_context.store
     for n in range(1, STORED, 3):  # of jobs that succeeded
         await asyncio.to_thread(
             store.client.put_object, Bucket=store.bucket, Key=f"{PREFIX}test-{n:x}", Body=b"x"
@@ -79,12 +81,12 @@ async def filled(world: World) -> int:
 
 
 @contextlib.asynccontextmanager
-async def watched(world: World, statements: list[float]) -> AsyncIterator[None]:
+async def watched(running_app: RunningApp, statements: list[float]) -> AsyncIterator[None]:
     """Note how long what the worker runs has been running, every few milliseconds."""
 
     async def look() -> None:
         while True:
-            statements.extend(row["seconds"] for row in await world.rows(RUNNING))
+            statements.extend(row["seconds"] for row in await running_app.rows(RUNNING))
             await asyncio.sleep(0.02)
 
     task = asyncio.create_task(look())
@@ -94,18 +96,18 @@ async def watched(world: World, statements: list[float]) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def jobs_left(world: World, shop_id: int) -> int:
+async def jobs_left(running_app: RunningApp, shop_id: int) -> int:
     """How many of the jobs are still there."""
-    rows = await world.rows("SELECT count(*) AS n FROM jobs WHERE shop_id = :s", s=shop_id)
+    rows = await running_app.rows("SELECT count(*) AS n FROM jobs WHERE shop_id = :s", s=shop_id)
     return int(rows[0]["n"])
 
 
-async def settled(world: World, worker: psutil.Process, memory: list[float]) -> str:
+async def settled(running_app: RunningApp, worker: psutil.Process, memory: list[float]) -> str:
     """The note on the erasure when it is done; the worker's memory is noted meanwhile."""
     async with asyncio.timeout(1500):
         while True:
             memory.append(worker.memory_info().rss / 2**20)
-            rows = await world.rows(
+            rows = await running_app.rows(
                 "SELECT note FROM webhook_deliveries "
                 "WHERE topic = 'shop/redact' AND status <> 'received'"
             )
@@ -118,37 +120,37 @@ async def settled(world: World, worker: psutil.Process, memory: list[float]) -> 
 @pytest.mark.promise("P41", "a worker erases them in little memory", wanted=f"{GROWTH} MiB more")
 @pytest.mark.timeout(1800)
 async def test_a_large_shop_is_erased_through_a_kill(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
-    shop_id = await filled(world)
-    world.shopify.uninstall(SHOP)
-    await world.send("app/uninstalled")
+    await running_app.install()
+    shop_id = await filled(running_app)
+    running_app.shopify.uninstall(SHOP)
+    await running_app.send("app/uninstalled")
     statements: list[float] = []
     memory: list[float] = []
     started = time.monotonic()
-    async with watched(world, statements):
-        first = await start_worker(world, tmp_path / "log")
-        await until(world, UNINSTALLED, within=600)
+    async with watched(running_app, statements):
+        first = await start_worker(running_app, tmp_path / "log")
+        await until(running_app, UNINSTALLED, within=600)
         uninstalled = time.monotonic() - started
-        await world.send("shop/redact")
+        await running_app.send("shop/redact")
         async with asyncio.timeout(600):
-            while await jobs_left(world, shop_id) > JOBS * 0.8:
+            while await jobs_left(running_app, shop_id) > JOBS * 0.8:
                 await asyncio.sleep(0.5)
         first.kill()
         await first.wait()
-        left = await jobs_left(world, shop_id)
+        left = await jobs_left(running_app, shop_id)
         assert 0 < left < JOBS, "killed in the middle"
-        await make_due(world)
-        second = await start_worker(world, tmp_path / "log")
+        await make_due(running_app)
+        second = await start_worker(running_app, tmp_path / "log")
         await asyncio.sleep(5)
-        note = await settled(world, psutil.Process(second.pid), memory)
+        note = await settled(running_app, psutil.Process(second.pid), memory)
         second.terminate()
         await second.wait()
     seconds = time.monotonic() - started
     assert note.endswith("jobs and the shop")
-    assert await world.rows("SELECT 1 FROM shops WHERE id = :s", s=shop_id) == []
-    store = world.workshop.store
+    assert await running_app.rows("SELECT 1 FROM shops WHERE id = :s", s=shop_id) == []
+    store = running_app.worker_context.store
     found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=f"{PREFIX}test-")
     assert found["KeyCount"] == 0
     longest, growth = max(statements), max(memory) - memory[0]

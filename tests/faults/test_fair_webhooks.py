@@ -15,7 +15,7 @@ from backend.queue import FEW
 from backend.shops.admin_api import AdminApi
 from tests.faults.conftest import Measured
 from tests.faults.test_fairness import PLACES, SMALL, SOON, Unhurried, working
-from tests.world import GARMENTS, SHOP, World
+from tests.running_app import GARMENTS, SHOP, RunningApp
 from webhooks.payloads import Delivery
 from webhooks.receive import receive
 
@@ -59,21 +59,21 @@ class DistantShopify(AdminApi):
     wanted=f"at most {FIRST} of them and {SOON:g} s",
 )
 async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
-    world: World, measured: Measured
+    running_app: RunningApp, measured: Measured
 ) -> None:
-    await storm(world)
+    await storm(running_app)
     shops = [f"small-{number}.myshopify.com" for number in range(SMALL)]
     for shop in shops:
-        await world.install(shop)
-    admin = DistantShopify(world.settings, LoopbackShopify(world.shopify.origin))
-    desk = msgspec.structs.replace(world.desk, admin=admin)
-    async with working(world, Unhurried(), desk=desk):
-        await until_under_way(world)
+        await running_app.install(shop)
+    admin = DistantShopify(running_app.settings, LoopbackShopify(running_app.shopify.origin))
+    handler_context = msgspec.structs.replace(running_app.handler_context, admin=admin)
+    async with working(running_app, Unhurried(), handler_context=handler_context):
+        await until_under_way(running_app)
         for shop in shops:
-            world.product(shop=shop)
-            assert (await world.send("products/create", shop=shop)).status_code == 200
+            running_app.product(shop=shop)
+            assert (await running_app.send("products/create", shop=shop)).status_code == 200
             await asyncio.sleep(APART)
-        rows = await until_all_have_begun(world)
+        rows = await until_all_have_begun(running_app)
     await admin.close()
     settled, worst = rows[0]["settled"], max(row["before_it"] for row in rows)
     handled, median = float(rows[-1]["handled"]), float(rows[len(rows) // 2]["handled"])
@@ -87,11 +87,11 @@ async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
     )
 
 
-async def storm(world: World) -> None:
+async def storm(running_app: RunningApp) -> None:
     """The webhooks of a shop's import, taken in and not yet acted on."""
-    await world.install()
+    await running_app.install()
     picture = (GARMENTS / "tee_white.jpg").read_bytes()
-    gids = [world.product(picture).gid for _ in range(PRODUCTS)]
+    gids = [running_app.product(picture).gid for _ in range(PRODUCTS)]
     bodies = [json.dumps({"id": int(gid.rpartition("/")[2])}).encode() for gid in gids]
     for number in range(STORM):
         delivery = Delivery(
@@ -102,7 +102,7 @@ async def storm(world: World) -> None:
             api_version=None,
             body=bodies[number % PRODUCTS],
         )
-        await world.database.run(partial(taken_in, delivery))
+        await running_app.database.run(partial(taken_in, delivery))
 
 
 async def taken_in(delivery: Delivery, connection: asyncpg.Connection) -> None:
@@ -110,18 +110,18 @@ async def taken_in(delivery: Delivery, connection: asyncpg.Connection) -> None:
     await receive(connection, delivery)
 
 
-async def until_under_way(world: World) -> None:
+async def until_under_way(running_app: RunningApp) -> None:
     """Wait until the worker is at the storm."""
     async with asyncio.timeout(60):
-        while len(await world.rows(UNDER_WAY, big=SHOP)) < PLACES.backlog:
+        while len(await running_app.rows(UNDER_WAY, big=SHOP)) < PLACES.backlog:
             await asyncio.sleep(0.02)
 
 
-async def until_all_have_begun(world: World) -> list[dict[str, Any]]:
+async def until_all_have_begun(running_app: RunningApp) -> list[dict[str, Any]]:
     """The small shops' webhooks, once each of their jobs has begun; those that took long last."""
     async with asyncio.timeout(300):
         while True:
-            rows = await world.rows(SMALL_SHOPS, big=SHOP)
+            rows = await running_app.rows(SMALL_SHOPS, big=SHOP)
             if all(None not in row.values() for row in rows):
                 return rows
             await asyncio.sleep(0.2)

@@ -12,19 +12,19 @@ import pytest
 from backend.jobs.service import request_jobs
 from backend.queue import FEW
 from backend.renderers.base import Rendered, Renderer, RenderRequest
-from backend.worker.places import Places
+from backend.worker.capacity import Capacity
 from backend.worker.run import manager
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from tests.doors import NoRenderer, waiting_job
 from tests.faults.conftest import Measured
-from tests.world import GARMENTS, SHOP, World
-from webhooks.outcome import Desk
+from tests.running_app import GARMENTS, SHOP, RunningApp
+from tests.scenarios import NoRenderer, waiting_job
+from webhooks.outcome import HandlerContext
 
 BIG, SMALL = 10_000, 50
 STAGE = 0.05  # seconds that a stage takes
 LONG = 30.0  # seconds that a render of the big shop takes where it takes long
 SOON = 1.0  # seconds
-PLACES = Places(slots=2)
+PLACES = Capacity(slots=2)
 BIGS_PICTURE = GARMENTS / "tee_white.jpg"
 
 
@@ -46,14 +46,16 @@ class Unhurried(NoRenderer):
 @pytest.mark.promise(
     "P19", "a shop's ten thousand jobs hold nobody up", wanted=f"at most {PLACES.backlog}"
 )
-async def test_small_shops_do_not_wait_for_a_big_one(world: World, measured: Measured) -> None:
-    gids = await shops(world)
-    async with working(world, Unhurried()):
-        await until_begun(world, SHOP)
+async def test_small_shops_do_not_wait_for_a_big_one(
+    running_app: RunningApp, measured: Measured
+) -> None:
+    gids = await shops(running_app)
+    async with working(running_app, Unhurried()):
+        await until_begun(running_app, SHOP)
         started = time.monotonic()
-        await ask_in_turn(world, gids)
+        await ask_in_turn(running_app, gids)
         took = time.monotonic() - started
-    overtaken = await world.rows(
+    overtaken = await running_app.rows(
         """
         SELECT count(big.public_id) AS times FROM jobs small
         JOIN shops s ON s.id = small.shop_id AND s.domain <> :big
@@ -63,7 +65,7 @@ async def test_small_shops_do_not_wait_for_a_big_one(world: World, measured: Mea
         """,
         big=SHOP,
     )
-    begun = await begun_of_the_big_one(world)
+    begun = await begun_of_the_big_one(running_app)
     worst = overtaken[-1]["times"]
     measured(
         "P19",
@@ -77,15 +79,17 @@ async def test_small_shops_do_not_wait_for_a_big_one(world: World, measured: Mea
 @pytest.mark.promise(
     "P19", "nor do they while each of them renders for long", wanted=f"at most {SOON:g} s"
 )
-async def test_small_shops_do_not_wait_for_long_renders(world: World, measured: Measured) -> None:
-    gids = await shops(world)
-    async with working(world, Unhurried(long=LONG)):
+async def test_small_shops_do_not_wait_for_long_renders(
+    running_app: RunningApp, measured: Measured
+) -> None:
+    gids = await shops(running_app)
+    async with working(running_app, Unhurried(long=LONG)):
         async with asyncio.timeout(LONG):
-            while await begun_of_the_big_one(world) < PLACES.backlog + FEW:
+            while await begun_of_the_big_one(running_app) < PLACES.backlog + FEW:
                 await asyncio.sleep(0.05)
-        await ask_in_turn(world, gids)
-        begun = await begun_of_the_big_one(world)
-    waits = await world.rows(
+        await ask_in_turn(running_app, gids)
+        begun = await begun_of_the_big_one(running_app)
+    waits = await running_app.rows(
         """
         SELECT extract(epoch FROM started_at - created_at) AS seconds FROM jobs
         JOIN shops s ON s.id = shop_id AND s.domain <> :big ORDER BY 1
@@ -101,12 +105,12 @@ async def test_small_shops_do_not_wait_for_long_renders(world: World, measured: 
     )
 
 
-async def shops(world: World) -> dict[str, str]:
+async def shops(running_app: RunningApp) -> dict[str, str]:
     """A shop asks for ten thousand jobs; fifty others have yet to ask: their products."""
-    await world.install()
-    gid = world.product(BIGS_PICTURE).gid
-    shop_id = (await world.rows("SELECT id FROM shops"))[0]["id"]
-    async with world.database.transaction() as connection:
+    await running_app.install()
+    gid = running_app.product(BIGS_PICTURE).gid
+    shop_id = (await running_app.rows("SELECT id FROM shops"))[0]["id"]
+    async with running_app.database.transaction() as connection:
         requests = [{"product_id": gid}] * BIG
         await request_jobs(
             connection, CATALOG_IMAGE, shop_id=shop_id, requests=requests, origin="api"
@@ -114,18 +118,23 @@ async def shops(world: World) -> dict[str, str]:
     gids = {}
     for number in range(SMALL):
         shop = f"small-{number}.myshopify.com"
-        await world.install(shop)
-        gids[shop] = world.product(shop=shop).gid
+        await running_app.install(shop)
+        gids[shop] = running_app.product(shop=shop).gid
     return gids
 
 
 @asynccontextmanager
 async def working(
-    world: World, renderer: Renderer, *, desk: Desk | None = None
+    running_app: RunningApp, renderer: Renderer, *, handler_context: HandlerContext | None = None
 ) -> AsyncIterator[None]:
     """A worker with two slots."""
-    workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
-    async with manager(world.settings, workshop, desk or world.desk, shares=PLACES.shares) as pgq:
+    worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
+    async with manager(
+        running_app.settings,
+        worker_context,
+        handler_context or running_app.handler_context,
+        shares=PLACES.shares,
+    ) as pgq:
         running = asyncio.create_task(
             pgq.qm.run(
                 dequeue_timeout=timedelta(seconds=1),
@@ -138,29 +147,29 @@ async def working(
         await running
 
 
-async def ask_in_turn(world: World, gids: dict[str, str]) -> None:
+async def ask_in_turn(running_app: RunningApp, gids: dict[str, str]) -> None:
     """A job for each small shop, one after the other; wait until all have begun."""
     for shop, gid in gids.items():
-        await waiting_job(world, shop=shop, request={"product_id": gid})
+        await waiting_job(running_app, shop=shop, request={"product_id": gid})
         await asyncio.sleep(4 * STAGE)  # so that the big one's turn comes as well
-    await until_begun(world, *gids)
+    await until_begun(running_app, *gids)
 
 
-async def until_begun(world: World, *shops: str) -> None:
+async def until_begun(running_app: RunningApp, *shops: str) -> None:
     """Wait until a job of each shop has been begun."""
     sql = (
         "SELECT count(DISTINCT s.id) FROM jobs j JOIN shops s ON s.id = j.shop_id "
         "WHERE j.started_at IS NOT NULL AND s.domain = ANY(:shops)"
     )
     async with asyncio.timeout(120):
-        while (await world.rows(sql, shops=list(shops)))[0]["count"] < len(shops):
+        while (await running_app.rows(sql, shops=list(shops)))[0]["count"] < len(shops):
             await asyncio.sleep(0.05)
 
 
-async def begun_of_the_big_one(world: World) -> int:
+async def begun_of_the_big_one(running_app: RunningApp) -> int:
     """How many of its jobs have been begun."""
     sql = (
         "SELECT count(*) FROM jobs JOIN shops ON shops.id = shop_id "
         "WHERE started_at IS NOT NULL AND domain = :d"
     )
-    return int((await world.rows(sql, d=SHOP))[0]["count"])
+    return int((await running_app.rows(sql, d=SHOP))[0]["count"])

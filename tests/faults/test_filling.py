@@ -11,14 +11,14 @@ import httpx
 import psutil
 import pytest
 
-from tests.doors import finished_job, shared_world
 from tests.faults.conftest import Measured
 from tests.faults.edge import running_edge
 from tests.faults.test_edge import asked, percentile
 from tests.faults.web import web
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import finished_job, open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 pytestmark = pytest.mark.timeout(300)
 
 SECONDS = 30
@@ -28,26 +28,28 @@ P99 = 0.300  # seconds, for another shop meanwhile
 
 @pytest.mark.promise("P24", "500 uploads from 50 addresses fill no memory", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented-tls", "wellformed-tls"])
-async def test_behind_nginx(house: World, measured: Measured, how: str) -> None:
-    async with running_edge(house) as edge, edge.client() as client:
+async def test_behind_nginx(shared_app: RunningApp, measured: Measured, how: str) -> None:
+    async with running_edge(shared_app) as edge, edge.client() as client:
         processes = [process.pid for process in edge.web.values()]
-        await besieged(house, client, how, edge.port, processes, measured)
+        await besieged(shared_app, client, how, edge.port, processes, measured)
 
 
 @pytest.mark.promise("P24", "the same with no proxy in front", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented", "wellformed"])
-async def test_without_a_proxy(house: World, measured: Measured, tmp_path: Path, how: str) -> None:
+async def test_without_a_proxy(
+    shared_app: RunningApp, measured: Measured, tmp_path: Path, how: str
+) -> None:
     async with (
-        web(house.settings, house.shopify.origin, tmp_path / "log") as served,
+        web(shared_app.settings, shared_app.shopify.origin, tmp_path / "log") as served,
         httpx.AsyncClient(base_url=served.url, timeout=60) as client,
     ):
         assert served.process is not None
         port = int(served.url.rpartition(":")[2])
-        await besieged(house, client, how, port, [served.process.pid], measured)
+        await besieged(shared_app, client, how, port, [served.process.pid], measured)
 
 
 async def besieged(
-    house: World,
+    shared_app: RunningApp,
     client: httpx.AsyncClient,
     how: str,
     port: int,
@@ -55,16 +57,16 @@ async def besieged(
     measured: Measured,
 ) -> None:
     """Have them come, ask for a job's detail meanwhile, and watch the processes' memory."""
-    ref, _ = await finished_job(house)
+    ref, _ = await finished_job(shared_app)
     job = f"/v1/jobs/{ref.public_id}"
-    await asked(client, house, job, 1)  # warm
+    await asked(client, shared_app, job, 1)  # warm
     attack = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.faults.filling", how, str(port), str(SECONDS)),
         stdout=asyncio.subprocess.PIPE,
     )
     before = [busy(pid) for pid in processes]
     async with memory(processes) as most:
-        times = await asked(client, house, job, SECONDS)
+        times = await asked(client, shared_app, job, SECONDS)
         told, _ = await attack.communicate()
     attacked = json.loads(told)
     p99 = percentile(times, 0.99)

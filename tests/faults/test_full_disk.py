@@ -13,7 +13,7 @@ import pytest
 from backend.dev.services import EmbeddedPostgres, LocalServices
 from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
-from tests.faults.postgres import durable_world
+from tests.faults.postgres import durable_app
 from tests.faults.test_killed_postgres import stored_jobs
 from tests.faults.web import web
 from tests.faults.writers import Ledger, writer
@@ -45,15 +45,15 @@ async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
     services: LocalServices, renderer: Renderer, tmp_path: Path, measured: Measured
 ) -> None:
     with small_disk() as disk:
-        async with durable_world(services, renderer, disk) as (world, server):
-            await world.install()
+        async with durable_app(services, renderer, disk) as (running_app, server):
+            await running_app.install()
             ledger, stop = Ledger(), asyncio.Event()
             async with (
-                web(world.settings, world.shopify.origin, tmp_path / "log") as served,
+                web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served,
                 asyncio.TaskGroup() as group,
             ):
                 for _ in range(8):
-                    group.create_task(writer(world, served.url, ledger, stop))
+                    group.create_task(writer(running_app, served.url, ledger, stop))
                 filler = disk / "filler"
                 async with asyncio.timeout(60):
                     while len(ledger.accepted) < 100:
@@ -73,7 +73,7 @@ async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
                         await asyncio.sleep(0.01)
                 healed = ledger.accepted_at - back_at
                 stop.set()
-            lost = set(ledger.accepted.values()) - await stored_jobs(world)
+            lost = set(ledger.accepted.values()) - await stored_jobs(running_app)
     measured(
         "P9",
         f"{len(lost)} of {len(ledger.accepted):,} lost, answers {dict(ledger.statuses)}, first "

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from backend.rules.applying import apply_rules
-from backend.shops.answers import Product
-from tests.backend.uploads.sending import shop_id_of
-from tests.world import World
+from backend.rules.apply import apply_rules
+from backend.shops.shopify_responses import Product
+from tests.backend.uploads.multipart_forms import shop_id_of
+from tests.running_app import RunningApp
 
 PRODUCTS, CAP = 10_000, 1_000
 
@@ -33,24 +33,24 @@ def imported(number: int) -> Product:
 
 @pytest.mark.timeout(600)
 async def test_ten_thousand_products_start_no_more_jobs_than_the_cap_pays_for(
-    world: World,
+    running_app: RunningApp,
 ) -> None:
-    await world.install()
+    await running_app.install()
     body = {"rules": [{"workflow": "catalog-image"}], "daily_credit_cap": CAP}
-    await world.http.put("/v1/settings", json=body, headers=world.bearer())
-    shop_id = await shop_id_of(world)
+    await running_app.http.put("/v1/settings", json=body, headers=running_app.bearer())
+    shop_id = await shop_id_of(running_app)
     numbers = iter(range(PRODUCTS))
 
     async def told() -> int:
         made = 0
         for number in numbers:
             product = imported(number)
-            done = await apply_rules(world.database, shop_id, product, disabled=frozenset())
+            done = await apply_rules(running_app.database, shop_id, product, disabled=frozenset())
             assert done.made or done.is_capped
             made += len(done.made)
         return made
 
     assert sum(await asyncio.gather(*(told() for _ in range(8)))) == CAP
-    assert len(await world.rows("SELECT 1 FROM jobs")) == CAP
-    spent = await world.rows("SELECT amount FROM daily_counts WHERE what = 'rule_credits'")
+    assert len(await running_app.rows("SELECT 1 FROM jobs")) == CAP
+    spent = await running_app.rows("SELECT amount FROM daily_counts WHERE what = 'rule_credits'")
     assert [row["amount"] for row in spent] == [CAP]

@@ -21,7 +21,7 @@ from tests.faults.conftest import Measured
 from tests.faults.postgres import before_postgres, through
 from tests.faults.proxy import FaultProxy, Hold
 from tests.flows.processes import assert_whole_timeline, ended_job, make_due, start_worker, worker
-from tests.world import World
+from tests.running_app import RunningApp
 
 CHECKPOINT = b"INSERT INTO job_stages"
 CLAIM = b"attempt=(jobs.attempt + "
@@ -50,33 +50,34 @@ STORAGE = {
 )
 @pytest.mark.promise("P12", "a job that was killed at any step ends once", wanted="1 end each")
 async def test_a_worker_killed_at_any_step_is_taken_over_at_the_next_stage(
-    world: World, services: LocalServices, tmp_path: Path, measured: Measured
+    running_app: RunningApp, services: LocalServices, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
+    await running_app.install()
     s3 = urlsplit(services.s3.endpoint_url)
     connect = partial(asyncio.open_connection, s3.hostname, s3.port)
     seconds: dict[str, float] = {}
     async with before_postgres(services.postgres) as postgres, FaultProxy(connect) as storage:
         settings = msgspec.structs.replace(
-            through(postgres, world.settings), s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
+            through(postgres, running_app.settings),
+            s3_endpoint_url=f"http://127.0.0.1:{storage.port}",
         )
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             *((step, partial(frozen, postgres, hold)) for step, hold in DATABASE.items()),
             *((step, partial(frozen, storage, hold)) for step, hold in STORAGE.items()),
-            ("after the claim's commit", partial(seen, world, CLAIMED)),
-            ("after a stage's commit", partial(seen, world, RECORDED)),
-            ("during a render", partial(rendering, world)),
+            ("after the claim's commit", partial(seen, running_app, CLAIMED)),
+            ("after a stage's commit", partial(seen, running_app, RECORDED)),
+            ("during a render", partial(rendering, running_app)),
         ]
         for step, reached in steps:
             # A heartbeat comes only from a job that takes ten seconds: its put is made slow.
             storage.latency = 12.0 if "heartbeat" in step else 0.0
-            seconds[step] = await killed(world, settings, tmp_path / "log", reached)
+            seconds[step] = await killed(running_app, settings, tmp_path / "log", reached)
             postgres.heal()
             storage.heal()
     slowest = max(seconds, key=lambda step: seconds[step])
     told = f"{len(seconds)} of {len(seconds)} steps, slowest {seconds[slowest]:.1f} s ({slowest})"
     measured("P11", told, len(seconds) == 8)
-    ends = await world.rows(
+    ends = await running_app.rows(
         "SELECT count(*) FROM job_events WHERE event_type IN ('succeeded', 'failed')"
         " GROUP BY job_id"
     )
@@ -88,24 +89,24 @@ async def test_a_worker_killed_at_any_step_is_taken_over_at_the_next_stage(
 
 
 async def killed(
-    world: World, settings: Settings, log: Path, reached: Callable[[], Awaitable[None]]
+    running_app: RunningApp, settings: Settings, log: Path, reached: Callable[[], Awaitable[None]]
 ) -> float:
     """Kill a worker as soon as it has come so far; how long its successor takes to the end."""
-    public_id = await world.request_job()
-    doomed = await start_worker(dataclasses.replace(world, settings=settings), log)
+    public_id = await running_app.request_job()
+    doomed = await start_worker(dataclasses.replace(running_app, settings=settings), log)
     try:
         async with asyncio.timeout(60):
             await reached()
     finally:
         doomed.kill()
         await doomed.wait()
-    before = await checkpoints(world, public_id)
-    await make_due(world)
+    before = await checkpoints(running_app, public_id)
+    await make_due(running_app)
     started = time.monotonic()
-    async with worker(world, log):
-        assert (await ended_job(world, public_id))["status"] == "SUCCESS"
-    await assert_whole_timeline(world, public_id)
-    after = await checkpoints(world, public_id)
+    async with worker(running_app, log):
+        assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
+    await assert_whole_timeline(running_app, public_id)
+    after = await checkpoints(running_app, public_id)
     assert all(after[stage] == attempt for stage, attempt in before.items()), "made again"
     return time.monotonic() - started
 
@@ -116,21 +117,21 @@ async def frozen(proxy: FaultProxy, hold: Hold) -> None:
     await hold.reached.wait()
 
 
-async def seen(world: World, sql: str) -> None:
+async def seen(running_app: RunningApp, sql: str) -> None:
     """The worker has committed it."""
-    while not await world.rows(sql):
+    while not await running_app.rows(sql):
         await asyncio.sleep(0.005)
 
 
-async def rendering(world: World) -> None:
+async def rendering(running_app: RunningApp) -> None:
     """The cut-out is being made: the stage before it is recorded, and the child is busy."""
-    await seen(world, RECORDED)
+    await seen(running_app, RECORDED)
     await asyncio.sleep(0.1)
 
 
-async def checkpoints(world: World, public_id: str) -> dict[str, int]:
+async def checkpoints(running_app: RunningApp, public_id: str) -> dict[str, int]:
     """Which attempt has made which stage."""
-    rows = await world.rows(
+    rows = await running_app.rows(
         "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
     )
     return {row["stage"]: row["attempt"] for row in rows}

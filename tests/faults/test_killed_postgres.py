@@ -11,10 +11,10 @@ import pytest
 from backend.dev.services import EmbeddedPostgres, LocalServices
 from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
-from tests.faults.postgres import durable_world, kill_outright
+from tests.faults.postgres import durable_app, kill_outright
 from tests.faults.web import web
 from tests.faults.writers import Ledger, writer
-from tests.world import World
+from tests.running_app import RunningApp
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "20"))
 WRITERS = 8
@@ -28,19 +28,19 @@ WRITERS = 8
 async def test_no_acknowledged_job_is_lost(
     services: LocalServices, renderer: Renderer, tmp_path: Path, measured: Measured
 ) -> None:
-    async with durable_world(services, renderer) as (world, server):
-        await world.install()
+    async with durable_app(services, renderer) as (running_app, server):
+        await running_app.install()
         ledger, stop = Ledger(), asyncio.Event()
         async with (
-            web(world.settings, world.shopify.origin, tmp_path / "log") as served,
+            web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(WRITERS):
-                group.create_task(writer(world, served.url, ledger, stop))
+                group.create_task(writer(running_app, served.url, ledger, stop))
             healed = [await healed_after_a_kill(server, ledger) for _ in range(KILLS)]
             stop.set()
             assert served.process is not None and served.process.returncode is None
-        stored = await stored_jobs(world)
+        stored = await stored_jobs(running_app)
     lost = set(ledger.accepted.values()) - stored
     measured(
         "P9",
@@ -72,9 +72,9 @@ async def healed_after_a_kill(server: EmbeddedPostgres, ledger: Ledger) -> float
     return ledger.accepted_at - back_at
 
 
-async def stored_jobs(world: World) -> set[str]:
+async def stored_jobs(running_app: RunningApp) -> set[str]:
     """The jobs that are whole: a row, a first event and a queue entry."""
-    rows = await world.rows(
+    rows = await running_app.rows(
         """
         SELECT j.public_id FROM jobs j
         JOIN job_events e ON e.job_id = j.public_id AND e.seq = 1

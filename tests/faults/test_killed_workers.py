@@ -5,23 +5,25 @@ from pathlib import Path
 import pytest
 
 from tests.flows.processes import STAGES, ended_job, start_worker, taken_over_after, until, worker
-from tests.world import World
+from tests.running_app import RunningApp
 
 
 @pytest.mark.parametrize("stage", STAGES[:-1])
 async def test_a_worker_killed_after_any_stage_is_taken_over_at_the_next(
-    world: World, tmp_path: Path, stage: str
+    running_app: RunningApp, tmp_path: Path, stage: str
 ) -> None:
-    await taken_over_after(stage, world, tmp_path)
+    await taken_over_after(stage, running_app, tmp_path)
 
 
-async def test_a_dead_workers_job_is_resumed_within_a_minute(world: World, tmp_path: Path) -> None:
-    await world.install()
-    public_id = await world.request_job()
-    first = await start_worker(world, tmp_path / "log")
-    await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
-    async with worker(world, tmp_path / "log"):
+async def test_a_dead_workers_job_is_resumed_within_a_minute(
+    running_app: RunningApp, tmp_path: Path
+) -> None:
+    await running_app.install()
+    public_id = await running_app.request_job()
+    first = await start_worker(running_app, tmp_path / "log")
+    await until(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
+    async with worker(running_app, tmp_path / "log"):
         first.kill()
         await first.wait()
-        detail = await ended_job(world, public_id, within=60)
+        detail = await ended_job(running_app, public_id, within=60)
     assert detail["status"] == "SUCCESS"

@@ -10,9 +10,9 @@ import pytest
 
 from backend.batches import queries
 from backend.db import Database
-from tests.doors import new_shop
 from tests.faults.conftest import Measured
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import new_shop
 
 BATCHES, PRODUCTS = 20, 10_000
 SLICE = 1_000  # products of each batch in one statement of the filling
@@ -49,13 +49,13 @@ ORDER BY n / 200, b.public_id, n
 """
 
 
-async def filled(world: World) -> None:
+async def filled(running_app: RunningApp) -> None:
     """Twenty batches of ten thousand products each, half of whose jobs are still to be done."""
-    await world.install()
-    await world.execute(FILL, batches=BATCHES, shop=SHOP)
+    await running_app.install()
+    await running_app.execute(FILL, batches=BATCHES, shop=SHOP)
     for first in range(1, PRODUCTS, SLICE):
         for table in (JOBS, ITEMS):
-            await world.execute(table, first=first, last=first + SLICE - 1)
+            await running_app.execute(table, first=first, last=first + SLICE - 1)
 
 
 @pytest.mark.timeout(300)
@@ -67,19 +67,21 @@ async def filled(world: World) -> None:
     "P19", "another shop's POSTs beside many that ask for the list", wanted=f"202, {SERVED} s"
 )
 async def test_many_who_list_large_batches_leave_another_shop_served(
-    world: World, measured: Measured
+    running_app: RunningApp, measured: Measured
 ) -> None:
-    await filled(world)
-    other = await new_shop(world)
-    lists = [await timed(world, "GET", "/v1/batches", SHOP) for _ in range(5)]
+    await filled(running_app)
+    other = await new_shop(running_app)
+    lists = [await timed(running_app, "GET", "/v1/batches", SHOP) for _ in range(5)]
     assert {status for status, _ in lists} == {200}
     usual, slowest = median(took for _, took in lists), max(took for _, took in lists)
     measured("P21", f"median {usual:.2f} s, at most {slowest:.2f} s", usual < LISTED)
-    usual = median([await counting(world, f"{number:026d}") for number in range(1, BATCHES + 1)])
+    usual = median(
+        [await counting(running_app, f"{number:026d}") for number in range(1, BATCHES + 1)]
+    )
     measured("P20", f"median {usual * 1000:.0f} ms", usual < COUNTED)
 
     listed: Counter[int] = Counter()
-    posted = await beside(world, other, "GET", "/v1/batches", listed)
+    posted = await beside(running_app, other, "GET", "/v1/batches", listed)
     measured("P19", told(posted, listed), is_served(posted))
 
 
@@ -88,44 +90,46 @@ async def test_many_who_list_large_batches_leave_another_shop_served(
     "P19", "another shop's POSTs beside many that wait for a lock", wanted=f"202, {SERVED} s"
 )
 async def test_many_who_wait_for_a_lock_leave_another_shop_served(
-    world: World, measured: Measured
+    running_app: RunningApp, measured: Measured
 ) -> None:
-    await world.install()
-    other = await new_shop(world)
+    await running_app.install()
+    other = await new_shop(running_app)
     body: dict[str, Any] = {"rules": []}
-    headers = world.bearer()
-    assert (await world.http.put("/v1/settings", json=body, headers=headers)).status_code == 200
+    headers = running_app.bearer()
+    assert (
+        await running_app.http.put("/v1/settings", json=body, headers=headers)
+    ).status_code == 200
     answers: Counter[int] = Counter()
-    async with world.owner.transaction() as connection:  # nobody can write settings
+    async with running_app.owner.transaction() as connection:  # nobody can write settings
         await connection.exec_driver_sql("LOCK shop_settings IN SHARE MODE")
-        posted = await beside(world, other, "PUT", "/v1/settings", answers, json=body)
+        posted = await beside(running_app, other, "PUT", "/v1/settings", answers, json=body)
     assert set(answers) == {503}
     measured("P19", told(posted, answers), is_served(posted))
 
 
 async def beside(
-    world: World, other: str, method: str, path: str, answers: Counter[int], **sent: Any
+    running_app: RunningApp, other: str, method: str, path: str, answers: Counter[int], **sent: Any
 ) -> list[tuple[int, float]]:
     """What the other shop's POSTs are answered while many clients of the first ask for that."""
     until = time.monotonic() + SECONDS
 
     async def client() -> None:
         while time.monotonic() < until:
-            answers[(await timed(world, method, path, SHOP, **sent))[0]] += 1
+            answers[(await timed(running_app, method, path, SHOP, **sent))[0]] += 1
 
     crowd = [asyncio.create_task(client()) for _ in range(CLIENTS)]
     await asyncio.sleep(0.5)
-    posted = [await timed(world, "POST", "/v1/catalog-image", other, json=JOB)]
+    posted = [await timed(running_app, "POST", "/v1/catalog-image", other, json=JOB)]
     while time.monotonic() < until:
-        posted.append(await timed(world, "POST", "/v1/catalog-image", other, json=JOB))
+        posted.append(await timed(running_app, "POST", "/v1/catalog-image", other, json=JOB))
         await asyncio.sleep(0.1)
     await asyncio.gather(*crowd)
     return posted
 
 
-async def counting(world: World, public_id: str) -> float:
+async def counting(running_app: RunningApp, public_id: str) -> float:
     """How many seconds a web process' statement takes that reads and counts that batch."""
-    database = Database(world.settings.database_url)
+    database = Database(running_app.settings.database_url)
     async with database.reading(SHOP) as connection:
         for _ in range(2):  # the first time it is also planned
             started = time.monotonic()
@@ -135,11 +139,13 @@ async def counting(world: World, public_id: str) -> float:
     return took
 
 
-async def timed(world: World, method: str, path: str, shop: str, **sent: Any) -> tuple[int, float]:
+async def timed(
+    running_app: RunningApp, method: str, path: str, shop: str, **sent: Any
+) -> tuple[int, float]:
     """The status of an answer, and how many seconds it took."""
-    headers = world.bearer(shop)
+    headers = running_app.bearer(shop)
     started = time.monotonic()
-    answer = await world.http.request(method, path, headers=headers, **sent)
+    answer = await running_app.http.request(method, path, headers=headers, **sent)
     return answer.status_code, time.monotonic() - started
 
 

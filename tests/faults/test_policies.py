@@ -15,10 +15,10 @@ from backend.dev.s3 import EmbeddedS3
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.storage.objects import ObjectStore
-from tests.backend.uploads.sending import uploaded
-from tests.backend.worker.test_reconciling import atelier
+from tests.backend.uploads.multipart_forms import uploaded
+from tests.backend.worker.test_reconcile import atelier
 from tests.flows.processes import ended_job, environment, worker
-from tests.world import open_world
+from tests.running_app import open_running_app
 
 POLICIES = Path(__file__).parents[2] / "deploy" / "s3"
 BUCKET = "atelier-example"  # as the policies call it
@@ -78,21 +78,23 @@ def guarded(settings: Settings, s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch)
 async def test_each_process_can_do_all_that_it_does_and_its_urls_download(
     guarded: Settings, renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_world(guarded, renderer) as world, httpx.AsyncClient() as http:
-        await world.install()
-        upload_key = await uploaded(world)
-        asked = await world.http.post(
-            "/v1/catalog-image", json={"upload_key": upload_key}, headers=world.bearer()
+    async with open_running_app(guarded, renderer) as running_app, httpx.AsyncClient() as http:
+        await running_app.install()
+        upload_key = await uploaded(running_app)
+        asked = await running_app.http.post(
+            "/v1/catalog-image", json={"upload_key": upload_key}, headers=running_app.bearer()
         )
         assert asked.status_code == 202, asked.text
-        async with worker(world, tmp_path / "log", **credentials("worker")):
-            detail: Any = await ended_job(world, asked.json()["job_id"])
+        async with worker(running_app, tmp_path / "log", **credentials("worker")):
+            detail: Any = await ended_job(running_app, asked.json()["job_id"])
         assert detail["status"] == "SUCCESS", (tmp_path / "log").read_text()
         for artifact in detail["result"]:
             assert (await http.get(artifact["image_url"])).status_code == 200
         for name, value in {**environment(guarded), **credentials("worker")}.items():
             monkeypatch.setenv(name, value)
-        await world.execute("UPDATE shops SET status = 'uninstalled'")  # nobody to ask Shopify for
+        await running_app.execute(
+            "UPDATE shops SET status = 'uninstalled'"
+        )  # nobody to ask Shopify for
         assert (await atelier())[0] == 0
 
 

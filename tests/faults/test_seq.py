@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from backend.errors import DatabaseUnavailable
+from backend.jobs.lifecycle import append
 from backend.jobs.service import JobRef
-from backend.jobs.timeline import append
-from tests.doors import finished_job
 from tests.faults.conftest import Measured
 from tests.faults.web import web
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import finished_job
 
 JOBS, WRITERS, POLLERS = 3, 8, 20
 EVENTS = int(os.environ.get("SEQ_EVENTS", "1000"))  # that each writer tries
@@ -31,25 +31,27 @@ class Undone(Exception):
 @pytest.mark.promise(
     "P13", "events are gapless, ordered, and none is missed", wanted="0 gaps, 0 missed"
 )
-async def test_no_cursor_misses_an_event(world: World, tmp_path: Path, measured: Measured) -> None:
-    await world.install()
-    refs = [(await finished_job(world))[0] for _ in range(JOBS)]
-    settings = msgspec.structs.replace(world.settings, rate_limit_reads="1000000/minute")
+async def test_no_cursor_misses_an_event(
+    running_app: RunningApp, tmp_path: Path, measured: Measured
+) -> None:
+    await running_app.install()
+    refs = [(await finished_job(running_app))[0] for _ in range(JOBS)]
+    settings = msgspec.structs.replace(running_app.settings, rate_limit_reads="1000000/minute")
     written = asyncio.Event()
-    async with web(settings, world.shopify.origin, tmp_path / "log") as served:
+    async with web(settings, running_app.shopify.origin, tmp_path / "log") as served:
         polling = [
-            asyncio.create_task(polled(world, served.url, refs[number % JOBS], written))
+            asyncio.create_task(polled(running_app, served.url, refs[number % JOBS], written))
             for number in range(POLLERS)
         ]
-        breaking = asyncio.create_task(breaking_connections(world))
-        await asyncio.gather(*(writer(world, refs) for _ in range(WRITERS)))
+        breaking = asyncio.create_task(breaking_connections(running_app))
+        await asyncio.gather(*(writer(running_app, refs) for _ in range(WRITERS)))
         breaking.cancel()
         written.set()
         seen = await asyncio.gather(*polling)
     stored = {
         ref: [
             row["seq"]
-            for row in await world.rows(
+            for row in await running_app.rows(
                 "SELECT seq FROM job_events WHERE job_id = :id ORDER BY seq", id=ref.public_id
             )
         ]
@@ -67,11 +69,11 @@ async def test_no_cursor_misses_an_event(world: World, tmp_path: Path, measured:
     )
 
 
-async def writer(world: World, refs: list[JobRef]) -> None:
+async def writer(running_app: RunningApp, refs: list[JobRef]) -> None:
     """Append lines to the jobs, and take some of them back."""
     for number in range(EVENTS):
         with contextlib.suppress(Undone, DatabaseUnavailable):
-            async with world.database.transaction() as connection:
+            async with running_app.database.transaction() as connection:
                 ref = random.choice(refs)
                 await append(connection, ref, stage="torture", message=str(number), extra={})
                 await asyncio.sleep(random.uniform(0, 0.002))  # between a number and its commit
@@ -79,19 +81,21 @@ async def writer(world: World, refs: list[JobRef]) -> None:
                     raise Undone
 
 
-async def breaking_connections(world: World) -> None:
+async def breaking_connections(running_app: RunningApp) -> None:
     """Cut one of Postgres' connections now and then."""
     while True:
         await asyncio.sleep(0.5)
         with contextlib.suppress(DatabaseUnavailable):
-            await world.execute(
+            await running_app.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid() "
                 "AND query LIKE '%job_events%' LIMIT 1"
             )
 
 
-async def polled(world: World, url: str, ref: JobRef, written: asyncio.Event) -> list[int]:
+async def polled(
+    running_app: RunningApp, url: str, ref: JobRef, written: asyncio.Event
+) -> list[int]:
     """The numbers that a follower gets, up to the last one."""
     seen: list[int] = []
     since = 0
@@ -101,7 +105,7 @@ async def polled(world: World, url: str, ref: JobRef, written: asyncio.Event) ->
             answer = await client.get(
                 f"/v1/jobs/{ref.public_id}/events",
                 params={"since": since},
-                headers=world.bearer(),
+                headers=running_app.bearer(),
             )
             if answer.status_code == 200:
                 seen += [event["seq"] for event in answer.json()["events"]]

@@ -14,7 +14,7 @@ from tests.faults.pools import held, seen_databases
 from tests.faults.postgres import before_postgres, through
 from tests.faults.proxy import FaultProxy
 from tests.faults.writers import BODY, PATH
-from tests.world import World, served
+from tests.running_app import RunningApp, served
 
 # Half of those who ask read, half write. Many are more than both pools hold, so that all of their
 # connections die while they are in use; after few, most die while they are idle.
@@ -42,20 +42,20 @@ class Answer:
     "P21", "a silent database is an honest 503, and heals", wanted="503 in 6 s, healed in 5 s"
 )
 async def test_every_request_is_answered_and_the_pools_heal(
-    world: World,
+    running_app: RunningApp,
     services: LocalServices,
     monkeypatch: pytest.MonkeyPatch,
     measured: Measured,
 ) -> None:
-    await world.install()
-    job = await world.request_job()
+    await running_app.install()
+    job = await running_app.request_job()
     opened = seen_databases(monkeypatch)
-    transport = LoopbackShopify(world.shopify.origin)
+    transport = LoopbackShopify(running_app.shopify.origin)
     async with (
         before_postgres(services.postgres) as proxy,
-        served(through(proxy, world.settings), transport) as url,
+        served(through(proxy, running_app.settings), transport) as url,
     ):
-        phases = [await phase(proxy, world, url, job, many=many) for many in (MANY, FEW)]
+        phases = [await phase(proxy, running_app, url, job, many=many) for many in (MANY, FEW)]
         (database,) = opened
         still_held = held(database)
     answers = [answer for each, _, _ in phases for answer in each]
@@ -81,7 +81,9 @@ async def test_every_request_is_answered_and_the_pools_heal(
 Phase = tuple[list[Answer], float, float]
 
 
-async def phase(proxy: FaultProxy, world: World, url: str, job: str, *, many: int) -> Phase:
+async def phase(
+    proxy: FaultProxy, running_app: RunningApp, url: str, job: str, *, many: int
+) -> Phase:
     """So many ask while the database falls silent and comes back: the answers, and both times."""
     answers: list[Answer] = []
     done = asyncio.Event()
@@ -92,7 +94,7 @@ async def phase(proxy: FaultProxy, world: World, url: str, job: str, *, many: in
     ):
         for number in range(many):
             read = job if number % 2 else None
-            group.create_task(asking(world, client, read, answers, done))
+            group.create_task(asking(running_app, client, read, answers, done))
         await asyncio.sleep(CALM)
         proxy.blackhole()
         silent_at = time.monotonic() + 1  # what is under way in the sockets' buffers still comes
@@ -105,7 +107,7 @@ async def phase(proxy: FaultProxy, world: World, url: str, job: str, *, many: in
 
 
 async def asking(
-    world: World,
+    running_app: RunningApp,
     client: httpx.AsyncClient,
     job: str | None,
     answers: list[Answer],
@@ -115,9 +117,9 @@ async def asking(
     while not done.is_set():
         asked_at = time.monotonic()
         if job is not None:
-            answer = await client.get(f"/v1/jobs/{job}", headers=world.bearer())
+            answer = await client.get(f"/v1/jobs/{job}", headers=running_app.bearer())
         else:
-            answer = await client.post(PATH, json=BODY, headers=world.bearer())
+            answer = await client.post(PATH, json=BODY, headers=running_app.bearer())
         answers.append(
             Answer(
                 asked_at=asked_at,

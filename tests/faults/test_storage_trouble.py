@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 from backend.dev.services import LocalServices
-from tests.doors import missing_objects
 from tests.faults.conftest import Measured
 from tests.faults.proxy import FaultProxy
 from tests.faults.web import web
 from tests.flows.processes import ended_job, worker
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import missing_objects
 
 OUTAGE = 40  # seconds
 TOLD = (
@@ -30,7 +30,7 @@ TOLD = (
 
 
 @dataclasses.dataclass
-class Reads:
+class ReadServices:
     """What those who read were told meanwhile."""
 
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -48,38 +48,38 @@ class Reads:
     "P14", "SUCCESS means that every picture downloads", wanted="100 %, 0 rows without object"
 )
 async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
-    world: World, services: LocalServices, tmp_path: Path, measured: Measured
+    running_app: RunningApp, services: LocalServices, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
-    done = await world.finished_job()
+    await running_app.install()
+    done = await running_app.finished_job()
     s3 = urlsplit(services.s3.endpoint_url)
     ends: dict[str, str] = {}
     async with FaultProxy(partial(asyncio.open_connection, s3.hostname, s3.port)) as storage:
         rigged = msgspec.structs.replace(
-            world.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
+            running_app.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
         )
         async with (
-            web(rigged, world.shopify.origin, tmp_path / "web") as served,
+            web(rigged, running_app.shopify.origin, tmp_path / "web") as served,
             worker(
-                dataclasses.replace(world, settings=rigged),
+                dataclasses.replace(running_app, settings=rigged),
                 tmp_path / "worker",
-                program="tests.faults.impatient",
+                program="tests.faults.disconnecting_client",
             ),
         ):
-            public_id = await world.request_job()  # the worker is up once it has one done
-            ends["calm"] = await end_of(world, public_id)
-            async with reading(world, served.url, done) as reads:
+            public_id = await running_app.request_job()  # the worker is up once it has one done
+            ends["calm"] = await end_of(running_app, public_id)
+            async with reading(running_app, served.url, done) as reads:
                 for trouble in ("down for good", "down for a while", "slow", "cut at half"):
                     make_trouble(storage, trouble)
-                    public_id = await world.request_job()
+                    public_id = await running_app.request_job()
                     if trouble == "down for a while":
                         await asyncio.sleep(3)
                         storage.heal()
-                    ends[trouble] = await end_of(world, public_id)
+                    ends[trouble] = await end_of(running_app, public_id)
                     storage.heal()
-    whole, pictures = await downloads(world)
-    keys = [row["key"] for row in await world.rows("SELECT key FROM artifacts")]
-    dangling = await missing_objects(world, keys)
+    whole, pictures = await downloads(running_app)
+    keys = [row["key"] for row in await running_app.rows("SELECT key FROM artifacts")]
+    dangling = await missing_objects(running_app, keys)
     measured(
         "P22",
         f"{reads.failed} of {len(reads.seconds):,} reads failed, p99 {reads.p99:.0f} ms; "
@@ -102,24 +102,24 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
     "P11", "jobs outlive an outage of S3", wanted="all SUCCESS, 0 strikes, each told once"
 )
 async def test_jobs_outlive_an_outage_that_takes_longer_than_three_tries(
-    world: World, services: LocalServices, tmp_path: Path, measured: Measured
+    running_app: RunningApp, services: LocalServices, tmp_path: Path, measured: Measured
 ) -> None:
     """With the patience of every day. Three tries and their pauses were over after 12 s."""
-    await world.install()
+    await running_app.install()
     s3 = urlsplit(services.s3.endpoint_url)
     async with FaultProxy(partial(asyncio.open_connection, s3.hostname, s3.port)) as storage:
         rigged = msgspec.structs.replace(
-            world.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
+            running_app.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
         )
-        ids = [await world.request_job() for _ in range(3)]
+        ids = [await running_app.request_job() for _ in range(3)]
         make_trouble(storage, "down for a while")
         began = time.monotonic()
-        async with worker(dataclasses.replace(world, settings=rigged), tmp_path / "worker"):
+        async with worker(dataclasses.replace(running_app, settings=rigged), tmp_path / "worker"):
             await asyncio.sleep(OUTAGE)
-            before = await world.rows("SELECT outages, strikes FROM jobs")
+            before = await running_app.rows("SELECT outages, strikes FROM jobs")
             storage.heal()
-            ends = [await end_of(world, public_id) for public_id in ids]
-    told = [row["times"] for row in await world.rows(TOLD)]
+            ends = [await end_of(running_app, public_id) for public_id in ids]
+    told = [row["times"] for row in await running_app.rows(TOLD)]
     measured(
         "P11",
         f"{ends.count('SUCCESS')} of {len(ids)} jobs SUCCESS {time.monotonic() - began:.0f} s "
@@ -144,9 +144,9 @@ def make_trouble(storage: FaultProxy, trouble: str) -> None:
         asyncio.get_running_loop().call_later(6, storage.heal)
 
 
-async def end_of(world: World, public_id: str) -> str:
+async def end_of(running_app: RunningApp, public_id: str) -> str:
     """How the job has ended: its status, or its failure's code."""
-    detail = await ended_job(world, public_id, within=120)
+    detail = await ended_job(running_app, public_id, within=120)
     if detail["status"] == "SUCCESS":
         return "SUCCESS"
     event = detail["latest_event"]
@@ -155,16 +155,16 @@ async def end_of(world: World, public_id: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def reading(world: World, url: str, public_id: str) -> AsyncIterator[Reads]:
+async def reading(running_app: RunningApp, url: str, public_id: str) -> AsyncIterator[ReadServices]:
     """Somebody who reads a job's detail again and again."""
-    reads = Reads()
+    reads = ReadServices()
     done = asyncio.Event()
 
     async def ask() -> None:
         async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
             while not done.is_set():
                 started = time.monotonic()
-                answer = await client.get(f"/v1/jobs/{public_id}", headers=world.bearer())
+                answer = await client.get(f"/v1/jobs/{public_id}", headers=running_app.bearer())
                 reads.seconds.append(time.monotonic() - started)
                 reads.failed += answer.status_code != 200 or not answer.json()["result"]
                 await asyncio.sleep(0.02)
@@ -177,13 +177,13 @@ async def reading(world: World, url: str, public_id: str) -> AsyncIterator[Reads
         await asking
 
 
-async def downloads(world: World) -> tuple[int, int]:
+async def downloads(running_app: RunningApp) -> tuple[int, int]:
     """How many pictures of jobs that succeeded arrive whole, and how many there are."""
-    rows = await world.rows("SELECT public_id FROM jobs WHERE status = 'SUCCESS'")
+    rows = await running_app.rows("SELECT public_id FROM jobs WHERE status = 'SUCCESS'")
     whole = total = 0
     async with httpx.AsyncClient() as anyone:
         for row in rows:
-            for item in (await world.detail(row["public_id"])).json()["result"]:
+            for item in (await running_app.detail(row["public_id"])).json()["result"]:
                 answer = await anyone.get(item["image_url"])
                 total += 1
                 whole += hashlib.sha256(answer.content).hexdigest() == item["meta"]["sha256"]

@@ -16,14 +16,14 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
-from tests.backend.uploads.sending import picture
+from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import settings_for
 from tests.faults.conftest import Measured
 from tests.faults.postgres import before_postgres, through
 from tests.faults.systemd import Machine, booted
 from tests.faults.systemd_root import PROJECT
 from tests.flows.processes import ended_job, environment, until
-from tests.world import World, open_world
+from tests.running_app import RunningApp, open_running_app
 
 SOCKET, WEB, WORKER = "atelier-web@1.socket", "atelier-web@1.service", "atelier-worker@1.service"
 DYNAMIC_USERS = range(61184, 65520)  # systemd's own
@@ -35,9 +35,9 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-async def house(
+async def shared_app(
     services: LocalServices, renderer: Renderer
-) -> AsyncIterator[tuple[Machine, World]]:
+) -> AsyncIterator[tuple[Machine, RunningApp]]:
     """A machine whose migration unit has made the schema, and the world around it."""
     name = f"units_{uuid.uuid4().hex[:8]}"
     async with contextlib.AsyncExitStack() as stack:
@@ -65,31 +65,31 @@ async def house(
             )
         )
         await machine.systemctl("start", "atelier-migrate")
-        world = await stack.enter_async_context(open_world(settings, renderer))
-        await world.install()
-        yield machine, world
+        running_app = await stack.enter_async_context(open_running_app(settings, renderer))
+        await running_app.install()
+        yield machine, running_app
 
 
 @pytest.fixture
-def machine(house: tuple[Machine, World]) -> Machine:
-    return house[0]
+def machine(shared_app: tuple[Machine, RunningApp]) -> Machine:
+    return shared_app[0]
 
 
 @pytest.fixture
-def world(house: tuple[Machine, World]) -> World:
-    return house[1]
+def running_app(shared_app: tuple[Machine, RunningApp]) -> RunningApp:
+    return shared_app[1]
 
 
 @pytest.mark.promise("P14", "the units render a picture in their sandbox", wanted="1 of 1")
 async def test_the_units_render_an_upload_in_their_sandbox(
-    machine: Machine, world: World, measured: Measured
+    machine: Machine, running_app: RunningApp, measured: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WORKER)  # the web unit starts with the first request
     async with machine.client(1) as client:
         assert (await client.get("/health/live")).status_code == 200
-        job = await requested(client, world)
-        await ended_job(world, job)
-        detail = (await client.get(f"/v1/jobs/{job}", headers=world.bearer())).json()
+        job = await requested(client, running_app)
+        await ended_job(running_app, job)
+        detail = (await client.get(f"/v1/jobs/{job}", headers=running_app.bearer())).json()
     assert detail["status"] == "SUCCESS", await machine.journal()
     async with httpx.AsyncClient() as anyone:
         pictures = [await anyone.get(item["image_url"]) for item in detail["result"]]
@@ -127,7 +127,7 @@ async def test_a_restart_of_the_web_unit_refuses_nobody(
 
 @pytest.mark.promise("P11", "systemd starts a killed worker again", wanted="1 restart, SUCCESS")
 async def test_a_killed_worker_is_started_again_and_goes_on(
-    machine: Machine, world: World, measured: Measured
+    machine: Machine, running_app: RunningApp, measured: Measured
 ) -> None:
     await machine.systemctl("restart", SOCKET, WORKER)
     before = await machine.show(WORKER, "MainPID")
@@ -138,24 +138,28 @@ async def test_a_killed_worker_is_started_again_and_goes_on(
     seconds = time.monotonic() - begun
     assert await machine.show(WORKER, "MainPID") not in {before, "0"}
     async with machine.client(1) as client:
-        end = (await ended_job(world, await requested(client, world)))["status"]
+        end = (await ended_job(running_app, await requested(client, running_app)))["status"]
     measured("P11", f"again after {seconds:.1f} s, the next job {end}", end == "SUCCESS")
 
 
 @pytest.mark.promise("P11", "a stop of the units hands jobs over", wanted="in time, SUCCESS")
 async def test_a_stop_of_the_units_is_clean_and_hands_the_job_over(
-    machine: Machine, world: World, measured: Measured
+    machine: Machine, running_app: RunningApp, measured: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WEB, WORKER)
     async with machine.client(1) as client:
-        job = await requested(client, world)
-    await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = 'fetch'", id=job)
+        job = await requested(client, running_app)
+    await until(
+        running_app, "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = 'fetch'", id=job
+    )
     seconds = {unit: await machine.systemctl("stop", unit) for unit in (WORKER, WEB)}
     assert {await machine.show(unit, "ActiveState") for unit in seconds} == {"inactive"}
     results = {await machine.show(unit, "Result") for unit in seconds}
-    (left,) = await world.rows("SELECT status, strikes FROM jobs WHERE public_id = :id", id=job)
+    (left,) = await running_app.rows(
+        "SELECT status, strikes FROM jobs WHERE public_id = :id", id=job
+    )
     await machine.systemctl("start", WORKER)
-    end = (await ended_job(world, job))["status"]
+    end = (await ended_job(running_app, job))["status"]
     in_time = all(seconds[unit] < STOP[unit] for unit in seconds)
     measured(
         "P11",
@@ -199,13 +203,13 @@ async def seconds_to_live(machine: Machine) -> float:
     return time.monotonic() - begun
 
 
-async def requested(client: httpx.AsyncClient, world: World) -> str:
+async def requested(client: httpx.AsyncClient, running_app: RunningApp) -> str:
     """A job of an upload, both through the web unit; its public id."""
     files = {"file": ("photo.jpg", picture(), "image/jpeg")}
-    sent = await client.post("/v1/uploads", files=files, headers=world.bearer())
+    sent = await client.post("/v1/uploads", files=files, headers=running_app.bearer())
     assert sent.status_code == 201, sent.text
     body = {"upload_key": sent.json()["upload_key"]}
-    asked = await client.post("/v1/catalog-image", json=body, headers=world.bearer())
+    asked = await client.post("/v1/catalog-image", json=body, headers=running_app.bearer())
     assert asked.status_code == 202, asked.text
     return str(asked.json()["job_id"])
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from backend.jobs.ids import new_public_id
-from tests.doors import finished_job, shared_world
-from tests.world import OTHER_SHOP, World
+from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import finished_job, open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PAIRS = 5_000
 WARM_UP = 200
@@ -31,30 +31,30 @@ def of_chance(one: list[float], other: list[float]) -> float:
     return erfc(float(z) / sqrt(2))
 
 
-async def erased_job(house: World) -> str:
+async def erased_job(shared_app: RunningApp) -> str:
     """The id of a job that was there, and is not."""
-    ref, _ = await finished_job(house)
-    await house.execute("DELETE FROM jobs WHERE public_id = :id", id=ref.public_id)
+    ref, _ = await finished_job(shared_app)
+    await shared_app.execute("DELETE FROM jobs WHERE public_id = :id", id=ref.public_id)
     return ref.public_id
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["another shop's", "erased"])
 async def test_a_missing_job_takes_as_long_as_one_that_is_not_yours(
-    house: World, kind: str
+    shared_app: RunningApp, kind: str
 ) -> None:
-    await house.install(OTHER_SHOP)
-    foreign, _ = await finished_job(house, shop=OTHER_SHOP)
-    there = foreign.public_id if kind == "another shop's" else await erased_job(house)
-    headers = house.bearer()
+    await shared_app.install(OTHER_SHOP)
+    foreign, _ = await finished_job(shared_app, shop=OTHER_SHOP)
+    there = foreign.public_id if kind == "another shop's" else await erased_job(shared_app)
+    headers = shared_app.bearer()
 
     async def seconds(public_id: str) -> float:
         nonlocal headers
         started = time.perf_counter()
-        answer = await house.http.get(f"/v1/jobs/{public_id}", headers=headers)
+        answer = await shared_app.http.get(f"/v1/jobs/{public_id}", headers=headers)
         took = time.perf_counter() - started
         if answer.status_code == 401:  # the token has run out
-            headers = house.bearer()
+            headers = shared_app.bearer()
             return await seconds(public_id)
         assert answer.status_code == 404
         return took

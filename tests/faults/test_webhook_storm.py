@@ -14,10 +14,10 @@ import httpx
 import msgspec
 import pytest
 
-from tests.doors import Headers, webhook_headers
 from tests.faults.conftest import Measured
 from tests.faults.web import WebProcess, web
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import Headers, webhook_headers
 
 COUNT = int(os.environ.get("WEBHOOKS", "10000"))
 WORKED_OFF = int(os.environ.get("WEBHOOKS_WORKED_OFF", "1500"))
@@ -28,12 +28,12 @@ SENDERS = 100
 Sent = tuple[str, bytes, Headers, bool]  # its id, its body, its headers, and whether it is genuine
 
 
-def storm(world: World, bodies: list[bytes], count: int = COUNT) -> list[Sent]:
+def storm(running_app: RunningApp, bodies: list[bytes], count: int = COUNT) -> list[Sent]:
     """The deliveries in the order in which they go out."""
     dice = random.Random(7)
-    forged = [delivery(world, dice.choice(bodies), forged=True) for _ in range(count // 100)]
+    forged = [delivery(running_app, dice.choice(bodies), forged=True) for _ in range(count // 100)]
     genuine = [
-        delivery(world, bodies[number % PRODUCTS])
+        delivery(running_app, bodies[number % PRODUCTS])
         for number in range(count - count // 5 - len(forged))
     ]
     copies = dice.choices(genuine, k=count // 5)
@@ -42,28 +42,30 @@ def storm(world: World, bodies: list[bytes], count: int = COUNT) -> list[Sent]:
     return plan
 
 
-def delivery(world: World, body: bytes, *, forged: bool = False) -> Sent:
+def delivery(running_app: RunningApp, body: bytes, *, forged: bool = False) -> Sent:
     """A delivery with an id of its own."""
-    secret = "not-the-secret" if forged else world.settings.shopify_api_secret
+    secret = "not-the-secret" if forged else running_app.settings.shopify_api_secret
     headers = webhook_headers(body, secret=secret)
     return headers[-1][1].decode(), body, headers, not forged
 
 
-def bodies_of(world: World) -> list[bytes]:
+def bodies_of(running_app: RunningApp) -> list[bytes]:
     """What Shopify tells of each product."""
     found = []
     for _ in range(PRODUCTS):
-        world.product()
-        found.append(msgspec.json.encode(world.shopify.payload(SHOP, "products/update")))
+        running_app.product()
+        found.append(msgspec.json.encode(running_app.shopify.payload(SHOP, "products/update")))
     return found
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P6", "a storm of webhooks is acknowledged", wanted="right status, p99 < 1 s")
-async def test_a_storm_is_acknowledged(world: World, tmp_path: Path, measured: Measured) -> None:
-    await world.install()
-    plan = storm(world, bodies_of(world))
-    async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
+async def test_a_storm_is_acknowledged(
+    running_app: RunningApp, tmp_path: Path, measured: Measured
+) -> None:
+    await running_app.install()
+    plan = storm(running_app, bodies_of(running_app))
+    async with web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served:
         started = time.monotonic()
         answers = await sent(served.url, plan)
         took = time.monotonic() - started
@@ -76,20 +78,20 @@ async def test_a_storm_is_acknowledged(world: World, tmp_path: Path, measured: M
         f"{len(answers) / took:,.0f} a second",
         not wrong and p99 < 1,
     )
-    await taken_in(world, {a[0] for a in answers if a[1] == 200})
+    await taken_in(running_app, {a[0] for a in answers if a[1] == 200})
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P8", "one picture makes one job", wanted=f"{PRODUCTS} jobs")
 async def test_each_picture_makes_one_job_however_often_it_is_told_of(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
-    plan = storm(world, bodies_of(world), WORKED_OFF)
-    async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
+    await running_app.install()
+    plan = storm(running_app, bodies_of(running_app), WORKED_OFF)
+    async with web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served:
         await sent(served.url, plan)
-    await worked_off(world)
-    jobs = len(await world.rows("SELECT 1 FROM jobs"))
+    await worked_off(running_app)
+    jobs = len(await running_app.rows("SELECT 1 FROM jobs"))
     measured(
         "P8", f"{jobs} jobs of {PRODUCTS} pictures in {len(plan):,} webhooks", jobs == PRODUCTS
     )
@@ -98,13 +100,13 @@ async def test_each_picture_makes_one_job_however_often_it_is_told_of(
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P7", "a 2xx webhook is never lost", wanted="0 lost")
 async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
-    plan = storm(world, bodies_of(world))
+    await running_app.install()
+    plan = storm(running_app, bodies_of(running_app))
     acknowledged: set[str] = set()
     statuses: Counter[int] = Counter()
-    async with web(world.settings, world.shopify.origin, tmp_path / "log") as served:
+    async with web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served:
         killing = asyncio.create_task(killed_again_and_again(served, acknowledged))
         for copies in range(50):  # until the last kill, as Shopify would send on
             for webhook_id, status, _, _ in await sent(served.url, plan, retry=True):
@@ -114,9 +116,9 @@ async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
             if killing.done():
                 break
             dice = random.Random(copies)
-            plan = [delivery(world, dice.choice(plan)[1]) for _ in range(1000)]
+            plan = [delivery(running_app, dice.choice(plan)[1]) for _ in range(1000)]
         await killing
-    lost = await missing(world, acknowledged)
+    lost = await missing(running_app, acknowledged)
     measured(
         "P7",
         f"{len(lost)} of {len(acknowledged):,} acknowledged lost in {KILLS} kills",
@@ -201,9 +203,9 @@ class Wire:
         return int(head[9:12])
 
 
-async def missing(world: World, ids: set[str]) -> set[str]:
+async def missing(running_app: RunningApp, ids: set[str]) -> set[str]:
     """Which of the deliveries are not in the inbox, or would never be worked on."""
-    rows: list[Any] = await world.rows(
+    rows: list[Any] = await running_app.rows(
         """
         SELECT d.webhook_id FROM webhook_deliveries d
         LEFT JOIN queue.pgqueuer q ON q.dedupe_key
@@ -214,16 +216,18 @@ async def missing(world: World, ids: set[str]) -> set[str]:
     return ids - {row["webhook_id"] for row in rows}
 
 
-async def taken_in(world: World, ids: set[str]) -> None:
+async def taken_in(running_app: RunningApp, ids: set[str]) -> None:
     """Every acknowledged delivery is there, once, and none besides."""
-    assert not await missing(world, ids)
-    assert len(await world.rows("SELECT 1 FROM webhook_deliveries")) == len(ids)
+    assert not await missing(running_app, ids)
+    assert len(await running_app.rows("SELECT 1 FROM webhook_deliveries")) == len(ids)
 
 
-async def worked_off(world: World) -> None:
+async def worked_off(running_app: RunningApp) -> None:
     """Handle every delivery; a drain has a deadline of its own."""
-    while await world.rows("SELECT 1 FROM webhook_deliveries WHERE status = 'received' LIMIT 1"):
+    while await running_app.rows(
+        "SELECT 1 FROM webhook_deliveries WHERE status = 'received' LIMIT 1"
+    ):
         try:
-            await world.drain(only_webhooks=True)
+            await running_app.drain(only_webhooks=True)
         except TimeoutError:
             continue

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.conftest import Measured
 from tests.flows.processes import assert_whole_timeline, ended_job, make_due, start_worker, worker
-from tests.world import World
+from tests.running_app import RunningApp
 
 ROUNDS = int(os.environ.get("ZOMBIES", "5"))
 
@@ -17,46 +17,46 @@ ROUNDS = int(os.environ.get("ZOMBIES", "5"))
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P12", "a zombie's late writes are fenced", wanted="0 late writes, 1 end each")
 async def test_a_worker_that_wakes_too_late_changes_nothing(
-    world: World, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, measured: Measured
 ) -> None:
-    await world.install()
+    await running_app.install()
     late = 0
     for number in range(ROUNDS):
-        public_id = await world.request_job()
+        public_id = await running_app.request_job()
         log = tmp_path / f"zombie-{number}"
-        zombie = await start_worker(world, log)
+        zombie = await start_worker(running_app, log)
         try:
-            await until_recorded(world, public_id, ("fetch", "validate")[number % 2])
+            await until_recorded(running_app, public_id, ("fetch", "validate")[number % 2])
             zombie.send_signal(signal.SIGSTOP)
-            await make_due(world)
-            async with worker(world, tmp_path / "successor"):
-                assert (await ended_job(world, public_id))["status"] == "SUCCESS"
-            before = await everything(world, public_id)
+            await make_due(running_app)
+            async with worker(running_app, tmp_path / "successor"):
+                assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
+            before = await everything(running_app, public_id)
             zombie.send_signal(signal.SIGCONT)
             async with asyncio.timeout(
                 60
             ):  # it goes on, comes to its next write, and meets the fence
                 while b"job_fenced" not in log.read_bytes():
                     await asyncio.sleep(0.05)
-            late += await everything(world, public_id) != before
-            await assert_whole_timeline(world, public_id)
+            late += await everything(running_app, public_id) != before
+            await assert_whole_timeline(running_app, public_id)
         finally:
             zombie.kill()
             await zombie.wait()
     measured("P12", f"{late} late writes by {ROUNDS} zombies, 1 end each", late == 0)
 
 
-async def until_recorded(world: World, public_id: str, stage: str) -> None:
+async def until_recorded(running_app: RunningApp, public_id: str, stage: str) -> None:
     """Wait until the job has that checkpoint."""
     sql = "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = :stage"
     async with asyncio.timeout(60):
-        while not await world.rows(sql, id=public_id, stage=stage):
+        while not await running_app.rows(sql, id=public_id, stage=stage):
             await asyncio.sleep(0.01)
 
 
-async def everything(world: World, public_id: str) -> list[dict[str, object]]:
+async def everything(running_app: RunningApp, public_id: str) -> list[dict[str, object]]:
     """The job's rows in all tables, as text."""
-    return await world.rows(
+    return await running_app.rows(
         """
         SELECT j::text FROM jobs j WHERE public_id = :id
         UNION ALL SELECT e::text FROM job_events e WHERE job_id = :id

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
 
 PATH = "/v1/catalog-image"
 BODY = {"product_id": "gid://shopify/Product/8000000000001"}
@@ -50,11 +50,11 @@ class Ledger:
 
 
 async def writer(
-    world: World, url: str, ledger: Ledger, stop: asyncio.Event, *, shop: str = SHOP
+    running_app: RunningApp, url: str, ledger: Ledger, stop: asyncio.Event, *, shop: str = SHOP
 ) -> None:
     """Ask for one job after the other; what was not accepted is asked again with its key."""
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
         while not stop.is_set():
             key = str(uuid.uuid4())
-            while not await ledger.ask(client, world.bearer(shop), key) and not stop.is_set():
+            while not await ledger.ask(client, running_app.bearer(shop), key) and not stop.is_set():
                 await asyncio.sleep(0.05)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.flows.pictures import SVG, cut_out_shirt, png_bomb, tiny_jpeg
-from tests.world import GARMENTS, World
+from tests.running_app import GARMENTS, RunningApp
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "a decompression bomb": (png_bomb, "IMAGE_TOO_LARGE"),
@@ -22,15 +22,15 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 async def test_the_job_fails_with_a_reason_and_the_next_one_succeeds(
-    world: World, name: str
+    running_app: RunningApp, name: str
 ) -> None:
     picture, code = BAD[name]
-    await world.install()
-    bad = await world.request_job(picture())
-    good = await world.request_job(cut_out_shirt())
-    await world.drain()
+    await running_app.install()
+    bad = await running_app.request_job(picture())
+    good = await running_app.request_job(cut_out_shirt())
+    await running_app.drain()
 
-    detail = (await world.detail(bad)).json()
+    detail = (await running_app.detail(bad)).json()
     assert detail["status"] == "FAILURE"
     assert detail["result"] == []
     event = detail["latest_event"]
@@ -38,4 +38,4 @@ async def test_the_job_fails_with_a_reason_and_the_next_one_succeeds(
     assert event["extra"]["error"]["code"] == code
     assert event["extra"]["error"]["retryable"] is False
     assert event["extra"]["error"]["message"] == event["message"]
-    assert (await world.detail(good)).json()["status"] == "SUCCESS"
+    assert (await running_app.detail(good)).json()["status"] == "SUCCESS"

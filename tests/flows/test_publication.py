@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
+from backend.jobs.lifecycle import claim
 from backend.jobs.service import JobRef
-from backend.jobs.timeline import claim
-from tests.backend.publications.studio import (
+from tests.backend.publications.scenarios import (
     finish,
     look,
     looks,
@@ -17,97 +17,107 @@ from tests.backend.publications.studio import (
     wanted,
 )
 from tests.flows.processes import start_worker, until, worker
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
 
 
-async def job_of_a_webhook(world: World) -> tuple[JobRef, list[str]]:
+async def job_of_a_webhook(running_app: RunningApp) -> tuple[JobRef, list[str]]:
     """A job that a webhook asked for, ended well without having been rendered."""
-    public_id = await world.request_job(png("photo"))
-    shop_id = (await world.rows("SELECT id FROM shops"))[0]["id"]
+    public_id = await running_app.request_job(png("photo"))
+    shop_id = (await running_app.rows("SELECT id FROM shops"))[0]["id"]
     ref = JobRef(shop_id=shop_id, public_id=public_id)
-    async with world.database.transaction() as connection:
+    async with running_app.database.transaction() as connection:
         claimed = await claim(connection, ref)
     assert claimed is not None
-    return ref, await finish(world, claimed)
+    return ref, await finish(running_app, claimed)
 
 
-async def echoes(world: World) -> list[str]:
+async def echoes(running_app: RunningApp) -> list[str]:
     """What became of the webhooks that our own changes caused, once they have been handled."""
     async with asyncio.timeout(20):
-        while not all(delivery.has_arrived for delivery in world.shopify.outbox):
+        while not all(delivery.has_arrived for delivery in running_app.shopify.outbox):
             await asyncio.sleep(0.02)
-    await world.drain(only_webhooks=True)
-    rows = await world.rows(
+    await running_app.drain(only_webhooks=True)
+    rows = await running_app.rows(
         "SELECT note FROM webhook_deliveries WHERE topic = 'products/update' ORDER BY received_at"
     )
     return [row["note"] for row in rows]
 
 
 async def test_published_through_the_queue_and_taken_back_without_a_second_job(
-    world: World,
+    running_app: RunningApp,
 ) -> None:
-    await world.install()
-    world.shopify.platform.steps_to_finish = 1
-    ref, digests = await job_of_a_webhook(world)
-    product = world.shopify.platform.catalogue.newest(world.shopify.platform.shops[SHOP].number)
-    before = looks(world, product)
-    world.shopify.auto_webhooks = True
-    await post(world, SHOP, ref, wanted(digests, position=[1, None], alt=["On white", None]))
-    await world.drain()
-    made = await look(world, SHOP, ref)
+    await running_app.install()
+    running_app.shopify.platform.steps_to_finish = 1
+    ref, digests = await job_of_a_webhook(running_app)
+    product = running_app.shopify.platform.catalogue.newest(
+        running_app.shopify.platform.shops[SHOP].number
+    )
+    before = looks(running_app, product)
+    running_app.shopify.auto_webhooks = True
+    await post(running_app, SHOP, ref, wanted(digests, position=[1, None], alt=["On white", None]))
+    await running_app.drain()
+    made = await look(running_app, SHOP, ref)
     assert made["status"] == "PUBLISHED"
-    assert looks(world, product)[0] == (made["artifacts"][0]["media_id"], "On white")
-    assert (await echoes(world))[-1] == "OWN_MEDIA", "it leads the gallery now"
-    await undo(world, SHOP, ref)
-    await world.drain()
-    assert (await look(world, SHOP, ref))["status"] == "RESTORED"
-    assert looks(world, product) == before
-    assert ours(world, ref, SHOP) == []
-    assert set(await echoes(world)) <= {"OWN_MEDIA", "ALREADY_MADE"}
-    assert len(await world.rows("SELECT 1 FROM jobs")) == 1
+    assert looks(running_app, product)[0] == (made["artifacts"][0]["media_id"], "On white")
+    assert (await echoes(running_app))[-1] == "OWN_MEDIA", "it leads the gallery now"
+    await undo(running_app, SHOP, ref)
+    await running_app.drain()
+    assert (await look(running_app, SHOP, ref))["status"] == "RESTORED"
+    assert looks(running_app, product) == before
+    assert ours(running_app, ref, SHOP) == []
+    assert set(await echoes(running_app)) <= {"OWN_MEDIA", "ALREADY_MADE"}
+    assert len(await running_app.rows("SELECT 1 FROM jobs")) == 1
     told = ["PENDING", "PUBLISHING", "PUBLISHED", "RESTORING", "RESTORED"]
-    assert await statuses(world, ref) == told
+    assert await statuses(running_app, ref) == told
 
 
 async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_up_twice(
-    world: World, tmp_path: Path
+    running_app: RunningApp, tmp_path: Path
 ) -> None:
-    await world.install()
-    ref, digests = await job_of_a_webhook(world)
-    product = world.shopify.platform.catalogue.newest(world.shopify.platform.shops[SHOP].number)
-    before = looks(world, product)
-    world.shopify.platform.is_held = True  # no file gets ready
-    await post(world, SHOP, ref, wanted(digests))
-    first = await start_worker(world, tmp_path / "log")
-    await until(world, "SELECT 1 FROM published_media WHERE number = 2 AND status = 'PROCESSING'")
+    await running_app.install()
+    ref, digests = await job_of_a_webhook(running_app)
+    product = running_app.shopify.platform.catalogue.newest(
+        running_app.shopify.platform.shops[SHOP].number
+    )
+    before = looks(running_app, product)
+    running_app.shopify.platform.is_held = True  # no file gets ready
+    await post(running_app, SHOP, ref, wanted(digests))
+    first = await start_worker(running_app, tmp_path / "log")
+    await until(
+        running_app, "SELECT 1 FROM published_media WHERE number = 2 AND status = 'PROCESSING'"
+    )
     first.kill()
     await first.wait()
-    world.shopify.platform.is_held = False
-    await world.execute(
+    running_app.shopify.platform.is_held = False
+    await running_app.execute(
         "UPDATE queue.pgqueuer SET heartbeat = now() - interval '1 hour' WHERE status = 'picked'"
     )
-    async with worker(world, tmp_path / "log"):
-        await until(world, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
-    assert len(ours(world, ref, SHOP)) == 2
-    assert len(looks(world, product)) == len(before) + 2
-    assert await statuses(world, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    async with worker(running_app, tmp_path / "log"):
+        await until(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+    assert len(ours(running_app, ref, SHOP)) == 2
+    assert len(looks(running_app, product)) == len(before) + 2
+    assert await statuses(running_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
-async def test_a_rule_publishes_by_itself_what_passes(world: World) -> None:
-    await world.install()
-    world.shopify.platform.steps_to_finish = 1
+async def test_a_rule_publishes_by_itself_what_passes(running_app: RunningApp) -> None:
+    await running_app.install()
+    running_app.shopify.platform.steps_to_finish = 1
     rule = {"workflow": "catalog-image", "publish": {"position": 1}}
-    await world.http.put("/v1/settings", json={"rules": [rule]}, headers=world.bearer())
-    public_id = await world.request_job()
-    product = world.shopify.platform.catalogue.newest(world.shopify.platform.shops[SHOP].number)
-    before = looks(world, product)
-    await world.drain()
-    detail = (await world.detail(public_id)).json()
+    await running_app.http.put("/v1/settings", json={"rules": [rule]}, headers=running_app.bearer())
+    public_id = await running_app.request_job()
+    product = running_app.shopify.platform.catalogue.newest(
+        running_app.shopify.platform.shops[SHOP].number
+    )
+    before = looks(running_app, product)
+    await running_app.drain()
+    detail = (await running_app.detail(public_id)).json()
     assert detail["latest_event"]["extra"]["publication"]["status"] == "PUBLISHED"
     path = f"/v1/jobs/{public_id}/publication"
-    (published,) = (await world.http.get(path, headers=world.bearer())).json()["artifacts"]
+    (published,) = (await running_app.http.get(path, headers=running_app.bearer())).json()[
+        "artifacts"
+    ]
     assert published["sha256"] == detail["result"][0]["meta"]["sha256"]
-    assert looks(world, product) == [(published["media_id"], "Tee"), *before]
-    await world.http.delete(path, headers=world.bearer())
-    await world.drain()
-    assert looks(world, product) == before
+    assert looks(running_app, product) == [(published["media_id"], "Tee"), *before]
+    await running_app.http.delete(path, headers=running_app.bearer())
+    await running_app.drain()
+    assert looks(running_app, product) == before

@@ -17,35 +17,35 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.batches import ledger as batches
+from backend.batches import leases as batches
 from backend.batches import queries as batch_queries
 from backend.batches.service import stop_batch
 from backend.db import Database, Query
 from backend.dev.services import LocalServices
-from backend.jobs import erasure, queries, timeline
-from backend.jobs.cancelling import CANCELLED, cancel_job
-from backend.jobs.daily import amount_of, is_within
+from backend.jobs import erasure, lifecycle, queries
+from backend.jobs.cancellation import CANCELLED, cancel_job
+from backend.jobs.daily_quotas import amount_of, is_within
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.listing import Wanted, job_list
 from backend.jobs.models import Job
-from backend.jobs.reopening import reopen
+from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef, request_job, request_jobs
 from backend.jobs.states import JobStatus
 from backend.jobs.storefront import release_failed, with_key
 from backend.privacy import queries as privacy_queries
 from backend.privacy.service import forget_requests, keep_request
-from backend.publications import ledger as publications
+from backend.publications import leases as publications
 from backend.publications import queries as publication_queries
 from backend.publications.service import publication, stop_publications
 from backend.rules.settings import shop_settings
 from backend.shops.service import ShopRef, erase, installed_id, known_shop
 from backend.tenancy import WEB, WORKER, enter
-from backend.worker import expiring, maintenance, retention, waiting
+from backend.worker import expiry, maintenance, reauth, retention
 from backend.worker.batch_counts import settle_batches
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import data
 from tests.plans import Plans, nodes
-from tests.world import cloned_database
+from tests.running_app import cloned_database
 from webhooks.outcome import processed
 from webhooks.payloads import Delivery
 from webhooks.receive import DeliveryRef, receive, settle, unsettled
@@ -245,30 +245,30 @@ async def whole_life(connection: AsyncConnection) -> None:
         natural_key=uuid.uuid4().hex,
     )
     assert ref is not None
-    claimed = await timeline.claim(connection, ref)
+    claimed = await lifecycle.claim(connection, ref)
     assert claimed is not None
-    await timeline.put_back(connection, claimed, message="Waits", waiting_for="reauth")
+    await lifecycle.put_back(connection, claimed, message="Waits", waiting_for="reauth")
     await make_stage(connection, claimed)
     await reopen(connection, ref, ["validate"])
-    again = await timeline.claim(connection, ref)
+    again = await lifecycle.claim(connection, ref)
     assert again is not None
     await make_stage(connection, again)
-    await timeline.succeed(connection, again, {})
-    await timeline.append(connection, ref, stage="publish", message="Published", extra={})
+    await lifecycle.succeed(connection, again, {})
+    await lifecycle.append(connection, ref, stage="publish", message="Published", extra={})
 
 
-async def make_stage(connection: AsyncConnection, claimed: timeline.Claim) -> None:
+async def make_stage(connection: AsyncConnection, claimed: lifecycle.JobLease) -> None:
     """A stage with a picture."""
-    picture = timeline.NewArtifact(
+    picture = lifecycle.NewArtifact(
         name="picture", role="final", kind="catalog_image", label=None, key="key", meta={}
     )
-    await timeline.advance(
+    await lifecycle.advance(
         connection,
         claimed,
         stage="validate",
         message="Made",
         progress={},
-        checkpoint=timeline.Checkpoint(files={}, facts={}),
+        checkpoint=lifecycle.Checkpoint(files={}, facts={}),
         artifacts=[picture],
     )
 
@@ -279,7 +279,7 @@ async def many_jobs(connection: AsyncConnection) -> None:
         connection, CATALOG_IMAGE, shop_id=SHOP_ID, requests=[{}] * 5, origin="api"
     )
     await cancel_job(connection, shop_domain=SHOP, public_id=refs[0].public_id)
-    await timeline.fail_unfinished(connection, SHOP_ID, CANCELLED)
+    await lifecycle.fail_unfinished(connection, SHOP_ID, CANCELLED)
 
 
 async def storefront(connection: AsyncConnection) -> None:
@@ -356,13 +356,13 @@ async def expired(connection: AsyncConnection) -> None:
         endings = await retention.next_endings(connection, long, extent, None)
         await retention.next_endings(connection, long, extent, endings[-1] if endings else None)
         jobs = [JobRef(shop_id=shop_id, public_id=job_id) for _, shop_id, job_id in endings]
-        held = await expiring.retract(connection, jobs, extent)
-        await expiring.object_keys(connection, held)
+        held = await expiry.retract(connection, jobs, extent)
+        await expiry.object_keys(connection, held)
         if extent is retention.WHOLE:
-            await expiring.forget_jobs(connection, held)
+            await expiry.forget_jobs(connection, held)
         else:
             assert held or extent is retention.INTERRUPTED
-            await expiring.forget_files(connection, held)
+            await expiry.forget_files(connection, held)
 
 
 async def customer_erased(connection: AsyncConnection) -> None:
@@ -371,7 +371,7 @@ async def customer_erased(connection: AsyncConnection) -> None:
     await erasure.count_jobs(connection, SHOP_ID, "0000")
     ids = await erasure.next_jobs(connection, SHOP_ID, customer, "")
     these = Job.public_id == erasure.among(ids)
-    await timeline.fail_unfinished(connection, SHOP_ID, erasure.ERASED, these)
+    await lifecycle.fail_unfinished(connection, SHOP_ID, erasure.ERASED, these)
     await erasure.object_keys(connection, SHOP_ID, ids)
     await erasure.delete_jobs(connection, SHOP_ID, ids)
     await forget_requests(connection, SHOP_ID, "0000")
@@ -435,8 +435,8 @@ async def test_it_goes_by_indexes(
 async def resumed(database: Database) -> None:
     """A shop's merchant has come back."""
     await known_shop(database, SHOP)
-    await waiting.resume_jobs(ShopRef(shop_id=SHOP_ID), database)
-    await waiting.resume_deliveries(ShopRef(shop_id=SHOP_ID), database)
+    await reauth.resume_jobs(ShopRef(shop_id=SHOP_ID), database)
+    await reauth.resume_deliveries(ShopRef(shop_id=SHOP_ID), database)
 
 
 CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
@@ -444,7 +444,7 @@ CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
         maintenance.requeue_overdue,
         {"jobs", "webhook_deliveries", "publications", "batches"},
     ),
-    "end_long_waits": (waiting.end_long_waits, {"jobs"}),
+    "end_long_waits": (reauth.end_long_waits, {"jobs"}),
     "settle_batches": (settle_batches, {"batches", "batch_items", "jobs"}),
     "expired_uploads": (maintenance.expired_uploads, {"uploads"}),
     "uploads_that_nothing_names": (

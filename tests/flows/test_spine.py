@@ -4,14 +4,14 @@ import hashlib
 
 import httpx
 
-from tests.world import World
+from tests.running_app import RunningApp
 
 
-async def test_a_signed_webhook_becomes_pictures_that_download(world: World) -> None:
-    await world.install()
-    public_id = await world.finished_job()
+async def test_a_signed_webhook_becomes_pictures_that_download(running_app: RunningApp) -> None:
+    await running_app.install()
+    public_id = await running_app.finished_job()
 
-    detail = (await world.detail(public_id)).json()
+    detail = (await running_app.detail(public_id)).json()
     assert detail["status"] == "SUCCESS"
     assert [item["label"] for item in detail["result"]] == ["2048 × 2048 JPEG", "1024 × 1024 WebP"]
     async with httpx.AsyncClient() as anyone:

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 
 from tests.architecture.test_layout import pixels_in
-from tests.backend.uploads.sending import picture
-from tests.doors import waiting_job
+from tests.backend.uploads.multipart_forms import picture
 from tests.flows.processes import environment
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import waiting_job
 
 # `atelier serve`, which names the modules it has loaded once it has been told to stop.
 SERVE_AND_TELL = """
@@ -28,7 +28,7 @@ main(sys.argv[1:])
 
 @contextlib.asynccontextmanager
 async def serving(
-    world: World, log: Path | None = None
+    running_app: RunningApp, log: Path | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """`atelier serve` for this world, and its port. All it says goes to `log`, if there is one."""
     with (
@@ -38,8 +38,8 @@ async def serving(
         port = listening.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SERVE_AND_TELL, "serve"),
-            *("--fd", str(listening.fileno()), "--stand-in", world.shopify.origin),
-            env={**os.environ, **environment(world.settings)},
+            *("--fd", str(listening.fileno()), "--stand-in", running_app.shopify.origin),
+            env={**os.environ, **environment(running_app.settings)},
             pass_fds=[listening.fileno()],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output or asyncio.subprocess.PIPE,
@@ -54,12 +54,14 @@ async def serving(
             await process.wait()
 
 
-async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(world: World) -> None:
-    await world.install()
-    async with serving(world) as (process, port):
+async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(
+    running_app: RunningApp,
+) -> None:
+    await running_app.install()
+    async with serving(running_app) as (process, port):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             answer = await client.post(
-                "/v1/uploads", files={"file": picture()}, headers=world.bearer()
+                "/v1/uploads", files={"file": picture()}, headers=running_app.bearer()
             )
             assert answer.status_code == 201
             assert (await client.get(answer.json()["image_url"])).status_code == 200
@@ -70,8 +72,8 @@ async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(world: Wo
     assert pixels_in(loaded) == []
 
 
-async def test_a_header_without_an_end_is_refused(world: World) -> None:
-    async with serving(world) as (_, port):
+async def test_a_header_without_an_end_is_refused(running_app: RunningApp) -> None:
+    async with serving(running_app) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nx: " + b"a" * 200_000)
         refused = await asyncio.wait_for(reader.readline(), 20)
@@ -79,9 +81,11 @@ async def test_a_header_without_an_end_is_refused(world: World) -> None:
         writer.close()
 
 
-async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(world: World) -> None:
+async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(
+    running_app: RunningApp,
+) -> None:
     """A proxy that reuses it would meet a closed one, and its visitor a 502."""
-    async with serving(world) as (_, port):
+    async with serving(running_app) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for idle in (0, 5.5):
             await asyncio.sleep(idle)
@@ -92,15 +96,19 @@ async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(world: Worl
         writer.close()
 
 
-async def test_who_waits_for_an_event_is_answered_before_the_process_stops(world: World) -> None:
+async def test_who_waits_for_an_event_is_answered_before_the_process_stops(
+    running_app: RunningApp,
+) -> None:
     """A roll would cut it off after ten seconds, and the visitor would get a 502."""
-    await world.install()
-    ref = await waiting_job(world)
-    async with serving(world) as (process, port):
+    await running_app.install()
+    ref = await waiting_job(running_app)
+    async with serving(running_app) as (process, port):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             events = f"/v1/jobs/{ref.public_id}/events"
-            assert (await client.get(events, headers=world.bearer())).status_code == 200
-            waits = client.get(events, params={"since": 1, "wait": 25}, headers=world.bearer())
+            assert (await client.get(events, headers=running_app.bearer())).status_code == 200
+            waits = client.get(
+                events, params={"since": 1, "wait": 25}, headers=running_app.bearer()
+            )
             waiting = asyncio.create_task(waits)
             await asyncio.sleep(0.5)  # whether it waits already or is only about to: it is answered
             process.send_signal(signal.SIGTERM)

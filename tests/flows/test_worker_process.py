@@ -15,77 +15,87 @@ from tests.flows.processes import (
     until,
     worker,
 )
-from tests.world import World
+from tests.running_app import RunningApp
 
 
-async def test_a_worker_process_carries_a_webhook_to_pictures(world: World, tmp_path: Path) -> None:
-    await world.install()
-    product = world.product()
-    async with worker(world, tmp_path / "log"):
-        await world.send("products/create")
-        await until(world, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid)
-        job = (await world.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-        detail = await ended_job(world, job)
+async def test_a_worker_process_carries_a_webhook_to_pictures(
+    running_app: RunningApp, tmp_path: Path
+) -> None:
+    await running_app.install()
+    product = running_app.product()
+    async with worker(running_app, tmp_path / "log"):
+        await running_app.send("products/create")
+        await until(
+            running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
+        )
+        job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
+        detail = await ended_job(running_app, job)
     assert detail["status"] == "SUCCESS"
-    await assert_whole_timeline(world, job)
+    await assert_whole_timeline(running_app, job)
 
 
 async def test_a_killed_worker_is_taken_over_at_the_next_stage(
-    world: World, tmp_path: Path
+    running_app: RunningApp, tmp_path: Path
 ) -> None:
     """After the most expensive stage here; `make faults` has them all, and without help."""
-    await taken_over_after("segment", world, tmp_path)
+    await taken_over_after("segment", running_app, tmp_path)
 
 
-async def test_a_stopped_worker_hands_its_job_over(world: World, tmp_path: Path) -> None:
-    await world.install()
-    public_id = await world.request_job()
-    first = await start_worker(world, tmp_path / "log")
-    await until(world, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
+async def test_a_stopped_worker_hands_its_job_over(running_app: RunningApp, tmp_path: Path) -> None:
+    await running_app.install()
+    public_id = await running_app.request_job()
+    first = await start_worker(running_app, tmp_path / "log")
+    await until(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
     first.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(first.wait(), 60) == 0
-    waiting = await world.rows("SELECT status FROM queue.pgqueuer WHERE entrypoint = 'run_job'")
+    waiting = await running_app.rows(
+        "SELECT status FROM queue.pgqueuer WHERE entrypoint = 'run_job'"
+    )
     assert [row["status"] for row in waiting] in ([], ["queued"])
-    async with worker(world, tmp_path / "log"):
-        assert (await ended_job(world, public_id))["status"] == "SUCCESS"
-    await assert_whole_timeline(world, public_id)
+    async with worker(running_app, tmp_path / "log"):
+        assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
+    await assert_whole_timeline(running_app, public_id)
 
 
 async def test_a_worker_survives_the_loss_of_its_database_connections(
-    world: World, tmp_path: Path
+    running_app: RunningApp, tmp_path: Path
 ) -> None:
-    await world.install()
-    async with worker(world, tmp_path / "log") as process:
-        await until(world, "SELECT 1 FROM queue.pgqueuer_schedules")  # it is in its loop
-        await world.execute(
+    await running_app.install()
+    async with worker(running_app, tmp_path / "log") as process:
+        await until(running_app, "SELECT 1 FROM queue.pgqueuer_schedules")  # it is in its loop
+        await running_app.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        product = world.product()
-        await world.send("products/create")
-        await until(world, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid)
-        job = (await world.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-        assert (await ended_job(world, job))["status"] == "SUCCESS"
+        product = running_app.product()
+        await running_app.send("products/create")
+        await until(
+            running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
+        )
+        job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
+        assert (await ended_job(running_app, job))["status"] == "SUCCESS"
         assert process.returncode is None
 
 
 @pytest.mark.slow
 async def test_a_job_that_kills_every_worker_ends_after_three_attempts(
-    world: World, tmp_path: Path
+    running_app: RunningApp, tmp_path: Path
 ) -> None:
-    await world.install()
-    public_id = await world.request_job()
+    await running_app.install()
+    public_id = await running_app.request_job()
     for attempt in (1, 2, 3):
-        doomed = await start_worker(world, tmp_path / "log")
+        doomed = await start_worker(running_app, tmp_path / "log")
         taken = "SELECT 1 FROM jobs WHERE public_id = :id AND attempt = :n"
-        await until(world, taken, id=public_id, n=attempt)
+        await until(running_app, taken, id=public_id, n=attempt)
         doomed.kill()
         await doomed.wait()
-        await world.execute("DELETE FROM job_stages")  # whatever it managed to do does not count
-        await world.execute("UPDATE jobs SET strikes = :n", n=attempt)
-        await make_due(world)
-    async with worker(world, tmp_path / "log"):
-        detail = await ended_job(world, public_id)
+        await running_app.execute(
+            "DELETE FROM job_stages"
+        )  # whatever it managed to do does not count
+        await running_app.execute("UPDATE jobs SET strikes = :n", n=attempt)
+        await make_due(running_app)
+    async with worker(running_app, tmp_path / "log"):
+        detail = await ended_job(running_app, public_id)
     assert detail["status"] == "FAILURE"
     event = detail["latest_event"]
     assert isinstance(event, dict)

@@ -12,12 +12,12 @@ import pyvips
 
 from tests.backend.imaging.files import jpeg, png, srgb
 from tests.backend.jobs.test_contract import assert_no_storage_names
-from tests.doors import shared_world
+from tests.caching_renderer import CachingRenderer
 from tests.flows.pictures import cut_out_shirt
-from tests.remembering import RememberingRenderer
-from tests.world import GARMENTS, World
+from tests.running_app import GARMENTS, RunningApp
+from tests.scenarios import open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 SMALL = [{"size": 512, "format": "webp"}]
 
@@ -34,23 +34,23 @@ def green_meadow() -> bytes:
     return jpeg(srgb(np.full((600, 1200, 3), (30, 160, 60), np.uint8)))
 
 
-async def upload(house: World, data: bytes) -> str:
+async def upload(shared_app: RunningApp, data: bytes) -> str:
     """The upload key of a picture."""
-    answer = await house.http.post(
-        "/v1/uploads", files={"file": ("p", data)}, headers=house.bearer()
+    answer = await shared_app.http.post(
+        "/v1/uploads", files={"file": ("p", data)}, headers=shared_app.bearer()
     )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["upload_key"])
 
 
-async def made(house: World, name: str, body: dict[str, Any]) -> dict[str, Any]:
+async def made(shared_app: RunningApp, name: str, body: dict[str, Any]) -> dict[str, Any]:
     """The detail of a job that was asked for and worked on."""
-    answer = await house.http.post(f"/v1/{name}", json=body, headers=house.bearer())
+    answer = await shared_app.http.post(f"/v1/{name}", json=body, headers=shared_app.bearer())
     assert answer.status_code == 202, answer.text
-    await house.drain()
-    detail: dict[str, Any] = (await house.detail(answer.json()["job_id"])).json()
+    await shared_app.drain()
+    detail: dict[str, Any] = (await shared_app.detail(answer.json()["job_id"])).json()
     assert detail["status"] == "SUCCESS", detail["latest_event"]
-    assert_no_storage_names(house, detail)
+    assert_no_storage_names(shared_app, detail)
     return detail
 
 
@@ -70,14 +70,14 @@ def is_near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
 
 
 async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_for(
-    house: World,
+    shared_app: RunningApp,
 ) -> None:
     outputs = [{"size": size, "format": kind} for size, kind in ((512, "avif"), (300, "jpeg"))]
     detail = await made(
-        house,
+        shared_app,
         "catalog-image",
         {
-            "upload_key": await upload(house, cut_out_shirt()),
+            "upload_key": await upload(shared_app, cut_out_shirt()),
             "background": "#2040c0",
             "shadow": "contact",
             "outputs": outputs,
@@ -95,14 +95,14 @@ async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_
 
 
 async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
-    house: World,
+    shared_app: RunningApp,
 ) -> None:
     detail = await made(
-        house,
+        shared_app,
         "background-swap-with-image",
         {
-            "upload_key": await upload(house, cut_out_shirt()),
-            "background_upload_key": await upload(house, green_meadow()),
+            "upload_key": await upload(shared_app, cut_out_shirt()),
+            "background_upload_key": await upload(shared_app, green_meadow()),
             "shadow": "none",
             "outputs": SMALL,
         },
@@ -118,17 +118,17 @@ async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
 
 
 async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_same_again(
-    house: World, renderer: RememberingRenderer
+    shared_app: RunningApp, renderer: CachingRenderer
 ) -> None:
     body = {
-        "upload_key": await upload(house, cut_out_shirt()),
+        "upload_key": await upload(shared_app, cut_out_shirt()),
         "scene_type": "studio",
         "dominant_colors": ["#88b0d8"],
         "outputs": SMALL,
     }
-    first = await made(house, "background-swap-with-spec", body)
+    first = await made(shared_app, "background-swap-with-spec", body)
     renderer.forget()
-    second = await made(house, "background-swap-with-spec", body)
+    second = await made(shared_app, "background-swap-with-spec", body)
     pixels = await downloaded(first["result"][0])
     blue = pixels[20, 20].astype(int)
     assert blue[2] > blue[1] > blue[0]
@@ -137,10 +137,10 @@ async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_sa
     assert len(digests) == 1
 
 
-async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(house: World) -> None:
-    product = house.product(GARMENTS / "tee_navy.jpg")
+async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(shared_app: RunningApp) -> None:
+    product = shared_app.product(GARMENTS / "tee_navy.jpg")
     detail = await made(
-        house,
+        shared_app,
         "product-to-model-direct",
         {"product_id": product.gid, "category": "top", "outputs": SMALL},
     )
@@ -157,12 +157,14 @@ async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(house: World
     assert (await downloaded(item)).shape[:2] == (512, 410)
 
 
-async def test_what_is_no_garment_is_framed_plainly_and_left_to_a_person(house: World) -> None:
+async def test_what_is_no_garment_is_framed_plainly_and_left_to_a_person(
+    shared_app: RunningApp,
+) -> None:
     detail = await made(
-        house,
+        shared_app,
         "product-to-model-direct",
         {
-            "upload_key": await upload(house, cut_out_scarf()),
+            "upload_key": await upload(shared_app, cut_out_scarf()),
             "category": "top",
             "outputs": SMALL,
         },

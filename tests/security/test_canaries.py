@@ -20,20 +20,22 @@ import pytest
 from backend.dev import signing
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
-from tests.backend.uploads.sending import picture
+from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import settings_for
-from tests.doors import end_token, webhook_headers
 from tests.flows.processes import ended_job, until, worker
 from tests.flows.test_web_process import serving
+from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
+from tests.scenarios import end_token, webhook_headers
 from tests.security.test_secrets import row_dump
-from tests.world import SHOP, World, cloned_database, open_world
 
 CURRENT, PREVIOUS = "canary-current-client-secret-7d1f", "canary-previous-client-secret-9b2e"
 KEY_BYTES = [os.urandom(32) for _ in range(2)]
 
 
 @pytest.fixture
-async def world(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+async def running_app(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
     """A world whose secrets are nobody else's."""
     keys = ",".join(
         f"k{number}:{base64.b64encode(key).decode()}" for number, key in enumerate(KEY_BYTES)
@@ -45,7 +47,7 @@ async def world(services: LocalServices, template: str, renderer: Renderer) -> A
             shopify_api_secret_previous=PREVIOUS,
             token_keys=keys,
         )
-        async with open_world(settings, renderer) as running:
+        async with open_running_app(settings, renderer) as running:
             yield running
 
 
@@ -67,9 +69,9 @@ def canaries(services: LocalServices, sent: list[str]) -> dict[str, str]:
     }
 
 
-async def knock(client: httpx.AsyncClient, world: World) -> list[str]:
+async def knock(client: httpx.AsyncClient, running_app: RunningApp) -> list[str]:
     """Requests with secrets everywhere that a request has room for; the signatures that it sent."""
-    token = world.shopify.id_token(SHOP)
+    token = running_app.shopify.id_token(SHOP)
     body = b'{"id": 1}'
     hmac = signing.webhook_signature(body, CURRENT)
     pairs = {"shop": SHOP, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}
@@ -88,44 +90,46 @@ async def knock(client: httpx.AsyncClient, world: World) -> list[str]:
 
 
 async def test_no_secret_is_in_what_the_processes_say_or_store(
-    world: World, services: LocalServices, tmp_path: Path
+    running_app: RunningApp, services: LocalServices, tmp_path: Path
 ) -> None:
     log, said = tmp_path / "worker.log", tmp_path / "web.log"
-    world.shopify.create_shop(SHOP)
-    async with serving(world, said) as (web, port), worker(world, log) as working:
+    running_app.shopify.create_shop(SHOP)
+    async with serving(running_app, said) as (web, port), worker(running_app, log) as working:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            world.shopify.fail_next("exchange", 503)
+            running_app.shopify.fail_next("exchange", 503)
             for _ in range(2):
-                await client.post("/v1/installation", headers=world.bearer())
-            await client.post("/v1/uploads", files={"file": picture()}, headers=world.bearer())
-            sent = await knock(client, world)
-            world.shopify.app_url = str(client.base_url).rstrip("/")
-            product = world.product()
-            await end_token(world, SHOP)
-            world.shopify.lose_next_answer("refresh")
-            world.shopify.fail_next("graphql", 503)
-            await world.send("products/create")
-            await until(
-                world, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
+                await client.post("/v1/installation", headers=running_app.bearer())
+            await client.post(
+                "/v1/uploads", files={"file": picture()}, headers=running_app.bearer()
             )
-            job = (await world.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-            detail = await ended_job(world, job)
+            sent = await knock(client, running_app)
+            running_app.shopify.app_url = str(client.base_url).rstrip("/")
+            product = running_app.product()
+            await end_token(running_app, SHOP)
+            running_app.shopify.lose_next_answer("refresh")
+            running_app.shopify.fail_next("graphql", 503)
+            await running_app.send("products/create")
+            await until(
+                running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
+            )
+            job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
+            detail = await ended_job(running_app, job)
             assert detail["status"] == "SUCCESS"
             digests = [item["meta"]["sha256"] for item in detail["result"]]  # type: ignore[attr-defined]
             answer = await client.post(
                 f"/v1/jobs/{job}/publication",
                 json={"artifacts": [{"sha256": digest} for digest in digests]},
-                headers=world.bearer(),
+                headers=running_app.bearer(),
             )
             assert answer.status_code == 202, answer.text
-            await until(world, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+            await until(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
         for process in (web, working):
             process.send_signal(signal.SIGTERM)
             await process.wait()
     written = {
         "the web process": said.read_text(),
         "the worker": log.read_text(),
-        "the database": await row_dump(world),
+        "the database": await row_dump(running_app),
     }
     assert '"route":"/v1/jobs/{public_id}"' in written["the web process"].replace(": ", ":")
     assert job in written["the worker"] or "worker_stopped" in written["the worker"]

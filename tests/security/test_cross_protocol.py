@@ -16,21 +16,21 @@ import pytest
 from backend.dev import signing
 from backend.dev.shopify import payloads
 from tests.conftest import SECRET
-from tests.doors import (
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import (
     Headers,
     fingerprint,
     finished_job,
     missing_objects,
+    open_shared_app,
     post_webhook,
     refusal,
     replaced,
-    shared_world,
     waiting_job,
     webhook_headers,
 )
-from tests.world import OTHER_SHOP, SHOP, World
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 VICTIM = OTHER_SHOP
 TOPICS = ["app/uninstalled", "shop/redact", "customers/redact", "products/update"]
@@ -40,32 +40,32 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 class Watched:
     """A shop with jobs and pictures, and what was held of it to begin with."""
 
-    def __init__(self, world: World, keys: list[str], before: dict[str, str]) -> None:
-        self.world = world
+    def __init__(self, running_app: RunningApp, keys: list[str], before: dict[str, str]) -> None:
+        self.running_app = running_app
         self.keys = keys
         self.before = before
 
     async def assert_untouched(self) -> None:
         """Its rows and its pictures are as they were, also after the worker has been through."""
-        await self.world.drain(only_webhooks=True)
-        assert await fingerprint(self.world, VICTIM) == self.before
-        assert await missing_objects(self.world, self.keys) == []
+        await self.running_app.drain(only_webhooks=True)
+        assert await fingerprint(self.running_app, VICTIM) == self.before
+        assert await missing_objects(self.running_app, self.keys) == []
 
 
 @pytest.fixture
-async def victim(house: World) -> Watched:
+async def victim(shared_app: RunningApp) -> Watched:
     """The victim, with a job of one of its customers, and one that waits."""
-    await house.install(VICTIM)
-    _, keys = await finished_job(house, shop=VICTIM, customer_id=CUSTOMER)
-    await waiting_job(house, shop=VICTIM)
-    return Watched(house, keys, await fingerprint(house, VICTIM))
+    await shared_app.install(VICTIM)
+    _, keys = await finished_job(shared_app, shop=VICTIM, customer_id=CUSTOMER)
+    await waiting_job(shared_app, shop=VICTIM)
+    return Watched(shared_app, keys, await fingerprint(shared_app, VICTIM))
 
 
 async def replay(
-    world: World, body: bytes, signature: bytes, topic: str, shop: str = VICTIM
+    running_app: RunningApp, body: bytes, signature: bytes, topic: str, shop: str = VICTIM
 ) -> httpx.Response:
     """Somebody else's bytes and their signature, as a webhook."""
-    return await post_webhook(world, body, replayed_headers(body, signature, topic, shop))
+    return await post_webhook(running_app, body, replayed_headers(body, signature, topic, shop))
 
 
 def replayed_headers(body: bytes, signature: bytes, topic: str, shop: str) -> Headers:
@@ -80,20 +80,24 @@ def signed(text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_a_session_token_is_no_webhook(house: World, victim: Watched, topic: str) -> None:
-    token = house.shopify.id_token(SHOP)
+async def test_a_session_token_is_no_webhook(
+    shared_app: RunningApp, victim: Watched, topic: str
+) -> None:
+    token = shared_app.shopify.id_token(SHOP)
     body, _, signature = token.rpartition(".")
     decoded = base64.urlsafe_b64decode(signature + "=")
     assert decoded == signed(body.encode()), "the attack is real: this is a valid signature"
-    answer = await replay(house, body.encode(), decoded, topic)
+    answer = await replay(shared_app, body.encode(), decoded, topic)
     assert refusal(answer) == (400, "BAD_REQUEST")
     await victim.assert_untouched()
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_an_oauth_query_is_no_webhook(house: World, victim: Watched, topic: str) -> None:
+async def test_an_oauth_query_is_no_webhook(
+    shared_app: RunningApp, victim: Watched, topic: str
+) -> None:
     query = f"code=0907a61c&host=YWRtaW4&shop={SHOP}&state=0.67&timestamp=1337178173".encode()
-    assert refusal(await replay(house, query, signed(query), topic)) == (400, "BAD_REQUEST")
+    assert refusal(await replay(shared_app, query, signed(query), topic)) == (400, "BAD_REQUEST")
     await victim.assert_untouched()
 
 
@@ -113,21 +117,23 @@ def proxy_text(shop: str, **visitors: str) -> bytes:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_an_app_proxy_query_is_no_webhook(house: World, victim: Watched, topic: str) -> None:
+async def test_an_app_proxy_query_is_no_webhook(
+    shared_app: RunningApp, victim: Watched, topic: str
+) -> None:
     text = proxy_text(SHOP, **{"!": "{", "a": '{"id":1}'})
-    assert refusal(await replay(house, text, signed(text), topic)) == (400, "BAD_REQUEST")
+    assert refusal(await replay(shared_app, text, signed(text), topic)) == (400, "BAD_REQUEST")
     await victim.assert_untouched()
 
 
 @pytest.mark.parametrize("space", [" ", "\t", "\n", "\r"])
 async def test_a_query_that_spells_an_object_after_white_space_is_no_webhook(
-    house: World, victim: Watched, space: str
+    shared_app: RunningApp, victim: Watched, space: str
 ) -> None:
     """White space sorts before Shopify's own names, and JSON may begin with it."""
     rest = json.dumps({"shop_domain": VICTIM, "customer": {"id": int(CUSTOMER)}})[1:]
     text = proxy_text(SHOP, **{space + '{"a': '":"', "~": f'", {rest}'})
     assert json.loads(text)["shop_domain"] == VICTIM, "the attack is real: this is a JSON object"
-    answer = await replay(house, text, signed(text), "customers/redact")
+    answer = await replay(shared_app, text, signed(text), "customers/redact")
     await victim.assert_untouched()
     assert refusal(answer) == (400, "BAD_REQUEST")
 
@@ -135,67 +141,71 @@ async def test_a_query_that_spells_an_object_after_white_space_is_no_webhook(
 @pytest.mark.parametrize("topic", ["app/uninstalled", "shop/redact", "customers/redact"])
 @pytest.mark.parametrize("shop", [SHOP, VICTIM])
 async def test_a_captured_product_is_harmless_under_another_topic(
-    house: World, victim: Watched, topic: str, shop: str
+    shared_app: RunningApp, victim: Watched, topic: str, shop: str
 ) -> None:
-    own = await fingerprint(house, SHOP)
-    product = house.product(b"unread", shop=shop)
+    own = await fingerprint(shared_app, SHOP)
+    product = shared_app.product(b"unread", shop=shop)
     captured = json.dumps(payloads.product(product)).encode()
-    answer = await replay(house, captured, signed(captured), topic)
+    answer = await replay(shared_app, captured, signed(captured), topic)
     assert answer.status_code == 200, "signed by Shopify, and an object: it is taken in"
     await victim.assert_untouched()
-    assert await fingerprint(house, SHOP) == own
+    assert await fingerprint(shared_app, SHOP) == own
 
 
 async def test_a_captured_product_makes_no_job_for_another_shop(
-    house: World, victim: Watched
+    shared_app: RunningApp, victim: Watched
 ) -> None:
-    captured = json.dumps(payloads.product(house.product(b"unread", shop=SHOP))).encode()
-    await replay(house, captured, signed(captured), "products/update")
+    captured = json.dumps(payloads.product(shared_app.product(b"unread", shop=SHOP))).encode()
+    await replay(shared_app, captured, signed(captured), "products/update")
     await victim.assert_untouched()
 
 
 @pytest.mark.parametrize("topic", [*TOPICS[:3], "customers/data_request"])
 async def test_a_delivery_about_one_shop_does_nothing_to_another(
-    house: World, victim: Watched, topic: str
+    shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
-    captured = json.dumps(house.shopify.payload(SHOP, topic)).encode()
-    assert (await replay(house, captured, signed(captured), topic)).status_code == 200
+    captured = json.dumps(shared_app.shopify.payload(SHOP, topic)).encode()
+    assert (await replay(shared_app, captured, signed(captured), topic)).status_code == 200
     await victim.assert_untouched()
 
 
 @pytest.mark.parametrize("topic", ["customers/redact", "shop/redact"])
 async def test_a_captured_request_for_data_does_not_erase(
-    house: World, victim: Watched, topic: str
+    shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     """It names the victim and the customer in its signed body; only its topic is a header."""
-    body = dict(house.shopify.payload(VICTIM, "customers/data_request"))
+    body = dict(shared_app.shopify.payload(VICTIM, "customers/data_request"))
     body["customer"] = {"id": int(CUSTOMER)}
     captured = json.dumps(body).encode()
     if topic == "shop/redact":  # the shop has left, so this topic could act
-        await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=VICTIM)
-        victim.before = await fingerprint(house, VICTIM)
-    assert (await replay(house, captured, signed(captured), topic)).status_code == 200
+        await shared_app.execute(
+            "UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=VICTIM
+        )
+        victim.before = await fingerprint(shared_app, VICTIM)
+    assert (await replay(shared_app, captured, signed(captured), topic)).status_code == 200
     await victim.assert_untouched()
 
 
-@pytest.mark.parametrize("door", ["/v1/jobs/{}", "/v1/installation", "/health/ready"])
+@pytest.mark.parametrize("case", ["/v1/jobs/{}", "/v1/installation", "/health/ready"])
 async def test_the_signature_of_an_empty_body_is_no_master_key(
-    house: World, victim: Watched, door: str
+    shared_app: RunningApp, victim: Watched, case: str
 ) -> None:
-    ref = await waiting_job(house)
-    path = door.format(ref.public_id)
+    ref = await waiting_job(shared_app)
+    path = case.format(ref.public_id)
     headers = replayed_headers(b"", signed(b""), "products/update", VICTIM)
-    plain = await house.http.get(path)
-    with_key = await house.http.get(path, headers=headers)
+    plain = await shared_app.http.get(path)
+    with_key = await shared_app.http.get(path, headers=headers)
     assert with_key.status_code == plain.status_code
     assert ref.public_id not in with_key.text
     await victim.assert_untouched()
 
 
-async def test_a_webhook_and_its_signature_are_no_session_token(house: World) -> None:
+async def test_a_webhook_and_its_signature_are_no_session_token(shared_app: RunningApp) -> None:
     """Nor can one be made from them: a token's two dots never stand in a JSON object's place."""
     body = json.dumps({"iss": f"https://{VICTIM}/admin"}).encode()
     signature = base64.urlsafe_b64encode(signed(body)).rstrip(b"=").decode()
     for token in (f"{body.decode()}.{signature}", f"e30.{body.hex()}.{signature}"):
-        answer = await house.http.get("/v1/jobs/x", headers={"Authorization": f"Bearer {token}"})
+        answer = await shared_app.http.get(
+            "/v1/jobs/x", headers={"Authorization": f"Bearer {token}"}
+        )
         assert refusal(answer) == (401, "UNAUTHENTICATED")

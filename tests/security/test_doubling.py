@@ -29,17 +29,17 @@ from backend.auth.webhook_hmac import verify_webhook
 from backend.batches.schemas import BatchRequest
 from backend.body import require_shallow, strict
 from backend.errors import AtelierError, ConfigurationError
+from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
 from backend.jobs.listing import moment
-from backend.jobs.versions import matches
 from backend.settings import Settings
 from backend.shops.product_image import ImageRefused, require_allowed
-from backend.shops.sealing import SealBroken, TokenKeys, UnknownKey, new_key
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, new_key
 from backend.spool import pieces
 from backend.uploads.form import boundary_of, receive
 from backend.web import chosen_request_id
 from tests.backend.auth import signing
-from tests.backend.uploads.sending import BOUNDARY, form
+from tests.backend.uploads.multipart_forms import BOUNDARY, form
 from tests.security.test_parsers import Sent
 from webhooks.payloads import delivery
 
@@ -117,7 +117,7 @@ def as_text(raw: bytes) -> None:
         moment("created_after", raw.decode(errors="replace"))
     with contextlib.suppress(ImageRefused):
         require_allowed(f"https://{raw.decode(errors='replace')}")
-    with contextlib.suppress(SealBroken, UnknownKey):
+    with contextlib.suppress(TokenUnreadable, UnknownKey):
         KEYS.open(text_of(raw), shop=signing.SHOP, column="access_token")
     with contextlib.suppress(ConfigurationError):
         TokenKeys(text_of(raw))

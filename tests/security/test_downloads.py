@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from backend.dev.transport import LoopbackShopify
 from backend.shops import product_image
 from backend.shops.product_image import ImageRefused, ImageUnavailable, download
-from backend.shops.public_internet import PublicInternet, is_public
+from backend.shops.ssrf_transport import PublicInternet, is_public
 from tests.security.addresses import INSIDE, NOT_PUBLIC, PUBLIC, not_the_cdns
 
 PHOTO = "https://cdn.shopify.com/s/files/1/1/files/tee.jpg?v=1"
@@ -318,7 +318,7 @@ async def test_the_products_own_client_follows_nothing_and_heeds_no_proxy(
 ) -> None:
     from backend.settings import Settings
     from backend.shops.admin_api import AdminApi
-    from backend.shops.sealing import new_key
+    from backend.shops.token_encryption import new_key
 
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from backend.auth.misses import Misses
+from backend.auth.not_found_limit import NotFoundLimit
 from backend.dev import signing
 from backend.dev.services import LocalServices
 from backend.errors import ConfigurationError
@@ -18,42 +18,44 @@ from backend.jobs.ids import new_public_id
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from tests.conftest import SECRET, settings_for
-from tests.doors import finished_job, new_shop, refusal
-from tests.world import World, cloned_database, open_world
+from tests.running_app import RunningApp, cloned_database, open_running_app
+from tests.scenarios import finished_job, new_shop, refusal
 
 BUDGET = 5  # a day, so that no time passes that counts
 
 
 @pytest.fixture(scope="module")
-async def house(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+async def shared_app(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
     """A world with a budget that is soon used up."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = msgspec.structs.replace(
             settings_for(services, url), rate_limit_misses=f"{BUDGET}/day"
         )
-        async with open_world(settings, renderer) as world:
-            yield world
+        async with open_running_app(settings, renderer) as running_app:
+            yield running_app
 
 
 @pytest.fixture
-async def shop(house: World) -> str:
+async def shop(shared_app: RunningApp) -> str:
     """A shop whose budget is whole."""
-    return await new_shop(house)
+    return await new_shop(shared_app)
 
 
 PAGES: dict[str, dict[str, str]] = {}
 
 
-async def as_merchant(house: World, shop: str, path: str) -> httpx.Response:
+async def as_merchant(shared_app: RunningApp, shop: str, path: str) -> httpx.Response:
     """The embedded page asks with one token: first the route's way, then the short one."""
-    bearer = PAGES.setdefault(shop, house.bearer(shop))
-    return await house.http.get(f"/v1{path}", headers=bearer)
+    bearer = PAGES.setdefault(shop, shared_app.bearer(shop))
+    return await shared_app.http.get(f"/v1{path}", headers=bearer)
 
 
-async def as_visitor(house: World, shop: str, path: str) -> httpx.Response:
+async def as_visitor(shared_app: RunningApp, shop: str, path: str) -> httpx.Response:
     """A visitor of the storefront asks."""
     pairs = {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}
-    return await house.http.get(f"/proxy/v1{path}?{signing.app_proxy_query(pairs, SECRET)}")
+    return await shared_app.http.get(f"/proxy/v1{path}?{signing.app_proxy_query(pairs, SECRET)}")
 
 
 LEAST = {
@@ -62,7 +64,7 @@ LEAST = {
     "SHOPIFY_API_KEY": "k",
     "SHOPIFY_API_SECRET": "s",
 }
-Asker = Callable[[World, str, str], Awaitable[httpx.Response]]
+Asker = Callable[[RunningApp, str, str], Awaitable[httpx.Response]]
 PLACES: list[tuple[Asker, str, str]] = [
     (as_merchant, "/jobs/{}", "JOB_NOT_FOUND"),
     (as_merchant, "/jobs/{}/events", "JOB_NOT_FOUND"),
@@ -76,20 +78,20 @@ PLACES: list[tuple[Asker, str, str]] = [
 
 @pytest.mark.parametrize(("ask", "path", "code"), PLACES)
 async def test_one_id_too_many_that_is_not_there_is_met_with_429(
-    house: World, shop: str, ask: Asker, path: str, code: str
+    shared_app: RunningApp, shop: str, ask: Asker, path: str, code: str
 ) -> None:
-    other = await new_shop(house)
-    own, _ = await finished_job(house, shop=shop)
-    foreign, _ = await finished_job(house, shop=other)
+    other = await new_shop(shared_app)
+    own, _ = await finished_job(shared_app, shop=shop)
+    foreign, _ = await finished_job(shared_app, shop=other)
     guesses = [path.format(new_public_id()) for _ in range(BUDGET - 1)]
-    answers = [await ask(house, shop, guess) for guess in (*guesses, path.format("x"))]
+    answers = [await ask(shared_app, shop, guess) for guess in (*guesses, path.format("x"))]
     assert {refusal(answer) for answer in answers} == {(404, code)}
     for over in (new_public_id(), foreign.public_id, "x"):
-        answer = await ask(house, shop, path.format(over))
+        answer = await ask(shared_app, shop, path.format(over))
         assert refusal(answer) == (429, "RATE_LIMITED")
         assert int(answer.headers["retry-after"]) >= 1
-    assert (await as_merchant(house, shop, f"/jobs/{own.public_id}")).status_code == 200
-    assert refusal(await ask(house, other, path.format("x"))) == (404, code)
+    assert (await as_merchant(shared_app, shop, f"/jobs/{own.public_id}")).status_code == 200
+    assert refusal(await ask(shared_app, other, path.format("x"))) == (404, code)
 
 
 def test_a_shop_may_miss_sixty_times_a_minute_unless_it_is_told_otherwise() -> None:
@@ -98,4 +100,4 @@ def test_a_shop_may_miss_sixty_times_a_minute_unless_it_is_told_otherwise() -> N
 
 def test_a_budget_that_cannot_be_read_stops_the_process() -> None:
     with pytest.raises(ConfigurationError, match="600/minute"):
-        Misses("some")
+        NotFoundLimit("some")

@@ -38,15 +38,21 @@ from backend.errors import (
 )
 from backend.imaging.decode import ImageRefused as PictureRefused
 from backend.imaging.decode import decode, harden_libvips
+from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id, new_public_id
 from backend.jobs.listing import moment
-from backend.jobs.versions import matches
 from backend.publications.schemas import PublicationRequest
 from backend.rules.schemas import SettingsRequest
 from backend.shops.admin_api import retry_after
-from backend.shops.answers import OfflineToken, ProductAnswer, cost_of, json_object, readable
 from backend.shops.product_image import ImageRefused, require_allowed
-from backend.shops.sealing import SealBroken, TokenKeys, UnknownKey, new_key
+from backend.shops.shopify_responses import (
+    OfflineToken,
+    ProductAnswer,
+    cost_of,
+    json_object,
+    readable,
+)
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, new_key
 from backend.spool import pieces
 from backend.uploads.form import boundary_of, receive
 from backend.web import chosen_request_id
@@ -54,8 +60,8 @@ from backend.workflows import WORKFLOWS
 from tests.backend.auth import signing
 from tests.backend.auth.signing import API_KEY, FOREIGN_SECRET, PREVIOUS_SECRET, SECRET, SHOP
 from tests.backend.imaging.files import jpeg, photo, png
-from tests.backend.uploads.sending import BOUNDARY, form
-from tests.doors import webhook_headers
+from tests.backend.uploads.multipart_forms import BOUNDARY, form
+from tests.scenarios import webhook_headers
 from tests.security import oracles
 from webhooks import payloads
 
@@ -294,7 +300,7 @@ def test_ids_cursors_times_and_tags(raw: bytes) -> None:
 
 
 KEYS = TokenKeys(new_key())
-SEALED = KEYS.seal("shpat_secret", shop=SHOP, column="access_token")
+SEALED = KEYS.encrypt("shpat_secret", shop=SHOP, column="access_token")
 
 
 @many
@@ -303,7 +309,7 @@ def test_sealed_values(raw: bytes) -> None:
     stored = text_of(raw)
     try:
         opened = KEYS.open(stored, shop=SHOP, column="access_token")
-    except (SealBroken, UnknownKey):
+    except (TokenUnreadable, UnknownKey):
         return
     assert stored == SEALED or opened == stored, "its own bytes, or a plain one of before"
 

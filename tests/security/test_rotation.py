@@ -21,28 +21,28 @@ from backend.dev import signing
 from backend.dev.transport import LoopbackShopify
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
-from backend.shops.sealing import new_key
+from backend.shops.token_encryption import new_key
 from backend.shops.tokens import installed_shop
-from backend.worker.resealing import reseal
-from tests.doors import end_token, shared_world, webhook_headers
-from tests.world import SHOP, World, served
+from backend.worker.reencryption import reencrypt
+from tests.running_app import SHOP, RunningApp, served
+from tests.scenarios import end_token, open_shared_app, webhook_headers
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 OLD, NEW = "the-secret-before-the-rotation", "the-secret-after-the-rotation"
 
 
 @contextlib.asynccontextmanager
-async def process(world: World, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def process(running_app: RunningApp, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A web process with these settings."""
     async with (
-        served(settings, LoopbackShopify(world.shopify.origin)) as url,
+        served(settings, LoopbackShopify(running_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
         yield client
 
 
-async def every_door(client: httpx.AsyncClient, settings: Settings, secret: str) -> list[int]:
+async def every_route(client: httpx.AsyncClient, settings: Settings, secret: str) -> list[int]:
     """A request at each door, signed with this secret."""
     token = signing.session_token(SHOP, api_key=settings.shopify_api_key, secret=secret)
     now = int(time.time())
@@ -64,17 +64,19 @@ async def every_door(client: httpx.AsyncClient, settings: Settings, secret: str)
 OPEN, SHUT = [200, 200, 200, 404], [401, 401, 401, 401]
 
 
-async def test_the_client_secret_is_changed_without_a_refused_request(house: World) -> None:
+async def test_the_client_secret_is_changed_without_a_refused_request(
+    shared_app: RunningApp,
+) -> None:
     before, during, after = (
         msgspec.structs.replace(
-            house.settings, shopify_api_secret=current, shopify_api_secret_previous=previous
+            shared_app.settings, shopify_api_secret=current, shopify_api_secret_previous=previous
         )  # the previous one's end is a day away
         for current, previous in ((OLD, ""), (NEW, OLD), (NEW, ""))
     )
     async with (
-        process(house, before) as first,
-        process(house, during) as second,
-        process(house, after) as third,
+        process(shared_app, before) as first,
+        process(shared_app, during) as second,
+        process(shared_app, after) as third,
     ):
         steps = [  # which processes are in service, and with which secrets Shopify signs
             ([first], [OLD]),
@@ -89,13 +91,13 @@ async def test_the_client_secret_is_changed_without_a_refused_request(house: Wor
             for number, (processes, secrets) in enumerate(steps)
             for client, secret in itertools.product(processes, secrets)
             for _ in range(5)
-            if await every_door(client, before, secret) != OPEN
+            if await every_route(client, before, secret) != OPEN
         ]
         assert refused == []
-        assert await every_door(third, before, OLD) == SHUT, "and then the old one is dead"
-        assert await every_door(first, before, NEW) == SHUT
+        assert await every_route(third, before, OLD) == SHUT, "and then the old one is dead"
+        assert await every_route(first, before, NEW) == SHUT
         for client in (first, second, third):
-            assert await every_door(client, before, "") == SHUT
+            assert await every_route(client, before, "") == SHUT
 
 
 @pytest.mark.parametrize(
@@ -110,81 +112,85 @@ async def test_the_client_secret_is_changed_without_a_refused_request(house: Wor
     ids=["old alone", "new alone", "both", "both, and the old one has ended", "both, no end"],
 )
 async def test_each_door_opens_for_the_secrets_of_its_time_and_for_no_other(
-    house: World, current: str, previous: str, ends_in: int | None, opens: set[str]
+    shared_app: RunningApp, current: str, previous: str, ends_in: int | None, opens: set[str]
 ) -> None:
     not_after = None if ends_in is None else datetime.now(UTC) + timedelta(seconds=ends_in)
-    settings = rotating(house, current, previous, not_after)
-    async with process(house, settings) as client:
+    settings = rotating(shared_app, current, previous, not_after)
+    async with process(shared_app, settings) as client:
         for secret in (OLD, NEW, ""):
             expected = OPEN if secret in opens else SHUT
-            assert await every_door(client, settings, secret) == expected, secret
+            assert await every_route(client, settings, secret) == expected, secret
 
 
-async def test_the_old_secret_ends_in_a_process_that_goes_on(house: World) -> None:
+async def test_the_old_secret_ends_in_a_process_that_goes_on(shared_app: RunningApp) -> None:
     """And with it what the process has remembered of tokens that the secret had signed."""
     ends_at = datetime.now(UTC) + timedelta(seconds=2)
-    settings = rotating(house, NEW, OLD, ends_at)
+    settings = rotating(shared_app, NEW, OLD, ends_at)
     token = signing.session_token(SHOP, api_key=settings.shopify_api_key, secret=OLD)
     job = f"/v1/jobs/{'0' * 26}"  # the address that is answered before the framework is entered
     bearer = {"Authorization": f"Bearer {token}"}
-    async with process(house, settings) as client, asyncio.timeout(10):
-        assert await every_door(client, settings, OLD) == OPEN
+    async with process(shared_app, settings) as client, asyncio.timeout(10):
+        assert await every_route(client, settings, OLD) == OPEN
         status = 404
         while status == 404:
             status = (await client.get(job, headers=bearer)).status_code
             await asyncio.sleep(0.05)
         assert status == 401
         assert datetime.now(UTC) >= ends_at
-        assert await every_door(client, settings, OLD) == SHUT
-        assert await every_door(client, settings, NEW) == OPEN
+        assert await every_route(client, settings, OLD) == SHUT
+        assert await every_route(client, settings, NEW) == OPEN
 
 
-def rotating(house: World, current: str, previous: str, not_after: datetime | None) -> Settings:
+def rotating(
+    shared_app: RunningApp, current: str, previous: str, not_after: datetime | None
+) -> Settings:
     """The settings of a process with these secrets."""
     return msgspec.structs.replace(
-        house.settings,
+        shared_app.settings,
         shopify_api_secret=current,
         shopify_api_secret_previous=previous,
         shopify_api_secret_previous_not_after=not_after,
     )
 
 
-async def used(house: World, shops: list[str], *generations: AdminApi) -> int:
+async def used(shared_app: RunningApp, shops: list[str], *generations: AdminApi) -> int:
     """Have each process read each shop's token, and renew and write it; how often that was."""
     for admin, shop, is_due in itertools.product(generations, shops, (False, True)):
         if is_due:
-            await end_token(house, shop)
-        assert await installed_shop(house.database, admin, shop) is not None
+            await end_token(shared_app, shop)
+        assert await installed_shop(shared_app.database, admin, shop) is not None
     return len(generations) * len(shops) * 2
 
 
-async def test_the_keys_of_the_tokens_are_changed_without_an_unread_token(house: World) -> None:
-    first, new = house.settings.token_keys, new_key()
+async def test_the_keys_of_the_tokens_are_changed_without_an_unread_token(
+    shared_app: RunningApp,
+) -> None:
+    first, new = shared_app.settings.token_keys, new_key()
     shops = [f"shop-{number}.myshopify.com" for number in range(4)]
     for shop in shops:
-        await house.install(shop)
+        await shared_app.install(shop)
     async with contextlib.AsyncExitStack() as stack:
         knows_old, opens_new, seals_new, forgets_old = [
-            await stack.enter_async_context(generation(house, keys))
+            await stack.enter_async_context(generation(shared_app, keys))
             for keys in (first, f"{first},{new}", f"{new},{first}", new)
         ]
         for overlap in ((knows_old, opens_new), (opens_new, seals_new)):
-            assert await used(house, shops, *overlap)
+            assert await used(shared_app, shops, *overlap)
         tally, _ = await asyncio.gather(
-            reseal(house.database, seals_new.token_keys, lambda _: None),
-            used(house, shops, seals_new),
+            reencrypt(shared_app.database, seals_new.token_keys, lambda _: None),
+            used(shared_app, shops, seals_new),
         )
         assert (tally.left, tally.unreadable) == (0, 0)
-        assert await used(house, shops, seals_new, forgets_old)
+        assert await used(shared_app, shops, seals_new, forgets_old)
     prefix = forgets_old.token_keys.prefix
-    rows = await house.rows("SELECT access_token, refresh_token FROM shops")
+    rows = await shared_app.rows("SELECT access_token, refresh_token FROM shops")
     assert all(token.startswith(prefix) for row in rows for token in row.values())
 
 
 @contextlib.asynccontextmanager
-async def generation(house: World, keys: str) -> AsyncIterator[AdminApi]:
+async def generation(shared_app: RunningApp, keys: str) -> AsyncIterator[AdminApi]:
     """What a process that was started with these keys works with."""
-    settings = msgspec.structs.replace(house.settings, token_keys=keys)
-    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
+    settings = msgspec.structs.replace(shared_app.settings, token_keys=keys)
+    admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
     yield admin
     await admin.close()

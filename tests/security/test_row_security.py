@@ -18,10 +18,10 @@ from backend.jobs import queries
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef
 from backend.tenancy import NOBODY, WEB, WORKER
-from tests.doors import finished_job, sent, shared_world
-from tests.world import OTHER_SHOP, SHOP, World
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import finished_job, open_shared_app, sent
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 DENIED = "42501"
 SEEN = ("shops", "jobs", "job_events", "artifacts", "uploads", "webhook_deliveries")
@@ -31,25 +31,25 @@ FAILING = Query(queries.of_shop(select(Job.public_id, 1 / (Job.last_seq - Job.la
 
 
 @pytest.fixture(scope="module")
-async def jobs(house: World) -> dict[str, JobRef]:
+async def jobs(shared_app: RunningApp) -> dict[str, JobRef]:
     """A finished job of each shop, with an upload and a delivery."""
-    await house.install(OTHER_SHOP)
+    await shared_app.install(OTHER_SHOP)
     found = {}
     for shop in (SHOP, OTHER_SHOP):
-        found[shop], _ = await finished_job(house, shop=shop)
-        await house.execute(
+        found[shop], _ = await finished_job(shared_app, shop=shop)
+        await shared_app.execute(
             "INSERT INTO uploads (shop_id, upload_key, key) VALUES (:s, 'upl_1', :k)",
             s=found[shop].shop_id,
             k=f"uploads/{shop}",
         )
-        await sent(house, "products/update", {"id": 1}, shop=shop)
+        await sent(shared_app, "products/update", {"id": 1}, shop=shop)
     return found
 
 
 @pytest.fixture
-async def web(house: World) -> AsyncIterator[Database]:
+async def web(shared_app: RunningApp) -> AsyncIterator[Database]:
     """What the web process has, with one connection a pool, so that the next gets the same."""
-    database = Database(house.settings.database_url, pool_size=1, statement_timeout=0.5)
+    database = Database(shared_app.settings.database_url, pool_size=1, statement_timeout=0.5)
     yield database
     await database.close()
 
@@ -92,14 +92,14 @@ async def test_who_has_entered_a_shop_sees_its_rows_alone(
 
 
 async def test_a_worker_sees_all_until_it_has_entered_a_shop(
-    house: World, jobs: dict[str, JobRef]
+    shared_app: RunningApp, jobs: dict[str, JobRef]
 ) -> None:
-    everything = await counted(house.database)
-    apart = [await counted(house.database, ref.shop_id) for ref in jobs.values()]
-    assert apart == [await counted(house.database, shop) for shop in jobs]
+    everything = await counted(shared_app.database)
+    apart = [await counted(shared_app.database, ref.shop_id) for ref in jobs.values()]
+    assert apart == [await counted(shared_app.database, shop) for shop in jobs]
     assert everything == {table: sum(each[table] for each in apart) for table in SEEN}
     for nobody in ("unknown.myshopify.com", NOBODY, 0):
-        assert await counted(house.database, nobody) == dict.fromkeys(SEEN, 0)
+        assert await counted(shared_app.database, nobody) == dict.fromkeys(SEEN, 0)
 
 
 # Writing
@@ -150,9 +150,9 @@ ENTRIES = "SELECT dedupe_key FROM queue.pgqueuer"
 
 
 async def test_the_web_process_puts_entries_on_the_queue_and_reads_nobody_elses(
-    house: World, web: Database, jobs: dict[str, JobRef]
+    shared_app: RunningApp, web: Database, jobs: dict[str, JobRef]
 ) -> None:
-    theirs = {row["dedupe_key"] for row in await house.rows(ENTRIES)}
+    theirs = {row["dedupe_key"] for row in await shared_app.rows(ENTRIES)}
     assert any(OTHER_SHOP in key for key in theirs)
     entry = queue.Entry(entrypoint="x", dedupe_key="mine", payload=b"{}", number=1)
     async with web.transaction(SHOP) as connection:
@@ -161,8 +161,8 @@ async def test_the_web_process_puts_entries_on_the_queue_and_reads_nobody_elses(
         assert (await connection.scalars(text(ENTRIES))).all() == ["mine"]
     async with web.reading(SHOP) as connection:
         assert (await connection.scalars(text(ENTRIES))).all() == []
-    assert {row["dedupe_key"] for row in await house.rows(ENTRIES)} == {*theirs, "mine"}
-    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key = 'mine'")
+    assert {row["dedupe_key"] for row in await shared_app.rows(ENTRIES)} == {*theirs, "mine"}
+    await shared_app.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key = 'mine'")
 
 
 @pytest.mark.parametrize(
@@ -248,10 +248,10 @@ async def left_behind(database: Database) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("how", ["hashjoin", "mergejoin", "nestloop", "indexscan", "seqscan"])
 async def test_the_shop_is_entered_before_anything_is_looked_up(
-    house: World, jobs: dict[str, JobRef], how: str
+    shared_app: RunningApp, jobs: dict[str, JobRef], how: str
 ) -> None:
     """However Postgres likes to join, and whether it plans for these values or for any."""
-    url = house.settings.database_url
+    url = shared_app.settings.database_url
     for mode in ("force_generic_plan", "force_custom_plan"):
         settings = {"role": WEB, f"enable_{how}": "off", "plan_cache_mode": mode}
         connection = await asyncpg.connect(url, server_settings=settings)
@@ -273,10 +273,12 @@ async def public_id(
 
 
 async def test_what_comes_first_is_the_outer_side_of_a_loop(
-    house: World, jobs: dict[str, JobRef]
+    shared_app: RunningApp, jobs: dict[str, JobRef]
 ) -> None:
     """Of all the joins that there are, only this one runs one side for each row of the other."""
-    connection = await asyncpg.connect(house.settings.database_url, server_settings={"role": WEB})
+    connection = await asyncpg.connect(
+        shared_app.settings.database_url, server_settings={"role": WEB}
+    )
     await connection.execute("SET plan_cache_mode = force_generic_plan")
     await connection.execute(f"PREPARE version AS {queries.ONE_VERSION.sql}")
     nulls = ", ".join(["NULL"] * len(queries.ONE_VERSION.order))
@@ -300,50 +302,54 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 # A process that Postgres would not keep apart does not start
 
 
-async def test_a_superuser_is_refused(house: World) -> None:
+async def test_a_superuser_is_refused(shared_app: RunningApp) -> None:
     with pytest.raises(ConfigurationError, match="SUPERUSER"):
-        await house.owner.require_schema()
+        await shared_app.owner.require_schema()
 
 
 @pytest.mark.parametrize("mishap", ["DISABLE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"])
-async def test_a_table_without_row_security_is_refused(world: World, mishap: str) -> None:
-    database = Database(world.settings.database_url)
+async def test_a_table_without_row_security_is_refused(
+    running_app: RunningApp, mishap: str
+) -> None:
+    database = Database(running_app.settings.database_url)
     await database.require_schema()
-    await world.execute(f"ALTER TABLE publications {mishap}")
+    await running_app.execute(f"ALTER TABLE publications {mishap}")
     with pytest.raises(ConfigurationError, match="publications: run `atelier migrate`"):
         await database.require_schema()
     await database.close()
     with pytest.raises(ConfigurationError):
-        await required_schema(world.settings.database_url)
+        await required_schema(running_app.settings.database_url)
 
 
-async def test_row_security_switched_off_is_refused(world: World) -> None:
-    name = await world.rows("SELECT current_database() AS name")
-    await world.execute(f"ALTER DATABASE {name[0]['name']} SET row_security = off")
-    database = Database(world.settings.database_url)
+async def test_row_security_switched_off_is_refused(running_app: RunningApp) -> None:
+    name = await running_app.rows("SELECT current_database() AS name")
+    await running_app.execute(f"ALTER DATABASE {name[0]['name']} SET row_security = off")
+    database = Database(running_app.settings.database_url)
     with pytest.raises(ConfigurationError, match="row_security"):
         await database.require_schema()
     await database.close()
 
 
-async def test_a_login_needs_to_be_a_member_of_the_role_and_no_more(world: World) -> None:
+async def test_a_login_needs_to_be_a_member_of_the_role_and_no_more(
+    running_app: RunningApp,
+) -> None:
     """The strict set-up: whoever breaks into the process can become nothing else."""
     login = f"login_{uuid.uuid4().hex[:12]}"
-    await world.execute(f"CREATE ROLE {login} LOGIN")
-    url = world.settings.database_url.replace("postgres@", f"{login}@")
+    await running_app.execute(f"CREATE ROLE {login} LOGIN")
+    url = running_app.settings.database_url.replace("postgres@", f"{login}@")
     database = Database(url)
     with pytest.raises(ConfigurationError, match=f"no member of {WEB}"):
         await database.require_schema()
-    await world.execute(f"GRANT {WEB} TO {login}")
+    await running_app.execute(f"GRANT {WEB} TO {login}")
     await database.require_schema()
     for other in (WORKER, "postgres"):
         assert await refused(database, None, f"SET ROLE {other}") == DENIED
     await database.close()
-    await world.execute(f"DROP ROLE {login}")
+    await running_app.execute(f"DROP ROLE {login}")
 
 
-async def test_a_role_that_is_not_there_says_what_to_run(world: World) -> None:
-    database = Database(world.settings.database_url, role="nobody_of_that_name")
+async def test_a_role_that_is_not_there_says_what_to_run(running_app: RunningApp) -> None:
+    database = Database(running_app.settings.database_url, role="nobody_of_that_name")
     with pytest.raises(ConfigurationError, match="atelier migrate"):
         await database.require_schema()
     await database.close()

@@ -13,13 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from backend.auth.guards import Merchant
 from backend.dev.shopify.state import Call
 from backend.logs import configure_logging
-from backend.shops.answers import OfflineToken
-from backend.shops.sealing import TokenKeys
+from backend.shops.shopify_responses import OfflineToken
+from backend.shops.token_encryption import TokenKeys
 from backend.shops.tokens import InstalledShop, NeedsReauth, installed_shop
 from backend.worker.execute import run_job
 from tests.conftest import OLDER_KEY
-from tests.doors import end_token, handled, lock_out, waiting_job
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import end_token, handled, lock_out, waiting_job
 
 TOKEN = re.compile(r"shp(at|rt|ss)_\w+")
 SESSION_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
@@ -42,71 +42,73 @@ def everything_logged() -> Iterator[io.StringIO]:
     structlog.configure(**configured)
 
 
-async def row_dump(world: World) -> str:
+async def row_dump(running_app: RunningApp) -> str:
     """Every row of every table, as text."""
-    tables = await world.rows(
+    tables = await running_app.rows(
         "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
         "WHERE schemaname IN ('public', 'queue')"
     )
     lines = [
         row["line"]
         for table in tables
-        for row in await world.rows(f"SELECT t::text AS line FROM {table['name']} t")
+        for row in await running_app.rows(f"SELECT t::text AS line FROM {table['name']} t")
     ]
     return "\n".join(lines)
 
 
-async def live_troubles(world: World) -> None:
+async def live_troubles(running_app: RunningApp) -> None:
     """A life of a shop in which most of what touches a token goes wrong once."""
-    await world.install()
-    product = world.product(b"a photo")
+    await running_app.install()
+    product = running_app.product(b"a photo")
     faults: list[tuple[Call, int]] = [("exchange", 400), ("graphql", 503), ("exchange", 503)]
     for call, status in faults:
-        world.shopify.fail_next(call, status)
-        await world.http.post("/v1/installation", headers=world.bearer())
+        running_app.shopify.fail_next(call, status)
+        await running_app.http.post("/v1/installation", headers=running_app.bearer())
     troubles: list[Callable[[], None]] = [
-        lambda: world.shopify.lose_next_answer("refresh"),
-        lambda: world.shopify.fail_next("refresh", 500),
-        lambda: world.shopify.revoke_access_tokens(SHOP),
+        lambda: running_app.shopify.lose_next_answer("refresh"),
+        lambda: running_app.shopify.fail_next("refresh", 500),
+        lambda: running_app.shopify.revoke_access_tokens(SHOP),
     ]
     for trouble in troubles:
-        ref = await waiting_job(world, request={"product_id": product.gid})
-        await end_token(world, SHOP)
+        ref = await waiting_job(running_app, request={"product_id": product.gid})
+        await end_token(running_app, SHOP)
         trouble()
-        await run_job(ref, world.workshop)
-    await world.http.get("/v1/jobs/x", headers={"Authorization": "Bearer eyJhbGciOi.J9.x"})
-    await handled(world, "app/scopes_update")
+        await run_job(ref, running_app.worker_context)
+    await running_app.http.get("/v1/jobs/x", headers={"Authorization": "Bearer eyJhbGciOi.J9.x"})
+    await handled(running_app, "app/scopes_update")
     with pytest.raises(IntegrityError, match="ck_shops_status") as caught:
-        await world.execute("UPDATE shops SET status = 'sold'")
+        await running_app.execute("UPDATE shops SET status = 'sold'")
     logging.getLogger("test").error("Postgres shows the row", exc_info=caught.value)
-    await lock_out(world)
+    await lock_out(running_app)
     with pytest.raises(NeedsReauth):
-        await installed_shop(world.database, world.desk.admin, SHOP)
-    await world.install()
-    await world.execute("UPDATE shops SET access_token = refresh_token")
+        await installed_shop(running_app.database, running_app.handler_context.admin, SHOP)
+    await running_app.install()
+    await running_app.execute("UPDATE shops SET access_token = refresh_token")
     with pytest.raises(NeedsReauth):
-        await installed_shop(world.database, world.desk.admin, SHOP)
-    logging.getLogger("test").error("what a traceback shows", exc_info=TypeError(world.settings))
+        await installed_shop(running_app.database, running_app.handler_context.admin, SHOP)
+    logging.getLogger("test").error(
+        "what a traceback shows", exc_info=TypeError(running_app.settings)
+    )
 
 
 async def test_no_token_and_no_key_gets_into_logs_or_the_database(
-    world: World, everything_logged: io.StringIO
+    running_app: RunningApp, everything_logged: io.StringIO
 ) -> None:
-    await live_troubles(world)
-    logs, dump = everything_logged.getvalue(), await row_dump(world)
+    await live_troubles(running_app)
+    logs, dump = everything_logged.getvalue(), await row_dump(running_app)
     assert "shop_parked" in logs, "what is searched is what was logged"
     assert "Failing row contains" in logs
     assert "v1." in dump, "what is searched is what was stored"
     for written in (logs, dump):
         assert TOKEN.findall(written) == []
         assert SESSION_TOKEN.findall(written) == []
-        for secret in (world.settings.shopify_api_secret, *keys_of(world)):
+        for secret in (running_app.settings.shopify_api_secret, *keys_of(running_app)):
             assert secret not in written
 
 
-def keys_of(world: World) -> list[str]:
+def keys_of(running_app: RunningApp) -> list[str]:
     """The keys, without their names."""
-    return [entry.split(":")[1] for entry in world.settings.token_keys.split(",")]
+    return [entry.split(":")[1] for entry in running_app.settings.token_keys.split(",")]
 
 
 def test_what_holds_a_token_does_not_print_it() -> None:

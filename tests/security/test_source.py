@@ -47,4 +47,4 @@ def test_only_two_clients_call_out_and_both_are_the_admin_apis() -> None:
         if isinstance(node, ast.Call)
         and {"AsyncClient", "Client", "urlopen", "AsyncHTTPTransport"} & set(names_in(node.func))
     }
-    assert callers == {"backend/shops/admin_api.py", "backend/shops/public_internet.py"}
+    assert callers == {"backend/shops/admin_api.py", "backend/shops/ssrf_transport.py"}

@@ -20,24 +20,24 @@ from backend.errors import InvalidRequest
 from backend.jobs.service import JobRef
 from backend.uploads.service import use_uploads
 from backend.workflows import WORKFLOWS
-from tests.backend.uploads.sending import picture
+from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import SECRET
-from tests.doors import (
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import (
     deliver,
     fingerprint,
     finished_job,
+    open_shared_app,
     privacy_request,
     refusal,
-    shared_world,
     waiting_job,
 )
-from tests.world import OTHER_SHOP, SHOP, World
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 Route = tuple[str, str]
-Door = Callable[..., Awaitable[httpx.Response]]
-Check = Callable[[World, list[JobRef], Door], Awaitable[None]]
+RouteCase = Callable[..., Awaitable[httpx.Response]]
+Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
 
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
@@ -48,15 +48,19 @@ PRODUCT = {"product_id": "gid://shopify/Product/1"}
 # The doors: a request of SHOP's, which calls itself the other's wherever the door lets it
 
 
-async def by_token(house: World, method: str, path: str, body: Any = None) -> httpx.Response:
+async def by_token(
+    shared_app: RunningApp, method: str, path: str, body: Any = None
+) -> httpx.Response:
     """The embedded page."""
     joint = "&" if "?" in path else "?"
-    headers = {**house.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    headers = {**shared_app.bearer(SHOP), **NAMES_OF_THE_OTHER}
     url = f"{path}{joint}shop={OTHER_SHOP}"
-    return await house.http.request(method, url, json=body, headers=headers)
+    return await shared_app.http.request(method, url, json=body, headers=headers)
 
 
-async def by_signature(house: World, method: str, path: str, body: Any = None) -> httpx.Response:
+async def by_signature(
+    shared_app: RunningApp, method: str, path: str, body: Any = None
+) -> httpx.Response:
     """A server of ours."""
     content = b"" if body is None else json.dumps(body).encode()
     url, signature = signed_request(
@@ -67,156 +71,172 @@ async def by_signature(house: World, method: str, path: str, body: Any = None) -
         "Content-Type": "application/json",
         **NAMES_OF_THE_OTHER,
     }
-    return await house.http.request(method, url, content=content, headers=headers)
+    return await shared_app.http.request(method, url, content=content, headers=headers)
 
 
 async def through_the_proxy(
-    house: World, method: str, path: str, body: Any = None, *, shop: str = SHOP
+    shared_app: RunningApp, method: str, path: str, body: Any = None, *, shop: str = SHOP
 ) -> httpx.Response:
     """A visitor of the storefront."""
     query = signing.app_proxy_query(
         {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
     )
     url = f"{path}?{query}"
-    return await house.http.request(method, url, json=body, headers=NAMES_OF_THE_OTHER)
+    return await shared_app.http.request(method, url, json=body, headers=NAMES_OF_THE_OTHER)
 
 
-async def without_a_door(house: World, method: str, path: str) -> httpx.Response:
+async def without_a_guard(shared_app: RunningApp, method: str, path: str) -> httpx.Response:
     """Anybody."""
-    return await house.http.request(method, path, headers=NAMES_OF_THE_OTHER)
+    return await shared_app.http.request(method, path, headers=NAMES_OF_THE_OTHER)
 
 
 MERCHANT = (by_token, by_signature)
 VISITOR = (through_the_proxy,)
-ANYBODY = (without_a_door,)
+ANYBODY = (without_a_guard,)
 
 
 # The checks
 
 
-async def a_job_is_its_shops_alone(house: World, others: list[JobRef], ask: Door) -> None:
+async def a_job_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
     """Whatever state it is in, and whatever the request calls itself."""
     for ref in others:
-        answer = await ask(house, "GET", f"/v1/jobs/{ref.public_id}")
+        answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}")
         assert refusal(answer) == NOT_FOUND
-        assert (await house.detail(ref.public_id, shop=OTHER_SHOP)).status_code == 200
+        assert (await shared_app.detail(ref.public_id, shop=OTHER_SHOP)).status_code == 200
 
 
-async def a_timeline_is_its_shops_alone(house: World, others: list[JobRef], ask: Door) -> None:
+async def a_timeline_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
     """To read and to wait for."""
     for ref in others:
         for query in ("", "?wait=20&since=1"):
-            answer = await ask(house, "GET", f"/v1/jobs/{ref.public_id}/events{query}")
+            answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}/events{query}")
             assert refusal(answer) == NOT_FOUND
 
 
-async def a_cancel_is_its_shops_alone(house: World, others: list[JobRef], ask: Door) -> None:
+async def a_cancel_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
     """The other's jobs go on."""
     for ref in others:
-        answer = await ask(house, "POST", f"/v1/jobs/{ref.public_id}/cancel")
+        answer = await ask(shared_app, "POST", f"/v1/jobs/{ref.public_id}/cancel")
         assert refusal(answer) == NOT_FOUND
 
 
-async def a_publication_is_its_shops_alone(house: World, others: list[JobRef], ask: Door) -> None:
+async def a_publication_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
     """To make, to see and to take back, whether there is one or not."""
     body = {"artifacts": [{"sha256": "0" * 64}], **PRODUCT}
     for ref in others:
         path = f"/v1/jobs/{ref.public_id}/publication"
         for method, each in (("POST", body), ("GET", None), ("DELETE", None)):
-            assert refusal(await ask(house, method, path, each)) == NOT_FOUND
+            assert refusal(await ask(shared_app, method, path, each)) == NOT_FOUND
     theirs = f"/v1/jobs/{others[0].public_id}/publication"
-    answer = await house.http.get(theirs, headers=house.bearer(OTHER_SHOP))
+    answer = await shared_app.http.get(theirs, headers=shared_app.bearer(OTHER_SHOP))
     assert answer.json()["status"] == "PENDING"
 
 
-async def a_list_is_its_shops_alone(house: World, others: list[JobRef], ask: Door) -> None:
+async def a_list_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
     """From its own start, and from a cursor that is the other's."""
     foreign = {ref.public_id for ref in others}
     for query in ("?limit=200", f"?limit=200&cursor={max(foreign)}"):
-        jobs = (await ask(house, "GET", f"/v1/jobs{query}")).json()["jobs"]
+        jobs = (await ask(shared_app, "GET", f"/v1/jobs{query}")).json()["jobs"]
         assert foreign.isdisjoint(job["public_id"] for job in jobs)
 
 
-async def a_batch_is_its_shops_alone(house: World, _others: list[JobRef], ask: Door) -> None:
+async def a_batch_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
     """To see, with its items, to retry and to cancel: it goes on."""
-    newest = max(await batches_of(house, OTHER_SHOP))  # the earlier ones are other tests'
+    newest = max(await batches_of(shared_app, OTHER_SHOP))  # the earlier ones are other tests'
     path = f"/v1/batches/{newest}"
     for method, end in OF_A_BATCH:
-        answer = await ask(house, method, f"{path}{end}")
+        answer = await ask(shared_app, method, f"{path}{end}")
         assert refusal(answer) == (404, "BATCH_NOT_FOUND")
-    own = await house.http.get(f"{path}/items", headers=house.bearer(OTHER_SHOP))
+    own = await shared_app.http.get(f"{path}/items", headers=shared_app.bearer(OTHER_SHOP))
     assert own.json()["count"] == 1
 
 
 async def a_list_of_batches_is_its_shops_alone(
-    house: World, _others: list[JobRef], ask: Door
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
     """From its own start, and from a cursor that is the other's."""
-    foreign = set(await batches_of(house, OTHER_SHOP))
+    foreign = set(await batches_of(shared_app, OTHER_SHOP))
     for query in ("?limit=50", f"?limit=50&cursor={max(foreign)}"):
-        batches = (await ask(house, "GET", f"/v1/batches{query}")).json()["batches"]
+        batches = (await ask(shared_app, "GET", f"/v1/batches{query}")).json()["batches"]
         assert foreign.isdisjoint(batch["public_id"] for batch in batches)
 
 
-async def a_new_batch_is_its_shops_alone(house: World, _others: list[JobRef], ask: Door) -> None:
+async def a_new_batch_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
     """Whose it becomes, and whose uploads it may use."""
     body: dict[str, Any] = {"workflow": "catalog-image", "product_ids": [PRODUCT["product_id"]]}
-    path = f"/v1/batches/{(await ask(house, 'POST', '/v1/batches', body)).json()['public_id']}"
-    assert (await house.http.get(path, headers=house.bearer(SHOP))).status_code == 200
-    theirs = await house.http.get(path, headers=house.bearer(OTHER_SHOP))
+    path = f"/v1/batches/{(await ask(shared_app, 'POST', '/v1/batches', body)).json()['public_id']}"
+    assert (await shared_app.http.get(path, headers=shared_app.bearer(SHOP))).status_code == 200
+    theirs = await shared_app.http.get(path, headers=shared_app.bearer(OTHER_SHOP))
     assert refusal(theirs) == (404, "BATCH_NOT_FOUND")
     details = []
-    for key in (await foreign_upload(house), UNKNOWN_UPLOAD):
+    for key in (await foreign_upload(shared_app), UNKNOWN_UPLOAD):
         parameters = {"background_upload_key": key}
         stolen = {**body, "workflow": "background-swap-with-image", "parameters": parameters}
-        answer = await ask(house, "POST", "/v1/batches", stolen)
+        answer = await ask(shared_app, "POST", "/v1/batches", stolen)
         assert refusal(answer) == (422, "INVALID_REQUEST")
         details.append(answer.json()["detail"])
     assert details[0] == details[1]
 
 
-async def batches_of(house: World, shop: str) -> list[str]:
+async def batches_of(shared_app: RunningApp, shop: str) -> list[str]:
     """The ids of the shop's batches."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT public_id FROM batches b JOIN shops s ON s.id = b.shop_id WHERE s.domain = :d",
         d=shop,
     )
     return [row["public_id"] for row in rows]
 
 
-async def foreign_batch(house: World) -> None:
+async def foreign_batch(shared_app: RunningApp) -> None:
     """A batch of the other shop's, not yet expanded."""
     body = {"workflow": "catalog-image", "product_ids": [PRODUCT["product_id"]]}
-    answer = await house.http.post("/v1/batches", json=body, headers=house.bearer(OTHER_SHOP))
+    answer = await shared_app.http.post(
+        "/v1/batches", json=body, headers=shared_app.bearer(OTHER_SHOP)
+    )
     assert answer.status_code == 202
 
 
 def a_new_job_is_its_shops_alone(name: str) -> Check:
     """For a workflow: whose job it becomes, and whose uploads it may use."""
 
-    async def check(house: World, others: list[JobRef], ask: Door) -> None:
+    async def check(shared_app: RunningApp, others: list[JobRef], ask: RouteCase) -> None:
         body = {**PRODUCT, **LEAST[name]}
         if "background_upload_key" not in body:
-            made = (await ask(house, "POST", f"/v1/{name}", body)).json()
-            assert (await house.detail(made["job_id"])).status_code == 200
-            assert refusal(await house.detail(made["job_id"], shop=OTHER_SHOP)) == NOT_FOUND
-        foreign = await foreign_upload(house)
+            made = (await ask(shared_app, "POST", f"/v1/{name}", body)).json()
+            assert (await shared_app.detail(made["job_id"])).status_code == 200
+            assert refusal(await shared_app.detail(made["job_id"], shop=OTHER_SHOP)) == NOT_FOUND
+        foreign = await foreign_upload(shared_app)
         stolen = {**LEAST[name], "upload_key": foreign}
         if "background_upload_key" in stolen:
             stolen["background_upload_key"] = foreign
         unknown = {**stolen, "upload_key": UNKNOWN_UPLOAD}
-        answers = [await ask(house, "POST", f"/v1/{name}", each) for each in (stolen, unknown)]
+        answers = [await ask(shared_app, "POST", f"/v1/{name}", each) for each in (stolen, unknown)]
         assert {refusal(answer) for answer in answers} == {(422, "INVALID_REQUEST")}
         assert answers[0].json()["detail"] == answers[1].json()["detail"]
-        assert len(await house.rows("SELECT 1 FROM jobs WHERE request ? 'upload_key'")) == 0
+        assert len(await shared_app.rows("SELECT 1 FROM jobs WHERE request ? 'upload_key'")) == 0
 
     return check
 
 
-async def foreign_upload(house: World) -> str:
+async def foreign_upload(shared_app: RunningApp) -> str:
     """A good upload of the other shop's."""
     key = "upl_" + "f" * 32
-    await house.execute(
+    await shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) SELECT id, :k, "
         "'uploads/f.jpg', now() FROM shops WHERE domain = :d ON CONFLICT DO NOTHING",
         k=key,
@@ -225,9 +245,9 @@ async def foreign_upload(house: World) -> str:
     return key
 
 
-async def foreign_publication(house: World, ref: JobRef) -> None:
+async def foreign_publication(shared_app: RunningApp, ref: JobRef) -> None:
     """A publication of the other shop's job, not yet worked on."""
-    await house.execute(
+    await shared_app.execute(
         "INSERT INTO publications (shop_id, job_id, round, product_id) VALUES (:s, :j, 1, :p)",
         s=ref.shop_id,
         j=ref.public_id,
@@ -235,43 +255,47 @@ async def foreign_publication(house: World, ref: JobRef) -> None:
     )
 
 
-async def an_upload_is_its_shops_alone(house: World, others: list[JobRef], _ask: Door) -> None:
+async def an_upload_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
+) -> None:
     """The other shop cannot name it in a job of its own."""
-    headers = {**house.bearer(SHOP), **NAMES_OF_THE_OTHER}
-    answer = await house.http.post(
+    headers = {**shared_app.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    answer = await shared_app.http.post(
         f"/v1/uploads?shop={OTHER_SHOP}", files={"file": picture()}, headers=headers
     )
     wanted = {"upload_key": answer.json()["upload_key"]}
-    async with house.database.transaction() as connection:
+    async with shared_app.database.transaction() as connection:
         with pytest.raises(InvalidRequest):
             await use_uploads(connection, shop_id=others[0].shop_id, wanted=wanted)
 
 
-async def settings_are_its_shops_alone(house: World, _others: list[JobRef], ask: Door) -> None:
+async def settings_are_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
     """To read and to change."""
     wanted = {"rules": [{"workflow": "catalog-image"}], "daily_credit_cap": 7}
-    theirs = await house.http.get("/v1/settings", headers=house.bearer(OTHER_SHOP))
-    assert (await ask(house, "PUT", "/v1/settings", wanted)).status_code == 200
-    assert (await ask(house, "GET", "/v1/settings")).json()["daily_credit_cap"] == 7
-    after = await house.http.get("/v1/settings", headers=house.bearer(OTHER_SHOP))
+    theirs = await shared_app.http.get("/v1/settings", headers=shared_app.bearer(OTHER_SHOP))
+    assert (await ask(shared_app, "PUT", "/v1/settings", wanted)).status_code == 200
+    assert (await ask(shared_app, "GET", "/v1/settings")).json()["daily_credit_cap"] == 7
+    after = await shared_app.http.get("/v1/settings", headers=shared_app.bearer(OTHER_SHOP))
     assert after.json() == theirs.json()
     assert after.json()["daily_credit_cap"] != 7
 
 
 async def a_customers_request_is_its_shops_alone(
-    house: World, _others: list[JobRef], ask: Door
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
     """To list, also from a cursor that is the other's, and to read; of the same customer, too."""
-    [theirs] = await requests_of(house, OTHER_SHOP)
-    own = await privacy_request(house)
-    await finished_job(house, customer_id=CUSTOMER)
+    [theirs] = await requests_of(shared_app, OTHER_SHOP)
+    own = await privacy_request(shared_app)
+    await finished_job(shared_app, customer_id=CUSTOMER)
     for query in ("", f"?cursor={max(theirs, own)}"):
-        found = (await ask(house, "GET", f"/v1/privacy/requests{query}")).json()["requests"]
+        found = (await ask(shared_app, "GET", f"/v1/privacy/requests{query}")).json()["requests"]
         assert theirs not in {each["public_id"] for each in found}
-    answer = await ask(house, "GET", f"/v1/privacy/requests/{theirs}")
+    answer = await ask(shared_app, "GET", f"/v1/privacy/requests/{theirs}")
     assert refusal(answer) == (404, "PRIVACY_REQUEST_NOT_FOUND")
-    document = (await ask(house, "GET", f"/v1/privacy/requests/{own}")).json()
-    mine = await house.rows(
+    document = (await ask(shared_app, "GET", f"/v1/privacy/requests/{own}")).json()
+    mine = await shared_app.rows(
         "SELECT public_id FROM jobs j JOIN shops s ON s.id = j.shop_id "
         "WHERE s.domain = :d AND customer_id = :c",
         d=SHOP,
@@ -281,9 +305,9 @@ async def a_customers_request_is_its_shops_alone(
     assert held and held <= {row["public_id"] for row in mine}
 
 
-async def requests_of(house: World, shop: str) -> list[str]:
+async def requests_of(shared_app: RunningApp, shop: str) -> list[str]:
     """The ids of what the shop's customers have asked."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT p.public_id FROM privacy_requests p JOIN shops s ON s.id = p.shop_id "
         "WHERE s.domain = :d",
         d=shop,
@@ -291,87 +315,98 @@ async def requests_of(house: World, shop: str) -> list[str]:
     return [row["public_id"] for row in rows]
 
 
-async def foreign_request(house: World) -> None:
+async def foreign_request(shared_app: RunningApp) -> None:
     """A request of a customer of the other shop's, who has a job there."""
-    if not await requests_of(house, OTHER_SHOP):
-        await privacy_request(house, shop=OTHER_SHOP)
-        await waiting_job(house, shop=OTHER_SHOP, customer_id=CUSTOMER)
+    if not await requests_of(shared_app, OTHER_SHOP):
+        await privacy_request(shared_app, shop=OTHER_SHOP)
+        await waiting_job(shared_app, shop=OTHER_SHOP, customer_id=CUSTOMER)
 
 
-async def operations_are_everybodys(house: World, _others: list[JobRef], ask: Door) -> None:
+async def operations_are_everybodys(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
     """The registry, and nothing of any shop."""
     names = {
-        each["name"] for each in (await ask(house, "GET", "/v1/operations")).json()["operations"]
+        each["name"]
+        for each in (await ask(shared_app, "GET", "/v1/operations")).json()["operations"]
     }
     assert names == {workflow.name for workflow in WORKFLOWS.values()}
 
 
 async def an_installation_is_its_shops_alone(
-    house: World, _others: list[JobRef], ask: Door
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
     """The token's shop is the one that is installed."""
-    assert (await ask(house, "POST", "/v1/installation")).json()["shop"] == SHOP
+    assert (await ask(shared_app, "POST", "/v1/installation")).json()["shop"] == SHOP
 
 
 async def a_storefront_job_is_its_shops_alone(
-    house: World, others: list[JobRef], ask: Door
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
     """Those that the other's visitors started, and the merchants' own of both."""
-    theirs = await visitors_job(house, FOR_VISITORS[0], shop=OTHER_SHOP)
-    own, _ = await finished_job(house)
+    theirs = await visitors_job(shared_app, FOR_VISITORS[0], shop=OTHER_SHOP)
+    own, _ = await finished_job(shared_app)
     for public_id in (theirs, own.public_id, *(ref.public_id for ref in others)):
         for path in (f"/proxy/v1/jobs/{public_id}", f"/proxy/v1/jobs/{public_id}/events"):
-            assert refusal(await ask(house, "GET", path)) == NOT_FOUND
+            assert refusal(await ask(shared_app, "GET", path)) == NOT_FOUND
 
 
 def a_visitors_job_is_its_shops_alone(name: str) -> Check:
     """The same question in two shops makes two jobs."""
 
-    async def check(house: World, _others: list[JobRef], ask: Door) -> None:
+    async def check(shared_app: RunningApp, _others: list[JobRef], ask: RouteCase) -> None:
         body = {**PRODUCT, **LEAST[name]}
-        ours = (await ask(house, "POST", f"/proxy/v1/{name}", body)).json()["job_id"]
-        assert ours != await visitors_job(house, name, shop=OTHER_SHOP)
-        assert (await house.detail(ours)).status_code == 200
-        assert refusal(await house.detail(ours, shop=OTHER_SHOP)) == NOT_FOUND
+        ours = (await ask(shared_app, "POST", f"/proxy/v1/{name}", body)).json()["job_id"]
+        assert ours != await visitors_job(shared_app, name, shop=OTHER_SHOP)
+        assert (await shared_app.detail(ours)).status_code == 200
+        assert refusal(await shared_app.detail(ours, shop=OTHER_SHOP)) == NOT_FOUND
 
     return check
 
 
-async def visitors_job(house: World, name: str, *, shop: str) -> str:
+async def visitors_job(shared_app: RunningApp, name: str, *, shop: str) -> str:
     """The job that a visitor of that shop started, today, whoever asks first."""
     body = {**PRODUCT, **LEAST[name]}
-    answer = await through_the_proxy(house, "POST", f"/proxy/v1/{name}", body, shop=shop)
+    answer = await through_the_proxy(shared_app, "POST", f"/proxy/v1/{name}", body, shop=shop)
     return str(answer.json()["job_id"])
 
 
-async def a_delivery_is_its_shops_alone(house: World, _others: list[JobRef], _ask: Door) -> None:
+async def a_delivery_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], _ask: RouteCase
+) -> None:
     """Also when its body is about the other shop's product."""
-    own = await fingerprint(house, SHOP)
-    product = house.product(b"unread", shop=OTHER_SHOP)
+    own = await fingerprint(shared_app, SHOP)
+    product = shared_app.product(b"unread", shop=OTHER_SHOP)
     body = json.dumps({"id": product.id, "shop_domain": OTHER_SHOP}).encode()
-    assert (await deliver(house, body, shop=SHOP)).status_code == 200
-    await house.drain(only_webhooks=True)
-    assert await fingerprint(house, SHOP) == own
+    assert (await deliver(shared_app, body, shop=SHOP)).status_code == 200
+    await shared_app.drain(only_webhooks=True)
+    assert await fingerprint(shared_app, SHOP) == own
 
 
-async def the_document_knows_no_shops(house: World, others: list[JobRef], _ask: Door) -> None:
+async def the_document_knows_no_shops(
+    shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
+) -> None:
     """The same bytes for everybody, and nothing of a job that there is."""
     for path in ("/schema", "/schema/openapi.json"):
-        keys: list[dict[str, str]] = [{}, house.bearer(SHOP), house.bearer(OTHER_SHOP)]
-        answers = [await house.http.get(path, headers=key) for key in keys]
+        keys: list[dict[str, str]] = [{}, shared_app.bearer(SHOP), shared_app.bearer(OTHER_SHOP)]
+        answers = [await shared_app.http.get(path, headers=key) for key in keys]
         assert {answer.status_code for answer in answers} == {200}
         assert len({answer.content for answer in answers}) == 1
         assert not any(ref.public_id in answers[0].text for ref in others)
-    unknown = await house.http.get(f"/schema/{others[0].public_id}", headers=house.bearer(SHOP))
+    unknown = await shared_app.http.get(
+        f"/schema/{others[0].public_id}", headers=shared_app.bearer(SHOP)
+    )
     assert refusal(unknown) == (404, "NOT_FOUND")
 
 
-async def health_knows_no_shops(house: World, _others: list[JobRef], ask: Door) -> None:
+async def health_knows_no_shops(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
     """The same few bytes for everybody."""
     for path in ("/health/live", "/health/ready"):
-        assert (await ask(house, "GET", path)).content == b'{"status":"ok"}'
-        for key in (house.bearer(SHOP), house.bearer(OTHER_SHOP)):
-            answer = await house.http.get(path, headers=key)
+        assert (await ask(shared_app, "GET", path)).content == b'{"status":"ok"}'
+        for key in (shared_app.bearer(SHOP), shared_app.bearer(OTHER_SHOP)):
+            answer = await shared_app.http.get(path, headers=key)
             assert answer.content == b'{"status":"ok"}'
 
 
@@ -383,9 +418,9 @@ LEAST: dict[str, dict[str, Any]] = {
     "background-swap-with-image": {"background_upload_key": UNKNOWN_UPLOAD},
     "background-swap-with-spec": {"scene_type": "studio"},
 }
-FOR_VISITORS = [each.name for each in WORKFLOWS.values() if "storefront" in each.doors]
+FOR_VISITORS = [each.name for each in WORKFLOWS.values() if "storefront" in each.callers]
 
-CHECKS: dict[Route, tuple[Check, tuple[Door, ...]]] = {
+CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs/{public_id}/events"): (a_timeline_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/jobs/{public_id}/cancel"): (a_cancel_is_its_shops_alone, MERCHANT),
@@ -426,15 +461,15 @@ CHECKS: dict[Route, tuple[Check, tuple[Door, ...]]] = {
     ("GET", "/schema/{path}"): (the_document_knows_no_shops, ANYBODY),
 }
 CASES = [
-    pytest.param(check, door, id=f"{' '.join(route)} {door.__name__}")
-    for route, (check, doors) in CHECKS.items()
-    for door in doors
+    pytest.param(check, case, id=f"{' '.join(route)} {case.__name__}")
+    for route, (check, callers) in CHECKS.items()
+    for case in callers
 ]
 
 
-def routes_of(world: World) -> set[Route]:
+def routes_of(running_app: RunningApp) -> set[Route]:
     """Every route of the app, but for the OPTIONS that Litestar adds to each."""
-    app = create_app(world.settings).app.app.app  # type: ignore[attr-defined]
+    app = create_app(running_app.settings).app.app.app  # type: ignore[attr-defined]
     assert isinstance(app, Litestar)
     return {
         (str(method), route.path_format)
@@ -444,34 +479,36 @@ def routes_of(world: World) -> set[Route]:
     }
 
 
-async def keep_apart(house: World, check: Check, door: Door) -> None:
+async def keep_apart(shared_app: RunningApp, check: Check, case: RouteCase) -> None:
     """Give the other shop some of everything; the check passes, and all of it is as before."""
-    await house.install(OTHER_SHOP)
-    finished, _ = await finished_job(house, shop=OTHER_SHOP)
-    others = [finished, await waiting_job(house, shop=OTHER_SHOP)]
+    await shared_app.install(OTHER_SHOP)
+    finished, _ = await finished_job(shared_app, shop=OTHER_SHOP)
+    others = [finished, await waiting_job(shared_app, shop=OTHER_SHOP)]
     for name in FOR_VISITORS:
-        await visitors_job(house, name, shop=OTHER_SHOP)
-    await foreign_upload(house)
-    await foreign_publication(house, finished)
-    await foreign_batch(house)
-    await foreign_request(house)
-    before = await fingerprint(house, OTHER_SHOP)
-    await check(house, others, door)
-    assert await fingerprint(house, OTHER_SHOP) == before
+        await visitors_job(shared_app, name, shop=OTHER_SHOP)
+    await foreign_upload(shared_app)
+    await foreign_publication(shared_app, finished)
+    await foreign_batch(shared_app)
+    await foreign_request(shared_app)
+    before = await fingerprint(shared_app, OTHER_SHOP)
+    await check(shared_app, others, case)
+    assert await fingerprint(shared_app, OTHER_SHOP) == before
 
 
-async def test_every_route_says_how_it_keeps_shops_apart(house: World) -> None:
-    assert routes_of(house) == set(CHECKS)
+async def test_every_route_says_how_it_keeps_shops_apart(shared_app: RunningApp) -> None:
+    assert routes_of(shared_app) == set(CHECKS)
 
 
-@pytest.mark.parametrize(("check", "door"), CASES)
-async def test_two_shops_never_meet_at(house: World, check: Check, door: Door) -> None:
-    await keep_apart(house, check, door)
+@pytest.mark.parametrize(("check", "case"), CASES)
+async def test_two_shops_never_meet_at(
+    shared_app: RunningApp, check: Check, case: RouteCase
+) -> None:
+    await keep_apart(shared_app, check, case)
 
 
-async def test_options_opens_no_route(house: World) -> None:
-    ref = await waiting_job(house)
-    for _, path in routes_of(house):
-        answer = await house.http.options(path.format(public_id=ref.public_id, path="x"))
+async def test_options_opens_no_route(shared_app: RunningApp) -> None:
+    ref = await waiting_job(shared_app)
+    for _, path in routes_of(shared_app):
+        answer = await shared_app.http.options(path.format(public_id=ref.public_id, path="x"))
         assert answer.status_code in {204, 401}, path
         assert ref.public_id not in answer.text

@@ -10,16 +10,16 @@ import pytest
 
 from backend.dev.services import LocalServices
 from tests.conftest import settings_for
-from tests.doors import NoRenderer, finished_job, waiting_job
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
+from tests.scenarios import NoRenderer, finished_job, waiting_job
 from tests.security import test_tenancy as tenancy
-from tests.security.forgetting import forget_the_shop
-from tests.world import OTHER_SHOP, SHOP, World, cloned_database, open_world
+from tests.security.uncached import forget_the_shop
 
 # Each check once: those that serve several routes ask all of them.
 CHECKS = {
-    check: pytest.param(check, doors[0], id=" ".join(route))
-    for route, (check, doors) in tenancy.CHECKS.items()
-    if doors is not tenancy.ANYBODY
+    check: pytest.param(check, callers[0], id=" ".join(route))
+    for route, (check, callers) in tenancy.CHECKS.items()
+    if callers is not tenancy.ANYBODY
 }
 WITHOUT_SECURITY = """
 DO $$
@@ -34,60 +34,62 @@ $$
 
 
 @pytest.fixture(scope="module", params=["postgres", "statements"])
-async def house(
+async def shared_app(
     request: pytest.FixtureRequest, services: LocalServices, template: str
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningApp]:
     """A world in which only one of them keeps shops apart."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "postgres":
             forget_the_shop(patch)
-        async for world in worlds(services, template):
+        async for running_app in running_apps(services, template):
             if request.param == "statements":
-                await world.execute(WITHOUT_SECURITY)
-            yield world
+                await running_app.execute(WITHOUT_SECURITY)
+            yield running_app
 
 
 @pytest.fixture
 async def lost(
     services: LocalServices, template: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningApp]:
     """Neither line."""
     forget_the_shop(monkeypatch)
-    async for world in worlds(services, template):
-        await world.execute(WITHOUT_SECURITY)
-        yield world
+    async for running_app in running_apps(services, template):
+        await running_app.execute(WITHOUT_SECURITY)
+        yield running_app
 
 
-async def worlds(services: LocalServices, template: str) -> AsyncIterator[World]:
+async def running_apps(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
     """A world with both shops."""
     async with (
         cloned_database(services.postgres.url(), template) as url,
-        open_world(settings_for(services, url), NoRenderer()) as world,
+        open_running_app(settings_for(services, url), NoRenderer()) as running_app,
     ):
-        await world.install()
-        await world.install(OTHER_SHOP)
-        yield world
+        await running_app.install()
+        await running_app.install(OTHER_SHOP)
+        yield running_app
 
 
-@pytest.mark.parametrize(("check", "door"), CHECKS.values())
+@pytest.mark.parametrize(("check", "case"), CHECKS.values())
 async def test_one_line_keeps_shops_apart_at(
-    house: World, check: tenancy.Check, door: tenancy.Door
+    shared_app: RunningApp, check: tenancy.Check, case: tenancy.RouteCase
 ) -> None:
-    await tenancy.keep_apart(house, check, door)
+    await tenancy.keep_apart(shared_app, check, case)
 
 
-async def test_an_idempotency_key_is_one_shops(house: World) -> None:
+async def test_an_idempotency_key_is_one_shops(shared_app: RunningApp) -> None:
     body = {"product_id": "gid://shopify/Product/1"}
     key = {"Idempotency-Key": "the same"}
     answers = [
-        await house.http.post("/v1/catalog-image", json=body, headers={**house.bearer(shop), **key})
+        await shared_app.http.post(
+            "/v1/catalog-image", json=body, headers={**shared_app.bearer(shop), **key}
+        )
         for shop in (SHOP, OTHER_SHOP)
     ]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert len({answer.json()["job_id"] for answer in answers}) == 2
 
 
-async def test_without_both_shops_would_meet(lost: World) -> None:
+async def test_without_both_shops_would_meet(lost: RunningApp) -> None:
     finished, _ = await finished_job(lost, shop=OTHER_SHOP)
     for end in ("", "/events"):
         answer = await tenancy.by_token(lost, "GET", f"/v1/jobs/{finished.public_id}{end}")

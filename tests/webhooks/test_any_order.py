@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from backend.dev.shopify.payloads import Payload, product_deleted
-from backend.worker.deliver import handle_delivery
-from tests.doors import new_shop, shared_world
-from tests.world import World
+from backend.worker.webhook_dispatch import handle_delivery
+from tests.running_app import RunningApp
+from tests.scenarios import new_shop, open_shared_app
 from webhooks.receive import DeliveryRef
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 EXAMPLES = int(os.environ.get("ORDER_EXAMPLES", "0"))  # 0: the few of the suite
 MANY = settings(
@@ -57,7 +57,7 @@ def tellings(draw: st.DrawFn, *, first_moment: int = 0) -> list[Telling]:
 
 
 async def live(
-    world: World, shop: str, life: Sequence[str], act: Act, told: Sequence[Telling]
+    running_app: RunningApp, shop: str, life: Sequence[str], act: Act, told: Sequence[Telling]
 ) -> None:
     """Have all of a life happen, and Shopify tell of it like that."""
     events: list[Event | None] = []
@@ -68,16 +68,16 @@ async def live(
             event = events[telling.event] if max(telling.event, telling.moment) == now else None
             if event is not None:
                 webhook_id = ids[telling.event] if telling.is_resent else str(uuid.uuid4())
-                await tell(world, shop, event, webhook_id)
+                await tell(running_app, shop, event, webhook_id)
 
 
-async def tell(world: World, shop: str, event: Event, webhook_id: str) -> None:
+async def tell(running_app: RunningApp, shop: str, event: Event, webhook_id: str) -> None:
     """Deliver it, and have it acted on before anything else is."""
     topic, payload = event
-    answer = await world.send(topic, shop=shop, payload=payload, webhook_id=webhook_id)
+    answer = await running_app.send(topic, shop=shop, payload=payload, webhook_id=webhook_id)
     assert answer.status_code == 200
     ref = DeliveryRef(shop_domain=shop, topic=topic, webhook_id=webhook_id)
-    assert await handle_delivery(ref, world.desk, 0) is None
+    assert await handle_delivery(ref, running_app.handler_context, 0) is None
 
 
 # A product. What is told early is another matter: a picture that was there for a while has its job.
@@ -90,16 +90,18 @@ async def tell(world: World, shop: str, event: Event, webhook_id: str) -> None:
     told=tellings(first_moment=LAST),
 )
 async def test_a_products_events_make_the_same_jobs_in_any_order(
-    house: World, birth: str, life: list[str], told: list[Telling]
+    shared_app: RunningApp, birth: str, life: list[str], told: list[Telling]
 ) -> None:
     in_order = [Telling(number, LAST) for number in range(ACTS)]
-    expected, found = [await product_of(house, [birth, *life], each) for each in (in_order, told)]
+    expected, found = [
+        await product_of(shared_app, [birth, *life], each) for each in (in_order, told)
+    ]
     assert found == expected
 
 
-async def product_of(house: World, life: list[str], told: Sequence[Telling]) -> Any:
+async def product_of(shared_app: RunningApp, life: list[str], told: Sequence[Telling]) -> Any:
     """What we hold of a product after such a life."""
-    shopify, shop = house.shopify, await new_shop(house)
+    shopify, shop = shared_app.shopify, await new_shop(shared_app)
     products = []
 
     async def act(what: str) -> Event | None:
@@ -117,9 +119,9 @@ async def product_of(house: World, life: list[str], told: Sequence[Telling]) -> 
             products[0] = shopify.replace_image(products[0], uuid.uuid4().bytes)
         return "products/update", shopify.payload(shop, "products/update")
 
-    await live(house, shop, life, act, told)
+    await live(shared_app, shop, life, act, told)
     newest = products[0].media_gid if products and products[0].media else None
-    return await house.rows(
+    return await shared_app.rows(
         "SELECT job_type, j.status, origin, last_seq, request->>'media_id' = :newest AS is_newest, "
         "(SELECT trigger FROM seen_pictures p WHERE p.shop_id = s.id) AS counted_as "
         "FROM shops s LEFT JOIN jobs j ON j.shop_id = s.id WHERE s.domain = :shop "
@@ -142,15 +144,15 @@ async def product_of(house: World, life: list[str], told: Sequence[Telling]) -> 
     told=tellings(),
 )
 async def test_an_apps_events_leave_the_shop_as_it_is_in_any_order(
-    house: World, life: list[str], told: list[Telling]
+    shared_app: RunningApp, life: list[str], told: list[Telling]
 ) -> None:
-    expected, found = [await app_of(house, life, each) for each in (IN_ORDER, told)]
+    expected, found = [await app_of(shared_app, life, each) for each in (IN_ORDER, told)]
     assert found == expected
 
 
-async def app_of(house: World, life: list[str], told: Sequence[Telling]) -> Any:
+async def app_of(shared_app: RunningApp, life: list[str], told: Sequence[Telling]) -> Any:
     """What we hold of a shop after such a life of the app in it."""
-    shopify, shop = house.shopify, await new_shop(house)
+    shopify, shop = shared_app.shopify, await new_shop(shared_app)
     record = shopify.platform.shops[shop]
 
     async def act(what: str) -> Event | None:
@@ -162,13 +164,13 @@ async def app_of(house: World, life: list[str], told: Sequence[Telling]) -> Any:
             topic = "app/uninstalled"
         else:
             shopify.reinstall(shop)
-            await house.install(shop)  # the merchant opens the app
+            await shared_app.install(shop)  # the merchant opens the app
             return None
         return topic, shopify.payload(shop, topic)
 
-    await live(house, shop, life, act, told)
+    await live(shared_app, shop, life, act, told)
     row = (
-        await house.rows(
+        await shared_app.rows(
             "SELECT status, CASE status WHEN 'installed' THEN scopes END AS scopes, "
             "access_token IS NULL AS is_without_token, refresh_token IS NULL AS is_locked, "
             "uninstalled_at IS NULL AS is_here, reauth_needed_at IS NULL AS is_open "

@@ -13,11 +13,11 @@ from backend.retries import COMPLIANCE
 from backend.storage.objects import ObjectStore
 from backend.worker import inbox
 from backend.worker.compliance import take_up_failed, watch_compliance
-from backend.worker.deliver import handle_delivery
 from backend.worker.maintenance import requeue_overdue
-from tests.doors import ending, finished_job, handled, sent, waiting_job
-from tests.world import World
-from webhooks.outcome import Desk, Outcome
+from backend.worker.webhook_dispatch import handle_delivery
+from tests.running_app import RunningApp
+from tests.scenarios import ending, finished_job, handled, sent, waiting_job
+from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import UnsettledDelivery
 from webhooks.receive import DeliveryRef
 from webhooks.topics import COMPLIANCE_TOPICS, HANDLERS, NEVER_GIVEN_UP
@@ -26,14 +26,14 @@ MANY = 30  # far more tries than anything else gets
 DAY = timedelta(days=1)
 CUSTOMER = "191167"  # as in the stand-in's samples
 
-Prepare = Callable[[World, str, pytest.MonkeyPatch], Awaitable[Desk]]
+Prepare = Callable[[RunningApp, str, pytest.MonkeyPatch], Awaitable[HandlerContext]]
 
 
 @pytest.fixture(autouse=True)
-async def unqueued(house: World) -> AsyncIterator[None]:
+async def unqueued(shared_app: RunningApp) -> AsyncIterator[None]:
     """What a test has had put off for a day is not waited for by the next."""
     yield
-    await house.execute("DELETE FROM queue.pgqueuer")
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
 
 
 def unsettled(ref: DeliveryRef) -> str:
@@ -41,49 +41,57 @@ def unsettled(ref: DeliveryRef) -> str:
     return f"webhook_deliveries WHERE webhook_id = '{ref.webhook_id}'"
 
 
-async def product_sent(house: World, shop: str) -> DeliveryRef:
+async def product_sent(shared_app: RunningApp, shop: str) -> DeliveryRef:
     """A delivery that the law does not ask for."""
-    house.product(b"unread", shop=shop)
-    return await sent(house, "products/update", shop=shop)
+    shared_app.product(b"unread", shop=shop)
+    return await sent(shared_app, "products/update", shop=shop)
 
 
-async def without_bucket(house: World, _shop: str, _patch: pytest.MonkeyPatch) -> Desk:
+async def without_bucket(
+    shared_app: RunningApp, _shop: str, _patch: pytest.MonkeyPatch
+) -> HandlerContext:
     """S3 is away."""
-    nowhere = msgspec.structs.replace(house.settings, s3_endpoint_url="http://127.0.0.1:9")
+    nowhere = msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
     store = ObjectStore(nowhere)
 
     async def refuse(*_args: object, **_how: object) -> None:
         await asyncio.to_thread(store._clock)  # as they do, without boto's pauses in between
 
     store.put = store.delete = refuse  # type: ignore[method-assign]
-    return msgspec.structs.replace(house.desk, store=store)
+    return msgspec.structs.replace(shared_app.handler_context, store=store)
 
 
-async def with_a_bug(house: World, _shop: str, patch: pytest.MonkeyPatch) -> Desk:
+async def with_a_bug(
+    shared_app: RunningApp, _shop: str, patch: pytest.MonkeyPatch
+) -> HandlerContext:
     """Our own handlers fall over."""
 
-    async def fall_over(_delivery: UnsettledDelivery, _desk: Desk) -> Outcome:
+    async def fall_over(_delivery: UnsettledDelivery, _desk: HandlerContext) -> Outcome:
         raise ZeroDivisionError
 
     for topic in NEVER_GIVEN_UP:
         patch.setitem(HANDLERS, topic, fall_over)
-    return house.desk
+    return shared_app.handler_context
 
 
-async def without_a_key(house: World, shop: str, _patch: pytest.MonkeyPatch) -> Desk:
+async def without_a_key(
+    shared_app: RunningApp, shop: str, _patch: pytest.MonkeyPatch
+) -> HandlerContext:
     """The tokens are sealed under a key that this process does not have."""
-    await house.execute(
+    await shared_app.execute(
         "UPDATE shops SET access_token = 'v1.lost.' || split_part(access_token, '.', 3) "
         "WHERE domain = :d",
         d=shop,
     )
-    return house.desk
+    return shared_app.handler_context
 
 
-async def without_shopify(house: World, shop: str, _patch: pytest.MonkeyPatch) -> Desk:
+async def without_shopify(
+    shared_app: RunningApp, shop: str, _patch: pytest.MonkeyPatch
+) -> HandlerContext:
     """The shop's Admin API answers 500."""
-    house.shopify.lock_shop(shop, 500)
-    return house.desk
+    shared_app.shopify.lock_shop(shop, 500)
+    return shared_app.handler_context
 
 
 CASES: list[tuple[str, Prepare]] = [
@@ -101,16 +109,18 @@ CASES: list[tuple[str, Prepare]] = [
     ("topic", "prepare"), CASES, ids=[f"{topic} {each.__name__}" for topic, each in CASES]
 )
 async def test_it_is_put_off_again_and_again_and_never_fails(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch, topic: str, prepare: Prepare
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, topic: str, prepare: Prepare
 ) -> None:
-    await waiting_job(house, shop=shop, customer_id=CUSTOMER)
-    ref = await sent(house, topic, shop=shop)
-    desk = await prepare(house, shop, monkeypatch)
-    await house.execute(f"UPDATE {unsettled(ref)}".replace(" WHERE", f" SET tries = {MANY} WHERE"))
-    delay = await handle_delivery(ref, desk, MANY)
+    await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER)
+    ref = await sent(shared_app, topic, shop=shop)
+    handler_context = await prepare(shared_app, shop, monkeypatch)
+    await shared_app.execute(
+        f"UPDATE {unsettled(ref)}".replace(" WHERE", f" SET tries = {MANY} WHERE")
+    )
+    delay = await handle_delivery(ref, handler_context, MANY)
     assert delay is not None and DAY * 0.7 < delay < DAY * 1.3
-    assert (await ending(house, ref.webhook_id))[0] == "received"
-    [row] = await house.rows(
+    assert (await ending(shared_app, ref.webhook_id))[0] == "received"
+    [row] = await shared_app.rows(
         f"SELECT tries, body, next_try_at > now() AS waits FROM {unsettled(ref)}"
     )
     assert (row["tries"], row["waits"]) == (MANY + 1, True)
@@ -127,67 +137,69 @@ def test_the_pauses_grow_to_a_day_and_no_further() -> None:
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 423])
 async def test_a_shop_that_no_more_opens_is_erased_though_its_uninstall_was_lost(
-    house: World, shop: str, status: int
+    shared_app: RunningApp, shop: str, status: int
 ) -> None:
-    await finished_job(house, shop=shop)
-    house.shopify.fail_next("graphql", status, 1 + (status == 401))
-    ended = await handled(house, "shop/redact", shop=shop)
+    await finished_job(shared_app, shop=shop)
+    shared_app.shopify.fail_next("graphql", status, 1 + (status == 401))
+    ended = await handled(shared_app, "shop/redact", shop=shop)
     assert ended == ("processed", "ERASED 1 jobs and the shop")
 
 
 async def test_an_entry_that_the_queue_has_lost_is_not_put_back_before_its_time(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await sent(house, "shop/redact", shop=shop)
-    await handle_delivery(ref, await with_a_bug(house, shop, monkeypatch), 0)
-    await house.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'handle_webhook'")
-    await house.execute(
+    ref = await sent(shared_app, "shop/redact", shop=shop)
+    await handle_delivery(ref, await with_a_bug(shared_app, shop, monkeypatch), 0)
+    await shared_app.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'handle_webhook'")
+    await shared_app.execute(
         "UPDATE webhook_deliveries SET received_at = now() - interval '1 hour', "
         "next_try_at = now() + interval '1 hour' WHERE webhook_id = :id",
         id=ref.webhook_id,
     )
-    await requeue_overdue(house.database)
-    assert await queued(house, ref) == []
-    await house.execute(
+    await requeue_overdue(shared_app.database)
+    assert await queued(shared_app, ref) == []
+    await shared_app.execute(
         "UPDATE webhook_deliveries SET next_try_at = now() WHERE webhook_id = :id",
         id=ref.webhook_id,
     )
-    await requeue_overdue(house.database)
-    assert len(await queued(house, ref)) == 1
-    [row] = await house.rows(f"SELECT tries FROM {unsettled(ref)}")
+    await requeue_overdue(shared_app.database)
+    assert len(await queued(shared_app, ref)) == 1
+    [row] = await shared_app.rows(f"SELECT tries FROM {unsettled(ref)}")
     assert row["tries"] == 1, "the count is not lost with the entry"
 
 
-async def queued(house: World, ref: DeliveryRef) -> list[dict[str, object]]:
+async def queued(shared_app: RunningApp, ref: DeliveryRef) -> list[dict[str, object]]:
     """The delivery's entries in the queue."""
-    return await house.rows(
+    return await shared_app.rows(
         "SELECT execute_after <= now() AS is_due FROM queue.pgqueuer WHERE dedupe_key LIKE :key",
         key=f"%{ref.webhook_id}",
     )
 
 
-async def test_what_was_given_up_before_is_taken_up_again(house: World, shop: str) -> None:
-    law = [await sent(house, topic, shop=shop) for topic in sorted(COMPLIANCE_TOPICS)]
-    other = await product_sent(house, shop)
-    await house.execute(
+async def test_what_was_given_up_before_is_taken_up_again(
+    shared_app: RunningApp, shop: str
+) -> None:
+    law = [await sent(shared_app, topic, shop=shop) for topic in sorted(COMPLIANCE_TOPICS)]
+    other = await product_sent(shared_app, shop)
+    await shared_app.execute(
         "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
     )
-    assert await take_up_failed(house.database) == len(law)
-    assert {(await ending(house, ref.webhook_id))[0] for ref in law} == {"received"}
-    assert (await ending(house, other.webhook_id))[0] == "failed"
+    assert await take_up_failed(shared_app.database) == len(law)
+    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in law} == {"received"}
+    assert (await ending(shared_app, other.webhook_id))[0] == "failed"
 
 
-async def test_after_a_day_somebody_hears_of_it(house: World, shop: str) -> None:
-    await house.execute("UPDATE webhook_deliveries SET status = 'processed', body = NULL")
-    ref = await sent(house, "customers/redact", shop=shop)
-    assert await watch_compliance(house.database) == 0
-    await house.execute(
+async def test_after_a_day_somebody_hears_of_it(shared_app: RunningApp, shop: str) -> None:
+    await shared_app.execute("UPDATE webhook_deliveries SET status = 'processed', body = NULL")
+    ref = await sent(shared_app, "customers/redact", shop=shop)
+    assert await watch_compliance(shared_app.database) == 0
+    await shared_app.execute(
         "UPDATE webhook_deliveries SET received_at = now() - interval '49 hours' "
         "WHERE webhook_id = :id",
         id=ref.webhook_id,
     )
     with capture_logs() as lines:
-        assert await watch_compliance(house.database) == 1
+        assert await watch_compliance(shared_app.database) == 1
     [line] = [line for line in lines if line["event"] == "compliance_overdue"]
     assert (line["log_level"], line["count"]) == ("error", 1)
     assert (line["oldest_hours"], line["days_left"]) == (49, 27)
@@ -198,21 +210,21 @@ async def test_after_a_day_somebody_hears_of_it(house: World, shop: str) -> None
 
 
 @pytest.fixture
-def operator(house: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def operator(shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of somebody at the command line."""
-    monkeypatch.setenv("DATABASE_URL", house.settings.database_url)
+    monkeypatch.setenv("DATABASE_URL", shared_app.settings.database_url)
 
 
 @pytest.mark.usefixtures("operator")
 async def test_the_list_shows_what_waits_and_why(
-    house: World,
+    shared_app: RunningApp,
     shop: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ref = await sent(house, "shop/redact", shop=shop)
-    await product_sent(house, shop)
-    await handle_delivery(ref, await with_a_bug(house, shop, monkeypatch), 0)
+    ref = await sent(shared_app, "shop/redact", shop=shop)
+    await product_sent(shared_app, shop)
+    await handle_delivery(ref, await with_a_bug(shared_app, shop, monkeypatch), 0)
     capsys.readouterr()
     await inbox.show_deliveries(status="received", shop=shop, topic="shop/redact", limit=5)
     [line] = capsys.readouterr().out.splitlines()
@@ -232,41 +244,41 @@ async def test_the_list_shows_what_waits_and_why(
 
 @pytest.mark.usefixtures("operator")
 async def test_what_failed_or_waits_is_tried_again_now_and_what_ended_well_is_not(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    failed, waits, done = [await product_sent(house, shop) for _ in range(3)]
-    await house.execute(
+    failed, waits, done = [await product_sent(shared_app, shop) for _ in range(3)]
+    await shared_app.execute(
         "DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%{failed.webhook_id}"
     )
     tomorrow = "UPDATE queue.pgqueuer SET execute_after = now() + interval '1 day' "
-    await house.execute(f"{tomorrow} WHERE dedupe_key LIKE :k", k=f"%{waits.webhook_id}")
+    await shared_app.execute(f"{tomorrow} WHERE dedupe_key LIKE :k", k=f"%{waits.webhook_id}")
     for ref, change in (
         (failed, "status = 'failed', note = 'SHOPIFY_REFUSED', settled_at = now()"),
         (waits, "tries = 7, next_try_at = now() + interval '1 day'"),
         (done, "status = 'processed', body = NULL"),
     ):
-        await house.execute(
+        await shared_app.execute(
             f"UPDATE webhook_deliveries SET {change} WHERE webhook_id = :id", id=ref.webhook_id
         )
     ids = [failed.webhook_id, waits.webhook_id]
     assert await inbox.retry_deliveries(ids, failed=False)
     assert not await inbox.retry_deliveries([done.webhook_id], failed=False)
     for ref in (failed, waits):
-        assert await ending(house, ref.webhook_id) == ("received", None)
-        assert await queued(house, ref) == [{"is_due": True}]
-        [row] = await house.rows(f"SELECT tries, next_try_at FROM {unsettled(ref)}")
+        assert await ending(shared_app, ref.webhook_id) == ("received", None)
+        assert await queued(shared_app, ref) == [{"is_due": True}]
+        [row] = await shared_app.rows(f"SELECT tries, next_try_at FROM {unsettled(ref)}")
         assert (row["tries"], row["next_try_at"]) == (0, None)
-    assert (await ending(house, done.webhook_id))[0] == "processed"
+    assert (await ending(shared_app, done.webhook_id))[0] == "processed"
 
 
 @pytest.mark.usefixtures("operator")
 async def test_all_that_failed_is_tried_again(
-    house: World, shop: str, capsys: pytest.CaptureFixture[str]
+    shared_app: RunningApp, shop: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refs = [await product_sent(house, shop) for _ in range(3)]
-    await house.execute(
+    refs = [await product_sent(shared_app, shop) for _ in range(3)]
+    await shared_app.execute(
         "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
     )
     assert await inbox.retry_deliveries([], failed=True)
     assert "3 deliveries are tried again." in capsys.readouterr().out
-    assert {(await ending(house, ref.webhook_id))[0] for ref in refs} == {"received"}
+    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in refs} == {"received"}

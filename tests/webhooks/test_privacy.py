@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from tests.doors import (
+from tests.running_app import RunningApp
+from tests.scenarios import (
     finished_job,
     handled,
     privacy_request,
@@ -12,29 +13,33 @@ from tests.doors import (
     sent,
     waiting_job,
 )
-from tests.world import World
 
 CUSTOMER = "191167"  # as in the stand-in's samples
 PATH = "/v1/privacy/requests"
 
 
-async def asked(house: World, shop: str, path: str = "", **query: str) -> dict[str, Any]:
+async def asked(shared_app: RunningApp, shop: str, path: str = "", **query: str) -> dict[str, Any]:
     """What the merchant is answered."""
-    answer = await house.http.get(f"{PATH}{path}", params=query, headers=house.bearer(shop))
+    answer = await shared_app.http.get(
+        f"{PATH}{path}", params=query, headers=shared_app.bearer(shop)
+    )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
 async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     request = {"product_id": "gid://shopify/Product/1", "upload_key": "uploads/secret.jpg"}
-    job, keys = await finished_job(house, shop=shop, customer_id=CUSTOMER, request=request)
-    await finished_job(house, shop=shop, customer_id="2")
-    assert await handled(house, "customers/data_request", shop=shop) == ("processed", "HELD 1 jobs")
-    [summary] = (await asked(house, shop))["requests"]
-    document = await asked(house, shop, f"/{summary['public_id']}")
+    job, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER, request=request)
+    await finished_job(shared_app, shop=shop, customer_id="2")
+    assert await handled(shared_app, "customers/data_request", shop=shop) == (
+        "processed",
+        "HELD 1 jobs",
+    )
+    [summary] = (await asked(shared_app, shop))["requests"]
+    document = await asked(shared_app, shop, f"/{summary['public_id']}")
     assert {name: document[name] for name in summary} == summary
     [held] = document["jobs"]
     assert (held["public_id"], held["status"]) == (job.public_id, "SUCCESS")
@@ -44,55 +49,61 @@ async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
     assert not [key for key in [*keys, "secret.jpg", "http"] if key in text]
 
 
-async def test_it_says_until_when_the_merchant_has_to_hand_it_over(house: World, shop: str) -> None:
-    await handled(house, "customers/data_request", shop=shop)
-    rows = await house.rows(
+async def test_it_says_until_when_the_merchant_has_to_hand_it_over(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await handled(shared_app, "customers/data_request", shop=shop)
+    rows = await shared_app.rows(
         "SELECT to_char(received_at + interval '30 days', 'YYYY-MM-DD') AS day "
         "FROM webhook_deliveries WHERE shop_domain = :d",
         d=shop,
     )
-    [summary] = (await asked(house, shop))["requests"]
+    [summary] = (await asked(shared_app, shop))["requests"]
     assert summary["hand_over_by"].startswith(rows[0]["day"])
 
 
-async def test_the_same_request_told_twice_is_kept_once(house: World, shop: str) -> None:
+async def test_the_same_request_told_twice_is_kept_once(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
-        await handled(house, "customers/data_request", shop=shop)
-    assert (await asked(house, shop))["count"] == 1
+        await handled(shared_app, "customers/data_request", shop=shop)
+    assert (await asked(shared_app, shop))["count"] == 1
 
 
-async def test_lists_and_documents_of_any_length_come_page_by_page(house: World, shop: str) -> None:
-    requests = [await privacy_request(house, shop=shop) for _ in range(3)]
-    jobs = [await waiting_job(house, shop=shop, customer_id=CUSTOMER) for _ in range(3)]
+async def test_lists_and_documents_of_any_length_come_page_by_page(
+    shared_app: RunningApp, shop: str
+) -> None:
+    requests = [await privacy_request(shared_app, shop=shop) for _ in range(3)]
+    jobs = [await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER) for _ in range(3)]
     for path, name, wanted in (
         (PATH, "requests", requests),
         (f"{PATH}/{requests[0]}", "jobs", [job.public_id for job in jobs]),
     ):
         found, url = [], f"{path}?limit=2"
         while url:
-            answer = await house.http.get(url, headers=house.bearer(shop))
+            answer = await shared_app.http.get(url, headers=shared_app.bearer(shop))
             found += [each["public_id"] for each in answer.json()[name]]
             url = answer.links.get("next", {}).get("url", "")
         assert found == sorted(wanted, reverse=True)
 
 
 async def test_a_customers_requests_are_erased_with_them_and_others_stay(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    gone = await privacy_request(house, shop=shop)
-    kept = await privacy_request(house, shop=shop, customer_id="2")
-    await handled(house, "customers/redact", shop=shop)
+    gone = await privacy_request(shared_app, shop=shop)
+    kept = await privacy_request(shared_app, shop=shop, customer_id="2")
+    await handled(shared_app, "customers/redact", shop=shop)
     for public_id, code in ((gone, "PRIVACY_REQUEST_NOT_FOUND"), ("0" * 26, None), (kept, "")):
-        answer = await house.http.get(f"{PATH}/{public_id}", headers=house.bearer(shop))
+        answer = await shared_app.http.get(f"{PATH}/{public_id}", headers=shared_app.bearer(shop))
         if code == "":
             assert answer.status_code == 200
         else:
             assert refusal(answer) == (404, "PRIVACY_REQUEST_NOT_FOUND")
 
 
-async def test_a_request_without_its_number_is_somebodys_replay(house: World, shop: str) -> None:
-    payload = house.shopify.payload(shop, "customers/redact")
-    ended = await handled(house, "customers/data_request", payload, shop=shop)
+async def test_a_request_without_its_number_is_somebodys_replay(
+    shared_app: RunningApp, shop: str
+) -> None:
+    payload = shared_app.shopify.payload(shop, "customers/redact")
+    ended = await handled(shared_app, "customers/data_request", payload, shop=shop)
     assert ended == ("ignored", "BODY_MISMATCH")
-    await sent(house, "customers/data_request", shop=shop)
-    assert (await asked(house, shop))["count"] == 0
+    await sent(shared_app, "customers/data_request", shop=shop)
+    assert (await asked(shared_app, shop))["count"] == 0

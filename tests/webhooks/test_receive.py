@@ -6,103 +6,111 @@ from typing import Any
 
 from backend import queue
 from backend.worker.maintenance import requeue_overdue
-from tests.doors import deliver, handled, post_webhook, webhook_headers
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import deliver, handled, post_webhook, webhook_headers
 from webhooks.receive import COUNTED
 
 BODY = b'{"id": 1}'
 
 
-async def inbox(house: World, shop: str) -> list[dict[str, Any]]:
+async def inbox(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
     """The shop's deliveries."""
-    return await house.rows(
+    return await shared_app.rows(
         "SELECT topic, status, note, body FROM webhook_deliveries WHERE shop_domain = :d", d=shop
     )
 
 
-async def entries(house: World, shop: str) -> int:
+async def entries(shared_app: RunningApp, shop: str) -> int:
     """How many of the shop's deliveries wait in the queue."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT 1 FROM queue.pgqueuer WHERE convert_from(payload, 'UTF8') LIKE :s", s=f'%"{shop}"%'
     )
     return len(rows)
 
 
 async def test_a_delivery_is_stored_with_its_bytes_and_its_entry_in_the_queue(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    assert (await deliver(house, BODY, shop=shop)).status_code == 200
-    assert await inbox(house, shop) == [
+    assert (await deliver(shared_app, BODY, shop=shop)).status_code == 200
+    assert await inbox(shared_app, shop) == [
         {"topic": "products/update", "status": "received", "note": None, "body": BODY}
     ]
-    assert await entries(house, shop) == 1
+    assert await entries(shared_app, shop) == 1
 
 
-async def test_the_shops_domain_is_stored_in_its_one_spelling(house: World, shop: str) -> None:
-    assert (await deliver(house, BODY, shop=shop.upper())).status_code == 200
-    assert len(await inbox(house, shop)) == 1
+async def test_the_shops_domain_is_stored_in_its_one_spelling(
+    shared_app: RunningApp, shop: str
+) -> None:
+    assert (await deliver(shared_app, BODY, shop=shop.upper())).status_code == 200
+    assert len(await inbox(shared_app, shop)) == 1
 
 
-async def test_copies_of_a_delivery_are_welcome_and_change_nothing(house: World, shop: str) -> None:
+async def test_copies_of_a_delivery_are_welcome_and_change_nothing(
+    shared_app: RunningApp, shop: str
+) -> None:
     headers = webhook_headers(BODY, shop=shop)
-    copies = await asyncio.gather(*(post_webhook(house, BODY, headers) for _ in range(5)))
+    copies = await asyncio.gather(*(post_webhook(shared_app, BODY, headers) for _ in range(5)))
     assert [copy.status_code for copy in copies] == [200] * 5
-    assert len(await inbox(house, shop)) == await entries(house, shop) == 1
+    assert len(await inbox(shared_app, shop)) == await entries(shared_app, shop) == 1
 
 
-async def test_a_copy_of_what_is_settled_is_not_taken_up_again(house: World, shop: str) -> None:
+async def test_a_copy_of_what_is_settled_is_not_taken_up_again(
+    shared_app: RunningApp, shop: str
+) -> None:
     headers = webhook_headers(BODY, shop=shop)
-    await post_webhook(house, BODY, headers)
-    await house.drain(only_webhooks=True)
-    before = await inbox(house, shop)
-    assert (await post_webhook(house, BODY, headers)).status_code == 200
-    assert await inbox(house, shop) == before
-    assert await entries(house, shop) == 0
+    await post_webhook(shared_app, BODY, headers)
+    await shared_app.drain(only_webhooks=True)
+    before = await inbox(shared_app, shop)
+    assert (await post_webhook(shared_app, BODY, headers)).status_code == 200
+    assert await inbox(shared_app, shop) == before
+    assert await entries(shared_app, shop) == 0
 
 
-async def test_the_body_goes_once_it_was_acted_on(house: World, shop: str) -> None:
-    await deliver(house, BODY, shop=shop)
-    await house.drain(only_webhooks=True)
-    assert [row["body"] for row in await inbox(house, shop)] == [None]
+async def test_the_body_goes_once_it_was_acted_on(shared_app: RunningApp, shop: str) -> None:
+    await deliver(shared_app, BODY, shop=shop)
+    await shared_app.drain(only_webhooks=True)
+    assert [row["body"] for row in await inbox(shared_app, shop)] == [None]
 
 
-async def test_one_id_under_two_topics_is_two_deliveries(house: World, shop: str) -> None:
+async def test_one_id_under_two_topics_is_two_deliveries(shared_app: RunningApp, shop: str) -> None:
     webhook_id = str(uuid.uuid4())
     for topic in ("products/create", "products/update"):
-        await deliver(house, BODY, topic=topic, shop=shop, webhook_id=webhook_id)
-    assert len(await inbox(house, shop)) == await entries(house, shop) == 2
+        await deliver(shared_app, BODY, topic=topic, shop=shop, webhook_id=webhook_id)
+    assert len(await inbox(shared_app, shop)) == await entries(shared_app, shop) == 2
 
 
-async def test_an_unknown_topic_is_noted_without_its_body(house: World, shop: str) -> None:
-    assert (await deliver(house, BODY, topic="orders/paid", shop=shop)).status_code == 200
-    assert await inbox(house, shop) == [
+async def test_an_unknown_topic_is_noted_without_its_body(
+    shared_app: RunningApp, shop: str
+) -> None:
+    assert (await deliver(shared_app, BODY, topic="orders/paid", shop=shop)).status_code == 200
+    assert await inbox(shared_app, shop) == [
         {"topic": "orders/paid", "status": "ignored", "note": "UNKNOWN_TOPIC", "body": None}
     ]
-    assert await entries(house, shop) == 0
+    assert await entries(shared_app, shop) == 0
 
 
-async def test_a_shop_that_was_never_here_is_noted_without_its_body(house: World) -> None:
+async def test_a_shop_that_was_never_here_is_noted_without_its_body(shared_app: RunningApp) -> None:
     stranger = f"stranger-{uuid.uuid4().hex}.myshopify.com"
-    assert (await deliver(house, BODY, shop=stranger)).status_code == 200
-    assert await inbox(house, stranger) == [
+    assert (await deliver(shared_app, BODY, shop=stranger)).status_code == 200
+    assert await inbox(shared_app, stranger) == [
         {"topic": "products/update", "status": "ignored", "note": "UNKNOWN_SHOP", "body": None}
     ]
-    assert await entries(house, stranger) == 0
+    assert await entries(shared_app, stranger) == 0
 
 
 async def test_a_body_that_does_not_look_like_its_topics_is_ignored_once_and_dropped(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     for payload in ({}, {"id": "x"}, {"id": None}, {"id": 1.5}):
-        ended = await handled(house, "products/update", payload, shop=shop)
+        ended = await handled(shared_app, "products/update", payload, shop=shop)
         assert ended == ("ignored", "BODY_MISMATCH"), payload
-    assert {row["body"] for row in await inbox(house, shop)} == {None}
-    assert await entries(house, shop) == 0
+    assert {row["body"] for row in await inbox(shared_app, shop)} == {None}
+    assert await entries(shared_app, shop) == 0
 
 
-async def lines(house: World, shop: str) -> list[tuple[str, str, int]]:
+async def lines(shared_app: RunningApp, shop: str) -> list[tuple[str, str, int]]:
     """Each of the shop's entries: its topic, where it waits, and its priority, as they were put."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT split_part(dedupe_key, ':', 3) AS topic, entrypoint, priority FROM queue.pgqueuer "
         "WHERE dedupe_key LIKE :key ORDER BY id",
         key=f"handle_webhook:{shop}:%",
@@ -110,21 +118,25 @@ async def lines(house: World, shop: str) -> list[tuple[str, str, int]]:
     return [(row["topic"], row["entrypoint"], row["priority"]) for row in rows]
 
 
-async def test_each_topic_of_a_shop_waits_in_a_line_of_its_own(house: World, shop: str) -> None:
+async def test_each_topic_of_a_shop_waits_in_a_line_of_its_own(
+    shared_app: RunningApp, shop: str
+) -> None:
     for topic in (*["products/update"] * 3, "customers/redact", "app/uninstalled"):
-        await deliver(house, BODY, topic=topic, shop=shop)
-    assert await lines(house, shop) == [
+        await deliver(shared_app, BODY, topic=topic, shop=shop)
+    assert await lines(shared_app, shop) == [
         ("products/update", queue.HANDLE_WEBHOOK, -1),
         ("products/update", queue.HANDLE_WEBHOOK, -2),
         ("products/update", queue.HANDLE_BACKLOG, -3),
         ("customers/redact", queue.HANDLE_WEBHOOK, -1),
         ("app/uninstalled", queue.HANDLE_WEBHOOK, 0),
     ]
-    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
+    await shared_app.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
 
 
-async def test_only_so_many_are_counted_and_the_settled_are_not(house: World, shop: str) -> None:
-    await house.execute(
+async def test_only_so_many_are_counted_and_the_settled_are_not(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await shared_app.execute(
         "INSERT INTO webhook_deliveries (shop_domain, topic, webhook_id, status, settled_at) "
         "SELECT :d, 'products/update', n, CASE WHEN n % 2 = 0 THEN 'received' ELSE 'processed' END,"
         " now() FROM generate_series(1, :n) n",
@@ -132,22 +144,24 @@ async def test_only_so_many_are_counted_and_the_settled_are_not(house: World, sh
         n=2 * COUNTED - 2,
     )
     for _ in range(3):
-        await deliver(house, BODY, shop=shop)
-    priorities = [priority for _, _, priority in await lines(house, shop)]
+        await deliver(shared_app, BODY, shop=shop)
+    priorities = [priority for _, _, priority in await lines(shared_app, shop)]
     assert priorities == [-COUNTED, -COUNTED - 1, -COUNTED - 1]
-    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
-    await house.execute("DELETE FROM webhook_deliveries WHERE shop_domain = :d", d=shop)
+    await shared_app.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
+    await shared_app.execute("DELETE FROM webhook_deliveries WHERE shop_domain = :d", d=shop)
 
 
-async def test_what_is_put_back_on_the_queue_waits_in_its_line(house: World, shop: str) -> None:
+async def test_what_is_put_back_on_the_queue_waits_in_its_line(
+    shared_app: RunningApp, shop: str
+) -> None:
     for _ in range(3):
-        await deliver(house, BODY, shop=shop)
-    before = await lines(house, shop)
-    await house.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
-    await house.execute(
+        await deliver(shared_app, BODY, shop=shop)
+    before = await lines(shared_app, shop)
+    await shared_app.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
+    await shared_app.execute(
         "UPDATE webhook_deliveries SET received_at = now() - interval '2 minutes' "
         "WHERE shop_domain = :d",
         d=shop,
     )
-    await requeue_overdue(house.database)
-    assert await lines(house, shop) == before
+    await requeue_overdue(shared_app.database)
+    assert await lines(shared_app, shop) == before

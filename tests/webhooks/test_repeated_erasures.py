@@ -8,9 +8,9 @@ from backend.jobs.service import JobRef
 from backend.storage.erasures import ErasureNote, forget_old_notes, note_erasure, noted_erasures
 from backend.storage.listing import stored_objects
 from backend.worker.erasures import repeat_erasures, repeated
-from tests.doors import fingerprint, finished_job, missing_objects
 from tests.flows.processes import environment
-from tests.world import OTHER_SHOP, World
+from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import fingerprint, finished_job, missing_objects
 
 CUSTOMER = "191167"
 
@@ -28,19 +28,22 @@ def note_of(shop: str, ref: JobRef, **changes: object) -> ErasureNote:
 
 
 async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shared_app: RunningApp,
+    shop: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    await house.install(OTHER_SHOP)
-    theirs, theirs_kept = await finished_job(house, shop=OTHER_SHOP)
-    _, theirs_gone = await finished_job(house, shop=OTHER_SHOP, customer_id=CUSTOMER)
-    ours, ours_gone = await finished_job(house, shop=shop)
+    await shared_app.install(OTHER_SHOP)
+    theirs, theirs_kept = await finished_job(shared_app, shop=OTHER_SHOP)
+    _, theirs_gone = await finished_job(shared_app, shop=OTHER_SHOP, customer_id=CUSTOMER)
+    ours, ours_gone = await finished_job(shared_app, shop=shop)
     for note in (
         note_of(OTHER_SHOP, theirs, topic="customers/redact", customer_id=CUSTOMER),
         note_of(shop, ours),
     ):
-        await note_erasure(house.desk.store, note)
-        await note_erasure(house.desk.store, note)  # as each try does
-    for name, value in environment(house.settings).items():
+        await note_erasure(shared_app.handler_context.store, note)
+        await note_erasure(shared_app.handler_context.store, note)  # as each try does
+    for name, value in environment(shared_app.settings).items():
         monkeypatch.setenv(name, value)
     for _ in range(2):
         await repeat_erasures()
@@ -49,40 +52,45 @@ async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
     assert f"{shop}: 1 jobs and the shop erased" in told
     assert f"{shop}: nothing is held" in told
     gone = theirs_gone + ours_gone
-    assert await missing_objects(house, gone) == gone
-    assert await missing_objects(house, theirs_kept) == []
-    assert await house.rows("SELECT 1 FROM shops WHERE domain = :d", d=shop) == []
+    assert await missing_objects(shared_app, gone) == gone
+    assert await missing_objects(shared_app, theirs_kept) == []
+    assert await shared_app.rows("SELECT 1 FROM shops WHERE domain = :d", d=shop) == []
 
 
-async def test_an_account_of_another_number_is_a_later_one(house: World, shop: str) -> None:
-    ref, _ = await finished_job(house, shop=shop)
-    before = await fingerprint(house, shop)
-    assert await repeated(house.desk, note_of(shop, ref, shop_id=0)) == "nothing is held"
-    assert await fingerprint(house, shop) == before
+async def test_an_account_of_another_number_is_a_later_one(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref, _ = await finished_job(shared_app, shop=shop)
+    before = await fingerprint(shared_app, shop)
+    assert (
+        await repeated(shared_app.handler_context, note_of(shop, ref, shop_id=0))
+        == "nothing is held"
+    )
+    assert await fingerprint(shared_app, shop) == before
 
 
 async def test_a_shop_that_came_back_after_the_restore_keeps_what_is_new(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    old, _ = await finished_job(house, shop=shop)
+    old, _ = await finished_job(shared_app, shop=shop)
     since = datetime.now(UTC) + timedelta(milliseconds=1)
-    await house.install(shop)
-    new, keys = await finished_job(house, shop=shop)
-    said = await repeated(house.desk, note_of(shop, old, requested_at=since))
+    await shared_app.install(shop)
+    new, keys = await finished_job(shared_app, shop=shop)
+    said = await repeated(shared_app.handler_context, note_of(shop, old, requested_at=since))
     assert said == "the shop is back; 1 jobs of before erased"
-    assert (await house.detail(old.public_id, shop=shop)).status_code == 404
-    assert (await house.detail(new.public_id, shop=shop)).status_code == 200
-    assert await missing_objects(house, keys) == []
+    assert (await shared_app.detail(old.public_id, shop=shop)).status_code == 404
+    assert (await shared_app.detail(new.public_id, shop=shop)).status_code == 200
+    assert await missing_objects(shared_app, keys) == []
 
 
 async def test_the_list_is_out_of_the_sweeps_sight_and_forgotten_in_its_time(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref, _ = await finished_job(house, shop=shop)
-    await note_erasure(house.desk.store, note_of(shop, ref))
-    seen = [stored.key async for stored in stored_objects(house.desk.store)]
+    ref, _ = await finished_job(shared_app, shop=shop)
+    await note_erasure(shared_app.handler_context.store, note_of(shop, ref))
+    seen = [stored.key async for stored in stored_objects(shared_app.handler_context.store)]
     assert seen and not [key for key in seen if key.startswith("erasures/")]
-    assert await forget_old_notes(house.desk.store) == 0
+    assert await forget_old_notes(shared_app.handler_context.store) == 0
     monkeypatch.setattr("backend.storage.erasures.KEPT", timedelta(days=-1))
-    assert await forget_old_notes(house.desk.store) > 0
-    assert [note async for note in noted_erasures(house.desk.store)] == []
+    assert await forget_old_notes(shared_app.handler_context.store) > 0
+    assert [note async for note in noted_erasures(shared_app.handler_context.store)] == []

@@ -9,24 +9,24 @@ import pytest
 
 from backend.dev.shopify import StandInShopify
 from backend.retries import DELIVERIES, SPREAD
-from backend.worker.deliver import handle_delivery
-from tests.doors import end_token, ending, lock_out, sent
-from tests.world import World
+from backend.worker.webhook_dispatch import handle_delivery
+from tests.running_app import RunningApp
+from tests.scenarios import end_token, ending, lock_out, sent
 from webhooks.receive import DeliveryRef, claim
 
 TOPIC = "products/update"
 DONE = "processed"
 
 
-async def product_sent(house: World, shop: str) -> DeliveryRef:
+async def product_sent(shared_app: RunningApp, shop: str) -> DeliveryRef:
     """A delivery about a product with a picture, in the inbox."""
-    house.product(b"unread", shop=shop)
-    return await sent(house, TOPIC, shop=shop)
+    shared_app.product(b"unread", shop=shop)
+    return await sent(shared_app, TOPIC, shop=shop)
 
 
-async def wait_of(house: World, shop: str) -> timedelta | None:
+async def wait_of(shared_app: RunningApp, shop: str) -> timedelta | None:
     """How long the shop's entry in the queue still has to wait, once somebody has put it off."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT execute_after - now() AS wait FROM queue.pgqueuer WHERE status = 'queued' "
         "AND attempts > 0 AND convert_from(payload, 'UTF8') LIKE :s",
         s=f'%"{shop}"%',
@@ -34,10 +34,10 @@ async def wait_of(house: World, shop: str) -> timedelta | None:
     return rows[0]["wait"] if rows else None
 
 
-async def put_off(house: World, shop: str) -> timedelta:
+async def put_off(shared_app: RunningApp, shop: str) -> timedelta:
     """Wait until the shop's entry has been put off; for how long it was."""
     async with asyncio.timeout(10):
-        while (wait := await wait_of(house, shop)) is None:
+        while (wait := await wait_of(shared_app, shop)) is None:
             await asyncio.sleep(0.01)
     return wait
 
@@ -52,41 +52,48 @@ TROUBLES: dict[str, Callable[[StandInShopify], None]] = {
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_what_shopify_cannot_answer_now_is_done_later(
-    house: World, shop: str, trouble: str
+    shared_app: RunningApp, shop: str, trouble: str
 ) -> None:
-    ref = await product_sent(house, shop)
-    TROUBLES[trouble](house.shopify)
-    draining = asyncio.create_task(house.drain(only_webhooks=True))
+    ref = await product_sent(shared_app, shop)
+    TROUBLES[trouble](shared_app.shopify)
+    draining = asyncio.create_task(shared_app.drain(only_webhooks=True))
     asked_for = 60 if trouble == "too many requests" else 3
-    assert timedelta(seconds=asked_for / 3) < await put_off(house, shop)
-    assert await put_off(house, shop) <= timedelta(seconds=asked_for)
-    assert await ending(house, ref.webhook_id) == ("received", None)
-    await house.execute("UPDATE queue.pgqueuer SET execute_after = now()")
+    assert timedelta(seconds=asked_for / 3) < await put_off(shared_app, shop)
+    assert await put_off(shared_app, shop) <= timedelta(seconds=asked_for)
+    assert await ending(shared_app, ref.webhook_id) == ("received", None)
+    await shared_app.execute("UPDATE queue.pgqueuer SET execute_after = now()")
     await draining
-    assert (await ending(house, ref.webhook_id))[0] == DONE
-    assert len(await house.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'")) == 0
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (
+        len(await shared_app.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'"))
+        == 0
+    )
 
 
-async def test_what_is_throttled_for_a_moment_is_waited_out(house: World, shop: str) -> None:
-    ref = await product_sent(house, shop)
-    house.shopify.throttle_next(2)
-    await house.drain(only_webhooks=True)
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+async def test_what_is_throttled_for_a_moment_is_waited_out(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await product_sent(shared_app, shop)
+    shared_app.shopify.throttle_next(2)
+    await shared_app.drain(only_webhooks=True)
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_body(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await product_sent(house, shop)
-    house.shopify.fail_next("graphql", 503, 100)
+    ref = await product_sent(shared_app, shop)
+    shared_app.shopify.fail_next("graphql", 503, 100)
     waited: list[timedelta] = []
-    while (delay := await handle_delivery(ref, house.desk, len(waited))) is not None:
+    while (
+        delay := await handle_delivery(ref, shared_app.handler_context, len(waited))
+    ) is not None:
         waited.append(delay)
-    house.shopify.platform.faults["graphql"].clear()
+    shared_app.shopify.platform.faults["graphql"].clear()
     assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (1 + SPREAD)
     assert sum(waited, timedelta(0)) >= timedelta(hours=6)
-    assert await ending(house, ref.webhook_id) == ("failed", "ShopifyUnavailable")
-    kept = await house.rows(
+    assert await ending(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
+    kept = await shared_app.rows(
         "SELECT body FROM webhook_deliveries WHERE webhook_id = :id", id=ref.webhook_id
     )
     assert kept[0]["body"] is not None
@@ -98,118 +105,123 @@ def misread(*_: object) -> None:
 
 
 async def test_what_does_not_decode_but_the_body_is_our_fault_and_not_the_bodys(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await product_sent(house, shop)
-    monkeypatch.setattr("backend.rules.applying.settings_of", misread)
+    ref = await product_sent(shared_app, shop)
+    monkeypatch.setattr("backend.rules.apply.settings_of", misread)
     waits = [
-        await handle_delivery(ref, house.desk, tries) for tries in range(DELIVERIES.faults + 1)
+        await handle_delivery(ref, shared_app.handler_context, tries)
+        for tries in range(DELIVERIES.faults + 1)
     ]
     assert None not in waits[:-1], "somebody may put it right"
     assert waits[-1] is None
-    assert await ending(house, ref.webhook_id) == ("failed", "ValidationError")
+    assert await ending(shared_app, ref.webhook_id) == ("failed", "ValidationError")
 
 
-async def crashed(house: World, ref: DeliveryRef, times: int) -> None:
+async def crashed(shared_app: RunningApp, ref: DeliveryRef, times: int) -> None:
     """So many workers have begun with it, and never came back."""
     for _ in range(times):
-        async with house.database.transaction(ref.shop_domain) as connection:
+        async with shared_app.database.transaction(ref.shop_domain) as connection:
             assert await claim(connection, ref) is not None
 
 
-async def test_a_delivery_that_kills_its_workers_ends_as_failed(house: World, shop: str) -> None:
-    ref = await product_sent(house, shop)
-    await crashed(house, ref, DELIVERIES.crashes)
-    assert await handle_delivery(ref, house.desk, 0) is None
-    assert await ending(house, ref.webhook_id) == ("failed", "WORKER_CRASHED")
+async def test_a_delivery_that_kills_its_workers_ends_as_failed(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await product_sent(shared_app, shop)
+    await crashed(shared_app, ref, DELIVERIES.crashes)
+    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await ending(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
 
 
-async def test_one_that_the_law_asks_for_is_put_off_instead(house: World, shop: str) -> None:
-    ref = await sent(house, "customers/redact", shop=shop)
-    await crashed(house, ref, DELIVERIES.crashes)
-    assert await handle_delivery(ref, house.desk, 0) is not None
-    assert await ending(house, ref.webhook_id) == ("received", "WorkerCrashed")
-    assert await handle_delivery(ref, house.desk, 1) is None
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+async def test_one_that_the_law_asks_for_is_put_off_instead(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await sent(shared_app, "customers/redact", shop=shop)
+    await crashed(shared_app, ref, DELIVERIES.crashes)
+    assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+    assert await ending(shared_app, ref.webhook_id) == ("received", "WorkerCrashed")
+    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await product_sent(house, shop)
+    ref = await product_sent(shared_app, shop)
     with monkeypatch.context() as broken:
-        broken.setattr("backend.rules.applying.settings_of", misread)
+        broken.setattr("backend.rules.apply.settings_of", misread)
         for _ in range(DELIVERIES.crashes + 1):
-            assert await handle_delivery(ref, house.desk, 0) is not None
-    assert await handle_delivery(ref, house.desk, 1) is None
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+            assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_what_is_put_right_in_time_loses_no_product(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await product_sent(house, shop)
+    ref = await product_sent(shared_app, shop)
     with monkeypatch.context() as broken:
-        broken.setattr("backend.rules.applying.settings_of", misread)
-        assert await handle_delivery(ref, house.desk, 0) is not None
-    assert await ending(house, ref.webhook_id) == ("received", None)
-    assert await handle_delivery(ref, house.desk, 1) is None
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+        broken.setattr("backend.rules.apply.settings_of", misread)
+        assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+    assert await ending(shared_app, ref.webhook_id) == ("received", None)
+    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    refs = [await product_sent(house, shop) for _ in range(6)]
-    before = house.shopify.calls["refresh"]
-    await end_token(house, shop)
-    house.shopify.revoke_access_tokens(shop)
-    await asyncio.gather(*(handle_delivery(ref, house.desk, 0) for ref in refs))
-    assert house.shopify.calls["refresh"] == before + 1
-    assert {(await ending(house, ref.webhook_id))[0] for ref in refs} == {DONE}
+    refs = [await product_sent(shared_app, shop) for _ in range(6)]
+    before = shared_app.shopify.calls["refresh"]
+    await end_token(shared_app, shop)
+    shared_app.shopify.revoke_access_tokens(shop)
+    await asyncio.gather(*(handle_delivery(ref, shared_app.handler_context, 0) for ref in refs))
+    assert shared_app.shopify.calls["refresh"] == before + 1
+    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in refs} == {DONE}
 
 
 @pytest.mark.parametrize("trouble", ["an error", "a lost answer"])
 async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
-    house: World, shop: str, trouble: str
+    shared_app: RunningApp, shop: str, trouble: str
 ) -> None:
-    ref = await product_sent(house, shop)
-    await end_token(house, shop)
+    ref = await product_sent(shared_app, shop)
+    await end_token(shared_app, shop)
     if trouble == "an error":
-        house.shopify.fail_next("refresh", 503)
+        shared_app.shopify.fail_next("refresh", 503)
     else:
-        house.shopify.lose_next_answer("refresh")
-    assert await handle_delivery(ref, house.desk, 0) is not None
-    assert await handle_delivery(ref, house.desk, 1) is None
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+        shared_app.shopify.lose_next_answer("refresh")
+    assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await product_sent(house, shop)
-    house.shopify.revoke_access_tokens(shop)
-    assert await handle_delivery(ref, house.desk, 0) is None
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+    ref = await product_sent(shared_app, shop)
+    shared_app.shopify.revoke_access_tokens(shop)
+    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_again(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await product_sent(house, shop)
-    await lock_out(house, shop)
-    assert await handle_delivery(ref, house.desk, 0) is None
-    assert await ending(house, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
-    await house.drain(only_webhooks=True)  # its own entry: there is nothing left to do
-    await house.install(shop)
-    await house.drain()
-    assert (await ending(house, ref.webhook_id))[0] == DONE
+    ref = await product_sent(shared_app, shop)
+    await lock_out(shared_app, shop)
+    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await ending(shared_app, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
+    await shared_app.drain(only_webhooks=True)  # its own entry: there is nothing left to do
+    await shared_app.install(shop)
+    await shared_app.drain()
+    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await product_sent(house, shop)
-    house.shopify.set_scopes(shop, {"write_files"})
-    assert await handle_delivery(ref, house.desk, 0) is None
-    assert await ending(house, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")
+    ref = await product_sent(shared_app, shop)
+    shared_app.shopify.set_scopes(shop, {"write_files"})
+    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await ending(shared_app, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")

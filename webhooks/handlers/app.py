@@ -5,16 +5,16 @@ from datetime import datetime
 from backend.batches.service import stop_batch
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
+from backend.jobs.lifecycle import SHOP_UNINSTALLED, end_unfinished
 from backend.jobs.models import Job
 from backend.jobs.states import Failure
-from backend.jobs.timeline import SHOP_UNINSTALLED, end_unfinished
 from backend.publications.service import stop_publications
 from backend.shops.admin_api import LEFT, ShopifyRefused
-from backend.shops.answers import Installation
 from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
+from backend.shops.shopify_responses import Installation
 from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
 from backend.slices import TimeSlice
-from webhooks.outcome import TURN, Desk, Outcome, ignored, processed
+from webhooks.outcome import TURN, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDelivery
 
 REMOVED_MEANWHILE = Failure(
@@ -23,56 +23,58 @@ REMOVED_MEANWHILE = Failure(
 )
 
 
-async def app_uninstalled(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
+async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
     """Close the shop's account, if its token is dead indeed.
 
     Nobody signed the headers that name topic and shop, and a delivery may be older than a
     reinstall. A removed app's token dies at once; while it lives, the app is installed.
     """
     body = delivery.read(ShopPayload)
-    shop = await bound_shop(delivery, desk, body.gid)
+    shop = await bound_shop(delivery, context, body.gid)
     if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
     time_slice = TimeSlice(TURN)
     if shop.uninstalled_at is not None:  # by an earlier turn, or another delivery
-        await end_work(desk.database, shop.id, shop.uninstalled_at, time_slice)
+        await end_work(context.database, shop.id, shop.uninstalled_at, time_slice)
         is_ours = delivery.done or time_slice.done
         return processed("UNINSTALLED") if is_ours else ignored("SHOP_NOT_INSTALLED")
-    closed_at = await close_if_gone(desk, shop, delivery.shop_domain)
+    closed_at = await close_if_gone(context, shop, delivery.shop_domain)
     if closed_at is None:
         return ignored("STILL_INSTALLED")
-    await end_work(desk.database, shop.id, closed_at, time_slice)
+    await end_work(context.database, shop.id, closed_at, time_slice)
     return processed("UNINSTALLED")
 
 
-async def app_scopes_updated(delivery: Delivery, desk: Desk) -> Outcome:
+async def app_scopes_updated(delivery: Delivery, context: HandlerContext) -> Outcome:
     """Remember the scopes that the shop grants now; the body's own list may be out of date."""
-    if await bound_shop(delivery, desk, delivery.read(ScopesPayload).shop_id) is None:
+    if await bound_shop(delivery, context, delivery.read(ScopesPayload).shop_id) is None:
         return ignored("SHOP_MISMATCH")
-    shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
+    shop = await installed_shop(context.database, context.admin, delivery.shop_domain)
     if shop is None:
         return ignored("SHOP_NOT_INSTALLED")
-    installation = await installation_of(shop, desk)
-    async with desk.database.transaction(shop.id) as connection:
+    installation = await installation_of(shop, context)
+    async with context.database.transaction(shop.id) as connection:
         await set_scopes(connection, shop.id, installation.scopes)
     return processed("SCOPES_UPDATED")
 
 
-async def bound_shop(delivery: Delivery, desk: Desk, gid: str | None) -> KnownShop | None:
+async def bound_shop(
+    delivery: Delivery, context: HandlerContext, gid: str | None
+) -> KnownShop | None:
     """The shop that the unsigned header names, unless the signed body names another."""
-    shop = await known_shop(desk.database, delivery.shop_domain)
+    shop = await known_shop(context.database, delivery.shop_domain)
     return shop if shop is not None and shop.is_named_by(gid) else None
 
 
-async def close_if_gone(desk: Desk, shop: KnownShop, domain: str) -> datetime | None:
+async def close_if_gone(context: HandlerContext, shop: KnownShop, domain: str) -> datetime | None:
     """Close an open account whose token Shopify no longer honours; when, or None if it is open.
 
     In a transaction of its own: from then on the API answers 401, and nobody who holds the shop's
     row waits for its jobs or publications.
     """
-    if await is_still_installed(desk, domain):
+    if await is_still_installed(context, domain):
         return None
-    async with desk.database.transaction(shop.id) as connection:
+    async with context.database.transaction(shop.id) as connection:
         return await uninstall(connection, shop)  # None: opened anew while Shopify was being asked
 
 
@@ -103,17 +105,17 @@ async def publications_stopped(database: Database, shop_id: int, closed_at: date
         return await stop_publications(connection, shop_id, REMOVED_MEANWHILE, closed_at)
 
 
-async def is_still_installed(desk: Desk, domain: str) -> bool:
+async def is_still_installed(context: HandlerContext, domain: str) -> bool:
     """Whether Shopify still honours the shop's token.
 
     Asked only once Shopify has told us that the shop leaves: what says "not now" at other times,
     a frozen or locked shop, or no such shop at all, says that it is so.
     """
     try:
-        shop = await installed_shop(desk.database, desk.admin, domain)
+        shop = await installed_shop(context.database, context.admin, domain)
         if shop is None:
             return False
-        await installation_of(shop, desk)
+        await installation_of(shop, context)
     except NeedsReauth:
         return False
     except (ShopifyRefused, ShopifyUnavailable) as error:
@@ -123,11 +125,11 @@ async def is_still_installed(desk: Desk, domain: str) -> bool:
     return True
 
 
-async def installation_of(shop: InstalledShop, desk: Desk) -> Installation:
+async def installation_of(shop: InstalledShop, context: HandlerContext) -> Installation:
     """What the shop says of itself. Raises `NeedsReauth` when it does not speak with us."""
     return await asked(
-        desk.database,
-        desk.admin,
+        context.database,
+        context.admin,
         shop,
-        lambda shop: desk.admin.installation(shop.domain, shop.access_token),
+        lambda shop: context.admin.installation(shop.domain, shop.access_token),
     )

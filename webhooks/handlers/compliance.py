@@ -16,7 +16,7 @@ from backend.slices import TimeSlice
 from backend.storage.erasures import ErasureNote
 from webhooks.erasure import begin_erasure, erase_customer, erase_shop, name_aside
 from webhooks.handlers.app import close_if_gone
-from webhooks.outcome import TURN, Desk, Outcome, ignored, processed
+from webhooks.outcome import TURN, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import (
     CustomerRedactPayload,
     DataRequestPayload,
@@ -25,14 +25,14 @@ from webhooks.payloads import (
 )
 
 
-async def customer_data_requested(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
+async def customer_data_requested(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
     """Keep the request for the merchant, who reads at `/v1/privacy/requests` what we hold."""
     body = delivery.read(DataRequestPayload)
-    shop = await bound_shop(delivery, desk, body.shop_domain)
+    shop = await bound_shop(delivery, context, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
     customer_id = str(body.customer.id)
-    async with desk.database.transaction(shop.id) as connection:
+    async with context.database.transaction(shop.id) as connection:
         held = await count_jobs(connection, shop.id, customer_id)
         await keep_request(
             connection,
@@ -44,10 +44,10 @@ async def customer_data_requested(delivery: UnsettledDelivery, desk: Desk) -> Ou
     return processed(f"HELD {held} jobs")
 
 
-async def customer_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
+async def customer_redacted(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
     """Erase the jobs that this customer started, with their pictures."""
     body = delivery.read(CustomerRedactPayload)
-    shop = await bound_shop(delivery, desk, body.shop_domain)
+    shop = await bound_shop(delivery, context, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
     time_slice = TimeSlice(TURN)
@@ -59,11 +59,11 @@ async def customer_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
         customer_id=str(body.customer.id),
         requested_at=delivery.received_at,
     )
-    await erase_customer(desk, shop, note, time_slice)
+    await erase_customer(context, shop, note, time_slice)
     return processed(f"ERASED {delivery.done + time_slice.done} jobs")
 
 
-async def shop_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
+async def shop_redacted(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
     """Erase everything of a shop that has left; one that came back keeps its work.
 
     An account that is still open is closed first if Shopify says that the shop is gone: the
@@ -73,16 +73,18 @@ async def shop_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
     if body.shop_domain != delivery.shop_domain or body.customer is not None:
         return ignored("SHOP_MISMATCH")
     time_slice = TimeSlice(TURN)
-    aside = await known_shop(desk.database, name_aside(delivery.shop_domain, delivery.webhook_id))
+    aside = await known_shop(
+        context.database, name_aside(delivery.shop_domain, delivery.webhook_id)
+    )
     if aside is None:
-        shop = await known_shop(desk.database, delivery.shop_domain)
+        shop = await known_shop(context.database, delivery.shop_domain)
         if shop is None:
             return processed("NOTHING_HELD")
-        aside = await set_aside_if_gone(delivery, desk, shop)
+        aside = await set_aside_if_gone(delivery, context, shop)
         if aside is None:
             return ignored("REINSTALLED")
     await erase_shop(
-        desk,
+        context,
         aside.id,
         domain=delivery.shop_domain,
         received_until=delivery.received_at,
@@ -93,11 +95,11 @@ async def shop_redacted(delivery: UnsettledDelivery, desk: Desk) -> Outcome:
 
 
 async def set_aside_if_gone(
-    delivery: UnsettledDelivery, desk: Desk, shop: KnownShop
+    delivery: UnsettledDelivery, context: HandlerContext, shop: KnownShop
 ) -> KnownShop | None:
     """Begin the erasure of this very installation; None when the shop is there."""
     is_open = shop.status == "installed"
-    if is_open and await close_if_gone(desk, shop, delivery.shop_domain) is None:
+    if is_open and await close_if_gone(context, shop, delivery.shop_domain) is None:
         return None
     note = ErasureNote(
         topic="shop/redact",
@@ -107,13 +109,13 @@ async def set_aside_if_gone(
         requested_at=delivery.received_at,
     )
     name = name_aside(delivery.shop_domain, delivery.webhook_id)
-    return shop if await begin_erasure(desk, shop, note, name) else None
+    return shop if await begin_erasure(context, shop, note, name) else None
 
 
 async def bound_shop(
-    delivery: UnsettledDelivery, desk: Desk, signed_domain: str
+    delivery: UnsettledDelivery, context: HandlerContext, signed_domain: str
 ) -> KnownShop | None:
     """The shop that the header and the signed body agree on."""
     if signed_domain != delivery.shop_domain:
         return None
-    return await known_shop(desk.database, delivery.shop_domain)
+    return await known_shop(context.database, delivery.shop_domain)

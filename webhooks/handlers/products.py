@@ -1,32 +1,32 @@
 """A product was created or changed: do what its shop's rules say, once for each picture."""
 
-from backend.rules.applying import apply_rules
+from backend.rules.apply import apply_rules
 from backend.shops.tokens import asked, installed_shop
-from webhooks.outcome import Desk, Outcome, ignored, processed
+from webhooks.outcome import HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ProductPayload
 
 
-async def product_changed(delivery: Delivery, desk: Desk) -> Outcome:
+async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcome:
     """Read the product as it is now, and ask for its jobs.
 
     The delivery's order does not matter, for its content is not used: whichever comes last reads
     the same product, and the same picture makes the same jobs.
     """
-    shop = await installed_shop(desk.database, desk.admin, delivery.shop_domain)
+    shop = await installed_shop(context.database, context.admin, delivery.shop_domain)
     if shop is None:
         return ignored("SHOP_NOT_INSTALLED")
     if not shop.has_granted("read_products"):
         return ignored("SCOPE_MISSING")
     gid = delivery.read(ProductPayload).gid
     product = await asked(
-        desk.database,
-        desk.admin,
+        context.database,
+        context.admin,
         shop,
-        lambda shop: desk.admin.product(shop.domain, shop.access_token, gid),
+        lambda shop: context.admin.product(shop.domain, shop.access_token, gid),
     )
     if product is None:
         return ignored("PRODUCT_NOT_FOUND")
     applied = await apply_rules(
-        desk.database, shop.id, product, disabled=desk.disabled, quotas=desk.quotas
+        context.database, shop.id, product, disabled=context.disabled, quotas=context.quotas
     )
     return processed(applied.note) if applied.made else ignored(applied.note)

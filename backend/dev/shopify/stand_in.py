@@ -19,7 +19,7 @@ from backend.dev.shopify.merchant import DEFAULT_SCOPES, Merchant
 from backend.dev.shopify.state import Platform, Shop
 from backend.dev.shopify.trouble import Trouble
 from backend.dev.shopify.webhooks import Webhooks
-from backend.dev.shopify.wires import GuestServer, Wire
+from backend.dev.shopify.wires import EmbeddedServer, Wire
 from backend.dev.transport import NO_TLS
 
 __all__ = ["DEFAULT_SCOPES", "WEBHOOK_TIMEOUT", "StandInShopify"]
@@ -70,7 +70,7 @@ class StandInShopify(Merchant, Webhooks, Trouble):
         self._socket = socket.create_server(("127.0.0.1", 0))
         # Its connections inherit this. Without it, each answer waits 40 ms for a delayed ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._server = GuestServer(
+        self._server = EmbeddedServer(
             uvicorn.Config(
                 stand_in_app(self.platform, self._before, self._after),
                 http=Wire,

@@ -46,7 +46,7 @@ async def cut(client: Any) -> None:
         await line.closed.wait()
 
 
-class GuestServer(uvicorn.Server):
+class EmbeddedServer(uvicorn.Server):
     """A server that is a guest in somebody else's loop, and leaves as soon as it is told to.
 
     uvicorn looks ten times a second whether to stop, and waits as long between its last steps.

@@ -2,15 +2,15 @@
 
 import pytest
 
-from backend.batches import ledger, running
-from tests.doors import new_shop, shared_world
+from backend.batches import execution, leases
+from tests.scenarios import new_shop, open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
 
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two products a page, so that a few make several."""
-    monkeypatch.setattr(ledger, "PAGE", 2)
-    monkeypatch.setattr(running, "PAGE", 2)
+    monkeypatch.setattr(leases, "PAGE", 2)
+    monkeypatch.setattr(execution, "PAGE", 2)

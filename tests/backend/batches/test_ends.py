@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from backend.batches import service
-from backend.batches.ledger import BatchRef
-from backend.batches.running import run_expansion
+from backend.batches.execution import run_expansion
+from backend.batches.leases import BatchRef
 from backend.batches.states import BatchCounts, BatchStatus, Expansion, status_of
 from backend.errors import DatabaseUnavailable
+from backend.jobs.lifecycle import Fenced, claim, succeed
 from backend.jobs.service import JobRef
-from backend.jobs.timeline import Fenced, claim, succeed
 from backend.worker.batch_counts import settle_batches
-from tests.backend.batches.studio import (
+from tests.backend.batches.scenarios import (
     act,
     collection,
     counts,
@@ -30,8 +30,8 @@ from tests.backend.batches.studio import (
     stepped_desk,
 )
 from tests.backend.publications.crashing import Crash, dies_at
-from tests.doors import refusal
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import refusal
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -63,50 +63,54 @@ def test_the_whole_is_told_from_the_expansion_and_the_counts(
     assert status_of(expansion, numbers) is told
 
 
-async def test_the_counts_follow_the_jobs(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(4)})
-    await end_jobs(house, shop, ref, good=1, begun=1)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 2, 1, 1, 0)
-    await end_jobs(house, shop, ref, bad=2)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 0, 1, 1, 2)
-    assert (await look(house, shop, ref))["finished_at"] is None
+async def test_the_counts_follow_the_jobs(shared_app: RunningApp, shop: str) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+    await end_jobs(shared_app, shop, ref, good=1, begun=1)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 2, 1, 1, 0)
+    await end_jobs(shared_app, shop, ref, bad=2)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 0, 1, 1, 2)
+    assert (await look(shared_app, shop, ref))["finished_at"] is None
 
 
-async def test_it_is_finished_when_its_last_job_is(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(3)})
-    await end_jobs(house, shop, ref, good=2, bad=1)
-    assert await counts(house, shop, ref) == ("PARTIAL", 0, 0, 2, 1)
-    last = await house.rows(
+async def test_it_is_finished_when_its_last_job_is(shared_app: RunningApp, shop: str) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    await end_jobs(shared_app, shop, ref, good=2, bad=1)
+    assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 2, 1)
+    last = await shared_app.rows(
         "SELECT max(finished_at) AS at FROM jobs WHERE shop_id = :s", s=ref.shop_id
     )
-    answer = await house.http.get(f"/v1/batches/{ref.public_id}", headers=house.bearer(shop))
+    answer = await shared_app.http.get(
+        f"/v1/batches/{ref.public_id}", headers=shared_app.bearer(shop)
+    )
     assert datetime.fromisoformat(answer.json()["finished_at"]) == last[0]["at"]
     assert "retry-after" not in answer.headers
 
 
-async def test_all_well_and_nothing_well(house: World, shop: str) -> None:
+async def test_all_well_and_nothing_well(shared_app: RunningApp, shop: str) -> None:
     for good, told in ((2, "SUCCESS"), (0, "FAILURE")):
-        ref = await expanded(house, shop, {"product_ids": gids(2)})
-        await end_jobs(house, shop, ref, good=good, bad=2 - good)
-        assert (await look(house, shop, ref))["status"] == told
+        ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+        await end_jobs(shared_app, shop, ref, good=good, bad=2 - good)
+        assert (await look(shared_app, shop, ref))["status"] == told
 
 
 # What is stored of it
 
 
-async def settled(house: World) -> None:
+async def settled(shared_app: RunningApp) -> None:
     """Let the workers look at all that has ended."""
     for _ in range(4):
-        await settle_batches(house.database)
+        await settle_batches(shared_app.database)
 
 
-async def test_what_it_came_to_is_stored_and_outlives_its_jobs(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(3)})
-    await end_jobs(house, shop, ref, good=2, bad=1)
-    before = await look(house, shop, ref)
-    await settled(house)
-    await house.execute("DELETE FROM jobs WHERE shop_id = :s", s=ref.shop_id)
-    assert await look(house, shop, ref) == before
+async def test_what_it_came_to_is_stored_and_outlives_its_jobs(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    await end_jobs(shared_app, shop, ref, good=2, bad=1)
+    before = await look(shared_app, shop, ref)
+    await settled(shared_app)
+    await shared_app.execute("DELETE FROM jobs WHERE shop_id = :s", s=ref.shop_id)
+    assert await look(shared_app, shop, ref) == before
     assert before["counts"] == {
         "total": 3,
         "not_started": 0,
@@ -117,206 +121,220 @@ async def test_what_it_came_to_is_stored_and_outlives_its_jobs(house: World, sho
 
 
 async def test_one_whose_jobs_still_run_is_counted_until_they_have_ended(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(3)})
+    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
     for good in range(3):
-        await settled(house)
-        assert await counts(house, shop, ref) == ("IN_PROGRESS", 3 - good, 0, good, 0)
-        await end_jobs(house, shop, ref, good=1)
-    assert (await look(house, shop, ref))["status"] == "SUCCESS"
+        await settled(shared_app)
+        assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3 - good, 0, good, 0)
+        await end_jobs(shared_app, shop, ref, good=1)
+    assert (await look(shared_app, shop, ref))["status"] == "SUCCESS"
 
 
-async def test_a_retry_has_what_was_stored_counted_anew(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(4)})
-    await end_jobs(house, shop, ref, good=2, bad=2)
-    await settled(house)
-    assert (await act(house, shop, ref, "retry")).json()["counts"]["not_started"] == 2
-    await settled(house)
-    await expand(house, ref)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 2, 0, 2, 0)
-    await act(house, shop, ref, "cancel")
-    await settled(house)
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 2, 2)
+async def test_a_retry_has_what_was_stored_counted_anew(shared_app: RunningApp, shop: str) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+    await end_jobs(shared_app, shop, ref, good=2, bad=2)
+    await settled(shared_app)
+    assert (await act(shared_app, shop, ref, "retry")).json()["counts"]["not_started"] == 2
+    await settled(shared_app)
+    await expand(shared_app, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 2, 0, 2, 0)
+    await act(shared_app, shop, ref, "cancel")
+    await settled(shared_app)
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 2, 2)
 
 
 async def test_jobs_that_a_worker_of_the_version_before_has_made_count_too(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(4)})
-    await end_jobs(house, shop, ref, good=1, bad=1, begun=1)
+    ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+    await end_jobs(shared_app, shop, ref, good=1, bad=1, begun=1)
     for some in ("right(public_id, 1) < 'G'", "true"):
-        await house.execute(
+        await shared_app.execute(
             f"UPDATE jobs SET batch_id = NULL WHERE shop_id = :s AND {some}", s=ref.shop_id
         )
-        assert await counts(house, shop, ref) == ("IN_PROGRESS", 1, 1, 1, 1)
+        assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 1, 1, 1)
 
 
 # Retrying
 
 
 async def test_a_retry_makes_new_jobs_for_what_failed_and_for_nothing_else(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(6), "parameters": {"margin": 0.3}})
-    await end_jobs(house, shop, ref, good=1, bad=3, begun=1)
-    before = await items(house, shop, ref)
-    answer = await act(house, shop, ref, "retry")
+    ref = await expanded(shared_app, shop, {"product_ids": gids(6), "parameters": {"margin": 0.3}})
+    await end_jobs(shared_app, shop, ref, good=1, bad=3, begun=1)
+    before = await items(shared_app, shop, ref)
+    answer = await act(shared_app, shop, ref, "retry")
     assert answer.status_code == 202 and answer.headers["retry-after"]
-    assert answer.json() == await look(house, shop, ref)
-    assert await counts(house, shop, ref) == ("EXPANDING", 4, 1, 1, 0)
-    await expand(house, ref)
-    after = await items(house, shop, ref)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 4, 1, 1, 0)
+    assert answer.json() == await look(shared_app, shop, ref)
+    assert await counts(shared_app, shop, ref) == ("EXPANDING", 4, 1, 1, 0)
+    await expand(shared_app, ref)
+    after = await items(shared_app, shop, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 4, 1, 1, 0)
     for old, new in zip(before, after, strict=True):
         assert old["product_id"] == new["product_id"]
         assert (old["job_id"] != new["job_id"]) == (old["status"] == "FAILURE")
-    jobs = await jobs_of(house, ref)
+    jobs = await jobs_of(shared_app, ref)
     assert len(jobs) == 9, "the old ones stay"
     assert {job["request"]["margin"] for job in jobs} == {0.3}
 
 
-async def test_of_many_retries_at_once_one_makes_the_jobs(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(3)})
-    await end_jobs(house, shop, ref, bad=3)
-    answers = await asyncio.gather(*(act(house, shop, ref, "retry") for _ in range(5)))
+async def test_of_many_retries_at_once_one_makes_the_jobs(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    await end_jobs(shared_app, shop, ref, bad=3)
+    answers = await asyncio.gather(*(act(shared_app, shop, ref, "retry") for _ in range(5)))
     accepted = [answer for answer in answers if answer.status_code == 202]
     assert len(accepted) == 1
     assert {refusal(answer) for answer in answers if answer not in accepted} == {NOTHING}
-    await expand(house, ref)
-    assert len(await jobs_of(house, ref)) == 6
+    await expand(shared_app, ref)
+    assert len(await jobs_of(shared_app, ref)) == 6
 
 
 async def test_there_is_nothing_to_retry_before_something_has_failed(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(house, shop, {"product_ids": gids(2)})
-    assert refusal(await act(house, shop, ref, "retry")) == NOTHING
-    await expand(house, ref)
-    assert refusal(await act(house, shop, ref, "retry")) == NOTHING
-    await end_jobs(house, shop, ref, good=2)
-    assert refusal(await act(house, shop, ref, "retry")) == NOTHING
+    ref = await made(shared_app, shop, {"product_ids": gids(2)})
+    assert refusal(await act(shared_app, shop, ref, "retry")) == NOTHING
+    await expand(shared_app, ref)
+    assert refusal(await act(shared_app, shop, ref, "retry")) == NOTHING
+    await end_jobs(shared_app, shop, ref, good=2)
+    assert refusal(await act(shared_app, shop, ref, "retry")) == NOTHING
 
 
-async def test_a_retry_can_fail_and_be_retried(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(1)})
+async def test_a_retry_can_fail_and_be_retried(shared_app: RunningApp, shop: str) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(1)})
     for _ in range(3):
-        await end_jobs(house, shop, ref, bad=1)
-        assert (await act(house, shop, ref, "retry")).status_code == 202
-        await expand(house, ref)
-    await end_jobs(house, shop, ref, good=1)
-    assert await counts(house, shop, ref) == ("SUCCESS", 0, 0, 1, 0)
+        await end_jobs(shared_app, shop, ref, bad=1)
+        assert (await act(shared_app, shop, ref, "retry")).status_code == 202
+        await expand(shared_app, ref)
+    await end_jobs(shared_app, shop, ref, good=1)
+    assert await counts(shared_app, shop, ref) == ("SUCCESS", 0, 0, 1, 0)
 
 
 async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_nothing(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
 
     async def retried(step: int) -> None:
         if step == 2:
-            await end_jobs(house, shop, ref, bad=1)
-            assert (await act(house, shop, ref, "retry")).status_code == 202
+            await end_jobs(shared_app, shop, ref, bad=1)
+            assert (await act(shared_app, shop, ref, "retry")).status_code == 202
 
-    async with stepped_desk(house, retried) as desk:
-        assert await run_expansion(ref, desk) is None
-    assert await counts(house, shop, ref) == ("EXPANDING", 2, 0, 0, 0)
-    await expand(house, ref)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
-    assert len(await jobs_of(house, ref)) == 6
+    async with stepped_desk(shared_app, retried) as handler_context:
+        assert await run_expansion(ref, handler_context) is None
+    assert await counts(shared_app, shop, ref) == ("EXPANDING", 2, 0, 0, 0)
+    await expand(shared_app, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
+    assert len(await jobs_of(shared_app, ref)) == 6
 
 
-async def test_a_retry_whose_worker_dies_makes_nothing_twice(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(5)})
-    await end_jobs(house, shop, ref, bad=5)
-    await act(house, shop, ref, "retry")
-    async with stepped_desk(house, dies_at(2)) as desk:
+async def test_a_retry_whose_worker_dies_makes_nothing_twice(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    await end_jobs(shared_app, shop, ref, bad=5)
+    await act(shared_app, shop, ref, "retry")
+    async with stepped_desk(shared_app, dies_at(2)) as handler_context:
         with pytest.raises(Crash):
-            await expand(house, ref, desk)
-    assert len(await jobs_of(house, ref)) == 7
-    await expand(house, ref)
-    assert len(await jobs_of(house, ref)) == 10
+            await expand(shared_app, ref, handler_context)
+    assert len(await jobs_of(shared_app, ref)) == 7
+    await expand(shared_app, ref)
+    assert len(await jobs_of(shared_app, ref)) == 10
 
 
-async def test_an_expansion_that_failed_goes_on_where_it_was_left(house: World, shop: str) -> None:
-    tees = collection(house, shop, 3)
-    ref = await made(house, shop, {"collection_id": tees.gid})
-    await house.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=shop)
-    await expand(house, ref)
-    assert (await look(house, shop, ref))["error"]["code"] == "SCOPE_MISSING"
-    await house.execute("UPDATE shops SET scopes = 'write_products' WHERE domain = :d", d=shop)
-    assert (await act(house, shop, ref, "retry")).status_code == 202
-    await expand(house, ref)
-    assert (await look(house, shop, ref))["error"] is None
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
+async def test_an_expansion_that_failed_goes_on_where_it_was_left(
+    shared_app: RunningApp, shop: str
+) -> None:
+    tees = collection(shared_app, shop, 3)
+    ref = await made(shared_app, shop, {"collection_id": tees.gid})
+    await shared_app.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=shop)
+    await expand(shared_app, ref)
+    assert (await look(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
+    await shared_app.execute("UPDATE shops SET scopes = 'write_products' WHERE domain = :d", d=shop)
+    assert (await act(shared_app, shop, ref, "retry")).status_code == 202
+    await expand(shared_app, ref)
+    assert (await look(shared_app, shop, ref))["error"] is None
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
 
 
 async def test_a_product_that_has_got_a_photo_has_a_job_after_the_retry(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    bare = products(house, shop, 1, image=None)
+    bare = products(shared_app, shop, 1, image=None)
     ref = await expanded(
-        house,
+        shared_app,
         shop,
-        {"collection_id": house.shopify.create_collection(shop, "Bare", bare).gid},
+        {"collection_id": shared_app.shopify.create_collection(shop, "Bare", bare).gid},
     )
-    assert await counts(house, shop, ref) == ("FAILURE", 0, 0, 0, 1)
-    await act(house, shop, ref, "retry")
-    await expand(house, ref)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
+    assert await counts(shared_app, shop, ref) == ("FAILURE", 0, 0, 0, 1)
+    await act(shared_app, shop, ref, "retry")
+    await expand(shared_app, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
 # Cancelling
 
 
-async def test_a_cancel_ends_what_has_not_ended_and_keeps_what_has(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(5)})
-    await end_jobs(house, shop, ref, good=1, bad=1, begun=1)
-    (running,) = await items(house, shop, ref, status="IN_PROGRESS")
-    answer = await act(house, shop, ref, "cancel")
+async def test_a_cancel_ends_what_has_not_ended_and_keeps_what_has(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    await end_jobs(shared_app, shop, ref, good=1, bad=1, begun=1)
+    (running,) = await items(shared_app, shop, ref, status="IN_PROGRESS")
+    answer = await act(shared_app, shop, ref, "cancel")
     assert answer.status_code == 202
-    assert answer.json() == await look(house, shop, ref)
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 1, 4)
+    assert answer.json() == await look(shared_app, shop, ref)
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 1, 4)
     assert answer.json()["finished_at"] is not None
-    codes = [item["error"] and item["error"]["code"] for item in await items(house, shop, ref)]
+    codes = [item["error"] and item["error"]["code"] for item in await items(shared_app, shop, ref)]
     assert codes == [None, "PRODUCT_NOT_FOUND", "CANCELLED", "CANCELLED", "CANCELLED"]
-    assert await is_fenced(house, JobRef(shop_id=ref.shop_id, public_id=running["job_id"]))
-    assert refusal(await act(house, shop, ref, "cancel")) == FINISHED
+    assert await is_fenced(shared_app, JobRef(shop_id=ref.shop_id, public_id=running["job_id"]))
+    assert refusal(await act(shared_app, shop, ref, "cancel")) == FINISHED
 
 
-async def is_fenced(house: World, job: JobRef) -> bool:
+async def is_fenced(shared_app: RunningApp, job: JobRef) -> bool:
     """Whether nobody can work on the job any more."""
-    async with house.database.transaction() as connection:
+    async with shared_app.database.transaction() as connection:
         return await claim(connection, job) is None
 
 
-async def test_a_cancel_leaves_the_shops_other_jobs_alone(house: World, shop: str) -> None:
-    other = await expanded(house, shop, {"product_ids": gids(2)})
-    ref = await expanded(house, shop, {"product_ids": gids(2)})
-    await act(house, shop, ref, "cancel")
-    assert await counts(house, shop, other) == ("IN_PROGRESS", 2, 0, 0, 0)
+async def test_a_cancel_leaves_the_shops_other_jobs_alone(
+    shared_app: RunningApp, shop: str
+) -> None:
+    other = await expanded(shared_app, shop, {"product_ids": gids(2)})
+    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+    await act(shared_app, shop, ref, "cancel")
+    assert await counts(shared_app, shop, other) == ("IN_PROGRESS", 2, 0, 0, 0)
 
 
-async def test_a_cancel_before_the_expansion_makes_no_job(house: World, shop: str) -> None:
-    ref = await made(house, shop, {"product_ids": gids(3)})
-    assert (await act(house, shop, ref, "cancel")).status_code == 202
-    assert await expand(house, ref) == []
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 3)
-    assert await jobs_of(house, ref) == []
+async def test_a_cancel_before_the_expansion_makes_no_job(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await made(shared_app, shop, {"product_ids": gids(3)})
+    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+    assert await expand(shared_app, ref) == []
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 3)
+    assert await jobs_of(shared_app, ref) == []
 
 
-async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(house: World, shop: str) -> None:
-    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
+async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
 
     async def cancelled(step: int) -> None:
         if step == 2:
-            assert (await act(house, shop, ref, "cancel")).status_code == 202
+            assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
 
-    async with stepped_desk(house, cancelled) as desk:
-        assert await run_expansion(ref, desk) is None
-    assert await expand(house, ref) == []
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 2)
-    assert len(await jobs_of(house, ref)) == 2
+    async with stepped_desk(shared_app, cancelled) as handler_context:
+        assert await run_expansion(ref, handler_context) is None
+    assert await expand(shared_app, ref) == []
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 2)
+    assert len(await jobs_of(shared_app, ref)) == 2
 
 
 @pytest.fixture
@@ -337,19 +355,19 @@ def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize(("count", "expected"), [(3, [2, 1]), (4, [2, 2, 0])])
 async def test_a_cancel_goes_slice_by_slice(
-    house: World, shop: str, slices: list[int], count: int, expected: list[int]
+    shared_app: RunningApp, shop: str, slices: list[int], count: int, expected: list[int]
 ) -> None:
     """Ten thousand jobs in one statement are more than a web process may ask for at once."""
-    ref = await expanded(house, shop, {"product_ids": gids(count)})
-    assert (await act(house, shop, ref, "cancel")).status_code == 202
+    ref = await expanded(shared_app, shop, {"product_ids": gids(count)})
+    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
     assert slices == expected
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, count)
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, count)
 
 
 async def test_a_cancel_that_was_interrupted_is_finished_by_the_next(
-    house: World, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
     held_row = service.held_row
 
     async def gone(*asked: Any) -> Any:
@@ -359,62 +377,66 @@ async def test_a_cancel_that_was_interrupted_is_finished_by_the_next(
 
     with monkeypatch.context() as trouble:
         trouble.setattr(service, "held_row", gone)
-        assert (await act(house, shop, ref, "cancel")).status_code == 503
-    assert await counts(house, shop, ref) == ("CANCELLED", 3, 0, 0, 2)
-    assert (await act(house, shop, ref, "cancel")).status_code == 202
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 5)
-    ends = await house.rows(
+        assert (await act(shared_app, shop, ref, "cancel")).status_code == 503
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 3, 0, 0, 2)
+    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 5)
+    ends = await shared_app.rows(
         "SELECT count(*) AS ends FROM job_events WHERE shop_id = :s AND event_type = 'failed'",
         s=ref.shop_id,
     )
     assert ends[0]["ends"] == 5
-    assert refusal(await act(house, shop, ref, "cancel")) == FINISHED
+    assert refusal(await act(shared_app, shop, ref, "cancel")) == FINISHED
 
 
 async def test_a_retry_between_two_slices_of_a_cancel_has_the_last_word(
-    house: World, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(5)})
+    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
     held_row = service.held_row
 
     async def overtaken(*asked: Any) -> Any:
         if len(slices) == 1:
             slices.append(0)
-            assert (await act(house, shop, ref, "retry")).status_code == 202
+            assert (await act(shared_app, shop, ref, "retry")).status_code == 202
         return await held_row(*asked)
 
     monkeypatch.setattr(service, "held_row", overtaken)
-    assert (await act(house, shop, ref, "cancel")).status_code == 202
-    await expand(house, ref)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
+    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+    await expand(shared_app, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
-async def test_what_has_finished_cannot_be_cancelled(house: World, shop: str) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(2)})
-    await end_jobs(house, shop, ref, good=1, bad=1)
-    assert refusal(await act(house, shop, ref, "cancel")) == FINISHED
-    assert await counts(house, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
+async def test_what_has_finished_cannot_be_cancelled(shared_app: RunningApp, shop: str) -> None:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+    await end_jobs(shared_app, shop, ref, good=1, bad=1)
+    assert refusal(await act(shared_app, shop, ref, "cancel")) == FINISHED
+    assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
 
 
-async def test_a_cancelled_batch_can_be_taken_up_again(house: World, shop: str) -> None:
-    ref = await made(house, shop, {"collection_id": collection(house, shop, 5).gid})
-    async with stepped_desk(house, dies_at(2)) as desk:
+async def test_a_cancelled_batch_can_be_taken_up_again(shared_app: RunningApp, shop: str) -> None:
+    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
+    async with stepped_desk(shared_app, dies_at(2)) as handler_context:
         with pytest.raises(Crash):
-            await run_expansion(ref, desk)
-    await end_jobs(house, shop, ref, good=1)
-    await act(house, shop, ref, "cancel")
-    assert (await act(house, shop, ref, "retry")).status_code == 202
-    await expand(house, ref)
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 4, 0, 1, 0)
+            await run_expansion(ref, handler_context)
+    await end_jobs(shared_app, shop, ref, good=1)
+    await act(shared_app, shop, ref, "cancel")
+    assert (await act(shared_app, shop, ref, "retry")).status_code == 202
+    await expand(shared_app, ref)
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 4, 0, 1, 0)
 
 
-async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(house: World, shop: str) -> None:
+async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(
+    shared_app: RunningApp, shop: str
+) -> None:
     for _ in range(3):
-        ref = await expanded(house, shop, {"product_ids": gids(4)})
-        await end_jobs(house, shop, ref, bad=2)
-        await asyncio.gather(act(house, shop, ref, "cancel"), act(house, shop, ref, "retry"))
-        await expand(house, ref)
-        status, *numbers = await counts(house, shop, ref)
+        ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+        await end_jobs(shared_app, shop, ref, bad=2)
+        await asyncio.gather(
+            act(shared_app, shop, ref, "cancel"), act(shared_app, shop, ref, "retry")
+        )
+        await expand(shared_app, ref)
+        status, *numbers = await counts(shared_app, shop, ref)
         # Cancelled first, all four are tried again; retried first, all four are cancelled.
         assert (status, numbers) in [
             ("IN_PROGRESS", [4, 0, 0, 0]),
@@ -423,16 +445,16 @@ async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(house: World,
 
 
 async def test_a_job_that_ends_while_its_batch_is_cancelled_ends_once(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref: BatchRef = await expanded(house, shop, {"product_ids": gids(1)})
-    (item,) = await items(house, shop, ref)
+    ref: BatchRef = await expanded(shared_app, shop, {"product_ids": gids(1)})
+    (item,) = await items(shared_app, shop, ref)
     job = JobRef(shop_id=ref.shop_id, public_id=item["job_id"])
-    async with house.database.transaction() as connection:
+    async with shared_app.database.transaction() as connection:
         claimed = await claim(connection, job)
     assert claimed is not None
-    await act(house, shop, ref, "cancel")
+    await act(shared_app, shop, ref, "cancel")
     with pytest.raises(Fenced):
-        async with house.database.transaction() as connection:
+        async with shared_app.database.transaction() as connection:
             await succeed(connection, claimed, {})
-    assert await counts(house, shop, ref) == ("CANCELLED", 0, 0, 0, 1)
+    assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 1)

@@ -11,7 +11,7 @@ import pytest
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from backend.workflows.pictures import ProductPhoto
-from tests.backend.batches.studio import (
+from tests.backend.batches.scenarios import (
     act,
     counts,
     end_jobs,
@@ -23,15 +23,17 @@ from tests.backend.batches.studio import (
     made,
     post,
 )
-from tests.doors import NoRenderer, fingerprint, refusal
-from tests.world import SHOP, World, served
+from tests.running_app import SHOP, RunningApp, served
+from tests.scenarios import NoRenderer, fingerprint, refusal
 
 NO_UPLOAD = "upl_" + "0" * 32
 ROUTES = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
 
 
-async def test_what_is_asked_for_is_stored_with_its_queue_entry(house: World, shop: str) -> None:
-    answer = await post(house, shop, {"product_ids": gids(2)})
+async def test_what_is_asked_for_is_stored_with_its_queue_entry(
+    shared_app: RunningApp, shop: str
+) -> None:
+    answer = await post(shared_app, shop, {"product_ids": gids(2)})
     assert answer.status_code == 202
     batch = answer.json()
     assert batch == {
@@ -46,10 +48,10 @@ async def test_what_is_asked_for_is_stored_with_its_queue_entry(house: World, sh
     }
     path = f"/v1/batches/{batch['public_id']}"
     assert answer.headers["location"] == path
-    shown = await house.http.get(path, headers=house.bearer(shop))
+    shown = await shared_app.http.get(path, headers=shared_app.bearer(shop))
     assert shown.json() == batch
     assert shown.headers["retry-after"] == answer.headers["retry-after"] == "2"
-    queued = await house.rows(
+    queued = await shared_app.rows(
         "SELECT 1 FROM queue.pgqueuer WHERE dedupe_key LIKE :key",
         key=f"expand_batch:%:{batch['public_id']}:0",
     )
@@ -57,16 +59,16 @@ async def test_what_is_asked_for_is_stored_with_its_queue_entry(house: World, sh
 
 
 async def test_the_worker_makes_what_can_be_made_and_tells_what_cannot(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await house.execute("DELETE FROM queue.pgqueuer")
-    tee = house.product(b"unread", shop=shop)
-    ref = await made(house, shop, {"product_ids": [tee.gid, *gids(1)]})
-    workshop = msgspec.structs.replace(house.workshop, renderer=NoRenderer())
-    await dataclasses.replace(house, workshop=workshop).drain()
-    assert await counts(house, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
-    good, bad = await items(house, shop, ref)
-    assert (await house.detail(good["job_id"], shop=shop)).json()["status"] == "SUCCESS"
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
+    tee = shared_app.product(b"unread", shop=shop)
+    ref = await made(shared_app, shop, {"product_ids": [tee.gid, *gids(1)]})
+    worker_context = msgspec.structs.replace(shared_app.worker_context, renderer=NoRenderer())
+    await dataclasses.replace(shared_app, worker_context=worker_context).drain()
+    assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
+    good, bad = await items(shared_app, shop, ref)
+    assert (await shared_app.detail(good["job_id"], shop=shop)).json()["status"] == "SUCCESS"
     assert bad["error"]["code"] == "PRODUCT_NOT_FOUND"
 
 
@@ -120,27 +122,27 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
 
 @pytest.mark.parametrize(("body", "places"), BAD.values(), ids=BAD)
 async def test_what_cannot_be_is_refused_by_name_and_nothing_is_stored(
-    house: World, shop: str, body: dict[str, Any], places: list[list[Any]]
+    shared_app: RunningApp, shop: str, body: dict[str, Any], places: list[list[Any]]
 ) -> None:
-    before = await fingerprint(house, shop)
-    answer = await post(house, shop, body)
+    before = await fingerprint(shared_app, shop)
+    answer = await post(shared_app, shop, body)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [
         ["body", *place] for place in places
     ]
-    assert await fingerprint(house, shop) == before
+    assert await fingerprint(shared_app, shop) == before
 
 
-async def test_an_upload_serves_all_of_its_jobs(house: World, shop: str) -> None:
+async def test_an_upload_serves_all_of_its_jobs(shared_app: RunningApp, shop: str) -> None:
     key = f"upl_{uuid.uuid4().hex}"
-    await house.execute(
+    await shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
         "SELECT id, :key, 'uploads/wall.jpg', now() FROM shops WHERE domain = :d",
         key=key,
         d=shop,
     )
     ref = await expanded(
-        house,
+        shared_app,
         shop,
         {
             "workflow": "background-swap-with-image",
@@ -148,64 +150,70 @@ async def test_an_upload_serves_all_of_its_jobs(house: World, shop: str) -> None
             "parameters": {"background_upload_key": key},
         },
     )
-    backgrounds = [job["request"]["background_upload_key"] for job in await jobs_of(house, ref)]
+    backgrounds = [
+        job["request"]["background_upload_key"] for job in await jobs_of(shared_app, ref)
+    ]
     assert backgrounds == ["uploads/wall.jpg"] * 2
-    used = await house.rows("SELECT used_at FROM uploads WHERE upload_key = :key", key=key)
+    used = await shared_app.rows("SELECT used_at FROM uploads WHERE upload_key = :key", key=key)
     assert used[0]["used_at"] is not None
 
 
 async def test_a_workflow_that_is_switched_off_is_neither_begun_nor_retried(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(1)})
-    await end_jobs(house, shop, ref, bad=1)
-    settings = msgspec.structs.replace(house.settings, disabled_workflows="catalog-image")
-    async with served(settings, LoopbackShopify(house.shopify.origin)) as url:
+    ref = await expanded(shared_app, shop, {"product_ids": gids(1)})
+    await end_jobs(shared_app, shop, ref, bad=1)
+    settings = msgspec.structs.replace(shared_app.settings, disabled_workflows="catalog-image")
+    async with served(settings, LoopbackShopify(shared_app.shopify.origin)) as url:
         for path in ("/v1/batches", f"/v1/batches/{ref.public_id}/retry"):
             body = {"workflow": "catalog-image", **ONE}
-            answer = await house.http.post(url + path, json=body, headers=house.bearer(shop))
+            answer = await shared_app.http.post(
+                url + path, json=body, headers=shared_app.bearer(shop)
+            )
             assert refusal(answer) == (403, "WORKFLOW_DISABLED")
 
 
 # Twice
 
 
-async def test_the_same_request_with_the_same_key_is_one_batch(house: World, shop: str) -> None:
+async def test_the_same_request_with_the_same_key_is_one_batch(
+    shared_app: RunningApp, shop: str
+) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    first, again = [await post(house, shop, ONE, **key) for _ in range(2)]
+    first, again = [await post(shared_app, shop, ONE, **key) for _ in range(2)]
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
-    other = await post(house, shop, {"product_ids": gids(2)}, **key)
+    other = await post(shared_app, shop, {"product_ids": gids(2)}, **key)
     assert refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert len(await listed(house, shop)) == 1
+    assert len(await listed(shared_app, shop)) == 1
 
 
 async def test_of_many_at_once_with_the_same_key_one_makes_the_batch(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    answers = await asyncio.gather(*(post(house, shop, ONE, **key) for _ in range(4)))
+    answers = await asyncio.gather(*(post(shared_app, shop, ONE, **key) for _ in range(4)))
     assert len({answer.json()["public_id"] for answer in answers}) == 1
-    assert len(await listed(house, shop)) == 1
+    assert len(await listed(shared_app, shop)) == 1
 
 
 # Pages
 
 
-async def listed(house: World, shop: str, **query: Any) -> list[str]:
+async def listed(shared_app: RunningApp, shop: str, **query: Any) -> list[str]:
     """The ids of a page of the shop's batches."""
-    answer = await house.http.get("/v1/batches", params=query, headers=house.bearer(shop))
+    answer = await shared_app.http.get("/v1/batches", params=query, headers=shared_app.bearer(shop))
     assert answer.status_code == 200, answer.text
     return [batch["public_id"] for batch in answer.json()["batches"]]
 
 
-async def followed(house: World, shop: str, path: str, name: str) -> list[Any]:
+async def followed(shared_app: RunningApp, shop: str, path: str, name: str) -> list[Any]:
     """All that the pages from there on have, and that no page is longer than it may be."""
     found: list[Any] = []
     while path:
-        answer = await house.http.get(path, headers=house.bearer(shop))
+        answer = await shared_app.http.get(path, headers=shared_app.bearer(shop))
         body = answer.json()
         assert body["count"] == len(body[name]) <= body["limit"]
         found += body[name]
@@ -214,27 +222,27 @@ async def followed(house: World, shop: str, path: str, name: str) -> list[Any]:
 
 
 async def test_batches_are_listed_newest_first_as_each_shows_itself(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     refs = []
     for count in (1, 2, 3):
-        refs.append(await expanded(house, shop, {"product_ids": gids(count)}))
+        refs.append(await expanded(shared_app, shop, {"product_ids": gids(count)}))
         await asyncio.sleep(0.002)  # ids begin with the millisecond
-    found = await followed(house, shop, "/v1/batches?limit=2", "batches")
-    assert found == [await look(house, shop, ref) for ref in refs[::-1]]
+    found = await followed(shared_app, shop, "/v1/batches?limit=2", "batches")
+    assert found == [await look(shared_app, shop, ref) for ref in refs[::-1]]
 
 
-async def test_a_shop_without_batches_has_an_empty_list(house: World, shop: str) -> None:
-    assert await listed(house, shop) == []
+async def test_a_shop_without_batches_has_an_empty_list(shared_app: RunningApp, shop: str) -> None:
+    assert await listed(shared_app, shop) == []
 
 
 async def test_items_are_listed_in_their_order_and_by_what_became_of_them(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(5)})
-    await end_jobs(house, shop, ref, good=2, bad=1, begun=1)
+    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    await end_jobs(shared_app, shop, ref, good=2, bad=1, begun=1)
     path = f"/v1/batches/{ref.public_id}/items?limit=2"
-    found = await followed(house, shop, path, "items")
+    found = await followed(shared_app, shop, path, "items")
     assert [item["product_id"] for item in found] == gids(5)
     statuses = ["SUCCESS", "SUCCESS", "FAILURE", "IN_PROGRESS", "NOT_STARTED"]
     assert [item["status"] for item in found] == statuses
@@ -247,31 +255,31 @@ async def test_items_are_listed_in_their_order_and_by_what_became_of_them(
     ]
     for status in set(statuses):
         wanted = [item for item in found if item["status"] == status]
-        assert await followed(house, shop, f"{path}&status={status}", "items") == wanted
+        assert await followed(shared_app, shop, f"{path}&status={status}", "items") == wanted
 
 
-async def test_a_batch_without_items_has_an_empty_page(house: World, shop: str) -> None:
-    ref = await made(house, shop, {"collection_id": "gid://shopify/Collection/1"})
-    assert await items(house, shop, ref) == []
+async def test_a_batch_without_items_has_an_empty_page(shared_app: RunningApp, shop: str) -> None:
+    ref = await made(shared_app, shop, {"collection_id": "gid://shopify/Collection/1"})
+    assert await items(shared_app, shop, ref) == []
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=51", "cursor=x", "cursor=null", "cursor=01J0000000000000000000000"]
 )
 async def test_a_page_of_batches_that_cannot_be_is_refused(
-    house: World, shop: str, query: str
+    shared_app: RunningApp, shop: str, query: str
 ) -> None:
-    answer = await house.http.get(f"/v1/batches?{query}", headers=house.bearer(shop))
+    answer = await shared_app.http.get(f"/v1/batches?{query}", headers=shared_app.bearer(shop))
     assert refusal(answer) == (422, "INVALID_REQUEST")
 
 
 @pytest.mark.parametrize("query", ["limit=201", "cursor=0", "cursor=null", "status=DONE"])
 async def test_a_page_of_items_that_cannot_be_is_refused(
-    house: World, shop: str, query: str
+    shared_app: RunningApp, shop: str, query: str
 ) -> None:
-    ref = await made(house, shop, ONE)
+    ref = await made(shared_app, shop, ONE)
     path = f"/v1/batches/{ref.public_id}/items?{query}"
-    answer = await house.http.get(path, headers=house.bearer(shop))
+    answer = await shared_app.http.get(path, headers=shared_app.bearer(shop))
     assert refusal(answer) == (422, "INVALID_REQUEST")
 
 
@@ -280,31 +288,31 @@ async def test_a_page_of_items_that_cannot_be_is_refused(
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_anothers_batch_is_none_at_all(
-    house: World, shop: str, method: str, path: str
+    shared_app: RunningApp, shop: str, method: str, path: str
 ) -> None:
-    theirs = await expanded(house, SHOP, ONE)
-    await end_jobs(house, SHOP, theirs, bad=1)
-    before = await fingerprint(house, SHOP)
+    theirs = await expanded(shared_app, SHOP, ONE)
+    await end_jobs(shared_app, SHOP, theirs, bad=1)
+    before = await fingerprint(shared_app, SHOP)
     told = set()
     for public_id in (theirs.public_id, "7" * 26, "nonsense"):
-        answer = await house.http.request(
+        answer = await shared_app.http.request(
             method,
             f"/v1/batches/{public_id}{path}",
-            headers={**house.bearer(shop), "X-Request-Id": "12345678"},
+            headers={**shared_app.bearer(shop), "X-Request-Id": "12345678"},
         )
         assert refusal(answer) == (404, "BATCH_NOT_FOUND")
         kept = {name: value for name, value in answer.headers.items() if name != "date"}
         told.add((answer.content, str(kept)))
     assert len(told) == 1
-    assert await fingerprint(house, SHOP) == before
+    assert await fingerprint(shared_app, SHOP) == before
 
 
-async def test_a_shop_without_the_app_is_told_so(house: World, shop: str) -> None:
-    ref = await made(house, shop, ONE)
-    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
+async def test_a_shop_without_the_app_is_told_so(shared_app: RunningApp, shop: str) -> None:
+    ref = await made(shared_app, shop, ONE)
+    await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
     for method, path in ROUTES:
         url = f"/v1/batches/{ref.public_id}{path}"
-        answer = await house.http.request(method, url, headers=house.bearer(shop))
+        answer = await shared_app.http.request(method, url, headers=shared_app.bearer(shop))
         assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await post(house, shop, ONE)) == (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await act(house, shop, ref, "retry")) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await post(shared_app, shop, ONE)) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await act(shared_app, shop, ref, "retry")) == (401, "SHOP_NOT_INSTALLED")

@@ -13,24 +13,24 @@ import jsonschema
 import pytest
 
 from backend.jobs.states import Failure
-from tests.doors import (
+from tests.running_app import RunningApp
+from tests.scenarios import (
     begun_job,
     deliver,
     failed_job,
     finished_job,
     header,
     make_stage,
+    open_shared_app,
     post_webhook,
     refusal,
-    shared_world,
     stored_picture,
     waiting_job,
     webhook_headers,
     without_database,
 )
-from tests.world import World
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 FORMATS = jsonschema.FormatChecker(formats=[])
 FORMATS.checks("date-time", raises=ValueError)(lambda text: bool(datetime.fromisoformat(text)))
@@ -42,24 +42,24 @@ DETAIL = jsonschema.Draft202012Validator(SCHEMA, format_checker=FORMATS)
 FAILURE = Failure(code="IMAGE_CORRUPT", message="The photo is broken.")
 
 
-async def detail(world: World, public_id: str) -> dict[str, Any]:
+async def detail(running_app: RunningApp, public_id: str) -> dict[str, Any]:
     """The job over HTTP, found to be as the contract has it."""
-    response = await world.detail(public_id)
+    response = await running_app.detail(public_id)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     body: dict[str, Any] = response.json()
     DETAIL.validate(body)
-    assert_no_storage_names(world, body)
+    assert_no_storage_names(running_app, body)
     return body
 
 
-def assert_no_storage_names(world: World, body: Any) -> None:
+def assert_no_storage_names(running_app: RunningApp, body: Any) -> None:
     """No key and no bucket anywhere, but for the presigned URLs that need them."""
     for path, value in leaves(body):
         assert not re.search(r"(^|_)(key|bucket)$", path[-1]), path
         if not path[-1].endswith("image_url"):
             assert "artifacts/" not in str(value), path
-            assert world.settings.s3_bucket not in str(value), path
+            assert running_app.settings.s3_bucket not in str(value), path
 
 
 def leaves(value: Any, path: tuple[str, ...] = ("",)) -> list[tuple[tuple[str, ...], Any]]:
@@ -78,27 +78,27 @@ def test_the_schema_is_a_schema_and_closes_every_object_of_the_table() -> None:
 
 
 async def test_a_real_job_keeps_the_contract_while_it_waits_and_when_it_has_succeeded(
-    world: World,
+    running_app: RunningApp,
 ) -> None:
-    await world.install()
-    public_id = await world.request_job()
-    waiting = await detail(world, public_id)
+    await running_app.install()
+    public_id = await running_app.request_job()
+    waiting = await detail(running_app, public_id)
     assert waiting["status"] == "NOT_STARTED"
     assert waiting["latest_event"]["event_type"] == "queued"
-    await world.drain()
-    done = await detail(world, public_id)
+    await running_app.drain()
+    done = await detail(running_app, public_id)
     assert done["status"] == "SUCCESS"
     assert [item["role"] for item in done["result"]] == ["final", "final"]
     assert done["latest_event"]["seq"] == waiting["latest_event"]["seq"] + 6
 
 
 async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_result(
-    house: World,
+    shared_app: RunningApp,
 ) -> None:
-    job = await begun_job(house)
-    await make_stage(house, job, "validate", pictures=0)
-    await make_stage(house, job, "segment", pictures=2)
-    body = await detail(house, job.ref.public_id)
+    job = await begun_job(shared_app)
+    await make_stage(shared_app, job, "validate", pictures=0)
+    await make_stage(shared_app, job, "segment", pictures=2)
+    body = await detail(shared_app, job.ref.public_id)
     assert body["status"] == "IN_PROGRESS"
     assert body["result"] == []
     event = body["latest_event"]
@@ -106,25 +106,28 @@ async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_res
     assert [item["role"] for item in event["artifacts"]] == ["intermediate"] * 2
 
 
-async def test_final_pictures_are_no_result_before_the_job_has_succeeded(house: World) -> None:
-    job = await begun_job(house)
-    await make_stage(house, job, "encode", role="final")
-    assert (await detail(house, job.ref.public_id))["result"] == []
+async def test_final_pictures_are_no_result_before_the_job_has_succeeded(
+    shared_app: RunningApp,
+) -> None:
+    job = await begun_job(shared_app)
+    await make_stage(shared_app, job, "encode", role="final")
+    assert (await detail(shared_app, job.ref.public_id))["result"] == []
 
 
-async def test_a_succeeded_job_lists_its_final_pictures_in_order(house: World) -> None:
-    ref, keys = await finished_job(house)
-    body = await detail(house, ref.public_id)
+async def test_a_succeeded_job_lists_its_final_pictures_in_order(shared_app: RunningApp) -> None:
+    ref, keys = await finished_job(shared_app)
+    body = await detail(shared_app, ref.public_id)
     assert [item["image_url"].partition("?")[0] for item in body["result"]] == [
-        f"{house.settings.s3_endpoint_url}/{house.settings.s3_bucket}/{key}" for key in keys[1:]
+        f"{shared_app.settings.s3_endpoint_url}/{shared_app.settings.s3_bucket}/{key}"
+        for key in keys[1:]
     ]
     assert (body["latest_event"]["event_type"], body["latest_event"]["seq"]) == ("succeeded", 4)
     assert body["latest_event"]["artifacts"] == []
 
 
-async def test_a_failed_job_says_why_and_has_no_result(house: World) -> None:
-    ref = await failed_job(house, FAILURE)
-    body = await detail(house, ref.public_id)
+async def test_a_failed_job_says_why_and_has_no_result(shared_app: RunningApp) -> None:
+    ref = await failed_job(shared_app, FAILURE)
+    body = await detail(shared_app, ref.public_id)
     assert body["status"] == "FAILURE"
     assert body["latest_event"]["message"] == "The photo is broken."
     assert body["latest_event"]["extra"]["error"] == {
@@ -134,39 +137,45 @@ async def test_a_failed_job_says_why_and_has_no_result(house: World) -> None:
     }
 
 
-async def test_a_key_in_the_request_becomes_a_url_that_downloads(house: World) -> None:
-    owner = await waiting_job(house)
-    key = await stored_picture(house, owner, "upload", "source")
+async def test_a_key_in_the_request_becomes_a_url_that_downloads(shared_app: RunningApp) -> None:
+    owner = await waiting_job(shared_app)
+    key = await stored_picture(shared_app, owner, "upload", "source")
     ref = await waiting_job(
-        house, request={"source_key": key, "mask_key": None, "margin": 0.1, "tags": ["a"]}
+        shared_app, request={"source_key": key, "mask_key": None, "margin": 0.1, "tags": ["a"]}
     )
-    request = (await detail(house, ref.public_id))["request"]
+    request = (await detail(shared_app, ref.public_id))["request"]
     url = request.pop("source_image_url")
     assert request == {"mask_image_url": None, "margin": 0.1, "tags": ["a"]}
-    assert (await house.http.get(url)).content == await house.workshop.store.get(key)
+    assert (await shared_app.http.get(url)).content == await shared_app.worker_context.store.get(
+        key
+    )
 
 
 @pytest.mark.parametrize("depth", ["an object", "a list"])
-async def test_a_key_deep_in_the_request_becomes_a_url_as_well(house: World, depth: str) -> None:
-    key = await stored_picture(house, await waiting_job(house), "upload", depth)
+async def test_a_key_deep_in_the_request_becomes_a_url_as_well(
+    shared_app: RunningApp, depth: str
+) -> None:
+    key = await stored_picture(shared_app, await waiting_job(shared_app), "upload", depth)
     inner = {"front_key": key}
     look = inner if depth == "an object" else [inner]
-    body = await detail(house, (await waiting_job(house, request={"look": look})).public_id)
+    body = await detail(
+        shared_app, (await waiting_job(shared_app, request={"look": look})).public_id
+    )
     assert [path[-1] for path, _ in leaves(body["request"])] == ["front_image_url"]
 
 
-async def test_every_kind_of_error_has_the_same_envelope(house: World) -> None:
+async def test_every_kind_of_error_has_the_same_envelope(shared_app: RunningApp) -> None:
     body = b'{"id":1}'
     job = f"/v1/jobs/{'0' * 26}"
     encoded = [*webhook_headers(body), header("Content-Encoding", "gzip")]
     answers = [
-        await deliver(house, b"[]"),
-        await house.http.get(job),
-        await house.detail("nothing"),
-        await house.http.get("/no/such/page"),
-        await house.http.delete(job, headers=house.bearer()),
-        await deliver(house, b'{"a":"%s"}' % (b"x" * 5_000_000)),
-        await post_webhook(house, body, encoded),
+        await deliver(shared_app, b"[]"),
+        await shared_app.http.get(job),
+        await shared_app.detail("nothing"),
+        await shared_app.http.get("/no/such/page"),
+        await shared_app.http.delete(job, headers=shared_app.bearer()),
+        await deliver(shared_app, b'{"a":"%s"}' % (b"x" * 5_000_000)),
+        await post_webhook(shared_app, body, encoded),
     ]
     assert [refusal(answer) for answer in answers] == [
         (400, "BAD_REQUEST"),
@@ -179,8 +188,10 @@ async def test_every_kind_of_error_has_the_same_envelope(house: World) -> None:
     ]
 
 
-async def test_without_its_database_detail_answers_503_in_the_envelope(house: World) -> None:
-    async with without_database(house) as client:
-        response = await client.get(f"/v1/jobs/{'0' * 26}", headers=house.bearer())
+async def test_without_its_database_detail_answers_503_in_the_envelope(
+    shared_app: RunningApp,
+) -> None:
+    async with without_database(shared_app) as client:
+        response = await client.get(f"/v1/jobs/{'0' * 26}", headers=shared_app.bearer())
     assert refusal(response) == (503, "DATABASE_UNAVAILABLE")
     assert int(response.headers["retry-after"]) > 0

@@ -14,16 +14,16 @@ import pytest
 from backend.jobs.detail import job_detail
 from backend.jobs.ids import new_public_id
 from backend.storage.presign import LIFETIME, WINDOW, Presigner
-from tests.doors import fingerprint, finished_job, refusal, shared_world, waiting_job
-from tests.world import OTHER_SHOP, SHOP, World
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import fingerprint, finished_job, open_shared_app, refusal, waiting_job
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
-async def final_url(world: World) -> str:
+async def final_url(running_app: RunningApp) -> str:
     """The presigned URL of a finished job's first picture."""
-    ref, _ = await finished_job(world)
-    url: str = (await world.detail(ref.public_id)).json()["result"][0]["image_url"]
+    ref, _ = await finished_job(running_app)
+    url: str = (await running_app.detail(ref.public_id)).json()["result"][0]["image_url"]
     return url
 
 
@@ -45,13 +45,15 @@ def comparable(response: httpx.Response) -> tuple[int, bytes, list[tuple[str, st
 # The pictures
 
 
-async def test_every_picture_downloads_as_it_was_stored_and_is_shown_inline(house: World) -> None:
-    ref, keys = await finished_job(house)
-    body = (await house.detail(ref.public_id)).json()
+async def test_every_picture_downloads_as_it_was_stored_and_is_shown_inline(
+    shared_app: RunningApp,
+) -> None:
+    ref, keys = await finished_job(shared_app)
+    body = (await shared_app.detail(ref.public_id)).json()
     for item, key in zip(body["result"], keys[1:], strict=True):
         picture = await fetched(item["image_url"])
         assert picture.status_code == 200
-        assert picture.content == await house.workshop.store.get(key)
+        assert picture.content == await shared_app.worker_context.store.get(key)
         assert picture.headers["content-type"] == "image/png"
         assert picture.headers["content-disposition"].startswith("inline")
 
@@ -73,8 +75,10 @@ TAMPERINGS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
-async def test_a_url_opens_nothing_once_something_in_it_is_changed(house: World, what: str) -> None:
-    url = await final_url(house)
+async def test_a_url_opens_nothing_once_something_in_it_is_changed(
+    shared_app: RunningApp, what: str
+) -> None:
+    url = await final_url(shared_app)
     changed = TAMPERINGS[what](url)
     assert changed != url
     assert (await fetched(changed)).status_code in {400, 403}
@@ -82,27 +86,27 @@ async def test_a_url_opens_nothing_once_something_in_it_is_changed(house: World,
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_a_url_only_reads(house: World, method: str) -> None:
-    url = await final_url(house)
+async def test_a_url_only_reads(shared_app: RunningApp, method: str) -> None:
+    url = await final_url(shared_app)
     assert (await fetched(url, method)).status_code == 403
     assert (await fetched(url)).status_code == 200
 
 
-async def test_a_url_dies_when_it_says_so(house: World) -> None:
-    _, keys = await finished_job(house)
+async def test_a_url_dies_when_it_says_so(shared_app: RunningApp) -> None:
+    _, keys = await finished_job(shared_app)
 
     def signed(age: float) -> str:
-        then = Presigner(house.settings, clock=lambda: time.time() - age)
+        then = Presigner(shared_app.settings, clock=lambda: time.time() - age)
         return then.sign(keys[-1], "image/png").url
 
     assert (await fetched(signed(0))).status_code == 200
     assert (await fetched(signed(3600))).status_code == 403
 
 
-async def test_every_url_has_ten_minutes_left_when_it_is_served(house: World) -> None:
-    ref, _ = await finished_job(house)
+async def test_every_url_has_ten_minutes_left_when_it_is_served(shared_app: RunningApp) -> None:
+    ref, _ = await finished_job(shared_app)
     asked_at = time.time()
-    detail = (await house.detail(ref.public_id)).json()
+    detail = (await shared_app.detail(ref.public_id)).json()
     answered_at = time.time()  # a window may have turned in between
     for item in detail["result"]:
         expires_at = datetime.fromisoformat(item["meta"]["expires_at"]).timestamp()
@@ -110,11 +114,11 @@ async def test_every_url_has_ten_minutes_left_when_it_is_served(house: World) ->
         assert expires_at - answered_at <= LIFETIME
 
 
-async def test_two_polls_are_equal_byte_for_byte(house: World) -> None:
-    ref, _ = await finished_job(house)
+async def test_two_polls_are_equal_byte_for_byte(shared_app: RunningApp) -> None:
+    ref, _ = await finished_job(shared_app)
 
     async def poll() -> tuple[bytes, Any]:
-        response = await house.detail(ref.public_id)
+        response = await shared_app.detail(ref.public_id)
         return response.content, response.json()["result"][0]["meta"]["expires_at"]
 
     first, second = await poll(), await poll()
@@ -123,13 +127,15 @@ async def test_two_polls_are_equal_byte_for_byte(house: World) -> None:
     assert first == second
 
 
-async def test_the_bytes_change_with_the_signing_window_and_not_within_it(house: World) -> None:
-    ref, _ = await finished_job(house)
+async def test_the_bytes_change_with_the_signing_window_and_not_within_it(
+    shared_app: RunningApp,
+) -> None:
+    ref, _ = await finished_job(shared_app)
 
     async def bytes_at(moment: float) -> bytes:
-        signer = Presigner(house.settings, clock=lambda: moment)
+        signer = Presigner(shared_app.settings, clock=lambda: moment)
         _, detail = await job_detail(
-            house.database, signer, shop_domain=SHOP, public_id=ref.public_id
+            shared_app.database, signer, shop_domain=SHOP, public_id=ref.public_id
         )
         return msgspec.json.encode(detail)
 
@@ -163,13 +169,15 @@ def malformed_ids(own: str) -> dict[str, str]:
     }
 
 
-async def test_missing_foreign_and_malformed_ids_answer_exactly_alike(house: World) -> None:
-    await house.install(OTHER_SHOP)
-    foreign = (await waiting_job(house, shop=OTHER_SHOP)).public_id
-    own = (await waiting_job(house)).public_id
+async def test_missing_foreign_and_malformed_ids_answer_exactly_alike(
+    shared_app: RunningApp,
+) -> None:
+    await shared_app.install(OTHER_SHOP)
+    foreign = (await waiting_job(shared_app, shop=OTHER_SHOP)).public_id
+    own = (await waiting_job(shared_app)).public_id
     ids = {"foreign": foreign, **malformed_ids(own)}
-    answers = {name: await house.detail(id_) for name, id_ in ids.items()}
-    missing = await house.detail(new_public_id())
+    answers = {name: await shared_app.detail(id_) for name, id_ in ids.items()}
+    missing = await shared_app.detail(new_public_id())
     assert refusal(missing) == (404, "JOB_NOT_FOUND")
     different = {
         name: answer.text
@@ -180,16 +188,18 @@ async def test_missing_foreign_and_malformed_ids_answer_exactly_alike(house: Wor
 
 
 @pytest.mark.parametrize("path", ["..%2fjobs%2f{}", "{}/x", "{}%2fx"])
-async def test_a_path_beyond_an_id_tells_nothing_of_the_id_in_it(house: World, path: str) -> None:
-    own = (await waiting_job(house)).public_id
-    answers = [await house.detail(path.format(id_)) for id_ in (own, new_public_id())]
+async def test_a_path_beyond_an_id_tells_nothing_of_the_id_in_it(
+    shared_app: RunningApp, path: str
+) -> None:
+    own = (await waiting_job(shared_app)).public_id
+    answers = [await shared_app.detail(path.format(id_)) for id_ in (own, new_public_id())]
     assert comparable(answers[0]) == comparable(answers[1])
     assert {answer.status_code for answer in answers} == {404}
 
 
-async def test_a_missing_job_has_no_etag_and_is_never_not_modified(house: World) -> None:
-    headers = {**house.bearer(), "If-None-Match": "*"}
-    response = await house.http.get(f"/v1/jobs/{new_public_id()}", headers=headers)
+async def test_a_missing_job_has_no_etag_and_is_never_not_modified(shared_app: RunningApp) -> None:
+    headers = {**shared_app.bearer(), "If-None-Match": "*"}
+    response = await shared_app.http.get(f"/v1/jobs/{new_public_id()}", headers=headers)
     assert response.status_code == 404
     assert "etag" not in response.headers
 
@@ -197,28 +207,28 @@ async def test_a_missing_job_has_no_etag_and_is_never_not_modified(house: World)
 # Shops that are not here
 
 
-async def test_a_shop_that_never_installed_is_told_so(house: World) -> None:
-    house.shopify.create_shop("stranger.myshopify.com")
-    ref = await waiting_job(house)
-    response = await house.detail(ref.public_id, shop="stranger.myshopify.com")
+async def test_a_shop_that_never_installed_is_told_so(shared_app: RunningApp) -> None:
+    shared_app.shopify.create_shop("stranger.myshopify.com")
+    ref = await waiting_job(shared_app)
+    response = await shared_app.detail(ref.public_id, shop="stranger.myshopify.com")
     assert refusal(response) == (401, "SHOP_NOT_INSTALLED")
     assert "x-shopify-retry-invalid-session-request" not in response.headers
 
 
 async def test_a_shop_that_uninstalled_is_told_so_and_sees_its_jobs_again_once_it_is_back(
-    house: World,
+    shared_app: RunningApp,
 ) -> None:
     shop = "leaving.myshopify.com"
-    await house.install(shop)
-    ref, _ = await finished_job(house, shop=shop)
-    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
-    assert refusal(await house.detail(ref.public_id, shop=shop)) == (401, "SHOP_NOT_INSTALLED")
-    await house.install(shop)
-    assert (await house.detail(ref.public_id, shop=shop)).status_code == 200
+    await shared_app.install(shop)
+    ref, _ = await finished_job(shared_app, shop=shop)
+    await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
+    assert refusal(await shared_app.detail(ref.public_id, shop=shop)) == (401, "SHOP_NOT_INSTALLED")
+    await shared_app.install(shop)
+    assert (await shared_app.detail(ref.public_id, shop=shop)).status_code == 200
 
 
-async def test_reading_changes_nothing(house: World) -> None:
-    ref, _ = await finished_job(house)
-    before = await fingerprint(house, SHOP)
-    await house.detail(ref.public_id)
-    assert await fingerprint(house, SHOP) == before
+async def test_reading_changes_nothing(shared_app: RunningApp) -> None:
+    ref, _ = await finished_job(shared_app)
+    before = await fingerprint(shared_app, SHOP)
+    await shared_app.detail(ref.public_id)
+    assert await fingerprint(shared_app, SHOP) == before

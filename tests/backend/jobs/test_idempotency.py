@@ -19,8 +19,8 @@ from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.states import JobStatus
 from backend.renderers.base import Renderer
 from tests.conftest import PREVIOUS_SECRET, SECRET, settings_for
-from tests.doors import new_shop, refusal
-from tests.world import OTHER_SHOP, World, cloned_database, open_world
+from tests.running_app import OTHER_SHOP, RunningApp, cloned_database, open_running_app
+from tests.scenarios import new_shop, refusal
 
 CATALOG = "/v1/catalog-image"
 PREVIEW = "/v1/product-to-model-direct"
@@ -34,21 +34,23 @@ ANSWER = JobAcceptedResponse(
 
 
 @pytest.fixture(scope="module")
-async def house(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+async def shared_app(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
     """A world in which nobody asks too often."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), rate_limit_writes="1000000/minute")
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            await world.install(OTHER_SHOP)
-            yield world
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            await running_app.install(OTHER_SHOP)
+            yield running_app
 
 
 shop = pytest.fixture(new_shop)
 
 
 async def ask(
-    house: World,
+    shared_app: RunningApp,
     shop: str,
     key: str | bytes,
     body: bytes = BODY,
@@ -58,32 +60,32 @@ async def ask(
 ) -> httpx.Response:
     """A request from the admin's page."""
     headers: list[tuple[str, str | bytes]] = [
-        *house.bearer(shop).items(),
+        *shared_app.bearer(shop).items(),
         ("Content-Type", "application/json"),
         ("Idempotency-Key", key),
     ]
-    return await (http or house.http).post(path, content=body, headers=headers)  # type: ignore[arg-type]
+    return await (http or shared_app.http).post(path, content=body, headers=headers)  # type: ignore[arg-type]
 
 
-async def made(house: World, shop: str) -> list[str]:
+async def made(shared_app: RunningApp, shop: str) -> list[str]:
     """The shop's jobs."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT public_id FROM jobs WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
         d=shop,
     )
     return [row["public_id"] for row in rows]
 
 
-async def kept(house: World, shop: str) -> list[str]:
+async def kept(shared_app: RunningApp, shop: str) -> list[str]:
     """The shop's keys."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT key FROM idempotency_keys WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
         d=shop,
     )
     return [row["key"] for row in rows]
 
 
-async def many_at_once(house: World, shop: str, count: int) -> list[httpx.Response]:
+async def many_at_once(shared_app: RunningApp, shop: str, count: int) -> list[httpx.Response]:
     """As many requests with one key, from ten clients with 25 connections each.
 
     One client's pool would take longer to choose a connection than the server to answer.
@@ -93,21 +95,23 @@ async def many_at_once(house: World, shop: str, count: int) -> list[httpx.Respon
         clients = [
             await stack.enter_async_context(
                 httpx.AsyncClient(
-                    base_url=house.http.base_url, limits=limits, verify=NO_TLS, timeout=60
+                    base_url=shared_app.http.base_url, limits=limits, verify=NO_TLS, timeout=60
                 )
             )
             for _ in range(10)
         ]
         return await asyncio.gather(
-            *(answered(house, shop, "k", clients[n % 10]) for n in range(count))
+            *(answered(shared_app, shop, "k", clients[n % 10]) for n in range(count))
         )
 
 
-async def answered(house: World, shop: str, key: str, http: httpx.AsyncClient) -> httpx.Response:
+async def answered(
+    shared_app: RunningApp, shop: str, key: str, http: httpx.AsyncClient
+) -> httpx.Response:
     """The answer; one that got lost on its way is asked for again, which is what a key is for."""
     while True:
         try:
-            return await ask(house, shop, key, http=http)
+            return await ask(shared_app, shop, key, http=http)
         except httpx.TransportError:
             await asyncio.sleep(0.1)
 
@@ -123,9 +127,9 @@ def is_first(answer: httpx.Response) -> bool:
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
 async def test_of_many_at_once_one_makes_the_job_and_all_others_get_its_answer_or_try_again(
-    house: World, shop: str, count: int
+    shared_app: RunningApp, shop: str, count: int
 ) -> None:
-    answers = await many_at_once(house, shop, count)
+    answers = await many_at_once(shared_app, shop, count)
     counts = Counter(answer.status_code for answer in answers)
     print(dict(counts))  # with -s: how many were turned away depends on the machine
     assert counts.keys() <= {202, 409, 503}
@@ -134,38 +138,38 @@ async def test_of_many_at_once_one_makes_the_job_and_all_others_get_its_answer_o
         if answer.status_code != 202:
             assert refusal(answer)[1] in {"REQUEST_IN_PROGRESS", "DATABASE_UNAVAILABLE"}
             assert int(answer.headers["retry-after"]) > 0, "it says that one may come again"
-    assert len(await made(house, shop)) == 1
-    again = await ask(house, shop, "k")
+    assert len(await made(shared_app, shop)) == 1
+    again = await ask(shared_app, shop, "k")
     assert {answer.content for answer in [*answers, again] if answer.is_success} == {again.content}
     assert sum(is_first(answer) for answer in answers if answer.is_success) <= 1
-    assert again.json()["job_id"] in await made(house, shop)
+    assert again.json()["job_id"] in await made(shared_app, shop)
 
 
 async def test_of_two_bodies_at_once_under_one_key_one_is_done_and_the_other_refused(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     answers = await asyncio.gather(
-        *(ask(house, shop, "k", (BODY, OTHER_BODY)[n % 2]) for n in range(8))
+        *(ask(shared_app, shop, "k", (BODY, OTHER_BODY)[n % 2]) for n in range(8))
     )
     counts = Counter(answer.status_code for answer in answers)
     assert counts == {202: 4, 422: 4}
     assert {refusal(answer) for answer in answers if answer.is_error} == {
         (422, "IDEMPOTENCY_KEY_REUSED")
     }
-    assert len(await made(house, shop)) == 1
+    assert len(await made(shared_app, shop)) == 1
 
 
 async def test_a_day_later_the_key_is_new_and_of_many_at_once_one_takes_it(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    before = await ask(house, shop, "k")
-    await house.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
-    answers = await asyncio.gather(*(ask(house, shop, "k", OTHER_BODY) for _ in range(8)))
+    before = await ask(shared_app, shop, "k")
+    await shared_app.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    answers = await asyncio.gather(*(ask(shared_app, shop, "k", OTHER_BODY) for _ in range(8)))
     assert sum(is_first(answer) for answer in answers) == 1
     assert len({answer.content for answer in answers}) == 1
-    assert len(await made(house, shop)) == 2
+    assert len(await made(shared_app, shop)) == 2
     assert answers[0].json()["job_id"] != before.json()["job_id"]
-    assert refusal(await ask(house, shop, "k")) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert refusal(await ask(shared_app, shop, "k")) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 # Meanwhile
@@ -176,69 +180,69 @@ class Dies(Exception):
 
 
 @contextlib.asynccontextmanager
-async def claimed_elsewhere(house: World, shop: str) -> AsyncIterator[None]:
+async def claimed_elsewhere(shared_app: RunningApp, shop: str) -> AsyncIterator[None]:
     """Another process is answering this very request, until the block ends, and well or not."""
-    shop_id = (await house.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
+    shop_id = (await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
     request = Repeatable(route=f"POST {CATALOG}", key="k", body=BODY)
-    async with house.database.transaction() as connection:
+    async with shared_app.database.transaction() as connection:
         assert await claim_key(connection, request, shop_id=shop_id, answer=ANSWER)
         yield
 
 
-async def waiting_for_a_lock(house: World) -> None:
+async def waiting_for_a_lock(shared_app: RunningApp) -> None:
     """Return as soon as somebody waits for what another transaction holds."""
     waits = "datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(10):
-        while not await house.rows(f"SELECT 1 FROM pg_stat_activity WHERE {waits}"):
+        while not await shared_app.rows(f"SELECT 1 FROM pg_stat_activity WHERE {waits}"):
             await asyncio.sleep(0.01)
 
 
 async def test_while_the_first_is_still_running_the_second_is_told_to_come_back(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     with pytest.raises(Dies):
-        async with claimed_elsewhere(house, shop):
-            answer = await ask(house, shop, "k")
+        async with claimed_elsewhere(shared_app, shop):
+            answer = await ask(shared_app, shop, "k")
             assert refusal(answer) == (409, "REQUEST_IN_PROGRESS")
             assert answer.headers["retry-after"] == "1"
-            assert is_first(await ask(house, shop, "another key")), "nothing else has to wait"
+            assert is_first(await ask(shared_app, shop, "another key")), "nothing else has to wait"
             raise Dies
-    assert is_first(await ask(house, shop, "k")), "the first has died and left nothing"
-    assert len(await made(house, shop)) == 2
+    assert is_first(await ask(shared_app, shop, "k")), "the first has died and left nothing"
+    assert len(await made(shared_app, shop)) == 2
 
 
 async def test_if_the_first_ends_soon_the_second_waits_for_its_answer(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    async with claimed_elsewhere(house, shop):
-        asking = asyncio.create_task(ask(house, shop, "k"))
-        await waiting_for_a_lock(house)
+    async with claimed_elsewhere(shared_app, shop):
+        asking = asyncio.create_task(ask(shared_app, shop, "k"))
+        await waiting_for_a_lock(shared_app)
     answer = await asking
     assert not is_first(answer)
     assert answer.json()["job_id"] == ANSWER.job_id
-    assert await made(house, shop) == []
+    assert await made(shared_app, shop) == []
 
 
 # Which request it is
 
 
-async def test_a_key_counts_for_one_shop_on_one_route(house: World, shop: str) -> None:
-    assert is_first(await ask(house, shop, "k"))
-    assert is_first(await ask(house, shop, "k", PREVIEW_BODY, path=PREVIEW))
-    assert is_first(await ask(house, OTHER_SHOP, "k"))
-    assert not is_first(await ask(house, shop, "k"))
-    assert len(await made(house, shop)) == 2
+async def test_a_key_counts_for_one_shop_on_one_route(shared_app: RunningApp, shop: str) -> None:
+    assert is_first(await ask(shared_app, shop, "k"))
+    assert is_first(await ask(shared_app, shop, "k", PREVIEW_BODY, path=PREVIEW))
+    assert is_first(await ask(shared_app, OTHER_SHOP, "k"))
+    assert not is_first(await ask(shared_app, shop, "k"))
+    assert len(await made(shared_app, shop)) == 2
 
 
 @pytest.mark.parametrize("secret", [SECRET, PREVIOUS_SECRET])
 async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
-    house: World, shop: str, secret: str
+    shared_app: RunningApp, shop: str, secret: str
 ) -> None:
-    first = await ask(house, shop, "k")
+    first = await ask(shared_app, shop, "k")
     url, signature = signed_request(
         secret.encode(),
         method="POST",
-        url=f"{str(house.http.base_url).rstrip('/')}{CATALOG}",
+        url=f"{str(shared_app.http.base_url).rstrip('/')}{CATALOG}",
         shop=shop,
         body=BODY,
         now=int(time.time()),
@@ -248,41 +252,41 @@ async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
         "Idempotency-Key": "k",
         "X-Shopify-Hmac-Sha256": signature,
     }
-    again = await house.http.post(url, content=BODY, headers=headers)
+    again = await shared_app.http.post(url, content=BODY, headers=headers)
     assert is_first(first) and not is_first(again)
     assert again.content == first.content
     assert again.headers["location"] == first.headers["location"]
-    assert len(await made(house, shop)) == 1
+    assert len(await made(shared_app, shop)) == 1
 
 
 async def test_the_answer_stays_the_same_whatever_becomes_of_the_job(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    first = await ask(house, shop, "k")
+    first = await ask(shared_app, shop, "k")
     cancel = f"{first.headers['location']}/cancel"
-    assert (await house.http.post(cancel, headers=house.bearer(shop))).status_code == 202
-    again = await ask(house, shop, "k")
+    assert (await shared_app.http.post(cancel, headers=shared_app.bearer(shop))).status_code == 202
+    again = await ask(shared_app, shop, "k")
     assert (again.status_code, again.content) == (202, first.content)
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("key", ["k" * 255, "!", "ключ".encode(), b"\xff\xfe"])
 async def test_a_key_is_any_text_of_up_to_255_characters(
-    house: World, shop: str, key: str | bytes
+    shared_app: RunningApp, shop: str, key: str | bytes
 ) -> None:
-    first = await ask(house, shop, key)
+    first = await ask(shared_app, shop, key)
     assert is_first(first)
-    assert (await ask(house, shop, key)).content == first.content
-    assert len(await made(house, shop)) == 1
+    assert (await ask(shared_app, shop, key)).content == first.content
+    assert len(await made(shared_app, shop)) == 1
 
 
 @pytest.mark.parametrize("key", ["k" * 256, ""])
 async def test_a_key_that_is_none_is_refused_and_nothing_is_made(
-    house: World, shop: str, key: str
+    shared_app: RunningApp, shop: str, key: str
 ) -> None:
-    answer = await ask(house, shop, key)
+    answer = await ask(shared_app, shop, key)
     assert refusal(answer) == (422, "INVALID_REQUEST")
-    assert await made(house, shop) == []
+    assert await made(shared_app, shop) == []
 
 
 # Both or neither
@@ -298,12 +302,12 @@ async def test_a_key_that_is_none_is_refused_and_nothing_is_made(
     ids=["a malformed field", "no photo", "an upload that is not there"],
 )
 async def test_a_refusal_is_not_kept_so_that_it_can_be_put_right(
-    house: World, shop: str, body: bytes
+    shared_app: RunningApp, shop: str, body: bytes
 ) -> None:
     for _ in range(2):
-        assert refusal(await ask(house, shop, "k", body)) == (422, "INVALID_REQUEST")
-    assert await kept(house, shop) == []
-    assert is_first(await ask(house, shop, "k"))
+        assert refusal(await ask(shared_app, shop, "k", body)) == (422, "INVALID_REQUEST")
+    assert await kept(shared_app, shop) == []
+    assert is_first(await ask(shared_app, shop, "k"))
 
 
 FAIL_AT = {
@@ -317,17 +321,17 @@ FAIL_AT = {
 
 @pytest.mark.parametrize("where", FAIL_AT)
 async def test_if_the_transaction_fails_neither_the_key_nor_the_job_is_kept(
-    house: World, shop: str, where: str
+    shared_app: RunningApp, shop: str, where: str
 ) -> None:
-    await house.execute(
+    await shared_app.execute(
         "CREATE FUNCTION break() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'broken'; END $$"
     )
     try:
-        await house.execute(FAIL_AT[where])
-        assert refusal(await ask(house, shop, "k")) == (500, "INTERNAL_ERROR")
+        await shared_app.execute(FAIL_AT[where])
+        assert refusal(await ask(shared_app, shop, "k")) == (500, "INTERNAL_ERROR")
     finally:
-        await house.execute("DROP FUNCTION break() CASCADE")
-    assert (await kept(house, shop), await made(house, shop)) == ([], [])
-    assert is_first(await ask(house, shop, "k"))
-    assert await made(house, shop) != []
+        await shared_app.execute("DROP FUNCTION break() CASCADE")
+    assert (await kept(shared_app, shop), await made(shared_app, shop)) == ([], [])
+    assert is_first(await ask(shared_app, shop, "k"))
+    assert await made(shared_app, shop) != []

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from backend.dev.services import LocalServices
-from backend.jobs.timeline import Claim, Fenced, claim, succeed
-from tests.backend.jobs.machine.house import House
+from backend.jobs.lifecycle import Fenced, JobLease, claim, succeed
 from tests.backend.jobs.machine.rules import JobMachine
-from tests.doors import begun_job, shared_world
-from tests.world import World
+from tests.backend.jobs.machine.shared_app import SharedApp
+from tests.running_app import RunningApp
+from tests.scenarios import begun_job, open_shared_app
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))  # 0: the few of the suite
 STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
@@ -39,7 +39,7 @@ def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    with House(services, template) as running:
+    with SharedApp(services, template) as running:
         run_state_machine_as_test(
             lambda: JobMachine(running, is_short=not EXAMPLES),  # type: ignore[arg-type]
             settings=profile,
@@ -47,26 +47,28 @@ def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(house: World, seed: int) -> None:
-    begun = await begun_job(house)
+async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(
+    shared_app: RunningApp, seed: int
+) -> None:
+    begun = await begun_job(shared_app)
     ref = begun.ref
 
     async def cancelled() -> bool:
         path = f"/v1/jobs/{ref.public_id}/cancel"
-        answer = await house.http.post(path, headers=house.bearer())
+        answer = await shared_app.http.post(path, headers=shared_app.bearer())
         assert answer.status_code in {202, 409}, answer.text
         return answer.status_code == 202
 
-    async def succeeded(worker: Claim) -> bool:
+    async def succeeded(worker: JobLease) -> bool:
         try:
-            async with house.database.transaction() as connection:
+            async with shared_app.database.transaction() as connection:
                 await succeed(connection, worker, {})
         except Fenced:
             return False
         return True
 
     async def claimed_and_succeeded() -> bool:
-        async with house.database.transaction() as connection:
+        async with shared_app.database.transaction() as connection:
             worker = await claim(connection, ref)
         return worker is not None and await succeeded(worker)
 
@@ -76,12 +78,12 @@ async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(house: World, se
     racers = [cancelled] * 2 + [claimed_and_succeeded] * 18 + [the_first_succeeded] * 20
     random.Random(seed).shuffle(racers)
     winners = sum(await asyncio.gather(*(race() for race in racers)))
-    events = await house.rows(
+    events = await shared_app.rows(
         "SELECT seq, event_type, extra->'error'->>'code' AS code FROM job_events "
         "WHERE job_id = :id ORDER BY seq",
         id=ref.public_id,
     )
     assert [event["seq"] for event in events] == [1, 2], "it was queued, and it ended"
     assert winners == (events[-1]["code"] != "WORKER_CRASHED"), "poison has no winner"
-    job = (await house.detail(ref.public_id)).json()
+    job = (await shared_app.detail(ref.public_id)).json()
     assert job["status"] == ("SUCCESS" if events[-1]["event_type"] == "succeeded" else "FAILURE")

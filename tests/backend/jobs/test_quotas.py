@@ -10,16 +10,16 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from backend.batches.running import ROOM_DELAY, run_expansion
+from backend.batches.execution import ROOM_DELAY, run_expansion
 from backend.settings import Quotas
 from backend.shops.service import ShopRef
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.product_sweep import sweep_products
-from tests.backend.batches.studio import act, counts, end_jobs, gids, made, post, ref_of
-from tests.backend.uploads.sending import send, shop_id_of, uploaded
+from tests.backend.batches.scenarios import act, counts, end_jobs, gids, made, post, ref_of
+from tests.backend.uploads.multipart_forms import send, shop_id_of, uploaded
 from tests.conftest import settings_for
-from tests.doors import handled, new_shop, refusal
-from tests.world import World, cloned_database, open_world
+from tests.running_app import RunningApp, cloned_database, open_running_app
+from tests.scenarios import handled, new_shop, refusal
 
 OPEN_JOBS, OPEN_BATCHES = 10, 2
 JOBS_FULL = (429, "TOO_MANY_OPEN_JOBS")
@@ -29,7 +29,7 @@ BODY = {"product_id": "gid://shopify/Product/1"}
 
 
 @pytest.fixture(scope="module")
-async def house(services, template, renderer) -> AsyncIterator[World]:
+async def shared_app(services, template, renderer) -> AsyncIterator[RunningApp]:
     """A world in which a shop may have little."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(
@@ -38,138 +38,144 @@ async def house(services, template, renderer) -> AsyncIterator[World]:
             quota_open_batches=OPEN_BATCHES,
             quota_stored_mb=1,
         )
-        async with open_world(settings, renderer) as world:
-            yield world
+        async with open_running_app(settings, renderer) as running_app:
+            yield running_app
 
 
 shop = pytest.fixture(new_shop)
 
 
-async def ask(house: World, shop: str) -> httpx.Response:
+async def ask(shared_app: RunningApp, shop: str) -> httpx.Response:
     """Ask for a job."""
-    return await house.http.post("/v1/catalog-image", json=BODY, headers=house.bearer(shop))
+    return await shared_app.http.post(
+        "/v1/catalog-image", json=BODY, headers=shared_app.bearer(shop)
+    )
 
 
-async def fill(house: World, shop: str) -> None:
+async def fill(shared_app: RunningApp, shop: str) -> None:
     """Ask for as many jobs as there may be."""
     for _ in range(OPEN_JOBS):
-        assert (await ask(house, shop)).status_code == 202
+        assert (await ask(shared_app, shop)).status_code == 202
 
 
-async def hold(house: World, shop: str, megabytes: int) -> None:
+async def hold(shared_app: RunningApp, shop: str, megabytes: int) -> None:
     """Let the shop have so much in the bucket."""
-    await house.execute(
+    await shared_app.execute(
         "UPDATE shops SET stored_bytes = :size WHERE domain = :shop",
         size=megabytes * 1_000_000,
         shop=shop,
     )
 
 
-async def jobs_of(house: World, shop: str) -> int:
+async def jobs_of(shared_app: RunningApp, shop: str) -> int:
     """How many jobs the shop has."""
     counted = "SELECT count(*) AS n FROM jobs WHERE shop_id = :s"
-    return int((await house.rows(counted, s=await shop_id_of(house, shop)))[0]["n"])
+    return int((await shared_app.rows(counted, s=await shop_id_of(shared_app, shop)))[0]["n"])
 
 
-async def test_one_job_too_many_is_refused_until_another_has_ended(house: World, shop: str) -> None:
-    await fill(house, shop)
-    refused = await ask(house, shop)
+async def test_one_job_too_many_is_refused_until_another_has_ended(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await fill(shared_app, shop)
+    refused = await ask(shared_app, shop)
     assert refusal(refused) == JOBS_FULL
     assert 60 <= int(refused.headers["retry-after"]) <= 75
-    assert await jobs_of(house, shop) == OPEN_JOBS
-    assert (await ask(house, await new_shop(house))).status_code == 202
-    await house.execute(
+    assert await jobs_of(shared_app, shop) == OPEN_JOBS
+    assert (await ask(shared_app, await new_shop(shared_app))).status_code == 202
+    await shared_app.execute(
         "UPDATE jobs SET status = 'FAILURE' WHERE public_id = "
         "(SELECT min(public_id) FROM jobs WHERE shop_id = :s)",
-        s=await shop_id_of(house, shop),
+        s=await shop_id_of(shared_app, shop),
     )
-    assert (await ask(house, shop)).status_code == 202
+    assert (await ask(shared_app, shop)).status_code == 202
 
 
 async def test_a_rule_that_finds_no_room_is_put_off_to_the_next_sweep(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await fill(house, shop)
-    house.product(b"x", shop=shop)
-    assert await handled(house, "products/create", shop=shop) == ("ignored", JOBS_FULL[1])
-    assert await jobs_of(house, shop) == OPEN_JOBS
-    ref = ShopRef(shop_id=await shop_id_of(house, shop))
+    await fill(shared_app, shop)
+    shared_app.product(b"x", shop=shop)
+    assert await handled(shared_app, "products/create", shop=shop) == ("ignored", JOBS_FULL[1])
+    assert await jobs_of(shared_app, shop) == OPEN_JOBS
+    ref = ShopRef(shop_id=await shop_id_of(shared_app, shop))
     mark = "SELECT products_swept_until FROM shops WHERE domain = :d"
-    before = await house.rows(mark, d=shop)
-    assert await sweep(house, ref) == 0
-    assert await house.rows(mark, d=shop) == before, "nothing counts as looked at"
-    await house.execute("UPDATE jobs SET status = 'FAILURE' WHERE shop_id = :s", s=ref.shop_id)
-    assert await sweep(house, ref) == 1
-    assert await jobs_of(house, shop) == OPEN_JOBS + 1
+    before = await shared_app.rows(mark, d=shop)
+    assert await sweep(shared_app, ref) == 0
+    assert await shared_app.rows(mark, d=shop) == before, "nothing counts as looked at"
+    await shared_app.execute("UPDATE jobs SET status = 'FAILURE' WHERE shop_id = :s", s=ref.shop_id)
+    assert await sweep(shared_app, ref) == 1
+    assert await jobs_of(shared_app, shop) == OPEN_JOBS + 1
 
 
-async def sweep(house: World, ref: ShopRef) -> int:
+async def sweep(shared_app: RunningApp, ref: ShopRef) -> int:
     """Look for products that were missed until now."""
-    until = (await house.rows("SELECT now() + interval '1 second' AS now"))[0]["now"]
-    return await sweep_products(ref, house.workshop, frozenset(), until=until)
+    until = (await shared_app.rows("SELECT now() + interval '1 second' AS now"))[0]["now"]
+    return await sweep_products(ref, shared_app.worker_context, frozenset(), until=until)
 
 
-async def test_a_batch_waits_for_room_and_goes_on(house: World, shop: str) -> None:
-    ref = await made(house, shop, {"product_ids": gids(3)})
-    await fill(house, shop)
+async def test_a_batch_waits_for_room_and_goes_on(shared_app: RunningApp, shop: str) -> None:
+    ref = await made(shared_app, shop, {"product_ids": gids(3)})
+    await fill(shared_app, shop)
     for _ in range(20):  # more often than it may try
-        assert await run_expansion(ref, house.workshop.desk) == ROOM_DELAY
-    assert await counts(house, shop, ref) == ("EXPANDING", 3, 0, 0, 0)
-    await house.execute("UPDATE jobs SET status = 'FAILURE' WHERE shop_id = :s", s=ref.shop_id)
-    assert await run_expansion(ref, house.workshop.desk) is None
-    assert await counts(house, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
+        assert await run_expansion(ref, shared_app.worker_context.batch_context) == ROOM_DELAY
+    assert await counts(shared_app, shop, ref) == ("EXPANDING", 3, 0, 0, 0)
+    await shared_app.execute("UPDATE jobs SET status = 'FAILURE' WHERE shop_id = :s", s=ref.shop_id)
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) is None
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
 
 
-async def test_batches_leave_the_last_tenth_to_whoever_asks_now(house: World, shop: str) -> None:
-    ref = await made(house, shop, {"product_ids": gids(9)})
-    assert await run_expansion(ref, house.workshop.desk) is None
-    other = await made(house, shop, {"product_ids": gids(1)})
-    assert await run_expansion(other, house.workshop.desk) == ROOM_DELAY
-    assert (await ask(house, shop)).status_code == 202
-    assert refusal(await ask(house, shop)) == JOBS_FULL
+async def test_batches_leave_the_last_tenth_to_whoever_asks_now(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await made(shared_app, shop, {"product_ids": gids(9)})
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) is None
+    other = await made(shared_app, shop, {"product_ids": gids(1)})
+    assert await run_expansion(other, shared_app.worker_context.batch_context) == ROOM_DELAY
+    assert (await ask(shared_app, shop)).status_code == 202
+    assert refusal(await ask(shared_app, shop)) == JOBS_FULL
 
 
 async def test_one_batch_too_many_is_refused_until_the_jobs_of_another_are_made(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    first, _ = [await made(house, shop, {"product_ids": gids(1)}) for _ in range(OPEN_BATCHES)]
-    assert refusal(await post(house, shop, {"product_ids": gids(1)})) == BATCHES_FULL
-    assert await run_expansion(first, house.workshop.desk) is None
-    await made(house, shop, {"product_ids": gids(1)})
-    await end_jobs(house, shop, first, bad=1)
-    assert refusal(await act(house, shop, first, "retry")) == BATCHES_FULL
-    assert (await ref_of(house, first.public_id)).round == 0
+    first, _ = [await made(shared_app, shop, {"product_ids": gids(1)}) for _ in range(OPEN_BATCHES)]
+    assert refusal(await post(shared_app, shop, {"product_ids": gids(1)})) == BATCHES_FULL
+    assert await run_expansion(first, shared_app.worker_context.batch_context) is None
+    await made(shared_app, shop, {"product_ids": gids(1)})
+    await end_jobs(shared_app, shop, first, bad=1)
+    assert refusal(await act(shared_app, shop, first, "retry")) == BATCHES_FULL
+    assert (await ref_of(shared_app, first.public_id)).round == 0
 
 
 async def test_whoever_has_no_room_in_the_bucket_makes_nothing_more(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(house, shop, {"product_ids": gids(1)})
-    await hold(house, shop, 1)
-    house.product(b"x", shop=shop)
-    assert refusal(await ask(house, shop)) == STORE_FULL
-    assert refusal(await post(house, shop, {"product_ids": gids(1)})) == STORE_FULL
-    assert refusal(await send(house, b"not looked at", shop=shop)) == STORE_FULL
-    assert await handled(house, "products/create", shop=shop) == ("ignored", STORE_FULL[1])
-    assert await run_expansion(ref, house.workshop.desk) == ROOM_DELAY
-    assert await jobs_of(house, shop) == 0
-    await hold(house, shop, 0)
-    assert (await ask(house, shop)).status_code == 202
+    ref = await made(shared_app, shop, {"product_ids": gids(1)})
+    await hold(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    assert refusal(await ask(shared_app, shop)) == STORE_FULL
+    assert refusal(await post(shared_app, shop, {"product_ids": gids(1)})) == STORE_FULL
+    assert refusal(await send(shared_app, b"not looked at", shop=shop)) == STORE_FULL
+    assert await handled(shared_app, "products/create", shop=shop) == ("ignored", STORE_FULL[1])
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) == ROOM_DELAY
+    assert await jobs_of(shared_app, shop) == 0
+    await hold(shared_app, shop, 0)
+    assert (await ask(shared_app, shop)).status_code == 202
 
 
 async def test_what_a_shop_has_in_the_bucket_is_counted_as_it_uploads_and_each_night(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await uploaded(house, shop=shop)
+    await uploaded(shared_app, shop=shop)
     sizes = "SELECT stored_bytes FROM shops WHERE domain = :d"
-    (counted,) = await house.rows(sizes, d=shop)
+    (counted,) = await shared_app.rows(sizes, d=shop)
     assert counted["stored_bytes"] > 0
-    await hold(house, shop, 5)
-    nobody = await new_shop(house)
-    await hold(house, nobody, 5)
-    await sweep_bucket(house.settings, house.workshop)
-    assert await house.rows(sizes, d=shop) == [counted]
-    assert await house.rows(sizes, d=nobody) == [{"stored_bytes": 0}]
+    await hold(shared_app, shop, 5)
+    nobody = await new_shop(shared_app)
+    await hold(shared_app, nobody, 5)
+    await sweep_bucket(shared_app.settings, shared_app.worker_context)
+    assert await shared_app.rows(sizes, d=shop) == [counted]
+    assert await shared_app.rows(sizes, d=nobody) == [{"stored_bytes": 0}]
 
 
 @pytest.mark.parametrize("quotas", [Quotas(open_jobs=0, open_batches=0, stored_mb=0)])

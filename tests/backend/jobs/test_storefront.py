@@ -13,23 +13,23 @@ import pytest
 from msgspec.structs import replace
 
 from backend.dev import signing
+from backend.jobs.lifecycle import claim, fail
 from backend.jobs.service import JobRef, request_job
 from backend.jobs.states import Failure
-from backend.jobs.timeline import claim, fail
 from backend.worker.maintenance import prune
 from tests.conftest import SECRET, settings_for
-from tests.doors import (
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
+from tests.scenarios import (
     fingerprint,
     finished_job,
     new_shop,
+    open_shared_app,
     refusal,
-    shared_world,
 )
-from tests.world import OTHER_SHOP, SHOP, World, cloned_database, open_world
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PRODUCT = "gid://shopify/Product/8000000000001"
 ANNA, BERT = "7000000000001", "7000000000002"
@@ -38,7 +38,7 @@ DRESS = {"product_id": PRODUCT, "category": "dress"}
 
 
 async def visit(
-    house: World,
+    shared_app: RunningApp,
     path: str,
     *,
     shop: str = SHOP,
@@ -63,7 +63,7 @@ async def visit(
         secret,
     )
     forwarded = new_address() if address is None else address
-    return await house.http.request(
+    return await shared_app.http.request(
         method,
         f"/proxy/v1{path}?{query}",
         headers={"X-Forwarded-For": forwarded, **(headers or {})},
@@ -76,14 +76,16 @@ def new_address() -> str:
     return f"81.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
-async def ask(house: World, body: Any = None, **how: Any) -> httpx.Response:
+async def ask(shared_app: RunningApp, body: Any = None, **how: Any) -> httpx.Response:
     """Ask for a preview of a product on a mannequin."""
-    return await visit(house, "/product-to-model-direct", method="POST", json=body or DRESS, **how)
+    return await visit(
+        shared_app, "/product-to-model-direct", method="POST", json=body or DRESS, **how
+    )
 
 
-async def started(house: World, body: Any = None, **how: Any) -> str:
+async def started(shared_app: RunningApp, body: Any = None, **how: Any) -> str:
     """The id of the job that the visitor gets."""
-    answer = await ask(house, body, **how)
+    answer = await ask(shared_app, body, **how)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
 
@@ -96,46 +98,48 @@ def product(number: int) -> dict[str, str]:
 # Making
 
 
-async def test_a_visitor_starts_a_job_and_follows_it(house: World) -> None:
-    answer = await ask(house, product(1))
+async def test_a_visitor_starts_a_job_and_follows_it(shared_app: RunningApp) -> None:
+    answer = await ask(shared_app, product(1))
     made = answer.json()
     assert (answer.status_code, made["status"], made["credits_cost"]) == (202, "NOT_STARTED", 10)
-    job = await visit(house, f"/jobs/{made['job_id']}")
+    job = await visit(shared_app, f"/jobs/{made['job_id']}")
     assert job.json()["request"]["product_id"] == "gid://shopify/Product/1"
     assert job.headers["cache-control"] == "private, no-store"
     assert "etag" not in job.headers and job.headers["retry-after"] == "1"
-    events = await visit(house, f"/jobs/{made['job_id']}/events", params={"since": "0"})
+    events = await visit(shared_app, f"/jobs/{made['job_id']}/events", params={"since": "0"})
     assert [event["event_type"] for event in events.json()["events"]] == ["queued"]
-    later = await visit(house, f"/jobs/{made['job_id']}/events", params={"since": "1"})
+    later = await visit(shared_app, f"/jobs/{made['job_id']}/events", params={"since": "1"})
     assert later.json() == {"public_id": made["job_id"], "events": [], "latest_seq": 1}
 
 
-async def test_the_same_question_is_the_same_job_and_another_is_not(house: World) -> None:
-    first = await started(house, product(2))
-    assert await started(house, product(2)) == first
-    assert await started(house, {**product(2), "body": "female"}) == first  # the default
-    assert await started(house, {**product(2), "body": "male"}) != first
-    assert await started(house, product(3)) != first
+async def test_the_same_question_is_the_same_job_and_another_is_not(shared_app: RunningApp) -> None:
+    first = await started(shared_app, product(2))
+    assert await started(shared_app, product(2)) == first
+    assert await started(shared_app, {**product(2), "body": "female"}) == first  # the default
+    assert await started(shared_app, {**product(2), "body": "male"}) != first
+    assert await started(shared_app, product(3)) != first
 
 
-async def test_a_repeated_question_tells_how_far_the_job_is(house: World) -> None:
-    first = await started(house, product(4))
-    await house.execute("UPDATE jobs SET status = 'IN_PROGRESS' WHERE public_id = :id", id=first)
-    assert (await ask(house, product(4))).json()["status"] == "IN_PROGRESS"
+async def test_a_repeated_question_tells_how_far_the_job_is(shared_app: RunningApp) -> None:
+    first = await started(shared_app, product(4))
+    await shared_app.execute(
+        "UPDATE jobs SET status = 'IN_PROGRESS' WHERE public_id = :id", id=first
+    )
+    assert (await ask(shared_app, product(4))).json()["status"] == "IN_PROGRESS"
 
 
-async def test_a_question_is_asked_anew_once_its_job_has_failed(house: World) -> None:
-    first = await started(house, product(5))
-    rows = await house.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=first)
+async def test_a_question_is_asked_anew_once_its_job_has_failed(shared_app: RunningApp) -> None:
+    first = await started(shared_app, product(5))
+    rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=first)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=first)
-    async with house.database.transaction() as connection:
+    async with shared_app.database.transaction() as connection:
         claimed = await claim(connection, ref)
         assert claimed is not None
         await fail(connection, claimed, Failure(code="NO_IMAGE", message="No image"))
-    second = await started(house, product(5))
+    second = await started(shared_app, product(5))
     assert second != first
-    assert await started(house, product(5)) == second
-    assert (await visit(house, f"/jobs/{first}")).json()["status"] == "FAILURE"
+    assert await started(shared_app, product(5)) == second
+    assert (await visit(shared_app, f"/jobs/{first}")).json()["status"] == "FAILURE"
 
 
 @pytest.mark.parametrize(
@@ -149,13 +153,20 @@ async def test_a_question_is_asked_anew_once_its_job_has_failed(house: World) ->
         {**DRESS, "outputs": [{"size": 512, "format": "webp"}] * 2},
     ],
 )
-async def test_a_visitor_names_a_product_and_nothing_else(house: World, body: Any) -> None:
-    assert refusal(await ask(house, body)) == (422, "INVALID_REQUEST")
+async def test_a_visitor_names_a_product_and_nothing_else(
+    shared_app: RunningApp, body: Any
+) -> None:
+    assert refusal(await ask(shared_app, body)) == (422, "INVALID_REQUEST")
 
 
 @pytest.mark.parametrize("name", ["catalog-image", "background-swap-with-image", "uploads"])
-async def test_what_is_not_marked_for_the_storefront_is_not_there(house: World, name: str) -> None:
-    assert refusal(await visit(house, f"/{name}", method="POST", json=DRESS)) == (404, "NOT_FOUND")
+async def test_what_is_not_marked_for_the_storefront_is_not_there(
+    shared_app: RunningApp, name: str
+) -> None:
+    assert refusal(await visit(shared_app, f"/{name}", method="POST", json=DRESS)) == (
+        404,
+        "NOT_FOUND",
+    )
 
 
 async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
@@ -163,20 +174,20 @@ async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
 ) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), storefront_daily_cap=3)
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            await world.install(OTHER_SHOP)
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            await running_app.install(OTHER_SHOP)
             for number in range(3):
-                await started(world, product(number), customer=ANNA)
-                await started(world, product(number), customer=ANNA)  # costs nothing
-            refused = await ask(world, product(9))
+                await started(running_app, product(number), customer=ANNA)
+                await started(running_app, product(number), customer=ANNA)  # costs nothing
+            refused = await ask(running_app, product(9))
             assert refusal(refused) == (429, "DAILY_CAP_REACHED")
             assert 1 <= int(refused.headers["retry-after"]) <= 86_461
-            assert len(await world.rows("SELECT 1 FROM jobs")) == 3
-            assert len(await world.rows("SELECT 1 FROM queue.pgqueuer")) == 3
-            await started(world, product(9), shop=OTHER_SHOP)
-            await world.execute("UPDATE daily_counts SET day = day - 1")
-            await started(world, product(9))
+            assert len(await running_app.rows("SELECT 1 FROM jobs")) == 3
+            assert len(await running_app.rows("SELECT 1 FROM queue.pgqueuer")) == 3
+            await started(running_app, product(9), shop=OTHER_SHOP)
+            await running_app.execute("UPDATE daily_counts SET day = day - 1")
+            await started(running_app, product(9))
 
 
 async def test_visitors_who_come_all_at_once_get_no_more_than_that(
@@ -184,15 +195,19 @@ async def test_visitors_who_come_all_at_once_get_no_more_than_that(
 ) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), storefront_daily_cap=3)
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            crowd = await asyncio.gather(*(ask(world, product(number)) for number in range(8)))
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            crowd = await asyncio.gather(
+                *(ask(running_app, product(number)) for number in range(8))
+            )
             assert sorted(answer.status_code for answer in crowd) == [202] * 3 + [429] * 5
-            assert len(await world.rows("SELECT 1 FROM jobs")) == 3
+            assert len(await running_app.rows("SELECT 1 FROM jobs")) == 3
 
 
 @contextlib.asynccontextmanager
-async def capped(services, template, renderer, *, shop: int, visitor: int) -> AsyncIterator[World]:
+async def capped(
+    services, template, renderer, *, shop: int, visitor: int
+) -> AsyncIterator[RunningApp]:
     """A world whose storefronts have so many jobs a day."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(
@@ -200,19 +215,19 @@ async def capped(services, template, renderer, *, shop: int, visitor: int) -> As
             storefront_daily_cap=shop,
             storefront_visitor_daily_cap=visitor,
         )
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            yield world
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            yield running_app
 
 
 async def test_one_visitor_has_a_share_and_the_last_quarter_is_the_customers(
     services, template, renderer
 ) -> None:
-    async with capped(services, template, renderer, shop=8, visitor=2) as world:
+    async with capped(services, template, renderer, shop=8, visitor=2) as running_app:
         numbers = itertools.count()
 
         async def asks(**who: str) -> tuple[int, str] | int:
-            answer = await ask(world, product(next(numbers)), **who)
+            answer = await ask(running_app, product(next(numbers)), **who)
             return refusal(answer) if answer.is_error else answer.status_code
 
         own = (429, "VISITOR_CAP_REACHED")
@@ -225,52 +240,56 @@ async def test_one_visitor_has_a_share_and_the_last_quarter_is_the_customers(
         answers = [await asks(customer=ANNA, address="81.2.3.5") for _ in range(3)]
         assert answers == [202, 202, own]
         assert await asks(customer=BERT) == (429, "DAILY_CAP_REACHED")
-        counted = await world.rows("SELECT what FROM daily_counts WHERE what LIKE '%visitor%'")
+        counted = await running_app.rows(
+            "SELECT what FROM daily_counts WHERE what LIKE '%visitor%'"
+        )
         assert len(counted) == 4, "what is refused counts nothing"
         assert all(len(row["what"]) == len("storefront_visitor:") + 5 for row in counted)
-        await world.execute("UPDATE daily_counts SET day = day - 1")
-        await prune(world.database)
-        left = await world.rows("SELECT what, amount FROM daily_counts")
+        await running_app.execute("UPDATE daily_counts SET day = day - 1")
+        await prune(running_app.database)
+        left = await running_app.rows("SELECT what, amount FROM daily_counts")
         assert left == [{"what": "storefront_jobs", "amount": 8}]
 
 
 async def test_a_product_that_is_not_there_gives_its_place_back_once_and_not_the_visitors(
     services, template, renderer
 ) -> None:
-    async with capped(services, template, renderer, shop=3, visitor=2) as world:
-        hidden = world.product()
-        world.shopify.unlist_product(hidden)
+    async with capped(services, template, renderer, shop=3, visitor=2) as running_app:
+        hidden = running_app.product()
+        running_app.shopify.unlist_product(hidden)
         asked = [{**DRESS, "product_id": hidden.gid}, product(1)]
         for body in asked:
-            await started(world, body, address="81.2.3.4")
-        await world.drain()
-        failed = await world.rows("SELECT status FROM jobs")
+            await started(running_app, body, address="81.2.3.4")
+        await running_app.drain()
+        failed = await running_app.rows("SELECT status FROM jobs")
         assert [row["status"] for row in failed] == ["FAILURE"] * 2
-        counted = await world.rows("SELECT amount FROM daily_counts ORDER BY what")
+        counted = await running_app.rows("SELECT amount FROM daily_counts ORDER BY what")
         assert [row["amount"] for row in counted] == [0, 2]
-        again = await ask(world, product(1), address="81.2.3.4")
+        again = await ask(running_app, product(1), address="81.2.3.4")
         assert refusal(again) == (429, "VISITOR_CAP_REACHED")
 
 
-async def test_a_job_that_fails_for_another_reason_has_had_its_place(house: World) -> None:
-    shop = await new_shop(house)
-    job = await started(house, product(8), shop=shop)
-    rows = await house.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=job)
+async def test_a_job_that_fails_for_another_reason_has_had_its_place(
+    shared_app: RunningApp,
+) -> None:
+    shop = await new_shop(shared_app)
+    job = await started(shared_app, product(8), shop=shop)
+    rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=job)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=job)
-    claimed = await claim(house.database, ref)
+    claimed = await claim(shared_app.database, ref)
     assert claimed is not None
-    await fail(house.database, claimed, Failure(code="IMAGE_CORRUPT", message="No image"))
+    await fail(shared_app.database, claimed, Failure(code="IMAGE_CORRUPT", message="No image"))
     counted = "SELECT amount FROM daily_counts WHERE shop_id = :s AND what = 'storefront_jobs'"
-    assert await house.rows(counted, s=ref.shop_id) == [{"amount": 1}]
+    assert await shared_app.rows(counted, s=ref.shop_id) == [{"amount": 1}]
 
 
-async def test_visitors_who_ask_the_same_all_at_once_get_one_job(house: World) -> None:
-    crowd = await asyncio.gather(*(ask(house, product(6)) for _ in range(8)))
+async def test_visitors_who_ask_the_same_all_at_once_get_one_job(shared_app: RunningApp) -> None:
+    crowd = await asyncio.gather(*(ask(shared_app, product(6)) for _ in range(8)))
     assert len({answer.json()["job_id"] for answer in crowd}) == 1
 
 
 async def test_a_job_that_is_erased_while_it_stands_in_the_way_does_not(
-    house: World, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = itertools.count()
 
@@ -280,111 +299,113 @@ async def test_a_job_that_is_erased_while_it_stands_in_the_way_does_not(
         return await request_job(*told, **asked)
 
     monkeypatch.setattr("backend.jobs.storefront.request_job", erased_first)
-    job = await started(house, product(7))
-    assert (await visit(house, f"/jobs/{job}")).status_code == 200
+    job = await started(shared_app, product(7))
+    assert (await visit(shared_app, f"/jobs/{job}")).status_code == 200
 
 
 async def test_a_cap_of_none_makes_none(services, template, renderer) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), storefront_daily_cap=0)
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            assert refusal(await ask(world)) == (429, "DAILY_CAP_REACHED")
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            assert refusal(await ask(running_app)) == (429, "DAILY_CAP_REACHED")
 
 
 # Seeing
 
 
-async def test_a_customers_job_is_that_customers_alone(house: World) -> None:
-    hers = await started(house, product(20), customer=ANNA)
+async def test_a_customers_job_is_that_customers_alone(shared_app: RunningApp) -> None:
+    hers = await started(shared_app, product(20), customer=ANNA)
     for path in (f"/jobs/{hers}", f"/jobs/{hers}/events"):
-        assert (await visit(house, path, customer=ANNA)).status_code == 200
+        assert (await visit(shared_app, path, customer=ANNA)).status_code == 200
         for other in (BERT, ""):
-            assert refusal(await visit(house, path, customer=other)) == NOT_FOUND
-    assert await started(house, product(20), customer=BERT) != hers
-    assert await started(house, product(20)) != hers
+            assert refusal(await visit(shared_app, path, customer=other)) == NOT_FOUND
+    assert await started(shared_app, product(20), customer=BERT) != hers
+    assert await started(shared_app, product(20)) != hers
 
 
 async def test_what_nobody_in_particular_started_every_visitor_of_the_shop_sees(
-    house: World,
+    shared_app: RunningApp,
 ) -> None:
-    job = await started(house, product(21))
+    job = await started(shared_app, product(21))
     for customer in ("", ANNA):
-        assert (await visit(house, f"/jobs/{job}", customer=customer)).status_code == 200
+        assert (await visit(shared_app, f"/jobs/{job}", customer=customer)).status_code == 200
 
 
-async def test_a_merchants_job_and_another_shops_are_not_there(house: World) -> None:
-    await house.install(OTHER_SHOP)
-    merchants, _ = await finished_job(house)
-    theirs = await started(house, product(22), shop=OTHER_SHOP)
+async def test_a_merchants_job_and_another_shops_are_not_there(shared_app: RunningApp) -> None:
+    await shared_app.install(OTHER_SHOP)
+    merchants, _ = await finished_job(shared_app)
+    theirs = await started(shared_app, product(22), shop=OTHER_SHOP)
     missing = "01M84MKYNDD4W0WRXSGHV592BC"
     answers = [
-        await visit(house, f"/jobs/{job}", headers={"X-Request-Id": "the-same-id"})
+        await visit(shared_app, f"/jobs/{job}", headers={"X-Request-Id": "the-same-id"})
         for job in (merchants.public_id, theirs, missing, "x")
     ]
     assert {refusal(answer) for answer in answers} == {NOT_FOUND}
     assert len({answer.content for answer in answers}) == 1
 
 
-async def test_the_merchant_sees_what_visitors_started(house: World) -> None:
-    job = await started(house, product(23), customer=ANNA)
-    assert (await house.detail(job)).status_code == 200
+async def test_the_merchant_sees_what_visitors_started(shared_app: RunningApp) -> None:
+    job = await started(shared_app, product(23), customer=ANNA)
+    assert (await shared_app.detail(job)).status_code == 200
 
 
 # The door
 
 
-async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(house: World) -> None:
-    job = await started(house, product(30))
+async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(
+    shared_app: RunningApp,
+) -> None:
+    job = await started(shared_app, product(30))
     path = f"/jobs/{job}"
     refused = (401, "UNAUTHENTICATED")
-    assert refusal(await house.http.get(f"/proxy/v1{path}")) == refused
-    assert refusal(await house.http.get(f"/proxy/v1{path}?shop={SHOP}")) == refused
-    assert refusal(await visit(house, path, secret="wrong")) == refused
+    assert refusal(await shared_app.http.get(f"/proxy/v1{path}")) == refused
+    assert refusal(await shared_app.http.get(f"/proxy/v1{path}?shop={SHOP}")) == refused
+    assert refusal(await visit(shared_app, path, secret="wrong")) == refused
     for age in (100, -100):
-        assert refusal(await visit(house, path, age=age)) == refused
-    assert refusal(await visit(house, path, params={"since": "0"})) == refused
-    assert refusal(await visit(house, f"{path}/events", params={"wait": "1"})) == refused
-    assert refusal(await house.http.get(f"/proxy/v1{path}", headers=house.bearer())) == (
+        assert refusal(await visit(shared_app, path, age=age)) == refused
+    assert refusal(await visit(shared_app, path, params={"since": "0"})) == refused
+    assert refusal(await visit(shared_app, f"{path}/events", params={"wait": "1"})) == refused
+    assert refusal(await shared_app.http.get(f"/proxy/v1{path}", headers=shared_app.bearer())) == (
         400,
         "AMBIGUOUS_CREDENTIALS",
     )
-    both = await visit(house, path, headers=house.bearer())
+    both = await visit(shared_app, path, headers=shared_app.bearer())
     assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
 
 
-async def test_a_signed_query_opens_no_other_door(house: World) -> None:
-    job = await started(house, product(31))
+async def test_a_signed_query_opens_no_other_door(shared_app: RunningApp) -> None:
+    job = await started(shared_app, product(31))
     query = signing.app_proxy_query(
         {"shop": SHOP, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
     )
-    assert refusal(await house.http.get(f"/v1/jobs/{job}?{query}")) == (401, "UNAUTHENTICATED")
+    assert refusal(await shared_app.http.get(f"/v1/jobs/{job}?{query}")) == (401, "UNAUTHENTICATED")
 
 
-async def test_a_bad_since_is_named(house: World) -> None:
-    job = await started(house, product(32))
-    answer = await visit(house, f"/jobs/{job}/events", params={"since": "-1"})
+async def test_a_bad_since_is_named(shared_app: RunningApp) -> None:
+    job = await started(shared_app, product(32))
+    answer = await visit(shared_app, f"/jobs/{job}/events", params={"since": "-1"})
     assert refusal(answer) == (422, "INVALID_REQUEST")
 
 
-async def test_a_shop_that_has_left_has_no_storefront(house: World) -> None:
+async def test_a_shop_that_has_left_has_no_storefront(shared_app: RunningApp) -> None:
     gone = "gone.myshopify.com"
-    await house.install(gone)
-    job = await started(house, product(33), shop=gone)
-    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=gone)
+    await shared_app.install(gone)
+    job = await started(shared_app, product(33), shop=gone)
+    await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=gone)
     left = (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await visit(house, f"/jobs/{job}", shop=gone)) == left
-    assert refusal(await ask(house, product(34), shop=gone)) == left
+    assert refusal(await visit(shared_app, f"/jobs/{job}", shop=gone)) == left
+    assert refusal(await ask(shared_app, product(34), shop=gone)) == left
 
 
-async def test_no_answer_can_be_taken_for_a_template_or_kept(house: World) -> None:
+async def test_no_answer_can_be_taken_for_a_template_or_kept(shared_app: RunningApp) -> None:
     hostile = {**DRESS, "category": "{{ shop.metafields }}"}
     answers = [
-        await ask(house, hostile),
-        await ask(house, product(35)),
-        await visit(house, "/jobs/{{ x }}"),
-        await house.http.get("/proxy/v1/jobs/x"),
-        await house.http.get("/proxy/v1/{{ x }}"),
+        await ask(shared_app, hostile),
+        await ask(shared_app, product(35)),
+        await visit(shared_app, "/jobs/{{ x }}"),
+        await shared_app.http.get("/proxy/v1/jobs/x"),
+        await shared_app.http.get("/proxy/v1/{{ x }}"),
     ]
     for answer in answers:
         assert answer.headers["content-type"] == "application/json"
@@ -392,8 +413,8 @@ async def test_no_answer_can_be_taken_for_a_template_or_kept(house: World) -> No
         assert "{{" not in answer.text
 
 
-async def test_nothing_that_is_refused_leaves_a_trace(house: World) -> None:
-    before = await fingerprint(house)
-    await ask(house, {"product_id": "x"})
-    await ask(house, secret="wrong")
-    assert await fingerprint(house) == before
+async def test_nothing_that_is_refused_leaves_a_trace(shared_app: RunningApp) -> None:
+    before = await fingerprint(shared_app)
+    await ask(shared_app, {"product_id": "x"})
+    await ask(shared_app, secret="wrong")
+    assert await fingerprint(shared_app) == before

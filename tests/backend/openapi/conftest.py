@@ -10,33 +10,35 @@ from tests.backend.openapi.conformance import Document
 from tests.backend.openapi.one_job import Answers as OneJob
 from tests.backend.openapi.one_job import of_one_job
 from tests.backend.openapi.witnesses import Answers, witnesses
-from tests.doors import shared_world
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import open_shared_app
 
 
 @pytest.fixture(scope="package")
-async def house(services: LocalServices, template: str, renderer: Renderer) -> AsyncIterator[World]:
+async def shared_app(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
     """A world with the usual shop in it."""
-    async for world in shared_world(services, template, renderer):
-        yield world
+    async for running_app in open_shared_app(services, template, renderer):
+        yield running_app
 
 
 @pytest.fixture(scope="package")
-async def document(house: World) -> Document:
+async def document(shared_app: RunningApp) -> Document:
     """The document, as anybody gets it."""
-    answer = await house.http.get("/schema/openapi.json")
+    answer = await shared_app.http.get("/schema/openapi.json")
     assert answer.status_code == 200
     found: Document = answer.json()
     return found
 
 
 @pytest.fixture(scope="package")
-async def one_job(house: World) -> OneJob:
+async def one_job(shared_app: RunningApp) -> OneJob:
     """What is answered about one job, before there are jobs that no worker could do."""
-    return await of_one_job(house)
+    return await of_one_job(shared_app)
 
 
 @pytest.fixture(scope="package")
-async def found(house: World, document: Document, one_job: OneJob) -> Answers:
+async def found(shared_app: RunningApp, document: Document, one_job: OneJob) -> Answers:
     """A real answer for each that the document promises."""
-    return await witnesses(house, document)
+    return await witnesses(shared_app, document)

@@ -8,22 +8,22 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from backend.auth.signed_request import signed_request
 from backend.dev import signing
 from tests.conftest import SECRET
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
 
 Sign = Callable[[Any], Any]  # a requests.PreparedRequest, changed and given back
 
 
-def session_token(world: World) -> Sign:
+def session_token(running_app: RunningApp) -> Sign:
     """As the embedded page does it: a fresh token each time, for they live for a minute."""
 
     def sign(request: Any) -> Any:
-        request.headers.update(world.bearer())
+        request.headers.update(running_app.bearer())
         return request
 
     return sign
 
 
-def signature(_world: World) -> Sign:
+def signature(_running_app: RunningApp) -> Sign:
     """As a server of ours does it: over method, path, query and body."""
 
     def sign(request: Any) -> Any:
@@ -42,7 +42,7 @@ def signature(_world: World) -> Sign:
     return sign
 
 
-def app_proxy(_world: World) -> Sign:
+def app_proxy(_running_app: RunningApp) -> Sign:
     """As Shopify's proxy does it: over the query, with what the visitor sent in it."""
 
     def sign(request: Any) -> Any:
@@ -56,7 +56,7 @@ def app_proxy(_world: World) -> Sign:
     return sign
 
 
-def webhook(_world: World) -> Sign:
+def webhook(_running_app: RunningApp) -> Sign:
     """As Shopify does it: over the body."""
 
     def sign(request: Any) -> Any:
@@ -68,6 +68,6 @@ def webhook(_world: World) -> Sign:
     return sign
 
 
-def nothing(_world: World) -> Sign:
+def nothing(_running_app: RunningApp) -> Sign:
     """As anybody does it."""
     return lambda request: request

@@ -3,10 +3,10 @@
 import os
 from typing import Any
 
+from backend.jobs.lifecycle import claim, succeed
 from backend.jobs.service import JobRef
-from backend.jobs.timeline import claim, succeed
-from tests.doors import make_stage
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import make_stage
 
 # `make examples` has the pictures made; otherwise nobody renders.
 RECORD = "RECORD_EXAMPLES" in os.environ
@@ -14,35 +14,37 @@ RECORD = "RECORD_EXAMPLES" in os.environ
 Answers = dict[str, dict[str, Any]]
 
 
-async def of_one_job(house: World) -> Answers:
+async def of_one_job(shared_app: RunningApp) -> Answers:
     """What is answered about one job while it waits and when it has succeeded."""
-    product = house.product()
+    product = shared_app.product()
     request = {"product_id": product.gid, "background": "#f4f4f2"}
-    made = await house.http.post("/v1/catalog-image", json=request, headers=house.bearer())
+    made = await shared_app.http.post(
+        "/v1/catalog-image", json=request, headers=shared_app.bearer()
+    )
     public_id = made.json()["job_id"]
-    waiting = await answers_about(house, public_id)
-    await (house.drain() if RECORD else pretend(house, public_id))
-    finished = await answers_about(house, public_id)
+    waiting = await answers_about(shared_app, public_id)
+    await (shared_app.drain() if RECORD else pretend(shared_app, public_id))
+    finished = await answers_about(shared_app, public_id)
     assert finished["get_job"]["status"] == "SUCCESS"
     return {name: {"waiting": waiting[name], "finished": finished[name]} for name in waiting}
 
 
-async def answers_about(house: World, public_id: str) -> dict[str, Any]:
+async def answers_about(shared_app: RunningApp, public_id: str) -> dict[str, Any]:
     """The job's detail and its events."""
-    events = await house.http.get(f"/v1/jobs/{public_id}/events", headers=house.bearer())
+    events = await shared_app.http.get(f"/v1/jobs/{public_id}/events", headers=shared_app.bearer())
     return {
-        "get_job": (await house.detail(public_id)).json(),
+        "get_job": (await shared_app.detail(public_id)).json(),
         "get_job_events": events.json(),
     }
 
 
-async def pretend(house: World, public_id: str) -> None:
+async def pretend(shared_app: RunningApp, public_id: str) -> None:
     """Finish the job without making its pictures."""
-    shop_id = (await house.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP))[0]["id"]
-    async with house.database.transaction() as connection:
+    shop_id = (await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP))[0]["id"]
+    async with shared_app.database.transaction() as connection:
         job = await claim(connection, JobRef(shop_id=shop_id, public_id=public_id))
     assert job is not None
-    await make_stage(house, job, "segment")
-    await make_stage(house, job, "encode", role="final", pictures=2)
-    async with house.database.transaction() as connection:
+    await make_stage(shared_app, job, "segment")
+    await make_stage(shared_app, job, "encode", role="final", pictures=2)
+    async with shared_app.database.transaction() as connection:
         await succeed(connection, job, {"progress": {"done": 5, "total": 5}})

@@ -7,7 +7,7 @@ import jsonschema
 from backend.app import create_app
 from tests.backend.openapi.conformance import Document, assert_documented, operations
 from tests.backend.openapi.witnesses import ELSEWHERE, Answers
-from tests.world import World
+from tests.running_app import RunningApp
 
 
 async def test_every_status_that_is_promised_can_really_be_had(
@@ -69,22 +69,22 @@ def test_every_request_body_is_closed_to_what_it_does_not_know(document: Documen
 
 
 async def test_a_method_that_an_address_does_not_have_is_refused_with_those_that_it_has(
-    house: World, document: Document
+    shared_app: RunningApp, document: Document
 ) -> None:
     for template, item in document["paths"].items():
         path, own = template.format(public_id="x"), {method.upper() for method in item}
         for other in {"DELETE", "HEAD", "PATCH", "PUT"} - own:
-            answer = await house.http.request(other, path)
+            answer = await shared_app.http.request(other, path)
             assert answer.status_code == 405, (other, path)
             assert set(answer.headers["allow"].split(", ")) == {*own, "OPTIONS"}
 
 
 async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in(
-    house: World, document: Document
+    shared_app: RunningApp, document: Document
 ) -> None:
     for template, item in document["paths"].items():
         path, own = template.format(public_id="x"), {method.upper() for method in item}
-        answer = await house.http.options(path, headers=house.bearer())
+        answer = await shared_app.http.options(path, headers=shared_app.bearer())
         if path.startswith(("/v1/", "/health/")):
             assert answer.status_code == 204
             assert set(answer.headers["allow"].split(", ")) == {*own, "OPTIONS"}
@@ -92,6 +92,6 @@ async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in
             assert answer.status_code in {400, 401}
 
 
-def test_the_document_is_made_only_when_somebody_asks(house: World) -> None:
-    app = create_app(house.settings)
+def test_the_document_is_made_only_when_somebody_asks(shared_app: RunningApp) -> None:
+    app = create_app(shared_app.settings)
     assert app.app.app.app.plugins.get("OpenAPIPlugin")._openapi is None  # type: ignore[attr-defined]

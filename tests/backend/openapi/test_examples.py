@@ -15,7 +15,7 @@ from backend.openapi.examples import ERRORS, FOLDER
 from tests.backend.openapi.conformance import Document, assert_valid, operations
 from tests.backend.openapi.one_job import RECORD
 from tests.backend.openapi.witnesses import ELSEWHERE, Answers, further_refusals
-from tests.world import GARMENTS, World
+from tests.running_app import GARMENTS, RunningApp
 
 OPEN = {"meta", "extra"}
 PICTURES = "pictures.example"
@@ -26,13 +26,13 @@ Examples = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-async def live(house: World, found: Answers, one_job: Examples) -> Examples:
+async def live(shared_app: RunningApp, found: Answers, one_job: Examples) -> Examples:
     """Today's answers, by the file that has the recorded ones; and recorded, if that is wanted."""
     examples = by_file(found)
-    for answer in await further_refusals(house):
+    for answer in await further_refusals(shared_app):
         examples[ERRORS][answer.json()["error"]["code"]] = answer.json()
     examples |= one_job
-    examples |= await of_an_upload(house) if RECORD else {}
+    examples |= await of_an_upload(shared_app) if RECORD else {}
     if RECORD:
         for name, answers in examples.items():
             text = json.dumps(scrubbed(dict(sorted(answers.items()))), indent=2, ensure_ascii=False)
@@ -52,10 +52,10 @@ def by_file(found: Answers) -> Examples:
     return examples
 
 
-async def of_an_upload(house: World) -> Examples:
+async def of_an_upload(shared_app: RunningApp) -> Examples:
     """What is answered to a picture; it is painted anew, so only when it is recorded."""
     picture = {"file": (GARMENTS / "tee_navy.jpg").read_bytes()}
-    answer = await house.http.post("/v1/uploads", files=picture, headers=house.bearer())
+    answer = await shared_app.http.post("/v1/uploads", files=picture, headers=shared_app.bearer())
     return {"post_upload": {"201": answer.json()}}
 
 

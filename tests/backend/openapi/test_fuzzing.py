@@ -15,13 +15,13 @@ from backend.renderers.base import Renderer
 from tests.backend.openapi import keys
 from tests.backend.openapi.fuzzing import fuzz
 from tests.conftest import settings_for
-from tests.doors import finished_job, waiting_job
-from tests.world import World, cloned_database, open_world
+from tests.running_app import RunningApp, cloned_database, open_running_app
+from tests.scenarios import finished_job, waiting_job
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))  # for each operation, beside the edge cases
 UPLOAD_KEY = "upl_" + "0" * 32
 
-DOORS = {
+GUARDS_DOCUMENTED = {
     "a session token": (keys.session_token, "^/v1/"),
     # The same routes behind the other key: one that reads and one that writes will do.
     "a signature": (keys.signature, "^/v1/(jobs/.*/events|catalog-image)$"),
@@ -33,9 +33,9 @@ LONG = {"a session token", "a signature", "the app proxy"}  # the doors with man
 
 
 @pytest.fixture(scope="module")
-async def open_house(
+async def populated_app(
     services: LocalServices, template: str, renderer: Renderer
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningApp]:
     """A world with something in it, that allows as many requests as there will be."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = msgspec.structs.replace(
@@ -47,35 +47,35 @@ async def open_house(
             quota_open_jobs=0,
             quota_open_batches=0,
         )
-        async with open_world(settings, renderer) as world:
-            await world.install()
-            await finished_job(world)
-            await waiting_job(world)
-            await world.execute(
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            await finished_job(running_app)
+            await waiting_job(running_app)
+            await running_app.execute(
                 "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
                 "SELECT id, :key, 'uploads/x.jpg', now() FROM shops",
                 key=UPLOAD_KEY,
             )
-            yield world
+            yield running_app
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("key", "paths"),
     [
-        pytest.param(*door, id=name, marks=[pytest.mark.slow] if name in LONG else [])
-        for name, door in DOORS.items()
+        pytest.param(*guard, id=name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name, guard in GUARDS_DOCUMENTED.items()
     ],
 )
 async def test_every_answer_is_one_that_the_document_has(
-    open_house: World, key: Callable[[World], keys.Sign], paths: str
+    populated_app: RunningApp, key: Callable[[RunningApp], keys.Sign], paths: str
 ) -> None:
-    document = (await open_house.http.get("/schema/openapi.json")).json()
+    document = (await populated_app.http.get("/schema/openapi.json")).json()
     findings = await asyncio.to_thread(  # the app runs in this loop
         fuzz,
         document,
-        base_url=str(open_house.http.base_url),
-        sign=key(open_house),
+        base_url=str(populated_app.http.base_url),
+        sign=key(populated_app),
         paths=paths,
         upload_key=UPLOAD_KEY,
         examples=EXAMPLES,

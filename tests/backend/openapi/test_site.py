@@ -8,8 +8,8 @@ import pytest
 
 from backend.openapi.page import page
 from tests.backend.openapi.conformance import operations
-from tests.doors import refusal
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import refusal
 
 PAGE = {"html", "head", "meta", "title", "style", "body"}
 TEXT = {"h1", "h2", "h3", "p", "a", "code", "pre", "details", "summary", "table", "tr", "th", "td"}
@@ -17,23 +17,23 @@ HOSTILE = "<script>alert(1)</script>&\"'"
 
 
 @pytest.fixture
-async def shown(house: World) -> httpx.Response:
+async def shown(shared_app: RunningApp) -> httpx.Response:
     """The page."""
-    answer = await house.http.get("/schema")
+    answer = await shared_app.http.get("/schema")
     assert answer.status_code == 200
     return answer
 
 
-async def test_the_document_is_openapi_3_1(house: World) -> None:
-    answer = await house.http.get("/schema/openapi.json")
+async def test_the_document_is_openapi_3_1(shared_app: RunningApp) -> None:
+    answer = await shared_app.http.get("/schema/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["openapi"].startswith("3.1.")
 
 
 async def test_the_page_names_every_operation_and_every_schema(
-    house: World, shown: httpx.Response
+    shared_app: RunningApp, shown: httpx.Response
 ) -> None:
-    document = (await house.http.get("/schema/openapi.json")).json()
+    document = (await shared_app.http.get("/schema/openapi.json")).json()
     for method, path, operation in operations(document):
         assert f"{method} {path}" in shown.text
         assert f'id="{operation["operationId"]}"' in shown.text
@@ -59,16 +59,16 @@ async def test_its_policy_allows_its_own_style_and_nothing_else(shown: httpx.Res
     assert {"default-src", "frame-ancestors"} <= set(policy)
 
 
-async def test_both_can_be_kept_for_a_while(house: World) -> None:
+async def test_both_can_be_kept_for_a_while(shared_app: RunningApp) -> None:
     for path in ("/schema", "/schema/openapi.json"):
-        answer = await house.http.get(path)
+        answer = await shared_app.http.get(path)
         assert answer.headers["cache-control"] == "public, max-age=300"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_there_is_nothing_else_below_it(house: World) -> None:
+async def test_there_is_nothing_else_below_it(shared_app: RunningApp) -> None:
     for path in ("/schema/redoc", "/schema/nothing.json", "/schema/openapi.yaml"):
-        answer = await house.http.get(path)
+        answer = await shared_app.http.get(path)
         assert refusal(answer) == (404, "NOT_FOUND")
         assert answer.headers["cache-control"] == "private, no-store"
 

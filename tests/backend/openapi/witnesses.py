@@ -13,13 +13,13 @@ import msgspec
 
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
-from tests.backend.batches import studio as batches
-from tests.backend.jobs.test_making import LEAST, NO_UPLOAD
+from tests.backend.batches import scenarios as batches
+from tests.backend.jobs.test_creation import LEAST, NO_UPLOAD
 from tests.backend.openapi import keys
 from tests.backend.openapi.conformance import Document, operations
-from tests.backend.publications import studio
-from tests.doors import finished_job, privacy_request, waiting_job, without_database
-from tests.world import SHOP, World, served
+from tests.backend.publications import scenarios
+from tests.running_app import SHOP, RunningApp, served
+from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
 
 Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
@@ -27,7 +27,7 @@ LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests"}
 SEVERAL = 4  # at a time
 
 # Statuses that take more than these tests may do.
-STRANGER = "stranger.myshopify.com"
+UNKNOWN_SHOP = "stranger.myshopify.com"
 ELSEWHERE = {
     ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
     ("post_publication", 403),  # takes another shop: tests/backend/publications
@@ -37,7 +37,7 @@ ELSEWHERE = {
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Whoever asks for one operation."""
 
-    house: World
+    shared_app: RunningApp
     http: httpx.AsyncClient
     method: str
     path: str
@@ -48,7 +48,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         """The first of the credentials that the operation takes."""
         first: dict[str, Any] = next(iter(self.operation["security"]), {})
         scheme = next(iter(first), "nothing")
-        return KEYS[scheme](self.house)
+        return KEYS[scheme](self.shared_app)
 
     async def ask(
         self,
@@ -107,19 +107,19 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     async def new_one(self) -> str:
         """A job that has not begun, which this door shows; or what else the path is about."""
         if self.path.startswith("/v1/batches"):
-            ref = await batches.made(self.house, SHOP, {"product_ids": batches.gids(2)})
+            ref = await batches.made(self.shared_app, SHOP, {"product_ids": batches.gids(2)})
             return ref.public_id
         if self.path.startswith("/v1/privacy"):
-            return await privacy_request(self.house)
-        job = await waiting_job(self.house)
+            return await privacy_request(self.shared_app)
+        job = await waiting_job(self.shared_app)
         if self.path.startswith("/proxy"):
-            await self.house.execute(
+            await self.shared_app.execute(
                 "UPDATE jobs SET origin = 'storefront' WHERE public_id = :id", id=job.public_id
             )
         return job.public_id
 
 
-KEYS: dict[str, Callable[[World], keys.Sign]] = {
+KEYS: dict[str, Callable[[RunningApp], keys.Sign]] = {
     "sessionToken": keys.session_token,
     "signedRequest": keys.signature,
     "proxySignature": keys.app_proxy,
@@ -128,18 +128,24 @@ KEYS: dict[str, Callable[[World], keys.Sign]] = {
 }
 
 
-async def witnesses(house: World, document: Document) -> Answers:
+async def witnesses(shared_app: RunningApp, document: Document) -> Answers:
     """An answer for each operation and status of the document, ELSEWHERE's aside."""
     few = asyncio.Semaphore(SEVERAL)
-    async with circumstances(house) as clients:
+    async with circumstances(shared_app) as clients:
 
         async def witness(
             method: str, path: str, operation: Document, status: int
         ) -> httpx.Response:
-            http = clients.get(status, house.http)
+            http = clients.get(status, shared_app.http)
             async with few:
                 return await WAYS[status](
-                    Client(house=house, http=http, method=method, path=path, operation=operation)
+                    Client(
+                        shared_app=shared_app,
+                        http=http,
+                        method=method,
+                        path=path,
+                        operation=operation,
+                    )
                 )
 
         wanted = {
@@ -151,53 +157,53 @@ async def witnesses(house: World, document: Document) -> Answers:
         return dict(zip(wanted, await asyncio.gather(*wanted.values()), strict=True))
 
 
-async def further_refusals(house: World) -> list[httpx.Response]:
+async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     """Answers with codes that share their status with one that is had more easily."""
     path, body = "/v1/catalog-image", {"product_id": "gid://shopify/Product/1"}
-    key = {**house.bearer(), "Idempotency-Key": uuid.uuid4().hex}
-    await house.http.post(path, json=body, headers=key)
-    house.shopify.create_shop(STRANGER)
-    await house.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
+    key = {**shared_app.bearer(), "Idempotency-Key": uuid.uuid4().hex}
+    await shared_app.http.post(path, json=body, headers=key)
+    shared_app.shopify.create_shop(UNKNOWN_SHOP)
+    await shared_app.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
     batch = {"workflow": "catalog-image", "product_ids": batches.gids(1)}
     preview = {**body, "category": "dress"}
-    visit = keys.app_proxy(house)(SimpleNamespace(url="/proxy/v1/product-to-model-direct")).url
+    visit = keys.app_proxy(shared_app)(SimpleNamespace(url="/proxy/v1/product-to-model-direct")).url
     async with (
-        client_of(house, storefront_daily_cap=0) as full,
-        client_of(house, storefront_visitor_daily_cap=0) as greedy,
-        client_of(house, quota_open_jobs=1, quota_open_batches=1) as busy,
-        client_of(house, quota_stored_mb=1) as stuffed,
+        client_of(shared_app, storefront_daily_cap=0) as full,
+        client_of(shared_app, storefront_visitor_daily_cap=0) as greedy,
+        client_of(shared_app, quota_open_jobs=1, quota_open_batches=1) as busy,
+        client_of(shared_app, quota_stored_mb=1) as stuffed,
     ):
         return [
-            await house.http.post(path, json={**body, "margin": 0.2}, headers=key),
-            await house.http.get("/v1/jobs", headers=house.bearer(STRANGER)),
-            await house.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
+            await shared_app.http.post(path, json={**body, "margin": 0.2}, headers=key),
+            await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(UNKNOWN_SHOP)),
+            await shared_app.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
             await full.post(visit, json=preview),
             await greedy.post(visit, json=preview),
-            await busy.post(path, json=body, headers=house.bearer()),
-            await busy.post("/v1/batches", json=batch, headers=house.bearer()),
-            await stuffed.post(path, json=body, headers=house.bearer()),
+            await busy.post(path, json=body, headers=shared_app.bearer()),
+            await busy.post("/v1/batches", json=batch, headers=shared_app.bearer()),
+            await stuffed.post(path, json=body, headers=shared_app.bearer()),
         ]
 
 
 @contextlib.asynccontextmanager
-async def circumstances(house: World) -> AsyncIterator[dict[int, httpx.AsyncClient]]:
+async def circumstances(shared_app: RunningApp) -> AsyncIterator[dict[int, httpx.AsyncClient]]:
     """Clients of the same app where things are not as usual, by the status that needs it."""
     names = ",".join(workflow.name for workflow in WORKFLOWS.values())
     once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
     async with (
-        client_of(house, disabled_workflows=names) as switched_off,
-        client_of(house, **once) as limited,
-        without_database(house) as alone,
+        client_of(shared_app, disabled_workflows=names) as switched_off,
+        client_of(shared_app, **once) as limited,
+        without_database(shared_app) as alone,
     ):
         yield {403: switched_off, 429: limited, 503: alone}
 
 
 @contextlib.asynccontextmanager
-async def client_of(house: World, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(shared_app: RunningApp, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the app with other settings."""
-    settings = msgspec.structs.replace(house.settings, **changes)
+    settings = msgspec.structs.replace(shared_app.settings, **changes)
     async with (
-        served(settings, LoopbackShopify(house.shopify.origin)) as url,
+        served(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as http,
     ):
         yield http
@@ -211,48 +217,50 @@ async def good(client: Client) -> httpx.Response:
     if client.path.endswith("/publication"):
         return await of_a_publication(client)
     if client.path.startswith("/v1/batches/"):
-        return await client.ask(public_id=await partly_done(client.house))
+        return await client.ask(public_id=await partly_done(client.shared_app))
     if client.path.endswith("/background-swap-with-image"):
         return await client.ask(content=await body_with_upload(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
     if client.path == "/v1/privacy/requests":
-        await privacy_request(client.house)
+        await privacy_request(client.shared_app)
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
-        await partly_done(client.house)
+        await partly_done(client.shared_app)
     return await client.ask(query="?limit=2" if is_list else "")
 
 
 async def of_a_customer(client: Client) -> httpx.Response:
     """What a customer of whom nobody else here asks has had made."""
     customer = str(secrets.randbelow(10**12))
-    await finished_job(client.house, customer_id=customer)
-    return await client.ask(public_id=await privacy_request(client.house, customer_id=customer))
+    await finished_job(client.shared_app, customer_id=customer)
+    return await client.ask(
+        public_id=await privacy_request(client.shared_app, customer_id=customer)
+    )
 
 
 async def of_a_publication(client: Client) -> httpx.Response:
     """A job that has something to publish, and has published it if that is to be read."""
-    product = client.house.product()
-    job, digests = await studio.finished(client.house, SHOP, product)
-    asked = studio.wanted(digests)
+    product = client.shared_app.product()
+    job, digests = await scenarios.finished(client.shared_app, SHOP, product)
+    asked = scenarios.wanted(digests)
     if client.method == "POST":
         return await client.ask(public_id=job.public_id, content=msgspec.json.encode(asked))
-    await studio.post(client.house, SHOP, job, asked)
+    await scenarios.post(client.shared_app, SHOP, job, asked)
     return await client.ask(public_id=job.public_id)
 
 
-async def partly_done(house: World) -> str:
+async def partly_done(shared_app: RunningApp) -> str:
     """A batch of which something is done, something failed, and something is left."""
-    ref = await batches.expanded(house, SHOP, {"product_ids": batches.gids(3)})
-    await batches.end_jobs(house, SHOP, ref, good=1, bad=1)
+    ref = await batches.expanded(shared_app, SHOP, {"product_ids": batches.gids(3)})
+    await batches.end_jobs(shared_app, SHOP, ref, good=1, bad=1)
     return ref.public_id
 
 
 async def body_with_upload(client: Client) -> bytes:
     """A background that exists, as a row says; nobody will look at it."""
     key = f"upl_{uuid.uuid4().hex}"
-    await client.house.execute(
+    await client.shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
         "SELECT id, :key, 'uploads/' || :key || '.jpg', now() FROM shops WHERE domain = :shop",
         key=key,
@@ -270,14 +278,14 @@ async def two_credentials(client: Client) -> httpx.Response:
 
 async def no_credential(client: Client) -> httpx.Response:
     """Anybody."""
-    return await client.ask(sign=keys.nothing(client.house))
+    return await client.ask(sign=keys.nothing(client.shared_app))
 
 
 async def too_long(client: Client) -> httpx.Response:
     """A body with more bytes than the largest that any route takes, signed where it must be."""
     size = 26_000_000 if client.path == "/v1/uploads" else 5_000_001
     merchant = client.path.startswith("/v1")
-    sign = keys.signature(client.house) if merchant else None
+    sign = keys.signature(client.shared_app) if merchant else None
     return await client.ask(sign=sign, content=b" " * size)
 
 
@@ -290,7 +298,7 @@ async def conflict(client: Client) -> httpx.Response:
         await client.ask(public_id=public_id)
         return await client.ask(public_id=public_id)
     key = uuid.uuid4().hex
-    async with client.house.database.transaction() as connection:
+    async with client.shared_app.database.transaction() as connection:
         await connection.exec_driver_sql(
             "INSERT INTO idempotency_keys (shop_id, route, key, fingerprint, answer) "
             f"SELECT id, 'POST {client.path}', '{key}', '', '{{}}' FROM shops "
@@ -307,7 +315,7 @@ async def another_media_type(client: Client) -> httpx.Response:
     if client.path == "/webhooks":
         return await client.ask(Content_Encoding="gzip")
     if client.path.startswith("/v1"):
-        return await client.ask(sign=keys.signature(client.house), Content_Encoding="gzip")
+        return await client.ask(sign=keys.signature(client.shared_app), Content_Encoding="gzip")
     return await client.ask(Content_Type="text/plain")
 
 

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.dev.transport import LoopbackShopify
-from backend.publications.press import Press
+from backend.publications.context import PublicationContext
 from backend.shops.admin_api import AdminApi
-from tests.backend.publications.studio import press_of
-from tests.world import World
+from tests.backend.publications.scenarios import press_of
+from tests.running_app import RunningApp
 
 Happens = Callable[[int], Awaitable[None]]
 
@@ -68,19 +68,21 @@ class SteppedApi(AdminApi):
 
 
 @contextlib.asynccontextmanager
-async def stepped(house: World, happens: Happens) -> AsyncIterator[tuple[Press, Steps]]:
+async def stepped(
+    shared_app: RunningApp, happens: Happens
+) -> AsyncIterator[tuple[PublicationContext, Steps]]:
     """A press of its own, as a process has; but the pool is the house's, for new connections cost.
 
     Whoever dies has given its connection back, rolled back.
     """
     steps = Steps(happens)
-    database = copy.copy(house.database)
+    database = copy.copy(shared_app.database)
     database.__class__ = SteppedDatabase
     assert isinstance(database, SteppedDatabase)
-    admin = SteppedApi(house.settings, LoopbackShopify(house.shopify.origin))
+    admin = SteppedApi(shared_app.settings, LoopbackShopify(shared_app.shopify.origin))
     database.steps = admin.steps = steps
     try:
-        yield msgspec.structs.replace(press_of(house), database=database, admin=admin), steps
+        yield msgspec.structs.replace(press_of(shared_app), database=database, admin=admin), steps
     finally:
         await admin.close()
 

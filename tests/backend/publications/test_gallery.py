@@ -12,7 +12,7 @@ from backend.publications.gallery import (
     with_later_edits,
     without,
 )
-from backend.shops.media_answers import Gallery, Shown
+from backend.shops.media_responses import Gallery, Shown
 
 NAMES = list("abcdefgh")
 ORDERS = st.permutations(NAMES)

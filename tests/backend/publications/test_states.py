@@ -1,7 +1,7 @@
 """The states of a publication: the table is the diagram, and the database knows the same ones."""
 
 from backend.publications.models import Publication, PublishedMedia
-from backend.publications.states import ERRANDS, MOVES, MediaStatus, PublicationStatus, sources
+from backend.publications.states import MOVES, TASKS, MediaStatus, PublicationStatus, sources
 
 ALL = set(PublicationStatus)
 
@@ -21,7 +21,7 @@ def test_from_everywhere_there_is_a_way_back() -> None:
 
 
 def test_what_is_unfinished_is_one_errand() -> None:
-    first, second = ERRANDS.values()
+    first, second = TASKS.values()
     assert first.isdisjoint(second)
     finished = {PublicationStatus.PUBLISHED, PublicationStatus.FAILED, PublicationStatus.RESTORED}
     assert first | second == ALL - finished

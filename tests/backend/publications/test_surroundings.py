@@ -6,11 +6,11 @@ import pytest
 
 from backend.dev.shopify import Product
 from backend.errors import DatabaseUnavailable
-from backend.publications.ledger import PublicationRef
-from backend.publications.running import run_publication
+from backend.publications.execution import run_publication
+from backend.publications.leases import PublicationRef
 from backend.retries import PUBLICATIONS
 from backend.worker.maintenance import requeue_overdue
-from tests.backend.publications.studio import (
+from tests.backend.publications.scenarios import (
     finished,
     look,
     looks,
@@ -24,16 +24,16 @@ from tests.backend.publications.studio import (
     wanted,
     work,
 )
-from tests.doors import handled
-from tests.world import SHOP, World
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import handled
 
 UPDATE = "products/update"
 
 
-async def jobs_of(house: World, shop: str) -> int:
+async def jobs_of(shared_app: RunningApp, shop: str) -> int:
     """How many jobs the shop has."""
     return len(
-        await house.rows(
+        await shared_app.rows(
             "SELECT 1 FROM jobs j JOIN shops s ON s.id = j.shop_id WHERE s.domain = :d", d=shop
         )
     )
@@ -42,57 +42,59 @@ async def jobs_of(house: World, shop: str) -> int:
 # The echo
 
 
-async def test_what_we_published_makes_no_job(house: World, shop: str, product: Product) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await published(house, shop, ref, wanted(digests, position=[1]))
-    assert await handled(house, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
-    assert await jobs_of(house, shop) == 1
+async def test_what_we_published_makes_no_job(
+    shared_app: RunningApp, shop: str, product: Product
+) -> None:
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await published(shared_app, shop, ref, wanted(digests, position=[1]))
+    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+    assert await jobs_of(shared_app, shop) == 1
 
 
 async def test_it_stays_ours_after_it_was_taken_back(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    made = await published(house, shop, ref, wanted(digests, position=[1]))
-    await undo(house, shop, ref)
-    await work(house, ref)
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    made = await published(shared_app, shop, ref, wanted(digests, position=[1]))
+    await undo(shared_app, shop, ref)
+    await work(shared_app, ref)
     media = made["artifacts"][0]["media_id"]
-    await house.execute(  # a file of that id leads the gallery, whoever put it there
+    await shared_app.execute(  # a file of that id leads the gallery, whoever put it there
         "UPDATE published_media SET media_id = :m WHERE media_id = :o",
-        m=looks(house, product)[0][0],
+        m=looks(shared_app, product)[0][0],
         o=media,
     )
-    assert await handled(house, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
 
 
 async def test_the_merchants_own_picture_makes_one(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await published(house, shop, ref, wanted(digests))
-    assert (await handled(house, UPDATE, shop=shop))[0] == "processed"
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await published(shared_app, shop, ref, wanted(digests))
+    assert (await handled(shared_app, UPDATE, shop=shop))[0] == "processed"
 
 
 async def test_what_is_ours_in_another_shop_is_not_ours_here(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    foreign = house.product(b"unread")
-    ref, digests = await finished(house, SHOP, foreign, pictures=1)
-    await published(house, SHOP, ref, wanted(digests))
-    await house.execute(
+    foreign = shared_app.product(b"unread")
+    ref, digests = await finished(shared_app, SHOP, foreign, pictures=1)
+    await published(shared_app, SHOP, ref, wanted(digests))
+    await shared_app.execute(
         "UPDATE published_media SET media_id = :m WHERE job_id = :j",
-        m=looks(house, product)[0][0],
+        m=looks(shared_app, product)[0][0],
         j=ref.public_id,
     )
-    assert (await handled(house, UPDATE, shop=shop))[0] == "processed"
+    assert (await handled(shared_app, UPDATE, shop=shop))[0] == "processed"
 
 
 # Goodbyes
 
 
-async def rows_of(house: World, ref: Any) -> int:
+async def rows_of(shared_app: RunningApp, ref: Any) -> int:
     """How many rows of publications a job has."""
-    found = await house.rows(
+    found = await shared_app.rows(
         "SELECT 1 FROM publications WHERE job_id = :j "
         "UNION ALL SELECT 1 FROM published_media WHERE job_id = :j",
         j=ref.public_id,
@@ -101,120 +103,120 @@ async def rows_of(house: World, ref: Any) -> int:
 
 
 async def test_an_uninstall_stops_what_is_under_way(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await post(house, shop, ref, wanted(digests))
-    house.shopify.uninstall(shop)
-    assert (await handled(house, "app/uninstalled", shop=shop))[0] == "processed"
-    rows = await house.rows(
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await post(shared_app, shop, ref, wanted(digests))
+    shared_app.shopify.uninstall(shop)
+    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    rows = await shared_app.rows(
         "SELECT status, error->>'code' AS code FROM publications WHERE job_id = :j",
         j=ref.public_id,
     )
     assert rows == [{"status": "FAILED", "code": "SHOP_UNINSTALLED"}]
-    asked = house.shopify.calls["graphql"]
-    assert await work(house, ref) == []
-    assert house.shopify.calls["graphql"] == asked
+    asked = shared_app.shopify.calls["graphql"]
+    assert await work(shared_app, ref) == []
+    assert shared_app.shopify.calls["graphql"] == asked
 
 
 async def test_erasing_a_shop_erases_its_publications(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product)
-    await published(house, shop, ref, wanted(digests))
-    kept, others = await finished(house, SHOP, house.product(b"unread"))
-    await published(house, SHOP, kept, wanted(others))
-    assert await rows_of(house, ref) == 3
-    house.shopify.uninstall(shop)
-    assert (await handled(house, "app/uninstalled", shop=shop))[0] == "processed"
-    assert (await handled(house, "shop/redact", shop=shop))[0] == "processed"
-    assert await rows_of(house, ref) == 0
-    assert await rows_of(house, kept) == 3
+    ref, digests = await finished(shared_app, shop, product)
+    await published(shared_app, shop, ref, wanted(digests))
+    kept, others = await finished(shared_app, SHOP, shared_app.product(b"unread"))
+    await published(shared_app, SHOP, kept, wanted(others))
+    assert await rows_of(shared_app, ref) == 3
+    shared_app.shopify.uninstall(shop)
+    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    assert (await handled(shared_app, "shop/redact", shop=shop))[0] == "processed"
+    assert await rows_of(shared_app, ref) == 0
+    assert await rows_of(shared_app, kept) == 3
 
 
 async def test_a_job_that_is_erased_in_the_middle_stops_its_publication(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product)
-    await post(house, shop, ref, wanted(digests))
-    await house.execute("DELETE FROM jobs WHERE public_id = :j", j=ref.public_id)
-    assert await work(house, ref) == []
+    ref, digests = await finished(shared_app, shop, product)
+    await post(shared_app, shop, ref, wanted(digests))
+    await shared_app.execute("DELETE FROM jobs WHERE public_id = :j", j=ref.public_id)
+    assert await work(shared_app, ref) == []
 
 
 # Waiting, and being taken up again
 
 
 async def test_one_whose_queue_entry_was_lost_is_queued_again(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    await house.execute("DELETE FROM queue.pgqueuer")
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await post(house, shop, ref, wanted(digests))
-    await house.execute("DELETE FROM queue.pgqueuer")
-    assert await requeue_overdue(house.database) == 0, "too young to be overdue"
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await post(shared_app, shop, ref, wanted(digests))
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
+    assert await requeue_overdue(shared_app.database) == 0, "too young to be overdue"
     old = "UPDATE publications SET changed_at = now() - interval '2 minutes' WHERE job_id = :j"
-    await house.execute(old, j=ref.public_id)
-    assert await requeue_overdue(house.database) == 1
-    assert await requeue_overdue(house.database) == 0, "it has its entry now"
-    await house.execute("DELETE FROM queue.pgqueuer")
-    await work(house, ref)
-    await house.execute(old, j=ref.public_id)
-    assert await requeue_overdue(house.database) == 0, "it is done"
+    await shared_app.execute(old, j=ref.public_id)
+    assert await requeue_overdue(shared_app.database) == 1
+    assert await requeue_overdue(shared_app.database) == 0, "it has its entry now"
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
+    await work(shared_app, ref)
+    await shared_app.execute(old, j=ref.public_id)
+    assert await requeue_overdue(shared_app.database) == 0, "it is done"
 
 
 async def test_that_of_a_parked_shop_waits_for_the_merchant(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await post(house, shop, ref, wanted(digests))
-    await house.execute("DELETE FROM queue.pgqueuer")
-    await house.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=shop)
-    assert await work(house, ref) == []
-    assert (await look(house, shop, ref))["status"] == "PUBLISHING"
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await post(shared_app, shop, ref, wanted(digests))
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
+    await shared_app.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=shop)
+    assert await work(shared_app, ref) == []
+    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHING"
     old = "UPDATE publications SET changed_at = now() - interval '2 minutes' WHERE job_id = :j"
-    await house.execute(old, j=ref.public_id)
-    assert await requeue_overdue(house.database) == 0
-    await house.install(shop)
-    await house.execute("DELETE FROM queue.pgqueuer")
-    assert await requeue_overdue(house.database) == 1
-    await work(house, ref)
-    assert (await look(house, shop, ref))["status"] == "PUBLISHED"
+    await shared_app.execute(old, j=ref.public_id)
+    assert await requeue_overdue(shared_app.database) == 0
+    await shared_app.install(shop)
+    await shared_app.execute("DELETE FROM queue.pgqueuer")
+    assert await requeue_overdue(shared_app.database) == 1
+    await work(shared_app, ref)
+    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
 async def test_a_worker_that_is_to_stop_hands_it_over(
-    house: World, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: Product
 ) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await post(house, shop, ref, wanted(digests))
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await post(shared_app, shop, ref, wanted(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-    press = press_of(house)
-    press.stopping.set()
+    publication_context = press_of(shared_app)
+    publication_context.stopping.set()
     try:
         for _ in range(PUBLICATIONS.crashes + 2):  # it is no fault of the publication's
-            delay = await run_publication(publication, press)
+            delay = await run_publication(publication, publication_context)
             assert delay is not None and delay.total_seconds() == 0
     finally:
-        press.stopping.clear()
-    await work(house, ref)
-    assert len(ours(house, ref, shop)) == 1
+        publication_context.stopping.clear()
+    await work(shared_app, ref)
+    assert len(ours(shared_app, ref, shop)) == 1
 
 
 async def test_one_that_kills_its_workers_ends_and_leaves_nothing(
-    house: World, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = looks(house, product)
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await post(house, shop, ref, wanted(digests))
+    before = looks(shared_app, product)
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await post(shared_app, shop, ref, wanted(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
     with monkeypatch.context() as poisoned:
-        poisoned.setattr(house.workshop.store, "get", poison)
+        poisoned.setattr(shared_app.worker_context.store, "get", poison)
         for _ in range(PUBLICATIONS.crashes + 1):  # the first gets as far as the snapshot
             with pytest.raises(RuntimeError):
-                await run_publication(publication, press_of(house))
-    await work(house, ref)
-    made = await look(house, shop, ref)
+                await run_publication(publication, press_of(shared_app))
+    await work(shared_app, ref)
+    made = await look(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "PUBLICATION_CRASHED")
-    assert looks(house, product) == before
+    assert looks(shared_app, product) == before
 
 
 async def poison(_key: str) -> bytes:
@@ -223,10 +225,10 @@ async def poison(_key: str) -> bytes:
 
 
 async def test_a_database_that_is_away_for_a_moment_costs_nothing(
-    house: World, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await post(house, shop, ref, wanted(digests))
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await post(shared_app, shop, ref, wanted(digests))
 
     async def away(*_: object, **__: object) -> None:
         raise DatabaseUnavailable
@@ -235,16 +237,20 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
         broken.setattr("backend.publications.files.note_picture", away)
         publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
         for _ in range(PUBLICATIONS.crashes + 2):
-            delay = await run_publication(publication, press_of(house))
+            delay = await run_publication(publication, press_of(shared_app))
             assert delay is not None and delay.total_seconds() > 0
-    await work(house, ref)
-    assert await statuses(house, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    await work(shared_app, ref)
+    assert await statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
-async def test_the_snapshot_has_nothing_of_ours(house: World, shop: str, product: Product) -> None:
-    house.shopify.add_image(product, png("more"), "image/png")
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await published(house, shop, ref, wanted(digests))
-    rows = await house.rows("SELECT snapshot FROM publications WHERE job_id = :j", j=ref.public_id)
-    assert ours(house, ref, shop)[0] not in str(rows[0]["snapshot"])
+async def test_the_snapshot_has_nothing_of_ours(
+    shared_app: RunningApp, shop: str, product: Product
+) -> None:
+    shared_app.shopify.add_image(product, png("more"), "image/png")
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await published(shared_app, shop, ref, wanted(digests))
+    rows = await shared_app.rows(
+        "SELECT snapshot FROM publications WHERE job_id = :j", j=ref.public_id
+    )
+    assert ours(shared_app, ref, shop)[0] not in str(rows[0]["snapshot"])
     assert len(rows[0]["snapshot"]["media"]) == 4

@@ -7,7 +7,7 @@ import pytest
 
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
-from tests.backend.renderers.running import Bench, ask, keep
+from tests.backend.renderers.running import JobRun, ask, keep
 
 ROOT = Path(__file__).resolve().parents[3]
 MISBEHAVING = "tests.backend.renderers.misbehaving_child"
@@ -31,12 +31,12 @@ async def renderer() -> AsyncIterator[LocalRenderer]:
 @pytest.fixture(scope="session")
 def segmented(renderer, garment):
     """A sample garment's bench after `segment`, by name; each is cut out once."""
-    benches: dict[str, Bench] = {}
+    benches: dict[str, JobRun] = {}
 
-    async def bench(name: str) -> Bench:
+    async def bench(name: str) -> JobRun:
         if name not in benches:
             source = garment(name)
-            benches[name] = Bench(data={"source": source})
+            benches[name] = JobRun(data={"source": source})
             keep(benches[name], "segment", await ask(renderer, "segment", source=source))
         return benches[name]
 

@@ -10,7 +10,7 @@ from backend.renderers.local import LocalRenderer
 from backend.workflows.registry import Workflow
 
 
-class Bench(msgspec.Struct, kw_only=True):
+class JobRun(msgspec.Struct, kw_only=True):
     """The bytes at hand, the files made and the facts answered, each by name."""
 
     data: dict[str, bytes]
@@ -21,9 +21,9 @@ class Bench(msgspec.Struct, kw_only=True):
         return [file for file in self.made.values() if file.role == "final"]
 
 
-async def run(renderer: LocalRenderer, workflow: Workflow, start: Bench, **params: Any) -> Bench:
+async def run(renderer: LocalRenderer, workflow: Workflow, start: JobRun, **params: Any) -> JobRun:
     """Every stage that `start` has no facts of; `fetch` is the worker's own."""
-    bench = Bench(data=dict(start.data), facts=dict(start.facts), made=dict(start.made))
+    bench = JobRun(data=dict(start.data), facts=dict(start.facts), made=dict(start.made))
     for stage in workflow.stages:
         if stage.name == "fetch":
             bench.facts["fetch"] = {"sources": {"source": {"bytes": 1}}}
@@ -39,7 +39,7 @@ async def run(renderer: LocalRenderer, workflow: Workflow, start: Bench, **param
     return bench
 
 
-def keep(bench: Bench, stage: str, rendered: Rendered) -> None:
+def keep(bench: JobRun, stage: str, rendered: Rendered) -> None:
     bench.facts[stage] = rendered.facts
     bench.made |= {file.name: file for file in rendered.files}
     bench.data |= {file.name: file.data for file in rendered.files}

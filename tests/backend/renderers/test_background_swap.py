@@ -14,14 +14,14 @@ from backend.workflows.background_swap import (
     BACKGROUND_SWAP_WITH_SPEC,
 )
 from tests.backend.imaging import files
-from tests.backend.renderers.running import Bench, ask, run
+from tests.backend.renderers.running import JobRun, ask, run
 
 OUTPUTS = [{"size": 750, "format": "jpeg"}, {"size": 400, "format": "avif"}]
 SKY = files.jpeg(files.srgb(np.full((900, 1400, 3), [60, 120, 220], dtype=np.uint8)))
 
 
-def with_background(bench: Bench, background: bytes) -> Bench:
-    return Bench(data={**bench.data, "background": background}, facts=bench.facts, made={})
+def with_background(bench: JobRun, background: bytes) -> JobRun:
+    return JobRun(data={**bench.data, "background": background}, facts=bench.facts, made={})
 
 
 async def test_a_product_is_set_before_an_uploaded_picture(renderer, segmented):

@@ -62,15 +62,17 @@ async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehavi
 async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving):
     ended = []
 
-    async def render(name: str, patient: bool) -> None:
-        await misbehaving.render(msgspec.structs.replace(ask("echo"), patient=patient))
+    async def render(name: str, is_low_priority: bool) -> None:
+        await misbehaving.render(
+            msgspec.structs.replace(ask("echo"), is_low_priority=is_low_priority)
+        )
         ended.append(name)
 
     at_work = asyncio.create_task(misbehaving.render(ask("echo")))
     await asyncio.sleep(0)
-    patient = [render(name, patient=True) for name in ("first", "second", "third")]
-    others = [render(name, patient=False) for name in ("other", "another")]
-    await asyncio.gather(at_work, *patient, *others)
+    is_low_priority = [render(name, is_low_priority=True) for name in ("first", "second", "third")]
+    others = [render(name, is_low_priority=False) for name in ("other", "another")]
+    await asyncio.gather(at_work, *is_low_priority, *others)
     assert ended == ["first", "other", "another", "second", "third"]
 
 

@@ -6,7 +6,7 @@ from backend.imaging.encode import decode_own, encode_png
 from backend.renderers.base import RenderFailed
 from backend.workflows.product_to_model import PRODUCT_TO_MODEL_DIRECT
 from tests.backend.imaging import outlines
-from tests.backend.renderers.running import Bench, ask, run
+from tests.backend.renderers.running import JobRun, ask, run
 
 SMALL = [{"size": 800, "format": "jpeg"}, {"size": 400, "format": "webp"}]
 LABEL = "Mannequin preview — not a photo of a person"
@@ -26,10 +26,10 @@ CLEAN = {
 }
 
 
-def cut(shape: outlines.Shape, **quality: object) -> Bench:
+def cut(shape: outlines.Shape, **quality: object) -> JobRun:
     """A bench after `segment`, with a clean cut-out but for the given figures."""
     facts = {**CLEAN, "quality": {**CLEAN["quality"], **quality}}  # type: ignore[dict-item]
-    return Bench(
+    return JobRun(
         data={"source": b"", "cutout": encode_png(outlines.cutout(shape))},
         facts={"validate": {}, "segment": facts},
     )

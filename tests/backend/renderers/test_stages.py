@@ -15,14 +15,14 @@ from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_SPEC
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.imaging import files, scenes
 from tests.backend.renderers.conftest import MODEL
-from tests.backend.renderers.running import Bench, ask, run
+from tests.backend.renderers.running import JobRun, ask, run
 
 
 async def pipeline(
     renderer: LocalRenderer, source: bytes, **params: Any
 ) -> tuple[dict[str, RenderedFile], dict[str, Any]]:
     """All four stages; files and facts by name."""
-    bench = await run(renderer, CATALOG_IMAGE, Bench(data={"source": source}), **params)
+    bench = await run(renderer, CATALOG_IMAGE, JobRun(data={"source": source}), **params)
     return bench.made, bench.facts
 
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from backend.workflows.catalog_image import CatalogImage
-from tests.backend.uploads.sending import uploaded
-from tests.doors import handled, refusal
-from tests.world import OTHER_SHOP, World
+from tests.backend.uploads.multipart_forms import uploaded
+from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import handled, refusal
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -20,28 +20,30 @@ CATALOG_IMAGE = {"workflow": "catalog-image"}
 ANY_PRODUCT: dict[str, Any] = {"statuses": [], "vendors": [], "product_types": [], "tags": []}
 
 
-async def put(house: World, shop: str, *rules: dict[str, Any], **settings: Any) -> httpx.Response:
+async def put(
+    shared_app: RunningApp, shop: str, *rules: dict[str, Any], **settings: Any
+) -> httpx.Response:
     """Set these rules."""
     body = {"rules": rules, **settings}
-    return await house.http.put(PATH, json=body, headers=house.bearer(shop))
+    return await shared_app.http.put(PATH, json=body, headers=shared_app.bearer(shop))
 
 
-async def get(house: World, shop: str) -> dict[str, Any]:
+async def get(shared_app: RunningApp, shop: str) -> dict[str, Any]:
     """What is set."""
-    answer = await house.http.get(PATH, headers=house.bearer(shop))
+    answer = await shared_app.http.get(PATH, headers=shared_app.bearer(shop))
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     return found
 
 
 async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     defaults = msgspec.json.decode(msgspec.json.encode(CatalogImage()))
     parameters = {
         name: value for name, value in defaults.items() if name not in CatalogImage.pictures()
     }
-    assert await get(house, shop) == {
+    assert await get(shared_app, shop) == {
         "rules": [
             {
                 "workflow": "catalog-image",
@@ -57,8 +59,10 @@ async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture
     }
 
 
-async def test_what_is_put_takes_the_place_of_all_that_there_was(house: World, shop: str) -> None:
-    await put(house, shop, CATALOG_IMAGE, CATALOG_IMAGE, daily_credit_cap=5)
+async def test_what_is_put_takes_the_place_of_all_that_there_was(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await put(shared_app, shop, CATALOG_IMAGE, CATALOG_IMAGE, daily_credit_cap=5)
     swap = {
         "workflow": "background-swap-with-spec",
         "on": ["image_changed"],
@@ -66,9 +70,9 @@ async def test_what_is_put_takes_the_place_of_all_that_there_was(house: World, s
         "parameters": {"scene_type": "wall"},
         "publish": {"position": 1},
     }
-    answer = await put(house, shop, swap)
+    answer = await put(shared_app, shop, swap)
     assert answer.status_code == 200
-    assert answer.json() == await get(house, shop)
+    assert answer.json() == await get(shared_app, shop)
     (rule,) = answer.json()["rules"]
     assert rule["filter"] == {**ANY_PRODUCT, "tags": ["summer"]}
     assert rule["parameters"].items() >= {"scene_type": "wall", "mood": "neutral"}.items()
@@ -76,15 +80,15 @@ async def test_what_is_put_takes_the_place_of_all_that_there_was(house: World, s
     assert answer.json()["daily_credit_cap"] == 1000
 
 
-async def test_no_rules_is_a_setting_too(house: World, shop: str) -> None:
-    assert (await put(house, shop)).json()["rules"] == []
+async def test_no_rules_is_a_setting_too(shared_app: RunningApp, shop: str) -> None:
+    assert (await put(shared_app, shop)).json()["rules"] == []
 
 
-async def test_one_shops_settings_are_not_anothers(house: World, shop: str) -> None:
-    await house.install(OTHER_SHOP)
-    before = await get(house, OTHER_SHOP)
-    await put(house, shop, daily_credit_cap=1)
-    assert await get(house, OTHER_SHOP) == before
+async def test_one_shops_settings_are_not_anothers(shared_app: RunningApp, shop: str) -> None:
+    await shared_app.install(OTHER_SHOP)
+    before = await get(shared_app, OTHER_SHOP)
+    await put(shared_app, shop, daily_credit_cap=1)
+    assert await get(shared_app, OTHER_SHOP) == before
 
 
 WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
@@ -141,27 +145,27 @@ WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(
-    house: World, shop: str, wrong: str
+    shared_app: RunningApp, shop: str, wrong: str
 ) -> None:
     rules, place = WRONG[wrong]
-    before = await get(house, shop)
-    answer = await put(house, shop, *rules)
+    before = await get(shared_app, shop)
+    answer = await put(shared_app, shop, *rules)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [problem["loc"] for problem in answer.json()["detail"]] == [["body", *place]]
-    assert await get(house, shop) == before
+    assert await get(shared_app, shop) == before
 
 
-async def test_a_negative_cap_is_refused(house: World, shop: str) -> None:
-    answer = await put(house, shop, daily_credit_cap=-1)
+async def test_a_negative_cap_is_refused(shared_app: RunningApp, shop: str) -> None:
+    answer = await put(shared_app, shop, daily_credit_cap=-1)
     assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
 
 
 @pytest.mark.parametrize(("cap", "status"), [(0, 200), (4, 422), (5, 200)])
 async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them_all(
-    house: World, shop: str, cap: int, status: int
+    shared_app: RunningApp, shop: str, cap: int, status: int
 ) -> None:
     swap = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}
-    answer = await put(house, shop, CATALOG_IMAGE, swap, daily_credit_cap=cap)
+    answer = await put(shared_app, shop, CATALOG_IMAGE, swap, daily_credit_cap=cap)
     assert answer.status_code == status
     if status == 422:
         assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
@@ -169,95 +173,95 @@ async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them
 
 
 async def test_a_rule_that_cannot_run_any_more_is_shown_and_stops_no_other(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await put(house, shop, CATALOG_IMAGE)
+    await put(shared_app, shop, CATALOG_IMAGE)
     painting = {"on": ["image_changed"], "workflow": "paint", "parameters": {"colour": "red"}}
     older = CATALOG_IMAGE | {"parameters": {"glow": True}}
-    await house.execute(
+    await shared_app.execute(
         "UPDATE shop_settings SET rules = rules || CAST(:rules AS jsonb) FROM shops s "
         "WHERE s.id = shop_id AND s.domain = :d",
         rules=json.dumps([painting, older]),
         d=shop,
     )
-    found = await get(house, shop)
+    found = await get(shared_app, shop)
     assert [rule["workflow"] for rule in found["rules"]] == ["catalog-image"]
     assert found["retired_rules"] == [painting, older]
-    assert refusal(await put(house, shop, painting)) == (422, "INVALID_REQUEST")
-    house.product(b"x", shop=shop)
-    assert (await handled(house, "products/create", shop=shop))[0] == "processed"
-    await put(house, shop, CATALOG_IMAGE)
-    assert (await get(house, shop))["retired_rules"] == []
+    assert refusal(await put(shared_app, shop, painting)) == (422, "INVALID_REQUEST")
+    shared_app.product(b"x", shop=shop)
+    assert (await handled(shared_app, "products/create", shop=shop))[0] == "processed"
+    await put(shared_app, shop, CATALOG_IMAGE)
+    assert (await get(shared_app, shop))["retired_rules"] == []
 
 
-async def put_if(house: World, shop: str, if_match: str, cap: int) -> httpx.Response:
+async def put_if(shared_app: RunningApp, shop: str, if_match: str, cap: int) -> httpx.Response:
     """Set that cap if the settings are still those that the header names."""
     body = {"rules": [], "daily_credit_cap": cap}
-    headers = {**house.bearer(shop), "If-Match": if_match}
-    return await house.http.put(PATH, json=body, headers=headers)
+    headers = {**shared_app.bearer(shop), "If-Match": if_match}
+    return await shared_app.http.put(PATH, json=body, headers=headers)
 
 
-async def tag_of(house: World, shop: str) -> str:
+async def tag_of(shared_app: RunningApp, shop: str) -> str:
     """The version that there is."""
-    return (await house.http.get(PATH, headers=house.bearer(shop))).headers["etag"]
+    return (await shared_app.http.get(PATH, headers=shared_app.bearer(shop))).headers["etag"]
 
 
 async def test_of_two_who_have_read_the_same_settings_the_second_changes_nothing(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     for first, second in ((1, 2), (3, 4)):  # when nothing was set yet, and later
-        tag = await tag_of(house, shop)
-        changed = await put_if(house, shop, tag, first)
+        tag = await tag_of(shared_app, shop)
+        changed = await put_if(shared_app, shop, tag, first)
         assert (changed.status_code, changed.json()["daily_credit_cap"]) == (200, first)
-        assert refusal(await put_if(house, shop, tag, second)) == (412, "PRECONDITION_FAILED")
-        assert (await get(house, shop))["daily_credit_cap"] == first
-        assert changed.headers["etag"] == await tag_of(house, shop) != tag
+        assert refusal(await put_if(shared_app, shop, tag, second)) == (412, "PRECONDITION_FAILED")
+        assert (await get(shared_app, shop))["daily_credit_cap"] == first
+        assert changed.headers["etag"] == await tag_of(shared_app, shop) != tag
 
 
 async def test_of_many_who_change_the_same_settings_at_once_one_does(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     for _ in range(2):
-        tag = await tag_of(house, shop)
-        crowd = await asyncio.gather(*(put_if(house, shop, tag, cap) for cap in range(6)))
+        tag = await tag_of(shared_app, shop)
+        crowd = await asyncio.gather(*(put_if(shared_app, shop, tag, cap) for cap in range(6)))
         assert sorted(answer.status_code for answer in crowd) == [200] + [412] * 5
 
 
 @pytest.mark.parametrize("names", ['"9"', 'W/"1"', "1", "x", '"0", W/"1"', ""])
 async def test_a_tag_that_is_not_the_versions_own_changes_nothing(
-    house: World, shop: str, names: str
+    shared_app: RunningApp, shop: str, names: str
 ) -> None:
-    await put(house, shop, daily_credit_cap=7)
-    assert refusal(await put_if(house, shop, names, 8)) == (412, "PRECONDITION_FAILED")
-    assert (await get(house, shop))["daily_credit_cap"] == 7
+    await put(shared_app, shop, daily_credit_cap=7)
+    assert refusal(await put_if(shared_app, shop, names, 8)) == (412, "PRECONDITION_FAILED")
+    assert (await get(shared_app, shop))["daily_credit_cap"] == 7
 
 
 @pytest.mark.parametrize("names", ['"1"', '"0", "1"', "*"])
 async def test_any_of_the_tags_may_be_the_versions_and_a_star_is_all_of_them(
-    house: World, shop: str, names: str
+    shared_app: RunningApp, shop: str, names: str
 ) -> None:
-    await put(house, shop, daily_credit_cap=7)
-    assert (await put_if(house, shop, names, 8)).status_code == 200
+    await put(shared_app, shop, daily_credit_cap=7)
+    assert (await put_if(shared_app, shop, names, 8)).status_code == 200
 
 
-async def test_an_upload_that_a_rule_names_is_kept(house: World, shop: str) -> None:
-    upload_key = await uploaded(house, shop=shop)
+async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop: str) -> None:
+    upload_key = await uploaded(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    answer = await put(house, shop, swap)
+    answer = await put(shared_app, shop, swap)
     parameters = answer.json()["rules"][0]["parameters"]
     assert parameters["background_upload_key"] == upload_key
     used = "SELECT used_at FROM uploads WHERE upload_key = :key"
-    assert (await house.rows(used, key=upload_key))[0]["used_at"] is not None
+    assert (await shared_app.rows(used, key=upload_key))[0]["used_at"] is not None
 
 
-async def test_another_shops_upload_is_like_none(house: World, shop: str) -> None:
-    await house.install(OTHER_SHOP)
-    upload_key = await uploaded(house, shop=OTHER_SHOP)
+async def test_another_shops_upload_is_like_none(shared_app: RunningApp, shop: str) -> None:
+    await shared_app.install(OTHER_SHOP)
+    upload_key = await uploaded(shared_app, shop=OTHER_SHOP)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    assert refusal(await put(house, shop, swap)) == (422, "INVALID_REQUEST")
+    assert refusal(await put(shared_app, shop, swap)) == (422, "INVALID_REQUEST")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.doors import new_shop, shared_world
+from tests.scenarios import new_shop, open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)

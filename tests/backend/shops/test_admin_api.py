@@ -12,9 +12,9 @@ from backend.settings import Settings
 from backend.shops import admin_api
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.documents import API_VERSION
-from backend.shops.media_answers import CreatedPayload
 from backend.shops.media_api import MutationRefused, change
-from backend.shops.sealing import new_key
+from backend.shops.media_responses import CreatedPayload
+from backend.shops.token_encryption import new_key
 from backend.shops.tokens import InstalledShop
 
 SHOP = "north.myshopify.com"

@@ -15,9 +15,9 @@ from backend.dev.transport import LoopbackShopify
 from backend.errors import ConfigurationError, ShopifyUnavailable
 from backend.shops import admin_api, tokens
 from backend.shops.admin_api import AdminApi, TokenRefused
-from backend.shops.answers import OfflineToken
-from backend.shops.sealing import UnknownKey, new_key
 from backend.shops.service import known_shop, uninstall
+from backend.shops.shopify_responses import OfflineToken
+from backend.shops.token_encryption import UnknownKey, new_key
 from backend.shops.tokens import (
     InstalledShop,
     NeedsReauth,
@@ -25,42 +25,42 @@ from backend.shops.tokens import (
     installed_row,
     installed_shop,
     park,
-    sole_fetch,
+    refresh_lock,
 )
 from backend.tenancy import WORKER
 from tests.conftest import SECRET
-from tests.doors import called, end_token, lock_out, new_shop
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import called, end_token, lock_out, new_shop
 
 
-async def opened(house: World, shop: str) -> InstalledShop | None:
+async def opened(shared_app: RunningApp, shop: str) -> InstalledShop | None:
     """The shop as a handler gets it."""
-    return await installed_shop(house.database, house.desk.admin, shop)
+    return await installed_shop(shared_app.database, shared_app.handler_context.admin, shop)
 
 
-async def assert_opens(house: World, shop: str) -> None:
+async def assert_opens(shared_app: RunningApp, shop: str) -> None:
     """What a handler gets can be used, if need be after a renewal."""
-    found = await opened(house, shop)
+    found = await opened(shared_app, shop)
     assert found is not None
-    admin = house.desk.admin
+    admin = shared_app.handler_context.admin
     await asked(
-        house.database, admin, found, lambda it: admin.installation(it.domain, it.access_token)
+        shared_app.database, admin, found, lambda it: admin.installation(it.domain, it.access_token)
     )
 
 
-async def row(house: World, shop: str) -> dict[str, Any]:
+async def row(shared_app: RunningApp, shop: str) -> dict[str, Any]:
     """The shop's own row."""
-    return (await house.rows("SELECT * FROM shops WHERE domain = :d", d=shop))[0]
+    return (await shared_app.rows("SELECT * FROM shops WHERE domain = :d", d=shop))[0]
 
 
-async def store_plain(house: World, shop: str) -> None:
+async def store_plain(shared_app: RunningApp, shop: str) -> None:
     """Put the shop's tokens back as they were before sealing existed."""
-    keys, stored = house.desk.admin.token_keys, await row(house, shop)
+    keys, stored = shared_app.handler_context.admin.token_keys, await row(shared_app, shop)
     plain = {
         name: keys.open(stored[name], shop=shop, column=name)
         for name in ("access_token", "refresh_token")
     }
-    await house.execute(
+    await shared_app.execute(
         "UPDATE shops SET access_token = :a, refresh_token = :r WHERE domain = :d",
         a=plain["access_token"],
         r=plain["refresh_token"],
@@ -70,258 +70,270 @@ async def store_plain(house: World, shop: str) -> None:
 
 @pytest.mark.parametrize(("left", "renewals"), [(6, 0), (4, 1), (-60, 1)])
 async def test_a_token_is_renewed_in_its_last_five_minutes(
-    house: World, shop: str, left: int, renewals: int
+    shared_app: RunningApp, shop: str, left: int, renewals: int
 ) -> None:
-    before = house.shopify.calls["refresh"]
-    await end_token(house, shop, timedelta(minutes=left))
-    assert await opened(house, shop) is not None
-    assert await opened(house, shop) is not None
-    assert house.shopify.calls["refresh"] == before + renewals
+    before = shared_app.shopify.calls["refresh"]
+    await end_token(shared_app, shop, timedelta(minutes=left))
+    assert await opened(shared_app, shop) is not None
+    assert await opened(shared_app, shop) is not None
+    assert shared_app.shopify.calls["refresh"] == before + renewals
 
 
-async def test_a_lasting_token_of_the_old_kind_is_never_renewed(house: World, shop: str) -> None:
-    await house.execute(
+async def test_a_lasting_token_of_the_old_kind_is_never_renewed(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await shared_app.execute(
         "UPDATE shops SET access_token_expires_at = NULL, refresh_token = NULL WHERE domain = :d",
         d=shop,
     )
-    before = house.shopify.calls["refresh"]
-    assert await opened(house, shop) is not None
-    assert house.shopify.calls["refresh"] == before
+    before = shared_app.shopify.calls["refresh"]
+    assert await opened(shared_app, shop) is not None
+    assert shared_app.shopify.calls["refresh"] == before
 
 
 async def test_twenty_who_need_it_at_once_get_one_and_the_same_new_token(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    before = house.shopify.calls["refresh"]
-    await end_token(house, shop)
-    shops = await asyncio.gather(*(opened(house, shop) for _ in range(20)))
+    before = shared_app.shopify.calls["refresh"]
+    await end_token(shared_app, shop)
+    shops = await asyncio.gather(*(opened(shared_app, shop) for _ in range(20)))
     assert len({each.access_token for each in shops if each}) == 1
-    assert house.shopify.calls["refresh"] == before + 1
+    assert shared_app.shopify.calls["refresh"] == before + 1
 
 
-async def test_a_renewal_whose_answer_was_lost_is_asked_for_again(house: World, shop: str) -> None:
-    await end_token(house, shop)
-    house.shopify.lose_next_answer("refresh")
+async def test_a_renewal_whose_answer_was_lost_is_asked_for_again(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await end_token(shared_app, shop)
+    shared_app.shopify.lose_next_answer("refresh")
     with pytest.raises(ShopifyUnavailable):
-        await opened(house, shop)
-    found = await opened(house, shop)
+        await opened(shared_app, shop)
+    found = await opened(shared_app, shop)
     assert found is not None
-    await house.desk.admin.installation(shop, found.access_token)
+    await shared_app.handler_context.admin.installation(shop, found.access_token)
 
 
 async def test_a_refresh_token_that_has_died_parks_the_shop_and_shopify_is_asked_no_more(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await lock_out(house, shop)
-    before = await row(house, shop)
+    await lock_out(shared_app, shop)
+    before = await row(shared_app, shop)
     with pytest.raises(NeedsReauth):
-        await opened(house, shop)
-    after = await row(house, shop)
+        await opened(shared_app, shop)
+    after = await row(shared_app, shop)
     assert after.pop("reauth_needed_at") is not None
     assert {**after, "reauth_needed_at": None} == before
-    calls = house.shopify.calls.copy()
+    calls = shared_app.shopify.calls.copy()
     with pytest.raises(NeedsReauth):
-        await opened(house, shop)
-    assert house.shopify.calls == calls
+        await opened(shared_app, shop)
+    assert shared_app.shopify.calls == calls
 
 
-async def test_a_parked_shop_that_opens_the_app_can_be_worked_for(house: World, shop: str) -> None:
-    await lock_out(house, shop)
+async def test_a_parked_shop_that_opens_the_app_can_be_worked_for(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await lock_out(shared_app, shop)
     with pytest.raises(NeedsReauth):
-        await opened(house, shop)
-    await house.install(shop)
-    assert (await row(house, shop))["reauth_needed_at"] is None
-    assert await opened(house, shop) is not None
+        await opened(shared_app, shop)
+    await shared_app.install(shop)
+    assert (await row(shared_app, shop))["reauth_needed_at"] is None
+    assert await opened(shared_app, shop) is not None
 
 
 async def test_whoever_sees_the_refusal_late_does_not_park_a_shop_that_is_open_again(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     """The refusal was of the tokens of before."""
-    async with house.database.reading() as connection:
+    async with shared_app.database.reading() as connection:
         stale = await installed_row(connection, shop)
     assert stale is not None
-    await house.install(shop)
-    async with house.database.transaction() as connection:
+    await shared_app.install(shop)
+    async with shared_app.database.transaction() as connection:
         await park(connection, stale, TokenRefused("late"))
-    assert await opened(house, shop) is not None
+    assert await opened(shared_app, shop) is not None
 
 
 @pytest.mark.parametrize("status", [402, 403, 423, 429, 500, 503])
-async def test_trouble_that_passes_parks_nobody(house: World, shop: str, status: int) -> None:
-    await end_token(house, shop)
-    house.shopify.fail_next("refresh", status)
+async def test_trouble_that_passes_parks_nobody(
+    shared_app: RunningApp, shop: str, status: int
+) -> None:
+    await end_token(shared_app, shop)
+    shared_app.shopify.fail_next("refresh", status)
     with pytest.raises(ShopifyUnavailable):
-        await opened(house, shop)
-    assert await opened(house, shop) is not None
+        await opened(shared_app, shop)
+    assert await opened(shared_app, shop) is not None
 
 
 async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await end_token(house, shop)
-    before = house.shopify.calls["refresh"]
-    house.shopify.platform.latency = 0.4
+    await end_token(shared_app, shop)
+    before = shared_app.shopify.calls["refresh"]
+    shared_app.shopify.platform.latency = 0.4
     with monkeypatch.context() as impatient, pytest.raises(ShopifyUnavailable):
         impatient.setattr(tokens, "CALL_DEADLINE", 0.1)
-        await opened(house, shop)
-    house.shopify.platform.latency = 0.0
-    await called(house, "refresh", before + 1)
+        await opened(shared_app, shop)
+    shared_app.shopify.platform.latency = 0.0
+    await called(shared_app, "refresh", before + 1)
     await asyncio.sleep(0.5)  # by now Shopify has renewed them, and nobody has heard of it
-    await assert_opens(house, shop)
+    await assert_opens(shared_app, shop)
 
 
 async def test_a_renewal_during_an_exchange_waits_for_it_and_is_not_needed(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     """Each would retire the other's tokens."""
-    await end_token(house, shop)
-    calls = house.shopify.calls.copy()
-    house.shopify.platform.latency = 0.4
-    exchange = asyncio.create_task(house.install(shop))
-    await called(house, "exchange", calls["exchange"] + 1)
-    assert await opened(house, shop) is not None
-    house.shopify.platform.latency = 0.0
+    await end_token(shared_app, shop)
+    calls = shared_app.shopify.calls.copy()
+    shared_app.shopify.platform.latency = 0.4
+    exchange = asyncio.create_task(shared_app.install(shop))
+    await called(shared_app, "exchange", calls["exchange"] + 1)
+    assert await opened(shared_app, shop) is not None
+    shared_app.shopify.platform.latency = 0.0
     await exchange
-    assert house.shopify.calls["refresh"] == calls["refresh"]
-    await assert_opens(house, shop)
+    assert shared_app.shopify.calls["refresh"] == calls["refresh"]
+    await assert_opens(shared_app, shop)
 
 
 async def test_an_exchange_during_a_renewal_waits_for_it_and_has_the_last_word(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await end_token(house, shop)
-    before = house.shopify.calls["refresh"]
-    house.shopify.platform.latency = 0.4
-    renewal = asyncio.create_task(opened(house, shop))
-    await called(house, "refresh", before + 1)
-    await house.install(shop)
-    house.shopify.platform.latency = 0.0
+    await end_token(shared_app, shop)
+    before = shared_app.shopify.calls["refresh"]
+    shared_app.shopify.platform.latency = 0.4
+    renewal = asyncio.create_task(opened(shared_app, shop))
+    await called(shared_app, "refresh", before + 1)
+    await shared_app.install(shop)
+    shared_app.shopify.platform.latency = 0.0
     assert await renewal is not None
-    await assert_opens(house, shop)
+    await assert_opens(shared_app, shop)
 
 
 async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admin = house.desk.admin
+    admin = shared_app.handler_context.admin
     refresh = admin.refresh
 
     async def refresh_and_leave(*told: Any) -> OfflineToken:
         pair = await refresh(*told)
-        known = await known_shop(house.database, shop)
+        known = await known_shop(shared_app.database, shop)
         assert known is not None
-        async with house.database.transaction() as connection:
+        async with shared_app.database.transaction() as connection:
             assert await uninstall(connection, known) is not None
         return pair
 
     monkeypatch.setattr(admin, "refresh", refresh_and_leave)
-    await end_token(house, shop)
-    assert await opened(house, shop) is None
-    stored = await row(house, shop)
+    await end_token(shared_app, shop)
+    assert await opened(shared_app, shop) is None
+    stored = await row(shared_app, shop)
     assert (stored["access_token"], stored["refresh_token"]) == (None, None)
 
 
 async def test_a_slow_shopify_does_not_take_all_connections(
-    house: World, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    *shops, bystander = [await new_shop(house) for _ in range(3)]
+    *shops, bystander = [await new_shop(shared_app) for _ in range(3)]
     for each in shops:
-        await end_token(house, each)
+        await end_token(shared_app, each)
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
     monkeypatch.setattr(admin_api, "FETCHES", 1)
-    database = db.Database(house.settings.database_url, pool_size=2)
-    admin = AdminApi(house.settings, LoopbackShopify(house.shopify.origin))
-    house.shopify.platform.latency = 0.8
-    before = house.shopify.calls["refresh"]
+    database = db.Database(shared_app.settings.database_url, pool_size=2)
+    admin = AdminApi(shared_app.settings, LoopbackShopify(shared_app.shopify.origin))
+    shared_app.shopify.platform.latency = 0.8
+    before = shared_app.shopify.calls["refresh"]
     fetching = [asyncio.create_task(installed_shop(database, admin, each)) for each in shops]
-    await called(house, "refresh", before + 1)
+    await called(shared_app, "refresh", before + 1)
     await asyncio.sleep(0.2)
     async with database.reading(bystander) as connection:
         assert await installed_row(connection, bystander) is not None
     assert None not in await asyncio.gather(*fetching)
-    house.shopify.platform.latency = 0.0
+    shared_app.shopify.platform.latency = 0.0
     await admin.close()
     await database.close()
 
 
 async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     """Shopify did not say `expires_in`; its token ends all the same."""
-    await house.execute("UPDATE shops SET access_token_expires_at = NULL WHERE domain = :d", d=shop)
-    house.shopify.revoke_access_tokens(shop)
-    await assert_opens(house, shop)
+    await shared_app.execute(
+        "UPDATE shops SET access_token_expires_at = NULL WHERE domain = :d", d=shop
+    )
+    shared_app.shopify.revoke_access_tokens(shop)
+    await assert_opens(shared_app, shop)
 
 
-async def test_an_answer_without_expires_in_is_stored_and_used(house: World, shop: str) -> None:
+async def test_an_answer_without_expires_in_is_stored_and_used(
+    shared_app: RunningApp, shop: str
+) -> None:
     pair = {"access_token": "shpat_a", "refresh_token": "shprt_b"}
-    await end_token(house, shop)
-    house.shopify.platform.faults["refresh"].append(Fault(Answer(200, pair)))
-    found = await opened(house, shop)
+    await end_token(shared_app, shop)
+    shared_app.shopify.platform.faults["refresh"].append(Fault(Answer(200, pair)))
+    found = await opened(shared_app, shop)
     assert found is not None
     assert found.access_token == "shpat_a"
-    assert (await row(house, shop))["access_token_expires_at"] is None
+    assert (await row(shared_app, shop))["access_token_expires_at"] is None
 
 
 async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     """The operator has put the new secret in first, and Shopify does not know it yet."""
     settings = msgspec.structs.replace(
-        house.settings, shopify_api_secret="brand-new", shopify_api_secret_previous=SECRET
+        shared_app.settings, shopify_api_secret="brand-new", shopify_api_secret_previous=SECRET
     )
-    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
-    await end_token(house, shop)
-    assert await installed_shop(house.database, admin, shop) is not None
+    admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
+    await end_token(shared_app, shop)
+    assert await installed_shop(shared_app.database, admin, shop) is not None
     await admin.close()
 
 
 async def test_a_previous_client_secret_that_has_ended_renews_nothing(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     settings = msgspec.structs.replace(
-        house.settings,
+        shared_app.settings,
         shopify_api_secret="brand-new",
         shopify_api_secret_previous=SECRET,
         shopify_api_secret_previous_not_after=datetime.now(UTC),
     )
-    admin = AdminApi(settings, LoopbackShopify(house.shopify.origin))
-    await end_token(house, shop)
+    admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
+    await end_token(shared_app, shop)
     with pytest.raises(ConfigurationError):
-        await installed_shop(house.database, admin, shop)
+        await installed_shop(shared_app.database, admin, shop)
     await admin.close()
 
 
-async def test_what_a_renewal_says_of_the_scopes_counts(house: World, shop: str) -> None:
-    house.shopify.set_scopes(shop, {"read_files"})
-    await end_token(house, shop)
-    found = await opened(house, shop)
+async def test_what_a_renewal_says_of_the_scopes_counts(shared_app: RunningApp, shop: str) -> None:
+    shared_app.shopify.set_scopes(shop, {"read_files"})
+    await end_token(shared_app, shop)
+    found = await opened(shared_app, shop)
     assert found is not None
-    assert found.scopes == (await row(house, shop))["scopes"] == "read_files"
+    assert found.scopes == (await row(shared_app, shop))["scopes"] == "read_files"
 
 
 # At rest
 
 
-async def test_only_sealed_tokens_are_in_the_row(house: World, shop: str) -> None:
+async def test_only_sealed_tokens_are_in_the_row(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
-        stored = await row(house, shop)
+        stored = await row(shared_app, shop)
         for name in ("access_token", "refresh_token"):
-            assert stored[name].startswith(house.desk.admin.token_keys.prefix)
-        await end_token(house, shop)
-        await opened(house, shop)
+            assert stored[name].startswith(shared_app.handler_context.admin.token_keys.prefix)
+        await end_token(shared_app, shop)
+        await opened(shared_app, shop)
 
 
 async def test_plain_tokens_of_before_work_and_are_sealed_at_the_next_renewal(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await store_plain(house, shop)
-    await assert_opens(house, shop)
-    assert (await row(house, shop))["access_token"].startswith("shpat_"), "nobody wrote it"
-    await end_token(house, shop)
-    await assert_opens(house, shop)
-    stored = await row(house, shop)
+    await store_plain(shared_app, shop)
+    await assert_opens(shared_app, shop)
+    assert (await row(shared_app, shop))["access_token"].startswith("shpat_"), "nobody wrote it"
+    await end_token(shared_app, shop)
+    await assert_opens(shared_app, shop)
+    stored = await row(shared_app, shop)
     assert stored["access_token"].startswith("v1.")
     assert stored["refresh_token"].startswith("v1.")
 
@@ -338,34 +350,36 @@ SWAPS = {
 
 @pytest.mark.parametrize("what", SWAPS)
 async def test_swapped_tokens_open_nothing_and_the_shop_is_parked(
-    house: World, shop: str, what: str
+    shared_app: RunningApp, shop: str, what: str
 ) -> None:
-    other = await new_shop(house)
-    await house.execute(SWAPS[what], d=shop, o=other)
-    calls = house.shopify.calls.copy()
+    other = await new_shop(shared_app)
+    await shared_app.execute(SWAPS[what], d=shop, o=other)
+    calls = shared_app.shopify.calls.copy()
     with capture_logs() as logs, pytest.raises(NeedsReauth):
-        await opened(house, shop)
-    assert house.shopify.calls == calls, "nothing of it was sent anywhere"
+        await opened(shared_app, shop)
+    assert shared_app.shopify.calls == calls, "nothing of it was sent anywhere"
     assert [(line["event"], line["log_level"]) for line in logs] == [("shop_parked", "error")]
-    await assert_opens(house, other)
-    await house.install(shop)
-    await assert_opens(house, shop)
+    await assert_opens(shared_app, other)
+    await shared_app.install(shop)
+    await assert_opens(shared_app, shop)
 
 
-async def test_a_key_that_this_process_lacks_parks_nobody(house: World, shop: str) -> None:
+async def test_a_key_that_this_process_lacks_parks_nobody(
+    shared_app: RunningApp, shop: str
+) -> None:
     """It is the operator's mistake, and mended by them."""
     admin = AdminApi(
-        msgspec.structs.replace(house.settings, token_keys=new_key()),
-        LoopbackShopify(house.shopify.origin),
+        msgspec.structs.replace(shared_app.settings, token_keys=new_key()),
+        LoopbackShopify(shared_app.shopify.origin),
     )
     with pytest.raises(UnknownKey):
-        await installed_shop(house.database, admin, shop)
+        await installed_shop(shared_app.database, admin, shop)
     await admin.close()
-    await assert_opens(house, shop)
+    await assert_opens(shared_app, shop)
 
 
-async def test_a_shop_that_is_not_here_has_no_token(house: World) -> None:
-    assert await opened(house, "stranger.myshopify.com") is None
+async def test_a_shop_that_is_not_here_has_no_token(shared_app: RunningApp) -> None:
+    assert await opened(shared_app, "stranger.myshopify.com") is None
 
 
 @pytest.mark.parametrize(
@@ -384,17 +398,17 @@ def test_writing_implies_reading_and_nothing_else(granted: str, asked: str, cove
 
 
 async def test_who_waits_for_anothers_refresh_waits_longer_than_a_statement_may_take(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     """A refresh may take 8 s; a statement of the web process 3, or here a fifth of a second."""
-    waiters = Database(house.settings.database_url, role=WORKER, statement_timeout=0.2)
+    waiters = Database(shared_app.settings.database_url, role=WORKER, statement_timeout=0.2)
     entered = asyncio.Event()
 
     async def wait() -> None:
-        async with sole_fetch(waiters, AdminApi(house.settings, None), shop):
+        async with refresh_lock(waiters, AdminApi(shared_app.settings, None), shop):
             entered.set()
 
-    async with sole_fetch(house.database, house.desk.admin, shop):
+    async with refresh_lock(shared_app.database, shared_app.handler_context.admin, shop):
         waiting = asyncio.create_task(wait())
         await asyncio.sleep(1.2)
         assert not waiting.done() and not entered.is_set()
@@ -404,13 +418,13 @@ async def test_who_waits_for_anothers_refresh_waits_longer_than_a_statement_may_
 
 
 async def test_who_waits_for_anothers_refresh_does_not_wait_for_ever(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "TURN_DEADLINE", 0.3)
-    another = AdminApi(house.settings, None)
-    async with sole_fetch(house.database, house.desk.admin, shop):
+    another = AdminApi(shared_app.settings, None)
+    async with refresh_lock(shared_app.database, shared_app.handler_context.admin, shop):
         with pytest.raises(ShopifyUnavailable):
-            async with sole_fetch(house.database, another, shop):
+            async with refresh_lock(shared_app.database, another, shop):
                 pass
-    async with sole_fetch(house.database, another, shop):
+    async with refresh_lock(shared_app.database, another, shop):
         pass

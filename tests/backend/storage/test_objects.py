@@ -11,11 +11,11 @@ import pytest
 
 from backend.errors import StorageUnavailable
 from backend.settings import Settings
-from backend.shops.public_internet import resolved
+from backend.shops.ssrf_transport import resolved
 from backend.storage import objects
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectStore
-from tests.world import World
+from tests.running_app import RunningApp
 
 
 def key_of(data: bytes, **changes: object) -> str:
@@ -24,8 +24,8 @@ def key_of(data: bytes, **changes: object) -> str:
     return artifact_key(**{**parts, **changes}, data=data)  # type: ignore[arg-type]
 
 
-async def test_what_was_put_is_got_and_put_once(world: World) -> None:
-    store: ObjectStore = world.workshop.store
+async def test_what_was_put_is_got_and_put_once(running_app: RunningApp) -> None:
+    store: ObjectStore = running_app.worker_context.store
     key = key_of(b"once")
     await store.put(key, b"once", content_type="image/png")
     await store.put(key, b"twice", content_type="image/png")
@@ -33,10 +33,10 @@ async def test_what_was_put_is_got_and_put_once(world: World) -> None:
 
 
 async def test_an_object_that_has_lain_there_for_long_will_not_do(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep may be about to delete it."""
-    store = world.workshop.store
+    store = running_app.worker_context.store
     key = key_of(b"left behind")
     assert await store.age(key) is None
     await store.put(key, b"left behind", content_type="image/png")
@@ -48,8 +48,10 @@ async def test_an_object_that_has_lain_there_for_long_will_not_do(
         await store.put(key, b"left behind", content_type="image/png")
 
 
-async def test_deleted_objects_are_gone_and_deleting_them_again_is_no_error(world: World) -> None:
-    store = world.workshop.store
+async def test_deleted_objects_are_gone_and_deleting_them_again_is_no_error(
+    running_app: RunningApp,
+) -> None:
+    store = running_app.worker_context.store
     keys = [key_of(bytes([number])) for number in range(3)]
     for key in keys:
         await store.put(key, b"x", content_type="image/png")

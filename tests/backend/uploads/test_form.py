@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from backend.uploads.form import MAX_BODY, MAX_FILE
-from tests.backend.uploads.sending import (
+from tests.backend.uploads.multipart_forms import (
     BOUNDARY,
     MULTIPART,
     form,
@@ -14,8 +14,8 @@ from tests.backend.uploads.sending import (
     send_body,
     uploads_of,
 )
-from tests.doors import refusal
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import refusal
 
 WRONG_PARTS = {
     "no part": (form(), "file"),
@@ -30,9 +30,11 @@ WRONG_PARTS = {
 
 
 @pytest.mark.parametrize("what", WRONG_PARTS)
-async def test_anything_but_one_part_named_file_is_refused_by_name(house: World, what: str) -> None:
+async def test_anything_but_one_part_named_file_is_refused_by_name(
+    shared_app: RunningApp, what: str
+) -> None:
     body, name = WRONG_PARTS[what]
-    answer = await send_body(house, body)
+    answer = await send_body(shared_app, body)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["body", name]]
 
@@ -51,41 +53,47 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-async def test_a_body_that_is_not_multipart_is_refused(house: World, what: str) -> None:
-    assert refusal(await send_body(house, MALFORMED[what])) == (400, "BAD_REQUEST")
+async def test_a_body_that_is_not_multipart_is_refused(shared_app: RunningApp, what: str) -> None:
+    assert refusal(await send_body(shared_app, MALFORMED[what])) == (400, "BAD_REQUEST")
 
 
-async def test_any_bytes_in_a_part_are_taken_for_the_file_that_they_are(house: World) -> None:
+async def test_any_bytes_in_a_part_are_taken_for_the_file_that_they_are(
+    shared_app: RunningApp,
+) -> None:
     body = form(("file", b"\xff\xfe not UTF-8")).replace(b'; filename="x"', b"")
-    assert refusal(await send_body(house, body)) == (415, "IMAGE_TYPE_UNSUPPORTED")
+    assert refusal(await send_body(shared_app, body)) == (415, "IMAGE_TYPE_UNSUPPORTED")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "image/jpeg", "multipart/mixed", ""])
-async def test_another_content_type_is_refused(house: World, kind: str) -> None:
-    headers = {**house.bearer(), "Content-Type": kind}
-    answer = await house.http.post("/v1/uploads", content=b"{}", headers=headers)
+async def test_another_content_type_is_refused(shared_app: RunningApp, kind: str) -> None:
+    headers = {**shared_app.bearer(), "Content-Type": kind}
+    answer = await shared_app.http.post("/v1/uploads", content=b"{}", headers=headers)
     assert refusal(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-async def test_an_encoded_body_and_one_without_a_boundary_are_refused(house: World) -> None:
-    encoded = {**house.bearer(), **MULTIPART, "Content-Encoding": "gzip"}
-    answer = await house.http.post("/v1/uploads", content=b"x", headers=encoded)
+async def test_an_encoded_body_and_one_without_a_boundary_are_refused(
+    shared_app: RunningApp,
+) -> None:
+    encoded = {**shared_app.bearer(), **MULTIPART, "Content-Encoding": "gzip"}
+    answer = await shared_app.http.post("/v1/uploads", content=b"x", headers=encoded)
     assert refusal(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
-    without = {**house.bearer(), "Content-Type": "multipart/form-data"}
-    answer = await house.http.post("/v1/uploads", content=b"x", headers=without)
+    without = {**shared_app.bearer(), "Content-Type": "multipart/form-data"}
+    answer = await shared_app.http.post("/v1/uploads", content=b"x", headers=without)
     assert refusal(answer) == (400, "BAD_REQUEST")
 
 
-async def test_a_file_may_have_25_million_bytes_and_not_one_more(house: World) -> None:
+async def test_a_file_may_have_25_million_bytes_and_not_one_more(shared_app: RunningApp) -> None:
     padded = picture().ljust(MAX_FILE, b"\0")  # a decoder stops at the picture's end
-    assert (await send(house, padded)).status_code == 201
-    answer = await send(house, padded + b"\0")
+    assert (await send(shared_app, padded)).status_code == 201
+    answer = await send(shared_app, padded + b"\0")
     assert refusal(answer) == (413, "IMAGE_TOO_LARGE")
     told = answer.json()["error"]["message"]
     assert told == "The file has more than 25 MB, the limit.", "refused here, not by the child"
 
 
-async def test_a_body_over_the_limit_is_refused_announced_or_not(house: World, shop: str) -> None:
+async def test_a_body_over_the_limit_is_refused_announced_or_not(
+    shared_app: RunningApp, shop: str
+) -> None:
     sent = 0
 
     async def in_chunks() -> AsyncIterator[bytes]:
@@ -95,13 +103,13 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(house: World, s
             sent += 1_000_000
             yield bytes(1_000_000)
 
-    announced = await send_body(house, bytes(MAX_BODY + 1), shop=shop)
+    announced = await send_body(shared_app, bytes(MAX_BODY + 1), shop=shop)
     assert refusal(announced) == (413, "BODY_TOO_LARGE")
-    chunked = await send_body(house, in_chunks(), shop=shop)
+    chunked = await send_body(shared_app, in_chunks(), shop=shop)
     assert refusal(chunked)[0] == 413, "whichever of the two limits it meets first"
-    preamble = await send_body(house, iter_over(MAX_BODY + 1), shop=shop)
+    preamble = await send_body(shared_app, iter_over(MAX_BODY + 1), shop=shop)
     assert refusal(preamble) == (413, "BODY_TOO_LARGE")
-    assert await uploads_of(house, shop) == []
+    assert await uploads_of(shared_app, shop) == []
 
 
 async def iter_over(size: int) -> AsyncIterator[bytes]:

@@ -10,9 +10,9 @@ import pytest
 
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.local import LocalRenderer
-from backend.uploads.darkroom import PLACES
-from tests.backend.uploads.sending import MULTIPART, form, picture, send, uploads_of
-from tests.world import World
+from backend.uploads.image_sanitizer import PLACES
+from tests.backend.uploads.multipart_forms import MULTIPART, form, picture, send, uploads_of
+from tests.running_app import RunningApp
 
 
 class Seen(tempfile.SpooledTemporaryFile[bytes]):
@@ -34,7 +34,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
 
 
 async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
-    house: World, shop: str, files: list[Seen]
+    shared_app: RunningApp, shop: str, files: list[Seen]
 ) -> None:
     body = form(("file", bytes(3_000_000)))
 
@@ -42,20 +42,20 @@ async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
         yield body[:2_500_000]
         raise ConnectionError
 
-    headers = {**house.bearer(shop), **MULTIPART, "Content-Length": str(len(body))}
-    async with httpx.AsyncClient(base_url=house.http.base_url) as client:
+    headers = {**shared_app.bearer(shop), **MULTIPART, "Content-Length": str(len(body))}
+    async with httpx.AsyncClient(base_url=shared_app.http.base_url) as client:
         for _ in range(PLACES + 1):
             with pytest.raises(ConnectionError):
                 await client.post("/v1/uploads", content=half(), headers=headers)
     async with asyncio.timeout(10):
         while len(files) < PLACES + 1 or not all(file.closed for file in files):
             await asyncio.sleep(0.01)
-    assert await uploads_of(house, shop) == []
-    assert (await send(house, picture(), shop=shop)).status_code == 201
+    assert await uploads_of(shared_app, shop) == []
+    assert (await send(shared_app, picture(), shop=shop)).status_code == 201
 
 
 async def test_nobody_works_for_one_who_hung_up_before_the_answer(
-    house: World, shop: str, files: list[Seen], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, files: list[Seen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, ready = asyncio.Event(), asyncio.Event()
     render = LocalRenderer.render
@@ -66,10 +66,12 @@ async def test_nobody_works_for_one_who_hung_up_before_the_answer(
         return await render(renderer, request)
 
     monkeypatch.setattr(LocalRenderer, "render", render_when_ready)
-    async with httpx.AsyncClient(base_url=house.http.base_url) as client:
+    async with httpx.AsyncClient(base_url=shared_app.http.base_url) as client:
         waiting = [
             asyncio.create_task(
-                client.post("/v1/uploads", files={"file": picture()}, headers=house.bearer(shop))
+                client.post(
+                    "/v1/uploads", files={"file": picture()}, headers=shared_app.bearer(shop)
+                )
             )
             for _ in range(PLACES)
         ]
@@ -84,5 +86,5 @@ async def test_nobody_works_for_one_who_hung_up_before_the_answer(
         while not all(file.closed for file in files):
             await asyncio.sleep(0.01)
     ready.set()
-    assert (await send(house, picture(), shop=shop)).status_code == 201
-    assert len(await uploads_of(house, shop)) == 1
+    assert (await send(shared_app, picture(), shop=shop)).status_code == 201
+    assert len(await uploads_of(shared_app, shop)) == 1

@@ -11,7 +11,7 @@ from httpx import AsyncClient
 from backend.auth.signed_request import signed_request
 from backend.dev.transport import LoopbackShopify
 from tests.backend.imaging.files import located_jpeg, photo, png
-from tests.backend.uploads.sending import (
+from tests.backend.uploads.multipart_forms import (
     MULTIPART,
     form,
     picture,
@@ -21,19 +21,21 @@ from tests.backend.uploads.sending import (
     uploads_of,
 )
 from tests.conftest import SECRET
-from tests.doors import refusal
-from tests.world import SHOP, World, served
+from tests.running_app import SHOP, RunningApp, served
+from tests.scenarios import refusal
 
 UNINSTALLED = "closed.myshopify.com"
 
 
-async def test_a_picture_comes_back_upright_and_without_what_it_carried(house: World) -> None:
-    answer = await send(house, located_jpeg())
+async def test_a_picture_comes_back_upright_and_without_what_it_carried(
+    shared_app: RunningApp,
+) -> None:
+    answer = await send(shared_app, located_jpeg())
     assert answer.status_code == 201
     body = answer.json()
     assert set(body) == {"upload_key", "image_url"}
     assert re.fullmatch("upl_[0-9a-f]{32}", body["upload_key"])
-    got = await house.http.get(body["image_url"])
+    got = await shared_app.http.get(body["image_url"])
     assert (got.status_code, got.headers["content-type"]) == (200, "image/jpeg")
     assert got.headers["content-disposition"].endswith('.jpg"')
     assert b"canary" not in got.content and b"Exif" not in got.content
@@ -41,83 +43,87 @@ async def test_a_picture_comes_back_upright_and_without_what_it_carried(house: W
     assert (image.width, image.height) == (600, 800), "sent lying on its side"
 
 
-async def test_a_transparent_picture_stays_a_png(house: World) -> None:
+async def test_a_transparent_picture_stays_a_png(shared_app: RunningApp) -> None:
     cut_out = photo().bandjoin(128).copy(interpretation="srgb")
-    body = (await send(house, png(cut_out), kind="image/png")).json()
-    got = await house.http.get(body["image_url"])
+    body = (await send(shared_app, png(cut_out), kind="image/png")).json()
+    got = await shared_app.http.get(body["image_url"])
     assert got.headers["content-type"] == "image/png"
     assert pyvips.Image.new_from_buffer(got.content, "").hasalpha()
 
 
-async def test_nothing_that_the_sender_calls_it_is_kept_or_told(house: World) -> None:
-    answer = await send(house, picture(), name="canary-name.html", kind="text/canary")
+async def test_nothing_that_the_sender_calls_it_is_kept_or_told(shared_app: RunningApp) -> None:
+    answer = await send(shared_app, picture(), name="canary-name.html", kind="text/canary")
     assert answer.status_code == 201
     assert "canary" not in answer.text + str(dict(answer.headers))
-    row = await row_of(house, answer.json()["upload_key"])
+    row = await row_of(shared_app, answer.json()["upload_key"])
     assert "canary" not in str(row)
-    got = await house.http.get(answer.json()["image_url"])
+    got = await shared_app.http.get(answer.json()["image_url"])
     assert "canary" not in str(dict(got.headers))
 
 
 async def test_the_name_and_the_object_of_an_upload_cannot_be_told_from_each_other(
-    house: World,
+    shared_app: RunningApp,
 ) -> None:
-    rows = [await row_of(house, await uploaded(house)) for _ in range(2)]
+    rows = [await row_of(shared_app, await uploaded(shared_app)) for _ in range(2)]
     assert all(re.fullmatch(r"uploads/[0-9a-f]{32}\.jpg", row["key"]) for row in rows)
     random = {part[-32:] for row in rows for part in (row["upload_key"], row["key"][:-4])}
     assert len(random) == 4, "the same picture twice, and four unrelated names"
     assert all(row["stored_at"] and not row["used_at"] for row in rows)
 
 
-async def test_a_signed_request_uploads_too_and_covers_every_byte(house: World, shop: str) -> None:
+async def test_a_signed_request_uploads_too_and_covers_every_byte(
+    shared_app: RunningApp, shop: str
+) -> None:
     body = form(("file", picture()))
     url, signature = signed_request(
         SECRET.encode(),
         method="POST",
-        url=f"{str(house.http.base_url).rstrip('/')}/v1/uploads",
+        url=f"{str(shared_app.http.base_url).rstrip('/')}/v1/uploads",
         shop=shop,
         body=body,
         now=int(time.time()),
     )
     headers = {**MULTIPART, "X-Shopify-Hmac-Sha256": signature}
-    assert (await house.http.post(url, content=body, headers=headers)).status_code == 201
-    changed = await house.http.post(url, content=body + b" ", headers=headers)
+    assert (await shared_app.http.post(url, content=body, headers=headers)).status_code == 201
+    changed = await shared_app.http.post(url, content=body + b" ", headers=headers)
     assert refusal(changed) == (401, "UNAUTHENTICATED")
-    assert len(await uploads_of(house, shop)) == 1
+    assert len(await uploads_of(shared_app, shop)) == 1
 
 
-async def test_who_has_no_key_uploads_nothing(house: World) -> None:
-    answer = await house.http.post("/v1/uploads", files={"file": picture()})
+async def test_who_has_no_key_uploads_nothing(shared_app: RunningApp) -> None:
+    answer = await shared_app.http.post("/v1/uploads", files={"file": picture()})
     assert refusal(answer) == (401, "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize("data", [picture(), b"not a picture"], ids=["picture", "garbage"])
 async def test_a_shop_that_has_not_installed_the_app_is_told_so_before_its_picture_is_looked_at(
-    house: World, data: bytes
+    shared_app: RunningApp, data: bytes
 ) -> None:
-    house.shopify.create_shop(UNINSTALLED)
-    assert refusal(await send(house, data, shop=UNINSTALLED)) == (401, "SHOP_NOT_INSTALLED")
+    shared_app.shopify.create_shop(UNINSTALLED)
+    assert refusal(await send(shared_app, data, shop=UNINSTALLED)) == (401, "SHOP_NOT_INSTALLED")
 
 
 async def test_when_the_store_is_away_the_upload_fails_and_no_job_can_name_it(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    nowhere = msgspec.structs.replace(house.settings, s3_endpoint_url="http://127.0.0.1:9")
+    nowhere = msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
     async with (
-        served(nowhere, LoopbackShopify(house.shopify.origin)) as url,
+        served(nowhere, LoopbackShopify(shared_app.shopify.origin)) as url,
         AsyncClient(base_url=url, timeout=30) as client,
     ):
         answer = await client.post(
-            "/v1/uploads", files={"file": picture()}, headers=house.bearer(shop)
+            "/v1/uploads", files={"file": picture()}, headers=shared_app.bearer(shop)
         )
     assert refusal(answer) == (503, "STORAGE_UNAVAILABLE")
     assert int(answer.headers["retry-after"]) > 0
     assert "127.0.0.1" not in answer.text
-    assert [row["stored_at"] for row in await uploads_of(house, shop)] == [None]
+    assert [row["stored_at"] for row in await uploads_of(shared_app, shop)] == [None]
 
 
-async def test_an_upload_names_the_shop_of_its_token_and_no_other(house: World, shop: str) -> None:
-    before = len(await uploads_of(house, SHOP))
-    await send(house, picture(), shop=shop, params={"shop": SHOP})
-    assert len(await uploads_of(house, SHOP)) == before
-    assert len(await uploads_of(house, shop)) == 1
+async def test_an_upload_names_the_shop_of_its_token_and_no_other(
+    shared_app: RunningApp, shop: str
+) -> None:
+    before = len(await uploads_of(shared_app, SHOP))
+    await send(shared_app, picture(), shop=shop, params={"shop": SHOP})
+    assert len(await uploads_of(shared_app, SHOP)) == before
+    assert len(await uploads_of(shared_app, shop)) == 1

@@ -9,9 +9,9 @@ from backend.jobs.erasure import erase_jobs
 from backend.renderers.base import RenderedFile
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import NO_SUCH_UPLOAD, receiving_shop, store_upload, use_uploads
-from tests.backend.uploads.sending import row_of, shop_id_of, uploaded, uploads_of
-from tests.doors import is_stored, missing_objects, new_shop
-from tests.world import World
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
+from tests.running_app import RunningApp
+from tests.scenarios import is_stored, missing_objects, new_shop
 
 UNKNOWN = "upl_" + "0" * 32
 PICTURE = RenderedFile(
@@ -25,71 +25,73 @@ PICTURE = RenderedFile(
 )
 
 
-async def used(house: World, shop: str, **wanted: str) -> dict[str, str]:
+async def used(shared_app: RunningApp, shop: str, **wanted: str) -> dict[str, str]:
     """The object keys that a job of the shop gets for these upload keys."""
-    shop_id = await shop_id_of(house, shop)
-    async with house.database.transaction() as connection:
+    shop_id = await shop_id_of(shared_app, shop)
+    async with shared_app.database.transaction() as connection:
         return await use_uploads(connection, shop_id=shop_id, wanted=wanted)
 
 
-async def refusal_of(house: World, shop: str, **wanted: str) -> list[dict[str, Any]]:
+async def refusal_of(shared_app: RunningApp, shop: str, **wanted: str) -> list[dict[str, Any]]:
     """The detail of the refusal."""
     with pytest.raises(InvalidRequest) as refused:
-        await used(house, shop, **wanted)
+        await used(shared_app, shop, **wanted)
     return refused.value.detail
 
 
-async def test_a_job_gets_the_objects_behind_its_upload_keys(house: World, shop: str) -> None:
-    photo, background = await uploaded(house, shop=shop), await uploaded(house, shop=shop)
-    keys = {row["upload_key"]: row["key"] for row in await uploads_of(house, shop)}
+async def test_a_job_gets_the_objects_behind_its_upload_keys(
+    shared_app: RunningApp, shop: str
+) -> None:
+    photo, background = await uploaded(shared_app, shop=shop), await uploaded(shared_app, shop=shop)
+    keys = {row["upload_key"]: row["key"] for row in await uploads_of(shared_app, shop)}
     assert await used(
-        house, shop, upload_key=photo, background_upload_key=background, third=photo
+        shared_app, shop, upload_key=photo, background_upload_key=background, third=photo
     ) == {
         "upload_key": keys[photo],
         "background_upload_key": keys[background],
         "third": keys[photo],
     }
-    assert await used(house, shop) == {}
-    first = (await row_of(house, photo))["used_at"]
-    await used(house, shop, upload_key=photo)
-    latest = (await row_of(house, photo))["used_at"]
+    assert await used(shared_app, shop) == {}
+    first = (await row_of(shared_app, photo))["used_at"]
+    await used(shared_app, shop, upload_key=photo)
+    latest = (await row_of(shared_app, photo))["used_at"]
     assert latest > first, "it is kept for as long from its last use on"
 
 
 async def test_another_shops_upload_is_refused_exactly_as_one_that_never_was(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     own, foreign = (
-        await uploaded(house, shop=shop),
-        await uploaded(house, shop=await new_shop(house)),
+        await uploaded(shared_app, shop=shop),
+        await uploaded(shared_app, shop=await new_shop(shared_app)),
     )
-    refused = await refusal_of(house, shop, upload_key=foreign, own=own)
-    assert refused == await refusal_of(house, shop, upload_key=UNKNOWN, own=own)
+    refused = await refusal_of(shared_app, shop, upload_key=foreign, own=own)
+    assert refused == await refusal_of(shared_app, shop, upload_key=UNKNOWN, own=own)
     assert refused == [
         {"loc": ["body", "upload_key"], "msg": NO_SUCH_UPLOAD, "type": "value_error"}
     ]
-    assert [(await row_of(house, key))["used_at"] for key in (own, foreign)] == [None, None]
+    assert [(await row_of(shared_app, key))["used_at"] for key in (own, foreign)] == [None, None]
 
 
-async def test_every_field_without_an_upload_is_named(house: World, shop: str) -> None:
-    refused = await refusal_of(house, shop, upload_key=UNKNOWN, background_upload_key=UNKNOWN)
+async def test_every_field_without_an_upload_is_named(shared_app: RunningApp, shop: str) -> None:
+    refused = await refusal_of(shared_app, shop, upload_key=UNKNOWN, background_upload_key=UNKNOWN)
     assert [item["loc"][1] for item in refused] == ["upload_key", "background_upload_key"]
 
 
 @pytest.mark.parametrize("column", ["stored_at = NULL", "expired_at = now()"])
 async def test_an_upload_that_is_not_stored_or_has_expired_is_refused(
-    house: World, shop: str, column: str
+    shared_app: RunningApp, shop: str, column: str
 ) -> None:
-    upload_key = await uploaded(house, shop=shop)
-    await house.execute(f"UPDATE uploads SET {column} WHERE upload_key = :k", k=upload_key)
-    assert await refusal_of(house, shop, upload_key=upload_key)
+    upload_key = await uploaded(shared_app, shop=shop)
+    await shared_app.execute(f"UPDATE uploads SET {column} WHERE upload_key = :k", k=upload_key)
+    assert await refusal_of(shared_app, shop, upload_key=upload_key)
 
 
 class Interrupted(ObjectStore):
     """A store in front of which something happens at the first put."""
 
-    def __init__(self, house: World, what: Any) -> None:
-        super().__init__(house.settings)
+    def __init__(self, shared_app: RunningApp, what: Any) -> None:
+        super().__init__(shared_app.settings)
         self.what = what
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
@@ -99,73 +101,81 @@ class Interrupted(ObjectStore):
 
 
 async def test_whatever_ends_a_put_leaves_a_row_that_knows_the_object(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     async def crash() -> None:
         raise StorageUnavailable
 
-    store, shop_id = Interrupted(house, crash), await shop_id_of(house, shop)
+    store, shop_id = Interrupted(shared_app, crash), await shop_id_of(shared_app, shop)
     with pytest.raises(StorageUnavailable):
-        await store_upload(house.database, store, shop=shop, shop_id=shop_id, picture=PICTURE)
-    [row] = await uploads_of(house, shop)
+        await store_upload(shared_app.database, store, shop=shop, shop_id=shop_id, picture=PICTURE)
+    [row] = await uploads_of(shared_app, shop)
     assert row["stored_at"] is None and row["key"].endswith(".png")
-    assert await refusal_of(house, shop, upload_key=row["upload_key"])
+    assert await refusal_of(shared_app, shop, upload_key=row["upload_key"])
 
 
 async def test_a_shop_that_is_erased_in_the_middle_of_an_upload_leaves_no_object(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    shop_id = await shop_id_of(house, shop)
+    shop_id = await shop_id_of(shared_app, shop)
     announced: list[str] = []
 
     async def erase() -> None:
-        announced.extend(row["key"] for row in await uploads_of(house, shop))
-        await erase_jobs(house.database, house.workshop.store, shop_id)
+        announced.extend(row["key"] for row in await uploads_of(shared_app, shop))
+        await erase_jobs(shared_app.database, shared_app.worker_context.store, shop_id)
 
     with pytest.raises(ShopNotInstalled):
         await store_upload(
-            house.database, Interrupted(house, erase), shop=shop, shop_id=shop_id, picture=PICTURE
+            shared_app.database,
+            Interrupted(shared_app, erase),
+            shop=shop,
+            shop_id=shop_id,
+            picture=PICTURE,
         )
     assert len(announced) == 1
-    assert not await is_stored(house, announced[0])
-    assert await uploads_of(house, shop) == []
+    assert not await is_stored(shared_app, announced[0])
+    assert await uploads_of(shared_app, shop) == []
 
 
-async def test_a_shop_that_has_left_takes_nothing_in(house: World, shop: str) -> None:
-    shop_id = await receiving_shop(house.database, shop)
-    await house.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
+async def test_a_shop_that_has_left_takes_nothing_in(shared_app: RunningApp, shop: str) -> None:
+    shop_id = await receiving_shop(shared_app.database, shop)
+    await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
     with pytest.raises(ShopNotInstalled):
-        await receiving_shop(house.database, shop)
+        await receiving_shop(shared_app.database, shop)
     with pytest.raises(ShopNotInstalled):
         await store_upload(
-            house.database, house.workshop.store, shop=shop, shop_id=shop_id, picture=PICTURE
+            shared_app.database,
+            shared_app.worker_context.store,
+            shop=shop,
+            shop_id=shop_id,
+            picture=PICTURE,
         )
-    assert await uploads_of(house, shop) == []
+    assert await uploads_of(shared_app, shop) == []
 
 
 async def test_an_erased_shops_uploads_go_used_or_not_and_all_others_stay(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    other = await new_shop(house)
-    mine = [await uploaded(house, shop=shop) for _ in range(2)]
-    await used(house, shop, upload_key=mine[0])
-    theirs = await uploaded(house, shop=other)
-    gone = [row["key"] for row in await uploads_of(house, shop)]
-    kept = (await row_of(house, theirs))["key"]
-    shop_id = await shop_id_of(house, shop)
-    await erase_jobs(house.database, house.workshop.store, shop_id, customer_id="1")
-    assert await missing_objects(house, gone) == [], "a customer has no uploads"
-    await erase_jobs(house.database, house.workshop.store, shop_id)
-    assert await missing_objects(house, [*gone, kept]) == gone
-    assert await uploads_of(house, shop) == []
-    assert await used(house, other, upload_key=theirs) == {"upload_key": kept}
+    other = await new_shop(shared_app)
+    mine = [await uploaded(shared_app, shop=shop) for _ in range(2)]
+    await used(shared_app, shop, upload_key=mine[0])
+    theirs = await uploaded(shared_app, shop=other)
+    gone = [row["key"] for row in await uploads_of(shared_app, shop)]
+    kept = (await row_of(shared_app, theirs))["key"]
+    shop_id = await shop_id_of(shared_app, shop)
+    await erase_jobs(shared_app.database, shared_app.worker_context.store, shop_id, customer_id="1")
+    assert await missing_objects(shared_app, gone) == [], "a customer has no uploads"
+    await erase_jobs(shared_app.database, shared_app.worker_context.store, shop_id)
+    assert await missing_objects(shared_app, [*gone, kept]) == gone
+    assert await uploads_of(shared_app, shop) == []
+    assert await used(shared_app, other, upload_key=theirs) == {"upload_key": kept}
 
 
 async def test_an_erasure_that_is_cut_off_keeps_the_rows_for_the_next_try(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload_key = await uploaded(house, shop=shop)
-    shop_id = await shop_id_of(house, shop)
+    upload_key = await uploaded(shared_app, shop=shop)
+    shop_id = await shop_id_of(shared_app, shop)
 
     def away(_store: ObjectStore, _keys: list[str]) -> None:
         raise StorageUnavailable
@@ -173,8 +183,8 @@ async def test_an_erasure_that_is_cut_off_keeps_the_rows_for_the_next_try(
     with monkeypatch.context() as broken:
         broken.setattr(ObjectStore, "_delete", away)
         with pytest.raises(StorageUnavailable):
-            await erase_jobs(house.database, house.workshop.store, shop_id)
-    key = (await row_of(house, upload_key))["key"]
-    await erase_jobs(house.database, house.workshop.store, shop_id)
-    assert not await is_stored(house, key)
-    assert await uploads_of(house, shop) == []
+            await erase_jobs(shared_app.database, shared_app.worker_context.store, shop_id)
+    key = (await row_of(shared_app, upload_key))["key"]
+    await erase_jobs(shared_app.database, shared_app.worker_context.store, shop_id)
+    assert not await is_stored(shared_app, key)
+    assert await uploads_of(shared_app, shop) == []

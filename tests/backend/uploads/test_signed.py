@@ -10,24 +10,26 @@ import pytest
 from backend import spool
 from backend.auth.signed_request import signed_request
 from tests.backend.imaging.files import photo, png
-from tests.backend.uploads.sending import MULTIPART, form, uploads_of
+from tests.backend.uploads.multipart_forms import MULTIPART, form, uploads_of
 from tests.conftest import SECRET
-from tests.doors import refusal
-from tests.world import World
+from tests.running_app import RunningApp
+from tests.scenarios import refusal
 
 
-async def post(house: World, shop: str, body: bytes, *, sent: bytes = b"") -> httpx.Response:
+async def post(
+    shared_app: RunningApp, shop: str, body: bytes, *, sent: bytes = b""
+) -> httpx.Response:
     """Post the body, or other bytes under its signature."""
     url, signature = signed_request(
         SECRET.encode(),
         method="POST",
-        url=f"{house.http.base_url}/v1/uploads".replace("//v1", "/v1"),
+        url=f"{shared_app.http.base_url}/v1/uploads".replace("//v1", "/v1"),
         shop=shop,
         body=body,
         now=int(time.time()),
     )
     headers = {**MULTIPART, "X-Shopify-Hmac-Sha256": signature}
-    return await house.http.post(url, content=sent or body, headers=headers)
+    return await shared_app.http.post(url, content=sent or body, headers=headers)
 
 
 @pytest.fixture
@@ -45,23 +47,26 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 async def test_a_signed_upload_is_put_aside_on_disk_and_made_into_the_picture_that_was_sent(
-    house: World, shop: str, files: list[Any]
+    shared_app: RunningApp, shop: str, files: list[Any]
 ) -> None:
     picture = png(photo(700, 700))
     picture += random.Random(1).randbytes(2 * spool.IN_MEMORY)  # behind its end; read as well
-    answer = await post(house, shop, form(("file", picture)))
+    answer = await post(shared_app, shop, form(("file", picture)))
     assert answer.status_code == 201, answer.text
     (file,) = files
     assert file._rolled and file.closed
-    assert len(await uploads_of(house, shop)) == 1
+    assert len(await uploads_of(shared_app, shop)) == 1
 
 
 async def test_what_was_put_aside_for_nobody_is_closed(
-    house: World, shop: str, files: list[Any]
+    shared_app: RunningApp, shop: str, files: list[Any]
 ) -> None:
     body = form(("file", bytes(1000)))
-    assert refusal(await post(house, shop, body, sent=body[:-1] + b"-")) == (401, "UNAUTHENTICATED")
-    stranger = await post(house, "stranger.myshopify.com", body)
+    assert refusal(await post(shared_app, shop, body, sent=body[:-1] + b"-")) == (
+        401,
+        "UNAUTHENTICATED",
+    )
+    stranger = await post(shared_app, "stranger.myshopify.com", body)
     assert refusal(stranger) == (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await post(house, shop, body)) == (415, "IMAGE_TYPE_UNSUPPORTED")
+    assert refusal(await post(shared_app, shop, body)) == (415, "IMAGE_TYPE_UNSUPPORTED")
     assert [file.closed for file in files] == [True] * 3

@@ -9,7 +9,7 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.storage.objects import ObjectStore
-from tests.world import World, open_world
+from tests.running_app import RunningApp, open_running_app
 
 BUCKET = "atelier-test-sweeps"
 
@@ -22,13 +22,15 @@ def own_bucket(services: LocalServices) -> str:
 
 
 @pytest.fixture
-async def island(settings: Settings, own_bucket: str, renderer: Renderer) -> AsyncIterator[World]:
+async def isolated_app(
+    settings: Settings, own_bucket: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
     """A world whose database and bucket are empty but for one shop, and nobody else's."""
     settings = msgspec.structs.replace(settings, s3_bucket=own_bucket)
     empty(ObjectStore(settings))
-    async with open_world(settings, renderer) as world:
-        await world.install()
-        yield world
+    async with open_running_app(settings, renderer) as running_app:
+        await running_app.install()
+        yield running_app
 
 
 def empty(store: ObjectStore) -> None:

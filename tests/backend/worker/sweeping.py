@@ -10,22 +10,24 @@ import pytest
 from backend.storage.listing import StoredObject, stored_objects
 from backend.worker import bucket_sweep
 from backend.worker.bucket_sweep import Terms, sweep_bucket
-from tests.world import World
+from tests.running_app import RunningApp
 
 HOUR_AHEAD = timedelta(hours=-1)  # whatever is in the bucket now is older than that
 
 
-async def stray(world: World, key: str | None = None) -> str:
+async def stray(running_app: RunningApp, key: str | None = None) -> str:
     """An object that no row names; its key."""
     key = key or f"artifacts/{secrets.token_hex(16)}"
-    await world.workshop.store.put(key, b"stray", content_type="image/png")
+    await running_app.worker_context.store.put(key, b"stray", content_type="image/png")
     return key
 
 
-async def swept(world: World, **terms: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+async def swept(running_app: RunningApp, **terms: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """A pass over a bucket in which all is old: objects and rows, found and repaired."""
     terms = {"settled": HOUR_AHEAD, **terms}
-    tallies = await sweep_bucket(world.settings, world.workshop, terms=Terms(**terms))
+    tallies = await sweep_bucket(
+        running_app.settings, running_app.worker_context, terms=Terms(**terms)
+    )
     objects, rows = tallies["object_without_row"], tallies["row_without_object"]
     return (objects.found, objects.repaired), (rows.found, rows.repaired)
 

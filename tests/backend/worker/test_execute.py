@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from backend.jobs.lifecycle import Fenced, JobLease, claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure
-from backend.jobs.timeline import Claim, Fenced, claim, fail, succeed
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.retries import JOBS, SPREAD
+from backend.worker.context import WorkerContext
 from backend.worker.execute import Done, Retry, run_job
-from backend.worker.workshop import Workshop
-from tests.world import World
+from tests.running_app import RunningApp
 
 REASON = Failure(code="TEST", message="for a test")
 
@@ -40,36 +40,36 @@ class Recording:
         """Nothing is ours to close."""
 
 
-def rigged(world: World, renderer: Recording) -> Workshop:
+def rigged(running_app: RunningApp, renderer: Recording) -> WorkerContext:
     """The world's workshop with that renderer."""
-    return msgspec.structs.replace(world.workshop, renderer=renderer)
+    return msgspec.structs.replace(running_app.worker_context, renderer=renderer)
 
 
-async def job(world: World) -> JobRef:
+async def job(running_app: RunningApp) -> JobRef:
     """A job that waits."""
-    await world.install()
-    public_id = await world.request_job()
-    rows = await world.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=public_id)
+    await running_app.install()
+    public_id = await running_app.request_job()
+    rows = await running_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=public_id)
     return JobRef(shop_id=rows[0]["shop_id"], public_id=public_id)
 
 
-async def claimed(world: World, ref: JobRef) -> Claim:
+async def claimed(running_app: RunningApp, ref: JobRef) -> JobLease:
     """The claim of another worker."""
-    async with world.database.transaction() as connection:
+    async with running_app.database.transaction() as connection:
         taken = await claim(connection, ref)
     assert taken is not None
     return taken
 
 
-async def status(world: World, ref: JobRef) -> str:
+async def status(running_app: RunningApp, ref: JobRef) -> str:
     """As the row says."""
-    rows = await world.rows("SELECT status FROM jobs WHERE public_id = :id", id=ref.public_id)
+    rows = await running_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=ref.public_id)
     return str(rows[0]["status"])
 
 
-async def terminal_events(world: World, ref: JobRef) -> list[str]:
+async def terminal_events(running_app: RunningApp, ref: JobRef) -> list[str]:
     """The types of the job's final events."""
-    rows = await world.rows(
+    rows = await running_app.rows(
         "SELECT event_type FROM job_events WHERE job_id = :id "
         "AND event_type IN ('succeeded', 'failed')",
         id=ref.public_id,
@@ -77,31 +77,31 @@ async def terminal_events(world: World, ref: JobRef) -> list[str]:
     return [row["event_type"] for row in rows]
 
 
-async def test_a_finished_stage_is_not_made_again(world: World) -> None:
-    ref = await job(world)
+async def test_a_finished_stage_is_not_made_again(running_app: RunningApp) -> None:
+    ref = await job(running_app)
 
     async def break_at_compose(request: RenderRequest) -> None:
         if request.stage == "compose":
             raise RenderFailed("RENDER_CRASHED", "gone", retryable=True)
 
-    first = Recording(world.workshop.renderer, break_at_compose)
-    assert isinstance(await run_job(ref, rigged(world, first)), Retry)
-    second = Recording(world.workshop.renderer)
-    assert await run_job(ref, rigged(world, second)) == Done()
+    first = Recording(running_app.worker_context.renderer, break_at_compose)
+    assert isinstance(await run_job(ref, rigged(running_app, first)), Retry)
+    second = Recording(running_app.worker_context.renderer)
+    assert await run_job(ref, rigged(running_app, second)) == Done()
     assert first.stages == ["validate", "segment", "compose"]
     assert second.stages == ["compose", "encode"]
-    assert await status(world, ref) == "SUCCESS"
+    assert await status(running_app, ref) == "SUCCESS"
 
 
 async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
-    world: World,
+    running_app: RunningApp,
 ) -> None:
-    ref = await job(world)
+    ref = await job(running_app)
 
     async def always(_request: RenderRequest) -> None:
         raise RenderFailed("RENDER_CRASHED", "gone", retryable=True)
 
-    broken = rigged(world, Recording(world.workshop.renderer, always))
+    broken = rigged(running_app, Recording(running_app.worker_context.renderer, always))
     outcomes = [await run_job(ref, broken) for _ in range(3)]
     delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Retry)]
     usual = [JOBS.usual(1), JOBS.usual(2)]
@@ -109,43 +109,48 @@ async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
         [1, 1], abs=SPREAD
     )
     assert outcomes[-1] == Done()
-    assert await terminal_events(world, ref) == ["failed"]
-    detail = (await world.detail(ref.public_id)).json()
+    assert await terminal_events(running_app, ref) == ["failed"]
+    detail = (await running_app.detail(ref.public_id)).json()
     assert detail["latest_event"]["extra"]["error"]["code"] == "RENDER_CRASHED"
 
 
-async def test_what_cannot_pass_fails_at_once(world: World) -> None:
-    ref = await job(world)
+async def test_what_cannot_pass_fails_at_once(running_app: RunningApp) -> None:
+    ref = await job(running_app)
 
     async def refuse(_request: RenderRequest) -> None:
         raise RenderFailed("IMAGE_CORRUPT", "broken", retryable=False)
 
-    assert await run_job(ref, rigged(world, Recording(world.workshop.renderer, refuse))) == Done()
-    assert await status(world, ref) == "FAILURE"
+    assert (
+        await run_job(
+            ref, rigged(running_app, Recording(running_app.worker_context.renderer, refuse))
+        )
+        == Done()
+    )
+    assert await status(running_app, ref) == "FAILURE"
 
 
-async def test_a_worker_that_lost_its_job_writes_nothing(world: World) -> None:
-    ref = await job(world)
+async def test_a_worker_that_lost_its_job_writes_nothing(running_app: RunningApp) -> None:
+    ref = await job(running_app)
 
     async def overtaken(request: RenderRequest) -> None:
         if request.stage == "segment":
-            await claimed(world, ref)
+            await claimed(running_app, ref)
 
-    zombie = rigged(world, Recording(world.workshop.renderer, overtaken))
+    zombie = rigged(running_app, Recording(running_app.worker_context.renderer, overtaken))
     assert await run_job(ref, zombie) == Done()
-    stages = await world.rows("SELECT stage FROM job_stages ORDER BY created_at")
+    stages = await running_app.rows("SELECT stage FROM job_stages ORDER BY created_at")
     assert [row["stage"] for row in stages] == ["fetch", "validate"]
-    assert await status(world, ref) == "IN_PROGRESS"
-    assert await terminal_events(world, ref) == []
+    assert await status(running_app, ref) == "IN_PROGRESS"
+    assert await terminal_events(running_app, ref) == []
 
 
-async def test_of_two_ends_only_the_first_counts(world: World) -> None:
-    ref = await job(world)
-    holder = await claimed(world, ref)
+async def test_of_two_ends_only_the_first_counts(running_app: RunningApp) -> None:
+    ref = await job(running_app)
+    holder = await claimed(running_app, ref)
 
     async def end(how: Any, argument: Any) -> bool:
         try:
-            async with world.database.transaction() as connection:
+            async with running_app.database.transaction() as connection:
                 await how(connection, holder, argument)
         except Fenced:
             return False
@@ -153,39 +158,41 @@ async def test_of_two_ends_only_the_first_counts(world: World) -> None:
 
     ends = await asyncio.gather(*(end(succeed, {}), end(fail, REASON), end(succeed, {})))
     assert ends.count(True) == 1
-    assert len(await terminal_events(world, ref)) == 1
+    assert len(await terminal_events(running_app, ref)) == 1
 
 
-async def test_an_ended_job_cannot_be_claimed(world: World) -> None:
-    ref = await job(world)
-    holder = await claimed(world, ref)
-    async with world.database.transaction() as connection:
+async def test_an_ended_job_cannot_be_claimed(running_app: RunningApp) -> None:
+    ref = await job(running_app)
+    holder = await claimed(running_app, ref)
+    async with running_app.database.transaction() as connection:
         await fail(connection, holder, REASON)
-    async with world.database.transaction() as connection:
+    async with running_app.database.transaction() as connection:
         assert await claim(connection, ref) is None
 
 
-async def test_a_job_without_progress_is_buried_at_the_fourth_claim(world: World) -> None:
-    ref = await job(world)
+async def test_a_job_without_progress_is_buried_at_the_fourth_claim(
+    running_app: RunningApp,
+) -> None:
+    ref = await job(running_app)
     for _ in range(3):
-        await claimed(world, ref)
-    async with world.database.transaction() as connection:
+        await claimed(running_app, ref)
+    async with running_app.database.transaction() as connection:
         assert await claim(connection, ref) is None
-    detail = (await world.detail(ref.public_id)).json()
+    detail = (await running_app.detail(ref.public_id)).json()
     assert detail["status"] == "FAILURE"
     assert detail["latest_event"]["extra"]["error"]["code"] == "WORKER_CRASHED"
 
 
-async def test_a_stopping_worker_hands_over_between_two_stages(world: World) -> None:
-    ref = await job(world)
+async def test_a_stopping_worker_hands_over_between_two_stages(running_app: RunningApp) -> None:
+    ref = await job(running_app)
     stopping = asyncio.Event()
 
     async def stop(_request: RenderRequest) -> None:
         stopping.set()
 
-    renderer = Recording(world.workshop.renderer, stop)
-    workshop = msgspec.structs.replace(rigged(world, renderer), stopping=stopping)
-    assert await run_job(ref, workshop) == Retry(timedelta(0))
+    renderer = Recording(running_app.worker_context.renderer, stop)
+    worker_context = msgspec.structs.replace(rigged(running_app, renderer), stopping=stopping)
+    assert await run_job(ref, worker_context) == Retry(timedelta(0))
     assert renderer.stages == ["validate"]
 
 
@@ -201,13 +208,13 @@ async def test_a_stopping_worker_hands_over_between_two_stages(world: World) -> 
     ],
 )
 async def test_the_photo_is_fetched_from_the_cdn_and_from_nowhere_else(
-    world: World, url: str, code: str
+    running_app: RunningApp, url: str, code: str
 ) -> None:
-    ref = await job(world)
-    await world.execute(
+    ref = await job(running_app)
+    await running_app.execute(
         "UPDATE jobs SET request = jsonb_set(request, '{source_url}', to_jsonb(cast(:u AS text)))",
         u=url,
     )
-    assert await run_job(ref, world.workshop) == Done()
-    detail = (await world.detail(ref.public_id)).json()
+    assert await run_job(ref, running_app.worker_context) == Done()
+    detail = (await running_app.detail(ref.public_id)).json()
     assert detail["latest_event"]["extra"]["error"]["code"] == code

@@ -9,17 +9,17 @@ from structlog.testing import capture_logs
 
 from backend.errors import InvalidRequest
 from backend.jobs.erasure import erase_jobs
+from backend.jobs.lifecycle import Checkpoint, Fenced, advance
 from backend.jobs.service import JobRef
-from backend.jobs.timeline import Checkpoint, Fenced, advance
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.renderers.files import file_of
 from backend.uploads.service import use_uploads
 from backend.worker.execute import Done, Retry, run_job
-from tests.backend.uploads.sending import row_of, shop_id_of, uploaded, uploads_of
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
 from tests.backend.worker.sweeping import swept
-from tests.doors import begun_job, finished_job, is_stored, make_stage, missing_objects
-from tests.remembering import RememberingRenderer
-from tests.world import World
+from tests.caching_renderer import CachingRenderer
+from tests.running_app import RunningApp
+from tests.scenarios import begun_job, finished_job, is_stored, make_stage, missing_objects
 
 NOTHING = ((0, 0), (0, 0))
 
@@ -53,10 +53,10 @@ class Quick:
 
 
 @pytest.fixture
-def quick(island: World) -> World:
+def quick(isolated_app: RunningApp) -> RunningApp:
     """The island with a renderer that takes no time."""
-    workshop = msgspec.structs.replace(island.workshop, renderer=Quick())
-    return World(**{**vars(island), "workshop": workshop})
+    worker_context = msgspec.structs.replace(isolated_app.worker_context, renderer=Quick())
+    return RunningApp(**{**vars(isolated_app), "worker_context": worker_context})
 
 
 class Meddling:
@@ -77,16 +77,16 @@ class Meddling:
         """Nothing is ours to close."""
 
 
-def rigged(world: World, meddle: Any) -> World:
+def rigged(running_app: RunningApp, meddle: Any) -> RunningApp:
     """The world with such a renderer in its workshop."""
-    renderer = Meddling(world.workshop.renderer, meddle)
-    workshop = msgspec.structs.replace(world.workshop, renderer=renderer)
-    return World(**{**vars(world), "workshop": workshop})
+    renderer = Meddling(running_app.worker_context.renderer, meddle)
+    worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
+    return RunningApp(**{**vars(running_app), "worker_context": worker_context})
 
 
-async def files_of(world: World, public_id: str) -> dict[tuple[str, str], str]:
+async def files_of(running_app: RunningApp, public_id: str) -> dict[tuple[str, str], str]:
     """The keys of all the files of a job, by stage and name."""
-    rows = await world.rows(
+    rows = await running_app.rows(
         "SELECT stage, f.key AS name, f.value AS key FROM job_stages, jsonb_each_text(files) AS f "
         "WHERE job_id = :id",
         id=public_id,
@@ -94,20 +94,20 @@ async def files_of(world: World, public_id: str) -> dict[tuple[str, str], str]:
     return {(row["stage"], row["name"]): row["key"] for row in rows}
 
 
-async def lose(world: World, *keys: str) -> None:
+async def lose(running_app: RunningApp, *keys: str) -> None:
     """Delete the objects behind our back."""
-    await world.workshop.store.delete(keys)
+    await running_app.worker_context.store.delete(keys)
 
 
-async def ref_of(world: World, public_id: str) -> JobRef:
+async def ref_of(running_app: RunningApp, public_id: str) -> JobRef:
     """The job's reference."""
-    return JobRef(shop_id=await shop_id_of(world), public_id=public_id)
+    return JobRef(shop_id=await shop_id_of(running_app), public_id=public_id)
 
 
 # Unfinished jobs
 
 
-async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: World) -> None:
+async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: RunningApp) -> None:
     public_id = await quick.request_job()
     ref = await ref_of(quick, public_id)
 
@@ -116,12 +116,12 @@ async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: W
             raise RenderFailed("TEST", "for a test", retryable=True)
         return rendered
 
-    assert isinstance(await run_job(ref, rigged(quick, stuck).workshop), Retry)
+    assert isinstance(await run_job(ref, rigged(quick, stuck).worker_context), Retry)
     files = await files_of(quick, public_id)
     await lose(quick, files["segment", "cutout"])
     assert await swept(quick) == ((0, 0), (1, 1))
     assert {stage for stage, _ in await files_of(quick, public_id)} <= {"fetch", "validate"}
-    assert await run_job(ref, quick.workshop) == Done()
+    assert await run_job(ref, quick.worker_context) == Done()
     detail = (await quick.detail(public_id)).json()
     assert detail["status"] == "SUCCESS"
     made = await files_of(quick, public_id)
@@ -131,14 +131,14 @@ async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: W
     assert sorted(row["seq"] for row in events) == list(range(1, len(events) + 1))
 
 
-async def test_whoever_works_on_it_is_fenced_without_a_strike(island: World) -> None:
-    job = await begun_job(island)
-    await make_stage(island, job, "fetch")
-    [key] = await make_stage(island, job, "segment")
-    await lose(island, key)
-    assert await swept(island) == ((0, 0), (1, 1))
+async def test_whoever_works_on_it_is_fenced_without_a_strike(isolated_app: RunningApp) -> None:
+    job = await begun_job(isolated_app)
+    await make_stage(isolated_app, job, "fetch")
+    [key] = await make_stage(isolated_app, job, "segment")
+    await lose(isolated_app, key)
+    assert await swept(isolated_app) == ((0, 0), (1, 1))
     with pytest.raises(Fenced):
-        async with island.database.transaction() as connection:
+        async with isolated_app.database.transaction() as connection:
             await advance(
                 connection,
                 job,
@@ -148,9 +148,11 @@ async def test_whoever_works_on_it_is_fenced_without_a_strike(island: World) -> 
                 checkpoint=Checkpoint(files={}, facts={}),
                 artifacts=[],
             )
-    [row] = await island.rows("SELECT status, strikes, last_seq FROM jobs")
+    [row] = await isolated_app.rows("SELECT status, strikes, last_seq FROM jobs")
     assert (row["status"], row["strikes"], row["last_seq"]) == ("IN_PROGRESS", 0, 3)
-    stages = await island.rows("SELECT stage FROM job_stages UNION ALL SELECT stage FROM artifacts")
+    stages = await isolated_app.rows(
+        "SELECT stage FROM job_stages UNION ALL SELECT stage FROM artifacts"
+    )
     assert [stage["stage"] for stage in stages] == ["fetch", "fetch"]
 
 
@@ -158,28 +160,28 @@ async def test_whoever_works_on_it_is_fenced_without_a_strike(island: World) -> 
 
 
 async def test_a_finished_job_gets_the_same_bytes_back(
-    island: World, renderer: RememberingRenderer
+    isolated_app: RunningApp, renderer: CachingRenderer
 ) -> None:
-    public_id = await island.finished_job()
-    files = await files_of(island, public_id)
-    before = {key: await digest(island, key) for key in files.values()}
+    public_id = await isolated_app.finished_job()
+    files = await files_of(isolated_app, public_id)
+    before = {key: await digest(isolated_app, key) for key in files.values()}
     lost = [key for (stage, _), key in files.items() if stage != "fetch"]
     assert len(lost) >= 4, "finals and what was between them"
-    timeline = await island.rows("SELECT * FROM job_events ORDER BY seq")
-    await lose(island, *lost)
+    timeline = await isolated_app.rows("SELECT * FROM job_events ORDER BY seq")
+    await lose(isolated_app, *lost)
     renderer.forget()
-    assert await swept(island) == ((0, 0), (len(lost), len(lost)))
-    assert {key: await digest(island, key) for key in files.values()} == before
-    assert await island.rows("SELECT * FROM job_events ORDER BY seq") == timeline
-    assert await swept(island) == NOTHING
+    assert await swept(isolated_app) == ((0, 0), (len(lost), len(lost)))
+    assert {key: await digest(isolated_app, key) for key in files.values()} == before
+    assert await isolated_app.rows("SELECT * FROM job_events ORDER BY seq") == timeline
+    assert await swept(isolated_app) == NOTHING
 
 
-async def digest(world: World, key: str) -> str:
+async def digest(running_app: RunningApp, key: str) -> str:
     """The SHA-256 of an object."""
-    return hashlib.sha256(await world.workshop.store.get(key)).hexdigest()
+    return hashlib.sha256(await running_app.worker_context.store.get(key)).hexdigest()
 
 
-async def test_even_the_original_comes_back_while_the_shop_has_it(quick: World) -> None:
+async def test_even_the_original_comes_back_while_the_shop_has_it(quick: RunningApp) -> None:
     public_id = await quick.finished_job()
     files = await files_of(quick, public_id)
     await lose(quick, *files.values())
@@ -188,7 +190,7 @@ async def test_even_the_original_comes_back_while_the_shop_has_it(quick: World) 
 
 
 async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_the_lost(
-    quick: World,
+    quick: RunningApp,
 ) -> None:
     public_id = await quick.finished_job()
     key = (await files_of(quick, public_id))["encode", "large"]
@@ -212,7 +214,7 @@ async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_t
     assert await swept(rigged(quick, other)) == ((0, 0), (1, 0)), "its shop still asks for it"
 
 
-async def test_an_original_that_nobody_has_any_more_is_told_of_once(quick: World) -> None:
+async def test_an_original_that_nobody_has_any_more_is_told_of_once(quick: RunningApp) -> None:
     public_id = await quick.finished_job()
     await lose(quick, (await files_of(quick, public_id))["fetch", "source"])
     await quick.execute(
@@ -225,7 +227,7 @@ async def test_an_original_that_nobody_has_any_more_is_told_of_once(quick: World
 
 
 async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_made(
-    quick: World,
+    quick: RunningApp,
 ) -> None:
     public_id = await quick.finished_job()
     key = (await files_of(quick, public_id))["encode", "large"]
@@ -233,14 +235,14 @@ async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_mad
     await lose(quick, key)
 
     async def erased(_request: RenderRequest, rendered: Rendered) -> Rendered:
-        await erase_jobs(quick.database, quick.workshop.store, shop_id)
+        await erase_jobs(quick.database, quick.worker_context.store, shop_id)
         return rendered
 
     await swept(rigged(quick, erased))
     assert not await is_stored(quick, key)
 
 
-async def test_a_shop_that_has_left_is_left_alone(quick: World) -> None:
+async def test_a_shop_that_has_left_is_left_alone(quick: RunningApp) -> None:
     _, keys = await finished_job(quick)
     await lose(quick, *keys)
     await quick.execute("UPDATE shops SET status = 'uninstalled'")
@@ -250,26 +252,26 @@ async def test_a_shop_that_has_left_is_left_alone(quick: World) -> None:
 # Uploads
 
 
-async def test_a_lost_upload_that_no_job_uses_is_forgotten(island: World) -> None:
-    upload_key = await uploaded(island)
-    await lose(island, (await row_of(island, upload_key))["key"])
-    assert await swept(island) == ((0, 0), (1, 1))
-    assert await uploads_of(island) == []
+async def test_a_lost_upload_that_no_job_uses_is_forgotten(isolated_app: RunningApp) -> None:
+    upload_key = await uploaded(isolated_app)
+    await lose(isolated_app, (await row_of(isolated_app, upload_key))["key"])
+    assert await swept(isolated_app) == ((0, 0), (1, 1))
+    assert await uploads_of(isolated_app) == []
 
 
 async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no_other(
-    island: World,
+    isolated_app: RunningApp,
 ) -> None:
-    upload_key = await uploaded(island)
-    shop_id = await shop_id_of(island)
+    upload_key = await uploaded(isolated_app)
+    shop_id = await shop_id_of(isolated_app)
 
     async def take() -> None:
-        async with island.database.transaction() as connection:
+        async with isolated_app.database.transaction() as connection:
             await use_uploads(connection, shop_id=shop_id, wanted={"upload_key": upload_key})
 
     await take()
-    await lose(island, (await row_of(island, upload_key))["key"])
-    assert await swept(island) == ((0, 0), (1, 0))
+    await lose(isolated_app, (await row_of(isolated_app, upload_key))["key"])
+    assert await swept(isolated_app) == ((0, 0), (1, 0))
     with pytest.raises(InvalidRequest):
         await take()
-    assert await swept(island) == NOTHING
+    assert await swept(isolated_app) == NOTHING

@@ -3,81 +3,87 @@
 import pytest
 
 from backend.worker.maintenance import prune, requeue_overdue
-from tests.world import World
+from tests.running_app import RunningApp
 
 OLD = "now() - interval '2 minutes'"
 
 
-async def test_a_job_whose_queue_entry_was_lost_is_queued_again(world: World) -> None:
-    await world.install()
-    public_id = await world.request_job()
-    await world.execute("DELETE FROM queue.pgqueuer")
-    assert await requeue_overdue(world.database) == 0, "too young to be overdue"
-    await world.execute(f"UPDATE jobs SET created_at = {OLD}")
-    assert await requeue_overdue(world.database) == 1
-    assert await requeue_overdue(world.database) == 0, "it has its entry now"
-    await world.drain()
-    assert (await world.detail(public_id)).json()["status"] == "SUCCESS"
+async def test_a_job_whose_queue_entry_was_lost_is_queued_again(running_app: RunningApp) -> None:
+    await running_app.install()
+    public_id = await running_app.request_job()
+    await running_app.execute("DELETE FROM queue.pgqueuer")
+    assert await requeue_overdue(running_app.database) == 0, "too young to be overdue"
+    await running_app.execute(f"UPDATE jobs SET created_at = {OLD}")
+    assert await requeue_overdue(running_app.database) == 1
+    assert await requeue_overdue(running_app.database) == 0, "it has its entry now"
+    await running_app.drain()
+    assert (await running_app.detail(public_id)).json()["status"] == "SUCCESS"
 
 
 async def test_a_job_that_waits_for_its_shop_is_left_alone_until_the_shop_is_open(
-    world: World,
+    running_app: RunningApp,
 ) -> None:
-    await world.install()
-    await world.request_job()
-    await world.execute("DELETE FROM queue.pgqueuer")
-    await world.execute(f"UPDATE jobs SET created_at = {OLD}, waiting_since = {OLD}")
-    await world.execute("UPDATE shops SET reauth_needed_at = now()")
-    assert await requeue_overdue(world.database) == 0
-    await world.execute("UPDATE shops SET reauth_needed_at = NULL")
-    assert await requeue_overdue(world.database) == 1, "whose resumption was lost"
+    await running_app.install()
+    await running_app.request_job()
+    await running_app.execute("DELETE FROM queue.pgqueuer")
+    await running_app.execute(f"UPDATE jobs SET created_at = {OLD}, waiting_since = {OLD}")
+    await running_app.execute("UPDATE shops SET reauth_needed_at = now()")
+    assert await requeue_overdue(running_app.database) == 0
+    await running_app.execute("UPDATE shops SET reauth_needed_at = NULL")
+    assert await requeue_overdue(running_app.database) == 1, "whose resumption was lost"
 
 
-async def test_a_delivery_whose_queue_entry_was_lost_is_queued_again(world: World) -> None:
-    await world.install()
-    world.product()
-    await world.send("products/create")
-    await world.execute("DELETE FROM queue.pgqueuer")
-    await world.execute(f"UPDATE webhook_deliveries SET received_at = {OLD}")
-    assert await requeue_overdue(world.database) == 1
-    await world.drain(only_webhooks=True)
-    assert len(await world.rows("SELECT 1 FROM jobs")) == 1
+async def test_a_delivery_whose_queue_entry_was_lost_is_queued_again(
+    running_app: RunningApp,
+) -> None:
+    await running_app.install()
+    running_app.product()
+    await running_app.send("products/create")
+    await running_app.execute("DELETE FROM queue.pgqueuer")
+    await running_app.execute(f"UPDATE webhook_deliveries SET received_at = {OLD}")
+    assert await requeue_overdue(running_app.database) == 1
+    await running_app.drain(only_webhooks=True)
+    assert len(await running_app.rows("SELECT 1 FROM jobs")) == 1
 
 
-async def test_only_what_is_settled_and_old_is_pruned(world: World) -> None:
-    await world.install()
-    world.product()
-    await world.send("products/create", webhook_id="settled")
-    await world.drain(only_webhooks=True)
-    await world.send("products/update", webhook_id="waiting")
-    await prune(world.database)
-    assert len(await world.rows("SELECT 1 FROM webhook_deliveries")) == 2
-    await world.execute("UPDATE webhook_deliveries SET received_at = now() - interval '31 days'")
-    await world.execute("UPDATE queue.pgqueuer_log SET created = now() - interval '8 days'")
-    await prune(world.database)
-    left = await world.rows("SELECT webhook_id FROM webhook_deliveries")
+async def test_only_what_is_settled_and_old_is_pruned(running_app: RunningApp) -> None:
+    await running_app.install()
+    running_app.product()
+    await running_app.send("products/create", webhook_id="settled")
+    await running_app.drain(only_webhooks=True)
+    await running_app.send("products/update", webhook_id="waiting")
+    await prune(running_app.database)
+    assert len(await running_app.rows("SELECT 1 FROM webhook_deliveries")) == 2
+    await running_app.execute(
+        "UPDATE webhook_deliveries SET received_at = now() - interval '31 days'"
+    )
+    await running_app.execute("UPDATE queue.pgqueuer_log SET created = now() - interval '8 days'")
+    await prune(running_app.database)
+    left = await running_app.rows("SELECT webhook_id FROM webhook_deliveries")
     assert [row["webhook_id"] for row in left] == ["waiting"]
-    assert await world.rows("SELECT 1 FROM queue.pgqueuer_log") == []
+    assert await running_app.rows("SELECT 1 FROM queue.pgqueuer_log") == []
 
 
 @pytest.mark.usefixtures("same_day")
-async def test_answers_and_days_that_nobody_needs_any_more_are_pruned(world: World) -> None:
-    await world.install()
+async def test_answers_and_days_that_nobody_needs_any_more_are_pruned(
+    running_app: RunningApp,
+) -> None:
+    await running_app.install()
     for key, age in (("old", 25), ("young", 23)):
-        await world.execute(
+        await running_app.execute(
             "INSERT INTO idempotency_keys (shop_id, route, key, fingerprint, answer, created_at) "
             "SELECT id, 'r', :key, '', '{}', now() - make_interval(hours => :age) FROM shops",
             key=key,
             age=age,
         )
     for age in (0, 6, 9):
-        await world.execute(
+        await running_app.execute(
             "INSERT INTO daily_counts "
             "SELECT id, current_date - CAST(:age AS int), 'storefront_jobs', 1 FROM shops",
             age=age,
         )
-    await prune(world.database)
-    keys = await world.rows("SELECT key FROM idempotency_keys")
+    await prune(running_app.database)
+    keys = await running_app.rows("SELECT key FROM idempotency_keys")
     assert [row["key"] for row in keys] == ["young"]
-    days = await world.rows("SELECT current_date - day AS age FROM daily_counts ORDER BY day")
+    days = await running_app.rows("SELECT current_date - day AS age FROM daily_counts ORDER BY day")
     assert [row["age"] for row in days] == [6, 0]

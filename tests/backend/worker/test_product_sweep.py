@@ -7,19 +7,19 @@ import pytest
 
 from backend import queue
 from backend.errors import ShopifyUnavailable
-from backend.shops.answers import ProductPage
 from backend.shops.service import ShopRef
+from backend.shops.shopify_responses import ProductPage
 from backend.worker import product_sweep
 from backend.worker.product_sweep import GRACE, enqueue_sweeps, sweep_products
 from tests.backend.rules.test_settings import CATALOG_IMAGE, put
-from tests.backend.uploads.sending import shop_id_of
-from tests.doors import handled, lock_out, new_shop, shared_world
+from tests.backend.uploads.multipart_forms import shop_id_of
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import handled, lock_out, new_shop, open_shared_app
 from tests.webhooks.test_products import UPDATE, jobs_of
-from tests.world import SHOP, World
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
 
 
@@ -28,15 +28,15 @@ def soon() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=1)
 
 
-async def swept(house: World, shop: str, until: datetime | None = None) -> int:
+async def swept(shared_app: RunningApp, shop: str, until: datetime | None = None) -> int:
     """Sweep the shop; how many products had been missed."""
-    ref = ShopRef(shop_id=await shop_id_of(house, shop))
-    return await sweep_products(ref, house.workshop, frozenset(), until=until or soon())
+    ref = ShopRef(shop_id=await shop_id_of(shared_app, shop))
+    return await sweep_products(ref, shared_app.worker_context, frozenset(), until=until or soon())
 
 
-async def let_pass(house: World, shop: str, hours: int) -> None:
+async def let_pass(shared_app: RunningApp, shop: str, hours: int) -> None:
     """Let the shop have been swept last so long ago."""
-    await house.execute(
+    await shared_app.execute(
         "UPDATE shops SET products_swept_until = products_swept_until - make_interval(hours => :h) "
         "WHERE domain = :d",
         h=hours,
@@ -44,102 +44,110 @@ async def let_pass(house: World, shop: str, hours: int) -> None:
     )
 
 
-async def products_with_jobs(house: World, shop: str) -> list[Any]:
+async def products_with_jobs(shared_app: RunningApp, shop: str) -> list[Any]:
     """The products that have a job, in the order of their jobs."""
-    return [job["request"]["product_id"] for job in await jobs_of(house, shop)]
+    return [job["request"]["product_id"] for job in await jobs_of(shared_app, shop)]
 
 
-async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    product = house.product(b"x", shop=shop)
-    assert await swept(house, shop) == 1
-    assert await products_with_jobs(house, shop) == [product.gid]
-    assert await swept(house, shop, soon() + timedelta(hours=1)) == 0
-    assert await handled(house, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await let_pass(shared_app, shop, 1)
+    product = shared_app.product(b"x", shop=shop)
+    assert await swept(shared_app, shop) == 1
+    assert await products_with_jobs(shared_app, shop) == [product.gid]
+    assert await swept(shared_app, shop, soon() + timedelta(hours=1)) == 0
+    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
-async def test_what_was_missed_is_counted(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
+async def test_what_was_missed_is_counted(shared_app: RunningApp, shop: str) -> None:
+    await let_pass(shared_app, shop, 1)
     for _ in range(2):
-        house.product(b"x", shop=shop)
-    before = await findings(house)
-    await swept(house, shop)
-    assert await findings(house) - before == 2
+        shared_app.product(b"x", shop=shop)
+    before = await findings(shared_app)
+    await swept(shared_app, shop)
+    assert await findings(shared_app) - before == 2
 
 
-async def findings(house: World) -> int:
+async def findings(shared_app: RunningApp) -> int:
     """How many missed products have been counted, and put right."""
-    rows = await house.rows(
+    rows = await shared_app.rows(
         "SELECT least(sum(found), sum(repaired)) AS count FROM findings "
         "WHERE kind = 'product_without_webhook'"
     )
     return int(rows[0]["count"] or 0)
 
 
-async def test_a_product_whose_webhook_came_was_not_missed(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    house.product(b"x", shop=shop)
-    await handled(house, UPDATE, shop=shop)
-    assert await swept(house, shop) == 0
-    assert len(await jobs_of(house, shop)) == 1
+async def test_a_product_whose_webhook_came_was_not_missed(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await let_pass(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    await handled(shared_app, UPDATE, shop=shop)
+    assert await swept(shared_app, shop) == 0
+    assert len(await jobs_of(shared_app, shop)) == 1
 
 
-async def test_what_changed_just_now_is_left_to_its_webhook(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    house.product(b"x", shop=shop)
-    assert await swept(house, shop, datetime.now(UTC) - GRACE) == 0
-    assert await swept(house, shop) == 1
+async def test_what_changed_just_now_is_left_to_its_webhook(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await let_pass(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    assert await swept(shared_app, shop, datetime.now(UTC) - GRACE) == 0
+    assert await swept(shared_app, shop) == 1
 
 
-async def test_all_pages_are_looked_at(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    products = [house.product(b"x", shop=shop) for _ in range(55)]
-    assert await swept(house, shop) == 55
-    assert await products_with_jobs(house, shop) == [product.gid for product in products]
+async def test_all_pages_are_looked_at(shared_app: RunningApp, shop: str) -> None:
+    await let_pass(shared_app, shop, 1)
+    products = [shared_app.product(b"x", shop=shop) for _ in range(55)]
+    assert await swept(shared_app, shop) == 55
+    assert await products_with_jobs(shared_app, shop) == [product.gid for product in products]
 
 
-async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(house: World, shop: str) -> None:
-    await put(house, shop, CATALOG_IMAGE, daily_credit_cap=2)
-    await let_pass(house, shop, 1)
-    products = [house.product(b"x", shop=shop) for _ in range(5)]
+async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=2)
+    await let_pass(shared_app, shop, 1)
+    products = [shared_app.product(b"x", shop=shop) for _ in range(5)]
     caught_up = []
     for _ in range(4):
-        caught_up.append(await swept(house, shop))
-        await house.execute(
+        caught_up.append(await swept(shared_app, shop))
+        await shared_app.execute(
             "UPDATE daily_counts c SET day = day - 1 FROM shops s "
             "WHERE s.id = c.shop_id AND s.domain = :d",
             d=shop,
         )
     assert caught_up == [2, 2, 1, 0]
-    assert await products_with_jobs(house, shop) == [product.gid for product in products]
+    assert await products_with_jobs(shared_app, shop) == [product.gid for product in products]
 
 
 async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
     swap = {
         "workflow": "background-swap-with-spec",
         "parameters": {"scene_type": "wall"},
         "filter": {"tags": ["dear"]},
     }
-    await put(house, shop, CATALOG_IMAGE, swap, daily_credit_cap=5)
-    await let_pass(house, shop, 1)
-    cheap = house.product(b"x", shop=shop)
-    house.shopify.create_product(shop, "Coat", b"x", tags=("dear",))
-    later = house.product(b"y", shop=shop)
-    assert await swept(house, shop, until := soon()) == 2
-    assert await products_with_jobs(house, shop) == [cheap.gid, later.gid]
+    await put(shared_app, shop, CATALOG_IMAGE, swap, daily_credit_cap=5)
+    await let_pass(shared_app, shop, 1)
+    cheap = shared_app.product(b"x", shop=shop)
+    shared_app.shopify.create_product(shop, "Coat", b"x", tags=("dear",))
+    later = shared_app.product(b"y", shop=shop)
+    assert await swept(shared_app, shop, until := soon()) == 2
+    assert await products_with_jobs(shared_app, shop) == [cheap.gid, later.gid]
     found = "SELECT products_swept_until AS mark FROM shops WHERE domain = :d"
-    assert (await house.rows(found, d=shop))[0]["mark"] == until
+    assert (await shared_app.rows(found, d=shop))[0]["mark"] == until
 
 
 async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await let_pass(house, shop, 1)
+    await let_pass(shared_app, shop, 1)
     for _ in range(55):
-        house.product(b"x", shop=shop)
-    admin = house.workshop.admin
+        shared_app.product(b"x", shop=shop)
+    admin = shared_app.worker_context.admin
     ask, marks = admin.changed_products, []
 
     async def first_page_only(*shop: str, **which: Any) -> ProductPage:
@@ -149,77 +157,81 @@ async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
         return await ask(*shop, **which)
 
     monkeypatch.setattr(admin, "changed_products", first_page_only)
-    assert await swept(house, shop) == 50
-    await swept(house, shop)
+    assert await swept(shared_app, shop) == 50
+    await swept(shared_app, shop)
     assert marks[-1] > marks[0], "the first page is done with"
     monkeypatch.undo()
-    assert await swept(house, shop) == 5
-    assert len(set(await products_with_jobs(house, shop))) == 55
+    assert await swept(shared_app, shop) == 5
+    assert len(set(await products_with_jobs(shared_app, shop))) == 55
 
 
 async def test_a_worker_that_is_to_stop_leaves_the_rest_to_the_next(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    await let_pass(house, shop, 1)
-    house.product(b"x", shop=shop)
-    house.workshop.stopping.set()
+    await let_pass(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    shared_app.worker_context.stopping.set()
     try:
-        assert await swept(house, shop) == 0
+        assert await swept(shared_app, shop) == 0
     finally:
-        house.workshop.stopping.clear()
-    assert await swept(house, shop) == 1
+        shared_app.worker_context.stopping.clear()
+    assert await swept(shared_app, shop) == 1
 
 
-async def test_a_parked_shop_is_left_alone(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    house.product(b"x", shop=shop)
-    await lock_out(house, shop)
-    assert await swept(house, shop) == 0
-    assert await jobs_of(house, shop) == []
+async def test_a_parked_shop_is_left_alone(shared_app: RunningApp, shop: str) -> None:
+    await let_pass(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    await lock_out(shared_app, shop)
+    assert await swept(shared_app, shop) == 0
+    assert await jobs_of(shared_app, shop) == []
 
 
-async def test_what_changed_while_the_app_was_away_is_not_swept(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    house.shopify.uninstall(shop)
-    await handled(house, "app/uninstalled", shop=shop)
-    product = house.product(b"x", shop=shop)
+async def test_what_changed_while_the_app_was_away_is_not_swept(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await let_pass(shared_app, shop, 1)
+    shared_app.shopify.uninstall(shop)
+    await handled(shared_app, "app/uninstalled", shop=shop)
+    product = shared_app.product(b"x", shop=shop)
     half_an_hour_ago = datetime.now(UTC) - timedelta(minutes=30)
-    house.shopify.platform.catalogue.put(product, half_an_hour_ago)
-    house.shopify.reinstall(shop)
-    await house.install(shop)
-    assert await swept(house, shop) == 0
-    assert await jobs_of(house, shop) == []
+    shared_app.shopify.platform.catalogue.put(product, half_an_hour_ago)
+    shared_app.shopify.reinstall(shop)
+    await shared_app.install(shop)
+    assert await swept(shared_app, shop) == 0
+    assert await jobs_of(shared_app, shop) == []
 
 
-async def test_opening_the_app_does_not_move_the_mark(house: World, shop: str) -> None:
-    await let_pass(house, shop, 1)
-    house.product(b"x", shop=shop)
-    await house.install(shop)
-    assert await swept(house, shop) == 1
+async def test_opening_the_app_does_not_move_the_mark(shared_app: RunningApp, shop: str) -> None:
+    await let_pass(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    await shared_app.install(shop)
+    assert await swept(shared_app, shop) == 1
 
 
-async def test_the_queue_brings_each_askable_shop_once(world: World) -> None:
-    await world.install()
+async def test_the_queue_brings_each_askable_shop_once(running_app: RunningApp) -> None:
+    await running_app.install()
     parked, closed = "parked.myshopify.com", "closed.myshopify.com"
     for each in (parked, closed):
-        await world.install(each)
-    await world.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=parked)
-    await world.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=closed)
-    assert [await enqueue_sweeps(world.database) for _ in range(2)] == [1, 1]
+        await running_app.install(each)
+    await running_app.execute(
+        "UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=parked
+    )
+    await running_app.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=closed)
+    assert [await enqueue_sweeps(running_app.database) for _ in range(2)] == [1, 1]
     entries = "SELECT dedupe_key FROM queue.pgqueuer WHERE entrypoint = :e"
-    assert len(await world.rows(entries, e=queue.SWEEP_PRODUCTS)) == 1
-    world.shopify.platform.clock = (datetime.now(UTC) - timedelta(hours=1)).timestamp
-    world.product(b"x")
-    await world.execute(
+    assert len(await running_app.rows(entries, e=queue.SWEEP_PRODUCTS)) == 1
+    running_app.shopify.platform.clock = (datetime.now(UTC) - timedelta(hours=1)).timestamp
+    running_app.product(b"x")
+    await running_app.execute(
         "UPDATE shops SET products_swept_until = now() - interval '2 hours' WHERE domain = :d",
         d=SHOP,
     )
-    await world.drain(only_webhooks=True)
-    assert len(await jobs_of(world, SHOP)) == 1
+    await running_app.drain(only_webhooks=True)
+    assert len(await jobs_of(running_app, SHOP)) == 1
 
 
 async def test_the_mark_is_the_databases_whatever_the_workers_clock_says(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Ahead(datetime):
         """The clock of a worker that is two hours ahead."""
@@ -229,10 +241,10 @@ async def test_the_mark_is_the_databases_whatever_the_workers_clock_says(
             return super().now(tz) + timedelta(hours=2)
 
     monkeypatch.setattr(product_sweep, "datetime", Ahead)
-    await let_pass(house, shop, 1)
-    ref = ShopRef(shop_id=await shop_id_of(house, shop))
-    await sweep_products(ref, house.workshop, frozenset())
-    rows = await house.rows(
+    await let_pass(shared_app, shop, 1)
+    ref = ShopRef(shop_id=await shop_id_of(shared_app, shop))
+    await sweep_products(ref, shared_app.worker_context, frozenset())
+    rows = await shared_app.rows(
         "SELECT now() - products_swept_until AS ago FROM shops WHERE domain = :d", d=shop
     )
     assert GRACE <= rows[0]["ago"] < GRACE + timedelta(minutes=1)

@@ -12,17 +12,18 @@ from backend.jobs.service import JobRef
 from backend.worker import retention
 from backend.worker.batch_counts import settle_batches
 from backend.worker.execute import Done, run_job
-from backend.worker.findings import Kind, Tally
+from backend.worker.reconciliation_report import Kind, Tally
 from backend.worker.retention import Terms, expire
 from backend.worker.run import manager
-from tests.backend.batches.studio import act, end_jobs, expanded, gids, look
+from tests.backend.batches.scenarios import act, end_jobs, expanded, gids, look
 from tests.backend.jobs.test_contract import DETAIL
-from tests.backend.publications.studio import finished, published, undo, wanted, work
+from tests.backend.publications.scenarios import finished, published, undo, wanted, work
 from tests.backend.rules.test_settings import put
-from tests.backend.uploads.sending import row_of, shop_id_of, uploaded, uploads_of
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
 from tests.backend.worker.sweeping import swept
 from tests.backend.worker.test_lost_objects import NOTHING, files_of, lose, quick
-from tests.doors import (
+from tests.running_app import RunningApp
+from tests.scenarios import (
     begun_job,
     finished_job,
     handled,
@@ -30,16 +31,15 @@ from tests.doors import (
     make_stage,
     missing_objects,
     new_shop,
+    open_shared_app,
     refusal,
-    shared_world,
     waiting_job,
 )
 from tests.webhooks.test_products import UPDATE
-from tests.world import World
 
 __all__ = ["quick"]
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
 
 MONTH, QUARTER = timedelta(days=30), timedelta(days=90)
@@ -47,36 +47,36 @@ FILES = Terms(files=MONTH, jobs=None)
 BOTH = Terms(files=MONTH, jobs=QUARTER)
 
 
-async def let_pass(world: World, ref: JobRef, days: int) -> None:
+async def let_pass(running_app: RunningApp, ref: JobRef, days: int) -> None:
     """Let the job have ended so long ago."""
-    await world.execute(
+    await running_app.execute(
         "UPDATE jobs SET finished_at = now() - make_interval(days => :days) WHERE public_id = :id",
         days=days,
         id=ref.public_id,
     )
 
 
-async def expired(world: World, terms: Terms = FILES) -> dict[Kind, int]:
+async def expired(running_app: RunningApp, terms: Terms = FILES) -> dict[Kind, int]:
     """A pass; what it found, kind by kind."""
-    tallies: dict[Kind, Tally] = await expire(world.workshop, terms)
+    tallies: dict[Kind, Tally] = await expire(running_app.worker_context, terms)
     return {kind: tally.found for kind, tally in tallies.items() if tally.found}
 
 
-async def detail(world: World, ref: JobRef, shop: str) -> dict[str, Any]:
+async def detail(running_app: RunningApp, ref: JobRef, shop: str) -> dict[str, Any]:
     """The job over HTTP, as the contract has it."""
-    answer = await world.detail(ref.public_id, shop=shop)
+    answer = await running_app.detail(ref.public_id, shop=shop)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     DETAIL.validate(found)
     return found
 
 
-async def events(world: World, ref: JobRef, shop: str) -> list[dict[str, Any]]:
+async def events(running_app: RunningApp, ref: JobRef, shop: str) -> list[dict[str, Any]]:
     """The job's events over HTTP."""
     path = f"/v1/jobs/{ref.public_id}/events"
-    found: list[dict[str, Any]] = (await world.http.get(path, headers=world.bearer(shop))).json()[
-        "events"
-    ]
+    found: list[dict[str, Any]] = (
+        await running_app.http.get(path, headers=running_app.bearer(shop))
+    ).json()["events"]
     return found
 
 
@@ -84,87 +84,95 @@ async def events(world: World, ref: JobRef, shop: str) -> list[dict[str, Any]]:
 
 
 async def test_what_a_job_stored_on_the_way_goes_after_its_time_and_its_pictures_stay(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref, (between, *finals) = await finished_job(house, shop=shop)
-    await let_pass(house, ref, 29)
-    assert await expired(house) == {}
-    await let_pass(house, ref, 31)
-    before = await house.detail(ref.public_id, shop=shop)
-    assert await expired(house) == {"expired_intermediate": 1}
-    assert await missing_objects(house, [between, *finals]) == [between]
-    found = await detail(house, ref, shop)
+    ref, (between, *finals) = await finished_job(shared_app, shop=shop)
+    await let_pass(shared_app, ref, 29)
+    assert await expired(shared_app) == {}
+    await let_pass(shared_app, ref, 31)
+    before = await shared_app.detail(ref.public_id, shop=shop)
+    assert await expired(shared_app) == {"expired_intermediate": 1}
+    assert await missing_objects(shared_app, [between, *finals]) == [between]
+    found = await detail(shared_app, ref, shop)
     assert found["result"] == before.json()["result"]
     for picture in found["result"]:
-        assert (await house.http.get(picture["image_url"])).status_code == 200
-    assert await expired(house) == {}
+        assert (await shared_app.http.get(picture["image_url"])).status_code == 200
+    assert await expired(shared_app) == {}
 
 
-async def test_an_event_says_how_many_of_its_pictures_have_expired(house: World, shop: str) -> None:
-    job = await begun_job(house, shop=shop)
-    await make_stage(house, job, "validate", pictures=0)
-    await make_stage(house, job, "segment", pictures=2)
-    await let_pass(house, job.ref, 31)  # as if it had failed at the next stage
-    await house.execute(
+async def test_an_event_says_how_many_of_its_pictures_have_expired(
+    shared_app: RunningApp, shop: str
+) -> None:
+    job = await begun_job(shared_app, shop=shop)
+    await make_stage(shared_app, job, "validate", pictures=0)
+    await make_stage(shared_app, job, "segment", pictures=2)
+    await let_pass(shared_app, job.ref, 31)  # as if it had failed at the next stage
+    await shared_app.execute(
         "UPDATE jobs SET status = 'FAILURE' WHERE public_id = :i", i=job.ref.public_id
     )
-    tag = (await house.detail(job.ref.public_id, shop=shop)).headers["etag"]
-    assert await expired(house) == {"expired_intermediate": 2}
-    told = [(len(each["artifacts"]), each["extra"]) for each in await events(house, job.ref, shop)]
+    tag = (await shared_app.detail(job.ref.public_id, shop=shop)).headers["etag"]
+    assert await expired(shared_app) == {"expired_intermediate": 2}
+    told = [
+        (len(each["artifacts"]), each["extra"]) for each in await events(shared_app, job.ref, shop)
+    ]
     done = {"progress": {"done": 1, "total": 5}}
     assert told[1:] == [(0, done), (0, done | {"expired_artifacts": 2})]
-    held = house.bearer(shop) | {"If-None-Match": tag}
-    answer = await house.http.get(f"/v1/jobs/{job.ref.public_id}", headers=held)
+    held = shared_app.bearer(shop) | {"If-None-Match": tag}
+    answer = await shared_app.http.get(f"/v1/jobs/{job.ref.public_id}", headers=held)
     assert answer.status_code == 200, "a 304 would have the caller show what has gone"
 
 
-async def test_an_unfinished_job_keeps_its_files_however_old_it_is(house: World, shop: str) -> None:
-    job = await begun_job(house, shop=shop)
-    [key] = await make_stage(house, job, "segment")
-    await house.execute(
+async def test_an_unfinished_job_keeps_its_files_however_old_it_is(
+    shared_app: RunningApp, shop: str
+) -> None:
+    job = await begun_job(shared_app, shop=shop)
+    [key] = await make_stage(shared_app, job, "segment")
+    await shared_app.execute(
         "UPDATE jobs SET created_at = now() - interval '1 year' WHERE public_id = :id",
         id=job.ref.public_id,
     )
-    assert await expired(house) == {}
-    assert await is_stored(house, key)
+    assert await expired(shared_app) == {}
+    assert await is_stored(shared_app, key)
 
 
 async def test_all_slices_are_looked_at_and_counted(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "SLICE", 2)
-    jobs = [await finished_job(house, shop=shop) for _ in range(5)]
+    jobs = [await finished_job(shared_app, shop=shop) for _ in range(5)]
     for ref, _ in jobs:
-        await let_pass(house, ref, 31)
-    before = await counted(house)
-    assert await expired(house) == {"expired_intermediate": 5}
-    assert await counted(house) - before == 5
-    assert await missing_objects(house, [key for _, keys in jobs for key in keys]) == [
+        await let_pass(shared_app, ref, 31)
+    before = await counted(shared_app)
+    assert await expired(shared_app) == {"expired_intermediate": 5}
+    assert await counted(shared_app) - before == 5
+    assert await missing_objects(shared_app, [key for _, keys in jobs for key in keys]) == [
         keys[0] for _, keys in jobs
     ]
 
 
-async def counted(world: World) -> int:
+async def counted(running_app: RunningApp) -> int:
     """How many intermediates the findings have as expired."""
-    rows = await world.rows(
+    rows = await running_app.rows(
         "SELECT coalesce(sum(found), 0) AS n FROM findings WHERE kind = 'expired_intermediate'"
     )
     return int(rows[0]["n"])
 
 
-async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(house: World, shop: str) -> None:
-    ref, _ = await finished_job(house, shop=shop)
-    await let_pass(house, ref, 31)
-    async with house.database.transaction() as connection:
+async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref, _ = await finished_job(shared_app, shop=shop)
+    await let_pass(shared_app, ref, 31)
+    async with shared_app.database.transaction() as connection:
         held = f"SELECT 1 FROM jobs WHERE public_id = '{ref.public_id}' FOR KEY SHARE"
         await connection.exec_driver_sql(held)
-        assert await expired(house) == {}
-    assert await expired(house) == {"expired_intermediate": 1}
+        assert await expired(shared_app) == {}
+    assert await expired(shared_app) == {"expired_intermediate": 1}
 
 
 @pytest.mark.parametrize("broken", ["object_keys", "forget_files"])
 async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_the_next(
-    quick: World, monkeypatch: pytest.MonkeyPatch, broken: str
+    quick: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     public_id = await quick.finished_job()
     ref = JobRef(shop_id=await shop_id_of(quick), public_id=public_id)
@@ -177,7 +185,7 @@ async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_t
 
     monkeypatch.setattr(retention, broken, crash)
     with pytest.raises(StorageUnavailable):
-        await expire(quick.workshop, FILES)
+        await expire(quick.worker_context, FILES)
     monkeypatch.undo()
     shown = [
         item
@@ -192,16 +200,16 @@ async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_t
     assert await swept(quick) == NOTHING
 
 
-async def test_a_lost_picture_is_made_again_from_the_shops_photo(quick: World) -> None:
+async def test_a_lost_picture_is_made_again_from_the_shops_photo(quick: RunningApp) -> None:
     public_id = await quick.finished_job()
     ref = JobRef(shop_id=await shop_id_of(quick), public_id=public_id)
     picture = (await files_of(quick, public_id))["encode", "large"]
-    digest = hashlib.sha256(await quick.workshop.store.get(picture)).hexdigest()
+    digest = hashlib.sha256(await quick.worker_context.store.get(picture)).hexdigest()
     await let_pass(quick, ref, 31)
-    await expire(quick.workshop, FILES)
+    await expire(quick.worker_context, FILES)
     await lose(quick, picture)
     assert await swept(quick) == ((0, 0), (1, 1))
-    assert hashlib.sha256(await quick.workshop.store.get(picture)).hexdigest() == digest
+    assert hashlib.sha256(await quick.worker_context.store.get(picture)).hexdigest() == digest
     assert await swept(quick) == NOTHING, "and nothing else is stored with it"
     await lose(quick, picture)
     await quick.execute(
@@ -213,12 +221,12 @@ async def test_a_lost_picture_is_made_again_from_the_shops_photo(quick: World) -
 # Uploads
 
 
-async def upload_job(house: World, shop: str) -> tuple[JobRef, str, str]:
+async def upload_job(shared_app: RunningApp, shop: str) -> tuple[JobRef, str, str]:
     """A job that ended and its upload's two keys; both used 40 days ago."""
-    upload_key = await uploaded(house, shop=shop)
-    key = (await row_of(house, upload_key))["key"]
-    ref, _ = await finished_job(house, shop=shop, request={"upload_key": key})
-    await house.execute(
+    upload_key = await uploaded(shared_app, shop=shop)
+    key = (await row_of(shared_app, upload_key))["key"]
+    ref, _ = await finished_job(shared_app, shop=shop, request={"upload_key": key})
+    await shared_app.execute(
         "UPDATE uploads SET used_at = now() - interval '40 days' WHERE upload_key = :k",
         k=upload_key,
     )
@@ -226,43 +234,45 @@ async def upload_job(house: World, shop: str) -> tuple[JobRef, str, str]:
 
 
 async def test_an_upload_goes_with_the_files_of_the_last_job_that_names_it(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref, upload_key, key = await upload_job(house, shop)
-    other, _ = await finished_job(house, shop=shop, request={"background_upload_key": key})
-    await let_pass(house, ref, 31)
-    assert (await detail(house, ref, shop))["request"]["upload_image_url"]
-    assert await expired(house) == {"expired_intermediate": 1}
-    assert (await detail(house, ref, shop))["request"] == {"upload_image_url": None}
-    assert await is_stored(house, key), "the other job still shows it"
-    await let_pass(house, other, 31)
-    assert await expired(house) == {"expired_intermediate": 1, "expired_upload": 1}
-    assert not await is_stored(house, key)
-    assert upload_key not in [row["upload_key"] for row in await uploads_of(house)]
+    ref, upload_key, key = await upload_job(shared_app, shop)
+    other, _ = await finished_job(shared_app, shop=shop, request={"background_upload_key": key})
+    await let_pass(shared_app, ref, 31)
+    assert (await detail(shared_app, ref, shop))["request"]["upload_image_url"]
+    assert await expired(shared_app) == {"expired_intermediate": 1}
+    assert (await detail(shared_app, ref, shop))["request"] == {"upload_image_url": None}
+    assert await is_stored(shared_app, key), "the other job still shows it"
+    await let_pass(shared_app, other, 31)
+    assert await expired(shared_app) == {"expired_intermediate": 1, "expired_upload": 1}
+    assert not await is_stored(shared_app, key)
+    assert upload_key not in [row["upload_key"] for row in await uploads_of(shared_app)]
 
 
 async def test_an_upload_that_a_rule_names_or_that_was_asked_for_lately_is_kept(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref, upload_key, key = await upload_job(house, shop)
-    await let_pass(house, ref, 31)
+    ref, upload_key, key = await upload_job(shared_app, shop)
+    await let_pass(shared_app, ref, 31)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    await put(house, shop, swap)
-    assert await expired(house) == {"expired_intermediate": 1}, "asked for just now"
-    await house.execute("UPDATE uploads SET used_at = now() - interval '40 days'")
-    assert await expired(house) == {}
-    assert await is_stored(house, key)
-    await put(house, shop)
-    assert await expired(house) == {"expired_upload": 1}
+    await put(shared_app, shop, swap)
+    assert await expired(shared_app) == {"expired_intermediate": 1}, "asked for just now"
+    await shared_app.execute("UPDATE uploads SET used_at = now() - interval '40 days'")
+    assert await expired(shared_app) == {}
+    assert await is_stored(shared_app, key)
+    await put(shared_app, shop)
+    assert await expired(shared_app) == {"expired_upload": 1}
 
 
-async def test_a_job_whose_upload_has_gone_says_so(house: World, shop: str) -> None:
-    ref = await waiting_job(house, shop=shop, request={"upload_key": f"uploads/{'0' * 32}.jpg"})
-    assert await run_job(ref, house.workshop) == Done()
-    error = (await detail(house, ref, shop))["latest_event"]["extra"]["error"]
+async def test_a_job_whose_upload_has_gone_says_so(shared_app: RunningApp, shop: str) -> None:
+    ref = await waiting_job(
+        shared_app, shop=shop, request={"upload_key": f"uploads/{'0' * 32}.jpg"}
+    )
+    assert await run_job(ref, shared_app.worker_context) == Done()
+    error = (await detail(shared_app, ref, shop))["latest_event"]["extra"]["error"]
     assert (error["code"], error["retryable"]) == ("UPLOAD_EXPIRED", False)
 
 
@@ -270,87 +280,93 @@ async def test_a_job_whose_upload_has_gone_says_so(house: World, shop: str) -> N
 
 
 async def test_a_whole_job_goes_after_its_time_with_all_that_is_its(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref, keys = await finished_job(house, shop=shop)
-    younger, _ = await finished_job(house, shop=shop)
-    await let_pass(house, ref, 91)
-    await let_pass(house, younger, 89)
-    assert await expired(house, BOTH) == {"expired_intermediate": 2, "expired_job": 1}
-    assert refusal(await house.detail(ref.public_id, shop=shop)) == (404, "JOB_NOT_FOUND")
-    assert await missing_objects(house, keys) == keys
+    ref, keys = await finished_job(shared_app, shop=shop)
+    younger, _ = await finished_job(shared_app, shop=shop)
+    await let_pass(shared_app, ref, 91)
+    await let_pass(shared_app, younger, 89)
+    assert await expired(shared_app, BOTH) == {"expired_intermediate": 2, "expired_job": 1}
+    assert refusal(await shared_app.detail(ref.public_id, shop=shop)) == (404, "JOB_NOT_FOUND")
+    assert await missing_objects(shared_app, keys) == keys
     for table in ("job_events", "artifacts", "job_stages"):
-        rows = await house.rows(f"SELECT 1 FROM {table} WHERE job_id = :id", id=ref.public_id)
+        rows = await shared_app.rows(f"SELECT 1 FROM {table} WHERE job_id = :id", id=ref.public_id)
         assert rows == []
-    assert len((await detail(house, younger, shop))["result"]) == 2
+    assert len((await detail(shared_app, younger, shop))["result"]) == 2
 
 
 async def test_a_published_job_is_kept_until_its_publication_is_gone(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    product = house.product(b"x", shop=shop)
-    ref, digests = await finished(house, shop, product, pictures=1)
-    await published(house, shop, ref, wanted(digests))
-    await let_pass(house, ref, 400)
-    assert (await expired(house, BOTH)).get("expired_job") is None
-    assert (await house.detail(ref.public_id, shop=shop)).json()["result"]
-    assert (await undo(house, shop, ref)).status_code == 202
-    assert (await expired(house, BOTH)).get("expired_job") is None, "it is being taken back"
-    await work(house, ref)
-    assert (await expired(house, BOTH))["expired_job"] == 1
+    product = shared_app.product(b"x", shop=shop)
+    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    await published(shared_app, shop, ref, wanted(digests))
+    await let_pass(shared_app, ref, 400)
+    assert (await expired(shared_app, BOTH)).get("expired_job") is None
+    assert (await shared_app.detail(ref.public_id, shop=shop)).json()["result"]
+    assert (await undo(shared_app, shop, ref)).status_code == 202
+    assert (await expired(shared_app, BOTH)).get("expired_job") is None, "it is being taken back"
+    await work(shared_app, ref)
+    assert (await expired(shared_app, BOTH))["expired_job"] == 1
 
 
-async def test_what_a_rule_has_had_made_is_not_made_again(house: World, shop: str) -> None:
-    house.product(b"x", shop=shop)
-    _, note = await handled(house, UPDATE, shop=shop)
-    ref = JobRef(shop_id=await shop_id_of(house, shop), public_id=str(note).split()[1])
-    await run_job(ref, house.workshop)
-    await let_pass(house, ref, 91)
-    await expire(house.workshop, BOTH)
-    assert refusal(await house.detail(ref.public_id, shop=shop)) == (404, "JOB_NOT_FOUND")
-    assert await handled(house, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+async def test_what_a_rule_has_had_made_is_not_made_again(
+    shared_app: RunningApp, shop: str
+) -> None:
+    shared_app.product(b"x", shop=shop)
+    _, note = await handled(shared_app, UPDATE, shop=shop)
+    ref = JobRef(shop_id=await shop_id_of(shared_app, shop), public_id=str(note).split()[1])
+    await run_job(ref, shared_app.worker_context)
+    await let_pass(shared_app, ref, 91)
+    await expire(shared_app.worker_context, BOTH)
+    assert refusal(await shared_app.detail(ref.public_id, shop=shop)) == (404, "JOB_NOT_FOUND")
+    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
 async def test_a_batch_goes_with_its_last_job_and_none_before_the_batch_has_ended(
-    house: World, shop: str
+    shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(house, shop, {"product_ids": gids(2)})
-    await end_jobs(house, shop, ref, good=1, bad=1)
-    await house.execute(
+    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+    await end_jobs(shared_app, shop, ref, good=1, bad=1)
+    await shared_app.execute(
         "UPDATE jobs SET finished_at = now() - interval '91 days' WHERE shop_id = :s", s=ref.shop_id
     )
-    assert (await act(house, shop, ref, "retry")).status_code == 202
-    assert (await expired(house, BOTH)).get("expired_job", 0) == 1, "the one that was retried"
-    assert (await look(house, shop, ref))["counts"]["succeeded"] == 1
-    assert (await act(house, shop, ref, "cancel")).status_code == 202
-    assert (await expired(house, BOTH)).get("expired_job") is None, "its counts are not stored yet"
-    await settle_batches(house.database)
-    await house.execute(
+    assert (await act(shared_app, shop, ref, "retry")).status_code == 202
+    assert (await expired(shared_app, BOTH)).get("expired_job", 0) == 1, "the one that was retried"
+    assert (await look(shared_app, shop, ref))["counts"]["succeeded"] == 1
+    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+    assert (await expired(shared_app, BOTH)).get("expired_job") is None, (
+        "its counts are not stored yet"
+    )
+    await settle_batches(shared_app.database)
+    await shared_app.execute(
         "UPDATE batches SET ended_at = now() - interval '91 days' WHERE public_id = :id",
         id=ref.public_id,
     )
-    assert (await expired(house, BOTH))["expired_job"] == 1
-    answer = await house.http.get(f"/v1/batches/{ref.public_id}", headers=house.bearer(shop))
+    assert (await expired(shared_app, BOTH))["expired_job"] == 1
+    answer = await shared_app.http.get(
+        f"/v1/batches/{ref.public_id}", headers=shared_app.bearer(shop)
+    )
     assert refusal(answer) == (404, "BATCH_NOT_FOUND")
 
 
 async def test_a_crash_half_way_through_a_job_is_made_good_by_the_next_pass(
-    house: World, shop: str, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref, keys = await finished_job(house, shop=shop)
-    await let_pass(house, ref, 91)
+    ref, keys = await finished_job(shared_app, shop=shop)
+    await let_pass(shared_app, ref, 91)
 
     async def crash(*_: Any) -> None:
         raise StorageUnavailable
 
     monkeypatch.setattr(retention, "forget_jobs", crash)
     with pytest.raises(StorageUnavailable):
-        await expire(house.workshop, BOTH)
+        await expire(shared_app.worker_context, BOTH)
     monkeypatch.undo()
-    shown = (await house.detail(ref.public_id, shop=shop)).json()
+    shown = (await shared_app.detail(ref.public_id, shop=shop)).json()
     assert shown["result"] == [], "no URL of what is gone"
-    assert (await expired(house, BOTH))["expired_job"] == 1
-    assert await missing_objects(house, keys) == keys
+    assert (await expired(shared_app, BOTH))["expired_job"] == 1
+    assert await missing_objects(shared_app, keys) == keys
 
 
 # The terms
@@ -371,8 +387,10 @@ def test_files_never_outlive_their_job(files: int, jobs: int, terms: Terms, sett
     assert Terms.of(msgspec.structs.replace(settings, **days)) == terms
 
 
-async def test_one_worker_does_it_every_night(house: World) -> None:
-    async with manager(house.settings, house.workshop, house.desk) as pgq:
+async def test_one_worker_does_it_every_night(shared_app: RunningApp) -> None:
+    async with manager(
+        shared_app.settings, shared_app.worker_context, shared_app.handler_context
+    ) as pgq:
         [chore] = [each for key, each in pgq.sm.registry.items() if key.entrypoint == "expire"]
         assert chore.parameters.expression == "7 4 * * *"
         await chore.parameters.func(None)  # type: ignore[arg-type, call-arg]

@@ -14,7 +14,7 @@ from backend.settings import Settings
 from backend.shops.models import Shop
 from backend.tenancy import WORKER
 from backend.worker.execute import Done, run_job
-from backend.worker.run import open_shop_floor
+from backend.worker.run import open_worker_context
 from backend.workflows import WORKFLOWS
 from tests.benchmarks.jobs.noop import NOTHING, Idler
 
@@ -37,9 +37,9 @@ async def test_a_job_of_one_stage_costs_at_most_four_transactions(
     refs = await put_jobs(settings.database_url)
     before = await transactions(settings.database_url)
     async with AsyncExitStack() as stack:
-        workshop, _desk = await open_shop_floor(stack, settings, 1, None)
-        workshop = msgspec.structs.replace(workshop, renderer=Idler())
-        outcomes = [await run_job(ref, workshop) for ref in refs]
+        worker_context, _desk = await open_worker_context(stack, settings, 1, None)
+        worker_context = msgspec.structs.replace(worker_context, renderer=Idler())
+        outcomes = [await run_job(ref, worker_context) for ref in refs]
     after = await transactions(settings.database_url)
     assert outcomes == [Done()] * JOBS
     assert (after - before - CONNECTING) / JOBS + 2 <= 4

@@ -11,62 +11,66 @@ from backend.uploads.service import use_uploads
 from backend.worker import maintenance
 from backend.worker.maintenance import expired_uploads, sweep_uploads
 from backend.worker.run import manager
-from tests.backend.uploads.sending import row_of, shop_id_of, uploaded
-from tests.doors import is_stored, missing_objects, shared_world
-from tests.world import World
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded
+from tests.running_app import RunningApp
+from tests.scenarios import is_stored, missing_objects, open_shared_app
 
-house = pytest.fixture(shared_world, scope="module")
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
-async def old_upload(house: World, hours: int = 25) -> tuple[str, str]:
+async def old_upload(shared_app: RunningApp, hours: int = 25) -> tuple[str, str]:
     """An upload that was made so many hours ago: its upload key and its object's."""
-    upload_key = await uploaded(house)
-    await house.execute(
+    upload_key = await uploaded(shared_app)
+    await shared_app.execute(
         f"UPDATE uploads SET created_at = now() - interval '{hours} hours' WHERE upload_key = :k",
         k=upload_key,
     )
-    return upload_key, (await row_of(house, upload_key))["key"]
+    return upload_key, (await row_of(shared_app, upload_key))["key"]
 
 
-async def remembered(house: World, upload_key: str) -> bool:
+async def remembered(shared_app: RunningApp, upload_key: str) -> bool:
     """Whether the row is there."""
-    return bool(await house.rows("SELECT 1 FROM uploads WHERE upload_key = :k", k=upload_key))
+    return bool(await shared_app.rows("SELECT 1 FROM uploads WHERE upload_key = :k", k=upload_key))
 
 
-async def take(house: World, upload_key: str) -> None:
+async def take(shared_app: RunningApp, upload_key: str) -> None:
     """Have a job ask for it."""
-    shop_id = await shop_id_of(house)
-    async with house.database.transaction() as connection:
+    shop_id = await shop_id_of(shared_app)
+    async with shared_app.database.transaction() as connection:
         await use_uploads(connection, shop_id=shop_id, wanted={"upload_key": upload_key})
 
 
-async def test_what_is_old_and_unused_goes_and_nothing_else(house: World) -> None:
-    old, young, used = await old_upload(house), await old_upload(house, 23), await old_upload(house)
-    never_stored = await old_upload(house)
-    await house.execute(
+async def test_what_is_old_and_unused_goes_and_nothing_else(shared_app: RunningApp) -> None:
+    old, young, used = (
+        await old_upload(shared_app),
+        await old_upload(shared_app, 23),
+        await old_upload(shared_app),
+    )
+    never_stored = await old_upload(shared_app)
+    await shared_app.execute(
         "UPDATE uploads SET stored_at = NULL WHERE upload_key = :k", k=never_stored[0]
     )
-    await take(house, used[0])
-    assert await sweep_uploads(house.database, house.workshop.store) == 2
-    assert [await remembered(house, u[0]) for u in (old, never_stored, young, used)] == [
+    await take(shared_app, used[0])
+    assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 2
+    assert [await remembered(shared_app, u[0]) for u in (old, never_stored, young, used)] == [
         False,
         False,
         True,
         True,
     ]
-    gone = await missing_objects(house, [old[1], never_stored[1], young[1], used[1]])
+    gone = await missing_objects(shared_app, [old[1], never_stored[1], young[1], used[1]])
     assert gone == [old[1], never_stored[1]]
-    assert await sweep_uploads(house.database, house.workshop.store) == 0
+    assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 0
 
 
 async def test_more_than_a_batch_goes_in_one_sweep(
-    house: World, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "BATCH", 2)
-    old = [await old_upload(house) for _ in range(5)]
-    assert len(await expired_uploads(house.database)) == 2
-    assert await sweep_uploads(house.database, house.workshop.store) == 5
-    assert await missing_objects(house, [key for _, key in old]) == [key for _, key in old]
+    old = [await old_upload(shared_app) for _ in range(5)]
+    assert len(await expired_uploads(shared_app.database)) == 2
+    assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 5
+    assert await missing_objects(shared_app, [key for _, key in old]) == [key for _, key in old]
 
 
 class Crash(Exception):
@@ -76,8 +80,8 @@ class Crash(Exception):
 class Crashing(ObjectStore):
     """Ends the sweeper before or after the objects are deleted."""
 
-    def __init__(self, house: World, *, after: bool) -> None:
-        super().__init__(house.settings)
+    def __init__(self, shared_app: RunningApp, *, after: bool) -> None:
+        super().__init__(shared_app.settings)
         self.after = after
 
     async def delete(self, keys: Iterable[str]) -> None:
@@ -89,49 +93,49 @@ class Crashing(ObjectStore):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the objects", "after them"])
 async def test_a_sweep_that_dies_is_carried_on_by_the_next_and_no_job_gets_in_between(
-    house: World, after: bool
+    shared_app: RunningApp, after: bool
 ) -> None:
-    upload_key, key = await old_upload(house)
+    upload_key, key = await old_upload(shared_app)
     with pytest.raises(Crash):
-        await sweep_uploads(house.database, Crashing(house, after=after))
-    assert await remembered(house, upload_key), "or the object would be without a row"
-    assert await is_stored(house, key) is not after
+        await sweep_uploads(shared_app.database, Crashing(shared_app, after=after))
+    assert await remembered(shared_app, upload_key), "or the object would be without a row"
+    assert await is_stored(shared_app, key) is not after
     with pytest.raises(InvalidRequest):
-        await take(house, upload_key)
-    assert await sweep_uploads(house.database, house.workshop.store) == 1
-    assert not await is_stored(house, key)
+        await take(shared_app, upload_key)
+    assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 1
+    assert not await is_stored(shared_app, key)
 
 
-async def test_what_a_job_is_just_taking_is_left_to_it(house: World) -> None:
-    upload_key, key = await old_upload(house)
-    shop_id = await shop_id_of(house)
-    async with house.database.transaction() as connection:
+async def test_what_a_job_is_just_taking_is_left_to_it(shared_app: RunningApp) -> None:
+    upload_key, key = await old_upload(shared_app)
+    shop_id = await shop_id_of(shared_app)
+    async with shared_app.database.transaction() as connection:
         wanted = {"upload_key": upload_key}
         assert await use_uploads(connection, shop_id=shop_id, wanted=wanted) == {"upload_key": key}
         async with asyncio.timeout(10):  # nor does the sweep wait for the job
-            assert await sweep_uploads(house.database, house.workshop.store) == 0
-    assert await sweep_uploads(house.database, house.workshop.store) == 0
-    assert await is_stored(house, key)
+            assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 0
+    assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 0
+    assert await is_stored(shared_app, key)
 
 
-async def test_what_the_sweep_is_just_marking_no_job_gets(house: World) -> None:
-    upload_key, _ = await old_upload(house)
-    async with house.database.transaction() as sweeping:
+async def test_what_the_sweep_is_just_marking_no_job_gets(shared_app: RunningApp) -> None:
+    upload_key, _ = await old_upload(shared_app)
+    async with shared_app.database.transaction() as sweeping:
         await sweeping.exec_driver_sql(
             "UPDATE uploads SET expired_at = now() WHERE upload_key = $1", (upload_key,)
         )
-        taking = asyncio.create_task(take(house, upload_key))
+        taking = asyncio.create_task(take(shared_app, upload_key))
         await asyncio.sleep(0.1)
         assert not taking.done(), "it waits for the row"
     with pytest.raises(InvalidRequest):
         await taking
-    await sweep_uploads(house.database, house.workshop.store)
+    await sweep_uploads(shared_app.database, shared_app.worker_context.store)
 
 
 async def test_while_the_store_is_away_nothing_is_forgotten(
-    house: World, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload_key, key = await old_upload(house)
+    upload_key, key = await old_upload(shared_app)
 
     def away(_store: ObjectStore, _keys: list[str]) -> None:
         raise StorageUnavailable
@@ -139,15 +143,17 @@ async def test_while_the_store_is_away_nothing_is_forgotten(
     with monkeypatch.context() as broken:
         broken.setattr(ObjectStore, "_delete", away)
         with pytest.raises(StorageUnavailable):
-            await sweep_uploads(house.database, house.workshop.store)
-    assert await remembered(house, upload_key)
-    assert await sweep_uploads(house.database, house.workshop.store) == 1
-    assert not await is_stored(house, key)
+            await sweep_uploads(shared_app.database, shared_app.worker_context.store)
+    assert await remembered(shared_app, upload_key)
+    assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 1
+    assert not await is_stored(shared_app, key)
 
 
-async def test_every_worker_sweeps_by_the_clock(house: World) -> None:
-    upload_key, _ = await old_upload(house)
-    async with manager(house.settings, house.workshop, house.desk) as pgq:
+async def test_every_worker_sweeps_by_the_clock(shared_app: RunningApp) -> None:
+    upload_key, _ = await old_upload(shared_app)
+    async with manager(
+        shared_app.settings, shared_app.worker_context, shared_app.handler_context
+    ) as pgq:
         [sweep] = [
             executor
             for key, executor in pgq.sm.registry.items()
@@ -155,4 +161,4 @@ async def test_every_worker_sweeps_by_the_clock(house: World) -> None:
         ]
         assert sweep.parameters.expression == "41 * * * *", "once an hour"
         await sweep.parameters.func(None)  # type: ignore[arg-type, call-arg]
-    assert not await remembered(house, upload_key)
+    assert not await remembered(shared_app, upload_key)

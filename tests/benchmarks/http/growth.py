@@ -46,7 +46,7 @@ Figures = dict[str, dict[str, float]]
 
 
 @dataclass
-class House:
+class SharedApp:
     """A database, the server on it, and which of its jobs to ask for."""
 
     url: str
@@ -88,8 +88,8 @@ async def main() -> int:
         await asyncio.to_thread(postgres.start)
         await execute(postgres.url(), "ALTER SYSTEM SET max_wal_size = '8GB'")  # for the filling
         await execute(postgres.url(), "SELECT pg_reload_conf()")
-        growing = await open_house(stack, postgres, "growing")
-        reference = await open_house(stack, postgres, "reference")
+        growing = await populated_app(stack, postgres, "growing")
+        reference = await populated_app(stack, postgres, "reference")
         await fill(reference, asked.sizes[0], start=0)
         found: dict[int, Figures] = {}
         start = 0
@@ -114,14 +114,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def open_house(stack: AsyncExitStack, postgres: EmbeddedPostgres, name: str) -> House:
+async def populated_app(stack: AsyncExitStack, postgres: EmbeddedPostgres, name: str) -> SharedApp:
     """A migrated database without jobs, and `atelier serve` on it."""
     await execute(postgres.url(), f"CREATE DATABASE {name}")
     url = postgres.url(name)
     await asyncio.to_thread(migrations.upgrade, url)
     environment = settings(url)
     running = await stack.enter_async_context(server("ours", environment))
-    return House(url=url, server=running, environment=environment)
+    return SharedApp(url=url, server=running, environment=environment)
 
 
 async def execute(url: str, sql: str) -> None:
@@ -133,11 +133,11 @@ async def execute(url: str, sql: str) -> None:
         await connection.close()
 
 
-async def fill(house: House, jobs: int, *, start: int) -> float:
+async def fill(shared_app: SharedApp, jobs: int, *, start: int) -> float:
     """Let the house grow; the seconds it took."""
     started = time.monotonic()
-    await data.fill(house.url, jobs, start=start)
-    await house.look_around()
+    await data.fill(shared_app.url, jobs, start=start)
+    await shared_app.look_around()
     return time.monotonic() - started
 
 
@@ -151,11 +151,11 @@ async def gigabytes(url: str) -> float:
         await connection.close()
 
 
-async def measured(growing: House, reference: House, asked: argparse.Namespace) -> Figures:
+async def measured(growing: SharedApp, reference: SharedApp, asked: argparse.Namespace) -> Figures:
     """The figures of the size that the growing house has now."""
-    houses = (growing, reference)
-    for house in houses:
-        await check_answers(house)
+    shared_apps = (growing, reference)
+    for shared_app in shared_apps:
+        await check_answers(shared_app)
     runs: dict[tuple[str, int], list[Run]] = {}
     for number in range(asked.rounds + 1):  # the first only to get warm
         for work in WORK:
@@ -163,7 +163,7 @@ async def measured(growing: House, reference: House, asked: argparse.Namespace) 
                 found = await statements(growing, reference)
             else:
                 turns = (0, 1) if number % 2 else (1, 0)
-                found = {which: await one_run(houses[which], work, asked) for which in turns}
+                found = {which: await one_run(shared_apps[which], work, asked) for which in turns}
             if number:
                 for which, run in found.items():
                     runs.setdefault((work, which), []).append(run)
@@ -172,11 +172,11 @@ async def measured(growing: House, reference: House, asked: argparse.Namespace) 
     return figures
 
 
-async def check_answers(house: House) -> None:
+async def check_answers(shared_app: SharedApp) -> None:
     """Raise `AssertionError` unless details are what was filled in."""
-    jobs = house.jobs("detail", CHECKED)
-    client = asking.Client(jobs, house.environment)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{house.server.port}") as http:
+    jobs = shared_app.jobs("detail", CHECKED)
+    client = asking.Client(jobs, shared_app.environment)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{shared_app.server.port}") as http:
         for shop, job in jobs:
             key = {"Authorization": f"Bearer {client.token(shop)}"}
             answer = (await http.get(f"/v1/jobs/{job}", headers=key)).json()
@@ -185,27 +185,31 @@ async def check_answers(house: House) -> None:
             assert answer["latest_event"]["seq"] == data.EVENTS
 
 
-async def one_run(house: House, work: str, asked: argparse.Namespace) -> Run:
+async def one_run(shared_app: SharedApp, work: str, asked: argparse.Namespace) -> Run:
     """Ask one house for a while."""
-    client = asking.Client(house.jobs(work, A_RUN), house.environment)
-    before = house.server.cpu_seconds
+    client = asking.Client(shared_app.jobs(work, A_RUN), shared_app.environment)
+    before = shared_app.server.cpu_seconds
     outcome = await load(
-        house.server.port,
+        shared_app.server.port,
         client.requests("detail", "ours"),
         connections=asked.connections,
         seconds=asked.seconds,
     )
-    return run_of(outcome, outcome.rate, house.server.cpu_seconds - before)
+    return run_of(outcome, outcome.rate, shared_app.server.cpu_seconds - before)
 
 
-async def statements(*houses: House, role: str = "none") -> dict[int, Run]:
+async def statements(*shared_apps: SharedApp, role: str = "none") -> dict[int, Run]:
     """The bare statement on one connection of asyncpg's to each house, in turn each time."""
-    outcomes = [Outcome() for _ in houses]
+    outcomes = [Outcome() for _ in shared_apps]
     as_ = {"role": role}
-    connections = [await asyncpg.connect(house.url, server_settings=as_) for house in houses]
+    connections = [
+        await asyncpg.connect(shared_app.url, server_settings=as_) for shared_app in shared_apps
+    ]
     try:
         prepared = [await each.prepare(queries.ONE_DETAIL.sql) for each in connections]
-        given = [arguments_of(house.jobs("statement", STATEMENTS)) for house in houses]
+        given = [
+            arguments_of(shared_app.jobs("statement", STATEMENTS)) for shared_app in shared_apps
+        ]
         for turns in range(STATEMENTS):
             for outcome, statement, arguments in zip(outcomes, prepared, given, strict=True):
                 asked_at = time.perf_counter()
@@ -240,12 +244,12 @@ def arguments_of(jobs: list[tuple[str, str]]) -> list[list[object]]:
     ]
 
 
-async def pages(house: House) -> float:
+async def pages(shared_app: SharedApp) -> float:
     """How many of Postgres' pages one statement looks at, on average: no clock is in it."""
-    connection = await asyncpg.connect(house.url)
+    connection = await asyncpg.connect(shared_app.url)
     seen: list[int] = []
     try:
-        for given in arguments_of(house.jobs("statement", STATEMENTS // 4)):
+        for given in arguments_of(shared_app.jobs("statement", STATEMENTS // 4)):
             told = await connection.fetchval(
                 f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {queries.ONE_DETAIL.sql}", *given
             )

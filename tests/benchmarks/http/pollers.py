@@ -31,8 +31,8 @@ import migrations
 from backend.db import Database
 from backend.dev.services import EmbeddedPostgres
 from backend.errors import DatabaseUnavailable
+from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, claim
 from backend.jobs.service import request_job
-from backend.jobs.timeline import Checkpoint, Claim, NewArtifact, advance, claim
 from backend.tenancy import WORKER
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import asking, data
@@ -188,7 +188,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def begun_jobs(database: Database, url: str, count: int) -> list[Claim]:
+async def begun_jobs(database: Database, url: str, count: int) -> list[JobLease]:
     """Jobs that a worker has claimed, spread over the shops."""
     connection = await asyncpg.connect(url)
     shops = [row["id"] for row in await connection.fetch("SELECT id FROM shops")]
@@ -213,7 +213,7 @@ async def begun_jobs(database: Database, url: str, count: int) -> list[Claim]:
 async def observed(
     herd: Herd,
     pages: list[Page],
-    claims: list[Claim],
+    claims: list[JobLease],
     database: Database,
     running: Server,
     asked: argparse.Namespace,
@@ -259,7 +259,7 @@ async def observed(
     }
 
 
-async def get_on(herd: Herd, claims: list[Claim], database: Database, rate: float) -> None:
+async def get_on(herd: Herd, claims: list[JobLease], database: Database, rate: float) -> None:
     """Jobs reach their next stage, `rate` a second in all, each once before any does again."""
     started, made = time.monotonic(), 0
     async with asyncio.TaskGroup() as workers:
@@ -270,7 +270,7 @@ async def get_on(herd: Herd, claims: list[Claim], database: Database, rate: floa
                 workers.create_task(next_stage(herd, claimed, database, made))
 
 
-async def next_stage(herd: Herd, claimed: Claim, database: Database, number: int) -> None:
+async def next_stage(herd: Herd, claimed: JobLease, database: Database, number: int) -> None:
     """Record a stage and its picture, as a worker does."""
     job = claimed.ref.public_id
     picture = NewArtifact(

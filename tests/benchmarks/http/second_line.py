@@ -21,7 +21,7 @@ from tests.benchmarks.http.growth import (
     execute,
     fill,
     one_run,
-    open_house,
+    populated_app,
     statements,
 )
 
@@ -42,18 +42,22 @@ async def main() -> int:
         postgres = EmbeddedPostgres()
         stack.callback(postgres.stop)
         await asyncio.to_thread(postgres.start)
-        houses = [await open_house(stack, postgres, name) for name in ("guarded", "unguarded")]
-        for house in houses:
-            await fill(house, asked.jobs, start=0)
-            await check_answers(house)
-        await execute(houses[1].url, OFF)
-        await check_answers(houses[1])
+        shared_apps = [
+            await populated_app(stack, postgres, name) for name in ("guarded", "unguarded")
+        ]
+        for shared_app in shared_apps:
+            await fill(shared_app, asked.jobs, start=0)
+            await check_answers(shared_app)
+        await execute(shared_apps[1].url, OFF)
+        await check_answers(shared_apps[1])
         for number in range(asked.rounds + 1):  # the first only to get warm
             turns = (0, 1) if number % 2 else (1, 0)
-            pages = {which: await one_run(houses[which], "open_pages", asked) for which in turns}
+            pages = {
+                which: await one_run(shared_apps[which], "open_pages", asked) for which in turns
+            }
             for work, found in {
                 "detail": pages,
-                "statement": await statements(*houses, role=WEB),
+                "statement": await statements(*shared_apps, role=WEB),
             }.items():
                 if number:
                     for which, run in found.items():

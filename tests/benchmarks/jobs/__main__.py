@@ -19,7 +19,7 @@ import asyncpg
 import migrations
 from backend.dev.services import EmbeddedPostgres
 from tests.benchmarks.jobs import work
-from tests.benchmarks.jobs.measuring import Bench, Run, drained, picked_up, transactions
+from tests.benchmarks.jobs.measuring import JobRun, Run, drained, picked_up, transactions
 from tests.benchmarks.running import settings, turned
 
 
@@ -32,7 +32,7 @@ async def main() -> int:
         stack.callback(postgres.stop)
         await asyncio.to_thread(postgres.start)
         await asyncio.to_thread(migrations.upgrade, postgres.url())
-        bench = Bench(environment=settings(postgres.url()), slots=asked.slots, log=asked.log)
+        bench = JobRun(environment=settings(postgres.url()), slots=asked.slots, log=asked.log)
         connection = await asyncpg.connect(postgres.url())
         await connection.execute(work.MAKE_SHOPS, work.SHOPS)
         await connection.close()
@@ -85,7 +85,7 @@ CONTENDERS = {
 
 
 async def rounds(
-    bench: Bench, asked: argparse.Namespace, say: Callable[..., None]
+    bench: JobRun, asked: argparse.Namespace, say: Callable[..., None]
 ) -> dict[str, list[Run]]:
     """Everybody in turn, so often."""
     runs: dict[str, list[Run]] = {}

@@ -33,7 +33,7 @@ SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current
 
 
 @dataclass(frozen=True)
-class Bench:
+class JobRun:
     """Where it happens: the processes' environment, the slots of each worker, and their log."""
 
     environment: dict[str, str] = field(repr=False)  # holds secrets
@@ -56,7 +56,7 @@ class Run:
     wrong: int
 
 
-async def drained(bench: Bench, kind: str, *, workers: int, count: int) -> Run:
+async def drained(bench: JobRun, kind: str, *, workers: int, count: int) -> Run:
     """One timed run."""
     async with watching(bench) as watcher:
         await work.clear(watcher, kind)
@@ -80,7 +80,7 @@ async def drained(bench: Bench, kind: str, *, workers: int, count: int) -> Run:
         )
 
 
-async def picked_up(bench: Bench, count: int) -> tuple[list[float], int]:
+async def picked_up(bench: JobRun, count: int) -> tuple[list[float], int]:
     """Milliseconds from just before a job's COMMIT is sent to its claim, for an idle worker.
 
     And how many of the jobs came to nothing.
@@ -101,7 +101,7 @@ async def picked_up(bench: Bench, count: int) -> tuple[list[float], int]:
         return latencies, await wrong(watcher, "ours", WARM_UP + count)
 
 
-async def transactions(bench: Bench, kind: str, count: int) -> tuple[float, int]:
+async def transactions(bench: JobRun, kind: str, count: int) -> tuple[float, int]:
     """How many of them one item of work costs, and how many items came to nothing.
 
     A worker that finds all the work waiting, against one that finds a little; each ends, for a
@@ -121,7 +121,7 @@ async def transactions(bench: Bench, kind: str, count: int) -> tuple[float, int]
     return (totals[1] - totals[0]) / count, missed
 
 
-async def counted(bench: Bench) -> int:
+async def counted(bench: JobRun) -> int:
     """The database's transactions so far, once everybody else is gone."""
     connection = await asyncpg.connect(bench.url)
     try:
@@ -136,7 +136,7 @@ async def counted(bench: Bench) -> int:
         await connection.close()
 
 
-async def warm_up(bench: Bench, watcher: asyncpg.Connection, kind: str, workers: int) -> None:
+async def warm_up(bench: JobRun, watcher: asyncpg.Connection, kind: str, workers: int) -> None:
     """A little work first: workers that do not do it right are not measured."""
     async with asyncio.timeout(DEADLINE):
         while await watcher.fetchval(READY) < workers:
@@ -147,7 +147,7 @@ async def warm_up(bench: Bench, watcher: asyncpg.Connection, kind: str, workers:
     assert found == 0, f"{found} of {WARM_UP} were not done as they should be"
 
 
-async def put(bench: Bench, kind: str, count: int) -> float:
+async def put(bench: JobRun, kind: str, count: int) -> float:
     """Put work on the queue; the moment before its transaction committed."""
     database = Database(bench.url, role=WORKER, pool_size=1)
     try:
@@ -173,7 +173,7 @@ async def wrong(watcher: asyncpg.Connection, kind: str, count: int) -> int:
 
 
 @contextlib.asynccontextmanager
-async def watching(bench: Bench) -> AsyncIterator[asyncpg.Connection]:
+async def watching(bench: JobRun) -> AsyncIterator[asyncpg.Connection]:
     """A connection to look with."""
     connection = await asyncpg.connect(bench.url)
     try:
@@ -183,7 +183,7 @@ async def watching(bench: Bench) -> AsyncIterator[asyncpg.Connection]:
 
 
 @contextlib.asynccontextmanager
-async def worker(bench: Bench, kind: str) -> AsyncIterator[Running]:
+async def worker(bench: JobRun, kind: str) -> AsyncIterator[Running]:
     """A worker process, until the block ends."""
     program = "pgqueuer" if kind == "pgqueuer" else "ours"
     with Path(bench.log).open("ab") as log:

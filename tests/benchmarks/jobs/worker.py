@@ -22,7 +22,7 @@ from pgqueuer.models import Job
 from backend import queue
 from backend.cli import main as atelier
 from backend.worker import run
-from backend.worker.places import Places
+from backend.worker.capacity import Capacity
 from backend.workflows import WORKFLOWS
 from tests.benchmarks.jobs.noop import BY_JOB_TYPE, Idler
 
@@ -39,7 +39,7 @@ def ours(slots: int) -> None:
 def alone(slots: int) -> None:
     """PgQueuer's own loop around a handler that does nothing."""
     logging.basicConfig(level=logging.WARNING)
-    concurrency = Places(slots).backlog  # as many as ours has for this queue
+    concurrency = Capacity(slots).backlog  # as many as ours has for this queue
     uvloop.run(
         pgqueuer.run(
             manager,

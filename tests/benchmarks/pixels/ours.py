@@ -14,7 +14,7 @@ from backend.renderers.local import LocalRenderer
 from backend.settings import MODEL_PATH
 from backend.worker.run import render_limits
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from tests.backend.renderers.running import Bench, run
+from tests.backend.renderers.running import JobRun, run
 
 
 async def main() -> None:
@@ -25,7 +25,7 @@ async def main() -> None:
     while header := sys.stdin.buffer.read(4):
         data = sys.stdin.buffer.read(struct.unpack(">I", header)[0])
         started = time.perf_counter()
-        bench = await run(renderer, CATALOG_IMAGE, Bench(data={"source": data}))
+        bench = await run(renderer, CATALOG_IMAGE, JobRun(data={"source": data}))
         seconds = time.perf_counter() - started
         sizes = {name: len(file.data) for name, file in bench.made.items()}
         print(json.dumps({"seconds": seconds, "sizes": sizes}), flush=True)

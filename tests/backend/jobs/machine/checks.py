@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import text
 
 from backend.jobs.states import MOVES, JobStatus
-from tests.backend.jobs.machine.house import DAILY_CAP, House
 from tests.backend.jobs.machine.model import FINAL, Model, ModelJob
+from tests.backend.jobs.machine.shared_app import DAILY_CAP, SharedApp
 
 Row = dict[str, Any]
 Shown = tuple[ModelJob, bool]  # and whether its shop has the app
@@ -50,14 +50,14 @@ def rows(aggregate: str | None) -> list[Any]:
 class Checks:
     """The comparison. It remembers what the API has shown already, and looks where things moved."""
 
-    def __init__(self, house: House, model: Model) -> None:
-        self.house = house
+    def __init__(self, shared_app: SharedApp, model: Model) -> None:
+        self.shared_app = shared_app
         self.model = model
         self.shown: dict[str, Shown] = {}
 
     async def all_hold(self) -> None:
         """Everything that was promised."""
-        async with self.house.world.database.reading() as connection:
+        async with self.shared_app.running_app.database.reading() as connection:
             moves, shops, jobs = [
                 [dict(row) for row in (await connection.execute(text(sql))).mappings()]
                 for sql in (MOVED, SHOPS, JOBS)
@@ -111,21 +111,21 @@ class Checks:
 
     async def looked_at(self, name: str, before: Shown | None, now: Shown | None) -> None:
         """The job as its shop, another shop and visitors see it, or do not."""
-        world = self.house.world
+        running_app = self.shared_app.running_app
         known = now or before
         assert known is not None
         job = known[0]
-        answer = await world.detail(name, shop=job.shop)
+        answer = await running_app.detail(name, shop=job.shop)
         self.is_seen(answer, job.shop, job if now else None)
         if before and now and not job.is_final:
             return
         for domain in self.model.shops:
             if domain != job.shop:
-                self.is_seen(await world.detail(name, shop=domain), domain, None)
+                self.is_seen(await running_app.detail(name, shop=domain), domain, None)
         if before and now:
             return
         for customer in (None, *CUSTOMERS) if job.origin == "storefront" else (None,):
-            answer = await self.house.visit(job.shop, customer, f"jobs/{name}")
+            answer = await self.shared_app.visit(job.shop, customer, f"jobs/{name}")
             is_visible = now is not None and job.is_visible_to(customer)
             self.is_seen(answer, job.shop, job if is_visible else None)
 
@@ -141,9 +141,11 @@ class Checks:
 
     async def lists_are_complete(self) -> None:
         """Each shop's list has each of its jobs, newest first, and no other's."""
-        world = self.house.world
+        running_app = self.shared_app.running_app
         for domain, shop in self.model.shops.items():
-            answer = await world.http.get("/v1/jobs?limit=200", headers=world.bearer(domain))
+            answer = await running_app.http.get(
+                "/v1/jobs?limit=200", headers=running_app.bearer(domain)
+            )
             if not shop.is_installed:
                 assert answer.status_code == 401
                 continue

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from backend.jobs.lifecycle import JobLease
 from backend.jobs.states import JobStatus
-from backend.jobs.timeline import Claim
 
 KEPT_HOURS = 24
 STRIKES = 3
@@ -103,7 +103,7 @@ class ModelShop:
 class Worker:
     """Somebody who has claimed a job once; `done` is what they believe has been made."""
 
-    claim: Claim
+    claim: JobLease
     done: list[str]
 
     @property

@@ -25,31 +25,31 @@ from hypothesis.stateful import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
-from backend.jobs.cancelling import cancel_job
+from backend.jobs.cancellation import cancel_job
+from backend.jobs.creation import make_job
 from backend.jobs.idempotency import Repeatable
-from backend.jobs.making import make_job
-from backend.jobs.service import JobRef, natural_key, request_job
-from backend.jobs.states import Failure, JobStatus
-from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
-from backend.jobs.timeline import (
+from backend.jobs.lifecycle import (
     Checkpoint,
-    Claim,
     Fenced,
+    JobLease,
     NewArtifact,
     advance,
     claim,
     fail,
     succeed,
 )
+from backend.jobs.service import JobRef, natural_key, request_job
+from backend.jobs.states import Failure, JobStatus
+from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
 from backend.settings import UNLIMITED
 from backend.shops.service import known_shop
 from backend.worker.maintenance import requeue_overdue
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.jobs.machine.checks import CUSTOMERS, Checks
-from tests.backend.jobs.machine.house import DAILY_CAP, FOR_ANYBODY, SHOPS, House
 from tests.backend.jobs.machine.model import KeptAnswer, Model, ModelJob, ModelShop, Worker
-from tests.doors import refusal
+from tests.backend.jobs.machine.shared_app import DAILY_CAP, FOR_ANYBODY, SHOPS, SharedApp
+from tests.scenarios import refusal
 
 BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
 PRODUCTS = ("gid://shopify/Product/1", "gid://shopify/Product/2")
@@ -106,16 +106,16 @@ class JobMachine(RuleBasedStateMachine):
     jobs = Bundle("jobs")
     workers = Bundle("workers")
 
-    def __init__(self, house: House, *, is_short: bool) -> None:
+    def __init__(self, shared_app: SharedApp, *, is_short: bool) -> None:
         super().__init__()
         if is_short:
             self._rules_strategy = EveryRule(self)
-        self.house = house
-        self.run = house.run
-        self.run(house.emptied())
+        self.shared_app = shared_app
+        self.run = shared_app.run
+        self.run(shared_app.emptied())
         self.domains = SHOPS
         self.model = Model({domain: ModelShop(domain) for domain in self.domains.values()})
-        self.checks = Checks(house, self.model)
+        self.checks = Checks(shared_app, self.model)
         self.refs: dict[str, JobRef] = {}
 
     def teardown(self) -> None:
@@ -152,7 +152,7 @@ class JobMachine(RuleBasedStateMachine):
         the same by whichever door one comes, and after a day it is as good as new.
         """
         shop, body = self.domains[side], body_of(name, product)
-        answer = self.run(self.house.ask(shop, name, body, key, is_signed=is_signed))
+        answer = self.run(self.shared_app.ask(shop, name, body, key, is_signed=is_signed))
         if not self.is_let_in(shop, answer):
             return multiple()
         kept = self.model.shops[shop].kept(name, key)
@@ -187,7 +187,7 @@ class JobMachine(RuleBasedStateMachine):
         """The same visitor's question is the same job, unless it failed; a day has so many jobs."""
         name, shop, today = "product-to-model-direct", self.domains[side], datetime.now(UTC).date()
         body = body_of(name, product)
-        answer = self.run(self.house.visit(shop, customer, name, body))
+        answer = self.run(self.shared_app.visit(shop, customer, name, body))
         if not self.is_let_in(shop, answer):
             return multiple()
         natural = ("storefront", customer, name, product, today)
@@ -237,7 +237,7 @@ class JobMachine(RuleBasedStateMachine):
         """A webhook asks once for each picture of a product, however often it is delivered."""
         sides = self.open_sides()
         shop, natural = self.domains[sides[chosen % len(sides)]], ("webhook", product, picture)
-        found = self.run(known_shop(self.house.world.database, shop))
+        found = self.run(known_shop(self.shared_app.running_app.database, shop))
         assert found is not None
 
         async def act(connection: AsyncConnection) -> JobRef | None:
@@ -250,7 +250,7 @@ class JobMachine(RuleBasedStateMachine):
                 natural_key=natural_key(*natural),
             )
 
-        ref = self.run(self.house.commit(act))
+        ref = self.run(self.shared_app.commit(act))
         if self.model.holder(shop, natural):
             assert ref is None
             return multiple()
@@ -265,7 +265,9 @@ class JobMachine(RuleBasedStateMachine):
     @rule(target=workers, job=jobs)
     def claim(self, job: str) -> Any:
         """A worker takes the job, whoever has had it before; not a finished one, nor poison."""
-        taken = self.run(self.house.commit(lambda connection: claim(connection, self.refs[job])))
+        taken = self.run(
+            self.shared_app.commit(lambda connection: claim(connection, self.refs[job]))
+        )
         known = self.model.jobs.get(job)
         if known is None or not known.claim():
             assert taken is None
@@ -328,7 +330,7 @@ class JobMachine(RuleBasedStateMachine):
     def cancel(self, job: str, side: str) -> None:
         """It ends the shop's own job, once."""
         shop, known = self.domains[side], self.model.jobs.get(job)
-        answer = self.run(self.house.cancel(shop, job))
+        answer = self.run(self.shared_app.cancel(shop, job))
         if not self.is_let_in(shop, answer):
             return
         if known is None or known.shop != shop:
@@ -346,8 +348,8 @@ class JobMachine(RuleBasedStateMachine):
         """Every job ends with the account; a late or false report changes nothing."""
         shop = self.model.shops[self.domains[side]]
         if is_true:
-            self.house.world.shopify.uninstall(shop.domain)
-        told = self.run(self.house.deliver(shop.domain, "app/uninstalled"))
+            self.shared_app.running_app.shopify.uninstall(shop.domain)
+        told = self.run(self.shared_app.deliver(shop.domain, "app/uninstalled"))
         if shop.is_installed and is_true:
             assert told == ("processed", "UNINSTALLED")
             shop.is_installed = False
@@ -361,7 +363,7 @@ class JobMachine(RuleBasedStateMachine):
         """Whoever has left installs the app again, and finds what was not erased."""
         for shop in self.model.shops.values():
             if not shop.is_installed:
-                self.run(self.house.come_back(shop.domain))
+                self.run(self.shared_app.come_back(shop.domain))
                 shop.is_installed = True
 
     @precondition(lambda self: self.model.jobs)
@@ -375,10 +377,10 @@ class JobMachine(RuleBasedStateMachine):
                 "customer": {"id": int(whom)},
                 "orders_to_redact": [],
             }
-            self.run(self.house.deliver(shop.domain, "customers/redact", payload))
+            self.run(self.shared_app.deliver(shop.domain, "customers/redact", payload))
             self.model.forget(shop.domain, whom)
             return
-        told = self.run(self.house.deliver(shop.domain, "shop/redact"))
+        told = self.run(self.shared_app.deliver(shop.domain, "shop/redact"))
         if shop.is_installed:
             assert told == ("ignored", "REINSTALLED")
             return
@@ -393,7 +395,7 @@ class JobMachine(RuleBasedStateMachine):
     def lose_the_queue(self, side: str) -> None:
         """The queue gives up the entries of a shop's jobs."""
         self.run(
-            self.house.world.execute(
+            self.shared_app.running_app.execute(
                 "DELETE FROM queue.pgqueuer q USING jobs j JOIN shops s ON s.id = j.shop_id "
                 "WHERE s.domain = :d "
                 "AND q.dedupe_key = 'run_job:' || j.shop_id || ':' || j.public_id",
@@ -423,20 +425,20 @@ class JobMachine(RuleBasedStateMachine):
                 await record(connection, worker.claim, stage, is_last=True)
 
         if self.model.is_holding(worker):
-            self.run(self.house.crash(act))
+            self.run(self.shared_app.crash(act))
             return
         with pytest.raises(Fenced):
-            self.run(self.house.crash(act))
+            self.run(self.shared_app.crash(act))
 
     @rule(job=jobs, is_cancel=st.booleans())
     def crash_while_taking(self, job: str, is_cancel: bool) -> None:
         """Neither the attempt nor the strike counts, and nothing ends."""
         known = self.model.jobs.get(job)
         if not is_cancel:
-            self.run(self.house.crash(lambda connection: claim(connection, self.refs[job])))
+            self.run(self.shared_app.crash(lambda connection: claim(connection, self.refs[job])))
         elif known and not known.is_final:
             self.run(
-                self.house.crash(
+                self.shared_app.crash(
                     lambda connection: cancel_job(connection, shop_domain=known.shop, public_id=job)
                 )
             )
@@ -466,7 +468,7 @@ class JobMachine(RuleBasedStateMachine):
             )
             assert not made.is_replay
 
-        self.run(self.house.crash(act))
+        self.run(self.shared_app.crash(act))
 
     @precondition(lambda self: self.free_sides())
     @rule(chosen=nth, customer=customers, product=products)
@@ -487,7 +489,7 @@ class JobMachine(RuleBasedStateMachine):
                 quotas=UNLIMITED,
             )
 
-        self.run(self.house.crash(act))
+        self.run(self.shared_app.crash(act))
 
     # What the rules share
 
@@ -507,7 +509,7 @@ class JobMachine(RuleBasedStateMachine):
         assert job_id not in self.refs, "an id is never given twice"
         job = ModelJob(shop, what.pop("origin", "api"), stages_of(name), **what)
         self.model.jobs[job_id] = job
-        found = self.run(known_shop(self.house.world.database, shop))
+        found = self.run(known_shop(self.shared_app.running_app.database, shop))
         assert found is not None
         self.refs[job_id] = JobRef(shop_id=found.id, public_id=job_id)
         return job_id
@@ -517,7 +519,7 @@ class JobMachine(RuleBasedStateMachine):
         for kept in self.model.shops[shop].keys.values():
             kept.age += hours
         self.run(
-            self.house.world.execute(
+            self.shared_app.running_app.execute(
                 "UPDATE idempotency_keys SET created_at = created_at - make_interval(hours => :h) "
                 "WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
                 h=hours,
@@ -562,22 +564,22 @@ class JobMachine(RuleBasedStateMachine):
     ) -> None:
         """Let the worker write: it counts if they have the job, and else they are told."""
         if self.model.is_holding(worker):
-            self.run(self.house.commit(act))
+            self.run(self.shared_app.commit(act))
             effect(self.model.jobs[worker.job_id])
             return
         with pytest.raises(Fenced):
-            self.run(self.house.commit(act))
+            self.run(self.shared_app.commit(act))
 
     def requeued(self) -> None:
         """Maintenance looks."""
         lost = self.model.lost()
-        assert self.run(requeue_overdue(self.house.world.database)) == len(lost)
+        assert self.run(requeue_overdue(self.shared_app.running_app.database)) == len(lost)
         for job in lost:
             job.is_queued = True
 
     async def age_unfinished(self) -> None:
         """Two minutes pass for whatever has not ended."""
-        await self.house.world.execute(
+        await self.shared_app.running_app.execute(
             "UPDATE jobs SET created_at = now() - interval '2 minutes' WHERE finished_at IS NULL"
         )
         for job in self.model.jobs.values():
@@ -616,7 +618,9 @@ class JobMachine(RuleBasedStateMachine):
         ]
 
 
-async def record(connection: AsyncConnection, claimed: Claim, stage: str, *, is_last: bool) -> None:
+async def record(
+    connection: AsyncConnection, claimed: JobLease, stage: str, *, is_last: bool
+) -> None:
     """Record a stage with its pictures, as the worker does; no object is stored."""
     made = pictures(stage, is_last=is_last)
     await advance(

@@ -1,0 +1,245 @@
+"""The worker's writes on a batch: claim it, take in a page, make jobs, end the expansion.
+
+Every write after the claim is fenced by the attempt, as a job's are (`backend.jobs.lifecycle`), and
+locks the batch's row before any job's: so whoever cancels or retries at the same time does it
+before or after, never in between.
+"""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import ARRAY, Integer, Text, cast, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend import queue
+from backend.batches.failures import BATCH_TOO_LARGE, MAX_PRODUCTS, ExpansionFailed
+from backend.batches.models import Batch, BatchItem
+from backend.batches.states import Expansion
+from backend.errors import TooManyOpenBatches
+from backend.jobs.failures import NO_IMAGE
+from backend.jobs.lifecycle import Fenced
+from backend.jobs.queries import unfinished_count
+from backend.jobs.service import request_jobs
+from backend.jobs.states import Failure
+from backend.settings import Quotas
+from backend.shops.collection_responses import CollectionPage
+from backend.shops.models import Shop
+from backend.workflows import WORKFLOWS
+
+PAGE = 200  # items whose jobs are made in one transaction
+
+
+class BatchRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch's key and its round, as the queue carries them."""
+
+    shop_id: int
+    public_id: str
+    round: int
+
+
+class BatchLease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to write on a batch, for as long as nobody overtakes."""
+
+    ref: BatchRef
+    attempt: int
+    tries: int
+    outages: int
+    job_type: str
+    parameters: dict[str, Any]
+    collection_id: str | None
+    cursor: str | None
+    is_read: bool
+    shop_domain: str
+
+
+async def claim(connection: AsyncConnection, ref: BatchRef) -> BatchLease | None:
+    """Take the batch; None when there is nothing to expand any more, or in another round."""
+    domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
+    taken = (
+        update(Batch)
+        .where(*this(ref), Batch.round == ref.round, Batch.expansion == Expansion.EXPANDING)
+        .values(attempt=Batch.attempt + 1, tries=Batch.tries + 1, changed_at=func.now())
+        .returning(
+            Batch.attempt,
+            Batch.tries,
+            Batch.outages,
+            Batch.job_type,
+            Batch.parameters,
+            Batch.collection_id,
+            Batch.cursor,
+            Batch.is_read,
+            domain.label("shop_domain"),
+        )
+    )
+    row = (await connection.execute(taken)).mappings().one_or_none()
+    return None if row is None else BatchLease(ref=ref, **row)
+
+
+async def note(connection: AsyncConnection, lease: BatchLease, **changes: Any) -> None:
+    """Record something about the batch, which has got further by it; its row stays locked."""
+    noted = await connection.execute(
+        update(Batch)
+        .where(*still(lease))
+        .values(tries=0, outages=0, changed_at=func.now(), **changes)
+    )
+    if noted.rowcount == 0:
+        raise Fenced(lease.ref.public_id)
+
+
+async def return_attempt(
+    connection: AsyncConnection, lease: BatchLease, *, outages: int = 0
+) -> int:
+    """Take the claim's try back: what has stopped it was no fault of the batch's.
+
+    The outages in a row, with these. What has got further since the claim has renewed both.
+    """
+    returned_attempt = await connection.scalar(
+        update(Batch)
+        .where(*still(lease))
+        .values(tries=func.greatest(Batch.tries - 1, 0), outages=Batch.outages + outages)
+        .returning(Batch.outages)
+    )
+    if returned_attempt is None:
+        raise Fenced(lease.ref.public_id)
+    return int(returned_attempt)
+
+
+async def take_in(
+    connection: AsyncConnection, lease: BatchLease, page: CollectionPage
+) -> BatchLease:
+    """Store a page of the collection: its items with their jobs, and where the next page is.
+
+    Raises `ExpansionFailed` when they become too many.
+    """
+    reached: dict[str, Any] = {"cursor": page.next_cursor, "is_read": page.next_cursor is None}
+    await note(connection, lease, **reached)
+    await add_items(connection, lease.ref, page)
+    await make_jobs(connection, lease)
+    return msgspec.structs.replace(lease, tries=1, outages=0, **reached)
+
+
+async def add_items(connection: AsyncConnection, ref: BatchRef, page: CollectionPage) -> None:
+    """A row for each product that has none: one that was moved in the collection comes twice."""
+    last = select(func.coalesce(func.max(BatchItem.ordinal), 0)).where(*items_of(ref))
+    before = int(await connection.scalar(last) or 0)
+    products = page.products.nodes
+    if before + len(products) > MAX_PRODUCTS:
+        raise ExpansionFailed(BATCH_TOO_LARGE)
+    rows = [
+        {
+            "shop_id": ref.shop_id,
+            "batch_id": ref.public_id,
+            "ordinal": ordinal,
+            "product_id": product.gid,
+            "error": None if product.has_image else msgspec.structs.asdict(NO_IMAGE),
+        }
+        for ordinal, product in enumerate(products, before + 1)
+    ]
+    if rows:
+        unique = ["shop_id", "batch_id", "product_id"]
+        statement = upsert(BatchItem).on_conflict_do_nothing(index_elements=unique)
+        await connection.execute(statement, rows)
+
+
+async def make_jobs(connection: AsyncConnection, lease: BatchLease) -> int:
+    """Make the jobs of a page of the items that have none yet; how many there were."""
+    pending = select(BatchItem.ordinal, BatchItem.product_id).where(*pending_items(lease.ref))
+    found = (await connection.execute(pending.order_by(BatchItem.ordinal).limit(PAGE))).all()
+    refs = await request_jobs(
+        connection,
+        WORKFLOWS[lease.job_type],
+        shop_id=lease.ref.shop_id,
+        requests=[{**lease.parameters, "product_id": row.product_id} for row in found],
+        origin="api",
+        batch_id=lease.ref.public_id,
+    )
+    ordinals = cast([row.ordinal for row in found], ARRAY(Integer))
+    jobs = cast([ref.public_id for ref in refs], ARRAY(Text))
+    made = func.unnest(ordinals, jobs).table_valued("ordinal", "job_id").render_derived()
+    await connection.execute(
+        update(BatchItem)
+        .where(*items_of(lease.ref), BatchItem.ordinal == made.c.ordinal)
+        .values(job_id=made.c.job_id)
+    )
+    return len(found)
+
+
+async def end(
+    connection: AsyncConnection,
+    ref: BatchRef,
+    expansion: Expansion,
+    failure: Failure | None = None,
+) -> None:
+    """End the expansion of a batch whose row is locked, and with it the items without a job."""
+    error = failure and msgspec.structs.asdict(failure)
+    has_failed = expansion is Expansion.FAILED
+    await connection.execute(
+        update(Batch)
+        .where(*this(ref))
+        .values(
+            expansion=expansion,
+            attempt=Batch.attempt + 1,
+            tries=0,
+            outages=0,
+            error=error if has_failed else None,
+            changed_at=func.now(),
+            ended_at=func.now(),
+            finished_at=None,
+        )
+    )
+    if error:
+        await connection.execute(update(BatchItem).where(*pending_items(ref)).values(error=error))
+
+
+async def require_room(connection: AsyncConnection, shop_id: int, quotas: Quotas) -> None:
+    """Raise `TooManyOpenBatches` unless the shop may have one more that is being expanded."""
+    found = await connection.scalar(
+        select(func.count())
+        .select_from(Batch)
+        .where(Batch.shop_id == shop_id, Batch.expansion == Expansion.EXPANDING)
+    )
+    if not quotas.has_room_for_batches(int(found or 0) + 1):
+        raise TooManyOpenBatches
+
+
+async def is_full(connection: AsyncConnection, shop_id: int, quotas: Quotas) -> bool:
+    """Whether a batch of the shop has to wait until some jobs have ended, or some objects gone."""
+    stored = await connection.scalar(select(Shop.stored_bytes).where(Shop.id == shop_id))
+    if not quotas.has_room_left(stored or 0):
+        return True
+    unfinished = await connection.scalar(unfinished_count(shop_id))
+    return int(unfinished or 0) >= quotas.jobs_of_batches
+
+
+async def enqueue_expansion(connection: AsyncConnection, ref: BatchRef) -> None:
+    """Have a worker go; of each round once, behind the shop's other batches."""
+    expanding = Batch.shop_id == ref.shop_id, Batch.expansion == Expansion.EXPANDING
+    number = await connection.scalar(select(func.count()).select_from(Batch).where(*expanding))
+    entry = queue.Entry(
+        entrypoint=queue.EXPAND_BATCH,
+        dedupe_key=f"{queue.EXPAND_BATCH}:{ref.shop_id}:{ref.public_id}:{ref.round}",
+        payload=msgspec.json.encode(ref),
+        number=number or 1,
+    )
+    await queue.enqueue(connection, entry)
+
+
+def this(ref: BatchRef) -> tuple[Any, ...]:
+    """The batch."""
+    return Batch.shop_id == ref.shop_id, Batch.public_id == ref.public_id
+
+
+def still(lease: BatchLease) -> tuple[Any, ...]:
+    """The batch, while nobody has overtaken."""
+    return *this(lease.ref), Batch.attempt == lease.attempt, Batch.expansion == Expansion.EXPANDING
+
+
+def items_of(ref: BatchRef) -> tuple[Any, ...]:
+    """The items of the batch."""
+    return BatchItem.shop_id == ref.shop_id, BatchItem.batch_id == ref.public_id
+
+
+def pending_items(ref: BatchRef) -> tuple[Any, ...]:
+    """Those whose job is still to be made."""
+    return *items_of(ref), BatchItem.job_id.is_(None), BatchItem.error.is_(None)

@@ -1,0 +1,136 @@
+"""Ask for a batch: checked, and stored in the caller's transaction; a worker makes its jobs."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.batches.leases import BatchRef, enqueue_expansion, require_room
+from backend.batches.models import Batch, BatchItem
+from backend.batches.schemas import BatchRequest, BatchResponse
+from backend.batches.states import BatchCounts, BatchStatus
+from backend.body import problem
+from backend.errors import InvalidRequest
+from backend.jobs.creation import (
+    require_distinct_outputs,
+    require_one,
+    stored_request,
+    within,
+)
+from backend.jobs.idempotency import Repeatable, answered_before
+from backend.jobs.ids import new_public_id
+from backend.settings import Quotas
+from backend.shops.service import admitted_id
+from backend.workflows import BY_NAME
+from backend.workflows.registry import Workflow
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The batch, and whether this is the answer to an earlier request."""
+
+    answer: BatchResponse
+    is_replay: bool = False
+
+
+async def request_batch(
+    connection: AsyncConnection,
+    wanted: BatchRequest,
+    *,
+    shop_domain: str,
+    repeatable: Repeatable | None,
+    quotas: Quotas,
+) -> Asked:
+    """Store the batch with its queue entry, and with its items where the request lists them.
+
+    Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
+    `StorageQuotaReached` or `TooManyOpenBatches`.
+    """
+    require_one(wanted, ("collection_id", "product_ids"), "the products")
+    require_distinct(wanted.product_ids or ())
+    parameters = checked_parameters(BY_NAME[wanted.workflow], wanted.parameters)
+    shop_id = await admitted_id(connection, shop_domain, quotas)
+    answer = accepted(wanted, await connection.scalar(select(func.now())))
+    if repeatable:
+        earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
+        if earlier:
+            return Asked(answer=earlier, is_replay=True)
+    with within("parameters"):
+        stored = await stored_request(connection, shop_id, parameters)
+    await require_room(connection, shop_id, quotas)
+    ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
+    await store(connection, ref, wanted, stored)
+    return Asked(answer=answer)
+
+
+def require_distinct(product_ids: tuple[str, ...]) -> None:
+    """Raise `InvalidRequest` naming each product that was named before."""
+    seen: set[str] = set()
+    repeated = []
+    for index, product_id in enumerate(product_ids):
+        if product_id in seen:
+            repeated.append(index)
+        seen.add(product_id)
+    if repeated:
+        message = "The list has this product already."
+        raise InvalidRequest(
+            [
+                {"loc": ["body", "product_ids", index], "msg": message, "type": "value_error"}
+                for index in repeated
+            ]
+        )
+
+
+def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspec.Struct:
+    """The parameters as the workflow's own request would have them. Raises `InvalidRequest`."""
+    kind = workflow.without_photo
+    with within("parameters"):
+        try:
+            checked = msgspec.convert(parameters, kind)
+        except msgspec.ValidationError as error:
+            raise InvalidRequest([problem(str(error), kind)]) from error
+        require_distinct_outputs(checked)
+    return checked
+
+
+def accepted(wanted: BatchRequest, now: Any) -> BatchResponse:
+    """The answer to a request that is about to be stored."""
+    listed = len(wanted.product_ids or ())
+    return BatchResponse(
+        public_id=new_public_id(),
+        workflow=wanted.workflow,
+        collection_id=wanted.collection_id,
+        status=BatchStatus.EXPANDING,
+        counts=BatchCounts(total=listed, not_started=listed),
+        error=None,
+        created_at=now,
+        finished_at=None,
+    )
+
+
+async def store(
+    connection: AsyncConnection, ref: BatchRef, wanted: BatchRequest, parameters: dict[str, Any]
+) -> None:
+    """The rows and the queue entry."""
+    await connection.execute(
+        insert(Batch).values(
+            shop_id=ref.shop_id,
+            public_id=ref.public_id,
+            job_type=BY_NAME[wanted.workflow].job_type,
+            parameters=parameters,
+            collection_id=wanted.collection_id,
+            is_read=wanted.collection_id is None,
+        )
+    )
+    rows = [
+        {
+            "shop_id": ref.shop_id,
+            "batch_id": ref.public_id,
+            "ordinal": ordinal,
+            "product_id": product_id,
+        }
+        for ordinal, product_id in enumerate(wanted.product_ids or (), 1)
+    ]
+    if rows:
+        await connection.execute(insert(BatchItem), rows)
+    await enqueue_expansion(connection, ref)

@@ -1,0 +1,31 @@
+"""Cancel a job: it ends now, and the worker that has it is fenced off."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.errors import JobAlreadyFinished, JobNotFound
+from backend.jobs.etags import known
+from backend.jobs.lifecycle import fail_unfinished
+from backend.jobs.models import Job
+from backend.jobs.schemas import JobCancelledResponse
+from backend.jobs.states import Failure, JobStatus
+from backend.shops.service import installed_id
+
+CANCELLED = Failure(code="CANCELLED", message="The job was cancelled.")
+
+
+async def cancel_job(
+    connection: AsyncConnection, *, shop_domain: str, public_id: str
+) -> JobCancelledResponse:
+    """End the shop's job if it has not ended yet; of all who want to end it, one does.
+
+    Raises `ShopNotInstalled`, `JobNotFound` or `JobAlreadyFinished`.
+    """
+    shop_id = await installed_id(connection, shop_domain)
+    this_one = Job.public_id == known(public_id)
+    if not await fail_unfinished(connection, shop_id, CANCELLED, this_one):
+        there = select(Job.public_id).where(Job.shop_id == shop_id, this_one)
+        if await connection.scalar(there) is None:
+            raise JobNotFound
+        raise JobAlreadyFinished
+    return JobCancelledResponse(public_id=public_id, status=JobStatus.FAILURE)

@@ -1,0 +1,51 @@
+"""A job's detail, or its events, unless the caller has this very version: then a 304."""
+
+from http import HTTPStatus
+
+from backend.jobs.detail import job_detail, job_events
+from backend.jobs.etags import Version, job_version, matches
+from backend.jobs.read_services import ReadServices
+from backend.jobs.schemas import JobDetailResponse, JobEventsResponse
+from backend.web import Answer
+
+
+async def read_detail(
+    reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None
+) -> Answer:
+    """The job's detail; `tags` is an If-None-Match. Raises as `job_detail` does."""
+    if tags and (unchanged := await not_modified(reads, shop_domain, public_id, tags)):
+        return unchanged
+    window = reads.presigner.current_window()
+    version, body = await job_detail(
+        reads.database, reads.presigner, shop_domain=shop_domain, public_id=public_id
+    )
+    return found(version, window, body)
+
+
+async def read_events(
+    reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None, since: int
+) -> Answer:
+    """The job's events after `since`, without waiting for any. Raises as `job_detail` does."""
+    if tags and (unchanged := await not_modified(reads, shop_domain, public_id, tags)):
+        return unchanged
+    window = reads.presigner.current_window()
+    version, body = await job_events(
+        reads.database, reads.presigner, shop_domain=shop_domain, public_id=public_id, since=since
+    )
+    return found(version, window, body)
+
+
+async def not_modified(
+    reads: ReadServices, shop_domain: str, public_id: str, tags: str
+) -> Answer | None:
+    """A 304 if the caller has this very version, found by a narrow statement before any signing."""
+    window = reads.presigner.current_window()
+    version = await job_version(reads.database, shop_domain=shop_domain, public_id=public_id)
+    if not matches(tags, version.etag(window)):
+        return None
+    return Answer(HTTPStatus.NOT_MODIFIED, version.headers(window), None)
+
+
+def found(version: Version, window: int, body: JobDetailResponse | JobEventsResponse) -> Answer:
+    """A 200; its URLs were signed at `window` or later."""
+    return Answer(HTTPStatus.OK, version.headers(window), body)

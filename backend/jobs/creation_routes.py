@@ -1,0 +1,160 @@
+"""`POST /v1/<workflow>`, one for each of the registry, and `GET /v1/operations`."""
+
+from typing import Annotated, Any
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import HeaderParameter, JSONBody
+from litestar.types import Guard
+
+from backend.db import Database
+from backend.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ConfigurationError,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    RequestInProgress,
+    StorageQuotaReached,
+    TooManyOpenJobs,
+    UnsupportedMedia,
+    WorkflowDisabled,
+)
+from backend.jobs.creation import Made, make_job
+from backend.jobs.idempotency import Repeatable
+from backend.jobs.routes import MerchantRequest
+from backend.jobs.schemas import JobAcceptedResponse, OperationResponse, OperationsResponse
+from backend.openapi_responses import OF_A_SHOP, answers
+from backend.settings import Quotas
+from backend.shops.service import installed_id
+from backend.web import current_request_id
+from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Workflow
+
+Key = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Repeat a request with the same key and body, and it is still done once.",
+    ),
+]
+
+# What a JSON body can be refused for, whatever it asks.
+OF_A_BODY = (BadRequest, BodyTooLarge, UnsupportedMedia, InvalidRequest)
+# What a shop can have too much of.
+OF_QUOTAS = (TooManyOpenJobs, StorageQuotaReached)
+MAKING = answers(
+    JobAcceptedResponse,
+    *OF_A_SHOP,
+    *OF_A_BODY,
+    WorkflowDisabled,
+    RequestInProgress,
+    IdempotencyKeyReused,
+    *OF_QUOTAS,
+    status=202,
+    always=("Location",),
+    sometimes=("Idempotency-Replayed",),
+)
+
+
+def creation_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
+    """The routes, behind the guard they are given; `disabled` names workflows.
+
+    Raises `ConfigurationError` for a name that no workflow has.
+    """
+    require_known(disabled)
+    making = [creation_route(workflow, disabled, quotas) for workflow in WORKFLOWS.values()]
+    handlers = [operations_route(disabled), *making]
+    return Router("/v1", route_handlers=handlers, guards=[guard], tags=["Workflows"])
+
+
+def creation_route(
+    workflow: Workflow, disabled: frozenset[str], quotas: Quotas
+) -> HTTPRouteHandler:
+    """The route that makes jobs of this workflow."""
+    kind: Any = workflow.request
+
+    @post(
+        f"/{workflow.name}",
+        status_code=202,
+        operation_id=f"make_{workflow.name.replace('-', '_')}",
+        summary=workflow.summary,
+        responses=MAKING,
+    )
+    async def make(
+        *,
+        request: MerchantRequest,
+        data: JSONBody[kind],
+        database: NamedDependency[Database],
+        idempotency_key: Key = None,
+    ) -> Response[JobAcceptedResponse]:
+        """Answers once the job is stored; follow it at `GET /v1/jobs/{job_id}`."""
+        require_enabled(workflow, disabled)
+        repeatable = idempotency_key and Repeatable(
+            route=f"POST /v1/{workflow.name}", key=idempotency_key, body=await request.body()
+        )
+        async with database.transaction(request.auth.shop) as connection:
+            made = await make_job(
+                connection,
+                workflow,
+                data,
+                shop_domain=request.auth.shop,
+                request_id=current_request_id(),
+                repeatable=repeatable or None,
+                quotas=quotas,
+            )
+        return accepted_response(made)
+
+    return make
+
+
+def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
+    """The route that tells what can be asked for."""
+
+    @get("/operations", responses=answers(OperationsResponse, *OF_A_SHOP))
+    async def list_operations(
+        request: MerchantRequest, database: NamedDependency[Database]
+    ) -> OperationsResponse:
+        """What can be asked for here, and at what price."""
+        async with database.reading(request.auth.shop) as connection:
+            await installed_id(connection, request.auth.shop)
+        return OperationsResponse(
+            operations=[
+                OperationResponse(
+                    name=workflow.name,
+                    op_class=workflow.op_class,
+                    credits_cost=workflow.credits_cost,
+                    enabled=workflow.name not in disabled,
+                )
+                for workflow in WORKFLOWS.values()
+            ]
+        )
+
+    return list_operations
+
+
+def require_known(disabled: frozenset[str]) -> None:
+    """A misspelt name would leave on what the operator means to switch off."""
+    names = {workflow.name for workflow in WORKFLOWS.values()}
+    if unknown := disabled - names:
+        raise ConfigurationError(
+            f"DISABLED_WORKFLOWS names {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(sorted(names))}."
+        )
+
+
+def require_enabled(workflow: Workflow, disabled: frozenset[str]) -> None:
+    """Raise `WorkflowDisabled` for one that the operator has switched off."""
+    if workflow.name in disabled:
+        raise WorkflowDisabled
+
+
+def accepted_response(made: Made) -> Response[JobAcceptedResponse]:
+    """The answer, with where to look next."""
+    headers = {"Location": f"/v1/jobs/{made.answer.job_id}"}
+    if made.is_replay:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(made.answer, headers=headers)

@@ -1,0 +1,139 @@
+"""The two reads that pages repeat, answered before the framework is entered.
+
+Routing, dependencies and responses took longer than the database. So a plain request for a job's
+detail or events goes the short way: the same guard, the same functions as on its route, and the
+bytes. Plain is a request that leaves nothing to decide: one session token that was verified before
+and holds, and no other credential. All else goes the route's way, which has the words for it.
+"""
+
+import re
+import time
+from typing import Any, NamedTuple
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from backend.auth.guards import SIGNATURE, MerchantGuard
+from backend.auth.not_found_limit import NotFoundLimit
+from backend.errors import AtelierError
+from backend.jobs.conditional_get import read_detail, read_events
+from backend.jobs.read_services import ReadServices
+from backend.web import (
+    Answer,
+    answer_to,
+    answer_to_bug,
+    chosen_request_id,
+    log_access,
+    send_answer,
+)
+
+JOBS, EVENTS = "/v1/jobs/", "events"
+DETAIL_ROUTE, EVENTS_ROUTE = "/v1/jobs/{public_id}", "/v1/jobs/{public_id}/events"
+QUERY = re.compile(rb"since=([0-9]{1,9})")
+HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
+ONCE = frozenset({b"host", b"authorization", b"if-none-match"})
+TAGS = b"if-none-match"
+
+
+class Asked(NamedTuple):
+    """What a plain request asks for: events after `since`, or the detail if that is None."""
+
+    public_id: str
+    since: int | None
+    authorization: bytes
+    tags: str | None
+
+
+class FastPath:
+    """ASGI wrapper around the whole app, with the guard and the services of its routes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: MerchantGuard,
+        not_found_limit: NotFoundLimit,
+        reads: ReadServices,
+    ) -> None:
+        self.app = app
+        self.guard = guard
+        self.not_found_limit = not_found_limit
+        self.reads = reads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a plain request; pass any other on."""
+        asked = plain(scope) if scope["type"] == ScopeType.HTTP else None
+        merchant = asked and self.guard.known(asked.authorization)
+        if asked and merchant:
+            await self.answer(scope, send, asked, merchant.shop)
+        else:
+            await self.app(scope, receive, send)
+
+    async def answer(self, scope: Any, send: Send, asked: Asked, shop: str) -> None:
+        """The answer, and a line in the log."""
+        started = time.perf_counter()
+        request_id = chosen_request_id(scope)
+        try:
+            self.guard.limits.count(shop, "GET")
+            answer = await self.read(shop, asked)
+        except Exception as error:
+            answer = self.refused(shop, error, request_id)
+        scope["path_template"] = DETAIL_ROUTE if asked.since is None else EVENTS_ROUTE
+        log_access(scope, answer.status, time.perf_counter() - started, request_id)
+        await send_answer(send, answer, request_id)
+
+    async def read(self, shop: str, asked: Asked) -> Answer:
+        """What the route of the same address answers."""
+        if asked.since is None:
+            return await read_detail(
+                self.reads, shop_domain=shop, public_id=asked.public_id, tags=asked.tags
+            )
+        return await read_events(
+            self.reads,
+            shop_domain=shop,
+            public_id=asked.public_id,
+            tags=asked.tags,
+            since=asked.since,
+        )
+
+    def refused(self, shop: str, error: Exception, request_id: str) -> Answer:
+        """The answer to an error; what is logged of it has the request's id."""
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            if isinstance(error, AtelierError):
+                return answer_to(self.not_found_limit.counted(shop, error))
+            return answer_to_bug(error)
+
+
+def plain(scope: Any) -> Asked | None:
+    """What is asked for, if it is one of the two reads and asked for plainly."""
+    address = address_of(scope)
+    if address is None:
+        return None
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in ONCE:
+            if name in found:
+                return None
+            found[name] = value
+        elif name == SIGNATURE:
+            return None
+    if b"authorization" not in found or not HOST.fullmatch(found.get(b"host", b"")):
+        return None
+    tags = found.get(TAGS)
+    return Asked(*address, found[b"authorization"], tags.decode("latin-1") if tags else None)
+
+
+def address_of(scope: Any) -> tuple[str, int | None] | None:
+    """The job, and the `since` of its events; None for any other address."""
+    path, query = scope["path"], scope["query_string"]
+    if scope["method"] != "GET" or not path.startswith(JOBS) or scope["root_path"]:
+        return None
+    public_id, slash, rest = path[len(JOBS) :].partition("/")
+    if not slash:
+        return (public_id, None) if public_id and not query else None
+    if rest != EVENTS or not public_id:
+        return None
+    since = QUERY.fullmatch(query) if query else None
+    if query and since is None:
+        return None
+    return public_id, int(since[1]) if since else 0

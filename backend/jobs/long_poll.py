@@ -1,0 +1,43 @@
+"""Follow a job: its events as soon as they commit, by long-poll."""
+
+import time
+
+from backend.db import POOL_TIMEOUT
+from backend.jobs.detail import job_events
+from backend.jobs.etags import Version
+from backend.jobs.read_services import ReadServices
+from backend.jobs.schemas import JobEventsResponse
+from backend.jobs.states import JobStatus
+
+
+async def followed(
+    reads: ReadServices,
+    *,
+    shop_domain: str,
+    public_id: str,
+    since: int,
+    wait: int,
+) -> tuple[Version, JobEventsResponse]:
+    """The events after `since`, waiting up to `wait` seconds for the first of them.
+
+    No connection is held while waiting, and those who wait take turns at reading. A job that has
+    failed answers at once: nothing more can come, while one that succeeded may yet be published.
+    The watch begins before the rows are read, so that nothing can commit unnoticed in between.
+    """
+    deadline = time.monotonic() + wait
+    with reads.wakeups.watching(public_id) as woken:
+        while True:
+            patience = max(deadline - time.monotonic(), 0) + POOL_TIMEOUT
+            async with reads.wakeups.turn(patience):
+                version, page = await job_events(
+                    reads.database,
+                    reads.presigner,
+                    shop_domain=shop_domain,
+                    public_id=public_id,
+                    since=since,
+                )
+            left = deadline - time.monotonic()
+            is_over = left <= 0 or version.status == JobStatus.FAILURE or reads.wakeups.is_closing
+            if page.events or is_over:
+                return version, page
+            await reads.wakeups.wait(woken, left)

@@ -1,0 +1,35 @@
+"""Have an unfinished job make stages again whose objects are lost."""
+
+from collections.abc import Collection
+
+from sqlalchemy import delete, func, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.jobs.lifecycle import unfinished
+from backend.jobs.models import Artifact, Job, JobStage
+from backend.jobs.service import JobRef
+from backend.jobs.states import JobStatus
+
+
+async def reopen(connection: AsyncConnection, ref: JobRef, stages: Collection[str]) -> bool:
+    """Forget that these stages were made; False, and nothing is done, when the job has ended.
+
+    Whoever works on the job holds the forgotten checkpoints, so it is fenced like a worker that
+    lost its job, and that attempt is no strike. What the timeline has told stays told.
+    """
+    fenced = await connection.execute(
+        update(Job)
+        .where(*unfinished(ref, JobStatus.IN_PROGRESS))
+        .values(attempt=Job.attempt + 1, strikes=func.greatest(Job.strikes - 1, 0))
+    )
+    if fenced.rowcount == 0:
+        return False
+    for table in (Artifact, JobStage):
+        await connection.execute(
+            delete(table).where(
+                table.shop_id == ref.shop_id,
+                table.job_id == ref.public_id,
+                table.stage.in_(stages),
+            )
+        )
+    return True

@@ -1,0 +1,116 @@
+"""What each door asks for, and what it refuses: by the class of the guard that stands in it."""
+
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+
+from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
+from backend.errors import (
+    AmbiguousCredentials,
+    AtelierError,
+    BadRequest,
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidSessionToken,
+    ServerBusy,
+    TooManyRequests,
+    Unauthenticated,
+    UnsupportedMedia,
+)
+
+Requirements = list[dict[str, list[str]]]
+
+SCHEMES: dict[str, dict[str, Any]] = {
+    "sessionToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The session token that App Bridge gives to the embedded page; it lives "
+        "for a minute, so fetch one for each request.",
+    },
+    "signedRequest": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Shopify-Hmac-Sha256",
+        "description": "For servers that know the app's secret. Base64 of HMAC-SHA256(k, METHOD "
+        "+ LF + path + LF + query + LF + hex(SHA-256(body))), where k = HMAC-SHA256(secret, "
+        "'atelier/signed-request/v1') and the query names `shop` and `timestamp`. "
+        "`atelier sign METHOD URL --shop SHOP` prints one.",
+    },
+    "webhookSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Shopify-Hmac-Sha256",
+        "description": "Base64 of HMAC-SHA256(secret, body), as Shopify signs its webhooks.",
+    },
+    "proxySignature": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "signature",
+        "description": "Added by Shopify's app proxy, with `shop`, `timestamp`, `path_prefix` and "
+        "`logged_in_customer_id`. A storefront asks its own address, such as "
+        "`/apps/atelier/v1/jobs/…`, and never signs anything itself.",
+    },
+    "shop": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "shop",
+        "description": "The shop's `*.myshopify.com` domain; part of what is signed.",
+    },
+    "timestamp": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "timestamp",
+        "description": "Seconds since 1970, at most 90 away from now; part of what is signed.",
+    },
+}
+
+
+class GuardDocumentation(msgspec.Struct, frozen=True, kw_only=True):
+    """The credentials of which it takes exactly one, and how it refuses."""
+
+    security: Requirements = []
+    errors: tuple[type[AtelierError], ...] = ()
+
+
+OPEN = GuardDocumentation()
+GUARDS_DOCUMENTED: dict[type, GuardDocumentation] = {
+    MerchantGuard: GuardDocumentation(
+        security=[{"sessionToken": []}, {"signedRequest": [], "shop": [], "timestamp": []}],
+        # To check a signature, the whole body is read: it can be too long, or end too soon.
+        errors=(
+            AmbiguousCredentials,
+            BadRequest,
+            Unauthenticated,
+            InvalidSessionToken,
+            BodyTooSlow,
+            BodyTooLarge,
+            UnsupportedMedia,
+            TooManyRequests,
+            ServerBusy,
+        ),
+    ),
+    ProxyGuard: GuardDocumentation(
+        security=[{"proxySignature": [], "shop": [], "timestamp": []}],
+        errors=(AmbiguousCredentials, Unauthenticated, BodyTooSlow, TooManyRequests, ServerBusy),
+    ),
+    WebhookGuard: GuardDocumentation(
+        security=[{"webhookSignature": []}],
+        errors=(
+            AmbiguousCredentials,
+            BadRequest,
+            Unauthenticated,
+            BodyTooSlow,
+            BodyTooLarge,
+            UnsupportedMedia,
+            ServerBusy,
+        ),
+    ),
+}
+
+
+def guard_of(handler: HTTPRouteHandler) -> GuardDocumentation:
+    """The door that the route is behind; the key to one that is not in the table is missing."""
+    guards = handler.resolve_guards()
+    return GUARDS_DOCUMENTED[type(guards[0])] if guards else OPEN

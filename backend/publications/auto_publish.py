@@ -1,0 +1,33 @@
+"""Publish what nobody looks at first: a job's first picture, if its verdict lets it pass."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.jobs.lifecycle import append
+from backend.jobs.service import JobRef
+from backend.publications import queries
+from backend.publications.leases import PUBLISH_STAGE, PublicationRef
+from backend.publications.requests import rows_of, store
+from backend.publications.schemas import ArtifactToPublish
+
+REVIEW = "Waiting for a person to look at it before it is published"
+
+
+async def auto_publish(
+    connection: AsyncConnection, ref: JobRef, product_id: str, wish: dict[str, Any]
+) -> None:
+    """Ask for the publication in the transaction in which the job has succeeded.
+
+    A picture that is a preview, or that a person should look at, is not published: the timeline
+    says so, and the merchant decides. `wish` has the picture's `alt` and `position`.
+    """
+    first = (await connection.execute(queries.first_final(ref.shop_id, ref.public_id))).first()
+    if first is None or first.is_preview or first.verdict != "pass":
+        extra = {"publication": {"status": "NEEDS_REVIEW", "error": None}}
+        await append(connection, ref, stage=PUBLISH_STAGE, message=REVIEW, extra=extra)
+        return
+    wanted = (ArtifactToPublish(sha256=first.sha256, **wish),)
+    pictures = await rows_of(connection, ref, wanted, rounds=0)
+    publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
+    await store(connection, publication, product_id, pictures)

@@ -1,0 +1,238 @@
+"""Apply a shop's rules to a product as it is now: each job once for each picture.
+
+Shopify's deliveries come late, twice and in any order. So nothing here depends on what a delivery
+says: the same product makes the same jobs, whoever asks and however often.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import Database
+from backend.errors import StorageQuotaReached, TooManyOpenJobs
+from backend.jobs.creation import stored_request
+from backend.jobs.daily_quotas import RULE_CREDITS, is_within
+from backend.jobs.service import JobRef, natural_key, request_job
+from backend.publications.queries import is_own_media
+from backend.rules.keys import is_made, keys_of
+from backend.rules.models import SeenPicture
+from backend.rules.schemas import AutoPublish, ProductFilter, Trigger
+from backend.rules.settings import (
+    StoredRule,
+    StoredSettings,
+    settings_of,
+    settings_row,
+    workflow_of,
+)
+from backend.settings import UNLIMITED, Quotas
+from backend.shops.models import Shop
+from backend.shops.shopify_responses import Product, ProductImage
+
+MAX_ALT = 512  # characters, Shopify's limit
+TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
+
+
+class CapReached(Exception):
+    """It is more than the shop's rules may spend: today, or ever. Its text is the note on it."""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: `note` is the reason when no job was `made`, and names them otherwise."""
+
+    note: str
+    made: tuple[str, ...] = ()
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether it was too much for now; later it may not be."""
+        return self.note in {TOO_MUCH_TODAY, TooManyOpenJobs.code, StorageQuotaReached.code}
+
+    @property
+    def is_over_cap(self) -> bool:
+        """Whether it costs more than the whole cap, on whatever day."""
+        return self.note == TOO_MUCH_EVER
+
+
+async def apply_rules(
+    database: Database,
+    shop_id: int,
+    product: Product,
+    *,
+    disabled: frozenset[str],
+    quotas: Quotas = UNLIMITED,
+) -> Applied:
+    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows.
+
+    What is too much for now `worker.product_sweep` makes later.
+    """
+    if product.image is None:
+        return Applied(note="NO_IMAGE")
+    try:
+        async with database.transaction(shop_id) as connection:
+            return await applied(
+                connection, shop_id, product, product.image, disabled=disabled, quotas=quotas
+            )
+    except CapReached as reached:
+        return Applied(note=str(reached))
+    except (TooManyOpenJobs, StorageQuotaReached) as error:
+        return Applied(note=error.code)
+
+
+async def applied(
+    connection: AsyncConnection,
+    shop_id: int,
+    product: Product,
+    image: ProductImage,
+    *,
+    disabled: frozenset[str],
+    quotas: Quotas,
+) -> Applied:
+    """The jobs, in the caller's transaction.
+
+    Raises `CapReached`, `TooManyOpenJobs` or `StorageQuotaReached`: then it must not commit.
+    """
+    if await is_own_media(connection, shop_id, image.media_gid):
+        return Applied(note="OWN_MEDIA")
+    shop = await settings_row(connection, Shop.id == shop_id, Shop.status == "installed")
+    if shop is None:
+        return Applied(note="SHOP_NOT_INSTALLED")
+    source = natural_key(image.media_gid, image.url)
+    trigger = await trigger_of(connection, shop, product, source)
+    settings = settings_of(shop)
+    wanted = list(rules_for(settings, trigger, product, disabled))
+    if not wanted:
+        return Applied(note="NO_RULE")
+    missing = await not_made(connection, shop, wanted, product, image)
+    if sum(price_of(rule) for rule in missing.values()) > settings.daily_credit_cap:
+        raise CapReached(TOO_MUCH_EVER)
+    if not quotas.has_room_left(shop.stored_bytes):
+        raise StorageQuotaReached
+    made = []
+    for key, rule in missing.items():
+        ref = await run_rule(connection, shop, rule, product, image, key=key, quotas=quotas)
+        if ref is not None:
+            await spend(connection, shop, rule, settings.daily_credit_cap)
+            made.append(ref.public_id)
+    return Applied(note=f"JOB {', '.join(made)}" if made else "ALREADY_MADE", made=tuple(made))
+
+
+async def trigger_of(
+    connection: AsyncConnection, shop: Row[Any], product: Product, source: str
+) -> Trigger:
+    """What the picture counts as, now and from now on.
+
+    A product that is younger than our acquaintance with its shop has been created under our eyes,
+    whichever delivery comes first.
+    """
+    key = {"shop_id": shop.id, "product_id": product.gid}
+    found = select(SeenPicture.source, SeenPicture.trigger).where(
+        SeenPicture.shop_id == shop.id, SeenPicture.product_id == product.gid
+    )
+    seen = (await connection.execute(found)).one_or_none()
+    if seen is not None and seen.source == source:
+        known: Trigger = seen.trigger
+        return known
+    joined_at = shop.joined_at.replace(microsecond=0)  # Shopify tells whole seconds
+    is_first = seen is None and product.created_at >= joined_at
+    trigger: Trigger = "product_created" if is_first else "image_changed"
+    values = {"source": source, "trigger": trigger}
+    await connection.execute(
+        upsert(SeenPicture)
+        .values(**key, **values)
+        .on_conflict_do_update(index_elements=["shop_id", "product_id"], set_=values)
+    )
+    return trigger
+
+
+def rules_for(
+    settings: StoredSettings, trigger: Trigger, product: Product, disabled: frozenset[str]
+) -> Iterable[StoredRule]:
+    """The rules that the product meets."""
+    return (
+        each
+        for each in settings.rules
+        if trigger in each.rule.on
+        and workflow_of(each.rule).name not in disabled
+        and admits(each.rule.filter, product)
+    )
+
+
+def admits(filter_: ProductFilter, product: Product) -> bool:
+    """Whether the product has one of each list that is not empty."""
+    return all(
+        not wanted or not {each.casefold() for each in wanted}.isdisjoint(has)
+        for wanted, has in (
+            (filter_.statuses, {product.status.casefold()}),
+            (filter_.vendors, {product.vendor.casefold()}),
+            (filter_.product_types, {product.product_type.casefold()}),
+            (filter_.tags, {tag.casefold() for tag in product.tags}),
+        )
+    )
+
+
+async def not_made(
+    connection: AsyncConnection,
+    shop: Row[Any],
+    rules: Iterable[StoredRule],
+    product: Product,
+    image: ProductImage,
+) -> dict[str, Any]:
+    """Of the rules those whose job there is not yet, each under the key that it gets."""
+    missing = {}
+    for each in rules:
+        keys = keys_of(workflow_of(each.rule), product, image, each.parameters)
+        if not await is_made(connection, shop.id, keys):
+            missing[keys[0]] = each.rule
+    return missing
+
+
+async def run_rule(
+    connection: AsyncConnection,
+    shop: Row[Any],
+    rule: Any,
+    product: Product,
+    image: ProductImage,
+    *,
+    key: str,
+    quotas: Quotas,
+) -> JobRef | None:
+    """The job that the rule wants, or None if somebody has made it just now."""
+    return await request_job(
+        connection,
+        workflow_of(rule),
+        shop_id=shop.id,
+        request={
+            "product_id": product.gid,
+            "media_id": image.media_gid,
+            "source_url": image.url,
+            **await stored_request(connection, shop.id, rule.parameters),
+        },
+        origin="webhook",
+        natural_key=key,
+        publish=wish(rule, product),
+        quotas=quotas,
+    )
+
+
+async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
+    """Count the rule's price against the shop's day. Raises `CapReached`."""
+    price = price_of(rule)
+    if not await is_within(connection, shop.id, shop.today, RULE_CREDITS, amount=price, cap=cap):
+        raise CapReached(TOO_MUCH_TODAY)
+
+
+def price_of(rule: Any) -> int:
+    """What a job of the rule's costs, in credits."""
+    return workflow_of(rule).credits_cost
+
+
+def wish(rule: Any, product: Product) -> dict[str, Any] | None:
+    """What to publish of the job once it has succeeded; null leaves it to the merchant."""
+    publish: AutoPublish | None = getattr(rule, "publish", None)
+    if publish is None:
+        return None
+    return {"position": publish.position, "alt": product.title[:MAX_ALT] or None}

@@ -1,0 +1,44 @@
+"""What a worker works with."""
+
+import asyncio
+
+import httpx
+import msgspec
+
+from backend.batches.execution import BatchContext
+from backend.db import Database
+from backend.publications.context import PublicationContext
+from backend.renderers.base import Renderer
+from backend.settings import UNLIMITED, Quotas
+from backend.shops.admin_api import AdminApi
+from backend.storage.objects import ObjectStore
+
+
+class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The services of one worker process. `stopping` is set once it should hand over its jobs."""
+
+    database: Database
+    store: ObjectStore
+    admin: AdminApi
+    renderer: Renderer
+    stopping: asyncio.Event
+    quotas: Quotas = UNLIMITED
+
+    @property
+    def publication_context(self) -> PublicationContext:
+        """For publications."""
+        return PublicationContext(
+            database=self.database, store=self.store, admin=self.admin, stopping=self.stopping
+        )
+
+    @property
+    def batch_context(self) -> BatchContext:
+        """For batches."""
+        return BatchContext(
+            database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
+        )
+
+    @property
+    def files(self) -> httpx.AsyncClient:
+        """For downloads from Shopify's CDN."""
+        return self.admin.files

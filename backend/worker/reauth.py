@@ -1,0 +1,102 @@
+"""Work that waits for a shop's merchant: taken up when they open the app, ended when they never do.
+
+A waiting job is unfinished, has `waiting_since` and no queue entry (`execute.after_lockout`). A
+delivery that came meanwhile is failed as `REAUTH_NEEDED`, and kept.
+"""
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import func, select, tuple_, update
+
+from backend.db import Database
+from backend.jobs.lifecycle import end_unfinished
+from backend.jobs.models import Job
+from backend.jobs.service import JobRef, enqueue_jobs
+from backend.jobs.states import UNFINISHED, Failure
+from backend.shops.models import Shop
+from backend.shops.service import ShopRef
+from webhooks.models import WebhookDelivery
+from webhooks.receive import DeliveryRef, enqueue_deliveries
+
+log = structlog.get_logger(__name__)
+
+REAUTH_NEEDED = "REAUTH_NEEDED"
+PATIENCE = timedelta(days=30)
+BATCH = 200
+
+NEVER_CAME_BACK = Failure(
+    code=REAUTH_NEEDED,
+    message="Nobody opened the app in the shop for 30 days. Open it, then ask for the job again.",
+    retryable=True,
+)
+
+
+async def resume_shop(ref: ShopRef, database: Database) -> None:
+    """Put on the queue what has waited for the shop; twice does no harm."""
+    jobs = deliveries = 0
+    while resumed := await resume_jobs(ref, database):
+        jobs += resumed
+    while resumed := await resume_deliveries(ref, database):
+        deliveries += resumed
+    log.info("shop_resumed", shop_id=ref.shop_id, jobs=jobs, deliveries=deliveries)
+
+
+async def resume_jobs(ref: ShopRef, database: Database) -> int:
+    """A batch of the shop's waiting jobs; how many there were."""
+    waiting = (
+        select(Job.public_id)
+        .where(
+            Job.shop_id == ref.shop_id,
+            Job.status.in_(UNFINISHED),
+            Job.waiting_since.is_not(None),
+        )
+        .limit(BATCH)
+    )
+    resumed = (
+        update(Job)
+        .where(Job.shop_id == ref.shop_id, Job.public_id.in_(waiting))
+        .values(waiting_since=None)
+        .returning(Job.public_id)
+    )
+    async with database.transaction(ref.shop_id) as connection:
+        found = (await connection.scalars(resumed)).all()
+        refs = [JobRef(shop_id=ref.shop_id, public_id=public_id) for public_id in found]
+        await enqueue_jobs(connection, ref.shop_id, refs)
+    return len(found)
+
+
+async def resume_deliveries(ref: ShopRef, database: Database) -> int:
+    """A batch of the deliveries that came while the shop was parked; how many there were."""
+    inbox = WebhookDelivery
+    key = (inbox.shop_domain, inbox.topic, inbox.webhook_id)
+    domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
+    waiting = (
+        select(*key)
+        .where(inbox.shop_domain == domain, inbox.status == "failed", inbox.note == REAUTH_NEEDED)
+        .limit(BATCH)
+    )
+    resumed = (
+        update(inbox)
+        .where(tuple_(*key).in_(waiting))
+        .values(status="received", note=None, settled_at=None)
+        .returning(*key)
+    )
+    async with database.transaction(ref.shop_id) as connection:
+        found = (await connection.execute(resumed)).mappings().all()
+        await enqueue_deliveries(connection, [DeliveryRef(**row) for row in found])
+    return len(found)
+
+
+async def end_long_waits(database: Database) -> int:
+    """Fail the jobs that have waited for too long; how many there were."""
+    too_long = Job.waiting_since < func.now() - PATIENCE
+    async with database.reading() as connection:
+        found = select(Job.shop_id).where(Job.status.in_(UNFINISHED), too_long).distinct()
+        shops = (await connection.scalars(found)).all()
+    ended = 0
+    for shop_id in shops:
+        ended += await end_unfinished(database, shop_id, NEVER_CAME_BACK, too_long)
+    if ended:
+        log.warning("waits_ended", count=ended)
+    return ended

@@ -1,0 +1,111 @@
+"""`atelier reconcile`: every sweep at once, and what the sweeps of the last days have found."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import get_args
+
+import click
+
+from backend.db import Database
+from backend.errors import DatabaseUnavailable, StorageUnavailable
+from backend.settings import Settings, required
+from backend.tenancy import WORKER
+from backend.worker import retention
+from backend.worker.bucket_sweep import Terms, sweep_bucket
+from backend.worker.context import WorkerContext
+from backend.worker.maintenance import requeued, sweep_uploads
+from backend.worker.product_sweep import askable_shops, sweep_products
+from backend.worker.reconciliation_report import DAYS, Kind, Tallies, Tally, recent_findings
+from backend.worker.retention import expire
+from backend.worker.run import open_worker_context
+
+
+async def reconcile_all(*, force: bool = False) -> bool:
+    """Run every sweep and print a line for each kind; whether all that was found is right again."""
+    settings = Settings.from_env()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(clear_words())
+        context, _ = await open_worker_context(stack, settings, 1, None)
+        await context.database.require_schema()
+        tallies = await swept(settings, context, Terms(share=1.0) if force else Terms())
+    for kind in get_args(Kind):
+        click.echo(line(kind, tallies.get(kind, Tally())))
+    return all(tally.found == tally.repaired for tally in tallies.values())
+
+
+async def swept(settings: Settings, context: WorkerContext, terms: Terms) -> Tallies:
+    """One after the other, telling how far it is."""
+    click.echo("The queue …", err=True)
+    tallies = await requeued_all(context.database)
+    click.echo("Products …", err=True)
+    missed = await missed_products(settings, context)
+    click.echo("Unused uploads …", err=True)
+    unused = await sweep_uploads(context.database, context.store)
+    click.echo("What has expired …", err=True)
+    expired = await expire(context, retention.Terms.of(settings))
+    click.echo("The bucket …", err=True)
+    bucket = await sweep_bucket(settings, context, terms=terms, report=tell)
+    return {
+        **tallies,
+        "product_without_webhook": Tally(found=missed, repaired=missed),
+        "unused_upload": Tally(found=unused, repaired=unused),
+        **expired,
+        **bucket,
+    }
+
+
+async def requeued_all(database: Database) -> dict[Kind, Tally]:
+    """Batch by batch, until nothing is missing on the queue."""
+    tallies: dict[Kind, Tally] = {}
+    while any((found := await requeued(database)).values()):
+        for kind, count in found.items():
+            tallies.setdefault(kind, Tally()).add(found=count, repaired=count)
+    return tallies
+
+
+async def missed_products(settings: Settings, context: WorkerContext) -> int:
+    """Shop by shop."""
+    shops = await askable_shops(context.database)
+    return sum([await sweep_products(ref, context, settings.disabled) for ref in shops])
+
+
+def tell(objects: int) -> None:
+    """The pass over the bucket goes on."""
+    click.echo(f"{objects} objects …", err=True)
+
+
+async def show_report() -> None:
+    """Print what was found on each of the last days."""
+    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
+    try:
+        with clear_words():
+            await database.require_schema()
+            async with database.reading() as connection:
+                findings = await recent_findings(connection)
+    finally:
+        await database.close()
+    for day, kind, found, repaired in findings:
+        click.echo(f"{day}  {line(kind, Tally(found=found, repaired=repaired))}")
+    if not findings:
+        click.echo(f"Nothing was found in the last {DAYS} days.")
+
+
+@contextlib.contextmanager
+def clear_words() -> Iterator[None]:
+    """Say what to look at, where a server would only say that it is not answered just now."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(
+            "Postgres does not answer: check DATABASE_URL, and that it runs there."
+        ) from error
+    except StorageUnavailable as error:
+        raise StorageUnavailable(
+            "The bucket does not answer: check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
+        ) from error
+
+
+def line(kind: str, tally: Tally) -> str:
+    """A kind and its figures, in columns."""
+    return f"{kind:<32} {tally.found:>8} found {tally.repaired:>8} repaired"

@@ -1,0 +1,94 @@
+"""`atelier keys reencrypt`: bring every stored token under the first key of `TOKEN_KEYS`.
+
+Safe while the service runs: a row that changes meanwhile is left alone, for whoever wrote it has
+sealed it anew. Whatever still needs another key is counted again at the end.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.db import Database
+from backend.shops.models import Shop
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey
+from backend.shops.tokens import ACCESS, REFRESH
+
+BATCH = 100
+COLUMNS = {ACCESS: Shop.access_token, REFRESH: Shop.refresh_token}
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """Shops: how many there were to do, and what became of them."""
+
+    total: int = 0
+    seen: int = 0
+    encrypted: int = 0
+    unreadable: int = 0
+    left: int = 0
+
+
+async def reencrypt(database: Database, keys: TokenKeys, report: Callable[[Tally], None]) -> Tally:
+    """Re-seal every row, a batch a transaction; `report` is called after each."""
+    tally = Tally(total=await count_stale(database, keys))
+    last = 0
+    while True:
+        async with database.transaction() as connection:
+            rows = await stale_rows(connection, keys, after=last)
+            for row in rows:
+                await reencrypt_row(connection, keys, row, tally)
+        if not rows:
+            break
+        last = rows[-1].id
+        tally.seen += len(rows)
+        report(tally)
+    tally.left = await count_stale(database, keys)
+    return tally
+
+
+async def reencrypt_row(
+    connection: AsyncConnection, keys: TokenKeys, row: Row[Any], tally: Tally
+) -> None:
+    """Seal both of the row's tokens under the first key, if it still holds what was read."""
+    stored = {ACCESS: row.access_token, REFRESH: row.refresh_token}
+    try:
+        encrypted = {
+            name: value and reencrypted(keys, value, shop=row.domain, column=name)
+            for name, value in stored.items()
+        }
+    except (TokenUnreadable, UnknownKey):
+        tally.unreadable += 1
+        return
+    unchanged = (COLUMNS[name].is_not_distinct_from(value) for name, value in stored.items())
+    statement = update(Shop).where(Shop.id == row.id, *unchanged).values(**encrypted)
+    tally.encrypted += (await connection.execute(statement)).rowcount
+
+
+def reencrypted(keys: TokenKeys, value: str, *, shop: str, column: str) -> str:
+    """The value under the first key."""
+    return keys.encrypt(keys.open(value, shop=shop, column=column), shop=shop, column=column)
+
+
+async def stale_rows(connection: AsyncConnection, keys: TokenKeys, *, after: int) -> Any:
+    """The next shops with a token that is plain or under another key."""
+    found = (
+        select(Shop.id, Shop.domain, *COLUMNS.values())
+        .where(Shop.id > after, is_stale(keys))
+        .order_by(Shop.id)
+        .limit(BATCH)
+    )
+    return (await connection.execute(found)).all()
+
+
+async def count_stale(database: Database, keys: TokenKeys) -> int:
+    """How many shops have such a token."""
+    found = select(func.count()).select_from(Shop).where(is_stale(keys))
+    async with database.reading() as connection:
+        return int(await connection.scalar(found) or 0)
+
+
+def is_stale(keys: TokenKeys) -> ColumnElement[bool]:
+    """Whether a token is there that the first key has not sealed."""
+    return or_(*(~func.starts_with(column, keys.prefix) for column in COLUMNS.values()))

@@ -1,0 +1,110 @@
+"""Act on a webhook delivery: find its handler, settle its outcome, or try again later.
+
+What the law asks for is tried again until it is done (`backend.worker.compliance`).
+"""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+
+from backend.errors import DatabaseUnavailable, Unavailable
+from backend.retries import DELIVERIES, asked_for
+from backend.shops.admin_api import ShopifyRefused
+from backend.shops.tokens import NeedsReauth
+from backend.slices import TimeSliceOver
+from backend.worker.compliance import put_off_delivery
+from backend.worker.reauth import REAUTH_NEEDED
+from webhooks.outcome import HandlerContext, Outcome
+from webhooks.payloads import PayloadMismatch, UnsettledDelivery
+from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
+from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = timedelta(0)
+WORKER_CRASHED = "WORKER_CRASHED"
+
+
+class WorkerCrashed(Exception):
+    """Several workers in a row have died over it."""
+
+
+async def handle_delivery(
+    ref: DeliveryRef, handler_context: HandlerContext, tries: int
+) -> timedelta | None:
+    """Act on the delivery; how long to wait before trying again, or None when it is settled.
+
+    `tries` counts the earlier ones. Handlers are idempotent, so a crash between an effect and
+    its settlement only does the same thing twice.
+    """
+    with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
+        try:
+            async with handler_context.database.transaction(ref.shop_domain) as connection:
+                delivery = await claim(connection, ref)
+            if delivery is None:
+                return None
+            try:
+                outcome = await outcome_of(delivery, handler_context)
+            except TimeSliceOver as over:
+                log.info("webhook_goes_on", done=delivery.done + over.done)
+                async with handler_context.database.transaction(ref.shop_domain) as connection:
+                    await go_on(connection, ref, over.done)
+                return AT_ONCE
+            async with handler_context.database.transaction(ref.shop_domain) as connection:
+                await settle(connection, ref, outcome)
+        except Exception as error:
+            expected = isinstance(error, Unavailable)
+            log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
+            return await again_or_never(ref, handler_context, tries, error)
+        log.info("webhook_settled", status=outcome.status, note=outcome.note)
+        return None
+
+
+async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContext) -> Outcome:
+    """What the topic's handler says, or why it could not."""
+    if delivery.crashes > DELIVERIES.crashes:  # it crashes its workers
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise WorkerCrashed
+        return Outcome("failed", WORKER_CRASHED)
+    try:
+        return await HANDLERS[delivery.topic](delivery, handler_context)
+    except NeedsReauth:  # taken up again when the shop is open again
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise
+        return Outcome("failed", REAUTH_NEEDED)
+    except PayloadMismatch as error:  # not what that topic sends: somebody's replay
+        log.warning("webhook_mismatched", cause=str(error)[:300])
+        return Outcome("ignored", "BODY_MISMATCH")
+    except ShopifyRefused as error:
+        if delivery.topic in NEVER_GIVEN_UP:
+            raise
+        log.warning("webhook_refused", cause=str(error)[:300])
+        return Outcome("failed", "SHOPIFY_REFUSED")
+
+
+async def again_or_never(
+    ref: DeliveryRef, handler_context: HandlerContext, tries: int, error: Exception
+) -> timedelta | None:
+    """Wait longer each time, and give up in the end, unless the law asks for it.
+
+    Sooner where waiting does not help.
+    """
+    if ref.topic in NEVER_GIVEN_UP:
+        return await put_off_delivery(ref, handler_context, error)
+    with suppress(DatabaseUnavailable):  # then it counts as a crash, and several are borne
+        async with handler_context.database.transaction(ref.shop_domain) as connection:
+            await survive(connection, ref)
+    if is_worth_waiting(tries + 1, error):
+        return DELIVERIES.pause(tries + 1, at_least=asked_for(error))
+    log.error("webhook_failed", cause=type(error).__name__)
+    async with handler_context.database.transaction(ref.shop_domain) as connection:
+        await settle(connection, ref, Outcome("failed", type(error).__name__))
+    return None
+
+
+def is_worth_waiting(failures: int, error: Exception) -> bool:
+    """Whether to try again after that many failures: an outage ends, a fault of ours stays."""
+    if isinstance(error, Unavailable):
+        return not DELIVERIES.is_exhausted(DELIVERIES.waited(failures))
+    return failures <= DELIVERIES.faults

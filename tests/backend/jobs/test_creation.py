@@ -1,0 +1,218 @@
+"""`POST /v1/<workflow>`: a job at once and whole, or a refusal that names what is wrong."""
+
+from typing import Any
+
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from backend.app import create_app
+from backend.errors import ConfigurationError
+from backend.jobs.lifecycle import claim
+from backend.jobs.service import JobRef
+from backend.workflows import WORKFLOWS
+from tests.conftest import settings_for
+from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
+from tests.scenarios import fingerprint, open_shared_app, refusal
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+
+PRODUCT = "gid://shopify/Product/8000000000001"
+NO_UPLOAD = "upl_" + "0" * 32
+LEAST: dict[str, dict[str, Any]] = {
+    "catalog-image": {},
+    "product-to-model-direct": {"category": "top"},
+    "background-swap-with-image": {"background_upload_key": NO_UPLOAD},
+    "background-swap-with-spec": {"scene_type": "studio"},
+}
+OFFLINE = [name for name in LEAST if name != "background-swap-with-image"]
+
+
+async def ask(
+    shared_app: RunningApp, name: str, body: Any = None, *, shop: str = SHOP, **headers: str
+) -> httpx.Response:
+    """Ask for a job of that workflow, by default of a product."""
+    if body is None:
+        body = {"product_id": PRODUCT, **LEAST[name]}
+    sent = {**shared_app.bearer(shop), **headers}
+    return await shared_app.http.post(f"/v1/{name}", json=body, headers=sent)
+
+
+async def named(shared_app: RunningApp, name: str, body: Any) -> list[list[Any]]:
+    """What a refusal's detail names, after checking that nothing was made."""
+    before = await fingerprint(shared_app)
+    answer = await ask(shared_app, name, body)
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert await fingerprint(shared_app) == before
+    return [item["loc"] for item in answer.json()["detail"]]
+
+
+def test_every_workflow_is_asked_for_here() -> None:
+    assert sorted(LEAST) == sorted(workflow.name for workflow in WORKFLOWS.values())
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
+    shared_app: RunningApp, name: str
+) -> None:
+    answer = await ask(shared_app, name)
+    assert answer.status_code == 202, answer.text
+    made = answer.json()
+    workflow = next(each for each in WORKFLOWS.values() if each.name == name)
+    assert made == {
+        "request_id": answer.headers["x-request-id"],
+        "job_id": made["job_id"],
+        "status": "NOT_STARTED",
+        "credits_cost": workflow.credits_cost,
+    }
+    assert answer.headers["location"] == f"/v1/jobs/{made['job_id']}"
+    job = (
+        await shared_app.http.get(answer.headers["location"], headers=shared_app.bearer())
+    ).json()
+    assert (job["job_type"], job["status"]) == (workflow.job_type, "NOT_STARTED")
+    assert (job["latest_event"]["seq"], job["latest_event"]["event_type"]) == (1, "queued")
+    queued = await shared_app.rows(
+        "SELECT 1 FROM queue.pgqueuer WHERE dedupe_key LIKE :key", key=f"run_job:%:{made['job_id']}"
+    )
+    assert len(queued) == 1
+
+
+async def test_the_job_shows_its_request_with_the_defaults_and_without_what_was_left_out(
+    shared_app: RunningApp,
+) -> None:
+    made = (await ask(shared_app, "catalog-image", {"product_id": PRODUCT, "margin": 0.2})).json()
+    assert (await shared_app.detail(made["job_id"])).json()["request"] == {
+        "product_id": PRODUCT,
+        "background": "#ffffff",
+        "margin": 0.2,
+        "shadow": "none",
+        "outputs": [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}],
+    }
+
+
+async def test_the_photo_is_named_in_exactly_one_way(shared_app: RunningApp) -> None:
+    assert await named(shared_app, "catalog-image", {}) == [["body", "upload_key"]]
+    both = {"product_id": PRODUCT, "media_id": "gid://shopify/MediaImage/1"}
+    found = await named(shared_app, "catalog-image", both)
+    assert found == [["body", "product_id"], ["body", "media_id"]]
+
+
+async def test_an_upload_that_is_not_there_is_named(shared_app: RunningApp) -> None:
+    assert await named(shared_app, "catalog-image", {"upload_key": NO_UPLOAD}) == [
+        ["body", "upload_key"]
+    ]
+    body = {"upload_key": NO_UPLOAD, "background_upload_key": NO_UPLOAD}
+    assert await named(shared_app, "background-swap-with-image", body) == [
+        ["body", "upload_key"],
+        ["body", "background_upload_key"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "loc"),
+    [
+        ({"shop": "south.myshopify.com"}, ["body", "shop"]),
+        ({"source_url": "https://cdn.shopify.com/x.jpg"}, ["body", "source_url"]),
+        ({"margin": "0.1"}, ["body", "margin"]),
+        ({"outputs": [{"size": 512, "format": "webp"}] * 2}, ["body", "outputs"]),
+        ({"outputs": [{"size": 99, "format": "jpeg"}]}, ["body", "outputs", 0, "size"]),
+    ],
+)
+async def test_what_does_not_belong_in_the_body_is_named(
+    shared_app: RunningApp, change: dict[str, Any], loc: list[Any]
+) -> None:
+    assert await named(shared_app, "catalog-image", {"product_id": PRODUCT, **change}) == [loc]
+
+
+async def test_the_body_is_json_and_says_so(shared_app: RunningApp) -> None:
+    async def sent(content: bytes, **headers: str) -> tuple[int, str]:
+        answer = await shared_app.http.post(
+            "/v1/catalog-image", content=content, headers={**shared_app.bearer(), **headers}
+        )
+        return refusal(answer)
+
+    json = {"Content-Type": "application/json"}
+    good = b'{"product_id": "gid://shopify/Product/1"}'
+    assert await sent(good) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert await sent(good, **{"Content-Type": "text/plain"}) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    gzip = {**json, "Content-Encoding": "gzip"}
+    assert await sent(good, **gzip) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert await sent(b"", **json) == (422, "INVALID_REQUEST")
+    assert await sent(b"{", **json) == (400, "BAD_REQUEST")
+    assert await sent(b"[" * 100, **json) == (400, "BAD_REQUEST")
+    assert await sent(b" " * 256_001, **json) == (413, "BODY_TOO_LARGE")
+
+
+async def test_a_bad_idempotency_key_is_named_as_the_sender_wrote_it(
+    shared_app: RunningApp,
+) -> None:
+    answer = await ask(shared_app, "catalog-image", **{"Idempotency-Key": "k" * 256})
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
+
+
+async def test_a_job_that_its_shop_left_behind_ends_when_a_worker_comes_to_it(
+    shared_app: RunningApp,
+) -> None:
+    gone = "left-behind.myshopify.com"
+    await shared_app.install(gone)
+    made = (await ask(shared_app, "catalog-image", shop=gone)).json()["job_id"]
+    await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=gone)
+    shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=gone)
+    async with shared_app.database.transaction() as connection:
+        ref = JobRef(shop_id=shops[0]["id"], public_id=made)
+        assert await claim(connection, ref) is None
+    ended = await shared_app.rows(
+        "SELECT j.status, e.extra FROM jobs j JOIN job_events e ON e.job_id = j.public_id "
+        "AND e.seq = j.last_seq WHERE j.public_id = :id",
+        id=made,
+    )
+    assert ended[0]["status"] == "FAILURE"
+    assert ended[0]["extra"]["error"]["code"] == "SHOP_UNINSTALLED"
+
+
+async def test_a_workflow_that_nobody_knows_is_not_found(shared_app: RunningApp) -> None:
+    assert refusal(await ask(shared_app, "try-on", {})) == (404, "NOT_FOUND")
+
+
+async def test_operations_tell_what_there_is_and_what_it_costs(shared_app: RunningApp) -> None:
+    answer = await shared_app.http.get("/v1/operations", headers=shared_app.bearer())
+    assert answer.json()["operations"] == [
+        {
+            "name": workflow.name,
+            "op_class": workflow.op_class,
+            "credits_cost": workflow.credits_cost,
+            "enabled": True,
+        }
+        for workflow in WORKFLOWS.values()
+    ]
+
+
+async def test_a_workflow_that_is_switched_off_says_so_and_a_budget_is_a_shops_own(
+    services, template, renderer
+) -> None:
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = replace(
+            settings_for(services, url),
+            disabled_workflows=" catalog-image, ",
+            rate_limit_writes="3/minute",
+        )
+        async with open_running_app(settings, renderer) as running_app:
+            await running_app.install()
+            listed = await running_app.http.get("/v1/operations", headers=running_app.bearer())
+            enabled = {each["name"]: each["enabled"] for each in listed.json()["operations"]}
+            assert [name for name in enabled if not enabled[name]] == ["catalog-image"]
+            assert refusal(await ask(running_app, "catalog-image")) == (403, "WORKFLOW_DISABLED")
+            assert (await ask(running_app, "product-to-model-direct")).status_code == 202
+            limited = await ask(running_app, "product-to-model-direct")
+            assert refusal(limited) == (429, "RATE_LIMITED")
+            assert 1 <= int(limited.headers["retry-after"]) <= 120
+            await running_app.install("south.myshopify.com")
+            south = await ask(running_app, "product-to-model-direct", shop="south.myshopify.com")
+            assert south.status_code == 202
+
+
+def test_a_misspelt_workflow_is_not_silently_left_on(shared_app: RunningApp) -> None:
+    settings = replace(shared_app.settings, disabled_workflows="catalog_image")
+    with pytest.raises(ConfigurationError, match="catalog-image"):
+        create_app(settings)

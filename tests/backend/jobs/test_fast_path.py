@@ -1,0 +1,214 @@
+"""The short way answers what the route answers, to the byte, and takes plain requests only."""
+
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from backend.auth.rate_limits import RateLimits
+from backend.jobs import fast_path
+from backend.jobs.fast_path import FastPath
+from backend.jobs.ids import new_public_id
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import finished_job, open_shared_app, refusal, waiting_job, without_database
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that were answered the short way."""
+    paths: list[str] = []
+    answer = FastPath.answer
+
+    async def spy(self: FastPath, scope: Any, *how: Any) -> None:
+        paths.append(scope["path"])
+        await answer(self, scope, *how)
+
+    monkeypatch.setattr(FastPath, "answer", spy)
+    return paths
+
+
+async def known_token(shared_app: RunningApp, shop: str = SHOP) -> dict[str, str]:
+    """A token that has been verified once, as a page's is after its first request."""
+    bearer = shared_app.bearer(shop)
+    await shared_app.http.get("/v1/jobs/x", headers=bearer)
+    return bearer
+
+
+def comparable(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """All of it but the request's id and the date; headers in no order."""
+    request_id = answer.headers["x-request-id"]
+    headers = httpx.Headers(answer.headers)
+    del headers["x-request-id"], headers["date"]
+    body = answer.content.replace(request_id.encode(), b"")
+    return answer.status_code, body, sorted(headers.multi_items())
+
+
+# The query of each is one that the short way leaves to the route; it changes no answer.
+PATHS = [("", "?x=1"), ("/events", "?x=1"), ("/events?since=1", "&x=1"), ("/events?since=99", "&x")]
+TAGS = [None, "current", 'W/"1.2.3", *', "*", '"1.2.3"', "", "garbage"]
+
+
+async def ids(shared_app: RunningApp) -> dict[str, str]:
+    """A job of each kind, as the usual shop sees them."""
+    await shared_app.install(OTHER_SHOP)
+    finished, _ = await finished_job(shared_app)
+    foreign, _ = await finished_job(shared_app, shop=OTHER_SHOP)
+    waiting = await waiting_job(
+        shared_app, request={"source_key": "uploads/a.png", "n": [{"b": 1}]}
+    )
+    return {
+        "finished": finished.public_id,
+        "waiting": waiting.public_id,
+        "foreign": foreign.public_id,
+        "missing": new_public_id(),
+        "malformed": "x' OR 1=1 --",
+        "of no characters of ours": "é\u2028",
+    }
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("tag", TAGS)
+async def test_it_answers_what_the_route_answers(
+    shared_app: RunningApp, taken: list[str], path: tuple[str, str], tag: str | None
+) -> None:
+    bearer = await known_token(shared_app)
+    taken.clear()
+    for kind, public_id in (await ids(shared_app)).items():
+        url = f"/v1/jobs/{public_id}{path[0]}"
+        headers = dict(bearer)
+        if tag is not None:
+            etag = (await shared_app.http.get(url, headers=bearer)).headers.get("etag", "")
+            headers["If-None-Match"] = etag if tag == "current" else tag
+        taken.clear()
+        short = await shared_app.http.get(url, headers=headers)
+        assert len(taken) == 1, kind
+        route = await shared_app.http.get(url + path[1], headers=headers)
+        assert len(taken) == 1, kind
+        assert comparable(short) == comparable(route), kind
+
+
+async def test_a_shop_that_has_left_is_refused_at_once(
+    shared_app: RunningApp, taken: list[str]
+) -> None:
+    shop = "leaving.myshopify.com"
+    await shared_app.install(shop)
+    ref = await waiting_job(shared_app, shop=shop)
+    bearer = await known_token(shared_app, shop)
+    assert (
+        await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
+    ).status_code == 200
+    await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
+    taken.clear()
+    answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
+    assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
+    assert len(taken) == 1
+
+
+async def test_a_token_that_was_not_seen_yet_goes_the_routes_way(
+    shared_app: RunningApp, taken: list[str]
+) -> None:
+    ref = await waiting_job(shared_app)
+    bearer = shared_app.bearer()
+    for times in (0, 1):
+        answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
+        assert answer.status_code == 200
+        assert len(taken) == times
+    forged = {"Authorization": bearer["Authorization"][:-2] + "xx"}
+    for _ in range(2):
+        answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=forged)
+        assert refusal(answer)[0] == 401
+    assert len(taken) == 1
+
+
+UNPLAIN: dict[str, tuple[int, list[tuple[str, str]]]] = {
+    "a token twice": (400, [("Authorization", "same")]),
+    "another token besides": (400, [("Authorization", "Bearer x")]),
+    "a signature besides": (400, [("X-Shopify-Hmac-Sha256", "A" * 44)]),
+    "an If-None-Match twice": (200, [("If-None-Match", '"a"'), ("If-None-Match", '"b"')]),
+    "a host that is none": (400, [("Host", "a b")]),
+}
+
+
+@pytest.mark.parametrize("kind", UNPLAIN)
+async def test_whatever_is_not_plain_goes_the_routes_way(
+    shared_app: RunningApp, taken: list[str], kind: str
+) -> None:
+    ref = await waiting_job(shared_app)
+    bearer = await known_token(shared_app)
+    taken.clear()
+    status, more = UNPLAIN[kind]
+    token = bearer["Authorization"]
+    headers = [*bearer.items(), *((n, token if v == "same" else v) for n, v in more)]
+    answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=headers)
+    assert (answer.status_code, taken) == (status, [])
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/x", "/x/", "/x//events", "/x/events/", "/x/publication"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+async def test_other_addresses_and_methods_go_the_routes_way(
+    shared_app: RunningApp, taken: list[str], method: str, path: str
+) -> None:
+    bearer = await known_token(shared_app)
+    taken.clear()
+    await shared_app.http.request(method, f"/v1/jobs{path}", headers=bearer)
+    assert taken == ([f"/v1/jobs{path}"] if (method, path) == ("GET", "/x") else [])
+
+
+async def test_a_signed_request_goes_the_routes_way(
+    shared_app: RunningApp, taken: list[str]
+) -> None:
+    await shared_app.http.get("/v1/jobs/x", headers={"X-Shopify-Hmac-Sha256": "A" * 44})
+    assert taken == []
+
+
+async def test_both_ways_count_against_one_budget(
+    shared_app: RunningApp, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bearer = await known_token(shared_app)
+    counted: list[tuple[RateLimits, str]] = []
+    monkeypatch.setattr(RateLimits, "count", lambda self, shop, _: counted.append((self, shop)))
+    taken.clear()
+    await shared_app.http.get("/v1/jobs/x", headers=bearer)
+    await shared_app.http.get("/v1/jobs/x?y", headers=bearer)
+    assert (len(counted), len(set(counted)), len(taken)) == (2, 1, 1)
+
+
+async def test_without_a_database_it_is_an_honest_503(
+    shared_app: RunningApp, taken: list[str]
+) -> None:
+    bearer = shared_app.bearer()
+    async with without_database(shared_app) as client:
+        answers = [await client.get("/v1/jobs/x", headers=bearer) for _ in range(2)]
+    assert len(taken) == 1
+    assert [refusal(answer) for answer in answers] == [(503, "DATABASE_UNAVAILABLE")] * 2
+    assert answers[1].headers["retry-after"] == "2"
+    assert comparable(answers[0]) == comparable(answers[1])
+
+
+async def test_a_bug_tells_nothing_and_is_in_the_log_with_its_request_id(
+    shared_app: RunningApp, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bearer = await known_token(shared_app)
+
+    async def broken(*_args: Any, **_how: Any) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    monkeypatch.setattr(fast_path, "read_detail", broken)
+    taken.clear()
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        answer = await shared_app.http.get(
+            "/v1/jobs/x", headers={**bearer, "X-Request-Id": "mine-12345"}
+        )
+    assert len(taken) == 1
+    assert refusal(answer) == (500, "INTERNAL_ERROR")
+    assert "hunter2" not in answer.text
+    assert answer.headers["x-request-id"] == "mine-12345"
+    assert [(line["event"], line["request_id"]) for line in lines] == [
+        ("unexpected_error", "mine-12345"),
+        ("request", "mine-12345"),
+    ]

@@ -1,0 +1,133 @@
+"""Secrets at rest: what opens, what does not, and which keys will do."""
+
+import base64
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from backend.errors import ConfigurationError
+from backend.shops.token_encryption import (
+    TokenKeys,
+    TokenUnreadable,
+    UnknownKey,
+    associated_data,
+    new_key,
+)
+
+SHOP, COLUMN = "north.myshopify.com", "access_token"
+SECRET = "shpat_0123456789abcdef0123456789abcdef"
+OLD, NEW = new_key(), new_key()
+
+
+def key(size: int = 32, first: int = 0) -> str:
+    """A key of that many bytes; always the same, for it names a test."""
+    return base64.b64encode(bytes(range(first, first + size))).decode()
+
+
+def encrypted(keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
+    """The secret, as stored there."""
+    return TokenKeys(keys).encrypt(SECRET, shop=shop, column=column)
+
+
+def opened(value: str, keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
+    """What is in it."""
+    return TokenKeys(keys).open(value, shop=shop, column=column)
+
+
+def test_what_was_sealed_opens_in_its_place_and_shows_nothing_of_the_secret() -> None:
+    value = encrypted()
+    assert opened(value) == SECRET
+    assert SECRET not in value
+    assert SECRET[6:] not in base64.urlsafe_b64decode(value.split(".")[2] + "==").decode("latin-1")
+
+
+def test_the_same_secret_is_never_sealed_alike() -> None:
+    assert encrypted() != encrypted()
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"shop": "south.myshopify.com"}, {"column": "refresh_token"}]
+)
+def test_moved_to_another_row_or_column_it_does_not_open(elsewhere: dict[str, str]) -> None:
+    with pytest.raises(TokenUnreadable):
+        opened(encrypted(), **elsewhere)
+
+
+def test_under_another_key_of_the_same_name_it_does_not_open() -> None:
+    with pytest.raises(TokenUnreadable):
+        opened(encrypted(f"a:{key()}"), f"a:{key(first=1)}")
+
+
+def test_a_key_that_was_given_another_name_does_not_open_its_old_values() -> None:
+    one = key()
+    renamed = encrypted(f"a:{one}").replace("v1.a.", "v1.b.")
+    with pytest.raises(TokenUnreadable):
+        opened(renamed, f"b:{one}")
+
+
+@given(st.integers(0, 10_000), st.sampled_from("Aa0_.-"))
+def test_one_changed_character_anywhere_opens_nothing(at: int, other: str) -> None:
+    value = encrypted()
+    at = 3 + at % (len(value) - 4)  # the last one has bits that say nothing
+    assume(other != value[at])
+    with pytest.raises((TokenUnreadable, UnknownKey)):
+        opened(value[:at] + other + value[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "value", ["v1.", "v1.a.b", "v1..", f"v2.a.{'A' * 60}", "v1.a.=" + "A" * 60]
+)
+def test_a_mangled_value_is_never_taken_for_a_plain_one(value: str) -> None:
+    with pytest.raises(TokenUnreadable):
+        opened(value)
+
+
+def test_a_value_of_before_is_read_as_it_is() -> None:
+    assert opened(SECRET) == SECRET
+
+
+def test_every_key_opens_and_the_first_one_seals() -> None:
+    both = f"{NEW},{OLD}"
+    assert opened(encrypted(OLD), both) == SECRET
+    assert encrypted(both).startswith(f"v1.{NEW.split(':')[0]}.")
+    with pytest.raises(UnknownKey):
+        opened(encrypted(OLD), NEW)
+
+
+@given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
+def test_no_two_places_have_the_same_associated_data(one: list[str], other: list[str]) -> None:
+    assert (associated_data(*one) == associated_data(*other)) is (one == other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " , ",
+        "a",
+        "a:",
+        f":{key()}",
+        f"a.b:{key()}",
+        f"a:{key(16)}",
+        f"a:{key(33)}",
+        f"a:{base64.b64encode(bytes(32)).decode()}",
+        "a:not base64 at all!",
+        f"a:{key()},a:{key()}",
+    ],
+)
+def test_keys_that_will_not_do_are_refused_with_a_way_out_and_without_the_key(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="atelier keys new") as caught:
+        TokenKeys(text)
+    found = text.rpartition(":")[2]
+    assert len(found) < 5 or found not in str(caught.value)
+
+
+def test_both_alphabets_and_spaces_are_understood() -> None:
+    raw = base64.b64decode(OLD.split(":")[1])
+    spelt = f" a:{base64.urlsafe_b64encode(raw).decode()} , {NEW} "
+    assert opened(encrypted(f"a:{base64.b64encode(raw).decode()}"), spelt) == SECRET
+
+
+def test_no_key_is_in_the_repr() -> None:
+    assert NEW.split(":")[1] not in repr(TokenKeys(NEW))

@@ -1,0 +1,155 @@
+"""What a sent file goes through: the child's refusals, its breakdowns, and the queue before it."""
+
+import asyncio
+import io
+import os
+import signal
+from collections import Counter
+
+import pytest
+from httpx import AsyncClient
+
+from backend.dev.transport import LoopbackShopify
+from backend.errors import AtelierError, ImageTooComplex, UploadsUnavailable
+from backend.renderers.base import Rendered, RenderFailed, RenderRequest
+from backend.renderers.local import LocalRenderer
+from backend.uploads.form import PART
+from backend.uploads.image_sanitizer import PLACES, ImageSanitizer
+from tests.backend.imaging.files import animated_png, bomb_png
+from tests.backend.uploads.multipart_forms import picture, send, uploads_of
+from tests.flows.pictures import SVG
+from tests.running_app import RunningApp, served
+from tests.scenarios import refusal
+
+REFUSED = {
+    "HTML": (b"<html><script>alert(1)</script></html>", 415, "IMAGE_TYPE_UNSUPPORTED"),
+    "SVG": (SVG, 415, "IMAGE_TYPE_UNSUPPORTED"),
+    "GIF": (b"GIF89a" + bytes(200), 415, "IMAGE_TYPE_UNSUPPORTED"),
+    "truncated": (picture()[:4000], 422, "IMAGE_CORRUPT"),
+    "a bomb": (bomb_png(), 413, "IMAGE_TOO_LARGE"),
+    "40 × 40": (picture(40, 40), 422, "IMAGE_TOO_SMALL"),
+    "animated": (animated_png(), 422, "IMAGE_ANIMATED"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_what_is_no_usable_picture_is_refused_whatever_it_calls_itself(
+    shared_app: RunningApp, shop: str, what: str
+) -> None:
+    data, status, code = REFUSED[what]
+    answer = await send(shared_app, data, shop=shop, name="photo.png", kind="image/png")
+    assert refusal(answer) == (status, code)
+    named = [["body", PART]] if status == 422 else None
+    assert named == ([i["loc"] for i in answer.json()["detail"]] if named else None)
+    assert await uploads_of(shared_app, shop) == []
+
+
+class Breaking:
+    """A renderer that fails in one way."""
+
+    name = "breaking"
+
+    def __init__(self, code: str, *, retryable: bool) -> None:
+        self.failure = RenderFailed(code, "Message", retryable=retryable)
+
+    async def render(self, _request: RenderRequest) -> Rendered:
+        """Fail."""
+        raise self.failure
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable", "seen"),
+    [
+        ("RENDER_CRASHED", True, UploadsUnavailable),
+        ("RENDER_OUT_OF_MEMORY", False, ImageTooComplex),
+        ("RENDER_TIMEOUT", False, ImageTooComplex),
+        ("RENDER_REQUEST_INVALID", False, RenderFailed),
+    ],
+)
+async def test_a_breakdown_is_ours_or_the_pictures(
+    code: str, retryable: bool, seen: type[Exception]
+) -> None:
+    image_sanitizer = ImageSanitizer(Breaking(code, retryable=retryable))
+    with pytest.raises(seen):
+        await image_sanitizer.sanitize(io.BytesIO(b"x"))
+    assert issubclass(seen, AtelierError) or seen is RenderFailed, "the latter becomes a 500"
+
+
+class Telling(LocalRenderer):
+    """Says when it is asked for something."""
+
+    asked = asyncio.Event()
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """As usual."""
+        self.asked.set()
+        return await super().render(request)
+
+
+async def test_a_child_that_dies_costs_one_answer_and_not_the_next() -> None:
+    renderer = Telling(None)
+    image_sanitizer = ImageSanitizer(renderer)
+    await image_sanitizer.sanitize(io.BytesIO(picture()))
+    [pid] = renderer.child_pids
+    renderer.asked.clear()
+    os.kill(pid, signal.SIGSTOP)  # in the middle of its work, as far as anybody can tell
+    developing = asyncio.create_task(image_sanitizer.sanitize(io.BytesIO(picture())))
+    await renderer.asked.wait()
+    await asyncio.sleep(0.1)  # the child has been found alive, and has its work
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UploadsUnavailable):
+        await developing
+    assert (await image_sanitizer.sanitize(io.BytesIO(picture()))).content_type == "image/jpeg"
+    await image_sanitizer.close()
+
+
+async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
+    shared_app: RunningApp, shop: str
+) -> None:
+    data = picture(1600, 1600)
+    answers = await asyncio.gather(*(send(shared_app, data, shop=shop) for _ in range(20)))
+    assert set(Counter(answer.status_code for answer in answers)) == {201, 503}
+    turned_away = [answer for answer in answers if answer.status_code == 503]
+    assert {refusal(answer)[1] for answer in turned_away} == {"UPLOADS_UNAVAILABLE"}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in turned_away)
+    assert 20 - len(turned_away) >= PLACES
+    assert len(await uploads_of(shared_app, shop)) == 20 - len(turned_away)
+    assert (await send(shared_app, picture(), shop=shop)).status_code == 201, (
+        "all places are free again"
+    )
+
+
+async def test_no_more_than_its_places_are_ever_taken() -> None:
+    image_sanitizer = ImageSanitizer(Breaking("RENDER_CRASHED", retryable=True), places=2)
+    with image_sanitizer.place():
+        with image_sanitizer.place(), pytest.raises(UploadsUnavailable), image_sanitizer.place():
+            pass
+        with image_sanitizer.place():
+            pass
+    assert image_sanitizer.free == 2
+
+
+async def test_the_child_ends_with_the_web_process_that_started_it(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+    close = LocalRenderer.close
+
+    async def remember_and_close(renderer: LocalRenderer) -> None:
+        pids.extend(renderer.child_pids)
+        await close(renderer)
+
+    monkeypatch.setattr(LocalRenderer, "close", remember_and_close)
+    async with (
+        served(shared_app.settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+        AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        files = {PART: picture()}
+        answer = await client.post("/v1/uploads", files=files, headers=shared_app.bearer(shop))
+        assert answer.status_code == 201
+    [pid] = pids
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

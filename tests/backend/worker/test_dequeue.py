@@ -1,0 +1,191 @@
+"""A worker takes as many entries as it has places for, and does not ask for more meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pgqueuer
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.models import Job
+from pgqueuer.queries import Queries
+
+from backend import queue
+from backend.queue import HANDLE_BACKLOG, RUN_BACKLOG, RUN_JOB
+from backend.worker.dequeue import LOOK_AGAIN, Share, dequeue_by_capacity
+
+PLACES, BATCH = 4, 2
+ENTRIES = 10
+DEADLINE = 10  # seconds until anything that is waited for
+
+
+class Worker:
+    """A worker whose entries end when the test says so, or is over."""
+
+    running: asyncio.Task[None]
+
+    def __init__(self, url: str, places: int, shares: Sequence[Share]) -> None:
+        self.url, self.places, self.shares = url, places, shares
+        self.begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+        self.ends: list[asyncio.Event] = []
+        self.stopping = asyncio.Event()
+        self.looks: list[int] = []
+        self.names: list[str] = []
+
+    async def run(self) -> None:
+        """Until it is told to stop."""
+        await pgqueuer.run(
+            self.manager,
+            dequeue_timeout=timedelta(seconds=DEADLINE),
+            batch_size=BATCH,
+            max_concurrent_tasks=self.places,
+            shutdown=self.stopping,
+        )
+
+    @asynccontextmanager
+    async def manager(self) -> AsyncIterator[PgQueuer]:
+        """PgQueuer, whose looking for work is counted."""
+        connection = await asyncpg.connect(self.url)
+        driver = AsyncpgDriver(connection)
+        queries = queue.queries(driver)
+        self.count_looks(queries)
+        pgq = PgQueuer(driver, queries=queries)
+        dequeue_by_capacity(pgq, self.shares)
+
+        @pgq.entrypoint(RUN_JOB)
+        @pgq.entrypoint(RUN_BACKLOG)
+        @pgq.entrypoint(HANDLE_BACKLOG)
+        async def work(entry: Job) -> None:
+            end = asyncio.Event()
+            self.ends.append(end)
+            self.names.append(entry.entrypoint)
+            self.begun.put_nowait(end)
+            await end.wait()
+
+        yield pgq
+        await connection.close()
+
+    def count_looks(self, queries: Queries) -> None:
+        look = queries.dequeue
+
+        async def counted(**asked: Any) -> list[Job]:
+            found = await look(**asked)
+            self.looks.append(len(found))
+            return found
+
+        queries.dequeue = counted  # type: ignore[method-assign, assignment]
+
+    async def next_one(self) -> asyncio.Event:
+        """The next entry that it has begun."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.begun.get()
+
+
+@asynccontextmanager
+async def working(
+    url: str, entries: dict[str, int], *, places: int = PLACES, shares: dict[str, int] | None = None
+) -> AsyncIterator[Worker]:
+    """A worker, with so many entries of each entry point before it, and so many places for some."""
+    for name, count in entries.items():
+        await put(url, name, count)
+    apart = [Share(count, frozenset({name})) for name, count in (shares or {}).items()]
+    worker = Worker(url, places, apart)
+    worker.running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stopping.set()
+        for end in worker.ends:
+            end.set()
+        await asyncio.wait_for(worker.running, DEADLINE)
+
+
+async def put(url: str, name: str, count: int) -> None:
+    """Entries for that entry point."""
+    connection = await asyncpg.connect(url)
+    for number in range(count):
+        key = f"{name}:{number}"
+        entry = queue.Entry(entrypoint=name, dedupe_key=key, payload=b"{}", number=1)
+        await queue.enqueue(connection, entry)
+    await connection.close()
+
+
+async def test_it_does_not_look_for_work_while_every_place_is_taken(database_url: str) -> None:
+    async with working(database_url, {RUN_JOB: ENTRIES}) as worker:
+        for _ in range(PLACES):
+            await worker.next_one()
+        await asyncio.sleep(0.5)  # what it should not do, it would have done five times
+        assert worker.looks == [2, 2]
+
+
+async def test_each_place_that_becomes_free_is_filled_at_once(database_url: str) -> None:
+    async with working(database_url, {RUN_JOB: ENTRIES}) as worker:
+        taken = [await worker.next_one() for _ in range(PLACES)]
+        for _ in range(ENTRIES - PLACES):
+            taken.pop(0).set()
+            taken.append(await worker.next_one())
+        assert worker.begun.empty()
+        assert worker.looks == [2, 2, 1, 1, 1, 1, 1, 1]
+
+
+async def test_told_to_stop_it_takes_nothing_more_and_ends(database_url: str) -> None:
+    async with working(database_url, {RUN_JOB: ENTRIES}) as worker:
+        taken = [await worker.next_one() for _ in range(PLACES)]
+        worker.stopping.set()
+        for entry in taken:
+            entry.set()
+        await asyncio.wait_for(worker.running, DEADLINE)
+        assert worker.begun.empty()
+        assert worker.looks == [2, 2]
+
+
+async def test_a_backlog_that_waits_for_its_places_is_not_looked_for(database_url: str) -> None:
+    async with working(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 3}
+    ) as worker:
+        taken = [await worker.next_one() for _ in range(3)]
+        await asyncio.sleep(0.5)
+        assert worker.looks == [2, 1, 0]  # the last one was for others
+        taken.pop().set()
+        await worker.next_one()
+        assert worker.begun.empty()
+
+
+async def test_beside_a_backlog_that_waits_a_new_entry_is_taken_at_once(database_url: str) -> None:
+    async with working(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 3}
+    ) as worker:
+        for _ in range(3):
+            await worker.next_one()
+        await put(database_url, RUN_JOB, 1)
+        await asyncio.wait_for(worker.next_one(), LOOK_AGAIN / 2)
+        assert worker.begun.empty()
+
+
+async def test_each_share_has_its_places_whatever_another_has(database_url: str) -> None:
+    entries = {RUN_BACKLOG: ENTRIES, HANDLE_BACKLOG: ENTRIES}
+    shares = {RUN_BACKLOG: 3, HANDLE_BACKLOG: 2}
+    async with working(database_url, entries, places=10, shares=shares) as worker:
+        for _ in range(5):
+            await worker.next_one()
+        await asyncio.sleep(LOOK_AGAIN / 2)
+        assert worker.begun.empty()
+        assert sorted(worker.names) == [HANDLE_BACKLOG] * 2 + [RUN_BACKLOG] * 3
+
+
+async def test_while_a_backlog_fills_its_places_again_others_are_not_looked_for_each_time(
+    database_url: str,
+) -> None:
+    async with working(
+        database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2, HANDLE_BACKLOG: 2}
+    ) as worker:
+        taken = [await worker.next_one() for _ in range(2)]
+        await asyncio.sleep(0.1)
+        before = len(worker.looks)
+        for _ in range(3):
+            taken.pop(0).set()
+            taken.append(await worker.next_one())
+        assert worker.looks[before:] == [1, 1, 1]

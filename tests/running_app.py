@@ -1,0 +1,195 @@
+"""A whole Atelier for one test: its own database, real S3, a stand-in Shopify, HTTP over sockets.
+
+Only Shopify's network is stood in for. Work that the queue holds is done by `drain`, which runs
+PgQueuer with the product's own entry points until nothing is due.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import uvicorn
+from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
+from sqlalchemy import text
+
+from backend import queue
+from backend.app import KEEP_ALIVE, create_app
+from backend.db import Database
+from backend.dev.shopify import Product, StandInShopify
+from backend.dev.shopify.wires import EmbeddedServer
+from backend.dev.transport import NO_TLS, LoopbackShopify
+from backend.renderers.base import Renderer
+from backend.settings import Settings
+from backend.shops.admin_api import AdminApi
+from backend.storage.objects import ObjectStore
+from backend.tenancy import WORKER
+from backend.worker.context import WorkerContext
+from backend.worker.run import manager
+from webhooks.outcome import HandlerContext
+
+SHOP = "north.myshopify.com"
+OTHER_SHOP = "south.myshopify.com"
+OWNER = "none"  # whoever the URL logs in: the migrations' role, which is a superuser here
+GARMENTS = Path(__file__).parent / "data" / "garments"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningApp:
+    """Everything a test may want to touch."""
+
+    settings: Settings
+    shopify: StandInShopify
+    http: httpx.AsyncClient
+    database: Database  # as the workers have it
+    owner: Database
+    worker_context: WorkerContext
+    handler_context: HandlerContext
+
+    def bearer(self, shop: str = SHOP) -> dict[str, str]:
+        """The header that App Bridge puts on a request."""
+        return {"Authorization": f"Bearer {self.shopify.id_token(shop)}"}
+
+    async def install(self, shop: str = SHOP) -> None:
+        """Open a shop with the app installed in it."""
+        if shop not in self.shopify.platform.shops:
+            self.shopify.create_shop(shop)
+        response = await self.http.post("/v1/installation", headers=self.bearer(shop))
+        assert response.status_code == 200, response.text
+
+    def product(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> Product:
+        """A product with a photo, by default the navy tee."""
+        picture = GARMENTS / "tee_navy.jpg" if image is None else image
+        return self.shopify.create_product(shop, "Tee", picture)
+
+    async def send(self, topic: str, *, shop: str = SHOP, **how: Any) -> httpx.Response:
+        """Have Shopify deliver a webhook once."""
+        return await self.shopify.send_webhook(shop, topic, **how)
+
+    async def request_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
+        """A job through the front door, not yet worked on; its public id."""
+        product = self.product(image, shop=shop)
+        assert (await self.send("products/create", shop=shop)).status_code == 200
+        await self.drain(only_webhooks=True)
+        asked = "SELECT public_id FROM jobs WHERE request->>'product_id' = :gid"
+        async with asyncio.timeout(30):  # a worker of the test's may have taken the delivery
+            while not (rows := await self.rows(asked, gid=product.gid)):
+                await asyncio.sleep(0.02)
+        return str(rows[0]["public_id"])
+
+    async def finished_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
+        """A job that has been worked on until it ended; its public id."""
+        public_id = await self.request_job(image, shop=shop)
+        await self.drain()
+        return public_id
+
+    async def detail(self, public_id: str, *, shop: str = SHOP) -> httpx.Response:
+        """`GET /v1/jobs/{public_id}` as a shop."""
+        return await self.http.get(f"/v1/jobs/{public_id}", headers=self.bearer(shop))
+
+    async def drain(self, *, only_webhooks: bool = False) -> None:
+        """Work on what is due in the queue until it is empty."""
+        async with manager(self.settings, self.worker_context, self.handler_context) as pgq:
+            if only_webhooks:
+                for name in (queue.RUN_JOB, queue.RUN_BACKLOG, queue.EXPAND_BATCH):
+                    pgq.qm.entrypoint_registry.pop(QueueEntrypoint(name))
+            async with asyncio.timeout(60):
+                await pgq.qm.run(mode=QueueExecutionMode.drain, dequeue_timeout=timedelta(0))
+
+    async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """What the database says."""
+        async with self.owner.reading() as connection:
+            result = await connection.execute(text(sql), parameters)
+            return [dict(row) for row in result.mappings()]
+
+    async def execute(self, sql: str, **parameters: Any) -> None:
+        """Meddle with the database."""
+        async with self.owner.transaction() as connection:
+            await connection.execute(text(sql), parameters)
+
+
+@contextlib.asynccontextmanager
+async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncIterator[RunningApp]:
+    """Start what one test needs, and stop it again."""
+    async with contextlib.AsyncExitStack() as stack:
+        shopify = await stack.enter_async_context(
+            StandInShopify(api_key=settings.shopify_api_key, secret=settings.shopify_api_secret)
+        )
+        transport = LoopbackShopify(shopify.origin)
+        base_url = await stack.enter_async_context(served(settings, transport))
+        shopify.app_url = base_url
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=base_url, verify=NO_TLS, timeout=30)
+        )
+        database = Database(settings.database_url, role=WORKER, statement_timeout=30)
+        stack.push_async_callback(database.close)
+        owner = Database(settings.database_url, role=OWNER, statement_timeout=30)
+        stack.push_async_callback(owner.close)
+        admin = AdminApi(settings, LoopbackShopify(shopify.origin))
+        stack.push_async_callback(admin.close)
+        store = ObjectStore(settings)
+        yield RunningApp(
+            settings=settings,
+            shopify=shopify,
+            http=http,
+            database=database,
+            owner=owner,
+            worker_context=WorkerContext(
+                database=database,
+                store=store,
+                admin=admin,
+                renderer=renderer,
+                stopping=asyncio.Event(),
+                quotas=settings.quotas,
+            ),
+            handler_context=HandlerContext(
+                database=database,
+                admin=admin,
+                store=store,
+                disabled=settings.disabled,
+                quotas=settings.quotas,
+            ),
+        )
+
+
+@contextlib.asynccontextmanager
+async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> AsyncIterator[str]:
+    """The web application on a socket of its own; its base URL."""
+    server = EmbeddedServer(
+        uvicorn.Config(
+            create_app(settings, shopify_transport=transport),
+            port=0,
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        while not server.started:
+            if serving.done():
+                await serving
+            await asyncio.sleep(0.005)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.leave()
+    await serving
+
+
+@contextlib.asynccontextmanager
+async def cloned_database(server_url: str, template: str) -> AsyncIterator[str]:
+    """The URL of a fresh copy of the template, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        yield server_url.replace("/postgres?", f"/{name}?")
+    finally:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.close()

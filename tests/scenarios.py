@@ -1,0 +1,357 @@
+"""What the tests of the doors share: deliveries as strangers send them, and the rows behind them.
+
+A module whose tests leave the world as they found it can share one:
+`house = pytest.fixture(shared_world, scope="module")`.
+"""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import msgspec
+
+from backend.dev import signing
+from backend.dev.services import LocalServices
+from backend.dev.shopify.state import Call
+from backend.dev.transport import NO_TLS, LoopbackShopify
+from backend.jobs.ids import new_public_id
+from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, claim, fail, succeed
+from backend.jobs.service import JobRef, request_job
+from backend.jobs.states import Failure
+from backend.renderers.base import Rendered, Renderer, RenderRequest
+from backend.storage.keys import artifact_key
+from backend.worker.stages import raw_file
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from tests.conftest import SECRET, settings_for
+from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app, served
+from webhooks.receive import DeliveryRef
+
+Headers = list[tuple[bytes, bytes]]
+
+TENANT_TABLES = (
+    "jobs",
+    "job_events",
+    "artifacts",
+    "job_stages",
+    "uploads",
+    "publications",
+    "published_media",
+    "shop_settings",
+    "seen_pictures",
+    "past_jobs",
+    "batches",
+    "batch_items",
+    "privacy_requests",
+)
+NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
+
+ENVELOPE = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parent / "backend/jobs/error.schema.json").read_text())
+)
+
+
+async def open_shared_app(
+    services: LocalServices, template: str, renderer: Renderer
+) -> AsyncIterator[RunningApp]:
+    """A world with the usual shop in it, for a fixture of any scope."""
+    async with (
+        cloned_database(services.postgres.url(), template) as url,
+        open_running_app(settings_for(services, url), renderer) as running_app,
+    ):
+        await running_app.install()
+        yield running_app
+
+
+class NoRenderer:
+    """Makes every stage at once, out of nothing: for tests that are not about pictures."""
+
+    name = "none"
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """No picture; but the first stage leaves everything that later ones take in."""
+        stages = CATALOG_IMAGE.stages if request.stage == "validate" else ()
+        names = {name for stage in stages[2:] for name in stage.inputs}
+        return Rendered(files=[raw_file(name, b"none") for name in names], facts={})
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def new_shop(shared_app: RunningApp) -> str:
+    """The domain of a shop that has just installed the app, for a fixture."""
+    domain = f"shop-{uuid.uuid4().hex[:12]}.myshopify.com"
+    await shared_app.install(domain)
+    return domain
+
+
+@contextlib.asynccontextmanager
+async def without_database(running_app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
+    """The same app on a socket of its own, with a Postgres that nobody listens for."""
+    settings = msgspec.structs.replace(running_app.settings, database_url=NOBODY_LISTENS)
+    async with (
+        served(settings, LoopbackShopify(running_app.shopify.origin)) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as client,
+    ):
+        yield client
+
+
+# Shopify
+
+
+async def called(running_app: RunningApp, call: Call, times: int) -> None:
+    """Wait until the stand-in has been asked so often."""
+    async with asyncio.timeout(10):
+        while running_app.shopify.calls[call] < times:
+            await asyncio.sleep(0)
+
+
+async def end_token(running_app: RunningApp, shop: str, left: timedelta = timedelta(0)) -> None:
+    """Let the shop's access token end then, as far as we know."""
+    await running_app.execute(
+        "UPDATE shops SET access_token_expires_at = now() + :left WHERE domain = :d",
+        left=left,
+        d=shop,
+    )
+
+
+async def lock_out(running_app: RunningApp, shop: str = SHOP) -> None:
+    """Let every token of the shop die, as after 90 days without anybody who opened the app."""
+    running_app.shopify.platform.shops[shop].grants.revoke_all()
+    await end_token(running_app, shop)
+
+
+# Answers
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of an answer that is an error in every respect that all errors share."""
+    assert response.is_error, f"{response.status_code} is no refusal"
+    body = response.json()
+    ENVELOPE.validate(body)
+    assert response.headers["content-type"] == "application/json"
+    assert body["error"]["request_id"] == response.headers["x-request-id"]
+    return response.status_code, body["error"]["code"]
+
+
+# Deliveries
+
+
+def header(name: str, value: str | bytes) -> tuple[bytes, bytes]:
+    """A header line, whose value may hold any bytes."""
+    return name.encode(), value if isinstance(value, bytes) else value.encode()
+
+
+def webhook_headers(
+    body: bytes,
+    *,
+    topic: str = "products/update",
+    shop: str = SHOP,
+    secret: str = SECRET,
+    webhook_id: str | None = None,
+) -> Headers:
+    """The headers that matter of a delivery of `body`."""
+    return [
+        header("X-Shopify-Hmac-Sha256", signing.webhook_signature(body, secret)),
+        header("X-Shopify-Topic", topic),
+        header("X-Shopify-Shop-Domain", shop),
+        header("X-Shopify-Webhook-Id", webhook_id or str(uuid.uuid4())),
+    ]
+
+
+def replaced(headers: Headers, name: str, *values: str | bytes) -> Headers:
+    """The headers with these values of one name in place of its own."""
+    others = [each for each in headers if each[0] != name.encode()]
+    return others + [header(name, value) for value in values]
+
+
+async def post_webhook(running_app: RunningApp, body: bytes, headers: Headers) -> httpx.Response:
+    """A delivery, with exactly these headers."""
+    return await running_app.http.post("/webhooks", content=body, headers=headers)
+
+
+async def deliver(running_app: RunningApp, body: bytes, **how: Any) -> httpx.Response:
+    """A well-signed delivery of any bytes."""
+    return await post_webhook(running_app, body, webhook_headers(body, **how))
+
+
+async def sent(
+    running_app: RunningApp,
+    topic: str,
+    payload: Mapping[str, object] | None = None,
+    *,
+    shop: str = SHOP,
+) -> DeliveryRef:
+    """Have Shopify deliver something; nobody has acted on it yet."""
+    ref = DeliveryRef(shop_domain=shop, topic=topic, webhook_id=str(uuid.uuid4()))
+    answer = await running_app.send(topic, shop=shop, payload=payload, webhook_id=ref.webhook_id)
+    assert answer.status_code == 200
+    return ref
+
+
+async def handled(
+    running_app: RunningApp,
+    topic: str,
+    payload: Mapping[str, object] | None = None,
+    *,
+    shop: str = SHOP,
+) -> tuple[str, str | None]:
+    """Have Shopify deliver something and work it off; how it ended, and the note on it."""
+    ref = await sent(running_app, topic, payload, shop=shop)
+    await running_app.drain(only_webhooks=True)
+    return await ending(running_app, ref.webhook_id)
+
+
+async def ending(running_app: RunningApp, webhook_id: str) -> tuple[str, str | None]:
+    """The status of a delivery, and the note on it."""
+    rows = await running_app.rows(
+        "SELECT status, note FROM webhook_deliveries WHERE webhook_id = :id", id=webhook_id
+    )
+    assert len(rows) == 1
+    return rows[0]["status"], rows[0]["note"]
+
+
+# Rows
+
+
+async def waiting_job(
+    running_app: RunningApp,
+    *,
+    shop: str = SHOP,
+    request: dict[str, Any] | None = None,
+    customer_id: str | None = None,
+) -> JobRef:
+    """A job that nobody has begun."""
+    shop_id = (await running_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
+    async with running_app.database.transaction() as connection:
+        ref = await request_job(
+            connection,
+            CATALOG_IMAGE,
+            shop_id=shop_id,
+            request=request or {},
+            origin="storefront" if customer_id else "webhook",
+            customer_id=customer_id,
+        )
+    assert ref is not None
+    return ref
+
+
+async def begun_job(running_app: RunningApp, **what: Any) -> JobLease:
+    """A job that a worker has claimed and not touched yet."""
+    ref = await waiting_job(running_app, **what)
+    async with running_app.database.transaction() as connection:
+        claimed = await claim(connection, ref)
+    assert claimed is not None
+    return claimed
+
+
+async def make_stage(
+    running_app: RunningApp,
+    job: JobLease,
+    stage: str,
+    *,
+    role: str = "intermediate",
+    pictures: int = 1,
+) -> list[str]:
+    """Record a stage of a begun job with pictures that are really stored; their keys."""
+    keys = [
+        await stored_picture(running_app, job.ref, stage, f"picture-{number}")
+        for number in range(pictures)
+    ]
+    meta = {"content_type": "image/png", "width": 1, "height": 1}
+    async with running_app.database.transaction() as connection:
+        await advance(
+            connection,
+            job,
+            stage=stage,
+            message=f"Made {stage}",
+            progress={"progress": {"done": 1, "total": 5}},
+            checkpoint=Checkpoint(files=dict(enumerated(keys)), facts={}),
+            artifacts=[
+                NewArtifact(
+                    name=name, role=role, kind="catalog_image", label=None, key=key, meta=meta
+                )
+                for name, key in enumerated(keys)
+            ],
+        )
+    return keys
+
+
+def enumerated(keys: list[str]) -> list[tuple[str, str]]:
+    """Each key under a name of its own."""
+    return [(f"picture-{number}", key) for number, key in enumerate(keys)]
+
+
+async def stored_picture(running_app: RunningApp, ref: JobRef, stage: str, name: str) -> str:
+    """An object of a job; its key."""
+    data = f"{ref.public_id} {stage} {name}".encode()
+    key = artifact_key(shop_id=ref.shop_id, job_id=ref.public_id, stage=stage, name=name, data=data)
+    await running_app.worker_context.store.put(key, data, content_type="image/png")
+    return key
+
+
+async def finished_job(running_app: RunningApp, **what: Any) -> tuple[JobRef, list[str]]:
+    """A job that ended well with an intermediate and two final pictures; and their keys."""
+    job = await begun_job(running_app, **what)
+    keys = await make_stage(running_app, job, "segment")
+    keys += await make_stage(running_app, job, "encode", role="final", pictures=2)
+    async with running_app.database.transaction() as connection:
+        await succeed(connection, job, {"progress": {"done": 5, "total": 5}})
+    return job.ref, keys
+
+
+async def privacy_request(
+    running_app: RunningApp, *, shop: str = SHOP, customer_id: str = "191167"
+) -> str:
+    """A customer's request for their data; its public id."""
+    public_id = new_public_id()
+    await running_app.execute(
+        "INSERT INTO privacy_requests (shop_id, public_id, shopify_id, customer_id, requested_at) "
+        "SELECT id, :public_id, :number, :customer, now() FROM shops WHERE domain = :d",
+        public_id=public_id,
+        number=uuid.uuid4().int % 10**15,
+        customer=customer_id,
+        d=shop,
+    )
+    return public_id
+
+
+async def failed_job(running_app: RunningApp, failure: Failure) -> JobRef:
+    """A job that ended badly."""
+    job = await begun_job(running_app)
+    async with running_app.database.transaction() as connection:
+        await fail(connection, job, failure)
+    return job.ref
+
+
+async def fingerprint(running_app: RunningApp, shop: str = SHOP) -> dict[str, str]:
+    """A checksum of all that we hold of a shop, table by table; deliveries aside."""
+    tables = {"shops": "t.id = s.id"} | dict.fromkeys(TENANT_TABLES, "t.shop_id = s.id")
+    return {
+        table: (
+            await running_app.rows(
+                "SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS sum "
+                f"FROM {table} t JOIN shops s ON {belongs} WHERE s.domain = :d",
+                d=shop,
+            )
+        )[0]["sum"]
+        for table, belongs in tables.items()
+    }
+
+
+async def missing_objects(running_app: RunningApp, keys: list[str]) -> list[str]:
+    """Which of the objects are gone from the bucket."""
+    return [key for key in keys if not await is_stored(running_app, key)]
+
+
+async def is_stored(running_app: RunningApp, key: str) -> bool:
+    """Whether the bucket lists the object."""
+    store = running_app.worker_context.store
+    found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=key)
+    return found["KeyCount"] == 1
