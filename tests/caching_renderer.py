@@ -15,7 +15,7 @@ REMEMBERED = 64  # stages; some megabytes each
 
 
 class CachingRenderer:
-    """Asks another renderer, once for each request."""
+    """Asks another renderer, once for each request, whichever job it is of."""
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
@@ -24,7 +24,8 @@ class CachingRenderer:
 
     async def render(self, request: RenderRequest) -> Rendered:
         """What the renderer answered to the same request, or what it answers now."""
-        key = hashlib.sha256(msgspec.msgpack.encode(request, order="sorted")).digest()
+        anonymous = msgspec.structs.replace(request, job_id=None, idempotency_token=None)
+        key = hashlib.sha256(msgspec.msgpack.encode(anonymous, order="sorted")).digest()
         if key not in self.made:
             self.made[key] = await self.answer(request)
             while len(self.made) > REMEMBERED:

@@ -16,7 +16,7 @@ from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.shops.service import admitted_id
 from backend.uploads.service import use_uploads
-from backend.workflows.pictures import KEY_SUFFIX, ProductPhoto
+from backend.workflows.pictures import UPLOAD_FIELD_SUFFIX, ProductPhoto
 from backend.workflows.registry import Workflow
 
 
@@ -79,7 +79,7 @@ async def stored_request(
     fields = {
         name: value for name, value in msgspec.to_builtins(asked).items() if value is not None
     }
-    uploads = {name: key for name, key in fields.items() if name.endswith(KEY_SUFFIX)}
+    uploads = {name: key for name, key in fields.items() if name.endswith(UPLOAD_FIELD_SUFFIX)}
     return fields | await use_uploads(connection, shop_id=shop_id, wanted=uploads)
 
 

@@ -42,8 +42,8 @@ class DailyCaps(msgspec.Struct, frozen=True, kw_only=True):
 
 def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
     """The workflow's request as a visitor may send it: a product is the only picture."""
-    name = f"Storefront{workflow.request.__name__}"
-    return workflow.derived(name, workflow.parameters, ("product_id", ProductGid))
+    name = f"Storefront{workflow.parameters.__name__}"
+    return workflow.request_with(name, ("product_id", ProductGid))
 
 
 async def make_storefront_job(

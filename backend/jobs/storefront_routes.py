@@ -131,7 +131,7 @@ def storefront_router(
     making = [
         creation_route(workflow, disabled, caps, quotas)
         for workflow in WORKFLOWS.values()
-        if "storefront" in workflow.callers
+        if workflow.for_visitors
     ]
     handlers = [get_storefront_job, get_storefront_job_events, *making]
     return Router("/proxy/v1", route_handlers=handlers, guards=[guard], tags=["Storefront"])

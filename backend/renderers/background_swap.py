@@ -1,112 +1,83 @@
 """The product before another background: swap_with_image or swap_with_spec, then encode_swap."""
 
-from typing import Any
-
 import msgspec
 
 from backend.imaging.decode import ImageRefused
 from backend.imaging.encode import decode_own, encode_png
-from backend.imaging.scenery import Mood, SceneType
-from backend.imaging.shadow import Shadow
 from backend.imaging.swap import Swapped, swap_with_picture, swap_with_set
 from backend.renderers.base import Rendered, RenderRequest
-from backend.renderers.files import SegmentFacts, input_of, intermediate_png, stamp, verdict_of
-from backend.renderers.finals import JPEG_AND_WEBP, Outputs, encode_outputs, longest
+from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
+from backend.renderers.finals import encode_outputs, longest
 from backend.renderers.photo import blaming
-
-BACKGROUND = "background"
+from backend.renderers.requests import facts_of, input_of, parameters_of
+from backend.workflows.background_swap import BackgroundSwap, BackgroundSwapWithSpec
+from backend.workflows.pictures import ShadowChoice
+from backend.workflows.stages import StageFile, StageName
 
 
 class SwapFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`size`: the longer side in pixels; `scale`: the product's enlargement of its photo."""
 
     size: int
-    shadow: Shadow
+    shadow: ShadowChoice
     scale: float
     upscaled: bool
 
 
-class EarlierFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two stages has run."""
-
-    segment: SegmentFacts | None = None
-    swap_with_image: SwapFacts | None = None
-    swap_with_spec: SwapFacts | None = None
-
-
-class SwapParams(msgspec.Struct, frozen=True, kw_only=True):
-    """The picture has the photo's shape, the size of an output is its longer side."""
-
-    shadow: Shadow = "contact"
-    outputs: Outputs = JPEG_AND_WEBP
-    facts: EarlierFacts = EarlierFacts()
-
-
-class SpecParams(SwapParams, frozen=True, kw_only=True):
-    """`dominant_colors`: one to three #rrggbb for backdrop, floor and accent."""
-
-    scene_type: SceneType
-    mood: Mood = "neutral"
-    dominant_colors: tuple[str, ...] = ("#e8e4de",)
-
-
 def swap_with_image(request: RenderRequest) -> Rendered:
     """`cutout` and `background` → `master`."""
-    params = msgspec.convert(request.params, SwapParams)
-    cutout = decode_own(input_of(request, "cutout"))
-    background = input_of(request, BACKGROUND)
+    parameters = parameters_of(request, BackgroundSwap)
+    cutout = decode_own(input_of(request, StageFile.CUTOUT))
+    background = input_of(request, StageFile.BACKGROUND)
     try:
         swapped = swap_with_picture(
-            cutout, background, size=longest(params.outputs), shadow=params.shadow
+            cutout, background, size=longest(parameters.outputs), shadow=parameters.shadow
         )
     except ImageRefused as refused:
-        raise blaming(BACKGROUND, refused) from refused
-    return _master(swapped, params)
+        raise blaming(StageFile.BACKGROUND, refused) from refused
+    return _master(request, swapped, parameters.shadow)
 
 
 def swap_with_spec(request: RenderRequest) -> Rendered:
     """`cutout` → `master`, before a set drawn to order."""
-    params = msgspec.convert(request.params, SpecParams)
+    parameters = parameters_of(request, BackgroundSwapWithSpec)
     swapped = swap_with_set(
-        decode_own(input_of(request, "cutout")),
-        params.scene_type,
-        params.mood,
-        params.dominant_colors,
-        size=longest(params.outputs),
-        shadow=params.shadow,
+        decode_own(input_of(request, StageFile.CUTOUT)),
+        parameters.scene_type,
+        parameters.mood,
+        parameters.dominant_colors,
+        size=longest(parameters.outputs),
+        shadow=parameters.shadow,
     )
-    return _master(swapped, params)
+    return _master(request, swapped, parameters.shadow)
 
 
 def encode_swap(request: RenderRequest) -> Rendered:
-    """`master` → finals."""
-    params = msgspec.convert(request.params, SwapParams)
-    facts = params.facts.swap_with_image or params.facts.swap_with_spec
-    meta = _story(params, facts)
+    """`master` → finals. One of the two stages before has run."""
+    facts = facts_of(request, StageName.SWAP_WITH_IMAGE, SwapFacts) or facts_of(
+        request, StageName.SWAP_WITH_SPEC, SwapFacts
+    )
+    meta = stamp(
+        facts_of(request, StageName.SEGMENT, SegmentFacts),
+        facts,
+        scale=facts.scale if facts else None,
+    )
     return encode_outputs(
-        input_of(request, "master"),
-        params.outputs,
+        input_of(request, StageFile.MASTER),
+        parameters_of(request, BackgroundSwap).outputs,
         kind="background_swap",
         stem="swap",
-        story=lambda _: meta,
+        meta_of=lambda _: meta,
         smooth=True,
     )
 
 
-def _master(swapped: Swapped, params: SwapParams) -> Rendered:
+def _master(request: RenderRequest, swapped: Swapped, shadow: ShadowChoice) -> Rendered:
     height, width = swapped.rgb.shape[:2]
     facts = SwapFacts(
-        size=max(height, width),
-        shadow=params.shadow,
-        scale=swapped.scale,
-        upscaled=swapped.scale > 1,
+        size=max(height, width), shadow=shadow, scale=swapped.scale, upscaled=swapped.scale > 1
     )
-    meta = _story(params, facts)
-    return Rendered(
-        files=[intermediate_png("master", encode_png(swapped.rgb), (width, height), meta)],
-        facts=msgspec.to_builtins(facts) | verdict_of(meta),
-    )
-
-
-def _story(params: SwapParams, facts: SwapFacts | None) -> dict[str, Any]:
-    return stamp(params.facts.segment, facts, scale=facts.scale if facts else None)
+    segmented = facts_of(request, StageName.SEGMENT, SegmentFacts)
+    meta = stamp(segmented, facts, scale=facts.scale)
+    file = intermediate_png(StageFile.MASTER, encode_png(swapped.rgb), (width, height), meta)
+    return Rendered(files=[file], facts=msgspec.to_builtins(facts) | verdict_of(meta))

@@ -1,4 +1,4 @@
-"""What a stage's engine takes, gives, and how it fails.
+"""What an engine takes, what it returns, and how it fails.
 
 Bytes go in and come out: an engine never sees storage, the database or a shop, so that a hosted
 provider and a local child process look the same to the worker.
@@ -8,21 +8,32 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from backend.workflows.stages import StageName
+
 
 class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage's work: files by the name the stage knows them under, and its parameters.
+    """One stage of one job: its files by name, the job's parameters and what is known so far.
 
-    One that is `patient` lets others go first.
+    `params` are of the workflow's own struct (`Workflow.parameters`). `facts` are what each earlier
+    stage answered, by the stage's name. A request of low priority lets others go first.
+
+    `idempotency_token` is the same for the same stage of the same job with the same input, whenever
+    and however often it is asked: an engine that is paid by the call can tell a repeated request by
+    it. An upload has neither job nor token.
     """
 
     stage: str
     inputs: dict[str, bytes]
+    job_type: str = ""
+    job_id: str | None = None
+    idempotency_token: str | None = None
     params: dict[str, Any] = {}
+    facts: dict[str, dict[str, Any]] = {}
     is_low_priority: bool = False
 
 
 class RenderedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One file a stage made. `label` is for people; `meta` goes with the artifact."""
+    """One file that a stage made. `label` is for people; `meta` goes with the artifact."""
 
     name: str
     kind: str
@@ -44,7 +55,7 @@ class RenderFailed(Exception):
     """A stage that did not finish.
 
     `code` is stable UPPER_SNAKE; `message` is shown to the merchant and says what to do;
-    `retryable` tells whether the same request may succeed another time.
+    `retryable` tells whether the same request may succeed later.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool) -> None:
@@ -55,7 +66,7 @@ class RenderFailed(Exception):
 
 
 class Renderer(Protocol):
-    """An engine; it raises `RenderFailed`, and cancelling `render` abandons the work."""
+    """Renders stages. It raises `RenderFailed`; cancelling `render` abandons the work."""
 
     name: str
 
@@ -64,5 +75,11 @@ class Renderer(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back everything that is held; no `render` may follow."""
+        """Release everything that is held; no `render` may follow."""
         ...
+
+
+class Engine(Renderer, Protocol):
+    """A renderer that says which stages it can run, so that this is checked at start."""
+
+    stages: frozenset[StageName]

@@ -1,7 +1,7 @@
-"""The child process: read a request, run it within limits, write the answer, until stdin ends.
+"""The child process: read a request, run it within limits, write the reply, until stdin ends.
 
-Started by `local` and never imported by it. Its environment comes empty of credentials, so that a
-decoder that is taken over by a crafted image finds nothing to steal.
+`local` starts it and never imports it. Its environment has no credentials, so that a decoder
+that is taken over by a crafted image finds nothing to steal.
 """
 
 import ctypes
@@ -16,37 +16,44 @@ from typing import BinaryIO
 import msgspec
 
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.renderers.wire import Answer, ChildConfig, Failure, RenderLimits, body_length, frame
+from backend.renderers.wire import (
+    ChildConfig,
+    ChildFailure,
+    ChildReply,
+    RenderLimits,
+    body_length,
+    frame,
+)
 
 PR_SET_PDEATHSIG = 1
 
-Work = Callable[[RenderRequest], Rendered]
+RunStage = Callable[[RenderRequest], Rendered]
 
 
-def main(work_for: Callable[[ChildConfig], Work]) -> None:
-    """Serve with what `work_for` makes, called only once the limits hold."""
+def main(stages_for: Callable[[ChildConfig], RunStage]) -> None:
+    """Serve with what `stages_for` returns; it is called only once the limits hold."""
     config = msgspec.json.decode(sys.argv[1], type=ChildConfig)
     die_with_parent(config.parent_pid)
-    requests, answers = private_pipes()
+    requests, replies = private_pipes()
     limit_process(config.limits)
-    serve(requests, answers, work_for(config), config.limits)
+    serve(requests, replies, stages_for(config), config.limits)
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel for SIGKILL when the parent goes; stdin's end covers everything but Linux."""
+    """Have the kernel kill us when the parent dies; on other systems than Linux, stdin ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it went before the kernel knew our wish
+    if os.getppid() != parent_pid:  # it died before the call took effect
         os._exit(1)
 
 
 def private_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for frames; a library that prints writes to stderr instead."""
+    """Keep stdin and stdout for frames; a library that prints, prints to stderr."""
     requests = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    return requests, answers
+    return requests, replies
 
 
 def limit_process(limits: RenderLimits) -> None:
@@ -56,13 +63,13 @@ def limit_process(limits: RenderLimits) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, work: Work, limits: RenderLimits) -> None:
-    """Answer every request in turn; return when the parent closes its end."""
+def serve(requests: BinaryIO, replies: BinaryIO, run: RunStage, limits: RenderLimits) -> None:
+    """Reply to every request in turn; return when the parent closes its end."""
     while header := requests.read(4):
         request = msgspec.msgpack.decode(requests.read(body_length(header)), type=RenderRequest)
         _limit_cpu(limits.cpu_seconds)
-        answers.write(frame(_answer(request, work)))
-        answers.flush()
+        replies.write(frame(_reply(request, run)))
+        replies.flush()
 
 
 def _limit_cpu(seconds: int) -> None:
@@ -73,30 +80,32 @@ def _limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, hard))
 
 
-def _answer(request: RenderRequest, work: Work) -> Answer:
+def _reply(request: RenderRequest, run: RunStage) -> ChildReply:
     try:
-        return Answer(rendered=work(request))
+        return ChildReply(rendered=run(request))
     except RenderFailed as failed:
-        return Answer(
-            failure=Failure(code=failed.code, message=failed.message, retryable=failed.retryable)
+        return ChildReply(
+            failure=ChildFailure(
+                code=failed.code, message=failed.message, retryable=failed.retryable
+            )
         )
     except MemoryError:
-        return Answer(failure=_out_of_memory())
+        return ChildReply(failure=_out_of_memory())
     except Exception as error:
         if _is_out_of_memory(error):
-            return Answer(failure=_out_of_memory())
+            return ChildReply(failure=_out_of_memory())
         traceback.print_exc()
-        return Answer(failure=_crashed())
+        return ChildReply(failure=_crash())
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Native libraries report a failed allocation in words."""
+    """Native libraries report a failed allocation only in the message."""
     words = str(error).lower()
     return any(sign in words for sign in ("out of memory", "bad_alloc", "failed to allocate"))
 
 
-def _out_of_memory() -> Failure:
-    return Failure(
+def _out_of_memory() -> ChildFailure:
+    return ChildFailure(
         code="RENDER_OUT_OF_MEMORY",
         message="This image needs more memory than one image may take. Upload a smaller version.",
         retryable=False,
@@ -104,8 +113,8 @@ def _out_of_memory() -> Failure:
     )
 
 
-def _crashed() -> Failure:
-    return Failure(
+def _crash() -> ChildFailure:
+    return ChildFailure(
         code="RENDER_CRASHED",
         message="The image could not be processed. It will be tried again.",
         retryable=True,
@@ -113,8 +122,8 @@ def _crashed() -> Failure:
     )
 
 
-def _stages(config: ChildConfig) -> Work:
-    # Imported this late so that the libraries' own threads and memory are under the limits too.
+def _stages(config: ChildConfig) -> RunStage:
+    # Imported this late so that the libraries' own threads and memory are limited too.
     from backend.renderers.stages import Stages  # noqa: PLC0415
 
     return Stages(config).run

@@ -1,8 +1,7 @@
-"""What a stage hands back: files with the story of their making.
+"""What a stage returns: files, each with an account of how it was made.
 
-Every picture says who made it, how sure the figures are and what a person should look at again;
-`params["facts"]` maps each earlier stage to the facts it answered, so that a final picture can
-carry the whole verdict.
+Every picture says which engine made it, how reliable the figures are and what a person should look
+at again. A final picture carries the findings of all stages before it.
 """
 
 import hashlib
@@ -11,40 +10,26 @@ from typing import Any, Literal
 import msgspec
 
 from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
-from backend.renderers.base import RenderedFile, RenderFailed, RenderRequest
+from backend.renderers.base import RenderedFile
 
-# Goes up whenever the same input would give other pixels.
-VERSION = "3"
+# Raise it whenever the same input would give other pixels.
+ENGINE_VERSION = "3"
 
 
-class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """Who made the pixels; the model is null where colour alone decided."""
+class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine made the pixels; `model` is null where colour alone decided."""
 
     name: str = "atelier-local"
-    version: str = VERSION
+    version: str = ENGINE_VERSION
     model: str | None = None
     model_sha256: str | None = None
 
 
 class SegmentFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What `segment` answered; null if that stage is not known to have run."""
+    """What `segment` answers."""
 
-    engine: Engine
+    engine: EngineFacts
     quality: CutoutQuality
-
-
-def input_of(request: RenderRequest, name: str) -> bytes:
-    """The request's file of that name; without it the request makes no sense."""
-    if name not in request.inputs:
-        raise invalid(f"{request.stage!r} needs the file {name!r}")
-    return request.inputs[name]
-
-
-def invalid(why: str) -> RenderFailed:
-    """The caller's mistake rather than the image's."""
-    return RenderFailed(
-        "RENDER_REQUEST_INVALID", f"The image was not processed: {why}.", retryable=False
-    )
 
 
 def stamp(
@@ -55,10 +40,10 @@ def stamp(
     corners_clean: bool | None = None,
     concerns: tuple[Concern, ...] = (),
 ) -> dict[str, Any]:
-    """What every file says about its making; `generative`: no pixel was invented by a model.
+    """What every file says about how it was made. `generative`: no model invented any pixel.
 
-    `framing` is the struct of figures that the last stage but encoding answered, `concerns` what
-    that stage itself wants looked at.
+    `segment` is null if that stage is not known to have run. `framing` has the figures of the last
+    stage but encoding, `concerns` are what that stage itself wants looked at.
     """
     found = verdict_on(
         segment.quality if segment else None, scale=scale, corners_clean=corners_clean
@@ -71,7 +56,7 @@ def stamp(
         **({} if corners_clean is None else {"corners_clean": corners_clean}),
     }
     return {
-        "engine": msgspec.to_builtins(segment.engine if segment else Engine()),
+        "engine": msgspec.to_builtins(segment.engine if segment else EngineFacts()),
         "quality": figures,
         **msgspec.to_builtins(verdict),
         "generative": False,
@@ -79,17 +64,17 @@ def stamp(
 
 
 def verdict_of(meta: dict[str, Any]) -> dict[str, Any]:
-    """The part of a stamp that belongs into a stage's facts."""
+    """The part of a stamp that belongs in a stage's facts."""
     return {name: meta[name] for name in ("verdict", "reasons")}
 
 
 def intermediate_png(
-    kind: str, data: bytes, size: tuple[int, int], meta: dict[str, Any]
+    name: str, data: bytes, size: tuple[int, int], meta: dict[str, Any]
 ) -> RenderedFile:
-    """An intermediate of (width, height); the stage that reads it asks for it by `kind`."""
+    """An intermediate of (width, height) pixels, which a later stage asks for by its `name`."""
     return file_of(
-        name=kind,
-        kind=kind,
+        name=name,
+        kind=name,
         role="intermediate",
         label=None,
         content_type="image/png",
@@ -108,7 +93,7 @@ def file_of(
     data: bytes,
     meta: dict[str, Any],
 ) -> RenderedFile:
-    """A file whose meta also says what its bytes are."""
+    """A file whose meta also has the type, size and digest of its bytes."""
     about = {
         "content_type": content_type,
         "bytes": len(data),

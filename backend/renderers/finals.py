@@ -1,10 +1,9 @@
-"""From the master to the pictures that a merchant downloads, in the sizes and formats asked for."""
+"""From the master to the final pictures, in the sizes and formats that were asked for."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
@@ -19,22 +18,13 @@ from backend.imaging.encode import (
 )
 from backend.renderers.base import Rendered
 from backend.renderers.files import file_of, verdict_of
+from backend.workflows.pictures import Output, Outputs
 
 FORMAT_NAMES: dict[FinalFormat, str] = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """One final picture: `size` is its longer side in pixels."""
-
-    size: int
-    format: FinalFormat
-
-
-Outputs = tuple[Output, ...]
-JPEG_AND_WEBP = (Output(size=2048, format="jpeg"), Output(size=1024, format="webp"))
-
-# What to say about a final, given its decoded (height, width, 3) uint8 pixels.
-Story = Callable[[NDArray[np.uint8]], dict[str, Any]]
+# A final's meta, given its decoded (height, width, 3) uint8 pixels.
+MetaOf = Callable[[NDArray[np.uint8]], dict[str, Any]]
 
 
 def longest(outputs: Outputs) -> int:
@@ -48,15 +38,15 @@ def encode_outputs(
     *,
     kind: str,
     stem: str,
-    story: Story,
+    meta_of: MetaOf,
     label: str | None = None,
     smooth: bool = False,
 ) -> Rendered:
-    """Finals of that kind out of the PNG `master`, and the verdict on the first as facts.
+    """Finals of that kind, made from the PNG `master`; the facts are the verdict on the first.
 
-    Each is decoded again: a file that cannot be opened must not be delivered, and what there is to
-    measure is measured as its viewer will see it. Without a `label` it says size and format.
-    `smooth` is for pictures with long soft gradients.
+    Each final is decoded again: a file that cannot be opened must not be delivered, and it is
+    measured as its viewer will see it. Without a `label`, size and format are the label. `smooth`
+    is for pictures with long soft gradients.
     """
     pixels = decode_own(master)
     lqip = placeholder(pixels)
@@ -71,14 +61,14 @@ def encode_outputs(
             label=label or f"{width} × {height} {FORMAT_NAMES[output.format]}",
             content_type=f"image/{output.format}",
             data=data,
-            meta={"width": width, "height": height, "lqip": lqip, **story(seen)},
+            meta={"width": width, "height": height, "lqip": lqip, **meta_of(seen)},
         )
         files.append(final)
     return Rendered(files=files, facts=verdict_of(files[0].meta))
 
 
 def _encoded(pixels: NDArray[np.uint8], outputs: Outputs, smooth: bool) -> Iterable[bytes]:
-    """Side by side on as many threads as libvips may use: most encoders keep to one."""
+    """In parallel, on as many threads as libvips may use: most encoders use one thread."""
 
     def encoded(output: Output) -> bytes:
         return encode_final(pixels, size=output.size, format_=output.format, smooth=smooth)

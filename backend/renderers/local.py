@@ -1,8 +1,8 @@
-"""The engine on this machine: one long-lived child process a slot.
+"""The engine on this machine: one long-lived child process per slot.
 
-A child is spawned, never forked (libvips does not survive a fork), started with the first request
-and kept while it behaves. It is replaced when a request overruns its time, exhausts its memory,
-kills it or is cancelled, so that an answer can never be taken for the next request's.
+A child is spawned, never forked (libvips does not survive a fork). It is started with the first
+request and kept while it works. It is replaced when a request exceeds its time or its memory, kills
+it or is cancelled, so that a late reply can never be taken for the next request's.
 """
 
 import asyncio
@@ -19,28 +19,45 @@ import msgspec
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.wire import (
     HEADER,
-    Answer,
     ChildConfig,
+    ChildReply,
     RenderLimits,
     body_length,
     frame,
 )
+from backend.workflows.stages import StageName
 
 log = logging.getLogger(__name__)
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-# All that the child inherits; notably no AWS_*, SHOPIFY_* or DATABASE_URL.
+# What the child can run: the keys of its table in `stages`, which is not imported here.
+LOCAL_STAGES = frozenset(
+    {
+        StageName.NORMALISE,
+        StageName.VALIDATE,
+        StageName.SEGMENT,
+        StageName.COMPOSE,
+        StageName.ENCODE,
+        StageName.DRESS,
+        StageName.ENCODE_RENDER,
+        StageName.SWAP_WITH_IMAGE,
+        StageName.SWAP_WITH_SPEC,
+        StageName.ENCODE_SWAP,
+    }
+)
+# All that a child inherits; notably no AWS_*, SHOPIFY_* or DATABASE_URL.
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 class LocalRenderer:
-    """Runs stages in `slots` child processes; further requests wait their turn.
+    """Runs stages in `slots` child processes; further requests wait.
 
     Without `model_path`, or if the file is not the known one, products are found by the colour of
-    their backdrop alone. `child_module` is the module run by the child.
+    their backdrop alone. `child_module` is the module that the child runs.
     """
 
     name = "atelier-local"
+    stages = LOCAL_STAGES
 
     def __init__(
         self,
@@ -56,15 +73,16 @@ class LocalRenderer:
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         for slot in self._slots:
             self._free.put_nowait(slot)
-        self._patience = asyncio.Lock()
+        self._low_priority_line = asyncio.Lock()
         self._closed = False
 
     async def render(self, request: RenderRequest) -> Rendered:
-        """Run one stage in the first free child; raise `RenderFailed`.
+        """Run one stage in the first free child. Raises `RenderFailed`.
 
-        First come, first served; but of the patient only one is in that line, and it never starves.
+        First come, first served. Of the requests with low priority only one waits in that line at a
+        time, so the others pass them, and none of them waits for ever.
         """
-        async with self._patience if request.is_low_priority else contextlib.nullcontext():
+        async with self._low_priority_line if request.is_low_priority else contextlib.nullcontext():
             slot = await self._free.get()
         try:
             if self._closed:
@@ -74,7 +92,7 @@ class LocalRenderer:
             self._free.put_nowait(slot)
 
     async def close(self) -> None:
-        """Kill every child at once; a request under way fails as `RENDER_CRASHED`."""
+        """Kill every child at once; a running request fails as `RENDER_CRASHED`."""
         self._closed = True
         for slot in self._slots:
             slot.kill_child()
@@ -85,26 +103,26 @@ class LocalRenderer:
 
     @property
     def child_pids(self) -> list[int]:
-        """Process ids of the children alive now."""
+        """Process ids of the children that are alive."""
         return [slot.child.pid for slot in self._slots if slot.child is not None]
 
 
 class _Slot:
-    """A place for one child, and the dialogue with it."""
+    """A place for one child, and the exchange with it."""
 
     def __init__(self, module: str, model_path: str | None, limits: RenderLimits) -> None:
         self.child: Process | None = None
         self._module = module
         self._model_path = model_path
         self._limits = limits
-        self._echo: asyncio.Task[None] | None = None
+        self._stderr_task: asyncio.Task[None] | None = None
 
     async def render(self, request: RenderRequest) -> Rendered:
         reusable = False
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
-                answer = await self._ask(request)
-            reusable = answer.failure is None or not answer.failure.spent
+                reply = await self._ask(request)
+            reusable = reply.failure is None or not reply.failure.spent
         except TimeoutError as error:
             raise _timed_out() from error
         except (EOFError, OSError) as error:
@@ -113,17 +131,17 @@ class _Slot:
         except (ValueError, msgspec.DecodeError) as error:
             raise _crashed() from error
         finally:
-            if not reusable:  # cancelled too: what this child says next is nobody's answer
+            if not reusable:  # also when cancelled: what this child writes next answers no request
                 await self.discard_child()
-        return _rendered(answer)
+        return _rendered(reply)
 
     def kill_child(self) -> None:
-        """Have the child killed, if there is one alive; whoever talks to it sees the pipe end."""
+        """Kill the child if there is one alive; its reader sees the end of the pipe."""
         if self.child is not None and self.child.returncode is None:
             self.child.kill()
 
     async def discard_child(self) -> int | None:
-        """Kill the child if there is one, and wait until it is gone; its exit code."""
+        """Kill the child if there is one, and wait for its end; its exit code."""
         self.kill_child()
         child, self.child = self.child, None
         if child is None:
@@ -132,8 +150,8 @@ class _Slot:
         if child.stdout is not None:
             await child.stdout.read()
         exit_code = await child.wait()
-        if self._echo is not None:
-            await self._echo
+        if self._stderr_task is not None:
+            await self._stderr_task
         return exit_code
 
     async def _exit_code(self) -> int | None:
@@ -143,7 +161,7 @@ class _Slot:
                 await asyncio.wait_for(self.child.wait(), 1)
         return await self.discard_child()
 
-    async def _ask(self, request: RenderRequest) -> Answer:
+    async def _ask(self, request: RenderRequest) -> ChildReply:
         child = self.child
         if child is None or child.returncode is not None:
             self.child = child = await self._spawn()
@@ -152,7 +170,7 @@ class _Slot:
         child.stdin.write(frame(request))
         await child.stdin.drain()
         length = body_length(await child.stdout.readexactly(HEADER.size))
-        return msgspec.msgpack.decode(await child.stdout.readexactly(length), type=Answer)
+        return msgspec.msgpack.decode(await child.stdout.readexactly(length), type=ChildReply)
 
     async def _spawn(self) -> Process:
         config = ChildConfig(
@@ -160,7 +178,7 @@ class _Slot:
         )
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # a module lying in the working directory must not shadow a library
+            "-P",  # a module in the working directory must not shadow a library
             "-m",
             self._module,
             msgspec.json.encode(config).decode(),
@@ -171,12 +189,12 @@ class _Slot:
             start_new_session=True,  # Ctrl-C in a terminal is for the worker, which drains first
             limit=1024 * 1024,
         )
-        self._echo = asyncio.create_task(_log_stderr(child))
+        self._stderr_task = asyncio.create_task(_log_stderr(child))
         return child
 
 
 async def _log_stderr(child: Process) -> None:
-    """Pass the child's words on as quoted log lines: it may be quoting a hostile file."""
+    """Log what the child writes, quoted: it may itself quote a hostile file."""
     while child.stderr is not None and (words := await child.stderr.read(4096)):
         log.warning("renderer child %d says %r", child.pid, words.decode(errors="replace"))
 
@@ -193,12 +211,12 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _rendered(answer: Answer) -> Rendered:
-    if answer.failure is not None:
-        raise answer.failure.error()
-    if answer.rendered is None:
+def _rendered(reply: ChildReply) -> Rendered:
+    if reply.failure is not None:
+        raise reply.failure.error()
+    if reply.rendered is None:
         raise _crashed()
-    return answer.rendered
+    return reply.rendered
 
 
 def _timed_out() -> RenderFailed:

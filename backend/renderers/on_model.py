@@ -1,9 +1,9 @@
 """The garment on a mannequin: dress, then encode_render. A preview, and labelled as one.
 
 A picture that would look wrong is not shown. Where the garment does not fit, or its outline is not
-certain enough to hang it by, the job delivers a plain catalogue image on the same 4:5 paper and
-says why. Soft edges and a small photo do not decide that: they spoil neither the outline's shape
-nor its marks, so the preview is made and a person is asked to look at it.
+certain enough, the job delivers a plain catalog image on the same 4:5 canvas and says why. Soft
+edges and a small photo do not prevent the preview: they change neither the outline's shape nor its
+marks. It is made, and a person is asked to look at it.
 """
 
 from typing import Any
@@ -15,25 +15,19 @@ from numpy.typing import NDArray
 from backend.imaging.compose import compose
 from backend.imaging.dress import ASPECT, draw, try_on
 from backend.imaging.encode import decode_own, encode_png
-from backend.imaging.fit import Category
-from backend.imaging.mannequin import BodyName
 from backend.imaging.quality import Concern, verdict_on
 from backend.renderers.base import Rendered, RenderRequest
-from backend.renderers.files import (
-    SegmentFacts,
-    input_of,
-    intermediate_png,
-    invalid,
-    stamp,
-    verdict_of,
-)
-from backend.renderers.finals import JPEG_AND_WEBP, Outputs, encode_outputs, longest
+from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
+from backend.renderers.finals import encode_outputs, longest
+from backend.renderers.requests import facts_of, input_of, invalid_request, parameters_of
+from backend.workflows.product_to_model import GarmentCategory, MannequinBody, ProductToModelDirect
+from backend.workflows.stages import StageFile, StageName
 
 LABEL = "Mannequin preview — not a photo of a person"
 # On fifteen real garments the one that looked wrong had 0.68, all others 0.96 and more.
 MIN_FIT = 0.85
 MARGIN = 0.08
-# What makes an outline too doubtful to hang a garment by; see `imaging.quality`.
+# What makes an outline too uncertain to put the garment on a mannequin; see `imaging.quality`.
 OUTLINE_DOUBTS = {
     "NOT_MEASURED",
     "BUSY_BACKGROUND",
@@ -61,62 +55,47 @@ class DressFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     is_preview: bool
     fit_q: float
-    category: Category
-    body: BodyName
+    category: GarmentCategory
+    body: MannequinBody
     size: int
     background: str
     scale: float
     upscaled: bool
 
 
-class EarlierFacts(msgspec.Struct, frozen=True, kw_only=True):
-    segment: SegmentFacts | None = None
-    dress: DressFacts | None = None
-
-
-class DressParams(msgspec.Struct, frozen=True, kw_only=True):
-    """`background` is #rrggbb; the canvas is 4:5, the size of an output its height."""
-
-    category: Category
-    body: BodyName = "female"
-    background: str = "#f4f4f2"
-    outputs: Outputs = JPEG_AND_WEBP
-    facts: EarlierFacts = EarlierFacts()
-
-
 def dress(request: RenderRequest) -> Rendered:
     """`cutout` → `master`, the garment on the mannequin or by itself."""
-    params = msgspec.convert(request.params, DressParams)
-    rgb, facts = _drawn(decode_own(input_of(request, "cutout")), params)
-    meta = _story(params.facts.segment, facts)
+    parameters = parameters_of(request, ProductToModelDirect)
+    segmented = facts_of(request, StageName.SEGMENT, SegmentFacts)
+    rgb, facts = _drawn(decode_own(input_of(request, StageFile.CUTOUT)), parameters, segmented)
+    meta = _meta(segmented, facts)
     height, width = rgb.shape[:2]
-    return Rendered(
-        files=[intermediate_png("master", encode_png(rgb), (width, height), meta)],
-        facts=msgspec.to_builtins(facts) | verdict_of(meta),
-    )
+    file = intermediate_png(StageFile.MASTER, encode_png(rgb), (width, height), meta)
+    return Rendered(files=[file], facts=msgspec.to_builtins(facts) | verdict_of(meta))
 
 
 def encode_render(request: RenderRequest) -> Rendered:
-    """`master` → finals, which are what `dress` says that they are."""
-    params = msgspec.convert(request.params, DressParams)
-    facts = params.facts.dress
+    """`master` → finals, of the kind that `dress` says they are."""
+    facts = facts_of(request, StageName.DRESS, DressFacts)
     if facts is None:  # whether it is a preview must never be guessed
-        raise invalid("'encode_render' needs the facts of 'dress'")
-    meta = _story(params.facts.segment, facts)
+        raise invalid_request(f"{request.stage!r} needs the facts of 'dress'")
+    meta = _meta(facts_of(request, StageName.SEGMENT, SegmentFacts), facts)
     return encode_outputs(
-        input_of(request, "master"),
-        params.outputs,
+        input_of(request, StageFile.MASTER),
+        parameters_of(request, ProductToModelDirect).outputs,
         kind="on_model_render" if facts.is_preview else "catalog_image",
         stem="mannequin" if facts.is_preview else "catalog",
         label=LABEL if facts.is_preview else None,
-        story=lambda _: meta,
+        meta_of=lambda _: meta,
     )
 
 
-def _drawn(cutout: NDArray[np.uint8], params: DressParams) -> tuple[NDArray[np.uint8], DressFacts]:
-    size, background = longest(params.outputs), params.background
-    fitting = try_on(cutout, params.category, params.body)
-    is_preview = fitting.quality >= MIN_FIT and not _outline_doubted(params.facts.segment)
+def _drawn(
+    cutout: NDArray[np.uint8], parameters: ProductToModelDirect, segmented: SegmentFacts | None
+) -> tuple[NDArray[np.uint8], DressFacts]:
+    size, background = longest(parameters.outputs), parameters.background
+    fitting = try_on(cutout, parameters.category, parameters.body)
+    is_preview = fitting.quality >= MIN_FIT and not _is_outline_doubtful(segmented)
     if is_preview:
         dressed = draw(fitting, size=size, background=background)
         rgb, scale = dressed.rgb, dressed.scale
@@ -126,8 +105,8 @@ def _drawn(cutout: NDArray[np.uint8], params: DressParams) -> tuple[NDArray[np.u
     return rgb, DressFacts(
         is_preview=is_preview,
         fit_q=fitting.quality,
-        category=params.category,
-        body=params.body,
+        category=parameters.category,
+        body=parameters.body,
         size=size,
         background=background,
         scale=scale,
@@ -135,12 +114,12 @@ def _drawn(cutout: NDArray[np.uint8], params: DressParams) -> tuple[NDArray[np.u
     )
 
 
-def _outline_doubted(segment: SegmentFacts | None) -> bool:
+def _is_outline_doubtful(segment: SegmentFacts | None) -> bool:
     reasons = verdict_on(segment.quality if segment else None).reasons
     return any(reason.code in OUTLINE_DOUBTS for reason in reasons)
 
 
-def _story(segment: SegmentFacts | None, facts: DressFacts) -> dict[str, Any]:
+def _meta(segment: SegmentFacts | None, facts: DressFacts) -> dict[str, Any]:
     concerns: tuple[Concern, ...] = ()
     if not facts.is_preview:
         concerns = (POOR_FIT if facts.fit_q < MIN_FIT else POOR_CUTOUT,)

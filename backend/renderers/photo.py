@@ -1,4 +1,4 @@
-"""What every workflow does with its pictures first: validate, then segment the product photo."""
+"""The first stages of every workflow: validate its pictures, then segment the product photo."""
 
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,18 @@ from backend.imaging.encode import encode_png
 from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.files import (
-    Engine,
+    EngineFacts,
     SegmentFacts,
-    input_of,
     intermediate_png,
     stamp,
     verdict_of,
 )
-
-SOURCE = "source"
+from backend.renderers.requests import input_of
+from backend.workflows.stages import StageFile
 
 
 class KeptNet:
-    """The net, opened at its first use and kept for the requests after."""
+    """The net: loaded at its first use and kept for later requests."""
 
     def __init__(self, model_path: str | None, threads: int) -> None:
         self._path = Path(model_path) if model_path else None
@@ -31,19 +30,19 @@ class KeptNet:
         self._net: SubjectNet | None = None
 
     def get(self) -> SubjectNet | None:
-        """The net; asked for again each time while there are no weights to be trusted."""
+        """The net, or None while there are no weights that can be trusted; then it looks again."""
         self._net = self._net or load_net(self._path, threads=self._threads)
         return self._net
 
 
 def validate(request: RenderRequest) -> Rendered:
-    """Read every pixel of every picture sent.
+    """Read every pixel of every picture in the request.
 
-    The facts are the header of `source`, and under its own name that of any other picture.
+    The facts are the header of `source`; those of any other picture stand under its name.
     """
-    facts = _checked(SOURCE, input_of(request, SOURCE))
+    facts = _checked(StageFile.SOURCE, input_of(request, StageFile.SOURCE))
     for name, data in request.inputs.items():
-        if name != SOURCE:
+        if name != StageFile.SOURCE:
             facts[name] = _checked(name, data)
     return Rendered(files=[], facts=facts)
 
@@ -51,27 +50,27 @@ def validate(request: RenderRequest) -> Rendered:
 def segment(request: RenderRequest, net: SubjectNet | None) -> Rendered:
     """`source` → `mask` and `cutout`."""
     try:
-        cutout = cut_out(decode(input_of(request, SOURCE)), net)
+        cutout = cut_out(decode(input_of(request, StageFile.SOURCE)), net)
     except SubjectNotFound as error:
         raise _subject_not_found() from error
-    engine = Engine(model="u2netp", model_sha256=U2NETP_SHA256)
+    engine = EngineFacts(model="u2netp", model_sha256=U2NETP_SHA256)
     facts = SegmentFacts(
-        engine=engine if cutout.quality.by_model else Engine(), quality=cutout.quality
+        engine=engine if cutout.quality.by_model else EngineFacts(), quality=cutout.quality
     )
     meta = stamp(facts)
     height, width = cutout.mask.shape
     return Rendered(
         files=[
-            intermediate_png("mask", encode_png(cutout.mask), (width, height), meta),
-            intermediate_png("cutout", encode_png(cutout.rgba), (width, height), meta),
+            intermediate_png(StageFile.MASK, encode_png(cutout.mask), (width, height), meta),
+            intermediate_png(StageFile.CUTOUT, encode_png(cutout.rgba), (width, height), meta),
         ],
         facts=msgspec.to_builtins(facts) | verdict_of(meta),
     )
 
 
 def blaming(name: str, refused: ImageRefused) -> ImageRefused:
-    """Say which picture it is; only not of the product's photo, the one that is always there."""
-    if name == SOURCE:
+    """The refusal, saying which picture it is about unless that is the product's photo."""
+    if name == StageFile.SOURCE:
         return refused
     words = refused.message
     return ImageRefused(refused.code, f"The {name}: {words[0].lower()}{words[1:]}")

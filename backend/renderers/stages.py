@@ -1,7 +1,6 @@
 """The stages by name, as the child runs them: bytes in, files and facts out.
 
-Each is one call, since the worker keeps the files between them. A stage takes from `params` what
-it knows and ignores the rest: the worker sends all of the job's parameters to every stage.
+A stage keeps nothing for the next one: the worker stores the files between them.
 """
 
 from collections.abc import Callable
@@ -11,40 +10,41 @@ import msgspec
 from backend.imaging.decode import ImageRefused, harden_libvips
 from backend.renderers import background_swap, catalog, on_model, photo, upload
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.renderers.files import invalid
+from backend.renderers.requests import invalid_request
 from backend.renderers.wire import ChildConfig
+from backend.workflows.stages import StageName
 
 
 class Stages:
-    """The table of stages, and the net that is kept open between requests."""
+    """The table of stages, and the net that is kept between requests."""
 
     def __init__(self, config: ChildConfig) -> None:
         harden_libvips(threads=config.limits.threads)
         self._net = photo.KeptNet(config.model_path, config.limits.threads)
-        self._by_name: dict[str, Callable[[RenderRequest], Rendered]] = {
-            "normalise": upload.normalise_upload,
-            "validate": photo.validate,
-            "segment": self._segment,
-            "compose": catalog.compose_master,
-            "encode": catalog.encode_catalog,
-            "dress": on_model.dress,
-            "encode_render": on_model.encode_render,
-            "swap_with_image": background_swap.swap_with_image,
-            "swap_with_spec": background_swap.swap_with_spec,
-            "encode_swap": background_swap.encode_swap,
+        self.by_name: dict[str, Callable[[RenderRequest], Rendered]] = {
+            StageName.NORMALISE: upload.normalise_upload,
+            StageName.VALIDATE: photo.validate,
+            StageName.SEGMENT: self._segment,
+            StageName.COMPOSE: catalog.compose_master,
+            StageName.ENCODE: catalog.encode_catalog,
+            StageName.DRESS: on_model.dress,
+            StageName.ENCODE_RENDER: on_model.encode_render,
+            StageName.SWAP_WITH_IMAGE: background_swap.swap_with_image,
+            StageName.SWAP_WITH_SPEC: background_swap.swap_with_spec,
+            StageName.ENCODE_SWAP: background_swap.encode_swap,
         }
 
     def run(self, request: RenderRequest) -> Rendered:
-        """Run one stage; whatever the image or the request is to blame for is a `RenderFailed`."""
-        stage = self._by_name.get(request.stage)
+        """Run one stage. What is wrong with the image or the request is a `RenderFailed`."""
+        stage = self.by_name.get(request.stage)
         if stage is None:
-            raise invalid(f"there is no stage {request.stage!r}")
+            raise invalid_request(f"there is no stage {request.stage!r}")
         try:
             return stage(request)
         except ImageRefused as refused:
             raise RenderFailed(refused.code, refused.message, retryable=False) from refused
         except msgspec.ValidationError as error:
-            raise invalid(str(error)) from error
+            raise invalid_request(str(error)) from error
 
     def _segment(self, request: RenderRequest) -> Rendered:
         return photo.segment(request, self._net.get())

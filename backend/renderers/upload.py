@@ -1,18 +1,20 @@
-"""What happens to a merchant's file before it is kept: normalise."""
+"""What is done with a merchant's file before it is stored: normalise."""
 
 import msgspec
 
 from backend.imaging.normalise import normalise
 from backend.renderers.base import Rendered, RenderRequest
-from backend.renderers.files import file_of, input_of
+from backend.renderers.files import file_of
+from backend.renderers.requests import input_of
+from backend.workflows.stages import StageFile
 
 
 def normalise_upload(request: RenderRequest) -> Rendered:
-    """`source` → the file `upload`: the same picture with nothing in it but pixels.
+    """`source` → the file `upload`: the same picture, with nothing in the file but its pixels.
 
-    The facts are what the header of the file as sent said.
+    The facts are the header of the file as it was sent.
     """
-    made = normalise(input_of(request, "source"))
+    made = normalise(input_of(request, StageFile.SOURCE))
     upload = file_of(
         name="upload",
         kind="upload",

@@ -1,7 +1,7 @@
-"""What parent and child say to each other: four bytes of length, then msgpack.
+"""The protocol between parent and child: four bytes of length, then msgpack.
 
-The first and only argument of the child is a `ChildConfig` as JSON; then each request on stdin has
-exactly one `Answer` on stdout.
+The only argument of the child is a `ChildConfig` as JSON. Then each request on its stdin gets
+exactly one `ChildReply` on its stdout.
 """
 
 import struct
@@ -10,13 +10,13 @@ import msgspec
 
 from backend.renderers.base import Rendered, RenderFailed
 
-# Far above any image we make; a child that claims more is broken or hijacked.
+# Far above any image we make; a child that announces more is broken or hijacked.
 MAX_FRAME = 256 * 1024 * 1024
 HEADER = struct.Struct(">I")
 
 
 class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one task may take.
+    """What one stage may use.
 
     `memory_bytes` caps address space: measured 0.3 GB for the libraries, 0.6 GB at the peak of a
     1200 × 1500 photo, 0.85 GB for 64 MP onto a 4096 px square. `threads` is for each of libvips and
@@ -35,7 +35,7 @@ class ChildConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: RenderLimits
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+class ChildFailure(msgspec.Struct, frozen=True, kw_only=True):
     """A `RenderFailed` on its way to the parent; `spent` asks for the child to be replaced."""
 
     code: str
@@ -47,21 +47,21 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         return RenderFailed(self.code, self.message, retryable=self.retryable)
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ChildReply(msgspec.Struct, frozen=True, kw_only=True):
     """Exactly one of the two is set."""
 
     rendered: Rendered | None = None
-    failure: Failure | None = None
+    failure: ChildFailure | None = None
 
 
 def frame(message: msgspec.Struct) -> bytes:
-    """A message ready to be written."""
+    """The message as it is written to the pipe."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body
 
 
 def body_length(header: bytes) -> int:
-    """The length that a four-byte header announces; more than `MAX_FRAME` is a `ValueError`."""
+    """The length that a four-byte header announces. Raises `ValueError` above `MAX_FRAME`."""
     (length,) = HEADER.unpack(header)
     if length > MAX_FRAME:
         raise ValueError(f"frame of {length} bytes")

@@ -17,7 +17,7 @@ from backend.rules.models import PastJob
 from backend.shops.shopify_responses import Product, ProductImage
 from backend.workflows.registry import Workflow
 
-JPEG_AND_WEBP = [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}]
+OUTPUTS_THEN = [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}]
 
 # The defaults when keys held them, and stored rules too. Frozen: a workflow's own may change.
 DEFAULTS_THEN: Mapping[str, Mapping[str, Any]] = {
@@ -25,19 +25,19 @@ DEFAULTS_THEN: Mapping[str, Mapping[str, Any]] = {
         "background": "#ffffff",
         "margin": 0.08,
         "shadow": "none",
-        "outputs": JPEG_AND_WEBP,
+        "outputs": OUTPUTS_THEN,
     },
     "PRODUCT_TO_MODEL_DIRECT": {
         "body": "female",
         "background": "#f4f4f2",
-        "outputs": JPEG_AND_WEBP,
+        "outputs": OUTPUTS_THEN,
     },
-    "BACKGROUND_SWAP_WITH_IMAGE": {"shadow": "contact", "outputs": JPEG_AND_WEBP},
+    "BACKGROUND_SWAP_WITH_IMAGE": {"shadow": "contact", "outputs": OUTPUTS_THEN},
     "BACKGROUND_SWAP_WITH_SPEC": {
         "mood": "neutral",
         "dominant_colors": ["#e8e4de"],
         "shadow": "contact",
-        "outputs": JPEG_AND_WEBP,
+        "outputs": OUTPUTS_THEN,
     },
 }
 

@@ -64,7 +64,7 @@ class PublishingRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def rule_for(workflow: Workflow) -> type[Rule]:
     """The rule that runs this workflow, with the workflow's own parameters."""
-    name = workflow.request.__name__
+    name = workflow.parameters.__name__
     parameters = workflow.without_photo
     required = any(field.required for field in msgspec.structs.fields(parameters))
     default = () if required else (msgspec.field(default_factory=parameters),)

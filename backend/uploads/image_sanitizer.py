@@ -19,6 +19,7 @@ from backend.errors import (
     UploadsUnavailable,
 )
 from backend.renderers.base import RenderedFile, Renderer, RenderFailed, RenderRequest
+from backend.workflows.stages import StageFile, StageName
 
 PLACES = 9  # one picture with the child or on its way to the store, eight that wait
 
@@ -63,7 +64,7 @@ class ImageSanitizer:
         """
         async with self.turn:
             source = await asyncio.to_thread(file.read)
-            request = RenderRequest(stage="normalise", inputs={"source": source})
+            request = RenderRequest(stage=StageName.NORMALISE, inputs={StageFile.SOURCE: source})
             try:
                 rendered = await self.renderer.render(request)
             except RenderFailed as failed:

@@ -36,7 +36,8 @@ from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
 from backend.worker.stages import JobRun, StageFailed, make, store
 from backend.workflows import WORKFLOWS
-from backend.workflows.registry import Stage, Workflow
+from backend.workflows.registry import Workflow
+from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
 

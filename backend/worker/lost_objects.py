@@ -127,7 +127,7 @@ def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
     is no part of the workflow any more goes too, and every one of a workflow that was retired.
     """
     workflow = WORKFLOWS.get(job_type)
-    names = [stage.name for stage in workflow.stages] if workflow else []
+    names: list[str] = [stage.name for stage in workflow.stages] if workflow else []
     bereft = {row.stage for row in lost}
     first = min((names.index(name) for name in bereft if name in names), default=len(names))
     return bereft.union(names[first:])

@@ -22,9 +22,9 @@ from backend.shops.token_encryption import UnknownKey
 from backend.shops.tokens import NeedsReauth
 from backend.worker.context import WorkerContext
 from backend.worker.named_keys import NamedKey
-from backend.worker.stages import FETCH, JobRun, StageFailed, make
+from backend.worker.stages import JobRun, StageFailed, make
 from backend.workflows import WORKFLOWS
-from backend.workflows.registry import Stage
+from backend.workflows.stages import Stage, StageName
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +123,6 @@ async def digests_of(connection: AsyncConnection, claimed: JobLease) -> Digests:
         )
     )
     digests = {(row.stage, row.name): row.sha256 for row in rows if row.sha256}
-    if fetched := claimed.done.get(FETCH):
-        digests |= {(FETCH, name): meta["sha256"] for name, meta in fetched.facts.items()}
+    if fetched := claimed.done.get(StageName.FETCH):
+        digests |= {(StageName.FETCH, name): meta["sha256"] for name, meta in fetched.facts.items()}
     return digests

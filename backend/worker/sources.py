@@ -21,10 +21,9 @@ from backend.shops.shopify_responses import Product
 from backend.shops.tokens import InstalledShop, asked, installed_shop
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
+from backend.workflows.stages import StageFile
 
 log = structlog.get_logger(__name__)
-
-SOURCE, BACKGROUND = "source", "background"
 
 SHOPIFY_UNAVAILABLE = Failure(
     code="SHOPIFY_UNAVAILABLE",
@@ -61,12 +60,12 @@ async def source_files(
     """
     request = claimed.request
     if "upload_key" in request:
-        yield SOURCE, await uploaded(request["upload_key"], context)
+        yield StageFile.SOURCE, await uploaded(request["upload_key"], context)
     else:
         url = request.get("source_url") or await shop_photo(claimed, context)
-        yield SOURCE, await download(context.files, url)
+        yield StageFile.SOURCE, await download(context.files, url)
     if "background_upload_key" in request:
-        yield BACKGROUND, await uploaded(request["background_upload_key"], context)
+        yield StageFile.BACKGROUND, await uploaded(request["background_upload_key"], context)
 
 
 async def uploaded(key: str | None, context: WorkerContext) -> bytes:

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import structlog
 
 from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.jobs.lifecycle import JobLease, NewArtifact
+from backend.jobs.service import natural_key
 from backend.jobs.states import Failure
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.shops.product_image import ImageRefused, ImageUnavailable
@@ -17,11 +20,10 @@ from backend.storage.objects import Leftover, ObjectMissing
 from backend.worker.context import WorkerContext
 from backend.worker.sources import SHOPIFY_UNAVAILABLE, SourceFailed, source_files
 from backend.workflows import WORKFLOWS
-from backend.workflows.registry import Stage
+from backend.workflows.stages import Stage, StageName
 
 log = structlog.get_logger(__name__)
 
-FETCH = "fetch"
 RAW = "raw"  # the kind of an untrusted original
 
 STORAGE_UNAVAILABLE = Failure(
@@ -50,15 +52,19 @@ class JobRun:
         self.at_hand: dict[str, bytes] = {}
 
     @property
+    def keys(self) -> dict[str, str]:
+        """The object's key of each file that the finished stages stored."""
+        return {file: key for stage in self.done.values() for file, key in stage.files.items()}
+
+    @property
     def names(self) -> set[str]:
         """What there is to ask for."""
-        return {file for stage in self.done.values() for file in stage.files}.union(self.at_hand)
+        return {*self.keys, *self.at_hand}
 
     async def file(self, name: str) -> bytes:
         """The bytes of a file that an earlier stage stored."""
         if name not in self.at_hand:
-            keys = {file: key for stage in self.done.values() for file, key in stage.files.items()}
-            self.at_hand[name] = await self.context.store.get(keys[name])
+            self.at_hand[name] = await self.context.store.get(self.keys[name])
         return self.at_hand[name]
 
     async def put(self, stage: str, file: RenderedFile) -> str:
@@ -91,7 +97,7 @@ class JobRun:
 async def make(stage: Stage, job_run: JobRun) -> Rendered:
     """Make the stage. Raises `StageFailed`."""
     with failures():
-        if stage.name == FETCH:
+        if stage.name is StageName.FETCH:
             return await fetched(job_run)
         return await rendered(stage, job_run)
 
@@ -133,17 +139,31 @@ def raw_file(name: str, data: bytes) -> RenderedFile:
 async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
     """What the renderer makes of the stage's inputs, the job's parameters and earlier facts."""
     claimed = job_run.claimed
-    parameters = WORKFLOWS[claimed.job_type].parameters
-    facts = {name: checkpoint.facts for name, checkpoint in job_run.done.items()}
+    fields = WORKFLOWS[claimed.job_type].parameters.__struct_fields__
+    params = {name: claimed.request[name] for name in fields if name in claimed.request}
     request = RenderRequest(
         stage=stage.name,
         inputs={name: await job_run.file(name) for name in stage.inputs},
-        params={
-            **{name: claimed.request[name] for name in parameters if name in claimed.request},
-            "facts": facts,
-        },
+        job_type=claimed.job_type,
+        job_id=claimed.ref.public_id,
+        idempotency_token=idempotency_token(stage, job_run, params),
+        params=params,
+        facts={name: checkpoint.facts for name, checkpoint in job_run.done.items()},
     )
     return await job_run.context.renderer.render(request)
+
+
+def idempotency_token(stage: Stage, job_run: JobRun, params: dict[str, Any]) -> str:
+    """64 hex digits, the same at each attempt at this stage with these parameters and inputs.
+
+    An input is told by its object's key, which depends on its bytes and is in its stage's
+    checkpoint.
+    """
+    ref = job_run.claimed.ref
+    keys = job_run.keys
+    asked = {"params": params, "inputs": {name: keys.get(name) for name in stage.inputs}}
+    encoded = msgspec.json.encode(asked, order="deterministic").decode()
+    return natural_key(str(ref.shop_id), ref.public_id, stage.name, encoded)
 
 
 def announced(file: RenderedFile, key: str) -> NewArtifact:

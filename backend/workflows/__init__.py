@@ -1,8 +1,10 @@
-"""The registry of workflows.
+"""The registry of workflows: those that are offered, and the names of those that are retired.
 
-A row may name a workflow that this release does not have: one that was retired, or one of a later
-release. It is shown under its name; nothing new is made of it.
+Rows may name a workflow that this release does not have: one that is retired, or one of a later
+release. Such a row is shown under the workflow's name, but nothing new is made from it.
 """
+
+from collections.abc import Mapping
 
 from backend.workflows.background_swap import (
     BACKGROUND_SWAP_WITH_IMAGE,
@@ -20,8 +22,12 @@ WORKFLOWS = by_job_type(
 )
 BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
 
+# A workflow that is taken out of `WORKFLOWS` leaves its name here, under its job type.
+RETIRED: Mapping[str, str] = {}
+
 
 def name_of(job_type: str) -> str:
-    """The workflow's public name, also of one that the registry does not have any more."""
-    known = WORKFLOWS.get(job_type)
-    return known.name if known else job_type.lower().replace("_", "-")
+    """The workflow's public name, also of one that is not in the registry."""
+    if job_type in WORKFLOWS:
+        return WORKFLOWS[job_type].name
+    return RETIRED.get(job_type, job_type.lower().replace("_", "-"))

@@ -1,33 +1,36 @@
-"""BACKGROUND_SWAP_*: the product stays where it stands in its photo; what is behind it changes."""
+"""BACKGROUND_SWAP_*: the product stays where it is in its photo; what is behind it changes."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
-from backend.workflows.pictures import (
-    JPEG_AND_WEBP,
-    HexColour,
-    Outputs,
-    ProductPhoto,
-    Shadow,
-    UploadKey,
+from backend.workflows.pictures import JPEG_AND_WEBP, HexColour, Outputs, ShadowChoice
+from backend.workflows.registry import Workflow
+from backend.workflows.stages import Stage, StageFile, StageName
+
+SEGMENT = Stage(
+    StageName.SEGMENT,
+    "Cut out the product",
+    inputs=(StageFile.SOURCE,),
+    outputs=(StageFile.MASK, StageFile.CUTOUT),
 )
-from backend.workflows.registry import Stage, Workflow
-
-FETCH = Stage("fetch", "Fetched the pictures")
-CUT_OUT = Stage("segment", "Cut out the product", inputs=("source",))
-SAVE = Stage("encode_swap", "Saved the pictures", inputs=("master",))
+ENCODE_SWAP = Stage(StageName.ENCODE_SWAP, "Saved the pictures", inputs=(StageFile.MASTER,))
 
 
-class BackgroundSwapWithImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The background is cropped to the photo's shape."""
+class BackgroundSwap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The picture has the photo's shape."""
 
-    background_upload_key: UploadKey
-    shadow: Shadow = "contact"
+    shadow: ShadowChoice = "contact"
     outputs: Outputs = JPEG_AND_WEBP
 
 
-class BackgroundSwapWithSpec(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BackgroundSwapWithImage(
+    BackgroundSwap, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The background is cropped to the photo's shape."""
+
+
+class BackgroundSwapWithSpec(BackgroundSwap, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A backdrop drawn to order, the same for the same words."""
 
     scene_type: Literal["studio", "tabletop", "wall", "spotlight"]
@@ -36,8 +39,6 @@ class BackgroundSwapWithSpec(ProductPhoto, frozen=True, kw_only=True, forbid_unk
         tuple[HexColour, ...],
         msgspec.Meta(min_length=1, max_length=3, description="Backdrop, floor, accent."),
     ] = ("#e8e4de",)
-    shadow: Shadow = "contact"
-    outputs: Outputs = JPEG_AND_WEBP
 
 
 BACKGROUND_SWAP_WITH_IMAGE = Workflow(
@@ -46,13 +47,27 @@ BACKGROUND_SWAP_WITH_IMAGE = Workflow(
     summary="Set the product before an uploaded picture",
     op_class="edit",
     credits_cost=5,
-    request=BackgroundSwapWithImage,
+    parameters=BackgroundSwapWithImage,
+    upload_fields=("background_upload_key",),
     stages=(
-        FETCH,
-        Stage("validate", "Checked the pictures", inputs=("source", "background")),
-        CUT_OUT,
-        Stage("swap_with_image", "Changed the background", inputs=("cutout", "background")),
-        SAVE,
+        Stage(
+            StageName.FETCH,
+            "Fetched the pictures",
+            outputs=(StageFile.SOURCE, StageFile.BACKGROUND),
+        ),
+        Stage(
+            StageName.VALIDATE,
+            "Checked the pictures",
+            inputs=(StageFile.SOURCE, StageFile.BACKGROUND),
+        ),
+        SEGMENT,
+        Stage(
+            StageName.SWAP_WITH_IMAGE,
+            "Changed the background",
+            inputs=(StageFile.CUTOUT, StageFile.BACKGROUND),
+            outputs=(StageFile.MASTER,),
+        ),
+        ENCODE_SWAP,
     ),
 )
 BACKGROUND_SWAP_WITH_SPEC = Workflow(
@@ -61,13 +76,18 @@ BACKGROUND_SWAP_WITH_SPEC = Workflow(
     summary="Set the product before a studio backdrop drawn to order",
     op_class="edit",
     credits_cost=5,
-    request=BackgroundSwapWithSpec,
-    callers=frozenset({"merchant", "storefront"}),
+    parameters=BackgroundSwapWithSpec,
+    for_visitors=True,
     stages=(
-        FETCH,
-        Stage("validate", "Checked the photo", inputs=("source",)),
-        CUT_OUT,
-        Stage("swap_with_spec", "Drew the backdrop", inputs=("cutout",)),
-        SAVE,
+        Stage(StageName.FETCH, "Fetched the pictures", outputs=(StageFile.SOURCE,)),
+        Stage(StageName.VALIDATE, "Checked the photo", inputs=(StageFile.SOURCE,)),
+        SEGMENT,
+        Stage(
+            StageName.SWAP_WITH_SPEC,
+            "Drew the backdrop",
+            inputs=(StageFile.CUTOUT,),
+            outputs=(StageFile.MASTER,),
+        ),
+        ENCODE_SWAP,
     ),
 )

@@ -4,16 +4,17 @@ from typing import Annotated
 
 import msgspec
 
-from backend.workflows.pictures import JPEG_AND_WEBP, HexColour, Outputs, ProductPhoto, Shadow
-from backend.workflows.registry import Stage, Workflow
+from backend.workflows.pictures import JPEG_AND_WEBP, HexColour, Outputs, ShadowChoice
+from backend.workflows.registry import Workflow
+from backend.workflows.stages import Stage, StageFile, StageName
 
 
-class CatalogImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CatalogImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`margin` is the empty border as a share of the side."""
 
     background: HexColour = "#ffffff"
     margin: Annotated[float, msgspec.Meta(ge=0, le=0.4)] = 0.08
-    shadow: Shadow = "none"
+    shadow: ShadowChoice = "none"
     outputs: Outputs = JPEG_AND_WEBP
 
 
@@ -23,12 +24,22 @@ CATALOG_IMAGE = Workflow(
     summary="Cut the product out and set it on a clean square",
     op_class="catalog",
     credits_cost=1,
-    request=CatalogImage,
+    parameters=CatalogImage,
     stages=(
-        Stage("fetch", "Fetched the product photo"),
-        Stage("validate", "Checked the photo", inputs=("source",)),
-        Stage("segment", "Cut out the product", inputs=("source",)),
-        Stage("compose", "Set it on its background", inputs=("cutout",)),
-        Stage("encode", "Saved the catalog images", inputs=("master",)),
+        Stage(StageName.FETCH, "Fetched the product photo", outputs=(StageFile.SOURCE,)),
+        Stage(StageName.VALIDATE, "Checked the photo", inputs=(StageFile.SOURCE,)),
+        Stage(
+            StageName.SEGMENT,
+            "Cut out the product",
+            inputs=(StageFile.SOURCE,),
+            outputs=(StageFile.MASK, StageFile.CUTOUT),
+        ),
+        Stage(
+            StageName.COMPOSE,
+            "Set it on its background",
+            inputs=(StageFile.CUTOUT,),
+            outputs=(StageFile.MASTER,),
+        ),
+        Stage(StageName.ENCODE, "Saved the catalog images", inputs=(StageFile.MASTER,)),
     ),
 )

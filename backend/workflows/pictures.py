@@ -1,4 +1,4 @@
-"""What every request has in common: the photo to work on, and the pictures to deliver."""
+"""What requests have in common: the photo to work on, and the pictures to deliver."""
 
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ MediaGid = Annotated[
         description="One photo of this shop's files.",
     ),
 ]
-KEY_SUFFIX = "upload_key"
+UPLOAD_FIELD_SUFFIX = "upload_key"  # every field that names an upload ends so
 
 
 class ProductPhoto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,12 +35,6 @@ class ProductPhoto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     upload_key: UploadKey | None = None
     product_id: ProductGid | None = None
     media_id: MediaGid | None = None
-
-    @classmethod
-    def pictures(cls) -> frozenset[str]:
-        """The fields that name a picture."""
-        own = {name for name in cls.__struct_fields__ if name.endswith(KEY_SUFFIX)}
-        return frozenset(own | set(ProductPhoto.__struct_fields__))
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +48,7 @@ Outputs = Annotated[
     tuple[Output, ...],
     msgspec.Meta(min_length=1, max_length=8, extra_json_schema={"uniqueItems": True}),
 ]
-Shadow = Annotated[
+ShadowChoice = Annotated[
     Literal["none", "contact"],
     msgspec.Meta(description="contact: a soft shadow where the product stands."),
 ]

@@ -8,19 +8,21 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from backend.workflows.pictures import HexColour, Output, Outputs, ProductPhoto
-from backend.workflows.registry import Stage, Workflow
+from backend.workflows.pictures import JPEG_AND_WEBP, HexColour, Outputs
+from backend.workflows.registry import Workflow
+from backend.workflows.stages import Stage, StageFile, StageName
+
+GarmentCategory = Literal["top", "bottom", "dress"]
+MannequinBody = Literal["female", "male"]
 
 
-class ProductToModelDirect(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProductToModelDirect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The canvas is 4:5."""
 
-    category: Annotated[
-        Literal["top", "bottom", "dress"], msgspec.Meta(description="What the garment is.")
-    ]
-    body: Literal["female", "male"] = "female"
+    category: Annotated[GarmentCategory, msgspec.Meta(description="What the garment is.")]
+    body: MannequinBody = "female"
     background: HexColour = "#f4f4f2"
-    outputs: Outputs = (Output(size=2048, format="jpeg"), Output(size=1024, format="webp"))
+    outputs: Outputs = JPEG_AND_WEBP
 
 
 PRODUCT_TO_MODEL_DIRECT = Workflow(
@@ -29,14 +31,24 @@ PRODUCT_TO_MODEL_DIRECT = Workflow(
     summary="Show the garment on a mannequin, as a preview",
     op_class="compose",
     credits_cost=10,
-    request=ProductToModelDirect,
-    callers=frozenset({"merchant", "storefront"}),
+    parameters=ProductToModelDirect,
+    for_visitors=True,
     is_preview=True,
     stages=(
-        Stage("fetch", "Fetched the product photo"),
-        Stage("validate", "Checked the photo", inputs=("source",)),
-        Stage("segment", "Cut out the garment", inputs=("source",)),
-        Stage("dress", "Put it on the mannequin", inputs=("cutout",)),
-        Stage("encode_render", "Saved the previews", inputs=("master",)),
+        Stage(StageName.FETCH, "Fetched the product photo", outputs=(StageFile.SOURCE,)),
+        Stage(StageName.VALIDATE, "Checked the photo", inputs=(StageFile.SOURCE,)),
+        Stage(
+            StageName.SEGMENT,
+            "Cut out the garment",
+            inputs=(StageFile.SOURCE,),
+            outputs=(StageFile.MASK, StageFile.CUTOUT),
+        ),
+        Stage(
+            StageName.DRESS,
+            "Put it on the mannequin",
+            inputs=(StageFile.CUTOUT,),
+            outputs=(StageFile.MASTER,),
+        ),
+        Stage(StageName.ENCODE_RENDER, "Saved the previews", inputs=(StageFile.MASTER,)),
     ),
 )

@@ -1,6 +1,7 @@
-"""What Atelier can make: one `Workflow` each, in a small file of its own beside this one.
+"""What a workflow is. Each one is a `Workflow` in a small file of its own beside this one.
 
-Light by design: the web process imports it. How a stage makes its pixels is `renderers`' matter.
+The web process imports this package, so it stays light: how a stage makes its pixels is told in
+`backend.renderers`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,66 +10,86 @@ from typing import Any, Literal
 
 import msgspec
 
-from backend.workflows.pictures import ProductPhoto
-
-Caller = Literal["merchant", "storefront"]
-
-
-class Stage(msgspec.Struct, frozen=True):
-    """A step that ends in a checkpoint.
-
-    `inputs` names files of earlier stages; `done` is the line the merchant reads afterwards.
-    """
-
-    name: str
-    done: str
-    inputs: tuple[str, ...] = ()
+from backend.workflows.pictures import ProductPhoto, UploadKey
+from backend.workflows.stages import Stage, StageFile
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """A kind of job: its public names, what one asks for, its price, its stages in order."""
+    """A type of job: its public names, its parameters, its price and its stages in order.
+
+    Raises `ValueError` when a stage stands there twice or reads a file that no earlier one makes.
+    """
 
     name: str  # kebab-case, as in POST /v1/<name>
     job_type: str  # UPPER_SNAKE, as in a job's header
     summary: str  # one line for the API's documentation
     op_class: Literal["catalog", "compose", "edit"]
     credits_cost: int
-    request: type[ProductPhoto]
+    # How to make the pictures, with bounds and defaults: what the engines get of a request.
+    parameters: type[msgspec.Struct]
+    # The fields that name uploads which the job needs beside the product's photo.
+    upload_fields: tuple[str, ...] = ()
     stages: tuple[Stage, ...]
-    callers: frozenset[Caller] = frozenset({"merchant"})  # who may ask for it
+    for_visitors: bool = False  # may visitors of the storefront ask for it, as merchants may?
     is_preview: bool = False  # its pictures are for the merchant to look at, never to publish
     version: int = 1  # raise it to have rules make a product's pictures anew (`rules.keys`)
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The request's fields that say how to make it, without those that name its pictures."""
-        return tuple(
-            name for name in self.request.__struct_fields__ if name not in self.request.pictures()
-        )
+    def __post_init__(self) -> None:
+        made: set[StageFile] = set()
+        for stage in self.stages:
+            if missing := sorted(set(stage.inputs) - made):
+                raise ValueError(
+                    f"Stage {stage.name} of {self.name} reads {', '.join(missing)}, "
+                    "which no earlier stage makes."
+                )
+            made.update(stage.outputs)
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"A stage of {self.name} stands there twice: {', '.join(names)}.")
+
+    @cached_property
+    def request(self) -> type[ProductPhoto]:
+        """What a merchant sends: the photo, further uploads and the parameters."""
+        return self._with_fields(self.parameters.__name__, self._uploads, base=ProductPhoto)
 
     @cached_property
     def without_photo(self) -> type[msgspec.Struct]:
-        """The request without the fields that name the photo, for whoever names it otherwise."""
-        photo = ProductPhoto.__struct_fields__
-        own = [name for name in self.request.__struct_fields__ if name not in photo]
-        return self.derived(f"{self.request.__name__}Parameters", own)
+        """The request without the fields that name the photo, for rules and batches."""
+        return self._with_fields(f"{self.parameters.__name__}Parameters", self._uploads)
 
-    def derived(
-        self, name: str, fields: Iterable[str], *own: tuple[str, Any]
-    ) -> type[msgspec.Struct]:
-        """A Struct with those of the request's fields, and as closed; `own` ones come first."""
-        known = {field.name: field for field in msgspec.structs.fields(self.request)}
-        taken = [
-            (each, known[each].type)
-            if known[each].required
-            else (each, known[each].type, known[each].default)
-            for each in fields
+    def request_with(self, name: str, *photo: tuple[str, Any]) -> type[msgspec.Struct]:
+        """A request that names its photo by these fields alone."""
+        return self._with_fields(name, photo)
+
+    @property
+    def _uploads(self) -> list[tuple[str, Any]]:
+        return [(name, UploadKey) for name in self.upload_fields]
+
+    def _with_fields(
+        self, name: str, fields: Iterable[tuple[str, Any]], base: type[msgspec.Struct] | None = None
+    ) -> type[Any]:
+        """A struct of these fields and the parameters, which refuses any other field."""
+        own = [
+            (each.name, each.type) if each.required else (each.name, each.type, each.default)
+            for each in msgspec.structs.fields(self.parameters)
         ]
         return msgspec.defstruct(
-            name, [*own, *taken], frozen=True, kw_only=True, forbid_unknown_fields=True
+            name,
+            [*fields, *own],
+            bases=(base,) if base else None,
+            namespace={"__doc__": self.parameters.__doc__} if base else None,
+            frozen=True,
+            kw_only=True,
+            forbid_unknown_fields=True,
         )
 
 
 def by_job_type(*workflows: Workflow) -> Mapping[str, Workflow]:
-    """The registry: each workflow under its job type."""
-    return {workflow.job_type: workflow for workflow in workflows}
+    """The registry: each workflow under its job type. Raises `ValueError` for a name used twice."""
+    registry = {workflow.job_type: workflow for workflow in workflows}
+    names = {workflow.name for workflow in workflows}
+    if not len(registry) == len(names) == len(workflows):
+        raise ValueError(
+            f"Two workflows share a name: {', '.join(each.name for each in workflows)}."
+        )
+    return registry

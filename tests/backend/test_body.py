@@ -13,12 +13,12 @@ from backend.errors import BadRequest, InvalidRequest
 from backend.jobs.storefront import storefront_request
 from backend.publications.schemas import PublicationRequest
 from backend.rules.schemas import SettingsRequest
-from backend.workflows import WORKFLOWS
-from backend.workflows.background_swap import BackgroundSwapWithSpec
-from backend.workflows.catalog_image import CatalogImage
-from backend.workflows.product_to_model import ProductToModelDirect
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.registry import Workflow
 
+CatalogImage = BY_NAME["catalog-image"].request
+ProductToModelDirect = BY_NAME["product-to-model-direct"].request
+BackgroundSwapWithSpec = BY_NAME["background-swap-with-spec"].request
 MESSAGE = "Object contains unknown field `" + "x" * 200
 GOOD = {"product_id": "gid://shopify/Product/1"}
 

@@ -418,7 +418,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "background-swap-with-image": {"background_upload_key": UNKNOWN_UPLOAD},
     "background-swap-with-spec": {"scene_type": "studio"},
 }
-FOR_VISITORS = [each.name for each in WORKFLOWS.values() if "storefront" in each.callers]
+FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
 
 CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from backend.renderers.base import Rendered, RenderRequest
-from backend.renderers.child import Work, main
+from backend.renderers.child import RunStage, main
 from backend.renderers.wire import ChildConfig
 
 
@@ -46,7 +46,7 @@ def _fill_file(path: str) -> None:
     Path(path).write_bytes(b"x" * 100)
 
 
-def _work(_: ChildConfig) -> Work:
+def _work(_: ChildConfig) -> RunStage:
     return misbehave
 
 

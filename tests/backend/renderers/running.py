@@ -7,7 +7,9 @@ import msgspec
 
 from backend.renderers.base import Rendered, RenderedFile, RenderRequest
 from backend.renderers.local import LocalRenderer
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from backend.workflows.registry import Workflow
+from backend.workflows.stages import StageName
 
 
 class JobRun(msgspec.Struct, kw_only=True):
@@ -23,30 +25,39 @@ class JobRun(msgspec.Struct, kw_only=True):
 
 async def run(renderer: LocalRenderer, workflow: Workflow, start: JobRun, **params: Any) -> JobRun:
     """Every stage that `start` has no facts of; `fetch` is the worker's own."""
-    bench = JobRun(data=dict(start.data), facts=dict(start.facts), made=dict(start.made))
+    job_run = JobRun(data=dict(start.data), facts=dict(start.facts), made=dict(start.made))
     for stage in workflow.stages:
-        if stage.name == "fetch":
-            bench.facts["fetch"] = {"sources": {"source": {"bytes": 1}}}
-        elif stage.name not in bench.facts:
-            inputs = {name: bench.data[name] for name in stage.inputs}
-            # Facts come back from the database as JSON.
-            sent = {**params, "facts": json.loads(json.dumps(bench.facts))}
-            keep(
-                bench,
-                stage.name,
-                await renderer.render(RenderRequest(stage=stage.name, inputs=inputs, params=sent)),
+        if stage.name is StageName.FETCH:
+            job_run.facts["fetch"] = {"sources": {"source": {"bytes": 1}}}
+        elif stage.name not in job_run.facts:
+            request = RenderRequest(
+                stage=stage.name,
+                inputs={str(name): job_run.data[name] for name in stage.inputs},
+                job_type=workflow.job_type,
+                params=params,
+                # Facts come back from the database as JSON.
+                facts=json.loads(json.dumps(job_run.facts)),
             )
-    return bench
+            keep(job_run, stage.name, await renderer.render(request))
+    return job_run
 
 
-def keep(bench: JobRun, stage: str, rendered: Rendered) -> None:
-    bench.facts[stage] = rendered.facts
-    bench.made |= {file.name: file for file in rendered.files}
-    bench.data |= {file.name: file.data for file in rendered.files}
+def keep(job_run: JobRun, stage: str, rendered: Rendered) -> None:
+    """Add what a stage made."""
+    job_run.facts[stage] = rendered.facts
+    job_run.made |= {file.name: file for file in rendered.files}
+    job_run.data |= {file.name: file.data for file in rendered.files}
 
 
 async def ask(
-    renderer: LocalRenderer, stage: str, params: dict[str, Any] | None = None, **inputs: bytes
+    renderer: LocalRenderer,
+    stage: str,
+    params: dict[str, Any] | None = None,
+    workflow: Workflow = CATALOG_IMAGE,
+    **inputs: bytes,
 ) -> Rendered:
-    """One stage by itself."""
-    return await renderer.render(RenderRequest(stage=stage, inputs=inputs, params=params or {}))
+    """One stage by itself, of a job of that workflow."""
+    request = RenderRequest(
+        stage=stage, inputs=inputs, job_type=workflow.job_type, params=params or {}
+    )
+    return await renderer.render(request)

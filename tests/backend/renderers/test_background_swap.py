@@ -90,7 +90,13 @@ async def test_a_background_that_went_bad_since_validation_is_still_refused_by_n
 ):
     cutout = (await segmented("tee_navy")).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, "swap_with_image", cutout=cutout, background=SKY[:4000])
+        await ask(
+            renderer,
+            "swap_with_image",
+            workflow=BACKGROUND_SWAP_WITH_IMAGE,
+            cutout=cutout,
+            background=SKY[:4000],
+        )
     assert caught.value.code == "IMAGE_CORRUPT"
     assert caught.value.message.startswith("The background: the image is damaged")
 
@@ -103,7 +109,9 @@ async def test_a_background_that_went_bad_since_validation_is_still_refused_by_n
 async def test_a_set_that_nobody_can_draw_is_the_callers_mistake(renderer, segmented, params):
     cutout = (await segmented("tee_navy")).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, "swap_with_spec", params, cutout=cutout)
+        await ask(
+            renderer, "swap_with_spec", params, workflow=BACKGROUND_SWAP_WITH_SPEC, cutout=cutout
+        )
     assert caught.value.code == "RENDER_REQUEST_INVALID"
 
 

@@ -133,7 +133,11 @@ async def test_other_doubts_are_for_a_person_to_judge_in_the_preview(renderer, f
 async def test_a_cut_out_nobody_measured_is_not_put_on_a_mannequin(renderer):
     start = cut(outlines.tee())
     rendered = await ask(
-        renderer, "dress", {"category": "top", "outputs": SMALL}, cutout=start.data["cutout"]
+        renderer,
+        "dress",
+        {"category": "top", "outputs": SMALL},
+        workflow=PRODUCT_TO_MODEL_DIRECT,
+        cutout=start.data["cutout"],
     )
     assert rendered.facts["is_preview"] is False
     assert codes(rendered.facts) == ["POOR_CUTOUT", "NOT_MEASURED"]
@@ -152,5 +156,12 @@ async def test_a_cut_out_nobody_measured_is_not_put_on_a_mannequin(renderer):
 async def test_what_a_picture_shows_is_never_guessed(renderer, stage, params):
     picture = cut(outlines.tee()).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, stage, params, cutout=picture, master=picture)
+        await ask(
+            renderer,
+            stage,
+            params,
+            workflow=PRODUCT_TO_MODEL_DIRECT,
+            cutout=picture,
+            master=picture,
+        )
     assert caught.value.code == "RENDER_REQUEST_INVALID"

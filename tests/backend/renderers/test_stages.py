@@ -13,6 +13,7 @@ from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderR
 from backend.renderers.local import LocalRenderer
 from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_SPEC
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.registry import Workflow
 from tests.backend.imaging import files, scenes
 from tests.backend.renderers.conftest import MODEL
 from tests.backend.renderers.running import JobRun, ask, run
@@ -26,8 +27,15 @@ async def pipeline(
     return bench.made, bench.facts
 
 
+def request(workflow: Workflow, **params: Any) -> RenderRequest:
+    """For `compose`, which is a stage of the catalog image alone."""
+    return RenderRequest(
+        stage="compose", inputs={"cutout": b""}, job_type=workflow.job_type, params=params
+    )
+
+
 async def stage(renderer: LocalRenderer, name: str, **inputs: bytes) -> Rendered:
-    return await ask(renderer, name, None, **inputs)
+    return await ask(renderer, name, None, CATALOG_IMAGE, **inputs)
 
 
 async def test_a_garment_becomes_a_jpeg_and_a_webp_that_carry_their_whole_story(renderer, garment):
@@ -157,9 +165,23 @@ async def test_paper_without_a_product_fails_for_good(renderer):
     [
         RenderRequest(stage="publish", inputs={}),
         RenderRequest(stage="compose", inputs={}),
-        RenderRequest(stage="compose", inputs={"cutout": b""}, params={"margin": "wide"}),
+        RenderRequest(stage="compose", inputs={"cutout": b""}, job_type="OIL_PAINTING"),
+        request(BACKGROUND_SWAP_WITH_SPEC, scene_type="wall"),
+        request(CATALOG_IMAGE, margin="wide"),
+        request(CATALOG_IMAGE, margin=0.41),
+        request(CATALOG_IMAGE, outputs=[{"size": 255, "format": "jpeg"}]),
+        request(CATALOG_IMAGE, scene_type="wall"),
     ],
-    ids=["unknown-stage", "missing-file", "bad-parameter"],
+    ids=[
+        "unknown-stage",
+        "missing-file",
+        "unknown-workflow",
+        "stage-of-another-workflow",
+        "bad-parameter",
+        "parameter-out-of-bounds",
+        "output-out-of-bounds",
+        "unknown-parameter",
+    ],
 )
 async def test_a_request_that_makes_no_sense_is_the_callers_mistake(renderer, request_):
     with pytest.raises(RenderFailed) as caught:

@@ -56,7 +56,7 @@ async def test_another_default_and_a_new_parameter_make_nothing_anew(
         await put(shared_app, shop, *rules)
     shared_app.product(b"x", shop=shop)
     assert await outcome(shared_app, shop) == ("processed", "JOB")
-    install(monkeypatch, request=Roomier)
+    install(monkeypatch, parameters=Roomier)
     assert await outcome(shared_app, shop) == ALREADY_MADE
     shared_app.product(b"y", shop=shop)
     await handled(shared_app, UPDATE, shop=shop)
@@ -104,7 +104,7 @@ async def test_what_an_older_release_has_made_is_not_made_anew(
         d=shop,
     )
     assert await outcome(shared_app, shop) == ALREADY_MADE
-    install(monkeypatch, request=Roomier)
+    install(monkeypatch, parameters=Roomier)
     assert await outcome(shared_app, shop) == ALREADY_MADE
 
 

@@ -39,10 +39,7 @@ async def get(shared_app: RunningApp, shop: str) -> dict[str, Any]:
 async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture(
     shared_app: RunningApp, shop: str
 ) -> None:
-    defaults = msgspec.json.decode(msgspec.json.encode(CatalogImage()))
-    parameters = {
-        name: value for name, value in defaults.items() if name not in CatalogImage.pictures()
-    }
+    parameters = msgspec.json.decode(msgspec.json.encode(CatalogImage()))
     assert await get(shared_app, shop) == {
         "rules": [
             {

@@ -1,0 +1,47 @@
+"""The stages that workflows are made of, and the files that pass from one stage to the next.
+
+Their values are stored in checkpoints, artifacts and events: never change one.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class StageName(StrEnum):
+    """What a stage does. The worker itself runs `fetch`, an engine every other one."""
+
+    FETCH = "fetch"
+    NORMALISE = "normalise"  # of uploads, in the web process; part of no workflow
+    VALIDATE = "validate"
+    SEGMENT = "segment"
+    COMPOSE = "compose"
+    ENCODE = "encode"
+    DRESS = "dress"
+    ENCODE_RENDER = "encode_render"
+    SWAP_WITH_IMAGE = "swap_with_image"
+    SWAP_WITH_SPEC = "swap_with_spec"
+    ENCODE_SWAP = "encode_swap"
+
+
+class StageFile(StrEnum):
+    """A file that one stage makes and a later one reads."""
+
+    SOURCE = "source"
+    BACKGROUND = "background"
+    MASK = "mask"
+    CUTOUT = "cutout"
+    MASTER = "master"
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A step that ends in a checkpoint.
+
+    `done` is the line that the merchant reads afterwards. `inputs` are files of earlier stages,
+    `outputs` the files that later stages may read; final pictures are not among them.
+    """
+
+    name: StageName
+    done: str
+    inputs: tuple[StageFile, ...] = ()
+    outputs: tuple[StageFile, ...] = ()
