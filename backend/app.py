@@ -27,6 +27,7 @@ from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
 from backend.openapi_responses import answers
 from backend.privacy.routes import privacy_router
+from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
@@ -40,6 +41,7 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
@@ -59,10 +61,12 @@ def create_app(
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
-    # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
     presigner = Presigner(settings)
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
-    image_sanitizer = ImageSanitizer(LocalRenderer(None, limits=UPLOAD_LIMITS))
+    # Its child starts with the first upload; no model, for nobody asks what the picture shows.
+    local = LocalRenderer(None, limits=UPLOAD_LIMITS)
+    require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
+    image_sanitizer = ImageSanitizer(local)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:

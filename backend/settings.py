@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_writes: str = "1200/minute"
     rate_limit_misses: str = "60/minute"  # 404s on ids, for each shop and web process
     storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
+    engines: str = ""  # stage=engine, with commas between; `local` runs all other stages
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
     storefront_visitor_daily_cap: int = 10  # of them, jobs that one visitor may start
     quota_open_jobs: int = 20_000  # unfinished jobs of a shop; 0 is no quota
@@ -144,6 +145,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(
             name.strip() for name in self.disabled_workflows.split(",") if name.strip()
         )
+
+    @property
+    def chosen_engines(self) -> dict[str, str]:
+        """The name of the engine for each stage that has one of its own. See `providers.engines`.
+
+        Raises `ConfigurationError`.
+        """
+        pairs = [pair.partition("=") for pair in self.engines.split(",") if pair.strip()]
+        chosen = {stage.strip(): engine.strip() for stage, _, engine in pairs}
+        if not all(stage and engine for stage, engine in chosen.items()) or len(chosen) < len(
+            pairs
+        ):
+            raise ConfigurationError(
+                f"ENGINES is {self.engines!r}; name each stage once, such as dress=local."
+            )
+        return chosen
 
     def require_safe_urls(self) -> None:
         """Refuse URLs that would fail later and further away from their cause."""

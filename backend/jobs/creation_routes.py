@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import structlog
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
@@ -29,8 +30,10 @@ from backend.openapi_responses import OF_A_SHOP, answers
 from backend.settings import Quotas
 from backend.shops.service import installed_id
 from backend.web import current_request_id
-from backend.workflows import WORKFLOWS
+from backend.workflows import RETIRED, WORKFLOWS
 from backend.workflows.registry import Workflow
+
+log = structlog.get_logger(__name__)
 
 Key = Annotated[
     str | None,
@@ -137,9 +140,14 @@ def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
 
 
 def require_known(disabled: frozenset[str]) -> None:
-    """A misspelt name would leave on what the operator means to switch off."""
+    """Refuse a misspelt name, which would leave on what the operator means to switch off.
+
+    A retired workflow is off already: an upgrade that retires one must not stop the process.
+    """
     names = {workflow.name for workflow in WORKFLOWS.values()}
-    if unknown := disabled - names:
+    if retired := disabled & set(RETIRED.values()):
+        log.warning("disabled_workflows_are_retired", workflows=sorted(retired))
+    if unknown := disabled - names - retired:
         raise ConfigurationError(
             f"DISABLED_WORKFLOWS names {', '.join(sorted(unknown))}; "
             f"there are {', '.join(sorted(names))}."

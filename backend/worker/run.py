@@ -29,6 +29,7 @@ from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.metrics import served_metrics
+from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.renderers.local import LocalRenderer
@@ -52,6 +53,7 @@ from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.reauth import end_long_waits, resume_shop
 from backend.worker.retention import Terms, expire
 from backend.worker.webhook_dispatch import handle_delivery
+from backend.workflows import WORKFLOWS
 from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
 
@@ -109,7 +111,8 @@ async def open_worker_context(
     store = ObjectStore(settings)
     if not settings.segment_model_path.exists():
         log.warning("segment_model_missing", path=str(settings.segment_model_path))
-    renderer = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
+    local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
+    renderer = chosen_engines({DEFAULT_ENGINE: local}, settings.chosen_engines, WORKFLOWS.values())
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)

@@ -11,6 +11,8 @@ from backend.imaging.encode import decode_own, encode_png
 from backend.imaging.subject import U2NETP_SHA256
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
+from backend.renderers.stages import Stages
+from backend.renderers.wire import ChildConfig, RenderLimits
 from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_SPEC
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from backend.workflows.registry import Workflow
@@ -25,6 +27,11 @@ async def pipeline(
     """All four stages; files and facts by name."""
     bench = await run(renderer, CATALOG_IMAGE, JobRun(data={"source": source}), **params)
     return bench.made, bench.facts
+
+
+def test_the_local_engine_claims_exactly_the_stages_that_its_child_runs():
+    config = ChildConfig(parent_pid=0, model_path=None, limits=RenderLimits())
+    assert Stages(config).by_name.keys() == LocalRenderer.stages
 
 
 def request(workflow: Workflow, **params: Any) -> RenderRequest:

@@ -1,18 +1,33 @@
-"""A workflow that the registry does not have any more: shown, ended, and never asked for again."""
+"""A retired workflow: its rows stay readable, its work ends, and it cannot be asked for."""
 
+from typing import Any
+
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from backend.app import create_app
+from backend.errors import ConfigurationError
 from backend.worker.execute import Done, run_job
+from backend.workflows import RETIRED
 from tests.backend.batches.scenarios import act, expand, expanded, gids, items, look, made
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, new_shop, open_shared_app, refusal, waiting_job
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
+JOB = {"product_id": "gid://shopify/Product/1"}
+RULES = {"rules": [{"workflow": "paint-in-oil"}]}
+
+
+@pytest.fixture(autouse=True)
+def _retired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was a workflow paint-in-oil once."""
+    monkeypatch.setitem(RETIRED, "OIL_PAINTING", "paint-in-oil")
 
 
 async def retire(shared_app: RunningApp, table: str, public_id: str) -> None:
-    """Let the row be of a workflow that there was once."""
+    """Let the row be of the retired workflow."""
     await shared_app.execute(
         f"UPDATE {table} SET job_type = 'OIL_PAINTING' WHERE public_id = :id", id=public_id
     )
@@ -25,6 +40,9 @@ async def test_a_finished_job_is_shown_as_ever(shared_app: RunningApp, shop: str
     assert (found["job_type"], len(found["result"])) == ("OIL_PAINTING", len(keys) - 1)
     listed = await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(shop))
     assert [job["job_type"] for job in listed.json()["jobs"]] == ["OIL_PAINTING"]
+    path = "/v1/jobs?job_type=OIL_PAINTING"
+    listed = await shared_app.http.get(path, headers=shared_app.bearer(shop))
+    assert [job["public_id"] for job in listed.json()["jobs"]] == [ref.public_id]
 
 
 async def test_an_unfinished_job_ends_and_says_why(shared_app: RunningApp, shop: str) -> None:
@@ -43,9 +61,9 @@ async def test_a_batch_that_has_ended_is_shown_by_its_name_and_not_retried(
     assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
     await retire(shared_app, "batches", ref.public_id)
     found = await look(shared_app, shop, ref)
-    assert (found["workflow"], found["status"]) == ("oil-painting", "CANCELLED")
+    assert (found["workflow"], found["status"]) == ("paint-in-oil", "CANCELLED")
     listed = await shared_app.http.get("/v1/batches", headers=shared_app.bearer(shop))
-    assert [each["workflow"] for each in listed.json()["batches"]] == ["oil-painting"]
+    assert [each["workflow"] for each in listed.json()["batches"]] == ["paint-in-oil"]
     assert refusal(await act(shared_app, shop, ref, "retry")) == (403, "WORKFLOW_DISABLED")
 
 
@@ -58,3 +76,56 @@ async def test_an_unfinished_batch_ends_and_says_why(shared_app: RunningApp, sho
     assert {item["error"]["code"] for item in await items(shared_app, shop, ref)} == {
         "WORKFLOW_RETIRED"
     }
+
+
+async def test_a_stored_rule_is_shown_as_retired(shared_app: RunningApp, shop: str) -> None:
+    await shared_app.http.put(
+        "/v1/settings",
+        json={"rules": [{"workflow": "catalog-image"}]},
+        headers=shared_app.bearer(shop),
+    )
+    await shared_app.execute(
+        "UPDATE shop_settings SET rules = jsonb_set(rules, '{0,workflow}', '\"paint-in-oil\"') "
+        "FROM shops WHERE id = shop_id AND domain = :shop",
+        shop=shop,
+    )
+    found = (await shared_app.http.get("/v1/settings", headers=shared_app.bearer(shop))).json()
+    assert found["rules"] == []
+    assert [rule["workflow"] for rule in found["retired_rules"]] == ["paint-in-oil"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "answer"),
+    [
+        ("POST", "/v1/paint-in-oil", JOB, (404, "NOT_FOUND")),
+        (
+            "POST",
+            "/v1/batches",
+            {"workflow": "paint-in-oil", "product_ids": gids(1)},
+            (422, "INVALID_REQUEST"),
+        ),
+        ("PUT", "/v1/settings", RULES, (422, "INVALID_REQUEST")),
+    ],
+)
+async def test_it_cannot_be_asked_for(
+    shared_app: RunningApp, shop: str, method: str, path: str, body: Any, answer: tuple[int, str]
+) -> None:
+    found = await shared_app.http.request(method, path, json=body, headers=shared_app.bearer(shop))
+    assert refusal(found) == answer
+
+
+async def test_it_is_not_among_the_operations(shared_app: RunningApp, shop: str) -> None:
+    listed = await shared_app.http.get("/v1/operations", headers=shared_app.bearer(shop))
+    names = {each["name"] for each in listed.json()["operations"]}
+    assert "catalog-image" in names
+    assert "paint-in-oil" not in names
+
+
+def test_disabling_it_is_a_warning_and_not_an_error(shared_app: RunningApp) -> None:
+    names = "paint-in-oil,catalog-image"
+    with capture_logs() as logs:
+        create_app(msgspec.structs.replace(shared_app.settings, disabled_workflows=names))
+    assert [each["workflows"] for each in logs if "workflows" in each] == [["paint-in-oil"]]
+    misspelt = msgspec.structs.replace(shared_app.settings, disabled_workflows="paint-in-oils")
+    with pytest.raises(ConfigurationError, match="paint-in-oils"):
+        create_app(misspelt)

@@ -1,0 +1,80 @@
+"""The engine of each stage: chosen in the settings, and checked before the process starts."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from backend.errors import ConfigurationError
+from backend.renderers.base import Engine, Rendered, RenderRequest
+from backend.workflows.registry import Workflow
+from backend.workflows.stages import StageName
+
+DEFAULT_ENGINE = "local"
+# The worker fetches by itself, for no engine knows a shop's token. Uploads are always normalised on
+# this machine, before anybody else sees them.
+NOT_CHOSEN = frozenset({StageName.FETCH, StageName.NORMALISE})
+
+
+class ChosenEngines:
+    """A renderer that has each stage run by the engine that was chosen for it."""
+
+    name = "chosen-engines"
+
+    def __init__(self, engines: Mapping[str, Engine], by_stage: Mapping[str, Engine]) -> None:
+        self.engines = engines
+        self.by_stage = by_stage
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Run one stage. Raises `RenderFailed`."""
+        return await self.by_stage[request.stage].render(request)
+
+    async def close(self) -> None:
+        """Close every engine, also those that were not chosen."""
+        await asyncio.gather(*(engine.close() for engine in self.engines.values()))
+
+
+def chosen_engines(
+    engines: Mapping[str, Engine], chosen: Mapping[str, str], workflows: Iterable[Workflow]
+) -> ChosenEngines:
+    """The engines by their names, and which is `chosen` for which stage; the rest is the default's.
+
+    Raises `ConfigurationError`, which names every stage of every workflow that has no engine.
+    """
+    require_choices(engines, chosen)
+    by_stage: dict[str, Engine] = {}
+    problems = []
+    for workflow in workflows:
+        for stage in workflow.stages:
+            if stage.name is StageName.FETCH:
+                continue
+            name = chosen.get(stage.name, DEFAULT_ENGINE)
+            if stage.name in engines[name].stages:
+                by_stage[stage.name] = engines[name]
+            else:
+                problems.append(no_engine(stage.name, workflow.name, name))
+    if problems:
+        raise ConfigurationError(" ".join(problems))
+    return ChosenEngines(engines, by_stage)
+
+
+def require_choices(engines: Mapping[str, Engine], chosen: Mapping[str, str]) -> None:
+    """Raise `ConfigurationError` unless these are engines that there are, for stages to choose."""
+    stages = sorted(set(StageName) - NOT_CHOSEN)
+    if unknown := sorted(chosen.keys() - set(stages)):
+        raise ConfigurationError(
+            f"ENGINES names the stages {', '.join(unknown)}; there are {', '.join(stages)}."
+        )
+    if unknown := sorted(set(chosen.values()) - engines.keys()):
+        raise ConfigurationError(
+            f"ENGINES names the engines {', '.join(unknown)}; there are {', '.join(engines)}."
+        )
+
+
+def require_stage(engine: Engine, name: str, stage: StageName, of: str) -> None:
+    """Raise `ConfigurationError` unless the engine of that name runs this stage of `of`."""
+    if stage not in engine.stages:
+        raise ConfigurationError(no_engine(stage, of, name))
+
+
+def no_engine(stage: StageName, of: str, engine: str) -> str:
+    """What an operator reads."""
+    return f"The stage {stage} of {of} has no engine: {engine} does not run it."

@@ -1,0 +1,126 @@
+"""Each stage has the engine that was chosen for it, or the process does not start."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+from msgspec.structs import replace
+
+from backend.app import create_app
+from backend.errors import ConfigurationError
+from backend.providers.engines import chosen_engines
+from backend.renderers.base import Rendered, RenderRequest
+from backend.renderers.local import LocalRenderer
+from backend.settings import Settings
+from backend.shops.token_encryption import new_key
+from backend.worker.run import open_worker_context
+from backend.workflows import WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.stages import StageName
+
+ALL = frozenset(StageName)
+SETTINGS = Settings(  # nothing is connected to
+    database_url="postgresql://127.0.0.1:1/none",
+    s3_bucket="none",
+    s3_endpoint_url="http://127.0.0.1:1",
+    shopify_api_key="key",
+    shopify_api_secret="shpss_0123456789abcdef0123456789abcdef",
+    token_keys=new_key(),
+)
+
+
+class Recording:
+    """An engine that notes which stages it was asked for."""
+
+    def __init__(self, name: str, stages: frozenset[StageName] = ALL) -> None:
+        self.name = name
+        self.stages = stages
+        self.asked: list[str] = []
+        self.is_closed = False
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Nothing."""
+        self.asked.append(request.stage)
+        return Rendered(files=[], facts={})
+
+    async def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+
+async def test_each_stage_runs_on_its_engine() -> None:
+    local, hosted = Recording("local"), Recording("hosted", frozenset({StageName.DRESS}))
+    engines = {"local": local, "hosted": hosted}
+    renderer = chosen_engines(engines, {"dress": "hosted"}, WORKFLOWS.values())
+    for stage in ("validate", "dress", "encode_render"):
+        await renderer.render(RenderRequest(stage=stage, inputs={}))
+    assert (local.asked, hosted.asked) == (["validate", "encode_render"], ["dress"])
+    await renderer.close()
+    assert local.is_closed
+    assert hosted.is_closed
+
+
+async def test_every_stage_of_every_workflow_runs_on_the_local_engine() -> None:
+    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, WORKFLOWS.values())
+    wanted = {stage.name for each in WORKFLOWS.values() for stage in each.stages}
+    assert renderer.by_stage.keys() == wanted - {StageName.FETCH}
+
+
+def test_each_stage_without_an_engine_is_named_with_its_workflow() -> None:
+    engines = {"local": Recording("local", ALL - {StageName.COMPOSE, StageName.ENCODE})}
+    with pytest.raises(ConfigurationError) as caught:
+        chosen_engines(engines, {}, [CATALOG_IMAGE])
+    assert caught.value.message == (
+        "The stage compose of catalog-image has no engine: local does not run it. "
+        "The stage encode of catalog-image has no engine: local does not run it."
+    )
+
+
+def test_an_engine_cannot_be_chosen_for_a_stage_that_it_does_not_run() -> None:
+    engines = {"local": Recording("local"), "hosted": Recording("hosted", frozenset())}
+    with pytest.raises(ConfigurationError, match="segment of catalog-image has no engine: hosted"):
+        chosen_engines(engines, {"segment": "hosted"}, WORKFLOWS.values())
+
+
+@pytest.mark.parametrize(
+    ("engines", "message"),
+    [
+        ("dress=fashn", "ENGINES names the engines fashn; there are local."),
+        ("dres=local", "ENGINES names the stages dres; there are compose, dress,"),
+        ("fetch=local", "ENGINES names the stages fetch;"),
+        ("normalise=local", "ENGINES names the stages normalise;"),
+        ("dress", "name each stage once, such as dress=local"),
+        ("dress=", "name each stage once"),
+        ("dress=local,dress=local", "name each stage once"),
+    ],
+)
+async def test_a_worker_with_a_wrong_choice_does_not_start(engines: str, message: str) -> None:
+    settings = replace(SETTINGS, engines=engines)
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match=message):
+            await open_worker_context(stack, settings, 1, None)
+
+
+async def test_a_worker_with_a_good_choice_starts() -> None:
+    settings = replace(SETTINGS, engines=" dress = local, segment=local,")
+    assert settings.chosen_engines == {"dress": "local", "segment": "local"}
+    async with AsyncExitStack() as stack:
+        await open_worker_context(stack, settings, 1, None)
+
+
+async def test_a_worker_whose_engine_lacks_a_stage_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LocalRenderer, "stages", LocalRenderer.stages - {StageName.DRESS})
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match="stage dress of product-to-model-direct"):
+            await open_worker_context(stack, SETTINGS, 1, None)
+
+
+def test_a_web_process_that_cannot_normalise_uploads_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LocalRenderer, "stages", LocalRenderer.stages - {StageName.NORMALISE})
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    with pytest.raises(ConfigurationError, match="stage normalise of uploads has no engine"):
+        create_app(SETTINGS)
