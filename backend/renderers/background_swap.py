@@ -1,4 +1,4 @@
-"""The product before another background: swap_with_image or swap_with_spec, then encode_swap."""
+"""The product in front of another background: one of two swap stages, then encode_swap."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
 from backend.renderers.photo import blaming
-from backend.renderers.requests import facts_of, input_of, parameters_of
+from backend.renderers.requests import earlier_facts, input_of, job_parameters
 from backend.workflows.background_swap import BackgroundSwap, BackgroundSwapWithSpec
 from backend.workflows.pictures import ShadowChoice
 from backend.workflows.stages import StageFile, StageName
@@ -26,7 +26,7 @@ class SwapFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def swap_with_image(request: RenderRequest) -> Rendered:
     """`cutout` and `background` → `master`."""
-    parameters = parameters_of(request, BackgroundSwap)
+    parameters = job_parameters(request, BackgroundSwap)
     cutout = decode_own(input_of(request, StageFile.CUTOUT))
     background = input_of(request, StageFile.BACKGROUND)
     try:
@@ -39,8 +39,8 @@ def swap_with_image(request: RenderRequest) -> Rendered:
 
 
 def swap_with_spec(request: RenderRequest) -> Rendered:
-    """`cutout` → `master`, before a set drawn to order."""
-    parameters = parameters_of(request, BackgroundSwapWithSpec)
+    """`cutout` → `master`, in front of a generated backdrop."""
+    parameters = job_parameters(request, BackgroundSwapWithSpec)
     swapped = swap_with_set(
         decode_own(input_of(request, StageFile.CUTOUT)),
         parameters.scene_type,
@@ -54,17 +54,17 @@ def swap_with_spec(request: RenderRequest) -> Rendered:
 
 def encode_swap(request: RenderRequest) -> Rendered:
     """`master` → finals. One of the two stages before has run."""
-    facts = facts_of(request, StageName.SWAP_WITH_IMAGE, SwapFacts) or facts_of(
+    facts = earlier_facts(request, StageName.SWAP_WITH_IMAGE, SwapFacts) or earlier_facts(
         request, StageName.SWAP_WITH_SPEC, SwapFacts
     )
     meta = stamp(
-        facts_of(request, StageName.SEGMENT, SegmentFacts),
+        earlier_facts(request, StageName.SEGMENT, SegmentFacts),
         facts,
         scale=facts.scale if facts else None,
     )
     return encode_outputs(
         input_of(request, StageFile.MASTER),
-        parameters_of(request, BackgroundSwap).outputs,
+        job_parameters(request, BackgroundSwap).outputs,
         kind="background_swap",
         stem="swap",
         meta_of=lambda _: meta,
@@ -77,7 +77,7 @@ def _master(request: RenderRequest, swapped: Swapped, shadow: ShadowChoice) -> R
     facts = SwapFacts(
         size=max(height, width), shadow=shadow, scale=swapped.scale, upscaled=swapped.scale > 1
     )
-    segmented = facts_of(request, StageName.SEGMENT, SegmentFacts)
+    segmented = earlier_facts(request, StageName.SEGMENT, SegmentFacts)
     meta = stamp(segmented, facts, scale=facts.scale)
     file = intermediate_png(StageFile.MASTER, encode_png(swapped.rgb), (width, height), meta)
     return Rendered(files=[file], facts=msgspec.to_builtins(facts) | verdict_of(meta))

@@ -12,14 +12,14 @@ from backend.imaging.encode import decode_own, encode_png
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
-from backend.renderers.requests import facts_of, input_of, parameters_of
+from backend.renderers.requests import earlier_facts, input_of, job_parameters
 from backend.workflows.catalog_image import CatalogImage
 from backend.workflows.stages import StageFile, StageName
 
 
 def compose_master(request: RenderRequest) -> Rendered:
     """`cutout` → `master`, a square as large as the largest output."""
-    parameters = parameters_of(request, CatalogImage)
+    parameters = job_parameters(request, CatalogImage)
     master = compose(
         decode_own(input_of(request, StageFile.CUTOUT)),
         size=longest(parameters.outputs),
@@ -28,7 +28,7 @@ def compose_master(request: RenderRequest) -> Rendered:
         shadow=parameters.shadow,
     )
     framing = master.framing
-    segmented = facts_of(request, StageName.SEGMENT, SegmentFacts)
+    segmented = earlier_facts(request, StageName.SEGMENT, SegmentFacts)
     meta = stamp(segmented, framing, scale=framing.scale)
     size = (framing.size, framing.size)
     file = intermediate_png(StageFile.MASTER, encode_png(master.rgb), size, meta)
@@ -37,9 +37,9 @@ def compose_master(request: RenderRequest) -> Rendered:
 
 def encode_catalog(request: RenderRequest) -> Rendered:
     """`master` → finals; their corners are judged as a marketplace will see them."""
-    parameters = parameters_of(request, CatalogImage)
-    segmented = facts_of(request, StageName.SEGMENT, SegmentFacts)
-    framing = facts_of(request, StageName.COMPOSE, Framing)
+    parameters = job_parameters(request, CatalogImage)
+    segmented = earlier_facts(request, StageName.SEGMENT, SegmentFacts)
+    framing = earlier_facts(request, StageName.COMPOSE, Framing)
 
     def meta_of(final: NDArray[np.uint8]) -> dict[str, Any]:
         return stamp(

@@ -36,7 +36,7 @@ def main(stages_for: Callable[[ChildConfig], RunStage]) -> None:
     die_with_parent(config.parent_pid)
     requests, replies = private_pipes()
     limit_process(config.limits)
-    serve(requests, replies, stages_for(config), config.limits)
+    serve_requests(requests, replies, stages_for(config), config.limits)
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -63,7 +63,9 @@ def limit_process(limits: RenderLimits) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
 
 
-def serve(requests: BinaryIO, replies: BinaryIO, run: RunStage, limits: RenderLimits) -> None:
+def serve_requests(
+    requests: BinaryIO, replies: BinaryIO, run: RunStage, limits: RenderLimits
+) -> None:
     """Reply to every request in turn; return when the parent closes its end."""
     while header := requests.read(4):
         request = msgspec.msgpack.decode(requests.read(body_length(header)), type=RenderRequest)

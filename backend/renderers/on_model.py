@@ -19,7 +19,7 @@ from backend.imaging.quality import Concern, verdict_on
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
-from backend.renderers.requests import facts_of, input_of, invalid_request, parameters_of
+from backend.renderers.requests import bad_render_request, earlier_facts, input_of, job_parameters
 from backend.workflows.product_to_model import GarmentCategory, MannequinBody, ProductToModelDirect
 from backend.workflows.stages import StageFile, StageName
 
@@ -65,8 +65,8 @@ class DressFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def dress(request: RenderRequest) -> Rendered:
     """`cutout` → `master`, the garment on the mannequin or by itself."""
-    parameters = parameters_of(request, ProductToModelDirect)
-    segmented = facts_of(request, StageName.SEGMENT, SegmentFacts)
+    parameters = job_parameters(request, ProductToModelDirect)
+    segmented = earlier_facts(request, StageName.SEGMENT, SegmentFacts)
     rgb, facts = _drawn(decode_own(input_of(request, StageFile.CUTOUT)), parameters, segmented)
     meta = _meta(segmented, facts)
     height, width = rgb.shape[:2]
@@ -76,13 +76,13 @@ def dress(request: RenderRequest) -> Rendered:
 
 def encode_render(request: RenderRequest) -> Rendered:
     """`master` → finals, of the kind that `dress` says they are."""
-    facts = facts_of(request, StageName.DRESS, DressFacts)
+    facts = earlier_facts(request, StageName.DRESS, DressFacts)
     if facts is None:  # whether it is a preview must never be guessed
-        raise invalid_request(f"{request.stage!r} needs the facts of 'dress'")
-    meta = _meta(facts_of(request, StageName.SEGMENT, SegmentFacts), facts)
+        raise bad_render_request(f"{request.stage!r} needs the facts of 'dress'")
+    meta = _meta(earlier_facts(request, StageName.SEGMENT, SegmentFacts), facts)
     return encode_outputs(
         input_of(request, StageFile.MASTER),
-        parameters_of(request, ProductToModelDirect).outputs,
+        job_parameters(request, ProductToModelDirect).outputs,
         kind="on_model_render" if facts.is_preview else "catalog_image",
         stem="mannequin" if facts.is_preview else "catalog",
         label=LABEL if facts.is_preview else None,

@@ -17,26 +17,26 @@ T = TypeVar("T", bound=msgspec.Struct)
 def input_of(request: RenderRequest, name: str) -> bytes:
     """The request's file of that name."""
     if name not in request.inputs:
-        raise invalid_request(f"{request.stage!r} needs the file {name!r}")
+        raise bad_render_request(f"{request.stage!r} needs the file {name!r}")
     return request.inputs[name]
 
 
-def parameters_of(request: RenderRequest, kind: type[T]) -> T:
+def job_parameters(request: RenderRequest, kind: type[T]) -> T:
     """The job's parameters, decoded into its workflow's own struct, a subclass of `kind`."""
     workflow = WORKFLOWS.get(request.job_type)
     if workflow is None:
-        raise invalid_request(f"there is no workflow {request.job_type!r}")
+        raise bad_render_request(f"there is no workflow {request.job_type!r}")
     if not issubclass(workflow.parameters, kind):
-        raise invalid_request(f"{request.stage!r} is no stage of {workflow.name}")
+        raise bad_render_request(f"{request.stage!r} is no stage of {workflow.name}")
     return msgspec.convert(request.params, workflow.parameters)
 
 
-def facts_of(request: RenderRequest, stage: StageName, kind: type[T]) -> T | None:
+def earlier_facts(request: RenderRequest, stage: StageName, kind: type[T]) -> T | None:
     """What an earlier stage answered; None if that stage is not known to have run."""
     return msgspec.convert(request.facts[stage], kind) if stage in request.facts else None
 
 
-def invalid_request(why: str) -> RenderFailed:
+def bad_render_request(why: str) -> RenderFailed:
     """The caller's mistake rather than the image's."""
     return RenderFailed(
         "RENDER_REQUEST_INVALID", f"The image was not processed: {why}.", retryable=False

@@ -10,7 +10,7 @@ import msgspec
 from backend.imaging.decode import ImageRefused, harden_libvips
 from backend.renderers import background_swap, catalog, on_model, photo, upload
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.renderers.requests import invalid_request
+from backend.renderers.requests import bad_render_request
 from backend.renderers.wire import ChildConfig
 from backend.workflows.stages import StageName
 
@@ -38,13 +38,13 @@ class Stages:
         """Run one stage. What is wrong with the image or the request is a `RenderFailed`."""
         stage = self.by_name.get(request.stage)
         if stage is None:
-            raise invalid_request(f"there is no stage {request.stage!r}")
+            raise bad_render_request(f"there is no stage {request.stage!r}")
         try:
             return stage(request)
         except ImageRefused as refused:
             raise RenderFailed(refused.code, refused.message, retryable=False) from refused
         except msgspec.ValidationError as error:
-            raise invalid_request(str(error)) from error
+            raise bad_render_request(str(error)) from error
 
     def _segment(self, request: RenderRequest) -> Rendered:
         return photo.segment(request, self._net.get())

@@ -1,4 +1,4 @@
-"""BACKGROUND_SWAP_*: the product stays where it is in its photo; what is behind it changes."""
+"""BACKGROUND_SWAP_*: the product keeps its place in the photo; the background changes."""
 
 from typing import Annotated, Literal
 
@@ -14,11 +14,11 @@ SEGMENT = Stage(
     inputs=(StageFile.SOURCE,),
     outputs=(StageFile.MASK, StageFile.CUTOUT),
 )
-ENCODE_SWAP = Stage(StageName.ENCODE_SWAP, "Saved the pictures", inputs=(StageFile.MASTER,))
+ENCODE_SWAP = Stage(StageName.ENCODE_SWAP, "Saved the images", inputs=(StageFile.MASTER,))
 
 
 class BackgroundSwap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The picture has the photo's shape."""
+    """The image has the photo's aspect ratio."""
 
     shadow: ShadowChoice = "contact"
     outputs: Outputs = JPEG_AND_WEBP
@@ -27,24 +27,26 @@ class BackgroundSwap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class BackgroundSwapWithImage(
     BackgroundSwap, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """The background is cropped to the photo's shape."""
+    """The background image is cropped to the photo's aspect ratio."""
 
 
 class BackgroundSwapWithSpec(BackgroundSwap, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A backdrop drawn to order, the same for the same words."""
+    """A generated backdrop. The same parameters give the same backdrop."""
 
     scene_type: Literal["studio", "tabletop", "wall", "spotlight"]
     mood: Literal["neutral", "bright", "warm", "cool", "dramatic"] = "neutral"
     dominant_colors: Annotated[
         tuple[HexColour, ...],
-        msgspec.Meta(min_length=1, max_length=3, description="Backdrop, floor, accent."),
+        msgspec.Meta(
+            min_length=1, max_length=3, description="Colours of backdrop, floor and accent."
+        ),
     ] = ("#e8e4de",)
 
 
 BACKGROUND_SWAP_WITH_IMAGE = Workflow(
     name="background-swap-with-image",
     job_type="BACKGROUND_SWAP_WITH_IMAGE",
-    summary="Set the product before an uploaded picture",
+    summary="Place the product in front of an uploaded image",
     op_class="edit",
     credits_cost=5,
     parameters=BackgroundSwapWithImage,
@@ -52,12 +54,12 @@ BACKGROUND_SWAP_WITH_IMAGE = Workflow(
     stages=(
         Stage(
             StageName.FETCH,
-            "Fetched the pictures",
+            "Fetched the images",
             outputs=(StageFile.SOURCE, StageFile.BACKGROUND),
         ),
         Stage(
             StageName.VALIDATE,
-            "Checked the pictures",
+            "Checked the images",
             inputs=(StageFile.SOURCE, StageFile.BACKGROUND),
         ),
         SEGMENT,
@@ -73,13 +75,13 @@ BACKGROUND_SWAP_WITH_IMAGE = Workflow(
 BACKGROUND_SWAP_WITH_SPEC = Workflow(
     name="background-swap-with-spec",
     job_type="BACKGROUND_SWAP_WITH_SPEC",
-    summary="Set the product before a studio backdrop drawn to order",
+    summary="Place the product in front of a generated studio backdrop",
     op_class="edit",
     credits_cost=5,
     parameters=BackgroundSwapWithSpec,
     for_visitors=True,
     stages=(
-        Stage(StageName.FETCH, "Fetched the pictures", outputs=(StageFile.SOURCE,)),
+        Stage(StageName.FETCH, "Fetched the images", outputs=(StageFile.SOURCE,)),
         Stage(StageName.VALIDATE, "Checked the photo", inputs=(StageFile.SOURCE,)),
         SEGMENT,
         Stage(

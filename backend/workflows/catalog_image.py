@@ -1,4 +1,4 @@
-"""CATALOG_IMAGE: a product photo cut out and set on a clean square, in shop-ready sizes."""
+"""CATALOG_IMAGE: the product, cut out, on a clean square background, in several sizes."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from backend.workflows.stages import Stage, StageFile, StageName
 
 
 class CatalogImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`margin` is the empty border as a share of the side."""
+    """`margin` is the empty border as a fraction of the side."""
 
     background: HexColour = "#ffffff"
     margin: Annotated[float, msgspec.Meta(ge=0, le=0.4)] = 0.08
@@ -21,7 +21,7 @@ class CatalogImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 CATALOG_IMAGE = Workflow(
     name="catalog-image",
     job_type="CATALOG_IMAGE",
-    summary="Cut the product out and set it on a clean square",
+    summary="Cut out the product and place it on a clean square background",
     op_class="catalog",
     credits_cost=1,
     parameters=CatalogImage,
@@ -36,7 +36,7 @@ CATALOG_IMAGE = Workflow(
         ),
         Stage(
             StageName.COMPOSE,
-            "Set it on its background",
+            "Placed it on the background",
             inputs=(StageFile.CUTOUT,),
             outputs=(StageFile.MASTER,),
         ),
