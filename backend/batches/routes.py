@@ -32,7 +32,7 @@ from backend.errors import (
     WorkflowDisabled,
 )
 from backend.jobs.creation_routes import OF_A_BODY, Key, require_enabled
-from backend.jobs.etags import jittered
+from backend.jobs.etags import retry_after
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import link, require_given
@@ -200,7 +200,7 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     if body.status not in RUNNING:
         return {}
     wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
-    return {"Retry-After": str(jittered(min(wait, LONGEST_POLL)))}
+    return retry_after(min(wait, LONGEST_POLL))
 
 
 def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:

@@ -8,7 +8,8 @@ import msgspec
 from backend.auth.guards import Visitor
 from backend.db import Database
 from backend.jobs import queries
-from backend.jobs.etags import Version, one_job, version_of
+from backend.jobs.etags import Version, version_of
+from backend.jobs.lookup import job_row
 from backend.jobs.schemas import (
     ArtifactResponse,
     JobDetailResponse,
@@ -64,7 +65,7 @@ async def job_detail(
     one of its jobs.
     """
     query = queries.VISITORS_DETAIL if visitor else queries.ONE_DETAIL
-    row = await one_job(database, query, shop_domain, public_id, **eyes(visitor))
+    row = await job_row(database, query, shop_domain, public_id, **eyes(visitor))
     artifacts = ARTIFACTS.decode(row["artifacts"] or NOTHING)
     events = EVENTS.decode(row["events"] or NOTHING)
     latest = [shown(event, artifacts, presigner) for event in events]
@@ -92,7 +93,7 @@ async def job_events(
 ) -> tuple[Version, JobEventsResponse]:
     """The job's public events after `since`, in order. Raises as `job_detail` does."""
     query = queries.VISITORS_TIMELINE if visitor else queries.ONE_TIMELINE
-    row = await one_job(database, query, shop_domain, public_id, since=since, **eyes(visitor))
+    row = await job_row(database, query, shop_domain, public_id, since=since, **eyes(visitor))
     artifacts = ARTIFACTS.decode(row["artifacts"] or NOTHING)
     events = EVENTS.decode(row["events"] or NOTHING)
     return version_of(row), JobEventsResponse(

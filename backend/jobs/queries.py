@@ -38,8 +38,8 @@ SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain")
 PUBLIC_ID: BindParameter[str] = bindparam("public_id")
 SINCE: BindParameter[int] = bindparam("since")
 
-# What `versions.version_of` reads: the version, and how long a stage has taken so far.
-VERSION = (
+# What `etags.version_of` reads: the version, and how long a stage has taken so far.
+VERSION_FIELDS = (
     Job.public_id,
     Job.status,
     Job.attempt,
@@ -52,7 +52,7 @@ VERSION = (
 
 def version() -> Select[Any]:
     """The job's version and nothing else."""
-    return of_shop(select(*VERSION))
+    return of_shop(select(*VERSION_FIELDS))
 
 
 def detail(visible: Conditions = ()) -> Select[Any]:
@@ -62,7 +62,7 @@ def detail(visible: Conditions = ()) -> Select[Any]:
         Artifact.seq == Job.last_seq,
     )
     columns = select(
-        *VERSION,
+        *VERSION_FIELDS,
         Job.job_type,
         Job.created_at,
         Job.request,
@@ -74,7 +74,7 @@ def detail(visible: Conditions = ()) -> Select[Any]:
 
 def timeline(visible: Conditions = ()) -> Select[Any]:
     """The job's events after `since`, with their artifacts."""
-    columns = select(*VERSION, artifacts(Artifact.seq > SINCE), events(JobEvent.seq > SINCE))
+    columns = select(*VERSION_FIELDS, artifacts(Artifact.seq > SINCE), events(JobEvent.seq > SINCE))
     return of_shop(columns, visible)
 
 

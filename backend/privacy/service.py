@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import PrivacyRequestNotFound, ShopNotInstalled
 from backend.jobs.detail import KEY_SUFFIX
-from backend.jobs.etags import known
-from backend.jobs.ids import new_public_id
+from backend.jobs.ids import lookup_id, new_public_id
 from backend.jobs.listing import next_query
 from backend.privacy import queries
 from backend.privacy.models import PrivacyRequest
@@ -91,7 +90,7 @@ async def request_document(
     Raises `PrivacyRequestNotFound` as well.
     """
     statement = queries.held(
-        shop_domain, known(public_id), before=wanted.cursor, limit=wanted.limit + 1
+        shop_domain, lookup_id(public_id), before=wanted.cursor, limit=wanted.limit + 1
     )
     rows = (await connection.execute(statement)).mappings().all()
     if not rows:
