@@ -27,8 +27,8 @@ from backend.errors import (
     WorkflowDisabled,
 )
 from backend.jobs.cancellation import CANCELLED
+from backend.jobs.completion import fail_unfinished
 from backend.jobs.ids import lookup_id
-from backend.jobs.lifecycle import fail_unfinished
 from backend.jobs.lookup import shop_row
 from backend.jobs.models import Job
 from backend.jobs.states import Failure, JobStatus

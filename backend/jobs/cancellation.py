@@ -4,8 +4,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import JobAlreadyFinished, JobNotFound
+from backend.jobs.completion import fail_unfinished
 from backend.jobs.ids import lookup_id
-from backend.jobs.lifecycle import fail_unfinished
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobCancelledResponse
 from backend.jobs.states import Failure, JobStatus

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CollectionAggregate
 
 from backend.db import Database
-from backend.jobs.lifecycle import fail_unfinished
+from backend.jobs.completion import fail_unfinished
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
 from backend.jobs.states import Failure
 from backend.slices import SLICE, TimeSlice

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     ColumnElement,
     Select,
     Text,
     and_,
+    any_,
     bindparam,
     cast,
     extract,
@@ -26,7 +28,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.db import Query
 from backend.jobs.models import Artifact, Job, JobEvent
-from backend.jobs.states import UNFINISHED, JobStatus
+from backend.jobs.states import UNFINISHED, JobStatus, sources
 from backend.shops.models import Shop
 from backend.tenancy import AS_IT_STANDS, SHOPS, entered
 
@@ -177,6 +179,11 @@ def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:
 def is_installed() -> ColumnElement[bool]:
     """Whether the shop has the app."""
     return Shop.status == "installed"
+
+
+def may_become(target: JobStatus) -> ColumnElement[bool]:
+    """Whether the job may still move to `target`."""
+    return Job.status == any_(literal(sorted(sources(target)), ARRAY(Text)))
 
 
 def unfinished_count(shop_id: int) -> Select[Any]:

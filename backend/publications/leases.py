@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
-from backend.jobs.lifecycle import Fenced, append
+from backend.jobs.lifecycle import Fenced, append_after_success
 from backend.jobs.models import Artifact
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure
@@ -282,7 +282,7 @@ async def tell(
     """The event of a new state. Raises `Fenced` when the job has been erased."""
     backwards = {PublicationStatus.RESTORING, PublicationStatus.RESTORED}
     error = failure and msgspec.structs.asdict(failure)
-    await append(
+    await append_after_success(
         connection,
         ref.job,
         stage=UNPUBLISH_STAGE if backwards & {before, now} else PUBLISH_STAGE,

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import func, select, tuple_, update
 
 from backend.db import Database
-from backend.jobs.lifecycle import end_unfinished
+from backend.jobs.completion import end_unfinished
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED, Failure

@@ -5,7 +5,8 @@ from datetime import datetime
 from backend.batches.service import stop_batch
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
-from backend.jobs.lifecycle import SHOP_UNINSTALLED, end_unfinished
+from backend.jobs.completion import end_unfinished
+from backend.jobs.lifecycle import SHOP_UNINSTALLED
 from backend.jobs.models import Job
 from backend.jobs.states import Failure
 from backend.publications.service import stop_publications

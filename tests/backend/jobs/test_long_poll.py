@@ -13,7 +13,7 @@ from backend import db
 from backend.errors import DatabaseUnavailable
 from backend.jobs import long_poll, wakeups
 from backend.jobs.detail import job_events
-from backend.jobs.lifecycle import append, fail
+from backend.jobs.lifecycle import append_after_success, fail
 from backend.jobs.read_services import ReadServices
 from backend.jobs.states import Failure
 from backend.storage.presign import Presigner
@@ -109,7 +109,7 @@ async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
     await asyncio.sleep(0.3)
     assert not poll.done(), "it waits"
     async with shared_app.database.transaction() as connection:
-        await append(connection, ref, stage="publish", message="Published", extra={})
+        await append_after_success(connection, ref, stage="publish", message="Published", extra={})
     assert numbers(await poll) == [5]
 
 
