@@ -26,12 +26,13 @@ from backend.errors import (
     BatchNothingToRetry,
     WorkflowDisabled,
 )
-from backend.jobs.cancellation import CANCELLED
+from backend.failures.codes import CANCELLED
+from backend.failures.registry import Failure
 from backend.jobs.completion import fail_unfinished
 from backend.jobs.ids import lookup_id
 from backend.jobs.lookup import shop_row
 from backend.jobs.models import Job
-from backend.jobs.states import Failure, JobStatus
+from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
 

@@ -4,14 +4,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import JobAlreadyFinished, JobNotFound
+from backend.failures.codes import CANCELLED
 from backend.jobs.completion import fail_unfinished
 from backend.jobs.ids import lookup_id
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobCancelledResponse
-from backend.jobs.states import Failure, JobStatus
+from backend.jobs.states import JobStatus
 from backend.shops.service import installed_id
-
-CANCELLED = Failure(code="CANCELLED", message="The job was cancelled.")
 
 
 async def cancel_job(

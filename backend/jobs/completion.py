@@ -32,11 +32,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CTE
 
 from backend.db import Database
+from backend.failures.registry import Failure
 from backend.jobs.daily_quotas import STOREFRONT_JOBS
 from backend.jobs.events import append_event, change_job, in_sql
 from backend.jobs.models import DailyCount, Job
 from backend.jobs.queries import may_become
-from backend.jobs.states import UNFINISHED, Failure, JobStatus
+from backend.jobs.states import UNFINISHED, JobStatus
 from backend.slices import SLICE, TimeSlice
 
 TERMINAL_EVENT: dict[JobStatus, Literal["succeeded", "failed"]] = {

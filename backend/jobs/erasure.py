@@ -14,14 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CollectionAggregate
 
 from backend.db import Database
+from backend.failures.codes import ERASED
 from backend.jobs.completion import fail_unfinished
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
-from backend.jobs.states import Failure
 from backend.slices import SLICE, TimeSlice
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import erase_uploads
-
-ERASED = Failure(code="ERASED", message="The job was erased at the shop's or customer's request.")
 
 
 async def erase_jobs(

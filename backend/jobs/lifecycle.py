@@ -16,23 +16,15 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database, Query, run
+from backend.failures.codes import SHOP_UNINSTALLED, WORKER_CRASHED
+from backend.failures.registry import Failure
 from backend.jobs import lifecycle_statements
 from backend.jobs.events import append_event, change_job
 from backend.jobs.models import Job, JobEvent
 from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure, JobStatus
+from backend.jobs.states import JobStatus
 from backend.retries import JOBS
-
-CRASHED = Failure(
-    code="WORKER_CRASHED",
-    message="The job could not be finished in three attempts. Try another photo or ask support.",
-)
-SHOP_UNINSTALLED = Failure(
-    code="SHOP_UNINSTALLED",
-    message="The app was removed from the shop before the job was done.",
-    retryable=True,
-)
 
 
 class Fenced(Exception):
@@ -96,7 +88,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | No
         await fail(where, claimed, SHOP_UNINSTALLED)
         return None
     if claimed.strikes > JOBS.crashes:
-        await fail(where, claimed, CRASHED)
+        await fail(where, claimed, WORKER_CRASHED)
         return None
     return claimed
 

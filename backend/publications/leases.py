@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import Fenced, append_after_success
 from backend.jobs.models import Artifact
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure
 from backend.publications.models import Publication, PublishedMedia
 from backend.publications.states import MEANT, TASKS, MediaStatus, PublicationStatus, sources
 from backend.shops.media_responses import Gallery

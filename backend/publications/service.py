@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.errors import PublicationNotFound
+from backend.failures.registry import Failure
 from backend.jobs.ids import lookup_id
 from backend.jobs.lookup import shop_row
-from backend.jobs.states import Failure
 from backend.publications import queries
 from backend.publications.leases import GOT_FURTHER, PublicationRef, enqueue_task, tell, this
 from backend.publications.models import Publication

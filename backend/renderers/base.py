@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from backend.failures.registry import Failed
+
 
 class RenderRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One stage's work: files by the name the stage knows them under, and its parameters.
@@ -40,18 +42,8 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
 
 
-class RenderFailed(Exception):
-    """A stage that did not finish.
-
-    `code` is stable UPPER_SNAKE; `message` is shown to the merchant and says what to do;
-    `retryable` tells whether the same request may succeed another time.
-    """
-
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.retryable = retryable
+class RenderFailed(Failed):
+    """A stage that did not finish; its failure is shown to the merchant."""
 
 
 class Renderer(Protocol):

@@ -15,8 +15,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from backend.failures.codes import RENDER_CRASHED, RENDER_OUT_OF_MEMORY
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.renderers.wire import Answer, ChildConfig, Failure, RenderLimits, body_length, frame
+from backend.renderers.wire import Answer, ChildConfig, RenderLimits, body_length, frame
 
 PR_SET_PDEATHSIG = 1
 
@@ -77,40 +78,20 @@ def _answer(request: RenderRequest, work: Work) -> Answer:
     try:
         return Answer(rendered=work(request))
     except RenderFailed as failed:
-        return Answer(
-            failure=Failure(code=failed.code, message=failed.message, retryable=failed.retryable)
-        )
+        return Answer(failure=failed.failure)
     except MemoryError:
-        return Answer(failure=_out_of_memory())
+        return Answer(failure=RENDER_OUT_OF_MEMORY, spent=True)
     except Exception as error:
         if _is_out_of_memory(error):
-            return Answer(failure=_out_of_memory())
+            return Answer(failure=RENDER_OUT_OF_MEMORY, spent=True)
         traceback.print_exc()
-        return Answer(failure=_crashed())
+        return Answer(failure=RENDER_CRASHED, spent=True)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Native libraries report a failed allocation in words."""
     words = str(error).lower()
     return any(sign in words for sign in ("out of memory", "bad_alloc", "failed to allocate"))
-
-
-def _out_of_memory() -> Failure:
-    return Failure(
-        code="RENDER_OUT_OF_MEMORY",
-        message="This image needs more memory than one image may take. Upload a smaller version.",
-        retryable=False,
-        spent=True,
-    )
-
-
-def _crashed() -> Failure:
-    return Failure(
-        code="RENDER_CRASHED",
-        message="The image could not be processed. It will be tried again.",
-        retryable=True,
-        spent=True,
-    )
 
 
 def _stages(config: ChildConfig) -> Work:

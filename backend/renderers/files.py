@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from backend.failures.codes import RENDER_REQUEST_INVALID
 from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
 from backend.renderers.base import RenderedFile, RenderFailed, RenderRequest
 
@@ -42,9 +43,8 @@ def input_of(request: RenderRequest, name: str) -> bytes:
 
 def invalid(why: str) -> RenderFailed:
     """The caller's mistake rather than the image's."""
-    return RenderFailed(
-        "RENDER_REQUEST_INVALID", f"The image was not processed: {why}.", retryable=False
-    )
+    message = f"The image was not processed: {why}."
+    return RenderFailed(RENDER_REQUEST_INVALID.with_message(message))
 
 
 def stamp(

@@ -22,8 +22,9 @@ from backend.batches import queries as batch_queries
 from backend.batches.service import stop_batch
 from backend.db import Database, Query
 from backend.dev.services import LocalServices
+from backend.failures.codes import CANCELLED, ERASED
 from backend.jobs import completion, erasure, lifecycle, queries
-from backend.jobs.cancellation import CANCELLED, cancel_job
+from backend.jobs.cancellation import cancel_job
 from backend.jobs.daily_quotas import amount_of, is_within
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.listing import Wanted, job_list
@@ -373,7 +374,7 @@ async def customer_erased(connection: AsyncConnection) -> None:
     await erasure.count_jobs(connection, SHOP_ID, "0000")
     ids = await erasure.next_jobs(connection, SHOP_ID, customer, "")
     these = Job.public_id == erasure.among(ids)
-    await completion.fail_unfinished(connection, SHOP_ID, erasure.ERASED, these)
+    await completion.fail_unfinished(connection, SHOP_ID, ERASED, these)
     await erasure.object_keys(connection, SHOP_ID, ids)
     await erasure.delete_jobs(connection, SHOP_ID, ids)
     await forget_requests(connection, SHOP_ID, "0000")

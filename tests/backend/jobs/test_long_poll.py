@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 
 from backend import db
 from backend.errors import DatabaseUnavailable
+from backend.failures.registry import Failure
 from backend.jobs import long_poll, wakeups
 from backend.jobs.detail import job_events
 from backend.jobs.lifecycle import append_after_success, fail
 from backend.jobs.read_services import ReadServices
-from backend.jobs.states import Failure
 from backend.storage.presign import Presigner
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import (

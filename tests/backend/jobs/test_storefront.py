@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from backend.dev import signing
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import claim, fail
 from backend.jobs.service import JobRef, request_job
-from backend.jobs.states import Failure
 from backend.worker.maintenance import prune
 from tests.conftest import SECRET, settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
