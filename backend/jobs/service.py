@@ -16,6 +16,7 @@ from backend.jobs import queries
 from backend.jobs.events import append_event
 from backend.jobs.ids import new_public_id
 from backend.jobs.models import Job
+from backend.jobs.prices import price_of
 from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
 
@@ -57,6 +58,7 @@ async def request_job(
             natural_key=natural_key,
             request=request,
             publish=publish,
+            credits_cost=price_of(workflow, request),
             last_seq=1,
         )
         .on_conflict_do_nothing(index_elements=["shop_id", "natural_key"])
@@ -92,6 +94,7 @@ async def request_jobs(
             "origin": origin,
             "batch_id": batch_id,
             "request": request,
+            "credits_cost": price_of(workflow, request),
             "last_seq": 1,
         }
         for ref, request in zip(refs, requests, strict=True)
