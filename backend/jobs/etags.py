@@ -36,14 +36,14 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         """When to ask again, while the job runs."""
         if self.status not in UNFINISHED:
             return {}
-        return retry_after(self.seconds_to_wait())
+        return retry_after_header(self.seconds_to_wait())
 
     def seconds_to_wait(self) -> float:
         """As long as this job's stages have taken so far, within bounds."""
         return min(max(self.seconds_a_stage or 0, SHORTEST_POLL), LONGEST_POLL)
 
 
-def retry_after(seconds: float) -> dict[str, str]:
+def retry_after_header(seconds: float) -> dict[str, str]:
     """The poll hint, jittered so that pages that asked at once do not go on in step.
 
     In whole seconds, as HTTP wants them: the jitter of 1 and of 2 seconds is rounded away.

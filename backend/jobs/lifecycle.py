@@ -129,11 +129,11 @@ async def advance(
         claimed,
         stage=stage,
         message=message,
-        extra=as_json(progress),
-        final_extra=as_json(end),
-        files=as_json(checkpoint.files),
-        facts=as_json(checkpoint.facts),
-        artifacts=as_json(announced),
+        extra=json_text(progress),
+        final_extra=json_text(end),
+        files=json_text(checkpoint.files),
+        facts=json_text(checkpoint.facts),
+        artifacts=json_text(announced),
     )
 
 
@@ -212,7 +212,7 @@ async def succeed(
         where,
         lifecycle_statements.SUCCEED,
         claimed,
-        extra=as_json(extra),
+        extra=json_text(extra),
     )
 
 
@@ -234,7 +234,7 @@ async def fail(
         lifecycle_statements.FAIL_FOR_NOTHING if gives_back else lifecycle_statements.FAIL,
         claimed,
         message=failure.message,
-        extra=as_json({"error": failure}),
+        extra=json_text({"error": failure}),
         frees_key=failure.retryable,
     )
 
@@ -254,7 +254,7 @@ async def write(
         raise Fenced(claimed.ref.public_id)
 
 
-def as_json(value: Any) -> str:
+def json_text(value: Any) -> str:
     """As the statements take it."""
     return msgspec.json.encode(value).decode()
 

@@ -31,13 +31,12 @@ from backend.db import Query
 from backend.jobs.completion import finish_job
 from backend.jobs.events import append_event, change_job
 from backend.jobs.models import Artifact, Job, JobStage
-from backend.jobs.queries import may_become
+from backend.jobs.queries import PUBLIC_ID, may_become
 from backend.jobs.states import JobStatus
 from backend.shops.models import Shop
 
 # Their parameters; JSON goes in and comes out as text.
 SHOP_ID: BindParameter[int] = bindparam("shop_id", type_=BigInteger)
-PUBLIC_ID: BindParameter[str] = bindparam("public_id", type_=Text)
 ATTEMPT: BindParameter[int] = bindparam("attempt", type_=Integer)
 STAGE: BindParameter[str] = bindparam("stage", type_=Text)
 MESSAGE: BindParameter[str] = bindparam("message", type_=Text)

@@ -37,7 +37,7 @@ Conditions = tuple[ColumnElement[bool], ...]
 # What the statements of one job take: they are written once, for writing one costs more than all
 # that comes after it.
 SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain")
-PUBLIC_ID: BindParameter[str] = bindparam("public_id")
+PUBLIC_ID: BindParameter[str] = bindparam("public_id", type_=Text)
 SINCE: BindParameter[int] = bindparam("since")
 
 # What `etags.version_of` reads: the version, and how long a stage has taken so far.
@@ -80,7 +80,7 @@ def timeline(visible: Conditions = ()) -> Select[Any]:
     return of_shop(columns, visible)
 
 
-def page(
+def jobs_page(
     shop_domain: str,
     *,
     filters: list[ColumnElement[bool]],

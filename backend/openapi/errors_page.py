@@ -78,7 +78,7 @@ true, the same request can succeed another time. Some messages have the figures 
 """
 
 
-def page() -> str:
+def errors_page() -> str:
     """The whole page, in Markdown."""
     errors = table(("Code", "Status", "Message", "What to do"), api_rows())
     failures = table(
@@ -131,4 +131,4 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(errors_page())

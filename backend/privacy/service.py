@@ -10,7 +10,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import PrivacyRequestNotFound, ShopNotInstalled
-from backend.jobs.detail import KEY_SUFFIX
+from backend.jobs.detail import STORAGE_KEY_SUFFIX
 from backend.jobs.ids import lookup_id, new_public_id
 from backend.jobs.listing import next_query
 from backend.privacy import queries
@@ -124,4 +124,4 @@ def held_job(row: RowMapping) -> HeldJob:
 
 def without_keys(request: dict[str, Any]) -> dict[str, Any]:
     """What was asked for, but for the names of objects, which are no data of the customer's."""
-    return {name: value for name, value in request.items() if not name.endswith(KEY_SUFFIX)}
+    return {name: value for name, value in request.items() if not name.endswith(STORAGE_KEY_SUFFIX)}

@@ -14,7 +14,7 @@ from backend.failures import codes
 from backend.failures.registry import DEFINITIONS, Failed, Failure, Noun, define
 from backend.http_protocol import CODE as HEADERS_TOO_LARGE
 from backend.jobs.schemas import JobEventResponse
-from backend.openapi.errors_page import ADVICE, api_errors, page
+from backend.openapi.errors_page import ADVICE, api_errors, errors_page
 from backend.openapi.examples import ERRORS, FOLDER
 from backend.publications.schemas import PublicationError
 from tests.architecture.test_layout import ROOT
@@ -23,11 +23,11 @@ CONSTANTS = {name: each for name, each in vars(codes).items() if isinstance(each
 
 
 def test_the_page_of_errors_is_current() -> None:
-    assert (ROOT / "docs" / "errors.md").read_text() == page(), "run make errors"
+    assert (ROOT / "docs" / "errors.md").read_text() == errors_page(), "run make errors"
 
 
 def test_the_page_has_every_code_once() -> None:
-    listed = re.findall(r"^\| `([A-Z_]+)` \|", page(), re.MULTILINE)
+    listed = re.findall(r"^\| `([A-Z_]+)` \|", errors_page(), re.MULTILINE)
     assert listed == [*sorted(api_errors()), HEADERS_TOO_LARGE, *sorted(DEFINITIONS)]
 
 

@@ -375,7 +375,7 @@ async def customer_erased(connection: AsyncConnection) -> None:
     ids = await erasure.next_jobs(connection, SHOP_ID, customer, "")
     these = Job.public_id == erasure.among(ids)
     await completion.fail_unfinished(connection, SHOP_ID, ERASED, these)
-    await erasure.object_keys(connection, SHOP_ID, ids)
+    await erasure.stored_keys(connection, SHOP_ID, ids)
     await erasure.delete_jobs(connection, SHOP_ID, ids)
     await forget_requests(connection, SHOP_ID, "0000")
 
@@ -395,7 +395,7 @@ async def shop_erased(connection: AsyncConnection) -> None:
     """All of a shop goes: its jobs first, then whatever else there is of it."""
     whole = erasure.jobs_of(SHOP_ID, None)
     ids = await erasure.next_jobs(connection, SHOP_ID, whole, "")
-    await erasure.object_keys(connection, SHOP_ID, ids)
+    await erasure.stored_keys(connection, SHOP_ID, ids)
     await erasure.delete_jobs(connection, SHOP_ID, ids)
     await connection.execute(
         text("UPDATE shops SET status = 'uninstalled' WHERE id = :s"), {"s": SHOP_ID}
