@@ -3,7 +3,7 @@
 A visitor can be anybody: they name a product and nothing else, the same question within a day is
 the same job, and a shop has only so many a day. Of these one visitor gets but a share, and the last
 quarter is for customers who are logged in. What ends because there is no such product to be seen
-does not count for the shop (`jobs.lifecycle_statements`), but it does for whoever has asked.
+does not count for the shop (`completion.return_quota`), but it does for whoever has asked.
 """
 
 from datetime import UTC, datetime, timedelta

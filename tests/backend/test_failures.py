@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from backend.batches.failures import MAX_PRODUCTS
 from backend.batches.schemas import BatchError
 from backend.failures import codes
 from backend.failures.registry import DEFINITIONS, Failed, Failure, Noun, define
@@ -17,6 +18,8 @@ from backend.jobs.schemas import JobEventResponse
 from backend.openapi.errors_page import ADVICE, api_errors, errors_page
 from backend.openapi.examples import ERRORS, FOLDER
 from backend.publications.schemas import PublicationError
+from backend.retries import JOBS
+from backend.worker.reauth import PATIENCE
 from tests.architecture.test_layout import ROOT
 
 CONSTANTS = {name: each for name, each in vars(codes).items() if isinstance(each, Failure)}
@@ -67,6 +70,12 @@ def test_a_failure_is_well_formed(failure: Failure) -> None:
     for sentence in (failure.message, defined.advice):
         assert re.fullmatch(r"[A-Z].*\.", sentence)
         assert "|" not in sentence, "it would split the page's table"
+
+
+def test_messages_name_the_limits_that_hold() -> None:
+    assert f"{MAX_PRODUCTS:,} products" in codes.BATCH_TOO_LARGE.message
+    assert f"{PATIENCE.days} days" in codes.REAUTH_NEEDED.message
+    assert JOBS.crashes == 3, "WORKER_CRASHED says so in words"
 
 
 def test_a_code_is_defined_once() -> None:
