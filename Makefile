@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples
+.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -78,6 +78,9 @@ sabotage: $(SETUP) ## break each control by one line, and see its test turn red
 
 examples: $(SETUP) ## record the answers that the API's description shows as examples
 	@RECORD_EXAMPLES=1 $(BIN)/python -m pytest tests/backend/openapi/test_examples.py -k look_like
+
+errors: $(SETUP) ## write docs/errors.md anew from the codes
+	@$(BIN)/python -m backend.openapi.errors_page > docs/errors.md
 
 check: format lint types contracts test slow ## what CI runs
 

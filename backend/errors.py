@@ -47,8 +47,8 @@
         ├── UploadsUnavailable
         └── ServerBusy
 
-A code never changes once released; a message may. Failures of a *job* are not here: they are
-values (`backend.jobs.states.Failure`) and end up in the job's last event.
+A code never changes once released; a message may. Why a job, a publication or a batch failed is not
+an error of the API: those codes are in `backend.failures.codes`.
 """
 
 import random

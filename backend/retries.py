@@ -46,8 +46,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         `at_least` is what the other side asks for, such as Shopify's Retry-After; no more than
         `longest` of it counts.
         """
-        jittered = self.usual(failures) * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
-        return max(jittered, min(at_least, self.longest))
+        seconds = jittered(self.usual(failures).total_seconds())
+        return max(timedelta(seconds=seconds), min(at_least, self.longest))
 
     def usual(self, failures: int) -> timedelta:
         """The pause after that many failures, before it is scattered."""
@@ -66,11 +66,16 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def pause_after(self, waited: timedelta) -> timedelta:
         """The pause after having waited for so long: about as long again, within the limits."""
         seconds = min(max(waited, self.first), self.longest).total_seconds()
-        return timedelta(seconds=seconds * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311
+        return timedelta(seconds=jittered(seconds))
 
     def is_exhausted(self, waited: timedelta) -> bool:
         """Whether an outage that has lasted for so long is not waited out any further."""
         return self.patience is not None and waited >= self.patience
+
+
+def jittered(seconds: float) -> float:
+    """That time, up to a quarter more or less: what began together must not repeat in step."""
+    return seconds * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - spread, not secrecy
 
 
 def asked_for(error: BaseException | None) -> timedelta:

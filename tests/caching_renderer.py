@@ -32,17 +32,17 @@ class CachingRenderer:
                 del self.made[next(iter(self.made))]
         made = self.made[key]
         if isinstance(made, RenderFailed):
-            raise RenderFailed(made.code, made.message, retryable=made.retryable)
+            raise RenderFailed(made.failure)
         return made
 
     async def answer(self, request: RenderRequest) -> Rendered | RenderFailed:
         """The renderer's own answer; a failure that may pass is raised, for it is not to stay."""
         try:
             return await self.renderer.render(request)
-        except RenderFailed as failure:
-            if failure.retryable:
+        except RenderFailed as failed:
+            if failed.failure.retryable:
                 raise
-            return failure
+            return failed
 
     def forget(self) -> None:
         """From now on everything is made anew."""

@@ -21,10 +21,10 @@ from backend.dev import signing
 from backend.dev.services import LocalServices
 from backend.dev.shopify.state import Call
 from backend.dev.transport import NO_TLS, LoopbackShopify
+from backend.failures.registry import Failure
 from backend.jobs.ids import new_public_id
 from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, claim, fail, succeed
 from backend.jobs.service import JobRef, request_job
-from backend.jobs.states import Failure
 from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.storage.keys import artifact_key
 from backend.worker.stages import raw_file

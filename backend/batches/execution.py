@@ -13,16 +13,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from backend.batches.failures import (
-    BATCH_TOO_LARGE,
-    COLLECTION_EMPTY,
-    COLLECTION_NOT_FOUND,
-    EXPANSION_CRASHED,
-    EXPECTED,
-    MAX_PRODUCTS,
-    ExpansionFailed,
-    failure_of,
-)
+from backend.batches.failures import EXPECTED, MAX_PRODUCTS, ExpansionFailed, failure_of
 from backend.batches.leases import (
     PAGE,
     BatchLease,
@@ -38,9 +29,17 @@ from backend.batches.leases import (
 from backend.batches.states import Expansion
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
-from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED, WORKFLOW_RETIRED
+from backend.failures.codes import (
+    BATCH_TOO_LARGE,
+    COLLECTION_EMPTY,
+    COLLECTION_NOT_FOUND,
+    EXPANSION_CRASHED,
+    SCOPE_MISSING,
+    SHOP_NOT_INSTALLED,
+    WORKFLOW_RETIRED,
+)
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import Fenced
-from backend.jobs.states import Failure
 from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi

@@ -13,15 +13,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
-from backend.batches.failures import BATCH_TOO_LARGE, MAX_PRODUCTS, ExpansionFailed
+from backend.batches.failures import MAX_PRODUCTS, ExpansionFailed
 from backend.batches.models import Batch, BatchItem
 from backend.batches.states import Expansion
 from backend.errors import TooManyOpenBatches
-from backend.jobs.failures import NO_IMAGE
+from backend.failures.codes import BATCH_TOO_LARGE, NO_IMAGE
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import Fenced
 from backend.jobs.queries import unfinished_count
 from backend.jobs.service import request_jobs
-from backend.jobs.states import Failure
 from backend.settings import Quotas
 from backend.shops.collection_responses import CollectionPage
 from backend.shops.models import Shop

@@ -8,7 +8,7 @@ from backend.batches import queries
 from backend.batches.schemas import BatchItemResponse, BatchItemsResponse, BatchListResponse
 from backend.batches.service import shown
 from backend.errors import BatchNotFound, ShopNotInstalled
-from backend.jobs.etags import known
+from backend.jobs.ids import lookup_id
 from backend.jobs.listing import next_query
 from backend.jobs.states import JobStatus
 
@@ -52,7 +52,7 @@ async def batch_items(
     """The same for a batch's items. Raises `BatchNotFound` as well."""
     statement = queries.items(
         shop_domain,
-        known(public_id),
+        lookup_id(public_id),
         status=wanted.status,
         after=wanted.cursor or 0,
         limit=wanted.limit + 1,

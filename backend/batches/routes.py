@@ -31,8 +31,8 @@ from backend.errors import (
     TooManyOpenBatches,
     WorkflowDisabled,
 )
-from backend.jobs.creation_routes import OF_A_BODY, Key, require_enabled
-from backend.jobs.etags import jittered
+from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader, require_enabled
+from backend.jobs.etags import retry_after_header
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import link, require_given
@@ -91,7 +91,7 @@ def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
         request: MerchantRequest,
         data: JSONBody[BatchRequest],
         database: NamedDependency[Database],
-        idempotency_key: Key = None,
+        idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[BatchResponse]:
         """Ask for a job of one workflow for each product of a collection or a list.
 
@@ -200,7 +200,7 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     if body.status not in RUNNING:
         return {}
     wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
-    return {"Retry-After": str(jittered(min(wait, LONGEST_POLL)))}
+    return retry_after_header(min(wait, LONGEST_POLL))
 
 
 def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from backend.batches.states import BatchCounts, BatchStatus
+from backend.failures.registry import Noun
+from backend.failures.schema import code_of
 from backend.jobs.schemas import Moment, PublicId
 from backend.jobs.states import JobStatus
 from backend.workflows import WORKFLOWS
@@ -43,7 +45,7 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class BatchError(msgspec.Struct, frozen=True, kw_only=True):
     """Why it failed: a stable code and a sentence."""
 
-    code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")]
+    code: Annotated[str, code_of(Noun.BATCH, Noun.JOB)]
     message: str
     retryable: bool
 

@@ -26,11 +26,13 @@ from backend.errors import (
     BatchNothingToRetry,
     WorkflowDisabled,
 )
-from backend.jobs.cancellation import CANCELLED
-from backend.jobs.etags import found, known
-from backend.jobs.lifecycle import fail_unfinished
+from backend.failures.codes import CANCELLED
+from backend.failures.registry import Failure
+from backend.jobs.completion import fail_unfinished
+from backend.jobs.ids import lookup_id
+from backend.jobs.lookup import shop_row
 from backend.jobs.models import Job
-from backend.jobs.states import Failure, JobStatus
+from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
 
@@ -39,8 +41,8 @@ SLICE = 1000  # items whose jobs a cancel ends in one transaction
 
 async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> BatchResponse:
     """The shop's batch as it is now. Raises `ShopNotInstalled` or `BatchNotFound`."""
-    statement = queries.one(shop_domain, known(public_id))
-    return shown((await found(connection, statement, missing=BatchNotFound))._mapping)
+    statement = queries.one(shop_domain, lookup_id(public_id))
+    return shown((await shop_row(connection, statement, missing=BatchNotFound))._mapping)
 
 
 def shown(row: RowMapping) -> BatchResponse:
@@ -186,8 +188,10 @@ async def held_row(
 
     With the names of the `disabled` workflows, its own must be one that can be asked for.
     """
-    row = await found(
-        connection, queries.batch_to_change(shop_domain, known(public_id)), missing=BatchNotFound
+    row = await shop_row(
+        connection,
+        queries.batch_to_change(shop_domain, lookup_id(public_id)),
+        missing=BatchNotFound,
     )
     if disabled is not None and (
         row.job_type not in WORKFLOWS or name_of(row.job_type) in disabled

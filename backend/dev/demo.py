@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 
 from backend.dev.stack import SHOP, Stack, StackError, local_stack
-from backend.jobs.progress import watched
+from backend.jobs.progress import show_progress
 from backend.jobs.schemas import JobDetailResponse
 from backend.jobs.states import JobStatus
 
@@ -78,7 +78,7 @@ def stoppable() -> Iterator[None]:
 async def watched_job(stack: Stack, public_id: str, console: Console) -> JobDetailResponse:
     """The finished job; meanwhile a bar shows each stage as its event arrives."""
     async with asyncio.timeout(JOB_TIMEOUT):
-        await watched(stack.events(public_id), console)
+        await show_progress(stack.events(public_id), console)
         return await stack.job(public_id)
 
 

@@ -14,6 +14,14 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from backend.failures.codes import (
+    IMAGE_ANIMATED,
+    IMAGE_CORRUPT,
+    IMAGE_TOO_LARGE,
+    IMAGE_TOO_SMALL,
+    IMAGE_TYPE_UNSUPPORTED,
+)
+from backend.failures.registry import Failed
 from backend.imaging.filters import Floats
 
 Format = Literal["jpeg", "png", "webp"]
@@ -27,13 +35,8 @@ MIN_SIDE = 512
 WORK_SIDE = 2048
 
 
-class ImageRefused(Exception):
-    """The source cannot be used; `code` is stable, the message says what to do about it."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+class ImageRefused(Failed):
+    """The image cannot be used; the failure's message says what to do about it."""
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,19 +134,16 @@ def _sniff(data: bytes) -> Format:
         return "png"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    raise ImageRefused(
-        "IMAGE_TYPE_UNSUPPORTED",
-        "This file is not a JPEG, PNG or WebP image. Save the photo as one of these and try again.",
-    )
+    raise ImageRefused(IMAGE_TYPE_UNSUPPORTED)
 
 
 def _check_bytes(data: bytes) -> None:
     if len(data) > MAX_BYTES:
-        raise ImageRefused(
-            "IMAGE_TOO_LARGE",
+        message = (
             f"The file has {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. "
-            "Save it with stronger compression and try again.",
+            "Save it with stronger compression and try again."
         )
+        raise ImageRefused(IMAGE_TOO_LARGE.with_message(message))
 
 
 def open_header(data: bytes, format_: Format) -> Any:
@@ -157,9 +157,7 @@ def open_header(data: bytes, format_: Format) -> Any:
 def _check_still(data: bytes, format_: Format, header: Any) -> None:
     pages = header.get("n-pages") if header.get_typeof("n-pages") else 1
     if pages > 1 or (format_ == "png" and b"acTL" in _png_chunks_before_pixels(data)):
-        raise ImageRefused(
-            "IMAGE_ANIMATED", "This image is animated. Upload a still photo of the product."
-        )
+        raise ImageRefused(IMAGE_ANIMATED)
 
 
 def _png_chunks_before_pixels(data: bytes) -> Iterator[bytes]:
@@ -173,17 +171,17 @@ def _png_chunks_before_pixels(data: bytes) -> Iterator[bytes]:
 def _check_pixels(width: int, height: int) -> None:
     size = f"{width:,} × {height:,} pixels"
     if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageRefused(
-            "IMAGE_TOO_LARGE",
+        message = (
             f"The image has {size}; the limit is {MAX_SIDE:,} a side and "
-            f"{MAX_PIXELS // 1_000_000} megapixels. Make it smaller and try again.",
+            f"{MAX_PIXELS // 1_000_000} megapixels. Make it smaller and try again."
         )
+        raise ImageRefused(IMAGE_TOO_LARGE.with_message(message))
     if min(width, height) < MIN_SIDE:
-        raise ImageRefused(
-            "IMAGE_TOO_SMALL",
+        message = (
             f"The image has {size}; its shorter side needs at least {MIN_SIDE}. "
-            "Upload a larger photo.",
+            "Upload a larger photo."
         )
+        raise ImageRefused(IMAGE_TOO_SMALL.with_message(message))
 
 
 def colour_management(header: Any) -> dict[str, str]:
@@ -207,7 +205,4 @@ def unreadable(error: pyvips.Error) -> Exception:
     """libvips has one exception for a bad file and for our own memory running out."""
     if "out of memory" in str(error):
         return MemoryError(str(error))
-    return ImageRefused(
-        "IMAGE_CORRUPT",
-        "The image is damaged or incomplete. Export it again and upload the new file.",
-    )
+    return ImageRefused(IMAGE_CORRUPT)

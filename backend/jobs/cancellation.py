@@ -4,14 +4,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import JobAlreadyFinished, JobNotFound
-from backend.jobs.etags import known
-from backend.jobs.lifecycle import fail_unfinished
+from backend.failures.codes import CANCELLED
+from backend.jobs.completion import fail_unfinished
+from backend.jobs.ids import lookup_id
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobCancelledResponse
-from backend.jobs.states import Failure, JobStatus
+from backend.jobs.states import JobStatus
 from backend.shops.service import installed_id
-
-CANCELLED = Failure(code="CANCELLED", message="The job was cancelled.")
 
 
 async def cancel_job(
@@ -22,7 +21,7 @@ async def cancel_job(
     Raises `ShopNotInstalled`, `JobNotFound` or `JobAlreadyFinished`.
     """
     shop_id = await installed_id(connection, shop_domain)
-    this_one = Job.public_id == known(public_id)
+    this_one = Job.public_id == lookup_id(public_id)
     if not await fail_unfinished(connection, shop_id, CANCELLED, this_one):
         there = select(Job.public_id).where(Job.shop_id == shop_id, this_one)
         if await connection.scalar(there) is None:

@@ -19,7 +19,7 @@ async def read_detail(
     version, body = await job_detail(
         reads.database, reads.presigner, shop_domain=shop_domain, public_id=public_id
     )
-    return found(version, window, body)
+    return ok(version, window, body)
 
 
 async def read_events(
@@ -32,7 +32,7 @@ async def read_events(
     version, body = await job_events(
         reads.database, reads.presigner, shop_domain=shop_domain, public_id=public_id, since=since
     )
-    return found(version, window, body)
+    return ok(version, window, body)
 
 
 async def not_modified(
@@ -46,6 +46,6 @@ async def not_modified(
     return Answer(HTTPStatus.NOT_MODIFIED, version.headers(window), None)
 
 
-def found(version: Version, window: int, body: JobDetailResponse | JobEventsResponse) -> Answer:
+def ok(version: Version, window: int, body: JobDetailResponse | JobEventsResponse) -> Answer:
     """A 200; its URLs were signed at `window` or later."""
     return Answer(HTTPStatus.OK, version.headers(window), body)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.errors import InvalidRequest
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
+from backend.jobs.prices import price_of
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import request_job
 from backend.jobs.states import JobStatus
@@ -45,7 +46,8 @@ async def make_job(
     require_one_photo(asked)
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
-    answer = accepted(workflow, new_public_id(), request_id)
+    price = price_of(workflow, msgspec.to_builtins(asked))
+    answer = job_accepted(new_public_id(), request_id, price)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
         if earlier:
@@ -62,13 +64,15 @@ async def make_job(
     return Made(answer=answer)
 
 
-def accepted(workflow: Workflow, public_id: str, request_id: str) -> JobAcceptedResponse:
-    """The answer to a request that makes this job."""
+def job_accepted(
+    public_id: str, request_id: str, credits_cost: int, status: JobStatus = JobStatus.NOT_STARTED
+) -> JobAcceptedResponse:
+    """The response to a request for which there is this job now."""
     return JobAcceptedResponse(
         request_id=request_id,
         job_id=public_id,
-        status=JobStatus.NOT_STARTED,
-        credits_cost=workflow.credits_cost,
+        status=status,
+        credits_cost=credits_cost,
     )
 
 

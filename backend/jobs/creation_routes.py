@@ -35,7 +35,7 @@ from backend.workflows.registry import Workflow
 
 log = structlog.get_logger(__name__)
 
-Key = Annotated[
+IdempotencyKeyHeader = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
@@ -49,7 +49,7 @@ Key = Annotated[
 OF_A_BODY = (BadRequest, BodyTooLarge, UnsupportedMedia, InvalidRequest)
 # What a shop can have too much of.
 OF_QUOTAS = (TooManyOpenJobs, StorageQuotaReached)
-MAKING = answers(
+CREATION = answers(
     JobAcceptedResponse,
     *OF_A_SHOP,
     *OF_A_BODY,
@@ -69,12 +69,12 @@ def creation_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> R
     Raises `ConfigurationError` for a name that no workflow has.
     """
     require_known(disabled)
-    making = [creation_route(workflow, disabled, quotas) for workflow in WORKFLOWS.values()]
+    making = [workflow_route(workflow, disabled, quotas) for workflow in WORKFLOWS.values()]
     handlers = [operations_route(disabled), *making]
     return Router("/v1", route_handlers=handlers, guards=[guard], tags=["Workflows"])
 
 
-def creation_route(
+def workflow_route(
     workflow: Workflow, disabled: frozenset[str], quotas: Quotas
 ) -> HTTPRouteHandler:
     """The route that makes jobs of this workflow."""
@@ -85,14 +85,14 @@ def creation_route(
         status_code=202,
         operation_id=f"make_{workflow.name.replace('-', '_')}",
         summary=workflow.summary,
-        responses=MAKING,
+        responses=CREATION,
     )
     async def make(
         *,
         request: MerchantRequest,
         data: JSONBody[kind],
         database: NamedDependency[Database],
-        idempotency_key: Key = None,
+        idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[JobAcceptedResponse]:
         """Answers once the job is stored; follow it at `GET /v1/jobs/{job_id}`."""
         require_enabled(workflow, disabled)

@@ -8,7 +8,8 @@ import msgspec
 from backend.auth.guards import Visitor
 from backend.db import Database
 from backend.jobs import queries
-from backend.jobs.etags import Version, one_job, version_of
+from backend.jobs.etags import Version, version_of
+from backend.jobs.lookup import job_row
 from backend.jobs.schemas import (
     ArtifactResponse,
     JobDetailResponse,
@@ -19,7 +20,7 @@ from backend.jobs.states import JobStatus
 from backend.storage.keys import content_type_of
 from backend.storage.presign import Presigner
 
-KEY_SUFFIX = "_key"
+STORAGE_KEY_SUFFIX = "_key"
 
 
 class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +46,9 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Made once: a decoder that is made anew for a list's type costs more than it decodes.
-ARTIFACTS = msgspec.json.Decoder(list[StoredArtifact])
-EVENTS = msgspec.json.Decoder(list[StoredEvent])
-NOTHING = "[]"  # where Postgres has aggregated nothing, and says null
+ARTIFACT_DECODER = msgspec.json.Decoder(list[StoredArtifact])
+EVENT_DECODER = msgspec.json.Decoder(list[StoredEvent])
+EMPTY_LIST = "[]"  # where Postgres has aggregated nothing, and says null
 
 
 async def job_detail(
@@ -64,19 +65,19 @@ async def job_detail(
     one of its jobs.
     """
     query = queries.VISITORS_DETAIL if visitor else queries.ONE_DETAIL
-    row = await one_job(database, query, shop_domain, public_id, **eyes(visitor))
-    artifacts = ARTIFACTS.decode(row["artifacts"] or NOTHING)
-    events = EVENTS.decode(row["events"] or NOTHING)
-    latest = [shown(event, artifacts, presigner) for event in events]
-    finals = [item for item in artifacts if item.role == "final"]
+    row = await job_row(database, query, shop_domain, public_id, **visitor_parameters(visitor))
+    artifacts = ARTIFACT_DECODER.decode(row["artifacts"] or EMPTY_LIST)
+    events = EVENT_DECODER.decode(row["events"] or EMPTY_LIST)
+    latest = [event_response(event, artifacts, presigner) for event in events]
     status = JobStatus(row["status"])
+    finals = [item for item in artifacts if item.role == "final" and status is JobStatus.SUCCESS]
     return version_of(row), JobDetailResponse(
         public_id=row["public_id"],
         job_type=row["job_type"],
         status=status,
         created_at=row["created_at"],
-        request=scrubbed(msgspec.json.decode(row["request"]), presigner),
-        result=[presigned(item, presigner) for item in finals if status is JobStatus.SUCCESS],
+        request=public_request(msgspec.json.decode(row["request"]), presigner),
+        result=[artifact_response(item, presigner) for item in finals],
         latest_event=latest[0] if latest else None,
     )
 
@@ -92,30 +93,31 @@ async def job_events(
 ) -> tuple[Version, JobEventsResponse]:
     """The job's public events after `since`, in order. Raises as `job_detail` does."""
     query = queries.VISITORS_TIMELINE if visitor else queries.ONE_TIMELINE
-    row = await one_job(database, query, shop_domain, public_id, since=since, **eyes(visitor))
-    artifacts = ARTIFACTS.decode(row["artifacts"] or NOTHING)
-    events = EVENTS.decode(row["events"] or NOTHING)
+    bound = visitor_parameters(visitor)
+    row = await job_row(database, query, shop_domain, public_id, since=since, **bound)
+    artifacts = ARTIFACT_DECODER.decode(row["artifacts"] or EMPTY_LIST)
+    events = EVENT_DECODER.decode(row["events"] or EMPTY_LIST)
     return version_of(row), JobEventsResponse(
         public_id=row["public_id"],
-        events=[shown(event, artifacts, presigner) for event in events],
+        events=[event_response(event, artifacts, presigner) for event in events],
         latest_seq=row["last_seq"],
     )
 
 
-def eyes(visitor: Visitor | None) -> dict[str, Any]:
-    """What the query of a visitor takes besides."""
+def visitor_parameters(visitor: Visitor | None) -> dict[str, Any]:
+    """Extra bind parameters of the queries for storefront visitors."""
     return {"customer_id": visitor.customer_id} if visitor else {}
 
 
-def shown(
+def event_response(
     event: StoredEvent, artifacts: list[StoredArtifact], presigner: Presigner
 ) -> JobEventResponse:
     """The event with the artifacts it announced."""
-    announced = [presigned(item, presigner) for item in artifacts if item.seq == event.seq]
+    announced = [artifact_response(item, presigner) for item in artifacts if item.seq == event.seq]
     return JobEventResponse(**msgspec.structs.asdict(event), artifacts=announced)
 
 
-def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactResponse:
+def artifact_response(artifact: StoredArtifact, presigner: Presigner) -> ArtifactResponse:
     """The artifact with a URL in place of its key."""
     signed = presigner.sign(artifact.key, artifact.meta["content_type"])
     return ArtifactResponse(
@@ -127,17 +129,17 @@ def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactRespons
     )
 
 
-def scrubbed(value: Any, presigner: Presigner) -> Any:
+def public_request(value: Any, presigner: Presigner) -> Any:
     """The create payload with every `<name>_key`, however deep, as a signed `<name>_image_url`."""
     if isinstance(value, list):
-        return [scrubbed(item, presigner) for item in value]
+        return [public_request(item, presigner) for item in value]
     if not isinstance(value, dict):
         return value
     public = {}
     for name, item in value.items():
-        if name.endswith(KEY_SUFFIX):
+        if name.endswith(STORAGE_KEY_SUFFIX):
             url = presigner.sign(item, content_type_of(item)).url if item else None
-            public[name.removesuffix(KEY_SUFFIX) + "_image_url"] = url
+            public[name.removesuffix(STORAGE_KEY_SUFFIX) + "_image_url"] = url
         else:
-            public[name] = scrubbed(item, presigner)
+            public[name] = public_request(item, presigner)
     return public

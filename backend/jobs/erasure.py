@@ -14,14 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CollectionAggregate
 
 from backend.db import Database
-from backend.jobs.lifecycle import fail_unfinished
+from backend.failures.codes import ERASED
+from backend.jobs.completion import fail_unfinished
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
-from backend.jobs.states import Failure
 from backend.slices import SLICE, TimeSlice
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import erase_uploads
-
-ERASED = Failure(code="ERASED", message="The job was erased at the shop's or customer's request.")
 
 
 async def erase_jobs(
@@ -73,7 +71,7 @@ async def erase_slice(
     async with database.transaction(shop_id) as connection:
         ids = await next_jobs(connection, shop_id, scope, after)
         await fail_unfinished(connection, shop_id, ERASED, Job.public_id == among(ids))
-        keys = await object_keys(connection, shop_id, ids)
+        keys = await stored_keys(connection, shop_id, ids)
     await store.delete(keys)
     async with database.transaction(shop_id) as connection:
         await delete_jobs(connection, shop_id, ids)
@@ -99,7 +97,7 @@ async def count_jobs(connection: AsyncConnection, shop_id: int, customer_id: str
     return int(await connection.scalar(found) or 0)
 
 
-async def object_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> list[str]:
+async def stored_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> list[str]:
     """Every object that those jobs stored: the artifacts and the files between the stages."""
     artifacts = select(Artifact.key).where(
         Artifact.shop_id == shop_id, Artifact.job_id == among(ids)

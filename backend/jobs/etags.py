@@ -1,21 +1,15 @@
-"""Which version of a job a caller has: ETags, the poll hint, and 304 before any other work."""
-
-import random
-from typing import Any
+"""A job's version: its ETag, the poll hint that goes with it, and If-None-Match."""
 
 import msgspec
 from asyncpg import Record
-from sqlalchemy.engine import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.db import Database, Query
-from backend.errors import JobNotFound, RequestError, ShopNotInstalled
+from backend.db import Database
 from backend.jobs import queries
-from backend.jobs.ids import IMPOSSIBLE, is_public_id
+from backend.jobs.lookup import job_row
 from backend.jobs.states import UNFINISHED
+from backend.retries import jittered
 
 SHORTEST_POLL, LONGEST_POLL = 1, 10  # seconds
-JITTER = 0.25
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,11 +21,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     seconds_a_stage: float | None
 
     def etag(self, window: int) -> str:
-        """The tag of an answer whose URLs are signed at `window`: they are part of its bytes."""
+        """The tag of a response whose URLs are signed at `window`: they are part of its bytes."""
         return f'"{self.attempt}.{self.last_seq}.{window}"'
 
     def headers(self, window: int) -> dict[str, str]:
-        """What the answer says of itself."""
+        """The response headers that depend on the version."""
         return {
             "ETag": self.etag(window),
             "Cache-Control": "private, no-cache",
@@ -42,63 +36,28 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         """When to ask again, while the job runs."""
         if self.status not in UNFINISHED:
             return {}
-        return {"Retry-After": str(jittered(self.seconds_to_wait()))}
+        return retry_after_header(self.seconds_to_wait())
 
     def seconds_to_wait(self) -> float:
         """As long as this job's stages have taken so far, within bounds."""
         return min(max(self.seconds_a_stage or 0, SHORTEST_POLL), LONGEST_POLL)
 
 
-def jittered(seconds: float) -> int:
-    """That time, a quarter more or less, so that pages that asked at once do not go on in step.
+def retry_after_header(seconds: float) -> dict[str, str]:
+    """The poll hint, jittered so that pages that asked at once do not go on in step.
 
-    In whole seconds, as HTTP wants them: of 1 and of 2 nothing is left to scatter.
+    In whole seconds, as HTTP wants them: the jitter of 1 and of 2 seconds is rounded away.
     """
-    return round(seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - spread, not secrecy
+    return {"Retry-After": str(round(jittered(seconds)))}
 
 
 async def job_version(database: Database, *, shop_domain: str, public_id: str) -> Version:
-    """The job's version, by a statement that reads little else."""
-    return version_of(await one_job(database, queries.ONE_VERSION, shop_domain, public_id))
-
-
-async def one_job(
-    database: Database, query: Query, shop_domain: str, public_id: str, **more: Any
-) -> Record:
-    """The row of a query that `queries.of_shop` has written. Raises as `found` does."""
-    row = await database.row(query, shop_domain=shop_domain, public_id=known(public_id), **more)
-    if row is None:
-        raise ShopNotInstalled
-    if row["public_id"] is None:
-        raise JobNotFound
-    return row
-
-
-async def found(
-    connection: AsyncConnection, statement: Any, *, missing: type[RequestError] = JobNotFound
-) -> Row[Any]:
-    """The row of a statement that starts from the shop.
-
-    Raises `ShopNotInstalled` when there is none, `missing` when it holds no job.
-    """
-    row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise ShopNotInstalled
-    if row.public_id is None:
-        raise missing
-    return row
-
-
-def known(public_id: str) -> str:
-    """The id to look up: a malformed one is looked up too, as one that nobody has.
-
-    So it answers like any other id that is not there, and takes as long.
-    """
-    return public_id if is_public_id(public_id) else IMPOSSIBLE
+    """The job's version, by a statement that reads little else. Raises as `job_row` does."""
+    return version_of(await job_row(database, queries.ONE_VERSION, shop_domain, public_id))
 
 
 def version_of(row: Record) -> Version:
-    """The version out of a row that has the columns of `queries.VERSION`."""
+    """The version out of a row that has the columns of `queries.VERSION_FIELDS`."""
     pace = row["seconds_a_stage"]
     return Version(
         attempt=row["attempt"],

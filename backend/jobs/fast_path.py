@@ -1,9 +1,9 @@
 """The two reads that pages repeat, answered before the framework is entered.
 
-Routing, dependencies and responses took longer than the database. So a plain request for a job's
-detail or events goes the short way: the same guard, the same functions as on its route, and the
-bytes. Plain is a request that leaves nothing to decide: one session token that was verified before
-and holds, and no other credential. All else goes the route's way, which has the words for it.
+Litestar's routing, dependencies and responses took longer than the database. So a plain request
+for a job's detail or events is answered here, with the same guard and the same functions as on its
+route. A request is plain if there is nothing to decide: it has one session token, which was
+verified before and is still valid, and no other credential. Any other goes to its route.
 """
 
 import re
@@ -28,15 +28,15 @@ from backend.web import (
     send_answer,
 )
 
-JOBS, EVENTS = "/v1/jobs/", "events"
+JOBS_PREFIX, EVENTS_SEGMENT = "/v1/jobs/", "events"
 DETAIL_ROUTE, EVENTS_ROUTE = "/v1/jobs/{public_id}", "/v1/jobs/{public_id}/events"
 QUERY = re.compile(rb"since=([0-9]{1,9})")
 HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 ONCE = frozenset({b"host", b"authorization", b"if-none-match"})
-TAGS = b"if-none-match"
+TAG_HEADER = b"if-none-match"
 
 
-class Asked(NamedTuple):
+class PlainRequest(NamedTuple):
     """What a plain request asks for: events after `since`, or the detail if that is None."""
 
     public_id: str
@@ -62,14 +62,14 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a plain request; pass any other on."""
-        asked = plain(scope) if scope["type"] == ScopeType.HTTP else None
+        asked = plain_request(scope) if scope["type"] == ScopeType.HTTP else None
         merchant = asked and self.guard.known(asked.authorization)
         if asked and merchant:
             await self.answer(scope, send, asked, merchant.shop)
         else:
             await self.app(scope, receive, send)
 
-    async def answer(self, scope: Any, send: Send, asked: Asked, shop: str) -> None:
+    async def answer(self, scope: Any, send: Send, asked: PlainRequest, shop: str) -> None:
         """The answer, and a line in the log."""
         started = time.perf_counter()
         request_id = chosen_request_id(scope)
@@ -82,7 +82,7 @@ class FastPath:
         log_access(scope, answer.status, time.perf_counter() - started, request_id)
         await send_answer(send, answer, request_id)
 
-    async def read(self, shop: str, asked: Asked) -> Answer:
+    async def read(self, shop: str, asked: PlainRequest) -> Answer:
         """What the route of the same address answers."""
         if asked.since is None:
             return await read_detail(
@@ -104,9 +104,9 @@ class FastPath:
             return answer_to_bug(error)
 
 
-def plain(scope: Any) -> Asked | None:
+def plain_request(scope: Any) -> PlainRequest | None:
     """What is asked for, if it is one of the two reads and asked for plainly."""
-    address = address_of(scope)
+    address = parsed_path(scope)
     if address is None:
         return None
     found: dict[bytes, bytes] = {}
@@ -119,19 +119,19 @@ def plain(scope: Any) -> Asked | None:
             return None
     if b"authorization" not in found or not HOST.fullmatch(found.get(b"host", b"")):
         return None
-    tags = found.get(TAGS)
-    return Asked(*address, found[b"authorization"], tags.decode("latin-1") if tags else None)
+    tags = found.get(TAG_HEADER)
+    return PlainRequest(*address, found[b"authorization"], tags.decode("latin-1") if tags else None)
 
 
-def address_of(scope: Any) -> tuple[str, int | None] | None:
+def parsed_path(scope: Any) -> tuple[str, int | None] | None:
     """The job, and the `since` of its events; None for any other address."""
     path, query = scope["path"], scope["query_string"]
-    if scope["method"] != "GET" or not path.startswith(JOBS) or scope["root_path"]:
+    if scope["method"] != "GET" or not path.startswith(JOBS_PREFIX) or scope["root_path"]:
         return None
-    public_id, slash, rest = path[len(JOBS) :].partition("/")
+    public_id, slash, rest = path[len(JOBS_PREFIX) :].partition("/")
     if not slash:
         return (public_id, None) if public_id and not query else None
-    if rest != EVENTS or not public_id:
+    if rest != EVENTS_SEGMENT or not public_id:
         return None
     since = QUERY.fullmatch(query) if query else None
     if query and since is None:

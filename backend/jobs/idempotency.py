@@ -18,7 +18,7 @@ from backend.db import LOCK_NOT_AVAILABLE
 from backend.errors import IdempotencyKeyReused, RequestInProgress
 from backend.jobs.models import IdempotencyKey
 
-KEPT = timedelta(hours=24)
+ANSWER_LIFETIME = timedelta(hours=24)
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -56,7 +56,7 @@ async def earlier_answer(
     row = (
         await connection.execute(
             select(IdempotencyKey.fingerprint, IdempotencyKey.answer).where(
-                *is_key(request, shop_id), IdempotencyKey.created_at > func.now() - KEPT
+                *is_key(request, shop_id), IdempotencyKey.created_at > func.now() - ANSWER_LIFETIME
             )
         )
     ).one_or_none()
@@ -86,7 +86,7 @@ async def claim_key(
         .on_conflict_do_update(
             index_elements=["shop_id", "route", "key"],
             set_=values,
-            where=IdempotencyKey.created_at <= func.now() - KEPT,
+            where=IdempotencyKey.created_at <= func.now() - ANSWER_LIFETIME,
         )
         .returning(literal(value=True))
     )

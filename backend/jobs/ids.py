@@ -24,3 +24,8 @@ def new_public_id() -> str:
 def is_public_id(text: str) -> bool:
     """Whether `text` has the form of an id of ours."""
     return FORM.fullmatch(text) is not None
+
+
+def lookup_id(public_id: str) -> str:
+    """The id to look up: for a malformed one, an id that no job has."""
+    return public_id if is_public_id(public_id) else IMPOSSIBLE

@@ -1,38 +1,30 @@
-"""The worker's writes on a job: claim it, advance it, end it.
+"""The worker's writes on a job: claim it, advance it, let it wait, end it.
 
 Every write after the claim is fenced: it applies only while the row still has the attempt that
 was claimed. A worker that lost its job to another (it hung, its machine slept) gets `Fenced` and
-has changed nothing. A status, its event and the event's number commit together, so `seq` has no
-gaps, commits in order, and a final state has exactly one terminal event.
+has changed nothing. How events are appended is in `events`, how a job ends in `completion`.
 
-Where a function takes a `Database` or a connection, it is a transaction of its own or a part of the
-connection's.
+A function that takes a `Database` or a connection runs in a transaction of its own, or as a part of
+the connection's.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, Text, any_, cast, func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database, Query, run
+from backend.failures.codes import SHOP_UNINSTALLED, WORKER_CRASHED
+from backend.failures.registry import Failure
 from backend.jobs import lifecycle_statements
+from backend.jobs.events import append_event, change_job
 from backend.jobs.models import Job, JobEvent
+from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
-from backend.jobs.states import UNFINISHED, Failure, JobStatus, sources
+from backend.jobs.states import JobStatus
 from backend.retries import JOBS
-from backend.slices import SLICE, TimeSlice
-
-CRASHED = Failure(
-    code="WORKER_CRASHED",
-    message="The job could not be finished in three attempts. Try another photo or ask support.",
-)
-SHOP_UNINSTALLED = Failure(
-    code="SHOP_UNINSTALLED",
-    message="The app was removed from the shop before the job was done.",
-    retryable=True,
-)
 
 
 class Fenced(Exception):
@@ -96,7 +88,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | No
         await fail(where, claimed, SHOP_UNINSTALLED)
         return None
     if claimed.strikes > JOBS.crashes:
-        await fail(where, claimed, CRASHED)
+        await fail(where, claimed, WORKER_CRASHED)
         return None
     return claimed
 
@@ -137,11 +129,11 @@ async def advance(
         claimed,
         stage=stage,
         message=message,
-        extra=as_json(progress),
-        final_extra=as_json(end),
-        files=as_json(checkpoint.files),
-        facts=as_json(checkpoint.facts),
-        artifacts=as_json(announced),
+        extra=json_text(progress),
+        final_extra=json_text(end),
+        files=json_text(checkpoint.files),
+        facts=json_text(checkpoint.facts),
+        artifacts=json_text(announced),
     )
 
 
@@ -193,30 +185,23 @@ async def wait(
 
     Its status stays.
     """
+    mine = (*unfinished(claimed.ref, JobStatus.IN_PROGRESS), Job.attempt == claimed.attempt)
     last_seq = await connection.scalar(
         update(Job)
-        .where(
-            *unfinished(claimed.ref, JobStatus.IN_PROGRESS),
-            Job.attempt == claimed.attempt,
-        )
+        .where(*mine)
         .values(strikes=func.greatest(Job.strikes - 1, 0), **changes)
         .returning(Job.last_seq)
     )
     if last_seq is None:
         raise Fenced(claimed.ref.public_id)
-    key = {"shop_id": claimed.ref.shop_id, "job_id": claimed.ref.public_id}
-    latest = select(JobEvent.extra["waiting_for"].astext).filter_by(**key, seq=last_seq)
+    latest = select(JobEvent.extra["waiting_for"].astext).filter_by(
+        shop_id=claimed.ref.shop_id, job_id=claimed.ref.public_id, seq=last_seq
+    )
     if await connection.scalar(latest) == waiting_for:
         return
-    await connection.execute(
-        insert(JobEvent).values(
-            **key,
-            seq=await next_seq(connection, claimed),
-            event_type="queued",
-            message=message,
-            extra={"waiting_for": waiting_for},
-        )
-    )
+    job = change_job(*mine)
+    event = append_event(job, "queued", message=message, extra={"waiting_for": waiting_for})
+    await connection.execute(select(job.c.last_seq).add_cte(event))
 
 
 async def succeed(
@@ -227,9 +212,7 @@ async def succeed(
         where,
         lifecycle_statements.SUCCEED,
         claimed,
-        message=lifecycle_statements.FINISHED,
-        extra=as_json(extra),
-        freed=False,
+        extra=json_text(extra),
     )
 
 
@@ -251,8 +234,8 @@ async def fail(
         lifecycle_statements.FAIL_FOR_NOTHING if gives_back else lifecycle_statements.FAIL,
         claimed,
         message=failure.message,
-        extra=as_json({"error": failure}),
-        freed=failure.retryable,
+        extra=json_text({"error": failure}),
+        frees_key=failure.retryable,
     )
 
 
@@ -271,135 +254,27 @@ async def write(
         raise Fenced(claimed.ref.public_id)
 
 
-def as_json(value: Any) -> str:
+def json_text(value: Any) -> str:
     """As the statements take it."""
     return msgspec.json.encode(value).decode()
 
 
-async def next_seq(connection: AsyncConnection, claimed: JobLease) -> int:
-    """Take the next event number of the fenced row; its lock is held until commit."""
-    seq = await connection.scalar(
-        update(Job)
-        .where(*unfinished(claimed.ref, JobStatus.IN_PROGRESS), Job.attempt == claimed.attempt)
-        .values(last_seq=Job.last_seq + 1)
-        .returning(Job.last_seq)
-    )
-    if seq is None:
-        raise Fenced(claimed.ref.public_id)
-    return int(seq)
-
-
-async def append(
+async def append_after_success(
     connection: AsyncConnection, ref: JobRef, *, stage: str, message: str, extra: dict[str, Any]
 ) -> None:
-    """Add a line about what becomes of a job after it has ended well.
+    """Append an event about what becomes of a job after it has succeeded.
 
-    Its status and its terminal event stay as they are; the line has the next number, so whoever
+    Its status and its terminal event stay as they are; the event has the next number, so whoever
     follows the job gets it. Raises `Fenced` when there is no such job any more.
     """
-    seq = await connection.scalar(
-        update(Job)
-        .where(
-            Job.shop_id == ref.shop_id,
-            Job.public_id == ref.public_id,
-            Job.status == JobStatus.SUCCESS,
-        )
-        .values(last_seq=Job.last_seq + 1)
-        .returning(Job.last_seq)
+    job = change_job(
+        Job.shop_id == ref.shop_id,
+        Job.public_id == ref.public_id,
+        Job.status == JobStatus.SUCCESS,
     )
-    if seq is None:
+    event = append_event(job, "stage", stage=stage, message=message, extra=extra)
+    if await connection.scalar(select(job.c.last_seq).add_cte(event)) is None:
         raise Fenced(ref.public_id)
-    await connection.execute(
-        insert(JobEvent).values(
-            shop_id=ref.shop_id,
-            job_id=ref.public_id,
-            seq=seq,
-            event_type="stage",
-            stage=stage,
-            message=message,
-            extra=extra,
-        )
-    )
-
-
-async def fail_unfinished(
-    connection: AsyncConnection, shop_id: int, failure: Failure, *narrower: Any
-) -> int:
-    """End a shop's unfinished jobs that `narrower` leaves, in two statements.
-
-    So they should be few: `end_unfinished` is for any number. Their final status fences whoever
-    works on them.
-    """
-    ended = (
-        update(Job)
-        .where(Job.shop_id == shop_id, Job.status.in_(sources(JobStatus.FAILURE)), *narrower)
-        .values(
-            status=JobStatus.FAILURE,
-            last_seq=Job.last_seq + 1,
-            finished_at=func.now(),
-            **freed(failure),
-        )
-        .returning(Job.public_id, Job.last_seq)
-    )
-    rows = (await connection.execute(ended)).all()
-    if rows:
-        extra = {"error": msgspec.structs.asdict(failure)}
-        await connection.execute(
-            insert(JobEvent),
-            [
-                {
-                    "shop_id": shop_id,
-                    "job_id": row.public_id,
-                    "seq": row.last_seq,
-                    "event_type": "failed",
-                    "message": failure.message,
-                    "extra": extra,
-                }
-                for row in rows
-            ],
-        )
-    return len(rows)
-
-
-async def end_unfinished(
-    database: Database,
-    shop_id: int,
-    failure: Failure,
-    *narrower: Any,
-    time_slice: TimeSlice | None = None,
-) -> int:
-    """End all of a shop's unfinished jobs that `narrower` leaves, slice by slice; how many.
-
-    Raises `TimeSliceOver`.
-    """
-    ended = 0
-    while found := await end_slice(database, shop_id, failure, narrower):
-        ended += found
-        if time_slice:
-            time_slice.did(found)
-    return ended
-
-
-async def end_slice(
-    database: Database, shop_id: int, failure: Failure, narrower: tuple[Any, ...]
-) -> int:
-    """End the oldest of them. By their ids, which were found by the index of the unfinished."""
-    oldest = (
-        select(Job.public_id)
-        .where(Job.shop_id == shop_id, Job.status.in_(UNFINISHED), *narrower)
-        .order_by(Job.created_at)
-        .limit(SLICE)
-    )
-    async with database.transaction(shop_id) as connection:
-        ids = (await connection.scalars(oldest)).all()
-        these = Job.public_id == any_(cast(ids, ARRAY(Text)))
-        await fail_unfinished(connection, shop_id, failure, these)
-    return len(ids)
-
-
-def freed(failure: Failure) -> dict[str, Any]:
-    """What else changes with a failure: one that another try can mend does not bar that try."""
-    return {"natural_key": None} if failure.retryable else {}
 
 
 def unfinished(ref: JobRef, target: JobStatus) -> tuple[Any, ...]:
@@ -407,5 +282,5 @@ def unfinished(ref: JobRef, target: JobStatus) -> tuple[Any, ...]:
     return (
         Job.shop_id == ref.shop_id,
         Job.public_id == ref.public_id,
-        Job.status.in_(sources(target)),
+        may_become(target),
     )

@@ -33,7 +33,7 @@ async def job_list(
     Raises `ShopNotInstalled`, and `InvalidRequest` for a cursor that is not ours.
     """
     require_cursor(wanted)
-    statement = queries.page(
+    statement = queries.jobs_page(
         shop_domain,
         filters=queries.filters(
             job_type=wanted.job_type,

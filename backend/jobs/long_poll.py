@@ -10,7 +10,7 @@ from backend.jobs.schemas import JobEventsResponse
 from backend.jobs.states import JobStatus
 
 
-async def followed(
+async def wait_for_events(
     reads: ReadServices,
     *,
     shop_domain: str,

@@ -53,6 +53,7 @@ class Job(Base):
     waited for its shop's merchant without getting any further. `last_seq` is the newest public
     event's number. `natural_key` says what the job is *about*, so that asking twice makes one job.
     `publish` says how to publish it once it has succeeded; null leaves that to the merchant.
+    `credits_cost` is its price when it was made; null is a job from before the column (`prices`).
     `batch_id` is the batch that counts it. `files` says whether its intermediates and originals are
     there: they expire some time after its end (`worker.retention`).
     """
@@ -111,6 +112,7 @@ class Job(Base):
     natural_key: Mapped[str | None] = mapped_column(Text)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
     publish: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    credits_cost: Mapped[int | None] = mapped_column(SmallInteger)
     last_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")

@@ -10,7 +10,9 @@ from backend.jobs.schemas import JobEventResponse
 FINAL = {"succeeded", "failed"}
 
 
-async def watched(events: AsyncIterator[JobEventResponse], console: Console) -> JobEventResponse:
+async def show_progress(
+    events: AsyncIterator[JobEventResponse], console: Console
+) -> JobEventResponse:
     """Show each event; the one that ends the job is returned.
 
     Where there is no terminal to draw a bar on, each event is a line.

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     ColumnElement,
     Select,
     Text,
     and_,
+    any_,
     bindparam,
     cast,
     extract,
@@ -26,7 +28,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from backend.db import Query
 from backend.jobs.models import Artifact, Job, JobEvent
-from backend.jobs.states import UNFINISHED, JobStatus
+from backend.jobs.states import UNFINISHED, JobStatus, sources
 from backend.shops.models import Shop
 from backend.tenancy import AS_IT_STANDS, SHOPS, entered
 
@@ -35,11 +37,11 @@ Conditions = tuple[ColumnElement[bool], ...]
 # What the statements of one job take: they are written once, for writing one costs more than all
 # that comes after it.
 SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain")
-PUBLIC_ID: BindParameter[str] = bindparam("public_id")
+PUBLIC_ID: BindParameter[str] = bindparam("public_id", type_=Text)
 SINCE: BindParameter[int] = bindparam("since")
 
-# What `versions.version_of` reads: the version, and how long a stage has taken so far.
-VERSION = (
+# What `etags.version_of` reads: the version, and how long a stage has taken so far.
+VERSION_FIELDS = (
     Job.public_id,
     Job.status,
     Job.attempt,
@@ -52,7 +54,7 @@ VERSION = (
 
 def version() -> Select[Any]:
     """The job's version and nothing else."""
-    return of_shop(select(*VERSION))
+    return of_shop(select(*VERSION_FIELDS))
 
 
 def detail(visible: Conditions = ()) -> Select[Any]:
@@ -62,7 +64,7 @@ def detail(visible: Conditions = ()) -> Select[Any]:
         Artifact.seq == Job.last_seq,
     )
     columns = select(
-        *VERSION,
+        *VERSION_FIELDS,
         Job.job_type,
         Job.created_at,
         Job.request,
@@ -74,11 +76,11 @@ def detail(visible: Conditions = ()) -> Select[Any]:
 
 def timeline(visible: Conditions = ()) -> Select[Any]:
     """The job's events after `since`, with their artifacts."""
-    columns = select(*VERSION, artifacts(Artifact.seq > SINCE), events(JobEvent.seq > SINCE))
+    columns = select(*VERSION_FIELDS, artifacts(Artifact.seq > SINCE), events(JobEvent.seq > SINCE))
     return of_shop(columns, visible)
 
 
-def page(
+def jobs_page(
     shop_domain: str,
     *,
     filters: list[ColumnElement[bool]],
@@ -177,6 +179,11 @@ def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:
 def is_installed() -> ColumnElement[bool]:
     """Whether the shop has the app."""
     return Shop.status == "installed"
+
+
+def may_become(target: JobStatus) -> ColumnElement[bool]:
+    """Whether the job may still move to `target`."""
+    return Job.status == any_(literal(sorted(sources(target)), ARRAY(Text)))
 
 
 def unfinished_count(shop_id: int) -> Select[Any]:

@@ -14,7 +14,7 @@ from backend.jobs.cancellation import cancel_job
 from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import Wanted, job_list, link, moment, require_given
-from backend.jobs.long_poll import followed
+from backend.jobs.long_poll import wait_for_events
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import (
     JobCancelledResponse,
@@ -34,14 +34,16 @@ Since = Annotated[
 Wait = Annotated[int, QueryParameter(ge=0, le=25, description="Seconds to wait for an event.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=200)]
 Offset = Annotated[int, QueryParameter(ge=0, le=MAX_OFFSET)]
-JobType = Annotated[str | None, QueryParameter(max_length=64, pattern=r"^[A-Z][A-Z_]*$(?!\n)")]
+JobTypeFilter = Annotated[
+    str | None, QueryParameter(max_length=64, pattern=r"^[A-Z][A-Z_]*$(?!\n)")
+]
 CreatedAfter = Annotated[
     str | None,
     QueryParameter(
         schema_extra={"format": "date-time"}, description="A time without a zone is UTC."
     ),
 ]
-Cursor = Annotated[
+JobCursor = Annotated[
     str | None, QueryParameter(pattern=PATTERN, description="From `Link`; without an offset.")
 ]
 # Its form is only told, not asked for: a malformed id is a job that does not exist.
@@ -63,12 +65,12 @@ async def list_jobs(
     *,
     request: MerchantRequest,
     database: NamedDependency[Database],
-    job_type: JobType = None,
+    job_type: JobTypeFilter = None,
     status: Annotated[JobStatus | None, QueryParameter()] = None,
     created_after: CreatedAfter = None,
     limit: Limit = 50,
     offset: Offset = 0,
-    cursor: Cursor = None,
+    cursor: JobCursor = None,
 ) -> Response[JobListResponse]:
     """The shop's jobs, newest first."""
     wanted = Wanted(
@@ -117,7 +119,7 @@ async def get_job_events(
         answer = await read_events(reads, **of_job, tags=tags, since=since)
         return Response(answer.body, status_code=answer.status, headers=answer.headers)
     window = reads.presigner.current_window()
-    version, body = await followed(reads, **of_job, since=since, wait=wait)
+    version, body = await wait_for_events(reads, **of_job, since=since, wait=wait)
     return Response(body, headers=version.headers(window))
 
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from backend.failures.registry import Noun
+from backend.failures.schema import error_in_extra
 from backend.jobs.ids import PATTERN
 from backend.jobs.states import JobStatus
 
@@ -32,7 +34,7 @@ class JobEventResponse(msgspec.Struct, frozen=True, kw_only=True):
     stage: str | None
     message: str
     artifacts: list[ArtifactResponse]
-    extra: dict[str, Any]
+    extra: Annotated[dict[str, Any], error_in_extra(Noun.JOB)]
     created_at: Moment
 
 

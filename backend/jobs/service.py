@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import insert
+from sqlalchemy import ARRAY, Text, any_, cast, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import CTE
 
 from backend import queue
 from backend.errors import TooManyOpenJobs
 from backend.jobs import queries
+from backend.jobs.events import append_event
 from backend.jobs.ids import new_public_id
-from backend.jobs.models import Job, JobEvent
+from backend.jobs.models import Job
+from backend.jobs.prices import price_of
 from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
 
@@ -44,7 +47,7 @@ async def request_job(
     commit. Of those who ask at once each counts only its own, so a few more may get in.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
-    inserted = await connection.scalar(
+    made = (
         upsert(Job)
         .values(
             shop_id=shop_id,
@@ -55,14 +58,16 @@ async def request_job(
             natural_key=natural_key,
             request=request,
             publish=publish,
+            credits_cost=price_of(workflow, request),
             last_seq=1,
         )
         .on_conflict_do_nothing(index_elements=["shop_id", "natural_key"])
-        .returning(Job.public_id)
+        .returning(Job.shop_id, Job.public_id, Job.last_seq)
+        .cte("made")
     )
-    if inserted is None:
+    event = append_queued_event(made, workflow)
+    if await connection.scalar(select(made.c.public_id).add_cte(event)) is None:
         return None
-    await connection.execute(insert(JobEvent).values(**queued_event(ref, workflow)))
     if not quotas.has_room_for(await enqueue_jobs(connection, shop_id, [ref])):
         raise TooManyOpenJobs
     return ref
@@ -89,26 +94,30 @@ async def request_jobs(
             "origin": origin,
             "batch_id": batch_id,
             "request": request,
+            "credits_cost": price_of(workflow, request),
             "last_seq": 1,
         }
         for ref, request in zip(refs, requests, strict=True)
     ]
     await connection.execute(insert(Job), rows)
-    await connection.execute(insert(JobEvent), [queued_event(ref, workflow) for ref in refs])
+    ids = cast([ref.public_id for ref in refs], ARRAY(Text))
+    made = (
+        select(Job.shop_id, Job.public_id, Job.last_seq)
+        .where(Job.shop_id == shop_id, Job.public_id == any_(ids))
+        .cte("made")
+    )
+    event = append_queued_event(made, workflow)
+    await connection.execute(select(func.count()).select_from(made).add_cte(event))
     await enqueue_jobs(connection, shop_id, refs)
     return refs
 
 
-def queued_event(ref: JobRef, workflow: Workflow) -> dict[str, Any]:
-    """The first event of a job, as a row."""
-    return {
-        "shop_id": ref.shop_id,
-        "job_id": ref.public_id,
-        "seq": 1,
-        "event_type": "queued",
-        "message": "Waiting for a worker",
-        "extra": {"progress": {"done": 0, "total": len(workflow.stages)}},
-    }
+def append_queued_event(made: CTE, workflow: Workflow) -> CTE:
+    """The first event of the jobs that were made."""
+    progress = {"done": 0, "total": len(workflow.stages)}
+    return append_event(
+        made, "queued", message="Waiting for a worker", extra={"progress": progress}
+    )
 
 
 async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:

@@ -11,8 +11,6 @@ terminal event. `sources` is what every UPDATE of a status is guarded with.
 
 from enum import StrEnum
 
-import msgspec
-
 
 class JobStatus(StrEnum):
     """As the API spells it."""
@@ -36,11 +34,3 @@ UNFINISHED = frozenset({JobStatus.NOT_STARTED, JobStatus.IN_PROGRESS})
 def sources(target: JobStatus) -> frozenset[JobStatus]:
     """The states from which `target` can be entered."""
     return frozenset(state for state, targets in MOVES.items() if target in targets)
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job ended without a result, as its last event tells: a stable code and a sentence."""
-
-    code: str
-    message: str
-    retryable: bool = False

@@ -3,7 +3,7 @@
 A visitor can be anybody: they name a product and nothing else, the same question within a day is
 the same job, and a shop has only so many a day. Of these one visitor gets but a share, and the last
 quarter is for customers who are logged in. What ends because there is no such product to be seen
-does not count for the shop (`jobs.lifecycle_statements`), but it does for whoever has asked.
+does not count for the shop (`completion.return_quota`), but it does for whoever has asked.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
 from backend.errors import DailyCapReached, VisitorCapReached
-from backend.jobs.creation import accepted, require_distinct_outputs
+from backend.jobs.creation import job_accepted, require_distinct_outputs
 from backend.jobs.daily_quotas import STOREFRONT_JOBS, STOREFRONT_VISITOR, is_within
 from backend.jobs.models import Job
+from backend.jobs.prices import kept_price, price_of
 from backend.jobs.schemas import JobAcceptedResponse
 from backend.jobs.service import natural_key, request_job
 from backend.jobs.states import JobStatus
@@ -79,7 +80,7 @@ async def make_storefront_job(
     )
     if ref is not None:
         await count_job(connection, shop_id, now, visitor, caps)
-        return accepted(workflow, ref.public_id, request_id)
+        return job_accepted(ref.public_id, request_id, price_of(workflow, request))
     found = (await connection.execute(with_key(shop_id, key))).one_or_none()
     if found is None:  # erased since it stood in the way
         return await make_storefront_job(
@@ -91,8 +92,8 @@ async def make_storefront_job(
             caps=caps,
             quotas=quotas,
         )
-    earlier = accepted(workflow, found.public_id, request_id)
-    return msgspec.structs.replace(earlier, status=JobStatus(found.status))
+    price = kept_price(found.credits_cost, workflow, request)
+    return job_accepted(found.public_id, request_id, price, JobStatus(found.status))
 
 
 def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: datetime) -> str:
@@ -132,4 +133,6 @@ async def count_job(
 
 def with_key(shop_id: int, key: str) -> Any:
     """The shop's job with that key."""
-    return select(Job.public_id, Job.status).where(Job.shop_id == shop_id, Job.natural_key == key)
+    return select(Job.public_id, Job.status, Job.credits_cost).where(
+        Job.shop_id == shop_id, Job.natural_key == key
+    )

@@ -34,9 +34,9 @@ from backend.workflows.registry import Workflow
 
 VisitorRequest = Request[Visitor, Any, Any]
 
-DETAIL = answers(JobDetailResponse, *OF_A_JOB, sometimes=POLL_HINT)
-EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, sometimes=POLL_HINT)
-MAKING = answers(
+VISITOR_DETAIL = answers(JobDetailResponse, *OF_A_JOB, sometimes=POLL_HINT)
+VISITOR_EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, sometimes=POLL_HINT)
+VISITOR_CREATION = answers(
     JobAcceptedResponse,
     *OF_A_SHOP,
     *OF_A_BODY,
@@ -48,7 +48,7 @@ MAKING = answers(
 )
 
 
-@get("/jobs/{public_id:str}", responses=DETAIL)
+@get("/jobs/{public_id:str}", responses=VISITOR_DETAIL)
 async def get_storefront_job(
     request: VisitorRequest,
     public_id: JobId,
@@ -68,7 +68,7 @@ async def get_storefront_job(
 @get(
     "/jobs/{public_id:str}/events",
     opt={"proxy_params": frozenset({"since"})},
-    responses=EVENTS,
+    responses=VISITOR_EVENTS,
 )
 async def get_storefront_job_events(
     *,
@@ -89,7 +89,7 @@ async def get_storefront_job_events(
     return Response(body, headers=version.poll_hint())
 
 
-def creation_route(
+def visitor_creation_route(
     workflow: Workflow, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
 ) -> HTTPRouteHandler:
     """The route by which visitors start jobs of this workflow."""
@@ -100,7 +100,7 @@ def creation_route(
         status_code=202,
         operation_id=f"make_storefront_{workflow.name.replace('-', '_')}",
         summary=workflow.summary,
-        responses=MAKING,
+        responses=VISITOR_CREATION,
     )
     async def make(
         request: VisitorRequest, data: JSONBody[kind], database: NamedDependency[Database]
@@ -129,7 +129,7 @@ def storefront_router(
 ) -> Router:
     """The routes, behind the guard they are given."""
     making = [
-        creation_route(workflow, disabled, caps, quotas)
+        visitor_creation_route(workflow, disabled, caps, quotas)
         for workflow in WORKFLOWS.values()
         if workflow.for_visitors
     ]

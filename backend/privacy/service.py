@@ -10,9 +10,8 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import PrivacyRequestNotFound, ShopNotInstalled
-from backend.jobs.detail import KEY_SUFFIX
-from backend.jobs.etags import known
-from backend.jobs.ids import new_public_id
+from backend.jobs.detail import STORAGE_KEY_SUFFIX
+from backend.jobs.ids import lookup_id, new_public_id
 from backend.jobs.listing import next_query
 from backend.privacy import queries
 from backend.privacy.models import PrivacyRequest
@@ -91,7 +90,7 @@ async def request_document(
     Raises `PrivacyRequestNotFound` as well.
     """
     statement = queries.held(
-        shop_domain, known(public_id), before=wanted.cursor, limit=wanted.limit + 1
+        shop_domain, lookup_id(public_id), before=wanted.cursor, limit=wanted.limit + 1
     )
     rows = (await connection.execute(statement)).mappings().all()
     if not rows:
@@ -125,4 +124,4 @@ def held_job(row: RowMapping) -> HeldJob:
 
 def without_keys(request: dict[str, Any]) -> dict[str, Any]:
     """What was asked for, but for the names of objects, which are no data of the customer's."""
-    return {name: value for name, value in request.items() if not name.endswith(KEY_SUFFIX)}
+    return {name: value for name, value in request.items() if not name.endswith(STORAGE_KEY_SUFFIX)}

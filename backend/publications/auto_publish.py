@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.jobs.lifecycle import append
+from backend.jobs.lifecycle import append_after_success
 from backend.jobs.service import JobRef
 from backend.publications import queries
 from backend.publications.leases import PUBLISH_STAGE, PublicationRef
@@ -25,7 +25,9 @@ async def auto_publish(
     first = (await connection.execute(queries.first_final(ref.shop_id, ref.public_id))).first()
     if first is None or first.is_preview or first.verdict != "pass":
         extra = {"publication": {"status": "NEEDS_REVIEW", "error": None}}
-        await append(connection, ref, stage=PUBLISH_STAGE, message=REVIEW, extra=extra)
+        await append_after_success(
+            connection, ref, stage=PUBLISH_STAGE, message=REVIEW, extra=extra
+        )
         return
     wanted = (ArtifactToPublish(sha256=first.sha256, **wish),)
     pictures = await rows_of(connection, ref, wanted, rounds=0)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from backend.db import Database
-from backend.jobs.failures import SHOP_NOT_INSTALLED
+from backend.failures.codes import SHOP_NOT_INSTALLED
 from backend.publications.failures import PublicationFailed
 from backend.publications.leases import PublicationLease, require_lease
 from backend.shops.admin_api import AdminApi

@@ -13,13 +13,12 @@ import structlog
 
 from backend import queue
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.failures.codes import PUBLICATION_CRASHED, SHOP_NOT_INSTALLED, SHOPIFY_UNAVAILABLE
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import Fenced
-from backend.jobs.states import Failure
 from backend.publications.context import HandedOver, PublicationContext, StillBusy
 from backend.publications.failures import (
     EXPECTED,
-    PUBLICATION_CRASHED,
-    SHOPIFY_UNAVAILABLE,
     failure_of,
 )
 from backend.publications.leases import (
@@ -49,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = timedelta(0)
 # Nobody can be asked any more: what was done cannot be taken back.
-HOPELESS = frozenset({"SHOP_NOT_INSTALLED"})
+HOPELESS = frozenset({SHOP_NOT_INSTALLED.code})
 
 
 async def run_publication(

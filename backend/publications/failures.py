@@ -1,43 +1,22 @@
-"""Why a publication fails, in codes of ours that never change once released.
+"""What an error means for a publication: which failure of `backend.failures.codes` it is.
 
-What Shopify itself says is in the message. A retryable failure is tried again for a while before
-it counts.
+A retryable failure is tried again for a while before it counts.
 """
 
-from backend.errors import ScopeMissing, ShopifyUnavailable, StorageUnavailable
-from backend.jobs.states import Failure
+from backend.errors import ShopifyUnavailable, StorageUnavailable
+from backend.failures.codes import (
+    ALT_TOO_LONG,
+    IMAGE_REFUSED_BY_SHOPIFY,
+    MEDIA_LIMIT_REACHED,
+    MEDIA_SCOPE_MISSING,
+    PRODUCT_NOT_FOUND,
+    PUBLICATION_REFUSED,
+    SHOPIFY_UNAVAILABLE,
+    STORAGE_UNAVAILABLE,
+)
+from backend.failures.registry import Failed, Failure
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.media_api import MutationRefused
-
-PRODUCT_NOT_FOUND = Failure(
-    code="PRODUCT_NOT_FOUND", message="The shop has no such product, or has deleted it."
-)
-MEDIA_LIMIT_REACHED = Failure(
-    code="MEDIA_LIMIT_REACHED", message="The product cannot take that many more media."
-)
-ALT_TOO_LONG = Failure(code="ALT_TOO_LONG", message="Shopify finds an alt text too long.")
-SCOPE_MISSING = Failure(code="SCOPE_MISSING", message=ScopeMissing.message)
-SHOPIFY_UNAVAILABLE = Failure(
-    code="SHOPIFY_UNAVAILABLE",
-    message="Shopify did not answer for too long. Try again later.",
-    retryable=True,
-)
-SHOPIFY_REFUSED = Failure(
-    code="SHOPIFY_REFUSED", message="Shopify refuses what we ask of it; the log tells more."
-)
-STORAGE_UNAVAILABLE = Failure(
-    code="STORAGE_UNAVAILABLE",
-    message="The picture store did not answer for too long. Try again later.",
-    retryable=True,
-)
-PUBLICATION_CRASHED = Failure(
-    code="PUBLICATION_CRASHED", message="The publication could not be finished; ask support."
-)
-RESTORE_INCOMPLETE = Failure(
-    code="RESTORE_INCOMPLETE",
-    message="Our media are gone, but the others did not come to be as they were. DELETE again.",
-    retryable=True,
-)
 
 MEANINGS: dict[str, Failure] = {
     "REFERENCE_TARGET_DOES_NOT_EXIST": PRODUCT_NOT_FOUND,
@@ -46,7 +25,7 @@ MEANINGS: dict[str, Failure] = {
     "SHOP_MEDIA_LIMIT_EXCEEDED": MEDIA_LIMIT_REACHED,
     "ALT_VALUE_LIMIT_EXCEEDED": ALT_TOO_LONG,
 }
-# Shopify is busy with the file, or the gallery has changed under our hands: look again.
+# Shopify is busy with the file, or the gallery changed at the same time: look again.
 PASSING = frozenset(
     {
         "FILE_LOCKED",
@@ -62,12 +41,8 @@ PASSING = frozenset(
 )
 
 
-class PublicationFailed(Exception):
-    """It cannot go on; `failure` tells why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.code)
-        self.failure = failure
+class PublicationFailed(Failed):
+    """The publication cannot go on."""
 
 
 # What `failure_of` knows.
@@ -88,7 +63,7 @@ def failure_of(error: Exception) -> Failure:
         case MutationRefused():
             return of_mutation(error)
         case ShopifyRefused():
-            return SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED
+            return MEDIA_SCOPE_MISSING if error.is_denied else PUBLICATION_REFUSED
         case StorageUnavailable():
             return STORAGE_UNAVAILABLE
         case _:
@@ -96,14 +71,12 @@ def failure_of(error: Exception) -> Failure:
 
 
 def of_mutation(error: MutationRefused) -> Failure:
-    """What it means that Shopify declines."""
+    """What it means that Shopify refused a mutation."""
     if error.code in PASSING:
         return SHOPIFY_UNAVAILABLE
     return MEANINGS.get(error.code) or refused_by_shopify(error.code or error.message)
 
 
 def refused_by_shopify(reason: str) -> Failure:
-    """Shopify does not want this picture; its own code says why."""
-    return Failure(
-        code="IMAGE_REFUSED_BY_SHOPIFY", message=f"Shopify refuses the image: {reason[:200]}."
-    )
+    """Shopify refused this image; its own code says why."""
+    return IMAGE_REFUSED_BY_SHOPIFY.with_message(f"Shopify refused the image: {reason[:200]}.")

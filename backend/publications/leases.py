@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
-from backend.jobs.lifecycle import Fenced, append
+from backend.failures.registry import Failure
+from backend.jobs.lifecycle import Fenced, append_after_success
 from backend.jobs.models import Artifact
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure
 from backend.publications.models import Publication, PublishedMedia
 from backend.publications.states import MEANT, TASKS, MediaStatus, PublicationStatus, sources
 from backend.shops.media_responses import Gallery
@@ -282,7 +282,7 @@ async def tell(
     """The event of a new state. Raises `Fenced` when the job has been erased."""
     backwards = {PublicationStatus.RESTORING, PublicationStatus.RESTORED}
     error = failure and msgspec.structs.asdict(failure)
-    await append(
+    await append_after_success(
         connection,
         ref.job,
         stage=UNPUBLISH_STAGE if backwards & {before, now} else PUBLISH_STAGE,

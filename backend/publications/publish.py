@@ -4,8 +4,9 @@ No transaction is open while Shopify is asked. First all pictures become files o
 show nowhere; showing one on the product is a step of its own, and one that can be repeated.
 """
 
+from backend.failures.codes import MEDIA_LIMIT_REACHED, PRODUCT_NOT_FOUND
 from backend.publications.context import PublicationContext, StillBusy
-from backend.publications.failures import MEDIA_LIMIT_REACHED, PRODUCT_NOT_FOUND, PublicationFailed
+from backend.publications.failures import PublicationFailed
 from backend.publications.files import create, wait_until_ready
 from backend.publications.gallery import arranged, moves, without
 from backend.publications.leases import Picture, PublicationLease, note, note_picture

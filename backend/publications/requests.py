@@ -17,8 +17,9 @@ from backend.errors import (
     PreviewNotPublishable,
     ScopeMissing,
 )
-from backend.jobs.etags import found, known
 from backend.jobs.idempotency import Repeatable, answered_before, earlier_answer
+from backend.jobs.ids import lookup_id
+from backend.jobs.lookup import shop_row
 from backend.jobs.service import JobRef
 from backend.jobs.states import JobStatus
 from backend.publications import queries
@@ -57,7 +58,7 @@ async def request_publication(
     Raises `ShopNotInstalled`, `JobNotFound`, `JobNotFinished`, `InvalidRequest`,
     `PreviewNotPublishable`, `ScopeMissing`, `AlreadyPublished` and what a key can be refused for.
     """
-    job = await found(connection, queries.job_to_publish(shop_domain, known(public_id)))
+    job = await shop_row(connection, queries.job_to_publish(shop_domain, lookup_id(public_id)))
     if repeatable:
         kind = PublicationResponse
         earlier = await earlier_answer(connection, repeatable, shop_id=job.shop_id, kind=kind)

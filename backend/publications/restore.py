@@ -6,8 +6,9 @@ the merchant changes while we are at it stays: before each change the product is
 
 from datetime import timedelta
 
+from backend.failures.codes import RESTORE_INCOMPLETE
 from backend.publications.context import PublicationContext, StillBusy
-from backend.publications.failures import RESTORE_INCOMPLETE, PublicationFailed
+from backend.publications.failures import PublicationFailed
 from backend.publications.files import found_by_name
 from backend.publications.gallery import (
     changed_alts,

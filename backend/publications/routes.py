@@ -17,7 +17,7 @@ from backend.errors import (
     RequestInProgress,
     ScopeMissing,
 )
-from backend.jobs.creation_routes import OF_A_BODY, Key
+from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.routes import OF_A_JOB, JobId, MerchantRequest
 from backend.openapi_responses import answers
@@ -49,7 +49,7 @@ async def post_publication(
     public_id: JobId,
     data: JSONBody[PublicationRequest],
     database: NamedDependency[Database],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[PublicationResponse]:
     """Put final artifacts of the job on a product, each as a media of its own.
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import msgspec
 
+from backend.failures.registry import Noun
+from backend.failures.schema import code_of
 from backend.jobs.schemas import Moment, PublicId
 from backend.publications.states import MediaStatus, PublicationStatus
 from backend.workflows.pictures import END, ProductGid
@@ -41,7 +43,7 @@ class PublicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class PublicationError(msgspec.Struct, frozen=True, kw_only=True):
     """Why a publication failed: a stable code and a sentence."""
 
-    code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")]
+    code: Annotated[str, code_of(Noun.PUBLICATION)]
     message: str
     retryable: bool
 

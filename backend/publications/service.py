@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.errors import PublicationNotFound
-from backend.jobs.etags import found, known
-from backend.jobs.states import Failure
+from backend.failures.registry import Failure
+from backend.jobs.ids import lookup_id
+from backend.jobs.lookup import shop_row
 from backend.publications import queries
 from backend.publications.leases import GOT_FURTHER, PublicationRef, enqueue_task, tell, this
 from backend.publications.models import Publication
@@ -26,7 +27,7 @@ async def publication(
 
     Raises `ShopNotInstalled`, `JobNotFound` or `PublicationNotFound`.
     """
-    row = await found(connection, queries.latest(shop_domain, known(public_id)))
+    row = await shop_row(connection, queries.latest(shop_domain, lookup_id(public_id)))
     if row.round is None:
         raise PublicationNotFound
     facts = {name: row._mapping[name] for name in PublicationResponse.__struct_fields__}
@@ -41,7 +42,7 @@ async def take_back(
 
     One that is being taken back already, or has been, stays as it is. Raises as `publication`.
     """
-    row = await found(connection, queries.latest(shop_domain, known(public_id)))
+    row = await shop_row(connection, queries.latest(shop_domain, lookup_id(public_id)))
     if row.round is None:
         raise PublicationNotFound
     ref = PublicationRef(shop_id=row.owner_id, job_id=row.public_id, round=row.round)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from backend.failures.registry import Failed
 from backend.workflows.stages import StageName
 
 
@@ -51,18 +52,8 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
 
 
-class RenderFailed(Exception):
-    """A stage that did not finish.
-
-    `code` is stable UPPER_SNAKE; `message` is shown to the merchant and says what to do;
-    `retryable` tells whether the same request may succeed later.
-    """
-
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.retryable = retryable
+class RenderFailed(Failed):
+    """A stage that did not finish; its failure is shown to the merchant."""
 
 
 class Renderer(Protocol):

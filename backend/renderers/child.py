@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from backend.failures.codes import RENDER_CRASHED, RENDER_OUT_OF_MEMORY
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.wire import (
     ChildConfig,
-    ChildFailure,
     ChildReply,
     RenderLimits,
     body_length,
@@ -86,42 +86,20 @@ def _reply(request: RenderRequest, run: RunStage) -> ChildReply:
     try:
         return ChildReply(rendered=run(request))
     except RenderFailed as failed:
-        return ChildReply(
-            failure=ChildFailure(
-                code=failed.code, message=failed.message, retryable=failed.retryable
-            )
-        )
+        return ChildReply(failure=failed.failure)
     except MemoryError:
-        return ChildReply(failure=_out_of_memory())
+        return ChildReply(failure=RENDER_OUT_OF_MEMORY, spent=True)
     except Exception as error:
         if _is_out_of_memory(error):
-            return ChildReply(failure=_out_of_memory())
+            return ChildReply(failure=RENDER_OUT_OF_MEMORY, spent=True)
         traceback.print_exc()
-        return ChildReply(failure=_crash())
+        return ChildReply(failure=RENDER_CRASHED, spent=True)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Native libraries report a failed allocation only in the message."""
     words = str(error).lower()
     return any(sign in words for sign in ("out of memory", "bad_alloc", "failed to allocate"))
-
-
-def _out_of_memory() -> ChildFailure:
-    return ChildFailure(
-        code="RENDER_OUT_OF_MEMORY",
-        message="This image needs more memory than one image may take. Upload a smaller version.",
-        retryable=False,
-        spent=True,
-    )
-
-
-def _crash() -> ChildFailure:
-    return ChildFailure(
-        code="RENDER_CRASHED",
-        message="The image could not be processed. It will be tried again.",
-        retryable=True,
-        spent=True,
-    )
 
 
 def _stages(config: ChildConfig) -> RunStage:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from backend.failures.codes import RENDER_CRASHED, RENDER_TIMEOUT
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.wire import (
     HEADER,
@@ -86,7 +87,7 @@ class LocalRenderer:
             slot = await self._free.get()
         try:
             if self._closed:
-                raise _crashed()
+                raise RenderFailed(RENDER_CRASHED)
             return await slot.render(request)
         finally:
             self._free.put_nowait(slot)
@@ -122,14 +123,15 @@ class _Slot:
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
                 reply = await self._ask(request)
-            reusable = reply.failure is None or not reply.failure.spent
+            reusable = not reply.spent
         except TimeoutError as error:
-            raise _timed_out() from error
+            raise RenderFailed(RENDER_TIMEOUT) from error
         except (EOFError, OSError) as error:
             exit_code = await self._exit_code()
-            raise (_timed_out() if exit_code == -signal.SIGXCPU else _crashed()) from error
+            failure = RENDER_TIMEOUT if exit_code == -signal.SIGXCPU else RENDER_CRASHED
+            raise RenderFailed(failure) from error
         except (ValueError, msgspec.DecodeError) as error:
-            raise _crashed() from error
+            raise RenderFailed(RENDER_CRASHED) from error
         finally:
             if not reusable:  # also when cancelled: what this child writes next answers no request
                 await self.discard_child()
@@ -213,23 +215,7 @@ def _environment() -> dict[str, str]:
 
 def _rendered(reply: ChildReply) -> Rendered:
     if reply.failure is not None:
-        raise reply.failure.error()
+        raise RenderFailed(reply.failure)
     if reply.rendered is None:
-        raise _crashed()
+        raise RenderFailed(RENDER_CRASHED)
     return reply.rendered
-
-
-def _timed_out() -> RenderFailed:
-    return RenderFailed(
-        "RENDER_TIMEOUT",
-        "This image took too long to process. Upload a smaller or simpler version.",
-        retryable=False,
-    )
-
-
-def _crashed() -> RenderFailed:
-    return RenderFailed(
-        "RENDER_CRASHED",
-        "The image could not be processed. It will be tried again.",
-        retryable=True,
-    )

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from backend.failures.codes import SUBJECT_NOT_FOUND
 from backend.imaging.cutout import SubjectNotFound, cut_out
 from backend.imaging.decode import ImageRefused, decode, probe
 from backend.imaging.encode import encode_png
@@ -52,7 +53,7 @@ def segment(request: RenderRequest, net: SubjectNet | None) -> Rendered:
     try:
         cutout = cut_out(decode(input_of(request, StageFile.SOURCE)), net)
     except SubjectNotFound as error:
-        raise _subject_not_found() from error
+        raise RenderFailed(SUBJECT_NOT_FOUND) from error
     engine = EngineFacts(model="u2netp", model_sha256=U2NETP_SHA256)
     facts = SegmentFacts(
         engine=engine if cutout.quality.by_model else EngineFacts(), quality=cutout.quality
@@ -72,8 +73,9 @@ def blaming(name: str, refused: ImageRefused) -> ImageRefused:
     """The refusal, saying which picture it is about unless that is the product's photo."""
     if name == StageFile.SOURCE:
         return refused
-    words = refused.message
-    return ImageRefused(refused.code, f"The {name}: {words[0].lower()}{words[1:]}")
+    words = refused.failure.message
+    message = f"The {name}: {words[0].lower()}{words[1:]}"
+    return ImageRefused(refused.failure.with_message(message))
 
 
 def _checked(name: str, data: bytes) -> dict[str, Any]:
@@ -84,12 +86,3 @@ def _checked(name: str, data: bytes) -> dict[str, Any]:
         raise blaming(name, refused) from refused
     facts: dict[str, Any] = msgspec.to_builtins(found)
     return facts
-
-
-def _subject_not_found() -> RenderFailed:
-    return RenderFailed(
-        "SUBJECT_NOT_FOUND",
-        "The product could not be separated from the background. "
-        "Upload a photo of one product on a plain background.",
-        retryable=False,
-    )

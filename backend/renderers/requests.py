@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from backend.failures.codes import RENDER_REQUEST_INVALID
 from backend.renderers.base import RenderFailed, RenderRequest
 from backend.workflows import WORKFLOWS
 from backend.workflows.stages import StageName
@@ -38,6 +39,5 @@ def earlier_facts(request: RenderRequest, stage: StageName, kind: type[T]) -> T 
 
 def bad_render_request(why: str) -> RenderFailed:
     """The caller's mistake rather than the image's."""
-    return RenderFailed(
-        "RENDER_REQUEST_INVALID", f"The image was not processed: {why}.", retryable=False
-    )
+    message = f"The image was not processed: {why}."
+    return RenderFailed(RENDER_REQUEST_INVALID.with_message(message))

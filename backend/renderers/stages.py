@@ -42,7 +42,7 @@ class Stages:
         try:
             return stage(request)
         except ImageRefused as refused:
-            raise RenderFailed(refused.code, refused.message, retryable=False) from refused
+            raise RenderFailed(refused.failure) from refused
         except msgspec.ValidationError as error:
             raise bad_render_request(str(error)) from error
 

@@ -8,7 +8,8 @@ import struct
 
 import msgspec
 
-from backend.renderers.base import Rendered, RenderFailed
+from backend.failures.registry import Failure
+from backend.renderers.base import Rendered
 
 # Far above any image we make; a child that announces more is broken or hijacked.
 MAX_FRAME = 256 * 1024 * 1024
@@ -35,23 +36,12 @@ class ChildConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: RenderLimits
 
 
-class ChildFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """A `RenderFailed` on its way to the parent; `spent` asks for the child to be replaced."""
-
-    code: str
-    message: str
-    retryable: bool
-    spent: bool = False
-
-    def error(self) -> RenderFailed:
-        return RenderFailed(self.code, self.message, retryable=self.retryable)
-
-
 class ChildReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Exactly one of the two is set."""
+    """`rendered` or `failure` is set. If `spent`, the child is to be replaced."""
 
     rendered: Rendered | None = None
-    failure: ChildFailure | None = None
+    failure: Failure | None = None
+    spent: bool = False
 
 
 def frame(message: msgspec.Struct) -> bytes:

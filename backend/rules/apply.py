@@ -16,6 +16,7 @@ from backend.db import Database
 from backend.errors import StorageQuotaReached, TooManyOpenJobs
 from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
+from backend.jobs.prices import price_of
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.publications.queries import is_own_media
 from backend.rules.keys import is_made, keys_of
@@ -107,7 +108,7 @@ async def applied(
     if not wanted:
         return Applied(note="NO_RULE")
     missing = await not_made(connection, shop, wanted, product, image)
-    if sum(price_of(rule) for rule in missing.values()) > settings.daily_credit_cap:
+    if sum(rule_price(rule) for rule in missing.values()) > settings.daily_credit_cap:
         raise CapReached(TOO_MUCH_EVER)
     if not quotas.has_room_left(shop.stored_bytes):
         raise StorageQuotaReached
@@ -220,14 +221,14 @@ async def run_rule(
 
 async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
     """Count the rule's price against the shop's day. Raises `CapReached`."""
-    price = price_of(rule)
+    price = rule_price(rule)
     if not await is_within(connection, shop.id, shop.today, RULE_CREDITS, amount=price, cap=cap):
         raise CapReached(TOO_MUCH_TODAY)
 
 
-def price_of(rule: Any) -> int:
+def rule_price(rule: Any) -> int:
     """What a job of the rule's costs, in credits."""
-    return workflow_of(rule).credits_cost
+    return price_of(workflow_of(rule), msgspec.to_builtins(rule.parameters))
 
 
 def wish(rule: Any, product: Product) -> dict[str, Any] | None:

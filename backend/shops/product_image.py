@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from backend.failures.codes import IMAGE_NOT_FOUND, IMAGE_SOURCE_REFUSED, IMAGE_TOO_LARGE
+from backend.failures.registry import Failed
+
 ALLOWED_HOSTS = frozenset({"cdn.shopify.com"})
 MAX_BYTES = 25_000_000
 DEADLINE = 10  # seconds for the whole download
@@ -19,13 +22,8 @@ class ImageUnavailable(Exception):
     """The CDN does not answer now; trying later can help."""
 
 
-class ImageRefused(Exception):
-    """The picture cannot be had: `code` is stable, `message` is for the merchant."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+class ImageRefused(Failed):
+    """The picture cannot be had from there."""
 
 
 async def download(http: httpx.AsyncClient, url: str) -> bytes:
@@ -35,7 +33,7 @@ async def download(http: httpx.AsyncClient, url: str) -> bytes:
         async with asyncio.timeout(DEADLINE):
             return await limited_get(http, url)
     except httpx.InvalidURL as error:
-        raise refused() from error
+        raise ImageRefused(IMAGE_SOURCE_REFUSED) from error
     except (httpx.HTTPError, TimeoutError) as error:
         raise ImageUnavailable(str(error)) from error
 
@@ -48,12 +46,7 @@ def require_allowed(url: str) -> None:
     except ValueError:
         allowed = False
     if not allowed:
-        raise refused()
-
-
-def refused() -> ImageRefused:
-    """What is said of any other address."""
-    return ImageRefused("IMAGE_SOURCE_REFUSED", "The photo is not on Shopify's CDN.")
+        raise ImageRefused(IMAGE_SOURCE_REFUSED)
 
 
 async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
@@ -65,15 +58,13 @@ async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
         if response.is_server_error or response.status_code == 429:
             raise ImageUnavailable(f"HTTP {response.status_code}")
         if response.status_code != 200 or "content-encoding" in response.headers:
-            raise ImageRefused(
-                "IMAGE_NOT_FOUND", f"Shopify's CDN answers {response.status_code} for the photo."
-            )
+            message = f"Shopify's CDN answered {response.status_code} instead of the photo."
+            raise ImageRefused(IMAGE_NOT_FOUND.with_message(message))
         async for chunk in response.aiter_raw():
             size += len(chunk)
             if size > MAX_BYTES:
-                raise ImageRefused(
-                    "IMAGE_TOO_LARGE",
-                    f"The photo is larger than {MAX_BYTES // 1_000_000} MB; upload a smaller one.",
-                )
+                limit = MAX_BYTES // 1_000_000
+                message = f"The photo is larger than {limit} MB. Upload a smaller one."
+                raise ImageRefused(IMAGE_TOO_LARGE.with_message(message))
             chunks.append(chunk)
     return b"".join(chunks)

@@ -18,20 +18,21 @@ from backend.errors import (
     RequestError,
     UploadsUnavailable,
 )
+from backend.failures import codes
 from backend.renderers.base import RenderedFile, Renderer, RenderFailed, RenderRequest
 from backend.workflows.stages import StageFile, StageName
 
 PLACES = 9  # one picture with the child or on its way to the store, eight that wait
 
 REFUSALS: Mapping[str, type[RequestError]] = {
-    "IMAGE_TYPE_UNSUPPORTED": ImageTypeUnsupported,
-    "IMAGE_TOO_LARGE": ImageTooLarge,
-    "IMAGE_TOO_SMALL": ImageTooSmall,
-    "IMAGE_ANIMATED": ImageAnimated,
-    "IMAGE_CORRUPT": ImageCorrupt,
+    codes.IMAGE_TYPE_UNSUPPORTED.code: ImageTypeUnsupported,
+    codes.IMAGE_TOO_LARGE.code: ImageTooLarge,
+    codes.IMAGE_TOO_SMALL.code: ImageTooSmall,
+    codes.IMAGE_ANIMATED.code: ImageAnimated,
+    codes.IMAGE_CORRUPT.code: ImageCorrupt,
     # Limits of ours, but only a picture made to reach them does.
-    "RENDER_OUT_OF_MEMORY": ImageTooComplex,
-    "RENDER_TIMEOUT": ImageTooComplex,
+    codes.RENDER_OUT_OF_MEMORY.code: ImageTooComplex,
+    codes.RENDER_TIMEOUT.code: ImageTooComplex,
 }
 
 
@@ -78,7 +79,7 @@ class ImageSanitizer:
 
 def refusal(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
-    if failed.retryable:
+    if failed.failure.retryable:
         return UploadsUnavailable("The image could not be looked at just now. Retry shortly.")
-    refused = REFUSALS.get(failed.code)
-    return refused(failed.message) if refused else failed
+    refused = REFUSALS.get(failed.failure.code)
+    return refused(failed.failure.message) if refused else failed

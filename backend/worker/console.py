@@ -10,8 +10,8 @@ from rich.console import Console
 from backend.db import Database
 from backend.errors import JobNotFound
 from backend.jobs.detail import job_detail
-from backend.jobs.long_poll import followed
-from backend.jobs.progress import watched
+from backend.jobs.long_poll import wait_for_events
+from backend.jobs.progress import show_progress
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
@@ -46,7 +46,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
         """The job's events as they commit."""
         since = 0
         while True:
-            _, page = await followed(
+            _, page = await wait_for_events(
                 self.reads,
                 shop_domain=self.shop_domain,
                 public_id=self.public_id,
@@ -67,7 +67,7 @@ async def show_job(public_id: str) -> None:
 async def watch_job(public_id: str) -> bool:
     """Show the job's progress until it ends; whether it succeeded."""
     async with operator(public_id) as job:
-        end = await watched(job.events(), Console(stderr=True))
+        end = await show_progress(job.events(), Console(stderr=True))
     return end.event_type == "succeeded"
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
-from backend.jobs.failures import WORKFLOW_RETIRED
+from backend.failures.codes import WORKFLOW_RETIRED
 from backend.jobs.lifecycle import (
     Checkpoint,
     Fenced,

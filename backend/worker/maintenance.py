@@ -30,7 +30,7 @@ from backend.batches.models import Batch
 from backend.batches.states import Expansion
 from backend.db import Database
 from backend.jobs.daily_quotas import STOREFRONT_VISITOR
-from backend.jobs.idempotency import KEPT
+from backend.jobs.idempotency import ANSWER_LIFETIME
 from backend.jobs.models import DailyCount, IdempotencyKey, Job
 from backend.jobs.service import JobRef, enqueue_job
 from backend.jobs.states import UNFINISHED
@@ -199,7 +199,8 @@ async def prune(database: Database) -> None:
     of_a_visitor = DailyCount.what.startswith(STOREFRONT_VISITOR)
     is_over = DailyCount.day < func.timezone("UTC", func.now()).cast(Date)
     await delete_all(database, None, WebhookDelivery, is_settled, too_old)
-    await delete_all(database, None, IdempotencyKey, IdempotencyKey.created_at < func.now() - KEPT)
+    is_past = IdempotencyKey.created_at < func.now() - ANSWER_LIFETIME
+    await delete_all(database, None, IdempotencyKey, is_past)
     await delete_all(database, None, DailyCount, DailyCount.day < func.current_date() - KEEP_DAYS)
     await delete_all(database, None, DailyCount, of_a_visitor, is_over)
     await delete_all(

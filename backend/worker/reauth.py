@@ -1,7 +1,6 @@
 """Work that waits for a shop's merchant: taken up when they open the app, ended when they never do.
 
-A waiting job is unfinished, has `waiting_since` and no queue entry (`execute.after_lockout`). A
-delivery that came meanwhile is failed as `REAUTH_NEEDED`, and kept.
+A waiting job is unfinished, has `waiting_since` and no queue entry (`execute`). A delivery that came meanwhile is failed as `REAUTH_NEEDED`, and kept.
 """
 
 from datetime import timedelta
@@ -10,10 +9,11 @@ import structlog
 from sqlalchemy import func, select, tuple_, update
 
 from backend.db import Database
-from backend.jobs.lifecycle import end_unfinished
+from backend.failures.codes import REAUTH_NEEDED
+from backend.jobs.completion import end_unfinished
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
-from backend.jobs.states import UNFINISHED, Failure
+from backend.jobs.states import UNFINISHED
 from backend.shops.models import Shop
 from backend.shops.service import ShopRef
 from webhooks.models import WebhookDelivery
@@ -21,15 +21,8 @@ from webhooks.receive import DeliveryRef, enqueue_deliveries
 
 log = structlog.get_logger(__name__)
 
-REAUTH_NEEDED = "REAUTH_NEEDED"
 PATIENCE = timedelta(days=30)
 BATCH = 200
-
-NEVER_CAME_BACK = Failure(
-    code=REAUTH_NEEDED,
-    message="Nobody opened the app in the shop for 30 days. Open it, then ask for the job again.",
-    retryable=True,
-)
 
 
 async def resume_shop(ref: ShopRef, database: Database) -> None:
@@ -73,7 +66,11 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
     domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
     waiting = (
         select(*key)
-        .where(inbox.shop_domain == domain, inbox.status == "failed", inbox.note == REAUTH_NEEDED)
+        .where(
+            inbox.shop_domain == domain,
+            inbox.status == "failed",
+            inbox.note == REAUTH_NEEDED.code,
+        )
         .limit(BATCH)
     )
     resumed = (
@@ -96,7 +93,7 @@ async def end_long_waits(database: Database) -> int:
         shops = (await connection.scalars(found)).all()
     ended = 0
     for shop_id in shops:
-        ended += await end_unfinished(database, shop_id, NEVER_CAME_BACK, too_long)
+        ended += await end_unfinished(database, shop_id, REAUTH_NEEDED, too_long)
     if ended:
         log.warning("waits_ended", count=ended)
     return ended

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from backend.jobs.failures import (
+from backend.failures.codes import (
+    MEDIA_NOT_FOUND,
     NO_IMAGE,
+    PRODUCT_NOT_FOUND,
     SCOPE_MISSING,
     SHOP_NOT_INSTALLED,
+    SHOPIFY_REFUSED,
     UPLOAD_EXPIRED,
 )
+from backend.failures.registry import Failed
 from backend.jobs.lifecycle import JobLease
-from backend.jobs.states import Failure
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.product_image import download
 from backend.shops.shopify_responses import Product
@@ -25,30 +28,12 @@ from backend.workflows.stages import StageFile
 
 log = structlog.get_logger(__name__)
 
-SHOPIFY_UNAVAILABLE = Failure(
-    code="SHOPIFY_UNAVAILABLE",
-    message="Shopify did not hand out the photo. Ask for the job again later.",
-    retryable=True,
-)
-SHOPIFY_REFUSED = Failure(
-    code="SHOPIFY_REFUSED", message="Shopify refuses to tell of the photo; ask support."
-)
-PRODUCT_NOT_FOUND = Failure(
-    code="PRODUCT_NOT_FOUND", message="The shop has no such product, or has deleted it."
-)
-MEDIA_NOT_FOUND = Failure(
-    code="MEDIA_NOT_FOUND", message="The shop has no such photo, or has deleted it."
-)
 # What a visitor can ask for in vain, without end.
 NOT_THERE = (PRODUCT_NOT_FOUND, MEDIA_NOT_FOUND, NO_IMAGE)
 
 
-class SourceFailed(Exception):
-    """A picture cannot be had; `failure` tells why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.code)
-        self.failure = failure
+class SourceFailed(Failed):
+    """A picture cannot be had."""
 
 
 async def source_files(

@@ -10,15 +10,16 @@ import msgspec
 import structlog
 
 from backend.errors import ShopifyUnavailable, StorageUnavailable
+from backend.failures.codes import SHOPIFY_UNAVAILABLE, STORAGE_UNAVAILABLE
+from backend.failures.registry import Failed, Failure
 from backend.jobs.lifecycle import JobLease, NewArtifact
 from backend.jobs.service import natural_key
-from backend.jobs.states import Failure
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
 from backend.shops.product_image import ImageRefused, ImageUnavailable
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectMissing
 from backend.worker.context import WorkerContext
-from backend.worker.sources import SHOPIFY_UNAVAILABLE, SourceFailed, source_files
+from backend.worker.sources import SourceFailed, source_files
 from backend.workflows import WORKFLOWS
 from backend.workflows.stages import Stage, StageName
 
@@ -26,19 +27,12 @@ log = structlog.get_logger(__name__)
 
 RAW = "raw"  # the kind of an untrusted original
 
-STORAGE_UNAVAILABLE = Failure(
-    code="STORAGE_UNAVAILABLE",
-    message="The image storage did not answer. Ask for the job again later.",
-    retryable=True,
-)
 
-
-class StageFailed(Exception):
-    """The stage could not be made: why, and who was away if that was an outage."""
+class StageFailed(Failed):
+    """The stage could not be made; `away` is who was away, if that was an outage."""
 
     def __init__(self, failure: Failure, *, away: str | None = None) -> None:
-        super().__init__(failure.code)
-        self.failure = failure
+        super().__init__(failure)
         self.away = away
 
 
@@ -183,11 +177,7 @@ def failures() -> Iterator[None]:
     """What can go wrong in a stage, as the job's failure."""
     try:
         yield
-    except (ImageRefused, RenderFailed) as error:
-        retryable = isinstance(error, RenderFailed) and error.retryable
-        failure = Failure(code=error.code, message=error.message, retryable=retryable)
-        raise StageFailed(failure) from error
-    except SourceFailed as error:
+    except (ImageRefused, RenderFailed, SourceFailed) as error:
         raise StageFailed(error.failure) from error
     except (ImageUnavailable, ShopifyUnavailable) as error:
         raise StageFailed(SHOPIFY_UNAVAILABLE, away="shopify") from error

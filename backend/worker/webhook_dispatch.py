@@ -9,12 +9,12 @@ from datetime import timedelta
 import structlog
 
 from backend.errors import DatabaseUnavailable, Unavailable
+from backend.failures.codes import REAUTH_NEEDED, SHOPIFY_REFUSED, WORKER_CRASHED
 from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
 from backend.worker.compliance import put_off_delivery
-from backend.worker.reauth import REAUTH_NEEDED
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import PayloadMismatch, UnsettledDelivery
 from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
@@ -23,7 +23,6 @@ from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
 log = structlog.get_logger(__name__)
 
 AT_ONCE = timedelta(0)
-WORKER_CRASHED = "WORKER_CRASHED"
 
 
 class WorkerCrashed(Exception):
@@ -66,13 +65,13 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
     if delivery.crashes > DELIVERIES.crashes:  # it crashes its workers
         if delivery.topic in NEVER_GIVEN_UP:
             raise WorkerCrashed
-        return Outcome("failed", WORKER_CRASHED)
+        return Outcome("failed", WORKER_CRASHED.code)
     try:
         return await HANDLERS[delivery.topic](delivery, handler_context)
     except NeedsReauth:  # taken up again when the shop is open again
         if delivery.topic in NEVER_GIVEN_UP:
             raise
-        return Outcome("failed", REAUTH_NEEDED)
+        return Outcome("failed", REAUTH_NEEDED.code)
     except PayloadMismatch as error:  # not what that topic sends: somebody's replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
@@ -80,7 +79,7 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
         if delivery.topic in NEVER_GIVEN_UP:
             raise
         log.warning("webhook_refused", cause=str(error)[:300])
-        return Outcome("failed", "SHOPIFY_REFUSED")
+        return Outcome("failed", SHOPIFY_REFUSED.code)
 
 
 async def again_or_never(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from backend.errors import DatabaseUnavailable
-from backend.jobs.lifecycle import append
+from backend.jobs.lifecycle import append_after_success
 from backend.jobs.service import JobRef
 from tests.faults.conftest import Measured
 from tests.faults.web import web
@@ -75,7 +75,9 @@ async def writer(running_app: RunningApp, refs: list[JobRef]) -> None:
         with contextlib.suppress(Undone, DatabaseUnavailable):
             async with running_app.database.transaction() as connection:
                 ref = random.choice(refs)
-                await append(connection, ref, stage="torture", message=str(number), extra={})
+                await append_after_success(
+                    connection, ref, stage="torture", message=str(number), extra={}
+                )
                 await asyncio.sleep(random.uniform(0, 0.002))  # between a number and its commit
                 if random.random() < ROLLBACKS:
                     raise Undone

@@ -22,8 +22,9 @@ from backend.batches import queries as batch_queries
 from backend.batches.service import stop_batch
 from backend.db import Database, Query
 from backend.dev.services import LocalServices
-from backend.jobs import erasure, lifecycle, queries
-from backend.jobs.cancellation import CANCELLED, cancel_job
+from backend.failures.codes import CANCELLED, ERASED
+from backend.jobs import completion, erasure, lifecycle, queries
+from backend.jobs.cancellation import cancel_job
 from backend.jobs.daily_quotas import amount_of, is_within
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.listing import Wanted, job_list
@@ -254,7 +255,9 @@ async def whole_life(connection: AsyncConnection) -> None:
     assert again is not None
     await make_stage(connection, again)
     await lifecycle.succeed(connection, again, {})
-    await lifecycle.append(connection, ref, stage="publish", message="Published", extra={})
+    await lifecycle.append_after_success(
+        connection, ref, stage="publish", message="Published", extra={}
+    )
 
 
 async def make_stage(connection: AsyncConnection, claimed: lifecycle.JobLease) -> None:
@@ -279,7 +282,7 @@ async def many_jobs(connection: AsyncConnection) -> None:
         connection, CATALOG_IMAGE, shop_id=SHOP_ID, requests=[{}] * 5, origin="api"
     )
     await cancel_job(connection, shop_domain=SHOP, public_id=refs[0].public_id)
-    await lifecycle.fail_unfinished(connection, SHOP_ID, CANCELLED)
+    await completion.fail_unfinished(connection, SHOP_ID, CANCELLED)
 
 
 async def storefront(connection: AsyncConnection) -> None:
@@ -371,8 +374,8 @@ async def customer_erased(connection: AsyncConnection) -> None:
     await erasure.count_jobs(connection, SHOP_ID, "0000")
     ids = await erasure.next_jobs(connection, SHOP_ID, customer, "")
     these = Job.public_id == erasure.among(ids)
-    await lifecycle.fail_unfinished(connection, SHOP_ID, erasure.ERASED, these)
-    await erasure.object_keys(connection, SHOP_ID, ids)
+    await completion.fail_unfinished(connection, SHOP_ID, ERASED, these)
+    await erasure.stored_keys(connection, SHOP_ID, ids)
     await erasure.delete_jobs(connection, SHOP_ID, ids)
     await forget_requests(connection, SHOP_ID, "0000")
 
@@ -392,7 +395,7 @@ async def shop_erased(connection: AsyncConnection) -> None:
     """All of a shop goes: its jobs first, then whatever else there is of it."""
     whole = erasure.jobs_of(SHOP_ID, None)
     ids = await erasure.next_jobs(connection, SHOP_ID, whole, "")
-    await erasure.object_keys(connection, SHOP_ID, ids)
+    await erasure.stored_keys(connection, SHOP_ID, ids)
     await erasure.delete_jobs(connection, SHOP_ID, ids)
     await connection.execute(
         text("UPDATE shops SET status = 'uninstalled' WHERE id = :s"), {"s": SHOP_ID}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import claim, fail
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import handled
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.jobs import erasure, lifecycle
+from backend.jobs import completion, erasure
 from backend.publications.leases import PublicationRef, claim
 from backend.queue import PUBLISH
 from backend.shops.tokens import is_parked
@@ -35,7 +35,7 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of two, and a turn that is over after the first."""
-    for module in (erasure, lifecycle, uploads):
+    for module in (completion, erasure, uploads):
         monkeypatch.setattr(module, "SLICE", 2)
     for handlers in (app, compliance):
         monkeypatch.setattr(handlers, "TURN", 0.0)

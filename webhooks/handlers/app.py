@@ -5,9 +5,9 @@ from datetime import datetime
 from backend.batches.service import stop_batch
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
-from backend.jobs.lifecycle import SHOP_UNINSTALLED, end_unfinished
+from backend.failures.codes import SHOP_UNINSTALLED
+from backend.jobs.completion import end_unfinished
 from backend.jobs.models import Job
-from backend.jobs.states import Failure
 from backend.publications.service import stop_publications
 from backend.shops.admin_api import LEFT, ShopifyRefused
 from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
@@ -16,11 +16,6 @@ from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_sh
 from backend.slices import TimeSlice
 from webhooks.outcome import TURN, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDelivery
-
-REMOVED_MEANWHILE = Failure(
-    code="SHOP_UNINSTALLED",
-    message="The app was removed from the shop before the publication was done.",
-)
 
 
 async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
@@ -102,7 +97,7 @@ async def batch_stopped(database: Database, shop_id: int, closed_at: datetime) -
 async def publications_stopped(database: Database, shop_id: int, closed_at: datetime) -> int:
     """End some of the publications; how many."""
     async with database.transaction(shop_id) as connection:
-        return await stop_publications(connection, shop_id, REMOVED_MEANWHILE, closed_at)
+        return await stop_publications(connection, shop_id, SHOP_UNINSTALLED, closed_at)
 
 
 async def is_still_installed(context: HandlerContext, domain: str) -> bool:

@@ -10,9 +10,9 @@ import httpx
 from backend.batches.execution import BatchContext, run_expansion
 from backend.batches.leases import BatchRef
 from backend.dev.shopify.products import Collection, Product
+from backend.failures.codes import PRODUCT_NOT_FOUND
 from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
-from backend.worker.sources import PRODUCT_NOT_FOUND
 from tests.backend.publications.crashing import Happens, stepped
 from tests.running_app import RunningApp
 

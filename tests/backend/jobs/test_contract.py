@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from backend.jobs.states import Failure
+from backend.failures.registry import Failure
 from tests.running_app import RunningApp
 from tests.scenarios import (
     begun_job,

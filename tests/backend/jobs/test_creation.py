@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from backend.app import create_app
 from backend.errors import ConfigurationError
 from backend.jobs.lifecycle import claim
-from backend.jobs.service import JobRef
+from backend.jobs.service import JobRef, request_jobs
+from backend.shops.service import installed_id
 from backend.workflows import WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.conftest import settings_for
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import fingerprint, open_shared_app, refusal
@@ -51,6 +53,22 @@ def test_every_workflow_is_asked_for_here() -> None:
     assert sorted(LEAST) == sorted(workflow.name for workflow in WORKFLOWS.values())
 
 
+async def test_jobs_that_are_made_at_once_keep_their_price(shared_app: RunningApp) -> None:
+    async with shared_app.database.transaction() as connection:
+        refs = await request_jobs(
+            connection,
+            CATALOG_IMAGE,
+            shop_id=await installed_id(connection, SHOP),
+            requests=[{}] * 2,
+            origin="api",
+        )
+    ids = [ref.public_id for ref in refs]
+    kept = await shared_app.rows(
+        "SELECT credits_cost FROM jobs WHERE public_id = ANY(:ids)", ids=ids
+    )
+    assert kept == [{"credits_cost": CATALOG_IMAGE.credits_cost}] * 2
+
+
 @pytest.mark.parametrize("name", OFFLINE)
 async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
     shared_app: RunningApp, name: str
@@ -71,6 +89,10 @@ async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
     ).json()
     assert (job["job_type"], job["status"]) == (workflow.job_type, "NOT_STARTED")
     assert (job["latest_event"]["seq"], job["latest_event"]["event_type"]) == (1, "queued")
+    kept = await shared_app.rows(
+        "SELECT credits_cost FROM jobs WHERE public_id = :id", id=made["job_id"]
+    )
+    assert kept == [{"credits_cost": workflow.credits_cost}]
     queued = await shared_app.rows(
         "SELECT 1 FROM queue.pgqueuer WHERE dedupe_key LIKE :key", key=f"run_job:%:{made['job_id']}"
     )

@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 
 from backend import db
 from backend.errors import DatabaseUnavailable
+from backend.failures.registry import Failure
 from backend.jobs import long_poll, wakeups
 from backend.jobs.detail import job_events
-from backend.jobs.lifecycle import append, fail
+from backend.jobs.lifecycle import append_after_success, fail
 from backend.jobs.read_services import ReadServices
-from backend.jobs.states import Failure
 from backend.storage.presign import Presigner
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import (
@@ -109,7 +109,7 @@ async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
     await asyncio.sleep(0.3)
     assert not poll.done(), "it waits"
     async with shared_app.database.transaction() as connection:
-        await append(connection, ref, stage="publish", message="Published", extra={})
+        await append_after_success(connection, ref, stage="publish", message="Published", extra={})
     assert numbers(await poll) == [5]
 
 
@@ -188,7 +188,7 @@ async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_thr
             while not ear.hears:
                 await asyncio.sleep(0.01)
         presigner = Presigner(shared_app.settings)
-        _, page = await long_poll.followed(
+        _, page = await long_poll.wait_for_events(
             ReadServices(database=shared_app.database, presigner=presigner, wakeups=ear),
             shop_domain=SHOP,
             public_id=begun.ref.public_id,
@@ -216,7 +216,7 @@ async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     monkeypatch.setattr(long_poll, "job_events", slow)
     asked: Any = {"shop_domain": SHOP, "public_id": begun.ref.public_id, "since": 0, "wait": 20}
     reads = ReadServices(database=database, presigner=Presigner(shared_app.settings), wakeups=ear)
-    waiting = [asyncio.create_task(long_poll.followed(reads, **asked)) for _ in range(12)]
+    waiting = [asyncio.create_task(long_poll.wait_for_events(reads, **asked)) for _ in range(12)]
     await asyncio.sleep(0.2)
     assert await database.row(A_WHILE) is not None, "somebody who does not wait"
     pages = [page for _, page in await asyncio.gather(*waiting)]

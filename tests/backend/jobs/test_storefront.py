@@ -5,18 +5,22 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from backend.dev import signing
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import claim, fail
 from backend.jobs.service import JobRef, request_job
-from backend.jobs.states import Failure
 from backend.worker.maintenance import prune
+from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Workflow
 from tests.conftest import SECRET, settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import (
@@ -126,6 +130,39 @@ async def test_a_repeated_question_tells_how_far_the_job_is(shared_app: RunningA
         "UPDATE jobs SET status = 'IN_PROGRESS' WHERE public_id = :id", id=first
     )
     assert (await ask(shared_app, product(4))).json()["status"] == "IN_PROGRESS"
+
+
+async def test_a_job_keeps_its_price_when_the_workflows_changes(shared_app: RunningApp) -> None:
+    first = (await ask(shared_app, product(40))).json()
+    with dearer(WORKFLOWS["PRODUCT_TO_MODEL_DIRECT"], 99):
+        assert (await ask(shared_app, product(40))).json() == {
+            **first,
+            "request_id": ANY,
+            "credits_cost": 10,
+        }
+        assert (await ask(shared_app, product(41))).json()["credits_cost"] == 99
+    assert (await ask(shared_app, product(41))).json()["credits_cost"] == 99
+
+
+async def test_a_job_from_before_prices_were_kept_costs_what_its_workflow_does(
+    shared_app: RunningApp,
+) -> None:
+    public_id = await started(shared_app, product(42))
+    await shared_app.execute(
+        "UPDATE jobs SET credits_cost = NULL WHERE public_id = :id", id=public_id
+    )
+    assert (await ask(shared_app, product(42))).json()["credits_cost"] == 10
+
+
+@contextlib.contextmanager
+def dearer(workflow: Workflow, price: int) -> Iterator[None]:
+    """The workflow at another price, for a while."""
+    before = workflow.credits_cost
+    msgspec.structs.force_setattr(workflow, "credits_cost", price)
+    try:
+        yield
+    finally:
+        msgspec.structs.force_setattr(workflow, "credits_cost", before)
 
 
 async def test_a_question_is_asked_anew_once_its_job_has_failed(shared_app: RunningApp) -> None:

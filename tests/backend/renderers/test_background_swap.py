@@ -98,7 +98,7 @@ async def test_a_background_that_went_bad_since_validation_is_still_refused_by_n
             background=SKY[:4000],
         )
     assert caught.value.code == "IMAGE_CORRUPT"
-    assert caught.value.message.startswith("The background: the image is damaged")
+    assert caught.value.failure.message.startswith("The background: the image is damaged")
 
 
 @pytest.mark.parametrize(

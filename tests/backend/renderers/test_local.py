@@ -79,7 +79,7 @@ async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving):
 async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving):
     started = time.monotonic()
     failed = await failure(misbehaving, "hang")
-    assert (failed.code, failed.retryable) == ("RENDER_TIMEOUT", False)
+    assert (failed.code, failed.failure.retryable) == ("RENDER_TIMEOUT", False)
     assert 2 <= time.monotonic() - started < 60
     assert await echoes(misbehaving)
 
@@ -90,7 +90,7 @@ async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall
     )
     started = time.monotonic()
     failed = await failure(renderer, "spin")
-    assert (failed.code, failed.retryable) == ("RENDER_TIMEOUT", False)
+    assert (failed.code, failed.failure.retryable) == ("RENDER_TIMEOUT", False)
     assert time.monotonic() - started < 50
     assert await echoes(renderer)
     await renderer.close()
@@ -101,7 +101,7 @@ async def test_a_memory_hog_is_refused_and_replaced(misbehaving, stage):
     assert await echoes(misbehaving)
     before = misbehaving.child_pids
     failed = await failure(misbehaving, stage)
-    assert (failed.code, failed.retryable) == ("RENDER_OUT_OF_MEMORY", False)
+    assert (failed.code, failed.failure.retryable) == ("RENDER_OUT_OF_MEMORY", False)
     assert not is_alive(before[0])
     assert await echoes(misbehaving)
 
@@ -109,7 +109,7 @@ async def test_a_memory_hog_is_refused_and_replaced(misbehaving, stage):
 @pytest.mark.parametrize("stage", ["die", "raise", "lie-about-length"])
 async def test_a_child_that_breaks_is_a_retryable_crash_and_is_replaced(misbehaving, stage):
     failed = await failure(misbehaving, stage)
-    assert (failed.code, failed.retryable) == ("RENDER_CRASHED", True)
+    assert (failed.code, failed.failure.retryable) == ("RENDER_CRASHED", True)
     assert await echoes(misbehaving)
 
 

@@ -31,11 +31,11 @@ async def test_a_bad_background_is_called_the_background(renderer, bad, code, me
     with pytest.raises(RenderFailed) as caught:
         await ask(renderer, "validate", source=GOOD, background=bad)
     assert caught.value.code == code
-    assert caught.value.message.startswith(f"The background: {message}")
+    assert caught.value.failure.message.startswith(f"The background: {message}")
     with pytest.raises(RenderFailed) as of_the_photo:
         await ask(renderer, "validate", source=bad, background=GOOD)
     assert of_the_photo.value.code == code
-    assert "background" not in of_the_photo.value.message
+    assert "background" not in of_the_photo.value.failure.message
 
 
 async def test_validate_needs_the_products_photo(renderer):

@@ -148,7 +148,7 @@ async def test_with_forged_weights_the_engine_says_that_no_model_was_used(garmen
 async def test_a_bad_upload_fails_validation_for_good(renderer, source, code):
     with pytest.raises(RenderFailed) as caught:
         await stage(renderer, "validate", source=source)
-    assert (caught.value.code, caught.value.retryable) == (code, False)
+    assert (caught.value.code, caught.value.failure.retryable) == (code, False)
 
 
 async def test_a_bomb_leaves_the_childs_memory_flat_and_the_child_alive(renderer):
@@ -164,7 +164,7 @@ async def test_a_bomb_leaves_the_childs_memory_flat_and_the_child_alive(renderer
 async def test_paper_without_a_product_fails_for_good(renderer):
     with pytest.raises(RenderFailed) as caught:
         await stage(renderer, "segment", source=scenes.empty())
-    assert (caught.value.code, caught.value.retryable) == ("SUBJECT_NOT_FOUND", False)
+    assert (caught.value.code, caught.value.failure.retryable) == ("SUBJECT_NOT_FOUND", False)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_paper_without_a_product_fails_for_good(renderer):
 async def test_a_request_that_makes_no_sense_is_the_callers_mistake(renderer, request_):
     with pytest.raises(RenderFailed) as caught:
         await renderer.render(request_)
-    assert (caught.value.code, caught.value.retryable) == ("RENDER_REQUEST_INVALID", False)
+    assert (caught.value.code, caught.value.failure.retryable) == ("RENDER_REQUEST_INVALID", False)
 
 
 def peak_memory(pid: int) -> int:

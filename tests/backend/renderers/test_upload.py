@@ -61,4 +61,4 @@ async def test_what_was_stored_passes_every_later_check(renderer):
 async def test_a_bad_upload_is_refused_for_good(renderer, sent, code):
     with pytest.raises(RenderFailed) as caught:
         await ask(renderer, "normalise", source=sent)
-    assert (caught.value.code, caught.value.retryable) == (code, False)
+    assert (caught.value.code, caught.value.failure.retryable) == (code, False)

@@ -11,6 +11,8 @@ from httpx import AsyncClient
 
 from backend.dev.transport import LoopbackShopify
 from backend.errors import AtelierError, ImageTooComplex, UploadsUnavailable
+from backend.failures import codes
+from backend.failures.registry import Failure
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
 from backend.uploads.form import PART
@@ -49,8 +51,8 @@ class Breaking:
 
     name = "breaking"
 
-    def __init__(self, code: str, *, retryable: bool) -> None:
-        self.failure = RenderFailed(code, "Message", retryable=retryable)
+    def __init__(self, failure: Failure) -> None:
+        self.failure = RenderFailed(failure)
 
     async def render(self, _request: RenderRequest) -> Rendered:
         """Fail."""
@@ -61,18 +63,16 @@ class Breaking:
 
 
 @pytest.mark.parametrize(
-    ("code", "retryable", "seen"),
+    ("failure", "seen"),
     [
-        ("RENDER_CRASHED", True, UploadsUnavailable),
-        ("RENDER_OUT_OF_MEMORY", False, ImageTooComplex),
-        ("RENDER_TIMEOUT", False, ImageTooComplex),
-        ("RENDER_REQUEST_INVALID", False, RenderFailed),
+        (codes.RENDER_CRASHED, UploadsUnavailable),
+        (codes.RENDER_OUT_OF_MEMORY, ImageTooComplex),
+        (codes.RENDER_TIMEOUT, ImageTooComplex),
+        (codes.RENDER_REQUEST_INVALID, RenderFailed),
     ],
 )
-async def test_a_breakdown_is_ours_or_the_pictures(
-    code: str, retryable: bool, seen: type[Exception]
-) -> None:
-    image_sanitizer = ImageSanitizer(Breaking(code, retryable=retryable))
+async def test_a_breakdown_is_ours_or_the_pictures(failure: Failure, seen: type[Exception]) -> None:
+    image_sanitizer = ImageSanitizer(Breaking(failure))
     with pytest.raises(seen):
         await image_sanitizer.sanitize(io.BytesIO(b"x"))
     assert issubclass(seen, AtelierError) or seen is RenderFailed, "the latter becomes a 500"
@@ -123,7 +123,7 @@ async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
 
 
 async def test_no_more_than_its_places_are_ever_taken() -> None:
-    image_sanitizer = ImageSanitizer(Breaking("RENDER_CRASHED", retryable=True), places=2)
+    image_sanitizer = ImageSanitizer(Breaking(codes.RENDER_CRASHED), places=2)
     with image_sanitizer.place():
         with image_sanitizer.place(), pytest.raises(UploadsUnavailable), image_sanitizer.place():
             pass

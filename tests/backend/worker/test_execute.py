@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from backend.failures.codes import IMAGE_CORRUPT, RENDER_CRASHED
+from backend.failures.registry import Failure
 from backend.jobs.lifecycle import Fenced, JobLease, claim, fail, succeed
 from backend.jobs.service import JobRef
-from backend.jobs.states import Failure
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.retries import JOBS, SPREAD
 from backend.worker.context import WorkerContext
@@ -82,7 +83,7 @@ async def test_a_finished_stage_is_not_made_again(running_app: RunningApp) -> No
 
     async def break_at_compose(request: RenderRequest) -> None:
         if request.stage == "compose":
-            raise RenderFailed("RENDER_CRASHED", "gone", retryable=True)
+            raise RenderFailed(RENDER_CRASHED)
 
     first = Recording(running_app.worker_context.renderer, break_at_compose)
     assert isinstance(await run_job(ref, rigged(running_app, first)), Retry)
@@ -99,7 +100,7 @@ async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
     ref = await job(running_app)
 
     async def always(_request: RenderRequest) -> None:
-        raise RenderFailed("RENDER_CRASHED", "gone", retryable=True)
+        raise RenderFailed(RENDER_CRASHED)
 
     broken = rigged(running_app, Recording(running_app.worker_context.renderer, always))
     outcomes = [await run_job(ref, broken) for _ in range(3)]
@@ -118,7 +119,7 @@ async def test_what_cannot_pass_fails_at_once(running_app: RunningApp) -> None:
     ref = await job(running_app)
 
     async def refuse(_request: RenderRequest) -> None:
-        raise RenderFailed("IMAGE_CORRUPT", "broken", retryable=False)
+        raise RenderFailed(IMAGE_CORRUPT)
 
     assert (
         await run_job(

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from backend.failures.codes import RENDER_CRASHED
 from backend.jobs.lifecycle import Checkpoint, claim
 from backend.jobs.service import JobRef
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
@@ -30,7 +31,7 @@ class Failing(NoRenderer):
         is_first = request.stage not in {each.stage for each in self.requests}
         self.requests.append(request)
         if is_first:
-            raise RenderFailed("RENDER_CRASHED", "Down.", retryable=True)
+            raise RenderFailed(RENDER_CRASHED)
         return await super().render(request)
 
 

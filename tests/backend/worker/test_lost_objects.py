@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from backend.errors import InvalidRequest
+from backend.failures.codes import RENDER_CRASHED
 from backend.jobs.erasure import erase_jobs
 from backend.jobs.lifecycle import Checkpoint, Fenced, advance
 from backend.jobs.service import JobRef
@@ -113,7 +114,7 @@ async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: R
 
     async def stuck(request: RenderRequest, rendered: Rendered) -> Rendered:
         if request.stage == "encode":
-            raise RenderFailed("TEST", "for a test", retryable=True)
+            raise RenderFailed(RENDER_CRASHED)
         return rendered
 
     assert isinstance(await run_job(ref, rigged(quick, stuck).worker_context), Retry)

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
+from backend.failures.registry import Failure
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.creation import make_job
 from backend.jobs.idempotency import Repeatable
@@ -39,7 +40,7 @@ from backend.jobs.lifecycle import (
     succeed,
 )
 from backend.jobs.service import JobRef, natural_key, request_job
-from backend.jobs.states import Failure, JobStatus
+from backend.jobs.states import JobStatus
 from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
 from backend.settings import UNLIMITED
 from backend.shops.service import known_shop
