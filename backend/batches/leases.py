@@ -18,10 +18,10 @@ from backend.batches.models import Batch, BatchItem
 from backend.batches.states import Expansion
 from backend.errors import TooManyOpenBatches
 from backend.jobs.failures import NO_IMAGE
-from backend.jobs.lifecycle import Fenced
 from backend.jobs.queries import unfinished_count
 from backend.jobs.service import request_jobs
 from backend.jobs.states import Failure
+from backend.leased_task import Fenced
 from backend.settings import Quotas
 from backend.shops.collection_responses import CollectionPage
 from backend.shops.models import Shop

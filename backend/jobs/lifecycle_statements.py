@@ -147,7 +147,7 @@ def advancing(*, ends: bool) -> Query:
     job = moved(
         JobStatus.SUCCESS if ends else JobStatus.IN_PROGRESS,
         events=1 + end,
-        strikes=1,
+        stage_attempts=1,
         outages=0,
         waiting_since=null(),
     )
@@ -192,12 +192,12 @@ CLAIM = Query(
     .values(
         status=JobStatus.IN_PROGRESS,
         attempt=Job.attempt + 1,
-        strikes=Job.strikes + 1,
+        stage_attempts=Job.stage_attempts + 1,
         started_at=func.coalesce(Job.started_at, func.now()),
     )
     .returning(
         Job.attempt,
-        Job.strikes,
+        Job.stage_attempts.label("stage_attempts"),
         Job.outages,
         Job.job_type,
         Job.origin,

@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
-from backend.jobs.lifecycle import Fenced, append
+from backend.jobs.lifecycle import append
 from backend.jobs.models import Artifact
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure
+from backend.leased_task import Fenced
 from backend.publications.models import Publication, PublishedMedia
 from backend.publications.states import MEANT, TASKS, MediaStatus, PublicationStatus, sources
 from backend.shops.media_responses import Gallery

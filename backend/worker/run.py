@@ -28,6 +28,7 @@ from backend.batches.leases import BatchRef
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
+from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
@@ -46,7 +47,7 @@ from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
 from backend.worker.dequeue import Share, dequeue_by_capacity
-from backend.worker.execute import Retry, run_job
+from backend.worker.execute import run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.reauth import end_long_waits, resume_shop
@@ -177,44 +178,32 @@ def register_entrypoints(
     pgq: PgQueuer, context: WorkerContext, handler_context: HandlerContext
 ) -> None:
     """What the queue's entries mean."""
-
-    is_low_priority = msgspec.structs.replace(
-        context, renderer=LowPriorityRenderer(context.renderer)
-    )
+    low_priority = msgspec.structs.replace(context, renderer=LowPriorityRenderer(context.renderer))
 
     @pgq.entrypoint(queue.RUN_JOB)
     @pgq.entrypoint(queue.RUN_BACKLOG)
     async def run_queued_job(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=JobRef)
-        outcome = await run_job(
-            ref, is_low_priority if entry.entrypoint == queue.RUN_BACKLOG else context
-        )
-        if isinstance(outcome, Retry):
-            raise RetryRequested(outcome.delay)
+        is_backlog = entry.entrypoint == queue.RUN_BACKLOG
+        again(await run_job(ref, low_priority if is_backlog else context))
 
     @pgq.entrypoint(queue.HANDLE_WEBHOOK)
     @pgq.entrypoint(queue.HANDLE_BACKLOG)
     async def handle_queued_webhook(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=DeliveryRef)
-        delay = await handle_delivery(ref, handler_context, entry.attempts)
-        if delay is not None:
-            raise RetryRequested(delay)
+        again(await handle_delivery(ref, handler_context, entry.attempts))
 
     @pgq.entrypoint(queue.PUBLISH)
     @pgq.entrypoint(queue.PUBLISH_BACKLOG)
     async def publish_queued_one(entry: Job) -> None:
-        await go_on(entry, queue.PUBLISH)
+        ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
+        again(await run_publication(ref, context.publication_context, queue.PUBLISH))
 
     @pgq.entrypoint(queue.UNPUBLISH)
     @pgq.entrypoint(queue.UNPUBLISH_BACKLOG)
     async def unpublish_queued_one(entry: Job) -> None:
-        await go_on(entry, queue.UNPUBLISH)
-
-    async def go_on(entry: Job, task: str) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
-        delay = await run_publication(ref, context.publication_context, task)
-        if delay is not None:
-            raise RetryRequested(delay)
+        again(await run_publication(ref, context.publication_context, queue.UNPUBLISH))
 
     @pgq.entrypoint(queue.SWEEP_PRODUCTS)
     async def sweep_queued_shop(entry: Job) -> None:
@@ -224,9 +213,7 @@ def register_entrypoints(
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=BatchRef)
-        delay = await run_expansion(ref, context.batch_context)
-        if delay is not None:
-            raise RetryRequested(delay)
+        again(await run_expansion(ref, context.batch_context))
 
     @pgq.entrypoint(queue.RESUME_SHOP)
     async def resume_queued_shop(entry: Job) -> None:
@@ -235,6 +222,12 @@ def register_entrypoints(
             await resume_shop(ref, context.database)
         except DatabaseUnavailable as error:
             raise RetryRequested(RECONNECT_DELAY) from error
+
+
+def again(outcome: TaskOutcome) -> None:
+    """Put the entry back on the queue if the task is to be run again."""
+    if isinstance(outcome, Retry):
+        raise RetryRequested(outcome.delay)
 
 
 def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from backend.leased_task import Retry
 from backend.metrics import COMPLIANCE_OVERDUE
 from backend.retries import COMPLIANCE
 from backend.storage.objects import ObjectStore
@@ -117,8 +118,8 @@ async def test_it_is_put_off_again_and_again_and_never_fails(
     await shared_app.execute(
         f"UPDATE {unsettled(ref)}".replace(" WHERE", f" SET tries = {MANY} WHERE")
     )
-    delay = await handle_delivery(ref, handler_context, MANY)
-    assert delay is not None and DAY * 0.7 < delay < DAY * 1.3
+    outcome = await handle_delivery(ref, handler_context, MANY)
+    assert isinstance(outcome, Retry) and DAY * 0.7 < outcome.delay < DAY * 1.3
     assert (await ending(shared_app, ref.webhook_id))[0] == "received"
     [row] = await shared_app.rows(
         f"SELECT tries, body, next_try_at > now() AS waits FROM {unsettled(ref)}"

@@ -9,6 +9,7 @@ import pytest
 from backend.dev.shopify import Product
 from backend.dev.shopify.state import Call
 from backend.jobs.service import JobRef
+from backend.leased_task import Done
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.queue import PUBLISH, UNPUBLISH
@@ -85,7 +86,7 @@ async def is_as_it_was(
 async def steps_of(shared_app: RunningApp, ref: JobRef, task: str = PUBLISH) -> int:
     """How many steps it takes, from where it is, when nothing happens."""
     async with stepped(shared_app, nothing) as (publication_context, steps):
-        assert await run_publication(first_of(ref), publication_context, task) is None
+        assert await run_publication(first_of(ref), publication_context, task) == Done()
     return steps.count
 
 
@@ -187,7 +188,7 @@ async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
                 answers.append((await undo(shared_app, shop, ref)).status_code)
 
         async with stepped(shared_app, change_of_mind) as (publication_context, steps):
-            assert await run_publication(first_of(ref), publication_context) is None
+            assert await run_publication(first_of(ref), publication_context) == Done()
         assert answers == [202]
         assert steps.count - step <= 2, "what was under way, and what puts that right"
         await work(shared_app, ref)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backend.dev.shopify import Product
+from backend.leased_task import Retry
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.retries import SHOPIFY_PROCESSING, SPREAD
@@ -298,8 +299,9 @@ async def test_a_file_that_takes_long_gives_its_worker_free(
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-    delay = await run_publication(publication, press_of(shared_app))
-    assert delay is not None and delay <= SHOPIFY_PROCESSING.first * (1 + SPREAD)
+    outcome = await run_publication(publication, press_of(shared_app))
+    assert isinstance(outcome, Retry)
+    assert outcome.delay <= SHOPIFY_PROCESSING.first * (1 + SPREAD)
     rows = await shared_app.rows(
         "SELECT tries FROM publications WHERE job_id = :j", j=ref.public_id
     )

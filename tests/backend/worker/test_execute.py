@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from backend.jobs.lifecycle import Fenced, JobLease, claim, fail, succeed
+from backend.jobs.lifecycle import JobLease, claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure
+from backend.leased_task import Done, Fenced, Retry
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.retries import JOBS, SPREAD
 from backend.worker.context import WorkerContext
-from backend.worker.execute import Done, Retry, run_job
+from backend.worker.execute import run_job
 from tests.running_app import RunningApp
 
 REASON = Failure(code="TEST", message="for a test")

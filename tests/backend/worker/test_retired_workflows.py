@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend.worker.execute import Done, run_job
+from backend.leased_task import Done
+from backend.worker.execute import run_job
 from tests.backend.batches.scenarios import act, expand, expanded, gids, items, look, made
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, new_shop, open_shared_app, refusal, waiting_job
