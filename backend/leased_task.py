@@ -189,7 +189,7 @@ async def after_lockout(
 
 
 async def give_back(kind: TaskKind[Any, ContextT], lease: Any, context: ContextT) -> None:
-    """Return the attempt once the database is back; after too many, the task may be what ails it."""
+    """Return the attempt once the database is back; after many, the task may be what breaks it."""
     if lease.attempt >= ENOUGH:
         return
 

@@ -49,7 +49,7 @@ from backend.workflows import WORKFLOWS
 log = structlog.get_logger(__name__)
 
 ROOM_DELAY = timedelta(seconds=30)  # between two looks whether some of the shop's jobs have ended
-TURN = 10.0  # seconds; then it leaves its place to a batch that has waited, if there is one
+EXPANSION_SECONDS = 10.0  # then it leaves its place to a batch that has waited, if there is one
 NEXT_TURN = timedelta(milliseconds=100)
 
 
@@ -82,7 +82,7 @@ async def expand(lease: BatchLease, context: BatchContext) -> TaskOutcome:
     if lease.tries > BATCHES.crashes:
         raise ExpansionFailed(EXPANSION_CRASHED)
     clock = asyncio.get_running_loop().time
-    ends = clock() + TURN
+    ends = clock() + EXPANSION_SECONDS
     while not await waits_for_room(lease, context):
         further = await next_step(lease, context)
         if further is None:

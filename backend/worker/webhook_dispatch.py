@@ -15,10 +15,11 @@ from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
 from backend.worker.compliance import put_off_delivery
 from backend.worker.reauth import REAUTH_NEEDED
+from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import PayloadMismatch, UnsettledDelivery
 from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
-from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
+from webhooks.topics import NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
 

@@ -18,10 +18,11 @@ from backend.worker.maintenance import requeue_overdue
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
 from tests.scenarios import ending, finished_job, handled, sent, waiting_job
+from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import UnsettledDelivery
 from webhooks.receive import DeliveryRef
-from webhooks.topics import COMPLIANCE_TOPICS, HANDLERS, NEVER_GIVEN_UP
+from webhooks.topics import COMPLIANCE_TOPICS, NEVER_GIVEN_UP
 
 MANY = 30  # far more tries than anything else gets
 DAY = timedelta(days=1)

@@ -37,7 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (erasure, lifecycle, uploads):
         monkeypatch.setattr(module, "SLICE", 2)
     for handlers in (app, compliance):
-        monkeypatch.setattr(handlers, "TURN", 0.0)
+        monkeypatch.setattr(handlers, "HANDLER_SECONDS", 0.0)
 
 
 async def worked_off(shared_app: RunningApp, ref: DeliveryRef) -> int:

@@ -50,7 +50,7 @@ async def test_a_passing_trouble_costs_a_delay_and_no_job(
 async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "TURN", 0.0)
+    monkeypatch.setattr(execution, "EXPANSION_SECONDS", 0.0)
     ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
     delays = await expand(shared_app, ref)
     assert delays and set(delays) == {NEXT_TURN}, "after each page"
