@@ -1,10 +1,8 @@
 """Expand a batch: read its collection page by page, and make a job for each product.
 
-Nothing is open while Shopify is asked. A page's items, their jobs and the cursor behind it commit
-together, so whoever goes on after an interruption makes nothing twice. What can be cured by
-waiting is waited out; a claim that nobody came back from is a try. Every page renews the tries,
-and the patience. One that takes long leaves its place now and then, for another shop's may be
-waiting for it.
+No transaction is open while Shopify is asked. A page's items, their jobs and the next cursor commit
+together, so whoever goes on after an interruption makes nothing twice. Every page starts the counts
+of tries and outages again. A long expansion leaves the worker to others now and then.
 """
 
 import asyncio
@@ -49,12 +47,12 @@ from backend.workflows import WORKFLOWS
 log = structlog.get_logger(__name__)
 
 ROOM_DELAY = timedelta(seconds=30)  # between two looks whether some of the shop's jobs have ended
-EXPANSION_SECONDS = 10.0  # then it leaves its place to a batch that has waited, if there is one
+EXPANSION_SECONDS = 10.0  # then it leaves the worker to a batch that has waited, if there is one
 NEXT_TURN = timedelta(milliseconds=100)
 
 
 class BatchContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What expanding works with; `stopping` ends it between two pages."""
+    """What expanding a batch needs; `stopping` ends it between two pages."""
 
     database: Database
     admin: AdminApi
@@ -167,7 +165,7 @@ async def give_up(lease: BatchLease, context: BatchContext, error: Exception) ->
 
 
 def outage(error: Exception) -> str | None:
-    """Whatever waiting can cure."""
+    """The failure's code, if waiting can cure it."""
     failure = failure_of(error)
     return failure.code if failure.retryable else None
 

@@ -1,9 +1,8 @@
-"""Run a publication: claim it, do what its state asks for, and say how it ended.
+"""Run a publication: do what its state asks for, and record how it ended.
 
-Publishing that fails takes back what it did before it counts as failed. What can be cured by
-waiting is waited out; a claim that nobody came back from is a try. Every step forward renews the
-tries, and the patience. What Shopify has begun is waited for off the queue's places, and costs no
-try.
+Publishing that fails first takes back what it did; then it counts as failed. Every step forward
+starts the counts of tries and outages again. While Shopify processes something, the publication
+leaves the worker to others; that counts as neither.
 """
 
 import msgspec
@@ -35,7 +34,7 @@ from backend.retries import PUBLICATIONS, SHOPIFY_PROCESSING
 
 log = structlog.get_logger(__name__)
 
-# Nobody can be asked any more: what was done cannot be taken back.
+# Shopify no longer answers us for this shop, so what was done cannot be taken back.
 HOPELESS = frozenset({"SHOP_NOT_INSTALLED"})
 
 
@@ -87,10 +86,10 @@ async def ends(
     log.info("publication_ended", status=target, code=failure and failure.code)
 
 
-async def after_failure(
+async def give_up_after(
     lease: PublicationLease, context: PublicationContext, error: Exception
 ) -> TaskOutcome:
-    """Give up."""
+    """Give up because of an error."""
     failure = failure_of(error)
     log.warning("publication_failed", code=failure.code, cause=str(error)[:300])
     return await give_up(lease, context, failure)
@@ -99,7 +98,7 @@ async def after_failure(
 async def give_up(
     lease: PublicationLease, context: PublicationContext, failure: Failure
 ) -> TaskOutcome:
-    """Take back what was done, and if that is what fails, leave it there."""
+    """Have what was done taken back; where taking back is what failed, leave it there."""
     is_publishing = lease.status is PublicationStatus.PUBLISHING and lease.error is None
     if is_publishing and failure.code not in HOPELESS:
         async with context.database.transaction(lease.ref.shop_id) as connection:
@@ -112,7 +111,7 @@ async def give_up(
 async def while_busy(
     lease: PublicationLease, context: PublicationContext, busy: StillBusy
 ) -> TaskOutcome:
-    """Leave the place to others until Shopify may be done, longer each time, and not for ever."""
+    """Leave the worker to others until Shopify may be done: longer each time, but not for ever."""
     async with context.database.transaction(lease.ref.shop_id) as connection:
         waited = await note_busy(connection, lease, busy.job)
     if SHOPIFY_PROCESSING.is_exhausted(waited):
@@ -122,7 +121,7 @@ async def while_busy(
 
 
 def outage(error: Exception) -> str | None:
-    """Whatever waiting can cure."""
+    """The failure's code, if waiting can cure it."""
     failure = failure_of(error)
     return failure.code if failure.retryable else None
 
@@ -137,5 +136,5 @@ PUBLICATION = TaskKind(
     return_attempt=return_attempt,
     wait_out=lambda connection, lease, _: return_attempt(connection, lease, outages=1),
     wait_for_reauth=note,  # housekeeping takes it up again (`worker.maintenance`)
-    after_failure=after_failure,
+    after_failure=give_up_after,
 )

@@ -1,4 +1,4 @@
-"""The worker process: PgQueuer's loop around our two entry points, kept alive.
+"""The worker process: PgQueuer's loop around our entry points, kept alive.
 
 A lost database connection ends PgQueuer's loop; it is started again with a fresh connection until
 the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over at its next stage.
@@ -155,7 +155,7 @@ async def manager(
 ) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
-    Of what shops have much of it works on no more at once than `shares` say.
+    `shares` limits how many entries of a backlog it works on at once.
     """
     connection = await asyncpg.connect(
         settings.database_url,
@@ -234,37 +234,37 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     """What happens by the clock, on one worker of all."""
 
     @pgq.schedule("requeue_overdue", "* * * * *")
-    async def every_minute(_schedule: Schedule) -> None:
+    async def each_minute_requeue(_schedule: Schedule) -> None:
         await requeue_overdue(context.database)
         await settle_batches(context.database)
 
     @pgq.schedule("prune", "17 3 * * *")
-    async def every_night(_schedule: Schedule) -> None:
+    async def each_night_prune(_schedule: Schedule) -> None:
         await prune(context.database)
         await forget_old_notes(context.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")
-    async def every_hour(_schedule: Schedule) -> None:
+    async def each_hour_sweep_uploads(_schedule: Schedule) -> None:
         await sweep_uploads(context.database, context.store)
 
     @pgq.schedule("sweep_products", "11 * * * *")
-    async def every_hour_as_well(_schedule: Schedule) -> None:
+    async def each_hour_enqueue_sweeps(_schedule: Schedule) -> None:
         await enqueue_sweeps(context.database)
 
     @pgq.schedule("sweep_bucket", "37 2 * * *")
-    async def every_night_too(_schedule: Schedule) -> None:
+    async def each_night_sweep_bucket(_schedule: Schedule) -> None:
         await sweep_bucket(settings, context)
 
     @pgq.schedule("expire", "7 4 * * *")
-    async def every_night_as_well(_schedule: Schedule) -> None:
+    async def each_night_expire(_schedule: Schedule) -> None:
         await expire(context, Terms.of(settings))
 
     @pgq.schedule("end_long_waits", "23 * * * *")
-    async def every_hour_too(_schedule: Schedule) -> None:
+    async def each_hour_end_long_waits(_schedule: Schedule) -> None:
         await end_long_waits(context.database)
 
     @pgq.schedule("watch_compliance", "3 * * * *")
-    async def every_hour_of_all(_schedule: Schedule) -> None:
+    async def each_hour_watch_compliance(_schedule: Schedule) -> None:
         await take_up_failed(context.database)
         await watch_compliance(context.database)
 
