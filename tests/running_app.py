@@ -94,8 +94,12 @@ class RunningApp:
         return await self.http.get(f"/v1/jobs/{public_id}", headers=self.bearer(shop))
 
     async def drain(self, *, only_webhooks: bool = False) -> None:
-        """Work on what is due in the queue until it is empty."""
+        """Work on what is due in the queue until nothing is.
+
+        What was put off is left there: PgQueuer's own drain would wait for it.
+        """
         async with manager(self.settings, self.worker_context, self.handler_context) as pgq:
+            pgq.qm.queries.queued_work = pgq.qm.queries.eligible_queued_work  # type: ignore[method-assign]
             if only_webhooks:
                 for name in (queue.RUN_JOB, queue.RUN_BACKLOG, queue.EXPAND_BATCH):
                     pgq.qm.entrypoint_registry.pop(QueueEntrypoint(name))

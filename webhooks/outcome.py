@@ -9,7 +9,7 @@ from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
 
-TURN = 5.0  # seconds of a worker's place that a handler takes before others have their turn
+HANDLER_SECONDS = 5.0  # that a handler keeps a worker's place before others have their turn
 
 
 class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from backend.tenancy import AS_IT_STANDS, DOMAIN, SHOPS, setting
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
 from webhooks.payloads import Delivery, UnsettledDelivery
-from webhooks.topics import HANDLERS
+from webhooks.topics import TOPICS
 
 UNINSTALLED = "app/uninstalled"
 COUNTED = 50  # deliveries of one shop and topic; whatever waits beyond has the same number
@@ -119,7 +119,7 @@ async def receive(connection: asyncpg.Connection, delivery: Delivery) -> None:
             "event_id": delivery.event_id,
             "api_version": delivery.api_version,
             "body": delivery.body,
-            "has_handler": delivery.topic in HANDLERS,
+            "has_handler": delivery.topic in TOPICS,
         }
     )
     async with connection.transaction():

@@ -1,10 +1,8 @@
 """Expand a batch: read its collection page by page, and make a job for each product.
 
-Nothing is open while Shopify is asked. A page's items, their jobs and the cursor behind it commit
-together, so whoever goes on after an interruption makes nothing twice. What can be cured by
-waiting is waited out; a claim that nobody came back from is a try. Every page renews the tries,
-and the patience. One that takes long leaves its place now and then, for another shop's may be
-waiting for it.
+No transaction is open while Shopify is asked. A page's items, their jobs and the next cursor commit
+together, so whoever goes on after an interruption makes nothing twice. Every page starts the counts
+of tries and outages again. A long expansion leaves the worker to others now and then.
 """
 
 import asyncio
@@ -28,7 +26,6 @@ from backend.batches.leases import (
 )
 from backend.batches.states import Expansion
 from backend.db import Database
-from backend.errors import DatabaseUnavailable
 from backend.failures.codes import (
     BATCH_TOO_LARGE,
     COLLECTION_EMPTY,
@@ -38,26 +35,23 @@ from backend.failures.codes import (
     SHOP_NOT_INSTALLED,
     WORKFLOW_RETIRED,
 )
-from backend.failures.registry import Failure
-from backend.jobs.lifecycle import Fenced
-from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
+from backend.leased_task import Done, HandedOver, Retry, TaskKind, TaskOutcome, run_task
+from backend.retries import BATCHES
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.shops.collection_responses import CollectionPage
-from backend.shops.token_encryption import UnknownKey
-from backend.shops.tokens import NeedsReauth, asked, installed_shop, is_parked
+from backend.shops.tokens import asked, installed_shop
 from backend.workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = timedelta(0)
 ROOM_DELAY = timedelta(seconds=30)  # between two looks whether some of the shop's jobs have ended
-TURN = 10.0  # seconds; then it leaves its place to a batch that has waited, if there is one
+EXPANSION_SECONDS = 10.0  # then it leaves the worker to a batch that has waited, if there is one
 NEXT_TURN = timedelta(milliseconds=100)
 
 
 class BatchContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What expanding works with; `stopping` ends it between two pages."""
+    """What expanding a batch needs; `stopping` ends it between two pages."""
 
     database: Database
     admin: AdminApi
@@ -65,58 +59,38 @@ class BatchContext(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Quotas = UNLIMITED
 
 
-async def run_expansion(ref: BatchRef, context: BatchContext) -> timedelta | None:
-    """Take it as far as it goes; how long to wait before going on, or None when that is all."""
-    with structlog.contextvars.bound_contextvars(batch_id=ref.public_id):
-        try:
-            return await claimed_run(ref, context)
-        except Fenced:  # by whoever cancels or retries; a retry has an entry of its own
-            log.info("batch_overtaken")
-            return None
-        except DatabaseUnavailable:
-            log.warning("batch_interrupted", code=DatabaseUnavailable.code)
-            return BATCHES.pause(1)
+async def run_expansion(ref: BatchRef, context: BatchContext) -> TaskOutcome:
+    """Expand the batch as far as it goes."""
+
+    async def claim_batch() -> BatchLease | None:
+        async with context.database.transaction(ref.shop_id) as connection:
+            return await claim(connection, ref)
+
+    return await run_task(EXPANSION, context, claim_batch, batch_id=ref.public_id)
 
 
-async def claimed_run(ref: BatchRef, context: BatchContext) -> timedelta | None:
-    """Claim it and work on it."""
-    async with context.database.transaction(ref.shop_id) as connection:
-        lease = await claim(connection, ref)
-    if lease is None:
-        return None
-    log.info("batch_claimed", attempt=lease.attempt)
-    try:
-        if lease.job_type not in WORKFLOWS:
-            raise ExpansionFailed(WORKFLOW_RETIRED)
-        if lease.tries > BATCHES.crashes:  # it crashes its workers
-            raise ExpansionFailed(EXPANSION_CRASHED)
-        return await expand(lease, context)
-    except DatabaseUnavailable:
-        if lease.attempt < ENOUGH:
-            await returned_attempt(lease, context)
-        raise
-    except EXPECTED as error:
-        return await after_failure(lease, context, failure_of(error), error)
-    except (NeedsReauth, UnknownKey) as error:
-        return await after_reauth_needed(lease, context, error)
+async def expand(lease: BatchLease, context: BatchContext) -> TaskOutcome:
+    """Page by page, until its time is up or all of it is done.
 
-
-async def expand(lease: BatchLease, context: BatchContext) -> timedelta | None:
-    """Page by page; how long to leave the place for, or None when all of it is done."""
+    Raises `HandedOver`, `ExpansionFailed`, and what Shopify does.
+    """
+    if lease.job_type not in WORKFLOWS:
+        raise ExpansionFailed(WORKFLOW_RETIRED)
+    if lease.tries > BATCHES.crashes:
+        raise ExpansionFailed(EXPANSION_CRASHED)
     clock = asyncio.get_running_loop().time
-    ends = clock() + TURN
+    ends = clock() + EXPANSION_SECONDS
     while not await waits_for_room(lease, context):
         further = await next_step(lease, context)
         if further is None:
             log.info("batch_expanded")
-            return None
+            return Done()
         lease = further
         if context.stopping.is_set():
-            await returned_attempt(lease, context)
-            return AT_ONCE
+            raise HandedOver
         if clock() >= ends:
-            return NEXT_TURN
-    return ROOM_DELAY
+            return Retry(NEXT_TURN)
+    return Retry(ROOM_DELAY)
 
 
 async def waits_for_room(lease: BatchLease, context: BatchContext) -> bool:
@@ -179,39 +153,30 @@ async def make_page(lease: BatchLease, context: BatchContext) -> BatchLease | No
     return None
 
 
-async def after_failure(
-    lease: BatchLease, context: BatchContext, failure: Failure, error: Exception
-) -> timedelta | None:
-    """Wait and try again while that can help, else give up; what has been started goes on."""
-    if failure.retryable:
-        async with context.database.transaction(lease.ref.shop_id) as connection:
-            outages = await return_attempt(connection, lease, outages=1)
-        if not BATCHES.is_exhausted(BATCHES.waited(outages)):
-            log.warning("batch_waits_out", code=failure.code, cause=str(error)[:300])
-            return BATCHES.pause(outages, at_least=asked_for(error))
+async def give_up(lease: BatchLease, context: BatchContext, error: Exception) -> TaskOutcome:
+    """End the expansion; the jobs that have been made go on."""
+    failure = failure_of(error)
     log.warning("batch_failed", code=failure.code, cause=str(error)[:300])
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await note(connection, lease)
         await end(connection, lease.ref, Expansion.FAILED, failure)
-    return None
+    return Done()
 
 
-async def returned_attempt(lease: BatchLease, context: BatchContext) -> None:
-    """Take the claim's try back, as soon as the database is there to be told."""
-
-    async def give_back() -> None:
-        async with context.database.transaction(lease.ref.shop_id) as connection:
-            await return_attempt(connection, lease)
-
-    await once_back(give_back, context.stopping)
+def outage(error: Exception) -> str | None:
+    """The failure's code, if waiting can cure it."""
+    failure = failure_of(error)
+    return failure.code if failure.retryable else None
 
 
-async def after_reauth_needed(
-    lease: BatchLease, context: BatchContext, error: Exception
-) -> timedelta | None:
-    """Let it wait, off the queue, until a merchant opens the app: housekeeping takes it up then."""
-    log.warning("batch_waits", cause=repr(error)[:300])
-    async with context.database.transaction(lease.ref.shop_id) as connection:
-        parked = await is_parked(connection, lease.ref.shop_id)  # the shop first, as an uninstall
-        await note(connection, lease)
-    return None if parked else LOCKED_OUT_PAUSE
+EXPANSION = TaskKind(
+    name="batch",
+    policy=BATCHES,
+    run=expand,
+    failures=EXPECTED,
+    outage=outage,
+    return_attempt=return_attempt,
+    wait_out=lambda connection, lease, _: return_attempt(connection, lease, outages=1),
+    wait_for_reauth=note,  # housekeeping takes it up again (`worker.maintenance`)
+    after_failure=give_up,
+)

@@ -19,9 +19,9 @@ from backend.batches.states import Expansion
 from backend.errors import TooManyOpenBatches
 from backend.failures.codes import BATCH_TOO_LARGE, NO_IMAGE
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import Fenced
 from backend.jobs.queries import unfinished_count
 from backend.jobs.service import request_jobs
+from backend.leased_task import Fenced
 from backend.settings import Quotas
 from backend.shops.collection_responses import CollectionPage
 from backend.shops.models import Shop
@@ -77,7 +77,7 @@ async def claim(connection: AsyncConnection, ref: BatchRef) -> BatchLease | None
 
 
 async def note(connection: AsyncConnection, lease: BatchLease, **changes: Any) -> None:
-    """Record something about the batch, which has got further by it; its row stays locked."""
+    """Record progress of the batch: the counts start again. Its row stays locked."""
     noted = await connection.execute(
         update(Batch)
         .where(*still(lease))
@@ -90,19 +90,19 @@ async def note(connection: AsyncConnection, lease: BatchLease, **changes: Any) -
 async def return_attempt(
     connection: AsyncConnection, lease: BatchLease, *, outages: int = 0
 ) -> int:
-    """Take the claim's try back: what has stopped it was no fault of the batch's.
+    """Do not count the claim as a try: what stopped it was no fault of the batch's.
 
-    The outages in a row, with these. What has got further since the claim has renewed both.
+    Returns the outages in a row, these included. Progress since the claim has reset both counts.
     """
-    returned_attempt = await connection.scalar(
+    counted = await connection.scalar(
         update(Batch)
         .where(*still(lease))
         .values(tries=func.greatest(Batch.tries - 1, 0), outages=Batch.outages + outages)
         .returning(Batch.outages)
     )
-    if returned_attempt is None:
+    if counted is None:
         raise Fenced(lease.ref.public_id)
-    return int(returned_attempt)
+    return int(counted)
 
 
 async def take_in(

@@ -1,4 +1,4 @@
-"""A shop's batches and a batch's items, page by page. The cursor is the last one seen."""
+"""A shop's batches and a batch's items, page by page."""
 
 import msgspec
 from sqlalchemy.engine import RowMapping
@@ -7,21 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.batches import queries
 from backend.batches.schemas import BatchItemResponse, BatchItemsResponse, BatchListResponse
 from backend.batches.service import shown
-from backend.errors import BatchNotFound, ShopNotInstalled
+from backend.errors import BatchNotFound
 from backend.jobs.ids import lookup_id
-from backend.jobs.listing import next_query
+from backend.jobs.paging import PageRequest, read_page
 from backend.jobs.states import JobStatus
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for of a shop's batches; `cursor` is an id."""
-
-    limit: int
-    cursor: str | None
-
-
-class WantedItems(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for of a batch's items; `cursor` is an ordinal."""
+class ItemListRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a batch's items that was asked for; `cursor` is an ordinal."""
 
     status: JobStatus | None
     limit: int
@@ -29,25 +22,22 @@ class WantedItems(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def batch_list(
-    connection: AsyncConnection, *, shop_domain: str, wanted: Wanted
+    connection: AsyncConnection, *, shop_domain: str, wanted: PageRequest
 ) -> tuple[str | None, BatchListResponse]:
     """The page, and the query string of the next one if there are more.
 
     Raises `ShopNotInstalled`.
     """
-    # One more than wanted, to know whether there is a next page.
     statement = queries.page(shop_domain, before=wanted.cursor, limit=wanted.limit + 1)
-    rows = (await connection.execute(statement)).mappings().all()
-    if not rows:
-        raise ShopNotInstalled
-    found = [row for row in rows if row["public_id"] is not None]
-    batches = [shown(row) for row in found[: wanted.limit]]
-    following = next_query(wanted, batches[-1].public_id) if len(found) > wanted.limit else None
-    return following, BatchListResponse(batches=batches, limit=wanted.limit, count=len(batches))
+    page = await read_page(connection, statement, wanted)
+    batches = [shown(row) for row in page.rows]
+    return page.following, BatchListResponse(
+        batches=batches, limit=wanted.limit, count=len(batches)
+    )
 
 
 async def batch_items(
-    connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: WantedItems
+    connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: ItemListRequest
 ) -> tuple[str | None, BatchItemsResponse]:
     """The same for a batch's items. Raises `BatchNotFound` as well."""
     statement = queries.items(
@@ -57,16 +47,11 @@ async def batch_items(
         after=wanted.cursor or 0,
         limit=wanted.limit + 1,
     )
-    rows = (await connection.execute(statement)).mappings().all()
-    if not rows:
-        raise ShopNotInstalled
-    if rows[0]["public_id"] is None:
+    page = await read_page(connection, statement, wanted, key="ordinal")
+    if page.owner["public_id"] is None:
         raise BatchNotFound
-    found = [row for row in rows if row["ordinal"] is not None]
-    page = found[: wanted.limit]
-    following = next_query(wanted, page[-1]["ordinal"]) if len(found) > wanted.limit else None
-    items = [item_shown(row) for row in page]
-    return following, BatchItemsResponse(
+    items = [item_shown(row) for row in page.rows]
+    return page.following, BatchItemsResponse(
         public_id=public_id, items=items, limit=wanted.limit, count=len(items)
     )
 

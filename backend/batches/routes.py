@@ -9,7 +9,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.types import Guard
 
 from backend.batches.failures import MAX_PRODUCTS
-from backend.batches.listing import Wanted, WantedItems, batch_items, batch_list
+from backend.batches.listing import ItemListRequest, batch_items, batch_list
 from backend.batches.requests import request_batch
 from backend.batches.schemas import (
     BatchItemsResponse,
@@ -35,7 +35,7 @@ from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader, requir
 from backend.jobs.etags import retry_after_header
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.ids import PATTERN
-from backend.jobs.listing import link, require_given
+from backend.jobs.paging import PageRequest, link, require_given
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
 from backend.openapi_responses import OF_A_SHOP, answers
@@ -126,7 +126,7 @@ async def list_batches(
     cursor: Cursor = None,
 ) -> Response[BatchListResponse]:
     """The shop's batches, newest first."""
-    wanted = Wanted(limit=limit, cursor=cursor)
+    wanted = PageRequest(limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
         following, body = await batch_list(connection, shop_domain=request.auth.shop, wanted=wanted)
@@ -154,7 +154,7 @@ async def list_batch_items(
     cursor: Place = None,
 ) -> Response[BatchItemsResponse]:
     """The batch's products in their order, each with its newest job."""
-    wanted = WantedItems(status=status, limit=limit, cursor=cursor)
+    wanted = ItemListRequest(status=status, limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
         following, body = await batch_items(

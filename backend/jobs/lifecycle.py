@@ -24,11 +24,8 @@ from backend.jobs.models import Job, JobEvent
 from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
 from backend.jobs.states import JobStatus
+from backend.leased_task import Fenced
 from backend.retries import JOBS
-
-
-class Fenced(Exception):
-    """Somebody else has the job now, or it has ended: stop, and write nothing."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +40,7 @@ class JobLease(msgspec.Struct, frozen=True, kw_only=True):
 
     ref: JobRef
     attempt: int
-    strikes: int
+    stage_attempts: int
     outages: int
     job_type: str
     origin: str
@@ -75,7 +72,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | No
     claimed = JobLease(
         ref=ref,
         attempt=row["attempt"],
-        strikes=row["strikes"],
+        stage_attempts=row["stage_attempts"],
         outages=row["outages"],
         job_type=row["job_type"],
         origin=row["origin"],
@@ -87,7 +84,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | No
     if row["shop_status"] != "installed":
         await fail(where, claimed, SHOP_UNINSTALLED)
         return None
-    if claimed.strikes > JOBS.crashes:
+    if claimed.stage_attempts > JOBS.crashes:
         await fail(where, claimed, WORKER_CRASHED)
         return None
     return claimed
@@ -117,8 +114,8 @@ async def advance(
 ) -> None:
     """Record a finished stage: its event, its artifacts and its checkpoint.
 
-    The strikes start anew: this attempt is now the first at the next stage. With an `end`, the
-    last event's `extra`, there is no next one: the job has succeeded.
+    The count of attempts starts again: this one is now the first at the next stage. With an `end`,
+    the last event's `extra`, there is no next one: the job has succeeded.
     """
     announced = [
         {"ordinal": n, **msgspec.structs.asdict(artifact)} for n, artifact in enumerate(artifacts)
@@ -138,9 +135,9 @@ async def advance(
 
 
 async def return_attempt(connection: AsyncConnection, claimed: JobLease) -> None:
-    """Take the claim's strike back: what has stopped the attempt was no fault of the job's.
+    """Do not count the claim against the stage: what stopped the attempt was no fault of the job's.
 
-    Somebody else may have claimed the job meanwhile: then their own strike stays.
+    Somebody else may have claimed the job meanwhile: then their own claim stays counted.
     """
     theirs = func.least(Job.attempt - claimed.attempt, 1)
     await connection.execute(
@@ -149,14 +146,14 @@ async def return_attempt(connection: AsyncConnection, claimed: JobLease) -> None
             *unfinished(claimed.ref, JobStatus.IN_PROGRESS),
             Job.attempt >= claimed.attempt,
         )
-        .values(strikes=func.greatest(Job.strikes - 1, theirs))
+        .values(stage_attempts=func.greatest(Job.stage_attempts - 1, theirs))
     )
 
 
 async def put_back(
     connection: AsyncConnection, claimed: JobLease, *, message: str, waiting_for: str
 ) -> None:
-    """Let the job wait, off the queue, for something that is not its fault: it is no strike.
+    """Let the job wait, off the queue, for something that is not its fault: it does not count.
 
     What outages there were before are over.
     """
@@ -168,7 +165,7 @@ async def put_back(
 async def wait_out(
     connection: AsyncConnection, claimed: JobLease, *, message: str, waiting_for: str
 ) -> None:
-    """Let the job wait for the end of an outage: the attempt is no strike."""
+    """Let the job wait for the end of an outage: the attempt does not count."""
     changes = {"outages": Job.outages + 1}
     await wait(connection, claimed, changes, message=message, waiting_for=waiting_for)
 
@@ -181,7 +178,7 @@ async def wait(
     message: str,
     waiting_for: str,
 ) -> None:
-    """Take the claim's strike back, and say what the job waits for, once until it gets further.
+    """Do not count the claim, and say what the job waits for, once until it gets further.
 
     Its status stays.
     """
@@ -189,7 +186,7 @@ async def wait(
     last_seq = await connection.scalar(
         update(Job)
         .where(*mine)
-        .values(strikes=func.greatest(Job.strikes - 1, 0), **changes)
+        .values(stage_attempts=func.greatest(Job.stage_attempts - 1, 0), **changes)
         .returning(Job.last_seq)
     )
     if last_seq is None:

@@ -96,7 +96,7 @@ def insert_artifacts(job: CTE, before_last: int) -> CTE:
 
 def advancing(*, ends: bool) -> Query:
     """Record a finished stage; if `ends`, the job has succeeded with it."""
-    step: dict[str, Any] = {"strikes": 1, "outages": 0, "waiting_since": null()}
+    step: dict[str, Any] = {"stage_attempts": 1, "outages": 0, "waiting_since": null()}
     terminal: tuple[CTE, ...] = ()
     if ends:
         job, terminal = finish_job(
@@ -142,12 +142,12 @@ CLAIM = Query(
     .values(
         status=JobStatus.IN_PROGRESS,
         attempt=Job.attempt + 1,
-        strikes=Job.strikes + 1,
+        stage_attempts=Job.stage_attempts + 1,
         started_at=func.coalesce(Job.started_at, func.now()),
     )
     .returning(
         Job.attempt,
-        Job.strikes,
+        Job.stage_attempts.label("stage_attempts"),
         Job.outages,
         Job.job_type,
         Job.origin,

@@ -1,20 +1,19 @@
-"""A shop's jobs, page by page. The cursor is the last id seen, so new jobs shift nothing."""
+"""A shop's jobs, page by page."""
 
-from collections.abc import Container
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.errors import InvalidRequest
 from backend.jobs import queries
 from backend.jobs.ids import is_public_id
+from backend.jobs.paging import query_problem, read_page
 from backend.jobs.schemas import JobListResponse, JobSummary
 from backend.jobs.states import JobStatus
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class JobListRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for."""
 
     job_type: str | None
@@ -26,7 +25,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def job_list(
-    connection: AsyncConnection, *, shop_domain: str, wanted: Wanted
+    connection: AsyncConnection, *, shop_domain: str, wanted: JobListRequest
 ) -> tuple[str | None, JobListResponse]:
     """The page, and the query string of the next one if there are more.
 
@@ -41,16 +40,12 @@ async def job_list(
             created_after=wanted.created_after,
             before=wanted.cursor,
         ),
-        limit=wanted.limit + 1,  # one more, to know whether there is a next page
+        limit=wanted.limit + 1,
         offset=wanted.offset,
     )
-    rows = (await connection.execute(statement)).mappings().all()
-    if not rows:
-        raise ShopNotInstalled
-    found = [JobSummary(**row) for row in rows if row["public_id"] is not None]
-    jobs = found[: wanted.limit]
-    following = next_query(wanted, jobs[-1].public_id) if len(found) > wanted.limit else None
-    return following, JobListResponse(
+    page = await read_page(connection, statement, wanted)
+    jobs = [JobSummary(**row) for row in page.rows]
+    return page.following, JobListResponse(
         jobs=jobs, limit=wanted.limit, offset=wanted.offset, count=len(jobs)
     )
 
@@ -61,39 +56,14 @@ def moment(name: str, text: str | None) -> datetime | None:
         found = None if text is None else msgspec.convert(text, datetime)
         return found and found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise InvalidRequest([problem(name, "Send a date and time (RFC 3339).")]) from error
+        raise InvalidRequest([query_problem(name, "Send a date and time (RFC 3339).")]) from error
 
 
-def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
-    """Litestar takes the word null for no value; a filter must not turn into none like that."""
-    nulls = [
-        name for name in wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
-    ]
-    if nulls:
-        raise InvalidRequest([problem(name, "Leave it out or send a value.") for name in nulls])
-
-
-def require_cursor(wanted: Wanted) -> None:
+def require_cursor(wanted: JobListRequest) -> None:
     """A cursor is one of our ids, and takes the place of an offset."""
     if wanted.cursor is None:
         return
     if not is_public_id(wanted.cursor):
-        raise InvalidRequest([problem("cursor", "Take the cursor from the Link header.")])
+        raise InvalidRequest([query_problem("cursor", "Take the cursor from the Link header.")])
     if wanted.offset:
-        raise InvalidRequest([problem("offset", "Send a cursor or an offset, not both.")])
-
-
-def problem(name: str, message: str) -> dict[str, object]:
-    """What is wrong with a query parameter."""
-    return {"loc": ["query", name], "msg": message, "type": "value_error"}
-
-
-def next_query(wanted: msgspec.Struct, cursor: object) -> str:
-    """The same question, from the cursor on, which stands for every offset."""
-    asked = {**msgspec.to_builtins(wanted), "cursor": cursor, "offset": None}
-    return urlencode({name: value for name, value in asked.items() if value is not None})
-
-
-def link(path: str, following: str | None) -> dict[str, str]:
-    """The header that leads to the next page, if there is one."""
-    return {"Link": f'<{path}?{following}>; rel="next"'} if following else {}
+        raise InvalidRequest([query_problem("offset", "Send a cursor or an offset, not both.")])

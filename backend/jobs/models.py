@@ -47,15 +47,16 @@ class Job(Base):
     """One piece of work for one shop.
 
     `attempt` counts claims and fences writes: a worker writes only while the row still has the
-    attempt it claimed. `strikes` counts the attempts at the current stage that nobody came back
-    from; after three the job counts as poison. `outages` counts those that S3 or Shopify has cut
-    short, which are waited out (`backend.retries`). `waiting_since` says since when the job has
-    waited for its shop's merchant without getting any further. `last_seq` is the newest public
-    event's number. `natural_key` says what the job is *about*, so that asking twice makes one job.
-    `publish` says how to publish it once it has succeeded; null leaves that to the merchant.
-    `credits_cost` is its price when it was made; null is a job from before the column (`prices`).
-    `batch_id` is the batch that counts it. `files` says whether its intermediates and originals are
-    there: they expire some time after its end (`worker.retention`).
+    attempt it claimed. `stage_attempts` (in the database: `strikes`) counts the attempts at the
+    current stage that nobody came back from; after three the job counts as poison. `outages` counts
+    those that S3 or Shopify has cut short, which are waited out (`backend.retries`).
+    `waiting_since` says since when the job has waited for its shop's merchant without getting any
+    further. `last_seq` is the newest public event's number. `natural_key` says what the job is
+    *about*, so that asking twice makes one job. `publish` says how to publish it once it has
+    succeeded; null leaves that to the merchant. `credits_cost` is its price when it was made; null
+    is a job from before the column (`prices`). `batch_id` is the batch that counts it. `files` says
+    whether its intermediates and originals are there: they expire some time after its end
+    (`worker.retention`).
     """
 
     __tablename__ = "jobs"
@@ -115,7 +116,7 @@ class Job(Base):
     credits_cost: Mapped[int | None] = mapped_column(SmallInteger)
     last_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
-    strikes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    stage_attempts: Mapped[int] = mapped_column("strikes", SmallInteger, server_default="0")
     outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     files: Mapped[str] = mapped_column(Text, server_default="KEPT")
     created_at: Mapped[datetime] = created_at()

@@ -15,12 +15,12 @@ async def reopen(connection: AsyncConnection, ref: JobRef, stages: Collection[st
     """Forget that these stages were made; False, and nothing is done, when the job has ended.
 
     Whoever works on the job holds the forgotten checkpoints, so it is fenced like a worker that
-    lost its job, and that attempt is no strike. What the timeline has told stays told.
+    lost its job, and that attempt does not count. What the timeline has told stays told.
     """
     fenced = await connection.execute(
         update(Job)
         .where(*unfinished(ref, JobStatus.IN_PROGRESS))
-        .values(attempt=Job.attempt + 1, strikes=func.greatest(Job.strikes - 1, 0))
+        .values(attempt=Job.attempt + 1, stage_attempts=func.greatest(Job.stage_attempts - 1, 0))
     )
     if fenced.rowcount == 0:
         return False

@@ -13,8 +13,9 @@ from backend.errors import InvalidRequest, JobAlreadyFinished, JobNotFound
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.ids import PATTERN
-from backend.jobs.listing import Wanted, job_list, link, moment, require_given
+from backend.jobs.listing import JobListRequest, job_list, moment
 from backend.jobs.long_poll import wait_for_events
+from backend.jobs.paging import link, require_given
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import (
     JobCancelledResponse,
@@ -73,7 +74,7 @@ async def list_jobs(
     cursor: JobCursor = None,
 ) -> Response[JobListResponse]:
     """The shop's jobs, newest first."""
-    wanted = Wanted(
+    wanted = JobListRequest(
         job_type=job_type,
         status=status,
         created_after=moment("created_after", created_after),

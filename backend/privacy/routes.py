@@ -10,11 +10,11 @@ from litestar.types import Guard
 from backend.db import Database
 from backend.errors import InvalidRequest, PrivacyRequestNotFound
 from backend.jobs.ids import PATTERN
-from backend.jobs.listing import link, require_given
+from backend.jobs.paging import PageRequest, link, require_given
 from backend.jobs.routes import Limit, MerchantRequest
 from backend.openapi_responses import OF_A_SHOP, answers
 from backend.privacy.schemas import PrivacyRequestListResponse, PrivacyRequestResponse
-from backend.privacy.service import Wanted, request_document, request_list
+from backend.privacy.service import request_document, request_list
 
 RequestId = Annotated[
     str, PathParameter(description="The request's id, a ULID.", schema_extra={"pattern": PATTERN})
@@ -42,7 +42,7 @@ async def list_privacy_requests(
 
     Each is answered by the merchant, 30 days after they asked at the latest.
     """
-    wanted = Wanted(limit=limit, cursor=cursor)
+    wanted = PageRequest(limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
         following, body = await request_list(
@@ -61,7 +61,7 @@ async def get_privacy_request(
     cursor: Cursor = None,
 ) -> Response[PrivacyRequestResponse]:
     """The document for the customer: the jobs that they started, as far as they are still held."""
-    wanted = Wanted(limit=limit, cursor=cursor)
+    wanted = PageRequest(limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
         following, body = await request_document(

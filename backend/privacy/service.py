@@ -9,10 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import PrivacyRequestNotFound, ShopNotInstalled
+from backend.errors import PrivacyRequestNotFound
 from backend.jobs.detail import STORAGE_KEY_SUFFIX
 from backend.jobs.ids import lookup_id, new_public_id
-from backend.jobs.listing import next_query
+from backend.jobs.paging import PageRequest, read_page
 from backend.privacy import queries
 from backend.privacy.models import PrivacyRequest
 from backend.privacy.schemas import (
@@ -25,13 +25,6 @@ from backend.privacy.schemas import (
 
 HAND_OVER = timedelta(days=30)  # what Shopify and the law leave for the answer
 JOB = "job_"  # what the columns of a job begin with
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The page that was asked for; `cursor` is an id."""
-
-    limit: int
-    cursor: str | None
 
 
 async def keep_request(
@@ -63,27 +56,22 @@ async def forget_requests(connection: AsyncConnection, shop_id: int, customer_id
 
 
 async def request_list(
-    connection: AsyncConnection, *, shop_domain: str, wanted: Wanted
+    connection: AsyncConnection, *, shop_domain: str, wanted: PageRequest
 ) -> tuple[str | None, PrivacyRequestListResponse]:
     """The page, and the query string of the next one if there are more.
 
     Raises `ShopNotInstalled`.
     """
-    # One more than wanted, to know whether there is a next page.
     statement = queries.page(shop_domain, before=wanted.cursor, limit=wanted.limit + 1)
-    rows = (await connection.execute(statement)).mappings().all()
-    if not rows:
-        raise ShopNotInstalled
-    found = [row for row in rows if row["public_id"] is not None]
-    requests = [PrivacyRequestSummary(**facts(row)) for row in found[: wanted.limit]]
-    following = next_query(wanted, requests[-1].public_id) if len(found) > wanted.limit else None
-    return following, PrivacyRequestListResponse(
+    page = await read_page(connection, statement, wanted)
+    requests = [PrivacyRequestSummary(**facts(row)) for row in page.rows]
+    return page.following, PrivacyRequestListResponse(
         requests=requests, limit=wanted.limit, count=len(requests)
     )
 
 
 async def request_document(
-    connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: Wanted
+    connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: PageRequest
 ) -> tuple[str | None, PrivacyRequestResponse]:
     """The same for what is held of the customer: as of now, so nothing erased is in it.
 
@@ -92,16 +80,12 @@ async def request_document(
     statement = queries.held(
         shop_domain, lookup_id(public_id), before=wanted.cursor, limit=wanted.limit + 1
     )
-    rows = (await connection.execute(statement)).mappings().all()
-    if not rows:
-        raise ShopNotInstalled
-    if rows[0]["public_id"] is None:
+    page = await read_page(connection, statement, wanted, key=f"{JOB}public_id")
+    if page.owner["public_id"] is None:
         raise PrivacyRequestNotFound
-    found = [held_job(row) for row in rows if row[f"{JOB}public_id"] is not None]
-    jobs = found[: wanted.limit]
-    following = next_query(wanted, jobs[-1].public_id) if len(found) > wanted.limit else None
-    return following, PrivacyRequestResponse(
-        **facts(rows[0]), jobs=jobs, limit=wanted.limit, count=len(jobs)
+    jobs = [held_job(row) for row in page.rows]
+    return page.following, PrivacyRequestResponse(
+        **facts(page.owner), jobs=jobs, limit=wanted.limit, count=len(jobs)
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from backend.db import Database
 from backend.failures.codes import SHOP_NOT_INSTALLED
+from backend.leased_task import HandedOver
 from backend.publications.failures import PublicationFailed
 from backend.publications.leases import PublicationLease, require_lease
 from backend.shops.admin_api import AdminApi
@@ -16,10 +17,6 @@ from backend.storage.objects import ObjectStore
 
 T = TypeVar("T")
 Question = Callable[[AdminApi, InstalledShop], Awaitable[T]]
-
-
-class HandedOver(Exception):
-    """This process is to stop; another goes on."""
 
 
 class StillBusy(Exception):

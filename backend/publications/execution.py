@@ -1,22 +1,18 @@
-"""Run a publication: claim it, do what its state asks for, and say how it ended.
+"""Run a publication: do what its state asks for, and record how it ended.
 
-Publishing that fails takes back what it did before it counts as failed. What can be cured by
-waiting is waited out; a claim that nobody came back from is a try. Every step forward renews the
-tries, and the patience. What Shopify has begun is waited for off the queue's places, and costs no
-try.
+Publishing that fails first takes back what it did; then it counts as failed. Every step forward
+starts the counts of tries and outages again. While Shopify processes something, the publication
+leaves the worker to others; that counts as neither.
 """
-
-from datetime import timedelta
 
 import msgspec
 import structlog
 
 from backend import queue
-from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.failures.codes import PUBLICATION_CRASHED, SHOP_NOT_INSTALLED, SHOPIFY_UNAVAILABLE
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import Fenced
-from backend.publications.context import HandedOver, PublicationContext, StillBusy
+from backend.leased_task import AT_ONCE, Done, Retry, TaskKind, TaskOutcome, run_task
+from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import (
     EXPECTED,
     failure_of,
@@ -33,67 +29,36 @@ from backend.publications.leases import (
 from backend.publications.publish import publish
 from backend.publications.restore import remove_ours, restore
 from backend.publications.states import PublicationStatus
-from backend.retries import (
-    ENOUGH,
-    LOCKED_OUT_PAUSE,
-    PUBLICATIONS,
-    SHOPIFY_PROCESSING,
-    asked_for,
-    once_back,
-)
-from backend.shops.token_encryption import UnknownKey
-from backend.shops.tokens import NeedsReauth, is_parked
+from backend.retries import PUBLICATIONS, SHOPIFY_PROCESSING
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = timedelta(0)
-# Nobody can be asked any more: what was done cannot be taken back.
+# Shopify no longer answers us for this shop, so what was done cannot be taken back.
 HOPELESS = frozenset({SHOP_NOT_INSTALLED.code})
 
 
 async def run_publication(
     ref: PublicationRef, context: PublicationContext, task: str = queue.PUBLISH
-) -> timedelta | None:
-    """Take it as far as it goes; how long to wait before going on, or None when that is all."""
-    with structlog.contextvars.bound_contextvars(job_id=ref.job_id):
-        try:
-            return await claimed_run(ref, context, task)
-        except Fenced:  # by whoever takes it back, as a rule; they have an entry of their own
-            log.info("publication_overtaken")
-            return None
-        except DatabaseUnavailable:
-            log.warning("publication_interrupted", code=DatabaseUnavailable.code)
-            return PUBLICATIONS.pause(1)
+) -> TaskOutcome:
+    """Take it as far as it goes; `task` is the entry point, to publish or to take back."""
+
+    async def claim_publication() -> PublicationLease | None:
+        async with context.database.transaction(ref.shop_id) as connection:
+            return await claim(connection, ref, task)
+
+    return await run_task(PUBLICATION, context, claim_publication, job_id=ref.job_id)
 
 
-async def claimed_run(
-    ref: PublicationRef, context: PublicationContext, task: str
-) -> timedelta | None:
-    """Claim it and work on it."""
-    async with context.database.transaction(ref.shop_id) as connection:
-        lease = await claim(connection, ref, task)
-    if lease is None:
-        return None
-    log.info("publication_claimed", status=lease.status, attempt=lease.attempt)
+async def run_state(lease: PublicationLease, context: PublicationContext) -> TaskOutcome:
+    """Do what the state asks for, and enter the next, unless Shopify is still busy with it."""
     try:
-        return await run_state(lease, context)
+        return await enter_next_state(lease, context)
     except StillBusy as busy:
         return await while_busy(lease, context, busy)
-    except HandedOver:
-        await returned_attempt(lease, context)
-        return AT_ONCE
-    except DatabaseUnavailable:
-        if lease.attempt < ENOUGH:
-            await returned_attempt(lease, context)
-        raise
-    except EXPECTED as error:
-        return await after_failure(lease, context, failure_of(error), error)
-    except (NeedsReauth, UnknownKey, ConfigurationError) as error:
-        return await after_reauth_needed(lease, context, error)
 
 
-async def run_state(lease: PublicationLease, context: PublicationContext) -> timedelta | None:
-    """Do what the state asks for, and enter the next; None when that is all."""
+async def enter_next_state(lease: PublicationLease, context: PublicationContext) -> TaskOutcome:
+    """Do what the state asks for, and enter the next. Raises `StillBusy`."""
     if lease.tries > PUBLICATIONS.crashes:  # it crashes its workers
         return await give_up(lease, context, lease.error or PUBLICATION_CRASHED)
     if lease.status is PublicationStatus.RESTORING:
@@ -105,7 +70,7 @@ async def run_state(lease: PublicationLease, context: PublicationContext) -> tim
     else:
         await publish(lease, context)
         await ends(lease, context, PublicationStatus.PUBLISHED)
-    return None
+    return Done()
 
 
 async def ends(
@@ -120,61 +85,55 @@ async def ends(
     log.info("publication_ended", status=target, code=failure and failure.code)
 
 
-async def after_failure(
-    lease: PublicationLease, context: PublicationContext, failure: Failure, error: Exception
-) -> timedelta | None:
-    """Wait and try again while that can help, else give up."""
-    if failure.retryable:
-        async with context.database.transaction(lease.ref.shop_id) as connection:
-            outages = await return_attempt(connection, lease, outages=1)
-        if not PUBLICATIONS.is_exhausted(PUBLICATIONS.waited(outages)):
-            log.warning("publication_waits_out", code=failure.code, cause=str(error)[:300])
-            return PUBLICATIONS.pause(outages, at_least=asked_for(error))
+async def give_up_after(
+    lease: PublicationLease, context: PublicationContext, error: Exception
+) -> TaskOutcome:
+    """Give up because of an error."""
+    failure = failure_of(error)
     log.warning("publication_failed", code=failure.code, cause=str(error)[:300])
     return await give_up(lease, context, failure)
 
 
-async def returned_attempt(lease: PublicationLease, context: PublicationContext) -> None:
-    """Take the claim's try back, as soon as the database is there to be told."""
-
-    async def give_back() -> None:
-        async with context.database.transaction(lease.ref.shop_id) as connection:
-            await return_attempt(connection, lease)
-
-    await once_back(give_back, context.stopping)
-
-
 async def give_up(
     lease: PublicationLease, context: PublicationContext, failure: Failure
-) -> timedelta | None:
-    """Take back what was done, and if that is what fails, leave it there."""
+) -> TaskOutcome:
+    """Have what was done taken back; where taking back is what failed, leave it there."""
     is_publishing = lease.status is PublicationStatus.PUBLISHING and lease.error is None
     if is_publishing and failure.code not in HOPELESS:
         async with context.database.transaction(lease.ref.shop_id) as connection:
             await note(connection, lease, error=msgspec.structs.asdict(failure))
         return AT_ONCE
     await ends(lease, context, PublicationStatus.FAILED, lease.error or failure)
-    return None
+    return Done()
 
 
 async def while_busy(
     lease: PublicationLease, context: PublicationContext, busy: StillBusy
-) -> timedelta | None:
-    """Leave the place to others until Shopify may be done, longer each time, and not for ever."""
+) -> TaskOutcome:
+    """Leave the worker to others until Shopify may be done: longer each time, but not for ever."""
     async with context.database.transaction(lease.ref.shop_id) as connection:
         waited = await note_busy(connection, lease, busy.job)
     if SHOPIFY_PROCESSING.is_exhausted(waited):
         return await give_up(lease, context, SHOPIFY_UNAVAILABLE)
     log.info("publication_waits_for_shopify", seconds=round(waited.total_seconds()))
-    return SHOPIFY_PROCESSING.pause_after(waited)
+    return Retry(SHOPIFY_PROCESSING.pause_after(waited))
 
 
-async def after_reauth_needed(
-    lease: PublicationLease, context: PublicationContext, error: Exception
-) -> timedelta | None:
-    """Let it wait, off the queue, until a merchant opens the app: housekeeping takes it up then."""
-    log.warning("publication_waits", cause=repr(error)[:300])
-    async with context.database.transaction(lease.ref.shop_id) as connection:
-        await note(connection, lease)
-        parked = await is_parked(connection, lease.ref.shop_id)
-    return None if parked else LOCKED_OUT_PAUSE
+def outage(error: Exception) -> str | None:
+    """The failure's code, if waiting can cure it."""
+    failure = failure_of(error)
+    return failure.code if failure.retryable else None
+
+
+PUBLICATION = TaskKind(
+    name="publication",
+    logged=("attempt", "status"),
+    policy=PUBLICATIONS,
+    run=run_state,
+    failures=EXPECTED,
+    outage=outage,
+    return_attempt=return_attempt,
+    wait_out=lambda connection, lease, _: return_attempt(connection, lease, outages=1),
+    wait_for_reauth=note,  # housekeeping takes it up again (`worker.maintenance`)
+    after_failure=give_up_after,
+)

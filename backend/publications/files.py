@@ -7,7 +7,7 @@ intent without a result looks for that name first, and Shopify refuses a second 
 import contextlib
 from functools import partial
 
-from backend.jobs.lifecycle import Fenced
+from backend.leased_task import Fenced
 from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import EXPECTED, PublicationFailed, refused_by_shopify
 from backend.publications.leases import Picture, PublicationLease, is_meant_to_be, note_picture

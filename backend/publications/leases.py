@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend import queue
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import Fenced, append_after_success
+from backend.jobs.lifecycle import append_after_success
 from backend.jobs.models import Artifact
 from backend.jobs.service import JobRef
+from backend.leased_task import Fenced
 from backend.publications.models import Publication, PublishedMedia
 from backend.publications.states import MEANT, TASKS, MediaStatus, PublicationStatus, sources
 from backend.shops.media_responses import Gallery
@@ -96,7 +97,7 @@ class PublicationLease(msgspec.Struct, frozen=True, kw_only=True):
 async def claim(
     connection: AsyncConnection, ref: PublicationRef, task: str
 ) -> PublicationLease | None:
-    """Take the publication; None when there is nothing of that errand to be done any more."""
+    """Take the publication; None when that task has nothing to do any more."""
     begins = Publication.status == PublicationStatus.PENDING
     domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
     taken = (
@@ -160,7 +161,7 @@ async def pictures(connection: AsyncConnection, ref: PublicationRef) -> list[dic
 
 
 async def note(connection: AsyncConnection, lease: PublicationLease, **changes: Any) -> None:
-    """Record something about the publication, which has got further by it."""
+    """Record progress of the publication: the counts of tries and outages start again."""
     values = {**GOT_FURTHER, **changes}
     noted = await connection.execute(update(Publication).where(*still(lease)).values(values))
     if noted.rowcount == 0:
@@ -170,11 +171,11 @@ async def note(connection: AsyncConnection, lease: PublicationLease, **changes: 
 async def return_attempt(
     connection: AsyncConnection, lease: PublicationLease, *, outages: int = 0
 ) -> int:
-    """Take the claim's try back: what has stopped it was no fault of the publication's.
+    """Do not count the claim as a try: what stopped it was no fault of the publication's.
 
-    The outages in a row, with these. What has got further since the claim has renewed both.
+    Returns the outages in a row, these included. Progress since the claim has reset both counts.
     """
-    returned_attempt = await connection.scalar(
+    counted = await connection.scalar(
         update(Publication)
         .where(*still(lease))
         .values(
@@ -182,9 +183,9 @@ async def return_attempt(
         )
         .returning(Publication.outages)
     )
-    if returned_attempt is None:
+    if counted is None:
         raise Fenced(lease.ref.job_id)
-    return int(returned_attempt)
+    return int(counted)
 
 
 async def note_busy(
@@ -294,7 +295,7 @@ async def tell(
 async def enqueue_task(connection: AsyncConnection, ref: PublicationRef, task: str) -> None:
     """Have a worker go, behind the shop's other publications.
 
-    Entries with the same key are one, so no two go on the same errand.
+    Entries with the same key are one, so no two workers have the same task.
     """
     unfinished = Publication.shop_id == ref.shop_id, Publication.status.in_(TASKS[task])
     number = await connection.scalar(

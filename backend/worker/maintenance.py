@@ -145,7 +145,7 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
 
 
 async def requeue_publications(connection: AsyncConnection, task: str) -> int:
-    """Publications with an errand and without a queue entry."""
+    """Publications with something to do and without a queue entry."""
     ref = (Publication.shop_id, Publication.job_id, Publication.round)
     due = Publication.status.in_(TASKS[task])
     rows = await connection.execute(unqueued(Publication, task, ref, due))

@@ -1,6 +1,7 @@
 """Work that waits for a shop's merchant: taken up when they open the app, ended when they never do.
 
-A waiting job is unfinished, has `waiting_since` and no queue entry (`execute`). A delivery that came meanwhile is failed as `REAUTH_NEEDED`, and kept.
+A waiting job is unfinished, has `waiting_since` and no queue entry (`leased_task`). A delivery that
+came meanwhile is failed as `REAUTH_NEEDED`, and kept.
 """
 
 from datetime import timedelta

@@ -104,7 +104,7 @@ async def as_claimed(connection: AsyncConnection, ref: JobRef) -> JobLease | Non
     return JobLease(
         ref=ref,
         attempt=0,
-        strikes=0,
+        stage_attempts=0,
         outages=0,
         job_type=row.job_type,
         origin=row.origin,

@@ -1,4 +1,4 @@
-"""The worker process: PgQueuer's loop around our two entry points, kept alive.
+"""The worker process: PgQueuer's loop around our entry points, kept alive.
 
 A lost database connection ends PgQueuer's loop; it is started again with a fresh connection until
 the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over at its next stage.
@@ -28,6 +28,7 @@ from backend.batches.leases import BatchRef
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
+from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics
 from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
 from backend.publications.execution import run_publication
@@ -47,7 +48,7 @@ from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
 from backend.worker.dequeue import Share, dequeue_by_capacity
-from backend.worker.execute import Retry, run_job
+from backend.worker.execute import run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.reauth import end_long_waits, resume_shop
@@ -157,7 +158,7 @@ async def manager(
 ) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
-    Of what shops have much of it works on no more at once than `shares` say.
+    `shares` limits how many entries of a backlog it works on at once.
     """
     connection = await asyncpg.connect(
         settings.database_url,
@@ -180,44 +181,32 @@ def register_entrypoints(
     pgq: PgQueuer, context: WorkerContext, handler_context: HandlerContext
 ) -> None:
     """What the queue's entries mean."""
-
-    is_low_priority = msgspec.structs.replace(
-        context, renderer=LowPriorityRenderer(context.renderer)
-    )
+    low_priority = msgspec.structs.replace(context, renderer=LowPriorityRenderer(context.renderer))
 
     @pgq.entrypoint(queue.RUN_JOB)
     @pgq.entrypoint(queue.RUN_BACKLOG)
     async def run_queued_job(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=JobRef)
-        outcome = await run_job(
-            ref, is_low_priority if entry.entrypoint == queue.RUN_BACKLOG else context
-        )
-        if isinstance(outcome, Retry):
-            raise RetryRequested(outcome.delay)
+        is_backlog = entry.entrypoint == queue.RUN_BACKLOG
+        again(await run_job(ref, low_priority if is_backlog else context))
 
     @pgq.entrypoint(queue.HANDLE_WEBHOOK)
     @pgq.entrypoint(queue.HANDLE_BACKLOG)
     async def handle_queued_webhook(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=DeliveryRef)
-        delay = await handle_delivery(ref, handler_context, entry.attempts)
-        if delay is not None:
-            raise RetryRequested(delay)
+        again(await handle_delivery(ref, handler_context, entry.attempts))
 
     @pgq.entrypoint(queue.PUBLISH)
     @pgq.entrypoint(queue.PUBLISH_BACKLOG)
     async def publish_queued_one(entry: Job) -> None:
-        await go_on(entry, queue.PUBLISH)
+        ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
+        again(await run_publication(ref, context.publication_context, queue.PUBLISH))
 
     @pgq.entrypoint(queue.UNPUBLISH)
     @pgq.entrypoint(queue.UNPUBLISH_BACKLOG)
     async def unpublish_queued_one(entry: Job) -> None:
-        await go_on(entry, queue.UNPUBLISH)
-
-    async def go_on(entry: Job, task: str) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=PublicationRef)
-        delay = await run_publication(ref, context.publication_context, task)
-        if delay is not None:
-            raise RetryRequested(delay)
+        again(await run_publication(ref, context.publication_context, queue.UNPUBLISH))
 
     @pgq.entrypoint(queue.SWEEP_PRODUCTS)
     async def sweep_queued_shop(entry: Job) -> None:
@@ -227,9 +216,7 @@ def register_entrypoints(
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=BatchRef)
-        delay = await run_expansion(ref, context.batch_context)
-        if delay is not None:
-            raise RetryRequested(delay)
+        again(await run_expansion(ref, context.batch_context))
 
     @pgq.entrypoint(queue.RESUME_SHOP)
     async def resume_queued_shop(entry: Job) -> None:
@@ -240,41 +227,47 @@ def register_entrypoints(
             raise RetryRequested(RECONNECT_DELAY) from error
 
 
+def again(outcome: TaskOutcome) -> None:
+    """Put the entry back on the queue if the task is to be run again."""
+    if isinstance(outcome, Retry):
+        raise RetryRequested(outcome.delay)
+
+
 def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext) -> None:
     """What happens by the clock, on one worker of all."""
 
     @pgq.schedule("requeue_overdue", "* * * * *")
-    async def every_minute(_schedule: Schedule) -> None:
+    async def each_minute_requeue(_schedule: Schedule) -> None:
         await requeue_overdue(context.database)
         await settle_batches(context.database)
 
     @pgq.schedule("prune", "17 3 * * *")
-    async def every_night(_schedule: Schedule) -> None:
+    async def each_night_prune(_schedule: Schedule) -> None:
         await prune(context.database)
         await forget_old_notes(context.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")
-    async def every_hour(_schedule: Schedule) -> None:
+    async def each_hour_sweep_uploads(_schedule: Schedule) -> None:
         await sweep_uploads(context.database, context.store)
 
     @pgq.schedule("sweep_products", "11 * * * *")
-    async def every_hour_as_well(_schedule: Schedule) -> None:
+    async def each_hour_enqueue_sweeps(_schedule: Schedule) -> None:
         await enqueue_sweeps(context.database)
 
     @pgq.schedule("sweep_bucket", "37 2 * * *")
-    async def every_night_too(_schedule: Schedule) -> None:
+    async def each_night_sweep_bucket(_schedule: Schedule) -> None:
         await sweep_bucket(settings, context)
 
     @pgq.schedule("expire", "7 4 * * *")
-    async def every_night_as_well(_schedule: Schedule) -> None:
+    async def each_night_expire(_schedule: Schedule) -> None:
         await expire(context, Terms.of(settings))
 
     @pgq.schedule("end_long_waits", "23 * * * *")
-    async def every_hour_too(_schedule: Schedule) -> None:
+    async def each_hour_end_long_waits(_schedule: Schedule) -> None:
         await end_long_waits(context.database)
 
     @pgq.schedule("watch_compliance", "3 * * * *")
-    async def every_hour_of_all(_schedule: Schedule) -> None:
+    async def each_hour_watch_compliance(_schedule: Schedule) -> None:
         await take_up_failed(context.database)
         await watch_compliance(context.database)
 

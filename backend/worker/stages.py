@@ -40,6 +40,7 @@ class JobRun:
     """One run of a job: its claim, its finished stages, and their files as far as at hand."""
 
     def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
+        self.ref, self.attempt, self.job_type = claimed.ref, claimed.attempt, claimed.job_type
         self.claimed = claimed
         self.context = context
         self.done = dict(claimed.done)

@@ -4,25 +4,24 @@ What the law asks for is tried again until it is done (`backend.worker.complianc
 """
 
 from contextlib import suppress
-from datetime import timedelta
 
 import structlog
 
 from backend.errors import DatabaseUnavailable, Unavailable
 from backend.failures.codes import REAUTH_NEEDED, SHOPIFY_REFUSED, WORKER_CRASHED
+from backend.leased_task import AT_ONCE, Done, Retry, TaskOutcome
 from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
 from backend.worker.compliance import put_off_delivery
+from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import PayloadMismatch, UnsettledDelivery
 from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
-from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
+from webhooks.topics import NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
-
-AT_ONCE = timedelta(0)
 
 
 class WorkerCrashed(Exception):
@@ -31,10 +30,10 @@ class WorkerCrashed(Exception):
 
 async def handle_delivery(
     ref: DeliveryRef, handler_context: HandlerContext, tries: int
-) -> timedelta | None:
-    """Act on the delivery; how long to wait before trying again, or None when it is settled.
+) -> TaskOutcome:
+    """Act on the delivery: `Done` when it is settled, else when to try again.
 
-    `tries` counts the earlier ones. Handlers are idempotent, so a crash between an effect and
+    `tries` counts the earlier tries. Handlers are idempotent, so a crash between an effect and
     its settlement only does the same thing twice.
     """
     with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
@@ -42,7 +41,7 @@ async def handle_delivery(
             async with handler_context.database.transaction(ref.shop_domain) as connection:
                 delivery = await claim(connection, ref)
             if delivery is None:
-                return None
+                return Done()
             try:
                 outcome = await outcome_of(delivery, handler_context)
             except TimeSliceOver as over:
@@ -57,7 +56,7 @@ async def handle_delivery(
             log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
             return await again_or_never(ref, handler_context, tries, error)
         log.info("webhook_settled", status=outcome.status, note=outcome.note)
-        return None
+        return Done()
 
 
 async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContext) -> Outcome:
@@ -84,22 +83,22 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
 
 async def again_or_never(
     ref: DeliveryRef, handler_context: HandlerContext, tries: int, error: Exception
-) -> timedelta | None:
+) -> TaskOutcome:
     """Wait longer each time, and give up in the end, unless the law asks for it.
 
     Sooner where waiting does not help.
     """
     if ref.topic in NEVER_GIVEN_UP:
-        return await put_off_delivery(ref, handler_context, error)
+        return Retry(await put_off_delivery(ref, handler_context, error))
     with suppress(DatabaseUnavailable):  # then it counts as a crash, and several are borne
         async with handler_context.database.transaction(ref.shop_domain) as connection:
             await survive(connection, ref)
     if is_worth_waiting(tries + 1, error):
-        return DELIVERIES.pause(tries + 1, at_least=asked_for(error))
+        return Retry(DELIVERIES.pause(tries + 1, at_least=asked_for(error)))
     log.error("webhook_failed", cause=type(error).__name__)
     async with handler_context.database.transaction(ref.shop_domain) as connection:
         await settle(connection, ref, Outcome("failed", type(error).__name__))
-    return None
+    return Done()
 
 
 def is_worth_waiting(failures: int, error: Exception) -> bool:

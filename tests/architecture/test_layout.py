@@ -11,7 +11,8 @@ from litestar import Litestar
 from backend.app import create_app
 from backend.settings import Settings
 from tests.running_app import RunningApp
-from webhooks.topics import HANDLERS
+from webhooks.handlers import HANDLERS
+from webhooks.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
 UNGUARDED = {
@@ -30,7 +31,7 @@ def test_the_app_subscribes_to_exactly_the_topics_it_handles() -> None:
         for subscription in config["webhooks"]["subscriptions"]
         for topic in subscription.get("topics", []) + subscription.get("compliance_topics", [])
     ]
-    assert sorted(subscribed) == sorted(HANDLERS)
+    assert sorted(subscribed) == sorted(TOPICS) == sorted(HANDLERS)
 
 
 def test_the_app_asks_for_the_api_version_it_speaks() -> None:

@@ -27,7 +27,7 @@ from backend.jobs import completion, erasure, lifecycle, queries
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.daily_quotas import amount_of, is_within
 from backend.jobs.idempotency import Repeatable, answered_before
-from backend.jobs.listing import Wanted, job_list
+from backend.jobs.listing import JobListRequest, job_list
 from backend.jobs.models import Job
 from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef, request_job, request_jobs
@@ -212,7 +212,7 @@ ANYTHING = {"job_type": None, "status": None, "created_after": None, "offset": 0
 async def test_a_page_of_jobs_reads_its_shops_alone(
     database: Database, plans: Plans, asked: dict[str, Any]
 ) -> None:
-    wanted = Wanted(limit=10, **{**ANYTHING, **asked})
+    wanted = JobListRequest(limit=10, **{**ANYTHING, **asked})
     async with database.reading(SHOP) as connection:
         await job_list(connection, shop_domain=SHOP, wanted=wanted)
 
@@ -224,7 +224,7 @@ async def test_the_few_jobs_that_failed_are_found_without_reading_the_others(
     database: Database, plans: Plans
 ) -> None:
     asked: dict[str, Any] = {**ANYTHING, "status": JobStatus.FAILURE}
-    wanted = Wanted(limit=10, **asked)
+    wanted = JobListRequest(limit=10, **asked)
     async with database.reading(SHOP) as connection:
         # What Postgres may do by itself after five times: one plan for all values of a parameter.
         await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))

@@ -7,7 +7,7 @@ import pytest
 
 from backend.dev.shopify import payloads
 from backend.dev.shopify.state import Call
-from backend.jobs.lifecycle import Fenced
+from backend.leased_task import Done, Fenced, Retry
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import (
@@ -198,9 +198,9 @@ async def test_while_shopify_cannot_say_nothing_is_closed_and_it_is_asked_again(
     shared_app.shopify.uninstall(shop)
     shared_app.shopify.fail_next("graphql", 503)
     ref = await sent(shared_app, UNINSTALLED, shop=shop)
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+    assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
     assert (await row(shared_app, shop))["status"] == "installed"
-    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
     assert (await row(shared_app, shop))["status"] == "uninstalled"
 
 

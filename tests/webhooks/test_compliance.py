@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from backend.leased_task import Done, Retry
 from backend.storage.objects import ObjectStore
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import OTHER_SHOP, RunningApp
@@ -162,7 +163,7 @@ async def test_a_second_copy_of_an_erasure_is_harmless(shared_app: RunningApp, s
     first = await sent(shared_app, "shop/redact", payload, shop=shop)
     second = await sent(shared_app, "shop/redact", payload, shop=shop)
     for ref in (first, second):
-        assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+        assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert await handled(shared_app, "shop/redact", payload, shop=shop) == (
         "ignored",
         "UNKNOWN_SHOP",
@@ -200,8 +201,8 @@ async def test_an_erasure_that_cannot_reach_the_pictures_forgets_nothing_and_is_
     nowhere = msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
     cut_off = msgspec.structs.replace(shared_app.handler_context, store=ObjectStore(nowhere))
     redaction = await sent(shared_app, REDACT, shop=shop)
-    assert await handle_delivery(redaction, cut_off, 0) is not None
+    assert isinstance(await handle_delivery(redaction, cut_off, 0), Retry)
     assert (await shared_app.detail(ref.public_id, shop=shop)).status_code == 200
-    assert await handle_delivery(redaction, shared_app.handler_context, 1) is None
+    assert await handle_delivery(redaction, shared_app.handler_context, 1) == Done()
     assert await ending(shared_app, redaction.webhook_id) == ("processed", "ERASED 1 jobs")
     assert await missing_objects(shared_app, keys) == keys

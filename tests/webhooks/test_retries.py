@@ -1,6 +1,7 @@
 """When Shopify cannot answer now, a delivery waits; when it says no, the delivery fails."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from backend.dev.shopify import StandInShopify
+from backend.leased_task import Done, Retry
 from backend.retries import DELIVERIES, SPREAD
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
@@ -34,14 +36,6 @@ async def wait_of(shared_app: RunningApp, shop: str) -> timedelta | None:
     return rows[0]["wait"] if rows else None
 
 
-async def put_off(shared_app: RunningApp, shop: str) -> timedelta:
-    """Wait until the shop's entry has been put off; for how long it was."""
-    async with asyncio.timeout(10):
-        while (wait := await wait_of(shared_app, shop)) is None:
-            await asyncio.sleep(0.01)
-    return wait
-
-
 TROUBLES: dict[str, Callable[[StandInShopify], None]] = {
     "too many requests": lambda shopify: shopify.fail_next("graphql", 429, retry_after="60"),
     "an internal error": lambda shopify: shopify.fail_next("graphql", 500),
@@ -56,13 +50,14 @@ async def test_what_shopify_cannot_answer_now_is_done_later(
 ) -> None:
     ref = await product_sent(shared_app, shop)
     TROUBLES[trouble](shared_app.shopify)
-    draining = asyncio.create_task(shared_app.drain(only_webhooks=True))
+    await shared_app.drain(only_webhooks=True)
     asked_for = 60 if trouble == "too many requests" else 3
-    assert timedelta(seconds=asked_for / 3) < await put_off(shared_app, shop)
-    assert await put_off(shared_app, shop) <= timedelta(seconds=asked_for)
+    wait = await wait_of(shared_app, shop)
+    assert wait is not None
+    assert timedelta(seconds=asked_for / 3) < wait <= timedelta(seconds=asked_for)
     assert await ending(shared_app, ref.webhook_id) == ("received", None)
     await shared_app.execute("UPDATE queue.pgqueuer SET execute_after = now()")
-    await draining
+    await shared_app.drain(only_webhooks=True)
     assert (await ending(shared_app, ref.webhook_id))[0] == DONE
     assert (
         len(await shared_app.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'"))
@@ -85,10 +80,9 @@ async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_bo
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.fail_next("graphql", 503, 100)
     waited: list[timedelta] = []
-    while (
-        delay := await handle_delivery(ref, shared_app.handler_context, len(waited))
-    ) is not None:
-        waited.append(delay)
+    handle = functools.partial(handle_delivery, ref, shared_app.handler_context)
+    while isinstance(outcome := await handle(len(waited)), Retry):
+        waited.append(outcome.delay)
     shared_app.shopify.platform.faults["graphql"].clear()
     assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (1 + SPREAD)
     assert sum(waited, timedelta(0)) >= timedelta(hours=6)
@@ -109,12 +103,12 @@ async def test_what_does_not_decode_but_the_body_is_our_fault_and_not_the_bodys(
 ) -> None:
     ref = await product_sent(shared_app, shop)
     monkeypatch.setattr("backend.rules.apply.settings_of", misread)
-    waits = [
+    outcomes = [
         await handle_delivery(ref, shared_app.handler_context, tries)
         for tries in range(DELIVERIES.faults + 1)
     ]
-    assert None not in waits[:-1], "somebody may put it right"
-    assert waits[-1] is None
+    assert Done() not in outcomes[:-1], "somebody may put it right"
+    assert outcomes[-1] == Done()
     assert await ending(shared_app, ref.webhook_id) == ("failed", "ValidationError")
 
 
@@ -130,7 +124,7 @@ async def test_a_delivery_that_kills_its_workers_ends_as_failed(
 ) -> None:
     ref = await product_sent(shared_app, shop)
     await crashed(shared_app, ref, DELIVERIES.crashes)
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert await ending(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
 
 
@@ -139,9 +133,9 @@ async def test_one_that_the_law_asks_for_is_put_off_instead(
 ) -> None:
     ref = await sent(shared_app, "customers/redact", shop=shop)
     await crashed(shared_app, ref, DELIVERIES.crashes)
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+    assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
     assert await ending(shared_app, ref.webhook_id) == ("received", "WorkerCrashed")
-    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
     assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
@@ -152,8 +146,8 @@ async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
     with monkeypatch.context() as broken:
         broken.setattr("backend.rules.apply.settings_of", misread)
         for _ in range(DELIVERIES.crashes + 1):
-            assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
-    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+            assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
+    assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
     assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
@@ -163,9 +157,9 @@ async def test_what_is_put_right_in_time_loses_no_product(
     ref = await product_sent(shared_app, shop)
     with monkeypatch.context() as broken:
         broken.setattr("backend.rules.apply.settings_of", misread)
-        assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
+        assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
     assert await ending(shared_app, ref.webhook_id) == ("received", None)
-    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
     assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
@@ -191,8 +185,8 @@ async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
         shared_app.shopify.fail_next("refresh", 503)
     else:
         shared_app.shopify.lose_next_answer("refresh")
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
-    assert await handle_delivery(ref, shared_app.handler_context, 1) is None
+    assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
+    assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
     assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
@@ -201,7 +195,7 @@ async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
 ) -> None:
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert (await ending(shared_app, ref.webhook_id))[0] == DONE
 
 
@@ -210,7 +204,7 @@ async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_a
 ) -> None:
     ref = await product_sent(shared_app, shop)
     await lock_out(shared_app, shop)
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert await ending(shared_app, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
     await shared_app.drain(only_webhooks=True)  # its own entry: there is nothing left to do
     await shared_app.install(shop)
@@ -223,5 +217,5 @@ async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
 ) -> None:
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.set_scopes(shop, {"write_files"})
-    assert await handle_delivery(ref, shared_app.handler_context, 0) is None
+    assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert await ending(shared_app, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")

@@ -1,11 +1,11 @@
 """Much work of one shop is done in slices and turns, each about one installation and no other."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
 from backend.jobs import completion, erasure
+from backend.leased_task import AT_ONCE, Done
 from backend.publications.leases import PublicationRef, claim
 from backend.queue import PUBLISH
 from backend.shops.tokens import is_parked
@@ -28,7 +28,6 @@ from webhooks.erasure import begin_erasure
 from webhooks.handlers import app, compliance
 from webhooks.receive import DeliveryRef
 
-AT_ONCE = timedelta(0)
 CUSTOMER = "191167"  # as in the stand-in's samples
 
 
@@ -38,13 +37,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (completion, erasure, uploads):
         monkeypatch.setattr(module, "SLICE", 2)
     for handlers in (app, compliance):
-        monkeypatch.setattr(handlers, "TURN", 0.0)
+        monkeypatch.setattr(handlers, "HANDLER_SECONDS", 0.0)
 
 
 async def worked_off(shared_app: RunningApp, ref: DeliveryRef) -> int:
     """Give it turns until it is settled; how many it took."""
     for turns in range(1, 100):
-        if await handle_delivery(ref, shared_app.handler_context, turns) is None:
+        if await handle_delivery(ref, shared_app.handler_context, turns) == Done():
             return turns
     raise AssertionError("it never ends")
 

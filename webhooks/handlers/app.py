@@ -14,7 +14,7 @@ from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
 from backend.shops.shopify_responses import Installation
 from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
 from backend.slices import TimeSlice
-from webhooks.outcome import TURN, HandlerContext, Outcome, ignored, processed
+from webhooks.outcome import HANDLER_SECONDS, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDelivery
 
 
@@ -28,7 +28,7 @@ async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) 
     shop = await bound_shop(delivery, context, body.gid)
     if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
-    time_slice = TimeSlice(TURN)
+    time_slice = TimeSlice(HANDLER_SECONDS)
     if shop.uninstalled_at is not None:  # by an earlier turn, or another delivery
         await end_work(context.database, shop.id, shop.uninstalled_at, time_slice)
         is_ours = delivery.done or time_slice.done

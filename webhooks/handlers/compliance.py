@@ -16,7 +16,7 @@ from backend.slices import TimeSlice
 from backend.storage.erasures import ErasureNote
 from webhooks.erasure import begin_erasure, erase_customer, erase_shop, name_aside
 from webhooks.handlers.app import close_if_gone
-from webhooks.outcome import TURN, HandlerContext, Outcome, ignored, processed
+from webhooks.outcome import HANDLER_SECONDS, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import (
     CustomerRedactPayload,
     DataRequestPayload,
@@ -50,7 +50,7 @@ async def customer_redacted(delivery: UnsettledDelivery, context: HandlerContext
     shop = await bound_shop(delivery, context, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
-    time_slice = TimeSlice(TURN)
+    time_slice = TimeSlice(HANDLER_SECONDS)
     note = ErasureNote(
         topic="customers/redact",
         webhook_id=delivery.webhook_id,
@@ -72,7 +72,7 @@ async def shop_redacted(delivery: UnsettledDelivery, context: HandlerContext) ->
     body = delivery.read(ShopRedactPayload)
     if body.shop_domain != delivery.shop_domain or body.customer is not None:
         return ignored("SHOP_MISMATCH")
-    time_slice = TimeSlice(TURN)
+    time_slice = TimeSlice(HANDLER_SECONDS)
     aside = await known_shop(
         context.database, name_aside(delivery.shop_domain, delivery.webhook_id)
     )

@@ -13,6 +13,7 @@ from backend.dev.shopify.products import Collection, Product
 from backend.failures.codes import PRODUCT_NOT_FOUND
 from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
+from backend.leased_task import Retry
 from tests.backend.publications.crashing import Happens, stepped
 from tests.running_app import RunningApp
 
@@ -65,12 +66,9 @@ async def expand(
     """Run the expansion until nothing is left to do; the delays in between, which are skipped."""
     delays: list[timedelta] = []
     current = await ref_of(shared_app, ref.public_id)
-    while (
-        delay := await run_expansion(
-            current, handler_context or shared_app.worker_context.batch_context
-        )
-    ) is not None:
-        delays.append(delay)
+    context = handler_context or shared_app.worker_context.batch_context
+    while isinstance(outcome := await run_expansion(current, context), Retry):
+        delays.append(outcome.delay)
         assert len(delays) < 60, "it never ends"
     return delays
 

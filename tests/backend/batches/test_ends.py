@@ -11,8 +11,9 @@ from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef
 from backend.batches.states import BatchCounts, BatchStatus, Expansion, status_of
 from backend.errors import DatabaseUnavailable
-from backend.jobs.lifecycle import Fenced, claim, succeed
+from backend.jobs.lifecycle import claim, succeed
 from backend.jobs.service import JobRef
+from backend.leased_task import Done, Fenced
 from backend.worker.batch_counts import settle_batches
 from tests.backend.batches.scenarios import (
     act,
@@ -225,7 +226,7 @@ async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_not
             assert (await act(shared_app, shop, ref, "retry")).status_code == 202
 
     async with stepped_desk(shared_app, retried) as handler_context:
-        assert await run_expansion(ref, handler_context) is None
+        assert await run_expansion(ref, handler_context) == Done()
     assert await counts(shared_app, shop, ref) == ("EXPANDING", 2, 0, 0, 0)
     await expand(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
@@ -331,7 +332,7 @@ async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(
             assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
 
     async with stepped_desk(shared_app, cancelled) as handler_context:
-        assert await run_expansion(ref, handler_context) is None
+        assert await run_expansion(ref, handler_context) == Done()
     assert await expand(shared_app, ref) == []
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 2)
     assert len(await jobs_of(shared_app, ref)) == 2

@@ -7,6 +7,7 @@ import pytest
 
 from backend.batches import execution, leases
 from backend.batches.execution import run_expansion
+from backend.leased_task import Done, Retry
 from tests.backend.batches.scenarios import (
     collection,
     counts,
@@ -224,10 +225,10 @@ async def test_of_two_workers_the_one_that_was_overtaken_stops(
                 shared_app.worker_context.batch_context, stopping=asyncio.Event()
             )
             other.stopping.set()  # so it takes one page
-            assert await run_expansion(ref, other) is not None
+            assert isinstance(await run_expansion(ref, other), Retry)
 
     async with stepped_desk(shared_app, overtaken) as handler_context:
-        assert await run_expansion(ref, handler_context) is None
+        assert await run_expansion(ref, handler_context) == Done()
     assert len(await jobs_of(shared_app, ref)) == 4
     await expand(shared_app, ref)
     assert len(await jobs_of(shared_app, ref)) == 5

@@ -7,6 +7,7 @@ import pytest
 from backend.batches import execution
 from backend.batches.execution import NEXT_TURN, run_expansion
 from backend.errors import DatabaseUnavailable
+from backend.leased_task import AT_ONCE, Done, Retry
 from backend.retries import BATCHES
 from backend.worker.maintenance import requeue_overdue
 from tests.backend.batches.scenarios import (
@@ -49,7 +50,7 @@ async def test_a_passing_trouble_costs_a_delay_and_no_job(
 async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "TURN", 0.0)
+    monkeypatch.setattr(execution, "EXPANSION_SECONDS", 0.0)
     ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
     delays = await expand(shared_app, ref)
     assert delays and set(delays) == {NEXT_TURN}, "after each page"
@@ -69,7 +70,7 @@ async def test_every_page_renews_the_tries(shared_app: RunningApp, shop: str) ->
         id=ref.public_id,
     )
     async with stepped_desk(shared_app, trouble) as handler_context:
-        assert await run_expansion(ref, handler_context) is not None
+        assert isinstance(await run_expansion(ref, handler_context), Retry)
     await expand(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
@@ -177,7 +178,7 @@ async def test_a_shop_that_is_erased_in_the_middle_stops_the_expansion(
             await shared_app.execute("DELETE FROM shops WHERE domain = :d", d=shop)
 
     async with stepped_desk(shared_app, erased) as handler_context:
-        assert await run_expansion(ref, handler_context) is None
+        assert await run_expansion(ref, handler_context) == Done()
     assert await shared_app.rows("SELECT 1 FROM jobs WHERE shop_id = :s", s=ref.shop_id) == []
 
 
@@ -213,7 +214,7 @@ async def test_a_retry_is_queued_while_the_entry_of_before_is_still_there(
         key=f"expand_batch:%:{ref.public_id}:%",
     )
     assert [row["dedupe_key"][-2:] for row in keys] == [":0", ":1"]
-    assert await run_expansion(ref, shared_app.worker_context.batch_context) is None, (
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) == Done(), (
         "of the round before"
     )
     assert (await look(shared_app, shop, ref))["status"] == "EXPANDING"
@@ -230,10 +231,10 @@ async def test_a_worker_that_is_to_stop_hands_it_over_after_a_page(
         before = len(await jobs_of(shared_app, ref))
         shared_app.worker_context.stopping.set()
         try:
-            delay = await run_expansion(ref, shared_app.worker_context.batch_context)
+            outcome = await run_expansion(ref, shared_app.worker_context.batch_context)
         finally:
             shared_app.worker_context.stopping.clear()
-        assert delay is not None and delay.total_seconds() == 0
+        assert outcome == AT_ONCE
         assert len(await jobs_of(shared_app, ref)) == before + 2
         await expand(shared_app, ref)
         assert len(await jobs_of(shared_app, ref)) == before + 5
@@ -268,6 +269,8 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
     with monkeypatch.context() as broken:
         broken.setattr("backend.batches.execution.make_jobs", away)
         for _ in range(BATCHES.crashes + 2):
-            assert await run_expansion(ref, shared_app.worker_context.batch_context) is not None
+            assert isinstance(
+                await run_expansion(ref, shared_app.worker_context.batch_context), Retry
+            )
     assert await expand(shared_app, ref) == []
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)

@@ -5,7 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from backend.jobs.lifecycle import Fenced, claim, succeed
+from backend.jobs.lifecycle import claim, succeed
+from backend.leased_task import Fenced
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import (
     begun_job,

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from backend.dev.services import LocalServices
-from backend.jobs.lifecycle import Fenced, JobLease, claim, succeed
+from backend.jobs.lifecycle import JobLease, claim, succeed
+from backend.leased_task import Fenced
 from tests.backend.jobs.machine.rules import JobMachine
 from tests.backend.jobs.machine.shared_app import SharedApp
 from tests.running_app import RunningApp

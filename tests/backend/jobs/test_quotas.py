@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from backend.batches.execution import ROOM_DELAY, run_expansion
+from backend.leased_task import Done, Retry
 from backend.settings import Quotas
 from backend.shops.service import ShopRef
 from backend.worker.bucket_sweep import sweep_bucket
@@ -117,10 +118,12 @@ async def test_a_batch_waits_for_room_and_goes_on(shared_app: RunningApp, shop: 
     ref = await made(shared_app, shop, {"product_ids": gids(3)})
     await fill(shared_app, shop)
     for _ in range(20):  # more often than it may try
-        assert await run_expansion(ref, shared_app.worker_context.batch_context) == ROOM_DELAY
+        assert await run_expansion(ref, shared_app.worker_context.batch_context) == Retry(
+            ROOM_DELAY
+        )
     assert await counts(shared_app, shop, ref) == ("EXPANDING", 3, 0, 0, 0)
     await shared_app.execute("UPDATE jobs SET status = 'FAILURE' WHERE shop_id = :s", s=ref.shop_id)
-    assert await run_expansion(ref, shared_app.worker_context.batch_context) is None
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) == Done()
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
 
 
@@ -128,9 +131,9 @@ async def test_batches_leave_the_last_tenth_to_whoever_asks_now(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await made(shared_app, shop, {"product_ids": gids(9)})
-    assert await run_expansion(ref, shared_app.worker_context.batch_context) is None
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) == Done()
     other = await made(shared_app, shop, {"product_ids": gids(1)})
-    assert await run_expansion(other, shared_app.worker_context.batch_context) == ROOM_DELAY
+    assert await run_expansion(other, shared_app.worker_context.batch_context) == Retry(ROOM_DELAY)
     assert (await ask(shared_app, shop)).status_code == 202
     assert refusal(await ask(shared_app, shop)) == JOBS_FULL
 
@@ -140,7 +143,7 @@ async def test_one_batch_too_many_is_refused_until_the_jobs_of_another_are_made(
 ) -> None:
     first, _ = [await made(shared_app, shop, {"product_ids": gids(1)}) for _ in range(OPEN_BATCHES)]
     assert refusal(await post(shared_app, shop, {"product_ids": gids(1)})) == BATCHES_FULL
-    assert await run_expansion(first, shared_app.worker_context.batch_context) is None
+    assert await run_expansion(first, shared_app.worker_context.batch_context) == Done()
     await made(shared_app, shop, {"product_ids": gids(1)})
     await end_jobs(shared_app, shop, first, bad=1)
     assert refusal(await act(shared_app, shop, first, "retry")) == BATCHES_FULL
@@ -157,7 +160,7 @@ async def test_whoever_has_no_room_in_the_bucket_makes_nothing_more(
     assert refusal(await post(shared_app, shop, {"product_ids": gids(1)})) == STORE_FULL
     assert refusal(await send(shared_app, b"not looked at", shop=shop)) == STORE_FULL
     assert await handled(shared_app, "products/create", shop=shop) == ("ignored", STORE_FULL[1])
-    assert await run_expansion(ref, shared_app.worker_context.batch_context) == ROOM_DELAY
+    assert await run_expansion(ref, shared_app.worker_context.batch_context) == Retry(ROOM_DELAY)
     assert await jobs_of(shared_app, shop) == 0
     await hold(shared_app, shop, 0)
     assert (await ask(shared_app, shop)).status_code == 202

@@ -12,6 +12,7 @@ import msgspec
 from backend.dev.shopify import Product
 from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, succeed
 from backend.jobs.service import JobRef
+from backend.leased_task import Retry
 from backend.publications.context import PublicationContext
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
@@ -164,16 +165,13 @@ async def work(
     delays: list[timedelta] = []
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=nth)
     for task in TASKS:
-        while (
-            delay := await run_publication(
-                publication, publication_context or press_of(shared_app), task
-            )
-        ) is not None:
-            delays.append(delay)
+        context = publication_context or press_of(shared_app)
+        while isinstance(outcome := await run_publication(publication, context, task), Retry):
+            delays.append(outcome.delay)
             await shared_app.execute(
                 "UPDATE publications SET shopify_busy_since = shopify_busy_since - make_interval("
                 "secs => :d) WHERE job_id = :j",
-                d=delay.total_seconds(),
+                d=outcome.delay.total_seconds(),
                 j=ref.public_id,
             )
             assert len(delays) < most, "it never ends"

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from backend.dev.shopify import Product
 from backend.dev.shopify.state import Call
 from backend.jobs.service import JobRef
+from backend.leased_task import Done
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.queue import PUBLISH, UNPUBLISH
@@ -85,7 +87,7 @@ async def is_as_it_was(
 async def steps_of(shared_app: RunningApp, ref: JobRef, task: str = PUBLISH) -> int:
     """How many steps it takes, from where it is, when nothing happens."""
     async with stepped(shared_app, nothing) as (publication_context, steps):
-        assert await run_publication(first_of(ref), publication_context, task) is None
+        assert await run_publication(first_of(ref), publication_context, task) == Done()
     return steps.count
 
 
@@ -187,7 +189,7 @@ async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
                 answers.append((await undo(shared_app, shop, ref)).status_code)
 
         async with stepped(shared_app, change_of_mind) as (publication_context, steps):
-            assert await run_publication(first_of(ref), publication_context) is None
+            assert await run_publication(first_of(ref), publication_context) == Done()
         assert answers == [202]
         assert steps.count - step <= 2, "what was under way, and what puts that right"
         await work(shared_app, ref)
@@ -325,30 +327,24 @@ async def test_taking_back_does_not_wait_for_a_publishing_that_waits(
     before, shown = looks(shared_app, product), links(shared_app, product)
     ref = await asked_for(shared_app, shop, product)
     shared_app.shopify.fail_next("graphql", 503, field="fileUpdate")
-    publishing = asyncio.create_task(shared_app.drain())
-    await put_off_in_queue(shared_app, ref)
+    await shared_app.drain()
+    await put_off_further(shared_app, ref)
     await undo(shared_app, shop, ref)
-    await shared_app.execute(
-        "UPDATE queue.pgqueuer SET execute_after = now() + interval '1 hour' "
-        "WHERE entrypoint = 'publish'"
-    )
-    async with asyncio.timeout(20):
-        while (await look(shared_app, shop, ref))["status"] != "RESTORED":
-            await asyncio.sleep(0.05)
+    await shared_app.drain()
+    assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
     await shared_app.execute("DELETE FROM queue.pgqueuer")
-    await publishing
     await is_as_it_was(shared_app, shop, ref, product, before, shown)
 
 
-async def put_off_in_queue(shared_app: RunningApp, ref: JobRef) -> None:
-    """Wait until the publication has been put off."""
-    put_off = (
-        "SELECT 1 FROM queue.pgqueuer WHERE status = 'queued' AND attempts > 0 "
-        "AND dedupe_key LIKE :key"
+async def put_off_further(shared_app: RunningApp, ref: JobRef) -> None:
+    """Have the publication, which has been put off, wait for an hour."""
+    moved = (
+        "UPDATE queue.pgqueuer SET execute_after = now() + interval '1 hour' "
+        "WHERE status = 'queued' AND attempts > 0 AND dedupe_key = :key RETURNING 1"
     )
-    async with asyncio.timeout(20):
-        while not await shared_app.rows(put_off, key=f"publish:%:{ref.public_id}:1"):
-            await asyncio.sleep(0.02)
+    key = f"publish:{ref.shop_id}:{ref.public_id}:1"
+    async with shared_app.owner.transaction() as connection:
+        assert (await connection.execute(text(moved), {"key": key})).all()
 
 
 async def test_two_workers_at_once_publish_each_picture_once(

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from backend.leased_task import Done
 from backend.publications.execution import run_publication
 from backend.publications.publish import product_gallery
 from backend.queue import UNPUBLISH
@@ -35,7 +36,7 @@ async def test_what_the_merchant_changes_between_two_steps_stays(
             shared_app.shopify.move_image(product, third, 0)
 
     async with stepped(shared_app, merchant_changes) as (publication_context, _):
-        assert await run_publication(first_of(ref), publication_context, UNPUBLISH) is None
+        assert await run_publication(first_of(ref), publication_context, UNPUBLISH) == Done()
     assert changed
     assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
     (moved, alt), *others = looks(shared_app, product)

@@ -6,6 +6,7 @@ import pytest
 
 from backend.dev.shopify import Product
 from backend.errors import DatabaseUnavailable
+from backend.leased_task import AT_ONCE, Retry
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.retries import PUBLICATIONS
@@ -193,8 +194,7 @@ async def test_a_worker_that_is_to_stop_hands_it_over(
     publication_context.stopping.set()
     try:
         for _ in range(PUBLICATIONS.crashes + 2):  # it is no fault of the publication's
-            delay = await run_publication(publication, publication_context)
-            assert delay is not None and delay.total_seconds() == 0
+            assert await run_publication(publication, publication_context) == AT_ONCE
     finally:
         publication_context.stopping.clear()
     await work(shared_app, ref)
@@ -237,8 +237,8 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
         broken.setattr("backend.publications.files.note_picture", away)
         publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
         for _ in range(PUBLICATIONS.crashes + 2):
-            delay = await run_publication(publication, press_of(shared_app))
-            assert delay is not None and delay.total_seconds() > 0
+            outcome = await run_publication(publication, press_of(shared_app))
+            assert isinstance(outcome, Retry) and outcome != AT_ONCE
     await work(shared_app, ref)
     assert await statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 

@@ -9,12 +9,13 @@ import pytest
 
 from backend.failures.codes import IMAGE_CORRUPT, RENDER_CRASHED
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import Fenced, JobLease, claim, fail, succeed
+from backend.jobs.lifecycle import JobLease, claim, fail, succeed
 from backend.jobs.service import JobRef
+from backend.leased_task import Done, Fenced, Retry
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.retries import JOBS, SPREAD
 from backend.worker.context import WorkerContext
-from backend.worker.execute import Done, Retry, run_job
+from backend.worker.execute import run_job
 from tests.running_app import RunningApp
 
 REASON = Failure(code="TEST", message="for a test")

@@ -8,8 +8,9 @@ import pytest
 from backend.failures.codes import RENDER_CRASHED
 from backend.jobs.lifecycle import Checkpoint, claim
 from backend.jobs.service import JobRef
+from backend.leased_task import Retry
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.worker.execute import Retry, run_job
+from backend.worker.execute import run_job
 from backend.worker.stages import JobRun, idempotency_token
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.running_app import RunningApp

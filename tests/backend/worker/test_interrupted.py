@@ -6,9 +6,10 @@ import pytest
 
 from backend.errors import DatabaseUnavailable
 from backend.jobs.lifecycle import return_attempt
+from backend.leased_task import Done, Retry
 from backend.renderers.base import RenderRequest
 from backend.retries import ENOUGH, JOBS
-from backend.worker.execute import Done, Retry, run_job
+from backend.worker.execute import run_job
 from tests.backend.worker.test_execute import Recording, claimed, job, rigged, status
 from tests.running_app import RunningApp
 from tests.scenarios import NoRenderer

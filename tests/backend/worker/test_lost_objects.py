@@ -10,12 +10,13 @@ from structlog.testing import capture_logs
 from backend.errors import InvalidRequest
 from backend.failures.codes import RENDER_CRASHED
 from backend.jobs.erasure import erase_jobs
-from backend.jobs.lifecycle import Checkpoint, Fenced, advance
+from backend.jobs.lifecycle import Checkpoint, advance
 from backend.jobs.service import JobRef
+from backend.leased_task import Done, Fenced, Retry
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.renderers.files import file_of
 from backend.uploads.service import use_uploads
-from backend.worker.execute import Done, Retry, run_job
+from backend.worker.execute import run_job
 from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
 from tests.backend.worker.sweeping import swept
 from tests.caching_renderer import CachingRenderer

@@ -15,12 +15,13 @@ from backend.db import Database
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
 from backend.jobs.service import JobRef
+from backend.leased_task import Retry
 from backend.shops.admin_api import AdminApi
 from backend.shops.shopify_responses import Installation
 from backend.shops.tokens import asked, installed_shop
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
-from backend.worker.execute import Retry, run_job
+from backend.worker.execute import run_job
 from tests.running_app import RunningApp
 from tests.scenarios import NoRenderer, called, end_token, new_shop, open_shared_app, waiting_job
 

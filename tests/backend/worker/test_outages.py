@@ -11,10 +11,11 @@ from backend.dev.services import LocalServices
 from backend.errors import StorageUnavailable
 from backend.jobs.lifecycle import claim, put_back
 from backend.jobs.service import JobRef
+from backend.leased_task import Done, Retry, TaskOutcome
 from backend.retries import JOBS, SPREAD
 from backend.storage.objects import ObjectMissing, ObjectStore
 from backend.worker.context import WorkerContext
-from backend.worker.execute import Done, Outcome, Retry, run_job
+from backend.worker.execute import run_job
 from backend.worker.maintenance import requeue_overdue
 from backend.worker.stages import StageFailed, failures
 from tests.backend.worker.test_reauth import entries, job, row, told, told_last_code
@@ -45,7 +46,7 @@ def without_storage(shared_app: RunningApp) -> WorkerContext:
     return msgspec.structs.replace(shared_app.worker_context, store=AwayStore(shared_app.settings))
 
 
-def pause(outcome: Outcome) -> timedelta:
+def pause(outcome: TaskOutcome) -> timedelta:
     """How long the job is to wait."""
     assert isinstance(outcome, Retry), outcome
     return outcome.delay

@@ -8,16 +8,18 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
-from backend.jobs.lifecycle import Fenced, claim, put_back
+from backend.jobs.lifecycle import claim, put_back
 from backend.jobs.service import JobRef
+from backend.leased_task import Done, Fenced, Retry, after_lockout
 from backend.retries import JOBS, LOCKED_OUT_PAUSE
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
 from backend.shops.token_encryption import new_key
 from backend.shops.tokens import NeedsReauth, installed_shop
 from backend.worker import reauth
-from backend.worker.execute import Done, Retry, after_reauth_needed, run_job
+from backend.worker.execute import JOB, run_job
 from backend.worker.reauth import end_long_waits, resume_shop
+from backend.worker.stages import JobRun
 from tests.running_app import RunningApp
 from tests.scenarios import (
     NoRenderer,
@@ -170,9 +172,9 @@ async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried
 ) -> None:
     """The shop is open again before the job has said that it waits."""
     claimed = await begun_job(shared_app, shop=shop)
-    assert await after_reauth_needed(
-        claimed, shared_app.worker_context, NeedsReauth(shop)
-    ) == Retry(LOCKED_OUT_PAUSE)
+    context = shared_app.worker_context
+    job_run = JobRun(claimed, context)
+    assert await after_lockout(JOB, job_run, context, NeedsReauth(shop)) == Retry(LOCKED_OUT_PAUSE)
 
 
 async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(

@@ -9,9 +9,10 @@ import pytest
 
 from backend.errors import StorageUnavailable
 from backend.jobs.service import JobRef
+from backend.leased_task import Done
 from backend.worker import retention
 from backend.worker.batch_counts import settle_batches
-from backend.worker.execute import Done, run_job
+from backend.worker.execute import run_job
 from backend.worker.reconciliation_report import Kind, Tally
 from backend.worker.retention import Terms, expire
 from backend.worker.run import manager

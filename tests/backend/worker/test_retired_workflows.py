@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from backend.app import create_app
 from backend.errors import ConfigurationError
-from backend.worker.execute import Done, run_job
+from backend.leased_task import Done
+from backend.worker.execute import run_job
 from backend.workflows import RETIRED
 from tests.backend.batches.scenarios import act, expand, expanded, gids, items, look, made
 from tests.running_app import RunningApp

@@ -10,10 +10,11 @@ from sqlalchemy import insert
 
 from backend.db import Database
 from backend.jobs.service import JobRef, request_jobs
+from backend.leased_task import Done
 from backend.settings import Settings
 from backend.shops.models import Shop
 from backend.tenancy import WORKER
-from backend.worker.execute import Done, run_job
+from backend.worker.execute import run_job
 from backend.worker.run import open_worker_context
 from backend.workflows import WORKFLOWS
 from tests.benchmarks.jobs.noop import NOTHING, Idler

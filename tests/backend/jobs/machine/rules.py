@@ -31,7 +31,6 @@ from backend.jobs.creation import make_job
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.lifecycle import (
     Checkpoint,
-    Fenced,
     JobLease,
     NewArtifact,
     advance,
@@ -42,6 +41,7 @@ from backend.jobs.lifecycle import (
 from backend.jobs.service import JobRef, natural_key, request_job
 from backend.jobs.states import JobStatus
 from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
+from backend.leased_task import Fenced
 from backend.settings import UNLIMITED
 from backend.shops.service import known_shop
 from backend.worker.maintenance import requeue_overdue
@@ -274,7 +274,7 @@ class JobMachine(RuleBasedStateMachine):
             assert taken is None
             return multiple()
         assert taken is not None
-        assert (taken.attempt, taken.strikes) == (known.attempt, known.strikes)
+        assert (taken.attempt, taken.stage_attempts) == (known.attempt, known.strikes)
         assert (taken.shop_domain, taken.origin) == (known.shop, known.origin)
         assert sorted(taken.done) == sorted(known.done)
         return Worker(taken, list(known.done))

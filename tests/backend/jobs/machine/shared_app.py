@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.auth.signed_request import signed_request
 from backend.dev import signing
 from backend.dev.services import LocalServices
+from backend.leased_task import Done
 from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.conftest import SECRET, settings_for
@@ -180,7 +181,7 @@ class SharedApp:
         """Shopify tells us something, and we act on it, and again as a queue may do."""
         ref = await sent(self.running_app, topic, payload, shop=shop)
         for tries in range(2):
-            assert await handle_delivery(ref, self.running_app.handler_context, tries) is None
+            assert await handle_delivery(ref, self.running_app.handler_context, tries) == Done()
         return await ending(self.running_app, ref.webhook_id)
 
     # Workers
