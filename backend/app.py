@@ -24,6 +24,7 @@ from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
+from backend.metrics import watch_pools
 from backend.openapi.site import openapi_config
 from backend.openapi_responses import answers
 from backend.privacy.routes import privacy_router
@@ -55,6 +56,7 @@ def create_app(
 ) -> FastPath:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
+    watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)

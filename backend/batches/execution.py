@@ -41,6 +41,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED, WORKFLOW_RETIRED
 from backend.jobs.lifecycle import Fenced
 from backend.jobs.states import Failure
+from backend.metrics import BATCHES_EXPANDED, increment
 from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
@@ -110,6 +111,7 @@ async def expand(lease: BatchLease, context: BatchContext) -> timedelta | None:
         further = await next_step(lease, context)
         if further is None:
             log.info("batch_expanded")
+            increment(BATCHES_EXPANDED, "expanded", "")
             return None
         lease = further
         if context.stopping.is_set():
@@ -194,6 +196,7 @@ async def after_failure(
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await note(connection, lease)
         await end(connection, lease.ref, Expansion.FAILED, failure)
+    increment(BATCHES_EXPANDED, "failed", failure.code)
     return None
 
 

@@ -21,6 +21,7 @@ from backend.jobs import lifecycle_statements
 from backend.jobs.models import Job, JobEvent
 from backend.jobs.service import JobRef
 from backend.jobs.states import UNFINISHED, Failure, JobStatus, sources
+from backend.metrics import JOBS_ENDED, increment
 from backend.retries import JOBS
 from backend.slices import SLICE, TimeSlice
 
@@ -254,6 +255,7 @@ async def fail(
         extra=as_json({"error": failure}),
         freed=failure.retryable,
     )
+    increment(JOBS_ENDED, claimed.job_type, "failed", failure.code)
 
 
 async def write(
@@ -339,7 +341,7 @@ async def fail_unfinished(
             finished_at=func.now(),
             **freed(failure),
         )
-        .returning(Job.public_id, Job.last_seq)
+        .returning(Job.public_id, Job.last_seq, Job.job_type)
     )
     rows = (await connection.execute(ended)).all()
     if rows:
@@ -358,6 +360,8 @@ async def fail_unfinished(
                 for row in rows
             ],
         )
+    for row in rows:
+        increment(JOBS_ENDED, row.job_type, "failed", failure.code)
     return len(rows)
 
 

@@ -15,6 +15,7 @@ from backend import queue
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs.lifecycle import Fenced
 from backend.jobs.states import Failure
+from backend.metrics import PUBLICATIONS_ENDED, increment
 from backend.publications.context import HandedOver, PublicationContext, StillBusy
 from backend.publications.failures import (
     EXPECTED,
@@ -119,6 +120,7 @@ async def ends(
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await move(connection, lease, target, failure=failure)
     log.info("publication_ended", status=target, code=failure and failure.code)
+    increment(PUBLICATIONS_ENDED, target.lower(), failure.code if failure else "")
 
 
 async def after_failure(

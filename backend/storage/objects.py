@@ -24,6 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backend.errors import StorageUnavailable
+from backend.metrics import STORAGE_CALLS, count_call
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class ObjectStore:
     async def threaded(self, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """What a call that blocks returns, made in a thread of the store's."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, partial(call, *given, **named))
+        operation = getattr(call, "__name__", "other").strip("_")
+        with count_call(STORAGE_CALLS, operation):
+            return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         with unavailability():

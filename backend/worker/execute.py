@@ -28,6 +28,7 @@ from backend.jobs.lifecycle import (
     wait_out,
 )
 from backend.jobs.service import JobRef
+from backend.metrics import JOBS_ENDED, STAGE_SECONDS, increment, time_block
 from backend.publications.auto_publish import auto_publish
 from backend.retries import ENOUGH, JOBS, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.shops.token_encryption import UnknownKey
@@ -108,11 +109,13 @@ async def run_stages(job_run: JobRun) -> Outcome:
             log.info("job_handed_over", stage=stage.name)
             await returned_attempt(claimed, context)
             return Retry(timedelta(0))
-        await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
+        with time_block(STAGE_SECONDS, claimed.job_type, stage.name):
+            await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
     if not missing:
         async with ending(claimed, context) as where:
             await succeed(where, claimed, progress(workflow, len(workflow.stages)))
     log.info("job_succeeded")
+    increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 
 from backend.errors import DatabaseUnavailable, Unavailable
+from backend.metrics import WEBHOOKS_HANDLED, increment, start_at_zero
 from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = timedelta(0)
 WORKER_CRASHED = "WORKER_CRASHED"
+
+start_at_zero(WEBHOOKS_HANDLED, HANDLERS, ("processed", "ignored", "failed", "retried"))
 
 
 class WorkerCrashed(Exception):
@@ -56,8 +59,11 @@ async def handle_delivery(
         except Exception as error:
             expected = isinstance(error, Unavailable)
             log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
-            return await again_or_never(ref, handler_context, tries, error)
+            delay = await again_or_never(ref, handler_context, tries, error)
+            increment(WEBHOOKS_HANDLED, ref.topic, "failed" if delay is None else "retried")
+            return delay
         log.info("webhook_settled", status=outcome.status, note=outcome.note)
+        increment(WEBHOOKS_HANDLED, ref.topic, outcome.status)
         return None
 
 
