@@ -97,6 +97,10 @@ QUEUE_OLDEST = Gauge(
     "For how long the oldest due queue entry has been due. Measured by one worker.",
     ["kind"],
 )
+QUEUE_MEASURED = Gauge(
+    "atelier_queue_measured_timestamp_seconds",
+    "When this process last measured the queue (Unix time); 0 while another one does.",
+)
 COMPLIANCE_OVERDUE = Gauge(
     "atelier_compliance_overdue",
     "Compliance webhooks that have not been carried out within a day, over all shops.",

@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backend.errors import StorageUnavailable
-from backend.metrics import STORAGE_CALLS, count_call
+from backend.metrics import STORAGE_CALLS, count_call, start_at_zero
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+start_at_zero(STORAGE_CALLS, ("delete", "get", "put"), ("ok", StorageUnavailable.__name__))
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
 SETTLED = timedelta(hours=24)  # whoever put an object has by then committed its row, or never will
 REUSABLE = SETTLED / 2  # the other half is for a worker between its object and its row

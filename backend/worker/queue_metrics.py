@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from pgqueuer.ports.driver import Driver
 
-from backend.metrics import QUEUE_ENTRIES, QUEUE_OLDEST
+from backend.metrics import QUEUE_ENTRIES, QUEUE_MEASURED, QUEUE_OLDEST
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +81,7 @@ async def measure_queue(driver: Driver) -> None:
         QUEUE_OLDEST.labels(row["kind"]).set(row["oldest"])
     for row in running:
         show(row, "running")
+    QUEUE_MEASURED.set_to_current_time()
 
 
 def show(row: Mapping[str, Any], *states: str) -> None:
@@ -93,3 +94,4 @@ def forget_queue() -> None:
     """Show nothing: what was measured before, or what another worker measures from now on."""
     QUEUE_ENTRIES.clear()
     QUEUE_OLDEST.clear()
+    QUEUE_MEASURED.set(0)

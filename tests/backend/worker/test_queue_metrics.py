@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -57,6 +58,11 @@ def oldest(kind: str) -> float | None:
     return REGISTRY.get_sample_value("atelier_queue_oldest_due_seconds", {"kind": kind})
 
 
+def measured_at() -> float | None:
+    """What the metric shows, in Unix time."""
+    return REGISTRY.get_sample_value("atelier_queue_measured_timestamp_seconds")
+
+
 async def until_shown(kind: str, state: str) -> None:
     """Wait for the first measurement."""
     async with asyncio.timeout(10):
@@ -81,6 +87,7 @@ async def test_due_delayed_and_running_entries_are_told_apart(database_url: str)
         await measure_queue(driver)
     assert [entries("run_job", state) for state in ("due", "delayed", "running")] == [3, 1, 1]
     assert oldest("run_job") == pytest.approx(90, abs=10)
+    assert measured_at() == pytest.approx(time.time(), abs=10)
 
 
 async def test_a_queue_that_has_emptied_shows_nothing(database_url: str) -> None:
@@ -140,6 +147,7 @@ async def test_a_failed_measurement_is_tried_again(
     monkeypatch.setattr(queue_metrics, "takes_lock", takes_lock)
     async with connected(database_url) as driver, measured_queue(driver, LISTEN):
         await until_shown("run_job", "due")
+    assert (measured_at(), entries("run_job", "due")) == (0, None), "it no longer measures"
 
 
 async def test_a_worker_that_serves_no_metrics_does_not_measure(database_url: str) -> None:
