@@ -37,6 +37,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
+from backend.tracing import traced_requests
 from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
@@ -115,7 +116,7 @@ def create_app(
         logging_config=None,
     )
     counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
-    return FastPath(RequestContext(counted), merchant, not_found_limit, reads)
+    return FastPath(traced_requests(RequestContext(counted)), merchant, not_found_limit, reads)
 
 
 def provided(service: object) -> Provide:

@@ -8,11 +8,13 @@ Shopify says no in three places: by HTTP status, in the answer's `errors`, and i
 """
 
 import asyncio
+import contextlib
 import functools
 import math
 import random
 import re
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -57,6 +59,7 @@ from backend.shops.shopify_responses import (
 )
 from backend.shops.ssrf_transport import PublicInternet
 from backend.shops.token_encryption import TokenKeys
+from backend.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -213,7 +216,7 @@ class AdminApi:
         """
         while True:
             try:
-                with count_call(SHOPIFY_CALLS, operation_of(document)):
+                with shopify_call(operation_of(document)):
                     return await self._graphql(shop, token, document, variables)
             except ShopifyBusy as error:
                 wait = USUAL_WAIT if error.wait is None else max(error.wait, SHORTEST_WAIT)
@@ -263,7 +266,7 @@ class AdminApi:
 
     async def _token(self, shop: str, secret: bytes, **grant: str) -> OfflineToken:
         """One call of the token endpoint."""
-        with count_call(SHOPIFY_CALLS, "access_token"):
+        with shopify_call("access_token"):
             return await self._granted(shop, secret, grant)
 
     async def _granted(self, shop: str, secret: bytes, grant: dict[str, str]) -> OfflineToken:
@@ -301,6 +304,13 @@ class AdminApi:
             kind = ShopifyBusy if response.status_code in SLOW_DOWN else ShopifyUnavailable
             raise kind(wait=retry_after(response))
         return response
+
+
+@contextlib.contextmanager
+def shopify_call(operation: str) -> Iterator[None]:
+    """Count the block as a call to Shopify, and trace it."""
+    with count_call(SHOPIFY_CALLS, operation), span(f"shopify {operation}", is_call=True):
+        yield
 
 
 @functools.cache

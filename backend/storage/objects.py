@@ -26,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from backend.errors import StorageUnavailable
 from backend.metrics import STORAGE_CALLS, count_call, start_at_zero
 from backend.settings import Settings
+from backend.tracing import span
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -93,7 +94,7 @@ class ObjectStore:
         """What a call that blocks returns, made in a thread of the store's."""
         loop = asyncio.get_running_loop()
         operation = getattr(call, "__name__", "other").strip("_")
-        with count_call(STORAGE_CALLS, operation):
+        with count_call(STORAGE_CALLS, operation), span(f"s3 {operation}", is_call=True):
             return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:

@@ -33,6 +33,7 @@ from backend.publications.auto_publish import auto_publish
 from backend.retries import ENOUGH, JOBS, LOCKED_OUT_PAUSE, asked_for, once_back
 from backend.shops.token_encryption import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
+from backend.tracing import span
 from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
 from backend.worker.stages import JobRun, StageFailed, make, store
@@ -109,7 +110,10 @@ async def run_stages(job_run: JobRun) -> Outcome:
             log.info("job_handed_over", stage=stage.name)
             await returned_attempt(claimed, context)
             return Retry(timedelta(0))
-        with time_block(STAGE_SECONDS, claimed.job_type, stage.name):
+        with (
+            time_block(STAGE_SECONDS, claimed.job_type, stage.name),
+            span(f"stage {stage.name}", workflow=claimed.job_type, job_id=claimed.ref.public_id),
+        ):
             await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
     if not missing:
         async with ending(claimed, context) as where:

@@ -14,6 +14,7 @@ from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
+from backend.tracing import span
 from backend.worker.compliance import put_off_delivery
 from backend.worker.reauth import REAUTH_NEEDED
 from webhooks.outcome import HandlerContext, Outcome
@@ -74,7 +75,8 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
             raise WorkerCrashed
         return Outcome("failed", WORKER_CRASHED)
     try:
-        return await HANDLERS[delivery.topic](delivery, handler_context)
+        with span(f"webhook {delivery.topic}"):
+            return await HANDLERS[delivery.topic](delivery, handler_context)
     except NeedsReauth:  # taken up again when the shop is open again
         if delivery.topic in NEVER_GIVEN_UP:
             raise

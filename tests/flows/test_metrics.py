@@ -1,59 +1,25 @@
 """What Prometheus reads from a running web process and a running worker, after known traffic."""
 
 import asyncio
-import contextlib
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.flows.processes import STAGES, ended_job, environment, until, worker
+from tests.flows.processes import (
+    STAGES,
+    answering,
+    ended_job,
+    free_address,
+    until,
+    web_process,
+    worker,
+)
 from tests.running_app import SHOP, RunningApp
 
 DETAIL = "/v1/jobs/{public_id}"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def free_address() -> str:
-    """An address on which nobody listens yet."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-@contextlib.asynccontextmanager
-async def web_process(running_app: RunningApp, log: Path, metrics: str) -> AsyncIterator[str]:
-    """`atelier serve` for this app, which serves metrics; its base URL."""
-    address = free_address()
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "backend.cli", "serve", "--port", address.split(":")[1]),
-            *("--stand-in", running_app.shopify.origin),
-            env={**os.environ, **environment(running_app.settings), "METRICS_LISTEN": metrics},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        base_url = f"http://{address}"
-        await answering(f"{base_url}/health/live")
-        yield base_url
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
-
-
-async def answering(url: str) -> str:
-    """The body of that address, once it answers."""
-    async with asyncio.timeout(30), httpx.AsyncClient() as http:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                return (await http.get(url)).text
-            await asyncio.sleep(0.05)
 
 
 async def scraped(address: str) -> tuple[Samples, str]:
@@ -97,7 +63,7 @@ async def test_a_web_process_counts_answers_by_route_and_status(
     running_app: RunningApp, job_id: str, tmp_path: Path
 ) -> None:
     metrics = free_address()
-    async with web_process(running_app, tmp_path / "log", metrics) as base_url:
+    async with web_process(running_app, tmp_path / "log", METRICS_LISTEN=metrics) as base_url:
         async with httpx.AsyncClient(base_url=base_url, headers=running_app.bearer()) as http:
             routed = await http.get(f"/v1/jobs/{job_id}")
             by_the_fast_path = await http.get(f"/v1/jobs/{job_id}")
@@ -124,8 +90,10 @@ async def test_a_web_process_counts_answers_by_route_and_status(
         assert value(samples, "atelier_database_waits_total", pool=pool) == 0
 
 
-async def test_a_worker_counts_what_it_has_done(running_app: RunningApp, tmp_path: Path) -> None:
-    await running_app.install()
+async def test_a_worker_counts_what_it_has_done_and_shows_the_queue(
+    running_app: RunningApp, job_id: str, tmp_path: Path
+) -> None:
+    await running_app.execute("UPDATE queue.pgqueuer SET execute_after = now() + interval '1 hour'")
     product = running_app.product()
     metrics = free_address()
     async with worker(running_app, tmp_path / "log", METRICS_LISTEN=metrics):
@@ -151,17 +119,6 @@ async def test_a_worker_counts_what_it_has_done(running_app: RunningApp, tmp_pat
     stored = {"operation": "put", "outcome": "ok"}
     assert (value(samples, "atelier_storage_calls_total", **stored) or 0) >= len(STAGES)
     assert value(samples, "atelier_compliance_overdue") == 0
-    assert str(row["public_id"]) not in text and SHOP not in text
-
-
-async def test_a_worker_shows_the_queue(
-    running_app: RunningApp, job_id: str, tmp_path: Path
-) -> None:
-    """It is measured when the worker starts, and again every 15 seconds."""
-    await running_app.execute("UPDATE queue.pgqueuer SET execute_after = now() + interval '1 hour'")
-    metrics = free_address()
-    labels = {"kind": "run_job", "state": "delayed"}
-    async with worker(running_app, tmp_path / "log", METRICS_LISTEN=metrics):
-        samples, _ = await shown(metrics, "atelier_queue_entries", **labels)
-    assert value(samples, "atelier_queue_entries", **labels) == 1
-    assert value(samples, "atelier_queue_oldest_due_seconds", kind="run_job") == 0
+    assert value(samples, "atelier_queue_entries", kind="run_job", state="delayed") == 1
+    assert (value(samples, "atelier_queue_measured_timestamp_seconds") or 0) > 1e9
+    assert row["public_id"] not in text and job_id not in text and SHOP not in text
