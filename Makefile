@@ -113,6 +113,7 @@ $(SETUP): requirements-dev.lock models.lock pyproject.toml
 lock: $(SETUP) ## resolve the lock files anew
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render -o requirements.lock
+	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render --extra otel -o requirements-otel.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock

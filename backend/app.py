@@ -24,6 +24,7 @@ from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
+from backend.metrics import watch_pools
 from backend.openapi.site import openapi_config
 from backend.openapi_responses import answers
 from backend.privacy.routes import privacy_router
@@ -37,6 +38,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
+from backend.tracing import traced_requests
 from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
@@ -57,6 +59,7 @@ def create_app(
 ) -> FastPath:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
+    watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
@@ -117,7 +120,7 @@ def create_app(
         logging_config=None,
     )
     counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
-    return FastPath(RequestContext(counted), merchant, not_found_limit, reads)
+    return FastPath(traced_requests(RequestContext(counted)), merchant, not_found_limit, reads)
 
 
 def provided(service: object) -> Provide:

@@ -94,7 +94,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API and take in webhooks. Put a TLS-terminating proxy in front."""
     # First of all, so that a wrong setting is told at once: the rest takes seconds to load.
-    settings, transport = started(stand_in, end_with_parent=end_with_parent)
+    settings, transport = started("atelier-web", stand_in, end_with_parent=end_with_parent)
 
     import uvicorn
 
@@ -137,7 +137,7 @@ def serve(
 @end_with_parent_option
 def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
     """Work on jobs and webhooks until stopped. Run as many as you like, on any machine."""
-    settings, transport = started(stand_in, end_with_parent=end_with_parent)  # as in `serve`
+    settings, transport = started("atelier-worker", stand_in, end_with_parent=end_with_parent)
 
     import uvloop
 
@@ -338,12 +338,13 @@ def repeat() -> None:
 
 
 def started(
-    stand_in: str | None, *, end_with_parent: bool
+    service: str, stand_in: str | None, *, end_with_parent: bool
 ) -> "tuple[Settings, LoopbackShopify | None]":
-    """What every server process does first: logs, settings, and a look at its secrets and keys."""
+    """What every server process does first: logs, settings, a look at its secrets, and traces."""
     from backend.logs import configure_logging
     from backend.settings import Settings
     from backend.shops.token_encryption import TokenKeys
+    from backend.tracing import traced_process
 
     configure_logging()
     faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it
@@ -358,6 +359,7 @@ def started(
 
         transport = LoopbackShopify(stand_in)
     TokenKeys(settings.token_keys)  # raises what is wrong with them
+    click.get_current_context().with_resource(traced_process(service))
     return settings, transport
 
 

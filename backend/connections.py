@@ -21,6 +21,20 @@ CUT = (
 )
 
 
+class Turns(asyncio.Semaphore):
+    """As many turns as there are connections. `waits` is how many had to wait for theirs."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+        self.waits = 0
+
+    @property
+    def in_use(self) -> int:
+        """How many turns are taken."""
+        return self.size - self._value
+
+
 class Connections:
     """At most `size` of them, made when they are first needed; `patience` is in seconds.
 
@@ -34,7 +48,7 @@ class Connections:
         self.connect = connect
         self.size = size
         self.patience = patience
-        self.turns = asyncio.Semaphore(size)
+        self.turns = Turns(size)
         self.idle: list[asyncpg.Connection] = []
 
     async def run(
@@ -46,6 +60,7 @@ class Connections:
         does no harm.
         """
         if self.turns.locked():
+            self.turns.waits += 1
             async with asyncio.timeout(self.patience):
                 await self.turns.acquire()
         else:

@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.orm import DeclarativeBase
 
 from backend.concurrency import Shares
-from backend.connections import CUT, Connections
+from backend.connections import CUT, Connections, Turns
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.metrics import DATABASE_UNAVAILABLE, increment
 from backend.tenancy import WEB, enter, require_guard
 
 # When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
@@ -109,7 +110,7 @@ class Database:
         self.connections = Connections(
             partial(asyncpg.connect, url, **connecting), size=pool_size, patience=POOL_TIMEOUT
         )
-        self.engine_turns = asyncio.Semaphore(pool_size)
+        self.engine_turns = Turns(pool_size)
         # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
         # A worker's places are shared out where it takes its work (`backend.worker.dequeue`).
         self.shares = Shares(max(pool_size // 2, 1)) if role == WEB else None
@@ -166,10 +167,19 @@ class Database:
                     if self.shares is not None and shop is not None:
                         await stack.enter_async_context(self.shares.turn(shop))
                         has_share = True
+                    self.engine_turns.waits += self.engine_turns.locked()
                     await stack.enter_async_context(self.engine_turns)
             except TimeoutError as error:
-                raise DatabaseUnavailable(None if has_share else SHARE_TAKEN) from error
+                if not has_share:  # that shop alone is refused
+                    raise DatabaseUnavailable(SHARE_TAKEN) from error
+                increment(DATABASE_UNAVAILABLE)
+                raise DatabaseUnavailable from error
             yield
+
+    @property
+    def pools(self) -> dict[str, Turns]:
+        """The two pools by name, as the metrics show them."""
+        return {"statements": self.connections.turns, "transactions": self.engine_turns}
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """The one row of a query, or None: one round trip, and a connection for no longer."""
@@ -187,6 +197,7 @@ class Database:
             return await self.connections.run(work, is_repeatable=is_repeatable)
         except Exception as error:
             if means_away(error):
+                increment(DATABASE_UNAVAILABLE)
                 raise DatabaseUnavailable from error
             raise
 
@@ -274,6 +285,7 @@ def unavailability() -> Any:
         yield
     except Exception as error:
         if means_away(error):
+            increment(DATABASE_UNAVAILABLE)
             raise DatabaseUnavailable from error
         raise
 

@@ -1,19 +1,105 @@
-"""What a process tells Prometheus, on an address of its own: `METRICS_LISTEN`, off by default.
+"""Every metric of a process, and the server that Prometheus scrapes: `METRICS_LISTEN`.
 
-The server runs in a thread, so that it still answers while the event loop does not. Nothing of any
-shop is in the figures.
+Labels hold only names that stand in the code: routes, workflows, stages, topics, error codes. Never
+a path, an id or a shop, so the number of series is bounded and no tenant's data is in them. A hook
+elsewhere is one call of `increment`, `count_call`, `time_block` or `count_request`; none of them
+can make its caller fail.
+
+The server runs in a thread, so that it still answers while the event loop does not.
 """
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ParamSpec, Protocol
 from urllib.parse import urlsplit
 
-from prometheus_client import Gauge, start_http_server
+import structlog
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from backend.errors import ConfigurationError
 
+P = ParamSpec("P")
+
+log = structlog.get_logger(__name__)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, and no use
+
+# From a read of one row to a long poll (25 s), and from a file's upload to a stage's limit (60 s).
+REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+STAGE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+HTTP_REQUESTS = Histogram(
+    "atelier_http_request_duration_seconds",
+    "Time until an answer began, by route template; long polls include their wait.",
+    ["method", "route", "status"],
+    buckets=REQUEST_BUCKETS,
+)
 EVENT_LOOP_LAG = Gauge(
     "atelier_event_loop_lag_seconds", "How late the event loop last was for a timer of its own."
+)
+DATABASE_UNAVAILABLE = Counter(
+    "atelier_database_unavailable", "How often Postgres, or a free connection to it, was missing."
+)
+STORAGE_CALLS = Counter(
+    "atelier_storage_calls",
+    "Calls to the bucket; `outcome` is ok or the class of the error.",
+    ["operation", "outcome"],
+)
+SHOPIFY_CALLS = Counter(
+    "atelier_shopify_calls",
+    "Calls to Shopify; `outcome` is ok or the class of the error.",
+    ["operation", "outcome"],
+)
+WEBHOOKS_HANDLED = Counter(
+    "atelier_webhooks_handled",
+    "Runs of webhook handlers: processed, ignored, failed, or retried later.",
+    ["topic", "outcome"],
+)
+JOBS_ENDED = Counter(
+    "atelier_jobs_ended",
+    "Jobs that have ended: succeeded, or failed with a code.",
+    ["workflow", "outcome", "code"],
+)
+STAGE_SECONDS = Histogram(
+    "atelier_stage_duration_seconds",
+    "Time to make a stage and store its files.",
+    ["workflow", "stage"],
+    buckets=STAGE_BUCKETS,
+)
+PUBLICATIONS_ENDED = Counter(
+    "atelier_publications_ended", "Publications that have come to rest.", ["outcome", "code"]
+)
+BATCHES_EXPANDED = Counter(
+    "atelier_batches_expanded",
+    "Batches that are done with making jobs: expanded, or failed with a code.",
+    ["outcome", "code"],
+)
+QUEUE_ENTRIES = Gauge(
+    "atelier_queue_entries",
+    "Queue entries by kind: due, delayed until later, or running. Measured by one worker.",
+    ["kind", "state"],
+)
+QUEUE_OLDEST = Gauge(
+    "atelier_queue_oldest_due_seconds",
+    "For how long the oldest due queue entry has been due. Measured by one worker.",
+    ["kind"],
+)
+QUEUE_MEASURED = Gauge(
+    "atelier_queue_measured_timestamp_seconds",
+    "When this process last measured the queue (Unix time); 0 while another one does.",
 )
 COMPLIANCE_OVERDUE = Gauge(
     "atelier_compliance_overdue",
@@ -21,9 +107,118 @@ COMPLIANCE_OVERDUE = Gauge(
 )
 
 
+class Pool(Protocol):
+    """What a pool of connections tells of itself."""
+
+    size: int
+    waits: int
+
+    @property
+    def in_use(self) -> int:
+        """How many of its connections are lent."""
+
+
+class Pools(Collector):
+    """The pools of connections, read when Prometheus asks: their users pay nothing for it."""
+
+    def __init__(self) -> None:
+        self.watched: Mapping[str, Pool] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """The three metrics of each pool."""
+        in_use = GaugeMetricFamily(
+            "atelier_database_connections_in_use", "Connections that are lent.", labels=["pool"]
+        )
+        size = GaugeMetricFamily(
+            "atelier_database_connections_limit", "Connections at most.", labels=["pool"]
+        )
+        waits = CounterMetricFamily(
+            "atelier_database_waits", "Users who had to wait for a connection.", labels=["pool"]
+        )
+        for name, pool in self.watched.items():
+            in_use.add_metric([name], pool.in_use)
+            size.add_metric([name], pool.size)
+            waits.add_metric([name], pool.waits)
+        yield from (in_use, size, waits)
+
+
+POOLS = Pools()
+REGISTRY.register(POOLS)
+
+
+def watch_pools(pools: Mapping[str, Pool]) -> None:
+    """Show these pools, by name, as the process's."""
+    POOLS.watched = pools
+
+
+def harmless(measure: Callable[P, None]) -> Callable[P, None]:
+    """`measure`, whose errors are logged: what is measured goes on."""
+
+    @functools.wraps(measure)
+    def measured(*args: P.args, **named: P.kwargs) -> None:
+        try:
+            measure(*args, **named)
+        except Exception as error:
+            log.error("metric_failed", exc_info=error)
+
+    return measured
+
+
+@harmless
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count an answer; `route` is the path's template."""
+    request_timer(method if method in METHODS else "other", route, status).observe(seconds)
+
+
+@functools.cache  # to look a series up by its labels costs more than to count
+def request_timer(method: str, route: str, status: int) -> Histogram:
+    """The series of such answers."""
+    return HTTP_REQUESTS.labels(method, route, status)
+
+
+@harmless
+def increment(counter: Counter, *labels: str, by: int = 1) -> None:
+    """Count one more, or that many."""
+    (counter.labels(*labels) if labels else counter).inc(by)
+
+
+@contextlib.contextmanager
+def count_call(calls: Counter, operation: str) -> Iterator[None]:
+    """Count the block as a call, by its operation and how it ended."""
+    outcome = "ok"
+    try:
+        yield
+    except BaseException as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        increment(calls, operation, outcome)
+
+
+@contextlib.contextmanager
+def time_block(histogram: Histogram, *labels: str) -> Iterator[None]:
+    """Time the block, unless it raises."""
+    started = time.perf_counter()
+    yield
+    observe(histogram, time.perf_counter() - started, *labels)
+
+
+@harmless
+def observe(histogram: Histogram, seconds: float, *labels: str) -> None:
+    """Count a duration."""
+    histogram.labels(*labels).observe(seconds)
+
+
+@harmless
+def start_at_zero(counter: Counter, *labels: Iterable[str]) -> None:
+    """Show series before their first event: Prometheus sees no increase in a new one."""
+    for each in itertools.product(*labels):
+        counter.labels(*each)
+
+
 @contextlib.contextmanager
 def served_metrics(listen: str) -> Iterator[None]:
-    """Serve the figures at `host:port` until the block ends; an empty `listen` serves none.
+    """Serve the metrics at `host:port` until the block ends; an empty `listen` serves none.
 
     Raises `ConfigurationError` when the address is malformed or taken.
     """

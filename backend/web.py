@@ -28,6 +28,7 @@ from backend.errors import (
     UnsupportedMedia,
 )
 from backend.logs import log_briefly
+from backend.metrics import count_request
 from backend.openapi_responses import Error, ErrorCause, InvalidRequestError, Problem
 
 log = structlog.get_logger(__name__)
@@ -131,6 +132,7 @@ def current_request_id() -> str:
 
 def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -> None:
     """One line a request: the path's template, for a path itself can carry ids and tokens."""
+    count_request(scope["method"], scope.get("path_template", "unmatched"), int(status), seconds)
     log_briefly(
         __name__,
         "request",

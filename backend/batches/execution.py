@@ -36,6 +36,7 @@ from backend.failures.codes import (
     WORKFLOW_RETIRED,
 )
 from backend.leased_task import Done, HandedOver, Retry, TaskKind, TaskOutcome, run_task
+from backend.metrics import BATCHES_EXPANDED, increment
 from backend.retries import BATCHES
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
@@ -84,6 +85,7 @@ async def expand(lease: BatchLease, context: BatchContext) -> TaskOutcome:
         further = await next_step(lease, context)
         if further is None:
             log.info("batch_expanded")
+            increment(BATCHES_EXPANDED, "expanded", "")
             return Done()
         lease = further
         if context.stopping.is_set():
@@ -160,6 +162,7 @@ async def give_up(lease: BatchLease, context: BatchContext, error: Exception) ->
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await note(connection, lease)
         await end(connection, lease.ref, Expansion.FAILED, failure)
+    increment(BATCHES_EXPANDED, "failed", failure.code)
     return Done()
 
 

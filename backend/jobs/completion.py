@@ -38,6 +38,7 @@ from backend.jobs.events import append_event, change_job, in_sql
 from backend.jobs.models import DailyCount, Job
 from backend.jobs.queries import may_become
 from backend.jobs.states import UNFINISHED, JobStatus
+from backend.metrics import JOBS_ENDED, increment
 from backend.slices import SLICE, TimeSlice
 
 TERMINAL_EVENT: dict[JobStatus, Literal["succeeded", "failed"]] = {
@@ -76,7 +77,7 @@ def finish_job(
         *where,
         may_become(target),
         events=events,
-        returning=(created_on(),) if returns_quota else (),
+        returning=(Job.job_type, created_on()) if returns_quota else (Job.job_type,),
         status=target,
         finished_at=func.now(),
         **changes,
@@ -121,8 +122,13 @@ async def fail_unfinished(
         extra={"error": msgspec.structs.asdict(failure)},
         frees_key=failure.retryable,
     )
-    count = select(func.count()).select_from(ended.job).add_cte(*ended.writes)
-    return int(await connection.scalar(count) or 0)
+    job_type, count = ended.job.c.job_type, func.count()
+    counts = select(job_type, count).group_by(job_type).add_cte(*ended.writes)
+    total = 0
+    for type_, number in await connection.execute(counts):
+        increment(JOBS_ENDED, type_, "failed", failure.code, by=number)
+        total += number
+    return total
 
 
 async def end_unfinished(

@@ -22,7 +22,7 @@ EventType = Literal["queued", "stage", "succeeded", "failed"]
 def change_job(
     *where: ColumnElement[bool],
     events: int = 1,
-    returning: tuple[ColumnElement[Any], ...] = (),
+    returning: tuple[Any, ...] = (),
     **changes: Any,
 ) -> CTE:
     """Change the jobs that meet the conditions, and take the numbers of that many events.

@@ -25,6 +25,7 @@ from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
 from backend.jobs.states import JobStatus
 from backend.leased_task import Fenced
+from backend.metrics import JOBS_ENDED, increment
 from backend.retries import JOBS
 
 
@@ -234,6 +235,7 @@ async def fail(
         extra=json_text({"error": failure}),
         frees_key=failure.retryable,
     )
+    increment(JOBS_ENDED, claimed.job_type, "failed", failure.code)
 
 
 async def write(

@@ -12,6 +12,7 @@ from backend import queue
 from backend.failures.codes import PUBLICATION_CRASHED, SHOP_NOT_INSTALLED, SHOPIFY_UNAVAILABLE
 from backend.failures.registry import Failure
 from backend.leased_task import AT_ONCE, Done, Retry, TaskKind, TaskOutcome, run_task
+from backend.metrics import PUBLICATIONS_ENDED, increment
 from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import (
     EXPECTED,
@@ -83,6 +84,7 @@ async def ends(
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await move(connection, lease, target, failure=failure)
     log.info("publication_ended", status=target, code=failure and failure.code)
+    increment(PUBLICATIONS_ENDED, target.lower(), failure.code if failure else "")
 
 
 async def give_up_after(

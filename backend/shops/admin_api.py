@@ -8,9 +8,13 @@ Shopify says no in three places: by HTTP status, in the answer's `errors`, and i
 """
 
 import asyncio
+import contextlib
+import functools
 import math
 import random
+import re
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +30,7 @@ from backend.errors import (
     ShopifyBusy,
     ShopifyUnavailable,
 )
+from backend.metrics import SHOPIFY_CALLS, count_call
 from backend.settings import Settings
 from backend.shops.collection_responses import CollectionAnswer, CollectionPage
 from backend.shops.documents import (
@@ -54,12 +59,14 @@ from backend.shops.shopify_responses import (
 )
 from backend.shops.ssrf_transport import PublicInternet
 from backend.shops.token_encryption import TokenKeys
+from backend.tracing import span
 
 log = structlog.get_logger(__name__)
 
 EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
+OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
 TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 SLOW_DOWN = {429, 430}
 USUAL_WAIT = 1.0  # seconds, where Shopify does not say how long
@@ -209,7 +216,8 @@ class AdminApi:
         """
         while True:
             try:
-                return await self._graphql(shop, token, document, variables)
+                with shopify_call(operation_of(document)):
+                    return await self._graphql(shop, token, document, variables)
             except ShopifyBusy as error:
                 wait = USUAL_WAIT if error.wait is None else max(error.wait, SHORTEST_WAIT)
                 patience -= wait
@@ -258,6 +266,11 @@ class AdminApi:
 
     async def _token(self, shop: str, secret: bytes, **grant: str) -> OfflineToken:
         """One call of the token endpoint."""
+        with shopify_call("access_token"):
+            return await self._granted(shop, secret, grant)
+
+    async def _granted(self, shop: str, secret: bytes, grant: dict[str, str]) -> OfflineToken:
+        """What the token endpoint answers, as a token or an error."""
         body = {"client_id": self.client_id, "client_secret": secret.decode(), **grant}
         response = await self._post(shop, "/admin/oauth/access_token", body, {})
         if response.status_code == HTTPStatus.OK:
@@ -291,6 +304,20 @@ class AdminApi:
             kind = ShopifyBusy if response.status_code in SLOW_DOWN else ShopifyUnavailable
             raise kind(wait=retry_after(response))
         return response
+
+
+@contextlib.contextmanager
+def shopify_call(operation: str) -> Iterator[None]:
+    """Count the block as a call to Shopify, and trace it."""
+    with count_call(SHOPIFY_CALLS, operation), span(f"shopify {operation}", is_call=True):
+        yield
+
+
+@functools.cache
+def operation_of(document: str) -> str:
+    """The name of the operation in one of our documents."""
+    found = OPERATION.search(document)
+    return found[1] if found else "unnamed"
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -12,6 +12,8 @@ import httpx
 
 from backend.failures.codes import IMAGE_NOT_FOUND, IMAGE_SOURCE_REFUSED, IMAGE_TOO_LARGE
 from backend.failures.registry import Failed
+from backend.metrics import SHOPIFY_CALLS, count_call
+from backend.tracing import span
 
 ALLOWED_HOSTS = frozenset({"cdn.shopify.com"})
 MAX_BYTES = 25_000_000
@@ -30,8 +32,9 @@ async def download(http: httpx.AsyncClient, url: str) -> bytes:
     """The picture's bytes, at most `MAX_BYTES`. Raises `ImageUnavailable` or `ImageRefused`."""
     require_allowed(url)
     try:
-        async with asyncio.timeout(DEADLINE):
-            return await limited_get(http, url)
+        with count_call(SHOPIFY_CALLS, "photo"), span("shopify photo", is_call=True):
+            async with asyncio.timeout(DEADLINE):
+                return await limited_get(http, url)
     except httpx.InvalidURL as error:
         raise ImageRefused(IMAGE_SOURCE_REFUSED) from error
     except (httpx.HTTPError, TimeoutError) as error:

@@ -24,7 +24,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backend.errors import StorageUnavailable
+from backend.metrics import STORAGE_CALLS, count_call, start_at_zero
 from backend.settings import Settings
+from backend.tracing import span
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+start_at_zero(STORAGE_CALLS, ("delete", "get", "put"), ("ok", StorageUnavailable.__name__))
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
 SETTLED = timedelta(hours=24)  # whoever put an object has by then committed its row, or never will
 REUSABLE = SETTLED / 2  # the other half is for a worker between its object and its row
@@ -90,7 +93,9 @@ class ObjectStore:
     async def threaded(self, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """What a call that blocks returns, made in a thread of the store's."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, partial(call, *given, **named))
+        operation = getattr(call, "__name__", "other").strip("_")
+        with count_call(STORAGE_CALLS, operation), span(f"s3 {operation}", is_call=True):
+            return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         with unavailability():

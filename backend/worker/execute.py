@@ -26,8 +26,10 @@ from backend.jobs.lifecycle import (
 )
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, HandedOver, Retry, TaskKind, TaskOutcome, run_task
+from backend.metrics import JOBS_ENDED, STAGE_SECONDS, increment, time_block
 from backend.publications.auto_publish import auto_publish
 from backend.retries import JOBS
+from backend.tracing import span
 from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
 from backend.worker.stages import JobRun, StageFailed, make, store
@@ -66,11 +68,16 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
     for stage in missing:
         if context.stopping.is_set():
             raise HandedOver
-        await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
+        with (
+            time_block(STAGE_SECONDS, claimed.job_type, stage.name),
+            span(f"stage {stage.name}", workflow=claimed.job_type, job_id=claimed.ref.public_id),
+        ):
+            await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
     if not missing:
         async with ending(claimed, context) as where:
             await succeed(where, claimed, progress(workflow, len(workflow.stages)))
     log.info("job_succeeded")
+    increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()
 
 

@@ -29,7 +29,7 @@ from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry, TaskOutcome
-from backend.metrics import served_metrics
+from backend.metrics import served_metrics, watch_pools
 from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
@@ -51,6 +51,7 @@ from backend.worker.dequeue import Share, dequeue_by_capacity
 from backend.worker.execute import run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
+from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
 from backend.worker.retention import Terms, expire
 from backend.worker.webhook_dispatch import handle_delivery
@@ -108,6 +109,7 @@ async def open_worker_context(
 ) -> tuple[WorkerContext, HandlerContext]:
     """Everything the handlers need; closed again with the stack."""
     database = Database(settings.database_url, role=WORKER, statement_timeout=30)
+    watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
     if not settings.segment_model_path.exists():
@@ -172,7 +174,8 @@ async def manager(
         dequeue_by_capacity(pgq, shares)
         register_entrypoints(pgq, context, handler_context)
         register_schedules(pgq, settings, context)
-        yield pgq
+        async with measured_queue(driver, settings.metrics_listen):
+            yield pgq
     finally:
         await connection.close(timeout=2)
 

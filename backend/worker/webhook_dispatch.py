@@ -10,10 +10,12 @@ import structlog
 from backend.errors import DatabaseUnavailable, Unavailable
 from backend.failures.codes import REAUTH_NEEDED, SHOPIFY_REFUSED, WORKER_CRASHED
 from backend.leased_task import AT_ONCE, Done, Retry, TaskOutcome
+from backend.metrics import WEBHOOKS_HANDLED, increment, start_at_zero
 from backend.retries import DELIVERIES, asked_for
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
+from backend.tracing import span
 from backend.worker.compliance import put_off_delivery
 from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
@@ -22,6 +24,8 @@ from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
 from webhooks.topics import NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
+
+start_at_zero(WEBHOOKS_HANDLED, HANDLERS, ("processed", "ignored", "failed", "retried"))
 
 
 class WorkerCrashed(Exception):
@@ -54,8 +58,13 @@ async def handle_delivery(
         except Exception as error:
             expected = isinstance(error, Unavailable)
             log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
-            return await again_or_never(ref, handler_context, tries, error)
+            then = await again_or_never(ref, handler_context, tries, error)
+            increment(
+                WEBHOOKS_HANDLED, ref.topic, "retried" if isinstance(then, Retry) else "failed"
+            )
+            return then
         log.info("webhook_settled", status=outcome.status, note=outcome.note)
+        increment(WEBHOOKS_HANDLED, ref.topic, outcome.status)
         return Done()
 
 
@@ -66,7 +75,8 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
             raise WorkerCrashed
         return Outcome("failed", WORKER_CRASHED.code)
     try:
-        return await HANDLERS[delivery.topic](delivery, handler_context)
+        with span(f"webhook {delivery.topic}"):
+            return await HANDLERS[delivery.topic](delivery, handler_context)
     except NeedsReauth:  # taken up again when the shop is open again
         if delivery.topic in NEVER_GIVEN_UP:
             raise

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import msgspec
 
 from backend.dev.stack import ended
@@ -43,6 +45,43 @@ async def start_worker(
             stderr=output,
             start_new_session=True,
         )
+
+
+def free_address() -> str:
+    """An address on which nobody listens yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def web_process(running_app: RunningApp, log: Path, **env: str) -> AsyncIterator[str]:
+    """`atelier serve` against the test's services; its base URL."""
+    address = free_address()
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "backend.cli", "serve", "--port", address.split(":")[1]),
+            *("--stand-in", running_app.shopify.origin),
+            env={**os.environ, **environment(running_app.settings), **env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        base_url = f"http://{address}"
+        await answering(f"{base_url}/health/live")
+        yield base_url
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 20)
+
+
+async def answering(url: str) -> str:
+    """The body of that address, once it answers."""
+    async with asyncio.timeout(30), httpx.AsyncClient() as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                return (await http.get(url)).text
+            await asyncio.sleep(0.05)
 
 
 def environment(settings: Settings) -> dict[str, str]:
