@@ -50,7 +50,7 @@ def main() -> None:
 
     Try it with `atelier demo`. `serve`, `worker` and `migrate` read their settings from the
     environment: DATABASE_URL, S3_BUCKET, S3_ENDPOINT_URL, AWS_*, SHOPIFY_API_KEY,
-    SHOPIFY_API_SECRET, SHOPIFY_API_SECRET_PREVIOUS (with …_NOT_AFTER), SHOPIFY_APP_URL, TOKEN_KEYS.
+    SHOPIFY_API_SECRET, SHOPIFY_API_SECRET_PREVIOUS (with …_NOT_AFTER), TOKEN_KEYS.
     """
 
 
