@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors
+.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -66,6 +66,14 @@ pixels: $(SETUP) .venv-pixels/.ready ## catalogue images against rembg and Pillo
 	@U2NET_HOME=.models/rembg .venv-pixels/bin/python -c 'import rembg'  # it compiles for a minute, once
 	@touch $@
 
+wheel: $(SETUP) ## install the wheels in a fresh environment and run them; a minute or two, with a network
+	@$(BIN)/python -m pytest --timeout 600 tests/packaging/test_wheel.py
+
+image: $(SETUP) ## build the image with buildah and run compose.yaml's services; as root, a quarter of an hour
+	@tests/packaging/build_image.sh $(IMAGE)
+	@ATELIER_IMAGE=$(IMAGE)/image $(BIN)/python -m pytest tests/packaging/test_compose.py
+IMAGE := /var/tmp/atelier-image
+
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py
 
@@ -115,6 +123,7 @@ lock: $(SETUP) ## resolve the lock files anew
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render -o requirements.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render --extra otel -o requirements-otel.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile -q $(LOCK) --group build -o requirements-build.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

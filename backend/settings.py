@@ -67,7 +67,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shopify_api_secret: str
     shopify_api_secret_previous: str = ""
     shopify_api_secret_previous_not_after: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    shopify_app_url: str = ""
     token_keys: str = ""  # see `backend.shops.token_encryption`; no server starts without
     segment_model_path: Path = MODEL_PATH
     rate_limit_reads: str = "30000/minute"  # for each shop, door and web process
@@ -166,7 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse URLs that would fail later and further away from their cause."""
         if not self.database_url.startswith(("postgresql://", "postgres://")):
             raise ConfigurationError("DATABASE_URL must start with postgresql://")
-        for name in ("s3_endpoint_url", "s3_public_endpoint_url", "shopify_app_url"):
+        for name in ("s3_endpoint_url", "s3_public_endpoint_url"):
             url = getattr(self, name)
             if url and urlsplit(url).scheme not in {"http", "https"}:
                 raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {url!r}.")

@@ -1,19 +1,20 @@
-"""How often a shop may ask: counted once the credential has named it, so nobody can count for it.
+"""Rate limits by shop. They count after the credential is verified, so nobody can use up another's.
 
 Counted in each process on its own, in a window that slides: of the window before counts the share
-that it still covers. The `limits` library reads the budgets; its own counters took 7 % of a job
-detail's time. Litestar's middleware counts by address, which behind Shopify's proxy is everybody's.
+that it still covers. The `limits` library was tried: its counters took 7 % of a job detail's time.
+Litestar's middleware counts by address, and behind Shopify's proxy all clients share a few.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
-
-from limits import RateLimitItem, parse
 
 from backend.errors import ConfigurationError, TooManyRequests
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
+WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}  # in seconds
+RATE = re.compile(r"(\d+) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s?", re.IGNORECASE)
 
 
 class RateLimits:
@@ -38,9 +39,9 @@ class RateLimits:
 class Budget:
     """What each shop has spent in this window and in the one before; windows are everybody's."""
 
-    def __init__(self, item: RateLimitItem) -> None:
-        self.amount = item.amount
-        self.seconds = item.get_expiry()
+    def __init__(self, amount: int, seconds: int) -> None:
+        self.amount = amount  # requests
+        self.seconds = seconds  # in a window of this length
         self.window = 0
         self.spent: dict[str, int] = {}
         self.spent_before: dict[str, int] = {}
@@ -64,10 +65,12 @@ class Budget:
 
 
 def budget(text: str) -> Budget:
-    """The budget of a text such as "600/minute". Raises `ConfigurationError`."""
-    try:
-        return Budget(parse(text))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"A rate limit reads like 600/minute, not like {text!r}."
-        ) from error
+    """The budget of a text such as "600/minute" or "20 per 5 seconds".
+
+    Raises `ConfigurationError`.
+    """
+    rate = RATE.fullmatch(text.strip())
+    if rate is None:
+        raise ConfigurationError(f"A rate limit reads like 600/minute, not like {text!r}.")
+    amount, windows, unit = rate.groups()
+    return Budget(int(amount), int(windows or 1) * WINDOWS[unit.lower()])

@@ -191,7 +191,6 @@ def local_settings(services: LocalServices, base_url: str, environ: Mapping[str,
         s3_bucket=BUCKET,
         shopify_api_key=environ.get("SHOPIFY_API_KEY") or secrets.token_hex(16),
         shopify_api_secret=secret,
-        shopify_app_url=environ.get("SHOPIFY_APP_URL") or base_url,
         token_keys=environ.get("TOKEN_KEYS") or new_key(),
         segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
     )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from shopify import ApiAccess
 from sqlalchemy import Row, insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,6 +32,7 @@ from backend.publications.schemas import (
     PublishedArtifactResponse,
 )
 from backend.publications.states import MediaStatus, PublicationStatus
+from backend.shops.scopes import covers
 from backend.storage.keys import EXTENSIONS
 
 SCOPES = "write_files,write_products"
@@ -114,7 +114,7 @@ def require_publishable(job: Row[Any], wanted: PublicationRequest) -> str:
         raise InvalidRequest([problem(["product_id"], message)])
     require_distinct(wanted.artifacts, "sha256")
     require_distinct(wanted.artifacts, "position")
-    if not ApiAccess(job.scopes).covers(ApiAccess(SCOPES)):
+    if not covers(job.scopes, SCOPES):
         raise ScopeMissing
     return str(product_id)
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from shopify import ApiAccess
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +14,7 @@ from backend.errors import ShopifyUnavailable, ShopNotInstalled, StorageQuotaRea
 from backend.settings import Quotas
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.models import Shop
+from backend.shops.scopes import scope_handles
 from backend.shops.shopify_responses import Installation, OfflineToken
 from backend.shops.tokens import deadline, refresh_lock, token_columns
 
@@ -69,7 +69,9 @@ async def install(
             trouble = error
         else:
             await open_account(connection, domain, installation, pair)
-            return InstallationResponse(shop=domain, scopes=sorted(ApiAccess(installation.scopes)))
+            return InstallationResponse(
+                shop=domain, scopes=sorted(scope_handles(installation.scopes))
+            )
     raise trouble
 
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
-from shopify import ApiAccess
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +22,7 @@ from backend.db import Database
 from backend.errors import ShopifyUnavailable
 from backend.shops.admin_api import AdminApi, TokenRefused
 from backend.shops.models import Shop
+from backend.shops.scopes import covers
 from backend.shops.shopify_responses import OfflineToken
 from backend.shops.token_encryption import TokenKeys, TokenUnreadable
 
@@ -54,7 +54,7 @@ class InstalledShop(msgspec.Struct, frozen=True, kw_only=True):
 
     def has_granted(self, scopes: str) -> bool:
         """Whether the granted scopes cover `scopes` (write_x implies read_x)."""
-        return bool(ApiAccess(self.scopes).covers(ApiAccess(scopes)))
+        return covers(self.scopes, scopes)
 
 
 async def installed_shop(database: Database, admin: AdminApi, domain: str) -> InstalledShop | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from shopify import ApiAccess
 from sqlalchemy import func, select, update
 
 from backend import queue
@@ -21,6 +20,7 @@ from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 from backend.rules.apply import apply_rules
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.models import Shop
+from backend.shops.scopes import covers
 from backend.shops.service import ShopRef
 from backend.shops.shopify_responses import ProductPage
 from backend.shops.token_encryption import UnknownKey
@@ -62,8 +62,7 @@ async def askable_shops(database: Database) -> list[ShopRef]:
                 Shop.status == "installed", Shop.reauth_needed_at.is_(None)
             )
         )
-    needed = ApiAccess("read_products")
-    return [ShopRef(shop_id=row.id) for row in found if ApiAccess(row.scopes).covers(needed)]
+    return [ShopRef(shop_id=row.id) for row in found if covers(row.scopes, "read_products")]
 
 
 async def sweep_products(

@@ -5,11 +5,16 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
 
 from backend.app import KEEP_ALIVE, MAX_BODY
+from backend.imaging.subject import U2NETP_SHA256
 from backend.settings import Settings
 from backend.storage.erasures import ERASURES
 from backend.storage.keys import PREFIX, UPLOADS
@@ -122,3 +127,95 @@ async def test_the_queries_of_the_operators_manual_run(running_app: RunningApp) 
     assert len(queries) == 8
     for query in queries:
         await running_app.rows(query)
+
+
+# compose.yaml and the Dockerfile; at work: `make image`.
+
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+OURS = ("web-1", "web-2", "worker", "migrate", "bucket")
+LIMITS = ("MemoryMax", "TimeoutStopSec")
+FOREIGN = re.compile(r"AWS_\w+|POSTGRES_PASSWORD|(OWNER|WEB|WORKER)_PASSWORD|ATELIER_HOST")
+
+
+def test_compose_and_the_image_set_only_what_the_code_reads() -> None:
+    fields = {field.name.upper() for field in msgspec.structs.fields(Settings)}
+    script = (DEPLOY / "compose" / "new_secrets.sh").read_text()
+    named = {name for service in COMPOSE.values() for name in service.get("environment", {})}
+    named |= set(re.findall(r"\b([A-Z][A-Z_]+)=", script))
+    named |= set(re.findall(r"^    ([A-Z_]+)=", DOCKERFILE, re.MULTILINE))
+    named -= {"HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+    assert {"DATABASE_URL", "S3_BUCKET", "TOKEN_KEYS", "SEGMENT_MODEL_PATH"} <= named
+    assert {name for name in named - fields if not FOREIGN.fullmatch(name)} == set()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_of_ours_is_confined(name: str) -> None:
+    service = COMPOSE[name]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "user", "ports", "cap_add"} & service.keys()
+    assert service["mem_limit"] and service["pids_limit"]
+
+
+def test_only_nginx_is_published_and_only_on_this_machine() -> None:
+    ports = {name: service["ports"] for name, service in COMPOSE.items() if "ports" in service}
+    assert list(ports) == ["nginx"]
+    assert all(port.startswith("127.0.0.1:") for port in ports["nginx"])
+
+
+@pytest.mark.parametrize(("unit", "name"), [("web", "web-1"), ("web", "web-2"), ("worker",) * 2])
+def test_containers_have_the_limits_of_the_units(unit: str, name: str) -> None:
+    text = (DEPLOY / "systemd" / f"atelier-{unit}@.service").read_text()
+    memory, stop = (re.search(rf"^{key}=(\w+)$", text, re.MULTILINE) for key in LIMITS)
+    assert memory and stop
+    assert COMPOSE[name]["mem_limit"] == memory[1].lower()
+    assert COMPOSE[name]["stop_grace_period"] == f"{stop[1]}s"
+
+
+def test_secrets_are_in_files_that_git_and_the_image_leave_out() -> None:
+    ignored = (ROOT / ".gitignore").read_text().split()
+    files = {file for service in COMPOSE.values() for file in service.get("env_file", ())}
+    assert files and all(file.startswith("secrets/") for file in files)
+    assert "secrets/" in ignored
+    assert not re.search(r"SECRET|PASSWORD|KEY", "".join(map(str, COMPOSE["web-1"]["environment"])))
+
+
+def test_the_build_context_has_the_product_alone() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    admitted = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert admitted == {
+        *("backend", "migrations", "webhooks", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
+        *("models.lock", "requirements.lock", "requirements-build.lock"),
+    }
+    assert "backend/dev" in rules[rules.index("!backend") :]
+
+
+def test_the_image_is_built_from_the_lock_files_and_runs_as_nobody() -> None:
+    copied = re.findall(r"^COPY (requirements.*)$", DOCKERFILE, re.MULTILINE)
+    assert copied == ["requirements-build.lock requirements.lock models.lock ./"]
+    assert DOCKERFILE.count(" -r ") == DOCKERFILE.count("--require-hashes") == 3
+    assert U2NETP_SHA256 in DOCKERFILE
+    assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_python_of_the_image_fits_the_project() -> None:
+    """Debian 13 has Python 3.13."""
+    assert "ARG BASE=debian:trixie-slim" in DOCKERFILE
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert SpecifierSet(wanted).contains("3.13")
+
+
+def test_nginx_in_compose_differs_from_the_reference_by_what_its_script_replaces() -> None:
+    """Each pattern of nginx.sh is found, so nothing of the reference is left as it was."""
+    script = (DEPLOY / "compose" / "nginx.sh").read_text()
+    replaced = re.findall(r"[\"']s\|(.+?)\|", script)
+    assert len(replaced) == 5
+    missing = [
+        each
+        for each in replaced
+        if not re.search(each.replace(r"\(", "(").replace(r"\)", ")"), HTTP + SITE)
+    ]
+    assert missing == []

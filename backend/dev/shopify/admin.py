@@ -1,11 +1,11 @@
 """What the Admin GraphQL API 2026-10 says of a shop.
 
 `admin.graphql` is its schema and graphql-core its engine. Here a document becomes an answer; what
-the fields say is in `queries`, `file_mutations`, `product_mutations` and `bulk`.
+the fields say is in `queries`, `file_mutations` and `product_mutations`.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from graphql import (
 )
 
 from backend.dev.shopify import passing, refusals
-from backend.dev.shopify.bulk import bulk_mutations
 from backend.dev.shopify.caller import Caller
 from backend.dev.shopify.cost import MAX_COST, Document
 from backend.dev.shopify.file_mutations import file_mutations
@@ -59,14 +58,8 @@ def _unsigned(value: object) -> int:
     raise GraphQLError(f"UnsignedInt64 cannot represent {value!r}")
 
 
-def _as_text(value: object) -> str:
-    """Write an UnsignedInt64, which JSON's numbers could not hold."""
-    return str(value)
-
-
 _UNSIGNED = assert_scalar_type(_SCHEMA.type_map["UnsignedInt64"])
 _UNSIGNED.coerce_input_value = _unsigned
-_UNSIGNED.coerce_output_value = _as_text
 
 _RULES = [_FieldsExist if rule is FieldsOnCorrectTypeRule else rule for rule in specified_rules]
 
@@ -200,16 +193,8 @@ def _execute(caller: Caller, document: Document) -> dict[str, object]:
             **query_root(caller),
             **file_mutations(caller),
             **product_mutations(caller),
-            **bulk_mutations(caller, _in_bulk),
         },
         variable_values=document.given,
         operation_name=name.value if name else None,
     )
     return {part: value for part, value in result.formatted.items() if value is not None}
-
-
-def _in_bulk(caller: Caller, document: str) -> Mapping[str, object]:
-    try:
-        return _execute(caller, _read(document, None, None))
-    except _Invalid as invalid:
-        return {"errors": invalid.errors}

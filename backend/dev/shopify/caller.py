@@ -26,8 +26,6 @@ class Caller:
 
     platform: Platform
     shop: Shop
-    in_bulk: int | None = None
-    """How many nodes of a connection a bulk operation is given, in place of `first`."""
 
     @property
     def catalogue(self) -> Catalogue:

@@ -20,12 +20,11 @@ def connection(
     *,
     key: Callable[[T], Key],
     ordered: bool = False,
-    bulk: int | None = None,
 ) -> Resolver:
     """The resolver of a connection over these rows.
 
     `key` places a row in the order and ends in its id. The rows are sorted by it, unless they are
-    `ordered` by somebody's hand. `bulk` is how many there are at most without asking for pages.
+    `ordered` by somebody's hand.
     """
 
     def resolve(_info: object, **asked: Any) -> object:
@@ -33,9 +32,8 @@ def connection(
         found = list(rows) if ordered else sorted(rows, key=key)
         if backwards:
             found.reverse()
-        if bulk is None:
-            found = _after(found, asked.get("after"), key, ordered=ordered, backwards=backwards)
-        first = _checked(asked.get("first")) if bulk is None else bulk
+        found = _after(found, asked.get("after"), key, ordered=ordered, backwards=backwards)
+        first = _checked(asked.get("first"))
         return _page(found[:first], view, key, first < len(found), asked.get("after") is not None)
 
     return resolve

@@ -83,15 +83,6 @@ def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
             platform, "image", lambda: _file(platform, request, path, version), request
         )
 
-    @get("/bulk/{number:int}/{name:str}")
-    async def bulk_result(
-        request: Request[Any, Any, Any], number: FromPath[int], name: FromPath[str]
-    ) -> Response[Any]:
-        path = f"/bulk/{number}/{name}"
-        return await respond(
-            platform, "bulk_result", lambda: _bulk_file(platform, request, path), request
-        )
-
     @put("/tmp/{path:path}", status_code=200, request_max_body_size=MAX_BODY)  # noqa: S108
     async def staged_put(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[Any]:
         content = await request.body()
@@ -114,7 +105,7 @@ def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
 
     # Logging is the host program's: Litestar would configure the root logger.
     return Litestar(
-        [access_token, admin_graphql, cdn_file, bulk_result, staged_put, staged_post],
+        [access_token, admin_graphql, cdn_file, staged_put, staged_post],
         openapi_config=None,
         logging_config=None,
     )
@@ -196,10 +187,3 @@ def _file(
     if picture is None:
         return _NO_FILE
     return Answer(200, picture.content, content_type=picture.content_type)
-
-
-def _bulk_file(platform: Platform, request: Request[Any, Any, Any], path: str) -> Answer:
-    expires_at, content = platform.bulk_results.get(path, (0.0, b""))
-    if _host(request) != CDN_HOST or platform.clock() >= expires_at:
-        return _NO_FILE
-    return Answer(200, content, content_type="application/jsonl")

@@ -1,4 +1,4 @@
-"""Time passing for what is asynchronous: files, jobs and bulk operations of one shop."""
+"""Time passing for what is asynchronous: files and jobs of one shop."""
 
 from backend.dev.shopify import processing
 from backend.dev.shopify.state import Event, Platform, Shop
@@ -25,7 +25,7 @@ def step_files(platform: Platform, shop: Shop) -> None:
 
 
 def step_jobs(platform: Platform, shop: Shop) -> None:
-    """One step for each job and bulk operation that is not done."""
+    """One step for each job that is not done."""
     for work in shop.work:
         if work.is_done:
             continue

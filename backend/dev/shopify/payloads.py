@@ -7,7 +7,6 @@ Shopify's own.
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
-from backend.dev.shopify.bulk import Operation
 from backend.dev.shopify.catalogue import Catalogue
 from backend.dev.shopify.media import Media
 from backend.dev.shopify.products import Product, Variant
@@ -39,12 +38,8 @@ def sample(topic: str, shop: Shop, catalogue: Catalogue, now: datetime) -> Paylo
 def of_event(event: Event, platform: Platform) -> Payload | None:
     """The body for something that has just changed; None when it has gone since."""
     shop = platform.shops[event.shop]
-    if isinstance(event.subject, int):
-        found = platform.catalogue.product(shop.number, event.subject)
-        return None if found is None else product(found)
-    operations = [work for work in shop.work if isinstance(work, Operation)]
-    done = next((each for each in operations if each.gid == event.subject), None)
-    return None if done is None else bulk_operations_finish(done)
+    found = platform.catalogue.product(shop.number, event.product_id)
+    return None if found is None else product(found)
 
 
 def product(product: Product) -> Payload:
@@ -137,18 +132,6 @@ def customers_redact(shop: Shop) -> Payload:
 def shop_redact(shop: Shop) -> Payload:
     """`shop/redact`."""
     return _shop_identity(shop)
-
-
-def bulk_operations_finish(operation: Operation) -> Payload:
-    """`bulk_operations/finish`: no URL, which has to be asked for."""
-    return {
-        "admin_graphql_api_id": operation.gid,
-        "completed_at": operation.completed_at and _zulu(operation.completed_at),
-        "created_at": _zulu(operation.created_at),
-        "error_code": operation.error_code and operation.error_code.lower(),
-        "status": operation.status.lower(),
-        "type": "query",
-    }
 
 
 _CUSTOMER: Payload = {"id": 191167, "email": "john@example.com", "phone": "555-625-1199"}

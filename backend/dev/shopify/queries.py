@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from backend.dev.shopify import search
-from backend.dev.shopify.bulk import operation_view
 from backend.dev.shopify.caller import Asked, Caller, Resolver, kind_of, number_of
 from backend.dev.shopify.connections import connection
 from backend.dev.shopify.media import Media
@@ -57,7 +56,6 @@ def query_root(caller: Caller) -> dict[str, Resolver]:
         "collection": lambda asked: _collection(caller, asked["id"]),
         "files": lambda asked: _files(caller, asked),
         "job": lambda asked: _job(caller, asked["id"]),
-        "bulkOperation": lambda asked: operation_view(caller, asked["id"]),
     }
     return {field: caller.query(field, work) for field, work in reads.items()}
 
@@ -114,7 +112,6 @@ def _products(caller: Caller, asked: Asked) -> object:
         rows,
         lambda product: product_view(caller, product),
         key=lambda product: [sort_key(product), product.id],
-        bulk=caller.in_bulk,
     )
     return page(None, **asked)
 
@@ -129,9 +126,7 @@ def _files(caller: Caller, asked: Asked) -> object:
     sort_key = _FILE_ORDER.get(asked.get("sortKey") or "ID", _by_id)
     files = caller.catalogue.library.of_shop(caller.shop.number)
     rows = search.found(files, asked.get("query"), file_facts, FILE_KEYS)
-    page = connection(
-        rows, media_view, key=lambda media: [sort_key(media), media.id], bulk=caller.in_bulk
-    )
+    page = connection(rows, media_view, key=lambda media: [sort_key(media), media.id])
     return page(None, **asked)
 
 

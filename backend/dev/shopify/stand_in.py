@@ -120,7 +120,7 @@ class StandInShopify(Merchant, Webhooks, Trouble):
         self._tell()
 
     def step_jobs(self, times: int = 1) -> None:
-        """Take every job and bulk operation that is under way on, in all shops."""
+        """Take every job that is under way on, in all shops."""
         for shop in self.platform.shops.values():
             for _ in range(times):
                 passing.step_jobs(self.platform, shop)

@@ -13,7 +13,7 @@ from backend.dev.shopify.grants import Grants
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import Staging
 
-Call = Literal["exchange", "refresh", "graphql", "image", "upload", "bulk_result"]
+Call = Literal["exchange", "refresh", "graphql", "image", "upload"]
 """The kinds of request that are counted and can be made to fail."""
 
 AppKind = Literal["new", "old", "custom"]
@@ -70,7 +70,7 @@ class Shop:
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """Something asynchronous: a Job, or a bulk operation."""
+    """A Job: something asynchronous."""
 
     gid: str
     finish: Callable[[], None]
@@ -81,11 +81,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that a webhook tells of: a product by its number, a bulk operation by its gid."""
+    """A change of a product that a webhook reports."""
 
     shop: str
     topic: str
-    subject: int | str
+    product_id: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Platform:
     upload_lifetime: int = 604_800
     """Seconds that a staged upload's target is good for."""
     steps_to_finish: int = 2
-    """GraphQL requests of the shop until a file is ready, or a job or bulk operation done."""
+    """GraphQL requests of the shop until a file is ready, or a job done."""
     is_held: bool = False
     """Asynchronous work goes on only by `step_files` and `step_jobs`."""
     shops: dict[str, Shop] = field(default_factory=dict)
@@ -116,16 +116,12 @@ class Platform:
     work_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(700_000_000_001))
     catalogue: Catalogue = field(default_factory=Catalogue)
     staging: Staging = field(default_factory=Staging)
-    bulk_results: dict[str, tuple[float, bytes]] = field(default_factory=dict)
-    """By path on the CDN: when the file expires, and its lines."""
     calls: Counter[Call] = field(default_factory=Counter)
     faults: defaultdict[Call, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
     """The userErrors to come, by mutation."""
     file_failures: deque[str] = field(default_factory=deque)
     """The FileErrorCodes with which the next files end."""
-    bulk_failures: deque[str] = field(default_factory=deque)
-    """The BulkOperationErrorCodes with which the next bulk operations end."""
     events: list[Event] = field(default_factory=list)
     """What the app's own calls have changed and no webhook has told yet."""
 

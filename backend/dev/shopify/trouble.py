@@ -96,10 +96,6 @@ class Trouble:
         """Have the next files that would be ready fail with this FileErrorCode."""
         self.platform.file_failures.extend([code] * times)
 
-    def fail_next_bulk(self, code: str = "INTERNAL_SERVER_ERROR", times: int = 1) -> None:
-        """Have the next bulk operations that would complete fail with this code."""
-        self.platform.bulk_failures.extend([code] * times)
-
     # Of tokens and shops
 
     def revoke_access_tokens(self, shop: str) -> None:

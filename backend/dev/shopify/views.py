@@ -42,14 +42,11 @@ def product_view(caller: Caller, product: Product) -> View:
         "updatedAt": lambda _info: timestamp(product.updated_at),
         "featuredMedia": lambda _info: media_view(gallery[0]) if gallery else None,
         "mediaCount": {"count": len(gallery), "precision": "EXACT"},
-        "media": connection(
-            gallery, media_view, key=lambda media: [media.id], ordered=True, bulk=caller.in_bulk
-        ),
+        "media": connection(gallery, media_view, key=lambda media: [media.id], ordered=True),
         "variants": connection(
             product.variants,
             lambda variant: variant_view(caller, product, variant),
             key=lambda variant: [variant.position, variant.id],
-            bulk=caller.in_bulk,
         ),
     }
 
@@ -65,9 +62,7 @@ def variant_view(caller: Caller, product: Product, variant: Variant) -> View:
         "position": variant.position,
         "price": variant.price,
         "product": lambda _info: product_view(caller, product),
-        "media": connection(
-            shown, media_view, key=lambda media: [media.id], ordered=True, bulk=caller.in_bulk
-        ),
+        "media": connection(shown, media_view, key=lambda media: [media.id], ordered=True),
     }
 
 
@@ -125,7 +120,6 @@ def collection_view(caller: Caller, collection: Collection) -> View:
             lambda product: product_view(caller, product),
             key=lambda product: [product.id],
             ordered=True,
-            bulk=caller.in_bulk,
         ),
     }
 

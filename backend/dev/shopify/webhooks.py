@@ -22,7 +22,7 @@ class Webhooks:
     platform: Platform
     app_url: str
     auto_webhooks: bool = False
-    """Send products/update and bulk_operations/finish for what the app's own calls have changed."""
+    """Send products/update for what the app's own calls have changed."""
     outbox: list[Delivery]
     """Every delivery that was queued, the oldest first."""
     _webhooks: httpx.AsyncClient

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.auth.rate_limits import RateLimits
+from backend.auth.rate_limits import RateLimits, budget
 from backend.errors import ConfigurationError, TooManyRequests
 
 
@@ -83,7 +83,7 @@ def test_shops_whose_window_ends_at_once_are_told_to_come_back_apart(
     assert waits == told
 
 
-@pytest.mark.parametrize("wrong", ["", "many", "5/fortnight", "-1/minute"])
+@pytest.mark.parametrize("wrong", ["", "many", "5/fortnight", "-1/minute", "5/0 minutes"])
 def test_a_budget_that_cannot_be_read_stops_the_process(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="600/minute"):
         RateLimits(reads=wrong, writes="1/minute")
@@ -92,3 +92,18 @@ def test_a_budget_that_cannot_be_read_stops_the_process(wrong: str) -> None:
 @pytest.mark.parametrize("left", [-1, 0, 1])
 def test_a_wait_that_is_over_is_a_second(left: int) -> None:
     assert TooManyRequests(left).headers == {"Retry-After": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "seconds"),
+    [
+        ("600/minute", 600, 60),
+        ("20 per second", 20, 1),
+        (" 100/5 minutes ", 100, 300),
+        ("1000 / HOUR", 1000, 3600),
+        ("5 per 2days", 5, 172_800),
+    ],
+)
+def test_a_budget_is_an_amount_in_a_window(text: str, amount: int, seconds: int) -> None:
+    read = budget(text)
+    assert (read.amount, read.seconds) == (amount, seconds)

@@ -1,0 +1,1 @@
+"""The wheels and the image, installed and run. Needs a network; not in the suite."""
