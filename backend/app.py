@@ -25,7 +25,7 @@ from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.openapi.site import openapi_config
-from backend.openapi_responses import answers
+from backend.openapi_responses import documented
 from backend.privacy.routes import privacy_router
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
@@ -43,10 +43,10 @@ from backend.web import EXCEPTION_HANDLERS, RequestContext
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
-MAX_BODY = 256_000  # bytes; routes that need more say so themselves
+DEFAULT_MAX_BODY_BYTES = 256_000  # bytes; routes that need more say so themselves
 # Seconds that an idle connection stays open: longer than a proxy in front keeps its own (nginx and
 # AWS's balancers: 60), or a request would now and then meet a connection that is just being closed.
-KEEP_ALIVE = 75
+KEEP_ALIVE_SECONDS = 75
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
@@ -107,7 +107,7 @@ def create_app(
         },
         request_class=StrictRequest,
         exception_handlers={**EXCEPTION_HANDLERS, **not_found_limit.exception_handlers},
-        request_max_body_size=MAX_BODY,
+        request_max_body_size=DEFAULT_MAX_BODY_BYTES,
         lifespan=[lifespan],
         openapi_config=openapi_config(),
         logging_config=None,
@@ -127,13 +127,13 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
 
-@get("/live", sync_to_thread=False, responses=answers(HealthResponse))
+@get("/live", sync_to_thread=False, responses=documented(HealthResponse))
 def get_liveness() -> HealthResponse:
     """The process answers."""
     return HealthResponse()
 
 
-@get("/ready", responses=answers(HealthResponse, DatabaseUnavailable))
+@get("/ready", responses=documented(HealthResponse, DatabaseUnavailable))
 async def get_readiness(database: NamedDependency[Database]) -> HealthResponse:
     """The process can serve: Postgres answers. 503 otherwise."""
     async with database.reading() as connection:

@@ -14,14 +14,14 @@ from litestar import Request
 
 from backend.errors import BadRequest, InvalidRequest, UnsupportedMedia
 
-MAX_DEPTH = 32
+MAX_JSON_DEPTH = 32
 LONGEST_NAME, LONGEST_MESSAGE = 64, 200  # characters of the sender's that an answer repeats
 # A string, to its end or the body's. Possessive (`*+`): no byte is looked at twice, for anew from
 # each quote of an unterminated string would take the square of its length.
-STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
-PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
-STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
+ERROR_PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+PATH_STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
 FIELD = re.compile(r"(?:required|unknown) field `(?P<name>[^`]+)`")
 
 
@@ -33,20 +33,20 @@ class StrictRequest(Request[Any, Any, Any]):
         if self.content_type[0] != "application/json" or "content-encoding" in self.headers:
             raise UnsupportedMedia("Send the body as plain application/json.")
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
-        return msgspec.to_builtins(strict(await self.body(), kind))
+        return msgspec.to_builtins(decode_strictly(await self.body(), kind))
 
 
-def strict(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
+def decode_strictly(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
     """The body as a `kind`. Raises `BadRequest` for bad JSON, `InvalidRequest` for bad values."""
     require_shallow(raw)
     try:
         plain_values = json.loads(raw, object_pairs_hook=without_duplicates)
         body = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise InvalidRequest([problem(str(error), kind)]) from error
+        raise InvalidRequest([validation_problem(str(error), kind)]) from error
     except (msgspec.DecodeError, ValueError) as error:  # bad UTF-8 and endless digits are these too
         raise BadRequest("The body is not valid JSON.") from error
-    if places := list(places_of_nul(plain_values, ["body"])):
+    if places := list(paths_of_nul(plain_values, ["body"])):
         raise InvalidRequest([nul_problem(place) for place in places])
     return body
 
@@ -54,10 +54,10 @@ def strict(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
 def require_shallow(raw: bytes) -> None:
     """Refuse deep nesting before any parser recurses into it."""
     depth = 0
-    for bracket in STRING.sub(b"", raw).translate(None, NO_BRACKET):
+    for bracket in JSON_STRING.sub(b"", raw).translate(None, NO_BRACKET):
         depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise BadRequest(f"The body is nested more than {MAX_DEPTH} deep.")
+        if depth > MAX_JSON_DEPTH:
+            raise BadRequest(f"The body is nested more than {MAX_JSON_DEPTH} deep.")
 
 
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -68,17 +68,17 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def places_of_nul(value: Any, place: list[str | int]) -> Iterator[list[str | int]]:
+def paths_of_nul(value: Any, place: list[str | int]) -> Iterator[list[str | int]]:
     """Where a text holds the character U+0000: JSON and Python have it, Postgres does not."""
     if isinstance(value, str) and "\0" in value:
         yield place
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from places_of_nul(name, place)
-            yield from places_of_nul(item, [*place, name])
+            yield from paths_of_nul(name, place)
+            yield from paths_of_nul(item, [*place, name])
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from places_of_nul(item, [*place, index])
+            yield from paths_of_nul(item, [*place, index])
 
 
 def nul_problem(place: list[str | int]) -> dict[str, Any]:
@@ -86,13 +86,13 @@ def nul_problem(place: list[str | int]) -> dict[str, Any]:
     return {"loc": place, "msg": "The character U+0000 cannot be kept.", "type": "value_error"}
 
 
-def problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+def validation_problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     """msgspec's finding as an item of `detail`: where, what, which kind."""
-    place = PLACE.search(message)
+    place = ERROR_PATH.search(message)
     loc: list[str | int] = ["body"]
-    for step in STEP.finditer(place["path"] if place else ""):
+    for step in PATH_STEP.finditer(place["path"] if place else ""):
         loc.append(step["name"] or int(step["index"]))
-    text = PLACE.sub("", message)
+    text = ERROR_PATH.sub("", message)
     if text.startswith(("Invalid enum value", "Invalid value")):  # the latter: of a union's tag
         text = f"Expected one of {', '.join(choices(kind, loc[1:]))}"
     if field := FIELD.search(text):

@@ -17,11 +17,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from backend.errors import BodyTooSlow, ServerBusy
 from backend.spool import drop_spool
 
-BODY = "atelier_body"  # in the scope
-PATIENCE = 20  # seconds for a body to arrive, and one more for each
-RATE = 100_000  # bytes that have come
-SMALL = 256_000  # bytes
-LARGE_AT_ONCE = 8  # bodies that nobody has signed yet
+BODY_KEY = "atelier_body"  # in the scope
+BODY_TIMEOUT = 20  # seconds for a body to arrive, and one more for each
+MIN_BODY_RATE = 100_000  # bytes that have come
+SMALL_BODY = 256_000  # bytes
+MAX_LARGE_BODIES = 8  # bodies that nobody has signed yet
 
 
 class BodyBudget:
@@ -37,9 +37,9 @@ class BodyBudget:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        body = Body(self, scope, receive)
+        body = BudgetedBody(self, scope, receive)
         marked: Any = scope
-        marked[BODY] = body
+        marked[BODY_KEY] = body
         try:
             await self.app(scope, body.receive, send)
         finally:
@@ -49,7 +49,7 @@ class BodyBudget:
     def take(self, size: int, *, has_signed: bool, before: int) -> None:
         """Count bytes of a body of which so many have come `before`. Raises `ServerBusy`."""
         unsigned = 0 if has_signed else size
-        most = self.limit // 2 if before + size <= SMALL else self.limit * 3 // 8
+        most = self.limit // 2 if before + size <= SMALL_BODY else self.limit * 3 // 8
         if self.held + size > self.limit or (unsigned and self.unsigned + unsigned > most):
             raise ServerBusy
         self.held += size
@@ -57,15 +57,24 @@ class BodyBudget:
 
     def begin_large(self) -> None:
         """Count a large body that nobody has signed yet. Raises `ServerBusy`."""
-        if self.large >= LARGE_AT_ONCE:
+        if self.large >= MAX_LARGE_BODIES:
             raise ServerBusy
         self.large += 1
 
 
-class Body:
+class BudgetedBody:
     """One request's body on its way in."""
 
-    __slots__ = ("arrived", "budget", "due", "has_signed", "held", "inner", "is_large", "scope")
+    __slots__ = (
+        "arrived",
+        "budget",
+        "deadline",
+        "has_signed",
+        "held",
+        "inner",
+        "is_large",
+        "scope",
+    )
 
     def __init__(self, budget: BodyBudget, scope: Scope, receive: Receive) -> None:
         self.budget = budget
@@ -74,13 +83,13 @@ class Body:
         self.held = 0  # bytes
         self.has_signed = self.arrived = False
         self.is_large = False  # and counted as such
-        self.due = 0.0
+        self.deadline = 0.0
 
     async def receive(self) -> Any:
         """The next ASGI message, counted. Raises `BodyTooSlow` or `ServerBusy`."""
         if self.arrived:
             return await self.inner()
-        message: Any = await self.in_time()
+        message: Any = await self.receive_in_time()
         if message["type"] == "http.request":
             self.arrived = not message.get("more_body", False)
             if size := len(message.get("body", b"")):
@@ -90,22 +99,22 @@ class Body:
     def count(self, size: int) -> None:
         """So many bytes more have come. Raises `ServerBusy`."""
         may_grow = not (self.has_signed or self.is_large)
-        if may_grow and max(self.held + size, declared_size(self.scope)) > SMALL:
+        if may_grow and max(self.held + size, declared_size(self.scope)) > SMALL_BODY:
             self.budget.begin_large()
             self.is_large = True
         self.budget.take(size, has_signed=self.has_signed, before=self.held)
         self.held += size
 
-    async def in_time(self) -> Any:
+    async def receive_in_time(self) -> Any:
         """The next message, while the body may still take its time."""
-        self.due = self.due or asyncio.get_running_loop().time() + PATIENCE
+        self.deadline = self.deadline or asyncio.get_running_loop().time() + BODY_TIMEOUT
         try:
-            async with asyncio.timeout_at(self.due + self.held / RATE):
+            async with asyncio.timeout_at(self.deadline + self.held / MIN_BODY_RATE):
                 return await self.inner()
         except TimeoutError as error:
             raise BodyTooSlow from error
 
-    def sign(self) -> None:
+    def mark_verified(self) -> None:
         """From now on it counts as somebody's."""
         if not self.has_signed:
             self.has_signed = True
@@ -134,7 +143,7 @@ def declared_size(scope: Scope) -> int:
     return 0
 
 
-def body_is_signed(scope: Any) -> None:
+def mark_body_verified(scope: Any) -> None:
     """Say that the request's credential has been verified: that of its body, or one beside it."""
-    if BODY in scope:  # not in tests of a guard alone
-        scope[BODY].sign()
+    if BODY_KEY in scope:  # not in tests of a guard alone
+        scope[BODY_KEY].mark_verified()

@@ -98,7 +98,7 @@ def serve(
 
     import uvicorn
 
-    from backend.app import KEEP_ALIVE, create_app
+    from backend.app import KEEP_ALIVE_SECONDS, create_app
     from backend.db import required_schema
     from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
@@ -121,7 +121,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=10,
     )
     listening = config.bind_socket() if fd is None else socket.socket(fileno=fd)
@@ -151,9 +151,9 @@ def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> No
 def migrate(revision: str) -> None:
     """Bring the database's schema up to date; safe to run from several machines at once."""
     import migrations
-    from backend.settings import required
+    from backend.settings import required_variable
 
-    migrations.upgrade(required("DATABASE_URL"), revision)
+    migrations.upgrade(required_variable("DATABASE_URL"), revision)
     click.echo(f"The schema is at {revision}.")
 
 
@@ -178,14 +178,14 @@ def sign(method: str, url: str, shop: str, body: str | None, content_type: str) 
     import time
 
     from backend.auth.signed_request import signed_request
-    from backend.settings import required
+    from backend.settings import required_variable
 
     data = b""
     if body:
         with click.open_file(body, "rb") as file:
             data = file.read()
     address, signature = signed_request(
-        required("SHOPIFY_API_SECRET").encode(),
+        required_variable("SHOPIFY_API_SECRET").encode(),
         method=method,
         url=url,
         shop=shop,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
-async def turn(
+async def acquire_within(
     turns: asyncio.Lock | asyncio.Semaphore, seconds: float, otherwise: type[Exception]
 ) -> AsyncIterator[None]:
     """One turn; raises `otherwise` when it does not come within `seconds`."""
@@ -21,19 +21,19 @@ async def turn(
         turns.release()
 
 
-class Shares:
+class KeyedSemaphores:
     """At most `size` turns at once for each of many, kept only for those who have or want one."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.shares: dict[Hashable, Share] = {}
+        self.shares: dict[Hashable, KeyedSemaphore] = {}
 
     @asynccontextmanager
     async def turn(self, owner: Hashable) -> AsyncIterator[None]:
         """One of the owner's turns, however long it takes to come."""
         share = self.shares.get(owner)
         if share is None:
-            share = self.shares[owner] = Share(self.size)
+            share = self.shares[owner] = KeyedSemaphore(self.size)
         share.users += 1
         try:
             async with share.turns:
@@ -44,7 +44,7 @@ class Shares:
                 del self.shares[owner]
 
 
-class Share:
+class KeyedSemaphore:
     """One owner's turns, and how many have or want one."""
 
     def __init__(self, size: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 # What asyncpg says when Postgres has closed the connection: just now, or a while ago.
-CUT = (
+CONNECTION_LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
@@ -55,7 +55,7 @@ class Connections:
             for _ in range(self.size if is_repeatable else 0):
                 try:
                     return await self.lent(work)
-                except CUT:
+                except CONNECTION_LOST:
                     continue
             return await self.lent(work)
         finally:

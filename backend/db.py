@@ -16,23 +16,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from backend.concurrency import Shares
-from backend.connections import CUT, Connections
+from backend.concurrency import KeyedSemaphores
+from backend.connections import CONNECTION_LOST, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
-from backend.tenancy import WEB, enter, require_guard
+from backend.tenancy import WEB, enter, require_row_security
 
 # When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
 # statement that is never answered. Both sums stay below six seconds.
 CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
-GRACE = 0.5  # seconds for Postgres to end a statement itself before we give the connection up
+STATEMENT_GRACE = (
+    0.5  # seconds for Postgres to end a statement itself before we give the connection up
+)
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
-SHARE_TAKEN = (
+SHOP_BUSY = (
     "As many requests of this shop are under way as may be; nothing was stored. Retry shortly."
 )
 NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
 
 # Every constraint gets a name, so that a migration can speak of it.
-NAMES = {
+NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -44,7 +46,7 @@ NAMES = {
 class Base(DeclarativeBase):
     """The root of the models; `Base.metadata` is what the migrations are compared with."""
 
-    metadata = MetaData(naming_convention=NAMES)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
 class Query:
@@ -52,7 +54,7 @@ class Query:
 
     For what is asked most: to write the statement anew and to carry it through SQLAlchemy costs
     several times what Postgres takes to answer it. `statement` has a `bindparam` for each parameter
-    of `Database.row`, `Database.change` and `run`.
+    of `Database.row`, `Database.change` and `fetch_row`.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -68,7 +70,7 @@ class Query:
         return [parameters[name] if name in parameters else self.fixed[name] for name in self.order]
 
 
-class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class AbruptConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """Says no good-bye when it is given up: SQLAlchemy would wait two seconds for the answer."""
 
     async def close(self, *, timeout: float | None = None) -> None:
@@ -96,7 +98,7 @@ class Database:
         connecting = {
             "timeout": CONNECT_TIMEOUT,
             # asyncpg waits for ever on a dead peer without it
-            "command_timeout": statement_timeout + GRACE,
+            "command_timeout": statement_timeout + STATEMENT_GRACE,
             "server_settings": {
                 "application_name": "atelier",
                 "role": role,
@@ -112,7 +114,7 @@ class Database:
         self.engine_turns = asyncio.Semaphore(pool_size)
         # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
         # A worker's places are shared out where it takes its work (`backend.worker.dequeue`).
-        self.shares = Shares(max(pool_size // 2, 1)) if role == WEB else None
+        self.shares = KeyedSemaphores(max(pool_size // 2, 1)) if role == WEB else None
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
@@ -122,7 +124,7 @@ class Database:
             hide_parameters=True,  # an error's message goes to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args={**connecting, "connection_class": Impatient},
+            connect_args={**connecting, "connection_class": AbruptConnection},
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.looking = self.engine.execution_options(postgresql_readonly=True)
@@ -133,8 +135,8 @@ class Database:
 
         It sees the rows of that shop (`tenancy.enter`); without one, what the role may see of all.
         """
-        with unavailability():
-            async with self.turn(shop), soon(self.engine) as connection:
+        with database_errors():
+            async with self.turn(shop), connect_within(self.engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
@@ -147,8 +149,8 @@ class Database:
         Without a shop each stands alone, without the two round trips of a transaction.
         """
         engine = self.readonly if shop is None else self.looking
-        with unavailability():
-            async with self.turn(shop), soon(engine) as connection:
+        with database_errors():
+            async with self.turn(shop), connect_within(engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
@@ -168,7 +170,7 @@ class Database:
                         has_share = True
                     await stack.enter_async_context(self.engine_turns)
             except TimeoutError as error:
-                raise DatabaseUnavailable(None if has_share else SHARE_TAKEN) from error
+                raise DatabaseUnavailable(None if has_share else SHOP_BUSY) from error
             yield
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
@@ -186,7 +188,7 @@ class Database:
         try:
             return await self.connections.run(work, is_repeatable=is_repeatable)
         except Exception as error:
-            if means_away(error):
+            if is_outage(error):
                 raise DatabaseUnavailable from error
             raise
 
@@ -202,11 +204,11 @@ class Database:
 
     async def require_schema(self) -> None:
         """Raise `ConfigurationError` when nobody has run the migrations, or shops are not apart."""
-        with refusals(self.role):
+        with role_errors(self.role):
             async with self.reading() as connection:
                 if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                     raise ConfigurationError(NO_SCHEMA)
-                await require_guard(connection)
+                await require_row_security(connection)
 
     async def close(self) -> None:
         """Close every pooled connection."""
@@ -224,7 +226,7 @@ async def required_schema(url: str) -> None:
         await database.close()
 
 
-async def run(
+async def fetch_row(
     where: Database | AsyncConnection, query: Query, **parameters: Any
 ) -> asyncpg.Record | RowMapping | None:
     """The one row of a statement, or None: a part of the connection's transaction, or its own."""
@@ -235,7 +237,7 @@ async def run(
 
 
 @contextlib.contextmanager
-def refusals(role: str) -> Any:
+def role_errors(role: str) -> Any:
     """Say what to do when Postgres does not let us be `role`."""
     try:
         yield
@@ -251,7 +253,7 @@ def refusals(role: str) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def connect_within(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection. Raises `TimeoutError` when it takes too long to get one that works.
 
     To find out that one is dead, and to make another, would take as long as two statements may. And
@@ -268,31 +270,31 @@ async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @contextlib.contextmanager
-def unavailability() -> Any:
+def database_errors() -> Any:
     """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
     try:
         yield
     except Exception as error:
-        if means_away(error):
+        if is_outage(error):
             raise DatabaseUnavailable from error
         raise
 
 
-def means_away(error: Exception) -> bool:
+def is_outage(error: Exception) -> bool:
     """Whether the error says that Postgres is away, or busy for too long."""
-    if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CUT)):
+    if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CONNECTION_LOST)):
         return True
     if isinstance(error, asyncpg.PostgresError):
-        return is_away(error.sqlstate)
+        return is_transient(error.sqlstate)
     return isinstance(error, DBAPIError) and is_unavailable(error)
 
 
 # SQLSTATE classes and codes that mean "not now" rather than "not like this":
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-AWAY_CLASSES = ("08", "53")  # connection exception, insufficient resources
+TRANSIENT_CLASSES = ("08", "53")  # connection exception, insufficient resources
 LOCK_NOT_AVAILABLE = "55P03"  # within lock_timeout
 NO_SUCH_ROLE, NOT_PERMITTED = "22023", "42501"
-AWAY_CODES = frozenset(
+TRANSIENT_CODES = frozenset(
     {
         "25006",  # read-only transaction: we are talking to a demoted primary
         LOCK_NOT_AVAILABLE,
@@ -313,12 +315,12 @@ def is_unavailable(error: DBAPIError) -> bool:
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is None:
         return isinstance(error, OperationalError)
-    return is_away(sqlstate)
+    return is_transient(sqlstate)
 
 
-def is_away(sqlstate: str) -> bool:
+def is_transient(sqlstate: str) -> bool:
     """Whether the code means "not now"."""
-    return sqlstate in AWAY_CODES or sqlstate.startswith(AWAY_CLASSES)
+    return sqlstate in TRANSIENT_CODES or sqlstate.startswith(TRANSIENT_CLASSES)
 
 
 def asyncpg_url(url: str) -> Any:

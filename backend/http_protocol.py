@@ -13,10 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = structlog.get_logger(__name__)
 
-MOST = 65_536  # bytes without a header's end or a piece of a body
+MAX_HEADER_BYTES = 65_536  # bytes without a header's end or a piece of a body
 TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-MOST_DRAINED = 26_000_000  # bytes; more than any route's body
-CODE = "HEADERS_TOO_LARGE"
+MAX_DRAINED_BYTES = 26_000_000  # bytes; more than any route's body
+TOO_LARGE_CODE = "HEADERS_TOO_LARGE"
 parse = HttpToolsProtocol.data_received
 
 
@@ -43,7 +43,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.drained += len(data)
         else:
             self.waiting = 0 if len(cycle.body) > held else self.waiting + len(data)
-        if self.waiting > MOST or self.drained > MOST_DRAINED:
+        if self.waiting > MAX_HEADER_BYTES or self.drained > MAX_DRAINED_BYTES:
             self.refuse()
 
     def refuse(self) -> None:
@@ -52,8 +52,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         log.warning("headers_too_large")
         request_id = secrets.token_hex(12)
-        message = f"The request's line, headers and trailers may have {MOST} bytes."
-        error = {"code": CODE, "message": message, "request_id": request_id}
+        message = f"The request's line, headers and trailers may have {MAX_HEADER_BYTES} bytes."
+        error = {"code": TOO_LARGE_CODE, "message": message, "request_id": request_id}
         body = msgspec.json.encode({"error": error})
         head = (
             f"HTTP/1.1 {TOO_LARGE.value} {TOO_LARGE.phrase}",

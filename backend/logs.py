@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-SHARED: list[structlog.typing.Processor] = [
+LIBRARY_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -30,18 +30,18 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
     """Send our own and every library's log lines to `stream` (default: stderr) as JSON."""
     stream = stream or sys.stderr
     structlog.configure(
-        processors=[Lines(stream, level)],
-        logger_factory=partial(Printer, stream),
+        processors=[LineRenderer(stream, level)],
+        logger_factory=partial(LinePrinter, stream),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=SHARED,
+            foreign_pre_chain=LIBRARY_PROCESSORS,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(serializer=as_json),
+                structlog.processors.JSONRenderer(serializer=log_line),
             ],
         )
     )
@@ -52,8 +52,8 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-class Lines:
-    """The only one of structlog's processors: it does what `SHARED` does, in one go."""
+class LineRenderer:
+    """The only one of structlog's processors: it does what `LIBRARY_PROCESSORS` does, in one go."""
 
     def __init__(self, stream: TextIO, level: int) -> None:
         self.stream = stream
@@ -64,17 +64,23 @@ class Lines:
         event = structlog.contextvars.merge_contextvars(logger, level, event)
         event = structlog.processors.add_log_level(logger, level, event)
         event["logger"] = logger.name
-        event["timestamp"] = timestamp()
+        event["timestamp"] = utc_now_text()
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, level, event)
-        return as_json(event, repr)
+        return log_line(event, repr)
 
     def write(self, name: str, event: str, **fields: Any) -> None:
         """Write an `info` line of the logger of that name, with nothing bound to it."""
         if self.level > logging.INFO:
             return
-        line = {**fields, "event": event, "level": "info", "logger": name, "timestamp": timestamp()}
-        self.stream.write(f"{as_json(line, repr)}\n")
+        line = {
+            **fields,
+            "event": event,
+            "level": "info",
+            "logger": name,
+            "timestamp": utc_now_text(),
+        }
+        self.stream.write(f"{log_line(line, repr)}\n")
         self.stream.flush()
 
 
@@ -84,23 +90,23 @@ def log_briefly(name: str, event: str, **fields: Any) -> None:
     For the one line that each request has, and that was a tenth of a job detail's time.
     """
     first = structlog.get_config()["processors"][0]
-    if isinstance(first, Lines):
+    if isinstance(first, LineRenderer):
         first.write(name, event, **fields)
     else:  # not ours to write, as when a test captures it
         structlog.get_logger(name).info(event, **fields)
 
 
-def timestamp() -> str:
+def utc_now_text() -> str:
     """Now, as RFC 3339 has it."""
     return f"{datetime.now(UTC).isoformat()[: -len('+00:00')]}Z"
 
 
-def as_json(event: Any, default: Callable[[Any], Any]) -> str:
+def log_line(event: Any, default: Callable[[Any], Any]) -> str:
     """One line; `default` makes something of what JSON has no word for."""
     return msgspec.json.encode(event, enc_hook=default).decode()
 
 
-class Printer:
+class LinePrinter:
     """Where the lines of one module go; `name` is the module's."""
 
     def __init__(self, stream: TextIO, name: str) -> None:

@@ -50,14 +50,14 @@ class InvalidRequestError(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 @dataclass
-class Answer(ResponseSpec):
+class DocumentedResponse(ResponseSpec):
     """One status of a route: `always` and `sometimes` name its headers."""
 
     codes: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
     sometimes: tuple[str, ...] = ()
 
-    def merged(self, other: "Answer") -> "Answer":
+    def merged(self, other: "DocumentedResponse") -> "DocumentedResponse":
         """This answer or another of the same status: what only one of them has is not sure."""
         named = {*self.always, *self.sometimes, *other.always, *other.sometimes}
         always = set(self.always) & set(other.always)
@@ -71,24 +71,24 @@ class Answer(ResponseSpec):
         )
 
 
-Answers = dict[int, ResponseSpec]
+DocumentedResponses = dict[int, ResponseSpec]
 
 
-def answers(
+def documented(
     success: type[msgspec.Struct] | None,
     *errors: type[AtelierError],
     status: int = 200,
     always: tuple[str, ...] = (),
     sometimes: tuple[str, ...] = (),
     versioned: bool = False,
-) -> Answers:
+) -> DocumentedResponses:
     """A route's answers by status: its success, whose headers are named, and its errors.
 
     A `versioned` success has an ETag, and there is a 304 for whoever has that version.
     """
     tag = ("ETag",) if versioned else ()
-    found: Answers = {
-        status: Answer(
+    found: DocumentedResponses = {
+        status: DocumentedResponse(
             success,
             description=HTTPStatus(status).phrase,
             always=(*tag, *always),
@@ -96,26 +96,26 @@ def answers(
         )
     }
     if versioned:
-        found[304] = Answer(
+        found[304] = DocumentedResponse(
             None, description="Not changed since `If-None-Match`.", always=tag, sometimes=sometimes
         )
-    return found | refusals(errors)
+    return found | error_responses(errors)
 
 
-def refusals(errors: tuple[type[AtelierError], ...]) -> Answers:
+def error_responses(errors: tuple[type[AtelierError], ...]) -> DocumentedResponses:
     """The answers that errors become, those of one status together."""
     ordered = sorted(set(errors), key=lambda error: (error.status, error.code, error.__name__))
     return {
-        int(status): refusal(tuple(group))
+        int(status): error_response(tuple(group))
         for status, group in groupby(ordered, key=lambda error: error.status)
     }
 
 
-def refusal(errors: tuple[type[AtelierError], ...]) -> Answer:
+def error_response(errors: tuple[type[AtelierError], ...]) -> DocumentedResponse:
     """The answer that any of these errors of one status becomes."""
     named = [set(error.headers) for error in errors]
     always, possible = set.intersection(*named), set.union(*named)
-    return Answer(
+    return DocumentedResponse(
         InvalidRequestError if issubclass(errors[0], InvalidRequest) else Error,
         description="\n".join(
             f"- `{error.code}`: {' '.join((error.__doc__ or '').split())}" for error in errors

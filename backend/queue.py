@@ -1,9 +1,9 @@
 """Enqueue through PgQueuer on the caller's own transaction: both commit, or neither does.
 
-Every entry belongs to a shop, and says how many of its kind the shop has (`Entry.number`). The
-higher the number, the lower the priority, so a shop with thousands of entries waits behind itself
-and not before everybody else. What goes beyond a `FEW` is the shop's backlog: it waits at an entry
-point of its own, which may not take every place of a worker (`backend.worker.capacity`).
+Every entry belongs to a shop and says how many entries of its kind the shop has (`Entry.number`).
+The higher the number, the lower the priority: a shop with thousands of entries waits behind itself,
+not in front of everybody else. Entries beyond `MAX_FOREGROUND` are the shop's backlog. They wait at
+an entry point of their own, which may not take every slot of a worker (`backend.worker.capacity`).
 
 The consuming side is `backend.worker`. PgQueuer's tables live in a schema of their own.
 """
@@ -36,7 +36,7 @@ EXPAND_BATCH = "expand_batch"
 RESUME_SHOP = "resume_shop"
 SWEEP_PRODUCTS = "sweep_products"
 
-FEW = 2  # entries of one kind that a shop may have before the others are its backlog
+MAX_FOREGROUND = 2  # entries of one kind that a shop may have before the others are its backlog
 BACKLOGS = {
     RUN_JOB: RUN_BACKLOG,
     HANDLE_WEBHOOK: HANDLE_BACKLOG,
@@ -46,7 +46,7 @@ BACKLOGS = {
 URGENT = 0  # the number of what does not wait behind anything of its shop
 LAST = 1_000_000  # the number of what waits behind everybody's work
 
-Connection: TypeAlias = "AsyncConnection | asyncpg.Connection"
+AnyConnection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ class ConnectionDriver:
         return str((await self.connection.exec_driver_sql(query, args)).rowcount)
 
 
-def queries_on(connection: Connection) -> Queries:
+def queries_on(connection: AnyConnection) -> Queries:
     """PgQueuer's statements on the caller's connection."""
     if isinstance(connection, AsyncConnection):
         return queries(ConnectionDriver(connection))
@@ -100,13 +100,13 @@ def builders() -> tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedul
     return QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
 
 
-async def enqueue(connection: Connection, *entries: Entry) -> None:
+async def enqueue(connection: AnyConnection, *entries: Entry) -> None:
     """Put entries on the queue within the connection's transaction, in one statement.
 
     A second entry with the same `dedupe_key`, while the first is waiting or running, is dropped.
     """
     if entries:
-        places = [place(entry) for entry in entries]
+        places = [queue_position(entry) for entry in entries]
         await queries_on(connection).enqueue(
             [entrypoint for entrypoint, _ in places],
             [entry.payload for entry in entries],
@@ -116,8 +116,8 @@ async def enqueue(connection: Connection, *entries: Entry) -> None:
         )
 
 
-def place(entry: Entry) -> tuple[str, int]:
+def queue_position(entry: Entry) -> tuple[str, int]:
     """Where it waits, and with which priority: the shop's first few before all backlogs."""
-    is_backlog = FEW < entry.number < LAST
+    is_backlog = MAX_FOREGROUND < entry.number < LAST
     entrypoint = BACKLOGS.get(entry.entrypoint) if is_backlog else None
     return entrypoint or entry.entrypoint, -max(entry.number, URGENT)

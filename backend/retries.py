@@ -19,9 +19,11 @@ import msgspec
 
 from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 
-SPREAD = 0.25  # of a pause, either way: what failed together does not come back together
-ENOUGH = 200  # claims; work that loses the database so often may be what the database cannot bear
-AWAY_PAUSE = 1.0  # seconds between two looks for a database that is away
+PAUSE_JITTER = 0.25  # of a pause, either way: what failed together does not come back together
+MAX_CLAIMS = (
+    200  # claims; work that loses the database so often may be what the database cannot bear
+)
+DATABASE_POLL_INTERVAL = 1.0  # seconds between two looks for a database that is away
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +48,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         `at_least` is what the other side asks for, such as Shopify's Retry-After; no more than
         `longest` of it counts.
         """
-        jittered = self.usual(failures) * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret
+        jittered = self.usual(failures) * random.uniform(1 - PAUSE_JITTER, 1 + PAUSE_JITTER)  # noqa: S311 - no secret
         return max(jittered, min(at_least, self.longest))
 
     def usual(self, failures: int) -> timedelta:
@@ -61,25 +63,27 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         in which no worker ran.
         """
         pauses = (self.usual(failure) for failure in range(1, failures))
-        return sum(pauses, timedelta(0)) * (1 - SPREAD)
+        return sum(pauses, timedelta(0)) * (1 - PAUSE_JITTER)
 
     def pause_after(self, waited: timedelta) -> timedelta:
         """The pause after having waited for so long: about as long again, within the limits."""
         seconds = min(max(waited, self.first), self.longest).total_seconds()
-        return timedelta(seconds=seconds * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311
+        return timedelta(seconds=seconds * random.uniform(1 - PAUSE_JITTER, 1 + PAUSE_JITTER))  # noqa: S311
 
     def is_exhausted(self, waited: timedelta) -> bool:
         """Whether an outage that has lasted for so long is not waited out any further."""
         return self.patience is not None and waited >= self.patience
 
 
-def asked_for(error: BaseException | None) -> timedelta:
+def requested_wait(error: BaseException | None) -> timedelta:
     """How long Shopify asks us to stay away, where it does."""
     wait = error.wait if isinstance(error, ShopifyUnavailable) else None
     return timedelta(seconds=wait or 0)
 
 
-async def once_back(attempt: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
+async def retry_until_database_is_back(
+    attempt: Callable[[], Awaitable[None]], stopping: asyncio.Event
+) -> None:
     """Do something small as soon as the database is there; who is to stop does not wait for it.
 
     Whoever waits here has survived. PgQueuer waits for them before it connects again, and so would
@@ -91,7 +95,7 @@ async def once_back(attempt: Callable[[], Awaitable[None]], stopping: asyncio.Ev
             return
         if stopping.is_set():
             return
-        await asyncio.sleep(AWAY_PAUSE)
+        await asyncio.sleep(DATABASE_POLL_INTERVAL)
 
 
 # A merchant watches a job: soon back after a hiccup, and told in the end. A crash takes down the

@@ -173,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-def required(name: str, environ: Mapping[str, str] = os.environ) -> str:
+def required_variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
     """One variable, for a command that needs no more. Raises `ConfigurationError`."""
     value = environ.get(name, "").strip()
     if not value:

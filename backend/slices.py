@@ -12,8 +12,8 @@ from sqlalchemy.sql.expression import TableClause
 
 from backend.db import Base, Database
 
-SLICE = 1000  # rows of what the work counts, such as jobs
-ROWS = 5000  # of a table that only has to be emptied
+JOBS_PER_SLICE = 1000  # rows of what the work counts, such as jobs
+ROWS_PER_DELETE = 5000  # of a table that only has to be emptied
 CTID: ColumnElement[str] = literal_column("ctid")  # where a row lies: the quickest way back to it
 
 Table = type[Base] | TableClause
@@ -63,7 +63,7 @@ async def delete_all(
         async with database.transaction(shop) as connection:
             found = await delete_slice(connection, table, *conditions)
         deleted += found
-        if found < ROWS:
+        if found < ROWS_PER_DELETE:
             return deleted
         if time_slice:
             time_slice.did()
@@ -76,6 +76,8 @@ async def delete_slice(
 
     A row that somebody changes just then is left for the next slice, if it still meets them.
     """
-    chosen = select(CTID).select_from(table).where(*conditions).limit(ROWS).correlate(None)
+    chosen = (
+        select(CTID).select_from(table).where(*conditions).limit(ROWS_PER_DELETE).correlate(None)
+    )
     places = func.array(chosen.scalar_subquery())
     return (await connection.execute(delete(table).where(any_(places) == CTID))).rowcount

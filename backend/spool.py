@@ -11,9 +11,9 @@ from litestar.exceptions import InternalServerException
 
 from backend.errors import BadRequest
 
-PIECE = 256 * 1024  # bytes; more at once would keep others waiting
-IN_MEMORY = 1024 * 1024  # bytes; a larger file is written to disk
-SPOOL = "atelier_spool"  # in the scope: the body that a guard has read already
+PIECE_BYTES = 256 * 1024  # bytes; more at once would keep others waiting
+MAX_IN_MEMORY = 1024 * 1024  # bytes; a larger file is written to disk
+SPOOL_KEY = "atelier_spool"  # in the scope: the body that a guard has read already
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -22,8 +22,8 @@ async def pieces(request: AnyRequest) -> AsyncGenerator[bytes]:
     """The body, in pieces that are soon dealt with. Raises `BadRequest` when the caller goes."""
     try:
         async for chunk in request.stream():
-            for start in range(0, len(chunk), PIECE):
-                yield chunk[start : start + PIECE]
+            for start in range(0, len(chunk), PIECE_BYTES):
+                yield chunk[start : start + PIECE_BYTES]
     except InternalServerException as error:  # so Litestar calls a caller that hung up
         raise BadRequest("The connection closed before the body was complete.") from error
 
@@ -38,7 +38,7 @@ async def spool_body(request: AnyRequest) -> str:
             digest.update(piece)
             gathered += piece
             if (
-                len(gathered) >= PIECE
+                len(gathered) >= PIECE_BYTES
             ):  # a thread for each 64 KB of a socket costs more than it saves
                 await asyncio.to_thread(write_at, file, size, bytes(gathered))
                 size += len(gathered)
@@ -48,19 +48,19 @@ async def spool_body(request: AnyRequest) -> str:
         file.close()
         raise
     scope: Any = request.scope
-    scope[SPOOL] = file
+    scope[SPOOL_KEY] = file
     return digest.hexdigest()
 
 
 def drop_spool(scope: Any) -> None:
     """Close the file that was put aside, whoever did not come to reading it."""
-    if SPOOL in scope:
-        scope[SPOOL].close()
+    if SPOOL_KEY in scope:
+        scope[SPOOL_KEY].close()
 
 
 def spool_file() -> IO[bytes]:
     """A temporary file without a name, in memory while it is small."""
-    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))
+    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=MAX_IN_MEMORY))
 
 
 async def spooled_pieces(file: IO[bytes]) -> AsyncGenerator[bytes]:
@@ -80,4 +80,4 @@ def write_at(file: IO[bytes], position: int, data: bytes) -> None:
 def read_at(file: IO[bytes], position: int) -> bytes:
     """The piece that begins there."""
     file.seek(position)
-    return file.read(PIECE)
+    return file.read(PIECE_BYTES)

@@ -21,18 +21,18 @@ from backend.metrics import EVENT_LOOP_LAG
 
 log = structlog.get_logger(__name__)
 
-INTERVAL = 1.0  # seconds; well below half of `WatchdogSec`, so that its limit is what it says
-LATE = 1.0  # seconds of lag that the log tells
+PING_INTERVAL = 1.0  # seconds; well below half of `WatchdogSec`, so that its limit is what it says
+MIN_REPORTED_LAG = 1.0  # seconds of lag that the log tells
 
 
 @contextlib.asynccontextmanager
 async def watched_loop(
-    environ: Mapping[str, str] = os.environ, *, interval: float = INTERVAL
+    environ: Mapping[str, str] = os.environ, *, interval: float = PING_INTERVAL
 ) -> AsyncIterator[None]:
     """Tell systemd that the process is ready, then that its loop turns, until the block ends."""
     address = environ.get("NOTIFY_SOCKET", "")
     notify(address, b"READY=1")
-    watching = asyncio.create_task(watch(address, interval))
+    watching = asyncio.create_task(ping_watchdog(address, interval))
     try:
         yield
     finally:
@@ -40,7 +40,7 @@ async def watched_loop(
         notify(address, b"STOPPING=1")
 
 
-async def watch(address: str, interval: float) -> None:
+async def ping_watchdog(address: str, interval: float) -> None:
     """One message every `interval` seconds, from the loop itself."""
     while True:
         notify(address, b"WATCHDOG=1")
@@ -48,7 +48,7 @@ async def watch(address: str, interval: float) -> None:
         await asyncio.sleep(interval)
         lag = max(0.0, time.monotonic() - due)
         EVENT_LOOP_LAG.set(lag)
-        if lag > LATE:
+        if lag > MIN_REPORTED_LAG:
             log.warning("event_loop_blocked", seconds=round(lag, 1))
 
 

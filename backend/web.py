@@ -38,7 +38,7 @@ REQUEST_ID = "x-request-id"
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 
 # What the framework itself finds, as errors of ours.
-FOUND_BY_THE_FRAMEWORK: dict[int, type[RequestError]] = {
+FRAMEWORK_ERRORS: dict[int, type[RequestError]] = {
     error.status: error
     for error in (BadRequest, RouteNotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMedia)
 }
@@ -69,7 +69,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 if scope["method"] == "OPTIONS":
                     message["headers"] = with_every_method(scope, message["headers"])
-                message["headers"] = completed(message["headers"], request_id)
+                message["headers"] = with_standard_headers(message["headers"], request_id)
                 seconds = time.perf_counter() - started
                 log_access(scope, message["status"], seconds, request_id)
             await send(message)
@@ -77,9 +77,9 @@ class RequestContext:
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             if has_two_hosts(scope):
-                answer = answer_to(BadRequest("Send exactly one Host header."))
+                answer = response_to_error(BadRequest("Send exactly one Host header."))
                 log_access(scope, answer.status, time.perf_counter() - started, request_id)
-                await send_answer(send, answer, request_id)
+                await send_json(send, answer, request_id)
             else:
                 await self.app(scope, receive, send_with_id)
         finally:
@@ -103,15 +103,15 @@ def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
     return [(name, value if name.lower() == b"allow" else old) for name, old in headers]
 
 
-STANDARD = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+STANDARD_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
-def completed(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
+def with_standard_headers(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
     """The answer's headers with its id, and the security headers that it lacks."""
     present = {name.lower() for name, _ in headers}
     return [
         *headers,
-        *(header for header in STANDARD if header[0] not in present),
+        *(header for header in STANDARD_HEADERS if header[0] not in present),
         (REQUEST_ID.encode(), request_id.encode()),
     ]
 
@@ -142,7 +142,7 @@ def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -
     )
 
 
-class Answer(NamedTuple):
+class JsonResponse(NamedTuple):
     """A status, headers and a body that will be JSON: a Struct, or None for none."""
 
     status: int
@@ -150,7 +150,7 @@ class Answer(NamedTuple):
     body: Any
 
 
-async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
+async def send_json(send: Send, answer: JsonResponse, request_id: str) -> None:
     """Send it without the framework, and with all that `RequestContext` puts on an answer."""
     body = b"" if answer.body is None else msgspec.json.encode(answer.body)
     headers = [
@@ -158,22 +158,22 @@ async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
     ]
     if body:
         headers += (CONTENT_TYPE, (b"content-length", str(len(body)).encode()))
-    headers = completed(headers, request_id)
+    headers = with_standard_headers(headers, request_id)
     await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def answer_to(error: AtelierError) -> Answer:
+def response_to_error(error: AtelierError) -> JsonResponse:
     """The answer to an error that Atelier raised on purpose."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", code=error.code, cause=repr(error.__cause__)[:300])
     elif error.status == AtelierError.status:
         log.error("misconfigured", code=error.code, message=error.message)
         return internal_error()
-    return Answer(error.status, error.headers, envelope(error.code, error.message))
+    return JsonResponse(error.status, error.headers, envelope(error.code, error.message))
 
 
-def answer_to_bug(error: Exception) -> Answer:
+def response_to_bug(error: Exception) -> JsonResponse:
     """The answer to what nobody expected: no detail leaves the process, all of it is in the log."""
     log.error("unexpected_error", exc_info=error)
     return internal_error()
@@ -181,7 +181,7 @@ def answer_to_bug(error: Exception) -> Answer:
 
 def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
     """What the framework answers to an error that Atelier raised on purpose."""
-    return json_response(answer_to(error))
+    return litestar_response(response_to_error(error))
 
 
 def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> Response[Any]:
@@ -189,7 +189,7 @@ def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> 
     body = InvalidRequestError(
         error=cause(error.code, error.message), detail=msgspec.convert(error.detail, list[Problem])
     )
-    return json_response(Answer(error.status, error.headers, body))
+    return litestar_response(JsonResponse(error.status, error.headers, body))
 
 
 def invalid_parameters(
@@ -199,7 +199,9 @@ def invalid_parameters(
     found = error.extra if isinstance(error.extra, list) else []
     detail = [
         {
-            "loc": place(getattr(item.get("source"), "value", "body"), item.get("key", "")),
+            "loc": parameter_location(
+                getattr(item.get("source"), "value", "body"), item.get("key", "")
+            ),
             "msg": item.get("message", error.detail),
             "type": "value_error",
         }
@@ -208,7 +210,7 @@ def invalid_parameters(
     return invalid_request(request, InvalidRequest(detail))
 
 
-def place(source: str, key: str) -> list[str]:
+def parameter_location(source: str, key: str) -> list[str]:
     """Where a parameter stands; Litestar calls a header as the handler calls it."""
     return [source, key.replace("_", "-").title() if source == "header" else key]
 
@@ -218,21 +220,21 @@ def framework_error(_request: Request[Any, Any, Any], error: HTTPException) -> R
     status = error.status_code
     if status >= 500:
         log.error("framework_error", status=status, detail=error.detail)
-        return json_response(internal_error())
-    found = FOUND_BY_THE_FRAMEWORK.get(status, RequestError)
+        return litestar_response(internal_error())
+    found = FRAMEWORK_ERRORS.get(status, RequestError)
     body = envelope(found.code, found.message)
-    return json_response(Answer(status, error.headers or {}, body))
+    return litestar_response(JsonResponse(status, error.headers or {}, body))
 
 
 def unexpected_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """What the framework answers to a bug."""
-    return json_response(answer_to_bug(error))
+    return litestar_response(response_to_bug(error))
 
 
-def internal_error() -> Answer:
+def internal_error() -> JsonResponse:
     """Something is wrong here, and that is all that a caller is told."""
     body = envelope(AtelierError.code, AtelierError.message)
-    return Answer(AtelierError.status, AtelierError.headers, body)
+    return JsonResponse(AtelierError.status, AtelierError.headers, body)
 
 
 def envelope(code: str, message: str) -> Error:
@@ -245,7 +247,7 @@ def cause(code: str, message: str) -> ErrorCause:
     return ErrorCause(code=code, message=message, request_id=current_request_id())
 
 
-def json_response(answer: Answer) -> Response[Any]:
+def litestar_response(answer: JsonResponse) -> Response[Any]:
     """JSON, whatever the route's own answers are."""
     return Response(
         answer.body,

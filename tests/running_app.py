@@ -20,7 +20,7 @@ from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
 from sqlalchemy import text
 
 from backend import queue
-from backend.app import KEEP_ALIVE, create_app
+from backend.app import KEEP_ALIVE_SECONDS, create_app
 from backend.db import Database
 from backend.dev.shopify import Product, StandInShopify
 from backend.dev.shopify.wires import EmbeddedServer
@@ -167,7 +167,7 @@ async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> Asy
             port=0,
             log_config=None,
             access_log=False,
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
     )

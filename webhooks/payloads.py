@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backend.auth.guards import values
+from backend.auth.guards import header_values
 from backend.auth.shop_domain import normalized_shop_domain
 from backend.errors import BadRequest
 
@@ -161,7 +161,7 @@ def required(headers: list[tuple[bytes, bytes]], name: str) -> str:
 
 def single(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
     """The value of a header that may be there once: printable ASCII within the limit."""
-    found = values(headers, name.lower().encode())
+    found = header_values(headers, name.lower().encode())
     if len(found) > 1:
         raise BadRequest(f"{name} was sent more than once.")
     if not found:

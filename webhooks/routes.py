@@ -17,7 +17,7 @@ from litestar.types import Guard
 
 from backend.db import Database
 from backend.errors import BadRequest, DatabaseUnavailable
-from backend.openapi_responses import answers
+from backend.openapi_responses import documented
 from webhooks.payloads import MAX_HEADER, delivery
 from webhooks.receive import receive
 
@@ -64,7 +64,7 @@ class Delivering(Operation):
     status_code=200,
     request_max_body_size=MAX_BODY,
     operation_class=Delivering,
-    responses=answers(None, BadRequest, DatabaseUnavailable),
+    responses=documented(None, BadRequest, DatabaseUnavailable),
 )
 async def receive_webhook(
     request: Request[Any, Any, Any], database: NamedDependency[Database]

@@ -23,7 +23,7 @@ from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import claimed_shop, verify_signed_request
 from backend.auth.visitors import visitor_number
 from backend.auth.webhook_hmac import could_be_signature, verify_webhook
-from backend.body_budget import body_is_signed
+from backend.body_budget import mark_body_verified
 from backend.errors import (
     AmbiguousCredentials,
     BadRequest,
@@ -34,17 +34,17 @@ from backend.errors import (
 from backend.settings import Settings
 from backend.spool import spool_body
 
-Connection = ASGIConnection[Any, Any, Any, Any]
+HttpConnection = ASGIConnection[Any, Any, Any, Any]
 Headers = Iterable[tuple[bytes, bytes]]
-BEARER = b"bearer "
-SIGNATURE = b"x-shopify-hmac-sha256"
+BEARER_PREFIX = b"bearer "
+SIGNATURE_HEADER = b"x-shopify-hmac-sha256"
 FORWARDED_FOR = b"x-forwarded-for"
 NOT_A_WEBHOOK = "X-Shopify-Hmac-Sha256 is missing or does not match the body."
 NOT_SIGNED = (
     "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is stale; "
     "see `atelier sign --help`."
 )
-REMEMBERED = 10_000  # session tokens, some megabytes
+MAX_CACHED_TOKENS = 10_000  # session tokens, some megabytes
 
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,24 +85,24 @@ class MerchantGuard:
         self.clock = clock
         # A page sends one token for about a minute. Within its own time it proves again what it has
         # proved to these secrets; whether its shop still has the app is asked each time.
-        self.verified_before: dict[bytes, tuple[Merchant, float]] = {}
+        self.token_cache: dict[bytes, tuple[Merchant, float]] = {}
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "MerchantGuard":
         """Litestar copies each router's guards; what they remember must stay one."""
         return self
 
-    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
+    async def __call__(self, connection: HttpConnection, handler: BaseRouteHandler) -> None:
         """Put a `Merchant` into the scope, or raise."""
-        merchant = await self.verified(connection, handler)
-        body_is_signed(connection.scope)
+        merchant = await self.authenticate(connection, handler)
+        mark_body_verified(connection.scope)
         self.limits.count(merchant.shop, as_request(connection).method)
         connection.scope["auth"] = merchant
 
-    async def verified(self, connection: Connection, handler: BaseRouteHandler) -> Merchant:
+    async def authenticate(self, connection: HttpConnection, handler: BaseRouteHandler) -> Merchant:
         """Whom the one credential proves."""
         headers = connection.scope["headers"]
-        authorizations = values(headers, b"authorization")
-        signatures = values(headers, SIGNATURE)
+        authorizations = header_values(headers, b"authorization")
+        signatures = header_values(headers, SIGNATURE_HEADER)
         if len(authorizations) + len(signatures) > 1:
             raise AmbiguousCredentials
         if signatures:
@@ -111,33 +111,33 @@ class MerchantGuard:
 
     def by_token(self, authorizations: list[bytes]) -> Merchant:
         """Whom a session token proves."""
-        if not authorizations or authorizations[0][: len(BEARER)].lower() != BEARER:
+        if not authorizations or authorizations[0][: len(BEARER_PREFIX)].lower() != BEARER_PREFIX:
             raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
-        return self.known(authorizations[0]) or self.verified_anew(authorizations[0])
+        return self.cached(authorizations[0]) or self.verify_token(authorizations[0])
 
-    def known(self, authorization: bytes) -> Merchant | None:
+    def cached(self, authorization: bytes) -> Merchant | None:
         """Whom this header has proved before, while its token holds."""
-        known = self.verified_before.get(authorization)
+        known = self.token_cache.get(authorization)
         return known[0] if known is not None and self.clock() < known[1] else None
 
-    def verified_anew(self, authorization: bytes) -> Merchant:
+    def verify_token(self, authorization: bytes) -> Merchant:
         """Whom the header's token proves. Raises `InvalidSessionToken`."""
-        token = authorization[len(BEARER) :].decode("latin-1")
+        token = authorization[len(BEARER_PREFIX) :].decode("latin-1")
         now = self.clock()
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:
             raise InvalidSessionToken
         merchant = Merchant(shop=verified.shop, token=token)
-        if len(self.verified_before) >= REMEMBERED:
-            self.verified_before.clear()
+        if len(self.token_cache) >= MAX_CACHED_TOKENS:
+            self.token_cache.clear()
         until = verified.expires_at.timestamp()
         if now < self.previous_ends_at:  # what it has proved, it may have proved to that secret
             until = min(until, self.previous_ends_at)
-        self.verified_before[authorization] = (merchant, until)
+        self.token_cache[authorization] = (merchant, until)
         return merchant
 
     async def by_signature(
-        self, connection: Connection, handler: BaseRouteHandler, signature: bytes
+        self, connection: HttpConnection, handler: BaseRouteHandler, signature: bytes
     ) -> Merchant:
         """Whom a signed request proves; it has to be fresh when it arrives."""
         request = as_request(connection)
@@ -145,7 +145,7 @@ class MerchantGuard:
         query = request.scope["query_string"]
         if claimed_shop(signature, query, now=arrived) is None:
             raise Unauthenticated(NOT_SIGNED)
-        if values(request.scope["headers"], b"content-encoding"):
+        if header_values(request.scope["headers"], b"content-encoding"):
             raise UnsupportedMedia("Signed bodies are taken as they are; send no encoding.")
         digest = await digest_of_body(request, handler)
         shop = verify_signed_request(
@@ -174,10 +174,10 @@ class ProxyGuard:
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
 
-    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
+    async def __call__(self, connection: HttpConnection, handler: BaseRouteHandler) -> None:
         """Put a `Visitor` into the scope, or raise."""
         headers = connection.scope["headers"]
-        if values(headers, b"authorization") or values(headers, SIGNATURE):
+        if header_values(headers, b"authorization") or header_values(headers, SIGNATURE_HEADER):
             raise AmbiguousCredentials
         now = self.clock()
         proven = verify_app_proxy(
@@ -193,7 +193,7 @@ class ProxyGuard:
         number = visitor_number(
             shop=proven.shop,
             customer_id=customer_id,
-            forwarded=values(headers, FORWARDED_FOR),
+            forwarded=header_values(headers, FORWARDED_FOR),
             day=datetime.fromtimestamp(now, UTC).date(),
             secret=self.secret,
         )
@@ -216,20 +216,20 @@ class WebhookGuard:
         self.require_headers = require_headers
         self.clock = clock
 
-    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
+    async def __call__(self, connection: HttpConnection, _handler: BaseRouteHandler) -> None:
         """Read the body within the route's limit and verify it before anything parses it."""
         signature = self.signature_of(connection.scope["headers"])
         raw = await whole_body(as_request(connection))
         if not verify_webhook(raw, signature, self.secrets(self.clock())):
             raise Unauthenticated(NOT_A_WEBHOOK)
-        body_is_signed(connection.scope)
+        mark_body_verified(connection.scope)
 
     def signature_of(self, headers: Headers) -> bytes:
         """The one signature, of a request that may be a delivery. Raises what is wrong with it."""
-        if values(headers, b"content-encoding"):
+        if header_values(headers, b"content-encoding"):
             raise UnsupportedMedia("Webhook bodies are taken as they are; send no encoding.")
-        signatures = values(headers, SIGNATURE)
-        if len(signatures) + len(values(headers, b"authorization")) > 1:
+        signatures = header_values(headers, SIGNATURE_HEADER)
+        if len(signatures) + len(header_values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
         if not signatures or not could_be_signature(signatures[0]):
             raise Unauthenticated(NOT_A_WEBHOOK)
@@ -237,7 +237,7 @@ class WebhookGuard:
         return signatures[0]
 
 
-def as_request(connection: Connection) -> Request[Any, Any, Any]:
+def as_request(connection: HttpConnection) -> Request[Any, Any, Any]:
     """What a guard is given for an HTTP route; its type only says that it is a connection."""
     assert isinstance(connection, Request)
     return connection
@@ -258,6 +258,6 @@ async def whole_body(request: Request[Any, Any, Any]) -> bytes:
         raise BadRequest("The connection closed before the body was complete.") from error
 
 
-def values(headers: Headers, name: bytes) -> list[bytes]:
+def header_values(headers: Headers, name: bytes) -> list[bytes]:
     """Every value of a header, in order; ASGI gives names in lower case."""
     return [value for key, value in headers if key == name]

@@ -11,26 +11,26 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 
-from backend.auth.rate_limits import budget
+from backend.auth.rate_limits import parse_budget
 from backend.errors import AtelierError, BatchNotFound, JobNotFound, TooManyRequests
 from backend.web import atelier_error
 
 log = structlog.get_logger(__name__)
 
-COUNTED = (JobNotFound, BatchNotFound)
+NOT_FOUND_ERRORS = (JobNotFound, BatchNotFound)
 
 
 class NotFoundLimit:
     """The budget of 404s on ids, such as "60/minute", of each shop in this process."""
 
     def __init__(self, allowed: str, clock: Callable[[], float] = time.time) -> None:
-        self.budget = budget(allowed)
+        self.budget = parse_budget(allowed)
         self.clock = clock
 
     @property
     def exception_handlers(self) -> dict[int | type[Exception], Any]:
         """For the application: the errors that are counted."""
-        return dict.fromkeys(COUNTED, self.answer)
+        return dict.fromkeys(NOT_FOUND_ERRORS, self.answer)
 
     def answer(self, request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
         """What the framework answers."""
@@ -39,7 +39,7 @@ class NotFoundLimit:
     def counted(self, shop: str, error: AtelierError) -> AtelierError:
         """The error, which is a 429 once the shop has had enough of these 404s."""
         now = self.clock()
-        if not isinstance(error, COUNTED) or self.budget.spend(shop, now):
+        if not isinstance(error, NOT_FOUND_ERRORS) or self.budget.spend(shop, now):
             return error
         log.warning("ids_guessed", shop=shop)
         return TooManyRequests(self.budget.seconds_left(now))

@@ -13,14 +13,14 @@ from limits import RateLimitItem, parse
 
 from backend.errors import ConfigurationError, TooManyRequests
 
-READS = frozenset({"GET", "HEAD", "OPTIONS"})
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RateLimits:
     """The budgets of one door, such as "600/minute", for reads and for the rest."""
 
     def __init__(self, *, reads: str, writes: str, clock: Callable[[], float] = time.time) -> None:
-        self.reads, self.writes = budget(reads), budget(writes)
+        self.reads, self.writes = parse_budget(reads), parse_budget(writes)
         self.clock = clock
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "RateLimits":
@@ -29,7 +29,7 @@ class RateLimits:
 
     def count(self, shop: str, method: str) -> None:
         """Count one request of the shop. Raises `TooManyRequests`."""
-        spent = self.reads if method in READS else self.writes
+        spent = self.reads if method in READ_METHODS else self.writes
         now = self.clock()
         if not spent.spend(shop, now):
             raise TooManyRequests(spent.seconds_left(now))
@@ -63,7 +63,7 @@ class Budget:
         return math.ceil(self.seconds - now % self.seconds)
 
 
-def budget(text: str) -> Budget:
+def parse_budget(text: str) -> Budget:
     """The budget of a text such as "600/minute". Raises `ConfigurationError`."""
     try:
         return Budget(parse(text))

@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from backend.auth.shop_domain import is_shop_domain
 
-PURPOSE = b"atelier/signed-request/v1"
+KEY_PURPOSE = b"atelier/signed-request/v1"
 MAX_AGE = 90  # seconds, either way
 MAX_QUERY = 8192  # bytes
 MAX_FIELDS = 64
-SIGNATURE = re.compile(rb"[A-Za-z0-9+/]{43}=")  # base64 of 32 bytes
-TIMESTAMP = re.compile(r"[0-9]{1,12}")
+SIGNATURE_FORMAT = re.compile(rb"[A-Za-z0-9+/]{43}=")  # base64 of 32 bytes
+TIMESTAMP_FORMAT = re.compile(r"[0-9]{1,12}")
 
 
 def request_signature(
@@ -29,7 +29,7 @@ def request_signature(
 
     `digest` is the body's SHA-256 in lower-case hex, so that nobody has to hold the body.
     """
-    key = hmac.digest(secret, PURPOSE, hashlib.sha256)
+    key = hmac.digest(secret, KEY_PURPOSE, hashlib.sha256)
     text = b"\n".join([method.upper().encode(), path, query, digest.encode()])
     return base64.b64encode(hmac.digest(key, text, hashlib.sha256))
 
@@ -40,7 +40,7 @@ def claimed_shop(signature: bytes, query: bytes, *, now: int) -> str | None:
     None for what no body could make good: a signature of another shape, or a query that is not
     fresh or names no shop. `now` is in seconds since the epoch.
     """
-    if not SIGNATURE.fullmatch(signature) or len(query) > MAX_QUERY:
+    if not SIGNATURE_FORMAT.fullmatch(signature) or len(query) > MAX_QUERY:
         return None
     return shop_named(query, now)
 
@@ -81,7 +81,7 @@ def shop_named(query: bytes, now: int) -> str | None:
         return None
     shops = [value for name, value in pairs if name == "shop"]
     stamps = [value for name, value in pairs if name == "timestamp"]
-    if len(shops) != 1 or len(stamps) != 1 or not TIMESTAMP.fullmatch(stamps[0]):
+    if len(shops) != 1 or len(stamps) != 1 or not TIMESTAMP_FORMAT.fullmatch(stamps[0]):
         return None
     is_fresh = abs(now - int(stamps[0])) <= MAX_AGE
     return shops[0] if is_fresh and is_shop_domain(shops[0]) else None

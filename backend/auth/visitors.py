@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from datetime import date
 
 MAX_ADDRESSES = 64  # of the header, from its end
-NETWORK = 64  # bits of an IPv6 address that one household has for itself
-DIGITS = 5  # hexadecimal
+IPV6_PREFIX = 64  # bits of an IPv6 address that one household has for itself
+NUMBER_DIGITS = 5  # hexadecimal
 
 
 def visitor_number(
@@ -28,12 +28,12 @@ def visitor_number(
 
     All who are neither logged in nor have an address are one visitor. Never raises.
     """
-    who = f"customer {customer_id}" if customer_id else f"address {address_of(forwarded)}"
+    who = f"customer {customer_id}" if customer_id else f"address {visitor_address(forwarded)}"
     text = f"{day.isoformat()}\0{shop}\0{who}".encode()
-    return hmac.digest(secret.encode(), text, "sha256").hex()[:DIGITS]
+    return hmac.digest(secret.encode(), text, "sha256").hex()[:NUMBER_DIGITS]
 
 
-def address_of(forwarded: Iterable[bytes]) -> str:
+def visitor_address(forwarded: Iterable[bytes]) -> str:
     """The last public address, or its network where it is IPv6; "" if there is none."""
     told = b",".join(forwarded).decode("latin-1").split(",")
     for text in reversed(told[-MAX_ADDRESSES:]):
@@ -52,4 +52,4 @@ def network_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """An IPv4 address as it is, or an IPv6 one's network: within that a visitor may choose."""
     if address.version == 4:
         return str(address)
-    return str(ipaddress.ip_network((int(address), NETWORK), strict=False))
+    return str(ipaddress.ip_network((int(address), IPV6_PREFIX), strict=False))

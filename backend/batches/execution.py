@@ -41,7 +41,13 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.failures import SCOPE_MISSING, SHOP_NOT_INSTALLED, WORKFLOW_RETIRED
 from backend.jobs.lifecycle import Fenced
 from backend.jobs.states import Failure
-from backend.retries import BATCHES, ENOUGH, LOCKED_OUT_PAUSE, asked_for, once_back
+from backend.retries import (
+    BATCHES,
+    LOCKED_OUT_PAUSE,
+    MAX_CLAIMS,
+    requested_wait,
+    retry_until_database_is_back,
+)
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.shops.collection_responses import CollectionPage
@@ -93,7 +99,7 @@ async def claimed_run(ref: BatchRef, context: BatchContext) -> timedelta | None:
             raise ExpansionFailed(EXPANSION_CRASHED)
         return await expand(lease, context)
     except DatabaseUnavailable:
-        if lease.attempt < ENOUGH:
+        if lease.attempt < MAX_CLAIMS:
             await returned_attempt(lease, context)
         raise
     except EXPECTED as error:
@@ -189,7 +195,7 @@ async def after_failure(
             outages = await return_attempt(connection, lease, outages=1)
         if not BATCHES.is_exhausted(BATCHES.waited(outages)):
             log.warning("batch_waits_out", code=failure.code, cause=str(error)[:300])
-            return BATCHES.pause(outages, at_least=asked_for(error))
+            return BATCHES.pause(outages, at_least=requested_wait(error))
     log.warning("batch_failed", code=failure.code, cause=str(error)[:300])
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await note(connection, lease)
@@ -204,7 +210,7 @@ async def returned_attempt(lease: BatchLease, context: BatchContext) -> None:
         async with context.database.transaction(lease.ref.shop_id) as connection:
             await return_attempt(connection, lease)
 
-    await once_back(give_back, context.stopping)
+    await retry_until_database_is_back(give_back, context.stopping)
 
 
 async def after_reauth_needed(

@@ -10,7 +10,7 @@ from backend.batches.leases import BatchRef, enqueue_expansion, require_room
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchRequest, BatchResponse
 from backend.batches.states import BatchCounts, BatchStatus
-from backend.body import problem
+from backend.body import validation_problem
 from backend.errors import InvalidRequest
 from backend.jobs.creation import (
     require_distinct_outputs,
@@ -88,7 +88,7 @@ def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspe
         try:
             checked = msgspec.convert(parameters, kind)
         except msgspec.ValidationError as error:
-            raise InvalidRequest([problem(str(error), kind)]) from error
+            raise InvalidRequest([validation_problem(str(error), kind)]) from error
         require_distinct_outputs(checked)
     return checked
 

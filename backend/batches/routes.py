@@ -38,7 +38,7 @@ from backend.jobs.ids import PATTERN
 from backend.jobs.listing import link, require_given
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.workflows import BY_NAME
 
@@ -54,7 +54,7 @@ Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From
 Place = Annotated[int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From `Link`.")]
 
 OF_A_BATCH = (*OF_A_SHOP, BatchNotFound)
-MAKING = answers(
+MAKING = documented(
     BatchResponse,
     *OF_A_SHOP,
     *OF_A_BODY,
@@ -67,10 +67,10 @@ MAKING = answers(
     always=("Location", *POLL_HINT),
     sometimes=("Idempotency-Replayed",),
 )
-LISTING = answers(BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
-LOOKING = answers(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
-ITEMS = answers(BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",))
-RETRYING = answers(
+LISTING = documented(BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
+LOOKING = documented(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
+ITEMS = documented(BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",))
+RETRYING = documented(
     BatchResponse,
     *OF_A_BATCH,
     WorkflowDisabled,
@@ -79,7 +79,7 @@ RETRYING = answers(
     status=202,
     always=POLL_HINT,
 )
-CANCELLING = answers(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
+CANCELLING = documented(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
 
 
 def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:

@@ -16,13 +16,13 @@ import msgspec
 from sqlalchemy import ARRAY, Text, any_, cast, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.db import Database, Query, run
+from backend.db import Database, Query, fetch_row
 from backend.jobs import lifecycle_statements
 from backend.jobs.models import Job, JobEvent
 from backend.jobs.service import JobRef
 from backend.jobs.states import UNFINISHED, Failure, JobStatus, sources
 from backend.retries import JOBS
-from backend.slices import SLICE, TimeSlice
+from backend.slices import JOBS_PER_SLICE, TimeSlice
 
 CRASHED = Failure(
     code="WORKER_CRASHED",
@@ -77,7 +77,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | No
 
     A shop that was asking for the job while it left has left it behind.
     """
-    row = await run(where, lifecycle_statements.CLAIM, **msgspec.structs.asdict(ref))
+    row = await fetch_row(where, lifecycle_statements.CLAIM, **msgspec.structs.asdict(ref))
     if row is None:
         return None
     claimed = JobLease(
@@ -106,7 +106,7 @@ async def checkpoints(where: Database | AsyncConnection, ref: JobRef) -> dict[st
 
     They are asked for after the claim, which may have waited for another worker's last one.
     """
-    row = await run(where, lifecycle_statements.CHECKPOINTS, **msgspec.structs.asdict(ref))
+    row = await fetch_row(where, lifecycle_statements.CHECKPOINTS, **msgspec.structs.asdict(ref))
     if row is None or row["stages"] is None:
         return {}
     return msgspec.json.decode(row["stages"], type=dict[str, Checkpoint])
@@ -260,7 +260,7 @@ async def write(
     where: Database | AsyncConnection, statement: Query, claimed: JobLease, **parameters: Any
 ) -> None:
     """Run a statement on the claimed job. Raises `Fenced` when it is somebody else's by now."""
-    row = await run(
+    row = await fetch_row(
         where,
         statement,
         **msgspec.structs.asdict(claimed.ref),
@@ -388,7 +388,7 @@ async def end_slice(
         select(Job.public_id)
         .where(Job.shop_id == shop_id, Job.status.in_(UNFINISHED), *narrower)
         .order_by(Job.created_at)
-        .limit(SLICE)
+        .limit(JOBS_PER_SLICE)
     )
     async with database.transaction(shop_id) as connection:
         ids = (await connection.scalars(oldest)).all()

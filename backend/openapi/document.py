@@ -13,7 +13,12 @@ from backend.openapi.examples import error_examples, success_examples
 from backend.openapi.guards import SCHEMES, guard_of
 from backend.openapi.headers import header_components, headers_of
 from backend.openapi.schemas import PLACE, component_schemas, of_codes, parameter
-from backend.openapi_responses import Answer, Error, InvalidRequestError, refusals
+from backend.openapi_responses import (
+    DocumentedResponse,
+    Error,
+    InvalidRequestError,
+    error_responses,
+)
 
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -44,7 +49,9 @@ def complete(found: Document, app: Litestar) -> Document:
     return {**found, "paths": paths, "components": components}
 
 
-def completed(found: Document, handler: HTTPRouteHandler, answers: dict[int, Answer]) -> Document:
+def completed(
+    found: Document, handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]
+) -> Document:
     """One operation."""
     return {
         **{key: value for key, value in found.items() if key != "deprecated"},
@@ -72,26 +79,26 @@ def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
     return handler.handler_name
 
 
-def answers_of(handler: HTTPRouteHandler) -> dict[int, Answer]:
+def answers_of(handler: HTTPRouteHandler) -> dict[int, DocumentedResponse]:
     """What the route itself answers, and what its door refuses, by status."""
     answers = {
         status: answer
         for status, answer in (handler.responses or {}).items()
-        if isinstance(answer, Answer)
+        if isinstance(answer, DocumentedResponse)
     }
-    for status, answer in refusals(guard_of(handler).errors).items():
-        assert isinstance(answer, Answer)
+    for status, answer in error_responses(guard_of(handler).errors).items():
+        assert isinstance(answer, DocumentedResponse)
         answers[status] = answers[status].merged(answer) if status in answers else answer
     return answers
 
 
-def parameters_of(operation: Document, answers: dict[int, Answer]) -> list[Document]:
+def parameters_of(operation: Document, answers: dict[int, DocumentedResponse]) -> list[Document]:
     """The parameters, with the header that asks for a 304 where there is one."""
     found = [parameter(each) for each in operation.get("parameters", [])]
     return [*found, IF_NONE_MATCH] if 304 in answers else found
 
 
-def response(operation_id: str, answer: Answer) -> Document:
+def response(operation_id: str, answer: DocumentedResponse) -> Document:
     """One answer as OpenAPI has it."""
     described = {"description": answer.description, "headers": headers_of(answer)}
     if answer.data_container is None:
@@ -105,7 +112,7 @@ def response(operation_id: str, answer: Answer) -> Document:
     return {**described, "content": {"application/json": content}}
 
 
-def kinds_of(handler: HTTPRouteHandler, answers: dict[int, Answer]) -> set[Any]:
+def kinds_of(handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]) -> set[Any]:
     """The Structs that the operation reads and writes."""
     fields = handler.parsed_fn_signature.parameters
     taken = {fields["data"].annotation} if "data" in fields else set()

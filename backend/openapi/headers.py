@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backend.openapi_responses import Answer
+from backend.openapi_responses import DocumentedResponse
 
 ON_EVERY_ANSWER = ("X-Request-Id", "Cache-Control")
 SOMETIMES = "-sometimes"
@@ -53,7 +53,7 @@ def header_components() -> dict[str, Any]:
     return always | sometimes
 
 
-def headers_of(answer: Answer) -> dict[str, Any]:
+def headers_of(answer: DocumentedResponse) -> dict[str, Any]:
     """The headers of an answer."""
     always = {name: reference(name) for name in (*ON_EVERY_ANSWER, *answer.always)}
     sometimes = {name: reference(name + SOMETIMES) for name in answer.sometimes}

@@ -12,7 +12,7 @@ from backend.errors import InvalidRequest, PrivacyRequestNotFound
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import link, require_given
 from backend.jobs.routes import Limit, MerchantRequest
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.privacy.schemas import PrivacyRequestListResponse, PrivacyRequestResponse
 from backend.privacy.service import Wanted, request_document, request_list
 
@@ -21,8 +21,8 @@ RequestId = Annotated[
 ]
 Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
 
-LISTING = answers(PrivacyRequestListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
-LOOKING = answers(
+LISTING = documented(PrivacyRequestListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
+LOOKING = documented(
     PrivacyRequestResponse,
     *OF_A_SHOP,
     PrivacyRequestNotFound,

@@ -35,12 +35,12 @@ from backend.publications.publish import publish
 from backend.publications.restore import remove_ours, restore
 from backend.publications.states import PublicationStatus
 from backend.retries import (
-    ENOUGH,
     LOCKED_OUT_PAUSE,
+    MAX_CLAIMS,
     PUBLICATIONS,
     SHOPIFY_PROCESSING,
-    asked_for,
-    once_back,
+    requested_wait,
+    retry_until_database_is_back,
 )
 from backend.shops.token_encryption import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
@@ -84,7 +84,7 @@ async def claimed_run(
         await returned_attempt(lease, context)
         return AT_ONCE
     except DatabaseUnavailable:
-        if lease.attempt < ENOUGH:
+        if lease.attempt < MAX_CLAIMS:
             await returned_attempt(lease, context)
         raise
     except EXPECTED as error:
@@ -130,7 +130,7 @@ async def after_failure(
             outages = await return_attempt(connection, lease, outages=1)
         if not PUBLICATIONS.is_exhausted(PUBLICATIONS.waited(outages)):
             log.warning("publication_waits_out", code=failure.code, cause=str(error)[:300])
-            return PUBLICATIONS.pause(outages, at_least=asked_for(error))
+            return PUBLICATIONS.pause(outages, at_least=requested_wait(error))
     log.warning("publication_failed", code=failure.code, cause=str(error)[:300])
     return await give_up(lease, context, failure)
 
@@ -142,7 +142,7 @@ async def returned_attempt(lease: PublicationLease, context: PublicationContext)
         async with context.database.transaction(lease.ref.shop_id) as connection:
             await return_attempt(connection, lease)
 
-    await once_back(give_back, context.stopping)
+    await retry_until_database_is_back(give_back, context.stopping)
 
 
 async def give_up(

@@ -18,7 +18,7 @@ from shopify import ApiAccess
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.concurrency import turn
+from backend.concurrency import acquire_within
 from backend.db import Database
 from backend.errors import ShopifyUnavailable
 from backend.shops.admin_api import AdminApi, TokenRefused
@@ -155,8 +155,8 @@ async def refresh_lock(
     are served, so that a slow Shopify does not take all connections.
     """
     async with (
-        turn(admin.turn(domain), TURN_DEADLINE, ShopifyUnavailable),
-        turn(admin.fetching, TURN_DEADLINE, ShopifyUnavailable),
+        acquire_within(admin.turn(domain), TURN_DEADLINE, ShopifyUnavailable),
+        acquire_within(admin.fetching, TURN_DEADLINE, ShopifyUnavailable),
         database.transaction(domain) as connection,
     ):
         await lock(connection, domain)

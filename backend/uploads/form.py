@@ -15,7 +15,7 @@ from typing import IO, Any
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from backend.errors import BadRequest, ImageTooLarge, InvalidRequest, UnsupportedMedia
-from backend.spool import SPOOL, AnyRequest, pieces, spool_file, spooled_pieces, write_at
+from backend.spool import SPOOL_KEY, AnyRequest, pieces, spool_file, spooled_pieces, write_at
 
 PART = "file"
 MAX_FILE = 25_000_000  # bytes
@@ -29,8 +29,8 @@ async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
     Raises `UnsupportedMedia`, `BadRequest`, `ImageTooLarge` or `InvalidRequest`.
     """
     scope: Any = request.scope
-    with scope.get(SPOOL) or spool_file() as file:
-        body = spooled_pieces(file) if SPOOL in scope else pieces(request)
+    with scope.get(SPOOL_KEY) or spool_file() as file:
+        body = spooled_pieces(file) if SPOOL_KEY in scope else pieces(request)
         try:
             await receive(body, boundary_of(request), file)
         except MultipartError as error:

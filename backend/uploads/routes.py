@@ -26,7 +26,7 @@ from backend.errors import (
     UnsupportedMedia,
     UploadsUnavailable,
 )
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.storage.keys import content_type_of
 from backend.storage.objects import ObjectStore
@@ -37,7 +37,7 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.schemas import UploadResponse
 from backend.uploads.service import receiving_shop, store_upload
 
-UPLOADING = answers(
+UPLOADING = documented(
     UploadResponse,
     *OF_A_SHOP,
     BadRequest,

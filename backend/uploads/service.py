@@ -18,7 +18,7 @@ from backend.renderers.base import RenderedFile
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.service import admitted_id
-from backend.slices import SLICE, TimeSlice
+from backend.slices import JOBS_PER_SLICE, TimeSlice
 from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
@@ -165,7 +165,9 @@ async def expired_slice(
     They are marked first, so that no job takes one and no upload that is being stored stays.
     """
     until = () if before is None else (Upload.created_at <= before,)
-    chosen = select(Upload.upload_key).where(Upload.shop_id == shop_id, *until).limit(SLICE)
+    chosen = (
+        select(Upload.upload_key).where(Upload.shop_id == shop_id, *until).limit(JOBS_PER_SLICE)
+    )
     mark = (
         update(Upload)
         .where(Upload.shop_id == shop_id, Upload.upload_key.in_(chosen))

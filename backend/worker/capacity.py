@@ -53,7 +53,7 @@ class Capacity:
     @property
     def kept(self) -> int:
         """For whoever has little to do, beside the few jobs and errands of a shop with backlogs."""
-        return self.backlog + 2 * queue.FEW
+        return self.backlog + 2 * queue.MAX_FOREGROUND
 
     @property
     def all(self) -> int:

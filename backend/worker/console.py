@@ -15,7 +15,7 @@ from backend.jobs.progress import watched
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
-from backend.settings import Settings, required
+from backend.settings import Settings, required_variable
 from backend.shops.token_encryption import TokenKeys
 from backend.storage.presign import Presigner
 from backend.tenancy import WORKER
@@ -73,8 +73,8 @@ async def watch_job(public_id: str) -> bool:
 
 async def reencrypt_tokens() -> bool:
     """Seal every stored token under the first key, and tell; whether it alone is needed now."""
-    keys = TokenKeys(required("TOKEN_KEYS"))
-    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
+    keys = TokenKeys(required_variable("TOKEN_KEYS"))
+    database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
 
     def show(tally: Tally) -> None:
         click.echo(f"{tally.seen} of {tally.total} shops …", err=True)

@@ -29,7 +29,13 @@ from backend.jobs.lifecycle import (
 )
 from backend.jobs.service import JobRef
 from backend.publications.auto_publish import auto_publish
-from backend.retries import ENOUGH, JOBS, LOCKED_OUT_PAUSE, asked_for, once_back
+from backend.retries import (
+    JOBS,
+    LOCKED_OUT_PAUSE,
+    MAX_CLAIMS,
+    requested_wait,
+    retry_until_database_is_back,
+)
 from backend.shops.token_encryption import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 from backend.worker.context import WorkerContext
@@ -156,13 +162,13 @@ async def ending(
 
 async def returned_attempt(claimed: JobLease, context: WorkerContext) -> None:
     """Take the attempt's strike back, as soon as the database is there to be told."""
-    if claimed.attempt < ENOUGH:
+    if claimed.attempt < MAX_CLAIMS:
 
         async def give_back() -> None:
             async with context.database.transaction(claimed.ref.shop_id) as connection:
                 await return_attempt(connection, claimed)
 
-        await once_back(give_back, context.stopping)
+        await retry_until_database_is_back(give_back, context.stopping)
 
 
 async def after_failure(claimed: JobLease, context: WorkerContext, error: StageFailed) -> Outcome:
@@ -189,7 +195,7 @@ async def after_outage(
     log.warning("job_waits_out", code=error.failure.code, outages=outages)
     async with context.database.transaction(claimed.ref.shop_id) as connection:
         await wait_out(connection, claimed, message=WAITS[away], waiting_for=away)
-    return Retry(JOBS.pause(outages, at_least=asked_for(error.__cause__)))
+    return Retry(JOBS.pause(outages, at_least=requested_wait(error.__cause__)))
 
 
 async def after_reauth_needed(

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA
-from backend.settings import required
+from backend.settings import required_variable
 from backend.tenancy import WORKER
 from backend.worker.reconcile import clear_words
 from webhooks.models import WebhookDelivery
@@ -143,7 +143,9 @@ async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
 @contextlib.asynccontextmanager
 async def inbox() -> AsyncIterator[Database]:
     """The database as the workers have it. Raises `DatabaseUnavailable` with what to look at."""
-    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30)
+    database = Database(
+        required_variable("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30
+    )
     try:
         with clear_words():
             await database.require_schema()

@@ -9,7 +9,7 @@ import click
 
 from backend.db import Database
 from backend.errors import DatabaseUnavailable, StorageUnavailable
-from backend.settings import Settings, required
+from backend.settings import Settings, required_variable
 from backend.tenancy import WORKER
 from backend.worker import retention
 from backend.worker.bucket_sweep import Terms, sweep_bucket
@@ -77,7 +77,7 @@ def tell(objects: int) -> None:
 
 async def show_report() -> None:
     """Print what was found on each of the last days."""
-    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
+    database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
     try:
         with clear_words():
             await database.require_schema()

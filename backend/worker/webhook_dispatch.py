@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 
 from backend.errors import DatabaseUnavailable, Unavailable
-from backend.retries import DELIVERIES, asked_for
+from backend.retries import DELIVERIES, requested_wait
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
@@ -96,7 +96,7 @@ async def again_or_never(
         async with handler_context.database.transaction(ref.shop_domain) as connection:
             await survive(connection, ref)
     if is_worth_waiting(tries + 1, error):
-        return DELIVERIES.pause(tries + 1, at_least=asked_for(error))
+        return DELIVERIES.pause(tries + 1, at_least=requested_wait(error))
     log.error("webhook_failed", cause=type(error).__name__)
     async with handler_context.database.transaction(ref.shop_domain) as connection:
         await settle(connection, ref, Outcome("failed", type(error).__name__))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.app import KEEP_ALIVE, MAX_BODY
+from backend.app import DEFAULT_MAX_BODY_BYTES, KEEP_ALIVE_SECONDS
 from backend.settings import Settings
 from backend.storage.erasures import ERASURES
 from backend.storage.keys import PREFIX, UPLOADS
@@ -58,14 +58,14 @@ def test_nginx_lets_through_what_a_route_takes_and_no_more(path: str, limit: int
 
 def test_nginx_lets_through_what_other_routes_take_and_no_more() -> None:
     others = set(locations()) - {"/v1/uploads", "/webhooks"}
-    assert f"\n    client_max_body_size {MAX_BODY};" in SITE
+    assert f"\n    client_max_body_size {DEFAULT_MAX_BODY_BYTES};" in SITE
     assert not any("client_max_body_size" in locations()[path] for path in others)
 
 
 def test_nginx_lets_go_of_a_connection_before_the_app_does_and_waits_out_a_long_poll() -> None:
     kept = re.search(r"^    keepalive_timeout (\d+)s;", HTTP, re.MULTILINE)
     waits = re.search(r"^    proxy_read_timeout (\d+)s;", SITE, re.MULTILINE)
-    assert kept and int(kept[1]) < KEEP_ALIVE
+    assert kept and int(kept[1]) < KEEP_ALIVE_SECONDS
     assert waits and int(waits[1]) > 25
 
 

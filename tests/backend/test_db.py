@@ -87,7 +87,7 @@ async def test_one_shop_holds_at_most_half_of_a_web_process_connections(
         for shop in ("b", "b", None):
             assert await asyncio.wait_for(reads(database, shop), 0.2)
         refused = await asyncio.gather(*crowd, return_exceptions=True)
-        assert {str(error) for error in refused} == {db.SHARE_TAKEN}
+        assert {str(error) for error in refused} == {db.SHOP_BUSY}
     assert await reads(database, "a")
     assert database.shares and not database.shares.shares, "of whoever wants none there is nothing"
     await database.close()

@@ -20,14 +20,14 @@ import boto3
 import pytest
 from multipart import MultipartError
 
-from backend.app import MAX_BODY, create_app
+from backend.app import DEFAULT_MAX_BODY_BYTES, create_app
 from backend.auth.app_proxy import verify_app_proxy
 from backend.auth.session_token import verify_session_token
 from backend.auth.shop_domain import is_shop_domain, normalized_shop_domain
 from backend.auth.signed_request import MAX_QUERY, shop_named
 from backend.auth.webhook_hmac import verify_webhook
 from backend.batches.schemas import BatchRequest
-from backend.body import require_shallow, strict
+from backend.body import decode_strictly, require_shallow
 from backend.errors import AtelierError, ConfigurationError
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
@@ -78,7 +78,7 @@ def text_of(raw: bytes) -> str:
 
 def strictly(raw: bytes) -> None:
     """As every JSON body is read."""
-    strict(raw, BatchRequest)
+    decode_strictly(raw, BatchRequest)
 
 
 def as_proxied(raw: bytes) -> None:
@@ -198,8 +198,8 @@ def as_path(raw: bytes) -> None:
 
 
 PARSERS: dict[str, tuple[Parser, int]] = {
-    "the look at nesting": (require_shallow, MAX_BODY),
-    "JSON bodies": (strictly, MAX_BODY // 2),
+    "the look at nesting": (require_shallow, DEFAULT_MAX_BODY_BYTES),
+    "JSON bodies": (strictly, DEFAULT_MAX_BODY_BYTES // 2),
     "deliveries": (as_delivery, 1_000_000),  # of 5 MB
     "forms": (as_form, 1_000_000),  # of 25 MB
     "session tokens": (as_token, LINES),

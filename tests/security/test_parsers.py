@@ -28,7 +28,7 @@ from backend.auth.shop_domain import is_shop_domain
 from backend.auth.signed_request import signed_request, verify_signed_request
 from backend.auth.webhook_hmac import verify_webhook
 from backend.batches.schemas import BatchRequest
-from backend.body import strict
+from backend.body import decode_strictly
 from backend.errors import (
     BadRequest,
     ConfigurationError,
@@ -278,7 +278,7 @@ BODIES: dict[type[msgspec.Struct], bytes] = {
 def test_json_bodies(data: st.DataObject) -> None:
     kind, good = data.draw(st.sampled_from(list(BODIES.items())))
     with contextlib.suppress(BadRequest, InvalidRequest):
-        found = strict(data.draw(mangled(good)), kind)
+        found = decode_strictly(data.draw(mangled(good)), kind)
         assert isinstance(found, msgspec.Struct)
 
 

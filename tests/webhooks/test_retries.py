@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from backend.dev.shopify import StandInShopify
-from backend.retries import DELIVERIES, SPREAD
+from backend.retries import DELIVERIES, PAUSE_JITTER
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
 from tests.scenarios import end_token, ending, lock_out, sent
@@ -90,7 +90,9 @@ async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_bo
     ) is not None:
         waited.append(delay)
     shared_app.shopify.platform.faults["graphql"].clear()
-    assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (1 + SPREAD)
+    assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (
+        1 + PAUSE_JITTER
+    )
     assert sum(waited, timedelta(0)) >= timedelta(hours=6)
     assert await ending(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
     kept = await shared_app.rows(

@@ -9,7 +9,7 @@ import pytest
 from backend.dev.shopify import Product
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
-from backend.retries import SHOPIFY_PROCESSING, SPREAD
+from backend.retries import PAUSE_JITTER, SHOPIFY_PROCESSING
 from backend.shops import media_api
 from tests.backend.publications.scenarios import (
     events,
@@ -299,7 +299,7 @@ async def test_a_file_that_takes_long_gives_its_worker_free(
     await post(shared_app, shop, ref, wanted(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
     delay = await run_publication(publication, press_of(shared_app))
-    assert delay is not None and delay <= SHOPIFY_PROCESSING.first * (1 + SPREAD)
+    assert delay is not None and delay <= SHOPIFY_PROCESSING.first * (1 + PAUSE_JITTER)
     rows = await shared_app.rows(
         "SELECT tries FROM publications WHERE job_id = :j", j=ref.public_id
     )
@@ -320,7 +320,7 @@ async def test_a_file_that_is_never_ready_ends_it_and_goes(
     delays = await work(shared_app, ref, most=120)
     assert SHOPIFY_PROCESSING.patience is not None
     assert sum(delays, timedelta(0)) >= SHOPIFY_PROCESSING.patience
-    assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + SPREAD)
+    assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + PAUSE_JITTER)
     made = await look(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
     assert (looks(shared_app, product), ours(shared_app, ref, shop)) == (before, [])
