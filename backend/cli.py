@@ -210,9 +210,9 @@ def new() -> None:
     To rotate: add it at the end of TOKEN_KEYS and restart every process, move it to the front and
     restart them again, run `atelier keys reencrypt`, and drop the old entry.
     """
-    from backend.shops.token_encryption import new_key
+    from backend.shops.token_encryption import generate_key
 
-    click.echo(new_key())
+    click.echo(generate_key())
 
 
 @keys.command()

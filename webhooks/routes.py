@@ -21,10 +21,10 @@ from backend.openapi_responses import documented
 from webhooks.payloads import MAX_HEADER, delivery
 from webhooks.receive import receive
 
-MAX_BODY = 5_000_000  # bytes; products with many variants are really that large
+MAX_WEBHOOK_BYTES = 5_000_000  # bytes; products with many variants are really that large
 
 
-HEADERS = (
+WEBHOOK_HEADERS = (
     ("X-Shopify-Topic", True, "^[!-~][ -~]*$", "Such as `products/update`."),
     (
         "X-Shopify-Shop-Domain",
@@ -55,14 +55,14 @@ class Delivering(Operation):
                 description=meaning,
                 schema=Schema(type=OpenAPIType.STRING, pattern=pattern, max_length=MAX_HEADER),
             )
-            for name, required, pattern, meaning in HEADERS
+            for name, required, pattern, meaning in WEBHOOK_HEADERS
         ]
 
 
 @post(
     "/",
     status_code=200,
-    request_max_body_size=MAX_BODY,
+    request_max_body_size=MAX_WEBHOOK_BYTES,
     operation_class=Delivering,
     responses=documented(None, BadRequest, DatabaseUnavailable),
 )

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
 from backend.batches.schemas import BatchItemResponse, BatchItemsResponse, BatchListResponse
-from backend.batches.service import shown
+from backend.batches.service import batch_response
 from backend.errors import BatchNotFound, ShopNotInstalled
 from backend.jobs.etags import known
 from backend.jobs.listing import next_query
@@ -41,7 +41,7 @@ async def batch_list(
     if not rows:
         raise ShopNotInstalled
     found = [row for row in rows if row["public_id"] is not None]
-    batches = [shown(row) for row in found[: wanted.limit]]
+    batches = [batch_response(row) for row in found[: wanted.limit]]
     following = next_query(wanted, batches[-1].public_id) if len(found) > wanted.limit else None
     return following, BatchListResponse(batches=batches, limit=wanted.limit, count=len(batches))
 

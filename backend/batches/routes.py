@@ -54,7 +54,7 @@ Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From
 Place = Annotated[int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From `Link`.")]
 
 OF_A_BATCH = (*OF_A_SHOP, BatchNotFound)
-MAKING = documented(
+BATCH_CREATION_RESPONSES = documented(
     BatchResponse,
     *OF_A_SHOP,
     *OF_A_BODY,
@@ -67,8 +67,10 @@ MAKING = documented(
     always=("Location", *POLL_HINT),
     sometimes=("Idempotency-Replayed",),
 )
-LISTING = documented(BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
-LOOKING = documented(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
+BATCH_LIST_RESPONSES = documented(
+    BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)
+)
+BATCH_RESPONSES = documented(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
 ITEMS = documented(BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",))
 RETRYING = documented(
     BatchResponse,
@@ -79,13 +81,13 @@ RETRYING = documented(
     status=202,
     always=POLL_HINT,
 )
-CANCELLING = documented(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
+BATCH_CANCEL_RESPONSES = documented(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
 
 
-def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
+def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that makes batches; `disabled` names workflows."""
 
-    @post("/", status_code=202, responses=MAKING)
+    @post("/", status_code=202, responses=BATCH_CREATION_RESPONSES)
     async def post_batch(
         *,
         request: MerchantRequest,
@@ -117,7 +119,7 @@ def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
     return post_batch
 
 
-@get("/", responses=LISTING)
+@get("/", responses=BATCH_LIST_RESPONSES)
 async def list_batches(
     *,
     request: MerchantRequest,
@@ -133,7 +135,7 @@ async def list_batches(
     return Response(body, headers=link(request.url.path, following))
 
 
-@get("/{public_id:str}", responses=LOOKING)
+@get("/{public_id:str}", responses=BATCH_RESPONSES)
 async def get_batch(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> Response[BatchResponse]:
@@ -187,7 +189,7 @@ def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
     return post_batch_retry
 
 
-@post("/{public_id:str}/cancel", status_code=202, responses=CANCELLING)
+@post("/{public_id:str}/cancel", status_code=202, responses=BATCH_CANCEL_RESPONSES)
 async def post_batch_cancel(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> BatchResponse:
@@ -207,7 +209,7 @@ def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Ro
     """The routes, behind the guard they are given; `disabled` names workflows."""
     handlers: list[Any] = [
         list_batches,
-        creation_route(disabled, quotas),
+        batch_creation_route(disabled, quotas),
         get_batch,
         list_batch_items,
         retrying_route(disabled, quotas),

@@ -29,7 +29,7 @@ from backend.jobs.models import Job
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
 from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
 from backend.shops.models import Shop
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.tenancy import WORKER
 
 SHOP = "atelier-demo.myshopify.com"
@@ -192,7 +192,7 @@ def local_settings(services: LocalServices, base_url: str, environ: Mapping[str,
         shopify_api_key=environ.get("SHOPIFY_API_KEY") or secrets.token_hex(16),
         shopify_api_secret=secret,
         shopify_app_url=environ.get("SHOPIFY_APP_URL") or base_url,
-        token_keys=environ.get("TOKEN_KEYS") or new_key(),
+        token_keys=environ.get("TOKEN_KEYS") or generate_key(),
         segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
     )
 

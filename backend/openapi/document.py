@@ -12,7 +12,7 @@ from litestar.utils.helpers import get_name
 from backend.openapi.examples import error_examples, success_examples
 from backend.openapi.guards import SCHEMES, guard_of
 from backend.openapi.headers import header_components, headers_of
-from backend.openapi.schemas import PLACE, component_schemas, of_codes, parameter
+from backend.openapi.schemas import COMPONENT_REF, component_schemas, of_codes, parameter
 from backend.openapi_responses import (
     DocumentedResponse,
     Error,
@@ -31,14 +31,14 @@ IF_NONE_MATCH = {
 Document = dict[str, Any]
 
 
-def complete(found: Document, app: Litestar) -> Document:
+def completed_document(found: Document, app: Litestar) -> Document:
     """The document of the app, out of what Litestar `found`, which stays as it is."""
     paths: dict[str, dict[str, Document]] = {}
     kinds: set[type[msgspec.Struct]] = {Error, InvalidRequestError}
-    for path, method, handler in documented(app):
+    for path, method, handler in documented_routes(app):
         answers = answers_of(handler)
         kinds |= kinds_of(handler, answers)
-        paths.setdefault(path, {})[method] = completed(
+        paths.setdefault(path, {})[method] = complete_operation(
             found["paths"][path][method], handler, answers
         )
     components = {
@@ -49,7 +49,7 @@ def complete(found: Document, app: Litestar) -> Document:
     return {**found, "paths": paths, "components": components}
 
 
-def completed(
+def complete_operation(
     found: Document, handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]
 ) -> Document:
     """One operation."""
@@ -65,7 +65,7 @@ def completed(
     }
 
 
-def documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+def documented_routes(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
     """Path, method and handler of every operation that the document is about."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -107,7 +107,7 @@ def response(operation_id: str, answer: DocumentedResponse) -> Document:
     if answer.codes:
         schema, examples = of_codes(name, answer.codes), error_examples(answer.codes)
     else:
-        schema, examples = {"$ref": PLACE.format(name=name)}, success_examples(operation_id)
+        schema, examples = {"$ref": COMPONENT_REF.format(name=name)}, success_examples(operation_id)
     content = {"schema": schema} | ({"examples": examples} if examples else {})
     return {**described, "content": {"application/json": content}}
 

@@ -7,7 +7,7 @@ from backend.openapi_responses import DocumentedResponse
 ON_EVERY_ANSWER = ("X-Request-Id", "Cache-Control")
 SOMETIMES = "-sometimes"
 
-HEADERS: dict[str, dict[str, Any]] = {
+HEADER_OBJECTS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
         "description": "Quote it when you report something. The request's own, if it has one "
         "of 8 to 64 letters, digits, `-` and `_`.",
@@ -48,8 +48,8 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 def header_components() -> dict[str, Any]:
     """Each header twice: as one that is always there, and as one that is there sometimes."""
-    always = {name: {**header, "required": True} for name, header in HEADERS.items()}
-    sometimes = {name + SOMETIMES: header for name, header in HEADERS.items()}
+    always = {name: {**header, "required": True} for name, header in HEADER_OBJECTS.items()}
+    sometimes = {name + SOMETIMES: header for name, header in HEADER_OBJECTS.items()}
     return always | sometimes
 
 

@@ -12,7 +12,7 @@ import msgspec
 from backend.batches.schemas import BatchRequest
 from backend.workflows.pictures import ProductPhoto
 
-PLACE = "#/components/schemas/{name}"
+COMPONENT_REF = "#/components/schemas/{name}"
 LITESTARS_DEFAULTS = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False}
 NULL = {"type": "null"}
 PHOTO = dict.fromkeys(ProductPhoto.__struct_fields__, "string")
@@ -22,7 +22,7 @@ SOURCE = {"collection_id": "string", "product_ids": "array"}
 def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
     """The schema of each kind, and of all that they are made of, by name."""
     ordered = sorted(set(kinds), key=lambda kind: kind.__name__)
-    _, schemas = msgspec.json.schema_components(ordered, ref_template=PLACE)
+    _, schemas = msgspec.json.schema_components(ordered, ref_template=COMPONENT_REF)
     for kind in ordered:
         if issubclass(kind, ProductPhoto):
             schemas[kind.__name__]["oneOf"] = exactly_one(PHOTO)
@@ -61,4 +61,4 @@ def whole(value: Any) -> Any:
 def of_codes(name: str, codes: tuple[str, ...]) -> dict[str, Any]:
     """An error's schema, with the codes that it can have here."""
     here = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
-    return {"allOf": [{"$ref": PLACE.format(name=name)}, here]}
+    return {"allOf": [{"$ref": COMPONENT_REF.format(name=name)}, here]}

@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import License, Server, Tag
 
-from backend.openapi.document import Document, complete, operation_id
+from backend.openapi.document import Document, completed_document, operation_id
 from backend.openapi.page import POLICY, page
 
 DESCRIPTION = """\
@@ -31,7 +31,7 @@ its own, through Shopify's app proxy.
 A 429 and a 503 say in Retry-After when to try again. A 500 is a bug: report its request id.
 """
 
-TAGS = {
+TAG_DESCRIPTIONS = {
     "Jobs": "What has become of what was asked for.",
     "Workflows": "Ask for pictures. Each workflow has a route of its own.",
     "Batches": "One workflow for many products.",
@@ -46,7 +46,7 @@ TAGS = {
 }
 
 
-class Shown(OpenAPIRenderPlugin):
+class CachedDocumentPlugin(OpenAPIRenderPlugin):
     """The document in one form, made once: when somebody first asks for it."""
 
     def __init__(self, path: str, media_type: Any, form: Callable[[Document], bytes]) -> None:
@@ -57,7 +57,7 @@ class Shown(OpenAPIRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: Document) -> bytes:
         """What goes over the wire."""
         if self.made is None:
-            self.made = self.form(complete(openapi_schema, request.app))
+            self.made = self.form(completed_document(openapi_schema, request.app))
         return self.made
 
 
@@ -69,12 +69,12 @@ def openapi_config() -> OpenAPIConfig:
         description=DESCRIPTION,
         license=License(name="Apache 2.0", identifier="Apache-2.0"),
         servers=[Server(url="/")],
-        tags=[Tag(name=name, description=meaning) for name, meaning in TAGS.items()],
+        tags=[Tag(name=name, description=meaning) for name, meaning in TAG_DESCRIPTIONS.items()],
         operation_id_creator=operation_id,
         use_handler_docstrings=True,
         render_plugins=[
-            Shown("/", MediaType.HTML, page),
-            Shown("/openapi.json", MediaType.JSON, msgspec.json.encode),
+            CachedDocumentPlugin("/", MediaType.HTML, page),
+            CachedDocumentPlugin("/openapi.json", MediaType.JSON, msgspec.json.encode),
         ],
         openapi_router=schema_router(),
     )

@@ -29,7 +29,7 @@ def held(shop_domain: str, public_id: str, *, before: str | None, limit: int) ->
     """The request and its customer's jobs, newest first; without any, nulls in their place."""
     jobs = select(
         Job.public_id, Job.job_type, Job.status, Job.created_at, Job.finished_at, Job.request,
-        pictures(),
+        pictures_json(),
     ).where(
         Job.shop_id == PrivacyRequest.shop_id, Job.customer_id == PrivacyRequest.customer_id
     )  # fmt: skip
@@ -51,7 +51,7 @@ def held(shop_domain: str, public_id: str, *, before: str | None, limit: int) ->
     )
 
 
-def pictures() -> Any:
+def pictures_json() -> Any:
     """The job's pictures, as the JSON of `schemas.HeldPicture`s: no keys, no addresses."""
     fields = func.json_build_object(
         "kind", Artifact.kind,

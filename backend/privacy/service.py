@@ -25,7 +25,7 @@ from backend.privacy.schemas import (
 )
 
 HAND_OVER = timedelta(days=30)  # what Shopify and the law leave for the answer
-JOB = "job_"  # what the columns of a job begin with
+JOB_COLUMN_PREFIX = "job_"  # what the columns of a job begin with
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ async def request_document(
         raise ShopNotInstalled
     if rows[0]["public_id"] is None:
         raise PrivacyRequestNotFound
-    found = [held_job(row) for row in rows if row[f"{JOB}public_id"] is not None]
+    found = [held_job(row) for row in rows if row[f"{JOB_COLUMN_PREFIX}public_id"] is not None]
     jobs = found[: wanted.limit]
     following = next_query(wanted, jobs[-1].public_id) if len(found) > wanted.limit else None
     return following, PrivacyRequestResponse(
@@ -118,8 +118,14 @@ def facts(row: RowMapping) -> dict[str, Any]:
 
 def held_job(row: RowMapping) -> HeldJob:
     """One of the customer's jobs."""
-    pictures = msgspec.json.decode(row[f"{JOB}pictures"] or "[]", type=list[HeldPicture])
-    told = {name.removeprefix(JOB): value for name, value in row.items() if name.startswith(JOB)}
+    pictures = msgspec.json.decode(
+        row[f"{JOB_COLUMN_PREFIX}pictures"] or "[]", type=list[HeldPicture]
+    )
+    told = {
+        name.removeprefix(JOB_COLUMN_PREFIX): value
+        for name, value in row.items()
+        if name.startswith(JOB_COLUMN_PREFIX)
+    }
     return HeldJob(**{**told, "request": without_keys(told["request"]), "pictures": pictures})
 
 

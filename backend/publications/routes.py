@@ -38,7 +38,7 @@ PUBLISHING = documented(
     status=202,
     sometimes=("Idempotency-Replayed",),
 )
-LOOKING = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound)
+PUBLICATION_RESPONSES = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound)
 TAKING_BACK = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound, status=202)
 
 
@@ -71,7 +71,7 @@ async def post_publication(
     return Response(asked.answer, headers=headers)
 
 
-@get("/{public_id:str}/publication", responses=LOOKING)
+@get("/{public_id:str}/publication", responses=PUBLICATION_RESPONSES)
 async def get_publication(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> PublicationResponse:

@@ -32,7 +32,7 @@ from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
 
-MAX_ALT = 512  # characters, Shopify's limit
+MAX_ALT_CHARACTERS = 512  # characters, Shopify's limit
 TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
 
@@ -235,4 +235,4 @@ def wish(rule: Any, product: Product) -> dict[str, Any] | None:
     publish: AutoPublish | None = getattr(rule, "publish", None)
     if publish is None:
         return None
-    return {"position": publish.position, "alt": product.title[:MAX_ALT] or None}
+    return {"position": publish.position, "alt": product.title[:MAX_ALT_CHARACTERS] or None}

@@ -17,7 +17,7 @@ from backend.rules.models import PastJob
 from backend.shops.shopify_responses import Product, ProductImage
 from backend.workflows.registry import Workflow
 
-JPEG_AND_WEBP = [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}]
+OUTPUTS_THEN = [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}]
 
 # The defaults when keys held them, and stored rules too. Frozen: a workflow's own may change.
 DEFAULTS_THEN: Mapping[str, Mapping[str, Any]] = {
@@ -25,19 +25,19 @@ DEFAULTS_THEN: Mapping[str, Mapping[str, Any]] = {
         "background": "#ffffff",
         "margin": 0.08,
         "shadow": "none",
-        "outputs": JPEG_AND_WEBP,
+        "outputs": OUTPUTS_THEN,
     },
     "PRODUCT_TO_MODEL_DIRECT": {
         "body": "female",
         "background": "#f4f4f2",
-        "outputs": JPEG_AND_WEBP,
+        "outputs": OUTPUTS_THEN,
     },
-    "BACKGROUND_SWAP_WITH_IMAGE": {"shadow": "contact", "outputs": JPEG_AND_WEBP},
+    "BACKGROUND_SWAP_WITH_IMAGE": {"shadow": "contact", "outputs": OUTPUTS_THEN},
     "BACKGROUND_SWAP_WITH_SPEC": {
         "mood": "neutral",
         "dominant_colors": ["#e8e4de"],
         "shadow": "contact",
-        "outputs": JPEG_AND_WEBP,
+        "outputs": OUTPUTS_THEN,
     },
 }
 
@@ -53,10 +53,10 @@ def keys_of(
     then = DEFAULTS_THEN.get(workflow.job_type, {})
     chosen = without_defaults_then(stored, then)
     version = f"v{workflow.version}"
-    key = natural_key(workflow.job_type, version, product.gid, picture, as_json(chosen))
+    key = natural_key(workflow.job_type, version, product.gid, picture, canonical_json(chosen))
     if workflow.version > 1 or workflow.job_type not in DEFAULTS_THEN:
         return (key,)
-    older = natural_key(workflow.job_type, product.gid, picture, as_json({**then, **chosen}))
+    older = natural_key(workflow.job_type, product.gid, picture, canonical_json({**then, **chosen}))
     return key, older
 
 
@@ -78,7 +78,7 @@ def chosen_parameters(parameters: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in chosen}
 
 
-def as_json(parameters: Mapping[str, Any]) -> str:
+def canonical_json(parameters: Mapping[str, Any]) -> str:
     """The same for the same parameters."""
     return msgspec.json.encode(parameters, order="deterministic").decode()
 

@@ -23,9 +23,11 @@ IfMatch = Annotated[
         "they are still those. A page must send it: without it the last writer wins.",
     ),
 ]
-TAG = ("ETag",)
-READING = documented(SettingsResponse, *OF_A_SHOP, always=TAG)
-CHANGING = documented(SettingsResponse, *OF_A_SHOP, *OF_A_BODY, PreconditionFailed, always=TAG)
+ETAG_HEADER = ("ETag",)
+READING = documented(SettingsResponse, *OF_A_SHOP, always=ETAG_HEADER)
+CHANGING = documented(
+    SettingsResponse, *OF_A_SHOP, *OF_A_BODY, PreconditionFailed, always=ETAG_HEADER
+)
 
 
 @get("/", responses=READING)

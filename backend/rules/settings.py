@@ -26,7 +26,7 @@ from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
 
 NEVER_CHANGED = 0  # the version of what holds for a shop that has set nothing
-TAG = re.compile(r'"([0-9]{1,9})"')
+RULES_ETAG = re.compile(r'"([0-9]{1,9})"')
 
 
 class StoredRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ def named_versions(if_match: str | None) -> Collection[int] | None:
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    tags = (TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    tags = (RULES_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
     return {int(tag[1]) for tag in tags if tag}
 
 

@@ -60,17 +60,22 @@ log = structlog.get_logger(__name__)
 EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
-TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
-SLOW_DOWN = {429, 430}
-USUAL_WAIT = 1.0  # seconds, where Shopify does not say how long
-SHORTEST_WAIT = 0.1
-PASSING = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
-PATIENCE = 10.0  # seconds, of a worker's questions
-FETCHES = 4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
-CLOSED = {402, 423}  # the shop has not paid, or is locked: it can open again
-FROZEN = {*CLOSED, 403}  # the shop is locked out for now: says nothing about its tokens
+ADMIN_API_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
+THROTTLED_STATUSES = {429, 430}
+DEFAULT_WAIT = 1.0  # seconds, where Shopify does not say how long
+MIN_WAIT = 0.1
+TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+MAX_THROTTLE_WAIT = 10.0  # seconds, of a worker's questions
+MAX_TOKEN_CALLS = (
+    4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
+)
+CLOSED_STATUSES = {402, 423}  # the shop has not paid, or is locked: it can open again
+FROZEN_STATUSES = {
+    *CLOSED_STATUSES,
+    403,
+}  # the shop is locked out for now: says nothing about its tokens
 # What a shop answers that has told us that it is leaving: nobody opens it for us any more.
-LEFT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, *FROZEN})
+UNINSTALLED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, *FROZEN_STATUSES})
 
 
 class TokenRefused(Exception):
@@ -102,15 +107,15 @@ class AdminApi:
         self.client_secrets = settings.shopify_secrets
         self.token_keys = TokenKeys(settings.token_keys)
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.fetching = asyncio.Semaphore(FETCHES)
+        self.fetching = asyncio.Semaphore(MAX_TOKEN_CALLS)
         self.other_versions: set[str] = set()
         self.http = httpx.AsyncClient(
-            transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=False
+            transport=transport, timeout=ADMIN_API_TIMEOUT, follow_redirects=False, trust_env=False
         )
         # For the addresses that Shopify's answers name: pictures, and places to upload to.
         self.files = httpx.AsyncClient(
             transport=transport or PublicInternet(),
-            timeout=TIMEOUT,
+            timeout=ADMIN_API_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
         )
@@ -158,7 +163,7 @@ class AdminApi:
 
     async def product(self, shop: str, token: str, gid: str) -> Product | None:
         """The product as it is now, or None if this shop has no such product."""
-        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, patience=PATIENCE)
+        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, patience=MAX_THROTTLE_WAIT)
         return readable(answer, ProductAnswer).product
 
     async def changed_products(
@@ -167,12 +172,16 @@ class AdminApi:
         """A page of the products that were changed in that time, the oldest change first."""
         query = f"updated_at:>='{since.isoformat()}' AND updated_at:<='{until.isoformat()}'"
         variables = {"query": query, "after": after}
-        answer = await self.graphql(shop, token, CHANGED_PRODUCTS, variables, patience=PATIENCE)
+        answer = await self.graphql(
+            shop, token, CHANGED_PRODUCTS, variables, patience=MAX_THROTTLE_WAIT
+        )
         return readable(answer, ProductsAnswer).products
 
     async def media_image(self, shop: str, token: str, gid: str) -> ProductImage | None:
         """The picture, or None if this shop has none of that id, or not ready."""
-        answer = await self.graphql(shop, token, MEDIA_IMAGE, {"id": gid}, patience=PATIENCE)
+        answer = await self.graphql(
+            shop, token, MEDIA_IMAGE, {"id": gid}, patience=MAX_THROTTLE_WAIT
+        )
         media = readable(answer, MediaAnswer).node
         return media.ready if media else None
 
@@ -181,7 +190,9 @@ class AdminApi:
     ) -> CollectionPage | None:
         """Some products of a collection, in its order; None if this shop has none of that id."""
         variables = {"id": gid, "first": first, "after": after}
-        answer = await self.graphql(shop, token, COLLECTION_PRODUCTS, variables, patience=PATIENCE)
+        answer = await self.graphql(
+            shop, token, COLLECTION_PRODUCTS, variables, patience=MAX_THROTTLE_WAIT
+        )
         return readable(answer, CollectionAnswer).collection
 
     async def installation(self, shop: str, token: str) -> Installation:
@@ -211,7 +222,7 @@ class AdminApi:
             try:
                 return await self._graphql(shop, token, document, variables)
             except ShopifyBusy as error:
-                wait = USUAL_WAIT if error.wait is None else max(error.wait, SHORTEST_WAIT)
+                wait = DEFAULT_WAIT if error.wait is None else max(error.wait, MIN_WAIT)
                 patience -= wait
                 if patience < 0:
                     raise
@@ -229,7 +240,7 @@ class AdminApi:
         )
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise TokenRefused(shop)
-        if response.status_code in CLOSED:
+        if response.status_code in CLOSED_STATUSES:
             raise ShopifyUnavailable(
                 f"{shop}: HTTP {response.status_code}", answered=response.status_code
             )
@@ -243,7 +254,7 @@ class AdminApi:
         if "THROTTLED" in codes:
             wait = time_to_restore(cost_of(answer))
             raise ShopifyBusy("Shopify asks us to slow down.", wait=wait)
-        if not PASSING.isdisjoint(codes):
+        if not TRANSIENT_ERROR_CODES.isdisjoint(codes):
             raise ShopifyUnavailable(f"{shop}: {codes}")
         if codes:
             raise ShopifyRefused(f"{shop}: {codes}", tuple(codes))
@@ -262,7 +273,7 @@ class AdminApi:
         response = await self._post(shop, "/admin/oauth/access_token", body, {})
         if response.status_code == HTTPStatus.OK:
             return readable(json_object(response), OfflineToken)
-        if response.status_code in FROZEN:
+        if response.status_code in FROZEN_STATUSES:
             raise ShopifyUnavailable(answered=response.status_code)
         try:
             error = json_object(response).get("error")
@@ -286,9 +297,9 @@ class AdminApi:
             response = await self.http.post(f"https://{shop}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
             raise ShopifyUnavailable from error
-        if response.status_code in SLOW_DOWN or response.is_server_error:
+        if response.status_code in THROTTLED_STATUSES or response.is_server_error:
             log.warning("shopify_busy", shop=shop, path=path, status=response.status_code)
-            kind = ShopifyBusy if response.status_code in SLOW_DOWN else ShopifyUnavailable
+            kind = ShopifyBusy if response.status_code in THROTTLED_STATUSES else ShopifyUnavailable
             raise kind(wait=retry_after(response))
         return response
 

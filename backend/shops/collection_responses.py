@@ -2,7 +2,7 @@
 
 import msgspec
 
-from backend.shops.shopify_responses import Media, PageInfo
+from backend.shops.shopify_responses import PageInfo, ShopMedia
 
 
 class CollectionProduct(
@@ -11,7 +11,7 @@ class CollectionProduct(
     """A product of the collection, and its first media if it has one."""
 
     gid: str
-    featured_media: Media | None = None
+    featured_media: ShopMedia | None = None
 
     @property
     def has_image(self) -> bool:

@@ -12,18 +12,18 @@ import msgspec
 
 from backend.errors import ShopifyUnavailable
 from backend.shops import documents
-from backend.shops.admin_api import SLOW_DOWN, AdminApi, retry_after
+from backend.shops.admin_api import THROTTLED_STATUSES, AdminApi, retry_after
 from backend.shops.media_responses import (
     CreatedPayload,
     File,
     FileAnswer,
     FilesAnswer,
     Gallery,
+    GalleryMedia,
     JobAnswer,
     ProductMediaAnswer,
     ProductVariantsAnswer,
     ReorderedPayload,
-    Shown,
     StagedPayload,
     StagedTarget,
     VariantNode,
@@ -33,8 +33,8 @@ from backend.shops.tokens import InstalledShop
 
 T = TypeVar("T")
 
-PATIENCE = 30.0  # seconds to wait, in one call, when Shopify says how long
-MAX_PAIRS = 100  # of variant and media, in one call
+MAX_MEDIA_THROTTLE_WAIT = 30.0  # seconds to wait, in one call, when Shopify says how long
+MAX_VARIANT_PAIRS = 100  # of variant and media, in one call
 MAX_MOVES = 250  # in one call
 FIXED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
@@ -48,7 +48,7 @@ class MutationRefused(Exception):
         self.message = message
 
 
-class Payload(msgspec.Struct, frozen=True):
+class MutationPayload(msgspec.Struct, frozen=True):
     """A mutation's payload of which only the errors matter."""
 
 
@@ -68,9 +68,9 @@ async def gallery(admin: AdminApi, shop: InstalledShop, product: str) -> Gallery
     return Gallery(media=tuple(media), variants=variants)
 
 
-async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[Shown] | None:
+async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[GalleryMedia] | None:
     """All of the product's media in their order, or None if the shop has no such product."""
-    media: list[Shown] = []
+    media: list[GalleryMedia] = []
     cursor: str | None = None
     while True:
         data = await ask(admin, shop, documents.PRODUCT_MEDIA, id=product, after=cursor)
@@ -78,7 +78,7 @@ async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[S
         if found is None:
             return None
         media += [
-            Shown(id=node.id, alt=node.alt or "", is_ready=node.status == "READY")
+            GalleryMedia(id=node.id, alt=node.alt or "", is_ready=node.status == "READY")
             for node in found.media.nodes
         ]
         cursor = found.media.page_info.end_cursor
@@ -112,7 +112,7 @@ async def stage(
         "httpMethod": "PUT",
         "fileSize": str(size),
     }
-    payload = await change(admin, shop, documents.STAGE_UPLOAD, StagedPayload, input=[wanted])
+    payload = await mutate(admin, shop, documents.STAGE_UPLOAD, StagedPayload, input=[wanted])
     if len(payload.staged_targets) != 1:
         raise ShopifyUnavailable("Shopify named no place to upload to.")
     return payload.staged_targets[0]
@@ -130,7 +130,7 @@ async def upload(admin: AdminApi, target: StagedTarget, data: bytes, *, content_
         response = await admin.files.put(target.url, content=data, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ShopifyUnavailable from error
-    if response.status_code in SLOW_DOWN:
+    if response.status_code in THROTTLED_STATUSES:
         raise ShopifyUnavailable(wait=retry_after(response))
     if not response.is_success:  # a 4xx too: the address has run out, and the next is fresh
         raise ShopifyUnavailable(f"The upload was answered with HTTP {response.status_code}.")
@@ -147,7 +147,7 @@ async def create_file(
         "duplicateResolutionMode": "RAISE_ERROR",
         **({"alt": alt} if alt else {}),
     }
-    payload = await change(admin, shop, documents.CREATE_FILE, CreatedPayload, files=[wanted])
+    payload = await mutate(admin, shop, documents.CREATE_FILE, CreatedPayload, files=[wanted])
     if len(payload.files) != 1:
         raise ShopifyUnavailable("Shopify did not say which file it made.")
     return payload.files[0].id
@@ -183,13 +183,13 @@ async def update_files(
     admin: AdminApi, shop: InstalledShop, files: list[dict[str, object]]
 ) -> None:
     """Change files, all or none."""
-    await change(admin, shop, documents.UPDATE_FILES, Payload, files=files)
+    await mutate(admin, shop, documents.UPDATE_FILES, MutationPayload, files=files)
 
 
 async def delete_file(admin: AdminApi, shop: InstalledShop, media: str) -> None:
     """Delete a file, and with it what shows it; one that has gone already will do."""
     try:
-        await change(admin, shop, documents.DELETE_FILES, Payload, ids=[media])
+        await mutate(admin, shop, documents.DELETE_FILES, MutationPayload, ids=[media])
     except MutationRefused as error:
         if error.code != "FILE_DOES_NOT_EXIST":
             raise
@@ -200,7 +200,7 @@ async def reorder(
 ) -> str | None:
     """Begin to move media, each to its place counted from 0; the id of the job that does it."""
     wanted = [{"id": media, "newPosition": str(place)} for media, place in moves[:MAX_MOVES]]
-    payload = await change(
+    payload = await mutate(
         admin, shop, documents.REORDER_MEDIA, ReorderedPayload, id=product, moves=wanted
     )
     return payload.job.id if payload.job else None
@@ -208,7 +208,7 @@ async def reorder(
 
 async def is_done(admin: AdminApi, shop: InstalledShop, job: str) -> bool:
     """Whether that job is over."""
-    found = readable(await ask(admin, shop, documents.JOB, id=job), JobAnswer).job
+    found = readable(await ask(admin, shop, documents.SHOPIFY_JOB, id=job), JobAnswer).job
     return found is None or found.done
 
 
@@ -234,15 +234,15 @@ async def change_variants(
     pairs: list[tuple[str, str]],
 ) -> None:
     """A mutation of variants, as many at a time as one takes."""
-    for start in range(0, len(pairs), MAX_PAIRS):
+    for start in range(0, len(pairs), MAX_VARIANT_PAIRS):
         batch = [
             {"variantId": variant, "mediaIds": [media]}
-            for variant, media in pairs[start : start + MAX_PAIRS]
+            for variant, media in pairs[start : start + MAX_VARIANT_PAIRS]
         ]
-        await change(admin, shop, document, Payload, id=product, pairs=batch)
+        await mutate(admin, shop, document, MutationPayload, id=product, pairs=batch)
 
 
-async def change(
+async def mutate(
     admin: AdminApi, shop: InstalledShop, document: str, kind: type[T], **variables: Any
 ) -> T:
     """The payload of a mutation as a `kind`. Raises `MutationRefused`."""
@@ -258,5 +258,5 @@ async def change(
 async def ask(admin: AdminApi, shop: InstalledShop, document: str, **variables: Any) -> Any:
     """`data` of the answer, however long Shopify makes us wait, within reason."""
     return await admin.graphql(
-        shop.domain, shop.access_token, document, variables, patience=PATIENCE
+        shop.domain, shop.access_token, document, variables, patience=MAX_MEDIA_THROTTLE_WAIT
     )

@@ -8,7 +8,7 @@ import msgspec
 from backend.shops.shopify_responses import Identified, Image, PageInfo
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class GalleryMedia(msgspec.Struct, frozen=True, kw_only=True):
     """One media of a product. `is_ready` says that Shopify lets it be changed."""
 
     id: str
@@ -19,7 +19,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class Gallery(msgspec.Struct, frozen=True, kw_only=True):
     """A product's media in their order, and which of them each variant shows."""
 
-    media: tuple[Shown, ...]
+    media: tuple[GalleryMedia, ...]
     variants: dict[str, str | None]
 
     @property

@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 import httpx
 
 ALLOWED_HOSTS = frozenset({"cdn.shopify.com"})
-MAX_BYTES = 25_000_000
-DEADLINE = 10  # seconds for the whole download
+MAX_DOWNLOAD_BYTES = 25_000_000
+DOWNLOAD_DEADLINE = 10  # seconds for the whole download
 
 
-class ImageUnavailable(Exception):
+class ProductImageUnavailable(Exception):
     """The CDN does not answer now; trying later can help."""
 
 
-class ImageRefused(Exception):
+class ProductImageRefused(Exception):
     """The picture cannot be had: `code` is stable, `message` is for the merchant."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -28,19 +28,22 @@ class ImageRefused(Exception):
         self.message = message
 
 
-async def download(http: httpx.AsyncClient, url: str) -> bytes:
-    """The picture's bytes, at most `MAX_BYTES`. Raises `ImageUnavailable` or `ImageRefused`."""
-    require_allowed(url)
+async def download_image(http: httpx.AsyncClient, url: str) -> bytes:
+    """The image's bytes, at most `MAX_DOWNLOAD_BYTES`.
+
+    Raises `ProductImageUnavailable` or `ProductImageRefused`.
+    """
+    require_allowed_url(url)
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(DOWNLOAD_DEADLINE):
             return await limited_get(http, url)
     except httpx.InvalidURL as error:
-        raise refused() from error
+        raise url_refused() from error
     except (httpx.HTTPError, TimeoutError) as error:
-        raise ImageUnavailable(str(error)) from error
+        raise ProductImageUnavailable(str(error)) from error
 
 
-def require_allowed(url: str) -> None:
+def require_allowed_url(url: str) -> None:
     """Only https to an allowed host on its usual port, without user info."""
     try:
         parts = urlsplit(url)
@@ -48,12 +51,12 @@ def require_allowed(url: str) -> None:
     except ValueError:
         allowed = False
     if not allowed:
-        raise refused()
+        raise url_refused()
 
 
-def refused() -> ImageRefused:
+def url_refused() -> ProductImageRefused:
     """What is said of any other address."""
-    return ImageRefused("IMAGE_SOURCE_REFUSED", "The photo is not on Shopify's CDN.")
+    return ProductImageRefused("IMAGE_SOURCE_REFUSED", "The photo is not on Shopify's CDN.")
 
 
 async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
@@ -63,17 +66,18 @@ async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
     headers = {"Accept-Encoding": "identity"}
     async with http.stream("GET", url, headers=headers, follow_redirects=False) as response:
         if response.is_server_error or response.status_code == 429:
-            raise ImageUnavailable(f"HTTP {response.status_code}")
+            raise ProductImageUnavailable(f"HTTP {response.status_code}")
         if response.status_code != 200 or "content-encoding" in response.headers:
-            raise ImageRefused(
+            raise ProductImageRefused(
                 "IMAGE_NOT_FOUND", f"Shopify's CDN answers {response.status_code} for the photo."
             )
         async for chunk in response.aiter_raw():
             size += len(chunk)
-            if size > MAX_BYTES:
-                raise ImageRefused(
+            if size > MAX_DOWNLOAD_BYTES:
+                raise ProductImageRefused(
                     "IMAGE_TOO_LARGE",
-                    f"The photo is larger than {MAX_BYTES // 1_000_000} MB; upload a smaller one.",
+                    f"The photo is larger than {MAX_DOWNLOAD_BYTES // 1_000_000} MB; "
+                    "upload a smaller one.",
                 )
             chunks.append(chunk)
     return b"".join(chunks)

@@ -16,7 +16,7 @@ from backend.settings import Quotas
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Installation, OfflineToken
-from backend.shops.tokens import deadline, refresh_lock, token_columns
+from backend.shops.tokens import call_timeout, refresh_lock, token_columns
 
 
 class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,14 +56,14 @@ async def install(
     shop.
     """
     async with refresh_lock(database, admin, domain) as connection:
-        async with deadline():
+        async with call_timeout():
             token = await admin.exchange(domain, session_token)
         pair = token_columns(token, admin.token_keys, domain)
         await connection.execute(
             update(Shop).where(Shop.domain == domain, Shop.status == "installed").values(**pair)
         )
         try:
-            async with deadline():
+            async with call_timeout():
                 installation = await described(admin, domain, token)
         except ShopifyUnavailable as error:
             trouble = error

@@ -12,8 +12,8 @@ import msgspec
 from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
-UNREADABLE = "Shopify's answer could not be read."
-SPELLING = {
+UNREADABLE_RESPONSE = "Shopify's answer could not be read."
+PRODUCT_FIELDS = {
     "gid": "id",
     "product_type": "productType",
     "created_at": "createdAt",
@@ -63,7 +63,7 @@ class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
-class Media(msgspec.Struct, frozen=True):
+class ShopMedia(msgspec.Struct, frozen=True):
     """A media of the shop; only a ready picture has an id and an image here."""
 
     id: str | None = None
@@ -77,7 +77,7 @@ class Media(msgspec.Struct, frozen=True):
         return ProductImage(media_gid=self.id, url=self.image.url)
 
 
-class Product(msgspec.Struct, frozen=True, rename=SPELLING):
+class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     """A product as it is now."""
 
     gid: str
@@ -89,7 +89,7 @@ class Product(msgspec.Struct, frozen=True, rename=SPELLING):
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None = None
-    featured_media: Media | None = None
+    featured_media: ShopMedia | None = None
 
     @property
     def is_published(self) -> bool:
@@ -131,7 +131,7 @@ class ProductsAnswer(msgspec.Struct, frozen=True):
 class MediaAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.MEDIA_IMAGE`."""
 
-    node: Media | None
+    node: ShopMedia | None
 
 
 class Identified(msgspec.Struct, frozen=True):
@@ -187,7 +187,7 @@ def readable(answer: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as error:
-        raise ShopifyUnavailable(UNREADABLE) from error
+        raise ShopifyUnavailable(UNREADABLE_RESPONSE) from error
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ShopifyUnavailable(UNREADABLE) from error
+        raise ShopifyUnavailable(UNREADABLE_RESPONSE) from error
 
 
 def error_codes(errors: object) -> list[str]:

@@ -70,7 +70,7 @@ class PublicInternet(httpx.AsyncBaseTransport):
     def __init__(
         self, resolve: Resolve | None = None, *, verify: ssl.SSLContext | bool = True
     ) -> None:
-        self.resolve = resolve or resolved
+        self.resolve = resolve or resolve_host
         # No connection is kept: it would be found again by its address, and be another name's.
         self.transport = httpx.AsyncHTTPTransport(
             verify=verify, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
@@ -84,7 +84,7 @@ class PublicInternet(httpx.AsyncBaseTransport):
         failure: httpx.TransportError | None = None
         for address in await self.public_addresses(request):
             try:
-                return await self.transport.handle_async_request(dialling(request, address))
+                return await self.transport.handle_async_request(pinned_request(request, address))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
         raise failure or httpx.ConnectError("the name has no address", request=request)
@@ -113,14 +113,14 @@ def is_public(address: Address) -> bool:
     return address in GLOBAL_UNICAST and not any(address in network for network in SPECIAL_V6)
 
 
-async def resolved(host: str) -> list[str]:
+async def resolve_host(host: str) -> list[str]:
     """The host's addresses, as the system finds them."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
-def dialling(request: httpx.Request, address: Address) -> httpx.Request:
+def pinned_request(request: httpx.Request, address: Address) -> httpx.Request:
     """The same request, to be sent to that address: `Host` and certificate stay the name's."""
     return httpx.Request(
         request.method,

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backend.errors import ConfigurationError
 
-VERSION = "v1"
+TOKEN_FORMAT = "v1"
 KEY_BYTES, NONCE_BYTES = 32, 12
-FEWEST_VALUES = 8  # different bytes in a key; a random one has about thirty
+MIN_DISTINCT_BYTES = 8  # different bytes in a key; a random one has about thirty
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _HAS_VERSION = re.compile(r"v[0-9]+\.")
-_ENCRYPTED = re.compile(rf"{VERSION}\.([A-Za-z0-9_-]{{1,32}})\.([A-Za-z0-9_-]{{38,}})")
+_ENCRYPTED = re.compile(rf"{TOKEN_FORMAT}\.([A-Za-z0-9_-]{{1,32}})\.([A-Za-z0-9_-]{{38,}})")
 
 
 class TokenUnreadable(Exception):
@@ -43,11 +43,11 @@ class TokenKeys:
         for entry in filter(None, (part.strip() for part in text.split(","))):
             key_id, _, key = entry.partition(":")
             if _KEY_ID.fullmatch(key_id) is None or key_id in self.ciphers:
-                raise refused("an entry has no id of its own")
+                raise token_keys_error("an entry has no id of its own")
             self.ciphers[key_id] = AESGCM(key_bytes(key_id, key))
         if not self.ciphers:
-            raise refused("it is empty")
-        self.first = next(iter(self.ciphers))
+            raise token_keys_error("it is empty")
+        self.primary = next(iter(self.ciphers))
 
     def __repr__(self) -> str:
         """The ids, and no key."""
@@ -56,16 +56,16 @@ class TokenKeys:
     @property
     def prefix(self) -> str:
         """How every value begins that is sealed under the first key."""
-        return f"{VERSION}.{self.first}."
+        return f"{TOKEN_FORMAT}.{self.primary}."
 
     def encrypt(self, secret: str, *, shop: str, column: str) -> str:
         """The secret as it may be stored in that column of that shop's row."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        place = associated_data(shop, column, self.first)
-        box = nonce + self.ciphers[self.first].encrypt(nonce, secret.encode(), place)
+        place = associated_data(shop, column, self.primary)
+        box = nonce + self.ciphers[self.primary].encrypt(nonce, secret.encode(), place)
         return self.prefix + base64.urlsafe_b64encode(box).decode().rstrip("=")
 
-    def open(self, stored: str, *, shop: str, column: str) -> str:
+    def decrypt(self, stored: str, *, shop: str, column: str) -> str:
         """The secret in that column of that shop's row. Raises `SealBroken` or `UnknownKey`."""
         if _HAS_VERSION.match(stored) is None:
             return stored
@@ -94,19 +94,19 @@ def key_bytes(key_id: str, text: str) -> bytes:
     try:
         key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError as error:  # not ASCII, or not base64
-        raise refused(f"the key {key_id!r} is not base64") from error
-    if len(key) != KEY_BYTES or len(set(key)) < FEWEST_VALUES:
-        raise refused(f"the key {key_id!r} is not {KEY_BYTES} random bytes")
+        raise token_keys_error(f"the key {key_id!r} is not base64") from error
+    if len(key) != KEY_BYTES or len(set(key)) < MIN_DISTINCT_BYTES:
+        raise token_keys_error(f"the key {key_id!r} is not {KEY_BYTES} random bytes")
     return key
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """A fresh entry for `TOKEN_KEYS`."""
     key_id = f"{datetime.now(UTC):%Y-%m-%d}-{secrets.token_hex(2)}"
     return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
 
 
-def refused(why: str) -> ConfigurationError:
+def token_keys_error(why: str) -> ConfigurationError:
     """What to say of a `TOKEN_KEYS` that will not do; never what is in it."""
     return ConfigurationError(
         f"TOKEN_KEYS will not do: {why}. It holds the keys that seal the shops' tokens in the "

@@ -30,10 +30,10 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 REFRESH_BEFORE = timedelta(minutes=5)  # of the token's end, as Shopify's JS library does
-CALL_DEADLINE = 8  # seconds; below Postgres's idle_in_transaction_session_timeout
-TURN_DEADLINE = 10  # seconds to wait for somebody else's call
-LOOK_AGAIN = 0.05  # seconds between two looks whether another process is done
-ACCESS, REFRESH = "access_token", "refresh_token"
+CALL_TIMEOUT = 8  # seconds; below Postgres's idle_in_transaction_session_timeout
+LOCK_TIMEOUT = 10  # seconds to wait for somebody else's call
+LOCK_POLL_INTERVAL = 0.05  # seconds between two looks whether another process is done
+ACCESS_TOKEN, REFRESH_TOKEN = "access_token", "refresh_token"
 
 
 class NeedsReauth(Exception):
@@ -67,15 +67,15 @@ async def installed_shop(database: Database, admin: AdminApi, domain: str) -> In
     if row is None:
         return None
     try:
-        shop = opened(row, admin.token_keys)
+        shop = decrypted_shop(row, admin.token_keys)
     except TokenUnreadable as error:
         async with database.transaction(domain) as connection:
             await park(connection, row, error)
         raise NeedsReauth(domain) from error
-    return await renewed(database, admin, domain) if is_due(row) else shop
+    return await refresh_tokens(database, admin, domain) if needs_refresh(row) else shop
 
 
-async def asked(
+async def with_fresh_token(
     database: Database,
     admin: AdminApi,
     shop: InstalledShop,
@@ -89,7 +89,7 @@ async def asked(
         return await question(shop)
     except TokenRefused:
         log.warning("token_refused", shop=shop.domain)
-    fresh = await renewed(database, admin, shop.domain, refused=shop.access_token)
+    fresh = await refresh_tokens(database, admin, shop.domain, refused=shop.access_token)
     if fresh is None:  # the account was closed meanwhile
         raise NeedsReauth(shop.domain)
     try:
@@ -99,7 +99,7 @@ async def asked(
         raise NeedsReauth(shop.domain) from error
 
 
-async def renewed(
+async def refresh_tokens(
     database: Database, admin: AdminApi, domain: str, *, refused: str | None = None
 ) -> InstalledShop | None:
     """The shop with a new token pair, stored before it is used.
@@ -113,10 +113,10 @@ async def renewed(
         if row is None:
             return None
         try:
-            shop = opened(row, admin.token_keys)
-            if not is_due(row) and shop.access_token != refused:
+            shop = decrypted_shop(row, admin.token_keys)
+            if not needs_refresh(row) and shop.access_token != refused:
                 return shop
-            token = await fetched(admin, row)
+            token = await fetch_new_tokens(admin, row)
         except (TokenRefused, TokenUnreadable) as error:
             await park(connection, row, error)
         else:
@@ -134,12 +134,14 @@ async def renewed(
     raise NeedsReauth(domain)  # now that the parking is committed
 
 
-async def fetched(admin: AdminApi, row: Row[Any]) -> OfflineToken:
+async def fetch_new_tokens(admin: AdminApi, row: Row[Any]) -> OfflineToken:
     """A new pair for the row's refresh token. Raises `TokenRefused`."""
     if row.refresh_token is None:
         raise TokenRefused(f"{row.domain}: no refresh token")
-    async with deadline():
-        refresh_token = admin.token_keys.open(row.refresh_token, shop=row.domain, column=REFRESH)
+    async with call_timeout():
+        refresh_token = admin.token_keys.decrypt(
+            row.refresh_token, shop=row.domain, column=REFRESH_TOKEN
+        )
         return await admin.refresh(row.domain, refresh_token)
 
 
@@ -155,15 +157,15 @@ async def refresh_lock(
     are served, so that a slow Shopify does not take all connections.
     """
     async with (
-        acquire_within(admin.turn(domain), TURN_DEADLINE, ShopifyUnavailable),
-        acquire_within(admin.fetching, TURN_DEADLINE, ShopifyUnavailable),
+        acquire_within(admin.turn(domain), LOCK_TIMEOUT, ShopifyUnavailable),
+        acquire_within(admin.fetching, LOCK_TIMEOUT, ShopifyUnavailable),
         database.transaction(domain) as connection,
     ):
-        await lock(connection, domain)
+        await lock_domain(connection, domain)
         yield connection
 
 
-async def lock(connection: AsyncConnection, domain: str) -> None:
+async def lock_domain(connection: AsyncConnection, domain: str) -> None:
     """Take the domain's lock for the rest of the transaction. Raises `ShopifyUnavailable`.
 
     One statement that waits would be ended long before the other's call is: by the server's
@@ -171,18 +173,18 @@ async def lock(connection: AsyncConnection, domain: str) -> None:
     """
     taken = select(func.pg_try_advisory_xact_lock(func.hashtextextended(domain, 0)))
     clock = asyncio.get_running_loop().time
-    latest = clock() + TURN_DEADLINE
+    latest = clock() + LOCK_TIMEOUT
     while not await connection.scalar(taken):
         if clock() > latest:
             raise ShopifyUnavailable
-        await asyncio.sleep(LOOK_AGAIN)
+        await asyncio.sleep(LOCK_POLL_INTERVAL)
 
 
 @asynccontextmanager
-async def deadline() -> AsyncIterator[None]:
+async def call_timeout() -> AsyncIterator[None]:
     """Time for Shopify to answer within a transaction; late is as good as never."""
     try:
-        async with asyncio.timeout(CALL_DEADLINE):
+        async with asyncio.timeout(CALL_TIMEOUT):
             yield
     except TimeoutError as error:
         raise ShopifyUnavailable from error
@@ -212,7 +214,10 @@ async def park_refused(
     """Lock out a shop that refuses a token as soon as it has granted it."""
     async with database.transaction(shop.domain) as connection:
         row = await installed_row(connection, shop.domain)
-        if row is not None and opened(row, admin.token_keys).access_token == shop.access_token:
+        if (
+            row is not None
+            and decrypted_shop(row, admin.token_keys).access_token == shop.access_token
+        ):
             await park(connection, row, cause)
 
 
@@ -238,7 +243,7 @@ async def installed_row(connection: AsyncConnection, domain: str) -> Row[Any] | 
     return row
 
 
-def opened(row: Row[Any], keys: TokenKeys) -> InstalledShop:
+def decrypted_shop(row: Row[Any], keys: TokenKeys) -> InstalledShop:
     """The row with its access token unsealed. Raises `NeedsReauth`, `SealBroken`, `UnknownKey`."""
     if row.reauth_needed_at is not None or row.access_token is None:
         raise NeedsReauth(row.domain)
@@ -246,11 +251,11 @@ def opened(row: Row[Any], keys: TokenKeys) -> InstalledShop:
         id=row.id,
         domain=row.domain,
         scopes=row.scopes,
-        access_token=keys.open(row.access_token, shop=row.domain, column=ACCESS),
+        access_token=keys.decrypt(row.access_token, shop=row.domain, column=ACCESS_TOKEN),
     )
 
 
-def is_due(row: Row[Any]) -> bool:
+def needs_refresh(row: Row[Any]) -> bool:
     """Whether the token ends soon; one without an end never does."""
     ends_at: datetime | None = row.access_token_expires_at
     return ends_at is not None and ends_at - datetime.now(UTC) < REFRESH_BEFORE
@@ -260,7 +265,8 @@ def token_columns(token: OfflineToken, keys: TokenKeys, domain: str) -> dict[str
     """The token pair as columns, sealed."""
     refresh_token = token.refresh_token
     return {
-        ACCESS: keys.encrypt(token.access_token, shop=domain, column=ACCESS),
+        ACCESS_TOKEN: keys.encrypt(token.access_token, shop=domain, column=ACCESS_TOKEN),
         "access_token_expires_at": token.expires_at,
-        REFRESH: refresh_token and keys.encrypt(refresh_token, shop=domain, column=REFRESH),
+        REFRESH_TOKEN: refresh_token
+        and keys.encrypt(refresh_token, shop=domain, column=REFRESH_TOKEN),
     }

@@ -1,7 +1,7 @@
 """The list of erasures, in the bucket: it outlives the database, which may be restored from a dump.
 
 What was erased since that dump was made would be back; `atelier erasures repeat` erases it again.
-A note names a shop and perhaps a customer, so it is kept no longer than dumps are (`KEPT`).
+A note names a shop and perhaps a customer, so it is kept no longer than dumps are (`MAX_DUMP_AGE`).
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Literal
 
 import msgspec
 
-from backend.storage.listing import PAGE, StoredObject, listed
+from backend.storage.listing import LIST_PAGE_SIZE, StoredObject, list_page
 from backend.storage.objects import Leftover, ObjectStore
 
 ERASURES = "erasures/"
-KEPT = timedelta(days=90)  # keep no dump for longer
+MAX_DUMP_AGE = timedelta(days=90)  # keep no dump for longer
 
 
 class ErasureNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ async def noted_erasures(store: ObjectStore) -> AsyncIterator[ErasureNote]:
 
 async def forget_old_notes(store: ObjectStore) -> int:
     """Delete the notes that no dump can need any more; how many."""
-    too_old = await store.clock() - KEPT
+    too_old = await store.clock() - MAX_DUMP_AGE
     old = [note.key async for note in stored_notes(store) if note.modified_at < too_old]
     await store.delete(old)
     return len(old)
@@ -62,7 +62,7 @@ async def stored_notes(store: ObjectStore) -> AsyncIterator[StoredObject]:
     """The objects of the list."""
     token: str | None = None
     while True:
-        answer = await asyncio.to_thread(listed, store, ERASURES, token, PAGE)
+        answer = await asyncio.to_thread(list_page, store, ERASURES, token, LIST_PAGE_SIZE)
         for entry in answer.get("Contents", ()):
             yield StoredObject(entry["Key"], entry["LastModified"])
         if not answer["IsTruncated"]:

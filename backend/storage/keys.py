@@ -3,8 +3,8 @@
 import hashlib
 import secrets
 
-PREFIX = "artifacts/"
-UPLOADS = "uploads/"
+ARTIFACT_PREFIX = "artifacts/"
+UPLOAD_PREFIX = "uploads/"
 EXTENSIONS = {
     "image/jpeg": "jpg",
     "image/png": "png",
@@ -28,12 +28,12 @@ def artifact_key(
     for part in (str(shop_id), job_id, stage, name, *salt):
         digest.update(part.encode() + b"\0")
     digest.update(hashlib.sha256(data).digest())
-    return PREFIX + digest.hexdigest()[:32]
+    return ARTIFACT_PREFIX + digest.hexdigest()[:32]
 
 
 def upload_object_key(content_type: str) -> str:
     """`uploads/`, 32 random hex digits, and the suffix that tells what kind of picture it is."""
-    return f"{UPLOADS}{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
+    return f"{UPLOAD_PREFIX}{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
 
 
 def content_type_of(key: str) -> str:

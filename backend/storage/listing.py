@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backend.storage.keys import PREFIX, UPLOADS
-from backend.storage.objects import ObjectStore, unavailability
+from backend.storage.keys import ARTIFACT_PREFIX, UPLOAD_PREFIX
+from backend.storage.objects import ObjectStore, storage_errors
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
-PAGE = 1000  # S3's own limit for ListObjectsV2
-PREFIXES = sorted((PREFIX, UPLOADS))
+LIST_PAGE_SIZE = 1000  # S3's own limit for ListObjectsV2
+OWN_PREFIXES = sorted((ARTIFACT_PREFIX, UPLOAD_PREFIX))
 
 
 class StoredObject(msgspec.Struct, frozen=True):
@@ -28,12 +28,14 @@ class StoredObject(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-async def stored_objects(store: ObjectStore, *, page: int = PAGE) -> AsyncIterator[StoredObject]:
+async def stored_objects(
+    store: ObjectStore, *, page: int = LIST_PAGE_SIZE
+) -> AsyncIterator[StoredObject]:
     """Every object of ours, by key, `page` of them in memory. Raises `StorageUnavailable`."""
-    for prefix in PREFIXES:
+    for prefix in OWN_PREFIXES:
         token: str | None = None
         while True:
-            answer = await store.threaded(listed, store, prefix, token, page)
+            answer = await store.threaded(list_page, store, prefix, token, page)
             for entry in answer.get("Contents", ()):
                 yield StoredObject(entry["Key"], entry["LastModified"], entry["Size"])
             if not answer["IsTruncated"]:
@@ -41,12 +43,12 @@ async def stored_objects(store: ObjectStore, *, page: int = PAGE) -> AsyncIterat
             token = answer["NextContinuationToken"]
 
 
-def listed(
+def list_page(
     store: ObjectStore, prefix: str, token: str | None, page: int
 ) -> "ListObjectsV2OutputTypeDef":
     """One page; it blocks."""
     more = {"ContinuationToken": token} if token else {}
-    with unavailability():
+    with storage_errors():
         return store.client.list_objects_v2(
             Bucket=store.bucket,
             Prefix=prefix,

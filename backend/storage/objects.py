@@ -5,9 +5,9 @@ an S3 that does not answer would keep name look-ups waiting, and with them every
 
 Presigning is next door in `presign`: it needs no network. So is `listing`, for the sweep.
 
-The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED`. So an
-object that is there already will do only while it is much younger than that: a row is about to
-name it, and the sweep may have looked just before. Both ages are read off the store's own clock.
+The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED_AGE` old.
+So an existing object is reused only while it is much younger than that: a row is about to name it,
+and the sweep may have looked just before. Both ages are measured by the store's own clock.
 """
 
 import asyncio
@@ -33,8 +33,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
-SETTLED = timedelta(hours=24)  # whoever put an object has by then committed its row, or never will
-REUSABLE = SETTLED / 2  # the other half is for a worker between its object and its row
+SETTLED_AGE = timedelta(
+    hours=24
+)  # whoever put an object has by then committed its row, or never will
+MAX_REUSABLE_AGE = SETTLED_AGE / 2  # the other half is for a worker between its object and its row
 
 
 class Leftover(Exception):
@@ -93,7 +95,7 @@ class ObjectStore:
         return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
-        with unavailability():
+        with storage_errors():
             try:
                 self.client.put_object(
                     Bucket=self.bucket,
@@ -106,18 +108,18 @@ class ObjectStore:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
                 age = self._age(key)
-                if age is None or age > REUSABLE:
+                if age is None or age > MAX_REUSABLE_AGE:
                     raise Leftover(key) from error
 
     def _get(self, key: str) -> bytes:
-        with unavailability():
+        with storage_errors():
             try:
                 return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             except self.client.exceptions.NoSuchKey as error:
                 raise ObjectMissing from error
 
     def _delete(self, keys: list[str]) -> None:
-        with unavailability():
+        with storage_errors():
             for start in range(0, len(keys), DELETE_BATCH):
                 batch = keys[start : start + DELETE_BATCH]
                 answer = self.client.delete_objects(
@@ -127,7 +129,7 @@ class ObjectStore:
                     raise StorageUnavailable(f"{len(answer['Errors'])} objects were not deleted")
 
     def _age(self, key: str) -> timedelta | None:
-        with unavailability():
+        with storage_errors():
             try:
                 head = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
@@ -137,7 +139,7 @@ class ObjectStore:
             return answered_at(head) - head["LastModified"]
 
     def _clock(self) -> datetime:
-        with unavailability():
+        with storage_errors():
             return answered_at(self.client.head_bucket(Bucket=self.bucket))
 
 
@@ -147,7 +149,7 @@ def answered_at(answer: Any) -> datetime:
 
 
 @contextlib.contextmanager
-def unavailability() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
     """Every failure to reach S3, or its refusal, as `StorageUnavailable`."""
     try:
         yield

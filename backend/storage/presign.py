@@ -26,12 +26,12 @@ from backend.storage.keys import EXTENSIONS
 
 log = structlog.get_logger(__name__)
 
-WINDOW = 300  # seconds
-LIFETIME = 900  # seconds
-REMEMBERED = 50_000  # URLs, about 30 MB
+SIGNING_WINDOW = 300  # seconds
+URL_LIFETIME = 900  # seconds
+MAX_CACHED_URLS = 50_000  # URLs, about 30 MB
 # Seconds. botocore renews temporary credentials from 15 minutes before their end on, and insists on
 # it in the last ten: there are some tries in between.
-LOOK_EVERY = 60.0
+RENEWAL_INTERVAL = 60.0
 
 
 class SignedUrl(msgspec.Struct, frozen=True):
@@ -64,12 +64,12 @@ class Presigner:
 
     def current_window(self) -> int:
         """The instant, in seconds since the epoch, at which URLs are signed just now."""
-        return int(self.clock()) // WINDOW * WINDOW
+        return int(self.clock()) // SIGNING_WINDOW * SIGNING_WINDOW
 
     def sign(self, key: str, content_type: str) -> SignedUrl:
         """A URL for `key` that answers with exactly `content_type`, to be shown inline."""
         window = self.current_window()
-        if self.signer is None or window != self.window or len(self.signed) >= REMEMBERED:
+        if self.signer is None or window != self.window or len(self.signed) >= MAX_CACHED_URLS:
             self.signer, self.signed = self.signer_at(window), {}
             self.window = window
         known = self.signed.get((key, content_type))
@@ -77,7 +77,7 @@ class Presigner:
             name = f"{PurePosixPath(key).stem}.{EXTENSIONS.get(content_type, 'bin')}"
             known = self.signed[key, content_type] = SignedUrl(
                 self.signer.url(key, content_type=content_type, filename=name),
-                datetime.fromtimestamp(window + LIFETIME, UTC),
+                datetime.fromtimestamp(window + URL_LIFETIME, UTC),
             )
         return known
 
@@ -98,7 +98,7 @@ class Presigner:
                 self.frozen = await asyncio.to_thread(self.credentials.get_frozen_credentials)
             except Exception as error:  # whatever the provider raises: those that we have may do
                 log.warning("credentials_not_renewed", cause=repr(error)[:300])
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(RENEWAL_INTERVAL)
 
     def signer_at(self, window: int) -> "Signer":
         """A signer with the credentials of now; those of an instance role change."""
@@ -134,13 +134,13 @@ class Signer:
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{credentials.access_key}/{scope}",
             "X-Amz-Date": f"{at:%Y%m%dT%H%M%SZ}",
-            "X-Amz-Expires": str(LIFETIME),
+            "X-Amz-Expires": str(URL_LIFETIME),
             "X-Amz-SignedHeaders": "host",
         }
         if credentials.token:
             proof["X-Amz-Security-Token"] = credentials.token
-        self.proof = encoded(proof)
-        self.proof_in_order = encoded(dict(sorted(proof.items())))
+        self.proof = encode_query(proof)
+        self.proof_in_order = encode_query(dict(sorted(proof.items())))
 
     def url(self, key: str, *, content_type: str, filename: str) -> str:
         """The URL of one object, which S3 then serves as this type and under this name."""
@@ -156,7 +156,7 @@ class Signer:
         return f"{self.base}/{path}?{kind}&{disposition}&{self.proof}&X-Amz-Signature={signature}"
 
 
-def encoded(parameters: dict[str, str]) -> str:
+def encode_query(parameters: dict[str, str]) -> str:
     """A query as SigV4 wants it percent-encoded."""
     return "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in parameters.items())
 

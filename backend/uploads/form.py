@@ -17,9 +17,9 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from backend.errors import BadRequest, ImageTooLarge, InvalidRequest, UnsupportedMedia
 from backend.spool import SPOOL_KEY, AnyRequest, pieces, spool_file, spooled_pieces, write_at
 
-PART = "file"
-MAX_FILE = 25_000_000  # bytes
-MAX_BODY = MAX_FILE + 16_384  # the part's headers and the boundaries around it
+PART_NAME = "file"
+MAX_FILE_BYTES = 25_000_000  # bytes
+MAX_UPLOAD_BODY_BYTES = MAX_FILE_BYTES + 16_384  # the part's headers and the boundaries around it
 
 
 @contextlib.asynccontextmanager
@@ -32,7 +32,7 @@ async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
     with scope.get(SPOOL_KEY) or spool_file() as file:
         body = spooled_pieces(file) if SPOOL_KEY in scope else pieces(request)
         try:
-            await receive(body, boundary_of(request), file)
+            await copy_file_part(body, boundary_of(request), file)
         except MultipartError as error:
             raise BadRequest("The body is not valid multipart/form-data.") from error
         file.seek(0)
@@ -49,7 +49,7 @@ def boundary_of(request: AnyRequest) -> str:
     return options["boundary"]
 
 
-async def receive(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -> None:
+async def copy_file_part(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -> None:
     """Write the one part's bytes into `file`, which may be the one that the body comes from."""
     parts = size = 0
     async with contextlib.aclosing(body):
@@ -60,28 +60,28 @@ async def receive(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -
                         parts += 1
                         require_only_file(event, parts)
                     elif event:
-                        require_allowed(size + len(event))
+                        require_file_size(size + len(event))
                         await asyncio.to_thread(write_at, file, size, event)
                         size += len(event)
     if size == 0:
-        raise refused(PART, "The file is empty." if parts else "Send one part named file.")
+        raise part_error(PART_NAME, "The file is empty." if parts else "Send one part named file.")
     file.truncate(size)
 
 
 def require_only_file(part: MultipartSegment, number: int) -> None:
     """Refuse a second part, and one by another name."""
-    if part.name != PART:
-        raise refused((part.name or "")[:100], "Unknown part; send one part named file.")
+    if part.name != PART_NAME:
+        raise part_error((part.name or "")[:100], "Unknown part; send one part named file.")
     if number > 1:
-        raise refused(PART, "Send one part named file, once.")
+        raise part_error(PART_NAME, "Send one part named file, once.")
 
 
-def require_allowed(size: int) -> None:
+def require_file_size(size: int) -> None:
     """Refuse a file as soon as it is too long."""
-    if size > MAX_FILE:
-        raise ImageTooLarge(f"The file has more than {MAX_FILE // 1_000_000} MB, the limit.")
+    if size > MAX_FILE_BYTES:
+        raise ImageTooLarge(f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB, the limit.")
 
 
-def refused(part: str, why: str) -> InvalidRequest:
+def part_error(part: str, why: str) -> InvalidRequest:
     """What is wrong with a part."""
     return InvalidRequest([{"loc": ["body", part], "msg": why, "type": "value_error"}])

@@ -20,9 +20,9 @@ from backend.errors import (
 )
 from backend.renderers.base import RenderedFile, Renderer, RenderFailed, RenderRequest
 
-PLACES = 9  # one picture with the child or on its way to the store, eight that wait
+MAX_PENDING_UPLOADS = 9  # one picture with the child or on its way to the store, eight that wait
 
-REFUSALS: Mapping[str, type[RequestError]] = {
+ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
     "IMAGE_TYPE_UNSUPPORTED": ImageTypeUnsupported,
     "IMAGE_TOO_LARGE": ImageTooLarge,
     "IMAGE_TOO_SMALL": ImageTooSmall,
@@ -40,13 +40,13 @@ class ImageSanitizer:
     Those who wait hold a place and nothing else: a file is read into memory when its turn comes.
     """
 
-    def __init__(self, renderer: Renderer, *, places: int = PLACES) -> None:
+    def __init__(self, renderer: Renderer, *, capacity: int = MAX_PENDING_UPLOADS) -> None:
         self.renderer = renderer
-        self.free = places
+        self.free = capacity
         self.turn = asyncio.Lock()
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Room for one upload from its last byte to its answer. Raises `UploadsUnavailable`."""
         if not self.free:
             raise UploadsUnavailable
@@ -67,7 +67,7 @@ class ImageSanitizer:
             try:
                 rendered = await self.renderer.render(request)
             except RenderFailed as failed:
-                raise refusal(failed) from failed
+                raise upload_error(failed) from failed
         return next(made for made in rendered.files if made.name == "upload")
 
     async def close(self) -> None:
@@ -75,9 +75,9 @@ class ImageSanitizer:
         await self.renderer.close()
 
 
-def refusal(failed: RenderFailed) -> Exception:
+def upload_error(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
     if failed.retryable:
         return UploadsUnavailable("The image could not be looked at just now. Retry shortly.")
-    refused = REFUSALS.get(failed.code)
+    refused = ERRORS_BY_CODE.get(failed.code)
     return refused(failed.message) if refused else failed

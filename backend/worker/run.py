@@ -45,12 +45,12 @@ from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
-from backend.worker.dequeue import Share, dequeue_by_capacity
+from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
 from backend.worker.execute import Retry, run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.reauth import end_long_waits, resume_shop
-from backend.worker.retention import Terms, expire
+from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.webhook_dispatch import handle_delivery
 from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
@@ -150,7 +150,7 @@ async def manager(
     context: WorkerContext,
     handler_context: HandlerContext,
     *,
-    shares: Sequence[Share] = (),
+    shares: Sequence[CapacityShare] = (),
 ) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
@@ -264,7 +264,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
 
     @pgq.schedule("expire", "7 4 * * *")
     async def every_night_as_well(_schedule: Schedule) -> None:
-        await expire(context, Terms.of(settings))
+        await expire(context, RetentionPeriods.of(settings))
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def every_hour_too(_schedule: Schedule) -> None:

@@ -12,11 +12,11 @@ import pytest
 from backend.app import DEFAULT_MAX_BODY_BYTES, KEEP_ALIVE_SECONDS
 from backend.settings import Settings
 from backend.storage.erasures import ERASURES
-from backend.storage.keys import PREFIX, UPLOADS
-from backend.uploads.form import MAX_BODY as MAX_UPLOAD
+from backend.storage.keys import ARTIFACT_PREFIX, UPLOAD_PREFIX
+from backend.uploads.form import MAX_UPLOAD_BODY_BYTES as MAX_UPLOAD
 from tests.architecture.test_layout import ROOT, application
 from tests.running_app import RunningApp
-from webhooks.routes import MAX_BODY as MAX_DELIVERY
+from webhooks.routes import MAX_WEBHOOK_BYTES as MAX_DELIVERY
 
 DEPLOY = ROOT / "deploy"
 SITE = (DEPLOY / "nginx" / "site.conf").read_text()
@@ -106,7 +106,7 @@ def test_a_policy_names_the_prefixes_of_the_code_and_no_wildcard_of_deeds(role: 
     assert "s3:*" not in named
     resources = set(re.findall(r"arn:aws:s3:::atelier-example/([^\"]*)", named))
     of_worker = {f"{ERASURES}*"} if role == "worker" else set()
-    assert resources == {f"{PREFIX}*", f"{UPLOADS}*"} | of_worker
+    assert resources == {f"{ARTIFACT_PREFIX}*", f"{UPLOAD_PREFIX}*"} | of_worker
 
 
 def test_nothing_of_ours_expires_by_its_age() -> None:

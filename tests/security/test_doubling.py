@@ -33,10 +33,10 @@ from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
 from backend.jobs.listing import moment
 from backend.settings import Settings
-from backend.shops.product_image import ImageRefused, require_allowed
-from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, new_key
+from backend.shops.product_image import ProductImageRefused, require_allowed_url
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, generate_key
 from backend.spool import pieces
-from backend.uploads.form import boundary_of, receive
+from backend.uploads.form import boundary_of, copy_file_part
 from backend.web import chosen_request_id
 from tests.backend.auth import signing
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
@@ -61,13 +61,13 @@ UNITS = [*(bytes([byte]) for byte in SPECIAL), "é".encode(),
 OPENINGS = [b'"', b'{"', b'{"product_id":"']  # of what is JSON
 
 SECRETS = [signing.SECRET, signing.PREVIOUS_SECRET]
-KEYS = TokenKeys(new_key())
+KEYS = TokenKeys(generate_key())
 SETTINGS = Settings(
     database_url="postgresql://127.0.0.1:1/none",
     s3_bucket="none",
     shopify_api_key=signing.API_KEY,
     shopify_api_secret=signing.SECRET.decode(),
-    token_keys=new_key(),
+    token_keys=generate_key(),
 )
 
 
@@ -115,10 +115,10 @@ def as_text(raw: bytes) -> None:
     normalized_shop_domain(text)
     with contextlib.suppress(AtelierError):
         moment("created_after", raw.decode(errors="replace"))
-    with contextlib.suppress(ImageRefused):
-        require_allowed(f"https://{raw.decode(errors='replace')}")
+    with contextlib.suppress(ProductImageRefused):
+        require_allowed_url(f"https://{raw.decode(errors='replace')}")
     with contextlib.suppress(TokenUnreadable, UnknownKey):
-        KEYS.open(text_of(raw), shop=signing.SHOP, column="access_token")
+        KEYS.decrypt(text_of(raw), shop=signing.SHOP, column="access_token")
     with contextlib.suppress(ConfigurationError):
         TokenKeys(text_of(raw))
 
@@ -129,7 +129,7 @@ def as_form(raw: bytes) -> None:
     for body in (raw, part + raw, form(("file", raw))):
         request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
         with contextlib.suppress(MultipartError, AtelierError):
-            run(receive(pieces(request), boundary_of(request), io.BytesIO()))
+            run(copy_file_part(pieces(request), boundary_of(request), io.BytesIO()))
 
 
 def run(work: Any) -> None:

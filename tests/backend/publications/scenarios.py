@@ -15,7 +15,7 @@ from backend.jobs.service import JobRef
 from backend.publications.context import PublicationContext
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
-from backend.publications.states import TASKS
+from backend.publications.states import TASK_STATES
 from backend.storage.keys import artifact_key
 from tests.running_app import RunningApp
 from tests.scenarios import begun_job
@@ -163,7 +163,7 @@ async def work(
     """
     delays: list[timedelta] = []
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=nth)
-    for task in TASKS:
+    for task in TASK_STATES:
         while (
             delay := await run_publication(
                 publication, publication_context or press_of(shared_app), task

@@ -12,9 +12,9 @@ from backend.settings import Settings
 from backend.shops import admin_api
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.documents import API_VERSION
-from backend.shops.media_api import MutationRefused, change
+from backend.shops.media_api import MutationRefused, mutate
 from backend.shops.media_responses import CreatedPayload
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import InstalledShop
 
 SHOP = "north.myshopify.com"
@@ -55,7 +55,7 @@ def offline() -> Settings:
         s3_bucket="none",
         shopify_api_key="k",
         shopify_api_secret="the-secret-of-an-app",
-        token_keys=new_key(),
+        token_keys=generate_key(),
     )
 
 
@@ -153,7 +153,7 @@ async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> N
     error = {"code": "INVALID", "field": ["files"], "message": "No"}
     declined = {"data": {"fileCreate": {"files": None, "userErrors": [error]}}}
     with pytest.raises(MutationRefused) as refused:
-        await change(client(offline, (200, declined, {})), KEEPS, "mutation", CreatedPayload)
+        await mutate(client(offline, (200, declined, {})), KEEPS, "mutation", CreatedPayload)
     assert (refused.value.code, refused.value.message) == ("INVALID", "No")
 
 
@@ -179,7 +179,7 @@ async def test_a_payload_that_lacks_what_it_should_have_is_an_outage(
     offline: Settings, body: Any
 ) -> None:
     with pytest.raises(ShopifyUnavailable):
-        await change(client(offline, (200, body, {})), KEEPS, "mutation", CreatedPayload)
+        await mutate(client(offline, (200, body, {})), KEEPS, "mutation", CreatedPayload)
 
 
 async def test_another_version_than_ours_is_told_once(
