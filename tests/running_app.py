@@ -22,7 +22,7 @@ from sqlalchemy import text
 from backend import queue
 from backend.app import KEEP_ALIVE_SECONDS, create_app
 from backend.db import Database
-from backend.dev.shopify import Product, StandInShopify
+from backend.dev.shopify import ProductRecord, StandInShopify
 from backend.dev.shopify.wires import EmbeddedServer
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.renderers.base import Renderer
@@ -63,7 +63,7 @@ class RunningApp:
         response = await self.http.post("/v1/installation", headers=self.bearer(shop))
         assert response.status_code == 200, response.text
 
-    def product(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> Product:
+    def product(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> ProductRecord:
         """A product with a photo, by default the navy tee."""
         picture = GARMENTS / "tee_navy.jpg" if image is None else image
         return self.shopify.create_product(shop, "Tee", picture)

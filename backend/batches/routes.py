@@ -42,7 +42,7 @@ from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.workflows import BY_NAME
 
-SHORTEST_POLL, LONGEST_POLL = 2, 30  # seconds
+MIN_BATCH_POLL, MAX_BATCH_POLL = 2, 30  # seconds
 PRODUCTS_A_SECOND = 50  # of which a poll more or less tells nothing new
 
 BatchId = Annotated[
@@ -71,8 +71,10 @@ BATCH_LIST_RESPONSES = documented(
     BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)
 )
 BATCH_RESPONSES = documented(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
-ITEMS = documented(BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",))
-RETRYING = documented(
+BATCH_ITEMS_RESPONSES = documented(
+    BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",)
+)
+BATCH_RETRY_RESPONSES = documented(
     BatchResponse,
     *OF_A_BATCH,
     WorkflowDisabled,
@@ -145,7 +147,7 @@ async def get_batch(
     return Response(body, headers=poll_hint(body))
 
 
-@get("/{public_id:str}/items", responses=ITEMS)
+@get("/{public_id:str}/items", responses=BATCH_ITEMS_RESPONSES)
 async def list_batch_items(
     *,
     request: MerchantRequest,
@@ -168,7 +170,7 @@ async def list_batch_items(
 def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that retries batches; `disabled` names workflows."""
 
-    @post("/{public_id:str}/retry", status_code=202, responses=RETRYING)
+    @post("/{public_id:str}/retry", status_code=202, responses=BATCH_RETRY_RESPONSES)
     async def post_batch_retry(
         request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
     ) -> Response[BatchResponse]:
@@ -201,8 +203,8 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     """When to ask again, while there is something to wait for: the later, the more is left."""
     if body.status not in RUNNING:
         return {}
-    wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
-    return {"Retry-After": str(jittered(min(wait, LONGEST_POLL)))}
+    wait = MIN_BATCH_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
+    return {"Retry-After": str(jittered(min(wait, MAX_BATCH_POLL)))}
 
 
 def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:

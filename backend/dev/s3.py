@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 START_TIMEOUT = 30.0  # seconds
-POLL_INTERVAL = 0.02  # seconds
+START_POLL_INTERVAL = 0.02  # seconds
 
 # The pid is on file before there is a server: whenever we die, the reaper knows whom to end.
 _WITH_PID_FILE = 'echo "$$" > "$0" && exec "$@"'
@@ -156,7 +156,7 @@ class EmbeddedS3:
             try:
                 client.list_buckets()
             except (BotoCoreError, ClientError):
-                time.sleep(POLL_INTERVAL)
+                time.sleep(START_POLL_INTERVAL)
             else:
                 return True
         return False

@@ -23,7 +23,7 @@ from sqlalchemy import select
 import migrations
 from backend.db import Database
 from backend.dev.services import LocalServices, ServiceError, local_services
-from backend.dev.shopify import Product, StandInShopify
+from backend.dev.shopify import ProductRecord, StandInShopify
 from backend.errors import AtelierError
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
@@ -66,14 +66,14 @@ class Stack:
         self.shopify.create_shop(SHOP)
         checked(await self.http.post("/v1/installation", headers=self.authorization()))
 
-    async def make_demo_job(self, garment: str) -> tuple[Product, str]:
+    async def make_demo_job(self, garment: str) -> tuple[ProductRecord, str]:
         """Create a product with a sample photo, send its webhook, and find the job it made."""
         title = garment.replace("_", " ").capitalize()
         product = self.shopify.create_product(SHOP, title, GARMENTS / f"{garment}.jpg")
         checked(await self.shopify.send_webhook(SHOP, "products/create"))
         return product, await self.job_of(product)
 
-    async def job_of(self, product: Product) -> str:
+    async def job_of(self, product: ProductRecord) -> str:
         """The public id of the product's job, as soon as a worker has made it."""
         found = (
             select(Job.public_id)
@@ -256,10 +256,10 @@ async def process(
         try:
             yield LocalProcess(command, child, log)
         finally:
-            await ended(child)
+            await stop_process(child)
 
 
-async def ended(child: asyncio.subprocess.Process) -> None:
+async def stop_process(child: asyncio.subprocess.Process) -> None:
     """Ask it to end, and make it if it does not."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)

@@ -81,7 +81,7 @@ def positions(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
     return y[:, None], x[None, :]
 
 
-def compared(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Difference:
+def backdrop_difference(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Difference:
     """Compare (..., 3) pixels at these positions with the backdrop there."""
     light, *hues = np.moveaxis(lab_pixels, -1, 0)
     paper, *tints = (_quadratic(channel, y, x) for channel in backdrop.coefficients.T)
@@ -105,7 +105,7 @@ def guess_subject(lab_pixels: Floats) -> Floats:
     frame = filters.border(shape, depth=max(shape) // 50)
     rows, columns = np.nonzero(frame)
     backdrop = fit_backdrop(lab_pixels[frame], y[rows, 0], x[0, columns])
-    difference = compared(lab_pixels, backdrop, y, x)
+    difference = backdrop_difference(lab_pixels, backdrop, y, x)
     plain = (difference.distance < 2 * backdrop.threshold) | difference.shaded()
     outside = filters.touching(plain, filters.border(shape))
     return (~outside).astype(np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backend.imaging import filters, layers
 from backend.imaging.layers import Placed
 from backend.imaging.quality import Side, touched_sides
-from backend.imaging.shadow import Shadow, contact_shadow
+from backend.imaging.shadow import ShadowKind, contact_shadow
 
 
 class Framing(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ def compose(
     size: int,
     margin: float,
     background: str,
-    shadow: Shadow = "none",
+    shadow: ShadowKind = "none",
     aspect: float = 1.0,
 ) -> Master:
     """Centre a (height, width, 4) cut-out on paper of `background` (#rrggbb).

@@ -21,19 +21,19 @@ from backend.imaging import filters
 from backend.imaging.backdrop import (
     Backdrop,
     Difference,
-    compared,
+    backdrop_difference,
     fit_backdrop,
     guess_subject,
     lab,
     positions,
 )
-from backend.imaging.decode import Picture
+from backend.imaging.decode import DecodedImage
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
 from backend.imaging.quality import CutoutQuality, judge_cutout
-from backend.imaging.subject import SIDE, SubjectNet
+from backend.imaging.subject import NET_INPUT_SIDE, SubjectNet
 
-MIN_COVERAGE = 0.01
+MIN_SUBJECT_COVERAGE = 0.01
 COARSE_SIDE = 640
 # The backdrop's surface is fitted to every so many pixels of every so many rows.
 SAMPLE_STEP = 6
@@ -87,7 +87,7 @@ class _Band:
     colours: Floats
 
 
-def cut_out(picture: Picture, net: SubjectNet | None) -> Cutout:
+def cut_out(picture: DecodedImage, net: SubjectNet | None) -> Cutout:
     """Separate the product from its background; raise `SubjectNotFound` if there is none."""
     if picture.alpha is not None:
         return _already_cut_out(picture.rgb, picture.alpha)
@@ -120,7 +120,7 @@ def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
     probability = filters.resize(guess, *lab_pixels.shape[:2])
     known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
     backdrop = _fitted(rgb, known, factor)
-    difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
+    difference = backdrop_difference(lab_pixels, backdrop, *positions(lab_pixels.shape))
     found = _main_regions(probability)
     return _Coarse(
         factor=factor,
@@ -150,7 +150,7 @@ def _main_regions(probability: Floats) -> Mask:
 
 
 def _require_subject(mask: Mask) -> None:
-    if mask.mean() < MIN_COVERAGE:
+    if mask.mean() < MIN_SUBJECT_COVERAGE:
         raise SubjectNotFound
 
 
@@ -206,7 +206,9 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse)
     """Replace the soft alpha by what colour says, as far as colour can say it."""
     threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
-    difference = compared(band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns])
+    difference = backdrop_difference(
+        band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns]
+    )
     contrast, separable, shady = _local_means(band, coarse).T
     # JPEG rings around an edge in proportion to its contrast: more than this is no ringing.
     ringing = 0.08 * contrast
@@ -216,7 +218,7 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse)
     probability = filters.sampled(coarse.probability, coarse.factor, band.rows, band.columns)
     coloured[difference.shaded(ringing) & ((shady < 0.2) | (probability < 0.5))] = 0
     # Where the net is sure, colour may move the edge by one of the net's own pixels and no further.
-    solid = filters.erode(coarse.probability > 0.9, coarse.reach(SIDE))
+    solid = filters.erode(coarse.probability > 0.9, coarse.reach(NET_INPUT_SIDE))
     reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
     open_to_backdrop = ~subject
     open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)

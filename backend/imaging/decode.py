@@ -47,7 +47,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """Upright sRGB pixels of at most `WORK_SIDE` a side; `alpha` only if the source had one."""
 
     rgb: NDArray[np.uint8]
@@ -84,7 +84,7 @@ def probe(data: bytes) -> Probe:
     )
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes) -> DecodedImage:
     """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
     header = open_header(data, probe(data).format)
     try:
@@ -192,15 +192,15 @@ def colour_management(header: Any) -> dict[str, str]:
     return {"output_profile": "srgb"} if foreign else {}
 
 
-def _picture(pixels: NDArray[np.uint8]) -> Picture:
+def _picture(pixels: NDArray[np.uint8]) -> DecodedImage:
     """Split off an alpha channel; a fully opaque one says nothing and is dropped."""
     if pixels.shape[2] == 3:
-        return Picture(rgb=pixels, alpha=None)
+        return DecodedImage(rgb=pixels, alpha=None)
     alpha = pixels[..., 3]
     rgb = np.ascontiguousarray(pixels[..., :3])
     if alpha.min() == 255:
-        return Picture(rgb=rgb, alpha=None)
-    return Picture(rgb=rgb, alpha=alpha.astype(np.float32) / 255)
+        return DecodedImage(rgb=rgb, alpha=None)
+    return DecodedImage(rgb=rgb, alpha=alpha.astype(np.float32) / 255)
 
 
 def unreadable(error: pyvips.Error) -> Exception:

@@ -13,7 +13,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.filters import Mask
 from backend.imaging.garment import Garment
-from backend.imaging.mannequin import Body
+from backend.imaging.mannequin import Mannequin
 
 Category = Literal["top", "bottom", "dress"]
 
@@ -57,7 +57,7 @@ class _Trial:
     cost: float
 
 
-def fit_garment(garment: Garment, body: Body, category: Category) -> Fit | None:
+def fit_garment(garment: Garment, body: Mannequin, category: Category) -> Fit | None:
     """The best fit; None if the outline has no width to go by."""
     width = _width(garment, category)
     if width == 0:
@@ -76,7 +76,9 @@ def _width(garment: Garment, category: Category) -> float:
     return widths[category]
 
 
-def _trials(garment: Garment, body: Body, category: Category, width: float) -> Iterator[_Trial]:
+def _trials(
+    garment: Garment, body: Mannequin, category: Category, width: float
+) -> Iterator[_Trial]:
     """Every size and height that is worth a try."""
     body_width, row, mark = _hook(garment, body, category)
     small = body.mask[::SHRINK, ::SHRINK]
@@ -92,7 +94,7 @@ def _trials(garment: Garment, body: Body, category: Category, width: float) -> I
             yield _Trial(zoom, top, bare, bare + STIFFNESS * (abs(factor - 1) + abs(drop)))
 
 
-def _hook(garment: Garment, body: Body, category: Category) -> tuple[float, float, float]:
+def _hook(garment: Garment, body: Mannequin, category: Category) -> tuple[float, float, float]:
     """The body's width to go by; a row of the body, and the garment's row that belongs there."""
     if category == "bottom":
         return body.width_at(body.belt), body.belt, 0.0

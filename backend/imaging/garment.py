@@ -12,7 +12,7 @@ from backend.imaging import filters
 from backend.imaging.filters import Mask
 
 # Rows of the reduced outline: enough for a per cent of the garment's height.
-ROWS = 240
+OUTLINE_ROWS = 240
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def measure_garment(alpha: NDArray[np.uint8]) -> Garment:
     """Find the marks of a (height, width) uint8 alpha that is not empty."""
     box = filters.bounds(alpha > 127)
     solid = (alpha[box] > 127).astype(np.float32)
-    cell = solid.shape[0] / ROWS
-    mask = filters.resize(solid, ROWS, max(1, round(solid.shape[1] / cell))) > 0.5
+    cell = solid.shape[0] / OUTLINE_ROWS
+    mask = filters.resize(solid, OUTLINE_ROWS, max(1, round(solid.shape[1] / cell))) > 0.5
     axis = _axis(mask)
     runs = _runs_through(mask, axis)
     return Garment(
@@ -94,7 +94,10 @@ def _shoulder_row(mask: Mask, axis: float) -> float:
     """The mean of the highest rows left and right of the axis."""
     first = np.where(mask.any(axis=0), mask.argmax(axis=0), mask.shape[0])
     middle = round(axis)
-    return float(first[:middle].min(initial=ROWS) + first[middle:].min(initial=ROWS)) / 2
+    return (
+        float(first[:middle].min(initial=OUTLINE_ROWS) + first[middle:].min(initial=OUTLINE_ROWS))
+        / 2
+    )
 
 
 def _symmetry(mask: Mask, axis: float) -> float:

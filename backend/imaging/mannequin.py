@@ -20,7 +20,7 @@ PICTURES = files("backend.imaging") / "mannequins"
 
 
 @dataclass(frozen=True)
-class Body:
+class Mannequin:
     """`rgba`: (height, width, 4) uint8. All lengths are in its pixels, rows counted from the top.
 
     axis: the column that mirrors it. neck, shoulder, chest, hip: rows of its points.
@@ -55,10 +55,10 @@ class Body:
         return min(self.width_at(row) for row in range(round(self.chest), round(self.hip), 8))
 
 
-def load_body(name: BodyName) -> Body:
+def load_mannequin(name: BodyName) -> Mannequin:
     """Read one of our own two pictures."""
     anchors = json.loads((PICTURES / "anchors.json").read_text())[name]["anchors"]
-    return Body(
+    return Mannequin(
         rgba=decode_own((PICTURES / f"{name}.webp").read_bytes()),
         axis=anchors["neck"][0],
         neck=anchors["neck"][1],

@@ -14,7 +14,7 @@ from backend.imaging import filters
 from backend.imaging.filters import Floats, Indices, Mask
 
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
-REACH = 3
+EDGE_RADIUS = 3
 SIGMA = 2.5
 # Enclosed openings below this share of the surroundings' area, some 14 px square, are noise.
 PINHOLE = 5e-4
@@ -28,15 +28,15 @@ def solve_edge(rgb: NDArray[np.uint8], alpha: Floats, *, trust_colour: bool) -> 
     `trust_colour` is for plain backdrops; on a scene the given alpha stands, since its surroundings
     are not one colour. Some of the alpha must be above zero.
     """
-    box = filters.bounds(alpha > 0, margin=4 * REACH)
+    box = filters.bounds(alpha > 0, margin=4 * EDGE_RADIUS)
     rgba = np.zeros((*alpha.shape, 4), dtype=np.uint8)
     rgba[box] = _solved(np.ascontiguousarray(rgb[box]), alpha[box], trust_colour)
     return rgba
 
 
 def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
-    inside = filters.erode(alpha > 0.5, REACH)
-    outside = ~filters.dilate(alpha > 0.5, REACH)
+    inside = filters.erode(alpha > 0.5, EDGE_RADIUS)
+    outside = ~filters.dilate(alpha > 0.5, EDGE_RADIUS)
     product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
     if trust_colour:
         edge = np.flatnonzero(~(inside | outside))

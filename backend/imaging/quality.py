@@ -17,7 +17,7 @@ from backend.imaging.backdrop import Backdrop
 MIN_CERTAIN = 0.95
 MIN_CONTRAST = 6.0
 MAX_SOFT = 0.08
-MIN_COVERAGE = 0.1
+MIN_FRAME_COVERAGE = 0.1
 # A 1200 × 1500 photo of a garment fills a 2048 px square at 1.6 to 1.9.
 MAX_SCALE = 2.0
 
@@ -110,7 +110,7 @@ def _cutout_doubts(cutout: CutoutQuality | None) -> Iterator[Doubt]:
         "Much of the outline is soft. Check fur, tulle and blurred edges.",
     )
     yield (
-        cutout.coverage < MIN_COVERAGE,
+        cutout.coverage < MIN_FRAME_COVERAGE,
         "SMALL_PRODUCT",
         f"The product fills only {cutout.coverage:.0%} of the photo. A closer photo is sharper.",
     )

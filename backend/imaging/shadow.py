@@ -12,7 +12,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.filters import Floats
 
-Shadow = Literal["none", "contact"]
+ShadowKind = Literal["none", "contact"]
 
 # Everything below in shares of the product's height or width, and of the light.
 REACH = 0.03  # how far above the ground a contour's shadow has faded to a third

@@ -16,7 +16,7 @@ COMPONENT_REF = "#/components/schemas/{name}"
 LITESTARS_DEFAULTS = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False}
 NULL = {"type": "null"}
 PHOTO = dict.fromkeys(ProductPhoto.__struct_fields__, "string")
-SOURCE = {"collection_id": "string", "product_ids": "array"}
+PRODUCT_SOURCE = {"collection_id": "string", "product_ids": "array"}
 
 
 def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
         if issubclass(kind, ProductPhoto):
             schemas[kind.__name__]["oneOf"] = exactly_one(PHOTO)
         if kind is BatchRequest:
-            schemas[kind.__name__]["oneOf"] = exactly_one(SOURCE)
+            schemas[kind.__name__]["oneOf"] = exactly_one(PRODUCT_SOURCE)
     return dict(sorted(schemas.items()))
 
 

@@ -13,7 +13,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import License, Server, Tag
 
 from backend.openapi.document import Document, completed_document, operation_id
-from backend.openapi.page import POLICY, page
+from backend.openapi.page import POLICY, render_page
 
 DESCRIPTION = """\
 Shops ask for jobs; jobs make product imagery; whoever asked reads the result.
@@ -73,7 +73,7 @@ def openapi_config() -> OpenAPIConfig:
         operation_id_creator=operation_id,
         use_handler_docstrings=True,
         render_plugins=[
-            CachedDocumentPlugin("/", MediaType.HTML, page),
+            CachedDocumentPlugin("/", MediaType.HTML, render_page),
             CachedDocumentPlugin("/openapi.json", MediaType.JSON, msgspec.json.encode),
         ],
         openapi_router=schema_router(),

@@ -7,7 +7,7 @@ import msgspec
 from backend.imaging.decode import ImageRefused
 from backend.imaging.encode import decode_own, encode_png
 from backend.imaging.scenery import Mood, SceneType
-from backend.imaging.shadow import Shadow
+from backend.imaging.shadow import ShadowKind
 from backend.imaging.swap import Swapped, swap_with_picture, swap_with_set
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, input_of, intermediate_png, stamp, verdict_of
@@ -21,7 +21,7 @@ class SwapFacts(msgspec.Struct, frozen=True, kw_only=True):
     """`size`: the longer side in pixels; `scale`: the product's enlargement of its photo."""
 
     size: int
-    shadow: Shadow
+    shadow: ShadowKind
     scale: float
     upscaled: bool
 
@@ -37,7 +37,7 @@ class EarlierFacts(msgspec.Struct, frozen=True, kw_only=True):
 class SwapParams(msgspec.Struct, frozen=True, kw_only=True):
     """The picture has the photo's shape, the size of an output is its longer side."""
 
-    shadow: Shadow = "contact"
+    shadow: ShadowKind = "contact"
     outputs: Outputs = JPEG_AND_WEBP
     facts: EarlierFacts = EarlierFacts()
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from backend.imaging import quality
 from backend.imaging.compose import Framing, compose
 from backend.imaging.encode import decode_own, encode_png
-from backend.imaging.shadow import Shadow
+from backend.imaging.shadow import ShadowKind
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, input_of, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import JPEG_AND_WEBP, Outputs, encode_outputs, longest
@@ -25,7 +25,7 @@ class CatalogParams(msgspec.Struct, frozen=True, kw_only=True):
 
     background: str = "#ffffff"
     margin: float = 0.08
-    shadow: Shadow = "none"
+    shadow: ShadowKind = "none"
     outputs: Outputs = JPEG_AND_WEBP
     facts: EarlierFacts = EarlierFacts()
 

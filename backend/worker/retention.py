@@ -38,10 +38,10 @@ from backend.worker.reconciliation_report import FindingTally, Kind, record
 JOBS_PER_PASS = 500  # jobs
 FEW_BATCHES = 20  # of up to 10,000 items each
 
-FILES, ALL = ("intermediate",), ("intermediate", "final")
-INTERRUPTED_EXPIRY = Extent(files="EXPIRING", roles=FILES)
-EXPIRING_FILES = Extent(files="KEPT", roles=FILES)
-EXPIRED_JOBS = Extent(files="EXPIRED", roles=ALL, only=DISPENSABLE)
+INTERMEDIATE_ROLES, ALL_ROLES = ("intermediate",), ("intermediate", "final")
+INTERRUPTED_EXPIRY = Extent(files="EXPIRING", roles=INTERMEDIATE_ROLES)
+EXPIRING_FILES = Extent(files="KEPT", roles=INTERMEDIATE_ROLES)
+EXPIRED_JOBS = Extent(files="EXPIRED", roles=ALL_ROLES, only=DISPENSABLE)
 
 Ending = tuple[datetime, int, str]  # when which job of which shop has ended
 

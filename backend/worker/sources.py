@@ -24,7 +24,7 @@ from backend.worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
-SOURCE, BACKGROUND = "source", "background"
+PRODUCT_FILE, BACKGROUND_FILE = "source", "background"
 
 SHOPIFY_UNAVAILABLE = Failure(
     code="SHOPIFY_UNAVAILABLE",
@@ -61,12 +61,12 @@ async def source_files(
     """
     request = claimed.request
     if "upload_key" in request:
-        yield SOURCE, await uploaded(request["upload_key"], context)
+        yield PRODUCT_FILE, await uploaded(request["upload_key"], context)
     else:
         url = request.get("source_url") or await shop_photo(claimed, context)
-        yield SOURCE, await download_image(context.files, url)
+        yield PRODUCT_FILE, await download_image(context.files, url)
     if "background_upload_key" in request:
-        yield BACKGROUND, await uploaded(request["background_upload_key"], context)
+        yield BACKGROUND_FILE, await uploaded(request["background_upload_key"], context)
 
 
 async def uploaded(key: str | None, context: WorkerContext) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from backend.dev.stack import ended
+from backend.dev.stack import stop_process
 from backend.settings import Settings
 from tests.running_app import RunningApp
 
@@ -26,7 +26,7 @@ async def worker(
         yield process
     finally:
         if process.returncode is None:
-            await ended(process)
+            await stop_process(process)
 
 
 async def start_worker(

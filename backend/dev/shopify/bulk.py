@@ -12,21 +12,22 @@ from datetime import datetime
 
 from backend.dev.shopify.bulk_lines import lines
 from backend.dev.shopify.bulk_query import check, refuse_errors
-from backend.dev.shopify.caller import Asked, Caller, Resolver
+from backend.dev.shopify.connections import Resolver
+from backend.dev.shopify.graphql_context import Arguments, GraphQlContext
 from backend.dev.shopify.media import CDN_HOST
 from backend.dev.shopify.refusals import Refusal
-from backend.dev.shopify.state import Event, Work
+from backend.dev.shopify.state import AsyncOperation, Event
 
 MAX_RUNNING = 5
 MAX_NODES = 1_000_000  # of a connection
 RESULT_LIFETIME = 7 * 24 * 3600  # seconds
 
-Execute = Callable[[Caller, str], Mapping[str, object]]
+Execute = Callable[[GraphQlContext, str], Mapping[str, object]]
 """Answers a document for a caller who is in bulk: `data` and `errors`."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Operation(Work):
+class Operation(AsyncOperation):
     """One bulk operation, and what has come of it."""
 
     query: str
@@ -41,27 +42,27 @@ class Operation(Work):
     root_object_count: int = 0
 
 
-def bulk_mutations(caller: Caller, execute: Execute) -> dict[str, Resolver]:
+def bulk_mutations(context: GraphQlContext, execute: Execute) -> dict[str, Resolver]:
     """A resolver for each mutation of bulk operations."""
     return {
-        "bulkOperationRunQuery": caller.mutation(
+        "bulkOperationRunQuery": context.mutation(
             "bulkOperationRunQuery",
-            lambda asked: _run(caller, execute, asked),
+            lambda arguments: _run(context, execute, arguments),
             bulkOperation=None,
         ),
-        "bulkOperationCancel": caller.mutation(
-            "bulkOperationCancel", lambda asked: _cancel(caller, asked), bulkOperation=None
+        "bulkOperationCancel": context.mutation(
+            "bulkOperationCancel", lambda arguments: _cancel(context, arguments), bulkOperation=None
         ),
     }
 
 
-def operation_view(caller: Caller, gid: str) -> Mapping[str, object] | None:
+def operation_view(context: GraphQlContext, gid: str) -> Mapping[str, object] | None:
     """`BulkOperation`, if it is the shop's."""
-    operation = _operation(caller, gid)
+    operation = _operation(context, gid)
     if operation is None:
         return None
     running = not operation.is_done and operation.steps > 0 and operation.status == "CREATED"
-    fresh = caller.platform.clock() < operation.expires_at
+    fresh = context.platform.clock() < operation.expires_at
     return {
         "__typename": "BulkOperation",
         "id": operation.gid,
@@ -79,62 +80,65 @@ def operation_view(caller: Caller, gid: str) -> Mapping[str, object] | None:
     }
 
 
-def _operation(caller: Caller, gid: str) -> Operation | None:
+def _operation(context: GraphQlContext, gid: str) -> Operation | None:
     return next(
-        (work for work in caller.shop.work if isinstance(work, Operation) and work.gid == gid), None
+        (work for work in context.shop.work if isinstance(work, Operation) and work.gid == gid),
+        None,
     )
 
 
-def _run(caller: Caller, execute: Execute, asked: Asked) -> Mapping[str, object]:
-    check(asked["query"])
-    refuse_errors(execute(replace(caller, in_bulk=1), asked["query"]))
-    in_bulk = replace(caller, in_bulk=MAX_NODES)
+def _run(context: GraphQlContext, execute: Execute, arguments: Arguments) -> Mapping[str, object]:
+    check(arguments["query"])
+    refuse_errors(execute(replace(context, in_bulk=1), arguments["query"]))
+    in_bulk = replace(context, in_bulk=MAX_NODES)
     running = [
-        work for work in caller.shop.work if isinstance(work, Operation) and not work.is_done
+        work for work in context.shop.work if isinstance(work, Operation) and not work.is_done
     ]
     if len(running) >= MAX_RUNNING:
         raise Refusal(
             "LIMIT_REACHED", None, "Bulk operations limit reached. Please try again later."
         )
     operation = Operation(
-        gid=f"gid://shopify/BulkOperation/{next(caller.platform.work_numbers)}",
-        finish=lambda: _finish(operation, in_bulk, execute, group=asked["groupObjects"]),
-        query=asked["query"],
-        created_at=caller.platform.now(),
+        gid=f"gid://shopify/BulkOperation/{next(context.platform.work_numbers)}",
+        finish=lambda: _finish(operation, in_bulk, execute, group=arguments["groupObjects"]),
+        query=arguments["query"],
+        created_at=context.platform.now(),
     )
-    caller.shop.work.append(operation)
-    return {"bulkOperation": operation_view(caller, operation.gid)}
+    context.shop.work.append(operation)
+    return {"bulkOperation": operation_view(context, operation.gid)}
 
 
-def _cancel(caller: Caller, asked: Asked) -> Mapping[str, object]:
-    operation = _operation(caller, asked["id"])
+def _cancel(context: GraphQlContext, arguments: Arguments) -> Mapping[str, object]:
+    operation = _operation(context, arguments["id"])
     if operation is None:
         raise Refusal("INVALID", ["id"], "Bulk operation does not exist")
     if operation.is_done:
         raise Refusal("INVALID", ["id"], "A bulk operation cannot be canceled when it is completed")
     operation.status = "CANCELING"
-    return {"bulkOperation": operation_view(caller, operation.gid)}
+    return {"bulkOperation": operation_view(context, operation.gid)}
 
 
 # The result
 
 
-def _finish(operation: Operation, caller: Caller, execute: Execute, *, group: bool) -> None:
-    platform = caller.platform
+def _finish(
+    operation: Operation, context: GraphQlContext, execute: Execute, *, group: bool
+) -> None:
+    platform = context.platform
     operation.completed_at = platform.now()
     failure = platform.bulk_failures.popleft() if platform.bulk_failures else None
-    answer = execute(caller, operation.query)
+    answer = execute(context, operation.query)
     if operation.status == "CANCELING":
         operation.status = "CANCELED"
     elif failure or "errors" in answer:
         operation.status = "FAILED"
         operation.error_code = failure or "ACCESS_DENIED"
     else:
-        _publish(operation, caller, answer["data"], group=group)
-    platform.events.append(Event(caller.shop.domain, "bulk_operations/finish", operation.gid))
+        _publish(operation, context, answer["data"], group=group)
+    platform.events.append(Event(context.shop.domain, "bulk_operations/finish", operation.gid))
 
 
-def _publish(operation: Operation, caller: Caller, data: object, *, group: bool) -> None:
+def _publish(operation: Operation, context: GraphQlContext, data: object, *, group: bool) -> None:
     """Write the file. Without grouping, children need not follow their parent: here they don't."""
     rows = list(lines(data))
     if not group:
@@ -146,10 +150,10 @@ def _publish(operation: Operation, caller: Caller, data: object, *, group: bool)
     operation.file_size = len(content)
     if not rows:
         return  # Shopify gives no URL when there is nothing
-    operation.expires_at = caller.platform.clock() + RESULT_LIFETIME
-    path = f"/bulk/{caller.shop.number}/{secrets.token_hex(16)}.jsonl"
+    operation.expires_at = context.platform.clock() + RESULT_LIFETIME
+    path = f"/bulk/{context.shop.number}/{secrets.token_hex(16)}.jsonl"
     operation.url = f"https://{CDN_HOST}{path}"
-    caller.platform.bulk_results[path] = (operation.expires_at, content)
+    context.platform.bulk_results[path] = (operation.expires_at, content)
 
 
 def _zulu(at: datetime) -> str:

@@ -8,7 +8,7 @@ from graphql.language import Visitor
 from backend.dev.shopify.refusals import Refusal
 
 MAX_CONNECTIONS = 5
-MAX_DEPTH = 2
+MAX_QUERY_DEPTH = 2
 
 
 def check(query: str) -> None:
@@ -16,7 +16,7 @@ def check(query: str) -> None:
     try:
         document = parse(query, max_lexical_tokens=1000)
     except GraphQLError as problem:
-        raise invalid(f"Invalid bulk query: {problem.message}") from problem
+        raise invalid_query(f"Invalid bulk query: {problem.message}") from problem
     operation = document.definitions[0] if document.definitions else None
     fields = (
         [node for node in operation.selection_set.selections if isinstance(node, FieldNode)]
@@ -24,12 +24,14 @@ def check(query: str) -> None:
         else []
     )
     if [field.name.value for field in fields] != ["products"]:
-        raise invalid("Stand-in: a bulk query is of `products` and nothing else")
+        raise invalid_query("Stand-in: a bulk query is of `products` and nothing else")
     connections, depth = _connections(document)
     if connections > MAX_CONNECTIONS:
-        raise invalid(f"Bulk queries cannot contain more than {MAX_CONNECTIONS} connections.")
-    if depth > MAX_DEPTH:
-        raise invalid(f"Bulk queries cannot contain connections nested deeper than {MAX_DEPTH}.")
+        raise invalid_query(f"Bulk queries cannot contain more than {MAX_CONNECTIONS} connections.")
+    if depth > MAX_QUERY_DEPTH:
+        raise invalid_query(
+            f"Bulk queries cannot contain connections nested deeper than {MAX_QUERY_DEPTH}."
+        )
 
 
 def _connections(document: DocumentNode) -> tuple[int, int]:
@@ -63,9 +65,9 @@ def refuse_errors(answer: Mapping[str, object]) -> None:
     """Refuse a document that was tried and had errors."""
     errors = answer.get("errors")
     if isinstance(errors, list) and errors:
-        raise invalid(f"Invalid bulk query: {errors[0]['message']}")
+        raise invalid_query(f"Invalid bulk query: {errors[0]['message']}")
 
 
-def invalid(message: str) -> Refusal:
+def invalid_query(message: str) -> Refusal:
     """The refusal of a query, and why."""
     return Refusal("INVALID", ["query"], message)

@@ -14,7 +14,7 @@ RETRY_DELAYS = tuple(RETRY_PERIOD / (2**RETRIES - 1) * 2**n for n in range(RETRI
 
 
 @dataclass(slots=True, kw_only=True)
-class Delivery:
+class OutgoingWebhook:
     """One webhook on its way: signed once, and the same at every try."""
 
     topic: str

@@ -23,7 +23,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class ProductRecord:
     """A product as it is at one moment; changing it makes another."""
 
     id: int
@@ -76,7 +76,7 @@ class Collection:
         return f"gid://shopify/Collection/{self.id}"
 
 
-def without(product: Product, media_ids: set[int]) -> Product:
+def without_files(product: ProductRecord, media_ids: set[int]) -> ProductRecord:
     """The product without these files, in its gallery and at its variants."""
     return replace(
         product,

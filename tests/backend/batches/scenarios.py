@@ -9,7 +9,7 @@ import httpx
 
 from backend.batches.execution import BatchContext, run_expansion
 from backend.batches.leases import BatchRef
-from backend.dev.shopify.products import Collection, Product
+from backend.dev.shopify.products import Collection, ProductRecord
 from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.worker.sources import PRODUCT_NOT_FOUND
@@ -19,7 +19,7 @@ from tests.running_app import RunningApp
 
 def products(
     shared_app: RunningApp, shop: str, count: int, *, image: bytes | None = b"x"
-) -> list[Product]:
+) -> list[ProductRecord]:
     """Products with a photo that nobody looks at."""
     return [
         shared_app.shopify.create_product(shop, f"Tee {number}", image) for number in range(count)

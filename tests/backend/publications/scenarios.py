@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, succeed
 from backend.jobs.service import JobRef
 from backend.publications.context import PublicationContext
@@ -39,7 +39,7 @@ def png(seed: str) -> bytes:
 async def finished(
     shared_app: RunningApp,
     shop: str,
-    product: Product | None = None,
+    product: ProductRecord | None = None,
     *,
     pictures: int = 2,
     role: str = "final",
@@ -190,12 +190,12 @@ async def published(
     return await look(shared_app, shop, ref)
 
 
-def looks(shared_app: RunningApp, product: Product) -> Looks:
+def looks(shared_app: RunningApp, product: ProductRecord) -> Looks:
     """The product's gallery: each media with its alt text, in order."""
     return [(media.gid, media.alt) for media in shared_app.shopify.current(product).media]
 
 
-def links(shared_app: RunningApp, product: Product) -> list[str | None]:
+def links(shared_app: RunningApp, product: ProductRecord) -> list[str | None]:
     """What each of the product's variants shows."""
     current = shared_app.shopify.current(product)
     names = {media.id: media.gid for media in current.media}

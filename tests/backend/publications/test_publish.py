@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.retries import PAUSE_JITTER, SHOPIFY_PROCESSING
@@ -32,7 +32,7 @@ from tests.scenarios import called
 
 
 async def test_the_pictures_come_behind_the_products_own(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, variants = looks(shared_app, product), links(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -47,7 +47,7 @@ async def test_the_pictures_come_behind_the_products_own(
 
 
 async def test_the_bytes_that_arrive_are_the_artifacts(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await published(shared_app, shop, ref, wanted(digests))
@@ -57,7 +57,7 @@ async def test_the_bytes_that_arrive_are_the_artifacts(
 
 
 async def test_positions_are_places_among_all_media(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     a, b, c = (gid for gid, _ in looks(shared_app, product))
     ref, digests = await finished(shared_app, shop, product, pictures=3)
@@ -67,7 +67,7 @@ async def test_positions_are_places_among_all_media(
 
 
 async def test_another_product_of_the_shop_can_be_named(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, pictures=1)
     body = {**wanted(digests), "product_id": product.gid}
@@ -77,7 +77,7 @@ async def test_another_product_of_the_shop_can_be_named(
 
 
 async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     before = await shared_app.detail(ref.public_id, shop=shop)
@@ -94,7 +94,7 @@ async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
 
 
 async def test_the_queue_brings_it_to_a_worker(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 1
     ref, digests = await finished(shared_app, shop, product, pictures=1)
@@ -128,7 +128,7 @@ async def test_a_product_with_many_media_and_variants_is_read_whole(
 
 
 async def test_a_picture_that_is_on_the_product_already_is_not_put_there_again(
-    shared_app: RunningApp, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody promises that adding what is there does nothing."""
     put_up: list[str] = []
@@ -160,7 +160,7 @@ REFUSALS = {
 @pytest.mark.parametrize("mutation", ["fileCreate", "fileUpdate"])
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
-    shared_app: RunningApp, shop: str, product: Product, mutation: str, code: str
+    shared_app: RunningApp, shop: str, product: ProductRecord, mutation: str, code: str
 ) -> None:
     before, variants = looks(shared_app, product), links(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -180,7 +180,7 @@ async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
 
 
 async def test_a_failure_after_half_of_them_takes_the_other_half_back(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -196,7 +196,7 @@ async def test_a_failure_after_half_of_them_takes_the_other_half_back(
 
 
 async def test_a_file_that_fails_says_why(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1, data=b"no picture at all")
     made = await published(shared_app, shop, ref, wanted(digests))
@@ -206,7 +206,7 @@ async def test_a_file_that_fails_says_why(
 
 
 async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     foreign = shared_app.product(b"unread")
     gone = shared_app.shopify.create_product(shop, "Gone", png("gone"), "image/png")
@@ -220,7 +220,7 @@ async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
 
 
 async def test_a_full_product_takes_no_more(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     for number in range(246):
         shared_app.shopify.add_image(product, png(str(number)), "image/png")
@@ -231,7 +231,7 @@ async def test_a_full_product_takes_no_more(
 
 
 async def test_scopes_that_were_taken_away_meanwhile_end_it(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -246,7 +246,7 @@ async def test_scopes_that_were_taken_away_meanwhile_end_it(
 
 @pytest.mark.parametrize("code", ["FILE_LOCKED", "MEDIA_CANNOT_BE_MODIFIED", "NON_READY_STATE"])
 async def test_what_shopify_is_just_busy_with_is_tried_again(
-    shared_app: RunningApp, shop: str, product: Product, code: str
+    shared_app: RunningApp, shop: str, product: ProductRecord, code: str
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -258,7 +258,7 @@ async def test_what_shopify_is_just_busy_with_is_tried_again(
 
 
 async def test_a_shopify_that_stays_away_fails_it_in_the_end(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -272,7 +272,7 @@ async def test_a_shopify_that_stays_away_fails_it_in_the_end(
 
 
 async def test_a_throttled_question_is_asked_again_within_the_same_run(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -283,7 +283,7 @@ async def test_a_throttled_question_is_asked_again_within_the_same_run(
 
 
 async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -293,7 +293,7 @@ async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
 
 
 async def test_a_file_that_takes_long_gives_its_worker_free(
-    shared_app: RunningApp, shop: str, product: Product, slow: None
+    shared_app: RunningApp, shop: str, product: ProductRecord, slow: None
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -311,7 +311,7 @@ async def test_a_file_that_takes_long_gives_its_worker_free(
 
 
 async def test_a_file_that_is_never_ready_ends_it_and_goes(
-    shared_app: RunningApp, shop: str, product: Product, slow: None
+    shared_app: RunningApp, shop: str, product: ProductRecord, slow: None
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 10_000
     before = looks(shared_app, product)
@@ -327,7 +327,11 @@ async def test_a_file_that_is_never_ready_ends_it_and_goes(
 
 
 async def test_a_move_that_takes_long_is_asked_for_once(
-    shared_app: RunningApp, shop: str, product: Product, slow: None, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp,
+    shop: str,
+    product: ProductRecord,
+    slow: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real, asked = media_api.reorder, []
 
@@ -357,7 +361,7 @@ def slow(shared_app: RunningApp) -> Iterator[None]:
 
 
 async def test_a_token_that_dies_in_the_middle_is_renewed(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from backend import db
 from backend.db import Database
-from backend.dev.shopify.state import Answer, Fault
+from backend.dev.shopify.state import Fault, HttpResponse
 from backend.dev.transport import LoopbackShopify
 from backend.errors import ConfigurationError, ShopifyUnavailable
 from backend.shops import admin_api, tokens
@@ -269,7 +269,7 @@ async def test_an_answer_without_expires_in_is_stored_and_used(
 ) -> None:
     pair = {"access_token": "shpat_a", "refresh_token": "shprt_b"}
     await end_token(shared_app, shop)
-    shared_app.shopify.platform.faults["refresh"].append(Fault(Answer(200, pair)))
+    shared_app.shopify.platform.faults["refresh"].append(Fault(HttpResponse(200, pair)))
     found = await opened(shared_app, shop)
     assert found is not None
     assert found.access_token == "shpat_a"
