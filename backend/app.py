@@ -1,4 +1,4 @@
-"""The composition root of the web process: the one place where its parts meet."""
+"""The composition root of the web process: builds its services and wires them together."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,9 +43,9 @@ from backend.web import EXCEPTION_HANDLERS, RequestContext
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
-DEFAULT_MAX_BODY_BYTES = 256_000  # bytes; routes that need more say so themselves
-# Seconds that an idle connection stays open: longer than a proxy in front keeps its own (nginx and
-# AWS's balancers: 60), or a request would now and then meet a connection that is just being closed.
+DEFAULT_MAX_BODY_BYTES = 256_000  # bytes; routes that need more set their own limit
+# Seconds that an idle connection stays open. Longer than in a proxy in front (nginx and AWS's load
+# balancers: 60), which could otherwise reuse a connection that is just closing.
 KEEP_ALIVE_SECONDS = 75
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
@@ -59,14 +59,14 @@ def create_app(
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
-    # A decoder starts with the first upload; no model, for nobody asks what the picture shows.
     presigner = Presigner(settings)
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
+    # No model: sanitizing an upload does not need to know what the image shows.
     image_sanitizer = ImageSanitizer(LocalRenderer(None, limits=UPLOAD_LIMITS))
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with AsyncExitStack() as parts:  # closes each of them, whatever becomes of the others
+        async with AsyncExitStack() as parts:  # closes each, even if another fails to close
             parts.push_async_callback(database.close)
             parts.push_async_callback(admin.close)
             parts.push_async_callback(image_sanitizer.close)
@@ -117,7 +117,7 @@ def create_app(
 
 
 def provided(service: object) -> Provide:
-    """A dependency that is the same object for every request."""
+    """A dependency that injects the same object into every request."""
     return Provide(lambda: service, sync_to_thread=False)
 
 
@@ -142,5 +142,5 @@ async def get_readiness(database: NamedDependency[Database]) -> HealthResponse:
 
 
 def health_router() -> Router:
-    """Without a guard, as the API's own description is."""
+    """The health routes, without a guard, like the OpenAPI document."""
     return Router("/health", route_handlers=[get_liveness, get_readiness], tags=["Health"])

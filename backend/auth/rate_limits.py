@@ -1,8 +1,9 @@
-"""How often a shop may ask: counted once the credential has named it, so nobody can count for it.
+"""Rate limits per shop, counted after authentication, so that nobody can use up another's limit.
 
-Counted in each process on its own, in a window that slides: of the window before counts the share
-that it still covers. The `limits` library reads the budgets; its own counters took 7 % of a job
-detail's time. Litestar's middleware counts by address, which behind Shopify's proxy is everybody's.
+Each process counts for itself, in a sliding window: the previous window counts by the share that it
+still covers. The `limits` library parses the settings; its own counters took 7 % of the time of a
+job detail. Litestar's middleware counts by IP address, which all visitors share behind Shopify's
+proxy.
 """
 
 import math
@@ -17,14 +18,14 @@ READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RateLimits:
-    """The budgets of one door, such as "600/minute", for reads and for the rest."""
+    """The limits of one guard, such as "600/minute", for reads and for writes."""
 
     def __init__(self, *, reads: str, writes: str, clock: Callable[[], float] = time.time) -> None:
         self.reads, self.writes = parse_budget(reads), parse_budget(writes)
         self.clock = clock
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "RateLimits":
-        """Litestar copies each router's guards; what they count must stay one."""
+        """Litestar copies the guards of each router; the counters must stay shared."""
         return self
 
     def count(self, shop: str, method: str) -> None:
@@ -36,7 +37,7 @@ class RateLimits:
 
 
 class Budget:
-    """What each shop has spent in this window and in the one before; windows are everybody's."""
+    """Each shop's requests in the current and the previous window; all shops share the windows."""
 
     def __init__(self, item: RateLimitItem) -> None:
         self.amount = item.amount
@@ -46,7 +47,7 @@ class Budget:
         self.spent_before: dict[str, int] = {}
 
     def spend(self, shop: str, now: float) -> bool:
-        """Take one off what is left at `now`, in seconds since the epoch, unless nothing is."""
+        """Count a request at `now`, in seconds since the epoch; False if none is left."""
         window, elapsed = divmod(now, self.seconds)
         if window != self.window:
             self.spent_before = self.spent if window == self.window + 1 else {}
@@ -59,12 +60,12 @@ class Budget:
         return True
 
     def seconds_left(self, now: float) -> int:
-        """How long the window at `now` still lasts."""
+        """The remaining seconds of the window at `now`."""
         return math.ceil(self.seconds - now % self.seconds)
 
 
 def parse_budget(text: str) -> Budget:
-    """The budget of a text such as "600/minute". Raises `ConfigurationError`."""
+    """Parse a limit such as "600/minute". Raises `ConfigurationError`."""
     try:
         return Budget(parse(text))
     except ValueError as error:

@@ -106,8 +106,8 @@ class AdminApi:
         self.client_id = settings.shopify_api_key
         self.client_secrets = settings.shopify_secrets
         self.token_keys = TokenKeys(settings.token_keys)
-        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.fetching = asyncio.Semaphore(MAX_TOKEN_CALLS)
+        self.token_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.token_calls = asyncio.Semaphore(MAX_TOKEN_CALLS)
         self.other_versions: set[str] = set()
         self.http = httpx.AsyncClient(
             transport=transport, timeout=ADMIN_API_TIMEOUT, follow_redirects=False, trust_env=False
@@ -125,9 +125,9 @@ class AdminApi:
         await self.http.aclose()
         await self.files.aclose()
 
-    def turn(self, shop: str) -> asyncio.Lock:
+    def token_lock(self, shop: str) -> asyncio.Lock:
         """What to hold while fetching tokens for the shop; it knows of this process only."""
-        return self.turns.setdefault(shop, asyncio.Lock())
+        return self.token_locks.setdefault(shop, asyncio.Lock())
 
     async def exchange(self, shop: str, session_token: str) -> OfflineToken:
         """A merchant's session token for an offline token. Raises `InvalidSessionToken`."""
@@ -163,7 +163,7 @@ class AdminApi:
 
     async def product(self, shop: str, token: str, gid: str) -> Product | None:
         """The product as it is now, or None if this shop has no such product."""
-        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, patience=MAX_THROTTLE_WAIT)
+        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, max_wait=MAX_THROTTLE_WAIT)
         return readable(answer, ProductAnswer).product
 
     async def changed_products(
@@ -173,14 +173,14 @@ class AdminApi:
         query = f"updated_at:>='{since.isoformat()}' AND updated_at:<='{until.isoformat()}'"
         variables = {"query": query, "after": after}
         answer = await self.graphql(
-            shop, token, CHANGED_PRODUCTS, variables, patience=MAX_THROTTLE_WAIT
+            shop, token, CHANGED_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
         )
         return readable(answer, ProductsAnswer).products
 
     async def media_image(self, shop: str, token: str, gid: str) -> ProductImage | None:
         """The picture, or None if this shop has none of that id, or not ready."""
         answer = await self.graphql(
-            shop, token, MEDIA_IMAGE, {"id": gid}, patience=MAX_THROTTLE_WAIT
+            shop, token, MEDIA_IMAGE, {"id": gid}, max_wait=MAX_THROTTLE_WAIT
         )
         media = readable(answer, MediaAnswer).node
         return media.ready if media else None
@@ -191,7 +191,7 @@ class AdminApi:
         """Some products of a collection, in its order; None if this shop has none of that id."""
         variables = {"id": gid, "first": first, "after": after}
         answer = await self.graphql(
-            shop, token, COLLECTION_PRODUCTS, variables, patience=MAX_THROTTLE_WAIT
+            shop, token, COLLECTION_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
         )
         return readable(answer, CollectionAnswer).collection
 
@@ -211,20 +211,20 @@ class AdminApi:
         document: str,
         variables: dict[str, Any],
         *,
-        patience: float = 0.0,
+        max_wait: float = 0.0,
     ) -> Any:
         """`data` of the answer.
 
         When Shopify asks us to slow down, it has done nothing yet: the question is asked again
-        after the time that Shopify names, as long as all this takes less than `patience` seconds.
+        after the time that Shopify names, as long as all this takes less than `max_wait` seconds.
         """
         while True:
             try:
                 return await self._graphql(shop, token, document, variables)
             except ShopifyBusy as error:
                 wait = DEFAULT_WAIT if error.wait is None else max(error.wait, MIN_WAIT)
-                patience -= wait
-                if patience < 0:
+                max_wait -= wait
+                if max_wait < 0:
                     raise
                 await asyncio.sleep(wait * random.uniform(1.0, 1.1))  # noqa: S311
 

@@ -258,5 +258,5 @@ async def mutate(
 async def ask(admin: AdminApi, shop: InstalledShop, document: str, **variables: Any) -> Any:
     """`data` of the answer, however long Shopify makes us wait, within reason."""
     return await admin.graphql(
-        shop.domain, shop.access_token, document, variables, patience=MAX_MEDIA_THROTTLE_WAIT
+        shop.domain, shop.access_token, document, variables, max_wait=MAX_MEDIA_THROTTLE_WAIT
     )

@@ -157,8 +157,8 @@ async def refresh_lock(
     are served, so that a slow Shopify does not take all connections.
     """
     async with (
-        acquire_within(admin.turn(domain), LOCK_TIMEOUT, ShopifyUnavailable),
-        acquire_within(admin.fetching, LOCK_TIMEOUT, ShopifyUnavailable),
+        acquire_within(admin.token_lock(domain), LOCK_TIMEOUT, ShopifyUnavailable),
+        acquire_within(admin.token_calls, LOCK_TIMEOUT, ShopifyUnavailable),
         database.transaction(domain) as connection,
     ):
         await lock_domain(connection, domain)

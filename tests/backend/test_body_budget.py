@@ -72,7 +72,7 @@ async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
         await second.send(1)
     first.leave.set()
     await first.task
-    assert (budget.held, budget.unsigned) == (0, 0)
+    assert (budget.held, budget.unverified) == (0, 0)
 
 
 @pytest.mark.parametrize("length", [(b"content-length", b"25000000"), (b"te", b"chunked")])
@@ -114,7 +114,7 @@ async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signe
     for sender in (large, small, signed):
         sender.task.cancel()
     await asyncio.gather(large.task, small.task, signed.task, return_exceptions=True)
-    assert (budget.held, budget.unsigned) == (0, 0)
+    assert (budget.held, budget.unverified) == (0, 0)
 
 
 async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigned(
@@ -122,13 +122,13 @@ async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigne
 ) -> None:
     sender = BodySender(budget)
     await sender.send(1_000)
-    assert budget.unsigned == 1_000
+    assert budget.unverified == 1_000
     mark_body_verified(sender.scope)
     mark_body_verified(sender.scope)
-    assert (budget.held, budget.unsigned) == (1_000, 0)
+    assert (budget.held, budget.unverified) == (1_000, 0)
     sender.task.cancel()
     await asyncio.gather(sender.task, return_exceptions=True)
-    assert (budget.held, budget.unsigned) == (0, 0)
+    assert (budget.held, budget.unverified) == (0, 0)
 
 
 async def test_a_body_that_trickles_is_refused_and_let_go_of(

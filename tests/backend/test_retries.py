@@ -1,4 +1,4 @@
-"""Pauses grow, are scattered, respect what the other side asks for, and end with the patience."""
+"""Pauses grow, have jitter, respect the wait that Shopify asks for, and end at `give_up_after`."""
 
 import asyncio
 from datetime import timedelta
@@ -17,7 +17,7 @@ from backend.retries import (
 )
 
 POLICY = RetryPolicy(
-    first=timedelta(seconds=2), longest=timedelta(minutes=2), patience=timedelta(minutes=15)
+    first=timedelta(seconds=2), longest=timedelta(minutes=2), give_up_after=timedelta(minutes=15)
 )
 
 
@@ -45,7 +45,7 @@ def test_an_outage_is_waited_out_for_as_long_as_the_patience() -> None:
 
 
 def test_without_a_patience_it_is_waited_for_ever() -> None:
-    endless = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1), patience=None)
+    endless = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1), give_up_after=None)
     assert not endless.is_exhausted(timedelta(days=1000))
 
 

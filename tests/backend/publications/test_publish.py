@@ -318,8 +318,8 @@ async def test_a_file_that_is_never_ready_ends_it_and_goes(
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
     delays = await work(shared_app, ref, most=120)
-    assert SHOPIFY_PROCESSING.patience is not None
-    assert sum(delays, timedelta(0)) >= SHOPIFY_PROCESSING.patience
+    assert SHOPIFY_PROCESSING.give_up_after is not None
+    assert sum(delays, timedelta(0)) >= SHOPIFY_PROCESSING.give_up_after
     assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + PAUSE_JITTER)
     made = await look(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
