@@ -1,6 +1,6 @@
 """The documented responses of a route, declared once beside it; OpenAPI is generated from them.
 
-    @get("/{public_id:str}", responses=answers(JobDetailResponse, JobNotFound, *OF_A_SHOP))
+    @get("/{public_id:str}", responses=documented(JobDetailResponse, JobNotFound, *OF_A_SHOP))
 
 An error's class already has its status, code, message and headers, so naming it is enough. The
 errors of a guard are not repeated at each route; `backend.openapi.guards` adds them.

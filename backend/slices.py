@@ -12,7 +12,7 @@ from sqlalchemy.sql.expression import TableClause
 
 from backend.db import Base, Database
 
-JOBS_PER_SLICE = 1000  # or uploads
+ITEMS_PER_SLICE = 1000  # jobs or uploads
 ROWS_PER_DELETE = 5000  # of a table without dependants
 CTID: ColumnElement[str] = literal_column(
     "ctid"

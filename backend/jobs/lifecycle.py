@@ -22,7 +22,7 @@ from backend.jobs.models import Job, JobEvent
 from backend.jobs.service import JobRef
 from backend.jobs.states import UNFINISHED, Failure, JobStatus, sources
 from backend.retries import JOBS
-from backend.slices import JOBS_PER_SLICE, TimeSlice
+from backend.slices import ITEMS_PER_SLICE, TimeSlice
 
 CRASHED = Failure(
     code="WORKER_CRASHED",
@@ -388,7 +388,7 @@ async def end_slice(
         select(Job.public_id)
         .where(Job.shop_id == shop_id, Job.status.in_(UNFINISHED), *narrower)
         .order_by(Job.created_at)
-        .limit(JOBS_PER_SLICE)
+        .limit(ITEMS_PER_SLICE)
     )
     async with database.transaction(shop_id) as connection:
         ids = (await connection.scalars(oldest)).all()

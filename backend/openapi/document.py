@@ -1,4 +1,4 @@
-"""The document: what Litestar reads off the handlers, made true and complete."""
+"""The OpenAPI document: Litestar's, corrected and completed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ Document = dict[str, Any]
 
 
 def completed_document(found: Document, app: Litestar) -> Document:
-    """The document of the app, out of what Litestar `found`, which stays as it is."""
+    """The complete document of the app, from Litestar's own, which is not modified."""
     paths: dict[str, dict[str, Document]] = {}
     kinds: set[type[msgspec.Struct]] = {Error, InvalidRequestError}
     for path, method, handler in documented_routes(app):
@@ -52,7 +52,7 @@ def completed_document(found: Document, app: Litestar) -> Document:
 def complete_operation(
     found: Document, handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]
 ) -> Document:
-    """One operation."""
+    """One operation, completed."""
     return {
         **{key: value for key, value in found.items() if key != "deprecated"},
         "summary": handler.summary or handler.handler_name.replace("_", " ").capitalize(),
@@ -66,7 +66,7 @@ def complete_operation(
 
 
 def documented_routes(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Path, method and handler of every operation that the document is about."""
+    """Path, method and handler of every operation in the document."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for method, (handler, _) in route.route_handler_map.items():
@@ -75,12 +75,12 @@ def documented_routes(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandle
 
 
 def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
-    """The handler's name: stable, and unique because Litestar refuses a second one."""
+    """The handler's name: stable, and unique because Litestar refuses duplicates."""
     return handler.handler_name
 
 
 def answers_of(handler: HTTPRouteHandler) -> dict[int, DocumentedResponse]:
-    """What the route itself answers, and what its door refuses, by status."""
+    """The responses of the route and the errors of its guard, by status."""
     answers = {
         status: answer
         for status, answer in (handler.responses or {}).items()
@@ -93,13 +93,13 @@ def answers_of(handler: HTTPRouteHandler) -> dict[int, DocumentedResponse]:
 
 
 def parameters_of(operation: Document, answers: dict[int, DocumentedResponse]) -> list[Document]:
-    """The parameters, with the header that asks for a 304 where there is one."""
+    """The parameters, plus If-None-Match if the route has a 304."""
     found = [parameter(each) for each in operation.get("parameters", [])]
     return [*found, IF_NONE_MATCH] if 304 in answers else found
 
 
 def response(operation_id: str, answer: DocumentedResponse) -> Document:
-    """One answer as OpenAPI has it."""
+    """One response as an OpenAPI object."""
     described = {"description": answer.description, "headers": headers_of(answer)}
     if answer.data_container is None:
         return described
@@ -113,7 +113,7 @@ def response(operation_id: str, answer: DocumentedResponse) -> Document:
 
 
 def kinds_of(handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]) -> set[Any]:
-    """The Structs that the operation reads and writes."""
+    """The Structs of the operation's request and responses."""
     fields = handler.parsed_fn_signature.parameters
     taken = {fields["data"].annotation} if "data" in fields else set()
     return taken | {answer.data_container for answer in answers.values()} - {None}

@@ -1,4 +1,4 @@
-"""`/schema`: the page, and `/schema/openapi.json`. Public, and the same for everybody."""
+"""`/schema`: the HTML page and `/schema/openapi.json`. Public, and the same for everybody."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -47,22 +47,24 @@ TAG_DESCRIPTIONS = {
 
 
 class CachedDocumentPlugin(OpenAPIRenderPlugin):
-    """The document in one form, made once: when somebody first asks for it."""
+    """Renders the document in one format, at the first request only."""
 
-    def __init__(self, path: str, media_type: Any, form: Callable[[Document], bytes]) -> None:
+    def __init__(
+        self, path: str, media_type: Any, render_document: Callable[[Document], bytes]
+    ) -> None:
         super().__init__(path=path, media_type=media_type)
-        self.form = form
-        self.made: bytes | None = None
+        self.render_document = render_document
+        self.rendered: bytes | None = None
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Document) -> bytes:
-        """What goes over the wire."""
-        if self.made is None:
-            self.made = self.form(completed_document(openapi_schema, request.app))
-        return self.made
+        """The response body."""
+        if self.rendered is None:
+            self.rendered = self.render_document(completed_document(openapi_schema, request.app))
+        return self.rendered
 
 
 def openapi_config() -> OpenAPIConfig:
-    """What Litestar needs to know to make the document and to serve it."""
+    """Litestar's configuration of the document and its routes."""
     return OpenAPIConfig(
         title="Atelier",
         version=version("atelier"),
@@ -81,7 +83,7 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def schema_router() -> Router:
-    """`/schema`, without a guard: nothing in it is anybody's."""
+    """`/schema`, without a guard: it contains no shop's data."""
     return Router(
         "/schema",
         route_handlers=[],
@@ -95,7 +97,7 @@ def schema_router() -> Router:
 
 
 def without_litestars_own_404(response: Response[Any]) -> Response[Any]:
-    """Litestar answers an unknown address below `/schema` with a page of its own: not here."""
+    """Replace Litestar's own page for unknown paths below `/schema` by our 404."""
     if response.status_code == NotFoundException.status_code:
         raise NotFoundException
     return response

@@ -1,8 +1,8 @@
-"""Download a product's picture from Shopify's CDN, and from nowhere else.
+"""Downloads product images, from Shopify's CDN only.
 
-The address comes from Shopify, but through data that a merchant can influence; so the host is on
-an allow-list, redirects are not followed, and every byte counts against a limit. Where the name
-may lead is `public_internet`'s matter.
+The URL comes from Shopify, but from data that a merchant can influence: so the host must be on an
+allow-list, redirects are not followed, and the size is limited. `ssrf_transport` checks the
+addresses that the name resolves to.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ DOWNLOAD_DEADLINE = 10  # seconds for the whole download
 
 
 class ProductImageUnavailable(Exception):
-    """The CDN does not answer now; trying later can help."""
+    """The CDN does not respond now; a retry can help."""
 
 
 class ProductImageRefused(Exception):
-    """The picture cannot be had: `code` is stable, `message` is for the merchant."""
+    """The image cannot be downloaded: `code` is stable, `message` is for the merchant."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ async def download_image(http: httpx.AsyncClient, url: str) -> bytes:
 
 
 def require_allowed_url(url: str) -> None:
-    """Only https to an allowed host on its usual port, without user info."""
+    """Allow only https to an allowed host on its default port, without user info."""
     try:
         parts = urlsplit(url)
         allowed = parts.scheme == "https" and parts.netloc in ALLOWED_HOSTS
@@ -55,7 +55,7 @@ def require_allowed_url(url: str) -> None:
 
 
 def url_refused() -> ProductImageRefused:
-    """What is said of any other address."""
+    """The error for any other URL."""
     return ProductImageRefused("IMAGE_SOURCE_REFUSED", "The photo is not on Shopify's CDN.")
 
 

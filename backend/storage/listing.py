@@ -1,7 +1,6 @@
-"""What is in the bucket, in the order of its keys, page by page.
+"""Lists the bucket's objects in the order of their keys, page by page.
 
-Only under the prefixes that are ours: whatever else somebody keeps in the bucket is not ours to
-look at.
+Only under our own prefixes: other objects in the bucket are not touched.
 """
 
 from collections.abc import AsyncIterator
@@ -21,7 +20,7 @@ OWN_PREFIXES = sorted((ARTIFACT_PREFIX, UPLOAD_PREFIX))
 
 
 class StoredObject(msgspec.Struct, frozen=True):
-    """One object; `modified_at` is when it was put, by the store's clock, and `size` in bytes."""
+    """One object; `modified_at` is by the store's clock, and `size` in bytes."""
 
     key: str
     modified_at: datetime
@@ -31,7 +30,7 @@ class StoredObject(msgspec.Struct, frozen=True):
 async def stored_objects(
     store: ObjectStore, *, page: int = LIST_PAGE_SIZE
 ) -> AsyncIterator[StoredObject]:
-    """Every object of ours, by key, `page` of them in memory. Raises `StorageUnavailable`."""
+    """All our objects by key, with one `page` in memory. Raises `StorageUnavailable`."""
     for prefix in OWN_PREFIXES:
         token: str | None = None
         while True:
@@ -46,7 +45,7 @@ async def stored_objects(
 def list_page(
     store: ObjectStore, prefix: str, token: str | None, page: int
 ) -> "ListObjectsV2OutputTypeDef":
-    """One page; it blocks."""
+    """One page of the listing; blocking."""
     more = {"ContinuationToken": token} if token else {}
     with storage_errors():
         return store.client.list_objects_v2(

@@ -1,9 +1,9 @@
 """Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
 
-The threads are the store's own, one for each connection: in those that asyncio has for everybody,
-an S3 that does not answer would keep name look-ups waiting, and with them every call to Shopify.
+The store has its own thread pool, one thread per connection. In asyncio's default pool, an S3 that
+does not respond would block DNS look-ups, and with them every call to Shopify.
 
-Presigning is next door in `presign`: it needs no network. So is `listing`, for the sweep.
+`presign` signs URLs without network access; `listing` lists objects for the sweep.
 
 The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED_AGE` old.
 So an existing object is reused only while it is much younger than that: a row is about to name it,
@@ -33,22 +33,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
-SETTLED_AGE = timedelta(
-    hours=24
-)  # whoever put an object has by then committed its row, or never will
-MAX_REUSABLE_AGE = SETTLED_AGE / 2  # the other half is for a worker between its object and its row
+SETTLED_AGE = timedelta(hours=24)  # by then the row of an object is committed, or never will be
+MAX_REUSABLE_AGE = SETTLED_AGE / 2  # the other half is for a worker to commit the row
 
 
 class Leftover(Exception):
-    """The key is taken by an object that the sweep may be about to delete: choose another key."""
+    """The key has an old object, which the sweep may be about to delete: use another key."""
 
 
 class ObjectMissing(StorageUnavailable):
-    """S3 answers, and has no such object; it may have been lost, or be made again."""
+    """S3 has no such object; it may have been lost, or may be made again."""
 
 
 class ObjectStore:
-    """One bucket. Thread-safe, and one a process: the client keeps a connection pool."""
+    """One bucket. Thread-safe; one per process, because the client has a connection pool."""
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
@@ -67,9 +65,9 @@ class ObjectStore:
         )
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        """Store `data` under a content-addressed `key`; a young object that is there will do.
+        """Store `data` under a content-addressed `key`; an existing young object is reused.
 
-        Raises `StorageUnavailable`, and `Leftover` when the object that is there is too old.
+        Raises `StorageUnavailable`, and `Leftover` if the existing object is too old.
         """
         await self.threaded(self._put, key, data, content_type)
 
@@ -78,19 +76,19 @@ class ObjectStore:
         return await self.threaded(self._get, key)
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; those already gone count as deleted. Raises `StorageUnavailable`."""
+        """Delete objects; missing ones are ignored. Raises `StorageUnavailable`."""
         await self.threaded(self._delete, list(keys))
 
     async def age(self, key: str) -> timedelta | None:
-        """How long ago the object was put; None when there is none. Raises `StorageUnavailable`."""
+        """The object's age; None if there is none. Raises `StorageUnavailable`."""
         return await self.threaded(self._age, key)
 
     async def clock(self) -> datetime:
-        """The store's own time. Raises `StorageUnavailable`, also when there is no bucket."""
+        """The store's own time. Raises `StorageUnavailable`, also if the bucket is missing."""
         return await self.threaded(self._clock)
 
     async def threaded(self, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        """What a call that blocks returns, made in a thread of the store's."""
+        """The result of a blocking call, run in the store's thread pool."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
@@ -144,13 +142,13 @@ class ObjectStore:
 
 
 def answered_at(answer: Any) -> datetime:
-    """When S3 says that it gave the answer."""
+    """The time of the response, by S3's clock."""
     return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
 
 @contextlib.contextmanager
 def storage_errors() -> Iterator[None]:
-    """Every failure to reach S3, or its refusal, as `StorageUnavailable`."""
+    """Turn every error of S3 or the connection into `StorageUnavailable`."""
     try:
         yield
     except (BotoCoreError, ClientError, OSError) as error:

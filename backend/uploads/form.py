@@ -1,10 +1,10 @@
-"""The multipart body of an upload, read as it arrives.
+"""Parses the multipart body of an upload while it arrives.
 
-Litestar's own reader is not used: it keeps a part without a file name in memory whatever its
-size, takes a thousand parts, and answers 500 to text that is not UTF-8. This one knows of a single
-part, refuses at the first byte that does not belong, and holds no more than a piece of the body:
-the rest is in a temporary file without a name. A signed body is in such a file already, and the
-part is moved to its beginning. The sender's file name and content type are not looked at.
+Litestar's own parser is not used: it keeps a part without a file name in memory whatever its size,
+accepts a thousand parts, and responds 500 to text that is not UTF-8. This one accepts a single
+part, refuses as soon as anything else appears, and holds at most one piece of the body in memory:
+the rest is in an anonymous temporary file. A signed body is in such a file already, and the part is
+moved to its start. The client's file name and content type are ignored.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from backend.spool import SPOOL_KEY, AnyRequest, pieces, spool_file, spooled_pie
 
 PART_NAME = "file"
 MAX_FILE_BYTES = 25_000_000  # bytes
-MAX_UPLOAD_BODY_BYTES = MAX_FILE_BYTES + 16_384  # the part's headers and the boundaries around it
+MAX_UPLOAD_BODY_BYTES = MAX_FILE_BYTES + 16_384  # plus the part's headers and the boundaries
 
 
 @contextlib.asynccontextmanager
 async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
-    """The request's one file, to be read from its start, and gone when the block ends.
+    """The request's one file, positioned at its start and deleted when the block ends.
 
     Raises `UnsupportedMedia`, `BadRequest`, `ImageTooLarge` or `InvalidRequest`.
     """
@@ -40,7 +40,7 @@ async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
 
 
 def boundary_of(request: AnyRequest) -> str:
-    """What separates the parts."""
+    """The boundary of the multipart body."""
     content_type, options = request.content_type
     if content_type != "multipart/form-data" or "content-encoding" in request.headers:
         raise UnsupportedMedia("Send the image as multipart/form-data, in a part named file.")
@@ -50,7 +50,7 @@ def boundary_of(request: AnyRequest) -> str:
 
 
 async def copy_file_part(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -> None:
-    """Write the one part's bytes into `file`, which may be the one that the body comes from."""
+    """Copy the one part's bytes to `file`, which may be the file that the body is read from."""
     parts = size = 0
     async with contextlib.aclosing(body):
         with PushMultipartParser(boundary) as parser:
@@ -69,7 +69,7 @@ async def copy_file_part(body: AsyncGenerator[bytes], boundary: str, file: IO[by
 
 
 def require_only_file(part: MultipartSegment, number: int) -> None:
-    """Refuse a second part, and one by another name."""
+    """Refuse a second part, and a part with another name."""
     if part.name != PART_NAME:
         raise part_error((part.name or "")[:100], "Unknown part; send one part named file.")
     if number > 1:
@@ -77,11 +77,11 @@ def require_only_file(part: MultipartSegment, number: int) -> None:
 
 
 def require_file_size(size: int) -> None:
-    """Refuse a file as soon as it is too long."""
+    """Refuse a file as soon as it is too large."""
     if size > MAX_FILE_BYTES:
         raise ImageTooLarge(f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB, the limit.")
 
 
 def part_error(part: str, why: str) -> InvalidRequest:
-    """What is wrong with a part."""
+    """The error for a part."""
     return InvalidRequest([{"loc": ["body", part], "msg": why, "type": "value_error"}])

@@ -1,6 +1,6 @@
-"""Where a sent file becomes a picture of ours: one child process, and a short queue before it.
+"""Re-encodes uploaded images in one child process, with a short queue.
 
-Only the child decodes. This process hands it bytes and takes a new picture back.
+Only the child decodes the untrusted file; this process sends it bytes and gets a new image.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from backend.errors import (
 )
 from backend.renderers.base import RenderedFile, Renderer, RenderFailed, RenderRequest
 
-MAX_PENDING_UPLOADS = 9  # one picture with the child or on its way to the store, eight that wait
+MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
 
 ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
     "IMAGE_TYPE_UNSUPPORTED": ImageTypeUnsupported,
@@ -28,26 +28,26 @@ ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
     "IMAGE_TOO_SMALL": ImageTooSmall,
     "IMAGE_ANIMATED": ImageAnimated,
     "IMAGE_CORRUPT": ImageCorrupt,
-    # Limits of ours, but only a picture made to reach them does.
+    # Our own limits, which only a crafted image reaches.
     "RENDER_OUT_OF_MEMORY": ImageTooComplex,
     "RENDER_TIMEOUT": ImageTooComplex,
 }
 
 
 class ImageSanitizer:
-    """Paints sent pictures anew with a renderer of its own; bound to the loop that first uses it.
+    """Re-encodes uploaded images with its own renderer; bound to the event loop that uses it first.
 
-    Those who wait hold a place and nothing else: a file is read into memory when its turn comes.
+    A waiting upload holds a slot but no memory: its file is read when the renderer is free.
     """
 
     def __init__(self, renderer: Renderer, *, capacity: int = MAX_PENDING_UPLOADS) -> None:
         self.renderer = renderer
         self.free = capacity
-        self.turn = asyncio.Lock()
+        self.renderer_lock = asyncio.Lock()
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Room for one upload from its last byte to its answer. Raises `UploadsUnavailable`."""
+        """Hold a slot for one upload until it is stored. Raises `UploadsUnavailable`."""
         if not self.free:
             raise UploadsUnavailable
         self.free -= 1
@@ -57,11 +57,11 @@ class ImageSanitizer:
             self.free += 1
 
     async def sanitize(self, file: IO[bytes]) -> RenderedFile:
-        """The picture in `file` as we keep it: upright, plain, without anything that it carried.
+        """Re-encode the image in `file`: upright, sRGB, without metadata.
 
-        Raises `UploadsUnavailable`, or why the picture is refused.
+        Raises `UploadsUnavailable`, or the error for an image that is refused.
         """
-        async with self.turn:
+        async with self.renderer_lock:
             source = await asyncio.to_thread(file.read)
             request = RenderRequest(stage="normalise", inputs={"source": source})
             try:
@@ -76,7 +76,7 @@ class ImageSanitizer:
 
 
 def upload_error(failed: RenderFailed) -> Exception:
-    """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
+    """The client's error for a failed rendering; the failure itself if it is our own fault."""
     if failed.retryable:
         return UploadsUnavailable("The image could not be looked at just now. Retry shortly.")
     refused = ERRORS_BY_CODE.get(failed.code)

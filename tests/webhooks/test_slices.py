@@ -36,7 +36,7 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of two, and a turn that is over after the first."""
     for module in (erasure, lifecycle, uploads):
-        monkeypatch.setattr(module, "SLICE", 2)
+        monkeypatch.setattr(module, "ITEMS_PER_SLICE", 2)
     for handlers in (app, compliance):
         monkeypatch.setattr(handlers, "TURN", 0.0)
 
