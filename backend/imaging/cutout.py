@@ -1,4 +1,4 @@
-"""Cut the product out: a probability becomes an alpha with a crisp, clean edge.
+"""Cuts the product out: turns a probability map into an alpha channel with a clean edge.
 
 Three sources are combined, each where it is good:
 
@@ -40,7 +40,7 @@ SAMPLE_STEP = 6
 
 
 class SubjectNotFound(Exception):
-    """Nothing, or next to nothing, stands out from the background."""
+    """Nothing, or almost nothing, differs from the background."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class _Coarse:
     subject: Mask
 
     def reach(self, divisor: int) -> int:
-        """A distance in its pixels that grows with the picture."""
+        """A distance in its pixels, in proportion to the image size."""
         return int(max(self.subject.shape)) // divisor
 
 
@@ -113,7 +113,7 @@ def cut_out(picture: DecodedImage, net: SubjectNet | None) -> Cutout:
 
 
 def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
-    """Tell product from backdrop, to within a few pixels."""
+    """Separate product and backdrop, to within a few pixels."""
     factor = max(1, max(rgb.shape) // COARSE_SIDE)
     lab_pixels = lab(filters.shrunk(rgb, factor))
     guess = net.probability(rgb) if net else guess_subject(lab_pixels)
@@ -135,7 +135,7 @@ def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
 
 
 def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
-    """The backdrop as the photo's own pixels have it, with all of their grain."""
+    """The backdrop fitted to the photo's full-resolution pixels, including their noise."""
     y, x = positions(rgb.shape)
     rows, columns = (np.arange(0, length, SAMPLE_STEP) for length in rgb.shape[:2])
     row, column = np.nonzero(known[np.ix_(rows // factor, columns // factor)])
@@ -157,7 +157,7 @@ def _require_subject(mask: Mask) -> None:
 def _whole_subject(
     found: Mask, probability: Floats, backdrop: Backdrop, difference: Difference
 ) -> Mask:
-    """Add what the net missed: holes that are none, and parts that are clearly not backdrop."""
+    """Add what the net missed: false holes, and parts that are clearly not backdrop."""
     if not backdrop.is_studio:
         return found
     different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
@@ -181,7 +181,7 @@ def _false_holes(subject: Mask, probability: Floats, like_backdrop: Mask) -> Mas
 
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:
-    """Deep inside is solid and far outside is empty: nothing there needs a second look."""
+    """The band along the outline; deep inside is solid, far outside is empty."""
     reach = coarse.reach(45)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
@@ -203,7 +203,7 @@ def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
 
 
 def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse) -> Floats:
-    """Replace the soft alpha by what colour says, as far as colour can say it."""
+    """Replace the soft alpha by the alpha from colour, where colour is reliable."""
     threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
     difference = backdrop_difference(
@@ -249,7 +249,7 @@ def _contrast(alpha: NDArray[np.uint8], coarse: _Coarse) -> float:
 
 
 def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
-    """The merchant sent transparency: that is a better mask than any we could find."""
+    """Use the source's own transparency, which is a better mask than any computed one."""
     _require_subject(alpha > 0.5)
     rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
     return Cutout(rgba, judge_cutout(rgba[..., 3], certain=None, extended=0.0))

@@ -1,4 +1,4 @@
-"""Hang a garment on the mannequin, as a preview that nobody takes for a photo of a person.
+"""Draws a garment on the mannequin, as a preview that cannot be mistaken for a photo of a person.
 
 No pixel of the garment is repainted: it is scaled and laid over the body, and the body takes its
 shadow.
@@ -30,7 +30,7 @@ CAST = (
 
 @dataclass(frozen=True)
 class Fitting:
-    """A garment that has been tried on: its box of the cut-out, the body, and the fit.
+    """A garment on a body: its box in the cut-out, the body, and the fit.
 
     `fit` is None for an outline that tells nothing.
     """

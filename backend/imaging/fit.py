@@ -1,4 +1,4 @@
-"""How large a garment hangs on the mannequin and where, and how well it fits there.
+"""Fits a garment to the mannequin: its size, its position and the quality of the fit.
 
 The size follows from one width of the garment and one of the body; a small search around it lets
 as little of the body as possible show beside the garment, where cloth should be.
@@ -79,7 +79,7 @@ def _width(garment: Garment, category: Category) -> float:
 def _trials(
     garment: Garment, body: Mannequin, category: Category, width: float
 ) -> Iterator[_Trial]:
-    """Every size and height that is worth a try."""
+    """All plausible sizes and heights."""
     body_width, row, mark = _hook(garment, body, category)
     small = body.mask[::SHRINK, ::SHRINK]
     for factor in SCALES:
@@ -141,7 +141,7 @@ def _bare(bare: Mask, small: Mask, chest: float, start: float, end: float) -> fl
 
 
 def _likeness(garment: Garment, category: Category, width: float) -> float:
-    """1 for what has the symmetry and the proportions of such a garment, towards 0 for the rest."""
+    """1 for the symmetry and proportions of such a garment, towards 0 for anything else."""
     low, high = PROPORTIONS[category]
     proportion = garment.height / width
     return min(1.0, garment.symmetry / MIN_SYMMETRY) * min(1.0, proportion / low, high / proportion)

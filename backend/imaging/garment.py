@@ -1,4 +1,4 @@
-"""What the outline of a garment tells about how it would hang: from the alpha alone.
+"""Measures a garment's outline, from its alpha channel alone.
 
 The garment is taken to be photographed straight from the front, upright, laid flat or hung.
 """
@@ -40,7 +40,7 @@ class Garment:
 
 
 def measure_garment(alpha: NDArray[np.uint8]) -> Garment:
-    """Find the marks of a (height, width) uint8 alpha that is not empty."""
+    """Measure a non-empty (height, width) uint8 alpha."""
     box = filters.bounds(alpha > 127)
     solid = (alpha[box] > 127).astype(np.float32)
     cell = solid.shape[0] / OUTLINE_ROWS
@@ -60,7 +60,7 @@ def measure_garment(alpha: NDArray[np.uint8]) -> Garment:
 
 
 def _axis(mask: Mask) -> float:
-    """The middle between both sides, as most rows have it."""
+    """The median of the rows' centres."""
     left, right = _sides(mask)
     return float(np.median((left + right)[mask.any(axis=1)])) / 2
 

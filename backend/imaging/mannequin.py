@@ -1,6 +1,6 @@
-"""The mannequin: two pictures of a body without head and arms, and where its points are.
+"""The mannequin: two images of a body without head and arms, and its reference points.
 
-Arms are missing on purpose: sleeves never fit somebody else's arms, and without any they just hang.
+It has no arms on purpose: sleeves never fit another body's arms, and hang naturally without.
 """
 
 import json
@@ -45,7 +45,7 @@ class Mannequin:
         return self.hip - 0.37 * (self.hip - self.chest)
 
     def width_at(self, row: float) -> int:
-        """From side to side."""
+        """The body's width at that row."""
         columns = np.flatnonzero(self.mask[round(row)])
         return int(np.ptp(columns)) + 1
 
@@ -56,7 +56,7 @@ class Mannequin:
 
 
 def load_mannequin(name: BodyName) -> Mannequin:
-    """Read one of our own two pictures."""
+    """Load one of the two bundled mannequins."""
     anchors = json.loads((PICTURES / "anchors.json").read_text())[name]["anchors"]
     return Mannequin(
         rgba=decode_own((PICTURES / f"{name}.webp").read_bytes()),

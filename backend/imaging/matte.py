@@ -1,4 +1,4 @@
-"""Solve the last few pixels of the edge, and take the backdrop's colour out of them.
+"""Refines the last few pixels of the edge, and removes the backdrop's colour from them.
 
 An edge pixel is a mixture, I = α·F + (1 − α)·B. A little inside the outline the product's colour F
 is known, a little outside the backdrop's colour B, contact shadow included; both are carried into
@@ -91,7 +91,7 @@ def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats)
 
 
 def _without_dust(alpha: Floats) -> Floats:
-    """Exactly 0 and 1 where it is as good as that, and no islands or pinholes beside the edge."""
+    """Round to 0 and 1 near them, and remove islands and pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
     surroundings = stretched <= 0.5
     stretched[surroundings & ~filters.without_specks(surroundings, PINHOLE)] = 1

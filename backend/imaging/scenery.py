@@ -1,4 +1,4 @@
-"""Draw a studio set to order: a wall, a floor, and light, without a photograph.
+"""Draws a studio scene from parameters: a wall, a floor and light, without a photograph.
 
 Surfaces have a colour and light falls on them; both are multiplied in linear light, as in a room,
 and only then become sRGB. The brightest spot of a neutral set shows the colour asked for. The same
@@ -28,7 +28,7 @@ GRAIN = 1.2
 
 @dataclass(frozen=True)
 class Lighting:
-    """`contrast` deepens what the light does not reach; `lift` makes pale what it falls on."""
+    """`contrast` darkens unlit parts; `lift` brightens lit ones."""
 
     contrast: float
     exposure: float
@@ -87,7 +87,7 @@ def draw_scene(
 
 
 def scene_at_size(drawn: Floats, width: int, height: int) -> pyvips.Image:
-    """The set at its final size, with the same grain for the same size; float, for `layers`."""
+    """The scene at its final size, with a deterministic grain; float, for `layers`."""
     small = pyvips.Image.new_from_array(drawn)
     full = small.resize(width / small.width, vscale=height / small.height, kernel="cubic")
     grain = pyvips.Image.gaussnoise(width, height, sigma=GRAIN, mean=0, seed=SEED)
@@ -152,7 +152,7 @@ SETS: dict[SceneType, Callable[[Floats, Floats, float], Scene]] = {
 
 
 def _horizon(ground: float, behind: float) -> float:
-    """Where the floor ends: some way behind the product, but not far from where eyes expect it."""
+    """The end of the floor: behind the product, but near where the eye expects it."""
     return float(np.clip(ground - behind, 0.5, 0.84))
 
 

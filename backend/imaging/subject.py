@@ -1,4 +1,4 @@
-"""Where is the product? A probability for each pixel, from u2netp or from the backdrop alone.
+"""Finds the product: a probability for each pixel, from u2netp or from the backdrop alone.
 
 u2netp is the small U²-Net (Qin et al. 2020, Apache-2.0 weights, 4.6 MB): it sees 320 × 320 pixels,
 so it knows *what* to cut out, even white on white, but not exactly *where* the edge runs. The

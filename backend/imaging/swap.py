@@ -1,4 +1,4 @@
-"""Set a product before another background, exactly where it stands in its photo.
+"""Replaces the background of a product, which keeps its position in the photo.
 
 Only the background changes: the picture keeps the photo's shape, and the product its place, size
 and pixels. Its edge carries no colour of the old background, so none is seen before the new one.
@@ -34,7 +34,7 @@ class Swapped:
 def swap_with_picture(
     rgba: NDArray[np.uint8], background: bytes, *, size: int, shadow: ShadowKind
 ) -> Swapped:
-    """Before an untrusted picture, cropped at its sides or at top and bottom.
+    """Place the product before an untrusted image, cropped at its sides or at top and bottom.
 
     `rgba` is the cut-out, (height, width, 4), `size` the result's longer side. Raises
     `ImageRefused` if the background cannot be read.
@@ -55,7 +55,7 @@ def swap_with_set(
     size: int,
     shadow: ShadowKind,
 ) -> Swapped:
-    """Before a set that is drawn to order; see `scenery.draw_scene`."""
+    """Place the product before a drawn scene; see `scenery.draw_scene`."""
     placed = _in_place(rgba, size)
     drawn = scenery.draw_scene(
         scene_type, mood, colours, aspect=placed.width / placed.height, ground=_foot(rgba)

@@ -1,4 +1,4 @@
-"""Keep a customer's request, tell what is held of them, and forget it with the customer."""
+"""Stores customers' data requests, lists the data they are about, and deletes them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,8 +24,8 @@ from backend.privacy.schemas import (
     PrivacyRequestSummary,
 )
 
-HAND_OVER = timedelta(days=30)  # what Shopify and the law leave for the answer
-JOB_COLUMN_PREFIX = "job_"  # what the columns of a job begin with
+HAND_OVER = timedelta(days=30)  # the deadline of Shopify and the law
+JOB_COLUMN_PREFIX = "job_"  # of the job's columns in `queries.held`
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ async def keep_request(
     customer_id: str,
     requested_at: datetime,
 ) -> None:
-    """Keep the request for the merchant, once however often it is told."""
+    """Store the request for the merchant; duplicates are ignored."""
     kept = insert(PrivacyRequest).values(
         shop_id=shop_id,
         public_id=new_public_id(),
@@ -55,7 +55,7 @@ async def keep_request(
 
 
 async def forget_requests(connection: AsyncConnection, shop_id: int, customer_id: str) -> None:
-    """Delete the requests of a customer who is erased."""
+    """Delete the requests of an erased customer."""
     await connection.execute(
         delete(PrivacyRequest).where(
             PrivacyRequest.shop_id == shop_id, PrivacyRequest.customer_id == customer_id
@@ -86,9 +86,9 @@ async def request_list(
 async def request_document(
     connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: Wanted
 ) -> tuple[str | None, PrivacyRequestResponse]:
-    """The same for what is held of the customer: as of now, so nothing erased is in it.
+    """The same for the customer's data, as currently stored, so without erased data.
 
-    Raises `PrivacyRequestNotFound` as well.
+    Also raises `PrivacyRequestNotFound`.
     """
     statement = queries.held(
         shop_domain, known(public_id), before=wanted.cursor, limit=wanted.limit + 1
@@ -107,7 +107,7 @@ async def request_document(
 
 
 def facts(row: RowMapping) -> dict[str, Any]:
-    """What is told of a request wherever it is told of."""
+    """The fields of a request that all responses have."""
     return {
         "public_id": row["public_id"],
         "customer_id": row["customer_id"],
@@ -130,5 +130,5 @@ def held_job(row: RowMapping) -> HeldJob:
 
 
 def without_keys(request: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for, but for the names of objects, which are no data of the customer's."""
+    """The job's request without object keys, which are not the customer's data."""
     return {name: value for name, value in request.items() if not name.endswith(KEY_SUFFIX)}

@@ -1,7 +1,7 @@
-"""What the Admin GraphQL API 2026-10 says of a shop.
+"""The Admin GraphQL API 2026-10: executes a document and meters its cost.
 
-`admin.graphql` is its schema and graphql-core its engine. Here a document becomes an answer; what
-the fields say is in `queries`, `file_mutations`, `product_mutations` and `bulk`.
+`admin.graphql` is the schema, and graphql-core executes it. The resolvers are in `queries`,
+`file_mutations`, `product_mutations` and `bulk`.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Time passing for what is asynchronous: files, jobs and bulk operations of one shop."""
+"""Advances a shop's asynchronous work: files, jobs and bulk operations."""
 
 from backend.dev.shopify import processing
 from backend.dev.shopify.state import Event, Platform, ShopRecord

@@ -1,4 +1,4 @@
-"""Pages of a list: `first`, `after`, and cursors that outlive what is added and deleted."""
+"""GraphQL connections: `first`, `after`, and cursors that survive additions and deletions."""
 
 import base64
 import json

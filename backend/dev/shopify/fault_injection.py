@@ -1,4 +1,4 @@
-"""From an answer to HTTP: counted, delayed, and troubled as ordered."""
+"""Sends a response over HTTP: counts the call, and applies injected delays and faults."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
@@ -8,8 +8,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.response import Stream
 
+from backend.dev.shopify.embedded_server import cut
 from backend.dev.shopify.state import Call, HttpResponse, Platform
-from backend.dev.shopify.wires import cut
 
 
 async def respond(

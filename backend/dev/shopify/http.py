@@ -1,6 +1,6 @@
-"""The stand-in's HTTP: OAuth, Admin GraphQL, staged uploads and the CDN, told apart by the Host.
+"""The stand-in's HTTP routes: OAuth, Admin GraphQL, staged uploads and the CDN, by Host.
 
-Refuses what Shopify refuses, in Shopify's words where they are known.
+Refuses what Shopify refuses, with Shopify's messages where they are known.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ _NO_QUERY = HttpResponse(400, {"errors": {"query": "Required parameter missing o
 
 Decoded = TypeVar("Decoded")
 AroundRequest = Callable[[ShopRecord], Awaitable[None]]
-"""What is done before and after a GraphQL request of a shop: downloads, webhooks."""
+"""A hook before or after a shop's GraphQL request: downloads, webhooks."""
 
 
 class GraphQlRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -1,4 +1,4 @@
-"""What new files are made of: a staged upload or an external URL, an alt text and a name."""
+"""Validates new files: a staged upload or an external URL, an alt text and a name."""
 
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit

@@ -1,6 +1,6 @@
-"""The files of all shops, and the CDN's addresses of those that are ready.
+"""The files of all shops, and their CDN URLs.
 
-A file lives on its own; products refer to it. It is shown on the CDN only once it is ready.
+A file exists independently; products refer to it. The CDN serves it only once it is ready.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""The merchant's side: shops, installs, grants, products and their pictures."""
+"""What a merchant does in the admin: shops, installs, scopes, products and their images."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ DEFAULT_SCOPES = frozenset({"write_products", "write_files"})
 
 
 class MerchantActions:
-    """What people do in the admin. No webhook follows by itself: that is the caller's to send."""
+    """A merchant's actions. They send no webhook by themselves; that is up to the caller."""
 
     platform: Platform
 

@@ -1,4 +1,4 @@
-"""What happens to an uploaded file: UPLOADED, then PROCESSING, then READY or FAILED.
+"""The processing of an uploaded file: UPLOADED, then PROCESSING, then READY or FAILED.
 
 It moves on in steps: each of the shop's GraphQL requests is one, and `step_files` is one. The last
 step looks at the bytes as Shopify would.

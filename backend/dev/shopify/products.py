@@ -1,4 +1,4 @@
-"""Products, their variants and collections, each as it is at one moment."""
+"""Immutable snapshots of products, variants and collections."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductRecord:
-    """A product as it is at one moment; changing it makes another."""
+    """An immutable snapshot of a product; a change makes another."""
 
     id: int
     shop: str

@@ -1,4 +1,4 @@
-"""The root fields that read."""
+"""The resolvers of the query root fields."""
 
 from collections.abc import Callable
 from typing import Any

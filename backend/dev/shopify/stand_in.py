@@ -14,12 +14,12 @@ import uvicorn
 
 from backend.dev.shopify import async_steps, sources
 from backend.dev.shopify.deliveries import WEBHOOK_TIMEOUT
+from backend.dev.shopify.embedded_server import EmbeddedServer, Wire
+from backend.dev.shopify.fault_controls import FaultControls
 from backend.dev.shopify.http import stand_in_app
 from backend.dev.shopify.merchant import DEFAULT_SCOPES, MerchantActions
 from backend.dev.shopify.state import Platform, ShopRecord
-from backend.dev.shopify.trouble import Trouble
 from backend.dev.shopify.webhooks import Webhooks
-from backend.dev.shopify.wires import EmbeddedServer, Wire
 from backend.dev.transport import NO_TLS
 
 __all__ = ["DEFAULT_SCOPES", "WEBHOOK_TIMEOUT", "StandInShopify"]
@@ -29,7 +29,7 @@ STAND_IN_KEEP_ALIVE = (
 )
 
 
-class StandInShopify(MerchantActions, Webhooks, Trouble):
+class StandInShopify(MerchantActions, Webhooks, FaultControls):
     """Shopify on 127.0.0.1, inside the current event loop: `async with StandInShopify(…)`.
 
     Reach it with `backend.dev.transport.LoopbackShopify(shopify.origin)`. A shop is named by its

@@ -1,4 +1,4 @@
-"""What the stand-in knows and how it has been told to misbehave. No HTTP here."""
+"""The stand-in's state and its injected faults, without HTTP."""
 
 import itertools
 from collections import Counter, defaultdict, deque
@@ -32,7 +32,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One trouble to come. Without an answer of its own, the work is done and answered."""
+    """One injected fault. Without a response of its own, the request is executed as usual."""
 
     answer: HttpResponse | None = None
     processed: bool = False
@@ -70,7 +70,7 @@ class ShopRecord:
 
 @dataclass(slots=True, kw_only=True)
 class AsyncOperation:
-    """Something asynchronous: a Job, or a bulk operation."""
+    """An asynchronous operation: a Job or a bulk operation."""
 
     gid: str
     finish: Callable[[], None]

@@ -1,4 +1,4 @@
-"""`POST /admin/oauth/access_token`: what it grants, and what it refuses in Shopify's words."""
+"""`POST /admin/oauth/access_token`: grants tokens, and refuses with Shopify's messages."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The storage behind staged uploads, as it speaks HTTP: bare bodies, and errors in XML."""
+"""The HTTP interface of the staged uploads' storage: raw bodies, and errors in XML."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The values of the Admin API's objects: mappings by field name.
+"""The Admin API's objects as mappings by field name.
 
-A value is a function where the field takes arguments, or is worth leaving until it is asked for.
+A value is a function if the field takes arguments or is expensive to compute.
 """
 
 from collections.abc import Mapping

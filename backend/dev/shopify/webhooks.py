@@ -1,4 +1,4 @@
-"""The sender of webhooks: single deliveries, storms, and an outbox that tries again."""
+"""Sends webhooks: single deliveries, storms, and an outbox with retries."""
 
 import asyncio
 import random

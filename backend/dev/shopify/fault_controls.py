@@ -1,4 +1,4 @@
-"""The switches for trouble: at the edge, in the Admin API, and in what is asynchronous."""
+"""Fault injection: at the HTTP edge, in the Admin API, and in asynchronous work."""
 
 from collections import Counter
 
@@ -6,10 +6,10 @@ from backend.dev.shopify.refusals import Refusal, throttled
 from backend.dev.shopify.state import Call, Fault, HttpResponse, Platform
 
 
-class Trouble:
-    """What can go wrong at Shopify, in the order in which it is asked for.
+class FaultControls:
+    """Injects Shopify's faults, which occur in the order in which they were injected.
 
-    With `field`, only a GraphQL request that asks this of the root has the trouble.
+    With `field`, only a GraphQL request with this root field has the fault.
     """
 
     platform: Platform
