@@ -150,7 +150,7 @@ class EmbeddedS3:
     def _answers_before(self, deadline: float) -> bool:
         """Wait for an answer to a request signed with our key: then it is our server, and ready."""
         assert self._process is not None
-        # Impatient: a stranger on our port may take the connection and say nothing.
+        # A short timeout: another program on our port may accept the connection and not respond.
         client = self.client(read_timeout=1, retries={"total_max_attempts": 1})
         while time.monotonic() < deadline and self._process.poll() is None:
             try:

@@ -111,6 +111,6 @@ def generate_key() -> str:
 def token_keys_error(why: str) -> ConfigurationError:
     """The error for an invalid `TOKEN_KEYS`, without its content."""
     return ConfigurationError(
-        f"TOKEN_KEYS will not do: {why}. It holds the keys that seal the shops' tokens in the "
-        "database, as id:base64 with commas between; `atelier keys new` prints one."
+        f"TOKEN_KEYS is invalid: {why}. It holds the keys that encrypt the shops' tokens in the "
+        "database, as id:base64, separated by commas; `atelier keys new` prints one."
     )

@@ -31,7 +31,7 @@ from backend.settings import Quotas
 from backend.storage.keys import content_type_of
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
-from backend.uploads.connected import while_connected
+from backend.uploads.client_disconnect import while_connected
 from backend.uploads.form import MAX_UPLOAD_BODY_BYTES, PART_NAME, sent_file
 from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.schemas import UploadResponse
