@@ -1,4 +1,4 @@
-"""The composition root of the web process: the one place where its parts meet."""
+"""The composition root of the web process: builds its services and wires them together."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +26,7 @@ from backend.jobs.storefront_routes import storefront_router
 from backend.jobs.wakeups import Wakeups
 from backend.metrics import watch_pools
 from backend.openapi.site import openapi_config
-from backend.openapi_responses import answers
+from backend.openapi_responses import documented
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router
@@ -47,10 +47,10 @@ from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
-MAX_BODY = 256_000  # bytes; routes that need more say so themselves
-# Seconds that an idle connection stays open: longer than a proxy in front keeps its own (nginx and
-# AWS's balancers: 60), or a request would now and then meet a connection that is just being closed.
-KEEP_ALIVE = 75
+DEFAULT_MAX_BODY_BYTES = 256_000  # bytes; routes that need more set their own limit
+# Seconds that an idle connection stays open. Longer than in a proxy in front (nginx and AWS's load
+# balancers: 60), which could otherwise reuse a connection that is just closing.
+KEEP_ALIVE_SECONDS = 75
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
@@ -73,7 +73,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with AsyncExitStack() as parts:  # closes each of them, whatever becomes of the others
+        async with AsyncExitStack() as parts:  # closes each, even if another fails to close
             parts.push_async_callback(database.close)
             parts.push_async_callback(admin.close)
             parts.push_async_callback(image_sanitizer.close)
@@ -114,7 +114,7 @@ def create_app(
         },
         request_class=StrictRequest,
         exception_handlers={**EXCEPTION_HANDLERS, **not_found_limit.exception_handlers},
-        request_max_body_size=MAX_BODY,
+        request_max_body_size=DEFAULT_MAX_BODY_BYTES,
         lifespan=[lifespan],
         openapi_config=openapi_config(),
         logging_config=None,
@@ -124,7 +124,7 @@ def create_app(
 
 
 def provided(service: object) -> Provide:
-    """A dependency that is the same object for every request."""
+    """A dependency that injects the same object into every request."""
     return Provide(lambda: service, sync_to_thread=False)
 
 
@@ -134,13 +134,13 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
 
-@get("/live", sync_to_thread=False, responses=answers(HealthResponse))
+@get("/live", sync_to_thread=False, responses=documented(HealthResponse))
 def get_liveness() -> HealthResponse:
     """The process answers."""
     return HealthResponse()
 
 
-@get("/ready", responses=answers(HealthResponse, DatabaseUnavailable))
+@get("/ready", responses=documented(HealthResponse, DatabaseUnavailable))
 async def get_readiness(database: NamedDependency[Database]) -> HealthResponse:
     """The process can serve: Postgres answers. 503 otherwise."""
     async with database.reading() as connection:
@@ -149,5 +149,5 @@ async def get_readiness(database: NamedDependency[Database]) -> HealthResponse:
 
 
 def health_router() -> Router:
-    """Without a guard, as the API's own description is."""
+    """The health routes, without a guard, like the OpenAPI document."""
     return Router("/health", route_handlers=[get_liveness, get_readiness], tags=["Health"])

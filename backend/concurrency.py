@@ -1,4 +1,4 @@
-"""Take turns at what there is only so much of: first come, first served, and nobody for ever."""
+"""Concurrency limits: FIFO, with a timeout."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
@@ -6,47 +6,47 @@ from contextlib import asynccontextmanager
 
 
 @asynccontextmanager
-async def turn(
-    turns: asyncio.Lock | asyncio.Semaphore, seconds: float, otherwise: type[Exception]
+async def acquire_within(
+    slots: asyncio.Lock | asyncio.Semaphore, seconds: float, on_timeout: type[Exception]
 ) -> AsyncIterator[None]:
-    """One turn; raises `otherwise` when it does not come within `seconds`."""
+    """Hold one slot; raises `on_timeout` when none is free within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
-            await turns.acquire()
+            await slots.acquire()
     except TimeoutError as error:
-        raise otherwise from error
+        raise on_timeout from error
     try:
         yield
     finally:
-        turns.release()
+        slots.release()
 
 
-class Shares:
-    """At most `size` turns at once for each of many, kept only for those who have or want one."""
+class KeyedSemaphores:
+    """A semaphore of `size` slots per key, which exists only while somebody holds or awaits one."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.shares: dict[Hashable, Share] = {}
+        self.semaphores: dict[Hashable, KeyedSemaphore] = {}
 
     @asynccontextmanager
-    async def turn(self, owner: Hashable) -> AsyncIterator[None]:
-        """One of the owner's turns, however long it takes to come."""
-        share = self.shares.get(owner)
-        if share is None:
-            share = self.shares[owner] = Share(self.size)
-        share.users += 1
+    async def acquire(self, key: Hashable) -> AsyncIterator[None]:
+        """Hold one of the key's slots; waits for it without a limit."""
+        semaphore = self.semaphores.get(key)
+        if semaphore is None:
+            semaphore = self.semaphores[key] = KeyedSemaphore(self.size)
+        semaphore.users += 1
         try:
-            async with share.turns:
+            async with semaphore.slots:
                 yield
         finally:
-            share.users -= 1
-            if share.users == 0:
-                del self.shares[owner]
+            semaphore.users -= 1
+            if semaphore.users == 0:
+                del self.semaphores[key]
 
 
-class Share:
-    """One owner's turns, and how many have or want one."""
+class KeyedSemaphore:
+    """One key's slots, and how many callers hold or await one."""
 
     def __init__(self, size: int) -> None:
-        self.turns = asyncio.Semaphore(size)
+        self.slots = asyncio.Semaphore(size)
         self.users = 0

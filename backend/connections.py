@@ -1,8 +1,8 @@
-"""Connections to Postgres for what is one statement, or a few: lent in turn, and for no longer.
+"""A pool of asyncpg connections for work of one or a few statements.
 
-asyncpg's own pool wraps every connection anew, resets it and waits for that in a task of its own,
-which is much beside one short statement. What is lent here leaves nothing behind: a connection on
-which anything went wrong is closed, and not lent again.
+asyncpg's own pool wraps and resets a connection at every use and waits for that in a separate task,
+which is expensive beside one short statement. This pool does not reset: a connection on which
+anything failed is closed and never reused.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncpg
 
-# What asyncpg says when Postgres has closed the connection: just now, or a while ago.
-CUT = (
+# What asyncpg raises when Postgres has closed the connection, just now or earlier.
+CONNECTION_LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
@@ -21,8 +21,8 @@ CUT = (
 )
 
 
-class Turns(asyncio.Semaphore):
-    """As many turns as there are connections. `waits` is how many had to wait for theirs."""
+class ConnectionSlots(asyncio.Semaphore):
+    """One slot for each connection. `waits` counts the requests that had to wait for one."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -31,54 +31,53 @@ class Turns(asyncio.Semaphore):
 
     @property
     def in_use(self) -> int:
-        """How many turns are taken."""
+        """How many slots are taken."""
         return self.size - self._value
 
 
 class Connections:
-    """At most `size` of them, made when they are first needed; `patience` is in seconds.
+    """At most `size` connections, opened on demand; `timeout` is the wait for one, in seconds.
 
-    First come, first served: in asyncpg's pool, as in SQLAlchemy's, whoever comes just then
-    overtakes those who wait, some of whom starve.
+    Callers are served in FIFO order. In asyncpg's and SQLAlchemy's pools a newcomer can overtake
+    those who wait, so that some of them starve.
     """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[asyncpg.Connection]], *, size: int, patience: float
+        self, connect: Callable[[], Awaitable[asyncpg.Connection]], *, size: int, timeout: float
     ) -> None:
         self.connect = connect
         self.size = size
-        self.patience = patience
-        self.turns = Turns(size)
+        self.timeout = timeout
+        self.slots = ConnectionSlots(size)
         self.idle: list[asyncpg.Connection] = []
 
     async def run(
         self, work: Callable[[asyncpg.Connection], Awaitable[Any]], *, is_repeatable: bool = True
     ) -> Any:
-        """What `work` returns. Raises `TimeoutError` when no connection comes free in time.
+        """The result of `work`. Raises `TimeoutError` when no connection comes free in time.
 
-        On a connection that turns out to be cut it is done again, on another, if doing it twice
-        does no harm.
+        If the connection turns out to be closed and `work` is repeatable, it runs again on another.
         """
-        if self.turns.locked():
-            self.turns.waits += 1
-            async with asyncio.timeout(self.patience):
-                await self.turns.acquire()
+        if self.slots.locked():
+            self.slots.waits += 1
+            async with asyncio.timeout(self.timeout):
+                await self.slots.acquire()
         else:
-            await self.turns.acquire()
+            await self.slots.acquire()
         try:
-            # All that are idle may have been cut, unnoticed until now.
+            # Every idle connection may have been closed without our notice.
             for _ in range(self.size if is_repeatable else 0):
                 try:
-                    return await self.lent(work)
-                except CUT:
+                    return await self.run_once(work)
+                except CONNECTION_LOST:
                     continue
-            return await self.lent(work)
+            return await self.run_once(work)
         finally:
-            self.turns.release()
+            self.slots.release()
 
-    async def lent(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
-        """What `work` returns, on the connection that was used last or on a new one."""
-        connection = self.open_one() or await self.connect()
+    async def run_once(self, work: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Any:
+        """The result of `work` on the most recently used idle connection, or on a new one."""
+        connection = self.pop_idle() or await self.connect()
         try:
             result = await work(connection)
         except BaseException:
@@ -87,7 +86,7 @@ class Connections:
         self.idle.append(connection)
         return result
 
-    def open_one(self) -> asyncpg.Connection | None:
+    def pop_idle(self) -> asyncpg.Connection | None:
         """An idle connection that is not known to be closed."""
         while self.idle:
             connection = self.idle.pop()
@@ -96,6 +95,6 @@ class Connections:
         return None
 
     def close(self) -> None:
-        """Close those that are idle."""
+        """Close the idle connections."""
         while self.idle:
             self.idle.pop().terminate()

@@ -1,4 +1,4 @@
-"""Postgres: one engine a process, short transactions, and an honest 503 when it is away."""
+"""Postgres: connection pools, short transactions, and `DatabaseUnavailable` during an outage."""
 
 import asyncio
 import contextlib
@@ -16,24 +16,24 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from backend.concurrency import Shares
-from backend.connections import CUT, Connections, Turns
+from backend.concurrency import KeyedSemaphores
+from backend.connections import CONNECTION_LOST, Connections, ConnectionSlots
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.metrics import DATABASE_UNAVAILABLE, increment
-from backend.tenancy import WEB, enter, require_guard
+from backend.tenancy import WEB, enter, require_row_security
 
-# When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
-# statement that is never answered. Both sums stay below six seconds.
+# When Postgres stops answering, a request waits for a slot and then for either a dead connection
+# or a statement without an answer. Both sums stay below six seconds.
 CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
-GRACE = 0.5  # seconds for Postgres to end a statement itself before we give the connection up
-POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
-SHARE_TAKEN = (
+STATEMENT_GRACE = 0.5  # seconds for Postgres to end a statement before we drop the connection
+POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before a 503
+SHOP_BUSY = (
     "As many requests of this shop are under way as may be; nothing was stored. Retry shortly."
 )
 NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
 
-# Every constraint gets a name, so that a migration can speak of it.
-NAMES = {
+# Every constraint has a name, so that migrations can refer to it.
+NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -43,17 +43,17 @@ NAMES = {
 
 
 class Base(DeclarativeBase):
-    """The root of the models; `Base.metadata` is what the migrations are compared with."""
+    """The base of all models; a test compares `Base.metadata` with the migrations."""
 
-    metadata = MetaData(naming_convention=NAMES)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
 class Query:
-    """A statement that SQLAlchemy writes, once, and that asyncpg runs by itself.
+    """A statement that SQLAlchemy compiles once and asyncpg executes.
 
-    For what is asked most: to write the statement anew and to carry it through SQLAlchemy costs
-    several times what Postgres takes to answer it. `statement` has a `bindparam` for each parameter
-    of `Database.row`, `Database.change` and `run`.
+    For the most frequent statements: to compile one each time and execute it through SQLAlchemy
+    costs several times what Postgres takes to answer it. `statement` has a `bindparam` for each
+    parameter of `Database.row`, `Database.change` and `fetch_row`.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -69,11 +69,11 @@ class Query:
         return [parameters[name] if name in parameters else self.fixed[name] for name in self.order]
 
 
-class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """Says no good-bye when it is given up: SQLAlchemy would wait two seconds for the answer."""
+class AbruptConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Closes without a handshake when it is dropped: SQLAlchemy would wait two seconds for it."""
 
     async def close(self, *, timeout: float | None = None) -> None:
-        """Close; at once where there is a time-out, for then something has gone wrong."""
+        """Close; abruptly if there is a time-out, which SQLAlchemy sets only after a failure."""
         if timeout is None:
             await super().close()
         else:
@@ -83,21 +83,22 @@ class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no typ
 class Database:
     """Connections to Postgres, bound to the event loop that first uses them.
 
-    Through `transaction` and `reading`, one shop's requests hold at most half of a web process'
-    pool. What goes through `row`, `change` and `run` is one short statement that waits for nobody:
-    reads of a job, and the receipt of a webhook.
-    `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and `Connections` of asyncpg's.
-    `statement_timeout` is in seconds and enforced by the server; our own follows it, so that
-    Postgres itself ends a runaway statement. Whoever the URL logs in, every connection is `role`.
+    Through `transaction` and `reading`, one shop's requests hold at most half of a web process's
+    pool. `row`, `change` and `run` are for single short statements that wait for no lock, such as
+    reads of a job and the receipt of a webhook.
+    `pool_size` is a hard cap on each of two pools: SQLAlchemy's and our own `Connections`.
+    `statement_timeout` is in seconds and enforced by the server; the client's own timeout is
+    longer, so that Postgres itself ends a runaway statement. Every connection acts as `role`,
+    whatever user the URL names.
     """
 
     def __init__(
         self, url: str, *, role: str = WEB, pool_size: int = 10, statement_timeout: float = 3.0
     ) -> None:
-        connecting = {
+        connect_options = {
             "timeout": CONNECT_TIMEOUT,
-            # asyncpg waits for ever on a dead peer without it
-            "command_timeout": statement_timeout + GRACE,
+            # without it asyncpg waits for ever on a dead peer
+            "command_timeout": statement_timeout + STATEMENT_GRACE,
             "server_settings": {
                 "application_name": "atelier",
                 "role": role,
@@ -108,34 +109,34 @@ class Database:
         }
         self.role = role
         self.connections = Connections(
-            partial(asyncpg.connect, url, **connecting), size=pool_size, patience=POOL_TIMEOUT
+            partial(asyncpg.connect, url, **connect_options), size=pool_size, timeout=POOL_TIMEOUT
         )
-        self.engine_turns = Turns(pool_size)
+        self.engine_slots = ConnectionSlots(pool_size)
         # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
         # A worker's places are shared out where it takes its work (`backend.worker.dequeue`).
-        self.shares = Shares(max(pool_size // 2, 1)) if role == WEB else None
+        self.shop_slots = KeyedSemaphores(max(pool_size // 2, 1)) if role == WEB else None
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
-            hide_parameters=True,  # an error's message goes to the logs
+            hide_parameters=True,  # error messages go to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args={**connecting, "connection_class": Impatient},
+            connect_args={**connect_options, "connection_class": AbruptConnection},
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.looking = self.engine.execution_options(postgresql_readonly=True)
+        self.readonly_transactions = self.engine.execution_options(postgresql_readonly=True)
 
     @contextlib.asynccontextmanager
     async def transaction(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed when the block ends, rolled back when it raises.
 
-        It sees the rows of that shop (`tenancy.enter`); without one, what the role may see of all.
+        It sees the rows of that shop (`tenancy.enter`); without one, all that the role may see.
         """
-        with unavailability():
-            async with self.turn(shop), soon(self.engine) as connection:
+        with database_errors():
+            async with self.slot(shop), connect_within(self.engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
@@ -143,68 +144,68 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def reading(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
-        """A connection for SELECTs, on that shop's rows within a transaction that can only read.
+        """A connection for SELECTs on that shop's rows, in a read-only transaction.
 
-        Without a shop each stands alone, without the two round trips of a transaction.
+        Without a shop each statement stands alone, without the two round trips of a transaction.
         """
-        engine = self.readonly if shop is None else self.looking
-        with unavailability():
-            async with self.turn(shop), soon(engine) as connection:
+        engine = self.readonly if shop is None else self.readonly_transactions
+        with database_errors():
+            async with self.slot(shop), connect_within(engine) as connection:
                 if shop is not None:
                     await enter(connection, shop)
                 yield connection
 
     @contextlib.asynccontextmanager
-    async def turn(self, shop: str | int | None) -> AsyncIterator[None]:
-        """A turn at SQLAlchemy's pool, whose own queue lets newcomers overtake those who wait.
+    async def slot(self, shop: str | int | None) -> AsyncIterator[None]:
+        """A slot of SQLAlchemy's pool in FIFO order; its own queue lets newcomers overtake.
 
-        First one of the shop's: who waits for that is not in the way of other shops.
+        The shop's slot comes first: whoever waits for that does not block other shops.
         """
         async with contextlib.AsyncExitStack() as stack:
-            has_share = self.shares is None or shop is None
+            has_shop_slot = self.shop_slots is None or shop is None
             try:
                 async with asyncio.timeout(POOL_TIMEOUT):
-                    if self.shares is not None and shop is not None:
-                        await stack.enter_async_context(self.shares.turn(shop))
-                        has_share = True
-                    self.engine_turns.waits += self.engine_turns.locked()
-                    await stack.enter_async_context(self.engine_turns)
+                    if self.shop_slots is not None and shop is not None:
+                        await stack.enter_async_context(self.shop_slots.acquire(shop))
+                        has_shop_slot = True
+                    self.engine_slots.waits += self.engine_slots.locked()
+                    await stack.enter_async_context(self.engine_slots)
             except TimeoutError as error:
-                if not has_share:  # that shop alone is refused
-                    raise DatabaseUnavailable(SHARE_TAKEN) from error
+                if not has_shop_slot:  # that shop alone is refused
+                    raise DatabaseUnavailable(SHOP_BUSY) from error
                 increment(DATABASE_UNAVAILABLE)
                 raise DatabaseUnavailable from error
             yield
 
     @property
-    def pools(self) -> dict[str, Turns]:
+    def pools(self) -> dict[str, ConnectionSlots]:
         """The two pools by name, as the metrics show them."""
-        return {"statements": self.connections.turns, "transactions": self.engine_turns}
+        return {"statements": self.connections.slots, "transactions": self.engine_slots}
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
-        """The one row of a query, or None: one round trip, and a connection for no longer."""
+        """The one row of a query, or None: one round trip on a connection."""
         arguments = query.arguments(parameters)
         return await self.run(lambda connection: connection.fetchrow(query.sql, *arguments))
 
     async def run(
         self, work: Callable[[asyncpg.Connection], Awaitable[Any]], *, is_repeatable: bool = True
     ) -> Any:
-        """What `work` returns, done on one of asyncpg's own connections.
+        """The result of `work` on a connection of `Connections`, for the most frequent work.
 
-        For the few things that are asked most. If `is_repeatable`, doing it twice does no harm.
+        `is_repeatable` says that running it twice does no harm.
         """
         try:
             return await self.connections.run(work, is_repeatable=is_repeatable)
         except Exception as error:
-            if means_away(error):
+            if is_outage(error):
                 increment(DATABASE_UNAVAILABLE)
                 raise DatabaseUnavailable from error
             raise
 
     async def change(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
-        """The one row of a statement that is a transaction of its own, or None: one round trip.
+        """The one row of a statement that is its own transaction, or None: one round trip.
 
-        Of what was cut nobody knows whether it was done, so it is not done again.
+        It is not repeated after a lost connection: nobody knows whether it was committed.
         """
         arguments = query.arguments(parameters)
         return await self.run(
@@ -212,12 +213,12 @@ class Database:
         )
 
     async def require_schema(self) -> None:
-        """Raise `ConfigurationError` when nobody has run the migrations, or shops are not apart."""
-        with refusals(self.role):
+        """Raise `ConfigurationError` without migrations or without row-level security."""
+        with role_errors(self.role):
             async with self.reading() as connection:
                 if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
                     raise ConfigurationError(NO_SCHEMA)
-                await require_guard(connection)
+                await require_row_security(connection)
 
     async def close(self) -> None:
         """Close every pooled connection."""
@@ -226,19 +227,19 @@ class Database:
 
 
 async def required_schema(url: str) -> None:
-    """`Database.require_schema` for a process that is about to start, if Postgres is up already."""
+    """`Database.require_schema` at a process's start, if Postgres is up already."""
     database = Database(url, pool_size=1)
     try:
-        with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
+        with contextlib.suppress(DatabaseUnavailable):  # Postgres may start after us
             await database.require_schema()
     finally:
         await database.close()
 
 
-async def run(
+async def fetch_row(
     where: Database | AsyncConnection, query: Query, **parameters: Any
 ) -> asyncpg.Record | RowMapping | None:
-    """The one row of a statement, or None: a part of the connection's transaction, or its own."""
+    """The one row of a statement, or None: on a connection in its transaction, else in its own."""
     if isinstance(where, Database):
         return await where.change(query, **parameters)
     result = await where.exec_driver_sql(query.sql, tuple(query.arguments(parameters)))
@@ -246,8 +247,8 @@ async def run(
 
 
 @contextlib.contextmanager
-def refusals(role: str) -> Any:
-    """Say what to do when Postgres does not let us be `role`."""
+def role_errors(role: str) -> Any:
+    """Raise `ConfigurationError` with the remedy when Postgres does not let us act as `role`."""
     try:
         yield
     except (asyncpg.PostgresError, DBAPIError) as error:
@@ -262,11 +263,12 @@ def refusals(role: str) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection. Raises `TimeoutError` when it takes too long to get one that works.
+async def connect_within(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A working connection. Raises `TimeoutError` when it takes too long to get one.
 
-    To find out that one is dead, and to make another, would take as long as two statements may. And
-    one that has not answered is given up: SQLAlchemy would ask it to roll back, as patiently.
+    Without the limit, detecting a dead connection and opening another would take as long as two
+    statements may. A connection that did not answer is dropped: SQLAlchemy would send it a
+    rollback and wait as long again.
     """
     async with contextlib.AsyncExitStack() as stack:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -279,34 +281,34 @@ async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @contextlib.contextmanager
-def unavailability() -> Any:
-    """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
+def database_errors() -> Any:
+    """Turn every error that means an outage of Postgres into `DatabaseUnavailable`."""
     try:
         yield
     except Exception as error:
-        if means_away(error):
+        if is_outage(error):
             increment(DATABASE_UNAVAILABLE)
             raise DatabaseUnavailable from error
         raise
 
 
-def means_away(error: Exception) -> bool:
-    """Whether the error says that Postgres is away, or busy for too long."""
-    if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CUT)):
+def is_outage(error: Exception) -> bool:
+    """Whether the error means that Postgres is down, unreachable or busy for too long."""
+    if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CONNECTION_LOST)):
         return True
     if isinstance(error, asyncpg.PostgresError):
-        return is_away(error.sqlstate)
+        return is_transient(error.sqlstate)
     return isinstance(error, DBAPIError) and is_unavailable(error)
 
 
 # SQLSTATE classes and codes that mean "not now" rather than "not like this":
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-AWAY_CLASSES = ("08", "53")  # connection exception, insufficient resources
+TRANSIENT_CLASSES = ("08", "53")  # connection exception, insufficient resources
 LOCK_NOT_AVAILABLE = "55P03"  # within lock_timeout
 NO_SUCH_ROLE, NOT_PERMITTED = "22023", "42501"
-AWAY_CODES = frozenset(
+TRANSIENT_CODES = frozenset(
     {
-        "25006",  # read-only transaction: we are talking to a demoted primary
+        "25006",  # read-only transaction: the server is a demoted primary
         LOCK_NOT_AVAILABLE,
         "57014",  # statement_timeout
         "57P01",  # admin shutdown
@@ -325,12 +327,12 @@ def is_unavailable(error: DBAPIError) -> bool:
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is None:
         return isinstance(error, OperationalError)
-    return is_away(sqlstate)
+    return is_transient(sqlstate)
 
 
-def is_away(sqlstate: str) -> bool:
-    """Whether the code means "not now"."""
-    return sqlstate in AWAY_CODES or sqlstate.startswith(AWAY_CLASSES)
+def is_transient(sqlstate: str) -> bool:
+    """Whether the SQLSTATE means "not now"."""
+    return sqlstate in TRANSIENT_CODES or sqlstate.startswith(TRANSIENT_CLASSES)
 
 
 def asyncpg_url(url: str) -> Any:

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol with a limit on what is no body: it has none for request lines, headers
-and trailers, and would keep whatever a stranger sends of them.
+"""uvicorn's HTTP protocol with a size limit for request lines, headers and trailers.
 
-nginx refuses more than 16 KB of a header; this is for whoever comes another way.
+uvicorn itself has no such limit and would buffer whatever a client sends. nginx refuses headers
+over 16 KB; this is for clients that do not come through it.
 """
 
 import secrets
@@ -13,25 +13,25 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = structlog.get_logger(__name__)
 
-MOST = 65_536  # bytes without a header's end or a piece of a body
+MAX_HEADER_BYTES = 65_536  # bytes without the end of a header or a chunk of a body
 TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-MOST_DRAINED = 26_000_000  # bytes; more than any route's body
-CODE = "HEADERS_TOO_LARGE"
+MAX_DRAINED_BYTES = 26_000_000  # more than any route's body
+TOO_LARGE_CODE = "HEADERS_TOO_LARGE"
 parse = HttpToolsProtocol.data_received
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """`waiting` counts the bytes since the last header's end, piece of a body, or request's end.
+    """`waiting` counts the bytes since the last complete header, chunk of a body or request.
 
-    What they have led to is read off afterwards: a callback of ours in the parser's way took a
-    fifth of the fastest answers' time.
+    It is computed after each parse: a callback inside the parser took a fifth of the time of the
+    fastest responses.
     """
 
     waiting = 0
-    drained = 0  # bytes of a body that is answered already
+    drained = 0  # bytes of a body whose request is already answered
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, and refuse too much that leads to nothing."""
+        """Parse the data, and refuse too much of it that completes nothing."""
         cycle = self.cycle
         held = len(cycle.body) if cycle is not None else 0
         parse(self, data)
@@ -43,17 +43,17 @@ class LimitedProtocol(HttpToolsProtocol):
             self.drained += len(data)
         else:
             self.waiting = 0 if len(cycle.body) > held else self.waiting + len(data)
-        if self.waiting > MOST or self.drained > MOST_DRAINED:
+        if self.waiting > MAX_HEADER_BYTES or self.drained > MAX_DRAINED_BYTES:
             self.refuse()
 
     def refuse(self) -> None:
-        """Answer once and close: where the next request would begin nobody knows."""
+        """Respond once and close: the start of a next request cannot be found."""
         if self.transport.is_closing():
             return
         log.warning("headers_too_large")
         request_id = secrets.token_hex(12)
-        message = f"The request's line, headers and trailers may have {MOST} bytes."
-        error = {"code": CODE, "message": message, "request_id": request_id}
+        message = f"The request's line, headers and trailers may have {MAX_HEADER_BYTES} bytes."
+        error = {"code": TOO_LARGE_CODE, "message": message, "request_id": request_id}
         body = msgspec.json.encode({"error": error})
         head = (
             f"HTTP/1.1 {TOO_LARGE.value} {TOO_LARGE.phrase}",

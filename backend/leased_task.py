@@ -38,7 +38,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
-from backend.retries import ENOUGH, LOCKED_OUT_PAUSE, RetryPolicy, asked_for, once_back
+from backend.retries import (
+    LOCKED_OUT_PAUSE,
+    MAX_CLAIMS,
+    RetryPolicy,
+    requested_wait,
+    retry_until_database_is_back,
+)
 from backend.shops.token_encryption import UnknownKey
 from backend.shops.tokens import NeedsReauth, is_parked
 
@@ -168,7 +174,7 @@ async def after_failure(
         if not kind.policy.is_exhausted(kind.policy.waited(outages)):
             cause = str(error.__cause__ or error)[:300]
             log.warning(f"{kind.name}_waits_out", code=code, outages=outages, cause=cause)
-            asked = max(asked_for(error), asked_for(error.__cause__))
+            asked = max(requested_wait(error), requested_wait(error.__cause__))
             return Retry(kind.policy.pause(outages, at_least=asked))
     return await kind.after_failure(lease, context, error)
 
@@ -190,11 +196,11 @@ async def after_lockout(
 
 async def give_back(kind: TaskKind[Any, ContextT], lease: Any, context: ContextT) -> None:
     """Return the attempt once the database is back; after many, the task may be what breaks it."""
-    if lease.attempt >= ENOUGH:
+    if lease.attempt >= MAX_CLAIMS:
         return
 
     async def return_attempt() -> None:
         async with context.database.transaction(lease.ref.shop_id) as connection:
             await kind.return_attempt(connection, lease)
 
-    await once_back(return_attempt, context.stopping)
+    await retry_until_database_is_back(return_attempt, context.stopping)

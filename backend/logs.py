@@ -1,10 +1,10 @@
-"""Structured logs: one JSON object a line on stderr, with the request's or job's ids bound to it.
+"""Structured logs: one JSON object per line on stderr, with the ids of the request or job.
 
 Logged: method, path template, status, ids, error codes. Never: headers, bodies, query strings
 (they carry credentials and presigned URLs).
 
-Our own lines are written by structlog itself: to carry each through the standard library's logging
-took a seventh of a job detail's time. What libraries log goes through that, and looks the same.
+Our own lines are written by structlog directly: the standard library's logging took a seventh of
+the time of a job detail. Libraries' log lines go through the standard library and look the same.
 """
 
 import logging
@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-SHARED: list[structlog.typing.Processor] = [
+LIBRARY_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -27,21 +27,21 @@ SHARED: list[structlog.typing.Processor] = [
 
 
 def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Send our own and every library's log lines to `stream` (default: stderr) as JSON."""
+    """Write our own and all libraries' log lines to `stream` (default: stderr) as JSON."""
     stream = stream or sys.stderr
     structlog.configure(
-        processors=[Lines(stream, level)],
-        logger_factory=partial(Printer, stream),
+        processors=[LineRenderer(stream, level)],
+        logger_factory=partial(LinePrinter, stream),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=SHARED,
+            foreign_pre_chain=LIBRARY_PROCESSORS,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(serializer=as_json),
+                structlog.processors.JSONRenderer(serializer=log_line),
             ],
         )
     )
@@ -52,63 +52,69 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-class Lines:
-    """The only one of structlog's processors: it does what `SHARED` does, in one go."""
+class LineRenderer:
+    """The only structlog processor: does the work of `LIBRARY_PROCESSORS` in one step."""
 
     def __init__(self, stream: TextIO, level: int) -> None:
         self.stream = stream
         self.level = level
 
     def __call__(self, logger: Any, level: str, event: Any) -> str:
-        """One of our own events as a line."""
+        """Render one of our own events as a line."""
         event = structlog.contextvars.merge_contextvars(logger, level, event)
         event = structlog.processors.add_log_level(logger, level, event)
         event["logger"] = logger.name
-        event["timestamp"] = timestamp()
+        event["timestamp"] = utc_now_text()
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, level, event)
-        return as_json(event, repr)
+        return log_line(event, repr)
 
     def write(self, name: str, event: str, **fields: Any) -> None:
-        """Write an `info` line of the logger of that name, with nothing bound to it."""
+        """Write an `info` line of that logger, without bound fields."""
         if self.level > logging.INFO:
             return
-        line = {**fields, "event": event, "level": "info", "logger": name, "timestamp": timestamp()}
-        self.stream.write(f"{as_json(line, repr)}\n")
+        line = {
+            **fields,
+            "event": event,
+            "level": "info",
+            "logger": name,
+            "timestamp": utc_now_text(),
+        }
+        self.stream.write(f"{log_line(line, repr)}\n")
         self.stream.flush()
 
 
 def log_briefly(name: str, event: str, **fields: Any) -> None:
-    """Log an `info` line, past structlog where it would only hand it through.
+    """Log an `info` line without structlog's overhead.
 
-    For the one line that each request has, and that was a tenth of a job detail's time.
+    For the access-log line of each request, which took a tenth of the time of a job detail.
     """
     first = structlog.get_config()["processors"][0]
-    if isinstance(first, Lines):
+    if isinstance(first, LineRenderer):
         first.write(name, event, **fields)
-    else:  # not ours to write, as when a test captures it
+    else:  # another configuration, as when a test captures it
         structlog.get_logger(name).info(event, **fields)
 
 
-def timestamp() -> str:
-    """Now, as RFC 3339 has it."""
+def utc_now_text() -> str:
+    """The current time in RFC 3339."""
     return f"{datetime.now(UTC).isoformat()[: -len('+00:00')]}Z"
 
 
-def as_json(event: Any, default: Callable[[Any], Any]) -> str:
-    """One line; `default` makes something of what JSON has no word for."""
+def log_line(event: Any, default: Callable[[Any], Any]) -> str:
+    """One line; `default` converts values that JSON cannot represent."""
     return msgspec.json.encode(event, enc_hook=default).decode()
 
 
-class Printer:
-    """Where the lines of one module go; `name` is the module's."""
+class LinePrinter:
+    """structlog's logger for the module `name`: writes to `stream`."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self.stream = stream
         self.name = name
 
     def msg(self, line: str) -> None:
-        """Write a line, whole: other processes may write to the same stream."""
+        """Write a whole line at once: other processes may write to the same stream."""
         self.stream.write(f"{line}\n")
         self.stream.flush()
 

@@ -1,9 +1,9 @@
-"""What a route can answer, said once and beside it: the API's document is made of this.
+"""The documented responses of a route, declared once beside it; OpenAPI is generated from them.
 
-    @get("/{public_id:str}", responses=answers(JobDetailResponse, JobNotFound, *OF_A_SHOP))
+    @get("/{public_id:str}", responses=documented(JobDetailResponse, JobNotFound, *OF_A_SHOP))
 
-An error's class has its status, code, message and headers already, so naming it says all. What a
-door refuses is not named at each route: it comes with the door, in `backend.openapi.guards`.
+An error's class already has its status, code, message and headers, so naming it is enough. The
+errors of a guard are not repeated at each route; `backend.openapi.guards` adds them.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from backend.errors import AtelierError, DatabaseUnavailable, InvalidRequest, ShopNotInstalled
 
-# What every route can answer that looks up the caller's shop.
+# The errors of every route that looks up the caller's shop.
 OF_A_SHOP = (ShopNotInstalled, DatabaseUnavailable)
 
 
@@ -50,15 +50,15 @@ class InvalidRequestError(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 @dataclass
-class Answer(ResponseSpec):
-    """One status of a route: `always` and `sometimes` name its headers."""
+class DocumentedResponse(ResponseSpec):
+    """One status of a route. `always` and `sometimes` name its response headers."""
 
     codes: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
     sometimes: tuple[str, ...] = ()
 
-    def merged(self, other: "Answer") -> "Answer":
-        """This answer or another of the same status: what only one of them has is not sure."""
+    def merged(self, other: "DocumentedResponse") -> "DocumentedResponse":
+        """The union with another response of this status; `always` keeps what both have."""
         named = {*self.always, *self.sometimes, *other.always, *other.sometimes}
         always = set(self.always) & set(other.always)
         lines = dict.fromkeys(f"{self.description}\n{other.description}".splitlines())
@@ -71,24 +71,24 @@ class Answer(ResponseSpec):
         )
 
 
-Answers = dict[int, ResponseSpec]
+DocumentedResponses = dict[int, ResponseSpec]
 
 
-def answers(
+def documented(
     success: type[msgspec.Struct] | None,
     *errors: type[AtelierError],
     status: int = 200,
     always: tuple[str, ...] = (),
     sometimes: tuple[str, ...] = (),
     versioned: bool = False,
-) -> Answers:
-    """A route's answers by status: its success, whose headers are named, and its errors.
+) -> DocumentedResponses:
+    """A route's responses by status: its success, with these headers, and its errors.
 
-    A `versioned` success has an ETag, and there is a 304 for whoever has that version.
+    A `versioned` success has an ETag, and there is a 304 for clients that have that version.
     """
     tag = ("ETag",) if versioned else ()
-    found: Answers = {
-        status: Answer(
+    found: DocumentedResponses = {
+        status: DocumentedResponse(
             success,
             description=HTTPStatus(status).phrase,
             always=(*tag, *always),
@@ -96,26 +96,26 @@ def answers(
         )
     }
     if versioned:
-        found[304] = Answer(
+        found[304] = DocumentedResponse(
             None, description="Not changed since `If-None-Match`.", always=tag, sometimes=sometimes
         )
-    return found | refusals(errors)
+    return found | error_responses(errors)
 
 
-def refusals(errors: tuple[type[AtelierError], ...]) -> Answers:
-    """The answers that errors become, those of one status together."""
+def error_responses(errors: tuple[type[AtelierError], ...]) -> DocumentedResponses:
+    """The responses for these errors, by status."""
     ordered = sorted(set(errors), key=lambda error: (error.status, error.code, error.__name__))
     return {
-        int(status): refusal(tuple(group))
+        int(status): error_response(tuple(group))
         for status, group in groupby(ordered, key=lambda error: error.status)
     }
 
 
-def refusal(errors: tuple[type[AtelierError], ...]) -> Answer:
-    """The answer that any of these errors of one status becomes."""
+def error_response(errors: tuple[type[AtelierError], ...]) -> DocumentedResponse:
+    """The response for these errors, which share one status."""
     named = [set(error.headers) for error in errors]
     always, possible = set.intersection(*named), set.union(*named)
-    return Answer(
+    return DocumentedResponse(
         InvalidRequestError if issubclass(errors[0], InvalidRequest) else Error,
         description="\n".join(
             f"- `{error.code}`: {' '.join((error.__doc__ or '').split())}" for error in errors

@@ -1,12 +1,11 @@
-"""When to try again: the pauses of every kind of work, in one place.
+"""Retry policies: when each kind of work is tried again, and when it is given up.
 
-Two things can interrupt work. A *crash* may be the work's own doing, so crashes are counted, and
-too many of them end it. An *outage* (Postgres, S3 or Shopify is away, or asks us to slow down) is
-nobody's fault: it is waited out, with pauses that grow, for as long as the policy's patience.
+Two things can interrupt work. A *crash* may be caused by the work itself, so crashes are counted,
+and too many of them end it. An *outage* (Postgres, S3 or Shopify is down, or asks us to slow down)
+is not the work's fault: it is retried with growing pauses until the policy's `give_up_after`.
 
-The policies of all kinds of work are at the end. Each counts the outages in a row on the work's own
-row, so that it is the same count whichever worker meets the next one, and it starts anew when the
-work gets further.
+The policies of all kinds of work are at the end. Consecutive outages are counted in the work's own
+row, so that the count does not depend on the worker, and start at zero again with any progress.
 """
 
 import asyncio
@@ -19,76 +18,77 @@ import msgspec
 
 from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 
-SPREAD = 0.25  # of a pause, either way: what failed together does not come back together
-ENOUGH = 200  # claims; work that loses the database so often may be what the database cannot bear
-AWAY_PAUSE = 1.0  # seconds between two looks for a database that is away
+PAUSE_JITTER = 0.25  # of a pause, either way: work that failed together is not retried together
+MAX_CLAIMS = 200  # work that loses the database this often may itself be the cause
+DATABASE_POLL_INTERVAL = 1.0  # seconds between attempts during an outage
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How one kind of work waits.
+    """How one kind of work is retried.
 
-    `first` is the pause after the first failure; each further one is `factor` times as long, up to
-    `longest`. `patience` is for how long an outage is waited out; None is for ever. `crashes` is
-    how many runs in a row may end without a word before the work itself counts as their cause, and
-    `faults` how many may end with an error of ours that waiting does not cure.
+    `first` is the pause after the first failure; each further pause is `factor` times as long, up
+    to `longest`. `give_up_after` is how long an outage is waited out; None is for ever. `crashes`
+    is how many consecutive runs may end without a result before the work itself counts as the
+    cause, and `faults` how many may end with an error that waiting does not fix.
     """
 
     first: timedelta
     longest: timedelta
-    patience: timedelta | None
+    give_up_after: timedelta | None
     crashes: int = 3
     faults: int = 0
     factor: float = 2.0
 
     def pause(self, failures: int, *, at_least: timedelta = timedelta(0)) -> timedelta:
-        """The pause after that many failures in a row (1 is the first), scattered by a quarter.
+        """The pause after that many consecutive failures (1 is the first), with 25 % jitter.
 
-        `at_least` is what the other side asks for, such as Shopify's Retry-After; no more than
-        `longest` of it counts.
+        `at_least` is what the other side asks for, such as Shopify's Retry-After; it is capped at
+        `longest`.
         """
         seconds = jittered(self.usual(failures).total_seconds())
         return max(timedelta(seconds=seconds), min(at_least, self.longest))
 
     def usual(self, failures: int) -> timedelta:
-        """The pause after that many failures, before it is scattered."""
+        """The pause after that many failures, without jitter."""
         grown = self.first.total_seconds() * self.factor ** min(max(failures - 1, 0), 64)
         return timedelta(seconds=min(grown, self.longest.total_seconds()))
 
     def waited(self, failures: int) -> timedelta:
-        """What the pauses before that failure in a row add up to, if each was as short as can be.
+        """The sum of the pauses before that consecutive failure, each at its shortest.
 
-        Only what was waited on purpose counts: not the time that the work stood in a line, nor that
-        in which no worker ran.
+        Only deliberate pauses count, not the time in the queue or without a running worker.
         """
         pauses = (self.usual(failure) for failure in range(1, failures))
-        return sum(pauses, timedelta(0)) * (1 - SPREAD)
+        return sum(pauses, timedelta(0)) * (1 - PAUSE_JITTER)
 
     def pause_after(self, waited: timedelta) -> timedelta:
-        """The pause after having waited for so long: about as long again, within the limits."""
+        """The pause after having waited for `waited`: about as long again, within the limits."""
         seconds = min(max(waited, self.first), self.longest).total_seconds()
         return timedelta(seconds=jittered(seconds))
 
     def is_exhausted(self, waited: timedelta) -> bool:
-        """Whether an outage that has lasted for so long is not waited out any further."""
-        return self.patience is not None and waited >= self.patience
+        """Whether an outage that has lasted for `waited` is given up."""
+        return self.give_up_after is not None and waited >= self.give_up_after
 
 
 def jittered(seconds: float) -> float:
     """That time, up to a quarter more or less: what began together must not repeat in step."""
-    return seconds * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - spread, not secrecy
+    return seconds * random.uniform(1 - PAUSE_JITTER, 1 + PAUSE_JITTER)  # noqa: S311 - spread, not secrecy
 
 
-def asked_for(error: BaseException | None) -> timedelta:
+def requested_wait(error: BaseException | None) -> timedelta:
     """How long Shopify asks us to stay away, where it does."""
     wait = error.wait if isinstance(error, ShopifyUnavailable) else None
     return timedelta(seconds=wait or 0)
 
 
-async def once_back(attempt: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
-    """Do something small as soon as the database is there; who is to stop does not wait for it.
+async def retry_until_database_is_back(
+    attempt: Callable[[], Awaitable[None]], stopping: asyncio.Event
+) -> None:
+    """Run a short write as soon as the database answers; give up when the process is to stop.
 
-    Whoever waits here has survived. PgQueuer waits for them before it connects again, and so would
-    anything else that this worker could do meanwhile.
+    It may block the worker: PgQueuer waits for it before it connects again, and any other work
+    would wait for the database too.
     """
     while True:
         with suppress(DatabaseUnavailable):
@@ -96,50 +96,50 @@ async def once_back(attempt: Callable[[], Awaitable[None]], stopping: asyncio.Ev
             return
         if stopping.is_set():
             return
-        await asyncio.sleep(AWAY_PAUSE)
+        await asyncio.sleep(DATABASE_POLL_INTERVAL)
 
 
-# A merchant watches a job: soon back after a hiccup, and told in the end. A crash takes down the
-# other renders of its worker, so three are enough.
+# A merchant watches a job: retry soon, and report a failure. A crash takes down the other renders
+# of its worker, so three are enough.
 JOBS = RetryPolicy(
     first=timedelta(seconds=3),
     longest=timedelta(minutes=2),
-    patience=timedelta(minutes=15),
+    give_up_after=timedelta(minutes=15),
     crashes=3,
 )
-# A merchant has pressed a button, and nothing on the product is half done for customers to see. A
-# run ends without a word more easily than a job's: it stands in the middle of Shopify's queues.
+# A merchant has pressed a button, and customers see nothing half done on the product. A run is lost
+# more easily than a job's: it waits for Shopify's asynchronous processing.
 PUBLICATIONS = RetryPolicy(
     first=timedelta(seconds=2),
     longest=timedelta(minutes=2),
-    patience=timedelta(minutes=30),
+    give_up_after=timedelta(minutes=30),
     crashes=5,
 )
-# Nobody waits for the last page of ten thousand products, and to ask again is cheap.
+# Nobody watches the last page of ten thousand products, and retrying is cheap.
 BATCHES = RetryPolicy(
     first=timedelta(seconds=2),
     longest=timedelta(minutes=2),
-    patience=timedelta(minutes=30),
+    give_up_after=timedelta(minutes=30),
     crashes=5,
 )
-# Of products. Shopify has its 200 and does not send again; after some hours the hourly sweep of
-# products, which reads what has changed, is what cures. A fault of ours is not cured by waiting.
+# Webhooks about products. Shopify has its 200 and does not send again; after some hours the hourly
+# product sweep, which reads what has changed, repairs it. Waiting does not fix our own faults.
 DELIVERIES = RetryPolicy(
     first=timedelta(seconds=2),
     longest=timedelta(minutes=20),
-    patience=timedelta(hours=6),
+    give_up_after=timedelta(hours=6),
     crashes=5,
     faults=10,
     factor=3.0,
 )
-# The tokens of a shop, or our own settings, are wrong, and nobody tells us when they are right.
+# A shop's tokens or our own settings are wrong, and nothing tells us when they are right again.
 LOCKED_OUT_PAUSE = timedelta(minutes=1)
-# Shopify processes a picture in seconds, as a rule. What takes longer is looked at less often.
+# Shopify usually processes an image in seconds. What takes longer is polled less often.
 SHOPIFY_PROCESSING = RetryPolicy(
-    first=timedelta(seconds=1), longest=timedelta(seconds=20), patience=timedelta(minutes=20)
+    first=timedelta(seconds=1), longest=timedelta(seconds=20), give_up_after=timedelta(minutes=20)
 )
-# What the law asks for is never given up (`webhooks.topics.NEVER_GIVEN_UP`). Shopify has its 200,
-# and 30 days are left: after a day or two of outage a try a day is often enough.
+# Compliance webhooks are never given up (`webhooks.topics.NEVER_GIVEN_UP`). Shopify has its 200,
+# and 30 days are left: after a day or two of outage one attempt a day is enough.
 COMPLIANCE = RetryPolicy(
-    first=timedelta(seconds=5), longest=timedelta(days=1), patience=None, factor=2.5
+    first=timedelta(seconds=5), longest=timedelta(days=1), give_up_after=None, factor=2.5
 )

@@ -16,7 +16,7 @@ import msgspec
 from backend.errors import ConfigurationError
 
 # `atelier dev` and `atelier demo` invent secrets with this prefix. The rest are values that
-# examples and tutorials use; a server that starts on one of them has no lock on its doors.
+# examples and tutorials use; a server must not start with one of them.
 DEMO_SECRET_PREFIX = "atelier-demo-"
 PLACEHOLDER_SECRETS = frozenset({"secret", "hush", "changeme", "change-me", "test", "demo"})
 
@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shopify_api_secret_previous_not_after: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     token_keys: str = ""  # see `backend.shops.token_encryption`; no server starts without
     segment_model_path: Path = MODEL_PATH
-    rate_limit_reads: str = "30000/minute"  # for each shop, door and web process
+    rate_limit_reads: str = "30000/minute"  # for each shop, guard and web process
     rate_limit_writes: str = "1200/minute"
     rate_limit_misses: str = "60/minute"  # 404s on ids, for each shop and web process
     storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
@@ -171,7 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {url!r}.")
 
     def require_an_end_of_the_previous_secret(self) -> None:
-        """Refuse an old secret that opens the doors until somebody thinks of it."""
+        """Refuse a previous secret that would stay valid without a time limit."""
         if self.shopify_api_secret_previous and not self.shopify_api_secret_previous_not_after:
             raise ConfigurationError(
                 "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER to when the previous secret ends, "
@@ -189,7 +189,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-def required(name: str, environ: Mapping[str, str] = os.environ) -> str:
+def required_variable(name: str, environ: Mapping[str, str] = os.environ) -> str:
     """One variable, for a command that needs no more. Raises `ConfigurationError`."""
     value = environ.get(name, "").strip()
     if not value:

@@ -1,6 +1,6 @@
-"""Large deletions in slices: each is a transaction of its own, so that no statement takes long.
+"""Large deletions in slices, each in its own transaction, so that no statement takes long.
 
-What is cut off between two slices goes on where it was: what has been done is gone already.
+An interrupted deletion continues where it stopped: the finished slices are committed.
 """
 
 import math
@@ -12,15 +12,17 @@ from sqlalchemy.sql.expression import TableClause
 
 from backend.db import Base, Database
 
-SLICE = 1000  # rows of what the work counts, such as jobs
-ROWS = 5000  # of a table that only has to be emptied
-CTID: ColumnElement[str] = literal_column("ctid")  # where a row lies: the quickest way back to it
+ITEMS_PER_SLICE = 1000  # jobs or uploads
+ROWS_PER_DELETE = 5000  # of a table without dependants
+CTID: ColumnElement[str] = literal_column(
+    "ctid"
+)  # a row's physical location: the fastest access path
 
 Table = type[Base] | TableClause
 
 
 class TimeSliceOver(Exception):
-    """More is left than fits into one turn; `done` of it are done, and stay so."""
+    """The time slice is over with work left; `done` items are done and committed."""
 
     def __init__(self, done: int) -> None:
         super().__init__(f"{done} done, more is left")
@@ -28,9 +30,9 @@ class TimeSliceOver(Exception):
 
 
 class TimeSlice:
-    """How long somebody goes on before others have their turn; for ever unless told.
+    """How long a task may run before it lets others run; without a limit by default.
 
-    `done` counts what the work counts, such as jobs.
+    `done` counts the finished items, such as jobs.
     """
 
     def __init__(self, seconds: float = math.inf) -> None:
@@ -38,9 +40,9 @@ class TimeSlice:
         self.done = 0
 
     def did(self, done: int = 0) -> None:
-        """Count a slice that is committed. Raises `TimeSliceOver` once the time is up.
+        """Count a committed slice. Raises `TimeSliceOver` once the time is up.
 
-        Not to be called where nothing was left to do: each turn is to get further.
+        Do not call it when nothing was left to do: each run has to make progress.
         """
         self.done += done
         if time.monotonic() >= self.ends_at:
@@ -54,16 +56,16 @@ async def delete_all(
     *conditions: ColumnElement[bool],
     time_slice: TimeSlice | None = None,
 ) -> int:
-    """Delete the rows that meet the conditions, slice by slice; how many there were.
+    """Delete the rows that meet the conditions, slice by slice; returns how many.
 
-    `shop` is whose rows they are (`Database.transaction`). Raises `TimeSliceOver`.
+    `shop` owns the rows (see `Database.transaction`). Raises `TimeSliceOver`.
     """
     deleted = 0
     while True:
         async with database.transaction(shop) as connection:
             found = await delete_slice(connection, table, *conditions)
         deleted += found
-        if found < ROWS:
+        if found < ROWS_PER_DELETE:
             return deleted
         if time_slice:
             time_slice.did()
@@ -72,10 +74,12 @@ async def delete_all(
 async def delete_slice(
     connection: AsyncConnection, table: Table, *conditions: ColumnElement[bool]
 ) -> int:
-    """Delete some of the rows that meet the conditions; how many.
+    """Delete at most `ROWS_PER_DELETE` rows that meet the conditions; returns how many.
 
-    A row that somebody changes just then is left for the next slice, if it still meets them.
+    A row that is changed concurrently is left for the next slice, if it still meets them.
     """
-    chosen = select(CTID).select_from(table).where(*conditions).limit(ROWS).correlate(None)
-    places = func.array(chosen.scalar_subquery())
-    return (await connection.execute(delete(table).where(any_(places) == CTID))).rowcount
+    chosen = (
+        select(CTID).select_from(table).where(*conditions).limit(ROWS_PER_DELETE).correlate(None)
+    )
+    locations = func.array(chosen.scalar_subquery())
+    return (await connection.execute(delete(table).where(any_(locations) == CTID))).rowcount

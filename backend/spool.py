@@ -1,4 +1,4 @@
-"""A body that may be large, piece by piece: hashed and put aside before anybody has verified it."""
+"""Large request bodies: read in chunks, hashed and spooled to a file before verification."""
 
 import asyncio
 import hashlib
@@ -11,25 +11,25 @@ from litestar.exceptions import InternalServerException
 
 from backend.errors import BadRequest
 
-PIECE = 256 * 1024  # bytes; more at once would keep others waiting
-IN_MEMORY = 1024 * 1024  # bytes; a larger file is written to disk
-SPOOL = "atelier_spool"  # in the scope: the body that a guard has read already
+PIECE_BYTES = 256 * 1024  # more at once would block other requests
+MAX_IN_MEMORY = 1024 * 1024  # bytes; a larger file is written to disk
+SPOOL_KEY = "atelier_spool"  # in the ASGI scope: the body that a guard has already read
 
 AnyRequest = Request[Any, Any, Any]
 
 
 async def pieces(request: AnyRequest) -> AsyncGenerator[bytes]:
-    """The body, in pieces that are soon dealt with. Raises `BadRequest` when the caller goes."""
+    """The body in pieces of `PIECE_BYTES` at most. Raises `BadRequest` if the client hangs up."""
     try:
         async for chunk in request.stream():
-            for start in range(0, len(chunk), PIECE):
-                yield chunk[start : start + PIECE]
-    except InternalServerException as error:  # so Litestar calls a caller that hung up
+            for start in range(0, len(chunk), PIECE_BYTES):
+                yield chunk[start : start + PIECE_BYTES]
+    except InternalServerException as error:  # what Litestar raises when the client hangs up
         raise BadRequest("The connection closed before the body was complete.") from error
 
 
 async def spool_body(request: AnyRequest) -> str:
-    """Put the body aside for the handler, and give its SHA-256 in hex. Raises as `pieces` does."""
+    """Spool the body for the handler; returns its SHA-256 in hex. Raises as `pieces` does."""
     digest = hashlib.sha256()
     file = spool_file()
     try:
@@ -37,9 +37,8 @@ async def spool_body(request: AnyRequest) -> str:
         async for piece in pieces(request):
             digest.update(piece)
             gathered += piece
-            if (
-                len(gathered) >= PIECE
-            ):  # a thread for each 64 KB of a socket costs more than it saves
+            # A thread for each 64 KB of a socket costs more than it saves.
+            if len(gathered) >= PIECE_BYTES:
                 await asyncio.to_thread(write_at, file, size, bytes(gathered))
                 size += len(gathered)
                 gathered.clear()
@@ -48,23 +47,23 @@ async def spool_body(request: AnyRequest) -> str:
         file.close()
         raise
     scope: Any = request.scope
-    scope[SPOOL] = file
+    scope[SPOOL_KEY] = file
     return digest.hexdigest()
 
 
 def drop_spool(scope: Any) -> None:
-    """Close the file that was put aside, whoever did not come to reading it."""
-    if SPOOL in scope:
-        scope[SPOOL].close()
+    """Close the spooled file, also if the handler did not read it."""
+    if SPOOL_KEY in scope:
+        scope[SPOOL_KEY].close()
 
 
 def spool_file() -> IO[bytes]:
-    """A temporary file without a name, in memory while it is small."""
-    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))
+    """An anonymous temporary file, in memory while it is small."""
+    return cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=MAX_IN_MEMORY))
 
 
 async def spooled_pieces(file: IO[bytes]) -> AsyncGenerator[bytes]:
-    """The body that was put aside. What is behind the last piece may be written over."""
+    """The spooled body in pieces. The file may be overwritten up to the last piece read."""
     position = 0
     while piece := await asyncio.to_thread(read_at, file, position):
         yield piece
@@ -72,12 +71,12 @@ async def spooled_pieces(file: IO[bytes]) -> AsyncGenerator[bytes]:
 
 
 def write_at(file: IO[bytes], position: int, data: bytes) -> None:
-    """Write there."""
+    """Write `data` at that position."""
     file.seek(position)
     file.write(data)
 
 
 def read_at(file: IO[bytes], position: int) -> bytes:
-    """The piece that begins there."""
+    """The piece at that position."""
     file.seek(position)
-    return file.read(PIECE)
+    return file.read(PIECE_BYTES)

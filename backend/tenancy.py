@@ -1,10 +1,10 @@
-"""The second line between shops: a connection sees the rows of the shop it has entered, no others.
+"""Row-level security: a connection sees only the rows of the shop it has entered.
 
-The first line is the `shop_id` in every statement; this one holds when a statement forgets it.
-Processes connect as roles that own nothing, and the migrations put row-level security on every
-table with a shop's rows (`migrations.row_security`): `WEB` sees nothing before it has entered a
-shop, `WORKER` sees all until then. What is entered lasts as long as the transaction; nobody finds
-it on a pooled connection. docs/tenancy.md tells what it costs and how to set it up.
+This is the second line of defence; the first is the `shop_id` in every statement. Processes connect
+as roles that own nothing, and the migrations enable row-level security on every table with a shop's
+rows (`migrations.row_security`). `WEB` sees nothing before it enters a shop; `WORKER` sees all rows
+until then. Entering lasts until the end of the transaction, so nothing is left on a pooled
+connection. docs/tenancy.md has the cost and the set-up.
 """
 
 from typing import Any
@@ -30,62 +30,65 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.errors import ConfigurationError
 
 WEB, WORKER = "atelier_web", "atelier_worker"
-DOMAIN, ID = "app.shop_domain", "app.shop_id"  # what the policies compare rows with
-NOBODY = "-"  # no shop is called that
+DOMAIN_SETTING, ID_SETTING = "app.shop_domain", "app.shop_id"  # the settings that the policies read
+NO_SHOP = "-"  # no shop has this domain
 
 SHOPS = table("shops", column("id", BigInteger), column("domain", Text), column("status", Text))
-# Postgres joins in the order it likes, and it pulls subqueries into the statement around them, but
-# not those with an OFFSET. A LATERAL one that uses an outer column can only run after it.
-AS_IT_STANDS: ColumnElement[int] = literal_column("0")
+# Postgres reorders joins and inlines subqueries, but not those with an OFFSET. A LATERAL subquery
+# that uses an outer column can only run after it.
+OFFSET_ZERO: ColumnElement[int] = literal_column("0")
 
 
-def entered(domain: ColumnElement[str], *conditions: ColumnElement[bool]) -> FromClause:
-    """The `id` of the shop of that domain, which whatever is joined to it LATERAL may see.
+def entered_shop(domain: ColumnElement[str], *conditions: ColumnElement[bool]) -> FromClause:
+    """A subquery that enters the shop of that domain and gives its `id`.
 
-    For a statement that is a transaction of its own: it enters the shop on its way, with no round
-    trip more. `conditions` are on `SHOPS`; there is no row, and nothing to see, if none meets them.
+    For a statement that is its own transaction: it enters the shop without another round trip, and
+    what is joined to it LATERAL sees the shop's rows. `conditions` are on `SHOPS`; if no shop meets
+    them there is no row, and none is visible.
     """
-    named = select(setting(DOMAIN, domain).label("domain"))
-    context = named.offset(AS_IT_STANDS).subquery("context")
+    named = select(setting(DOMAIN_SETTING, domain).label("domain"))
+    context = named.offset(OFFSET_ZERO).subquery("context")
     seen = (
-        select(cast(setting(ID, cast(SHOPS.c.id, Text)), BigInteger).label("id"))
+        select(cast(setting(ID_SETTING, cast(SHOPS.c.id, Text)), BigInteger).label("id"))
         .where(SHOPS.c.domain == context.c.domain, *conditions)
-        .offset(AS_IT_STANDS)
+        .offset(OFFSET_ZERO)
         .lateral("seen")
     )
     opened = select(seen.c.id).select_from(context).join(seen, true())
-    return opened.offset(AS_IT_STANDS).subquery("shop")
+    return opened.offset(OFFSET_ZERO).subquery("shop")
 
 
 def setting(name: str, value: ColumnElement[str]) -> ColumnElement[str]:
-    """The value, which is now that of the setting, until the transaction ends."""
+    """Set the setting to the value until the transaction ends; gives the value."""
     return func.set_config(literal_column(f"'{name}'"), value, true(), type_=Text)
 
 
-def by_id() -> Select[Any]:
-    """Enter the shop with that id; if this role sees none, enter a shop that is not there."""
-    domain = func.coalesce(SHOPS.c.domain, NOBODY)
+def enter_by_id() -> Select[Any]:
+    """Enter the shop with that id; if the role cannot see it, enter a shop that does not exist."""
+    domain = func.coalesce(SHOPS.c.domain, NO_SHOP)
     number = func.coalesce(cast(SHOPS.c.id, Text), "")
     asked = select(bindparam("shop", type_=BigInteger).label("id")).subquery("asked")
-    both: Any = select(setting(DOMAIN, domain), setting(ID, number))
+    both: Any = select(setting(DOMAIN_SETTING, domain), setting(ID_SETTING, number))
     statement: Select[Any] = both.select_from(asked.outerjoin(SHOPS, SHOPS.c.id == asked.c.id))
     return statement
 
 
-BY_DOMAIN = select(entered(bindparam("shop", type_=Text)).c.id)
-BY_ID = by_id()
+ENTER_BY_DOMAIN = select(entered_shop(bindparam("shop", type_=Text)).c.id)
+ENTER_BY_ID = enter_by_id()
 
 
 async def enter(connection: AsyncConnection, shop: str | int) -> None:
-    """Let the transaction see this shop's rows and no others: by domain, or by id for workers.
+    """Restrict the transaction to this shop's rows: by domain, or by id for workers.
 
-    An unknown shop has no rows; and a role that sees no shops before it has entered one, as `WEB`,
-    enters none by id.
+    An unknown shop has no rows. `WEB` cannot enter a shop by id, because it sees no shops before it
+    has entered one.
     """
-    await connection.execute(BY_DOMAIN if isinstance(shop, str) else BY_ID, {"shop": shop})
+    await connection.execute(
+        ENTER_BY_DOMAIN if isinstance(shop, str) else ENTER_BY_ID, {"shop": shop}
+    )
 
 
-GUARD = text(
+ROW_SECURITY_STATUS = text(
     """
     SELECT rolsuper OR rolbypassrls AS is_above, current_setting('row_security') = 'on' AS is_on,
            ARRAY(SELECT relname::text FROM pg_class
@@ -101,9 +104,9 @@ GUARD = text(
 )
 
 
-async def require_guard(connection: AsyncConnection) -> None:
+async def require_row_security(connection: AsyncConnection) -> None:
     """Raise `ConfigurationError` when row-level security would not hold for this connection."""
-    found = (await connection.execute(GUARD)).one()
+    found = (await connection.execute(ROW_SECURITY_STATUS)).one()
     if found.is_above:
         raise ConfigurationError(
             "This role is above row-level security (SUPERUSER or BYPASSRLS): see docs/tenancy.md."

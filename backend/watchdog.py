@@ -1,9 +1,9 @@
-"""Tells systemd that the event loop turns, and how late it was for it.
+"""systemd's watchdog: reports that the event loop runs, and measures its lag.
 
-systemd ends a process that has not said so for `WatchdogSec`: a loop that one request or one bug
-holds up serves nobody, however alive the process looks. The message is a datagram to the socket in
-`NOTIFY_SOCKET`; the libraries for that are a C extension or have not been touched for years, and it
-is these few lines. Elsewhere than under systemd only the lag is measured.
+systemd kills a process that has not reported for `WatchdogSec`: a blocked event loop serves nobody,
+even if the process looks alive. The message is a datagram to the socket in `NOTIFY_SOCKET`. The
+libraries for it are a C extension or unmaintained, and it takes only a few lines. Without systemd
+only the lag is measured.
 
 Source: sd_notify(3), sd_watchdog_enabled(3).
 """
@@ -21,18 +21,18 @@ from backend.metrics import EVENT_LOOP_LAG
 
 log = structlog.get_logger(__name__)
 
-INTERVAL = 1.0  # seconds; well below half of `WatchdogSec`, so that its limit is what it says
-LATE = 1.0  # seconds of lag that the log tells
+PING_INTERVAL = 1.0  # seconds; well below half of `WatchdogSec`, so that its limit is exact
+MIN_REPORTED_LAG = 1.0  # seconds
 
 
 @contextlib.asynccontextmanager
 async def watched_loop(
-    environ: Mapping[str, str] = os.environ, *, interval: float = INTERVAL
+    environ: Mapping[str, str] = os.environ, *, interval: float = PING_INTERVAL
 ) -> AsyncIterator[None]:
-    """Tell systemd that the process is ready, then that its loop turns, until the block ends."""
+    """Report readiness to systemd, then ping its watchdog until the block ends."""
     address = environ.get("NOTIFY_SOCKET", "")
     notify(address, b"READY=1")
-    watching = asyncio.create_task(watch(address, interval))
+    watching = asyncio.create_task(ping_watchdog(address, interval))
     try:
         yield
     finally:
@@ -40,20 +40,20 @@ async def watched_loop(
         notify(address, b"STOPPING=1")
 
 
-async def watch(address: str, interval: float) -> None:
-    """One message every `interval` seconds, from the loop itself."""
+async def ping_watchdog(address: str, interval: float) -> None:
+    """Ping every `interval` seconds from the event loop, and log a large lag."""
     while True:
         notify(address, b"WATCHDOG=1")
         due = time.monotonic() + interval
         await asyncio.sleep(interval)
         lag = max(0.0, time.monotonic() - due)
         EVENT_LOOP_LAG.set(lag)
-        if lag > LATE:
+        if lag > MIN_REPORTED_LAG:
             log.warning("event_loop_blocked", seconds=round(lag, 1))
 
 
 def notify(address: str, message: bytes) -> None:
-    """Send it to systemd, if there is one; without waiting, for nobody may hold the loop up."""
+    """Send the message to systemd, if it runs us; never blocks the event loop."""
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

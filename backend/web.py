@@ -1,4 +1,4 @@
-"""What every HTTP answer has: a request id, an access-log line, and errors in one envelope.
+"""For every HTTP response: a request id, an access-log line, and errors in one envelope.
 
 The envelope: `{"error": {"code", "message", "request_id"}}`.
 """
@@ -38,13 +38,13 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 REQUEST_ID = "x-request-id"
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 
-# What the framework itself finds, as errors of ours.
-FOUND_BY_THE_FRAMEWORK: dict[int, type[RequestError]] = {
+# Errors that the framework raises itself, as our own error classes.
+FRAMEWORK_ERRORS: dict[int, type[RequestError]] = {
     error.status: error
     for error in (BadRequest, RouteNotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMedia)
 }
 CONTENT_TYPE = (b"content-type", b"application/json")
-# What every answer carries unless its route has said otherwise.
+# The headers of every response that does not set its own.
 SECURITY_HEADERS = {
     "cache-control": "private, no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -53,13 +53,13 @@ SECURITY_HEADERS = {
 
 
 class RequestContext:
-    """ASGI wrapper around the whole app: it also sees the 404s and 405s of the router."""
+    """ASGI middleware around the whole app, so that it also sees the router's 404s and 405s."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Bind a request id for the request's logs and put it on the answer."""
+        """Bind a request id to the request's logs and add it to the response."""
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
@@ -70,7 +70,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 if scope["method"] == "OPTIONS":
                     message["headers"] = with_every_method(scope, message["headers"])
-                message["headers"] = completed(message["headers"], request_id)
+                message["headers"] = with_standard_headers(message["headers"], request_id)
                 seconds = time.perf_counter() - started
                 log_access(scope, message["status"], seconds, request_id)
             await send(message)
@@ -78,9 +78,9 @@ class RequestContext:
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             if has_two_hosts(scope):
-                answer = answer_to(BadRequest("Send exactly one Host header."))
-                log_access(scope, answer.status, time.perf_counter() - started, request_id)
-                await send_answer(send, answer, request_id)
+                response = response_to_error(BadRequest("Send exactly one Host header."))
+                log_access(scope, response.status, time.perf_counter() - started, request_id)
+                await send_json(send, response, request_id)
             else:
                 await self.app(scope, receive, send_with_id)
         finally:
@@ -88,12 +88,12 @@ class RequestContext:
 
 
 def has_two_hosts(scope: Scope) -> bool:
-    """Whether a proxy in front and we might each take another of them (RFC 9112 §3.2: 400)."""
+    """Whether there are several Host headers: a proxy might use another (RFC 9112 §3.2)."""
     return sum(name == b"host" for name, _ in scope["headers"]) > 1
 
 
 def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
-    """The headers with a true Allow: Litestar's knows the methods of an address' first handler."""
+    """The headers with a complete Allow: Litestar lists only the first handler's methods."""
     allowed = {
         method
         for route in scope["litestar_app"].routes
@@ -104,21 +104,21 @@ def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
     return [(name, value if name.lower() == b"allow" else old) for name, old in headers]
 
 
-STANDARD = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+STANDARD_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
-def completed(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
-    """The answer's headers with its id, and the security headers that it lacks."""
+def with_standard_headers(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers with the request id and the missing security headers."""
     present = {name.lower() for name, _ in headers}
     return [
         *headers,
-        *(header for header in STANDARD if header[0] not in present),
+        *(header for header in STANDARD_HEADERS if header[0] not in present),
         (REQUEST_ID.encode(), request_id.encode()),
     ]
 
 
 def chosen_request_id(scope: Scope) -> str:
-    """The caller's own id where it is harmless, else a fresh one of 96 random bits."""
+    """The client's own id if it is well-formed, else 96 random bits."""
     for name, value in scope["headers"]:
         if name == REQUEST_ID.encode() and CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
@@ -126,7 +126,7 @@ def chosen_request_id(scope: Scope) -> str:
 
 
 def current_request_id() -> str:
-    """The id of the request that is being answered."""
+    """The id of the current request."""
     return str(structlog.contextvars.get_contextvars()["request_id"])
 
 
@@ -144,64 +144,66 @@ def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -
     )
 
 
-class Answer(NamedTuple):
-    """A status, headers and a body that will be JSON: a Struct, or None for none."""
+class JsonResponse(NamedTuple):
+    """A response with a JSON body: a Struct, or None for an empty body."""
 
     status: int
     headers: Mapping[str, str]
     body: Any
 
 
-async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
-    """Send it without the framework, and with all that `RequestContext` puts on an answer."""
-    body = b"" if answer.body is None else msgspec.json.encode(answer.body)
+async def send_json(send: Send, response: JsonResponse, request_id: str) -> None:
+    """Send the response without the framework, with all headers that `RequestContext` adds."""
+    body = b"" if response.body is None else msgspec.json.encode(response.body)
     headers = [
-        (name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()
+        (name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()
     ]
     if body:
         headers += (CONTENT_TYPE, (b"content-length", str(len(body)).encode()))
-    headers = completed(headers, request_id)
-    await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
+    headers = with_standard_headers(headers, request_id)
+    await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def answer_to(error: AtelierError) -> Answer:
-    """The answer to an error that Atelier raised on purpose."""
+def response_to_error(error: AtelierError) -> JsonResponse:
+    """The response to an `AtelierError`."""
     if isinstance(error, Unavailable):
         log.warning("unavailable", code=error.code, cause=repr(error.__cause__)[:300])
     elif error.status == AtelierError.status:
         log.error("misconfigured", code=error.code, message=error.message)
         return internal_error()
-    return Answer(error.status, error.headers, envelope(error.code, error.message))
+    return JsonResponse(error.status, error.headers, envelope(error.code, error.message))
 
 
-def answer_to_bug(error: Exception) -> Answer:
-    """The answer to what nobody expected: no detail leaves the process, all of it is in the log."""
+def response_to_bug(error: Exception) -> JsonResponse:
+    """The response to an unexpected exception, whose details go only to the log."""
     log.error("unexpected_error", exc_info=error)
     return internal_error()
 
 
 def atelier_error(_request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
-    """What the framework answers to an error that Atelier raised on purpose."""
-    return json_response(answer_to(error))
+    """Litestar's handler for `AtelierError`."""
+    return litestar_response(response_to_error(error))
 
 
 def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> Response[Any]:
-    """The 422: the envelope, and beside it `detail` in the shape that FastAPI made usual."""
+    """The 422: the envelope, plus `detail` in the shape known from FastAPI."""
     body = InvalidRequestError(
         error=cause(error.code, error.message), detail=msgspec.convert(error.detail, list[Problem])
     )
-    return json_response(Answer(error.status, error.headers, body))
+    return litestar_response(JsonResponse(error.status, error.headers, body))
 
 
 def invalid_parameters(
     request: Request[Any, Any, Any], error: ValidationException
 ) -> Response[Any]:
-    """Litestar's finding that a parameter does not fit its type."""
+    """Litestar's handler for parameters of the wrong type."""
     found = error.extra if isinstance(error.extra, list) else []
     detail = [
         {
-            "loc": place(getattr(item.get("source"), "value", "body"), item.get("key", "")),
+            "loc": parameter_location(
+                getattr(item.get("source"), "value", "body"), item.get("key", "")
+            ),
             "msg": item.get("message", error.detail),
             "type": "value_error",
         }
@@ -210,49 +212,49 @@ def invalid_parameters(
     return invalid_request(request, InvalidRequest(detail))
 
 
-def place(source: str, key: str) -> list[str]:
-    """Where a parameter stands; Litestar calls a header as the handler calls it."""
+def parameter_location(source: str, key: str) -> list[str]:
+    """The `loc` of a parameter; Litestar names a header by the handler's argument."""
     return [source, key.replace("_", "-").title() if source == "header" else key]
 
 
 def framework_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """The answer to an error that Litestar found before a handler ran."""
+    """Litestar's handler for its own HTTP errors."""
     status = error.status_code
     if status >= 500:
         log.error("framework_error", status=status, detail=error.detail)
-        return json_response(internal_error())
-    found = FOUND_BY_THE_FRAMEWORK.get(status, RequestError)
+        return litestar_response(internal_error())
+    found = FRAMEWORK_ERRORS.get(status, RequestError)
     body = envelope(found.code, found.message)
-    return json_response(Answer(status, error.headers or {}, body))
+    return litestar_response(JsonResponse(status, error.headers or {}, body))
 
 
 def unexpected_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """What the framework answers to a bug."""
-    return json_response(answer_to_bug(error))
+    """Litestar's handler for any other exception."""
+    return litestar_response(response_to_bug(error))
 
 
-def internal_error() -> Answer:
-    """Something is wrong here, and that is all that a caller is told."""
+def internal_error() -> JsonResponse:
+    """The 500, without any detail."""
     body = envelope(AtelierError.code, AtelierError.message)
-    return Answer(AtelierError.status, AtelierError.headers, body)
+    return JsonResponse(AtelierError.status, AtelierError.headers, body)
 
 
 def envelope(code: str, message: str) -> Error:
-    """An error as every client of ours can read it."""
+    """The envelope of an error."""
     return Error(error=cause(code, message))
 
 
 def cause(code: str, message: str) -> ErrorCause:
-    """What went wrong in the request that is being answered."""
+    """The `error` object, with the id of the current request."""
     return ErrorCause(code=code, message=message, request_id=current_request_id())
 
 
-def json_response(answer: Answer) -> Response[Any]:
-    """JSON, whatever the route's own answers are."""
+def litestar_response(response: JsonResponse) -> Response[Any]:
+    """The same as a Litestar response, always with JSON as its media type."""
     return Response(
-        answer.body,
-        status_code=answer.status,
-        headers=dict(answer.headers),
+        response.body,
+        status_code=response.status,
+        headers=dict(response.headers),
         media_type="application/json",
     )
 

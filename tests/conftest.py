@@ -15,7 +15,7 @@ from backend.dev.services import LocalServices, local_services
 from backend.renderers.base import Renderer
 from backend.renderers.local import LocalRenderer
 from backend.settings import MODEL_PATH, Settings
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from tests.caching_renderer import CachingRenderer
 from tests.running_app import RunningApp, cloned_database, open_running_app
 
@@ -24,7 +24,7 @@ BUCKET = "atelier-test"
 SECRET = "the-current-client-secret-of-the-app"
 PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
 LONGEST_TEST_OF_A_DAY = timedelta(minutes=1)
-OLDER_KEY = new_key()  # of `TOKEN_KEYS`
+OLDER_KEY = generate_key()  # of `TOKEN_KEYS`
 
 # By default a traceback is drawn with all its variables, which keeps the loop busy for seconds.
 structlog.configure(
@@ -100,7 +100,7 @@ def settings_for(services: LocalServices, database_url: str) -> Settings:
         shopify_api_secret=SECRET,
         shopify_api_secret_previous=PREVIOUS_SECRET,
         shopify_api_secret_previous_not_after=datetime.now(UTC) + timedelta(days=1),
-        token_keys=f"{new_key()},{OLDER_KEY}",
+        token_keys=f"{generate_key()},{OLDER_KEY}",
         rate_limit_misses="1000000/minute",  # tests ask for much that is not there
         storefront_visitor_daily_cap=200,  # their visitors have no address
         quota_open_batches=0,  # those of a module share a shop

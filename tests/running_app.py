@@ -20,10 +20,10 @@ from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
 from sqlalchemy import text
 
 from backend import queue
-from backend.app import KEEP_ALIVE, create_app
+from backend.app import KEEP_ALIVE_SECONDS, create_app
 from backend.db import Database
-from backend.dev.shopify import Product, StandInShopify
-from backend.dev.shopify.wires import EmbeddedServer
+from backend.dev.shopify import ProductRecord, StandInShopify
+from backend.dev.shopify.embedded_server import EmbeddedServer
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.renderers.base import Renderer
 from backend.settings import Settings
@@ -63,7 +63,7 @@ class RunningApp:
         response = await self.http.post("/v1/installation", headers=self.bearer(shop))
         assert response.status_code == 200, response.text
 
-    def product(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> Product:
+    def product(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> ProductRecord:
         """A product with a photo, by default the navy tee."""
         picture = GARMENTS / "tee_navy.jpg" if image is None else image
         return self.shopify.create_product(shop, "Tee", picture)
@@ -171,7 +171,7 @@ async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> Asy
             port=0,
             log_config=None,
             access_log=False,
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
     )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backend.auth.guards import values
+from backend.auth.guards import header_values
 from backend.auth.shop_domain import normalized_shop_domain
 from backend.errors import BadRequest
 
@@ -124,15 +124,15 @@ def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
 def delivery_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
     """What the headers say of a delivery. Raises `BadRequest` for those that none can have."""
     found = list(headers)
-    shop = normalized_shop_domain(required(found, "X-Shopify-Shop-Domain"))
+    shop = normalized_shop_domain(required_header(found, "X-Shopify-Shop-Domain"))
     if shop is None:
         raise BadRequest("X-Shopify-Shop-Domain is not a *.myshopify.com domain.")
     return {
         "shop_domain": shop,
-        "topic": required(found, "X-Shopify-Topic"),
-        "webhook_id": required(found, "X-Shopify-Webhook-Id"),
-        "event_id": single(found, "X-Shopify-Event-Id"),
-        "api_version": single(found, "X-Shopify-API-Version"),
+        "topic": required_header(found, "X-Shopify-Topic"),
+        "webhook_id": required_header(found, "X-Shopify-Webhook-Id"),
+        "event_id": optional_header(found, "X-Shopify-Event-Id"),
+        "api_version": optional_header(found, "X-Shopify-API-Version"),
     }
 
 
@@ -151,17 +151,17 @@ def require_object(body: bytes) -> None:
         raise BadRequest("The body is not a JSON object.") from error
 
 
-def required(headers: list[tuple[bytes, bytes]], name: str) -> str:
+def required_header(headers: list[tuple[bytes, bytes]], name: str) -> str:
     """The one value of a header that must be there."""
-    value = single(headers, name)
+    value = optional_header(headers, name)
     if not value:
         raise BadRequest(f"{name} is missing.")
     return value
 
 
-def single(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
+def optional_header(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
     """The value of a header that may be there once: printable ASCII within the limit."""
-    found = values(headers, name.lower().encode())
+    found = header_values(headers, name.lower().encode())
     if len(found) > 1:
         raise BadRequest(f"{name} was sent more than once.")
     if not found:

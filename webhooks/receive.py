@@ -29,7 +29,7 @@ from sqlalchemy.orm import aliased
 
 from backend import queue
 from backend.db import Query
-from backend.tenancy import AS_IT_STANDS, DOMAIN, SHOPS, setting
+from backend.tenancy import DOMAIN_SETTING, OFFSET_ZERO, SHOPS, setting
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
 from webhooks.payloads import Delivery, UnsettledDelivery
@@ -46,13 +46,13 @@ def storing() -> Any:
 
     Written once, and one statement: in a storm of deliveries each round trip counts.
     """
-    entered = select(setting(DOMAIN, SHOP_DOMAIN).label("domain"))
-    context = entered.offset(AS_IT_STANDS).subquery("context")
+    entered = select(setting(DOMAIN_SETTING, SHOP_DOMAIN).label("domain"))
+    context = entered.offset(OFFSET_ZERO).subquery("context")
     is_known = select(SHOPS.c.id).where(SHOPS.c.domain == context.c.domain).exists()
     note = case(
         (~bindparam("has_handler", type_=Boolean), "UNKNOWN_TOPIC"), (~is_known, "UNKNOWN_SHOP")
     )
-    noted = select(note.label("note")).offset(AS_IT_STANDS).lateral("noted")
+    noted = select(note.label("note")).offset(OFFSET_ZERO).lateral("noted")
     is_wanted = noted.c.note.is_(None)
     values: dict[Any, Any] = {
         WebhookDelivery.shop_domain: SHOP_DOMAIN,

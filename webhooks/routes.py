@@ -17,14 +17,14 @@ from litestar.types import Guard
 
 from backend.db import Database
 from backend.errors import BadRequest, DatabaseUnavailable
-from backend.openapi_responses import answers
+from backend.openapi_responses import documented
 from webhooks.payloads import MAX_HEADER, delivery
 from webhooks.receive import receive
 
-MAX_BODY = 5_000_000  # bytes; products with many variants are really that large
+MAX_WEBHOOK_BYTES = 5_000_000  # bytes; products with many variants are really that large
 
 
-HEADERS = (
+WEBHOOK_HEADERS = (
     ("X-Shopify-Topic", True, "^[!-~][ -~]*$", "Such as `products/update`."),
     (
         "X-Shopify-Shop-Domain",
@@ -55,16 +55,16 @@ class Delivering(Operation):
                 description=meaning,
                 schema=Schema(type=OpenAPIType.STRING, pattern=pattern, max_length=MAX_HEADER),
             )
-            for name, required, pattern, meaning in HEADERS
+            for name, required, pattern, meaning in WEBHOOK_HEADERS
         ]
 
 
 @post(
     "/",
     status_code=200,
-    request_max_body_size=MAX_BODY,
+    request_max_body_size=MAX_WEBHOOK_BYTES,
     operation_class=Delivering,
-    responses=answers(None, BadRequest, DatabaseUnavailable),
+    responses=documented(None, BadRequest, DatabaseUnavailable),
 )
 async def receive_webhook(
     request: Request[Any, Any, Any], database: NamedDependency[Database]

@@ -1,4 +1,4 @@
-"""Did Shopify's app proxy forward this storefront request, and for which shop?
+"""Verifies storefront requests that Shopify's app proxy signed and forwarded.
 
 The proxy adds `shop`, `timestamp`, `path_prefix`, `logged_in_customer_id` and `signature` to
 whatever query the visitor sent. The signature covers that query alone: not the method, not

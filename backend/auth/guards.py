@@ -1,8 +1,8 @@
-"""The doors: each Router carries one guard, and the guard alone decides whose request it is.
+"""Guards: every Router has exactly one; it alone resolves which shop a request acts for.
 
-A guard does cryptography only, no I/O beyond reading the body, and leaves what it verified in
-`scope["auth"]`. Of a body that its signature covers it reads nothing before all else about the
-request could be good. Whether the shop is installed is for the one SQL statement that follows.
+A guard does cryptography only, no I/O beyond reading the body, and stores what it verified in
+`scope["auth"]`. It reads a signed body only after everything else about the request is valid.
+Whether the shop is installed is checked by the SQL statement that follows.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import claimed_shop, verify_signed_request
 from backend.auth.visitors import visitor_number
 from backend.auth.webhook_hmac import could_be_signature, verify_webhook
-from backend.body_budget import body_is_signed
+from backend.body_budget import mark_body_verified
 from backend.errors import (
     AmbiguousCredentials,
     BadRequest,
@@ -34,21 +34,21 @@ from backend.errors import (
 from backend.settings import Settings
 from backend.spool import spool_body
 
-Connection = ASGIConnection[Any, Any, Any, Any]
+HttpConnection = ASGIConnection[Any, Any, Any, Any]
 Headers = Iterable[tuple[bytes, bytes]]
-BEARER = b"bearer "
-SIGNATURE = b"x-shopify-hmac-sha256"
+BEARER_PREFIX = b"bearer "
+SIGNATURE_HEADER = b"x-shopify-hmac-sha256"
 FORWARDED_FOR = b"x-forwarded-for"
 NOT_A_WEBHOOK = "X-Shopify-Hmac-Sha256 is missing or does not match the body."
 NOT_SIGNED = (
     "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is stale; "
     "see `atelier sign --help`."
 )
-REMEMBERED = 10_000  # session tokens, some megabytes
+MAX_CACHED_TOKENS = 10_000  # some megabytes
 
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom the credential proves: `shop`, and by which session token, if it was one."""
+    """The authenticated shop, and the session token that proved it, if it was one."""
 
     shop: str
     token: str | None = None
@@ -59,9 +59,9 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom Shopify's proxy vouches for: somebody in the shop's storefront, logged in or not.
+    """A visitor of the shop's storefront, authenticated by Shopify's app proxy; maybe logged in.
 
-    `number` is theirs for the day (`auth.visitors`).
+    `number` identifies them for the day (`auth.visitors`).
     """
 
     shop: str
@@ -70,39 +70,39 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MerchantGuard:
-    """`/v1/*`: a Shopify session token, or the signature of a server of ours; exactly one.
+    """`/v1/*`: exactly one of a Shopify session token and our own request signature.
 
-    On these routes `X-Shopify-Hmac-Sha256` never means an HMAC of the body, which for a GET would
-    be a constant that opens every shop: see `signed_request`. A route whose bodies are large says
-    `spooled_body` and finds a signed one in `scope[SPOOL]`.
+    On these routes `X-Shopify-Hmac-Sha256` is never an HMAC of the body alone, which for a GET
+    would be a constant that is valid for every shop: see `signed_request`. A route with large
+    bodies sets `spooled_body` and finds a signed body in `scope[SPOOL_KEY]`.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.api_key = settings.shopify_api_key
-        self.secrets = settings.shopify_secrets  # asked with the time: the previous one ends
+        self.secrets = settings.shopify_secrets  # takes the time: the previous secret expires
         self.previous_ends_at = settings.previous_secret_ends_at
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
-        # A page sends one token for about a minute. Within its own time it proves again what it has
-        # proved to these secrets; whether its shop still has the app is asked each time.
-        self.verified_before: dict[bytes, tuple[Merchant, float]] = {}
+        # A page sends the same token for about a minute. Until it expires it need not be verified
+        # again; whether its shop still has the app is checked for each request.
+        self.token_cache: dict[bytes, tuple[Merchant, float]] = {}
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "MerchantGuard":
-        """Litestar copies each router's guards; what they remember must stay one."""
+        """Litestar copies the guards of each router; the cache must stay shared."""
         return self
 
-    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
-        """Put a `Merchant` into the scope, or raise."""
-        merchant = await self.verified(connection, handler)
-        body_is_signed(connection.scope)
+    async def __call__(self, connection: HttpConnection, handler: BaseRouteHandler) -> None:
+        """Store a `Merchant` in the scope, or raise."""
+        merchant = await self.authenticate(connection, handler)
+        mark_body_verified(connection.scope)
         self.limits.count(merchant.shop, as_request(connection).method)
         connection.scope["auth"] = merchant
 
-    async def verified(self, connection: Connection, handler: BaseRouteHandler) -> Merchant:
-        """Whom the one credential proves."""
+    async def authenticate(self, connection: HttpConnection, handler: BaseRouteHandler) -> Merchant:
+        """The merchant of the request's one credential."""
         headers = connection.scope["headers"]
-        authorizations = values(headers, b"authorization")
-        signatures = values(headers, SIGNATURE)
+        authorizations = header_values(headers, b"authorization")
+        signatures = header_values(headers, SIGNATURE_HEADER)
         if len(authorizations) + len(signatures) > 1:
             raise AmbiguousCredentials
         if signatures:
@@ -110,42 +110,42 @@ class MerchantGuard:
         return self.by_token(authorizations)
 
     def by_token(self, authorizations: list[bytes]) -> Merchant:
-        """Whom a session token proves."""
-        if not authorizations or authorizations[0][: len(BEARER)].lower() != BEARER:
+        """The merchant of a session token."""
+        if not authorizations or authorizations[0][: len(BEARER_PREFIX)].lower() != BEARER_PREFIX:
             raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
-        return self.known(authorizations[0]) or self.verified_anew(authorizations[0])
+        return self.cached(authorizations[0]) or self.verify_token(authorizations[0])
 
-    def known(self, authorization: bytes) -> Merchant | None:
-        """Whom this header has proved before, while its token holds."""
-        known = self.verified_before.get(authorization)
-        return known[0] if known is not None and self.clock() < known[1] else None
+    def cached(self, authorization: bytes) -> Merchant | None:
+        """The merchant of a header that was verified before, until its token expires."""
+        entry = self.token_cache.get(authorization)
+        return entry[0] if entry is not None and self.clock() < entry[1] else None
 
-    def verified_anew(self, authorization: bytes) -> Merchant:
-        """Whom the header's token proves. Raises `InvalidSessionToken`."""
-        token = authorization[len(BEARER) :].decode("latin-1")
+    def verify_token(self, authorization: bytes) -> Merchant:
+        """Verify the header's token and cache its merchant. Raises `InvalidSessionToken`."""
+        token = authorization[len(BEARER_PREFIX) :].decode("latin-1")
         now = self.clock()
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:
             raise InvalidSessionToken
         merchant = Merchant(shop=verified.shop, token=token)
-        if len(self.verified_before) >= REMEMBERED:
-            self.verified_before.clear()
+        if len(self.token_cache) >= MAX_CACHED_TOKENS:
+            self.token_cache.clear()
         until = verified.expires_at.timestamp()
-        if now < self.previous_ends_at:  # what it has proved, it may have proved to that secret
+        if now < self.previous_ends_at:  # the previous secret may have verified it
             until = min(until, self.previous_ends_at)
-        self.verified_before[authorization] = (merchant, until)
+        self.token_cache[authorization] = (merchant, until)
         return merchant
 
     async def by_signature(
-        self, connection: Connection, handler: BaseRouteHandler, signature: bytes
+        self, connection: HttpConnection, handler: BaseRouteHandler, signature: bytes
     ) -> Merchant:
-        """Whom a signed request proves; it has to be fresh when it arrives."""
+        """The merchant of a signed request, which must be fresh on arrival."""
         request = as_request(connection)
         arrived = int(self.clock())
         query = request.scope["query_string"]
         if claimed_shop(signature, query, now=arrived) is None:
             raise Unauthenticated(NOT_SIGNED)
-        if values(request.scope["headers"], b"content-encoding"):
+        if header_values(request.scope["headers"], b"content-encoding"):
             raise UnsupportedMedia("Signed bodies are taken as they are; send no encoding.")
         digest = await digest_of_body(request, handler)
         shop = verify_signed_request(
@@ -163,9 +163,9 @@ class MerchantGuard:
 
 
 class ProxyGuard:
-    """`/proxy/v1/*`: Shopify's app proxy signed the query, and nothing but the query.
+    """`/proxy/v1/*`: Shopify's app proxy signed the query, and only the query.
 
-    A handler names the parameters it takes in `opt["proxy_params"]`; any other is refused.
+    A handler lists its parameters in `opt["proxy_params"]`; any other is refused.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -174,10 +174,10 @@ class ProxyGuard:
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
 
-    async def __call__(self, connection: Connection, handler: BaseRouteHandler) -> None:
-        """Put a `Visitor` into the scope, or raise."""
+    async def __call__(self, connection: HttpConnection, handler: BaseRouteHandler) -> None:
+        """Store a `Visitor` in the scope, or raise."""
         headers = connection.scope["headers"]
-        if values(headers, b"authorization") or values(headers, SIGNATURE):
+        if header_values(headers, b"authorization") or header_values(headers, SIGNATURE_HEADER):
             raise AmbiguousCredentials
         now = self.clock()
         proven = verify_app_proxy(
@@ -193,7 +193,7 @@ class ProxyGuard:
         number = visitor_number(
             shop=proven.shop,
             customer_id=customer_id,
-            forwarded=values(headers, FORWARDED_FOR),
+            forwarded=header_values(headers, FORWARDED_FOR),
             day=datetime.fromtimestamp(now, UTC).date(),
             secret=self.secret,
         )
@@ -201,9 +201,9 @@ class ProxyGuard:
 
 
 class WebhookGuard:
-    """`POST /webhooks`: Shopify's HMAC over the body's raw bytes.
+    """`POST /webhooks`: Shopify's HMAC over the raw bytes of the body.
 
-    `require_headers` raises for headers that no delivery has, whatever its body.
+    `require_headers` raises for headers that no webhook delivery can have.
     """
 
     def __init__(
@@ -216,20 +216,20 @@ class WebhookGuard:
         self.require_headers = require_headers
         self.clock = clock
 
-    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
-        """Read the body within the route's limit and verify it before anything parses it."""
+    async def __call__(self, connection: HttpConnection, _handler: BaseRouteHandler) -> None:
+        """Read the body within the route's limit and verify it before it is parsed."""
         signature = self.signature_of(connection.scope["headers"])
         raw = await whole_body(as_request(connection))
         if not verify_webhook(raw, signature, self.secrets(self.clock())):
             raise Unauthenticated(NOT_A_WEBHOOK)
-        body_is_signed(connection.scope)
+        mark_body_verified(connection.scope)
 
     def signature_of(self, headers: Headers) -> bytes:
-        """The one signature, of a request that may be a delivery. Raises what is wrong with it."""
-        if values(headers, b"content-encoding"):
+        """The request's one signature. Raises if the headers cannot be those of a delivery."""
+        if header_values(headers, b"content-encoding"):
             raise UnsupportedMedia("Webhook bodies are taken as they are; send no encoding.")
-        signatures = values(headers, SIGNATURE)
-        if len(signatures) + len(values(headers, b"authorization")) > 1:
+        signatures = header_values(headers, SIGNATURE_HEADER)
+        if len(signatures) + len(header_values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials
         if not signatures or not could_be_signature(signatures[0]):
             raise Unauthenticated(NOT_A_WEBHOOK)
@@ -237,27 +237,27 @@ class WebhookGuard:
         return signatures[0]
 
 
-def as_request(connection: Connection) -> Request[Any, Any, Any]:
-    """What a guard is given for an HTTP route; its type only says that it is a connection."""
+def as_request(connection: HttpConnection) -> Request[Any, Any, Any]:
+    """The connection as a request; Litestar types a guard's argument as a connection only."""
     assert isinstance(connection, Request)
     return connection
 
 
 async def digest_of_body(request: Request[Any, Any, Any], handler: BaseRouteHandler) -> str:
-    """The body's SHA-256 in hex; the handler finds the body read already, or put aside."""
+    """The body's SHA-256 in hex; the body stays available to the handler, or is spooled."""
     if handler.opt.get("spooled_body"):
         return await spool_body(request)
     return hashlib.sha256(await whole_body(request)).hexdigest()
 
 
 async def whole_body(request: Request[Any, Any, Any]) -> bytes:
-    """The body, within the route's limit; the handler finds it read already."""
+    """The body, within the route's limit; it stays available to the handler."""
     try:
         return await request.body()
-    except InternalServerException as error:  # so Litestar calls a caller that hung up
+    except InternalServerException as error:  # what Litestar raises when the client hangs up
         raise BadRequest("The connection closed before the body was complete.") from error
 
 
-def values(headers: Headers, name: bytes) -> list[bytes]:
-    """Every value of a header, in order; ASGI gives names in lower case."""
+def header_values(headers: Headers, name: bytes) -> list[bytes]:
+    """All values of a header, in order; ASGI header names are lower case."""
     return [value for key, value in headers if key == name]

@@ -1,7 +1,7 @@
-"""How often a shop may ask for a job that is not there: guessing ids is met with 429.
+"""A rate limit on 404s for ids, per shop: guessing ids ends in 429.
 
-Counted where the 404 is made, so whoever asks for what there is never notices, whatever the shop's
-others do. A missing id and another shop's are the same 404, and so the same 429.
+Only 404s are counted, so requests for existing ids never meet the limit. A missing id and another
+shop's id give the same 404, and so the same 429.
 """
 
 import time
@@ -11,35 +11,35 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 
-from backend.auth.rate_limits import budget
+from backend.auth.rate_limits import parse_budget
 from backend.errors import AtelierError, BatchNotFound, JobNotFound, TooManyRequests
 from backend.web import atelier_error
 
 log = structlog.get_logger(__name__)
 
-COUNTED = (JobNotFound, BatchNotFound)
+NOT_FOUND_ERRORS = (JobNotFound, BatchNotFound)
 
 
 class NotFoundLimit:
-    """The budget of 404s on ids, such as "60/minute", of each shop in this process."""
+    """The limit of 404s on ids, such as "60/minute", for each shop in this process."""
 
     def __init__(self, allowed: str, clock: Callable[[], float] = time.time) -> None:
-        self.budget = budget(allowed)
+        self.budget = parse_budget(allowed)
         self.clock = clock
 
     @property
     def exception_handlers(self) -> dict[int | type[Exception], Any]:
-        """For the application: the errors that are counted."""
-        return dict.fromkeys(COUNTED, self.answer)
+        """The exception handlers of the counted errors, for the application."""
+        return dict.fromkeys(NOT_FOUND_ERRORS, self.handle)
 
-    def answer(self, request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
-        """What the framework answers."""
+    def handle(self, request: Request[Any, Any, Any], error: AtelierError) -> Response[Any]:
+        """Litestar's handler for a counted error."""
         return atelier_error(request, self.counted(request.scope["auth"].shop, error))
 
     def counted(self, shop: str, error: AtelierError) -> AtelierError:
-        """The error, which is a 429 once the shop has had enough of these 404s."""
+        """The error, or `TooManyRequests` once the shop has used up its limit of 404s."""
         now = self.clock()
-        if not isinstance(error, COUNTED) or self.budget.spend(shop, now):
+        if not isinstance(error, NOT_FOUND_ERRORS) or self.budget.spend(shop, now):
             return error
         log.warning("ids_guessed", shop=shop)
         return TooManyRequests(self.budget.seconds_left(now))

@@ -12,32 +12,32 @@ from collections.abc import Callable
 
 from backend.errors import ConfigurationError, TooManyRequests
 
-READS = frozenset({"GET", "HEAD", "OPTIONS"})
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}  # in seconds
 RATE = re.compile(r"(\d+) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s?", re.IGNORECASE)
 
 
 class RateLimits:
-    """The budgets of one door, such as "600/minute", for reads and for the rest."""
+    """The limits of one guard, such as "600/minute", for reads and for writes."""
 
     def __init__(self, *, reads: str, writes: str, clock: Callable[[], float] = time.time) -> None:
-        self.reads, self.writes = budget(reads), budget(writes)
+        self.reads, self.writes = parse_budget(reads), parse_budget(writes)
         self.clock = clock
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "RateLimits":
-        """Litestar copies each router's guards; what they count must stay one."""
+        """Litestar copies the guards of each router; the counters must stay shared."""
         return self
 
     def count(self, shop: str, method: str) -> None:
         """Count one request of the shop. Raises `TooManyRequests`."""
-        spent = self.reads if method in READS else self.writes
+        spent = self.reads if method in READ_METHODS else self.writes
         now = self.clock()
         if not spent.spend(shop, now):
             raise TooManyRequests(spent.seconds_left(now))
 
 
 class Budget:
-    """What each shop has spent in this window and in the one before; windows are everybody's."""
+    """Each shop's requests in the current and the previous window; all shops share the windows."""
 
     def __init__(self, amount: int, seconds: int) -> None:
         self.amount = amount  # requests
@@ -47,7 +47,7 @@ class Budget:
         self.spent_before: dict[str, int] = {}
 
     def spend(self, shop: str, now: float) -> bool:
-        """Take one off what is left at `now`, in seconds since the epoch, unless nothing is."""
+        """Count a request at `now`, in seconds since the epoch; False if none is left."""
         window, elapsed = divmod(now, self.seconds)
         if window != self.window:
             self.spent_before = self.spent if window == self.window + 1 else {}
@@ -60,12 +60,12 @@ class Budget:
         return True
 
     def seconds_left(self, now: float) -> int:
-        """How long the window at `now` still lasts."""
+        """The remaining seconds of the window at `now`."""
         return math.ceil(self.seconds - now % self.seconds)
 
 
-def budget(text: str) -> Budget:
-    """The budget of a text such as "600/minute" or "20 per 5 seconds".
+def parse_budget(text: str) -> Budget:
+    """The parse_budget of a text such as "600/minute" or "20 per 5 seconds".
 
     Raises `ConfigurationError`.
     """

@@ -1,4 +1,4 @@
-"""Who in which shop's admin sent this? Reads Shopify's session token (also called ID token).
+"""Verifies Shopify session tokens (also called ID tokens): which shop, and which staff member.
 
 The token is a JWT that App Bridge adds to each request, signed with the app's secret and
 good for about a minute. ShopifyAPI makes the base checks: HS256 only, signature, times with
@@ -85,7 +85,7 @@ def _signed_claims(token: str, api_key: str, secret: bytes) -> _Claims | None:
             return None
         return msgspec.convert(claims, _Claims)
     # ShopifyAPI raises whatever its parsers meet (ValueError for `https://[bad`, TypeError and
-    # AttributeError for an `iss` that is no string). Whatever it is, the door stays shut.
+    # AttributeError for an `iss` that is not a string). Any of them means an invalid token.
     except Exception:
         return None
 

@@ -1,8 +1,8 @@
-"""What a shop is called: `<label>.myshopify.com`, and nothing that merely looks like it.
+"""Validates shop domains: exactly `<label>.myshopify.com`.
 
-Every verifier in this package ends here, because the shop's domain is the tenant key and
-also the host that access tokens are sent to. It is a syntax check only: whether the shop
-has the app installed is the database's answer.
+Every verifier in this package uses it, because the shop's domain is the tenant key and also
+the host that access tokens are sent to. It checks the syntax only: whether the shop has the
+app installed is stored in the database.
 
 Source: shopify.dev, "Authorization code grant", step "Security checks". Shopify's pattern ends in
 `$`, which would let a trailing newline through; ours must match in full. A label of 63
@@ -22,7 +22,7 @@ def is_shop_domain(value: object) -> bool:
 def normalized_shop_domain(value: str) -> str | None:
     """The canonical form of a domain that a person typed, or None if it is not a shop's.
 
-    Only the case is forgiven: a scheme, a path or white space is not.
+    Only the case may differ: a scheme, a path or white space is refused.
     """
     # Lower-casing maps some letters beyond ASCII into it (U+212A, the Kelvin sign, becomes
     # "k"), which would turn a look-alike into the real name.

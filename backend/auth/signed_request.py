@@ -1,8 +1,8 @@
-"""Requests that a server of ours signs: a Flow action, a private integration, another service.
+"""Signed requests from the operator's own servers: a Flow action, a private integration.
 
 The signature covers method, path, query and body, under a key derived from the app's client
 secret. So nothing that Shopify signs with the secret itself (webhooks, session tokens, proxy
-queries) opens this door, and what opens this door opens none of theirs.
+queries) is valid here, and no signature of this kind is valid there.
 """
 
 import base64
@@ -14,33 +14,33 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from backend.auth.shop_domain import is_shop_domain
 
-PURPOSE = b"atelier/signed-request/v1"
+KEY_PURPOSE = b"atelier/signed-request/v1"
 MAX_AGE = 90  # seconds, either way
 MAX_QUERY = 8192  # bytes
 MAX_FIELDS = 64
-SIGNATURE = re.compile(rb"[A-Za-z0-9+/]{43}=")  # base64 of 32 bytes
-TIMESTAMP = re.compile(r"[0-9]{1,12}")
+SIGNATURE_FORMAT = re.compile(rb"[A-Za-z0-9+/]{43}=")  # base64 of 32 bytes
+TIMESTAMP_FORMAT = re.compile(r"[0-9]{1,12}")
 
 
 def request_signature(
     secret: bytes, *, method: str, path: bytes, query: bytes, digest: str
 ) -> bytes:
-    """The base64 signature of a request; `path` and `query` as they go over the wire.
+    """The base64 signature of a request; `path` and `query` are the raw bytes.
 
-    `digest` is the body's SHA-256 in lower-case hex, so that nobody has to hold the body.
+    `digest` is the body's SHA-256 in lower-case hex, so that the body need not be in memory.
     """
-    key = hmac.digest(secret, PURPOSE, hashlib.sha256)
+    key = hmac.digest(secret, KEY_PURPOSE, hashlib.sha256)
     text = b"\n".join([method.upper().encode(), path, query, digest.encode()])
     return base64.b64encode(hmac.digest(key, text, hashlib.sha256))
 
 
 def claimed_shop(signature: bytes, query: bytes, *, now: int) -> str | None:
-    """The shop that the request would be for if its signature were good; never raises.
+    """The shop of the request if its signature is valid, which is not checked yet; never raises.
 
-    None for what no body could make good: a signature of another shape, or a query that is not
+    None if no body could make it valid: the signature has another format, or the query is not
     fresh or names no shop. `now` is in seconds since the epoch.
     """
-    if not SIGNATURE.fullmatch(signature) or len(query) > MAX_QUERY:
+    if not SIGNATURE_FORMAT.fullmatch(signature) or len(query) > MAX_QUERY:
         return None
     return shop_named(query, now)
 
@@ -55,9 +55,9 @@ def verify_signed_request(
     digest: str,
     now: int,
 ) -> str | None:
-    """The shop that the signed query names, or None for anything that is not good; never raises.
+    """The shop that the signed query names, or None if anything is invalid; never raises.
 
-    `now` is in seconds since the epoch. An empty secret opens nothing.
+    `now` is in seconds since the epoch. Empty secrets are ignored.
     """
     shop = claimed_shop(signature, query, now=now)
     if shop is None:
@@ -81,7 +81,7 @@ def shop_named(query: bytes, now: int) -> str | None:
         return None
     shops = [value for name, value in pairs if name == "shop"]
     stamps = [value for name, value in pairs if name == "timestamp"]
-    if len(shops) != 1 or len(stamps) != 1 or not TIMESTAMP.fullmatch(stamps[0]):
+    if len(shops) != 1 or len(stamps) != 1 or not TIMESTAMP_FORMAT.fullmatch(stamps[0]):
         return None
     is_fresh = abs(now - int(stamps[0])) <= MAX_AGE
     return shops[0] if is_fresh and is_shop_domain(shops[0]) else None

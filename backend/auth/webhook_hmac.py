@@ -1,9 +1,10 @@
-"""Did somebody who holds the app's secret sign exactly these bytes?
+"""Verifies the HMAC of a webhook body.
 
-That is all the header `X-Shopify-Hmac-Sha256` proves. It does not cover the topic, the shop
-or any other header, and Shopify signs session tokens with the same secret: the first two
-parts of a token, sent as a body with the third as its signature, pass here. The receiver
-therefore accepts JSON objects only and takes the shop from the body where the topic has it.
+`X-Shopify-Hmac-Sha256` proves only that somebody with the app's secret signed the body. It does not
+cover the topic, the shop or any other header, and Shopify signs session tokens with the same
+secret: the first two parts of a token, sent as a body with the third as its signature, pass here.
+The receiver therefore accepts JSON objects only, and takes the shop from the body if the topic has
+it.
 
 Source: shopify.dev, "Verify webhook deliveries": base64(HMAC-SHA256(raw body, client secret)).
 """
@@ -23,8 +24,8 @@ def verify_webhook(raw: bytes, signature: bytes, secrets: Sequence[bytes]) -> bo
     While a secret is rotated Shopify signs with the oldest one not yet revoked, so pass all
     that are current; empty ones are ignored. Never raises.
     """
-    # The signature of an empty body is one constant: once seen, it would open the door for ever.
-    # A signature of another shape could not match, and is not worth hashing megabytes for.
+    # The signature of an empty body is a constant: once seen, it would be valid for ever.
+    # A signature of another format cannot match, and is not worth hashing megabytes for.
     if not raw or not could_be_signature(signature):
         return False
     return any(
@@ -35,7 +36,7 @@ def verify_webhook(raw: bytes, signature: bytes, secrets: Sequence[bytes]) -> bo
 
 
 def could_be_signature(signature: bytes) -> bool:
-    """Whether it has a signature's shape; if not, nobody need read the body."""
+    """Whether it has the format of a signature; if not, the body need not be read."""
     return _SHA256_IN_BASE64.fullmatch(signature) is not None
 
 

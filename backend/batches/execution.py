@@ -41,7 +41,7 @@ from backend.retries import BATCHES
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.shops.collection_responses import CollectionPage
-from backend.shops.tokens import asked, installed_shop
+from backend.shops.tokens import installed_shop, with_fresh_token
 from backend.workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
@@ -131,7 +131,7 @@ async def next_page(lease: BatchLease, context: BatchContext) -> CollectionPage 
         raise ExpansionFailed(SHOP_NOT_INSTALLED)
     if not shop.has_granted("read_products"):
         raise ExpansionFailed(SCOPE_MISSING)
-    return await asked(
+    return await with_fresh_token(
         context.database,
         context.admin,
         shop,

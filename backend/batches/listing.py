@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
 from backend.batches.schemas import BatchItemResponse, BatchItemsResponse, BatchListResponse
-from backend.batches.service import shown
+from backend.batches.service import batch_response
 from backend.errors import BatchNotFound
 from backend.jobs.ids import lookup_id
 from backend.jobs.paging import PageRequest, read_page
@@ -30,7 +30,7 @@ async def batch_list(
     """
     statement = queries.page(shop_domain, before=wanted.cursor, limit=wanted.limit + 1)
     page = await read_page(connection, statement, wanted)
-    batches = [shown(row) for row in page.rows]
+    batches = [batch_response(row) for row in page.rows]
     return page.following, BatchListResponse(
         batches=batches, limit=wanted.limit, count=len(batches)
     )

@@ -10,7 +10,7 @@ from backend.batches.leases import BatchRef, enqueue_expansion, require_room
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchRequest, BatchResponse
 from backend.batches.states import BatchCounts, BatchStatus
-from backend.body import problem
+from backend.body import validation_problem
 from backend.errors import InvalidRequest
 from backend.jobs.creation import (
     require_distinct_outputs,
@@ -26,7 +26,7 @@ from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class RequestedBatch(msgspec.Struct, frozen=True, kw_only=True):
     """The batch, and whether this is the answer to an earlier request."""
 
     answer: BatchResponse
@@ -40,30 +40,30 @@ async def request_batch(
     shop_domain: str,
     repeatable: Repeatable | None,
     quotas: Quotas,
-) -> Asked:
+) -> RequestedBatch:
     """Store the batch with its queue entry, and with its items where the request lists them.
 
     Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
     `StorageQuotaReached` or `TooManyOpenBatches`.
     """
     require_one(wanted, ("collection_id", "product_ids"), "the products")
-    require_distinct(wanted.product_ids or ())
+    require_distinct_products(wanted.product_ids or ())
     parameters = checked_parameters(BY_NAME[wanted.workflow], wanted.parameters)
     shop_id = await admitted_id(connection, shop_domain, quotas)
-    answer = accepted(wanted, await connection.scalar(select(func.now())))
+    answer = accepted_batch(wanted, await connection.scalar(select(func.now())))
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
         if earlier:
-            return Asked(answer=earlier, is_replay=True)
+            return RequestedBatch(answer=earlier, is_replay=True)
     with within("parameters"):
         stored = await stored_request(connection, shop_id, parameters)
     await require_room(connection, shop_id, quotas)
     ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
-    await store(connection, ref, wanted, stored)
-    return Asked(answer=answer)
+    await store_batch(connection, ref, wanted, stored)
+    return RequestedBatch(answer=answer)
 
 
-def require_distinct(product_ids: tuple[str, ...]) -> None:
+def require_distinct_products(product_ids: tuple[str, ...]) -> None:
     """Raise `InvalidRequest` naming each product that was named before."""
     seen: set[str] = set()
     repeated = []
@@ -88,12 +88,12 @@ def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspe
         try:
             checked = msgspec.convert(parameters, kind)
         except msgspec.ValidationError as error:
-            raise InvalidRequest([problem(str(error), kind)]) from error
+            raise InvalidRequest([validation_problem(str(error), kind)]) from error
         require_distinct_outputs(checked)
     return checked
 
 
-def accepted(wanted: BatchRequest, now: Any) -> BatchResponse:
+def accepted_batch(wanted: BatchRequest, now: Any) -> BatchResponse:
     """The answer to a request that is about to be stored."""
     listed = len(wanted.product_ids or ())
     return BatchResponse(
@@ -108,7 +108,7 @@ def accepted(wanted: BatchRequest, now: Any) -> BatchResponse:
     )
 
 
-async def store(
+async def store_batch(
     connection: AsyncConnection, ref: BatchRef, wanted: BatchRequest, parameters: dict[str, Any]
 ) -> None:
     """The rows and the queue entry."""

@@ -38,11 +38,11 @@ from backend.jobs.ids import PATTERN
 from backend.jobs.paging import PageRequest, link, require_given
 from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.workflows import BY_NAME
 
-SHORTEST_POLL, LONGEST_POLL = 2, 30  # seconds
+MIN_BATCH_POLL, MAX_BATCH_POLL = 2, 30  # seconds
 PRODUCTS_A_SECOND = 50  # of which a poll more or less tells nothing new
 
 BatchId = Annotated[
@@ -54,7 +54,7 @@ Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From
 Place = Annotated[int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From `Link`.")]
 
 OF_A_BATCH = (*OF_A_SHOP, BatchNotFound)
-MAKING = answers(
+BATCH_CREATION_RESPONSES = documented(
     BatchResponse,
     *OF_A_SHOP,
     *OF_A_BODY,
@@ -67,10 +67,14 @@ MAKING = answers(
     always=("Location", *POLL_HINT),
     sometimes=("Idempotency-Replayed",),
 )
-LISTING = answers(BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
-LOOKING = answers(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
-ITEMS = answers(BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",))
-RETRYING = answers(
+BATCH_LIST_RESPONSES = documented(
+    BatchListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)
+)
+BATCH_RESPONSES = documented(BatchResponse, *OF_A_BATCH, sometimes=POLL_HINT)
+BATCH_ITEMS_RESPONSES = documented(
+    BatchItemsResponse, *OF_A_BATCH, InvalidRequest, sometimes=("Link",)
+)
+BATCH_RETRY_RESPONSES = documented(
     BatchResponse,
     *OF_A_BATCH,
     WorkflowDisabled,
@@ -79,13 +83,13 @@ RETRYING = answers(
     status=202,
     always=POLL_HINT,
 )
-CANCELLING = answers(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
+BATCH_CANCEL_RESPONSES = documented(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
 
 
-def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
+def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that makes batches; `disabled` names workflows."""
 
-    @post("/", status_code=202, responses=MAKING)
+    @post("/", status_code=202, responses=BATCH_CREATION_RESPONSES)
     async def post_batch(
         *,
         request: MerchantRequest,
@@ -117,7 +121,7 @@ def creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
     return post_batch
 
 
-@get("/", responses=LISTING)
+@get("/", responses=BATCH_LIST_RESPONSES)
 async def list_batches(
     *,
     request: MerchantRequest,
@@ -133,7 +137,7 @@ async def list_batches(
     return Response(body, headers=link(request.url.path, following))
 
 
-@get("/{public_id:str}", responses=LOOKING)
+@get("/{public_id:str}", responses=BATCH_RESPONSES)
 async def get_batch(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> Response[BatchResponse]:
@@ -143,7 +147,7 @@ async def get_batch(
     return Response(body, headers=poll_hint(body))
 
 
-@get("/{public_id:str}/items", responses=ITEMS)
+@get("/{public_id:str}/items", responses=BATCH_ITEMS_RESPONSES)
 async def list_batch_items(
     *,
     request: MerchantRequest,
@@ -166,7 +170,7 @@ async def list_batch_items(
 def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
     """The route that retries batches; `disabled` names workflows."""
 
-    @post("/{public_id:str}/retry", status_code=202, responses=RETRYING)
+    @post("/{public_id:str}/retry", status_code=202, responses=BATCH_RETRY_RESPONSES)
     async def post_batch_retry(
         request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
     ) -> Response[BatchResponse]:
@@ -187,7 +191,7 @@ def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
     return post_batch_retry
 
 
-@post("/{public_id:str}/cancel", status_code=202, responses=CANCELLING)
+@post("/{public_id:str}/cancel", status_code=202, responses=BATCH_CANCEL_RESPONSES)
 async def post_batch_cancel(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> BatchResponse:
@@ -199,15 +203,15 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     """When to ask again, while there is something to wait for: the later, the more is left."""
     if body.status not in RUNNING:
         return {}
-    wait = SHORTEST_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
-    return retry_after_header(min(wait, LONGEST_POLL))
+    wait = MIN_BATCH_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
+    return retry_after_header(min(wait, MAX_BATCH_POLL))
 
 
 def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
     """The routes, behind the guard they are given; `disabled` names workflows."""
     handlers: list[Any] = [
         list_batches,
-        creation_route(disabled, quotas),
+        batch_creation_route(disabled, quotas),
         get_batch,
         list_batch_items,
         retrying_route(disabled, quotas),

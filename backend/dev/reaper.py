@@ -1,4 +1,4 @@
-"""What both local services need: an end that is certain, a place, and errors that explain."""
+"""For both local services: cleanup that survives a crash, directories, and clear errors."""
 
 import signal
 import subprocess

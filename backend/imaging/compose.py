@@ -1,4 +1,4 @@
-"""Place a cut-out on paper of one colour, as shop catalogues want it.
+"""Places a cut-out on a plain background, as for a shop catalogue.
 
 The product is centred and fills the paper less a margin. On a side where the photo cut the product
 off there is no margin: a cut edge floating in white would look like a mistake.
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from backend.imaging import filters, layers
 from backend.imaging.layers import Placed
 from backend.imaging.quality import Side, touched_sides
-from backend.imaging.shadow import Shadow, contact_shadow
+from backend.imaging.shadow import ShadowKind, contact_shadow
 
 
 class Framing(msgspec.Struct, frozen=True, kw_only=True):
-    """How the product sits on the paper: `scale` is its enlargement, 1.0 being the photo's own.
+    """The product's position on the background; `scale` is its enlargement, 1.0 for the photo's.
 
     `size` is the paper's longer side in pixels, `margin` a share of each side's own length.
     """
@@ -44,7 +44,7 @@ def compose(
     size: int,
     margin: float,
     background: str,
-    shadow: Shadow = "none",
+    shadow: ShadowKind = "none",
     aspect: float = 1.0,
 ) -> Master:
     """Centre a (height, width, 4) cut-out on paper of `background` (#rrggbb).
@@ -81,7 +81,7 @@ def compose(
 
 
 def _offset(before: int, after: int, spare: int) -> int:
-    """Flush with a side that has no margin while the other has one, else centred."""
+    """The offset: flush with a side without margin if the other side has one, else centred."""
     if before == 0 < after:
         return 0
     if after == 0 < before:

@@ -1,4 +1,4 @@
-"""Cut the product out: a probability becomes an alpha with a crisp, clean edge.
+"""Cuts the product out: turns a probability map into an alpha channel with a clean edge.
 
 Three sources are combined, each where it is good:
 
@@ -21,26 +21,26 @@ from backend.imaging import filters
 from backend.imaging.backdrop import (
     Backdrop,
     Difference,
-    compared,
+    backdrop_difference,
     fit_backdrop,
     guess_subject,
     lab,
     positions,
 )
-from backend.imaging.decode import Picture
+from backend.imaging.decode import DecodedImage
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
 from backend.imaging.quality import CutoutQuality, judge_cutout
-from backend.imaging.subject import SIDE, SubjectNet
+from backend.imaging.subject import NET_INPUT_SIDE, SubjectNet
 
-MIN_COVERAGE = 0.01
+MIN_SUBJECT_COVERAGE = 0.01
 COARSE_SIDE = 640
 # The backdrop's surface is fitted to every so many pixels of every so many rows.
 SAMPLE_STEP = 6
 
 
 class SubjectNotFound(Exception):
-    """Nothing, or next to nothing, stands out from the background."""
+    """Nothing, or almost nothing, differs from the background."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class _Coarse:
     subject: Mask
 
     def reach(self, divisor: int) -> int:
-        """A distance in its pixels that grows with the picture."""
+        """A distance in its pixels, in proportion to the image size."""
         return int(max(self.subject.shape)) // divisor
 
 
@@ -87,7 +87,7 @@ class _Band:
     colours: Floats
 
 
-def cut_out(picture: Picture, net: SubjectNet | None) -> Cutout:
+def cut_out(picture: DecodedImage, net: SubjectNet | None) -> Cutout:
     """Separate the product from its background; raise `SubjectNotFound` if there is none."""
     if picture.alpha is not None:
         return _already_cut_out(picture.rgb, picture.alpha)
@@ -113,14 +113,14 @@ def cut_out(picture: Picture, net: SubjectNet | None) -> Cutout:
 
 
 def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
-    """Tell product from backdrop, to within a few pixels."""
+    """Separate product and backdrop, to within a few pixels."""
     factor = max(1, max(rgb.shape) // COARSE_SIDE)
     lab_pixels = lab(filters.shrunk(rgb, factor))
     guess = net.probability(rgb) if net else guess_subject(lab_pixels)
     probability = filters.resize(guess, *lab_pixels.shape[:2])
     known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
     backdrop = _fitted(rgb, known, factor)
-    difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
+    difference = backdrop_difference(lab_pixels, backdrop, *positions(lab_pixels.shape))
     found = _main_regions(probability)
     return _Coarse(
         factor=factor,
@@ -135,7 +135,7 @@ def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
 
 
 def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
-    """The backdrop as the photo's own pixels have it, with all of their grain."""
+    """The backdrop fitted to the photo's full-resolution pixels, including their noise."""
     y, x = positions(rgb.shape)
     rows, columns = (np.arange(0, length, SAMPLE_STEP) for length in rgb.shape[:2])
     row, column = np.nonzero(known[np.ix_(rows // factor, columns // factor)])
@@ -150,14 +150,14 @@ def _main_regions(probability: Floats) -> Mask:
 
 
 def _require_subject(mask: Mask) -> None:
-    if mask.mean() < MIN_COVERAGE:
+    if mask.mean() < MIN_SUBJECT_COVERAGE:
         raise SubjectNotFound
 
 
 def _whole_subject(
     found: Mask, probability: Floats, backdrop: Backdrop, difference: Difference
 ) -> Mask:
-    """Add what the net missed: holes that are none, and parts that are clearly not backdrop."""
+    """Add what the net missed: false holes, and parts that are clearly not backdrop."""
     if not backdrop.is_studio:
         return found
     different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
@@ -181,7 +181,7 @@ def _false_holes(subject: Mask, probability: Floats, like_backdrop: Mask) -> Mas
 
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:
-    """Deep inside is solid and far outside is empty: nothing there needs a second look."""
+    """The band along the outline; deep inside is solid, far outside is empty."""
     reach = coarse.reach(45)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
@@ -203,10 +203,12 @@ def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
 
 
 def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse) -> Floats:
-    """Replace the soft alpha by what colour says, as far as colour can say it."""
+    """Replace the soft alpha by the alpha from colour, where colour is reliable."""
     threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
-    difference = compared(band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns])
+    difference = backdrop_difference(
+        band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns]
+    )
     contrast, separable, shady = _local_means(band, coarse).T
     # JPEG rings around an edge in proportion to its contrast: more than this is no ringing.
     ringing = 0.08 * contrast
@@ -216,7 +218,7 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse)
     probability = filters.sampled(coarse.probability, coarse.factor, band.rows, band.columns)
     coloured[difference.shaded(ringing) & ((shady < 0.2) | (probability < 0.5))] = 0
     # Where the net is sure, colour may move the edge by one of the net's own pixels and no further.
-    solid = filters.erode(coarse.probability > 0.9, coarse.reach(SIDE))
+    solid = filters.erode(coarse.probability > 0.9, coarse.reach(NET_INPUT_SIDE))
     reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
     open_to_backdrop = ~subject
     open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
@@ -247,7 +249,7 @@ def _contrast(alpha: NDArray[np.uint8], coarse: _Coarse) -> float:
 
 
 def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
-    """The merchant sent transparency: that is a better mask than any we could find."""
+    """Use the source's own transparency, which is a better mask than any computed one."""
     _require_subject(alpha > 0.5)
     rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
     return Cutout(rgba, judge_cutout(rgba[..., 3], certain=None, extended=0.0))

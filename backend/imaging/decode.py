@@ -1,4 +1,4 @@
-"""From untrusted bytes to sRGB pixels, refusing early and in words that a merchant understands.
+"""Decodes untrusted images to sRGB pixels; refuses early, with messages for merchants.
 
 The order matters: type by magic bytes, size in bytes, header, and only then pixels. libvips opens
 lazily, so a 30,000 × 30,000 PNG of a few kilobytes is refused from its header and never unpacked.
@@ -40,7 +40,7 @@ class ImageRefused(Failed):
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """What the header says; `width` and `height` are pixels after EXIF orientation."""
+    """The image header; `width` and `height` are pixels after EXIF orientation."""
 
     format: Format
     width: int
@@ -50,7 +50,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """Upright sRGB pixels of at most `WORK_SIDE` a side; `alpha` only if the source had one."""
 
     rgb: NDArray[np.uint8]
@@ -70,7 +70,7 @@ def harden_libvips(*, threads: int = 1) -> None:
 
 
 def probe(data: bytes) -> Probe:
-    """Read the header only; raise `ImageRefused` for whatever we will not open."""
+    """Read the header only. Raises `ImageRefused` for an image that we do not accept."""
     format_ = _sniff(data)
     _check_bytes(data)
     header = open_header(data, format_)
@@ -87,7 +87,7 @@ def probe(data: bytes) -> Probe:
     )
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes) -> DecodedImage:
     """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
     header = open_header(data, probe(data).format)
     try:
@@ -161,7 +161,7 @@ def _check_still(data: bytes, format_: Format, header: Any) -> None:
 
 
 def _png_chunks_before_pixels(data: bytes) -> Iterator[bytes]:
-    """Chunk names up to IDAT. libvips shows only an animated PNG's first frame and says nothing."""
+    """Chunk names up to IDAT: libvips silently decodes only the first frame of an animated PNG."""
     at = 8
     while at + 8 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
         yield name
@@ -185,24 +185,24 @@ def _check_pixels(width: int, height: int) -> None:
 
 
 def colour_management(header: Any) -> dict[str, str]:
-    """Convert to sRGB only what is not sRGB already: lcms would take ten times the decoding."""
+    """Convert only images that are not sRGB: lcms takes ten times as long as decoding."""
     foreign = header.get_typeof("icc-profile-data") != 0 or header.interpretation == "cmyk"
     return {"output_profile": "srgb"} if foreign else {}
 
 
-def _picture(pixels: NDArray[np.uint8]) -> Picture:
-    """Split off an alpha channel; a fully opaque one says nothing and is dropped."""
+def _picture(pixels: NDArray[np.uint8]) -> DecodedImage:
+    """Split off the alpha channel; a fully opaque one is dropped."""
     if pixels.shape[2] == 3:
-        return Picture(rgb=pixels, alpha=None)
+        return DecodedImage(rgb=pixels, alpha=None)
     alpha = pixels[..., 3]
     rgb = np.ascontiguousarray(pixels[..., :3])
     if alpha.min() == 255:
-        return Picture(rgb=rgb, alpha=None)
-    return Picture(rgb=rgb, alpha=alpha.astype(np.float32) / 255)
+        return DecodedImage(rgb=rgb, alpha=None)
+    return DecodedImage(rgb=rgb, alpha=alpha.astype(np.float32) / 255)
 
 
 def unreadable(error: pyvips.Error) -> Exception:
-    """libvips has one exception for a bad file and for our own memory running out."""
+    """The error for a `pyvips.Error`, which means a bad file or that memory ran out."""
     if "out of memory" in str(error):
         return MemoryError(str(error))
     return ImageRefused(IMAGE_CORRUPT)

@@ -1,4 +1,4 @@
-"""Hang a garment on the mannequin, as a preview that nobody takes for a photo of a person.
+"""Draws a garment on the mannequin, as a preview that cannot be mistaken for a photo of a person.
 
 No pixel of the garment is repainted: it is scaled and laid over the body, and the body takes its
 shadow.
@@ -15,7 +15,7 @@ from backend.imaging.filters import Floats
 from backend.imaging.fit import Category, Fit, fit_garment
 from backend.imaging.garment import measure_garment
 from backend.imaging.layers import Placed
-from backend.imaging.mannequin import Body, BodyName, load_body
+from backend.imaging.mannequin import BodyName, Mannequin, load_mannequin
 from backend.imaging.shadow import Cast, cast_shadow, contact_shadow
 
 ASPECT = 4 / 5
@@ -30,14 +30,14 @@ CAST = (
 
 @dataclass(frozen=True)
 class Fitting:
-    """A garment that has been tried on: its box of the cut-out, the body, and the fit.
+    """A garment on a body: its box in the cut-out, the body, and the fit.
 
     `fit` is None for an outline that tells nothing.
     """
 
     rgba: NDArray[np.uint8]
     category: Category
-    body: Body
+    body: Mannequin
     fit: Fit | None
 
     @property
@@ -57,7 +57,7 @@ class Dressed:
 def try_on(rgba: NDArray[np.uint8], category: Category, body_name: BodyName) -> Fitting:
     """Fit a (height, width, 4) cut-out to one of the bodies."""
     garment = rgba[filters.bounds(rgba[..., 3] > 127)]
-    body = load_body(body_name)
+    body = load_mannequin(body_name)
     fit = fit_garment(measure_garment(garment[..., 3]), body, category)
     return Fitting(garment, category, body, fit)
 

@@ -1,4 +1,4 @@
-"""From arrays to files. No metadata survives: whatever a photo carried, GPS included, ends here.
+"""Encodes arrays to image files without any metadata, such as a photo's GPS position.
 
 Intermediates are lossless PNG at the fastest setting, since they are read back once or twice.
 Finals are JPEG (for Shopify, which re-encodes for each browser), WebP and AVIF (for downloads).
@@ -53,7 +53,7 @@ def encode_final(
 
 
 def decode_final(data: bytes, format_: FinalFormat) -> NDArray[np.uint8]:
-    """See a final as its viewer will; only for bytes that `encode_final` has just returned.
+    """Decode a final image as its viewer will; only for bytes that `encode_final` just returned.
 
     AVIF's loader is allowed for these bytes alone and blocked again at once, so that no file from
     outside ever reaches it: a child works on one request at a time.

@@ -1,4 +1,4 @@
-"""The few spatial filters that the cut-out needs, on numpy arrays and libvips.
+"""The spatial filters that the cut-out needs, on numpy arrays and libvips.
 
 scipy and OpenCV have all of these, for 113 and 153 MB on disk; these lines are cheaper.
 """
@@ -65,7 +65,7 @@ def shrunk(image: Pixels, factor: int) -> Pixels:
 
 
 def enlarged(mask: Mask, factor: int, shape: tuple[int, int]) -> Mask:
-    """Each pixel of a `shrunk` mask in as many as it stands for."""
+    """Enlarge a `shrunk` mask by repeating its pixels."""
     if factor == 1:
         return mask
     large: Mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -104,7 +104,7 @@ def regions(mask: Mask) -> NDArray[np.int32]:
 
 
 def touching(mask: Mask, seed: Mask) -> Mask:
-    """Those regions of `mask` that hold at least one pixel of `seed`."""
+    """The regions of `mask` that contain at least one pixel of `seed`."""
     labels = _labels(mask)
     chosen = np.zeros(labels.max() + 1, dtype=bool)
     chosen[labels[mask & seed]] = True

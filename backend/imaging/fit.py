@@ -1,4 +1,4 @@
-"""How large a garment hangs on the mannequin and where, and how well it fits there.
+"""Fits a garment to the mannequin: its size, its position and the quality of the fit.
 
 The size follows from one width of the garment and one of the body; a small search around it lets
 as little of the body as possible show beside the garment, where cloth should be.
@@ -13,7 +13,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.filters import Mask
 from backend.imaging.garment import Garment
-from backend.imaging.mannequin import Body
+from backend.imaging.mannequin import Mannequin
 
 Category = Literal["top", "bottom", "dress"]
 
@@ -57,7 +57,7 @@ class _Trial:
     cost: float
 
 
-def fit_garment(garment: Garment, body: Body, category: Category) -> Fit | None:
+def fit_garment(garment: Garment, body: Mannequin, category: Category) -> Fit | None:
     """The best fit; None if the outline has no width to go by."""
     width = _width(garment, category)
     if width == 0:
@@ -76,8 +76,10 @@ def _width(garment: Garment, category: Category) -> float:
     return widths[category]
 
 
-def _trials(garment: Garment, body: Body, category: Category, width: float) -> Iterator[_Trial]:
-    """Every size and height that is worth a try."""
+def _trials(
+    garment: Garment, body: Mannequin, category: Category, width: float
+) -> Iterator[_Trial]:
+    """All plausible sizes and heights."""
     body_width, row, mark = _hook(garment, body, category)
     small = body.mask[::SHRINK, ::SHRINK]
     for factor in SCALES:
@@ -92,7 +94,7 @@ def _trials(garment: Garment, body: Body, category: Category, width: float) -> I
             yield _Trial(zoom, top, bare, bare + STIFFNESS * (abs(factor - 1) + abs(drop)))
 
 
-def _hook(garment: Garment, body: Body, category: Category) -> tuple[float, float, float]:
+def _hook(garment: Garment, body: Mannequin, category: Category) -> tuple[float, float, float]:
     """The body's width to go by; a row of the body, and the garment's row that belongs there."""
     if category == "bottom":
         return body.width_at(body.belt), body.belt, 0.0
@@ -139,7 +141,7 @@ def _bare(bare: Mask, small: Mask, chest: float, start: float, end: float) -> fl
 
 
 def _likeness(garment: Garment, category: Category, width: float) -> float:
-    """1 for what has the symmetry and the proportions of such a garment, towards 0 for the rest."""
+    """1 for the symmetry and proportions of such a garment, towards 0 for anything else."""
     low, high = PROPORTIONS[category]
     proportion = garment.height / width
     return min(1.0, garment.symmetry / MIN_SYMMETRY) * min(1.0, proportion / low, high / proportion)

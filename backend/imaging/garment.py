@@ -1,4 +1,4 @@
-"""What the outline of a garment tells about how it would hang: from the alpha alone.
+"""Measures a garment's outline, from its alpha channel alone.
 
 The garment is taken to be photographed straight from the front, upright, laid flat or hung.
 """
@@ -12,7 +12,7 @@ from backend.imaging import filters
 from backend.imaging.filters import Mask
 
 # Rows of the reduced outline: enough for a per cent of the garment's height.
-ROWS = 240
+OUTLINE_ROWS = 240
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Garment:
 
 
 def measure_garment(alpha: NDArray[np.uint8]) -> Garment:
-    """Find the marks of a (height, width) uint8 alpha that is not empty."""
+    """Measure a non-empty (height, width) uint8 alpha."""
     box = filters.bounds(alpha > 127)
     solid = (alpha[box] > 127).astype(np.float32)
-    cell = solid.shape[0] / ROWS
-    mask = filters.resize(solid, ROWS, max(1, round(solid.shape[1] / cell))) > 0.5
+    cell = solid.shape[0] / OUTLINE_ROWS
+    mask = filters.resize(solid, OUTLINE_ROWS, max(1, round(solid.shape[1] / cell))) > 0.5
     axis = _axis(mask)
     runs = _runs_through(mask, axis)
     return Garment(
@@ -60,7 +60,7 @@ def measure_garment(alpha: NDArray[np.uint8]) -> Garment:
 
 
 def _axis(mask: Mask) -> float:
-    """The middle between both sides, as most rows have it."""
+    """The median of the rows' centres."""
     left, right = _sides(mask)
     return float(np.median((left + right)[mask.any(axis=1)])) / 2
 
@@ -94,7 +94,10 @@ def _shoulder_row(mask: Mask, axis: float) -> float:
     """The mean of the highest rows left and right of the axis."""
     first = np.where(mask.any(axis=0), mask.argmax(axis=0), mask.shape[0])
     middle = round(axis)
-    return float(first[:middle].min(initial=ROWS) + first[middle:].min(initial=ROWS)) / 2
+    return (
+        float(first[:middle].min(initial=OUTLINE_ROWS) + first[middle:].min(initial=OUTLINE_ROWS))
+        / 2
+    )
 
 
 def _symmetry(mask: Mask, axis: float) -> float:

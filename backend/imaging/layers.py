@@ -1,4 +1,4 @@
-"""Lay pictures over one another in libvips, which streams them in strips.
+"""Composites images in libvips, which streams them in strips.
 
 As numpy arrays of floats a 4096 px square would take 900 MB; in libvips it takes a few rows.
 """
@@ -66,7 +66,7 @@ class Placed:
 
 
 def paper(width: int, height: int, colour: str) -> Any:
-    """One colour (#rrggbb) all over."""
+    """An image of one colour (#rrggbb)."""
     return pyvips.Image.black(width, height, bands=3) + list(rgb_of(colour))
 
 

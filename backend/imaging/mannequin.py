@@ -1,6 +1,6 @@
-"""The mannequin: two pictures of a body without head and arms, and where its points are.
+"""The mannequin: two images of a body without head and arms, and its reference points.
 
-Arms are missing on purpose: sleeves never fit somebody else's arms, and without any they just hang.
+It has no arms on purpose: sleeves never fit another body's arms, and hang naturally without.
 """
 
 import json
@@ -20,7 +20,7 @@ PICTURES = files("backend.imaging") / "mannequins"
 
 
 @dataclass(frozen=True)
-class Body:
+class Mannequin:
     """`rgba`: (height, width, 4) uint8. All lengths are in its pixels, rows counted from the top.
 
     axis: the column that mirrors it. neck, shoulder, chest, hip: rows of its points.
@@ -45,7 +45,7 @@ class Body:
         return self.hip - 0.37 * (self.hip - self.chest)
 
     def width_at(self, row: float) -> int:
-        """From side to side."""
+        """The body's width at that row."""
         columns = np.flatnonzero(self.mask[round(row)])
         return int(np.ptp(columns)) + 1
 
@@ -55,10 +55,10 @@ class Body:
         return min(self.width_at(row) for row in range(round(self.chest), round(self.hip), 8))
 
 
-def load_body(name: BodyName) -> Body:
-    """Read one of our own two pictures."""
+def load_mannequin(name: BodyName) -> Mannequin:
+    """Load one of the two bundled mannequins."""
     anchors = json.loads((PICTURES / "anchors.json").read_text())[name]["anchors"]
-    return Body(
+    return Mannequin(
         rgba=decode_own((PICTURES / f"{name}.webp").read_bytes()),
         axis=anchors["neck"][0],
         neck=anchors["neck"][1],

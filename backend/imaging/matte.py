@@ -1,4 +1,4 @@
-"""Solve the last few pixels of the edge, and take the backdrop's colour out of them.
+"""Refines the last few pixels of the edge, and removes the backdrop's colour from them.
 
 An edge pixel is a mixture, I = α·F + (1 − α)·B. A little inside the outline the product's colour F
 is known, a little outside the backdrop's colour B, contact shadow included; both are carried into
@@ -14,7 +14,7 @@ from backend.imaging import filters
 from backend.imaging.filters import Floats, Indices, Mask
 
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
-REACH = 3
+EDGE_RADIUS = 3
 SIGMA = 2.5
 # Enclosed openings below this share of the surroundings' area, some 14 px square, are noise.
 PINHOLE = 5e-4
@@ -28,15 +28,15 @@ def solve_edge(rgb: NDArray[np.uint8], alpha: Floats, *, trust_colour: bool) -> 
     `trust_colour` is for plain backdrops; on a scene the given alpha stands, since its surroundings
     are not one colour. Some of the alpha must be above zero.
     """
-    box = filters.bounds(alpha > 0, margin=4 * REACH)
+    box = filters.bounds(alpha > 0, margin=4 * EDGE_RADIUS)
     rgba = np.zeros((*alpha.shape, 4), dtype=np.uint8)
     rgba[box] = _solved(np.ascontiguousarray(rgb[box]), alpha[box], trust_colour)
     return rgba
 
 
 def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
-    inside = filters.erode(alpha > 0.5, REACH)
-    outside = ~filters.dilate(alpha > 0.5, REACH)
+    inside = filters.erode(alpha > 0.5, EDGE_RADIUS)
+    outside = ~filters.dilate(alpha > 0.5, EDGE_RADIUS)
     product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
     if trust_colour:
         edge = np.flatnonzero(~(inside | outside))
@@ -91,7 +91,7 @@ def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats)
 
 
 def _without_dust(alpha: Floats) -> Floats:
-    """Exactly 0 and 1 where it is as good as that, and no islands or pinholes beside the edge."""
+    """Round to 0 and 1 near them, and remove islands and pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
     surroundings = stretched <= 0.5
     stretched[surroundings & ~filters.without_specks(surroundings, PINHOLE)] = 1

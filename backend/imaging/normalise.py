@@ -1,4 +1,4 @@
-"""Make an upload harmless and plain: upright sRGB pixels in a new file, and nothing else.
+"""Re-encodes an untrusted upload: upright sRGB pixels in a new file, without metadata.
 
 Whatever else the merchant's file carried (position, camera, thumbnails, a colour profile, an
 archive behind the last pixel) stays behind, since only pixels are written. No net is asked: this is

@@ -1,4 +1,4 @@
-"""Figures that fall out of the work, and the verdict drawn from them.
+"""Quality figures of a rendering, and the verdict drawn from them.
 
 A verdict is a recommendation to a person: `needs_review` still delivers the image. `certain` and
 `soft` have limits found by eye on about 29 photos; the others are this project's own choice,
@@ -17,7 +17,7 @@ from backend.imaging.backdrop import Backdrop
 MIN_CERTAIN = 0.95
 MIN_CONTRAST = 6.0
 MAX_SOFT = 0.08
-MIN_COVERAGE = 0.1
+MIN_FRAME_COVERAGE = 0.1
 # A 1200 × 1500 photo of a garment fills a 2048 px square at 1.6 to 1.9.
 MAX_SCALE = 2.0
 
@@ -41,7 +41,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CutoutQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """How sure the cut-out is.
+    """The quality of the cut-out.
 
     by_model: whether the net found the product, rather than the backdrop's colour alone.
     backdrop: plain paper, a scene, or transparent as sent.
@@ -68,7 +68,7 @@ class CutoutQuality(msgspec.Struct, frozen=True, kw_only=True):
 def verdict_on(
     cutout: CutoutQuality | None, *, scale: float | None = None, corners_clean: bool | None = None
 ) -> Verdict:
-    """Judge what is known so far: None is a figure that is not known yet.
+    """Judge the figures that are known so far; None is one that is not known yet.
 
     Without the cut-out's own figures nobody can vouch for the edges, which is a reason by itself.
     """
@@ -110,7 +110,7 @@ def _cutout_doubts(cutout: CutoutQuality | None) -> Iterator[Doubt]:
         "Much of the outline is soft. Check fur, tulle and blurred edges.",
     )
     yield (
-        cutout.coverage < MIN_COVERAGE,
+        cutout.coverage < MIN_FRAME_COVERAGE,
         "SMALL_PRODUCT",
         f"The product fills only {cutout.coverage:.0%} of the photo. A closer photo is sharper.",
     )

@@ -1,4 +1,4 @@
-"""Draw a studio set to order: a wall, a floor, and light, without a photograph.
+"""Draws a studio scene from parameters: a wall, a floor and light, without a photograph.
 
 Surfaces have a colour and light falls on them; both are multiplied in linear light, as in a room,
 and only then become sRGB. The brightest spot of a neutral set shows the colour asked for. The same
@@ -20,7 +20,7 @@ SceneType = Literal["studio", "tabletop", "wall", "spotlight"]
 Mood = Literal["neutral", "bright", "warm", "cool", "dramatic"]
 
 # A set is soft all over: drawn at this size, then enlarged, it looks the same for every output.
-SIDE = 1024
+SCENE_SIDE = 1024
 SEED = 20_260_101
 # Standard deviation in levels of the grain that keeps gradients from showing bands.
 GRAIN = 1.2
@@ -28,7 +28,7 @@ GRAIN = 1.2
 
 @dataclass(frozen=True)
 class Lighting:
-    """`contrast` deepens what the light does not reach; `lift` makes pale what it falls on."""
+    """`contrast` darkens unlit parts; `lift` brightens lit ones."""
 
     contrast: float
     exposure: float
@@ -46,7 +46,7 @@ MOODS: dict[Mood, Lighting] = {
 
 
 @dataclass(frozen=True)
-class Set:
+class Scene:
     """Shares in 0..1, each (height, width): how far a pixel is floor, how lit, how tinted."""
 
     floor: Floats
@@ -55,7 +55,7 @@ class Set:
     texture: Floats | float = 0.0
 
 
-def draw_set(
+def draw_scene(
     scene_type: SceneType,
     mood: Mood,
     colours: tuple[str, ...],
@@ -63,7 +63,7 @@ def draw_set(
     aspect: float,
     ground: float,
 ) -> Floats:
-    """(height, width, 3) float32 sRGB in 0..255 with a longer side of `SIDE`.
+    """(height, width, 3) float32 sRGB in 0..255 with a longer side of `SCENE_SIDE`.
 
     `colours` are 1–3 of #rrggbb: wall, floor, accent. `aspect` is width by height, `ground` the row
     on which the product stands, as a share of the height.
@@ -72,7 +72,11 @@ def draw_set(
     wall, floor, accent = (
         surface ** (1 - lighting.lift) for surface in _palette(scene_type, colours)
     )
-    height, width = (SIDE, round(SIDE * aspect)) if aspect <= 1 else (round(SIDE / aspect), SIDE)
+    height, width = (
+        (SCENE_SIDE, round(SCENE_SIDE * aspect))
+        if aspect <= 1
+        else (round(SCENE_SIDE / aspect), SCENE_SIDE)
+    )
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = (x - width / 2) / height, y / height
     stage = SETS[scene_type](x, y, ground)
@@ -82,15 +86,15 @@ def draw_set(
     return _to_srgb(lit * (1 + np.asarray(stage.texture)[..., None]))
 
 
-def enlarged(drawn: Floats, width: int, height: int) -> pyvips.Image:
-    """The set at its final size, with the same grain for the same size; float, for `layers`."""
+def scene_at_size(drawn: Floats, width: int, height: int) -> pyvips.Image:
+    """The scene at its final size, with a deterministic grain; float, for `layers`."""
     small = pyvips.Image.new_from_array(drawn)
     full = small.resize(width / small.width, vscale=height / small.height, kernel="cubic")
     grain = pyvips.Image.gaussnoise(width, height, sigma=GRAIN, mean=0, seed=SEED)
     return full + grain
 
 
-def _studio(x: Floats, y: Floats, ground: float) -> Set:
+def _studio(x: Floats, y: Floats, ground: float) -> Scene:
     """A paper sweep: the wall runs into the floor without an edge."""
     bend = _horizon(ground, 0.16)
     floor = filters.smoothstep(bend - 0.13, bend + 0.17, y)
@@ -98,10 +102,10 @@ def _studio(x: Floats, y: Floats, ground: float) -> Set:
     floor_light = 0.74 + 0.26 * _pool(x, y, (-0.04, ground - 0.01), (0.62, 0.22))
     hollow = 1 - 0.04 * _pool(x, y, (0.0, bend + 0.01), (9.0, 0.12))
     light = (wall_light * (1 - floor) + floor_light * floor) * hollow
-    return Set(floor, light, 0.5 * _pool(x, y, (0.52, 0.20), (0.45, 0.42)))
+    return Scene(floor, light, 0.5 * _pool(x, y, (0.52, 0.20), (0.45, 0.42)))
 
 
-def _tabletop(x: Floats, y: Floats, ground: float) -> Set:
+def _tabletop(x: Floats, y: Floats, ground: float) -> Scene:
     """A table whose far edge is out of focus, before a wall that is further out of focus."""
     edge = _horizon(ground, 0.15)
     floor = filters.smoothstep(edge - 0.004, edge + 0.004, y)
@@ -113,15 +117,15 @@ def _tabletop(x: Floats, y: Floats, ground: float) -> Set:
     shade = 1 - 0.16 * _pool(x, y, (0.0, edge), (9.0, 0.035)) * (1 - floor)
     glow = _pool(x, y, (0.30, edge - 0.30), (0.30, 0.30)) * (1 - floor) * 0.7
     grain = _streaks(x.shape) * floor * (0.3 + 0.7 * depth)
-    return Set(floor, light * shade, glow, 0.02 * grain)
+    return Scene(floor, light * shade, glow, 0.02 * grain)
 
 
-def _wall(x: Floats, y: Floats, ground: float) -> Set:
+def _wall(x: Floats, y: Floats, ground: float) -> Scene:
     """A plastered wall, lit by a window on the left."""
     across = (x + 0.48) * 0.92 + (y - 0.10) * 0.38
     light = 0.42 + 0.58 * np.exp(-((np.maximum(0, across) / 0.72) ** 2))
     light *= 1 - 0.10 * filters.smoothstep(0.55, 1.25, y)
-    return Set(
+    return Scene(
         np.zeros_like(x),
         light,
         0.4 * _pool(x, y, (0.55, 0.95), (0.5, 0.6)),
@@ -129,17 +133,17 @@ def _wall(x: Floats, y: Floats, ground: float) -> Set:
     )
 
 
-def _spotlight(x: Floats, y: Floats, ground: float) -> Set:
+def _spotlight(x: Floats, y: Floats, ground: float) -> Scene:
     """One lamp from above in a dark room: a halo on the wall and a pool on the floor."""
     bend = _horizon(ground, 0.14)
     floor = filters.smoothstep(bend - 0.07, bend + 0.09, y)
     halo = 0.80 * _pool(x, y, (0.0, 0.40), (0.40, 0.38))
     pool = _pool(x, y, (0.0, ground), (0.46, 0.105))
     light = 0.07 + 0.93 * (halo * (1 - floor) + np.maximum(pool, 0.35 * halo) * floor)
-    return Set(floor, light, 0.6 * _pool(x, y, (0.0, 0.36), (0.55, 0.5)) * (1 - floor))
+    return Scene(floor, light, 0.6 * _pool(x, y, (0.0, 0.36), (0.55, 0.5)) * (1 - floor))
 
 
-SETS: dict[SceneType, Callable[[Floats, Floats, float], Set]] = {
+SETS: dict[SceneType, Callable[[Floats, Floats, float], Scene]] = {
     "studio": _studio,
     "tabletop": _tabletop,
     "wall": _wall,
@@ -148,7 +152,7 @@ SETS: dict[SceneType, Callable[[Floats, Floats, float], Set]] = {
 
 
 def _horizon(ground: float, behind: float) -> float:
-    """Where the floor ends: some way behind the product, but not far from where eyes expect it."""
+    """The end of the floor: behind the product, but near where the eye expects it."""
     return float(np.clip(ground - behind, 0.5, 0.84))
 
 

@@ -1,4 +1,4 @@
-"""Soft shadows: where a product stands on the ground, and on what is close behind it.
+"""Soft shadows: where the product stands on the ground, and on a surface close behind it.
 
 All take and give (height, width) arrays: an alpha in 0..1 of the whole picture with the product in
 its place, and the share of light taken. A picture of a quarter of the size will do.
@@ -12,7 +12,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.filters import Floats
 
-Shadow = Literal["none", "contact"]
+ShadowKind = Literal["none", "contact"]
 
 # Everything below in shares of the product's height or width, and of the light.
 REACH = 0.03  # how far above the ground a contour's shadow has faded to a third
@@ -44,7 +44,7 @@ def cast_shadow(alpha: Floats, casts: tuple[Cast, ...]) -> Floats:
 
 
 def contact_shadow(alpha: Floats) -> Floats:
-    """Dark where the product touches the ground, and fading away from it.
+    """A shadow that is dark where the product touches the ground, and fades away from it.
 
     The ground is taken to be level with the product's lowest point. What comes down to it casts a
     shadow (a hem, both trouser legs, a bag's corners); what ends above, like a sleeve, casts less.

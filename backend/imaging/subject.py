@@ -1,4 +1,4 @@
-"""Where is the product? A probability for each pixel, from u2netp or from the backdrop alone.
+"""Finds the product: a probability for each pixel, from u2netp or from the backdrop alone.
 
 u2netp is the small U²-Net (Qin et al. 2020, Apache-2.0 weights, 4.6 MB): it sees 320 × 320 pixels,
 so it knows *what* to cut out, even white on white, but not exactly *where* the edge runs. The
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backend.imaging.filters import Floats
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
-SIDE = 320
+NET_INPUT_SIDE = 320
 # ImageNet statistics, as in U²-Net's own data_loader.py.
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
@@ -43,7 +43,9 @@ class SubjectNet:
 
     def probability(self, rgb: NDArray[np.uint8]) -> Floats:
         """(320, 320) probability that a pixel belongs to the subject of an sRGB picture."""
-        small = pyvips.Image.new_from_array(rgb).thumbnail_image(SIDE, height=SIDE, size="force")
+        small = pyvips.Image.new_from_array(rgb).thumbnail_image(
+            NET_INPUT_SIDE, height=NET_INPUT_SIDE, size="force"
+        )
         pixels = small.numpy().astype(np.float32)
         pixels = (pixels / max(1.0, float(pixels.max())) - MEAN) / DEVIATION
         batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])

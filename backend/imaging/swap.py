@@ -1,4 +1,4 @@
-"""Set a product before another background, exactly where it stands in its photo.
+"""Replaces the background of a product, which keeps its position in the photo.
 
 Only the background changes: the picture keeps the photo's shape, and the product its place, size
 and pixels. Its edge carries no colour of the old background, so none is seen before the new one.
@@ -14,7 +14,7 @@ from backend.imaging import layers, scenery
 from backend.imaging.decode import decode_covering
 from backend.imaging.layers import Placed
 from backend.imaging.scenery import Mood, SceneType
-from backend.imaging.shadow import Cast, Shadow, cast_shadow, contact_shadow
+from backend.imaging.shadow import Cast, ShadowKind, cast_shadow, contact_shadow
 
 # On a wall the product hangs: light from the upper left throws its shape on what is close behind.
 ON_WALL = (
@@ -32,9 +32,9 @@ class Swapped:
 
 
 def swap_with_picture(
-    rgba: NDArray[np.uint8], background: bytes, *, size: int, shadow: Shadow
+    rgba: NDArray[np.uint8], background: bytes, *, size: int, shadow: ShadowKind
 ) -> Swapped:
-    """Before an untrusted picture, cropped at its sides or at top and bottom.
+    """Place the product before an untrusted image, cropped at its sides or at top and bottom.
 
     `rgba` is the cut-out, (height, width, 4), `size` the result's longer side. Raises
     `ImageRefused` if the background cannot be read.
@@ -53,14 +53,14 @@ def swap_with_set(
     colours: tuple[str, ...],
     *,
     size: int,
-    shadow: Shadow,
+    shadow: ShadowKind,
 ) -> Swapped:
-    """Before a set that is drawn to order; see `scenery.draw_set`."""
+    """Place the product before a drawn scene; see `scenery.draw_scene`."""
     placed = _in_place(rgba, size)
-    drawn = scenery.draw_set(
+    drawn = scenery.draw_scene(
         scene_type, mood, colours, aspect=placed.width / placed.height, ground=_foot(rgba)
     )
-    ground = scenery.enlarged(drawn, placed.width, placed.height)
+    ground = scenery.scene_at_size(drawn, placed.width, placed.height)
     if shadow == "contact":
         alpha = placed.small_alpha()
         shade = cast_shadow(alpha, ON_WALL) if scene_type == "wall" else contact_shadow(alpha)

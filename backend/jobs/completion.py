@@ -39,7 +39,7 @@ from backend.jobs.models import DailyCount, Job
 from backend.jobs.queries import may_become
 from backend.jobs.states import UNFINISHED, JobStatus
 from backend.metrics import JOBS_ENDED, increment
-from backend.slices import SLICE, TimeSlice
+from backend.slices import ITEMS_PER_SLICE, TimeSlice
 
 TERMINAL_EVENT: dict[JobStatus, Literal["succeeded", "failed"]] = {
     JobStatus.SUCCESS: "succeeded",
@@ -158,7 +158,7 @@ async def end_slice(
         select(Job.public_id)
         .where(Job.shop_id == shop_id, Job.status.in_(UNFINISHED), *narrower)
         .order_by(Job.created_at)
-        .limit(SLICE)
+        .limit(ITEMS_PER_SLICE)
     )
     async with database.transaction(shop_id) as connection:
         ids = (await connection.scalars(oldest)).all()

@@ -6,12 +6,12 @@ from backend.jobs.detail import job_detail, job_events
 from backend.jobs.etags import Version, job_version, matches
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import JobDetailResponse, JobEventsResponse
-from backend.web import Answer
+from backend.web import JsonResponse
 
 
 async def read_detail(
     reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None
-) -> Answer:
+) -> JsonResponse:
     """The job's detail; `tags` is an If-None-Match. Raises as `job_detail` does."""
     if tags and (unchanged := await not_modified(reads, shop_domain, public_id, tags)):
         return unchanged
@@ -24,7 +24,7 @@ async def read_detail(
 
 async def read_events(
     reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None, since: int
-) -> Answer:
+) -> JsonResponse:
     """The job's events after `since`, without waiting for any. Raises as `job_detail` does."""
     if tags and (unchanged := await not_modified(reads, shop_domain, public_id, tags)):
         return unchanged
@@ -37,15 +37,15 @@ async def read_events(
 
 async def not_modified(
     reads: ReadServices, shop_domain: str, public_id: str, tags: str
-) -> Answer | None:
+) -> JsonResponse | None:
     """A 304 if the caller has this very version, found by a narrow statement before any signing."""
     window = reads.presigner.current_window()
     version = await job_version(reads.database, shop_domain=shop_domain, public_id=public_id)
     if not matches(tags, version.etag(window)):
         return None
-    return Answer(HTTPStatus.NOT_MODIFIED, version.headers(window), None)
+    return JsonResponse(HTTPStatus.NOT_MODIFIED, version.headers(window), None)
 
 
-def ok(version: Version, window: int, body: JobDetailResponse | JobEventsResponse) -> Answer:
+def ok(version: Version, window: int, body: JobDetailResponse | JobEventsResponse) -> JsonResponse:
     """A 200; its URLs were signed at `window` or later."""
-    return Answer(HTTPStatus.OK, version.headers(window), body)
+    return JsonResponse(HTTPStatus.OK, version.headers(window), body)

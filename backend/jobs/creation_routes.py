@@ -26,7 +26,7 @@ from backend.jobs.creation import Made, make_job
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.routes import MerchantRequest
 from backend.jobs.schemas import JobAcceptedResponse, OperationResponse, OperationsResponse
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.shops.service import installed_id
 from backend.web import current_request_id
@@ -49,7 +49,7 @@ IdempotencyKeyHeader = Annotated[
 OF_A_BODY = (BadRequest, BodyTooLarge, UnsupportedMedia, InvalidRequest)
 # What a shop can have too much of.
 OF_QUOTAS = (TooManyOpenJobs, StorageQuotaReached)
-CREATION = answers(
+CREATION = documented(
     JobAcceptedResponse,
     *OF_A_SHOP,
     *OF_A_BODY,
@@ -117,7 +117,7 @@ def workflow_route(
 def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
     """The route that tells what can be asked for."""
 
-    @get("/operations", responses=answers(OperationsResponse, *OF_A_SHOP))
+    @get("/operations", responses=documented(OperationsResponse, *OF_A_SHOP))
     async def list_operations(
         request: MerchantRequest, database: NamedDependency[Database]
     ) -> OperationsResponse:

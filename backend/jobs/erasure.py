@@ -17,7 +17,7 @@ from backend.db import Database
 from backend.failures.codes import ERASED
 from backend.jobs.completion import fail_unfinished
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
-from backend.slices import SLICE, TimeSlice
+from backend.slices import ITEMS_PER_SLICE, TimeSlice
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import erase_uploads
 
@@ -86,7 +86,7 @@ async def next_jobs(
         select(Job.public_id)
         .where(Job.shop_id == shop_id, *scope, Job.public_id > after)
         .order_by(Job.public_id)
-        .limit(SLICE)
+        .limit(ITEMS_PER_SLICE)
     )
     return (await connection.scalars(found)).all()
 

@@ -14,18 +14,18 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from backend.auth.guards import SIGNATURE, MerchantGuard
+from backend.auth.guards import SIGNATURE_HEADER, MerchantGuard
 from backend.auth.not_found_limit import NotFoundLimit
 from backend.errors import AtelierError
 from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.read_services import ReadServices
 from backend.web import (
-    Answer,
-    answer_to,
-    answer_to_bug,
+    JsonResponse,
     chosen_request_id,
     log_access,
-    send_answer,
+    response_to_bug,
+    response_to_error,
+    send_json,
 )
 
 JOBS_PREFIX, EVENTS_SEGMENT = "/v1/jobs/", "events"
@@ -63,7 +63,7 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a plain request; pass any other on."""
         asked = plain_request(scope) if scope["type"] == ScopeType.HTTP else None
-        merchant = asked and self.guard.known(asked.authorization)
+        merchant = asked and self.guard.cached(asked.authorization)
         if asked and merchant:
             await self.answer(scope, send, asked, merchant.shop)
         else:
@@ -80,9 +80,9 @@ class FastPath:
             answer = self.refused(shop, error, request_id)
         scope["path_template"] = DETAIL_ROUTE if asked.since is None else EVENTS_ROUTE
         log_access(scope, answer.status, time.perf_counter() - started, request_id)
-        await send_answer(send, answer, request_id)
+        await send_json(send, answer, request_id)
 
-    async def read(self, shop: str, asked: PlainRequest) -> Answer:
+    async def read(self, shop: str, asked: PlainRequest) -> JsonResponse:
         """What the route of the same address answers."""
         if asked.since is None:
             return await read_detail(
@@ -96,12 +96,12 @@ class FastPath:
             since=asked.since,
         )
 
-    def refused(self, shop: str, error: Exception, request_id: str) -> Answer:
+    def refused(self, shop: str, error: Exception, request_id: str) -> JsonResponse:
         """The answer to an error; what is logged of it has the request's id."""
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             if isinstance(error, AtelierError):
-                return answer_to(self.not_found_limit.counted(shop, error))
-            return answer_to_bug(error)
+                return response_to_error(self.not_found_limit.counted(shop, error))
+            return response_to_bug(error)
 
 
 def plain_request(scope: Any) -> PlainRequest | None:
@@ -115,7 +115,7 @@ def plain_request(scope: Any) -> PlainRequest | None:
             if name in found:
                 return None
             found[name] = value
-        elif name == SIGNATURE:
+        elif name == SIGNATURE_HEADER:
             return None
     if b"authorization" not in found or not HOST.fullmatch(found.get(b"host", b"")):
         return None

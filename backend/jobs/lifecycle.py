@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.db import Database, Query, run
+from backend.db import Database, Query, fetch_row
 from backend.failures.codes import SHOP_UNINSTALLED, WORKER_CRASHED
 from backend.failures.registry import Failure
 from backend.jobs import lifecycle_statements
@@ -67,7 +67,7 @@ async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | No
 
     A shop that was asking for the job while it left has left it behind.
     """
-    row = await run(where, lifecycle_statements.CLAIM, **msgspec.structs.asdict(ref))
+    row = await fetch_row(where, lifecycle_statements.CLAIM, **msgspec.structs.asdict(ref))
     if row is None:
         return None
     claimed = JobLease(
@@ -96,7 +96,7 @@ async def checkpoints(where: Database | AsyncConnection, ref: JobRef) -> dict[st
 
     They are asked for after the claim, which may have waited for another worker's last one.
     """
-    row = await run(where, lifecycle_statements.CHECKPOINTS, **msgspec.structs.asdict(ref))
+    row = await fetch_row(where, lifecycle_statements.CHECKPOINTS, **msgspec.structs.asdict(ref))
     if row is None or row["stages"] is None:
         return {}
     return msgspec.json.decode(row["stages"], type=dict[str, Checkpoint])
@@ -242,7 +242,7 @@ async def write(
     where: Database | AsyncConnection, statement: Query, claimed: JobLease, **parameters: Any
 ) -> None:
     """Run a statement on the claimed job. Raises `Fenced` when it is somebody else's by now."""
-    row = await run(
+    row = await fetch_row(
         where,
         statement,
         **msgspec.structs.asdict(claimed.ref),

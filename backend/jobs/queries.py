@@ -30,7 +30,7 @@ from backend.db import Query
 from backend.jobs.models import Artifact, Job, JobEvent
 from backend.jobs.states import UNFINISHED, JobStatus, sources
 from backend.shops.models import Shop
-from backend.tenancy import AS_IT_STANDS, SHOPS, entered
+from backend.tenancy import OFFSET_ZERO, SHOPS, entered_shop
 
 Conditions = tuple[ColumnElement[bool], ...]
 
@@ -165,9 +165,9 @@ def of_shop(columns: Any, visible: Conditions = ()) -> Select[Any]:
     The statement takes `shop_domain` and `public_id`, and enters the shop by itself; `visible`
     narrows what counts as the shop's.
     """
-    shop = entered(SHOP_DOMAIN, SHOPS.c.status == "installed")
+    shop = entered_shop(SHOP_DOMAIN, SHOPS.c.status == "installed")
     mine = columns.where(Job.shop_id == shop.c.id, Job.public_id == PUBLIC_ID, *visible)
-    job = mine.offset(AS_IT_STANDS).lateral("job")
+    job = mine.offset(OFFSET_ZERO).lateral("job")
     return select(job).select_from(shop).outerjoin(job, true())
 
 

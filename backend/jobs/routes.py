@@ -24,7 +24,7 @@ from backend.jobs.schemas import (
     JobListResponse,
 )
 from backend.jobs.states import JobStatus
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 
 MAX_SEQ = 2**31 - 1
 MAX_OFFSET = 10_000  # further down, a cursor is the way
@@ -56,12 +56,14 @@ MerchantRequest = Request[Merchant, Any, Any]
 
 OF_A_JOB = (*OF_A_SHOP, JobNotFound)
 POLL_HINT = ("Retry-After",)
-DETAIL = answers(JobDetailResponse, *OF_A_JOB, versioned=True, sometimes=POLL_HINT)
-EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, versioned=True, sometimes=POLL_HINT)
-CANCEL = answers(JobCancelledResponse, *OF_A_JOB, JobAlreadyFinished, status=202)
+DETAIL = documented(JobDetailResponse, *OF_A_JOB, versioned=True, sometimes=POLL_HINT)
+EVENTS = documented(
+    JobEventsResponse, *OF_A_JOB, InvalidRequest, versioned=True, sometimes=POLL_HINT
+)
+CANCEL = documented(JobCancelledResponse, *OF_A_JOB, JobAlreadyFinished, status=202)
 
 
-@get("/", responses=answers(JobListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)))
+@get("/", responses=documented(JobListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)))
 async def list_jobs(
     *,
     request: MerchantRequest,

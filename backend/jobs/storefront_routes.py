@@ -26,7 +26,7 @@ from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
 from backend.jobs.schemas import JobAcceptedResponse, JobDetailResponse, JobEventsResponse
 from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
@@ -34,9 +34,9 @@ from backend.workflows.registry import Workflow
 
 VisitorRequest = Request[Visitor, Any, Any]
 
-VISITOR_DETAIL = answers(JobDetailResponse, *OF_A_JOB, sometimes=POLL_HINT)
-VISITOR_EVENTS = answers(JobEventsResponse, *OF_A_JOB, InvalidRequest, sometimes=POLL_HINT)
-VISITOR_CREATION = answers(
+VISITOR_DETAIL = documented(JobDetailResponse, *OF_A_JOB, sometimes=POLL_HINT)
+VISITOR_EVENTS = documented(JobEventsResponse, *OF_A_JOB, InvalidRequest, sometimes=POLL_HINT)
+VISITOR_CREATION = documented(
     JobAcceptedResponse,
     *OF_A_SHOP,
     *OF_A_BODY,

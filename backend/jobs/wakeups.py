@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from backend.concurrency import turn
+from backend.concurrency import acquire_within
 from backend.errors import DatabaseUnavailable
 from backend.tenancy import WEB
 
@@ -68,7 +68,7 @@ class Wakeups:
 
         Raises `DatabaseUnavailable` when it does not come within `seconds`.
         """
-        return turn(self.turns, seconds, DatabaseUnavailable)
+        return acquire_within(self.turns, seconds, DatabaseUnavailable)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:

@@ -1,6 +1,5 @@
-"""The API's own description, OpenAPI 3.1, made from the routes; and the page that shows it.
+"""The OpenAPI 3.1 document, generated from the routes, and the HTML page that shows it.
 
-Nothing of it is written down twice: paths, parameters and bodies are Litestar's reading of the
-handlers, schemas are msgspec's of the Structs that decode and encode, answers are what each route
-says with `answers(…)`, and what a door refuses comes with its guard.
+Paths, parameters and bodies come from Litestar, schemas from msgspec, responses from each route's
+`documented(…)`, and the errors of authentication from the route's guard.
 """

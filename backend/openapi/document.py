@@ -1,4 +1,4 @@
-"""The document: what Litestar reads off the handlers, made true and complete."""
+"""The OpenAPI document: Litestar's, corrected and completed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +12,13 @@ from litestar.utils.helpers import get_name
 from backend.openapi.examples import error_examples, success_examples
 from backend.openapi.guards import SCHEMES, guard_of
 from backend.openapi.headers import header_components, headers_of
-from backend.openapi.schemas import PLACE, component_schemas, of_codes, parameter
-from backend.openapi_responses import Answer, Error, InvalidRequestError, refusals
+from backend.openapi.schemas import COMPONENT_REF, component_schemas, of_codes, parameter
+from backend.openapi_responses import (
+    DocumentedResponse,
+    Error,
+    InvalidRequestError,
+    error_responses,
+)
 
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -26,14 +31,14 @@ IF_NONE_MATCH = {
 Document = dict[str, Any]
 
 
-def complete(found: Document, app: Litestar) -> Document:
-    """The document of the app, out of what Litestar `found`, which stays as it is."""
+def completed_document(found: Document, app: Litestar) -> Document:
+    """The complete document of the app, from Litestar's own, which is not modified."""
     paths: dict[str, dict[str, Document]] = {}
     kinds: set[type[msgspec.Struct]] = {Error, InvalidRequestError}
-    for path, method, handler in documented(app):
+    for path, method, handler in documented_routes(app):
         answers = answers_of(handler)
         kinds |= kinds_of(handler, answers)
-        paths.setdefault(path, {})[method] = completed(
+        paths.setdefault(path, {})[method] = complete_operation(
             found["paths"][path][method], handler, answers
         )
     components = {
@@ -44,8 +49,10 @@ def complete(found: Document, app: Litestar) -> Document:
     return {**found, "paths": paths, "components": components}
 
 
-def completed(found: Document, handler: HTTPRouteHandler, answers: dict[int, Answer]) -> Document:
-    """One operation."""
+def complete_operation(
+    found: Document, handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]
+) -> Document:
+    """One operation, completed."""
     return {
         **{key: value for key, value in found.items() if key != "deprecated"},
         "summary": handler.summary or handler.handler_name.replace("_", " ").capitalize(),
@@ -58,8 +65,8 @@ def completed(found: Document, handler: HTTPRouteHandler, answers: dict[int, Ans
     }
 
 
-def documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Path, method and handler of every operation that the document is about."""
+def documented_routes(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
+    """Path, method and handler of every operation in the document."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for method, (handler, _) in route.route_handler_map.items():
@@ -68,31 +75,31 @@ def documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
-    """The handler's name: stable, and unique because Litestar refuses a second one."""
+    """The handler's name: stable, and unique because Litestar refuses duplicates."""
     return handler.handler_name
 
 
-def answers_of(handler: HTTPRouteHandler) -> dict[int, Answer]:
-    """What the route itself answers, and what its door refuses, by status."""
+def answers_of(handler: HTTPRouteHandler) -> dict[int, DocumentedResponse]:
+    """The responses of the route and the errors of its guard, by status."""
     answers = {
         status: answer
         for status, answer in (handler.responses or {}).items()
-        if isinstance(answer, Answer)
+        if isinstance(answer, DocumentedResponse)
     }
-    for status, answer in refusals(guard_of(handler).errors).items():
-        assert isinstance(answer, Answer)
+    for status, answer in error_responses(guard_of(handler).errors).items():
+        assert isinstance(answer, DocumentedResponse)
         answers[status] = answers[status].merged(answer) if status in answers else answer
     return answers
 
 
-def parameters_of(operation: Document, answers: dict[int, Answer]) -> list[Document]:
-    """The parameters, with the header that asks for a 304 where there is one."""
+def parameters_of(operation: Document, answers: dict[int, DocumentedResponse]) -> list[Document]:
+    """The parameters, plus If-None-Match if the route has a 304."""
     found = [parameter(each) for each in operation.get("parameters", [])]
     return [*found, IF_NONE_MATCH] if 304 in answers else found
 
 
-def response(operation_id: str, answer: Answer) -> Document:
-    """One answer as OpenAPI has it."""
+def response(operation_id: str, answer: DocumentedResponse) -> Document:
+    """One response as an OpenAPI object."""
     described = {"description": answer.description, "headers": headers_of(answer)}
     if answer.data_container is None:
         return described
@@ -100,13 +107,13 @@ def response(operation_id: str, answer: Answer) -> Document:
     if answer.codes:
         schema, examples = of_codes(name, answer.codes), error_examples(answer.codes)
     else:
-        schema, examples = {"$ref": PLACE.format(name=name)}, success_examples(operation_id)
+        schema, examples = {"$ref": COMPONENT_REF.format(name=name)}, success_examples(operation_id)
     content = {"schema": schema} | ({"examples": examples} if examples else {})
     return {**described, "content": {"application/json": content}}
 
 
-def kinds_of(handler: HTTPRouteHandler, answers: dict[int, Answer]) -> set[Any]:
-    """The Structs that the operation reads and writes."""
+def kinds_of(handler: HTTPRouteHandler, answers: dict[int, DocumentedResponse]) -> set[Any]:
+    """The Structs of the operation's request and responses."""
     fields = handler.parsed_fn_signature.parameters
     taken = {fields["data"].annotation} if "data" in fields else set()
     return taken | {answer.data_container for answer in answers.values()} - {None}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from backend.errors import AtelierError, ConfigurationError
 from backend.failures.codes import codes_of
 from backend.failures.registry import DEFINITIONS, Definition, Noun
-from backend.http_protocol import CODE, TOO_LARGE
+from backend.http_protocol import TOO_LARGE, TOO_LARGE_CODE
 
 # What a client does about an error of the API. Each code has a line; a test holds it complete.
 ADVICE = {
@@ -94,7 +94,12 @@ def api_rows() -> Iterator[tuple[str, ...]]:
         statuses = dict.fromkeys(str(int(kind.status)) for kind in kinds)
         messages = dict.fromkeys(kind.message for kind in kinds)
         yield f"`{code}`", ", ".join(statuses), "<br>".join(messages), ADVICE[code]
-    yield f"`{CODE}`", str(int(TOO_LARGE)), "The request's headers are too large.", ADVICE[CODE]
+    yield (
+        f"`{TOO_LARGE_CODE}`",
+        str(int(TOO_LARGE)),
+        "The request's headers are too large.",
+        ADVICE[TOO_LARGE_CODE],
+    )
 
 
 def failure_row(defined: Definition) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What each door asks for, and what it refuses: by the class of the guard that stands in it."""
+"""The documentation of the guards: the credentials they take, and the errors they raise."""
 
 from typing import Any
 
@@ -68,17 +68,17 @@ SCHEMES: dict[str, dict[str, Any]] = {
 
 
 class GuardDocumentation(msgspec.Struct, frozen=True, kw_only=True):
-    """The credentials of which it takes exactly one, and how it refuses."""
+    """A guard's alternative credentials, of which a request has exactly one, and its errors."""
 
     security: Requirements = []
     errors: tuple[type[AtelierError], ...] = ()
 
 
-OPEN = GuardDocumentation()
+UNGUARDED = GuardDocumentation()
 GUARDS_DOCUMENTED: dict[type, GuardDocumentation] = {
     MerchantGuard: GuardDocumentation(
         security=[{"sessionToken": []}, {"signedRequest": [], "shop": [], "timestamp": []}],
-        # To check a signature, the whole body is read: it can be too long, or end too soon.
+        # The whole body is read to check a signature: it can be too long, or end too soon.
         errors=(
             AmbiguousCredentials,
             BadRequest,
@@ -111,6 +111,6 @@ GUARDS_DOCUMENTED: dict[type, GuardDocumentation] = {
 
 
 def guard_of(handler: HTTPRouteHandler) -> GuardDocumentation:
-    """The door that the route is behind; the key to one that is not in the table is missing."""
+    """The documentation of the route's guard. Raises `KeyError` for an undocumented guard."""
     guards = handler.resolve_guards()
-    return GUARDS_DOCUMENTED[type(guards[0])] if guards else OPEN
+    return GUARDS_DOCUMENTED[type(guards[0])] if guards else UNGUARDED

@@ -1,13 +1,13 @@
-"""The headers of answers, each described once."""
+"""The response headers, each described once."""
 
 from typing import Any
 
-from backend.openapi_responses import Answer
+from backend.openapi_responses import DocumentedResponse
 
-ON_EVERY_ANSWER = ("X-Request-Id", "Cache-Control")
+ON_EVERY_RESPONSE = ("X-Request-Id", "Cache-Control")
 SOMETIMES = "-sometimes"
 
-HEADERS: dict[str, dict[str, Any]] = {
+HEADER_OBJECTS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
         "description": "Quote it when you report something. The request's own, if it has one "
         "of 8 to 64 letters, digits, `-` and `_`.",
@@ -47,19 +47,19 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 
 def header_components() -> dict[str, Any]:
-    """Each header twice: as one that is always there, and as one that is there sometimes."""
-    always = {name: {**header, "required": True} for name, header in HEADERS.items()}
-    sometimes = {name + SOMETIMES: header for name, header in HEADERS.items()}
+    """Each header twice: as required and as optional."""
+    always = {name: {**header, "required": True} for name, header in HEADER_OBJECTS.items()}
+    sometimes = {name + SOMETIMES: header for name, header in HEADER_OBJECTS.items()}
     return always | sometimes
 
 
-def headers_of(answer: Answer) -> dict[str, Any]:
-    """The headers of an answer."""
-    always = {name: reference(name) for name in (*ON_EVERY_ANSWER, *answer.always)}
-    sometimes = {name: reference(name + SOMETIMES) for name in answer.sometimes}
+def headers_of(response: DocumentedResponse) -> dict[str, Any]:
+    """The headers of a response."""
+    always = {name: reference(name) for name in (*ON_EVERY_RESPONSE, *response.always)}
+    sometimes = {name: reference(name + SOMETIMES) for name in response.sometimes}
     return always | sometimes
 
 
 def reference(name: str) -> dict[str, str]:
-    """Where the header is described."""
+    """The reference to a header component."""
     return {"$ref": f"#/components/headers/{name}"}

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from backend.openapi.document import Document
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
 h2 { margin-top: 3rem; border-bottom: 1px solid #8886 } h3 { margin-top: 2.5rem }
@@ -25,10 +27,8 @@ td { border-top: 1px solid #8883; white-space: pre-line }
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; frame-ancestors 'none'"
 
-Document = dict[str, Any]
 
-
-def page(document: Document) -> bytes:
+def render_page(document: Document) -> bytes:
     """The whole page."""
     root = Element("html", lang="en")
     head = SubElement(root, "head")

@@ -1,4 +1,4 @@
-"""`/schema`: the page, and `/schema/openapi.json`. Public, and the same for everybody."""
+"""`/schema`: the HTML page and `/schema/openapi.json`. Public, and the same for everybody."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -12,8 +12,8 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import License, Server, Tag
 
-from backend.openapi.document import Document, complete, operation_id
-from backend.openapi.page import POLICY, page
+from backend.openapi.document import Document, completed_document, operation_id
+from backend.openapi.page import POLICY, render_page
 
 DESCRIPTION = """\
 Shops ask for jobs; jobs make product imagery; whoever asked reads the result.
@@ -31,7 +31,7 @@ its own, through Shopify's app proxy.
 A 429 and a 503 say in Retry-After when to try again. A 500 is a bug: report its request id.
 """
 
-TAGS = {
+TAG_DESCRIPTIONS = {
     "Jobs": "What has become of what was asked for.",
     "Workflows": "Ask for pictures. Each workflow has a route of its own.",
     "Batches": "One workflow for many products.",
@@ -46,42 +46,44 @@ TAGS = {
 }
 
 
-class Shown(OpenAPIRenderPlugin):
-    """The document in one form, made once: when somebody first asks for it."""
+class CachedDocumentPlugin(OpenAPIRenderPlugin):
+    """Renders the document in one format, at the first request only."""
 
-    def __init__(self, path: str, media_type: Any, form: Callable[[Document], bytes]) -> None:
+    def __init__(
+        self, path: str, media_type: Any, render_document: Callable[[Document], bytes]
+    ) -> None:
         super().__init__(path=path, media_type=media_type)
-        self.form = form
-        self.made: bytes | None = None
+        self.render_document = render_document
+        self.rendered: bytes | None = None
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Document) -> bytes:
-        """What goes over the wire."""
-        if self.made is None:
-            self.made = self.form(complete(openapi_schema, request.app))
-        return self.made
+        """The response body."""
+        if self.rendered is None:
+            self.rendered = self.render_document(completed_document(openapi_schema, request.app))
+        return self.rendered
 
 
 def openapi_config() -> OpenAPIConfig:
-    """What Litestar needs to know to make the document and to serve it."""
+    """Litestar's configuration of the document and its routes."""
     return OpenAPIConfig(
         title="Atelier",
         version=version("atelier"),
         description=DESCRIPTION,
         license=License(name="Apache 2.0", identifier="Apache-2.0"),
         servers=[Server(url="/")],
-        tags=[Tag(name=name, description=meaning) for name, meaning in TAGS.items()],
+        tags=[Tag(name=name, description=meaning) for name, meaning in TAG_DESCRIPTIONS.items()],
         operation_id_creator=operation_id,
         use_handler_docstrings=True,
         render_plugins=[
-            Shown("/", MediaType.HTML, page),
-            Shown("/openapi.json", MediaType.JSON, msgspec.json.encode),
+            CachedDocumentPlugin("/", MediaType.HTML, render_page),
+            CachedDocumentPlugin("/openapi.json", MediaType.JSON, msgspec.json.encode),
         ],
         openapi_router=schema_router(),
     )
 
 
 def schema_router() -> Router:
-    """`/schema`, without a guard: nothing in it is anybody's."""
+    """`/schema`, without a guard: it contains no shop's data."""
     return Router(
         "/schema",
         route_handlers=[],
@@ -95,7 +97,7 @@ def schema_router() -> Router:
 
 
 def without_litestars_own_404(response: Response[Any]) -> Response[Any]:
-    """Litestar answers an unknown address below `/schema` with a page of its own: not here."""
+    """Replace Litestar's own page for unknown paths below `/schema` by our 404."""
     if response.status_code == NotFoundException.status_code:
         raise NotFoundException
     return response

@@ -1,4 +1,4 @@
-"""What customers have asked about themselves, for the merchant to hand over.
+"""Customers' data requests, for the merchant to answer: `GET /v1/privacy/requests`.
 
-`GET /v1/privacy/requests`. What we hold of a customer is the id on the jobs that they started.
+The only customer data we store is the customer id on the jobs that they started.
 """

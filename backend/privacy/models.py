@@ -1,4 +1,4 @@
-"""The table of customers' requests for their data."""
+"""The table of customers' data requests."""
 
 from datetime import datetime
 
@@ -9,10 +9,10 @@ from backend.db import Base
 
 
 class PrivacyRequest(Base):
-    """One customer's request, which Shopify has passed on: `customers/data_request`.
+    """One customer's data request, from the webhook `customers/data_request`.
 
-    `shopify_id` is Shopify's own number of it, by which a second telling is known. The row goes
-    when the customer or the shop is erased. What is held of the customer is not copied here.
+    `shopify_id` is Shopify's number of the request, which identifies duplicates. The row is deleted
+    with the customer or the shop. The customer's data are not copied here.
     """
 
     __tablename__ = "privacy_requests"

@@ -1,7 +1,7 @@
-"""The reads on customers' requests. Every one of them starts from the shop.
+"""The queries on customers' data requests, each starting from the shop.
 
-A missing request and another shop's take the same path through the same index: one row, whose
-`public_id` is null.
+A missing request and another shop's request take the same path through the same index: one row with
+a null `public_id`.
 """
 
 from typing import Any
@@ -26,10 +26,10 @@ def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
 
 
 def held(shop_domain: str, public_id: str, *, before: str | None, limit: int) -> Select[Any]:
-    """The request and its customer's jobs, newest first; without any, nulls in their place."""
+    """The request and its customer's jobs, newest first; nulls if there are none."""
     jobs = select(
         Job.public_id, Job.job_type, Job.status, Job.created_at, Job.finished_at, Job.request,
-        pictures(),
+        pictures_json(),
     ).where(
         Job.shop_id == PrivacyRequest.shop_id, Job.customer_id == PrivacyRequest.customer_id
     )  # fmt: skip
@@ -51,8 +51,8 @@ def held(shop_domain: str, public_id: str, *, before: str | None, limit: int) ->
     )
 
 
-def pictures() -> Any:
-    """The job's pictures, as the JSON of `schemas.HeldPicture`s: no keys, no addresses."""
+def pictures_json() -> Any:
+    """The job's images as JSON of `schemas.HeldPicture`s, without keys or URLs."""
     fields = func.json_build_object(
         "kind", Artifact.kind,
         "role", Artifact.role,

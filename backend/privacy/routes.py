@@ -12,7 +12,7 @@ from backend.errors import InvalidRequest, PrivacyRequestNotFound
 from backend.jobs.ids import PATTERN
 from backend.jobs.paging import PageRequest, link, require_given
 from backend.jobs.routes import Limit, MerchantRequest
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.privacy.schemas import PrivacyRequestListResponse, PrivacyRequestResponse
 from backend.privacy.service import request_document, request_list
 
@@ -21,8 +21,10 @@ RequestId = Annotated[
 ]
 Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
 
-LISTING = answers(PrivacyRequestListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",))
-LOOKING = answers(
+LIST_RESPONSES = documented(
+    PrivacyRequestListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)
+)
+DETAIL_RESPONSES = documented(
     PrivacyRequestResponse,
     *OF_A_SHOP,
     PrivacyRequestNotFound,
@@ -31,7 +33,7 @@ LOOKING = answers(
 )
 
 
-@get("/", responses=LISTING)
+@get("/", responses=LIST_RESPONSES)
 async def list_privacy_requests(
     request: MerchantRequest,
     database: NamedDependency[Database],
@@ -51,7 +53,7 @@ async def list_privacy_requests(
     return Response(body, headers=link(request.url.path, following))
 
 
-@get("/{public_id:str}", responses=LOOKING)
+@get("/{public_id:str}", responses=DETAIL_RESPONSES)
 async def get_privacy_request(
     *,
     request: MerchantRequest,

@@ -1,4 +1,4 @@
-"""The wire: customers' requests for their data, and what is held of one."""
+"""The response types: customers' data requests, and the data of one customer."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Keep a customer's request, tell what is held of them, and forget it with the customer."""
+"""Stores customers' data requests, lists the data they are about, and deletes them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,8 +23,8 @@ from backend.privacy.schemas import (
     PrivacyRequestSummary,
 )
 
-HAND_OVER = timedelta(days=30)  # what Shopify and the law leave for the answer
-JOB = "job_"  # what the columns of a job begin with
+HAND_OVER = timedelta(days=30)  # the deadline of Shopify and the law
+JOB_COLUMN_PREFIX = "job_"  # of the job's columns in `queries.held`
 
 
 async def keep_request(
@@ -35,7 +35,7 @@ async def keep_request(
     customer_id: str,
     requested_at: datetime,
 ) -> None:
-    """Keep the request for the merchant, once however often it is told."""
+    """Store the request for the merchant; duplicates are ignored."""
     kept = insert(PrivacyRequest).values(
         shop_id=shop_id,
         public_id=new_public_id(),
@@ -47,7 +47,7 @@ async def keep_request(
 
 
 async def forget_requests(connection: AsyncConnection, shop_id: int, customer_id: str) -> None:
-    """Delete the requests of a customer who is erased."""
+    """Delete the requests of an erased customer."""
     await connection.execute(
         delete(PrivacyRequest).where(
             PrivacyRequest.shop_id == shop_id, PrivacyRequest.customer_id == customer_id
@@ -73,14 +73,14 @@ async def request_list(
 async def request_document(
     connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: PageRequest
 ) -> tuple[str | None, PrivacyRequestResponse]:
-    """The same for what is held of the customer: as of now, so nothing erased is in it.
+    """The same for the customer's data, as currently stored, so without erased data.
 
-    Raises `PrivacyRequestNotFound` as well.
+    Also raises `PrivacyRequestNotFound`.
     """
     statement = queries.held(
         shop_domain, lookup_id(public_id), before=wanted.cursor, limit=wanted.limit + 1
     )
-    page = await read_page(connection, statement, wanted, key=f"{JOB}public_id")
+    page = await read_page(connection, statement, wanted, key=f"{JOB_COLUMN_PREFIX}public_id")
     if page.owner["public_id"] is None:
         raise PrivacyRequestNotFound
     jobs = [held_job(row) for row in page.rows]
@@ -90,7 +90,7 @@ async def request_document(
 
 
 def facts(row: RowMapping) -> dict[str, Any]:
-    """What is told of a request wherever it is told of."""
+    """The fields of a request that all responses have."""
     return {
         "public_id": row["public_id"],
         "customer_id": row["customer_id"],
@@ -101,8 +101,14 @@ def facts(row: RowMapping) -> dict[str, Any]:
 
 def held_job(row: RowMapping) -> HeldJob:
     """One of the customer's jobs."""
-    pictures = msgspec.json.decode(row[f"{JOB}pictures"] or "[]", type=list[HeldPicture])
-    told = {name.removeprefix(JOB): value for name, value in row.items() if name.startswith(JOB)}
+    pictures = msgspec.json.decode(
+        row[f"{JOB_COLUMN_PREFIX}pictures"] or "[]", type=list[HeldPicture]
+    )
+    told = {
+        name.removeprefix(JOB_COLUMN_PREFIX): value
+        for name, value in row.items()
+        if name.startswith(JOB_COLUMN_PREFIX)
+    }
     return HeldJob(**{**told, "request": without_keys(told["request"]), "pictures": pictures})
 
 

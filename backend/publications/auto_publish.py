@@ -8,7 +8,7 @@ from backend.jobs.lifecycle import append_after_success
 from backend.jobs.service import JobRef
 from backend.publications import queries
 from backend.publications.leases import PUBLISH_STAGE, PublicationRef
-from backend.publications.requests import rows_of, store
+from backend.publications.requests import rows_of, store_publication
 from backend.publications.schemas import ArtifactToPublish
 
 REVIEW = "Waiting for a person to look at it before it is published"
@@ -32,4 +32,4 @@ async def auto_publish(
     wanted = (ArtifactToPublish(sha256=first.sha256, **wish),)
     pictures = await rows_of(connection, ref, wanted, rounds=0)
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-    await store(connection, publication, product_id, pictures)
+    await store_publication(connection, publication, product_id, pictures)

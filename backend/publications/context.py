@@ -12,7 +12,7 @@ from backend.leased_task import HandedOver
 from backend.publications.failures import PublicationFailed
 from backend.publications.leases import PublicationLease, require_lease
 from backend.shops.admin_api import AdminApi
-from backend.shops.tokens import InstalledShop, asked, installed_shop
+from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectStore
 
 T = TypeVar("T")
@@ -49,7 +49,9 @@ class PublicationContext(msgspec.Struct, frozen=True, kw_only=True):
         shop = await installed_shop(self.database, self.admin, lease.shop_domain)
         if shop is None:
             raise PublicationFailed(SHOP_NOT_INSTALLED)
-        return await asked(self.database, self.admin, shop, lambda shop: question(self.admin, shop))
+        return await with_fresh_token(
+            self.database, self.admin, shop, lambda shop: question(self.admin, shop)
+        )
 
     async def change(self, lease: PublicationLease, question: Question[T]) -> T:
         """The same where the question changes what the merchant may be changing as well.

@@ -100,14 +100,14 @@ async def wait_until_ready(
     """Wait for Shopify to have processed the file. Raises `StillBusy` if that takes long."""
     if picture.status is not MediaStatus.PROCESSING:
         return picture
-    ready = await context.until(partial(ended, picture, lease, context))
+    ready = await context.until(partial(ready_file, picture, lease, context))
     if ready is None:
         raise StillBusy
     async with context.database.transaction(lease.ref.shop_id) as connection:
         return await note_picture(connection, lease, picture, status=MediaStatus.READY)
 
 
-async def ended(
+async def ready_file(
     picture: Picture, lease: PublicationLease, context: PublicationContext
 ) -> File | None:
     """The file once it is ready. Raises `PublicationFailed` when it never will be."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from backend.shops.media_responses import Gallery, Shown
+from backend.shops.media_responses import Gallery, GalleryMedia
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -109,7 +109,7 @@ def with_later_edits(now: Gallery, *, found: Gallery, snapshot: Gallery) -> Gall
     return Gallery(media=tuple(media), variants=variants)
 
 
-def place_in(gallery: Gallery) -> Callable[[Shown], int]:
+def place_in(gallery: Gallery) -> Callable[[GalleryMedia], int]:
     """What to sort media by, to have them in the gallery's order."""
     places = {media_id: place for place, media_id in enumerate(gallery.ids)}
     return lambda shown: places[shown.id]
@@ -120,7 +120,7 @@ def is_reordered(now: Sequence[str], found: Sequence[str]) -> bool:
     return [each for each in now if each in found] != [each for each in found if each in now]
 
 
-def without(gallery: Gallery, gone: Iterable[str]) -> Gallery:
+def without_media(gallery: Gallery, gone: Iterable[str]) -> Gallery:
     """The gallery as it is without these media."""
     doomed = set(gone)
     return Gallery(

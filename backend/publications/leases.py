@@ -19,7 +19,13 @@ from backend.jobs.models import Artifact
 from backend.jobs.service import JobRef
 from backend.leased_task import Fenced
 from backend.publications.models import Publication, PublishedMedia
-from backend.publications.states import MEANT, TASKS, MediaStatus, PublicationStatus, sources
+from backend.publications.states import (
+    MEANT,
+    TASK_STATES,
+    MediaStatus,
+    PublicationStatus,
+    states_before,
+)
 from backend.shops.media_responses import Gallery
 from backend.shops.models import Shop
 
@@ -102,7 +108,7 @@ async def claim(
     domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
     taken = (
         update(Publication)
-        .where(*this(ref), Publication.status.in_(TASKS[task]))
+        .where(*this(ref), Publication.status.in_(TASK_STATES[task]))
         .values(
             status=case((begins, PublicationStatus.PUBLISHING), else_=Publication.status),
             attempt=Publication.attempt + 1,
@@ -243,7 +249,7 @@ async def move(
     """Enter a state, and say so on the job's timeline."""
     moved = await connection.execute(
         update(Publication)
-        .where(*still(lease), Publication.status.in_(sources(target)))
+        .where(*still(lease), Publication.status.in_(states_before(target)))
         .values({"status": target, **GOT_FURTHER, **facts_of(target, failure)})
     )
     if moved.rowcount == 0:
@@ -297,7 +303,7 @@ async def enqueue_task(connection: AsyncConnection, ref: PublicationRef, task: s
 
     Entries with the same key are one, so no two workers have the same task.
     """
-    unfinished = Publication.shop_id == ref.shop_id, Publication.status.in_(TASKS[task])
+    unfinished = Publication.shop_id == ref.shop_id, Publication.status.in_(TASK_STATES[task])
     number = await connection.scalar(
         select(func.count()).select_from(Publication).where(*unfinished)
     )

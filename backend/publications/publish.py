@@ -8,13 +8,13 @@ from backend.failures.codes import MEDIA_LIMIT_REACHED, PRODUCT_NOT_FOUND
 from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import PublicationFailed
 from backend.publications.files import create, wait_until_ready
-from backend.publications.gallery import arranged, moves, without
+from backend.publications.gallery import arranged, moves, without_media
 from backend.publications.leases import Picture, PublicationLease, note, note_picture
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.media_responses import Gallery
 
-MAX_MEDIA = 250  # of one product
+MAX_PRODUCT_MEDIA = 250  # of one product
 
 
 async def publish(lease: PublicationLease, context: PublicationContext) -> None:
@@ -23,7 +23,7 @@ async def publish(lease: PublicationLease, context: PublicationContext) -> None:
         await take_snapshot(lease, context)
     created = [await create(picture, lease, context) for picture in lease.own]
     ready = [await wait_until_ready(picture, lease, context) for picture in created]
-    shown = [await show(picture, lease, context) for picture in ready]
+    shown = [await attach_to_product(picture, lease, context) for picture in ready]
     await arrange(shown, lease, context)
 
 
@@ -32,11 +32,11 @@ async def take_snapshot(lease: PublicationLease, context: PublicationContext) ->
     gallery = await product_gallery(lease, context)
     if gallery is None:
         raise PublicationFailed(PRODUCT_NOT_FOUND)
-    if len(gallery.media) + len(lease.own) > MAX_MEDIA:
+    if len(gallery.media) + len(lease.own) > MAX_PRODUCT_MEDIA:
         raise PublicationFailed(MEDIA_LIMIT_REACHED)
     ours = [picture.media_id for picture in lease.pictures if picture.media_id]
     async with context.database.transaction(lease.ref.shop_id) as connection:
-        await note(connection, lease, snapshot=as_stored(without(gallery, ours)))
+        await note(connection, lease, snapshot=as_stored(without_media(gallery, ours)))
 
 
 async def product_gallery(lease: PublicationLease, context: PublicationContext) -> Gallery | None:
@@ -46,7 +46,9 @@ async def product_gallery(lease: PublicationLease, context: PublicationContext) 
     )
 
 
-async def show(picture: Picture, lease: PublicationLease, context: PublicationContext) -> Picture:
+async def attach_to_product(
+    picture: Picture, lease: PublicationLease, context: PublicationContext
+) -> Picture:
     """Show the file on the product, behind its other media."""
     if picture.status is MediaStatus.ATTACHED:
         return picture

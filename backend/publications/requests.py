@@ -38,7 +38,7 @@ from backend.storage.keys import EXTENSIONS
 SCOPES = "write_files,write_products"
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class RequestedPublication(msgspec.Struct, frozen=True, kw_only=True):
     """The publication, and whether this is the answer to an earlier request."""
 
     answer: PublicationResponse
@@ -52,7 +52,7 @@ async def request_publication(
     public_id: str,
     wanted: PublicationRequest,
     repeatable: Repeatable | None,
-) -> Asked:
+) -> RequestedPublication:
     """Store what is to be published, with its event and its queue entry.
 
     Raises `ShopNotInstalled`, `JobNotFound`, `JobNotFinished`, `InvalidRequest`,
@@ -63,25 +63,27 @@ async def request_publication(
         kind = PublicationResponse
         earlier = await earlier_answer(connection, repeatable, shop_id=job.shop_id, kind=kind)
         if earlier:  # before all else: what it made would stand in its own way
-            return Asked(answer=earlier, is_replay=True)
+            return RequestedPublication(answer=earlier, is_replay=True)
     product_id = require_publishable(job, wanted)
     ref = JobRef(shop_id=job.shop_id, public_id=job.public_id)
     pictures = await rows_of(connection, ref, wanted.artifacts, rounds=job.rounds or 0)
-    answer = accepted(job, product_id, pictures)
+    answer = accepted_publication(job, product_id, pictures)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=job.shop_id, answer=answer)
         if earlier:
-            return Asked(answer=earlier, is_replay=True)
+            return RequestedPublication(answer=earlier, is_replay=True)
     if await connection.scalar(queries.job_kept(ref.shop_id, ref.public_id)) is None:
         raise JobNotFound  # erased just now
     publication = PublicationRef(
         shop_id=ref.shop_id, job_id=ref.public_id, round=(job.rounds or 0) + 1
     )
-    await store(connection, publication, product_id, pictures)
-    return Asked(answer=answer)
+    await store_publication(connection, publication, product_id, pictures)
+    return RequestedPublication(answer=answer)
 
 
-def accepted(job: Row[Any], product_id: str, pictures: list[dict[str, Any]]) -> PublicationResponse:
+def accepted_publication(
+    job: Row[Any], product_id: str, pictures: list[dict[str, Any]]
+) -> PublicationResponse:
     """The answer to a request that is about to be stored."""
     return PublicationResponse(
         job_id=job.public_id,
@@ -111,19 +113,19 @@ def require_publishable(job: Row[Any], wanted: PublicationRequest) -> str:
     product_id = wanted.product_id or job.product_id
     if product_id is None:
         message = "This job was not made from a product; name the one to publish on."
-        raise InvalidRequest([problem(["product_id"], message)])
-    require_distinct(wanted.artifacts, "sha256")
-    require_distinct(wanted.artifacts, "position")
+        raise InvalidRequest([body_problem(["product_id"], message)])
+    require_distinct_artifacts(wanted.artifacts, "sha256")
+    require_distinct_artifacts(wanted.artifacts, "position")
     if not covers(job.scopes, SCOPES):
         raise ScopeMissing
     return str(product_id)
 
 
-def require_distinct(artifacts: tuple[ArtifactToPublish, ...], field: str) -> None:
+def require_distinct_artifacts(artifacts: tuple[ArtifactToPublish, ...], field: str) -> None:
     """Refuse what two artifacts cannot both have."""
     values = [getattr(artifact, field) for artifact in artifacts]
     repeated = [
-        problem(["artifacts", index, field], "Another artifact has it already.")
+        body_problem(["artifacts", index, field], "Another artifact has it already.")
         for index, value in enumerate(values)
         if value is not None and value in values[:index]
     ]
@@ -167,16 +169,16 @@ def require_finals(digests: list[str], known_as: dict[str, Row[Any]]) -> None:
     message = "No final artifact of this job; see `meta.sha256` of the job's `result`."
     if unknown := [index for index, digest in enumerate(digests) if digest not in known_as]:
         raise InvalidRequest(
-            [problem(["artifacts", index, "sha256"], message) for index in unknown]
+            [body_problem(["artifacts", index, "sha256"], message) for index in unknown]
         )
     message = "This artifact is a preview."
     if previews := [i for i, digest in enumerate(digests) if known_as[digest].is_preview]:
         raise PreviewNotPublishable(
-            [problem(["artifacts", index, "sha256"], message) for index in previews]
+            [body_problem(["artifacts", index, "sha256"], message) for index in previews]
         )
 
 
-async def store(
+async def store_publication(
     connection: AsyncConnection,
     ref: PublicationRef,
     product_id: str,
@@ -194,6 +196,6 @@ async def store(
     await enqueue_task(connection, ref, queue.PUBLISH)
 
 
-def problem(path: list[str | int], message: str) -> dict[str, Any]:
+def body_problem(path: list[str | int], message: str) -> dict[str, Any]:
     """One item of `detail`."""
     return {"loc": ["body", *path], "msg": message, "type": "value_error"}

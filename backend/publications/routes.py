@@ -20,12 +20,12 @@ from backend.errors import (
 from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.routes import OF_A_JOB, JobId, MerchantRequest
-from backend.openapi_responses import answers
+from backend.openapi_responses import documented
 from backend.publications.requests import request_publication
 from backend.publications.schemas import PublicationRequest, PublicationResponse
 from backend.publications.service import publication, take_back
 
-PUBLISHING = answers(
+PUBLISHING = documented(
     PublicationResponse,
     *OF_A_JOB,
     *OF_A_BODY,
@@ -38,8 +38,8 @@ PUBLISHING = answers(
     status=202,
     sometimes=("Idempotency-Replayed",),
 )
-LOOKING = answers(PublicationResponse, *OF_A_JOB, PublicationNotFound)
-TAKING_BACK = answers(PublicationResponse, *OF_A_JOB, PublicationNotFound, status=202)
+PUBLICATION_RESPONSES = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound)
+TAKING_BACK = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound, status=202)
 
 
 @post("/{public_id:str}/publication", status_code=202, responses=PUBLISHING)
@@ -71,7 +71,7 @@ async def post_publication(
     return Response(asked.answer, headers=headers)
 
 
-@get("/{public_id:str}/publication", responses=LOOKING)
+@get("/{public_id:str}/publication", responses=PUBLICATION_RESPONSES)
 async def get_publication(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> PublicationResponse:

@@ -15,9 +15,11 @@ from backend.publications import queries
 from backend.publications.leases import GOT_FURTHER, PublicationRef, enqueue_task, tell, this
 from backend.publications.models import Publication
 from backend.publications.schemas import PublicationResponse
-from backend.publications.states import UNFINISHED, PublicationStatus, sources
+from backend.publications.states import UNFINISHED_PUBLICATION, PublicationStatus, states_before
 
-SLICE = 200  # publications that are stopped in one transaction: each is told to its job
+PUBLICATIONS_PER_STOP = (
+    200  # publications that are stopped in one transaction: each is told to its job
+)
 
 
 async def publication(
@@ -47,7 +49,7 @@ async def take_back(
         raise PublicationNotFound
     ref = PublicationRef(shop_id=row.owner_id, job_id=row.public_id, round=row.round)
     target = PublicationStatus.RESTORING
-    is_new = Publication.status.in_(sources(target) - {target})
+    is_new = Publication.status.in_(states_before(target) - {target})
     overtaken = await connection.execute(
         update(Publication)
         .where(*this(ref), is_new)
@@ -78,10 +80,10 @@ async def stop_publications(
         select(Publication.job_id, Publication.round)
         .where(
             Publication.shop_id == shop_id,
-            Publication.status.in_(UNFINISHED),
+            Publication.status.in_(UNFINISHED_PUBLICATION),
             Publication.created_at <= before,
         )
-        .limit(SLICE)
+        .limit(PUBLICATIONS_PER_STOP)
         .with_for_update()
         .cte("unfinished")
     )

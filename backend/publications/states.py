@@ -12,7 +12,7 @@
 PUBLISHING with an error set is on its way to FAILED: it takes back what it has done so far. PENDING
 goes to FAILED too when the app is removed. RESTORED is final. FAILED is left only by an undo, for
 there can be something left that could not be taken back; a new publication may follow either.
-`sources` is what every UPDATE of a status is guarded with.
+`states_before` is what every UPDATE of a status is guarded with.
 
 A picture of it goes PENDING ▶ CREATING ▶ PROCESSING ▶ READY ▶ ATTACHING ▶ ATTACHED ▶ REMOVED, and
 from anywhere to REMOVED. CREATING and ATTACHING are intents: Shopify may have done it already.
@@ -46,7 +46,7 @@ class MediaStatus(StrEnum):
     REMOVED = "REMOVED"
 
 
-MOVES: dict[PublicationStatus, frozenset[PublicationStatus]] = {
+PUBLICATION_TRANSITIONS: dict[PublicationStatus, frozenset[PublicationStatus]] = {
     PublicationStatus.PENDING: frozenset(
         {PublicationStatus.PUBLISHING, PublicationStatus.RESTORING, PublicationStatus.FAILED}
     ),
@@ -68,12 +68,14 @@ MOVES: dict[PublicationStatus, frozenset[PublicationStatus]] = {
 
 TO_PUBLISH = frozenset({PublicationStatus.PENDING, PublicationStatus.PUBLISHING})
 TO_RESTORE = frozenset({PublicationStatus.RESTORING})
-UNFINISHED = TO_PUBLISH | TO_RESTORE
+UNFINISHED_PUBLICATION = TO_PUBLISH | TO_RESTORE
 MEANT = TO_PUBLISH | {PublicationStatus.PUBLISHED}  # unless an error is set
 # What an entry of the queue is about: taking back does not wait behind a publishing that waits.
-TASKS = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
+TASK_STATES = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
 
 
-def sources(target: PublicationStatus) -> frozenset[PublicationStatus]:
+def states_before(target: PublicationStatus) -> frozenset[PublicationStatus]:
     """The states from which `target` can be entered."""
-    return frozenset(state for state, targets in MOVES.items() if target in targets)
+    return frozenset(
+        state for state, targets in PUBLICATION_TRANSITIONS.items() if target in targets
+    )

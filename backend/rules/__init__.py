@@ -1,1 +1,1 @@
-"""What a shop has done by itself when its products change: which workflows, for which products."""
+"""Rules: which workflows run automatically, for which products, when a shop's products change."""

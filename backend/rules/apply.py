@@ -1,7 +1,7 @@
-"""Apply a shop's rules to a product as it is now: each job once for each picture.
+"""Applies a shop's rules to the current state of a product: each job once per image.
 
-Shopify's deliveries come late, twice and in any order. So nothing here depends on what a delivery
-says: the same product makes the same jobs, whoever asks and however often.
+Shopify delivers webhooks late, twice and in any order. So nothing here depends on a delivery's
+content: the same product makes the same jobs, whoever calls this and how often.
 """
 
 from collections.abc import Iterable
@@ -33,28 +33,28 @@ from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
 
-MAX_ALT = 512  # characters, Shopify's limit
+MAX_ALT_CHARACTERS = 512  # Shopify's limit
 TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
 
 class CapReached(Exception):
-    """It is more than the shop's rules may spend: today, or ever. Its text is the note on it."""
+    """The jobs cost more than the rules may spend, today or ever; the text is the note."""
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: `note` is the reason when no job was `made`, and names them otherwise."""
+    """The result: `note` lists the jobs that were `made`, or says why there are none."""
 
     note: str
     made: tuple[str, ...] = ()
 
     @property
     def is_capped(self) -> bool:
-        """Whether it was too much for now; later it may not be."""
+        """Whether a limit was reached that may allow the jobs later."""
         return self.note in {TOO_MUCH_TODAY, TooManyOpenJobs.code, StorageQuotaReached.code}
 
     @property
     def is_over_cap(self) -> bool:
-        """Whether it costs more than the whole cap, on whatever day."""
+        """Whether the jobs cost more than the whole daily cap."""
         return self.note == TOO_MUCH_EVER
 
 
@@ -66,9 +66,9 @@ async def apply_rules(
     disabled: frozenset[str],
     quotas: Quotas = UNLIMITED,
 ) -> Applied:
-    """All the jobs that the shop's rules want of the product, or none; `disabled` are workflows.
+    """Create all the jobs that the shop's rules want for the product, or none.
 
-    What is too much for now `worker.product_sweep` makes later.
+    `disabled` names workflows. `worker.product_sweep` creates later what a limit prevents now.
     """
     if product.image is None:
         return Applied(note="NO_IMAGE")
@@ -92,9 +92,9 @@ async def applied(
     disabled: frozenset[str],
     quotas: Quotas,
 ) -> Applied:
-    """The jobs, in the caller's transaction.
+    """Create the jobs in the caller's transaction.
 
-    Raises `CapReached`, `TooManyOpenJobs` or `StorageQuotaReached`: then it must not commit.
+    Raises `CapReached`, `TooManyOpenJobs` or `StorageQuotaReached`; the caller must roll back then.
     """
     if await is_own_media(connection, shop_id, image.media_gid):
         return Applied(note="OWN_MEDIA")
@@ -124,10 +124,10 @@ async def applied(
 async def trigger_of(
     connection: AsyncConnection, shop: Row[Any], product: Product, source: str
 ) -> Trigger:
-    """What the picture counts as, now and from now on.
+    """What triggered the rules for this image; stored, so that it stays the same.
 
-    A product that is younger than our acquaintance with its shop has been created under our eyes,
-    whichever delivery comes first.
+    A product that is newer than the shop's first installation counts as created, whichever webhook
+    comes first.
     """
     key = {"shop_id": shop.id, "product_id": product.gid}
     found = select(SeenPicture.source, SeenPicture.trigger).where(
@@ -137,7 +137,7 @@ async def trigger_of(
     if seen is not None and seen.source == source:
         known: Trigger = seen.trigger
         return known
-    joined_at = shop.joined_at.replace(microsecond=0)  # Shopify tells whole seconds
+    joined_at = shop.joined_at.replace(microsecond=0)  # Shopify has whole seconds
     is_first = seen is None and product.created_at >= joined_at
     trigger: Trigger = "product_created" if is_first else "image_changed"
     values = {"source": source, "trigger": trigger}
@@ -152,7 +152,7 @@ async def trigger_of(
 def rules_for(
     settings: StoredSettings, trigger: Trigger, product: Product, disabled: frozenset[str]
 ) -> Iterable[StoredRule]:
-    """The rules that the product meets."""
+    """The rules that apply to the product."""
     return (
         each
         for each in settings.rules
@@ -163,7 +163,7 @@ def rules_for(
 
 
 def admits(filter_: ProductFilter, product: Product) -> bool:
-    """Whether the product has one of each list that is not empty."""
+    """Whether the product matches an entry of each list that is not empty."""
     return all(
         not wanted or not {each.casefold() for each in wanted}.isdisjoint(has)
         for wanted, has in (
@@ -182,7 +182,7 @@ async def not_made(
     product: Product,
     image: ProductImage,
 ) -> dict[str, Any]:
-    """Of the rules those whose job there is not yet, each under the key that it gets."""
+    """The rules whose job does not exist yet, by the job's natural key."""
     missing = {}
     for each in rules:
         keys = keys_of(workflow_of(each.rule), product, image, each.parameters)
@@ -201,7 +201,7 @@ async def run_rule(
     key: str,
     quotas: Quotas,
 ) -> JobRef | None:
-    """The job that the rule wants, or None if somebody has made it just now."""
+    """Create the rule's job; None if it was created concurrently."""
     return await request_job(
         connection,
         workflow_of(rule),
@@ -232,8 +232,8 @@ def rule_price(rule: Any) -> int:
 
 
 def wish(rule: Any, product: Product) -> dict[str, Any] | None:
-    """What to publish of the job once it has succeeded; null leaves it to the merchant."""
+    """What to publish once the job has succeeded; None leaves it to the merchant."""
     publish: AutoPublish | None = getattr(rule, "publish", None)
     if publish is None:
         return None
-    return {"position": publish.position, "alt": product.title[:MAX_ALT] or None}
+    return {"position": publish.position, "alt": product.title[:MAX_ALT_CHARACTERS] or None}

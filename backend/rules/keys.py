@@ -1,7 +1,7 @@
-"""What a rule's job is about, as its natural key: so each picture is made once.
+"""The natural keys of rules' jobs, so that each image is made once.
 
-A key holds what the merchant has chosen and the workflow's version, but no defaults: a release that
-changes one, or adds a parameter, does not have every product of every shop made anew.
+A key contains the merchant's chosen parameters and the workflow's version, but no defaults: a
+release that changes a default or adds a parameter does not re-create the images of all products.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from backend.workflows.registry import Workflow
 
 OUTPUTS_THEN = [{"size": 2048, "format": "jpeg"}, {"size": 1024, "format": "webp"}]
 
-# The defaults when keys held them, and stored rules too. Frozen: a workflow's own may change.
+# The defaults of the releases that stored them in keys and rules. Frozen; today's may change.
 DEFAULTS_THEN: Mapping[str, Mapping[str, Any]] = {
     "CATALOG_IMAGE": {
         "background": "#ffffff",
@@ -45,30 +45,30 @@ DEFAULTS_THEN: Mapping[str, Mapping[str, Any]] = {
 def keys_of(
     workflow: Workflow, product: Product, image: ProductImage, stored: dict[str, Any]
 ) -> tuple[str, ...]:
-    """The key of the job, then the one it would have had in releases that wrote the defaults in.
+    """The job's key, then the key of releases that included the defaults.
 
-    `stored` are the rule's parameters as its row has them.
+    `stored` are the rule's parameters as in its row.
     """
     picture = natural_key(image.media_gid, image.url)
     then = DEFAULTS_THEN.get(workflow.job_type, {})
     chosen = without_defaults_then(stored, then)
     version = f"v{workflow.version}"
-    key = natural_key(workflow.job_type, version, product.gid, picture, as_json(chosen))
+    key = natural_key(workflow.job_type, version, product.gid, picture, canonical_json(chosen))
     if workflow.version > 1 or workflow.job_type not in DEFAULTS_THEN:
         return (key,)
-    older = natural_key(workflow.job_type, product.gid, picture, as_json({**then, **chosen}))
+    older = natural_key(workflow.job_type, product.gid, picture, canonical_json({**then, **chosen}))
     return key, older
 
 
 def without_defaults_then(stored: dict[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
-    """What was chosen. A row of an older release has every parameter, a newer one only those."""
+    """The chosen parameters; a row of an older release also has the defaults."""
     if not then.keys() <= stored.keys():
         return stored
     return {name: value for name, value in stored.items() if then.get(name) != value}
 
 
 def chosen_parameters(parameters: msgspec.Struct) -> dict[str, Any]:
-    """Those that are not the defaults of now, as a row keeps them."""
+    """The parameters that differ from today's defaults, as a row stores them."""
     chosen = {
         field.name
         for field in msgspec.structs.fields(parameters)
@@ -78,13 +78,13 @@ def chosen_parameters(parameters: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in chosen}
 
 
-def as_json(parameters: Mapping[str, Any]) -> str:
-    """The same for the same parameters."""
+def canonical_json(parameters: Mapping[str, Any]) -> str:
+    """A canonical encoding: equal parameters give equal texts."""
     return msgspec.json.encode(parameters, order="deterministic").decode()
 
 
 async def is_made(connection: AsyncConnection, shop_id: int, keys: Sequence[str]) -> bool:
-    """Whether the shop has a job with one of these keys, or has had one that is no longer kept."""
+    """Whether the shop has, or had, a job with one of these keys."""
     here = exists().where(Job.shop_id == shop_id, Job.natural_key.in_(keys))
     past = exists().where(PastJob.shop_id == shop_id, PastJob.natural_key.in_(keys))
     return bool(await connection.scalar(select(or_(here, past))))

@@ -1,4 +1,4 @@
-"""The tables of the rules: a shop's own settings, and what they were applied to."""
+"""The tables of the rules: a shop's settings, and the images they were applied to."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from backend.db import Base
 
 
 class ShopSettings(Base):
-    """What a shop has set; one without a row has `schemas.DEFAULTS`.
+    """A shop's settings; a shop without a row has `schemas.DEFAULTS`.
 
     `version` counts the changes, from 1; it is the settings' ETag.
     """
@@ -29,10 +29,10 @@ class ShopSettings(Base):
 
 
 class SeenPicture(Base):
-    """The picture of a product that the rules last met, and what it counted as.
+    """The image of a product that the rules last saw, and its trigger.
 
-    `source` is a digest of the picture's id and address. It counts as the same however often and
-    in whatever order Shopify tells of it.
+    `source` is a digest of the image's id and URL, so that repeated and reordered webhooks see the
+    same image.
     """
 
     __tablename__ = "seen_pictures"
@@ -49,7 +49,7 @@ class SeenPicture(Base):
 
 
 class PastJob(Base):
-    """What a rule has had made by a job that is no longer kept, so that it is not made again."""
+    """The natural key of a deleted job of a rule, so that it is not created again."""
 
     __tablename__ = "past_jobs"
 

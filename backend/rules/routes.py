@@ -11,7 +11,7 @@ from backend.db import Database
 from backend.errors import PreconditionFailed
 from backend.jobs.creation_routes import OF_A_BODY
 from backend.jobs.routes import MerchantRequest
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.rules.schemas import SettingsRequest, SettingsResponse
 from backend.rules.settings import Versioned, change_settings, shop_settings
 
@@ -23,9 +23,11 @@ IfMatch = Annotated[
         "they are still those. A page must send it: without it the last writer wins.",
     ),
 ]
-TAG = ("ETag",)
-READING = answers(SettingsResponse, *OF_A_SHOP, always=TAG)
-CHANGING = answers(SettingsResponse, *OF_A_SHOP, *OF_A_BODY, PreconditionFailed, always=TAG)
+ETAG_HEADER = ("ETag",)
+READING = documented(SettingsResponse, *OF_A_SHOP, always=ETAG_HEADER)
+CHANGING = documented(
+    SettingsResponse, *OF_A_SHOP, *OF_A_BODY, PreconditionFailed, always=ETAG_HEADER
+)
 
 
 @get("/", responses=READING)

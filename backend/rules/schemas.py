@@ -1,4 +1,4 @@
-"""The wire: a shop's rules, each of them typed by its workflow, and how much they may spend."""
+"""The request and response types: a shop's rules, typed by workflow, and their daily cap."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 

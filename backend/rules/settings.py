@@ -1,7 +1,7 @@
-"""A shop's settings: read, and changed as a whole.
+"""A shop's settings: read, and replaced as a whole.
 
-Each change has the next version, which is their ETag. Whoever names the version that they have
-read changes that one and no later one.
+Each change increments the version, which is the ETag. A client that sends the version it has read
+replaces that version only, not a later one.
 """
 
 import re
@@ -25,19 +25,19 @@ from backend.shops.service import installed_id
 from backend.workflows import BY_NAME
 from backend.workflows.registry import Workflow
 
-NEVER_CHANGED = 0  # the version of what holds for a shop that has set nothing
-TAG = re.compile(r'"([0-9]{1,9})"')
+NEVER_CHANGED = 0  # the version of the default settings
+RULES_ETAG = re.compile(r'"([0-9]{1,9})"')
 
 
 class StoredRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule as it runs now, and its parameters as its row has them."""
+    """A rule with today's defaults, and its parameters as stored."""
 
     rule: Any
     parameters: dict[str, Any]
 
 
 class StoredSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A shop's settings; `retired` are rules of workflows or parameters that there are no more."""
+    """A shop's settings; `retired` are rules whose workflow or parameters no longer exist."""
 
     rules: tuple[StoredRule, ...]
     retired: tuple[dict[str, Any], ...] = ()
@@ -54,19 +54,19 @@ UNSET = StoredSettings(
 
 
 class Versioned(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings, and which version of them."""
+    """The settings with their version."""
 
     version: int
     settings: SettingsResponse
 
     @property
     def etag(self) -> str:
-        """Of what can be set: what has been spent meanwhile does not change it."""
+        """The ETag of the settings; the credits spent do not change it."""
         return f'"{self.version}"'
 
 
 async def shop_settings(connection: AsyncConnection, *, shop_domain: str) -> Versioned:
-    """What holds for the shop now. Raises `ShopNotInstalled`."""
+    """The shop's current settings. Raises `ShopNotInstalled`."""
     row = await settings_row(connection, *installed(shop_domain))
     if row is None:
         raise ShopNotInstalled
@@ -90,7 +90,7 @@ async def change_settings(
     wanted: SettingsRequest,
     if_match: str | None,
 ) -> Versioned:
-    """Put these in the place of all that was set, if that is what `if_match` names.
+    """Replace all settings, if `if_match` names the current version.
 
     Raises `ShopNotInstalled`, `InvalidRequest` or `PreconditionFailed`.
     """
@@ -112,20 +112,20 @@ async def change_settings(
 
 
 def named_versions(if_match: str | None) -> Collection[int] | None:
-    """The versions that an If-Match header names (RFC 9110, 13.1.1); None for any.
+    """The versions in an If-Match header (RFC 9110, 13.1.1); None for any.
 
-    A weak tag names none, and neither does anything else that is no tag of ours.
+    A weak tag matches no version, and neither does any other tag that is not ours.
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    tags = (TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    tags = (RULES_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
     return {int(tag[1]) for tag in tags if tag}
 
 
 def changing(shop_id: int, values: dict[str, Any], versions: Collection[int] | None) -> Any:
-    """The statement that changes one of these versions, or any; it changes no row otherwise.
+    """The statement that replaces one of these versions, or any; otherwise it changes no row.
 
-    Of two who have read the same, the second waits for the first, and then finds another version.
+    Of two concurrent clients, the second waits for the first and then finds another version.
     """
     later = {**values, "version": ShopSettings.version + 1}
     known = true() if versions is None else ShopSettings.version.in_(versions)
@@ -140,7 +140,7 @@ def changing(shop_id: int, values: dict[str, Any], versions: Collection[int] | N
 
 
 async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | None:
-    """The shop, what it has set, and what day it is; None if there is no such shop."""
+    """The shop, its settings and today's date; None if there is no such shop."""
     found = (
         select(
             Shop.id,
@@ -159,9 +159,9 @@ async def settings_row(connection: AsyncConnection, *which: Any) -> Row[Any] | N
 
 
 def settings_of(row: Row[Any]) -> StoredSettings:
-    """What the row says, or what holds for a shop that has set nothing.
+    """The row's settings, or the defaults.
 
-    A rule that this release cannot read is set aside: it must not stop the others.
+    A rule that this release cannot decode is set aside, so that the others still run.
     """
     if row.rules is None:
         return UNSET
@@ -180,7 +180,7 @@ def settings_of(row: Row[Any]) -> StoredSettings:
 
 
 def stored(rule: Rule) -> dict[str, Any]:
-    """The rule as its row keeps it: with the parameters that were chosen, and no defaults."""
+    """The rule as stored: with the chosen parameters, without defaults."""
     parameters = chosen_parameters(rule.parameters)  # type: ignore[attr-defined]
     return {**msgspec.to_builtins(rule), "parameters": parameters}
 

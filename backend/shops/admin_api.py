@@ -1,10 +1,10 @@
-"""The one door to Shopify: tokens and the Admin GraphQL API, over one pooled client.
+"""The Shopify client: tokens and the Admin GraphQL API, over one pooled HTTP client.
 
-A token is an argument of each call and never state: two shops' work runs side by side in one
-event loop. The shop's domain is checked before any secret leaves the process.
+A token is an argument of each call and never state, because several shops' work runs in one event
+loop. The shop's domain is validated before any secret leaves the process.
 
-Shopify says no in three places: by HTTP status, in the answer's `errors`, and in a mutation's
-`userErrors`. The first two are told apart here, the last in `media_api`.
+Shopify reports errors in three places: the HTTP status, the response's `errors`, and a mutation's
+`userErrors`. The first two are handled here, the last in `media_api`.
 """
 
 import asyncio
@@ -67,27 +67,32 @@ EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
 OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
-TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
-SLOW_DOWN = {429, 430}
-USUAL_WAIT = 1.0  # seconds, where Shopify does not say how long
-SHORTEST_WAIT = 0.1
-PASSING = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
-PATIENCE = 10.0  # seconds, of a worker's questions
-FETCHES = 4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
-CLOSED = {402, 423}  # the shop has not paid, or is locked: it can open again
-FROZEN = {*CLOSED, 403}  # the shop is locked out for now: says nothing about its tokens
+ADMIN_API_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
+THROTTLED_STATUSES = {429, 430}
+DEFAULT_WAIT = 1.0  # seconds, where Shopify does not say how long
+MIN_WAIT = 0.1
+TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+MAX_THROTTLE_WAIT = 10.0  # seconds, of a worker's questions
+MAX_TOKEN_CALLS = (
+    4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
+)
+CLOSED_STATUSES = {402, 423}  # the shop has not paid, or is locked: it can open again
+FROZEN_STATUSES = {
+    *CLOSED_STATUSES,
+    403,
+}  # the shop is locked out for now: says nothing about its tokens
 # What a shop answers that has told us that it is leaving: nobody opens it for us any more.
-LEFT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, *FROZEN})
+UNINSTALLED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, *FROZEN_STATUSES})
 
 
 class TokenRefused(Exception):
-    """Shopify does not know this token: the app was removed, or the token has died."""
+    """Shopify does not accept the token: the app was removed, or the token has expired."""
 
 
 class ShopifyRefused(Exception):
-    """Shopify answers, and says no for good: a scope is missing, the document is wrong.
+    """Shopify refused the request permanently: a scope is missing, or the document is wrong.
 
-    `answered` is the HTTP status of the answer, where it was that which said no.
+    `answered` is the HTTP status if that was the refusal.
     """
 
     def __init__(
@@ -99,25 +104,25 @@ class ShopifyRefused(Exception):
 
 
 class AdminApi:
-    """Shopify as our app sees it. Raises `ShopifyUnavailable` when trying later can help.
+    """The app's client for Shopify. Raises `ShopifyUnavailable` when a retry can help.
 
-    Beside the app's credentials it holds `token_keys`, which seal what Shopify grants.
+    Beside the app's credentials it holds `token_keys`, which encrypt the tokens.
     """
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None) -> None:
         self.client_id = settings.shopify_api_key
         self.client_secrets = settings.shopify_secrets
         self.token_keys = TokenKeys(settings.token_keys)
-        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.fetching = asyncio.Semaphore(FETCHES)
+        self.token_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.token_calls = asyncio.Semaphore(MAX_TOKEN_CALLS)
         self.other_versions: set[str] = set()
         self.http = httpx.AsyncClient(
-            transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=False
+            transport=transport, timeout=ADMIN_API_TIMEOUT, follow_redirects=False, trust_env=False
         )
-        # For the addresses that Shopify's answers name: pictures, and places to upload to.
+        # For the URLs in Shopify's responses: images and upload targets.
         self.files = httpx.AsyncClient(
             transport=transport or PublicInternet(),
-            timeout=TIMEOUT,
+            timeout=ADMIN_API_TIMEOUT,
             follow_redirects=False,
             trust_env=False,
         )
@@ -127,12 +132,12 @@ class AdminApi:
         await self.http.aclose()
         await self.files.aclose()
 
-    def turn(self, shop: str) -> asyncio.Lock:
-        """What to hold while fetching tokens for the shop; it knows of this process only."""
-        return self.turns.setdefault(shop, asyncio.Lock())
+    def token_lock(self, shop: str) -> asyncio.Lock:
+        """The lock to hold while fetching the shop's tokens, within this process."""
+        return self.token_locks.setdefault(shop, asyncio.Lock())
 
     async def exchange(self, shop: str, session_token: str) -> OfflineToken:
-        """A merchant's session token for an offline token. Raises `InvalidSessionToken`."""
+        """Exchange a session token for an offline token. Raises `InvalidSessionToken`."""
         try:
             return await self._token(
                 shop,
@@ -147,10 +152,10 @@ class AdminApi:
             raise InvalidSessionToken from error
 
     async def refresh(self, shop: str, refresh_token: str) -> OfflineToken:
-        """A new pair for an old refresh token. Raises `TokenRefused` when that has died.
+        """A new token pair for a refresh token. Raises `TokenRefused` if that is no longer valid.
 
         A token belongs to the client secret under which it was granted: while the app's secret is
-        being rotated, the previous one is tried too before a token counts as dead.
+        being rotated, the previous one is tried too before a token counts as refused.
         """
         refused: TokenRefused | ConfigurationError | None = None
         for secret in self.client_secrets(time.time()):
@@ -164,31 +169,37 @@ class AdminApi:
         raise refused
 
     async def product(self, shop: str, token: str, gid: str) -> Product | None:
-        """The product as it is now, or None if this shop has no such product."""
-        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, patience=PATIENCE)
+        """The current product, or None if this shop has no such product."""
+        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, max_wait=MAX_THROTTLE_WAIT)
         return readable(answer, ProductAnswer).product
 
     async def changed_products(
         self, shop: str, token: str, *, since: datetime, until: datetime, after: str | None
     ) -> ProductPage:
-        """A page of the products that were changed in that time, the oldest change first."""
+        """A page of the products changed in that time, the oldest change first."""
         query = f"updated_at:>='{since.isoformat()}' AND updated_at:<='{until.isoformat()}'"
         variables = {"query": query, "after": after}
-        answer = await self.graphql(shop, token, CHANGED_PRODUCTS, variables, patience=PATIENCE)
+        answer = await self.graphql(
+            shop, token, CHANGED_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
+        )
         return readable(answer, ProductsAnswer).products
 
     async def media_image(self, shop: str, token: str, gid: str) -> ProductImage | None:
-        """The picture, or None if this shop has none of that id, or not ready."""
-        answer = await self.graphql(shop, token, MEDIA_IMAGE, {"id": gid}, patience=PATIENCE)
+        """The image, or None if this shop has no image with that id, or it is not ready."""
+        answer = await self.graphql(
+            shop, token, MEDIA_IMAGE, {"id": gid}, max_wait=MAX_THROTTLE_WAIT
+        )
         media = readable(answer, MediaAnswer).node
         return media.ready if media else None
 
     async def collection_page(
         self, shop: str, token: str, gid: str, *, first: int, after: str | None
     ) -> CollectionPage | None:
-        """Some products of a collection, in its order; None if this shop has none of that id."""
+        """A page of a collection's products, in its order; None if there is no such collection."""
         variables = {"id": gid, "first": first, "after": after}
-        answer = await self.graphql(shop, token, COLLECTION_PRODUCTS, variables, patience=PATIENCE)
+        answer = await self.graphql(
+            shop, token, COLLECTION_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
+        )
         return readable(answer, CollectionAnswer).collection
 
     async def installation(self, shop: str, token: str) -> Installation:
@@ -207,28 +218,28 @@ class AdminApi:
         document: str,
         variables: dict[str, Any],
         *,
-        patience: float = 0.0,
+        max_wait: float = 0.0,
     ) -> Any:
-        """`data` of the answer.
+        """`data` of the response.
 
-        When Shopify asks us to slow down, it has done nothing yet: the question is asked again
-        after the time that Shopify names, as long as all this takes less than `patience` seconds.
+        A throttled request was not executed. It is repeated after the time that Shopify names, as
+        long as the waits add up to less than `max_wait` seconds.
         """
         while True:
             try:
                 with shopify_call(operation_of(document)):
                     return await self._graphql(shop, token, document, variables)
             except ShopifyBusy as error:
-                wait = USUAL_WAIT if error.wait is None else max(error.wait, SHORTEST_WAIT)
-                patience -= wait
-                if patience < 0:
+                wait = DEFAULT_WAIT if error.wait is None else max(error.wait, MIN_WAIT)
+                max_wait -= wait
+                if max_wait < 0:
                     raise
                 await asyncio.sleep(wait * random.uniform(1.0, 1.1))  # noqa: S311
 
     async def _graphql(
         self, shop: str, token: str, document: str, variables: dict[str, Any]
     ) -> Any:
-        """One question, asked once."""
+        """One request, without retries."""
         response = await self._post(
             shop,
             f"/admin/api/{API_VERSION}/graphql.json",
@@ -237,7 +248,7 @@ class AdminApi:
         )
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise TokenRefused(shop)
-        if response.status_code in CLOSED:
+        if response.status_code in CLOSED_STATUSES:
             raise ShopifyUnavailable(
                 f"{shop}: HTTP {response.status_code}", answered=response.status_code
             )
@@ -245,20 +256,20 @@ class AdminApi:
             raise ShopifyRefused(
                 f"{shop}: HTTP {response.status_code}", answered=response.status_code
             )
-        self._look_at_version(response)
+        self._check_version(response)
         answer = json_object(response)
         codes = error_codes(answer.get("errors"))
         if "THROTTLED" in codes:
             wait = time_to_restore(cost_of(answer))
             raise ShopifyBusy("Shopify asks us to slow down.", wait=wait)
-        if not PASSING.isdisjoint(codes):
+        if not TRANSIENT_ERROR_CODES.isdisjoint(codes):
             raise ShopifyUnavailable(f"{shop}: {codes}")
         if codes:
             raise ShopifyRefused(f"{shop}: {codes}", tuple(codes))
         return answer.get("data")
 
-    def _look_at_version(self, response: httpx.Response) -> None:
-        """Say it once when Shopify answers for another version: ours has expired."""
+    def _check_version(self, response: httpx.Response) -> None:
+        """Log it once if Shopify used another API version because ours has expired."""
         version = response.headers.get("X-Shopify-API-Version", API_VERSION)
         if version != API_VERSION and version not in self.other_versions:
             self.other_versions.add(version)
@@ -275,11 +286,11 @@ class AdminApi:
         response = await self._post(shop, "/admin/oauth/access_token", body, {})
         if response.status_code == HTTPStatus.OK:
             return readable(json_object(response), OfflineToken)
-        if response.status_code in FROZEN:
+        if response.status_code in FROZEN_STATUSES:
             raise ShopifyUnavailable(answered=response.status_code)
         try:
             error = json_object(response).get("error")
-        except ShopifyUnavailable as unreadable:  # such as a page in HTML that says 404
+        except ShopifyUnavailable as unreadable:  # such as an HTML page with a 404
             unreadable.answered = response.status_code
             raise
         if error == "invalid_client":
@@ -292,16 +303,16 @@ class AdminApi:
     async def _post(
         self, shop: str, path: str, body: dict[str, Any], headers: dict[str, str]
     ) -> httpx.Response:
-        """POST JSON to a shop; an answer that means "not now" becomes `ShopifyUnavailable`."""
+        """POST JSON to a shop. Raises `ShopifyUnavailable` for a response that means "not now"."""
         if not is_shop_domain(shop):
             raise ValueError(f"not a shop domain: {shop!r}")
         try:
             response = await self.http.post(f"https://{shop}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
             raise ShopifyUnavailable from error
-        if response.status_code in SLOW_DOWN or response.is_server_error:
+        if response.status_code in THROTTLED_STATUSES or response.is_server_error:
             log.warning("shopify_busy", shop=shop, path=path, status=response.status_code)
-            kind = ShopifyBusy if response.status_code in SLOW_DOWN else ShopifyUnavailable
+            kind = ShopifyBusy if response.status_code in THROTTLED_STATUSES else ShopifyUnavailable
             raise kind(wait=retry_after(response))
         return response
 
@@ -321,7 +332,7 @@ def operation_of(document: str) -> str:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """The seconds that an answer asks us to wait, which Shopify writes with a fraction."""
+    """The seconds in Retry-After, which Shopify writes with a fraction; None without one."""
     try:
         seconds = float(response.headers.get("Retry-After", ""))
     except ValueError:
@@ -330,7 +341,7 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def time_to_restore(cost: Cost | None) -> float | None:
-    """The seconds until the shop's bucket holds what the question costs."""
+    """The seconds until the shop's rate-limit bucket has enough points for the query."""
     if cost is None or cost.throttle_status.restore_rate <= 0:
         return None
     status = cost.throttle_status

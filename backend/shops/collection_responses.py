@@ -1,8 +1,8 @@
-"""What Shopify answers about a collection, as far as we read it: its products, page by page."""
+"""Shopify's responses about a collection: pages of its products."""
 
 import msgspec
 
-from backend.shops.shopify_responses import Media, PageInfo
+from backend.shops.shopify_responses import PageInfo, ShopMedia
 
 
 class CollectionProduct(
@@ -11,23 +11,23 @@ class CollectionProduct(
     """A product of the collection, and its first media if it has one."""
 
     gid: str
-    featured_media: Media | None = None
+    featured_media: ShopMedia | None = None
 
     @property
     def has_image(self) -> bool:
-        """Whether the first media is a picture, ready or on its way."""
+        """Whether the first media is an image, ready or still processing."""
         return self.featured_media is not None and self.featured_media.id is not None
 
 
 class Products(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of a collection's products."""
+    """A page of a collection's products."""
 
     nodes: list[CollectionProduct]
     page_info: PageInfo
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How many there are; of very many, how many there are at least."""
+    """A count; for a large collection, a lower bound."""
 
     count: int
 
@@ -40,7 +40,7 @@ class CollectionPage(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def next_cursor(self) -> str | None:
-        """What the next page is behind, or None after the last."""
+        """The cursor of the next page, or None after the last."""
         info = self.products.page_info
         return info.end_cursor if info.has_next_page else None
 

@@ -144,7 +144,7 @@ mutation ReorderMedia($id: ID!, $moves: [MoveInput!]!) {
 }
 """
 
-JOB = """
+SHOPIFY_JOB = """
 query JobOfShopify($id: ID!) {
   job(id: $id) { done }
 }

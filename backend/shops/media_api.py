@@ -1,7 +1,7 @@
-"""Files and a product's media in the Admin API, a function for each thing that can be asked.
+"""Files and product media in the Admin API: one function per query or mutation.
 
-A mutation that Shopify declines raises `MutationRefused` and has changed nothing. One whose answer
-was lost raises `ShopifyUnavailable` and may have been done: the caller has to look.
+A mutation that Shopify declines raises `MutationRefused` and has changed nothing. If its response
+is lost, it raises `ShopifyUnavailable` and may have been executed: the caller has to check.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,18 +12,18 @@ import msgspec
 
 from backend.errors import ShopifyUnavailable
 from backend.shops import documents
-from backend.shops.admin_api import SLOW_DOWN, AdminApi, retry_after
+from backend.shops.admin_api import THROTTLED_STATUSES, AdminApi, retry_after
 from backend.shops.media_responses import (
     CreatedPayload,
     File,
     FileAnswer,
     FilesAnswer,
     Gallery,
+    GalleryMedia,
     JobAnswer,
     ProductMediaAnswer,
     ProductVariantsAnswer,
     ReorderedPayload,
-    Shown,
     StagedPayload,
     StagedTarget,
     VariantNode,
@@ -33,14 +33,14 @@ from backend.shops.tokens import InstalledShop
 
 T = TypeVar("T")
 
-PATIENCE = 30.0  # seconds to wait, in one call, when Shopify says how long
-MAX_PAIRS = 100  # of variant and media, in one call
+MAX_MEDIA_THROTTLE_WAIT = 30.0  # seconds in one call, when Shopify says how long
+MAX_VARIANT_PAIRS = 100  # of variant and media, in one call
 MAX_MOVES = 250  # in one call
 FIXED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
 
 class MutationRefused(Exception):
-    """Shopify declines, in the payload's `userErrors`; `code` is Shopify's own, or empty."""
+    """Shopify declined the mutation in `userErrors`; `code` is Shopify's own, or empty."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -48,8 +48,8 @@ class MutationRefused(Exception):
         self.message = message
 
 
-class Payload(msgspec.Struct, frozen=True):
-    """A mutation's payload of which only the errors matter."""
+class MutationPayload(msgspec.Struct, frozen=True):
+    """A mutation's payload if only its errors matter."""
 
 
 class UserError(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class UserError(msgspec.Struct, frozen=True):
 
 
 async def gallery(admin: AdminApi, shop: InstalledShop, product: str) -> Gallery | None:
-    """The product's media and what its variants show, or None if the shop has no such product."""
+    """The product's media and its variants' media, or None if the shop has no such product."""
     media = await media_of(admin, shop, product)
     if media is None:
         return None
@@ -68,9 +68,9 @@ async def gallery(admin: AdminApi, shop: InstalledShop, product: str) -> Gallery
     return Gallery(media=tuple(media), variants=variants)
 
 
-async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[Shown] | None:
-    """All of the product's media in their order, or None if the shop has no such product."""
-    media: list[Shown] = []
+async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[GalleryMedia] | None:
+    """All media of the product in their order, or None if the shop has no such product."""
+    media: list[GalleryMedia] = []
     cursor: str | None = None
     while True:
         data = await ask(admin, shop, documents.PRODUCT_MEDIA, id=product, after=cursor)
@@ -78,7 +78,7 @@ async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[S
         if found is None:
             return None
         media += [
-            Shown(id=node.id, alt=node.alt or "", is_ready=node.status == "READY")
+            GalleryMedia(id=node.id, alt=node.alt or "", is_ready=node.status == "READY")
             for node in found.media.nodes
         ]
         cursor = found.media.page_info.end_cursor
@@ -87,7 +87,7 @@ async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[S
 
 
 async def variants_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[VariantNode]:
-    """All of the product's variants."""
+    """All variants of the product."""
     variants: list[VariantNode] = []
     cursor: str | None = None
     while True:
@@ -104,7 +104,7 @@ async def variants_of(admin: AdminApi, shop: InstalledShop, product: str) -> lis
 async def stage(
     admin: AdminApi, shop: InstalledShop, *, filename: str, content_type: str, size: int
 ) -> StagedTarget:
-    """A place for bytes that a file is to be made of. Harmless to repeat."""
+    """Create a staged upload target. Harmless to repeat."""
     wanted = {
         "resource": "IMAGE",
         "filename": filename,
@@ -112,14 +112,14 @@ async def stage(
         "httpMethod": "PUT",
         "fileSize": str(size),
     }
-    payload = await change(admin, shop, documents.STAGE_UPLOAD, StagedPayload, input=[wanted])
+    payload = await mutate(admin, shop, documents.STAGE_UPLOAD, StagedPayload, input=[wanted])
     if len(payload.staged_targets) != 1:
         raise ShopifyUnavailable("Shopify named no place to upload to.")
     return payload.staged_targets[0]
 
 
 async def upload(admin: AdminApi, target: StagedTarget, data: bytes, *, content_type: str) -> None:
-    """Put the bytes there. No token goes along: the address itself is signed."""
+    """Upload the bytes to the target, without a token: its URL is signed."""
     parameters = {
         each.name: each.value
         for each in target.parameters
@@ -130,16 +130,16 @@ async def upload(admin: AdminApi, target: StagedTarget, data: bytes, *, content_
         response = await admin.files.put(target.url, content=data, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ShopifyUnavailable from error
-    if response.status_code in SLOW_DOWN:
+    if response.status_code in THROTTLED_STATUSES:
         raise ShopifyUnavailable(wait=retry_after(response))
-    if not response.is_success:  # a 4xx too: the address has run out, and the next is fresh
+    if not response.is_success:  # a 4xx too: the URL has expired, and the next one is fresh
         raise ShopifyUnavailable(f"The upload was answered with HTTP {response.status_code}.")
 
 
 async def create_file(
     admin: AdminApi, shop: InstalledShop, *, source: str, filename: str, alt: str | None
 ) -> str:
-    """A file made of uploaded bytes; its media id. A second one of that name is refused."""
+    """Create a file from an upload; returns its media id. Shopify refuses a name that exists."""
     wanted = {
         "originalSource": source,
         "contentType": "IMAGE",
@@ -147,14 +147,14 @@ async def create_file(
         "duplicateResolutionMode": "RAISE_ERROR",
         **({"alt": alt} if alt else {}),
     }
-    payload = await change(admin, shop, documents.CREATE_FILE, CreatedPayload, files=[wanted])
+    payload = await mutate(admin, shop, documents.CREATE_FILE, CreatedPayload, files=[wanted])
     if len(payload.files) != 1:
         raise ShopifyUnavailable("Shopify did not say which file it made.")
     return payload.files[0].id
 
 
 async def find_file(admin: AdminApi, shop: InstalledShop, filename: str) -> File | None:
-    """The shop's picture of that name; the search can be some seconds behind."""
+    """The shop's image file of that name. Shopify's search can lag by some seconds."""
     data = await ask(admin, shop, documents.FIND_FILE, query=f'filename:"{filename}"')
     stem = filename.rpartition(".")[0].lower()
     for file in readable(data, FilesAnswer).files.nodes:
@@ -164,32 +164,32 @@ async def find_file(admin: AdminApi, shop: InstalledShop, filename: str) -> File
 
 
 async def file_state(admin: AdminApi, shop: InstalledShop, media: str) -> File | None:
-    """The picture as it is now, or None if it has been deleted."""
+    """The current image file, or None if it was deleted."""
     file = readable(await ask(admin, shop, documents.FILE, id=media), FileAnswer).node
     return None if file is None or file.id is None else file
 
 
 async def attach(admin: AdminApi, shop: InstalledShop, *, media: str, product: str) -> None:
-    """Show a ready file behind the product's other media."""
+    """Append a ready file to the product's media."""
     await update_files(admin, shop, [{"id": media, "referencesToAdd": [product]}])
 
 
 async def set_alts(admin: AdminApi, shop: InstalledShop, alts: dict[str, str]) -> None:
-    """Give each media its alt text."""
+    """Set the alt text of each media."""
     await update_files(admin, shop, [{"id": media, "alt": alt} for media, alt in alts.items()])
 
 
 async def update_files(
     admin: AdminApi, shop: InstalledShop, files: list[dict[str, object]]
 ) -> None:
-    """Change files, all or none."""
-    await change(admin, shop, documents.UPDATE_FILES, Payload, files=files)
+    """Update the files, all or none."""
+    await mutate(admin, shop, documents.UPDATE_FILES, MutationPayload, files=files)
 
 
 async def delete_file(admin: AdminApi, shop: InstalledShop, media: str) -> None:
-    """Delete a file, and with it what shows it; one that has gone already will do."""
+    """Delete a file, also from products; a file that is already gone is not an error."""
     try:
-        await change(admin, shop, documents.DELETE_FILES, Payload, ids=[media])
+        await mutate(admin, shop, documents.DELETE_FILES, MutationPayload, ids=[media])
     except MutationRefused as error:
         if error.code != "FILE_DOES_NOT_EXIST":
             raise
@@ -198,31 +198,31 @@ async def delete_file(admin: AdminApi, shop: InstalledShop, media: str) -> None:
 async def reorder(
     admin: AdminApi, shop: InstalledShop, product: str, moves: Sequence[tuple[str, int]]
 ) -> str | None:
-    """Begin to move media, each to its place counted from 0; the id of the job that does it."""
-    wanted = [{"id": media, "newPosition": str(place)} for media, place in moves[:MAX_MOVES]]
-    payload = await change(
+    """Start moving media to zero-based positions; returns the id of Shopify's job."""
+    wanted = [{"id": media, "newPosition": str(index)} for media, index in moves[:MAX_MOVES]]
+    payload = await mutate(
         admin, shop, documents.REORDER_MEDIA, ReorderedPayload, id=product, moves=wanted
     )
     return payload.job.id if payload.job else None
 
 
 async def is_done(admin: AdminApi, shop: InstalledShop, job: str) -> bool:
-    """Whether that job is over."""
-    found = readable(await ask(admin, shop, documents.JOB, id=job), JobAnswer).job
+    """Whether that job has finished."""
+    found = readable(await ask(admin, shop, documents.SHOPIFY_JOB, id=job), JobAnswer).job
     return found is None or found.done
 
 
 async def detach_from_variants(
     admin: AdminApi, shop: InstalledShop, product: str, pairs: Iterable[tuple[str, str]]
 ) -> None:
-    """Let variants show nothing any more; each pair is a variant and its media."""
+    """Remove the media of variants; each pair is a variant and its media."""
     await change_variants(admin, shop, documents.DETACH_VARIANT_MEDIA, product, list(pairs))
 
 
 async def append_to_variants(
     admin: AdminApi, shop: InstalledShop, product: str, pairs: Iterable[tuple[str, str]]
 ) -> None:
-    """Let variants that show nothing show a media; each pair is a variant and the media."""
+    """Set the media of variants that have none; each pair is a variant and a media."""
     await change_variants(admin, shop, documents.APPEND_VARIANT_MEDIA, product, list(pairs))
 
 
@@ -233,16 +233,16 @@ async def change_variants(
     product: str,
     pairs: list[tuple[str, str]],
 ) -> None:
-    """A mutation of variants, as many at a time as one takes."""
-    for start in range(0, len(pairs), MAX_PAIRS):
+    """Run a mutation on variants in batches of Shopify's maximum size."""
+    for start in range(0, len(pairs), MAX_VARIANT_PAIRS):
         batch = [
             {"variantId": variant, "mediaIds": [media]}
-            for variant, media in pairs[start : start + MAX_PAIRS]
+            for variant, media in pairs[start : start + MAX_VARIANT_PAIRS]
         ]
-        await change(admin, shop, document, Payload, id=product, pairs=batch)
+        await mutate(admin, shop, document, MutationPayload, id=product, pairs=batch)
 
 
-async def change(
+async def mutate(
     admin: AdminApi, shop: InstalledShop, document: str, kind: type[T], **variables: Any
 ) -> T:
     """The payload of a mutation as a `kind`. Raises `MutationRefused`."""
@@ -256,7 +256,7 @@ async def change(
 
 
 async def ask(admin: AdminApi, shop: InstalledShop, document: str, **variables: Any) -> Any:
-    """`data` of the answer, however long Shopify makes us wait, within reason."""
+    """`data` of the response, waiting for Shopify's throttle up to the limit."""
     return await admin.graphql(
-        shop.domain, shop.access_token, document, variables, patience=PATIENCE
+        shop.domain, shop.access_token, document, variables, max_wait=MAX_MEDIA_THROTTLE_WAIT
     )

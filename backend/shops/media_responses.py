@@ -1,4 +1,4 @@
-"""What Shopify answers about files and a product's media, as far as we read it."""
+"""Shopify's responses about files and product media: the types that we read."""
 
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -8,8 +8,8 @@ import msgspec
 from backend.shops.shopify_responses import Identified, Image, PageInfo
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """One media of a product. `is_ready` says that Shopify lets it be changed."""
+class GalleryMedia(msgspec.Struct, frozen=True, kw_only=True):
+    """One media of a product. Shopify allows changes only if `is_ready`."""
 
     id: str
     alt: str = ""
@@ -17,15 +17,15 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gallery(msgspec.Struct, frozen=True, kw_only=True):
-    """A product's media in their order, and which of them each variant shows."""
+    """A product's media in their order, and the media of each variant."""
 
-    media: tuple[Shown, ...]
+    media: tuple[GalleryMedia, ...]
     variants: dict[str, str | None]
 
     @property
     def ids(self) -> list[str]:
-        """The media in their order."""
-        return [shown.id for shown in self.media]
+        """The media ids in their order."""
+        return [media.id for media in self.media]
 
 
 class MediaNode(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class MediaNode(msgspec.Struct, frozen=True):
 
 
 class MediaPage(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of a product's media."""
+    """A page of a product's media."""
 
     nodes: list[MediaNode]
     page_info: PageInfo
@@ -56,7 +56,7 @@ class ProductMediaAnswer(msgspec.Struct, frozen=True):
 
 
 class VariantMedia(msgspec.Struct, frozen=True):
-    """What a variant shows: one media at most."""
+    """A variant's media: at most one."""
 
     nodes: list[Identified]
 
@@ -69,12 +69,12 @@ class VariantNode(msgspec.Struct, frozen=True):
 
     @property
     def shows(self) -> str | None:
-        """Its media."""
+        """The id of its media, if it has one."""
         return self.media.nodes[0].id if self.media.nodes else None
 
 
 class VariantPage(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of a product's variants."""
+    """A page of a product's variants."""
 
     nodes: list[VariantNode]
     page_info: PageInfo
@@ -93,14 +93,14 @@ class ProductVariantsAnswer(msgspec.Struct, frozen=True):
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """What has to go along with an upload."""
+    """A header to send with an upload."""
 
     name: str
     value: str
 
 
 class StagedTarget(msgspec.Struct, frozen=True, rename="camel"):
-    """Where to put bytes, and how mutations name them then."""
+    """An upload URL, and the `resource_url` by which mutations refer to the upload."""
 
     url: str
     resource_url: str
@@ -108,7 +108,7 @@ class StagedTarget(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class StagedPayload(msgspec.Struct, frozen=True, rename="camel"):
-    """What `stagedUploadsCreate` made."""
+    """The payload of `stagedUploadsCreate`."""
 
     staged_targets: list[StagedTarget]
 
@@ -120,7 +120,7 @@ class FileError(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True, rename="camel"):
-    """A picture among the shop's files; anything else has no id here."""
+    """An image among the shop's files; other files have no id here."""
 
     id: str | None = None
     file_status: str = ""
@@ -129,20 +129,20 @@ class File(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def stem(self) -> str | None:
-        """Its name without the extension, once it is ready."""
+        """The file name without its extension, once it is ready."""
         if self.image is None:
             return None
         return PurePosixPath(unquote(urlsplit(self.image.url).path)).stem
 
 
 class CreatedPayload(msgspec.Struct, frozen=True):
-    """What `fileCreate` made."""
+    """The payload of `fileCreate`."""
 
     files: list[Identified]
 
 
 class FilesPage(msgspec.Struct, frozen=True):
-    """The files that a search has found."""
+    """The results of a search for files."""
 
     nodes: list[File]
 
@@ -160,18 +160,18 @@ class FileAnswer(msgspec.Struct, frozen=True):
 
 
 class ReorderedPayload(msgspec.Struct, frozen=True):
-    """What `productReorderMedia` began."""
+    """The payload of `productReorderMedia`."""
 
     job: Identified | None
 
 
 class JobState(msgspec.Struct, frozen=True):
-    """Something that Shopify does by and by."""
+    """An asynchronous job of Shopify."""
 
     done: bool
 
 
 class JobAnswer(msgspec.Struct, frozen=True):
-    """The data of `documents.JOB`; a job that is long over is not known any more."""
+    """The data of `documents.JOB`; null once it has ended long ago."""
 
     job: JobState | None

@@ -1,4 +1,4 @@
-"""The tenant's row: who may come in, and what we may do in their shop."""
+"""The shops table: one row per tenant, with its tokens and scopes."""
 
 from datetime import datetime
 
@@ -11,12 +11,11 @@ from backend.db import Base
 class Shop(Base):
     """A shop that has, or had, the app installed. Every tenant table leads its keys with `id`.
 
-    The tokens are encrypted (`backend.shops.token_encryption`). `reauth_needed_at` says since when
-    none of them works: the shop is parked until a merchant opens the app. `joined_at` is when we
-    first met, and `products_swept_until` how far `worker.product_sweep` has looked at what changed
-    there.
-    `stored_bytes` are those of its objects when `worker.bucket_sweep` last looked, and of what it
-    has uploaded since. The `domain` of an account that is being erased is no domain any more
+    The tokens are encrypted (`backend.shops.token_encryption`). `reauth_needed_at` is since when no
+    token is valid: the shop is parked until a merchant opens the app. `joined_at` is the first
+    installation, and `products_swept_until` the time up to which `worker.product_sweep` has read
+    the shop's changes. `stored_bytes` is the size of its objects at the last `worker.bucket_sweep`,
+    plus its uploads since. An account that is being erased has another text as its `domain`
     (`service.set_aside`).
     """
 

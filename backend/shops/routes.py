@@ -14,7 +14,7 @@ from backend.errors import (
     ShopifyUnavailable,
     Unauthenticated,
 )
-from backend.openapi_responses import answers
+from backend.openapi_responses import documented
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import InstallationResponse, install
 
@@ -23,7 +23,7 @@ from backend.shops.service import InstallationResponse, install
     "/",
     status_code=200,
     security=[{"sessionToken": []}],
-    responses=answers(
+    responses=documented(
         InstallationResponse,
         Unauthenticated,
         InvalidSessionToken,

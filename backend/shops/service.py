@@ -1,4 +1,4 @@
-"""A shop's life with us: install, scopes, uninstall, erasure."""
+"""The shop's account: install, scopes, uninstall, erasure."""
 
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,11 @@ from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.models import Shop
 from backend.shops.scopes import scope_handles
 from backend.shops.shopify_responses import Installation, OfflineToken
-from backend.shops.tokens import deadline, refresh_lock, token_columns
+from backend.shops.tokens import call_timeout, refresh_lock, token_columns
 
 
 class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
-    """A shop that is, or was, with us."""
+    """A shop that has, or had, the app installed."""
 
     id: int
     status: str
@@ -29,7 +29,7 @@ class KnownShop(msgspec.Struct, frozen=True, kw_only=True):
     shopify_gid: str | None
 
     def is_named_by(self, gid: str | None) -> bool:
-        """Whether a body that names `gid` can be about this shop; None names nobody."""
+        """Whether a body with this global id can be about this shop; None matches any."""
         return gid is None or self.shopify_gid is None or gid == self.shopify_gid
 
 
@@ -49,36 +49,35 @@ class InstallationResponse(msgspec.Struct, frozen=True, kw_only=True):
 async def install(
     database: Database, admin: AdminApi, *, domain: str, session_token: str
 ) -> InstallationResponse:
-    """Exchange a verified session token for an offline one and open the shop's account.
+    """Exchange a verified session token for an offline token and open the shop's account.
 
-    Work that has waited for this goes on. The exchange retires the tokens of an account that is
-    open already, so the new pair takes their place even when Shopify then fails to describe the
-    shop.
+    Work that waited for a merchant continues. The exchange invalidates the tokens of an existing
+    account, so the new pair is stored even if Shopify then fails to describe the shop.
     """
     async with refresh_lock(database, admin, domain) as connection:
-        async with deadline():
+        async with call_timeout():
             token = await admin.exchange(domain, session_token)
         pair = token_columns(token, admin.token_keys, domain)
         await connection.execute(
             update(Shop).where(Shop.domain == domain, Shop.status == "installed").values(**pair)
         )
         try:
-            async with deadline():
+            async with call_timeout():
                 installation = await described(admin, domain, token)
         except ShopifyUnavailable as error:
-            trouble = error
+            failure = error
         else:
             await open_account(connection, domain, installation, pair)
             return InstallationResponse(
                 shop=domain, scopes=sorted(scope_handles(installation.scopes))
             )
-    raise trouble
+    raise failure
 
 
 async def open_account(
     connection: AsyncConnection, domain: str, installation: Installation, pair: dict[str, Any]
 ) -> None:
-    """Store an installed shop, and let what has waited for it go on."""
+    """Store an installed shop, and resume the work that waited for it."""
     was_parked = await connection.scalar(
         select(Shop.reauth_needed_at.is_not(None)).where(Shop.domain == domain)
     )
@@ -90,7 +89,7 @@ async def open_account(
         "uninstalled_at": None,
         **pair,
     }
-    # What changed while the app was away is not its business.
+    # Changes while the app was not installed are ignored.
     swept_until = case((Shop.status == "installed", Shop.products_swept_until), else_=func.now())
     opened = (
         upsert(Shop)
@@ -107,7 +106,7 @@ async def open_account(
 
 
 def resumption(ref: ShopRef) -> queue.Entry:
-    """The entry that takes up what has waited for the shop; while one waits, there is no other."""
+    """The queue entry that resumes the shop's waiting work; at most one is queued."""
     return queue.Entry(
         entrypoint=queue.RESUME_SHOP,
         dedupe_key=f"{queue.RESUME_SHOP}:{ref.shop_id}",
@@ -117,11 +116,11 @@ def resumption(ref: ShopRef) -> queue.Entry:
 
 
 async def described(admin: AdminApi, domain: str, token: OfflineToken) -> Installation:
-    """What the shop says of itself with its fresh token."""
+    """The shop's id and scopes, read with its new token."""
     try:
         return await admin.installation(domain, token.access_token)
     except (TokenRefused, ShopifyRefused) as error:
-        raise ShopifyUnavailable from error  # it has just granted the token: a passing disorder
+        raise ShopifyUnavailable from error  # it has just granted the token: a temporary error
 
 
 async def known_shop(database: Database, domain: str) -> KnownShop | None:
@@ -140,7 +139,7 @@ async def known_shop(database: Database, domain: str) -> KnownShop | None:
 
 
 async def installed_id(connection: AsyncConnection, shop_domain: str) -> int:
-    """The number of the shop, while it has the app. Raises `ShopNotInstalled`."""
+    """The id of the installed shop. Raises `ShopNotInstalled`."""
     found = select(Shop.id).where(Shop.domain == shop_domain, Shop.status == "installed")
     shop_id = await connection.scalar(found)
     if shop_id is None:
@@ -149,7 +148,7 @@ async def installed_id(connection: AsyncConnection, shop_domain: str) -> int:
 
 
 async def admitted_id(connection: AsyncConnection, shop_domain: str, quotas: Quotas) -> int:
-    """The same, while there is room for more of the shop's pictures.
+    """The same, if the shop is within its storage quota.
 
     Raises `ShopNotInstalled` or `StorageQuotaReached`.
     """
@@ -165,14 +164,14 @@ async def admitted_id(connection: AsyncConnection, shop_domain: str, quotas: Quo
 
 
 async def set_scopes(connection: AsyncConnection, shop_id: int, scopes: str) -> None:
-    """Remember what the shop has granted."""
+    """Store the granted scopes."""
     await connection.execute(update(Shop).where(Shop.id == shop_id).values(scopes=scopes))
 
 
 async def uninstall(connection: AsyncConnection, shop: KnownShop) -> datetime | None:
-    """Close the account and forget its tokens.
+    """Close the account and delete its tokens.
 
-    When that was, or None if the account is not open, or was opened anew since `shop` was read.
+    Returns when, or None if the account is not open or was reopened since `shop` was read.
     """
     return await connection.scalar(
         update(Shop)
@@ -194,11 +193,11 @@ async def uninstall(connection: AsyncConnection, shop: KnownShop) -> datetime | 
 
 
 async def set_aside(connection: AsyncConnection, shop: KnownShop, name: str) -> bool:
-    """Take a closed account out of the way: it keeps its id, and `name` in the domain's place.
+    """Rename a closed account for its erasure: it keeps its id and gets `name` as its domain.
 
-    Whoever installs the app from now on gets an account of their own, with another id. False, and
-    nothing is done, if the account was opened anew since `shop` was read. The connection must not
-    have entered the shop, which goes out of its sight.
+    A new installation of the app then gets a new account with another id. Returns False, and does
+    nothing, if the account was reopened since `shop` was read. The connection must not have entered
+    the shop, because row-level security would hide the renamed row.
     """
     closed = update(Shop).where(
         Shop.id == shop.id,
@@ -209,5 +208,5 @@ async def set_aside(connection: AsyncConnection, shop: KnownShop, name: str) -> 
 
 
 async def erase(connection: AsyncConnection, shop_id: int) -> None:
-    """Delete a shop that has left, and with it what is left of its rows in other tables."""
+    """Delete an uninstalled shop, with its remaining rows in other tables."""
     await connection.execute(delete(Shop).where(Shop.id == shop_id, Shop.status == "uninstalled"))

@@ -1,6 +1,6 @@
-"""What Shopify answers, as far as we read it: typed shapes, and what to make of the rest.
+"""Shopify's responses: the types that we read, and errors.
 
-An answer that lacks what it should have is an outage on the way (`ShopifyUnavailable`), not news.
+A response without a required field counts as an outage (`ShopifyUnavailable`), not as a result.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ import msgspec
 from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
-UNREADABLE = "Shopify's answer could not be read."
-SPELLING = {
+UNREADABLE_RESPONSE = "Shopify's answer could not be read."
+PRODUCT_FIELDS = {
     "gid": "id",
     "product_type": "productType",
     "created_at": "createdAt",
@@ -24,7 +24,7 @@ SPELLING = {
 
 
 class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
-    """An expiring offline token pair; without `expires_in` it is one of the old, lasting kind."""
+    """An offline token pair that expires; without `expires_in` it is the older, permanent kind."""
 
     access_token: str
     scope: str = ""
@@ -37,48 +37,48 @@ class OfflineToken(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the access token dies, by our clock."""
+        """When the access token expires, by our clock."""
         if self.expires_in is None:
             return None
         return datetime.now(UTC) + timedelta(seconds=self.expires_in)
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shop says of itself: its global id and the scopes it has granted."""
+    """A shop's global id and the scopes it has granted."""
 
     shop_gid: str
     scopes: str
 
 
 class Image(msgspec.Struct, frozen=True):
-    """A picture on Shopify's CDN."""
+    """An image on Shopify's CDN."""
 
     url: str
 
 
 class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture of the shop: its media id and its address on Shopify's CDN."""
+    """An image of the shop: its media id and its URL on Shopify's CDN."""
 
     media_gid: str
     url: str
 
 
-class Media(msgspec.Struct, frozen=True):
-    """A media of the shop; only a ready picture has an id and an image here."""
+class ShopMedia(msgspec.Struct, frozen=True):
+    """A media of the shop; only an image that is ready has an id and an image here."""
 
     id: str | None = None
     image: Image | None = None
 
     @property
     def ready(self) -> ProductImage | None:
-        """The picture, if it is one and ready."""
+        """The image, if the media is one and ready."""
         if self.id is None or self.image is None:
             return None
         return ProductImage(media_gid=self.id, url=self.image.url)
 
 
-class Product(msgspec.Struct, frozen=True, rename=SPELLING):
-    """A product as it is now."""
+class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
+    """A product."""
 
     gid: str
     title: str
@@ -89,16 +89,16 @@ class Product(msgspec.Struct, frozen=True, rename=SPELLING):
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None = None
-    featured_media: Media | None = None
+    featured_media: ShopMedia | None = None
 
     @property
     def is_published(self) -> bool:
-        """Whether the online store shows it."""
+        """Whether it is visible in the online store."""
         return self.status == "ACTIVE" and self.published_at is not None
 
     @property
     def image(self) -> ProductImage | None:
-        """The featured picture, or None when the featured media is not a ready picture."""
+        """The featured image, or None if the featured media is not a ready image."""
         return self.featured_media.ready if self.featured_media else None
 
 
@@ -109,14 +109,14 @@ class ProductAnswer(msgspec.Struct, frozen=True):
 
 
 class PageInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """Where a page ends."""
+    """The end of a page."""
 
     has_next_page: bool
     end_cursor: str | None = None
 
 
 class ProductPage(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of a shop's products."""
+    """A page of a shop's products."""
 
     nodes: list[Product]
     page_info: PageInfo
@@ -131,11 +131,11 @@ class ProductsAnswer(msgspec.Struct, frozen=True):
 class MediaAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.MEDIA_IMAGE`."""
 
-    node: Media | None
+    node: ShopMedia | None
 
 
 class Identified(msgspec.Struct, frozen=True):
-    """A thing with a global id."""
+    """An object with a global id."""
 
     id: str
 
@@ -160,21 +160,21 @@ class InstallationAnswer(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ThrottleStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """The shop's bucket of points, and the points a second that come back."""
+    """The points left in the shop's rate-limit bucket, and its refill rate per second."""
 
     currently_available: float
     restore_rate: float
 
 
 class Cost(msgspec.Struct, frozen=True, rename="camel"):
-    """What a question costs, in points, whether it was answered or not."""
+    """The cost of a query in points, whether it was executed or throttled."""
 
     requested_query_cost: float
     throttle_status: ThrottleStatus
 
 
 def cost_of(answer: dict[str, Any]) -> Cost | None:
-    """The cost that an answer tells, if it does."""
+    """The query cost in a response, if it has one."""
     extensions = answer.get("extensions")
     try:
         return msgspec.convert(extensions.get("cost"), Cost)  # type: ignore[union-attr]
@@ -183,29 +183,29 @@ def cost_of(answer: dict[str, Any]) -> Cost | None:
 
 
 def readable(answer: Any, kind: type[T]) -> T:
-    """The answer as a `kind`; one that lacks what it should have is an outage too."""
+    """The response as a `kind`. Raises `ShopifyUnavailable` if it does not fit."""
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as error:
-        raise ShopifyUnavailable(UNREADABLE) from error
+        raise ShopifyUnavailable(UNREADABLE_RESPONSE) from error
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
-    """The body as a JSON object; anything else is an outage on the way, not an answer."""
+    """The body as a JSON object. Raises `ShopifyUnavailable` for anything else."""
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ShopifyUnavailable(UNREADABLE) from error
+        raise ShopifyUnavailable(UNREADABLE_RESPONSE) from error
 
 
 def error_codes(errors: object) -> list[str]:
-    """The codes of the top-level GraphQL errors, or what can be said instead of one."""
+    """The codes of the top-level GraphQL errors, or their messages if they have no code."""
     found = errors if isinstance(errors, list) else [errors] if errors else []
     return [error_code(error) for error in found]
 
 
 def error_code(error: object) -> str:
-    """The code of one of them, whose every part may be missing."""
+    """The code of one error; any part of it may be missing."""
     if not isinstance(error, dict):
         return str(error)
     extensions = error.get("extensions")

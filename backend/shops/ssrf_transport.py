@@ -1,8 +1,8 @@
-"""The way out for addresses that somebody else has named: to the public internet, and no further.
+"""An httpx transport against SSRF: connects to public internet addresses only.
 
-A name is resolved once, every answer is checked, and what was checked is what is dialled; the
-certificate is still the name's. So neither a name of the inside nor one that changes its mind
-between the check and the call leads to a machine of ours or to the cloud's metadata.
+A name is resolved once, every address is checked, and the connection goes to a checked address; the
+certificate is still verified for the name. So neither an internal name nor DNS rebinding leads to
+one of our machines or to the cloud's metadata service.
 
 The table is IANA's: of IPv4 what the special-purpose registry lists, of IPv6 nothing but global
 unicast less what is special in it. `ipaddress.is_global` would let multicast and the tunnels that
@@ -61,36 +61,36 @@ SPECIAL_V6 = [
 
 
 class NotPublic(httpx.ConnectError):
-    """The name leads to an address that is not public."""
+    """The name resolves to an address that is not public."""
 
 
 class PublicInternet(httpx.AsyncBaseTransport):
-    """Carries https on its own port to public addresses, and nothing else anywhere."""
+    """Sends https requests on port 443 to public addresses, and refuses all others."""
 
     def __init__(
         self, resolve: Resolve | None = None, *, verify: ssl.SSLContext | bool = True
     ) -> None:
-        self.resolve = resolve or resolved
-        # No connection is kept: it would be found again by its address, and be another name's.
+        self.resolve = resolve or resolve_host
+        # No keep-alive: connections are pooled by address, and another name may share it.
         self.transport = httpx.AsyncHTTPTransport(
             verify=verify, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Dial the name's addresses in turn until one takes the connection."""
+        """Try the name's addresses in turn until one accepts the connection."""
         url = request.url
         if url.scheme != "https" or url.port is not None or url.userinfo:
             raise httpx.UnsupportedProtocol("only https on port 443", request=request)
         failure: httpx.TransportError | None = None
         for address in await self.public_addresses(request):
             try:
-                return await self.transport.handle_async_request(dialling(request, address))
+                return await self.transport.handle_async_request(pinned_request(request, address))
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
         raise failure or httpx.ConnectError("the name has no address", request=request)
 
     async def aclose(self) -> None:
-        """Nothing is kept, so this ends what is under way."""
+        """Close the open connections."""
         await self.transport.aclose()
 
     async def public_addresses(self, request: httpx.Request) -> list[Address]:
@@ -98,7 +98,7 @@ class PublicInternet(httpx.AsyncBaseTransport):
         host = request.url.raw_host.decode("ascii")
         try:
             addresses = [ip_address(answer) for answer in await self.resolve(host)]
-        except (OSError, ValueError) as error:  # ValueError: a name that no DNS can have
+        except (OSError, ValueError) as error:  # ValueError: an invalid DNS name
             raise httpx.ConnectError(str(error), request=request) from error
         if not all(is_public(address) for address in addresses):
             log.warning("address_refused", host=host, addresses=[str(each) for each in addresses])
@@ -107,21 +107,21 @@ class PublicInternet(httpx.AsyncBaseTransport):
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address can only be a stranger's, anywhere on the internet."""
+    """Whether the address is on the public internet, in no special-purpose range."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in SPECIAL_V4)
     return address in GLOBAL_UNICAST and not any(address in network for network in SPECIAL_V6)
 
 
-async def resolved(host: str) -> list[str]:
-    """The host's addresses, as the system finds them."""
+async def resolve_host(host: str) -> list[str]:
+    """The host's addresses from the system's resolver."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
-def dialling(request: httpx.Request, address: Address) -> httpx.Request:
-    """The same request, to be sent to that address: `Host` and certificate stay the name's."""
+def pinned_request(request: httpx.Request, address: Address) -> httpx.Request:
+    """The same request to that address; `Host` and the certificate's name stay the same."""
     return httpx.Request(
         request.method,
         request.url.copy_with(host=str(address)),

@@ -1,9 +1,9 @@
-"""Secrets at rest: AES-256-GCM under keys that can be rotated, bound to where the secret belongs.
+"""Encryption of tokens at rest: AES-256-GCM with rotatable keys, bound to the shop and column.
 
-A sealed value is text, `v1.<key id>.<base64url of nonce and ciphertext>`. Shop, column and key id
-are authenticated with it, so a value that was moved to another row or column does not open. A value
-that says no version was stored before sealing existed: it is read as it is, and sealed when it is
-next written or by `atelier keys reencrypt`.
+An encrypted value is text, `v1.<key id>.<base64url of nonce and ciphertext>`. Shop, column and key
+id are authenticated with it, so a value that was moved to another row or column is unreadable. A
+value without a version was stored before encryption existed: it is read as plain text, and
+encrypted when it is next written or by `atelier keys reencrypt`.
 """
 
 import base64
@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backend.errors import ConfigurationError
 
-VERSION = "v1"
+TOKEN_FORMAT = "v1"
 KEY_BYTES, NONCE_BYTES = 32, 12
-FEWEST_VALUES = 8  # different bytes in a key; a random one has about thirty
+MIN_DISTINCT_BYTES = 8  # in a key; a random one has about thirty
 
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _HAS_VERSION = re.compile(r"v[0-9]+\.")
-_ENCRYPTED = re.compile(rf"{VERSION}\.([A-Za-z0-9_-]{{1,32}})\.([A-Za-z0-9_-]{{38,}})")
+_ENCRYPTED = re.compile(rf"{TOKEN_FORMAT}\.([A-Za-z0-9_-]{{1,32}})\.([A-Za-z0-9_-]{{38,}})")
 
 
 class TokenUnreadable(Exception):
@@ -31,23 +31,23 @@ class TokenUnreadable(Exception):
 
 
 class UnknownKey(Exception):
-    """The value is sealed under a key that `TOKEN_KEYS` does not hold (any more, or yet)."""
+    """The value is encrypted with a key that is not in `TOKEN_KEYS` (any more, or yet)."""
 
 
 class TokenKeys:
-    """What `TOKEN_KEYS` holds: `id:base64,id:base64,…`. The first key seals, all of them open."""
+    """The keys of `TOKEN_KEYS`, `id:base64,id:base64,…`: the first encrypts, all decrypt."""
 
     def __init__(self, text: str) -> None:
-        """Raises `ConfigurationError` for anything that is not at least one good key."""
+        """Raises `ConfigurationError` unless the text is a list of valid keys."""
         self.ciphers: dict[str, AESGCM] = {}
         for entry in filter(None, (part.strip() for part in text.split(","))):
             key_id, _, key = entry.partition(":")
             if _KEY_ID.fullmatch(key_id) is None or key_id in self.ciphers:
-                raise refused("an entry has no id of its own")
+                raise token_keys_error("an entry has no id of its own")
             self.ciphers[key_id] = AESGCM(key_bytes(key_id, key))
         if not self.ciphers:
-            raise refused("it is empty")
-        self.first = next(iter(self.ciphers))
+            raise token_keys_error("it is empty")
+        self.primary = next(iter(self.ciphers))
 
     def __repr__(self) -> str:
         """The ids, and no key."""
@@ -55,60 +55,62 @@ class TokenKeys:
 
     @property
     def prefix(self) -> str:
-        """How every value begins that is sealed under the first key."""
-        return f"{VERSION}.{self.first}."
+        """The prefix of every value that the primary key encrypted."""
+        return f"{TOKEN_FORMAT}.{self.primary}."
 
     def encrypt(self, secret: str, *, shop: str, column: str) -> str:
-        """The secret as it may be stored in that column of that shop's row."""
+        """Encrypt the secret for that column of that shop's row."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        place = associated_data(shop, column, self.first)
-        box = nonce + self.ciphers[self.first].encrypt(nonce, secret.encode(), place)
-        return self.prefix + base64.urlsafe_b64encode(box).decode().rstrip("=")
+        context = associated_data(shop, column, self.primary)
+        payload = nonce + self.ciphers[self.primary].encrypt(nonce, secret.encode(), context)
+        return self.prefix + base64.urlsafe_b64encode(payload).decode().rstrip("=")
 
-    def open(self, stored: str, *, shop: str, column: str) -> str:
-        """The secret in that column of that shop's row. Raises `SealBroken` or `UnknownKey`."""
+    def decrypt(self, stored: str, *, shop: str, column: str) -> str:
+        """Decrypt that column of that shop's row. Raises `TokenUnreadable` or `UnknownKey`."""
         if _HAS_VERSION.match(stored) is None:
             return stored
         parts = _ENCRYPTED.fullmatch(stored)
         if parts is None:
-            raise TokenUnreadable(f"{column} of {shop} is not a sealed value")
+            raise TokenUnreadable(f"{column} of {shop} is not an encrypted value")
         key_id, text = parts.groups()
         if key_id not in self.ciphers:
-            raise UnknownKey(f"{column} of {shop} is sealed under {key_id!r}")
-        place = associated_data(shop, column, key_id)
+            raise UnknownKey(f"{column} of {shop} is encrypted with {key_id!r}")
+        context = associated_data(shop, column, key_id)
         try:
-            box = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            nonce, ciphertext = box[:NONCE_BYTES], box[NONCE_BYTES:]
-            return self.ciphers[key_id].decrypt(nonce, ciphertext, place).decode()
+            payload = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            nonce, ciphertext = payload[:NONCE_BYTES], payload[NONCE_BYTES:]
+            return self.ciphers[key_id].decrypt(nonce, ciphertext, context).decode()
         except (binascii.Error, InvalidTag) as error:
-            raise TokenUnreadable(f"{column} of {shop} does not open under {key_id!r}") from error
+            raise TokenUnreadable(
+                f"{column} of {shop} cannot be decrypted with {key_id!r}"
+            ) from error
 
 
 def associated_data(*parts: str) -> bytes:
-    """The parts, each with its length before it, so that none can be shifted into the next."""
+    """The parts, each prefixed with its length, so that no two lists have the same encoding."""
     return b"".join(len(data := part.encode()).to_bytes(4, "big") + data for part in parts)
 
 
 def key_bytes(key_id: str, text: str) -> bytes:
-    """The key in base64, of either alphabet."""
+    """Decode a key from standard or URL-safe base64. Raises `ConfigurationError`."""
     try:
         key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError as error:  # not ASCII, or not base64
-        raise refused(f"the key {key_id!r} is not base64") from error
-    if len(key) != KEY_BYTES or len(set(key)) < FEWEST_VALUES:
-        raise refused(f"the key {key_id!r} is not {KEY_BYTES} random bytes")
+        raise token_keys_error(f"the key {key_id!r} is not base64") from error
+    if len(key) != KEY_BYTES or len(set(key)) < MIN_DISTINCT_BYTES:
+        raise token_keys_error(f"the key {key_id!r} is not {KEY_BYTES} random bytes")
     return key
 
 
-def new_key() -> str:
+def generate_key() -> str:
     """A fresh entry for `TOKEN_KEYS`."""
     key_id = f"{datetime.now(UTC):%Y-%m-%d}-{secrets.token_hex(2)}"
     return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
 
 
-def refused(why: str) -> ConfigurationError:
-    """What to say of a `TOKEN_KEYS` that will not do; never what is in it."""
+def token_keys_error(why: str) -> ConfigurationError:
+    """The error for an invalid `TOKEN_KEYS`, without its content."""
     return ConfigurationError(
-        f"TOKEN_KEYS will not do: {why}. It holds the keys that seal the shops' tokens in the "
-        "database, as id:base64 with commas between; `atelier keys new` prints one."
+        f"TOKEN_KEYS is invalid: {why}. It holds the keys that encrypt the shops' tokens in the "
+        "database, as id:base64, separated by commas; `atelier keys new` prints one."
     )

@@ -1,13 +1,13 @@
 """Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
 
-The threads are the store's own, one for each connection: in those that asyncio has for everybody,
-an S3 that does not answer would keep name look-ups waiting, and with them every call to Shopify.
+The store has its own thread pool, one thread per connection. In asyncio's default pool, an S3 that
+does not respond would block DNS look-ups, and with them every call to Shopify.
 
-Presigning is next door in `presign`: it needs no network. So is `listing`, for the sweep.
+`presign` signs URLs without network access; `listing` lists objects for the sweep.
 
-The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED`. So an
-object that is there already will do only while it is much younger than that: a row is about to
-name it, and the sweep may have looked just before. Both ages are read off the store's own clock.
+The sweep (`worker.bucket_sweep`) deletes objects that no row names once they are `SETTLED_AGE` old.
+So an existing object is reused only while it is much younger than that: a row is about to name it,
+and the sweep may have looked just before. Both ages are measured by the store's own clock.
 """
 
 import asyncio
@@ -36,20 +36,20 @@ T = TypeVar("T")
 
 start_at_zero(STORAGE_CALLS, ("delete", "get", "put"), ("ok", StorageUnavailable.__name__))
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
-SETTLED = timedelta(hours=24)  # whoever put an object has by then committed its row, or never will
-REUSABLE = SETTLED / 2  # the other half is for a worker between its object and its row
+SETTLED_AGE = timedelta(hours=24)  # by then the row of an object is committed, or never will be
+MAX_REUSABLE_AGE = SETTLED_AGE / 2  # the other half is for a worker to commit the row
 
 
 class Leftover(Exception):
-    """The key is taken by an object that the sweep may be about to delete: choose another key."""
+    """The key has an old object, which the sweep may be about to delete: use another key."""
 
 
 class ObjectMissing(StorageUnavailable):
-    """S3 answers, and has no such object; it may have been lost, or be made again."""
+    """S3 has no such object; it may have been lost, or may be made again."""
 
 
 class ObjectStore:
-    """One bucket. Thread-safe, and one a process: the client keeps a connection pool."""
+    """One bucket. Thread-safe; one per process, because the client has a connection pool."""
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
@@ -68,9 +68,9 @@ class ObjectStore:
         )
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        """Store `data` under a content-addressed `key`; a young object that is there will do.
+        """Store `data` under a content-addressed `key`; an existing young object is reused.
 
-        Raises `StorageUnavailable`, and `Leftover` when the object that is there is too old.
+        Raises `StorageUnavailable`, and `Leftover` if the existing object is too old.
         """
         await self.threaded(self._put, key, data, content_type)
 
@@ -79,26 +79,26 @@ class ObjectStore:
         return await self.threaded(self._get, key)
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; those already gone count as deleted. Raises `StorageUnavailable`."""
+        """Delete objects; missing ones are ignored. Raises `StorageUnavailable`."""
         await self.threaded(self._delete, list(keys))
 
     async def age(self, key: str) -> timedelta | None:
-        """How long ago the object was put; None when there is none. Raises `StorageUnavailable`."""
+        """The object's age; None if there is none. Raises `StorageUnavailable`."""
         return await self.threaded(self._age, key)
 
     async def clock(self) -> datetime:
-        """The store's own time. Raises `StorageUnavailable`, also when there is no bucket."""
+        """The store's own time. Raises `StorageUnavailable`, also if the bucket is missing."""
         return await self.threaded(self._clock)
 
     async def threaded(self, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        """What a call that blocks returns, made in a thread of the store's."""
+        """The result of a blocking call, run in the store's thread pool."""
         loop = asyncio.get_running_loop()
         operation = getattr(call, "__name__", "other").strip("_")
         with count_call(STORAGE_CALLS, operation), span(f"s3 {operation}", is_call=True):
             return await loop.run_in_executor(self.threads, partial(call, *given, **named))
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
-        with unavailability():
+        with storage_errors():
             try:
                 self.client.put_object(
                     Bucket=self.bucket,
@@ -111,18 +111,18 @@ class ObjectStore:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
                 age = self._age(key)
-                if age is None or age > REUSABLE:
+                if age is None or age > MAX_REUSABLE_AGE:
                     raise Leftover(key) from error
 
     def _get(self, key: str) -> bytes:
-        with unavailability():
+        with storage_errors():
             try:
                 return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             except self.client.exceptions.NoSuchKey as error:
                 raise ObjectMissing from error
 
     def _delete(self, keys: list[str]) -> None:
-        with unavailability():
+        with storage_errors():
             for start in range(0, len(keys), DELETE_BATCH):
                 batch = keys[start : start + DELETE_BATCH]
                 answer = self.client.delete_objects(
@@ -132,7 +132,7 @@ class ObjectStore:
                     raise StorageUnavailable(f"{len(answer['Errors'])} objects were not deleted")
 
     def _age(self, key: str) -> timedelta | None:
-        with unavailability():
+        with storage_errors():
             try:
                 head = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
@@ -142,18 +142,18 @@ class ObjectStore:
             return answered_at(head) - head["LastModified"]
 
     def _clock(self) -> datetime:
-        with unavailability():
+        with storage_errors():
             return answered_at(self.client.head_bucket(Bucket=self.bucket))
 
 
 def answered_at(answer: Any) -> datetime:
-    """When S3 says that it gave the answer."""
+    """The time of the response, by S3's clock."""
     return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
 
 @contextlib.contextmanager
-def unavailability() -> Iterator[None]:
-    """Every failure to reach S3, or its refusal, as `StorageUnavailable`."""
+def storage_errors() -> Iterator[None]:
+    """Turn every error of S3 or the connection into `StorageUnavailable`."""
     try:
         yield
     except (BotoCoreError, ClientError, OSError) as error:

@@ -1,8 +1,8 @@
-"""Presigned GET URLs, signed offline at the start of a signing window.
+"""Presigned GET URLs, signed offline as of the start of a signing window.
 
-Within a window a URL is the same bytes each time it is asked for, so a browser's cache works.
-Every URL lives 15 minutes from its window's start, and a window lasts 5: whoever is handed one
-has at least 10 minutes left.
+Within a window the same object always gets the same URL, so that browsers can cache it. A URL is
+valid for 15 minutes from the start of its window, and a window lasts 5: so a new URL is valid for
+at least 10 minutes.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from backend.storage.keys import EXTENSIONS
 
 log = structlog.get_logger(__name__)
 
-WINDOW = 300  # seconds
-LIFETIME = 900  # seconds
-REMEMBERED = 50_000  # URLs, about 30 MB
-# Seconds. botocore renews temporary credentials from 15 minutes before their end on, and insists on
-# it in the last ten: there are some tries in between.
-LOOK_EVERY = 60.0
+SIGNING_WINDOW = 300  # seconds
+URL_LIFETIME = 900  # seconds
+MAX_CACHED_URLS = 50_000  # URLs, about 30 MB
+# Seconds. botocore refreshes temporary credentials from 15 minutes before their expiry, and raises
+# in the last ten if that fails: this leaves some attempts in between.
+RENEWAL_INTERVAL = 60.0
 
 
 class SignedUrl(msgspec.Struct, frozen=True):
@@ -42,10 +42,10 @@ class SignedUrl(msgspec.Struct, frozen=True):
 
 
 class Presigner:
-    """Signs for one bucket. Remembers the current window's URLs, and only those.
+    """Signs URLs for one bucket, with a cache of the current window's URLs.
 
-    Signed with temporary credentials (an instance role), a URL dies with them if that is sooner.
-    To renew them is a call over the network: only `renewing` makes it, and signing never does.
+    A URL signed with temporary credentials (an instance role) expires with them if that is sooner.
+    Only `renewing` refreshes them, over the network; signing never does.
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
@@ -63,27 +63,27 @@ class Presigner:
         self.signed: dict[tuple[str, str], SignedUrl] = {}
 
     def current_window(self) -> int:
-        """The instant, in seconds since the epoch, at which URLs are signed just now."""
-        return int(self.clock()) // WINDOW * WINDOW
+        """The start of the current signing window, in seconds since the epoch."""
+        return int(self.clock()) // SIGNING_WINDOW * SIGNING_WINDOW
 
     def sign(self, key: str, content_type: str) -> SignedUrl:
-        """A URL for `key` that answers with exactly `content_type`, to be shown inline."""
+        """A URL for `key`, served inline with exactly `content_type`."""
         window = self.current_window()
-        if self.signer is None or window != self.window or len(self.signed) >= REMEMBERED:
+        if self.signer is None or window != self.window or len(self.signed) >= MAX_CACHED_URLS:
             self.signer, self.signed = self.signer_at(window), {}
             self.window = window
-        known = self.signed.get((key, content_type))
-        if known is None:
+        cached = self.signed.get((key, content_type))
+        if cached is None:
             name = f"{PurePosixPath(key).stem}.{EXTENSIONS.get(content_type, 'bin')}"
-            known = self.signed[key, content_type] = SignedUrl(
+            cached = self.signed[key, content_type] = SignedUrl(
                 self.signer.url(key, content_type=content_type, filename=name),
-                datetime.fromtimestamp(window + LIFETIME, UTC),
+                datetime.fromtimestamp(window + URL_LIFETIME, UTC),
             )
-        return known
+        return cached
 
     @contextlib.asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        """Have the credentials renewed in time while the block runs, in a thread."""
+        """Refresh the credentials in a background thread while the block runs."""
         task = asyncio.create_task(self.renew_for_ever())
         try:
             yield
@@ -92,16 +92,16 @@ class Presigner:
             await asyncio.wait([task])
 
     async def renew_for_ever(self) -> None:
-        """Look now and then whether other credentials are due; lasting ones cost nothing."""
+        """Refresh temporary credentials periodically; static ones cost nothing."""
         while True:
             try:
                 self.frozen = await asyncio.to_thread(self.credentials.get_frozen_credentials)
-            except Exception as error:  # whatever the provider raises: those that we have may do
+            except Exception as error:  # any provider's error: the current ones may still be valid
                 log.warning("credentials_not_renewed", cause=repr(error)[:300])
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(RENEWAL_INTERVAL)
 
     def signer_at(self, window: int) -> "Signer":
-        """A signer with the credentials of now; those of an instance role change."""
+        """A signer with the current credentials; those of an instance role change."""
         return Signer(
             self.frozen,
             region=self.region,
@@ -111,10 +111,10 @@ class Presigner:
 
 
 class Signer:
-    """SigV4 in the query, with the clock held still at `at`.
+    """SigV4 in the query, as of the time `at`.
 
-    botocore's signer reads the time itself, and takes some 200 µs, of which all but the last digest
-    is the same for every URL of a window; its URLs are these, byte for byte.
+    botocore's signer uses the current time and takes some 200 µs; all but the last digest is the
+    same for every URL of a window. These URLs are byte for byte the same as botocore's.
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     """
 
@@ -134,13 +134,13 @@ class Signer:
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{credentials.access_key}/{scope}",
             "X-Amz-Date": f"{at:%Y%m%dT%H%M%SZ}",
-            "X-Amz-Expires": str(LIFETIME),
+            "X-Amz-Expires": str(URL_LIFETIME),
             "X-Amz-SignedHeaders": "host",
         }
         if credentials.token:
             proof["X-Amz-Security-Token"] = credentials.token
-        self.proof = encoded(proof)
-        self.proof_in_order = encoded(dict(sorted(proof.items())))
+        self.proof = encode_query(proof)
+        self.proof_in_order = encode_query(dict(sorted(proof.items())))
 
     def url(self, key: str, *, content_type: str, filename: str) -> str:
         """The URL of one object, which S3 then serves as this type and under this name."""
@@ -156,13 +156,13 @@ class Signer:
         return f"{self.base}/{path}?{kind}&{disposition}&{self.proof}&X-Amz-Signature={signature}"
 
 
-def encoded(parameters: dict[str, str]) -> str:
-    """A query as SigV4 wants it percent-encoded."""
+def encode_query(parameters: dict[str, str]) -> str:
+    """A query, percent-encoded as SigV4 requires."""
     return "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in parameters.items())
 
 
 def host_header(address: SplitResult) -> str:
-    """What a client will send as Host: the port only where it is not the scheme's own."""
+    """The Host header a client will send: with the port if it is not the default."""
     host = address.hostname or ""
     host = f"[{host}]" if ":" in host else host
     standard = {"http": 80, "https": 443}[address.scheme]
@@ -170,7 +170,7 @@ def host_header(address: SplitResult) -> str:
 
 
 def bucket_url(settings: Settings, region: str) -> str:
-    """The bucket's address as clients reach it: path style on a custom endpoint."""
+    """The bucket's public URL: path style on a custom endpoint."""
     endpoint = settings.s3_public_endpoint_url or settings.s3_endpoint_url
     if endpoint:
         return f"{endpoint.rstrip('/')}/{settings.s3_bucket}"

@@ -1,5 +1,5 @@
-"""Pictures that shops send us: taken in, made harmless, kept for the jobs that name them.
+"""Uploads: images that shops send, re-encoded and stored for their jobs.
 
-The bytes are a stranger's. They go from the socket to a temporary file, from there to a child
-process that paints the picture anew, and only what that child painted is stored.
+The bytes are untrusted. They go from the socket to a temporary file, and from there to a child
+process that re-encodes the image; only the child's output is stored.
 """

@@ -1,10 +1,10 @@
-"""The multipart body of an upload, read as it arrives.
+"""Parses the multipart body of an upload while it arrives.
 
-Litestar's own reader is not used: it keeps a part without a file name in memory whatever its
-size, takes a thousand parts, and answers 500 to text that is not UTF-8. This one knows of a single
-part, refuses at the first byte that does not belong, and holds no more than a piece of the body:
-the rest is in a temporary file without a name. A signed body is in such a file already, and the
-part is moved to its beginning. The sender's file name and content type are not looked at.
+Litestar's own parser is not used: it keeps a part without a file name in memory whatever its size,
+accepts a thousand parts, and responds 500 to text that is not UTF-8. This one accepts a single
+part, refuses as soon as anything else appears, and holds at most one piece of the body in memory:
+the rest is in an anonymous temporary file. A signed body is in such a file already, and the part is
+moved to its start. The client's file name and content type are ignored.
 """
 
 import asyncio
@@ -15,24 +15,24 @@ from typing import IO, Any
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from backend.errors import BadRequest, ImageTooLarge, InvalidRequest, UnsupportedMedia
-from backend.spool import SPOOL, AnyRequest, pieces, spool_file, spooled_pieces, write_at
+from backend.spool import SPOOL_KEY, AnyRequest, pieces, spool_file, spooled_pieces, write_at
 
-PART = "file"
-MAX_FILE = 25_000_000  # bytes
-MAX_BODY = MAX_FILE + 16_384  # the part's headers and the boundaries around it
+PART_NAME = "file"
+MAX_FILE_BYTES = 25_000_000  # bytes
+MAX_UPLOAD_BODY_BYTES = MAX_FILE_BYTES + 16_384  # plus the part's headers and the boundaries
 
 
 @contextlib.asynccontextmanager
 async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
-    """The request's one file, to be read from its start, and gone when the block ends.
+    """The request's one file, positioned at its start and deleted when the block ends.
 
     Raises `UnsupportedMedia`, `BadRequest`, `ImageTooLarge` or `InvalidRequest`.
     """
     scope: Any = request.scope
-    with scope.get(SPOOL) or spool_file() as file:
-        body = spooled_pieces(file) if SPOOL in scope else pieces(request)
+    with scope.get(SPOOL_KEY) or spool_file() as file:
+        body = spooled_pieces(file) if SPOOL_KEY in scope else pieces(request)
         try:
-            await receive(body, boundary_of(request), file)
+            await copy_file_part(body, boundary_of(request), file)
         except MultipartError as error:
             raise BadRequest("The body is not valid multipart/form-data.") from error
         file.seek(0)
@@ -40,7 +40,7 @@ async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
 
 
 def boundary_of(request: AnyRequest) -> str:
-    """What separates the parts."""
+    """The boundary of the multipart body."""
     content_type, options = request.content_type
     if content_type != "multipart/form-data" or "content-encoding" in request.headers:
         raise UnsupportedMedia("Send the image as multipart/form-data, in a part named file.")
@@ -49,8 +49,8 @@ def boundary_of(request: AnyRequest) -> str:
     return options["boundary"]
 
 
-async def receive(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -> None:
-    """Write the one part's bytes into `file`, which may be the one that the body comes from."""
+async def copy_file_part(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -> None:
+    """Copy the one part's bytes to `file`, which may be the file that the body is read from."""
     parts = size = 0
     async with contextlib.aclosing(body):
         with PushMultipartParser(boundary) as parser:
@@ -60,28 +60,28 @@ async def receive(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -
                         parts += 1
                         require_only_file(event, parts)
                     elif event:
-                        require_allowed(size + len(event))
+                        require_file_size(size + len(event))
                         await asyncio.to_thread(write_at, file, size, event)
                         size += len(event)
     if size == 0:
-        raise refused(PART, "The file is empty." if parts else "Send one part named file.")
+        raise part_error(PART_NAME, "The file is empty." if parts else "Send one part named file.")
     file.truncate(size)
 
 
 def require_only_file(part: MultipartSegment, number: int) -> None:
-    """Refuse a second part, and one by another name."""
-    if part.name != PART:
-        raise refused((part.name or "")[:100], "Unknown part; send one part named file.")
+    """Refuse a second part, and a part with another name."""
+    if part.name != PART_NAME:
+        raise part_error((part.name or "")[:100], "Unknown part; send one part named file.")
     if number > 1:
-        raise refused(PART, "Send one part named file, once.")
+        raise part_error(PART_NAME, "Send one part named file, once.")
 
 
-def require_allowed(size: int) -> None:
-    """Refuse a file as soon as it is too long."""
-    if size > MAX_FILE:
-        raise ImageTooLarge(f"The file has more than {MAX_FILE // 1_000_000} MB, the limit.")
+def require_file_size(size: int) -> None:
+    """Refuse a file as soon as it is too large."""
+    if size > MAX_FILE_BYTES:
+        raise ImageTooLarge(f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB, the limit.")
 
 
-def refused(part: str, why: str) -> InvalidRequest:
-    """What is wrong with a part."""
+def part_error(part: str, why: str) -> InvalidRequest:
+    """The error for a part."""
     return InvalidRequest([{"loc": ["body", part], "msg": why, "type": "value_error"}])

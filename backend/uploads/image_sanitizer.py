@@ -1,6 +1,6 @@
-"""Where a sent file becomes a picture of ours: one child process, and a short queue before it.
+"""Re-encodes uploaded images in one child process, with a short queue.
 
-Only the child decodes. This process hands it bytes and takes a new picture back.
+Only the child decodes the untrusted file; this process sends it bytes and gets a new image.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from backend.failures import codes
 from backend.renderers.base import RenderedFile, Renderer, RenderFailed, RenderRequest
 from backend.workflows.stages import StageFile, StageName
 
-PLACES = 9  # one picture with the child or on its way to the store, eight that wait
+MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
 
-REFUSALS: Mapping[str, type[RequestError]] = {
+ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
     codes.IMAGE_TYPE_UNSUPPORTED.code: ImageTypeUnsupported,
     codes.IMAGE_TOO_LARGE.code: ImageTooLarge,
     codes.IMAGE_TOO_SMALL.code: ImageTooSmall,
@@ -37,19 +37,19 @@ REFUSALS: Mapping[str, type[RequestError]] = {
 
 
 class ImageSanitizer:
-    """Paints sent pictures anew with a renderer of its own; bound to the loop that first uses it.
+    """Re-encodes uploaded images with its own renderer; bound to the event loop that uses it first.
 
-    Those who wait hold a place and nothing else: a file is read into memory when its turn comes.
+    A waiting upload holds a slot but no memory: its file is read when the renderer is free.
     """
 
-    def __init__(self, renderer: Renderer, *, places: int = PLACES) -> None:
+    def __init__(self, renderer: Renderer, *, capacity: int = MAX_PENDING_UPLOADS) -> None:
         self.renderer = renderer
-        self.free = places
-        self.turn = asyncio.Lock()
+        self.free = capacity
+        self.renderer_lock = asyncio.Lock()
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for one upload from its last byte to its answer. Raises `UploadsUnavailable`."""
+    def slot(self) -> Iterator[None]:
+        """Hold a slot for one upload until it is stored. Raises `UploadsUnavailable`."""
         if not self.free:
             raise UploadsUnavailable
         self.free -= 1
@@ -59,17 +59,17 @@ class ImageSanitizer:
             self.free += 1
 
     async def sanitize(self, file: IO[bytes]) -> RenderedFile:
-        """The picture in `file` as we keep it: upright, plain, without anything that it carried.
+        """Re-encode the image in `file`: upright, sRGB, without metadata.
 
-        Raises `UploadsUnavailable`, or why the picture is refused.
+        Raises `UploadsUnavailable`, or the error for an image that is refused.
         """
-        async with self.turn:
+        async with self.renderer_lock:
             source = await asyncio.to_thread(file.read)
             request = RenderRequest(stage=StageName.NORMALISE, inputs={StageFile.SOURCE: source})
             try:
                 rendered = await self.renderer.render(request)
             except RenderFailed as failed:
-                raise refusal(failed) from failed
+                raise upload_error(failed) from failed
         return next(made for made in rendered.files if made.name == "upload")
 
     async def close(self) -> None:
@@ -77,9 +77,9 @@ class ImageSanitizer:
         await self.renderer.close()
 
 
-def refusal(failed: RenderFailed) -> Exception:
+def upload_error(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
     if failed.failure.retryable:
         return UploadsUnavailable("The image could not be looked at just now. Retry shortly.")
-    refused = REFUSALS.get(failed.failure.code)
+    refused = ERRORS_BY_CODE.get(failed.failure.code)
     return refused(failed.failure.message) if refused else failed

@@ -1,4 +1,4 @@
-"""The table of uploads: pictures that a shop sent us to work on."""
+"""The uploads table: images that a shop has uploaded for its jobs."""
 
 from datetime import datetime
 
@@ -9,12 +9,12 @@ from backend.db import Base
 
 
 class Upload(Base):
-    """One picture of one shop: `upload_key` is its public name, `key` its object.
+    """One uploaded image: `upload_key` is its public name, `key` its object's key.
 
-    The row is there before the object, so that no object is ever without a row that knows it:
-    `stored_at` says that the object exists. `used_at` says when a job or a rule last asked for it.
-    `expired_at` says that the object is being deleted and that no job may have it any more. What
-    kind of picture it is can be read from its key's suffix.
+    The row is inserted before the object is stored, so that every object has a row. `stored_at`
+    says that the object exists. `used_at` is when a job or a rule last used it. `expired_at` says
+    that the object is being deleted and that no job may use it. The key's extension is the image
+    type.
     """
 
     __tablename__ = "uploads"

@@ -26,18 +26,18 @@ from backend.errors import (
     UnsupportedMedia,
     UploadsUnavailable,
 )
-from backend.openapi_responses import OF_A_SHOP, answers
+from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.storage.keys import content_type_of
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
-from backend.uploads.connected import while_connected
-from backend.uploads.form import MAX_BODY, PART, sent_file
+from backend.uploads.client_disconnect import while_connected
+from backend.uploads.form import MAX_UPLOAD_BODY_BYTES, PART_NAME, sent_file
 from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.schemas import UploadResponse
 from backend.uploads.service import receiving_shop, store_upload
 
-UPLOADING = answers(
+UPLOADING = documented(
     UploadResponse,
     *OF_A_SHOP,
     BadRequest,
@@ -67,8 +67,8 @@ class Uploading(Operation):
         )
         form = Schema(
             type=OpenAPIType.OBJECT,
-            properties={PART: picture},
-            required=[PART],
+            properties={PART_NAME: picture},
+            required=[PART_NAME],
             additional_properties=False,
         )
         self.request_body = RequestBody(
@@ -81,7 +81,7 @@ def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
 
     @post(
         "/",
-        request_max_body_size=MAX_BODY,
+        request_max_body_size=MAX_UPLOAD_BODY_BYTES,
         operation_class=Uploading,
         responses=UPLOADING,
         spooled_body=True,
@@ -97,7 +97,7 @@ def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
         """Take a picture in."""
         shop_id = await receiving_shop(database, request.auth.shop, quotas)
         async with sent_file(request) as file:
-            with image_sanitizer.place():
+            with image_sanitizer.slot():
                 picture = await while_connected(request, image_sanitizer.sanitize(file))
                 upload = await store_upload(
                     database, store, shop=request.auth.shop, shop_id=shop_id, picture=picture

@@ -1,6 +1,6 @@
-"""An upload's life: stored, used by jobs, or erased with its shop.
+"""Uploads: stored, used by jobs, and erased with their shop.
 
-Those that no job uses are swept away by `backend.worker.maintenance`.
+`backend.worker.maintenance` deletes those that no job uses.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from backend.renderers.base import RenderedFile
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.service import admitted_id
-from backend.slices import SLICE, TimeSlice
+from backend.slices import ITEMS_PER_SLICE, TimeSlice
 from backend.storage.keys import upload_object_key
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
@@ -29,14 +29,14 @@ NO_SUCH_UPLOAD = (
 
 
 class StoredUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shop calls its upload, and the object behind that name."""
+    """An upload's public name and its object key."""
 
     upload_key: str
     key: str
 
 
 async def receiving_shop(database: Database, shop_domain: str, quotas: Quotas = UNLIMITED) -> int:
-    """The shop's id, asked before a byte is looked at.
+    """The shop's id, checked before the body is read.
 
     Raises `ShopNotInstalled` or `StorageQuotaReached`.
     """
@@ -47,17 +47,17 @@ async def receiving_shop(database: Database, shop_domain: str, quotas: Quotas = 
 async def store_upload(
     database: Database, store: ObjectStore, *, shop: str, shop_id: int, picture: RenderedFile
 ) -> StoredUpload:
-    """Keep a picture: its row, then its object, then the mark that makes it usable.
+    """Store an image: first its row, then its object, then the mark that makes it usable.
 
-    A crash in between leaves a row that no job can use and that the sweep finds, whether its
-    object came to be or not. Raises `StorageUnavailable`, and `ShopNotInstalled` when the shop was
-    erased meanwhile: its objects were deleted before this one was put.
+    A crash in between leaves a row that no job can use and that the sweep deletes, with its object
+    if there is one. Raises `StorageUnavailable`, and `ShopNotInstalled` if the shop was erased
+    meanwhile, before this object was stored.
     """
     upload = StoredUpload(
         upload_key=f"upl_{secrets.token_hex(16)}", key=upload_object_key(picture.content_type)
     )
     async with database.transaction(shop) as connection:
-        await announce(connection, shop_id, upload)
+        await insert_row(connection, shop_id, upload)
     await store.put(upload.key, picture.data, content_type=picture.content_type)
     async with database.transaction(shop) as connection:
         stored = await mark_stored(connection, shop_id, upload)
@@ -69,8 +69,8 @@ async def store_upload(
     return upload
 
 
-async def announce(connection: AsyncConnection, shop_id: int, upload: StoredUpload) -> None:
-    """The row, unless the shop has gone since it was asked for."""
+async def insert_row(connection: AsyncConnection, shop_id: int, upload: StoredUpload) -> None:
+    """Insert the row. Raises `ShopNotInstalled` if the shop was uninstalled meanwhile."""
     shop = select(Shop.id, *(literal(value) for value in (upload.upload_key, upload.key))).where(
         Shop.id == shop_id, Shop.status == "installed"
     )
@@ -80,7 +80,7 @@ async def announce(connection: AsyncConnection, shop_id: int, upload: StoredUplo
 
 
 async def mark_stored(connection: AsyncConnection, shop_id: int, upload: StoredUpload) -> bool:
-    """Whether the upload can be used from now on: it cannot when it has been erased."""
+    """Make the upload usable; False if it was erased meanwhile."""
     marked = await connection.execute(
         update(Upload)
         .where(
@@ -94,7 +94,7 @@ async def mark_stored(connection: AsyncConnection, shop_id: int, upload: StoredU
 
 
 async def count_bytes(connection: AsyncConnection, shop_id: int, size: int) -> None:
-    """Add them to the shop's, until the next sweep of the bucket looks what there is."""
+    """Add to the shop's stored bytes, which the next bucket sweep counts exactly."""
     await connection.execute(
         update(Shop).where(Shop.id == shop_id).values(stored_bytes=Shop.stored_bytes + size)
     )
@@ -103,10 +103,10 @@ async def count_bytes(connection: AsyncConnection, shop_id: int, size: int) -> N
 async def use_uploads(
     connection: AsyncConnection, *, shop_id: int, wanted: Mapping[str, str]
 ) -> dict[str, str]:
-    """The object key behind each field's upload key; from now on a job needs those uploads.
+    """The object key of each field's upload, which is marked as used.
 
     Raises `InvalidRequest` naming each field whose upload is unknown, expired, not stored or
-    another shop's; which of these it is cannot be told from the answer.
+    another shop's; the response does not reveal which of these it is.
     """
     if not wanted:
         return {}
@@ -128,7 +128,7 @@ async def use_uploads(
 
 
 def no_such_upload(field: str) -> dict[str, Any]:
-    """What is wrong with a field that names no upload of the shop's."""
+    """The item of `detail` for a field that names no upload of the shop."""
     return {"loc": ["body", field], "msg": NO_SUCH_UPLOAD, "type": "value_error"}
 
 
@@ -140,9 +140,9 @@ async def erase_uploads(
     before: datetime | None = None,
     time_slice: TimeSlice | None = None,
 ) -> None:
-    """Erase all of the shop's uploads, used or not, or those made until then, slice by slice.
+    """Erase the shop's uploads slice by slice: all, or those created until `before`.
 
-    What a crash leaves is found by the next try. Raises `TimeSliceOver`.
+    After a crash the next attempt continues. Raises `TimeSliceOver`.
     """
     while doomed := await expired_slice(database, shop_id, before):
         await store.delete(doomed.values())
@@ -160,12 +160,14 @@ async def erase_uploads(
 async def expired_slice(
     database: Database, shop_id: int, before: datetime | None
 ) -> dict[str, str]:
-    """Some of the uploads, by their public names, with their objects' keys.
+    """A slice of the uploads: object keys by public name.
 
-    They are marked first, so that no job takes one and no upload that is being stored stays.
+    They are marked as expired first, so that no job uses one, and none becomes usable.
     """
     until = () if before is None else (Upload.created_at <= before,)
-    chosen = select(Upload.upload_key).where(Upload.shop_id == shop_id, *until).limit(SLICE)
+    chosen = (
+        select(Upload.upload_key).where(Upload.shop_id == shop_id, *until).limit(ITEMS_PER_SLICE)
+    )
     mark = (
         update(Upload)
         .where(Upload.shop_id == shop_id, Upload.upload_key.in_(chosen))

@@ -6,7 +6,7 @@ before both have been read to their ends, so a failure on either side touches no
 
 Why no object goes that somebody still needs:
 
-- The rows are read before the objects are listed, and only objects that were `SETTLED` by the
+- The rows are read before the objects are listed, and only objects that were `SETTLED_AGE` by the
   store's own clock when the pass began can go. So a row that is missing here has to be committed
   by somebody who put the object a day ago, or who came upon it and let it do: `ObjectStore.put`
   lets an object do for half a day only.
@@ -28,39 +28,39 @@ import structlog
 from backend.db import Database
 from backend.errors import ConfigurationError
 from backend.settings import Settings
-from backend.storage.listing import PAGE, StoredObject, stored_objects
-from backend.storage.objects import DELETE_BATCH, SETTLED
+from backend.storage.listing import LIST_PAGE_SIZE, StoredObject, stored_objects
+from backend.storage.objects import DELETE_BATCH, SETTLED_AGE
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
 from backend.worker.lost_objects import repair_lost
 from backend.worker.named_keys import NamedKey, named_keys
-from backend.worker.reconciliation_report import Tallies, Tally, record
+from backend.worker.reconciliation_report import FindingTallies, FindingTally, record
 from backend.worker.stored_bytes import store_sizes
 
 log = structlog.get_logger(__name__)
 
-SORTING = 900.0  # seconds that Postgres may take to put all keys in order
+SORT_TIMEOUT = 900.0  # seconds that Postgres may take to put all keys in order
 REPORT_EVERY = 10_000  # objects
 
 Report = Callable[[int], None]
 Keyed = TypeVar("Keyed", StoredObject, NamedKey)
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class SweepLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How careful a pass is.
 
     Each side may differ in `spared` keys, or in that `share` of its own: more is implausible.
     """
 
-    settled: timedelta = SETTLED
+    settled: timedelta = SETTLED_AGE
     share: float = 0.2
     spared: int = 100
     remembered: int = 50_000  # keys of each side, some megabytes
-    page: int = PAGE
+    page: int = LIST_PAGE_SIZE
 
 
 class Comparison(msgspec.Struct, kw_only=True):
-    """How the bucket and the database differ; the lists are cut at `Terms.remembered`.
+    """How the bucket and the database differ; the lists are cut at `SweepLimits.remembered`.
 
     What both have is added up for each shop.
     """
@@ -73,7 +73,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     unnamed_keys: list[str] = []
     lost_keys: list[NamedKey] = []
 
-    def is_plausible(self, terms: Terms) -> bool:
+    def is_plausible(self, terms: SweepLimits) -> bool:
         """Whether it looks like the leftovers of crashes."""
         return self.unnamed <= max(terms.spared, self.objects * terms.share) and (
             self.lost <= max(terms.spared, self.rows * terms.share)
@@ -84,16 +84,16 @@ async def sweep_bucket(
     settings: Settings,
     context: WorkerContext,
     *,
-    terms: Terms | None = None,
+    terms: SweepLimits | None = None,
     report: Report | None = None,
-) -> Tallies:
+) -> FindingTallies:
     """One pass; what it found. `report` hears now and then how many objects were looked at.
 
     Raises `DatabaseUnavailable`, `StorageUnavailable` and, for a bucket whose listing has no
     order, `ConfigurationError`.
     """
-    terms = terms or Terms()
-    found = await compared(settings, context, terms, report)
+    terms = terms or SweepLimits()
+    found = await compare_bucket(settings, context, terms, report)
     if found is None:
         return {}
     if not found.is_plausible(terms):
@@ -105,19 +105,21 @@ async def sweep_bucket(
     }
 
 
-async def compared(
-    settings: Settings, context: WorkerContext, terms: Terms, report: Report | None
+async def compare_bucket(
+    settings: Settings, context: WorkerContext, terms: SweepLimits, report: Report | None
 ) -> Comparison | None:
     """Both sides, read to their ends; None when the process is to stop."""
     found = Comparison()
-    database = Database(settings.database_url, role=WORKER, pool_size=1, statement_timeout=SORTING)
+    database = Database(
+        settings.database_url, role=WORKER, pool_size=1, statement_timeout=SORT_TIMEOUT
+    )
     try:
         deadline = await context.store.clock() - terms.settled
         async with database.reading() as connection:
             rows = ascending(named_keys(connection))
             objects = ascending(stored_objects(context.store, page=terms.page))
             async for stored, named in side_by_side(objects, rows):
-                note(found, stored, named, deadline, terms)
+                count_key(found, stored, named, deadline, terms)
                 if stored and found.objects % REPORT_EVERY == 0:
                     if context.stopping.is_set():
                         return None
@@ -128,12 +130,12 @@ async def compared(
     return found
 
 
-def note(
+def count_key(
     found: Comparison,
     stored: StoredObject | None,
     named: NamedKey | None,
     deadline: datetime,
-    terms: Terms,
+    terms: SweepLimits,
 ) -> None:
     """Count a key, and remember it if it is on one side only."""
     found.objects += stored is not None
@@ -151,7 +153,7 @@ def note(
             found.lost_keys.append(named)
 
 
-async def left_alone(found: Comparison, database: Database) -> Tallies:
+async def left_alone(found: Comparison, database: Database) -> FindingTallies:
     """Say what is wrong, and count it."""
     log.error(
         "bucket_sweep_refused",
@@ -161,9 +163,9 @@ async def left_alone(found: Comparison, database: Database) -> Tallies:
         rows_without_object=found.lost,
         check="Do DATABASE_URL and S3_BUCKET belong together? Was one restored from a backup?",
     )
-    tallies: Tallies = {
-        "object_without_row": Tally(found=found.unnamed),
-        "row_without_object": Tally(found=found.lost),
+    tallies: FindingTallies = {
+        "object_without_row": FindingTally(found=found.unnamed),
+        "row_without_object": FindingTally(found=found.lost),
     }
     async with database.transaction() as connection:
         for kind, tally in tallies.items():
@@ -171,9 +173,9 @@ async def left_alone(found: Comparison, database: Database) -> Tallies:
     return tallies
 
 
-async def delete_unnamed(found: Comparison, context: WorkerContext) -> Tally:
+async def delete_unnamed(found: Comparison, context: WorkerContext) -> FindingTally:
     """Delete the objects that no row names, as far as they are remembered."""
-    tally = Tally(found=found.unnamed)
+    tally = FindingTally(found=found.unnamed)
     for start in range(0, len(found.unnamed_keys), DELETE_BATCH):
         batch = found.unnamed_keys[start : start + DELETE_BATCH]
         await context.store.delete(batch)
@@ -190,7 +192,7 @@ async def side_by_side(
     named = await anext(rows, None)  # the rows first: what is put from now on is young
     stored = await anext(objects, None)
     while stored or named:
-        order = compare(stored, named)
+        order = key_order(stored, named)
         yield (stored if order <= 0 else None), (named if order >= 0 else None)
         if order <= 0:
             stored = await anext(objects, None)
@@ -198,7 +200,7 @@ async def side_by_side(
             named = await anext(rows, None)
 
 
-def compare(stored: StoredObject | None, named: NamedKey | None) -> int:
+def key_order(stored: StoredObject | None, named: NamedKey | None) -> int:
     """Which of the two comes first, as -1, 0 or 1; an end comes last."""
     if stored is None or named is None:
         return -1 if named is None else 1

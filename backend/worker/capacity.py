@@ -16,10 +16,10 @@ import msgspec
 
 from backend import queue
 from backend.renderers.base import Rendered, Renderer, RenderRequest
-from backend.worker.dequeue import Share
+from backend.worker.dequeue import CapacityShare
 
 JOBS_A_SLOT = 2  # while one renders, another fetches or stores
-TASKS = frozenset(
+TASK_BACKLOGS = frozenset(
     {queue.HANDLE_BACKLOG, queue.PUBLISH_BACKLOG, queue.UNPUBLISH_BACKLOG, queue.RESUME_SHOP}
 )
 
@@ -41,19 +41,19 @@ class Capacity:
         return self.slots * JOBS_A_SLOT
 
     @property
-    def shares(self) -> tuple[Share, ...]:
+    def shares(self) -> tuple[CapacityShare, ...]:
         """What backlogs, and what is long from its first entry on, have of the places."""
         return (
-            Share(self.backlog, frozenset({queue.RUN_BACKLOG})),
-            Share(self.backlog, TASKS),
-            Share(self.batch, frozenset({queue.EXPAND_BATCH})),
-            Share(self.batch, frozenset({queue.SWEEP_PRODUCTS})),
+            CapacityShare(self.backlog, frozenset({queue.RUN_BACKLOG})),
+            CapacityShare(self.backlog, TASK_BACKLOGS),
+            CapacityShare(self.batch, frozenset({queue.EXPAND_BATCH})),
+            CapacityShare(self.batch, frozenset({queue.SWEEP_PRODUCTS})),
         )
 
     @property
     def kept(self) -> int:
         """For whoever has little to do, beside the few jobs and errands of a shop with backlogs."""
-        return self.backlog + 2 * queue.FEW
+        return self.backlog + 2 * queue.MAX_FOREGROUND
 
     @property
     def all(self) -> int:

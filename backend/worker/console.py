@@ -15,14 +15,14 @@ from backend.jobs.progress import show_progress
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
-from backend.settings import Settings, required
+from backend.settings import Settings, required_variable
 from backend.shops.token_encryption import TokenKeys
 from backend.storage.presign import Presigner
 from backend.tenancy import WORKER
-from backend.worker.maintenance import owner_of
-from backend.worker.reencryption import Tally, reencrypt
+from backend.worker.maintenance import shop_of_job
+from backend.worker.reencryption import ReencryptionTally, reencrypt_all
 
-LOOK = 20  # seconds for each wait
+POLL_TIMEOUT = 20  # seconds for each wait
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
                 shop_domain=self.shop_domain,
                 public_id=self.public_id,
                 since=since,
-                wait=LOOK,
+                wait=POLL_TIMEOUT,
             )
             for event in page.events:
                 yield event
@@ -73,17 +73,17 @@ async def watch_job(public_id: str) -> bool:
 
 async def reencrypt_tokens() -> bool:
     """Seal every stored token under the first key, and tell; whether it alone is needed now."""
-    keys = TokenKeys(required("TOKEN_KEYS"))
-    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
+    keys = TokenKeys(required_variable("TOKEN_KEYS"))
+    database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
 
-    def show(tally: Tally) -> None:
+    def show(tally: ReencryptionTally) -> None:
         click.echo(f"{tally.seen} of {tally.total} shops …", err=True)
 
     try:
-        tally = await reencrypt(database, keys, show)
+        tally = await reencrypt_all(database, keys, show)
     finally:
         await database.close()
-    click.echo(f"Sealed the tokens of {tally.encrypted} shops under {keys.first}.")
+    click.echo(f"Sealed the tokens of {tally.encrypted} shops under {keys.primary}.")
     if tally.unreadable:
         click.echo(f"{tally.unreadable} do not open: a key is missing, or they were tampered with.")
     if tally.left > tally.unreadable:
@@ -99,7 +99,7 @@ async def operator(public_id: str) -> AsyncIterator[Operator]:
     wakeups = Wakeups(settings.database_url, role=WORKER)
     try:
         async with database.reading() as connection:
-            shop = await owner_of(connection, public_id)
+            shop = await shop_of_job(connection, public_id)
         if shop is None:
             raise JobNotFound(f"No job {public_id}, or its shop has removed the app.")
         async with wakeups.listening():

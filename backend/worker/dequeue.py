@@ -20,19 +20,23 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.qm import QueueManager
 from pgqueuer.types import JobId, QueueEntrypoint
 
-GATHER = 0.005  # seconds that a free place waits for a second one, to be filled in one statement
-LOOK_AGAIN = 1.0  # seconds between two looks for others while a share has all its places
+GATHER_TIME = (
+    0.005  # seconds that a free place waits for a second one, to be filled in one statement
+)
+CAPACITY_POLL_INTERVAL = (
+    1.0  # seconds between two looks for others while a share has all its places
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class CapacityShare:
     """Entry points of which a worker works on at most `places` entries at once."""
 
     places: int
     entrypoints: frozenset[str]
 
 
-def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[Share]) -> None:
+def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[CapacityShare]) -> None:
     """Have it work like this; before entry points are named. Those in no share take any place."""
     pgq.qm = CapacityQueueManager(
         pgq.qm.queries, pgq.channel, resources=pgq.resources, shares=shares
@@ -49,7 +53,7 @@ class CapacityQueueManager(QueueManager):
     nothing_else_until: so long, on the loop's clock, nothing but what full shares have is waiting.
     """
 
-    shares: Sequence[Share] = ()
+    shares: Sequence[CapacityShare] = ()
     under_way: dict[JobId, str] = dataclasses.field(init=False, default_factory=dict)
     changed: asyncio.Event = dataclasses.field(init=False, default_factory=asyncio.Event)
     nothing_else_until: float = dataclasses.field(init=False, default=0)
@@ -86,10 +90,10 @@ class CapacityQueueManager(QueueManager):
             if len(found) < wanted:
                 if not closed:
                     break
-                self.nothing_else_until = clock() + LOOK_AGAIN
+                self.nothing_else_until = clock() + CAPACITY_POLL_INTERVAL
             if self._full_shares() and clock() < self.nothing_else_until:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.changed.wait(), LOOK_AGAIN)
+                    await asyncio.wait_for(self.changed.wait(), CAPACITY_POLL_INTERVAL)
 
     def forget_job(self, job_id: JobId, context: Context, task: asyncio.Task[None]) -> None:
         """Its place is free."""
@@ -103,7 +107,7 @@ class CapacityQueueManager(QueueManager):
         self.changed.set()
 
     def _entry_points(
-        self, closed: Sequence[Share]
+        self, closed: Sequence[CapacityShare]
     ) -> dict[QueueEntrypoint, EntrypointExecutionParameter]:
         """All but those of the shares that have all their places."""
         return {
@@ -115,7 +119,7 @@ class CapacityQueueManager(QueueManager):
     async def _gather(self, places: int, batch_size: int) -> None:
         """Those that end together are filled together."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GATHER):
+            async with asyncio.timeout(GATHER_TIME):
                 while self._free(places) < batch_size:
                     self.changed.clear()
                     await self.changed.wait()
@@ -125,9 +129,9 @@ class CapacityQueueManager(QueueManager):
         left = [self._left(share) for share in self.shares]
         return min([places - len(self.job_context), *(count for count in left if count > 0)])
 
-    def _full_shares(self) -> list[Share]:
+    def _full_shares(self) -> list[CapacityShare]:
         return [share for share in self.shares if self._left(share) <= 0]
 
-    def _left(self, share: Share) -> int:
+    def _left(self, share: CapacityShare) -> int:
         taken = sum(name in share.entrypoints for name in self.under_way.values())
         return share.places - taken

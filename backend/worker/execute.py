@@ -32,7 +32,7 @@ from backend.retries import JOBS
 from backend.tracing import span
 from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
-from backend.worker.stages import JobRun, StageFailed, make, store
+from backend.worker.stages import JobRun, StageFailed, make, store_files
 from backend.workflows import WORKFLOWS
 from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage
@@ -84,7 +84,7 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
 async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_last: bool) -> None:
     """Make one stage, store its files, then record it; with the last one the job ends."""
     result = await make(stage, job_run)
-    keys, artifacts = await store(stage, result, job_run)
+    keys, artifacts = await store_files(stage, result, job_run)
     checkpoint = Checkpoint(files=keys, facts=result.facts)
     total = len(workflow.stages)
     database = job_run.context.database

@@ -129,7 +129,7 @@ async def retract(
     return refs(await connection.execute(written(RETRACTED, only=extent.only), parameters))
 
 
-async def object_keys(connection: AsyncConnection, jobs: Sequence[JobRef]) -> list[str]:
+async def unannounced_keys(connection: AsyncConnection, jobs: Sequence[JobRef]) -> list[str]:
     """The objects that the jobs have stored and that no artifact is told of."""
     return list(await connection.scalars(written(NAMED_BY_NO_ARTIFACT), of(jobs)))
 

@@ -6,26 +6,20 @@ from datetime import datetime
 from typing import Any
 
 import click
-from sqlalchemy import ColumnElement, Text, column, func, select, table, tuple_, update
+from sqlalchemy import ColumnElement, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.queue import HANDLE_WEBHOOK, QUEUE_SCHEMA
-from backend.settings import required
+from backend.queue import HANDLE_WEBHOOK
+from backend.settings import required_variable
 from backend.tenancy import WORKER
+from backend.worker.maintenance import QUEUE_TABLE
 from backend.worker.reconcile import clear_words
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_delivery
 
-SLICE = 500
+RETRIED_AT_ONCE = 500
 KEY = (WebhookDelivery.shop_domain, WebhookDelivery.topic, WebhookDelivery.webhook_id)
-QUEUE = table(
-    "pgqueuer",
-    column("dedupe_key", Text),
-    column("status"),
-    column("execute_after"),
-    schema=QUEUE_SCHEMA,
-)
 
 
 async def show_deliveries(
@@ -35,7 +29,7 @@ async def show_deliveries(
     async with inbox() as database, database.reading() as connection:
         rows = await deliveries(connection, status=status, shop=shop, topic=topic, limit=limit)
     for row in rows:
-        click.echo(line(row))
+        click.echo(delivery_line(row))
     if not rows:
         click.echo("No such delivery.", err=True)
     elif len(rows) == limit:
@@ -62,18 +56,18 @@ async def deliveries(
     return (await connection.execute(found)).all()
 
 
-def line(row: Any) -> str:
+def delivery_line(row: Any) -> str:
     """One delivery, in columns; what is not settled says when it is tried again."""
     more = row.note or ""
     if row.status == "received" and row.tries:
-        more += f" after {row.tries} tries, next at {moment(row.next_try_at)}"
+        more += f" after {row.tries} tries, next at {utc_text(row.next_try_at)}"
     return (
-        f"{moment(row.received_at)}  {row.status:<9}  {row.topic:<22}  {row.shop_domain}  "
+        f"{utc_text(row.received_at)}  {row.status:<9}  {row.topic:<22}  {row.shop_domain}  "
         f"{row.webhook_id}  {more}"
     ).rstrip()
 
 
-def moment(at: datetime | None) -> str:
+def utc_text(at: datetime | None) -> str:
     """To the second, in UTC."""
     return "-" if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -117,7 +111,7 @@ async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> li
     chosen = (
         select(*KEY)
         .where(which, inbox.status.in_(("failed", "received")), inbox.body.is_not(None))
-        .limit(SLICE)
+        .limit(RETRIED_AT_ONCE)
         .with_for_update()
     )
     again = (
@@ -136,14 +130,16 @@ async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> li
 async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
     """Let an entry that is on the queue already be due."""
     key = f"{HANDLE_WEBHOOK}:{ref.shop_domain}:{ref.topic}:{ref.webhook_id}"
-    waiting = QUEUE.c.dedupe_key == key, QUEUE.c.execute_after > func.now()
-    await connection.execute(update(QUEUE).where(*waiting).values(execute_after=func.now()))
+    waiting = QUEUE_TABLE.c.dedupe_key == key, QUEUE_TABLE.c.execute_after > func.now()
+    await connection.execute(update(QUEUE_TABLE).where(*waiting).values(execute_after=func.now()))
 
 
 @contextlib.asynccontextmanager
 async def inbox() -> AsyncIterator[Database]:
     """The database as the workers have it. Raises `DatabaseUnavailable` with what to look at."""
-    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30)
+    database = Database(
+        required_variable("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30
+    )
     try:
         with clear_words():
             await database.require_schema()

@@ -25,17 +25,17 @@ from backend.shops.models import Shop
 from backend.uploads.models import Upload
 from backend.worker.context import WorkerContext
 from backend.worker.named_keys import NamedKey
-from backend.worker.reconciliation_report import Tally, record
+from backend.worker.reconciliation_report import FindingTally, record
 from backend.worker.rerender import remade
 from backend.workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
 
 
-async def repair_lost(rows: list[NamedKey], total: int, context: WorkerContext) -> Tally:
+async def repair_lost(rows: list[NamedKey], total: int, context: WorkerContext) -> FindingTally:
     """Put right what can be; `rows` are those of `total` that are remembered."""
-    tally = Tally(found=total - len(rows))
-    for owner, group in groupby(sorted(rows, key=owner_of), key=owner_of):
+    tally = FindingTally(found=total - len(rows))
+    for owner, group in groupby(sorted(rows, key=object_owner), key=object_owner):
         if context.stopping.is_set():
             break
         lost = [row for row in group if await is_lost(row, context)]
@@ -47,7 +47,7 @@ async def repair_lost(rows: list[NamedKey], total: int, context: WorkerContext) 
     return tally
 
 
-def owner_of(row: NamedKey) -> tuple[int, str]:
+def object_owner(row: NamedKey) -> tuple[int, str]:
     """Whose object it is: a shop's job or upload."""
     return row.shop_id, row.owner
 

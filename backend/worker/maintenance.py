@@ -37,7 +37,7 @@ from backend.jobs.states import UNFINISHED
 from backend.privacy.models import PrivacyRequest
 from backend.publications.leases import PublicationRef, enqueue_task
 from backend.publications.models import Publication
-from backend.publications.states import TASKS
+from backend.publications.states import TASK_STATES
 from backend.queue import EXPAND_BATCH, HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
 from backend.slices import delete_all
@@ -47,13 +47,13 @@ from backend.worker.reconciliation_report import Kind, record
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_deliveries
 
-OVERDUE = timedelta(minutes=1)
+REQUEUE_AFTER = timedelta(minutes=1)
 KEEP_SETTLED = timedelta(days=30)
 KEEP_QUEUE_LOG = timedelta(days=7)
 KEEP_REQUESTS = timedelta(days=365)  # of customers for their data: long after the term of 30 days
 KEEP_DAYS = 7
 KEEP_UNUSED = timedelta(hours=24)  # as `uploads.service` tells those who come too late
-BATCH = 500
+ROWS_PER_SWEEP = 500
 
 
 class DoomedUploads(NamedTuple):
@@ -69,7 +69,13 @@ UNUSED = DoomedUploads(
     (Upload.used_at.is_(None), Upload.created_at < func.now() - KEEP_UNUSED),
     Upload.created_at,
 )
-QUEUE = table("pgqueuer", column("dedupe_key", Text), column("status"), schema=QUEUE_SCHEMA)
+QUEUE_TABLE = table(
+    "pgqueuer",
+    column("dedupe_key", Text),
+    column("status"),
+    column("execute_after"),
+    schema=QUEUE_SCHEMA,
+)
 QUEUE_LOG = table("pgqueuer_log", column("created", DateTime(timezone=True)), schema=QUEUE_SCHEMA)
 WAITING_OR_RUNNING: tuple[ColumnElement[str], ...] = (
     literal_column("'queued'"),
@@ -93,7 +99,7 @@ async def requeued(database: Database) -> dict[Kind, int]:
             "job_without_queue_entry": await requeue_jobs(connection),
             "delivery_without_queue_entry": await requeue_deliveries(connection),
             "publication_without_queue_entry": sum(
-                [await requeue_publications(connection, task) for task in TASKS]
+                [await requeue_publications(connection, task) for task in TASK_STATES]
             ),
             "batch_without_queue_entry": await requeue_batches(connection),
         }
@@ -112,11 +118,11 @@ async def requeue_jobs(connection: AsyncConnection) -> int:
         select(Job.shop_id, Job.public_id)
         .where(
             Job.status.in_(UNFINISHED),
-            Job.created_at < func.now() - OVERDUE,
+            Job.created_at < func.now() - REQUEUE_AFTER,
             ~waits,
             ~is_queued(key),
         )
-        .limit(BATCH)
+        .limit(ROWS_PER_SWEEP)
     )
     refs = [JobRef(shop_id=row.shop_id, public_id=row.public_id) for row in rows]
     for ref in refs:
@@ -132,12 +138,12 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
         select(inbox.shop_domain, inbox.topic, inbox.webhook_id)
         .where(
             inbox.status == "received",
-            inbox.received_at < func.now() - OVERDUE,
+            inbox.received_at < func.now() - REQUEUE_AFTER,
             func.coalesce(inbox.next_try_at, func.now()) <= func.now(),
             ~is_queued(key),
         )
         .order_by(inbox.received_at)
-        .limit(BATCH)
+        .limit(ROWS_PER_SWEEP)
     )
     refs = [DeliveryRef(**row) for row in rows.mappings()]
     await enqueue_deliveries(connection, refs)
@@ -147,7 +153,7 @@ async def requeue_deliveries(connection: AsyncConnection) -> int:
 async def requeue_publications(connection: AsyncConnection, task: str) -> int:
     """Publications with something to do and without a queue entry."""
     ref = (Publication.shop_id, Publication.job_id, Publication.round)
-    due = Publication.status.in_(TASKS[task])
+    due = Publication.status.in_(TASK_STATES[task])
     rows = await connection.execute(unqueued(Publication, task, ref, due))
     refs = [PublicationRef(**row) for row in rows.mappings()]
     for each in refs:
@@ -177,15 +183,17 @@ def unqueued(
     So what waited for its shop's merchant is taken up within a minute of their coming back.
     """
     waits = exists().where(Shop.id == model.shop_id, Shop.reauth_needed_at.is_not(None))
-    overdue = model.changed_at < func.now() - OVERDUE
+    overdue = model.changed_at < func.now() - REQUEUE_AFTER
     key = func.concat_ws(":", task, *ref)
     found: Select[Any] = select(*ref).where(due, overdue, ~waits, ~is_queued(key))
-    return found.limit(BATCH)
+    return found.limit(ROWS_PER_SWEEP)
 
 
 def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether the queue holds an entry with that key."""
-    return exists().where(QUEUE.c.dedupe_key == dedupe_key, QUEUE.c.status.in_(WAITING_OR_RUNNING))
+    return exists().where(
+        QUEUE_TABLE.c.dedupe_key == dedupe_key, QUEUE_TABLE.c.status.in_(WAITING_OR_RUNNING)
+    )
 
 
 async def prune(database: Database) -> None:
@@ -244,7 +252,7 @@ async def expired_uploads(
         select(Upload.shop_id, Upload.upload_key)
         .where(*doomed.conditions)
         .order_by(doomed.oldest_by)
-        .limit(BATCH)
+        .limit(ROWS_PER_SWEEP)
         .with_for_update(skip_locked=True)
         .cte("due")
     )
@@ -258,7 +266,7 @@ async def expired_uploads(
         return [(row.shop_id, row.upload_key, row.key) for row in await connection.execute(mark)]
 
 
-async def owner_of(connection: AsyncConnection, public_id: str) -> str | None:
+async def shop_of_job(connection: AsyncConnection, public_id: str) -> str | None:
     """The domain of the installed shop that has this job: for the operator at the command line."""
     return await connection.scalar(
         select(Shop.domain)

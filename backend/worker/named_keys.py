@@ -14,10 +14,10 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-BATCH = 1000
+KEYS_PER_FETCH = 1000
 
 # The order is that of bytes, as S3 lists: the database's own collation may be a person's.
-DECLARED = text(
+DECLARE_CURSOR = text(
     """
     DECLARE named_keys NO SCROLL CURSOR WITH HOLD FOR
     SELECT DISTINCT ON (key) key, kind, shop_id, owner, stage, name, is_stored
@@ -61,8 +61,8 @@ async def named_keys(connection: AsyncConnection) -> AsyncIterator[NamedKey]:
     The connection must be one that commits by itself. Raises what the database raises, at any
     point: whoever has not seen the end has not seen it all.
     """
-    await connection.execute(DECLARED)
-    fetch = text(f"FETCH {BATCH} FROM named_keys")
+    await connection.execute(DECLARE_CURSOR)
+    fetch = text(f"FETCH {KEYS_PER_FETCH} FROM named_keys")
     while rows := (await connection.execute(fetch)).all():
         for row in rows:
             yield NamedKey(*row)

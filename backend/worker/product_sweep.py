@@ -24,16 +24,22 @@ from backend.shops.scopes import covers
 from backend.shops.service import ShopRef
 from backend.shops.shopify_responses import ProductPage
 from backend.shops.token_encryption import UnknownKey
-from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
+from backend.shops.tokens import InstalledShop, NeedsReauth, installed_shop, with_fresh_token
 from backend.worker.context import WorkerContext
 from backend.worker.reconciliation_report import record
 
 log = structlog.get_logger(__name__)
 
 # Changes that are younger are left to their webhooks, and to Shopify's search, which lags behind.
-GRACE = timedelta(minutes=15)
+WEBHOOK_GRACE = timedelta(minutes=15)
 # Interruptions that the next sweep makes good.
-PASSING = (DatabaseUnavailable, ShopifyUnavailable, ShopifyRefused, NeedsReauth, UnknownKey)
+TRANSIENT_ERRORS = (
+    DatabaseUnavailable,
+    ShopifyUnavailable,
+    ShopifyRefused,
+    NeedsReauth,
+    UnknownKey,
+)
 
 
 async def enqueue_sweeps(database: Database) -> int:
@@ -85,10 +91,10 @@ async def sweep_products(
             found, is_whole = await dealt_with(page, shop, context, disabled)
             missed += found
             mark = mark_after(page, until) if is_whole else None
-            await settle(context.database, ref, found, mark)
+            await record_sweep(context.database, ref, found, mark)
             if not is_whole:
                 break
-    except PASSING as error:
+    except TRANSIENT_ERRORS as error:
         log.warning("product_sweep_interrupted", shop_id=ref.shop_id, cause=repr(error)[:300])
     return missed
 
@@ -96,7 +102,7 @@ async def sweep_products(
 async def quiet_until(database: Database) -> datetime:
     """Up to when a sweep looks now, by the database's clock: every mark is measured by that one."""
     async with database.reading() as connection:
-        return (await connection.execute(select(func.now() - GRACE))).scalar_one()
+        return (await connection.execute(select(func.now() - WEBHOOK_GRACE))).scalar_one()
 
 
 async def dealt_with(
@@ -139,7 +145,7 @@ async def changes(
             until=until,
             after=after,
         )
-        page = await asked(context.database, context.admin, shop, question)
+        page = await with_fresh_token(context.database, context.admin, shop, question)
         yield shop, page
         if not page.page_info.has_next_page:
             return
@@ -156,7 +162,9 @@ def mark_after(page: ProductPage, until: datetime) -> datetime:
     return page.nodes[-1].updated_at if page.page_info.has_next_page else until
 
 
-async def settle(database: Database, ref: ShopRef, missed: int, mark: datetime | None) -> None:
+async def record_sweep(
+    database: Database, ref: ShopRef, missed: int, mark: datetime | None
+) -> None:
     """Count what was missed, and move the mark; never backwards, should two sweep at once."""
     async with database.transaction(ref.shop_id) as connection:
         await record(connection, "product_without_webhook", found=missed, repaired=missed)

@@ -22,8 +22,8 @@ from webhooks.receive import DeliveryRef, enqueue_deliveries
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = timedelta(days=30)
-BATCH = 200
+MAX_REAUTH_WAIT = timedelta(days=30)
+RESUMED_AT_ONCE = 200
 
 
 async def resume_shop(ref: ShopRef, database: Database) -> None:
@@ -45,7 +45,7 @@ async def resume_jobs(ref: ShopRef, database: Database) -> int:
             Job.status.in_(UNFINISHED),
             Job.waiting_since.is_not(None),
         )
-        .limit(BATCH)
+        .limit(RESUMED_AT_ONCE)
     )
     resumed = (
         update(Job)
@@ -72,7 +72,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
             inbox.status == "failed",
             inbox.note == REAUTH_NEEDED.code,
         )
-        .limit(BATCH)
+        .limit(RESUMED_AT_ONCE)
     )
     resumed = (
         update(inbox)
@@ -88,7 +88,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
 
 async def end_long_waits(database: Database) -> int:
     """Fail the jobs that have waited for too long; how many there were."""
-    too_long = Job.waiting_since < func.now() - PATIENCE
+    too_long = Job.waiting_since < func.now() - MAX_REAUTH_WAIT
     async with database.reading() as connection:
         found = select(Job.shop_id).where(Job.status.in_(UNFINISHED), too_long).distinct()
         shops = (await connection.scalars(found)).all()

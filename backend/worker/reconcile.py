@@ -9,14 +9,20 @@ import click
 
 from backend.db import Database
 from backend.errors import DatabaseUnavailable, StorageUnavailable
-from backend.settings import Settings, required
+from backend.settings import Settings, required_variable
 from backend.tenancy import WORKER
 from backend.worker import retention
-from backend.worker.bucket_sweep import Terms, sweep_bucket
+from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
 from backend.worker.context import WorkerContext
 from backend.worker.maintenance import requeued, sweep_uploads
 from backend.worker.product_sweep import askable_shops, sweep_products
-from backend.worker.reconciliation_report import DAYS, Kind, Tallies, Tally, recent_findings
+from backend.worker.reconciliation_report import (
+    DAYS,
+    FindingTallies,
+    FindingTally,
+    Kind,
+    recent_findings,
+)
 from backend.worker.retention import expire
 from backend.worker.run import open_worker_context
 
@@ -28,13 +34,13 @@ async def reconcile_all(*, force: bool = False) -> bool:
         stack.enter_context(clear_words())
         context, _ = await open_worker_context(stack, settings, 1, None)
         await context.database.require_schema()
-        tallies = await swept(settings, context, Terms(share=1.0) if force else Terms())
+        tallies = await swept(settings, context, SweepLimits(share=1.0) if force else SweepLimits())
     for kind in get_args(Kind):
-        click.echo(line(kind, tallies.get(kind, Tally())))
+        click.echo(finding_line(kind, tallies.get(kind, FindingTally())))
     return all(tally.found == tally.repaired for tally in tallies.values())
 
 
-async def swept(settings: Settings, context: WorkerContext, terms: Terms) -> Tallies:
+async def swept(settings: Settings, context: WorkerContext, terms: SweepLimits) -> FindingTallies:
     """One after the other, telling how far it is."""
     click.echo("The queue …", err=True)
     tallies = await requeued_all(context.database)
@@ -43,24 +49,24 @@ async def swept(settings: Settings, context: WorkerContext, terms: Terms) -> Tal
     click.echo("Unused uploads …", err=True)
     unused = await sweep_uploads(context.database, context.store)
     click.echo("What has expired …", err=True)
-    expired = await expire(context, retention.Terms.of(settings))
+    expired = await expire(context, retention.RetentionPeriods.of(settings))
     click.echo("The bucket …", err=True)
-    bucket = await sweep_bucket(settings, context, terms=terms, report=tell)
+    bucket = await sweep_bucket(settings, context, terms=terms, report=report_progress)
     return {
         **tallies,
-        "product_without_webhook": Tally(found=missed, repaired=missed),
-        "unused_upload": Tally(found=unused, repaired=unused),
+        "product_without_webhook": FindingTally(found=missed, repaired=missed),
+        "unused_upload": FindingTally(found=unused, repaired=unused),
         **expired,
         **bucket,
     }
 
 
-async def requeued_all(database: Database) -> dict[Kind, Tally]:
+async def requeued_all(database: Database) -> dict[Kind, FindingTally]:
     """Batch by batch, until nothing is missing on the queue."""
-    tallies: dict[Kind, Tally] = {}
+    tallies: dict[Kind, FindingTally] = {}
     while any((found := await requeued(database)).values()):
         for kind, count in found.items():
-            tallies.setdefault(kind, Tally()).add(found=count, repaired=count)
+            tallies.setdefault(kind, FindingTally()).add(found=count, repaired=count)
     return tallies
 
 
@@ -70,14 +76,14 @@ async def missed_products(settings: Settings, context: WorkerContext) -> int:
     return sum([await sweep_products(ref, context, settings.disabled) for ref in shops])
 
 
-def tell(objects: int) -> None:
+def report_progress(objects: int) -> None:
     """The pass over the bucket goes on."""
     click.echo(f"{objects} objects …", err=True)
 
 
 async def show_report() -> None:
     """Print what was found on each of the last days."""
-    database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
+    database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
     try:
         with clear_words():
             await database.require_schema()
@@ -86,7 +92,7 @@ async def show_report() -> None:
     finally:
         await database.close()
     for day, kind, found, repaired in findings:
-        click.echo(f"{day}  {line(kind, Tally(found=found, repaired=repaired))}")
+        click.echo(f"{day}  {finding_line(kind, FindingTally(found=found, repaired=repaired))}")
     if not findings:
         click.echo(f"Nothing was found in the last {DAYS} days.")
 
@@ -106,6 +112,6 @@ def clear_words() -> Iterator[None]:
         ) from error
 
 
-def line(kind: str, tally: Tally) -> str:
+def finding_line(kind: str, tally: FindingTally) -> str:
     """A kind and its figures, in columns."""
     return f"{kind:<32} {tally.found:>8} found {tally.repaired:>8} repaired"

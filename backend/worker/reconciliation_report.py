@@ -50,7 +50,7 @@ class Finding(Base):
     repaired: Mapped[int] = mapped_column(BigInteger)
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class FindingTally(msgspec.Struct, kw_only=True):
     """Findings of one kind; those that could not be put right are the difference."""
 
     found: int = 0
@@ -62,7 +62,7 @@ class Tally(msgspec.Struct, kw_only=True):
         self.repaired += repaired
 
 
-Tallies = Mapping[Kind, Tally]
+FindingTallies = Mapping[Kind, FindingTally]
 
 
 async def record(connection: AsyncConnection, kind: Kind, *, found: int, repaired: int) -> None:

@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.db import Database
 from backend.shops.models import Shop
 from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey
-from backend.shops.tokens import ACCESS, REFRESH
+from backend.shops.tokens import ACCESS_TOKEN, REFRESH_TOKEN
 
-BATCH = 100
-COLUMNS = {ACCESS: Shop.access_token, REFRESH: Shop.refresh_token}
+SHOPS_PER_TRANSACTION = 100
+COLUMNS = {ACCESS_TOKEN: Shop.access_token, REFRESH_TOKEN: Shop.refresh_token}
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class ReencryptionTally(msgspec.Struct, kw_only=True):
     """Shops: how many there were to do, and what became of them."""
 
     total: int = 0
@@ -30,9 +30,11 @@ class Tally(msgspec.Struct, kw_only=True):
     left: int = 0
 
 
-async def reencrypt(database: Database, keys: TokenKeys, report: Callable[[Tally], None]) -> Tally:
+async def reencrypt_all(
+    database: Database, keys: TokenKeys, report: Callable[[ReencryptionTally], None]
+) -> ReencryptionTally:
     """Re-seal every row, a batch a transaction; `report` is called after each."""
-    tally = Tally(total=await count_stale(database, keys))
+    tally = ReencryptionTally(total=await count_stale(database, keys))
     last = 0
     while True:
         async with database.transaction() as connection:
@@ -49,10 +51,10 @@ async def reencrypt(database: Database, keys: TokenKeys, report: Callable[[Tally
 
 
 async def reencrypt_row(
-    connection: AsyncConnection, keys: TokenKeys, row: Row[Any], tally: Tally
+    connection: AsyncConnection, keys: TokenKeys, row: Row[Any], tally: ReencryptionTally
 ) -> None:
     """Seal both of the row's tokens under the first key, if it still holds what was read."""
-    stored = {ACCESS: row.access_token, REFRESH: row.refresh_token}
+    stored = {ACCESS_TOKEN: row.access_token, REFRESH_TOKEN: row.refresh_token}
     try:
         encrypted = {
             name: value and reencrypted(keys, value, shop=row.domain, column=name)
@@ -68,7 +70,7 @@ async def reencrypt_row(
 
 def reencrypted(keys: TokenKeys, value: str, *, shop: str, column: str) -> str:
     """The value under the first key."""
-    return keys.encrypt(keys.open(value, shop=shop, column=column), shop=shop, column=column)
+    return keys.encrypt(keys.decrypt(value, shop=shop, column=column), shop=shop, column=column)
 
 
 async def stale_rows(connection: AsyncConnection, keys: TokenKeys, *, after: int) -> Any:
@@ -77,7 +79,7 @@ async def stale_rows(connection: AsyncConnection, keys: TokenKeys, *, after: int
         select(Shop.id, Shop.domain, *COLUMNS.values())
         .where(Shop.id > after, is_stale(keys))
         .order_by(Shop.id)
-        .limit(BATCH)
+        .limit(SHOPS_PER_TRANSACTION)
     )
     return (await connection.execute(found)).all()
 

@@ -48,7 +48,7 @@ async def remade(ref: JobRef, lost: list[NamedKey], context: WorkerContext) -> s
         if (wanted or has_expired) and set(stage.inputs) <= job_run.names:
             try:
                 result = await make(stage, job_run)
-                made |= await put_back(result, wanted, digests, job_run)
+                made |= await restore_files(result, wanted, digests, job_run)
             except (StageFailed, StorageUnavailable, NeedsReauth, UnknownKey) as error:
                 log.warning("stage_not_remade", stage=stage.name, cause=repr(error)[:300])
             else:
@@ -76,7 +76,7 @@ def keep_at_hand(result: Rendered, stage: Stage, digests: Digests, job_run: JobR
             job_run.at_hand[file.name] = file.data
 
 
-async def put_back(
+async def restore_files(
     result: Rendered, wanted: dict[str, NamedKey], digests: Digests, job_run: JobRun
 ) -> set[str]:
     """Store the wanted files that came out as they were; their keys."""

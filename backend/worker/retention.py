@@ -29,31 +29,31 @@ from backend.worker.expiry import (
     Extent,
     forget_files,
     forget_jobs,
-    object_keys,
     retract,
+    unannounced_keys,
 )
 from backend.worker.maintenance import DoomedUploads, sweep_uploads
-from backend.worker.reconciliation_report import Kind, Tally, record
+from backend.worker.reconciliation_report import FindingTally, Kind, record
 
-SLICE = 500  # jobs
+JOBS_PER_PASS = 500  # jobs
 FEW_BATCHES = 20  # of up to 10,000 items each
 
-FILES, ALL = ("intermediate",), ("intermediate", "final")
-INTERRUPTED = Extent(files="EXPIRING", roles=FILES)
-KEPT = Extent(files="KEPT", roles=FILES)
-WHOLE = Extent(files="EXPIRED", roles=ALL, only=DISPENSABLE)
+INTERMEDIATE_ROLES, ALL_ROLES = ("intermediate",), ("intermediate", "final")
+INTERRUPTED_EXPIRY = Extent(files="EXPIRING", roles=INTERMEDIATE_ROLES)
+EXPIRING_FILES = Extent(files="KEPT", roles=INTERMEDIATE_ROLES)
+EXPIRED_JOBS = Extent(files="EXPIRED", roles=ALL_ROLES, only=DISPENSABLE)
 
 Ending = tuple[datetime, int, str]  # when which job of which shop has ended
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class RetentionPeriods(msgspec.Struct, frozen=True, kw_only=True):
     """How long things are kept; None is for ever. Files never outlive their job."""
 
     files: timedelta | None
     jobs: timedelta | None
 
     @classmethod
-    def of(cls, settings: Settings) -> "Terms":
+    def of(cls, settings: Settings) -> "RetentionPeriods":
         """As the settings have it, where 0 is for ever."""
         jobs = settings.retention_jobs_days
         files = settings.retention_intermediates_days
@@ -64,20 +64,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-async def expire(context: WorkerContext, terms: Terms) -> dict[Kind, Tally]:
+async def expire(context: WorkerContext, terms: RetentionPeriods) -> dict[Kind, FindingTally]:
     """Let go of all that is due; how many objects, uploads and jobs."""
     files = uploads = jobs = 0
     if terms.files is not None:
-        for extent in (INTERRUPTED, KEPT):
+        for extent in (INTERRUPTED_EXPIRY, EXPIRING_FILES):
             files += await expire_files(context, terms.files, extent)
         uploads = await sweep_uploads(context.database, context.store, unnamed_uploads(terms.files))
     if terms.jobs is not None:
         jobs = await expire_jobs(context, terms.jobs)
         await forget_batches(context.database, terms.jobs)
     return {
-        "expired_intermediate": Tally(found=files, repaired=files),
-        "expired_upload": Tally(found=uploads, repaired=uploads),
-        "expired_job": Tally(found=jobs, repaired=jobs),
+        "expired_intermediate": FindingTally(found=files, repaired=files),
+        "expired_upload": FindingTally(found=uploads, repaired=uploads),
+        "expired_job": FindingTally(found=jobs, repaired=jobs),
     }
 
 
@@ -87,7 +87,7 @@ async def expire_files(context: WorkerContext, kept: timedelta, extent: Extent) 
     async for jobs in ended_jobs(context, kept, extent):
         async with context.database.transaction() as connection:
             held = await retract(connection, jobs, extent)
-            keys = await object_keys(connection, held)
+            keys = await unannounced_keys(connection, held)
         await context.store.delete(keys)
         async with context.database.transaction() as connection:
             if await forget_files(connection, held):
@@ -99,10 +99,10 @@ async def expire_files(context: WorkerContext, kept: timedelta, extent: Extent) 
 async def expire_jobs(context: WorkerContext, kept: timedelta) -> int:
     """Delete the jobs that ended that long ago; how many."""
     expired = 0
-    async for jobs in ended_jobs(context, kept, WHOLE):
+    async for jobs in ended_jobs(context, kept, EXPIRED_JOBS):
         async with context.database.transaction() as connection:
-            held = await retract(connection, jobs, WHOLE)
-            keys = await object_keys(connection, held)
+            held = await retract(connection, jobs, EXPIRED_JOBS)
+            keys = await unannounced_keys(connection, held)
         await context.store.delete(keys)
         async with context.database.transaction() as connection:
             gone = await forget_jobs(connection, held)
@@ -124,7 +124,7 @@ async def ended_jobs(
             endings = await next_endings(connection, kept, extent, after)
         if endings:
             yield [JobRef(shop_id=shop_id, public_id=job_id) for _, shop_id, job_id in endings]
-        if len(endings) < SLICE:
+        if len(endings) < JOBS_PER_PASS:
             return
         after = endings[-1]
 
@@ -136,7 +136,7 @@ async def next_endings(
     ending = (Job.finished_at, Job.shop_id, Job.public_id)
     due = select(*ending).where(Job.files == extent.files, Job.finished_at < func.now() - kept)
     rest = due if after is None else due.where(tuple_(*ending) > after)
-    rows = await connection.execute(rest.order_by(*ending).limit(SLICE))
+    rows = await connection.execute(rest.order_by(*ending).limit(JOBS_PER_PASS))
     return [(row.finished_at, row.shop_id, row.public_id) for row in rows]
 
 

@@ -47,13 +47,13 @@ from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
-from backend.worker.dequeue import Share, dequeue_by_capacity
+from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
 from backend.worker.execute import run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
-from backend.worker.retention import Terms, expire
+from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
 from webhooks.outcome import HandlerContext
@@ -156,7 +156,7 @@ async def manager(
     context: WorkerContext,
     handler_context: HandlerContext,
     *,
-    shares: Sequence[Share] = (),
+    shares: Sequence[CapacityShare] = (),
 ) -> AsyncIterator[PgQueuer]:
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
@@ -263,7 +263,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
 
     @pgq.schedule("expire", "7 4 * * *")
     async def each_night_expire(_schedule: Schedule) -> None:
-        await expire(context, Terms.of(settings))
+        await expire(context, RetentionPeriods.of(settings))
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def each_hour_end_long_waits(_schedule: Schedule) -> None:

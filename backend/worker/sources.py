@@ -19,9 +19,9 @@ from backend.failures.codes import (
 from backend.failures.registry import Failed
 from backend.jobs.lifecycle import JobLease
 from backend.shops.admin_api import AdminApi, ShopifyRefused
-from backend.shops.product_image import download
+from backend.shops.product_image import download_image
 from backend.shops.shopify_responses import Product
-from backend.shops.tokens import InstalledShop, asked, installed_shop
+from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
 from backend.workflows.stages import StageFile
@@ -48,7 +48,7 @@ async def source_files(
         yield StageFile.SOURCE, await uploaded(request["upload_key"], context)
     else:
         url = request.get("source_url") or await shop_photo(claimed, context)
-        yield StageFile.SOURCE, await download(context.files, url)
+        yield StageFile.SOURCE, await download_image(context.files, url)
     if "background_upload_key" in request:
         yield StageFile.BACKGROUND, await uploaded(request["background_upload_key"], context)
 
@@ -72,7 +72,7 @@ async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
             raise SourceFailed(SHOP_NOT_INSTALLED)
         if not shop.has_granted("read_products"):
             raise SourceFailed(SCOPE_MISSING)
-        return await asked(
+        return await with_fresh_token(
             context.database,
             context.admin,
             shop,

@@ -15,7 +15,7 @@ from backend.failures.registry import Failed, Failure
 from backend.jobs.lifecycle import JobLease, NewArtifact
 from backend.jobs.service import natural_key
 from backend.renderers.base import Rendered, RenderedFile, RenderFailed, RenderRequest
-from backend.shops.product_image import ImageRefused, ImageUnavailable
+from backend.shops.product_image import ProductImageRefused, ProductImageUnavailable
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectMissing
 from backend.worker.context import WorkerContext
@@ -93,11 +93,11 @@ async def make(stage: Stage, job_run: JobRun) -> Rendered:
     """Make the stage. Raises `StageFailed`."""
     with failures():
         if stage.name is StageName.FETCH:
-            return await fetched(job_run)
+            return await fetch_sources(job_run)
         return await rendered(stage, job_run)
 
 
-async def store(
+async def store_files(
     stage: Stage, result: Rendered, job_run: JobRun
 ) -> tuple[dict[str, str], list[NewArtifact]]:
     """Put the stage's files into storage: their keys by name, and the artifacts to announce."""
@@ -106,11 +106,11 @@ async def store(
     stored = list(zip(result.files, keys, strict=True))
     return (
         {file.name: key for file, key in stored},
-        [announced(file, key) for file, key in stored if file.kind != RAW],
+        [new_artifact(file, key) for file, key in stored if file.kind != RAW],
     )
 
 
-async def fetched(job_run: JobRun) -> Rendered:
+async def fetch_sources(job_run: JobRun) -> Rendered:
     """The job's pictures, byte for byte as they came."""
     files = [
         raw_file(name, data) async for name, data in source_files(job_run.claimed, job_run.context)
@@ -161,7 +161,7 @@ def idempotency_token(stage: Stage, job_run: JobRun, params: dict[str, Any]) -> 
     return natural_key(str(ref.shop_id), ref.public_id, stage.name, encoded)
 
 
-def announced(file: RenderedFile, key: str) -> NewArtifact:
+def new_artifact(file: RenderedFile, key: str) -> NewArtifact:
     """The artifact row for a stored file."""
     return NewArtifact(
         name=file.name,
@@ -178,9 +178,9 @@ def failures() -> Iterator[None]:
     """What can go wrong in a stage, as the job's failure."""
     try:
         yield
-    except (ImageRefused, RenderFailed, SourceFailed) as error:
+    except (ProductImageRefused, RenderFailed, SourceFailed) as error:
         raise StageFailed(error.failure) from error
-    except (ImageUnavailable, ShopifyUnavailable) as error:
+    except (ProductImageUnavailable, ShopifyUnavailable) as error:
         raise StageFailed(SHOPIFY_UNAVAILABLE, away="shopify") from error
     except ObjectMissing as error:  # nobody is away: it may have been lost for good
         raise StageFailed(STORAGE_UNAVAILABLE) from error

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, cast, func, select, update
 from backend.db import Database
 from backend.shops.models import Shop
 
-SLICE = 1000  # shops in one transaction
+SHOPS_PER_UPDATE = 1000  # shops in one transaction
 
 
 async def store_sizes(database: Database, sizes: Mapping[int, int]) -> None:
@@ -32,6 +32,6 @@ async def store_sizes(database: Database, sizes: Mapping[int, int]) -> None:
 
 async def some_shops(database: Database, *, after: int) -> list[int]:
     """The next shops, in the order of their numbers."""
-    found = select(Shop.id).where(Shop.id > after).order_by(Shop.id).limit(SLICE)
+    found = select(Shop.id).where(Shop.id > after).order_by(Shop.id).limit(SHOPS_PER_UPDATE)
     async with database.reading() as connection:
         return list(await connection.scalars(found))

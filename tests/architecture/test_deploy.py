@@ -13,15 +13,15 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from backend.app import KEEP_ALIVE, MAX_BODY
+from backend.app import DEFAULT_MAX_BODY_BYTES, KEEP_ALIVE_SECONDS
 from backend.imaging.subject import U2NETP_SHA256
 from backend.settings import Settings
 from backend.storage.erasures import ERASURES
-from backend.storage.keys import PREFIX, UPLOADS
-from backend.uploads.form import MAX_BODY as MAX_UPLOAD
+from backend.storage.keys import ARTIFACT_PREFIX, UPLOAD_PREFIX
+from backend.uploads.form import MAX_UPLOAD_BODY_BYTES as MAX_UPLOAD
 from tests.architecture.test_layout import ROOT, application
 from tests.running_app import RunningApp
-from webhooks.routes import MAX_BODY as MAX_DELIVERY
+from webhooks.routes import MAX_WEBHOOK_BYTES as MAX_DELIVERY
 
 DEPLOY = ROOT / "deploy"
 SITE = (DEPLOY / "nginx" / "site.conf").read_text()
@@ -63,14 +63,14 @@ def test_nginx_lets_through_what_a_route_takes_and_no_more(path: str, limit: int
 
 def test_nginx_lets_through_what_other_routes_take_and_no_more() -> None:
     others = set(locations()) - {"/v1/uploads", "/webhooks"}
-    assert f"\n    client_max_body_size {MAX_BODY};" in SITE
+    assert f"\n    client_max_body_size {DEFAULT_MAX_BODY_BYTES};" in SITE
     assert not any("client_max_body_size" in locations()[path] for path in others)
 
 
 def test_nginx_lets_go_of_a_connection_before_the_app_does_and_waits_out_a_long_poll() -> None:
     kept = re.search(r"^    keepalive_timeout (\d+)s;", HTTP, re.MULTILINE)
     waits = re.search(r"^    proxy_read_timeout (\d+)s;", SITE, re.MULTILINE)
-    assert kept and int(kept[1]) < KEEP_ALIVE
+    assert kept and int(kept[1]) < KEEP_ALIVE_SECONDS
     assert waits and int(waits[1]) > 25
 
 
@@ -111,7 +111,7 @@ def test_a_policy_names_the_prefixes_of_the_code_and_no_wildcard_of_deeds(role: 
     assert "s3:*" not in named
     resources = set(re.findall(r"arn:aws:s3:::atelier-example/([^\"]*)", named))
     of_worker = {f"{ERASURES}*"} if role == "worker" else set()
-    assert resources == {f"{PREFIX}*", f"{UPLOADS}*"} | of_worker
+    assert resources == {f"{ARTIFACT_PREFIX}*", f"{UPLOAD_PREFIX}*"} | of_worker
 
 
 def test_nothing_of_ours_expires_by_its_age() -> None:

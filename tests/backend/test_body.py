@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.body import MAX_DEPTH, strict
+from backend.body import MAX_JSON_DEPTH, decode_strictly
 from backend.errors import BadRequest, InvalidRequest
 from backend.jobs.storefront import storefront_request
 from backend.publications.schemas import PublicationRequest
@@ -26,7 +26,7 @@ GOOD = {"product_id": "gid://shopify/Product/1"}
 def findings(body: Any, kind: type[msgspec.Struct] = CatalogImage) -> list[tuple[list[Any], str]]:
     """Where and what is wrong with a body."""
     with pytest.raises(InvalidRequest) as caught:
-        strict(json.dumps(body).encode(), kind)
+        decode_strictly(json.dumps(body).encode(), kind)
     return [(item["loc"], item["msg"]) for item in caught.value.detail]
 
 
@@ -100,15 +100,15 @@ def test_the_message_says_what_would_do() -> None:
 )
 def test_what_is_no_json_or_says_a_thing_twice_is_a_bad_request(raw: bytes) -> None:
     with pytest.raises(BadRequest):
-        strict(raw, CatalogImage)
+        decode_strictly(raw, CatalogImage)
 
 
 def test_nesting_is_counted_and_brackets_in_strings_are_not() -> None:
-    deep = b'{"x": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
+    deep = b'{"x": ' + b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH + b"}"
     with pytest.raises(BadRequest, match="nested"):
-        strict(deep, CatalogImage)
+        decode_strictly(deep, CatalogImage)
     with pytest.raises(BadRequest, match="nested"):
-        strict(b"[" * 250_000, CatalogImage)
+        decode_strictly(b"[" * 250_000, CatalogImage)
     allowed = {**GOOD, "x": "[" * 100 + '"' + "\\"}
     assert findings(allowed) == [(["body", "x"], "Object contains unknown field `x`")]
 
@@ -145,11 +145,11 @@ def test_a_choice_is_told_however_deep_and_in_whichever_shape_it_stands() -> Non
 def test_no_bytes_raise_anything_but_our_own_errors(raw: bytes) -> None:
     for kind in (workflow.request for workflow in WORKFLOWS.values()):
         with pytest.raises((BadRequest, InvalidRequest)):
-            strict(raw, kind)
+            decode_strictly(raw, kind)
 
 
 def test_a_good_body_is_its_struct_with_the_defaults() -> None:
-    assert strict(json.dumps(GOOD).encode(), CatalogImage) == CatalogImage(
+    assert decode_strictly(json.dumps(GOOD).encode(), CatalogImage) == CatalogImage(
         product_id="gid://shopify/Product/1"
     )
 
@@ -161,7 +161,7 @@ def test_a_text_that_postgres_cannot_keep_is_named() -> None:
     [(loc, _)] = findings({"of": {"a\0": 1}}, AnyObject)
     assert loc == ["body", "of"]
     kept = {"artifacts": [{"sha256": "0" * 64, "alt": "\\u0000 \u0001 \U0001f600"}]}
-    assert strict(json.dumps(kept).encode(), PublicationRequest)
+    assert decode_strictly(json.dumps(kept).encode(), PublicationRequest)
 
 
 class AnyObject(msgspec.Struct):

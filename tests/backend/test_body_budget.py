@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from backend import body_budget
-from backend.body_budget import LARGE_AT_ONCE, SMALL, BodyBudget, body_is_signed
+from backend.body_budget import MAX_LARGE_BODIES, SMALL_BODY, BodyBudget, mark_body_verified
 from backend.errors import BodyTooSlow, ServerBusy
 from tests.backend.auth.signing import SHOP
 from tests.security.test_doubling import app
@@ -65,31 +65,33 @@ async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
 ) -> None:
     first, second = BodySender(budget), BodySender(budget)
     for sender in (first, second):
-        body_is_signed(await scope_of(sender))
+        mark_body_verified(await scope_of(sender))
     await first.send(LIMIT - 10, more=False)
     await second.send(10)
     with pytest.raises(ServerBusy):
         await second.send(1)
     first.leave.set()
     await first.task
-    assert (budget.held, budget.unsigned) == (0, 0)
+    assert (budget.held, budget.unverified) == (0, 0)
 
 
 @pytest.mark.parametrize("length", [(b"content-length", b"25000000"), (b"te", b"chunked")])
 async def test_few_large_bodies_that_nobody_has_signed_arrive_at_once(
     budget: BodyBudget, length: tuple[bytes, bytes]
 ) -> None:
-    senders = [BodySender(budget, length) for _ in range(LARGE_AT_ONCE)]
+    senders = [BodySender(budget, length) for _ in range(MAX_LARGE_BODIES)]
     for sender in senders:
-        await sender.send(SMALL + 1)
+        await sender.send(SMALL_BODY + 1)
     with pytest.raises(ServerBusy):
-        await BodySender(budget, length).send(SMALL + 1)
-    await BodySender(budget).send(SMALL)  # a small one still comes in
-    body_is_signed(senders[0].scope)  # and so does a large one in the place of one that is signed
-    await BodySender(budget, length).send(SMALL + 1)
+        await BodySender(budget, length).send(SMALL_BODY + 1)
+    await BodySender(budget).send(SMALL_BODY)  # a small one still comes in
+    mark_body_verified(
+        senders[0].scope
+    )  # and so does a large one in the place of one that is signed
+    await BodySender(budget, length).send(SMALL_BODY + 1)
     senders[1].leave.set()
     await senders[1].send(1, more=False)
-    await BodySender(budget, length).send(SMALL + 1)
+    await BodySender(budget, length).send(SMALL_BODY + 1)
 
 
 async def scope_of(sender: BodySender) -> Any:
@@ -104,15 +106,15 @@ async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signe
     large, larger, small, signed = (BodySender(budget) for _ in range(4))
     await large.send(LIMIT * 3 // 8)
     with pytest.raises(ServerBusy):
-        await larger.send(SMALL + 1)
-    await small.send(SMALL)
-    body_is_signed(await scope_of(signed))
+        await larger.send(SMALL_BODY + 1)
+    await small.send(SMALL_BODY)
+    mark_body_verified(await scope_of(signed))
     await signed.send(LIMIT // 2)
-    assert budget.held == LIMIT * 7 // 8 + SMALL
+    assert budget.held == LIMIT * 7 // 8 + SMALL_BODY
     for sender in (large, small, signed):
         sender.task.cancel()
     await asyncio.gather(large.task, small.task, signed.task, return_exceptions=True)
-    assert (budget.held, budget.unsigned) == (0, 0)
+    assert (budget.held, budget.unverified) == (0, 0)
 
 
 async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigned(
@@ -120,22 +122,22 @@ async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigne
 ) -> None:
     sender = BodySender(budget)
     await sender.send(1_000)
-    assert budget.unsigned == 1_000
-    body_is_signed(sender.scope)
-    body_is_signed(sender.scope)
-    assert (budget.held, budget.unsigned) == (1_000, 0)
+    assert budget.unverified == 1_000
+    mark_body_verified(sender.scope)
+    mark_body_verified(sender.scope)
+    assert (budget.held, budget.unverified) == (1_000, 0)
     sender.task.cancel()
     await asyncio.gather(sender.task, return_exceptions=True)
-    assert (budget.held, budget.unsigned) == (0, 0)
+    assert (budget.held, budget.unverified) == (0, 0)
 
 
 async def test_a_body_that_trickles_is_refused_and_let_go_of(
     budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_budget, "PATIENCE", 0.2)
+    monkeypatch.setattr(body_budget, "BODY_TIMEOUT", 0.2)
     slow, fast = BodySender(budget), BodySender(budget)
     await slow.send(100)
-    await fast.send(int(body_budget.RATE * 0.3))  # has earned more time
+    await fast.send(int(body_budget.MIN_BODY_RATE * 0.3))  # has earned more time
     started = time.monotonic()
     with pytest.raises(BodyTooSlow):
         await asyncio.wait_for(slow.task, 5)

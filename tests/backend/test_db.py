@@ -87,9 +87,9 @@ async def test_one_shop_holds_at_most_half_of_a_web_process_connections(
         for shop in ("b", "b", None):
             assert await asyncio.wait_for(reads(database, shop), 0.2)
         refused = await asyncio.gather(*crowd, return_exceptions=True)
-        assert {str(error) for error in refused} == {db.SHARE_TAKEN}
+        assert {str(error) for error in refused} == {db.SHOP_BUSY}
     assert await reads(database, "a")
-    assert database.shares and not database.shares.shares, "of whoever wants none there is nothing"
+    assert database.shop_slots and not database.shop_slots.semaphores, "no semaphore without a user"
     await database.close()
 
 
@@ -162,7 +162,7 @@ async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
     database = Database(database_url, pool_size=1, statement_timeout=0.4)
     slow = asyncio.create_task(database.row(SLEEP, seconds=5.0))
     async with asyncio.timeout(5):
-        while not database.connections.turns.locked():
+        while not database.connections.slots.locked():
             await asyncio.sleep(0.01)
     with pytest.raises(DatabaseUnavailable):  # the pool is full
         await database.row(ECHO, number=1)

@@ -13,13 +13,13 @@ from backend.batches.failures import MAX_PRODUCTS
 from backend.batches.schemas import BatchError
 from backend.failures import codes
 from backend.failures.registry import DEFINITIONS, Failed, Failure, Noun, define
-from backend.http_protocol import CODE as HEADERS_TOO_LARGE
+from backend.http_protocol import TOO_LARGE_CODE as HEADERS_TOO_LARGE
 from backend.jobs.schemas import JobEventResponse
 from backend.openapi.errors_page import ADVICE, api_errors, errors_page
 from backend.openapi.examples import ERRORS, FOLDER
 from backend.publications.schemas import PublicationError
 from backend.retries import JOBS
-from backend.worker.reauth import PATIENCE
+from backend.worker.reauth import MAX_REAUTH_WAIT
 from tests.architecture.test_layout import ROOT
 
 CONSTANTS = {name: each for name, each in vars(codes).items() if isinstance(each, Failure)}
@@ -74,7 +74,7 @@ def test_a_failure_is_well_formed(failure: Failure) -> None:
 
 def test_messages_name_the_limits_that_hold() -> None:
     assert f"{MAX_PRODUCTS:,} products" in codes.BATCH_TOO_LARGE.message
-    assert f"{PATIENCE.days} days" in codes.REAUTH_NEEDED.message
+    assert f"{MAX_REAUTH_WAIT.days} days" in codes.REAUTH_NEEDED.message
     assert JOBS.crashes == 3, "WORKER_CRASHED says so in words"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from backend.http_protocol import MOST, LimitedProtocol
+from backend.http_protocol import MAX_HEADER_BYTES, LimitedProtocol
 
 LINE = b"POST / HTTP/1.1\r\nHost: a\r\n"
 HEADER = b"x-" + b"a" * 1000 + b": b\r\n"
@@ -74,9 +74,11 @@ async def test_what_is_no_body_is_refused_when_it_does_not_end(
 async def test_a_header_within_the_limit_and_a_large_body_are_taken(
     port: int, at_once: bool
 ) -> None:
-    size = 10 * MOST
-    head = LINE + HEADER * (MOST // len(HEADER) - 1) + b"Content-Length: %d\r\n\r\n" % size
-    parts = [head, *[bytes(MOST // 2)] * 20]
+    size = 10 * MAX_HEADER_BYTES
+    head = (
+        LINE + HEADER * (MAX_HEADER_BYTES // len(HEADER) - 1) + b"Content-Length: %d\r\n\r\n" % size
+    )
+    parts = [head, *[bytes(MAX_HEADER_BYTES // 2)] * 20]
     taken = await answer(port, *([b"".join(parts)] if at_once else parts))
     assert taken.startswith(b"HTTP/1.1 200 ")
     assert str(size).encode() in taken

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from backend import queue
-from backend.queue import FEW
+from backend.queue import MAX_FOREGROUND
 from tests.running_app import RunningApp
 
 QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
@@ -52,26 +52,28 @@ async def test_a_shop_with_many_jobs_waits_behind_itself(running_app: RunningApp
 
 async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(running_app: RunningApp) -> None:
     await running_app.install()
-    for _ in range(FEW + 1):
+    for _ in range(MAX_FOREGROUND + 1):
         await running_app.request_job()
     rows = await running_app.rows("SELECT entrypoint FROM queue.pgqueuer ORDER BY id")
-    assert [row["entrypoint"] for row in rows] == [queue.RUN_JOB] * FEW + [queue.RUN_BACKLOG]
+    assert [row["entrypoint"] for row in rows] == [queue.RUN_JOB] * MAX_FOREGROUND + [
+        queue.RUN_BACKLOG
+    ]
 
 
 @pytest.mark.parametrize(
     ("entrypoint", "number", "waits_at"),
     [
-        (queue.RUN_JOB, FEW, (queue.RUN_JOB, -FEW)),
-        (queue.RUN_JOB, FEW + 1, (queue.RUN_BACKLOG, -FEW - 1)),
+        (queue.RUN_JOB, MAX_FOREGROUND, (queue.RUN_JOB, -MAX_FOREGROUND)),
+        (queue.RUN_JOB, MAX_FOREGROUND + 1, (queue.RUN_BACKLOG, -MAX_FOREGROUND - 1)),
         (queue.HANDLE_WEBHOOK, queue.URGENT, (queue.HANDLE_WEBHOOK, 0)),
         (queue.HANDLE_WEBHOOK, 9_999, (queue.HANDLE_BACKLOG, -9_999)),
-        (queue.PUBLISH, FEW + 1, (queue.PUBLISH_BACKLOG, -FEW - 1)),
-        (queue.UNPUBLISH, FEW + 1, (queue.UNPUBLISH_BACKLOG, -FEW - 1)),
-        (queue.EXPAND_BATCH, FEW + 1, (queue.EXPAND_BATCH, -FEW - 1)),
+        (queue.PUBLISH, MAX_FOREGROUND + 1, (queue.PUBLISH_BACKLOG, -MAX_FOREGROUND - 1)),
+        (queue.UNPUBLISH, MAX_FOREGROUND + 1, (queue.UNPUBLISH_BACKLOG, -MAX_FOREGROUND - 1)),
+        (queue.EXPAND_BATCH, MAX_FOREGROUND + 1, (queue.EXPAND_BATCH, -MAX_FOREGROUND - 1)),
         (queue.SWEEP_PRODUCTS, queue.LAST, (queue.SWEEP_PRODUCTS, -queue.LAST)),
         (queue.RUN_JOB, -1, (queue.RUN_JOB, 0)),  # what was counted has ended meanwhile
     ],
 )
 def test_where_an_entry_waits(entrypoint: str, number: int, waits_at: tuple[str, int]) -> None:
     entry = queue.Entry(entrypoint=entrypoint, dedupe_key="", payload=b"", number=number)
-    assert queue.place(entry) == waits_at
+    assert queue.queue_position(entry) == waits_at

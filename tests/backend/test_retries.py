@@ -1,4 +1,4 @@
-"""Pauses grow, are scattered, respect what the other side asks for, and end with the patience."""
+"""Pauses grow, have jitter, respect the wait that Shopify asks for, and end at `give_up_after`."""
 
 import asyncio
 from datetime import timedelta
@@ -12,12 +12,12 @@ from backend.retries import (
     JOBS,
     PUBLICATIONS,
     RetryPolicy,
-    asked_for,
-    once_back,
+    requested_wait,
+    retry_until_database_is_back,
 )
 
 POLICY = RetryPolicy(
-    first=timedelta(seconds=2), longest=timedelta(minutes=2), patience=timedelta(minutes=15)
+    first=timedelta(seconds=2), longest=timedelta(minutes=2), give_up_after=timedelta(minutes=15)
 )
 
 
@@ -45,7 +45,7 @@ def test_an_outage_is_waited_out_for_as_long_as_the_patience() -> None:
 
 
 def test_without_a_patience_it_is_waited_for_ever() -> None:
-    endless = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1), patience=None)
+    endless = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1), give_up_after=None)
     assert not endless.is_exhausted(timedelta(days=1000))
 
 
@@ -72,22 +72,24 @@ def test_the_pauses_of_each_kind_of_work_add_up_to_its_patience(
 
 
 def test_only_shopify_can_ask_to_be_left_alone_for_a_while() -> None:
-    assert asked_for(ShopifyUnavailable(wait=7)) == timedelta(seconds=7)
-    assert asked_for(ShopifyUnavailable()) == asked_for(StorageUnavailable()) == timedelta(0)
-    assert asked_for(None) == timedelta(0)
+    assert requested_wait(ShopifyUnavailable(wait=7)) == timedelta(seconds=7)
+    assert (
+        requested_wait(ShopifyUnavailable()) == requested_wait(StorageUnavailable()) == timedelta(0)
+    )
+    assert requested_wait(None) == timedelta(0)
 
 
 async def test_what_waits_for_the_database_is_done_once_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("backend.retries.AWAY_PAUSE", 0)
+    monkeypatch.setattr("backend.retries.DATABASE_POLL_INTERVAL", 0)
     answers = [False, False, True]
 
     async def attempt() -> None:
         if not answers.pop(0):
             raise DatabaseUnavailable
 
-    await once_back(attempt, asyncio.Event())
+    await retry_until_database_is_back(attempt, asyncio.Event())
     assert answers == []
 
 
@@ -99,4 +101,4 @@ async def test_who_is_to_stop_does_not_wait_for_the_database() -> None:
         raise DatabaseUnavailable
 
     async with asyncio.timeout(1):
-        await once_back(attempt, stopping)
+        await retry_until_database_is_back(attempt, stopping)

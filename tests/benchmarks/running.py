@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -49,7 +49,7 @@ def settings(database_url: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "SHOPIFY_API_KEY": secrets.token_hex(16),
         "SHOPIFY_API_SECRET": secrets.token_hex(16),
-        "TOKEN_KEYS": new_key(),
+        "TOKEN_KEYS": generate_key(),
         "RATE_LIMIT_READS": "10000000/minute",
         "RATE_LIMIT_WRITES": "10000000/minute",
         "PYTHONPATH": str(Path.cwd()),

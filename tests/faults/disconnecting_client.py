@@ -11,7 +11,9 @@ from backend import retries
 
 PATIENCE = timedelta(seconds=10)
 
-retries.JOBS = msgspec.structs.replace(retries.JOBS, patience=PATIENCE)  # before anybody takes it
+retries.JOBS = msgspec.structs.replace(
+    retries.JOBS, give_up_after=PATIENCE
+)  # before anybody takes it
 
 from backend.cli import main  # noqa: E402
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from backend.dev.stack import ended
+from backend.dev.stack import stop_process
 from tests.flows.processes import environment
 from tests.running_app import RunningApp
 
@@ -100,7 +100,7 @@ class Edge:
 
     async def stop(self, instance: int) -> None:
         """Ask a web process to end; its socket goes on listening."""
-        await ended(self.web[instance])
+        await stop_process(self.web[instance])
 
     async def ready(self, instance: int) -> None:
         """Return once the process answers on its own socket."""
@@ -176,7 +176,7 @@ async def proxy(nginx: str, home: Path, port: int) -> AsyncIterator[None]:
                 await asyncio.sleep(0.02)
         yield
     finally:
-        await ended(process)
+        await stop_process(process)
 
 
 async def checked(nginx: str, home: Path) -> None:

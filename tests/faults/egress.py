@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from backend.shops.product_image import ImageRefused, ImageUnavailable, download
+from backend.shops.product_image import ProductImageRefused, ProductImageUnavailable, download_image
 from backend.shops.ssrf_transport import PublicInternet
 from tests.security.addresses import INSIDE, NOT_PUBLIC, not_the_cdns
 
@@ -130,10 +130,10 @@ def client(*answers: Sequence[str], trusted: Path | None = None) -> httpx.AsyncC
 async def outcome(http: httpx.AsyncClient, url: str = PHOTO) -> str:
     """How a download ends."""
     try:
-        return (await download(http, url)).decode()
-    except ImageRefused as refused:
+        return (await download_image(http, url)).decode()
+    except ProductImageRefused as refused:
         return refused.code
-    except ImageUnavailable:
+    except ProductImageUnavailable:
         return "later"
 
 

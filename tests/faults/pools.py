@@ -25,4 +25,4 @@ def held(database: Database) -> int:
     """Those of SQLAlchemy's pool, and the turns at asyncpg's own connections."""
     pool: Any = database.engine.pool
     lent = database.connections
-    return int(pool.checkedout() + lent.size - lent.turns._value)
+    return int(pool.checkedout() + lent.size - lent.slots._value)

@@ -11,7 +11,7 @@ import asyncpg
 import psutil
 import pytest
 
-from backend.storage.keys import PREFIX
+from backend.storage.keys import ARTIFACT_PREFIX
 from tests.faults.conftest import Measured
 from tests.flows.processes import make_due, start_worker, until
 from tests.running_app import SHOP, RunningApp
@@ -69,13 +69,16 @@ async def filled(running_app: RunningApp) -> int:
     )
     connection = await asyncpg.connect(running_app.settings.database_url)  # without time-outs
     for statement in FILL:
-        sql = statement.replace(":prefix", f"'{PREFIX}'")
+        sql = statement.replace(":prefix", f"'{ARTIFACT_PREFIX}'")
         await connection.execute(sql.replace(":s", str(shop_id)).replace(":n", str(JOBS)))
     await connection.close()
     store = running_app.worker_context.store
     for n in range(1, STORED, 3):  # of jobs that succeeded
         await asyncio.to_thread(
-            store.client.put_object, Bucket=store.bucket, Key=f"{PREFIX}test-{n:x}", Body=b"x"
+            store.client.put_object,
+            Bucket=store.bucket,
+            Key=f"{ARTIFACT_PREFIX}test-{n:x}",
+            Body=b"x",
         )
     return shop_id
 
@@ -151,7 +154,7 @@ async def test_a_large_shop_is_erased_through_a_kill(
     assert note.endswith("jobs and the shop")
     assert await running_app.rows("SELECT 1 FROM shops WHERE id = :s", s=shop_id) == []
     store = running_app.worker_context.store
-    found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=f"{PREFIX}test-")
+    found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=f"{ARTIFACT_PREFIX}test-")
     assert found["KeyCount"] == 0
     longest, growth = max(statements), max(memory) - memory[0]
     measured(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from backend.dev.transport import LoopbackShopify
-from backend.queue import FEW
+from backend.queue import MAX_FOREGROUND
 from backend.shops.admin_api import AdminApi
 from tests.faults.conftest import Measured
 from tests.faults.test_fairness import PLACES, SMALL, SOON, Unhurried, working
@@ -24,7 +24,7 @@ PRODUCTS = 40  # of the shop with the storm: each changes again and again
 LATENCY = 0.1  # seconds that Shopify takes to answer
 APART = 4 * LATENCY  # seconds between two small shops
 # What is under way may end first, and as much again while theirs is worked on.
-FIRST = 2 * (PLACES.backlog + FEW)
+FIRST = 2 * (PLACES.backlog + MAX_FOREGROUND)
 UNDER_WAY = """
 SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'
 AND dedupe_key LIKE 'handle_webhook:' || :big || ':%'

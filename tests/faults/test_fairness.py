@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from backend.jobs.service import request_jobs
-from backend.queue import FEW
+from backend.queue import MAX_FOREGROUND
 from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.worker.capacity import Capacity
 from backend.worker.run import manager
@@ -85,7 +85,7 @@ async def test_small_shops_do_not_wait_for_long_renders(
     gids = await shops(running_app)
     async with working(running_app, Unhurried(long=LONG)):
         async with asyncio.timeout(LONG):
-            while await begun_of_the_big_one(running_app) < PLACES.backlog + FEW:
+            while await begun_of_the_big_one(running_app) < PLACES.backlog + MAX_FOREGROUND:
                 await asyncio.sleep(0.05)
         await ask_in_turn(running_app, gids)
         begun = await begun_of_the_big_one(running_app)

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from backend.db import Database
 from backend.tenancy import WORKER
-from backend.worker.retention import Terms, expire
+from backend.worker.retention import RetentionPeriods, expire
 from tests.benchmarks.http.data import fill
 from tests.faults.conftest import Measured
 from tests.running_app import RunningApp
@@ -56,8 +56,8 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(
     before = await in_bucket(running_app)
     month = timedelta(days=30)
     for number, kind, terms in (
-        ("P27", "expired_intermediate", Terms(files=month, jobs=None)),
-        ("P28", "expired_job", Terms(files=month, jobs=month)),
+        ("P27", "expired_intermediate", RetentionPeriods(files=month, jobs=None)),
+        ("P28", "expired_job", RetentionPeriods(files=month, jobs=month)),
     ):
         async with strict(running_app) as (worker_context, took):
             started = time.monotonic()

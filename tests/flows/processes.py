@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from backend.dev.stack import ended
+from backend.dev.stack import stop_process
 from backend.settings import Settings
 from tests.running_app import RunningApp
 
@@ -28,7 +28,7 @@ async def worker(
         yield process
     finally:
         if process.returncode is None:
-            await ended(process)
+            await stop_process(process)
 
 
 async def start_worker(

@@ -355,16 +355,16 @@ async def batched(connection: AsyncConnection) -> None:
 async def expired(connection: AsyncConnection) -> None:
     """Files of jobs that have ended go, then the jobs, and the uploads that none of them names."""
     long = timedelta(seconds=0)
-    for extent in (retention.INTERRUPTED, retention.KEPT, retention.WHOLE):
+    for extent in (retention.INTERRUPTED_EXPIRY, retention.EXPIRING_FILES, retention.EXPIRED_JOBS):
         endings = await retention.next_endings(connection, long, extent, None)
         await retention.next_endings(connection, long, extent, endings[-1] if endings else None)
         jobs = [JobRef(shop_id=shop_id, public_id=job_id) for _, shop_id, job_id in endings]
         held = await expiry.retract(connection, jobs, extent)
-        await expiry.object_keys(connection, held)
-        if extent is retention.WHOLE:
+        await expiry.unannounced_keys(connection, held)
+        if extent is retention.EXPIRED_JOBS:
             await expiry.forget_jobs(connection, held)
         else:
-            assert held or extent is retention.INTERRUPTED
+            assert held or extent is retention.INTERRUPTED_EXPIRY
             await expiry.forget_files(connection, held)
 
 

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from backend.dev.services import EmbeddedPostgres
-from backend.dev.stack import ended
+from backend.dev.stack import stop_process
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from tests.architecture.test_layout import ROOT
@@ -263,7 +263,7 @@ async def nginx(composed: Composed) -> AsyncIterator[None]:
                 await asyncio.sleep(0.1)
         yield
     finally:
-        await ended(process)
+        await stop_process(process)
 
 
 def client(composed: Composed, port: int) -> httpx.AsyncClient:

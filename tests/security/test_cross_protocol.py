@@ -145,7 +145,7 @@ async def test_a_captured_product_is_harmless_under_another_topic(
 ) -> None:
     own = await fingerprint(shared_app, SHOP)
     product = shared_app.product(b"unread", shop=shop)
-    captured = json.dumps(payloads.product(product)).encode()
+    captured = json.dumps(payloads.product_payload(product)).encode()
     answer = await replay(shared_app, captured, signed(captured), topic)
     assert answer.status_code == 200, "signed by Shopify, and an object: it is taken in"
     await victim.assert_untouched()
@@ -155,7 +155,9 @@ async def test_a_captured_product_is_harmless_under_another_topic(
 async def test_a_captured_product_makes_no_job_for_another_shop(
     shared_app: RunningApp, victim: Watched
 ) -> None:
-    captured = json.dumps(payloads.product(shared_app.product(b"unread", shop=SHOP))).encode()
+    captured = json.dumps(
+        payloads.product_payload(shared_app.product(b"unread", shop=SHOP))
+    ).encode()
     await replay(shared_app, captured, signed(captured), "products/update")
     await victim.assert_untouched()
 

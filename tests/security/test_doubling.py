@@ -20,23 +20,23 @@ import boto3
 import pytest
 from multipart import MultipartError
 
-from backend.app import MAX_BODY, create_app
+from backend.app import DEFAULT_MAX_BODY_BYTES, create_app
 from backend.auth.app_proxy import verify_app_proxy
 from backend.auth.session_token import verify_session_token
 from backend.auth.shop_domain import is_shop_domain, normalized_shop_domain
 from backend.auth.signed_request import MAX_QUERY, shop_named
 from backend.auth.webhook_hmac import verify_webhook
 from backend.batches.schemas import BatchRequest
-from backend.body import require_shallow, strict
+from backend.body import decode_strictly, require_shallow
 from backend.errors import AtelierError, ConfigurationError
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
 from backend.jobs.listing import moment
 from backend.settings import Settings
-from backend.shops.product_image import ImageRefused, require_allowed
-from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, new_key
+from backend.shops.product_image import ProductImageRefused, require_allowed_url
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, generate_key
 from backend.spool import pieces
-from backend.uploads.form import boundary_of, receive
+from backend.uploads.form import boundary_of, copy_file_part
 from backend.web import chosen_request_id
 from tests.backend.auth import signing
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
@@ -61,13 +61,13 @@ UNITS = [*(bytes([byte]) for byte in SPECIAL), "é".encode(),
 OPENINGS = [b'"', b'{"', b'{"product_id":"']  # of what is JSON
 
 SECRETS = [signing.SECRET, signing.PREVIOUS_SECRET]
-KEYS = TokenKeys(new_key())
+KEYS = TokenKeys(generate_key())
 SETTINGS = Settings(
     database_url="postgresql://127.0.0.1:1/none",
     s3_bucket="none",
     shopify_api_key=signing.API_KEY,
     shopify_api_secret=signing.SECRET.decode(),
-    token_keys=new_key(),
+    token_keys=generate_key(),
 )
 
 
@@ -78,7 +78,7 @@ def text_of(raw: bytes) -> str:
 
 def strictly(raw: bytes) -> None:
     """As every JSON body is read."""
-    strict(raw, BatchRequest)
+    decode_strictly(raw, BatchRequest)
 
 
 def as_proxied(raw: bytes) -> None:
@@ -115,10 +115,10 @@ def as_text(raw: bytes) -> None:
     normalized_shop_domain(text)
     with contextlib.suppress(AtelierError):
         moment("created_after", raw.decode(errors="replace"))
-    with contextlib.suppress(ImageRefused):
-        require_allowed(f"https://{raw.decode(errors='replace')}")
+    with contextlib.suppress(ProductImageRefused):
+        require_allowed_url(f"https://{raw.decode(errors='replace')}")
     with contextlib.suppress(TokenUnreadable, UnknownKey):
-        KEYS.open(text_of(raw), shop=signing.SHOP, column="access_token")
+        KEYS.decrypt(text_of(raw), shop=signing.SHOP, column="access_token")
     with contextlib.suppress(ConfigurationError):
         TokenKeys(text_of(raw))
 
@@ -129,7 +129,7 @@ def as_form(raw: bytes) -> None:
     for body in (raw, part + raw, form(("file", raw))):
         request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
         with contextlib.suppress(MultipartError, AtelierError):
-            run(receive(pieces(request), boundary_of(request), io.BytesIO()))
+            run(copy_file_part(pieces(request), boundary_of(request), io.BytesIO()))
 
 
 def run(work: Any) -> None:
@@ -198,8 +198,8 @@ def as_path(raw: bytes) -> None:
 
 
 PARSERS: dict[str, tuple[Parser, int]] = {
-    "the look at nesting": (require_shallow, MAX_BODY),
-    "JSON bodies": (strictly, MAX_BODY // 2),
+    "the look at nesting": (require_shallow, DEFAULT_MAX_BODY_BYTES),
+    "JSON bodies": (strictly, DEFAULT_MAX_BODY_BYTES // 2),
     "deliveries": (as_delivery, 1_000_000),  # of 5 MB
     "forms": (as_form, 1_000_000),  # of 25 MB
     "session tokens": (as_token, LINES),

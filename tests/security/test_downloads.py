@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from backend.dev.transport import LoopbackShopify
 from backend.shops import product_image
-from backend.shops.product_image import ImageRefused, ImageUnavailable, download
+from backend.shops.product_image import ProductImageRefused, ProductImageUnavailable, download_image
 from backend.shops.ssrf_transport import PublicInternet, is_public
 from tests.security.addresses import INSIDE, NOT_PUBLIC, PUBLIC, not_the_cdns
 
@@ -61,8 +61,8 @@ def outside(*answers: list[str]) -> tuple[httpx.AsyncClient, WrittenDown]:
 async def test_nothing_but_the_cdn_is_even_looked_up() -> None:
     client, network = outside()  # a look-up would find no answer left
     for url in not_the_cdns():
-        with pytest.raises(ImageRefused) as caught:
-            await download(client, url)
+        with pytest.raises(ProductImageRefused) as caught:
+            await download_image(client, url)
         assert caught.value.code == "IMAGE_SOURCE_REFUSED", url
     assert network.dialled == []
 
@@ -98,15 +98,15 @@ def test_what_python_calls_special_is_never_public(address: IPv4Address | IPv6Ad
 
 async def test_the_address_that_was_checked_is_the_one_that_is_dialled_under_its_name() -> None:
     client, network = outside([SHOPIFYS])
-    assert await download(client, PHOTO) == b"a photo"
+    assert await download_image(client, PHOTO) == b"a photo"
     assert network.dialled == [(SHOPIFYS, "cdn.shopify.com", "cdn.shopify.com")]
 
 
 async def test_one_inner_address_among_the_answers_is_enough_to_refuse() -> None:
     for answer in ([SHOPIFYS, "127.0.0.1"], ["::1", SHOPIFYS], ["169.254.169.254"]):
         client, network = outside(answer)
-        with pytest.raises(ImageUnavailable):
-            await download(client, PHOTO)
+        with pytest.raises(ProductImageUnavailable):
+            await download_image(client, PHOTO)
         assert network.dialled == []
 
 
@@ -114,20 +114,20 @@ async def test_a_name_that_turns_inwards_is_followed_only_while_it_is_public() -
     """Rebinding: the answer changes with every look-up, and there is one look-up a request."""
     client, network = outside([SHOPIFYS], ["127.0.0.1"], [SHOPIFYS, "10.0.0.1"], [SHOPIFYS])
     for opens in (True, False, False, True):
-        with contextlib.nullcontext() if opens else pytest.raises(ImageUnavailable):
-            await download(client, PHOTO)
+        with contextlib.nullcontext() if opens else pytest.raises(ProductImageUnavailable):
+            await download_image(client, PHOTO)
     assert [address for address, *_ in network.dialled] == [SHOPIFYS, SHOPIFYS]
 
 
 async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     client, network = outside(["2620:127:f00f:5::", SHOPIFYS])
     network.unreachable = ("2620:127:f00f:5::",)
-    assert await download(client, PHOTO) == b"a photo"
+    assert await download_image(client, PHOTO) == b"a photo"
     assert len(network.dialled) == 2
     network.unreachable += (SHOPIFYS,)
     client, _ = outside([])
-    with pytest.raises(ImageUnavailable):
-        await download(client, PHOTO)
+    with pytest.raises(ProductImageUnavailable):
+        await download_image(client, PHOTO)
 
 
 # Which answers
@@ -265,10 +265,10 @@ def memory() -> Iterator[Callable[[], int]]:
 async def outcome(client: httpx.AsyncClient) -> str:
     """How a download ends: the refusal's code, or that it is to be tried later."""
     try:
-        await download(client, PHOTO)
-    except ImageRefused as refused:
+        await download_image(client, PHOTO)
+    except ProductImageRefused as refused:
         return refused.code
-    except ImageUnavailable:
+    except ProductImageUnavailable:
         return "later"
     return "a photo"
 
@@ -278,13 +278,15 @@ async def test_no_answer_takes_more_than_its_bytes_its_time_and_its_memory(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evil, expected = BAD[what]
-    assert product_image.DEADLINE <= 10
+    assert product_image.DOWNLOAD_DEADLINE <= 10
     if expected == "later":
-        monkeypatch.setattr(product_image, "DEADLINE", 0.3)
+        monkeypatch.setattr(product_image, "DOWNLOAD_DEADLINE", 0.3)
     with memory() as peak:
         async with cdn(evil) as (client, sent), asyncio.timeout(8):
             assert await outcome(client) == expected
-            assert sum(sent) < product_image.MAX_BYTES + 10_000_000, "the rest is what sockets hold"
+            assert sum(sent) < product_image.MAX_DOWNLOAD_BYTES + 10_000_000, (
+                "the rest is what sockets hold"
+            )
     assert peak() < 50_000_000
 
 
@@ -318,7 +320,7 @@ async def test_the_products_own_client_follows_nothing_and_heeds_no_proxy(
 ) -> None:
     from backend.settings import Settings
     from backend.shops.admin_api import AdminApi
-    from backend.shops.token_encryption import new_key
+    from backend.shops.token_encryption import generate_key
 
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
@@ -327,7 +329,7 @@ async def test_the_products_own_client_follows_nothing_and_heeds_no_proxy(
         s3_bucket="",
         shopify_api_key="key",
         shopify_api_secret="secret",
-        token_keys=new_key(),
+        token_keys=generate_key(),
     )
     admin = AdminApi(settings, None)
     assert isinstance(admin.files._transport, PublicInternet)

@@ -28,7 +28,7 @@ from backend.auth.shop_domain import is_shop_domain
 from backend.auth.signed_request import signed_request, verify_signed_request
 from backend.auth.webhook_hmac import verify_webhook
 from backend.batches.schemas import BatchRequest
-from backend.body import strict
+from backend.body import decode_strictly
 from backend.errors import (
     BadRequest,
     ConfigurationError,
@@ -44,7 +44,7 @@ from backend.jobs.listing import moment
 from backend.publications.schemas import PublicationRequest
 from backend.rules.schemas import SettingsRequest
 from backend.shops.admin_api import retry_after
-from backend.shops.product_image import ImageRefused, require_allowed
+from backend.shops.product_image import ProductImageRefused, require_allowed_url
 from backend.shops.shopify_responses import (
     OfflineToken,
     ProductAnswer,
@@ -52,9 +52,9 @@ from backend.shops.shopify_responses import (
     json_object,
     readable,
 )
-from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, new_key
+from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, generate_key
 from backend.spool import pieces
-from backend.uploads.form import boundary_of, receive
+from backend.uploads.form import boundary_of, copy_file_part
 from backend.web import chosen_request_id
 from backend.workflows import WORKFLOWS
 from tests.backend.auth import signing
@@ -278,7 +278,7 @@ BODIES: dict[type[msgspec.Struct], bytes] = {
 def test_json_bodies(data: st.DataObject) -> None:
     kind, good = data.draw(st.sampled_from(list(BODIES.items())))
     with contextlib.suppress(BadRequest, InvalidRequest):
-        found = strict(data.draw(mangled(good)), kind)
+        found = decode_strictly(data.draw(mangled(good)), kind)
         assert isinstance(found, msgspec.Struct)
 
 
@@ -299,7 +299,7 @@ def test_ids_cursors_times_and_tags(raw: bytes) -> None:
     assert request_id.isascii() and request_id.replace("-", "").replace("_", "").isalnum()
 
 
-KEYS = TokenKeys(new_key())
+KEYS = TokenKeys(generate_key())
 SEALED = KEYS.encrypt("shpat_secret", shop=SHOP, column="access_token")
 
 
@@ -308,14 +308,14 @@ SEALED = KEYS.encrypt("shpat_secret", shop=SHOP, column="access_token")
 def test_sealed_values(raw: bytes) -> None:
     stored = text_of(raw)
     try:
-        opened = KEYS.open(stored, shop=SHOP, column="access_token")
+        opened = KEYS.decrypt(stored, shop=SHOP, column="access_token")
     except (TokenUnreadable, UnknownKey):
         return
     assert stored == SEALED or opened == stored, "its own bytes, or a plain one of before"
 
 
 @many
-@given(mangled(new_key().encode(), f"{new_key()},{new_key()}".encode()))
+@given(mangled(generate_key().encode(), f"{generate_key()},{generate_key()}".encode()))
 def test_token_keys(raw: bytes) -> None:
     with contextlib.suppress(ConfigurationError):
         TokenKeys(text_of(raw))
@@ -328,9 +328,9 @@ def test_token_keys(raw: bytes) -> None:
 def test_urls_of_pictures(raw: bytes) -> None:
     url = raw.decode(errors="replace")
     try:
-        require_allowed(url)
+        require_allowed_url(url)
         called = httpx.URL(url)
-    except (ImageRefused, httpx.InvalidURL):
+    except (ProductImageRefused, httpx.InvalidURL):
         return
     assert (called.scheme, called.host, called.port) == ("https", "cdn.shopify.com", None)
     assert called.userinfo == b""
@@ -385,7 +385,7 @@ def test_multipart_forms(body: bytes) -> None:
     file = io.BytesIO()
     refusals = (MultipartError, BadRequest, InvalidRequest, ImageTooLarge)  # as `sent_file` has it
     with contextlib.suppress(*refusals):
-        asyncio.run(receive(pieces(request), boundary_of(request), file))
+        asyncio.run(copy_file_part(pieces(request), boundary_of(request), file))
         assert 0 < len(file.getvalue()) <= len(body)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from backend.jobs.etags import Version, matches
-from backend.storage.presign import WINDOW
+from backend.storage.presign import SIGNING_WINDOW
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import BUCKET
 from tests.running_app import SHOP, RunningApp
@@ -92,7 +92,7 @@ def test_a_tag_is_of_one_signing_window_so_that_no_304_leaves_a_dead_url() -> No
     version = Version(attempt=1, last_seq=4, status="SUCCESS", seconds_a_stage=None)
     then = version.etag(0)
     assert matches(then, version.etag(0))
-    assert not matches(then, version.etag(WINDOW))
+    assert not matches(then, version.etag(SIGNING_WINDOW))
 
 
 @pytest.mark.parametrize("origin", ["null", "https://evil.example", f"https://{SHOP}", "http://x"])

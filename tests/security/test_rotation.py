@@ -21,9 +21,9 @@ from backend.dev import signing
 from backend.dev.transport import LoopbackShopify
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import installed_shop
-from backend.worker.reencryption import reencrypt
+from backend.worker.reencryption import reencrypt_all
 from tests.running_app import SHOP, RunningApp, served
 from tests.scenarios import end_token, open_shared_app, webhook_headers
 
@@ -165,7 +165,7 @@ async def used(shared_app: RunningApp, shops: list[str], *generations: AdminApi)
 async def test_the_keys_of_the_tokens_are_changed_without_an_unread_token(
     shared_app: RunningApp,
 ) -> None:
-    first, new = shared_app.settings.token_keys, new_key()
+    first, new = shared_app.settings.token_keys, generate_key()
     shops = [f"shop-{number}.myshopify.com" for number in range(4)]
     for shop in shops:
         await shared_app.install(shop)
@@ -177,7 +177,7 @@ async def test_the_keys_of_the_tokens_are_changed_without_an_unread_token(
         for overlap in ((knows_old, opens_new), (opens_new, seals_new)):
             assert await used(shared_app, shops, *overlap)
         tally, _ = await asyncio.gather(
-            reencrypt(shared_app.database, seals_new.token_keys, lambda _: None),
+            reencrypt_all(shared_app.database, seals_new.token_keys, lambda _: None),
             used(shared_app, shops, seals_new),
         )
         assert (tally.left, tally.unreadable) == (0, 0)

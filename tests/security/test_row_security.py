@@ -17,7 +17,7 @@ from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs import queries
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef
-from backend.tenancy import NOBODY, WEB, WORKER
+from backend.tenancy import NO_SHOP, WEB, WORKER
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import finished_job, open_shared_app, sent
 
@@ -75,7 +75,7 @@ async def refused(database: Database, shop: str | None, sql: str, **parameters: 
 
 async def test_who_has_entered_no_shop_sees_nothing(web: Database, jobs: dict[str, JobRef]) -> None:
     assert await counted(web) == dict.fromkeys(SEEN, 0)
-    for nobody in ("unknown.myshopify.com", NOBODY, "", jobs[SHOP].shop_id):
+    for nobody in ("unknown.myshopify.com", NO_SHOP, "", jobs[SHOP].shop_id):
         assert await counted(web, nobody) == dict.fromkeys(SEEN, 0), nobody
 
 
@@ -98,7 +98,7 @@ async def test_a_worker_sees_all_until_it_has_entered_a_shop(
     apart = [await counted(shared_app.database, ref.shop_id) for ref in jobs.values()]
     assert apart == [await counted(shared_app.database, shop) for shop in jobs]
     assert everything == {table: sum(each[table] for each in apart) for table in SEEN}
-    for nobody in ("unknown.myshopify.com", NOBODY, 0):
+    for nobody in ("unknown.myshopify.com", NO_SHOP, 0):
         assert await counted(shared_app.database, nobody) == dict.fromkeys(SEEN, 0)
 
 

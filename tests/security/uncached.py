@@ -11,7 +11,7 @@ from backend.db import Database, Query
 from backend.jobs import queries
 
 SHOPS_KEYS = {("shops", "id"), ("shops", "domain")}
-ENTERED = "shop"  # what `tenancy.entered` calls the shop in a statement of its own
+ENTERED = "shop"  # what `tenancy.entered_shop` calls the shop in a statement of its own
 HOT = {
     "ONE_VERSION": queries.version(),
     "ONE_DETAIL": queries.detail(),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from backend.dev.shopify.payloads import Payload, product_deleted
+from backend.dev.shopify.payloads import Payload, product_deleted_payload
 from backend.leased_task import Done
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
@@ -115,7 +115,7 @@ async def product_of(shared_app: RunningApp, life: list[str], told: Sequence[Tel
         if what == "deleted":
             gone = products.pop()
             shopify.delete_product(gone)
-            return "products/delete", product_deleted(gone.id)
+            return "products/delete", product_deleted_payload(gone.id)
         if what == "picture":
             products[0] = shopify.replace_image(products[0], uuid.uuid4().bytes)
         return "products/update", shopify.payload(shop, "products/update")

@@ -99,7 +99,7 @@ async def test_shopifys_own_sample_with_its_nulls_closes_the_account(
 ) -> None:
     shared_app.shopify.uninstall(shop)
     record = shared_app.shopify.platform.shops[shop]
-    payload = payloads.app_uninstalled(record, null_domains=True)
+    payload = payloads.app_uninstalled_payload(record, null_domains=True)
     assert await handled(shared_app, UNINSTALLED, payload, shop=shop) == (
         "processed",
         "UNINSTALLED",

@@ -91,6 +91,6 @@ async def test_the_list_is_out_of_the_sweeps_sight_and_forgotten_in_its_time(
     seen = [stored.key async for stored in stored_objects(shared_app.handler_context.store)]
     assert seen and not [key for key in seen if key.startswith("erasures/")]
     assert await forget_old_notes(shared_app.handler_context.store) == 0
-    monkeypatch.setattr("backend.storage.erasures.KEPT", timedelta(days=-1))
+    monkeypatch.setattr("backend.storage.erasures.MAX_DUMP_AGE", timedelta(days=-1))
     assert await forget_old_notes(shared_app.handler_context.store) > 0
     assert [note async for note in noted_erasures(shared_app.handler_context.store)] == []

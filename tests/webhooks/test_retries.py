@@ -10,7 +10,7 @@ import pytest
 
 from backend.dev.shopify import StandInShopify
 from backend.leased_task import Done, Retry
-from backend.retries import DELIVERIES, SPREAD
+from backend.retries import DELIVERIES, PAUSE_JITTER
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
 from tests.scenarios import end_token, ending, lock_out, sent
@@ -84,7 +84,9 @@ async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_bo
     while isinstance(outcome := await handle(len(waited)), Retry):
         waited.append(outcome.delay)
     shared_app.shopify.platform.faults["graphql"].clear()
-    assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (1 + SPREAD)
+    assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (
+        1 + PAUSE_JITTER
+    )
     assert sum(waited, timedelta(0)) >= timedelta(hours=6)
     assert await ending(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
     kept = await shared_app.rows(

@@ -35,7 +35,7 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of two, and a turn that is over after the first."""
     for module in (completion, erasure, uploads):
-        monkeypatch.setattr(module, "SLICE", 2)
+        monkeypatch.setattr(module, "ITEMS_PER_SLICE", 2)
     for handlers in (app, compliance):
         monkeypatch.setattr(handlers, "HANDLER_SECONDS", 0.0)
 

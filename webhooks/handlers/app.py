@@ -9,10 +9,10 @@ from backend.failures.codes import SHOP_UNINSTALLED
 from backend.jobs.completion import end_unfinished
 from backend.jobs.models import Job
 from backend.publications.service import stop_publications
-from backend.shops.admin_api import LEFT, ShopifyRefused
+from backend.shops.admin_api import UNINSTALLED_STATUSES, ShopifyRefused
 from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
 from backend.shops.shopify_responses import Installation
-from backend.shops.tokens import InstalledShop, NeedsReauth, asked, installed_shop
+from backend.shops.tokens import InstalledShop, NeedsReauth, installed_shop, with_fresh_token
 from backend.slices import TimeSlice
 from webhooks.outcome import HANDLER_SECONDS, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDelivery
@@ -25,7 +25,7 @@ async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) 
     reinstall. A removed app's token dies at once; while it lives, the app is installed.
     """
     body = delivery.read(ShopPayload)
-    shop = await bound_shop(delivery, context, body.gid)
+    shop = await header_shop(delivery, context, body.gid)
     if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
     time_slice = TimeSlice(HANDLER_SECONDS)
@@ -42,7 +42,7 @@ async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) 
 
 async def app_scopes_updated(delivery: Delivery, context: HandlerContext) -> Outcome:
     """Remember the scopes that the shop grants now; the body's own list may be out of date."""
-    if await bound_shop(delivery, context, delivery.read(ScopesPayload).shop_id) is None:
+    if await header_shop(delivery, context, delivery.read(ScopesPayload).shop_id) is None:
         return ignored("SHOP_MISMATCH")
     shop = await installed_shop(context.database, context.admin, delivery.shop_domain)
     if shop is None:
@@ -53,7 +53,7 @@ async def app_scopes_updated(delivery: Delivery, context: HandlerContext) -> Out
     return processed("SCOPES_UPDATED")
 
 
-async def bound_shop(
+async def header_shop(
     delivery: Delivery, context: HandlerContext, gid: str | None
 ) -> KnownShop | None:
     """The shop that the unsigned header names, unless the signed body names another."""
@@ -114,7 +114,7 @@ async def is_still_installed(context: HandlerContext, domain: str) -> bool:
     except NeedsReauth:
         return False
     except (ShopifyRefused, ShopifyUnavailable) as error:
-        if error.answered in LEFT:
+        if error.answered in UNINSTALLED_STATUSES:
             return False
         raise
     return True
@@ -122,7 +122,7 @@ async def is_still_installed(context: HandlerContext, domain: str) -> bool:
 
 async def installation_of(shop: InstalledShop, context: HandlerContext) -> Installation:
     """What the shop says of itself. Raises `NeedsReauth` when it does not speak with us."""
-    return await asked(
+    return await with_fresh_token(
         context.database,
         context.admin,
         shop,

@@ -28,7 +28,7 @@ from webhooks.payloads import (
 async def customer_data_requested(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
     """Keep the request for the merchant, who reads at `/v1/privacy/requests` what we hold."""
     body = delivery.read(DataRequestPayload)
-    shop = await bound_shop(delivery, context, body.shop_domain)
+    shop = await signed_shop(delivery, context, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
     customer_id = str(body.customer.id)
@@ -47,7 +47,7 @@ async def customer_data_requested(delivery: UnsettledDelivery, context: HandlerC
 async def customer_redacted(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
     """Erase the jobs that this customer started, with their pictures."""
     body = delivery.read(CustomerRedactPayload)
-    shop = await bound_shop(delivery, context, body.shop_domain)
+    shop = await signed_shop(delivery, context, body.shop_domain)
     if shop is None:
         return ignored("SHOP_MISMATCH")
     time_slice = TimeSlice(HANDLER_SECONDS)
@@ -112,7 +112,7 @@ async def set_aside_if_gone(
     return shop if await begin_erasure(context, shop, note, name) else None
 
 
-async def bound_shop(
+async def signed_shop(
     delivery: UnsettledDelivery, context: HandlerContext, signed_domain: str
 ) -> KnownShop | None:
     """The shop that the header and the signed body agree on."""

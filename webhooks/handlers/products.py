@@ -1,7 +1,7 @@
 """A product was created or changed: do what its shop's rules say, once for each picture."""
 
 from backend.rules.apply import apply_rules
-from backend.shops.tokens import asked, installed_shop
+from backend.shops.tokens import installed_shop, with_fresh_token
 from webhooks.outcome import HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ProductPayload
 
@@ -18,7 +18,7 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
     if not shop.has_granted("read_products"):
         return ignored("SCOPE_MISSING")
     gid = delivery.read(ProductPayload).gid
-    product = await asked(
+    product = await with_fresh_token(
         context.database,
         context.admin,
         shop,

@@ -1,4 +1,4 @@
-"""What the Admin GraphQL API 2026-10 says of a shop.
+"""The Admin GraphQL API 2026-10: executes a document and meters its cost.
 
 `admin.graphql` is its schema and graphql-core its engine. Here a document becomes an answer; what
 the fields say is in `queries`, `file_mutations` and `product_mutations`.
@@ -23,13 +23,13 @@ from graphql import (
     validate,
 )
 
-from backend.dev.shopify import passing, refusals
-from backend.dev.shopify.caller import Caller
-from backend.dev.shopify.cost import MAX_COST, Document
+from backend.dev.shopify import async_steps, refusals
+from backend.dev.shopify.cost import MAX_COST, GraphQlOperation
 from backend.dev.shopify.file_mutations import file_mutations
+from backend.dev.shopify.graphql_context import GraphQlContext
 from backend.dev.shopify.product_mutations import product_mutations
 from backend.dev.shopify.queries import query_root
-from backend.dev.shopify.state import Platform, Shop
+from backend.dev.shopify.state import Platform, ShopRecord
 
 API_VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10")
 """The stable versions that are supported in November 2026, the oldest first."""
@@ -85,7 +85,7 @@ def served_version(asked: str) -> str | None:
 
 def answer(
     platform: Platform,
-    shop: Shop,
+    shop: ShopRecord,
     document: str,
     variables: Variables | None = None,
     operation_name: str | None = None,
@@ -95,12 +95,12 @@ def answer(
         asked = _read(document, variables, operation_name)
     except _Invalid as invalid:
         return {"errors": invalid.errors}
-    return _execute(Caller(platform, shop), asked)
+    return _execute(GraphQlContext(platform, shop), asked)
 
 
 def metered_answer(
     platform: Platform,
-    shop: Shop,
+    shop: ShopRecord,
     document: str,
     variables: Variables | None = None,
     operation_name: str | None = None,
@@ -120,8 +120,8 @@ def metered_answer(
         cost = shop.bucket.cost(requested, None)
         return {"errors": [refusals.throttled()], "extensions": {"cost": cost}}
     if not platform.is_held:
-        passing.step_all(platform, shop)
-    result = _execute(Caller(platform, shop), asked)
+        async_steps.step_all(platform, shop)
+    result = _execute(GraphQlContext(platform, shop), asked)
     actual = min(requested, asked.actual_cost(result.get("data")))
     shop.bucket.give_back(requested - actual)
     return {**result, "extensions": {"cost": shop.bucket.cost(requested, actual)}}
@@ -141,7 +141,7 @@ def _read(
     operation_name: str | None,
     *,
     with_values: bool = True,
-) -> Document:
+) -> GraphQlOperation:
     """The document, ready to be executed. Raises _Invalid."""
     ast = _parsed(document)
     operations = [
@@ -152,7 +152,7 @@ def _read(
     ]
     if len(operations) != 1 or _SCHEMA.get_root_type(operations[0].operation) is None:
         raise _Invalid([GraphQLError("No operation, or not one operation, of that name")])
-    return Document(
+    return GraphQlOperation(
         _SCHEMA,
         ast,
         operations[0],
@@ -184,15 +184,15 @@ def _coerced(operation: OperationDefinitionNode, variables: Variables) -> Variab
     return values.coerced
 
 
-def _execute(caller: Caller, document: Document) -> dict[str, object]:
+def _execute(context: GraphQlContext, document: GraphQlOperation) -> dict[str, object]:
     name = document.operation.name
     result = execute_sync(
         _SCHEMA,
         document.ast,
         {
-            **query_root(caller),
-            **file_mutations(caller),
-            **product_mutations(caller),
+            **query_root(context),
+            **file_mutations(context),
+            **product_mutations(context),
         },
         variable_values=document.given,
         operation_name=name.value if name else None,

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from backend.dev.shopify.media import Library, Media, Picture
-from backend.dev.shopify.products import Collection, Product, Variant, without
+from backend.dev.shopify.media import ImageContent, Library, Media
+from backend.dev.shopify.products import Collection, ProductRecord, Variant, without_files
 
 _VARIANT_IDS = 1_000_000_000  # from a product's id to that of its first variant
 
@@ -18,7 +18,7 @@ class Catalogue:
         # Beyond 32 bits, as Shopify's ids have long been.
         self._ids = itertools.count(8_000_000_000_001)
         self.library = Library(self._ids)
-        self._products: dict[int, Product] = {}
+        self._products: dict[int, ProductRecord] = {}
         self._collections: dict[int, Collection] = {}
 
     def add(
@@ -26,17 +26,17 @@ class Catalogue:
         shop: str,
         shop_number: int,
         title: str,
-        pictures: Sequence[Picture],
+        pictures: Sequence[ImageContent],
         now: datetime,
         *,
         variants: Sequence[str] = ("Default Title",),
         vendor: str = "Atelier",
         product_type: str = "",
         tags: Sequence[str] = (),
-    ) -> Product:
+    ) -> ProductRecord:
         """Create an active product with these pictures, in their order."""
         product_id = next(self._ids)
-        self._products[product_id] = Product(
+        self._products[product_id] = ProductRecord(
             id=product_id,
             shop=shop,
             shop_number=shop_number,
@@ -61,7 +61,9 @@ class Catalogue:
         )
         return self._products[product_id]
 
-    def replace_picture(self, product: Product, picture: Picture, now: datetime) -> Product:
+    def replace_picture(
+        self, product: ProductRecord, picture: ImageContent, now: datetime
+    ) -> ProductRecord:
         """Put `picture` in the place of all the product has; the old URLs answer 404."""
         self._forget_pictures(product.id)
         media = self.library.add(product.shop_number, picture, now, alt=product.title)
@@ -69,11 +71,11 @@ class Catalogue:
         bare = tuple(replace(variant, media_id=None) for variant in current.variants)
         return self.put(replace(current, media=(media,), variants=bare), now)
 
-    def unlist(self, product: Product, now: datetime) -> None:
+    def unlist(self, product: ProductRecord, now: datetime) -> None:
         """Take the product out of the online store."""
         self.put(replace(self._products[product.id], published_at=None), now)
 
-    def put(self, product: Product, now: datetime) -> Product:
+    def put(self, product: ProductRecord, now: datetime) -> ProductRecord:
         """Store this state of a product, changed now."""
         self._products[product.id] = replace(product, updated_at=now)
         return self._products[product.id]
@@ -91,38 +93,42 @@ class Catalogue:
         found = self.library.get(int(number)) if is_number else None
         return found if found is not None and found.shop_number == shop_number else None
 
-    def delete_media(self, media: Media, now: datetime) -> list[Product]:
+    def delete_media(self, media: Media, now: datetime) -> list[ProductRecord]:
         """Delete a file, with every reference to it; the products that have changed."""
         self.library.remove(media.id)
-        return [self.put(without(product, {media.id}), now) for product in self._showing(media.id)]
+        return [
+            self.put(without_files(product, {media.id}), now) for product in self._showing(media.id)
+        ]
 
-    def showing(self, media: Media) -> list[Product]:
+    def showing(self, media: Media) -> list[ProductRecord]:
         """The products that have this file in their gallery."""
         return [self.fresh(product) for product in self._showing(media.id)]
 
-    def product(self, shop_number: int, product_id: int) -> Product | None:
+    def product(self, shop_number: int, product_id: int) -> ProductRecord | None:
         """Return the product if it is this shop's."""
         product = self._products.get(product_id)
         foreign = product is None or product.shop_number != shop_number
         return None if product is None or foreign else self.fresh(product)
 
-    def products(self, shop_number: int) -> list[Product]:
+    def products(self, shop_number: int) -> list[ProductRecord]:
         """The shop's products, the oldest first; their files as they were: see `fresh`."""
         return [
             product for product in self._products.values() if product.shop_number == shop_number
         ]
 
-    def fresh(self, product: Product) -> Product:
+    def fresh(self, product: ProductRecord) -> ProductRecord:
         """The product with its files as they are now: they change by themselves."""
         now = tuple(self.library.get(media.id) or media for media in product.media)
         unchanged = all(new is old for new, old in zip(now, product.media, strict=True))
         return product if unchanged else replace(product, media=now)
 
-    def newest(self, shop_number: int) -> Product:
+    def newest(self, shop_number: int) -> ProductRecord:
         """Return the product this shop created last. Raises ValueError when it has none."""
         return self.fresh(max(self.products(shop_number), key=lambda product: product.id))
 
-    def collect(self, shop_number: int, title: str, products: Iterable[Product]) -> Collection:
+    def collect(
+        self, shop_number: int, title: str, products: Iterable[ProductRecord]
+    ) -> Collection:
         """Create a collection of these products."""
         collection = Collection(
             id=next(self._ids),
@@ -143,11 +149,11 @@ class Catalogue:
         """Remove a collection; its products stay. Raises KeyError when there is none."""
         del self._collections[collection.id]
 
-    def file(self, path: str, version: str | None) -> Picture | None:
+    def file(self, path: str, version: str | None) -> ImageContent | None:
         """Return what the CDN serves at this path; without a version, the current one."""
         return self.library.served(path, version)
 
-    def _showing(self, media_id: int) -> list[Product]:
+    def _showing(self, media_id: int) -> list[ProductRecord]:
         return [
             product
             for product in self._products.values()

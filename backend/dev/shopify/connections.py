@@ -1,4 +1,4 @@
-"""Pages of a list: `first`, `after`, and cursors that outlive what is added and deleted."""
+"""GraphQL connections: `first`, `after`, and cursors that survive additions and deletions."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from backend.dev.shopify.refusals import error
 MAX_PAGE = 250
 
 T = TypeVar("T")
-Key = list[Any]
+SortKey = list[Any]
 Resolver = Callable[..., object]
 
 
@@ -18,7 +18,7 @@ def connection(
     rows: Sequence[T],
     view: Callable[[T], object],
     *,
-    key: Callable[[T], Key],
+    key: Callable[[T], SortKey],
     ordered: bool = False,
 ) -> Resolver:
     """The resolver of a connection over these rows.
@@ -27,20 +27,26 @@ def connection(
     `ordered` by somebody's hand.
     """
 
-    def resolve(_info: object, **asked: Any) -> object:
-        backwards = bool(asked.get("reverse"))
+    def resolve(_info: object, **arguments: Any) -> object:
+        backwards = bool(arguments.get("reverse"))
         found = list(rows) if ordered else sorted(rows, key=key)
         if backwards:
             found.reverse()
-        found = _after(found, asked.get("after"), key, ordered=ordered, backwards=backwards)
-        first = _checked(asked.get("first"))
-        return _page(found[:first], view, key, first < len(found), asked.get("after") is not None)
+        found = _after(found, arguments.get("after"), key, ordered=ordered, backwards=backwards)
+        first = _checked(arguments.get("first"))
+        return _page(
+            found[:first], view, key, first < len(found), arguments.get("after") is not None
+        )
 
     return resolve
 
 
 def _page(
-    rows: Sequence[T], view: Callable[[T], object], key: Callable[[T], Key], more: bool, past: bool
+    rows: Sequence[T],
+    view: Callable[[T], object],
+    key: Callable[[T], SortKey],
+    more: bool,
+    past: bool,
 ) -> dict[str, object]:
     nodes = [view(row) for row in rows]
     cursors = [_cursor(key(row)) for row in rows]
@@ -67,7 +73,12 @@ def _checked(first: int | None) -> int:
 
 
 def _after(
-    rows: list[T], cursor: str | None, key: Callable[[T], Key], *, ordered: bool, backwards: bool
+    rows: list[T],
+    cursor: str | None,
+    key: Callable[[T], SortKey],
+    *,
+    ordered: bool,
+    backwards: bool,
 ) -> list[T]:
     if cursor is None:
         return rows
@@ -79,11 +90,11 @@ def _after(
     return [row for row in rows if (key(row) < last if backwards else key(row) > last)]
 
 
-def _cursor(key: Key) -> str:
+def _cursor(key: SortKey) -> str:
     return base64.b64encode(json.dumps(key).encode()).decode()
 
 
-def _decoded(cursor: str) -> Key:
+def _decoded(cursor: str) -> SortKey:
     try:
         value = json.loads(base64.b64decode(cursor, validate=True))
     except ValueError:

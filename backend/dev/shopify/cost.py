@@ -34,7 +34,7 @@ MUTATION_COST = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class GraphQlOperation:
     """A valid document, the operation of it that is asked for, and the values of its variables."""
 
     schema: GraphQLSchema

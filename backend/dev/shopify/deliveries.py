@@ -1,4 +1,4 @@
-"""One webhook on its way, and when Shopify tries again.
+"""One webhook delivery, and Shopify's retry schedule.
 
 Source: shopify.dev, "Webhooks", 2026-10: five seconds for an answer, anything but 2xx fails, eight
 more tries in four hours, with the same body and the same address.
@@ -14,8 +14,8 @@ RETRY_DELAYS = tuple(RETRY_PERIOD / (2**RETRIES - 1) * 2**n for n in range(RETRI
 
 
 @dataclass(slots=True, kw_only=True)
-class Delivery:
-    """One webhook on its way: signed once, and the same at every try."""
+class OutgoingWebhook:
+    """One webhook delivery: signed once, and identical at every attempt."""
 
     topic: str
     body: bytes

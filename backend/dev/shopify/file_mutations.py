@@ -5,11 +5,12 @@ All or nothing: the first problem that is found refuses the whole call.
 
 from dataclasses import replace
 
-from backend.dev.shopify.caller import Asked, Caller, Resolver, kind_of
-from backend.dev.shopify.intake import check_alt, is_filename, take_in
-from backend.dev.shopify.media import Media, Picture
+from backend.dev.shopify.connections import Resolver
+from backend.dev.shopify.graphql_context import Arguments, GraphQlContext, kind_of
+from backend.dev.shopify.intake import check_alt, initial_content, is_filename
+from backend.dev.shopify.media import ImageContent, Media
 from backend.dev.shopify.processing import MAX_FILE_SIZE
-from backend.dev.shopify.products import Product, without
+from backend.dev.shopify.products import ProductRecord, without_files
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import Target
 from backend.dev.shopify.views import View, media_view
@@ -17,16 +18,20 @@ from backend.dev.shopify.views import View, media_view
 MAX_MEDIA = 250  # of one product
 
 
-def file_mutations(caller: Caller) -> dict[str, Resolver]:
+def file_mutations(context: GraphQlContext) -> dict[str, Resolver]:
     """A resolver for each mutation of files."""
     return {
-        "stagedUploadsCreate": caller.mutation(
-            "stagedUploadsCreate", lambda asked: _stage(caller, asked), stagedTargets=None
+        "stagedUploadsCreate": context.mutation(
+            "stagedUploadsCreate", lambda arguments: _stage(context, arguments), stagedTargets=None
         ),
-        "fileCreate": caller.mutation("fileCreate", lambda asked: _create(caller, asked), files=[]),
-        "fileUpdate": caller.mutation("fileUpdate", lambda asked: _update(caller, asked), files=[]),
-        "fileDelete": caller.mutation(
-            "fileDelete", lambda asked: _delete(caller, asked), deletedFileIds=None
+        "fileCreate": context.mutation(
+            "fileCreate", lambda arguments: _create(context, arguments), files=[]
+        ),
+        "fileUpdate": context.mutation(
+            "fileUpdate", lambda arguments: _update(context, arguments), files=[]
+        ),
+        "fileDelete": context.mutation(
+            "fileDelete", lambda arguments: _delete(context, arguments), deletedFileIds=None
         ),
     }
 
@@ -34,14 +39,14 @@ def file_mutations(caller: Caller) -> dict[str, Resolver]:
 # Staging
 
 
-def _stage(caller: Caller, asked: Asked) -> View:
-    wanted = asked["input"]
+def _stage(context: GraphQlContext, arguments: Arguments) -> View:
+    wanted = arguments["input"]
     for index, each in enumerate(wanted):
         _check_staged(each, ["input", str(index)])
-    platform = caller.platform
+    platform = context.platform
     targets = [
         platform.staging.open(
-            caller.shop.number,
+            context.shop.number,
             filename=each["filename"],
             content_type=each["mimeType"],
             method=each["httpMethod"] or "PUT",
@@ -50,10 +55,10 @@ def _stage(caller: Caller, asked: Asked) -> View:
         )
         for each in wanted
     ]
-    return {"stagedTargets": [_target_view(caller, target) for target in targets]}
+    return {"stagedTargets": [_target_view(context, target) for target in targets]}
 
 
-def _check_staged(each: Asked, at: list[str]) -> None:
+def _check_staged(each: Arguments, at: list[str]) -> None:
     if each["resource"] != "IMAGE":
         raise Refusal("INVALID", [*at, "resource"], "Stand-in: only IMAGE can be staged")
     if not is_filename(each["filename"]):
@@ -67,8 +72,8 @@ def _check_staged(each: Asked, at: list[str]) -> None:
         raise Refusal("INVALID", [*at, "fileSize"], "File size is not valid")
 
 
-def _target_view(caller: Caller, target: Target) -> View:
-    staging = caller.platform.staging
+def _target_view(context: GraphQlContext, target: Target) -> View:
+    staging = context.platform.staging
     parameters = staging.parameters(target)
     return {
         "url": staging.url(target),
@@ -80,12 +85,12 @@ def _target_view(caller: Caller, target: Target) -> View:
 # Creating
 
 
-def _create(caller: Caller, asked: Asked) -> View:
-    library, number = caller.catalogue.library, caller.shop.number
-    taken = [_checked_file(caller, each, index) for index, each in enumerate(asked["files"])]
+def _create(context: GraphQlContext, arguments: Arguments) -> View:
+    library, number = context.catalogue.library, context.shop.number
+    taken = [_checked_file(context, each, index) for index, each in enumerate(arguments["files"])]
     made: list[Media] = []
-    for (picture, source, old), each in zip(taken, asked["files"], strict=True):
-        now = caller.platform.now()
+    for (picture, source, old), each in zip(taken, arguments["files"], strict=True):
+        now = context.platform.now()
         if old is not None:
             made.append(library.reload(old, picture, source, now))
         else:
@@ -98,14 +103,14 @@ def _create(caller: Caller, asked: Asked) -> View:
 
 
 def _checked_file(
-    caller: Caller, each: Asked, index: int
-) -> tuple[Picture, str | None, Media | None]:
+    context: GraphQlContext, each: Arguments, index: int
+) -> tuple[ImageContent, str | None, Media | None]:
     """The picture and source of one entry, and the file whose place it takes."""
     at = ["files", str(index)]
     if each.get("contentType") not in (None, "IMAGE"):
         raise Refusal("INVALID", [*at, "contentType"], "Stand-in: only images can be created")
-    picture, source = take_in(
-        caller, each["originalSource"], each.get("alt"), each.get("filename"), at
+    picture, source = initial_content(
+        context, each["originalSource"], each.get("alt"), each.get("filename"), at
     )
     mode = each["duplicateResolutionMode"] or "APPEND_UUID"
     if mode == "REPLACE" and not each.get("filename"):
@@ -114,7 +119,7 @@ def _checked_file(
             [*at, "filename"],
             "Duplicate resolution mode REPLACE cannot be used without specifying filename",
         )
-    old = caller.catalogue.library.named(caller.shop.number, picture.filename)
+    old = context.catalogue.library.named(context.shop.number, picture.filename)
     if mode == "RAISE_ERROR" and old is not None:
         raise Refusal(
             "FILENAME_ALREADY_EXISTS", [*at, "filename"], "The provided filename already exists"
@@ -125,25 +130,25 @@ def _checked_file(
 # Changing
 
 
-def _update(caller: Caller, asked: Asked) -> View:
-    wanted = [(_changeable(caller, each, i), each) for i, each in enumerate(asked["files"])]
-    galleries = _galleries(caller, wanted)
+def _update(context: GraphQlContext, arguments: Arguments) -> View:
+    wanted = [(_changeable(context, each, i), each) for i, each in enumerate(arguments["files"])]
+    galleries = _galleries(context, wanted)
     for media, each in wanted:
         if each.get("alt") is not None and each["alt"] != media.alt:
-            now = caller.platform.now()
-            caller.catalogue.library.put(replace(media, alt=each["alt"], updated_at=now))
-            for shown in caller.catalogue.showing(media):
+            now = context.platform.now()
+            context.catalogue.library.put(replace(media, alt=each["alt"], updated_at=now))
+            for shown in context.catalogue.showing(media):
                 galleries.setdefault(shown.id, shown)
     for product in galleries.values():
-        caller.changed(product)
-    found = [caller.catalogue.library.get(media.id) for media, _ in wanted]
+        context.changed(product)
+    found = [context.catalogue.library.get(media.id) for media, _ in wanted]
     return {"files": [media_view(media) for media in found if media is not None]}
 
 
-def _changeable(caller: Caller, each: Asked, index: int) -> Media:
+def _changeable(context: GraphQlContext, each: Arguments, index: int) -> Media:
     """The file of one entry. Raises Refusal when it cannot be changed now, or not so."""
     at = ["files", str(index)]
-    media = caller.catalogue.media(caller.shop.number, each["id"])
+    media = context.catalogue.media(context.shop.number, each["id"])
     if media is None:
         raise _no_such_file(each["id"], [*at, "id"])
     if media.status == "FAILED":
@@ -156,24 +161,26 @@ def _changeable(caller: Caller, each: Asked, index: int) -> Media:
     return media
 
 
-def _galleries(caller: Caller, wanted: list[tuple[Media, Asked]]) -> dict[int, Product]:
+def _galleries(
+    context: GraphQlContext, wanted: list[tuple[Media, Arguments]]
+) -> dict[int, ProductRecord]:
     """The products whose galleries change, as they will be. Raises Refusal."""
-    galleries: dict[int, Product] = {}
+    galleries: dict[int, ProductRecord] = {}
     for index, (media, each) in enumerate(wanted):
         for name in ("referencesToAdd", "referencesToRemove"):
             for gid in each.get(name) or []:
                 at = ["files", str(index), name]
-                product = _referenced(caller, gid, at)
+                product = _referenced(context, gid, at)
                 product = galleries.get(product.id, product)
                 has = any(shown.id == media.id for shown in product.media)
                 if name == "referencesToAdd" and not has:
                     galleries[product.id] = _shown(product, media, at)
                 elif name == "referencesToRemove" and has:
-                    galleries[product.id] = without(product, {media.id})
+                    galleries[product.id] = without_files(product, {media.id})
     return galleries
 
 
-def _shown(product: Product, media: Media, at: list[str]) -> Product:
+def _shown(product: ProductRecord, media: Media, at: list[str]) -> ProductRecord:
     if len(product.media) >= MAX_MEDIA:
         raise Refusal(
             "PRODUCT_MEDIA_LIMIT_EXCEEDED", at, "Exceeded the limit of media per product."
@@ -181,10 +188,10 @@ def _shown(product: Product, media: Media, at: list[str]) -> Product:
     return replace(product, media=(*product.media, media))
 
 
-def _referenced(caller: Caller, gid: str, at: list[str]) -> Product:
+def _referenced(context: GraphQlContext, gid: str, at: list[str]) -> ProductRecord:
     if kind_of(gid) != "Product":
         raise Refusal("UNSUPPORTED_FILE_REFERENCE", at, "The file reference is not supported.")
-    product = caller.product(gid)
+    product = context.product(gid)
     if product is None:
         raise Refusal("REFERENCE_TARGET_DOES_NOT_EXIST", at, "The reference target does not exist.")
     return product
@@ -197,14 +204,14 @@ def _no_such_file(gid: str, at: list[str]) -> Refusal:
 # Deleting
 
 
-def _delete(caller: Caller, asked: Asked) -> View:
-    gids = asked["fileIds"]
-    found = [caller.catalogue.media(caller.shop.number, gid) for gid in gids]
+def _delete(context: GraphQlContext, arguments: Arguments) -> View:
+    gids = arguments["fileIds"]
+    found = [context.catalogue.media(context.shop.number, gid) for gid in gids]
     missing = [gid for gid, media in zip(gids, found, strict=True) if media is None]
     if missing:
         raise _no_such_file(missing[0], ["fileIds"])
     for media in found:
         if media is not None:
-            for product in caller.catalogue.delete_media(media, caller.platform.now()):
-                caller.changed(product)
+            for product in context.catalogue.delete_media(media, context.platform.now()):
+                context.changed(product)
     return {"deletedFileIds": gids}

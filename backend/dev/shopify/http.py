@@ -1,6 +1,6 @@
-"""The stand-in's HTTP: OAuth, Admin GraphQL, staged uploads and the CDN, told apart by the Host.
+"""The stand-in's HTTP routes: OAuth, Admin GraphQL, staged uploads and the CDN, by Host.
 
-Refuses what Shopify refuses, in Shopify's words where they are known.
+Refuses what Shopify refuses, with Shopify's messages where they are known.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,30 +12,32 @@ from litestar import Litestar, Request, Response, get, post, put
 from litestar.params import FromPath
 
 from backend.dev.shopify import admin, token_endpoint
-from backend.dev.shopify.answering import respond
+from backend.dev.shopify.fault_injection import respond
 from backend.dev.shopify.media import CDN_HOST
-from backend.dev.shopify.state import Answer, Call, Platform, Shop
+from backend.dev.shopify.state import Call, HttpResponse, Platform, ShopRecord
 from backend.dev.shopify.upload_http import multipart, post_object, put_object
 
-MAX_BODY = 32_000_000  # bytes: above what may be uploaded, so that its limit is what refuses
+MAX_REQUEST_BYTES = (
+    32_000_000  # bytes: above what may be uploaded, so that its limit is what refuses
+)
 
-_NOT_FOUND = Answer(404, {"errors": "Not Found"})
-_NO_FILE = Answer(404, b"", content_type="text/html")
-_INVALID_ACCESS_TOKEN = Answer(
+_NOT_FOUND = HttpResponse(404, {"errors": "Not Found"})
+_NO_FILE = HttpResponse(404, b"", content_type="text/html")
+_INVALID_ACCESS_TOKEN = HttpResponse(
     401,
     {
         "errors": "[API] Invalid API key or access token (unrecognized login or wrong password)",
     },
 )
-_LASTING_TOKEN = Answer(403, {"errors": "Non-expiring access tokens are no longer accepted"})
-_NO_QUERY = Answer(400, {"errors": {"query": "Required parameter missing or invalid"}})
+_LASTING_TOKEN = HttpResponse(403, {"errors": "Non-expiring access tokens are no longer accepted"})
+_NO_QUERY = HttpResponse(400, {"errors": {"query": "Required parameter missing or invalid"}})
 
-Body = TypeVar("Body")
-Around = Callable[[Shop], Awaitable[None]]
-"""What is done before and after a GraphQL request of a shop: downloads, webhooks."""
+Decoded = TypeVar("Decoded")
+AroundRequest = Callable[[ShopRecord], Awaitable[None]]
+"""A hook before or after a shop's GraphQL request: downloads, webhooks."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class GraphQlRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The body of a GraphQL request."""
 
     query: str
@@ -43,7 +45,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     operation_name: str | None = None
 
 
-def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
+def stand_in_app(platform: Platform, before: AroundRequest, after: AroundRequest) -> Litestar:
     """Return the ASGI application that answers for all of Shopify's hosts."""
 
     @post("/admin/oauth/access_token", status_code=200)
@@ -56,7 +58,7 @@ def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
     async def admin_graphql(
         request: Request[Any, Any, Any], version: FromPath[str]
     ) -> Response[Any]:
-        asked = _decoded(await request.body(), Question)
+        asked = _decoded(await request.body(), GraphQlRequest)
         aimed = any(fault.field for fault in platform.faults["graphql"])
         fields = admin.root_fields(asked.query, asked.operation_name) if asked and aimed else []
         shop = platform.shops.get(_host(request))
@@ -83,7 +85,7 @@ def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
             platform, "image", lambda: _file(platform, request, path, version), request
         )
 
-    @put("/tmp/{path:path}", status_code=200, request_max_body_size=MAX_BODY)  # noqa: S108
+    @put("/tmp/{path:path}", status_code=200, request_max_body_size=MAX_REQUEST_BYTES)  # noqa: S108
     async def staged_put(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[Any]:
         content = await request.body()
         return await respond(
@@ -93,7 +95,7 @@ def stand_in_app(platform: Platform, before: Around, after: Around) -> Litestar:
             request,
         )
 
-    @post("/", status_code=201, request_max_body_size=MAX_BODY)
+    @post("/", status_code=201, request_max_body_size=MAX_REQUEST_BYTES)
     async def staged_post(request: Request[Any, Any, Any]) -> Response[Any]:
         form, content = await multipart(request)
         return await respond(
@@ -122,7 +124,7 @@ def _form(body: bytes, content_type: str) -> dict[str, Any]:
     return _decoded(body, dict[str, Any]) or {}
 
 
-def _decoded(body: bytes, shape: type[Body]) -> Body | None:
+def _decoded(body: bytes, shape: type[Decoded]) -> Decoded | None:
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -132,7 +134,9 @@ def _decoded(body: bytes, shape: type[Body]) -> Body | None:
 # Shops
 
 
-def _token(platform: Platform, request: Request[Any, Any, Any], form: dict[str, Any]) -> Answer:
+def _token(
+    platform: Platform, request: Request[Any, Any, Any], form: dict[str, Any]
+) -> HttpResponse:
     shop = platform.shops.get(_host(request))
     if shop is None:
         return _NOT_FOUND
@@ -141,11 +145,11 @@ def _token(platform: Platform, request: Request[Any, Any, Any], form: dict[str, 
 
 def _graphql(
     platform: Platform,
-    shop: Shop | None,
+    shop: ShopRecord | None,
     version: str,
     request: Request[Any, Any, Any],
-    asked: Question | None,
-) -> Answer:
+    asked: GraphQlRequest | None,
+) -> HttpResponse:
     served = admin.served_version(version)
     if shop is None or served is None:
         return _NOT_FOUND
@@ -159,16 +163,16 @@ def _graphql(
     result = admin.metered_answer(
         platform, shop, asked.query, asked.variables, asked.operation_name
     )
-    return Answer(200, result, {"X-Shopify-API-Version": served})
+    return HttpResponse(200, result, {"X-Shopify-API-Version": served})
 
 
-def _locked(shop: Shop) -> Answer | None:
+def _locked(shop: ShopRecord) -> HttpResponse | None:
     if shop.locked_with is None:
         return None
-    return Answer(shop.locked_with, {"errors": "Unavailable Shop"})
+    return HttpResponse(shop.locked_with, {"errors": "Unavailable Shop"})
 
 
-def _unknown(platform: Platform, shop: Shop, token: str) -> Answer | None:
+def _unknown(platform: Platform, shop: ShopRecord, token: str) -> HttpResponse | None:
     """The refusal of a token that is none, has died, or is of a kind that is over."""
     if shop.grants.covers(token, platform.clock()):
         return None
@@ -182,8 +186,8 @@ def _unknown(platform: Platform, shop: Shop, token: str) -> Answer | None:
 
 def _file(
     platform: Platform, request: Request[Any, Any, Any], path: str, version: str | None
-) -> Answer:
+) -> HttpResponse:
     picture = platform.catalogue.file(path, version) if _host(request) == CDN_HOST else None
     if picture is None:
         return _NO_FILE
-    return Answer(200, picture.content, content_type=picture.content_type)
+    return HttpResponse(200, picture.content, content_type=picture.content_type)

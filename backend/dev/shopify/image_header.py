@@ -1,6 +1,6 @@
-"""What the first bytes of a picture say of it, read without any imaging library.
+"""Reads an image's type and size from its first bytes, without an imaging library.
 
-Written for the stand-in alone, so that a mistake of the product's decoder is not repeated here.
+Independent of the product's decoder, so that an error there is not repeated here.
 """
 
 import struct

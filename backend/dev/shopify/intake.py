@@ -1,27 +1,27 @@
-"""What new files are made of: a staged upload or an external URL, an alt text and a name."""
+"""Validates new files: a staged upload or an external URL, an alt text and a name."""
 
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from backend.dev.shopify.caller import Caller
-from backend.dev.shopify.media import Picture
+from backend.dev.shopify.graphql_context import GraphQlContext
+from backend.dev.shopify.media import ImageContent
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import STAGING_HOST
 
-MAX_ALT = 512  # characters
+MAX_ALT_LENGTH = 512  # characters
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic"})
 SAME_EXTENSION = {".jpeg": ".jpg"}
 
 
-def take_in(
-    caller: Caller, source: str, alt: str | None, filename: str | None, at: list[str]
-) -> tuple[Picture, str | None]:
+def initial_content(
+    context: GraphQlContext, source: str, alt: str | None, filename: str | None, at: list[str]
+) -> tuple[ImageContent, str | None]:
     """The picture that a new file starts with, and the URL it has still to be fetched from.
 
     Raises Refusal when the source, the alt text or the name will not do.
     """
     check_alt(alt, [*at, "alt"])
-    target = caller.platform.staging.uploaded(source, caller.shop.number)
+    target = context.platform.staging.uploaded(source, context.shop.number)
     if target is None and not _is_external(source):
         raise Refusal(
             "INVALID_IMAGE_SOURCE_URL",
@@ -32,15 +32,15 @@ def take_in(
     name = _checked_name(filename, original, [*at, "filename"])
     content = target.content or b"" if target else b""
     kind = target.content_type if target else ""
-    picture = Picture(content=content, content_type=kind, filename=name, width=0, height=0)
+    picture = ImageContent(content=content, content_type=kind, filename=name, width=0, height=0)
     return picture, None if target else source
 
 
 def check_alt(alt: str | None, at: list[str]) -> None:
     """Refuse an alt text that is too long."""
-    if alt is not None and len(alt) > MAX_ALT:
+    if alt is not None and len(alt) > MAX_ALT_LENGTH:
         raise Refusal(
-            "ALT_VALUE_LIMIT_EXCEEDED", at, f"The alt value exceeds the limit of {MAX_ALT}"
+            "ALT_VALUE_LIMIT_EXCEEDED", at, f"The alt value exceeds the limit of {MAX_ALT_LENGTH}"
         )
 
 

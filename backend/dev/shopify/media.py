@@ -1,6 +1,6 @@
-"""The files of all shops, and the CDN's addresses of those that are ready.
+"""The files of all shops, and their CDN URLs.
 
-A file lives on its own; products refer to it. It is shown on the CDN only once it is ready.
+A file exists independently; products refer to it. The CDN serves it only once it is ready.
 """
 
 import itertools
@@ -16,7 +16,7 @@ FileStatus = Literal["UPLOADED", "PROCESSING", "READY", "FAILED"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ImageContent:
     """Bytes and what they are. A merchant's may be any: only what the app uploads is looked at."""
 
     content: bytes
@@ -36,7 +36,7 @@ class Media:
     path: str
     """On the CDN, without the version."""
     version: int
-    picture: Picture
+    picture: ImageContent
     created_at: datetime
     updated_at: datetime
     alt: str | None = None
@@ -82,7 +82,7 @@ class Library:
     def add(
         self,
         shop_number: int,
-        picture: Picture,
+        picture: ImageContent,
         now: datetime,
         *,
         alt: str | None = None,
@@ -115,7 +115,9 @@ class Library:
             self._under_way.discard(media.id)
         return media
 
-    def reload(self, media: Media, picture: Picture, source: str | None, now: datetime) -> Media:
+    def reload(
+        self, media: Media, picture: ImageContent, source: str | None, now: datetime
+    ) -> Media:
         """Put new bytes in the place of a file's: same id, same path, another version."""
         return self.put(
             replace(
@@ -155,7 +157,7 @@ class Library:
         found = [self._by_id[media_id] for media_id in sorted(self._under_way)]
         return [media for media in found if media.shop_number == shop_number]
 
-    def served(self, path: str, version: str | None) -> Picture | None:
+    def served(self, path: str, version: str | None) -> ImageContent | None:
         """Return what the CDN serves at this path; without a version, the current one."""
         media_id = self._by_path.get(path)
         media = None if media_id is None else self._by_id[media_id]
@@ -174,12 +176,12 @@ def _path(shop_number: int, filename: str) -> str:
     return f"/s/files/1/{shop_number}/files/{filename}"
 
 
-def picture_from(
+def image_content(
     image: Path | bytes, *, content_type: str, filename: str | None, size: tuple[int, int]
-) -> Picture:
+) -> ImageContent:
     """Describe an upload. `size` is width and height in pixels; a path names its own file."""
     width, height = size
-    return Picture(
+    return ImageContent(
         content=image if isinstance(image, bytes) else image.read_bytes(),
         content_type=content_type,
         filename=filename or (image.name if isinstance(image, Path) else "image.jpg"),

@@ -1,4 +1,4 @@
-"""The merchant's side: shops, installs, grants, products and their pictures."""
+"""What a merchant does in the admin: shops, installs, scopes, products and their images."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -7,15 +7,15 @@ from pathlib import Path
 from backend.dev import signing
 from backend.dev.shopify import products
 from backend.dev.shopify.bucket import Bucket
-from backend.dev.shopify.media import picture_from
-from backend.dev.shopify.products import Product
-from backend.dev.shopify.state import Platform, Shop
+from backend.dev.shopify.media import image_content
+from backend.dev.shopify.products import ProductRecord
+from backend.dev.shopify.state import Platform, ShopRecord
 
 DEFAULT_SCOPES = frozenset({"write_products", "write_files"})
 
 
-class Merchant:
-    """What people do in the admin. No webhook follows by itself: that is the caller's to send."""
+class MerchantActions:
+    """A merchant's actions. They send no webhook by themselves; that is up to the caller."""
 
     platform: Platform
 
@@ -23,13 +23,13 @@ class Merchant:
 
     def create_shop(
         self, domain: str, *, scopes: Collection[str] = DEFAULT_SCOPES, installed: bool = True
-    ) -> Shop:
+    ) -> ShopRecord:
         """Open a store, by default with the app installed and these scopes granted.
 
         A domain that exists is opened anew: another shop, without tokens or products.
         """
         platform = self.platform
-        shop = Shop(
+        shop = ShopRecord(
             domain=domain,
             number=next(platform.shop_numbers),
             scopes=frozenset(scopes),
@@ -80,12 +80,12 @@ class Merchant:
         vendor: str = "Atelier",
         product_type: str = "",
         tags: Sequence[str] = (),
-    ) -> Product:
+    ) -> ProductRecord:
         """Create an active product. `size` is what Shopify reports of the image, in pixels."""
         pictures = []
         if image is not None:
             pictures = [
-                picture_from(image, content_type=content_type, filename=filename, size=size)
+                image_content(image, content_type=content_type, filename=filename, size=size)
             ]
         return self.platform.catalogue.add(
             shop,
@@ -99,7 +99,7 @@ class Merchant:
             tags=tags,
         )
 
-    def current(self, product: Product) -> Product:
+    def current(self, product: ProductRecord) -> ProductRecord:
         """The product as it is now. Raises KeyError when it was deleted."""
         found = self.platform.catalogue.product(product.shop_number, product.id)
         if found is None:
@@ -108,17 +108,17 @@ class Merchant:
 
     def add_image(
         self,
-        product: Product,
+        product: ProductRecord,
         image: Path | bytes,
         content_type: str = "image/jpeg",
         filename: str | None = None,
         *,
         size: tuple[int, int] = (1200, 1500),
         alt: str | None = None,
-    ) -> Product:
+    ) -> ProductRecord:
         """Put another picture at the end of the gallery."""
         platform = self.platform
-        picture = picture_from(image, content_type=content_type, filename=filename, size=size)
+        picture = image_content(image, content_type=content_type, filename=filename, size=size)
         media = platform.catalogue.library.add(
             product.shop_number, picture, platform.now(), alt=alt
         )
@@ -127,7 +127,7 @@ class Merchant:
             replace(current, media=(*current.media, media)), platform.now()
         )
 
-    def move_image(self, product: Product, media_gid: str, position: int) -> Product:
+    def move_image(self, product: ProductRecord, media_gid: str, position: int) -> ProductRecord:
         """Put a picture of the gallery elsewhere; the first place is 0."""
         current = self.current(product)
         gallery = [media for media in current.media if media.gid != media_gid]
@@ -137,19 +137,21 @@ class Merchant:
             replace(current, media=tuple(gallery)), self.platform.now()
         )
 
-    def remove_image(self, product: Product, media_gid: str) -> Product:
+    def remove_image(self, product: ProductRecord, media_gid: str) -> ProductRecord:
         """Delete a picture of the gallery, and its file."""
         media = next(media for media in self.current(product).media if media.gid == media_gid)
         self.platform.catalogue.delete_media(media, self.platform.now())
         return self.current(product)
 
-    def set_alt(self, product: Product, media_gid: str, alt: str | None) -> Product:
+    def set_alt(self, product: ProductRecord, media_gid: str, alt: str | None) -> ProductRecord:
         """Describe a picture of the gallery."""
         media = next(media for media in self.current(product).media if media.gid == media_gid)
         self.platform.catalogue.library.put(replace(media, alt=alt))
         return self.platform.catalogue.put(self.current(product), self.platform.now())
 
-    def show_at_variant(self, product: Product, variant_gid: str, media_gid: str | None) -> Product:
+    def show_at_variant(
+        self, product: ProductRecord, variant_gid: str, media_gid: str | None
+    ) -> ProductRecord:
         """Have a variant show a picture of the gallery, or none."""
         current = self.current(product)
         shown = {media.gid: media.id for media in current.media}
@@ -163,28 +165,28 @@ class Merchant:
 
     def replace_image(
         self,
-        product: Product,
+        product: ProductRecord,
         image: Path | bytes,
         content_type: str = "image/jpeg",
         filename: str | None = None,
         *,
         size: tuple[int, int] = (1200, 1500),
-    ) -> Product:
+    ) -> ProductRecord:
         """Exchange the product's picture: another media, another URL; the old one answers 404."""
         platform = self.platform
-        picture = picture_from(image, content_type=content_type, filename=filename, size=size)
+        picture = image_content(image, content_type=content_type, filename=filename, size=size)
         return platform.catalogue.replace_picture(product, picture, platform.now())
 
-    def unlist_product(self, product: Product) -> None:
+    def unlist_product(self, product: ProductRecord) -> None:
         """Take the product out of the online store; the admin still has it."""
         self.platform.catalogue.unlist(product, self.platform.now())
 
-    def delete_product(self, product: Product) -> None:
+    def delete_product(self, product: ProductRecord) -> None:
         """Delete the product and its files."""
         self.platform.catalogue.delete(product.id)
 
     def create_collection(
-        self, shop: str, title: str, contents: Sequence[Product]
+        self, shop: str, title: str, contents: Sequence[ProductRecord]
     ) -> products.Collection:
         """Create a collection of these products, in their order."""
         number = self.platform.shops[shop].number

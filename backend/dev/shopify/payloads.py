@@ -9,40 +9,40 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from backend.dev.shopify.catalogue import Catalogue
 from backend.dev.shopify.media import Media
-from backend.dev.shopify.products import Product, Variant
-from backend.dev.shopify.state import Event, Platform, Shop
+from backend.dev.shopify.products import ProductRecord, Variant
+from backend.dev.shopify.state import Event, Platform, ShopRecord
 
 Payload = dict[str, object]
 
 _NEW_YORK = timezone(timedelta(hours=-4))
 
 
-def sample(topic: str, shop: Shop, catalogue: Catalogue, now: datetime) -> Payload:
+def sample_payload(topic: str, shop: ShopRecord, catalogue: Catalogue, now: datetime) -> Payload:
     """Return the usual body of a topic; the products' tell of the shop's newest.
 
     Raises KeyError for an unknown topic and ValueError when there is no product to tell of.
     """
     samples: dict[str, Callable[[], Payload]] = {
-        "products/create": lambda: product(catalogue.newest(shop.number)),
-        "products/update": lambda: product(catalogue.newest(shop.number)),
-        "products/delete": lambda: product_deleted(catalogue.newest(shop.number).id),
-        "app/uninstalled": lambda: app_uninstalled(shop),
-        "app/scopes_update": lambda: app_scopes_update(shop, now),
-        "customers/data_request": lambda: customers_data_request(shop),
-        "customers/redact": lambda: customers_redact(shop),
-        "shop/redact": lambda: shop_redact(shop),
+        "products/create": lambda: product_payload(catalogue.newest(shop.number)),
+        "products/update": lambda: product_payload(catalogue.newest(shop.number)),
+        "products/delete": lambda: product_deleted_payload(catalogue.newest(shop.number).id),
+        "app/uninstalled": lambda: app_uninstalled_payload(shop),
+        "app/scopes_update": lambda: app_scopes_update_payload(shop, now),
+        "customers/data_request": lambda: customers_data_request_payload(shop),
+        "customers/redact": lambda: customers_redact_payload(shop),
+        "shop/redact": lambda: shop_redact_payload(shop),
     }
     return samples[topic]()
 
 
-def of_event(event: Event, platform: Platform) -> Payload | None:
+def event_payload(event: Event, platform: Platform) -> Payload | None:
     """The body for something that has just changed; None when it has gone since."""
     shop = platform.shops[event.shop]
     found = platform.catalogue.product(shop.number, event.product_id)
-    return None if found is None else product(found)
+    return None if found is None else product_payload(found)
 
 
-def product(product: Product) -> Payload:
+def product_payload(product: ProductRecord) -> Payload:
     """`products/create` and `products/update`: names no shop."""
     images = [_image(media, product) for media in product.media if media.status == "READY"]
     variants = [_variant(variant, product) for variant in product.variants]
@@ -80,12 +80,12 @@ def product(product: Product) -> Payload:
     }
 
 
-def product_deleted(product_id: int) -> Payload:
+def product_deleted_payload(product_id: int) -> Payload:
     """`products/delete`."""
     return {"id": product_id}
 
 
-def app_uninstalled(shop: Shop, *, null_domains: bool = False) -> Payload:
+def app_uninstalled_payload(shop: ShopRecord, *, null_domains: bool = False) -> Payload:
     """`app/uninstalled`; with `null_domains` as in Shopify's sample, which names no domain."""
     return {
         "id": shop.number,
@@ -103,7 +103,7 @@ def app_uninstalled(shop: Shop, *, null_domains: bool = False) -> Payload:
     }
 
 
-def app_scopes_update(shop: Shop, now: datetime) -> Payload:
+def app_scopes_update_payload(shop: ShopRecord, now: datetime) -> Payload:
     """`app/scopes_update`: both sides are lists."""
     return {
         "id": shop.number,
@@ -114,7 +114,7 @@ def app_scopes_update(shop: Shop, now: datetime) -> Payload:
     }
 
 
-def customers_data_request(shop: Shop) -> Payload:
+def customers_data_request_payload(shop: ShopRecord) -> Payload:
     """`customers/data_request`."""
     return {
         **_shop_identity(shop),
@@ -124,12 +124,12 @@ def customers_data_request(shop: Shop) -> Payload:
     }
 
 
-def customers_redact(shop: Shop) -> Payload:
+def customers_redact_payload(shop: ShopRecord) -> Payload:
     """`customers/redact`."""
     return {**_shop_identity(shop), "customer": _CUSTOMER, "orders_to_redact": [299938, 280263]}
 
 
-def shop_redact(shop: Shop) -> Payload:
+def shop_redact_payload(shop: ShopRecord) -> Payload:
     """`shop/redact`."""
     return _shop_identity(shop)
 
@@ -137,11 +137,11 @@ def shop_redact(shop: Shop) -> Payload:
 _CUSTOMER: Payload = {"id": 191167, "email": "john@example.com", "phone": "555-625-1199"}
 
 
-def _shop_identity(shop: Shop) -> Payload:
+def _shop_identity(shop: ShopRecord) -> Payload:
     return {"shop_id": shop.number, "shop_domain": shop.domain}
 
 
-def _variant(variant: Variant, product: Product) -> Payload:
+def _variant(variant: Variant, product: ProductRecord) -> Payload:
     return {
         "id": variant.id,
         "product_id": product.id,
@@ -155,7 +155,7 @@ def _variant(variant: Variant, product: Product) -> Payload:
     }
 
 
-def _image(media: Media, product: Product) -> Payload:
+def _image(media: Media, product: ProductRecord) -> Payload:
     return {
         **_placed(media, product),
         "width": media.picture.width,
@@ -166,7 +166,7 @@ def _image(media: Media, product: Product) -> Payload:
     }
 
 
-def _media(media: Media, product: Product) -> Payload:
+def _media(media: Media, product: ProductRecord) -> Payload:
     ready = media.status == "READY"
     preview = {"width": media.picture.width, "height": media.picture.height, "src": media.url}
     return {
@@ -182,7 +182,7 @@ def _media(media: Media, product: Product) -> Payload:
     }
 
 
-def _placed(media: Media, product: Product) -> Payload:
+def _placed(media: Media, product: ProductRecord) -> Payload:
     """What of a picture its product knows."""
     gallery = [shown.id for shown in product.media]
     return {

@@ -1,4 +1,4 @@
-"""What happens to an uploaded file: UPLOADED, then PROCESSING, then READY or FAILED.
+"""The processing of an uploaded file: UPLOADED, then PROCESSING, then READY or FAILED.
 
 It moves on in steps: each of the shop's GraphQL requests is one, and `step_files` is one. The last
 step looks at the bytes as Shopify would.
@@ -11,9 +11,9 @@ from backend.dev.shopify import image_header
 from backend.dev.shopify.media import Library, Media
 
 MAX_FILE_SIZE = 20_000_000  # bytes: 20 MB
-MAX_PIXELS = 25_000_000  # 25 megapixels
+MAX_IMAGE_PIXELS = 25_000_000  # 25 megapixels
 
-MESSAGES = {
+FILE_ERROR_MESSAGES = {
     "IMAGE_DOWNLOAD_FAILURE": "The image could not be downloaded.",
     "IMAGE_PROCESSING_FAILURE": "The image could not be processed.",
     "INVALID_IMAGE_FILE_SIZE": "The image is larger than 20 MB.",
@@ -53,7 +53,7 @@ def verdict(media: Media) -> str | None:
     size = image_header.size(content)
     if size is None:
         return "IMAGE_PROCESSING_FAILURE"
-    return "INVALID_IMAGE_RESOLUTION" if size[0] * size[1] > MAX_PIXELS else None
+    return "INVALID_IMAGE_RESOLUTION" if size[0] * size[1] > MAX_IMAGE_PIXELS else None
 
 
 def _ready(media: Media, steps: int, now: datetime) -> Media:

@@ -6,33 +6,39 @@ All or nothing: the first problem that is found refuses the whole call.
 from dataclasses import replace
 from functools import partial
 
-from backend.dev.shopify.caller import Asked, Caller, Resolver, kind_of, number_of
+from backend.dev.shopify.connections import Resolver
 from backend.dev.shopify.file_mutations import MAX_MEDIA
-from backend.dev.shopify.intake import take_in
+from backend.dev.shopify.graphql_context import (
+    Arguments,
+    GraphQlContext,
+    kind_of,
+    number_of,
+)
+from backend.dev.shopify.intake import initial_content
 from backend.dev.shopify.media import Media
-from backend.dev.shopify.products import Product, Variant
+from backend.dev.shopify.products import ProductRecord, Variant
 from backend.dev.shopify.refusals import Refusal
-from backend.dev.shopify.state import Work
+from backend.dev.shopify.state import AsyncOperation
 from backend.dev.shopify.views import View, product_view, variant_view
 
 MAX_PAIRS = 100  # of variant and media, in one call
 
 
-def product_mutations(caller: Caller) -> dict[str, Resolver]:
+def product_mutations(context: GraphQlContext) -> dict[str, Resolver]:
     """A resolver for each mutation of products."""
     nothing = {"product": None, "productVariants": None}
     return {
-        "productUpdate": caller.mutation(
-            "productUpdate", lambda asked: _update(caller, asked), product=None
+        "productUpdate": context.mutation(
+            "productUpdate", lambda arguments: _update(context, arguments), product=None
         ),
-        "productReorderMedia": caller.mutation(
-            "productReorderMedia", lambda asked: _reorder(caller, asked), job=None
+        "productReorderMedia": context.mutation(
+            "productReorderMedia", lambda arguments: _reorder(context, arguments), job=None
         ),
-        "productVariantAppendMedia": caller.mutation(
-            "productVariantAppendMedia", lambda asked: _append(caller, asked), **nothing
+        "productVariantAppendMedia": context.mutation(
+            "productVariantAppendMedia", lambda arguments: _append(context, arguments), **nothing
         ),
-        "productVariantDetachMedia": caller.mutation(
-            "productVariantDetachMedia", lambda asked: _detach(caller, asked), **nothing
+        "productVariantDetachMedia": context.mutation(
+            "productVariantDetachMedia", lambda arguments: _detach(context, arguments), **nothing
         ),
     }
 
@@ -40,18 +46,20 @@ def product_mutations(caller: Caller) -> dict[str, Resolver]:
 # The product itself, and media appended to it
 
 
-def _update(caller: Caller, asked: Asked) -> View:
-    wanted = asked.get("product") or {}
-    product = _existing(caller, wanted.get("id"), ["id"])
+def _update(context: GraphQlContext, arguments: Arguments) -> View:
+    wanted = arguments.get("product") or {}
+    product = _existing(context, wanted.get("id"), ["id"])
     if "title" in wanted and not (wanted["title"] or "").strip():
         raise Refusal("BLANK", ["title"], "Title can't be blank")
     changes = {name: wanted[name] for name in ("title", "status") if wanted.get(name) is not None}
-    appended = _taken_in(caller, product, asked.get("media") or [])
+    appended = _taken_in(context, product, arguments.get("media") or [])
     product = replace(product, **changes, media=(*product.media, *appended))
-    return {"product": product_view(caller, caller.changed(product))}
+    return {"product": product_view(context, context.changed(product))}
 
 
-def _taken_in(caller: Caller, product: Product, wanted: list[Asked]) -> list[Media]:
+def _taken_in(
+    context: GraphQlContext, product: ProductRecord, wanted: list[Arguments]
+) -> list[Media]:
     """New files of these sources. Raises Refusal before any is made."""
     if len(product.media) + len(wanted) > MAX_MEDIA:
         raise Refusal(
@@ -62,11 +70,13 @@ def _taken_in(caller: Caller, product: Product, wanted: list[Asked]) -> list[Med
         at = ["media", str(index)]
         if each["mediaContentType"] != "IMAGE":
             raise Refusal("INVALID_MEDIA_TYPE", at, "Stand-in: only images can be created")
-        taken.append((take_in(caller, each["originalSource"], each.get("alt"), None, at), each))
-    now = caller.platform.now()
+        taken.append(
+            (initial_content(context, each["originalSource"], each.get("alt"), None, at), each)
+        )
+    now = context.platform.now()
     return [
-        caller.catalogue.library.add(
-            caller.shop.number, picture, now, alt=each.get("alt"), status="UPLOADED", source=source
+        context.catalogue.library.add(
+            context.shop.number, picture, now, alt=each.get("alt"), status="UPLOADED", source=source
         )
         for (picture, source), each in taken
     ]
@@ -75,21 +85,21 @@ def _taken_in(caller: Caller, product: Product, wanted: list[Asked]) -> list[Med
 # Order
 
 
-def _reorder(caller: Caller, asked: Asked) -> View:
-    product = _existing(caller, asked["id"], ["id"])
+def _reorder(context: GraphQlContext, arguments: Arguments) -> View:
+    product = _existing(context, arguments["id"], ["id"])
     moves = [
         (_of_gallery(product, move["id"], ["moves", str(index), "id"]), int(move["newPosition"]))
-        for index, move in enumerate(asked["moves"])
+        for index, move in enumerate(arguments["moves"])
     ]
-    gid = f"gid://shopify/Job/{next(caller.platform.work_numbers)}"
-    finish = partial(_moved, caller, product.id, [(media.id, to) for media, to in moves])
-    caller.shop.work.append(Work(gid=gid, finish=finish))
+    gid = f"gid://shopify/Job/{next(context.platform.work_numbers)}"
+    finish = partial(_moved, context, product.id, [(media.id, to) for media, to in moves])
+    context.shop.work.append(AsyncOperation(gid=gid, finish=finish))
     return {"job": {"id": gid, "done": False}}
 
 
-def _moved(caller: Caller, product_id: int, moves: list[tuple[int, int]]) -> None:
+def _moved(context: GraphQlContext, product_id: int, moves: list[tuple[int, int]]) -> None:
     """Make the moves one after the other, with the gallery as it is when the job runs."""
-    product = caller.catalogue.product(caller.shop.number, product_id)
+    product = context.catalogue.product(context.shop.number, product_id)
     if product is None:
         return
     gallery = list(product.media)
@@ -99,14 +109,14 @@ def _moved(caller: Caller, product_id: int, moves: list[tuple[int, int]]) -> Non
             gallery.remove(moved)
             gallery.insert(position, moved)
     if tuple(gallery) != product.media:
-        caller.changed(replace(product, media=tuple(gallery)))
+        context.changed(replace(product, media=tuple(gallery)))
 
 
 # Variants
 
 
-def _append(caller: Caller, asked: Asked) -> View:
-    product, pairs = _pairs(caller, asked)
+def _append(context: GraphQlContext, arguments: Arguments) -> View:
+    product, pairs = _pairs(context, arguments)
     for variant, media, at in pairs:
         if not media.status == "READY":
             raise Refusal("NON_READY_MEDIA", at, "Non-ready media are not supported.")
@@ -116,11 +126,11 @@ def _append(caller: Caller, asked: Asked) -> View:
                 at,
                 "Product variant already has attached media.",
             )
-    return _linked(caller, product, {variant.id: media.id for variant, media, _ in pairs})
+    return _linked(context, product, {variant.id: media.id for variant, media, _ in pairs})
 
 
-def _detach(caller: Caller, asked: Asked) -> View:
-    product, pairs = _pairs(caller, asked)
+def _detach(context: GraphQlContext, arguments: Arguments) -> View:
+    product, pairs = _pairs(context, arguments)
     for variant, media, at in pairs:
         if variant.media_id != media.id:
             raise Refusal(
@@ -128,13 +138,15 @@ def _detach(caller: Caller, asked: Asked) -> View:
                 at,
                 "The specified media is not attached to the specified variant.",
             )
-    return _linked(caller, product, {variant.id: None for variant, _, _ in pairs})
+    return _linked(context, product, {variant.id: None for variant, _, _ in pairs})
 
 
-def _pairs(caller: Caller, asked: Asked) -> tuple[Product, list[tuple[Variant, Media, list[str]]]]:
+def _pairs(
+    context: GraphQlContext, arguments: Arguments
+) -> tuple[ProductRecord, list[tuple[Variant, Media, list[str]]]]:
     """The product, and each variant with the one picture that is named for it."""
-    product = _existing(caller, asked["productId"], ["productId"])
-    wanted = asked["variantMedia"]
+    product = _existing(context, arguments["productId"], ["productId"])
+    wanted = arguments["variantMedia"]
     if sum(len(each["mediaIds"]) for each in wanted) > MAX_PAIRS:
         raise Refusal(
             "MAXIMUM_VARIANT_MEDIA_PAIRS_EXCEEDED",
@@ -159,30 +171,30 @@ def _pairs(caller: Caller, asked: Asked) -> tuple[Product, list[tuple[Variant, M
     return product, pairs
 
 
-def _linked(caller: Caller, product: Product, links: dict[int, int | None]) -> View:
+def _linked(context: GraphQlContext, product: ProductRecord, links: dict[int, int | None]) -> View:
     variants = tuple(
         replace(variant, media_id=links[variant.id]) if variant.id in links else variant
         for variant in product.variants
     )
-    changed = caller.changed(replace(product, variants=variants))
+    changed = context.changed(replace(product, variants=variants))
     touched = [variant for variant in changed.variants if variant.id in links]
     return {
-        "product": product_view(caller, changed),
-        "productVariants": [variant_view(caller, changed, variant) for variant in touched],
+        "product": product_view(context, changed),
+        "productVariants": [variant_view(context, changed, variant) for variant in touched],
     }
 
 
 # What is named must be there
 
 
-def _existing(caller: Caller, gid: str | None, at: list[str]) -> Product:
-    product = caller.product(gid) if gid is not None else None
+def _existing(context: GraphQlContext, gid: str | None, at: list[str]) -> ProductRecord:
+    product = context.product(gid) if gid is not None else None
     if product is None:
         raise Refusal("PRODUCT_DOES_NOT_EXIST", at, "Product does not exist")
     return product
 
 
-def _of_gallery(product: Product, gid: str, at: list[str]) -> Media:
+def _of_gallery(product: ProductRecord, gid: str, at: list[str]) -> Media:
     found = next((media for media in product.media if media.gid == gid), None)
     if found is None:
         raise Refusal(
@@ -191,7 +203,7 @@ def _of_gallery(product: Product, gid: str, at: list[str]) -> Media:
     return found
 
 
-def _of_product(product: Product, gid: str, at: list[str]) -> Variant:
+def _of_product(product: ProductRecord, gid: str, at: list[str]) -> Variant:
     number = number_of(gid, "ProductVariant") if kind_of(gid) == "ProductVariant" else None
     found = next((variant for variant in product.variants if variant.id == number), None)
     if found is None:

@@ -1,4 +1,4 @@
-"""Products, their variants and collections, each as it is at one moment."""
+"""Immutable snapshots of products, variants and collections."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,8 +23,8 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
-    """A product as it is at one moment; changing it makes another."""
+class ProductRecord:
+    """An immutable snapshot of a product; a change makes another."""
 
     id: int
     shop: str
@@ -76,7 +76,7 @@ class Collection:
         return f"gid://shopify/Collection/{self.id}"
 
 
-def without(product: Product, media_ids: set[int]) -> Product:
+def without_files(product: ProductRecord, media_ids: set[int]) -> ProductRecord:
     """The product without these files, in its gallery and at its variants."""
     return replace(
         product,

@@ -1,13 +1,18 @@
-"""The root fields that read."""
+"""The resolvers of the query root fields."""
 
 from collections.abc import Callable
 from typing import Any
 
 from backend.dev.shopify import search
-from backend.dev.shopify.caller import Asked, Caller, Resolver, kind_of, number_of
-from backend.dev.shopify.connections import connection
+from backend.dev.shopify.connections import Resolver, connection
+from backend.dev.shopify.graphql_context import (
+    Arguments,
+    GraphQlContext,
+    kind_of,
+    number_of,
+)
 from backend.dev.shopify.media import Media
-from backend.dev.shopify.products import Product
+from backend.dev.shopify.products import ProductRecord
 from backend.dev.shopify.refusals import access_denied
 from backend.dev.shopify.scopes import OPENED_BY, covers
 from backend.dev.shopify.views import (
@@ -26,7 +31,7 @@ from backend.dev.shopify.views import (
 
 MAX_COUNT = 10_000
 
-_PRODUCT_ORDER: dict[str, Callable[[Product], Any]] = {
+_PRODUCT_ORDER: dict[str, Callable[[ProductRecord], Any]] = {
     "TITLE": lambda product: product.title.lower(),
     "UPDATED_AT": lambda product: product.updated_at.timestamp(),
     "CREATED_AT": lambda product: product.created_at.timestamp(),
@@ -42,34 +47,34 @@ _FILE_ORDER: dict[str, Callable[[Media], Any]] = {
 }
 
 
-def query_root(caller: Caller) -> dict[str, Resolver]:
+def query_root(context: GraphQlContext) -> dict[str, Resolver]:
     """A resolver for each field of `QueryRoot`."""
     reads = {
-        "shop": lambda _: shop_view(caller.shop),
-        "currentAppInstallation": lambda _: installation_view(caller.shop),
-        "node": lambda asked: _node(caller, asked["id"]),
-        "nodes": lambda asked: [_node(caller, gid) for gid in asked["ids"]],
-        "product": lambda asked: _product(caller, asked["id"]),
-        "productVariant": lambda asked: _variant(caller, asked["id"]),
-        "products": lambda asked: _products(caller, asked),
-        "productsCount": lambda asked: _products_count(caller, asked),
-        "collection": lambda asked: _collection(caller, asked["id"]),
-        "files": lambda asked: _files(caller, asked),
-        "job": lambda asked: _job(caller, asked["id"]),
+        "shop": lambda _: shop_view(context.shop),
+        "currentAppInstallation": lambda _: installation_view(context.shop),
+        "node": lambda arguments: _node(context, arguments["id"]),
+        "nodes": lambda arguments: [_node(context, gid) for gid in arguments["ids"]],
+        "product": lambda arguments: _product(context, arguments["id"]),
+        "productVariant": lambda arguments: _variant(context, arguments["id"]),
+        "products": lambda arguments: _products(context, arguments),
+        "productsCount": lambda arguments: _products_count(context, arguments),
+        "collection": lambda arguments: _collection(context, arguments["id"]),
+        "files": lambda arguments: _files(context, arguments),
+        "job": lambda arguments: _job(context, arguments["id"]),
     }
-    return {field: caller.query(field, work) for field, work in reads.items()}
+    return {field: context.query(field, work) for field, work in reads.items()}
 
 
-def _node(caller: Caller, gid: str) -> View | None:
+def _node(context: GraphQlContext, gid: str) -> View | None:
     match kind_of(gid):
-        case "Product" if covers(caller.shop.scopes, "product"):
-            return _product(caller, gid)
-        case "ProductVariant" if covers(caller.shop.scopes, "product"):
-            return _variant(caller, gid)
-        case "Collection" if covers(caller.shop.scopes, "product"):
-            return _collection(caller, gid)
+        case "Product" if covers(context.shop.scopes, "product"):
+            return _product(context, gid)
+        case "ProductVariant" if covers(context.shop.scopes, "product"):
+            return _variant(context, gid)
+        case "Collection" if covers(context.shop.scopes, "product"):
+            return _collection(context, gid)
         case "MediaImage":
-            media = caller.catalogue.media(caller.shop.number, gid)
+            media = context.catalogue.media(context.shop.number, gid)
             return None if media is None else media_view(media)
         case "Product" | "ProductVariant" | "Collection":
             raise access_denied("node", OPENED_BY["product"])
@@ -77,17 +82,17 @@ def _node(caller: Caller, gid: str) -> View | None:
             return None
 
 
-def _product(caller: Caller, gid: str) -> View | None:
-    product = caller.product(gid)
-    return None if product is None else product_view(caller, product)
+def _product(context: GraphQlContext, gid: str) -> View | None:
+    product = context.product(gid)
+    return None if product is None else product_view(context, product)
 
 
-def _variant(caller: Caller, gid: str) -> View | None:
+def _variant(context: GraphQlContext, gid: str) -> View | None:
     number = number_of(gid, "ProductVariant")
     return next(
         (
-            variant_view(caller, product, variant)
-            for product in caller.catalogue.products(caller.shop.number)
+            variant_view(context, product, variant)
+            for product in context.catalogue.products(context.shop.number)
             for variant in product.variants
             if variant.id == number
         ),
@@ -95,46 +100,46 @@ def _variant(caller: Caller, gid: str) -> View | None:
     )
 
 
-def _collection(caller: Caller, gid: str) -> View | None:
-    found = caller.catalogue.collection(caller.shop.number, number_of(gid, "Collection"))
-    return None if found is None else collection_view(caller, found)
+def _collection(context: GraphQlContext, gid: str) -> View | None:
+    found = context.catalogue.collection(context.shop.number, number_of(gid, "Collection"))
+    return None if found is None else collection_view(context, found)
 
 
-def _found(caller: Caller, query: str | None) -> list[Product]:
-    products = caller.catalogue.products(caller.shop.number)
-    return search.found(products, query, product_facts, PRODUCT_KEYS)
+def _found(context: GraphQlContext, query: str | None) -> list[ProductRecord]:
+    products = context.catalogue.products(context.shop.number)
+    return search.search_rows(products, query, product_facts, PRODUCT_KEYS)
 
 
-def _products(caller: Caller, asked: Asked) -> object:
-    sort_key = _PRODUCT_ORDER.get(asked.get("sortKey") or "ID", _by_id)
-    rows = _found(caller, asked.get("query"))
+def _products(context: GraphQlContext, arguments: Arguments) -> object:
+    sort_key = _PRODUCT_ORDER.get(arguments.get("sortKey") or "ID", _by_id)
+    rows = _found(context, arguments.get("query"))
     page = connection(
         rows,
-        lambda product: product_view(caller, product),
+        lambda product: product_view(context, product),
         key=lambda product: [sort_key(product), product.id],
     )
-    return page(None, **asked)
+    return page(None, **arguments)
 
 
-def _products_count(caller: Caller, asked: Asked) -> View:
-    limit = asked.get("limit") or MAX_COUNT
-    count = len(_found(caller, asked.get("query")))
+def _products_count(context: GraphQlContext, arguments: Arguments) -> View:
+    limit = arguments.get("limit") or MAX_COUNT
+    count = len(_found(context, arguments.get("query")))
     return {"count": min(count, limit), "precision": "EXACT" if count <= limit else "AT_LEAST"}
 
 
-def _files(caller: Caller, asked: Asked) -> object:
-    sort_key = _FILE_ORDER.get(asked.get("sortKey") or "ID", _by_id)
-    files = caller.catalogue.library.of_shop(caller.shop.number)
-    rows = search.found(files, asked.get("query"), file_facts, FILE_KEYS)
+def _files(context: GraphQlContext, arguments: Arguments) -> object:
+    sort_key = _FILE_ORDER.get(arguments.get("sortKey") or "ID", _by_id)
+    files = context.catalogue.library.of_shop(context.shop.number)
+    rows = search.search_rows(files, arguments.get("query"), file_facts, FILE_KEYS)
     page = connection(rows, media_view, key=lambda media: [sort_key(media), media.id])
-    return page(None, **asked)
+    return page(None, **arguments)
 
 
-def _job(caller: Caller, gid: str) -> View | None:
-    job = next((work for work in caller.shop.work if work.gid == gid), None)
+def _job(context: GraphQlContext, gid: str) -> View | None:
+    job = next((work for work in context.shop.work if work.gid == gid), None)
     is_job = job is not None and kind_of(gid) == "Job"
     return {"id": gid, "done": job.is_done} if job is not None and is_job else None
 
 
-def _by_id(row: Product | Media) -> int:
+def _by_id(row: ProductRecord | Media) -> int:
     return row.id

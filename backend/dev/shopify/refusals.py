@@ -1,4 +1,4 @@
-"""The ways in which the Admin API says no: top-level errors, and userErrors in a payload."""
+"""The Admin API's errors: top-level errors, and userErrors in a payload."""
 
 from graphql import GraphQLError
 

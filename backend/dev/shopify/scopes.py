@@ -1,4 +1,4 @@
-"""Which scopes open which field of the Admin API. A field that is not listed is open to all.
+"""The scopes that each field of the Admin API requires; a field that is not listed needs none.
 
 Source: shopify.dev's page of each field, 2026-10, as in the project's notes; where the notes name
 no scope (marked), this is the stand-in's own reading.

@@ -28,7 +28,7 @@ _COMPARISONS: dict[str, Callable[[datetime, datetime], bool]] = {
 }
 
 
-def found(
+def search_rows(
     rows: Iterable[Row],
     query: str | None,
     facts: Callable[[Row], Mapping[str, Value]],

@@ -7,10 +7,10 @@ import httpx
 from backend.dev.shopify.media import Library, Media
 from backend.dev.shopify.processing import MAX_FILE_SIZE
 
-TIMEOUT = 5.0  # seconds
+DOWNLOAD_TIMEOUT = 5.0  # seconds
 
 
-class Nowhere(httpx.AsyncBaseTransport):
+class NoInternet(httpx.AsyncBaseTransport):
     """The stand-in's internet, unless it is given another: nothing answers."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -18,7 +18,7 @@ class Nowhere(httpx.AsyncBaseTransport):
         raise httpx.ConnectError("the stand-in reaches no host", request=request)
 
 
-async def download(library: Library, shop_number: int, internet: httpx.AsyncClient) -> None:
+async def download_sources(library: Library, shop_number: int, internet: httpx.AsyncClient) -> None:
     """Fetch what this shop's files wait for; what cannot be had stays their source."""
     for media in library.under_way(shop_number):
         if media.source is not None:

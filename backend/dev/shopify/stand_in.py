@@ -12,22 +12,24 @@ from typing import Self
 import httpx
 import uvicorn
 
-from backend.dev.shopify import passing, sources
+from backend.dev.shopify import async_steps, sources
 from backend.dev.shopify.deliveries import WEBHOOK_TIMEOUT
+from backend.dev.shopify.embedded_server import EmbeddedServer, Wire
+from backend.dev.shopify.fault_controls import FaultControls
 from backend.dev.shopify.http import stand_in_app
-from backend.dev.shopify.merchant import DEFAULT_SCOPES, Merchant
-from backend.dev.shopify.state import Platform, Shop
-from backend.dev.shopify.trouble import Trouble
+from backend.dev.shopify.merchant import DEFAULT_SCOPES, MerchantActions
+from backend.dev.shopify.state import Platform, ShopRecord
 from backend.dev.shopify.webhooks import Webhooks
-from backend.dev.shopify.wires import EmbeddedServer, Wire
 from backend.dev.transport import NO_TLS
 
 __all__ = ["DEFAULT_SCOPES", "WEBHOOK_TIMEOUT", "StandInShopify"]
 
-KEEP_ALIVE = 75  # seconds; a client that lets go first never meets a connection being closed
+STAND_IN_KEEP_ALIVE = (
+    75  # seconds; a client that lets go first never meets a connection being closed
+)
 
 
-class StandInShopify(Merchant, Webhooks, Trouble):
+class StandInShopify(MerchantActions, Webhooks, FaultControls):
     """Shopify on 127.0.0.1, inside the current event loop: `async with StandInShopify(…)`.
 
     Reach it with `backend.dev.transport.LoopbackShopify(shopify.origin)`. A shop is named by its
@@ -77,7 +79,7 @@ class StandInShopify(Merchant, Webhooks, Trouble):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                timeout_keep_alive=KEEP_ALIVE,
+                timeout_keep_alive=STAND_IN_KEEP_ALIVE,
                 timeout_graceful_shutdown=1,
             )
         )
@@ -89,8 +91,8 @@ class StandInShopify(Merchant, Webhooks, Trouble):
             trust_env=False,
         )
         self._internet = httpx.AsyncClient(
-            transport=self._source_transport or sources.Nowhere(),
-            timeout=sources.TIMEOUT,
+            transport=self._source_transport or sources.NoInternet(),
+            timeout=sources.DOWNLOAD_TIMEOUT,
             trust_env=False,
         )
         return self
@@ -116,18 +118,18 @@ class StandInShopify(Merchant, Webhooks, Trouble):
         for shop in self.platform.shops.values():
             for _ in range(times):
                 await self._before(shop)
-                passing.step_files(self.platform, shop)
+                async_steps.step_files(self.platform, shop)
         self._tell()
 
     def step_jobs(self, times: int = 1) -> None:
         """Take every job that is under way on, in all shops."""
         for shop in self.platform.shops.values():
             for _ in range(times):
-                passing.step_jobs(self.platform, shop)
+                async_steps.step_jobs(self.platform, shop)
         self._tell()
 
-    async def _before(self, shop: Shop) -> None:
-        await sources.download(self.platform.catalogue.library, shop.number, self._internet)
+    async def _before(self, shop: ShopRecord) -> None:
+        await sources.download_sources(self.platform.catalogue.library, shop.number, self._internet)
 
-    async def _after(self, _shop: Shop) -> None:
+    async def _after(self, _shop: ShopRecord) -> None:
         self._tell()

@@ -1,4 +1,4 @@
-"""What the stand-in knows and how it has been told to misbehave. No HTTP here."""
+"""The stand-in's state and its injected faults, without HTTP."""
 
 import itertools
 from collections import Counter, defaultdict, deque
@@ -21,7 +21,7 @@ AppKind = Literal["new", "old", "custom"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """An HTTP answer: JSON, or bytes when `content_type` says so."""
 
     status: int
@@ -32,9 +32,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One trouble to come. Without an answer of its own, the work is done and answered."""
+    """One injected fault. Without a response of its own, the request is executed as usual."""
 
-    answer: Answer | None = None
+    answer: HttpResponse | None = None
     processed: bool = False
     """The work is done, and only its answer replaced."""
     delay: float = 0.0
@@ -46,7 +46,7 @@ class Fault:
 
 
 @dataclass(slots=True, kw_only=True)
-class Shop:
+class ShopRecord:
     """A store, with or without the app."""
 
     domain: str
@@ -59,7 +59,7 @@ class Shop:
     locked_with: int | None = None
     """The status that answers everything while the shop is frozen (402) or locked (423)."""
     grants: Grants = field(default_factory=Grants)
-    work: "list[Work]" = field(default_factory=list)
+    work: "list[AsyncOperation]" = field(default_factory=list)
     """What goes on asynchronously besides files, the oldest first."""
 
     @property
@@ -69,7 +69,7 @@ class Shop:
 
 
 @dataclass(slots=True, kw_only=True)
-class Work:
+class AsyncOperation:
     """A Job: something asynchronous."""
 
     gid: str
@@ -111,7 +111,7 @@ class Platform:
     """GraphQL requests of the shop until a file is ready, or a job done."""
     is_held: bool = False
     """Asynchronous work goes on only by `step_files` and `step_jobs`."""
-    shops: dict[str, Shop] = field(default_factory=dict)
+    shops: dict[str, ShopRecord] = field(default_factory=dict)
     shop_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(60_000_000_001))
     work_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(700_000_000_001))
     catalogue: Catalogue = field(default_factory=Catalogue)

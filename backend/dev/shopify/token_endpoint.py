@@ -1,4 +1,4 @@
-"""`POST /admin/oauth/access_token`: what it grants, and what it refuses in Shopify's words."""
+"""`POST /admin/oauth/access_token`: grants tokens, and refuses with Shopify's messages."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,12 +6,12 @@ from typing import Any
 
 from backend.dev.shopify import id_token
 from backend.dev.shopify.grants import ID_TOKEN, OFFLINE_TOKEN, TOKEN_EXCHANGE, Pair
-from backend.dev.shopify.state import Answer, Platform, Shop
+from backend.dev.shopify.state import HttpResponse, Platform, ShopRecord
 
 LASTING_TOKENS_END_AT = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
 """From here on no public app may use tokens that do not expire."""
 
-DEAD_REFRESH_TOKEN = Answer(
+DEAD_REFRESH_TOKEN = HttpResponse(
     401,
     {
         "error": "invalid_request",
@@ -20,17 +20,17 @@ DEAD_REFRESH_TOKEN = Answer(
 )
 
 
-def granted(platform: Platform, shop: Shop, form: Mapping[str, Any]) -> Answer:
+def granted(platform: Platform, shop: ShopRecord, form: Mapping[str, Any]) -> HttpResponse:
     """Answer one request for a token."""
     if (form.get("client_id"), form.get("client_secret")) != (platform.api_key, platform.secret):
-        return Answer(400, {"error": "invalid_client"})
+        return HttpResponse(400, {"error": "invalid_client"})
     match form.get("grant_type"):
         case "refresh_token":
             return _refreshed(platform, shop, form)
         case grant if grant == TOKEN_EXCHANGE:
             return _exchanged(platform, shop, form)
         case _:
-            return Answer(400, {"error": "unsupported_grant_type"})
+            return HttpResponse(400, {"error": "unsupported_grant_type"})
 
 
 def accepts_lasting_tokens(platform: Platform) -> bool:
@@ -44,19 +44,19 @@ def accepts_lasting_tokens(platform: Platform) -> bool:
     return platform.app_kind == "custom"
 
 
-def _refreshed(platform: Platform, shop: Shop, form: Mapping[str, Any]) -> Answer:
+def _refreshed(platform: Platform, shop: ShopRecord, form: Mapping[str, Any]) -> HttpResponse:
     pair = shop.grants.refresh(
         str(form.get("refresh_token")), platform.clock(), platform.access_token_lifetime
     )
     return DEAD_REFRESH_TOKEN if pair is None else _answer(shop, pair)
 
 
-def _exchanged(platform: Platform, shop: Shop, form: Mapping[str, Any]) -> Answer:
+def _exchanged(platform: Platform, shop: ShopRecord, form: Mapping[str, Any]) -> HttpResponse:
     expiring = form.get("expiring") in (1, "1")
     if form.get("requested_token_type") != OFFLINE_TOKEN:
-        return Answer(400, {"error": "invalid_request"})
+        return HttpResponse(400, {"error": "invalid_request"})
     if not (expiring or accepts_lasting_tokens(platform)):
-        return Answer(400, {"error": "invalid_request"})
+        return HttpResponse(400, {"error": "invalid_request"})
     now, lifetime = platform.clock(), platform.access_token_lifetime
     pair: Pair | None = None
     match form.get("subject_token_type"):
@@ -77,9 +77,13 @@ def _exchanged(platform: Platform, shop: Shop, form: Mapping[str, Any]) -> Answe
                     else {"access_token": shop.grants.issue_lasting()}
                 )
         case _:
-            return Answer(400, {"error": "invalid_request"})
-    return Answer(400, {"error": "invalid_subject_token"}) if pair is None else _answer(shop, pair)
+            return HttpResponse(400, {"error": "invalid_request"})
+    return (
+        HttpResponse(400, {"error": "invalid_subject_token"})
+        if pair is None
+        else _answer(shop, pair)
+    )
 
 
-def _answer(shop: Shop, pair: Pair) -> Answer:
-    return Answer(200, {**pair, "scope": ",".join(sorted(shop.scopes))})
+def _answer(shop: ShopRecord, pair: Pair) -> HttpResponse:
+    return HttpResponse(200, {**pair, "scope": ",".join(sorted(shop.scopes))})

@@ -1,4 +1,4 @@
-"""The storage behind staged uploads, as it speaks HTTP: bare bodies, and errors in XML."""
+"""The HTTP interface of the staged uploads' storage: raw bodies, and errors in XML."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from litestar import Request
 from litestar.datastructures import UploadFile
 
 from backend.dev.shopify.staging import STAGING_HOST, UploadRefused
-from backend.dev.shopify.state import Answer, Platform
+from backend.dev.shopify.state import HttpResponse, Platform
 
-_NO_BUCKET = Answer(404, b"", content_type="text/html")
+_NO_BUCKET = HttpResponse(404, b"", content_type="text/html")
 
 
 def put_object(
     platform: Platform, request: Request[Any, Any, Any], host: str, path: str, content: bytes
-) -> Answer:
+) -> HttpResponse:
     """Take a signed PUT of this path."""
     if host != STAGING_HOST:
         return _NO_BUCKET
@@ -23,10 +23,12 @@ def put_object(
         platform.staging.put(path, query, kind, content, platform.clock())
     except UploadRefused as refused:
         return _refused(refused)
-    return Answer(200, b"", content_type="text/html")
+    return HttpResponse(200, b"", content_type="text/html")
 
 
-def post_object(platform: Platform, host: str, form: dict[str, str], content: bytes) -> Answer:
+def post_object(
+    platform: Platform, host: str, form: dict[str, str], content: bytes
+) -> HttpResponse:
     """Take a POST with the signed fields of its form."""
     if host != STAGING_HOST:
         return _NO_BUCKET
@@ -35,12 +37,12 @@ def post_object(platform: Platform, host: str, form: dict[str, str], content: by
     except UploadRefused as refused:
         return _refused(refused)
     body = f"<PostResponse><Location>{target.resource_url}</Location></PostResponse>"
-    return Answer(201, body.encode(), content_type="application/xml")
+    return HttpResponse(201, body.encode(), content_type="application/xml")
 
 
-def _refused(refused: UploadRefused) -> Answer:
+def _refused(refused: UploadRefused) -> HttpResponse:
     body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{refused.code}</Code></Error>"
-    return Answer(refused.status, body.encode(), content_type="application/xml")
+    return HttpResponse(refused.status, body.encode(), content_type="application/xml")
 
 
 async def multipart(request: Request[Any, Any, Any]) -> tuple[dict[str, str], bytes]:

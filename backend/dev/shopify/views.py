@@ -1,18 +1,18 @@
-"""The values of the Admin API's objects: mappings by field name.
+"""The Admin API's objects as mappings by field name.
 
-A value is a function where the field takes arguments, or is worth leaving until it is asked for.
+A value is a function if the field takes arguments or is expensive to compute.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from backend.dev.shopify import search
-from backend.dev.shopify.caller import Caller
 from backend.dev.shopify.connections import connection
+from backend.dev.shopify.graphql_context import GraphQlContext
 from backend.dev.shopify.media import Media
-from backend.dev.shopify.processing import MESSAGES
-from backend.dev.shopify.products import Collection, Product, Variant
-from backend.dev.shopify.state import Shop
+from backend.dev.shopify.processing import FILE_ERROR_MESSAGES
+from backend.dev.shopify.products import Collection, ProductRecord, Variant
+from backend.dev.shopify.state import ShopRecord
 
 View = Mapping[str, object]
 
@@ -24,9 +24,9 @@ PRODUCT_KEYS = {
 FILE_KEYS = {"default", "id", "filename", "media_type", "status", *_TIMES}
 
 
-def product_view(caller: Caller, product: Product) -> View:
-    """`Product`."""
-    product = caller.catalogue.fresh(product)
+def product_view(context: GraphQlContext, product: ProductRecord) -> View:
+    """`ProductRecord`."""
+    product = context.catalogue.fresh(product)
     gallery = list(product.media)
     return {
         "__typename": "Product",
@@ -37,23 +37,25 @@ def product_view(caller: Caller, product: Product) -> View:
         "vendor": product.vendor,
         "productType": product.product_type,
         "tags": list(product.tags),
-        "publishedAt": lambda _info: product.published_at and timestamp(product.published_at),
-        "createdAt": lambda _info: timestamp(product.created_at),
-        "updatedAt": lambda _info: timestamp(product.updated_at),
+        "publishedAt": lambda _info: (
+            product.published_at and graphql_datetime(product.published_at)
+        ),
+        "createdAt": lambda _info: graphql_datetime(product.created_at),
+        "updatedAt": lambda _info: graphql_datetime(product.updated_at),
         "featuredMedia": lambda _info: media_view(gallery[0]) if gallery else None,
         "mediaCount": {"count": len(gallery), "precision": "EXACT"},
         "media": connection(gallery, media_view, key=lambda media: [media.id], ordered=True),
         "variants": connection(
             product.variants,
-            lambda variant: variant_view(caller, product, variant),
+            lambda variant: variant_view(context, product, variant),
             key=lambda variant: [variant.position, variant.id],
         ),
     }
 
 
-def variant_view(caller: Caller, product: Product, variant: Variant) -> View:
+def variant_view(context: GraphQlContext, product: ProductRecord, variant: Variant) -> View:
     """`ProductVariant`."""
-    product = caller.catalogue.fresh(product)
+    product = context.catalogue.fresh(product)
     shown = [media for media in product.media if media.id == variant.media_id]
     return {
         "__typename": "ProductVariant",
@@ -61,7 +63,7 @@ def variant_view(caller: Caller, product: Product, variant: Variant) -> View:
         "title": variant.title,
         "position": variant.position,
         "price": variant.price,
-        "product": lambda _info: product_view(caller, product),
+        "product": lambda _info: product_view(context, product),
         "media": connection(shown, media_view, key=lambda media: [media.id], ordered=True),
     }
 
@@ -70,7 +72,13 @@ def media_view(media: Media) -> View:
     """`MediaImage`; it has an image once it is ready."""
     image = image_view(media) if media.status == "READY" else None
     errors = (
-        [{"code": media.error, "message": MESSAGES.get(media.error, "Unknown"), "details": None}]
+        [
+            {
+                "code": media.error,
+                "message": FILE_ERROR_MESSAGES.get(media.error, "Unknown"),
+                "details": None,
+            }
+        ]
         if media.error
         else []
     )
@@ -78,8 +86,8 @@ def media_view(media: Media) -> View:
         "__typename": "MediaImage",
         "id": media.gid,
         "alt": media.alt,
-        "createdAt": lambda _info: timestamp(media.created_at),
-        "updatedAt": lambda _info: timestamp(media.updated_at),
+        "createdAt": lambda _info: graphql_datetime(media.created_at),
+        "updatedAt": lambda _info: graphql_datetime(media.updated_at),
         "mediaContentType": "IMAGE",
         "status": media.status,
         "mediaErrors": errors,
@@ -105,9 +113,11 @@ def image_view(media: Media) -> View:
     }
 
 
-def collection_view(caller: Caller, collection: Collection) -> View:
+def collection_view(context: GraphQlContext, collection: Collection) -> View:
     """`Collection`; products that were deleted are not in it."""
-    found = [caller.catalogue.product(caller.shop.number, each) for each in collection.product_ids]
+    found = [
+        context.catalogue.product(context.shop.number, each) for each in collection.product_ids
+    ]
     products = [product for product in found if product is not None]
     return {
         "__typename": "Collection",
@@ -117,15 +127,15 @@ def collection_view(caller: Caller, collection: Collection) -> View:
         "productsCount": {"count": len(products), "precision": "EXACT"},
         "products": connection(
             products,
-            lambda product: product_view(caller, product),
+            lambda product: product_view(context, product),
             key=lambda product: [product.id],
             ordered=True,
         ),
     }
 
 
-def shop_view(shop: Shop) -> View:
-    """`Shop`."""
+def shop_view(shop: ShopRecord) -> View:
+    """`ShopRecord`."""
     return {
         "id": shop.gid,
         "name": shop.domain.partition(".")[0],
@@ -133,7 +143,7 @@ def shop_view(shop: Shop) -> View:
     }
 
 
-def installation_view(shop: Shop) -> View:
+def installation_view(shop: ShopRecord) -> View:
     """`AppInstallation`."""
     return {
         "id": f"gid://shopify/AppInstallation/{shop.number}",
@@ -144,7 +154,7 @@ def installation_view(shop: Shop) -> View:
     }
 
 
-def product_facts(product: Product) -> dict[str, search.Value]:
+def product_facts(product: ProductRecord) -> dict[str, search.Value]:
     """What a search for products can ask."""
     return {
         "default": (product.title, product.vendor, product.product_type),
@@ -175,6 +185,6 @@ def file_facts(media: Media) -> dict[str, search.Value]:
     }
 
 
-def timestamp(at: datetime) -> str:
+def graphql_datetime(at: datetime) -> str:
     """Whole seconds in UTC, as GraphQL's DateTime has them."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""The sender of webhooks: single deliveries, storms, and an outbox that tries again."""
+"""Sends webhooks: single deliveries, storms, and an outbox with retries."""
 
 import asyncio
 import random
@@ -12,7 +12,13 @@ import msgspec
 from backend.dev import signing
 from backend.dev.shopify import payloads
 from backend.dev.shopify.admin import API_VERSIONS
-from backend.dev.shopify.deliveries import RETRIES, RETRY_DELAYS, Delivery, StormAnswer, is_success
+from backend.dev.shopify.deliveries import (
+    RETRIES,
+    RETRY_DELAYS,
+    OutgoingWebhook,
+    StormAnswer,
+    is_success,
+)
 from backend.dev.shopify.state import Platform
 
 
@@ -23,10 +29,10 @@ class Webhooks:
     app_url: str
     auto_webhooks: bool = False
     """Send products/update for what the app's own calls have changed."""
-    outbox: list[Delivery]
+    outbox: list[OutgoingWebhook]
     """Every delivery that was queued, the oldest first."""
     _webhooks: httpx.AsyncClient
-    _sending: "set[asyncio.Task[list[Delivery]]]"
+    _sending: "set[asyncio.Task[list[OutgoingWebhook]]]"
 
     # Single deliveries
 
@@ -61,7 +67,9 @@ class Webhooks:
     def payload(self, shop: str, topic: str) -> payloads.Payload:
         """Return what Shopify would send now. Raises KeyError for a topic it does not know."""
         platform = self.platform
-        return payloads.sample(topic, platform.shops[shop], platform.catalogue, platform.now())
+        return payloads.sample_payload(
+            topic, platform.shops[shop], platform.catalogue, platform.now()
+        )
 
     # Many at once
 
@@ -127,10 +135,10 @@ class Webhooks:
         payload: Mapping[str, object] | None = None,
         *,
         event_id: str | None = None,
-    ) -> Delivery:
+    ) -> OutgoingWebhook:
         """Put a webhook into the outbox, due at once; `deliver_due` sends it."""
         body = msgspec.json.encode(self.payload(shop, topic) if payload is None else payload)
-        delivery = Delivery(
+        delivery = OutgoingWebhook(
             topic=topic,
             body=body,
             headers=self._headers(shop, topic, body, event_id=event_id),
@@ -139,7 +147,7 @@ class Webhooks:
         self.outbox.append(delivery)
         return delivery
 
-    async def deliver_due(self) -> list[Delivery]:
+    async def deliver_due(self) -> list[OutgoingWebhook]:
         """Try each delivery whose time has come by the clock, once; those that were tried.
 
         One that fails is due again after a while that doubles, and given up after the ninth try.
@@ -156,7 +164,7 @@ class Webhooks:
         while self._sending:
             await asyncio.gather(*self._sending)
 
-    async def _try(self, delivery: Delivery) -> None:
+    async def _try(self, delivery: OutgoingWebhook) -> None:
         status = await self._status(delivery.body, delivery.headers)
         delivery.statuses.append(status)
         tries = len(delivery.statuses)
@@ -170,7 +178,7 @@ class Webhooks:
         if not (self.auto_webhooks and self.app_url and news):
             return
         for event in news:
-            payload = payloads.of_event(event, self.platform)
+            payload = payloads.event_payload(event, self.platform)
             if payload is not None:
                 self.queue_webhook(event.shop, event.topic, payload)
         sending = asyncio.create_task(self.deliver_due())

@@ -92,8 +92,8 @@ def test_what_was_refused_is_looked_at_each_time(looks: list[str]) -> None:
 
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "REMEMBERED", 3)
+    monkeypatch.setattr(guards, "MAX_CACHED_TOKENS", 3)
     guard = MerchantGuard(SETTINGS)
     for number in range(10):
         guard.by_token(header(f"shop-{number}.myshopify.com"))
-        assert len(guard.verified_before) <= 3
+        assert len(guard.token_cache) <= 3

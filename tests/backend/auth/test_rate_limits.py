@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.auth.rate_limits import RateLimits, budget
+from backend.auth.rate_limits import RateLimits, parse_budget
 from backend.errors import ConfigurationError, TooManyRequests
 
 
@@ -105,5 +105,5 @@ def test_a_wait_that_is_over_is_a_second(left: int) -> None:
     ],
 )
 def test_a_budget_is_an_amount_in_a_window(text: str, amount: int, seconds: int) -> None:
-    read = budget(text)
+    read = parse_budget(text)
     assert (read.amount, read.seconds) == (amount, seconds)

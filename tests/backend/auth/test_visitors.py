@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backend.auth.visitors import address_of, visitor_number
+from backend.auth.visitors import visitor_address, visitor_number
 
 USUAL: dict[str, Any] = {
     "shop": "north.myshopify.com",
@@ -38,7 +38,7 @@ USUAL: dict[str, Any] = {
     ],
 )
 def test_the_address_is_the_last_public_one(forwarded: list[bytes], address: str) -> None:
-    assert address_of(forwarded) == address
+    assert visitor_address(forwarded) == address
 
 
 @pytest.mark.parametrize(

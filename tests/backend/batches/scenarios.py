@@ -9,7 +9,7 @@ import httpx
 
 from backend.batches.execution import BatchContext, run_expansion
 from backend.batches.leases import BatchRef
-from backend.dev.shopify.products import Collection, Product
+from backend.dev.shopify.products import Collection, ProductRecord
 from backend.failures.codes import PRODUCT_NOT_FOUND
 from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
@@ -20,7 +20,7 @@ from tests.running_app import RunningApp
 
 def products(
     shared_app: RunningApp, shop: str, count: int, *, image: bytes | None = b"x"
-) -> list[Product]:
+) -> list[ProductRecord]:
     """Products with a photo that nobody looks at."""
     return [
         shared_app.shopify.create_product(shop, f"Tee {number}", image) for number in range(count)
@@ -34,7 +34,7 @@ def collection(shared_app: RunningApp, shop: str, count: int) -> Collection:
 
 def gids(count: int, start: int = 1) -> list[str]:
     """Products that need not exist."""
-    return [f"gid://shopify/Product/{number}" for number in range(start, start + count)]
+    return [f"gid://shopify/ProductRecord/{number}" for number in range(start, start + count)]
 
 
 async def post(shared_app: RunningApp, shop: str, body: Any, **headers: str) -> httpx.Response:

@@ -350,7 +350,7 @@ def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return found
 
     monkeypatch.setattr(service, "cancel_slice", spy)
-    monkeypatch.setattr(service, "SLICE", 2)
+    monkeypatch.setattr(service, "ITEMS_PER_CANCEL", 2)
     return ended
 
 

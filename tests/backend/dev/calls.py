@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from backend.dev.shopify import Product, StandInShopify, grants
+from backend.dev.shopify import ProductRecord, StandInShopify, grants
 
 API_KEY = "key"
 SECRET = "hush"
@@ -191,7 +191,7 @@ async def ready(shopify: StandInShopify, app: App, **fields: Any) -> str:
     return gid
 
 
-async def reordered(app: App, product: Product, *moves: tuple[str, int]) -> Any:
+async def reordered(app: App, product: ProductRecord, *moves: tuple[str, int]) -> Any:
     """The job of these moves."""
     wanted = [{"id": gid, "newPosition": str(position)} for gid, position in moves]
     payload = await app.data(REORDER, id=product.gid, moves=wanted)

@@ -268,6 +268,6 @@ async def test_every_topic_has_a_body_with_shopifys_field_names(
 async def test_a_payload_of_ones_own_is_sent_as_it_is(shopify, deliveries):
     shop = shopify.platform.shops[SHOP]
     await shopify.send_webhook(
-        SHOP, "app/uninstalled", payloads.app_uninstalled(shop, null_domains=True)
+        SHOP, "app/uninstalled", payloads.app_uninstalled_payload(shop, null_domains=True)
     )
     assert json.loads(deliveries[0].content)["domain"] is None

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.dev.shopify import Product, StandInShopify
+from backend.dev.shopify import ProductRecord, StandInShopify
 from tests.backend.dev.calls import (
     APPEND,
     GARMENT,
@@ -76,7 +76,7 @@ def product(shopify):
     return product
 
 
-def gallery(shopify: StandInShopify, product: Product) -> list[str]:
+def gallery(shopify: StandInShopify, product: ProductRecord) -> list[str]:
     return [media.gid for media in shopify.current(product).media]
 
 

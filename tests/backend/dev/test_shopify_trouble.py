@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from tests.backend.dev.calls import APPEND, SHOP, App, ask
 
 pytestmark = pytest.mark.slow
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 SHOP_ID = "{ shop { id } }"
 
 
-async def renamed(app: App, product: Product, title: str = "New") -> httpx.Response:
+async def renamed(app: App, product: ProductRecord, title: str = "New") -> httpx.Response:
     return await ask(
         app.client, SHOP, app.token, APPEND, product={"id": product.gid, "title": title}
     )

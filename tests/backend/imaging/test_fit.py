@@ -5,7 +5,7 @@ import pytest
 
 from backend.imaging.fit import fit_garment
 from backend.imaging.garment import measure_garment
-from backend.imaging.mannequin import load_body
+from backend.imaging.mannequin import load_mannequin
 from tests.backend.imaging import outlines
 
 GOOD = 0.85
@@ -13,7 +13,7 @@ GOOD = 0.85
 
 @pytest.fixture(scope="module", params=["female", "male"])
 def body(request):
-    return load_body(request.param)
+    return load_mannequin(request.param)
 
 
 @pytest.fixture(scope="module")

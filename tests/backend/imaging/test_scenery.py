@@ -7,7 +7,7 @@ import pytest
 
 from backend.imaging.filters import Floats
 from backend.imaging.layers import pixels
-from backend.imaging.scenery import MOODS, SETS, Mood, SceneType, draw_set, enlarged
+from backend.imaging.scenery import MOODS, SETS, Mood, SceneType, draw_scene, scene_at_size
 
 GREEN, SAND, ORANGE = "#6f9a78", "#d9cdbb", "#e07030"
 
@@ -22,7 +22,7 @@ def drawn(
     ground: float = 0.85,
 ) -> Floats:
     """A set, drawn once; nobody may draw on it."""
-    picture = draw_set(scene, mood, colours, aspect=aspect, ground=ground)
+    picture = draw_scene(scene, mood, colours, aspect=aspect, ground=ground)
     picture.setflags(write=False)
     return picture
 
@@ -103,13 +103,13 @@ def test_a_wall_is_lit_from_one_side_and_a_spotlight_in_the_middle():
 
 
 def test_the_same_words_give_the_same_bytes_and_the_shape_asked_for():
-    one, two = (pixels(enlarged(drawn("wall", aspect=1.5), 600, 400)) for _ in range(2))
+    one, two = (pixels(scene_at_size(drawn("wall", aspect=1.5), 600, 400)) for _ in range(2))
     assert one.shape == (400, 600, 3) and (one == two).all()
 
 
 def test_a_long_gradient_has_no_bands():
     """Along a band of one level the picture would be flat; with grain no stretch of it is."""
-    rgb = pixels(enlarged(drawn("studio", colours=("#202428",)), 819, 1024))
+    rgb = pixels(scene_at_size(drawn("studio", colours=("#202428",)), 819, 1024))
     patch = rgb[100:400, 100:400, 1].astype(int)
     flat = patch[:, 1:] == patch[:, :-1]
     assert 0.1 < flat.mean() < 0.6

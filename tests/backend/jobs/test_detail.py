@@ -13,7 +13,7 @@ import pytest
 
 from backend.jobs.detail import job_detail
 from backend.jobs.ids import new_public_id
-from backend.storage.presign import LIFETIME, WINDOW, Presigner
+from backend.storage.presign import SIGNING_WINDOW, URL_LIFETIME, Presigner
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import fingerprint, finished_job, open_shared_app, refusal, waiting_job
 
@@ -67,7 +67,7 @@ def next_digit(url: str, *, after: str) -> str:
 TAMPERINGS: dict[str, Callable[[str], str]] = {
     "the signature": lambda url: next_digit(url, after="Signature="),
     "the key": lambda url: next_digit(url, after="artifacts/"),
-    "its life": lambda url: url.replace(f"Expires={LIFETIME}", "Expires=86400"),
+    "its life": lambda url: url.replace(f"Expires={URL_LIFETIME}", "Expires=86400"),
     "its date": lambda url: re.sub(r"(X-Amz-Date=\d{4})", r"\g<1>1", url, count=1),
     "its type": lambda url: url.replace("image%2Fpng", "text%2Fhtml"),
     "everything after the key": lambda url: url.partition("?")[0],
@@ -110,8 +110,8 @@ async def test_every_url_has_ten_minutes_left_when_it_is_served(shared_app: Runn
     answered_at = time.time()  # a window may have turned in between
     for item in detail["result"]:
         expires_at = datetime.fromisoformat(item["meta"]["expires_at"]).timestamp()
-        assert expires_at - asked_at >= LIFETIME - WINDOW
-        assert expires_at - answered_at <= LIFETIME
+        assert expires_at - asked_at >= URL_LIFETIME - SIGNING_WINDOW
+        assert expires_at - answered_at <= URL_LIFETIME
 
 
 async def test_two_polls_are_equal_byte_for_byte(shared_app: RunningApp) -> None:
@@ -139,8 +139,10 @@ async def test_the_bytes_change_with_the_signing_window_and_not_within_it(
         )
         return msgspec.json.encode(detail)
 
-    start = time.time() // WINDOW * WINDOW
-    first, last, after = [await bytes_at(start + passed) for passed in (0, WINDOW - 1, WINDOW)]
+    start = time.time() // SIGNING_WINDOW * SIGNING_WINDOW
+    first, last, after = [
+        await bytes_at(start + passed) for passed in (0, SIGNING_WINDOW - 1, SIGNING_WINDOW)
+    ]
     assert first == last
     assert last != after
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
-from backend.openapi.page import page
+from backend.openapi.page import render_page
 from tests.backend.openapi.conformance import operations
 from tests.running_app import RunningApp
 from tests.scenarios import refusal
@@ -83,7 +83,7 @@ def test_whatever_is_in_the_document_is_text_on_the_page() -> None:
         "parameters": [{"name": HOSTILE, "in": HOSTILE, "schema": {HOSTILE: HOSTILE}}],
         "responses": {HOSTILE: {"description": HOSTILE, "headers": {HOSTILE: {}}}},
     }
-    made = page(
+    made = render_page(
         {
             "info": {"title": HOSTILE, "version": HOSTILE, "description": HOSTILE},
             "tags": [{"name": HOSTILE, "description": HOSTILE}],

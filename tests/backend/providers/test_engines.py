@@ -11,7 +11,7 @@ from backend.providers.engines import chosen_engines
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.local import LocalRenderer
 from backend.settings import Settings
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.worker.run import open_worker_context
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
@@ -24,7 +24,7 @@ SETTINGS = Settings(  # nothing is connected to
     s3_endpoint_url="http://127.0.0.1:1",
     shopify_api_key="key",
     shopify_api_secret="shpss_0123456789abcdef0123456789abcdef",
-    token_keys=new_key(),
+    token_keys=generate_key(),
 )
 
 

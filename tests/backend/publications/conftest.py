@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from tests.backend.publications.scenarios import png
 from tests.running_app import RunningApp
 from tests.scenarios import new_shop, open_shared_app
@@ -12,7 +12,7 @@ shop = pytest.fixture(new_shop)
 
 
 @pytest.fixture
-def product(shared_app: RunningApp, shop: str) -> Product:
+def product(shared_app: RunningApp, shop: str) -> ProductRecord:
     """A product with three pictures and three variants, two of which show one."""
     product = shared_app.shopify.create_product(
         shop, "Tee", png("first"), "image/png", variants=("S", "M", "L")

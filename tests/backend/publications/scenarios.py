@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import msgspec
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry
 from backend.publications.context import PublicationContext
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
-from backend.publications.states import TASKS
+from backend.publications.states import TASK_STATES
 from backend.storage.keys import artifact_key
 from tests.running_app import RunningApp
 from tests.scenarios import begun_job
@@ -40,7 +40,7 @@ def png(seed: str) -> bytes:
 async def finished(
     shared_app: RunningApp,
     shop: str,
-    product: Product | None = None,
+    product: ProductRecord | None = None,
     *,
     pictures: int = 2,
     role: str = "final",
@@ -164,7 +164,7 @@ async def work(
     """
     delays: list[timedelta] = []
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=nth)
-    for task in TASKS:
+    for task in TASK_STATES:
         context = publication_context or press_of(shared_app)
         while isinstance(outcome := await run_publication(publication, context, task), Retry):
             delays.append(outcome.delay)
@@ -188,12 +188,12 @@ async def published(
     return await look(shared_app, shop, ref)
 
 
-def looks(shared_app: RunningApp, product: Product) -> Looks:
+def looks(shared_app: RunningApp, product: ProductRecord) -> Looks:
     """The product's gallery: each media with its alt text, in order."""
     return [(media.gid, media.alt) for media in shared_app.shopify.current(product).media]
 
 
-def links(shared_app: RunningApp, product: Product) -> list[str | None]:
+def links(shared_app: RunningApp, product: ProductRecord) -> list[str | None]:
     """What each of the product's variants shows."""
     current = shared_app.shopify.current(product)
     names = {media.id: media.gid for media in current.media}

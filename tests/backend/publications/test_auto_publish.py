@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.jobs.service import JobRef
 from backend.publications.auto_publish import auto_publish
 from tests.backend.publications.scenarios import events, finished, look, looks, work
@@ -15,7 +15,7 @@ WISH = {"position": 1, "alt": "Tee"}
 
 
 async def ended(
-    shared_app: RunningApp, shop: str, product: Product, **meta: Any
+    shared_app: RunningApp, shop: str, product: ProductRecord, **meta: Any
 ) -> tuple[JobRef, list[str]]:
     """A job that has just succeeded, of a rule that publishes; and its pictures' digests."""
     ref, digests = await finished(shared_app, shop, product, **meta)
@@ -25,7 +25,7 @@ async def ended(
 
 
 async def test_the_first_picture_goes_up_with_the_alt_and_the_place_that_were_asked_for(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await ended(shared_app, shop, product, verdict="pass")
     waiting = await look(shared_app, shop, ref)
@@ -48,7 +48,7 @@ async def test_the_first_picture_goes_up_with_the_alt_and_the_place_that_were_as
     ids=["a person should look", "only a preview", "no verdict", "no final picture"],
 )
 async def test_what_nobody_vouches_for_waits_for_the_merchant(
-    shared_app: RunningApp, shop: str, product: Product, meta: dict[str, Any]
+    shared_app: RunningApp, shop: str, product: ProductRecord, meta: dict[str, Any]
 ) -> None:
     before = looks(shared_app, product)
     ref, _ = await ended(shared_app, shop, product, **meta)

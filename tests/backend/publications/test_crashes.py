@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.dev.shopify.state import Call
 from backend.jobs.service import JobRef
 from backend.leased_task import Done
@@ -38,7 +38,7 @@ def first_of(ref: JobRef) -> PublicationRef:
     return PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
 
 
-def new_product(shared_app: RunningApp, shop: str) -> Product:
+def new_product(shared_app: RunningApp, shop: str) -> ProductRecord:
     """Two pictures, each shown by a variant."""
     product = shared_app.shopify.create_product(
         shop, "Tee", png("first"), "image/png", variants=("S", "M")
@@ -50,7 +50,7 @@ def new_product(shared_app: RunningApp, shop: str) -> Product:
     return shared_app.shopify.current(product)
 
 
-async def asked_for(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
+async def asked_for(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
     """A publication of two pictures, one of them in the first place."""
     ref, digests = await finished(shared_app, shop, product)
     answer = await post(shared_app, shop, ref, wanted(digests, position=[1, None], alt=["x", None]))
@@ -58,7 +58,9 @@ async def asked_for(shared_app: RunningApp, shop: str, product: Product) -> JobR
     return ref
 
 
-async def is_published(shared_app: RunningApp, shop: str, ref: JobRef, product: Product) -> None:
+async def is_published(
+    shared_app: RunningApp, shop: str, ref: JobRef, product: ProductRecord
+) -> None:
     """Each picture is there once, in its place, and the timeline tells it once."""
     made = await look(shared_app, shop, ref)
     assert made["status"] == "PUBLISHED", made
@@ -73,7 +75,7 @@ async def is_as_it_was(
     shared_app: RunningApp,
     shop: str,
     ref: JobRef,
-    product: Product,
+    product: ProductRecord,
     before: Looks,
     shown: list[str | None],
 ) -> None:
@@ -157,7 +159,7 @@ async def test_killed_at_any_step_it_takes_everything_back(
     await at_each(range(1, steps + 1), case)
 
 
-async def meddled_with(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
+async def meddled_with(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
     """A publication that is being taken back, after the merchant has changed all there is."""
     ref = await asked_for(shared_app, shop, product)
     await work(shared_app, ref)

@@ -10,9 +10,9 @@ from backend.publications.gallery import (
     moves,
     restored_order,
     with_later_edits,
-    without,
+    without_media,
 )
-from backend.shops.media_responses import Gallery, Shown
+from backend.shops.media_responses import Gallery, GalleryMedia
 
 NAMES = list("abcdefgh")
 ORDERS = st.permutations(NAMES)
@@ -20,7 +20,9 @@ ORDERS = st.permutations(NAMES)
 
 def gallery(media: str, **variants: str | None) -> Gallery:
     """Media by their letters; those in capitals have another alt text."""
-    shown = tuple(Shown(id=name.lower(), alt="new" if name.isupper() else "old") for name in media)
+    shown = tuple(
+        GalleryMedia(id=name.lower(), alt="new" if name.isupper() else "old") for name in media
+    )
     return Gallery(media=shown, variants=variants)
 
 
@@ -62,7 +64,7 @@ def test_only_alt_texts_that_differ_are_set_again() -> None:
 
 
 def test_a_media_that_cannot_be_changed_just_now_is_left_alone() -> None:
-    now = Gallery(media=(Shown(id="a", alt="new", is_ready=False),), variants={})
+    now = Gallery(media=(GalleryMedia(id="a", alt="new", is_ready=False),), variants={})
     assert changed_alts(now, gallery("a")) == {}
 
 
@@ -80,7 +82,7 @@ def test_a_variant_keeps_what_the_merchant_has_added_since() -> None:
 
 
 def test_what_is_taken_out_is_shown_nowhere() -> None:
-    assert without(gallery("ab", v="a", w="b"), ["a"]) == gallery("b", v=None, w="b")
+    assert without_media(gallery("ab", v="a", w="b"), ["a"]) == gallery("b", v=None, w="b")
 
 
 def test_what_has_been_changed_since_it_was_found_counts_as_it_is_now() -> None:

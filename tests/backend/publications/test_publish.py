@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.leased_task import Retry
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
-from backend.retries import SHOPIFY_PROCESSING, SPREAD
+from backend.retries import PAUSE_JITTER, SHOPIFY_PROCESSING
 from backend.shops import media_api
 from tests.backend.publications.scenarios import (
     events,
@@ -34,7 +34,7 @@ from tests.scenarios import called
 
 
 async def test_the_pictures_come_behind_the_products_own(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, variants = looks(shared_app, product), links(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -49,7 +49,7 @@ async def test_the_pictures_come_behind_the_products_own(
 
 
 async def test_the_bytes_that_arrive_are_the_artifacts(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await published(shared_app, shop, ref, wanted(digests))
@@ -59,7 +59,7 @@ async def test_the_bytes_that_arrive_are_the_artifacts(
 
 
 async def test_positions_are_places_among_all_media(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     a, b, c = (gid for gid, _ in looks(shared_app, product))
     ref, digests = await finished(shared_app, shop, product, pictures=3)
@@ -69,7 +69,7 @@ async def test_positions_are_places_among_all_media(
 
 
 async def test_another_product_of_the_shop_can_be_named(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, pictures=1)
     body = {**wanted(digests), "product_id": product.gid}
@@ -79,7 +79,7 @@ async def test_another_product_of_the_shop_can_be_named(
 
 
 async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     before = await shared_app.detail(ref.public_id, shop=shop)
@@ -96,7 +96,7 @@ async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
 
 
 async def test_the_queue_brings_it_to_a_worker(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 1
     ref, digests = await finished(shared_app, shop, product, pictures=1)
@@ -130,7 +130,7 @@ async def test_a_product_with_many_media_and_variants_is_read_whole(
 
 
 async def test_a_picture_that_is_on_the_product_already_is_not_put_there_again(
-    shared_app: RunningApp, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody promises that adding what is there does nothing."""
     put_up: list[str] = []
@@ -162,7 +162,7 @@ REFUSALS = {
 @pytest.mark.parametrize("mutation", ["fileCreate", "fileUpdate"])
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
-    shared_app: RunningApp, shop: str, product: Product, mutation: str, code: str
+    shared_app: RunningApp, shop: str, product: ProductRecord, mutation: str, code: str
 ) -> None:
     before, variants = looks(shared_app, product), links(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -182,7 +182,7 @@ async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
 
 
 async def test_a_failure_after_half_of_them_takes_the_other_half_back(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -198,7 +198,7 @@ async def test_a_failure_after_half_of_them_takes_the_other_half_back(
 
 
 async def test_a_file_that_fails_says_why(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1, data=b"no picture at all")
     made = await published(shared_app, shop, ref, wanted(digests))
@@ -208,7 +208,7 @@ async def test_a_file_that_fails_says_why(
 
 
 async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     foreign = shared_app.product(b"unread")
     gone = shared_app.shopify.create_product(shop, "Gone", png("gone"), "image/png")
@@ -222,7 +222,7 @@ async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
 
 
 async def test_a_full_product_takes_no_more(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     for number in range(246):
         shared_app.shopify.add_image(product, png(str(number)), "image/png")
@@ -233,7 +233,7 @@ async def test_a_full_product_takes_no_more(
 
 
 async def test_scopes_that_were_taken_away_meanwhile_end_it(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -248,7 +248,7 @@ async def test_scopes_that_were_taken_away_meanwhile_end_it(
 
 @pytest.mark.parametrize("code", ["FILE_LOCKED", "MEDIA_CANNOT_BE_MODIFIED", "NON_READY_STATE"])
 async def test_what_shopify_is_just_busy_with_is_tried_again(
-    shared_app: RunningApp, shop: str, product: Product, code: str
+    shared_app: RunningApp, shop: str, product: ProductRecord, code: str
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -260,7 +260,7 @@ async def test_what_shopify_is_just_busy_with_is_tried_again(
 
 
 async def test_a_shopify_that_stays_away_fails_it_in_the_end(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -274,7 +274,7 @@ async def test_a_shopify_that_stays_away_fails_it_in_the_end(
 
 
 async def test_a_throttled_question_is_asked_again_within_the_same_run(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -285,7 +285,7 @@ async def test_a_throttled_question_is_asked_again_within_the_same_run(
 
 
 async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -295,14 +295,14 @@ async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
 
 
 async def test_a_file_that_takes_long_gives_its_worker_free(
-    shared_app: RunningApp, shop: str, product: Product, slow: None
+    shared_app: RunningApp, shop: str, product: ProductRecord, slow: None
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
     outcome = await run_publication(publication, press_of(shared_app))
     assert isinstance(outcome, Retry)
-    assert outcome.delay <= SHOPIFY_PROCESSING.first * (1 + SPREAD)
+    assert outcome.delay <= SHOPIFY_PROCESSING.first * (1 + PAUSE_JITTER)
     rows = await shared_app.rows(
         "SELECT tries FROM publications WHERE job_id = :j", j=ref.public_id
     )
@@ -314,7 +314,7 @@ async def test_a_file_that_takes_long_gives_its_worker_free(
 
 
 async def test_a_file_that_is_never_ready_ends_it_and_goes(
-    shared_app: RunningApp, shop: str, product: Product, slow: None
+    shared_app: RunningApp, shop: str, product: ProductRecord, slow: None
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 10_000
     before = looks(shared_app, product)
@@ -324,16 +324,20 @@ async def test_a_file_that_is_never_ready_ends_it_and_goes(
     began = clock()
     delays = await work(shared_app, ref, most=120)
     worked = timedelta(seconds=clock() - began)  # is part of what it has waited for Shopify
-    assert SHOPIFY_PROCESSING.patience is not None
-    assert sum(delays, worked) >= SHOPIFY_PROCESSING.patience
-    assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + SPREAD)
+    assert SHOPIFY_PROCESSING.give_up_after is not None
+    assert sum(delays, worked) >= SHOPIFY_PROCESSING.give_up_after
+    assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + PAUSE_JITTER)
     made = await look(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
     assert (looks(shared_app, product), ours(shared_app, ref, shop)) == (before, [])
 
 
 async def test_a_move_that_takes_long_is_asked_for_once(
-    shared_app: RunningApp, shop: str, product: Product, slow: None, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp,
+    shop: str,
+    product: ProductRecord,
+    slow: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real, asked = media_api.reorder, []
 
@@ -363,7 +367,7 @@ def slow(shared_app: RunningApp) -> Iterator[None]:
 
 
 async def test_a_token_that_dies_in_the_middle_is_renewed(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from tests.backend.publications.scenarios import (
     finished,
     look,
@@ -24,7 +24,7 @@ UNKNOWN = "0" * 64
 
 
 async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     answer = await post(shared_app, shop, ref, wanted(digests, alt=["A", None], position=[1, None]))
@@ -59,7 +59,7 @@ async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
 
 
 async def test_a_job_that_has_not_ended_well_cannot_be_published(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = (await begun_job(shared_app, shop=shop, request={"product_id": product.gid})).ref
     answer = await post(shared_app, shop, ref, wanted([UNKNOWN]))
@@ -74,7 +74,7 @@ async def test_a_job_made_from_an_upload_needs_a_product(shared_app: RunningApp,
 
 
 async def test_a_preview_cannot_be_published(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, is_preview=True)
     answer = await post(shared_app, shop, ref, wanted(digests))
@@ -85,7 +85,7 @@ async def test_a_preview_cannot_be_published(
 
 
 async def test_only_final_artifacts_of_this_very_job_can_be_published(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     _, foreign = await finished(shared_app, shop, product)
@@ -114,7 +114,7 @@ BAD: dict[str, Any] = {
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
 async def test_what_cannot_be_is_refused_and_nothing_is_stored(
-    shared_app: RunningApp, shop: str, product: Product, body: Any
+    shared_app: RunningApp, shop: str, product: ProductRecord, body: Any
 ) -> None:
     ref, _ = await finished(shared_app, shop, product)
     before = await fingerprint(shared_app, shop)
@@ -125,7 +125,7 @@ async def test_what_cannot_be_is_refused_and_nothing_is_stored(
 
 
 async def test_an_alt_text_that_cannot_be_stored_is_named(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     answer = await post(shared_app, shop, ref, wanted(digests, alt=[None, "nul: \0"]))
@@ -135,7 +135,7 @@ async def test_an_alt_text_that_cannot_be_stored_is_named(
 
 @pytest.mark.parametrize("scopes", ["read_products", "write_products", "write_files", ""])
 async def test_without_both_scopes_it_is_refused(
-    shared_app: RunningApp, shop: str, product: Product, scopes: str
+    shared_app: RunningApp, shop: str, product: ProductRecord, scopes: str
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await shared_app.execute("UPDATE shops SET scopes = :s WHERE domain = :d", s=scopes, d=shop)
@@ -143,7 +143,7 @@ async def test_without_both_scopes_it_is_refused(
 
 
 async def test_one_publication_of_a_job_stands_at_a_time(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     asked = [post(shared_app, shop, ref, wanted(digests)) for _ in range(4)]
@@ -157,7 +157,7 @@ async def test_one_publication_of_a_job_stands_at_a_time(
 
 
 async def test_a_failed_one_may_be_followed_by_another(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     shared_app.shopify.refuse_next("fileCreate", "INVALID")
@@ -167,7 +167,7 @@ async def test_a_failed_one_may_be_followed_by_another(
 
 
 async def test_the_same_key_and_body_get_the_same_answer(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     key, body = {"Idempotency-Key": "again"}, wanted(digests)
@@ -183,7 +183,7 @@ async def test_the_same_key_and_body_get_the_same_answer(
 
 
 async def test_a_key_counts_for_one_job(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     key = {"Idempotency-Key": "mine"}
     for _ in range(2):
@@ -194,7 +194,7 @@ async def test_a_key_counts_for_one_job(
 
 
 async def test_a_refused_request_does_not_spend_its_key(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     key = {"Idempotency-Key": "later"}
@@ -207,7 +207,7 @@ async def test_a_refused_request_does_not_spend_its_key(
 
 
 async def test_a_job_that_was_never_published_has_no_publication(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, _ = await finished(shared_app, shop, product)
     for method in ("GET", "DELETE"):
@@ -216,7 +216,7 @@ async def test_a_job_that_was_never_published_has_no_publication(
 
 
 async def test_another_shops_job_is_no_job(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await published(shared_app, shop, ref, wanted(digests))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.jobs.service import JobRef
 from tests.backend.publications.scenarios import (
     finished,
@@ -22,7 +22,7 @@ from tests.running_app import RunningApp
 from tests.scenarios import refusal
 
 
-async def on_top(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
+async def on_top(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
     """A publication whose two pictures are the product's first."""
     ref, digests = await finished(shared_app, shop, product)
     made = await published(shared_app, shop, ref, wanted(digests, position=[1, 2]))
@@ -42,7 +42,9 @@ async def taken_back(shared_app: RunningApp, shop: str, ref: JobRef) -> None:
     assert ours(shared_app, ref, shop) == []
 
 
-async def test_everything_is_as_it_was(shared_app: RunningApp, shop: str, product: Product) -> None:
+async def test_everything_is_as_it_was(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
     before, shown = looks(shared_app, product), links(shared_app, product)
     ref = await on_top(shared_app, shop, product)
     assert looks(shared_app, product)[2:] == before
@@ -52,7 +54,7 @@ async def test_everything_is_as_it_was(shared_app: RunningApp, shop: str, produc
 
 
 async def test_the_order_the_alt_texts_and_the_variants_come_back(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, shown = looks(shared_app, product), links(shared_app, product)
     ref = await on_top(shared_app, shop, product)
@@ -67,7 +69,7 @@ async def test_the_order_the_alt_texts_and_the_variants_come_back(
 
 
 async def test_an_alt_text_that_was_added_to_a_media_without_one_goes(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = await on_top(shared_app, shop, product)
     last = looks(shared_app, product)[-1][0]
@@ -77,7 +79,7 @@ async def test_an_alt_text_that_was_added_to_a_media_without_one_goes(
 
 
 async def test_what_the_merchant_added_stays_where_it_is(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref = await on_top(shared_app, shop, product)
@@ -91,7 +93,7 @@ async def test_what_the_merchant_added_stays_where_it_is(
 
 
 async def test_another_jobs_pictures_stay_where_they_are(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     first = await on_top(shared_app, shop, product)
@@ -104,7 +106,7 @@ async def test_another_jobs_pictures_stay_where_they_are(
 
 
 async def test_what_the_merchant_deleted_does_not_come_back(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref = await on_top(shared_app, shop, product)
@@ -116,7 +118,7 @@ async def test_what_the_merchant_deleted_does_not_come_back(
 
 
 async def test_a_product_that_is_gone_needs_nothing(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = await on_top(shared_app, shop, product)
     shared_app.shopify.delete_product(product)
@@ -124,7 +126,7 @@ async def test_a_product_that_is_gone_needs_nothing(
 
 
 async def test_before_anything_was_done_nothing_is_done(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -138,7 +140,7 @@ async def test_before_anything_was_done_nothing_is_done(
 
 
 async def test_taking_back_twice_is_taking_back_once(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = await on_top(shared_app, shop, product)
     for _ in range(2):
@@ -150,7 +152,7 @@ async def test_taking_back_twice_is_taking_back_once(
 
 
 async def test_the_job_can_be_published_again_afterwards(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, shown = looks(shared_app, product), links(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -168,7 +170,7 @@ async def test_the_job_can_be_published_again_afterwards(
 
 
 async def test_a_failed_taking_back_can_be_asked_for_again(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref = await on_top(shared_app, shop, product)
@@ -183,7 +185,7 @@ async def test_a_failed_taking_back_can_be_asked_for_again(
 
 
 async def test_a_failed_publication_that_left_something_can_be_taken_back(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = looks(shared_app, product)
     ref, digests = await finished(shared_app, shop, product)
@@ -199,7 +201,7 @@ async def test_a_failed_publication_that_left_something_can_be_taken_back(
 
 @pytest.mark.parametrize("position", [None, 1])
 async def test_two_jobs_on_one_product_are_taken_back_in_any_order(
-    shared_app: RunningApp, shop: str, product: Product, position: int | None
+    shared_app: RunningApp, shop: str, product: ProductRecord, position: int | None
 ) -> None:
     before = looks(shared_app, product)
     refs = []

@@ -1,7 +1,13 @@
 """The states of a publication: the table is the diagram, and the database knows the same ones."""
 
 from backend.publications.models import Publication, PublishedMedia
-from backend.publications.states import MOVES, TASKS, MediaStatus, PublicationStatus, sources
+from backend.publications.states import (
+    PUBLICATION_TRANSITIONS,
+    TASK_STATES,
+    MediaStatus,
+    PublicationStatus,
+    states_before,
+)
 
 ALL = set(PublicationStatus)
 
@@ -10,18 +16,20 @@ def test_every_state_can_be_reached_and_restored_is_the_end() -> None:
     reached, frontier = set(), {PublicationStatus.PENDING}
     while frontier:
         reached |= frontier
-        frontier = {target for state in frontier for target in MOVES[state]} - reached
-    assert reached == ALL == set(MOVES)
-    assert MOVES[PublicationStatus.RESTORED] == frozenset()
+        frontier = {
+            target for state in frontier for target in PUBLICATION_TRANSITIONS[state]
+        } - reached
+    assert reached == ALL == set(PUBLICATION_TRANSITIONS)
+    assert PUBLICATION_TRANSITIONS[PublicationStatus.RESTORED] == frozenset()
 
 
 def test_from_everywhere_there_is_a_way_back() -> None:
     others = ALL - {PublicationStatus.RESTORED}
-    assert sources(PublicationStatus.RESTORING) == others
+    assert states_before(PublicationStatus.RESTORING) == others
 
 
 def test_what_is_unfinished_is_one_errand() -> None:
-    first, second = TASKS.values()
+    first, second = TASK_STATES.values()
     assert first.isdisjoint(second)
     finished = {PublicationStatus.PUBLISHED, PublicationStatus.FAILED, PublicationStatus.RESTORED}
     assert first | second == ALL - finished

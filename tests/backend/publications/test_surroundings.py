@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.errors import DatabaseUnavailable
 from backend.leased_task import AT_ONCE, Retry
 from backend.publications.execution import run_publication
@@ -44,7 +44,7 @@ async def jobs_of(shared_app: RunningApp, shop: str) -> int:
 
 
 async def test_what_we_published_makes_no_job(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await published(shared_app, shop, ref, wanted(digests, position=[1]))
@@ -53,7 +53,7 @@ async def test_what_we_published_makes_no_job(
 
 
 async def test_it_stays_ours_after_it_was_taken_back(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     made = await published(shared_app, shop, ref, wanted(digests, position=[1]))
@@ -69,7 +69,7 @@ async def test_it_stays_ours_after_it_was_taken_back(
 
 
 async def test_the_merchants_own_picture_makes_one(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await published(shared_app, shop, ref, wanted(digests))
@@ -77,7 +77,7 @@ async def test_the_merchants_own_picture_makes_one(
 
 
 async def test_what_is_ours_in_another_shop_is_not_ours_here(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     foreign = shared_app.product(b"unread")
     ref, digests = await finished(shared_app, SHOP, foreign, pictures=1)
@@ -104,7 +104,7 @@ async def rows_of(shared_app: RunningApp, ref: Any) -> int:
 
 
 async def test_an_uninstall_stops_what_is_under_way(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -121,7 +121,7 @@ async def test_an_uninstall_stops_what_is_under_way(
 
 
 async def test_erasing_a_shop_erases_its_publications(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await published(shared_app, shop, ref, wanted(digests))
@@ -136,7 +136,7 @@ async def test_erasing_a_shop_erases_its_publications(
 
 
 async def test_a_job_that_is_erased_in_the_middle_stops_its_publication(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product)
     await post(shared_app, shop, ref, wanted(digests))
@@ -148,7 +148,7 @@ async def test_a_job_that_is_erased_in_the_middle_stops_its_publication(
 
 
 async def test_one_whose_queue_entry_was_lost_is_queued_again(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     ref, digests = await finished(shared_app, shop, product, pictures=1)
@@ -166,7 +166,7 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
 
 
 async def test_that_of_a_parked_shop_waits_for_the_merchant(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -185,7 +185,7 @@ async def test_that_of_a_parked_shop_waits_for_the_merchant(
 
 
 async def test_a_worker_that_is_to_stop_hands_it_over(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -202,7 +202,7 @@ async def test_a_worker_that_is_to_stop_hands_it_over(
 
 
 async def test_one_that_kills_its_workers_ends_and_leaves_nothing(
-    shared_app: RunningApp, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = looks(shared_app, product)
     ref, digests = await finished(shared_app, shop, product, pictures=1)
@@ -225,7 +225,7 @@ async def poison(_key: str) -> bytes:
 
 
 async def test_a_database_that_is_away_for_a_moment_costs_nothing(
-    shared_app: RunningApp, shop: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, digests = await finished(shared_app, shop, product, pictures=1)
     await post(shared_app, shop, ref, wanted(digests))
@@ -244,7 +244,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
 
 
 async def test_the_snapshot_has_nothing_of_ours(
-    shared_app: RunningApp, shop: str, product: Product
+    shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.add_image(product, png("more"), "image/png")
     ref, digests = await finished(shared_app, shop, product, pictures=1)

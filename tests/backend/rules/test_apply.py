@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from backend.dev.shopify import Product
+from backend.dev.shopify import ProductRecord
 from backend.jobs.daily_quotas import amount_of
 from backend.rules.apply import admits, apply_rules
 from backend.rules.schemas import ProductFilter
@@ -185,7 +185,7 @@ async def test_a_workflow_that_is_switched_off_is_not_run(
     ]
 
 
-async def read(shared_app: RunningApp, shop: str, product: Product) -> ReadProduct:
+async def read(shared_app: RunningApp, shop: str, product: ProductRecord) -> ReadProduct:
     """The product as the Admin API tells of it."""
     admin = shared_app.handler_context.admin
     installed = await installed_shop(shared_app.database, admin, shop)

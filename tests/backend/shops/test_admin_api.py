@@ -12,9 +12,9 @@ from backend.settings import Settings
 from backend.shops import admin_api
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.documents import API_VERSION
-from backend.shops.media_api import MutationRefused, change
+from backend.shops.media_api import MutationRefused, mutate
 from backend.shops.media_responses import CreatedPayload
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import InstalledShop
 
 SHOP = "north.myshopify.com"
@@ -55,7 +55,7 @@ def offline() -> Settings:
         s3_bucket="none",
         shopify_api_key="k",
         shopify_api_secret="the-secret-of-an-app",
-        token_keys=new_key(),
+        token_keys=generate_key(),
     )
 
 
@@ -81,16 +81,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-async def ask(admin: AdminApi, *, patience: float) -> Any:
+async def ask(admin: AdminApi, *, max_wait: float) -> Any:
     """One question."""
-    return await admin.graphql(SHOP, "shpat_x", QUESTION, {}, patience=patience)
+    return await admin.graphql(SHOP, "shpat_x", QUESTION, {}, max_wait=max_wait)
 
 
 async def test_it_waits_as_long_as_the_missing_points_take(
     offline: Settings, waits: list[float]
 ) -> None:
     admin = client(offline, (200, throttled(120, 100, 100), {}), (200, SAID, {}))
-    assert await ask(admin, patience=5) == SAID["data"]
+    assert await ask(admin, max_wait=5) == SAID["data"]
     assert waits == [pytest.approx(0.21, abs=0.011)], "a little more, and never less"
 
 
@@ -98,7 +98,7 @@ async def test_it_waits_as_long_as_retry_after_says(offline: Settings, waits: li
     for status in (429, 430):
         slow = (status, {"errors": "slow"}, {"Retry-After": "0.2"})
         admin = client(offline, slow, slow, (200, SAID, {}))
-        assert await ask(admin, patience=5) == SAID["data"]
+        assert await ask(admin, max_wait=5) == SAID["data"]
         assert questions(admin) == 3
     assert waits == [pytest.approx(0.21, abs=0.011)] * 4
 
@@ -121,7 +121,7 @@ async def test_what_takes_longer_than_its_patience_is_the_callers_to_wait_for(
 ) -> None:
     admin = client(offline, answer)
     with pytest.raises(ShopifyBusy) as caught:
-        await ask(admin, patience=0.5)
+        await ask(admin, max_wait=0.5)
     assert caught.value.wait == wait
     assert questions(admin) == 1
 
@@ -130,30 +130,30 @@ async def test_an_answer_that_may_have_been_lost_is_not_asked_for_again(offline:
     for status in (500, 502, 503, 504):
         admin = client(offline, (status, {}, {"Retry-After": "0.1"}), (200, SAID, {}))
         with pytest.raises(ShopifyUnavailable) as caught:
-            await ask(admin, patience=5)
+            await ask(admin, max_wait=5)
         assert (type(caught.value), caught.value.wait) == (ShopifyUnavailable, 0.1)
         assert questions(admin) == 1
 
 
 async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> None:
     with pytest.raises(TokenRefused):
-        await ask(client(offline, (401, {"errors": "x"}, {})), patience=0)
+        await ask(client(offline, (401, {"errors": "x"}, {})), max_wait=0)
     with pytest.raises(ShopifyRefused, match="HTTP 403"):
-        await ask(client(offline, (403, {"errors": "x"}, {})), patience=0)
+        await ask(client(offline, (403, {"errors": "x"}, {})), max_wait=0)
     for closed in (402, 423):
         with pytest.raises(ShopifyUnavailable):
-            await ask(client(offline, (closed, {"errors": "x"}, {})), patience=0)
+            await ask(client(offline, (closed, {"errors": "x"}, {})), max_wait=0)
     denied = {"errors": [{"message": "No", "extensions": {"code": "ACCESS_DENIED"}}], "data": None}
     with pytest.raises(ShopifyRefused) as caught:
-        await ask(client(offline, (200, denied, {})), patience=0)
+        await ask(client(offline, (200, denied, {})), max_wait=0)
     assert caught.value.is_denied
     internal = {"errors": [{"message": "Oops", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]}
     with pytest.raises(ShopifyUnavailable):
-        await ask(client(offline, (200, internal, {})), patience=0)
+        await ask(client(offline, (200, internal, {})), max_wait=0)
     error = {"code": "INVALID", "field": ["files"], "message": "No"}
     declined = {"data": {"fileCreate": {"files": None, "userErrors": [error]}}}
     with pytest.raises(MutationRefused) as refused:
-        await change(client(offline, (200, declined, {})), KEEPS, "mutation", CreatedPayload)
+        await mutate(client(offline, (200, declined, {})), KEEPS, "mutation", CreatedPayload)
     assert (refused.value.code, refused.value.message) == ("INVALID", "No")
 
 
@@ -162,7 +162,7 @@ async def test_an_error_without_a_code_is_a_refusal_all_the_same(
     offline: Settings, error: Any
 ) -> None:
     with pytest.raises(ShopifyRefused):
-        await ask(client(offline, (200, {"errors": [error]}, {})), patience=0)
+        await ask(client(offline, (200, {"errors": [error]}, {})), max_wait=0)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_a_payload_that_lacks_what_it_should_have_is_an_outage(
     offline: Settings, body: Any
 ) -> None:
     with pytest.raises(ShopifyUnavailable):
-        await change(client(offline, (200, body, {})), KEEPS, "mutation", CreatedPayload)
+        await mutate(client(offline, (200, body, {})), KEEPS, "mutation", CreatedPayload)
 
 
 async def test_another_version_than_ours_is_told_once(
@@ -195,7 +195,7 @@ async def test_another_version_than_ours_is_told_once(
 
     monkeypatch.setattr(admin_api, "log", SimpleNamespace(warning=warning))
     for _ in range(3):
-        await ask(admin, patience=0)
+        await ask(admin, max_wait=0)
     assert told == [("shopify_api_version", {"asked": API_VERSION, "answered": "2027-01"})]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.dev.shopify.state import Answer, Call, Fault
+from backend.dev.shopify.state import Call, Fault, HttpResponse
 from backend.shops.tokens import NeedsReauth, installed_shop
 from tests.running_app import RunningApp
 from tests.scenarios import called, end_token, fingerprint, finished_job, handled, lock_out, refusal
@@ -137,7 +137,7 @@ UNREADABLE: list[tuple[Call, object]] = [
 async def test_an_answer_that_lacks_what_it_should_have_is_an_outage(
     shared_app: RunningApp, newcomer: str, call: Call, body: object
 ) -> None:
-    shared_app.shopify.platform.faults[call].append(Fault(Answer(200, body)))
+    shared_app.shopify.platform.faults[call].append(Fault(HttpResponse(200, body)))
     assert refusal(await installation(shared_app, newcomer)) == (503, "SHOPIFY_UNAVAILABLE")
     assert await rows(shared_app, newcomer) == []
 

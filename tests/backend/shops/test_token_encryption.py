@@ -12,12 +12,12 @@ from backend.shops.token_encryption import (
     TokenUnreadable,
     UnknownKey,
     associated_data,
-    new_key,
+    generate_key,
 )
 
 SHOP, COLUMN = "north.myshopify.com", "access_token"
 SECRET = "shpat_0123456789abcdef0123456789abcdef"
-OLD, NEW = new_key(), new_key()
+OLD, NEW = generate_key(), generate_key()
 
 
 def key(size: int = 32, first: int = 0) -> str:
@@ -32,7 +32,7 @@ def encrypted(keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
 
 def opened(value: str, keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
     """What is in it."""
-    return TokenKeys(keys).open(value, shop=shop, column=column)
+    return TokenKeys(keys).decrypt(value, shop=shop, column=column)
 
 
 def test_what_was_sealed_opens_in_its_place_and_shows_nothing_of_the_secret() -> None:

@@ -10,22 +10,22 @@ from structlog.testing import capture_logs
 
 from backend import db
 from backend.db import Database
-from backend.dev.shopify.state import Answer, Fault
+from backend.dev.shopify.state import Fault, HttpResponse
 from backend.dev.transport import LoopbackShopify
 from backend.errors import ConfigurationError, ShopifyUnavailable
 from backend.shops import admin_api, tokens
 from backend.shops.admin_api import AdminApi, TokenRefused
 from backend.shops.service import known_shop, uninstall
 from backend.shops.shopify_responses import OfflineToken
-from backend.shops.token_encryption import UnknownKey, new_key
+from backend.shops.token_encryption import UnknownKey, generate_key
 from backend.shops.tokens import (
     InstalledShop,
     NeedsReauth,
-    asked,
     installed_row,
     installed_shop,
     park,
     refresh_lock,
+    with_fresh_token,
 )
 from backend.tenancy import WORKER
 from tests.conftest import SECRET
@@ -43,7 +43,7 @@ async def assert_opens(shared_app: RunningApp, shop: str) -> None:
     found = await opened(shared_app, shop)
     assert found is not None
     admin = shared_app.handler_context.admin
-    await asked(
+    await with_fresh_token(
         shared_app.database, admin, found, lambda it: admin.installation(it.domain, it.access_token)
     )
 
@@ -57,7 +57,7 @@ async def store_plain(shared_app: RunningApp, shop: str) -> None:
     """Put the shop's tokens back as they were before sealing existed."""
     keys, stored = shared_app.handler_context.admin.token_keys, await row(shared_app, shop)
     plain = {
-        name: keys.open(stored[name], shop=shop, column=name)
+        name: keys.decrypt(stored[name], shop=shop, column=name)
         for name in ("access_token", "refresh_token")
     }
     await shared_app.execute(
@@ -171,7 +171,7 @@ async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
     before = shared_app.shopify.calls["refresh"]
     shared_app.shopify.platform.latency = 0.4
     with monkeypatch.context() as impatient, pytest.raises(ShopifyUnavailable):
-        impatient.setattr(tokens, "CALL_DEADLINE", 0.1)
+        impatient.setattr(tokens, "CALL_TIMEOUT", 0.1)
         await opened(shared_app, shop)
     shared_app.shopify.platform.latency = 0.0
     await called(shared_app, "refresh", before + 1)
@@ -237,7 +237,7 @@ async def test_a_slow_shopify_does_not_take_all_connections(
     for each in shops:
         await end_token(shared_app, each)
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
-    monkeypatch.setattr(admin_api, "FETCHES", 1)
+    monkeypatch.setattr(admin_api, "MAX_TOKEN_CALLS", 1)
     database = db.Database(shared_app.settings.database_url, pool_size=2)
     admin = AdminApi(shared_app.settings, LoopbackShopify(shared_app.shopify.origin))
     shared_app.shopify.platform.latency = 0.8
@@ -269,7 +269,7 @@ async def test_an_answer_without_expires_in_is_stored_and_used(
 ) -> None:
     pair = {"access_token": "shpat_a", "refresh_token": "shprt_b"}
     await end_token(shared_app, shop)
-    shared_app.shopify.platform.faults["refresh"].append(Fault(Answer(200, pair)))
+    shared_app.shopify.platform.faults["refresh"].append(Fault(HttpResponse(200, pair)))
     found = await opened(shared_app, shop)
     assert found is not None
     assert found.access_token == "shpat_a"
@@ -369,7 +369,7 @@ async def test_a_key_that_this_process_lacks_parks_nobody(
 ) -> None:
     """It is the operator's mistake, and mended by them."""
     admin = AdminApi(
-        msgspec.structs.replace(shared_app.settings, token_keys=new_key()),
+        msgspec.structs.replace(shared_app.settings, token_keys=generate_key()),
         LoopbackShopify(shared_app.shopify.origin),
     )
     with pytest.raises(UnknownKey):
@@ -420,7 +420,7 @@ async def test_who_waits_for_anothers_refresh_waits_longer_than_a_statement_may_
 async def test_who_waits_for_anothers_refresh_does_not_wait_for_ever(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "TURN_DEADLINE", 0.3)
+    monkeypatch.setattr(tokens, "LOCK_TIMEOUT", 0.3)
     another = AdminApi(shared_app.settings, None)
     async with refresh_lock(shared_app.database, shared_app.handler_context.admin, shop):
         with pytest.raises(ShopifyUnavailable):

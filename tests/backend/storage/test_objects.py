@@ -11,7 +11,7 @@ import pytest
 
 from backend.errors import StorageUnavailable
 from backend.settings import Settings
-from backend.shops.ssrf_transport import resolved
+from backend.shops.ssrf_transport import resolve_host
 from backend.storage import objects
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectStore
@@ -43,7 +43,7 @@ async def test_an_object_that_has_lain_there_for_long_will_not_do(
     age = await store.age(key)
     assert age is not None
     assert timedelta(0) <= age < timedelta(minutes=1), "by the store's own clock"
-    monkeypatch.setattr(objects, "REUSABLE", age - timedelta(seconds=1))
+    monkeypatch.setattr(objects, "MAX_REUSABLE_AGE", age - timedelta(seconds=1))
     with pytest.raises(Leftover):
         await store.put(key, b"left behind", content_type="image/png")
 
@@ -89,7 +89,7 @@ async def test_an_s3_that_answers_nobody_stalls_no_call_to_shopify(
     try:
         await asyncio.sleep(0.05)
         async with asyncio.timeout(5):
-            assert await resolved("localhost")
+            assert await resolve_host("localhost")
         assert not any(get.done() for get in gets)
     finally:
         answer.set()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from backend.settings import Settings
 from backend.storage import presign
-from backend.storage.presign import LIFETIME, WINDOW, Presigner, Signer
+from backend.storage.presign import SIGNING_WINDOW, URL_LIFETIME, Presigner, Signer
 
 AT = datetime(2026, 11, 25, 12, 35, tzinfo=UTC)
 BASES = [
@@ -58,7 +58,7 @@ def by_botocore(
             "response-content-disposition": f'inline; filename="{filename}"',
         },
     )
-    BotocoreAt(credentials, "s3", "eu-central-1", expires=LIFETIME).add_auth(request)
+    BotocoreAt(credentials, "s3", "eu-central-1", expires=URL_LIFETIME).add_auth(request)
     return str(request.url)
 
 
@@ -91,17 +91,17 @@ def presigner_at(settings: Settings) -> Callable[[float], tuple[Presigner, list[
 
 
 def test_a_url_stays_the_same_within_its_window_and_then_changes(presigner_at: Any) -> None:
-    presigner, times = presigner_at(10 * WINDOW)
+    presigner, times = presigner_at(10 * SIGNING_WINDOW)
     first = presigner.sign("artifacts/a.jpg", "image/jpeg")
-    times[0] = 11 * WINDOW - 1
+    times[0] = 11 * SIGNING_WINDOW - 1
     assert presigner.sign("artifacts/a.jpg", "image/jpeg") == first
     assert first.expires_at.timestamp() - times[0] >= 600, "ten minutes are left at the very end"
-    times[0] = 11 * WINDOW
+    times[0] = 11 * SIGNING_WINDOW
     assert presigner.sign("artifacts/a.jpg", "image/jpeg").url != first.url
 
 
 def test_one_key_is_signed_for_each_type_on_its_own(presigner_at: Any) -> None:
-    presigner, _ = presigner_at(10 * WINDOW)
+    presigner, _ = presigner_at(10 * SIGNING_WINDOW)
     jpeg = presigner.sign("artifacts/a", "image/jpeg").url
     assert presigner.sign("artifacts/a", "image/png").url != jpeg
     assert presigner.sign("artifacts/a", "image/jpeg").url == jpeg
@@ -143,8 +143,8 @@ async def test_an_instance_role_that_is_slow_to_renew_its_credentials_does_not_s
 ) -> None:
     role = Role()
     monkeypatch.setattr(boto3.Session, "get_credentials", lambda _self: role.credentials)
-    monkeypatch.setattr(presign, "LOOK_EVERY", 0.01)
-    times = [10 * WINDOW]
+    monkeypatch.setattr(presign, "RENEWAL_INTERVAL", 0.01)
+    times = [10 * SIGNING_WINDOW]
     presigner = Presigner(settings, clock=lambda: times[0])
     role.is_about_to_end()
     async with presigner.renewing():
@@ -157,7 +157,7 @@ async def test_an_instance_role_that_is_slow_to_renew_its_credentials_does_not_s
         async with asyncio.timeout(5):
             while presigner.frozen.access_key != "ASIASECOND":
                 await asyncio.sleep(0.01)
-        times[0] += WINDOW
+        times[0] += SIGNING_WINDOW
         assert "ASIASECOND" in presigner.sign("artifacts/a", "image/png").url
     assert threading.get_ident() not in role.threads
 
@@ -167,7 +167,7 @@ async def test_a_renewal_that_fails_is_tried_again_and_urls_are_signed_meanwhile
 ) -> None:
     role = Role()
     monkeypatch.setattr(boto3.Session, "get_credentials", lambda _self: role.credentials)
-    monkeypatch.setattr(presign, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(presign, "RENEWAL_INTERVAL", 0.01)
     presigner = Presigner(settings)
     role.is_about_to_end()
     role.grant.set()

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from backend.uploads.form import MAX_BODY, MAX_FILE
+from backend.uploads.form import MAX_FILE_BYTES, MAX_UPLOAD_BODY_BYTES
 from tests.backend.uploads.multipart_forms import (
     BOUNDARY,
     MULTIPART,
@@ -83,7 +83,7 @@ async def test_an_encoded_body_and_one_without_a_boundary_are_refused(
 
 
 async def test_a_file_may_have_25_million_bytes_and_not_one_more(shared_app: RunningApp) -> None:
-    padded = picture().ljust(MAX_FILE, b"\0")  # a decoder stops at the picture's end
+    padded = picture().ljust(MAX_FILE_BYTES, b"\0")  # a decoder stops at the picture's end
     assert (await send(shared_app, padded)).status_code == 201
     answer = await send(shared_app, padded + b"\0")
     assert refusal(answer) == (413, "IMAGE_TOO_LARGE")
@@ -99,15 +99,15 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(
     async def in_chunks() -> AsyncIterator[bytes]:
         nonlocal sent
         yield f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"\r\n\r\n'.encode()
-        while sent < MAX_BODY * 2:
+        while sent < MAX_UPLOAD_BODY_BYTES * 2:
             sent += 1_000_000
             yield bytes(1_000_000)
 
-    announced = await send_body(shared_app, bytes(MAX_BODY + 1), shop=shop)
+    announced = await send_body(shared_app, bytes(MAX_UPLOAD_BODY_BYTES + 1), shop=shop)
     assert refusal(announced) == (413, "BODY_TOO_LARGE")
     chunked = await send_body(shared_app, in_chunks(), shop=shop)
     assert refusal(chunked)[0] == 413, "whichever of the two limits it meets first"
-    preamble = await send_body(shared_app, iter_over(MAX_BODY + 1), shop=shop)
+    preamble = await send_body(shared_app, iter_over(MAX_UPLOAD_BODY_BYTES + 1), shop=shop)
     assert refusal(preamble) == (413, "BODY_TOO_LARGE")
     assert await uploads_of(shared_app, shop) == []
 

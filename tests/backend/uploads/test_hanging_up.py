@@ -10,7 +10,7 @@ import pytest
 
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.local import LocalRenderer
-from backend.uploads.image_sanitizer import PLACES
+from backend.uploads.image_sanitizer import MAX_PENDING_UPLOADS
 from tests.backend.uploads.multipart_forms import MULTIPART, form, picture, send, uploads_of
 from tests.running_app import RunningApp
 
@@ -44,11 +44,11 @@ async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
 
     headers = {**shared_app.bearer(shop), **MULTIPART, "Content-Length": str(len(body))}
     async with httpx.AsyncClient(base_url=shared_app.http.base_url) as client:
-        for _ in range(PLACES + 1):
+        for _ in range(MAX_PENDING_UPLOADS + 1):
             with pytest.raises(ConnectionError):
                 await client.post("/v1/uploads", content=half(), headers=headers)
     async with asyncio.timeout(10):
-        while len(files) < PLACES + 1 or not all(file.closed for file in files):
+        while len(files) < MAX_PENDING_UPLOADS + 1 or not all(file.closed for file in files):
             await asyncio.sleep(0.01)
     assert await uploads_of(shared_app, shop) == []
     assert (await send(shared_app, picture(), shop=shop)).status_code == 201
@@ -73,11 +73,11 @@ async def test_nobody_works_for_one_who_hung_up_before_the_answer(
                     "/v1/uploads", files={"file": picture()}, headers=shared_app.bearer(shop)
                 )
             )
-            for _ in range(PLACES)
+            for _ in range(MAX_PENDING_UPLOADS)
         ]
         async with asyncio.timeout(10):
             await asked.wait()
-            while len(files) < PLACES:
+            while len(files) < MAX_PENDING_UPLOADS:
                 await asyncio.sleep(0.01)
         for task in waiting:
             task.cancel()

@@ -15,8 +15,8 @@ from backend.failures import codes
 from backend.failures.registry import Failure
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
-from backend.uploads.form import PART
-from backend.uploads.image_sanitizer import PLACES, ImageSanitizer
+from backend.uploads.form import PART_NAME
+from backend.uploads.image_sanitizer import MAX_PENDING_UPLOADS, ImageSanitizer
 from tests.backend.imaging.files import animated_png, bomb_png
 from tests.backend.uploads.multipart_forms import picture, send, uploads_of
 from tests.flows.pictures import SVG
@@ -41,7 +41,7 @@ async def test_what_is_no_usable_picture_is_refused_whatever_it_calls_itself(
     data, status, code = REFUSED[what]
     answer = await send(shared_app, data, shop=shop, name="photo.png", kind="image/png")
     assert refusal(answer) == (status, code)
-    named = [["body", PART]] if status == 422 else None
+    named = [["body", PART_NAME]] if status == 422 else None
     assert named == ([i["loc"] for i in answer.json()["detail"]] if named else None)
     assert await uploads_of(shared_app, shop) == []
 
@@ -115,7 +115,7 @@ async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
     turned_away = [answer for answer in answers if answer.status_code == 503]
     assert {refusal(answer)[1] for answer in turned_away} == {"UPLOADS_UNAVAILABLE"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in turned_away)
-    assert 20 - len(turned_away) >= PLACES
+    assert 20 - len(turned_away) >= MAX_PENDING_UPLOADS
     assert len(await uploads_of(shared_app, shop)) == 20 - len(turned_away)
     assert (await send(shared_app, picture(), shop=shop)).status_code == 201, (
         "all places are free again"
@@ -123,11 +123,11 @@ async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
 
 
 async def test_no_more_than_its_places_are_ever_taken() -> None:
-    image_sanitizer = ImageSanitizer(Breaking(codes.RENDER_CRASHED), places=2)
-    with image_sanitizer.place():
-        with image_sanitizer.place(), pytest.raises(UploadsUnavailable), image_sanitizer.place():
+    image_sanitizer = ImageSanitizer(Breaking(codes.RENDER_CRASHED), capacity=2)
+    with image_sanitizer.slot():
+        with image_sanitizer.slot(), pytest.raises(UploadsUnavailable), image_sanitizer.slot():
             pass
-        with image_sanitizer.place():
+        with image_sanitizer.slot():
             pass
     assert image_sanitizer.free == 2
 
@@ -147,7 +147,7 @@ async def test_the_child_ends_with_the_web_process_that_started_it(
         served(shared_app.settings, LoopbackShopify(shared_app.shopify.origin)) as url,
         AsyncClient(base_url=url, timeout=30) as client,
     ):
-        files = {PART: picture()}
+        files = {PART_NAME: picture()}
         answer = await client.post("/v1/uploads", files=files, headers=shared_app.bearer(shop))
         assert answer.status_code == 201
     [pid] = pids

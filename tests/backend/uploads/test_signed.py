@@ -50,7 +50,7 @@ async def test_a_signed_upload_is_put_aside_on_disk_and_made_into_the_picture_th
     shared_app: RunningApp, shop: str, files: list[Any]
 ) -> None:
     picture = png(photo(700, 700))
-    picture += random.Random(1).randbytes(2 * spool.IN_MEMORY)  # behind its end; read as well
+    picture += random.Random(1).randbytes(2 * spool.MAX_IN_MEMORY)  # behind its end; read as well
     answer = await post(shared_app, shop, form(("file", picture)))
     assert answer.status_code == 201, answer.text
     (file,) = files

@@ -9,7 +9,7 @@ import pytest
 
 from backend.storage.listing import StoredObject, stored_objects
 from backend.worker import bucket_sweep
-from backend.worker.bucket_sweep import Terms, sweep_bucket
+from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
 from tests.running_app import RunningApp
 
 HOUR_AHEAD = timedelta(hours=-1)  # whatever is in the bucket now is older than that
@@ -26,7 +26,7 @@ async def swept(running_app: RunningApp, **terms: Any) -> tuple[tuple[int, int],
     """A pass over a bucket in which all is old: objects and rows, found and repaired."""
     terms = {"settled": HOUR_AHEAD, **terms}
     tallies = await sweep_bucket(
-        running_app.settings, running_app.worker_context, terms=Terms(**terms)
+        running_app.settings, running_app.worker_context, terms=SweepLimits(**terms)
     )
     objects, rows = tallies["object_without_row"], tallies["row_without_object"]
     return (objects.found, objects.repaired), (rows.found, rows.repaired)

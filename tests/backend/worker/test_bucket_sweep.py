@@ -14,7 +14,7 @@ from backend.storage import objects
 from backend.storage.listing import stored_objects
 from backend.storage.objects import ObjectStore
 from backend.worker import bucket_sweep, named_keys
-from backend.worker.bucket_sweep import Terms, sweep_bucket
+from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
 from backend.worker.run import manager
 from backend.worker.stages import JobRun, raw_file
 from tests.backend.uploads.multipart_forms import row_of, uploaded
@@ -76,7 +76,7 @@ async def test_what_a_worker_put_while_its_job_was_erased_goes(isolated_app: Run
 async def test_both_sides_are_compared_across_pages_and_batches(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(named_keys, "BATCH", 2)
+    monkeypatch.setattr(named_keys, "KEYS_PER_FETCH", 2)
     kept = [key for _ in range(3) for key in (await finished_job(isolated_app))[1]]
     strays = [await stray(isolated_app) for _ in range(6)]
     strays += [await stray(isolated_app, f"uploads/{number}.jpg") for number in range(3)]
@@ -100,7 +100,7 @@ async def test_a_row_that_comes_to_name_an_old_leftover_while_the_sweep_is_at_it
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A day is two seconds here: the leftover is old, and the stage is made again."""
-    monkeypatch.setattr(objects, "REUSABLE", timedelta(seconds=1))
+    monkeypatch.setattr(objects, "MAX_REUSABLE_AGE", timedelta(seconds=1))
     job = await begun_job(isolated_app)
     cutout = raw_file("cutout", b"the same bytes each time")
     leftover = await JobRun(job, isolated_app.worker_context).put("segment", cutout)
@@ -192,7 +192,7 @@ async def test_beside_an_empty_bucket_no_row_is_touched(isolated_app: RunningApp
 async def test_a_database_that_goes_away_half_way_costs_no_object(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(named_keys, "BATCH", 1)
+    monkeypatch.setattr(named_keys, "KEYS_PER_FETCH", 1)
     _, kept = await finished_job(isolated_app)
     strays = [await stray(isolated_app) for _ in range(3)]
 
@@ -256,4 +256,4 @@ async def test_one_worker_sweeps_every_night(isolated_app: RunningApp) -> None:
 
 
 def test_the_sweep_leaves_a_worker_half_a_day_between_its_object_and_its_row() -> None:
-    assert Terms().settled - objects.REUSABLE >= timedelta(hours=12)
+    assert SweepLimits().settled - objects.MAX_REUSABLE_AGE >= timedelta(hours=12)

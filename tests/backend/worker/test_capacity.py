@@ -9,7 +9,7 @@ import msgspec
 
 from backend import queue
 from backend.jobs.service import request_jobs
-from backend.queue import FEW
+from backend.queue import MAX_FOREGROUND
 from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.capacity import Capacity
 from backend.worker.run import manager
@@ -19,7 +19,7 @@ from tests.scenarios import NoRenderer, waiting_job
 
 JOBS = 12
 PLACES = Capacity(slots=1)
-THEIRS = PLACES.backlog + FEW  # that a shop alone may have
+THEIRS = PLACES.backlog + MAX_FOREGROUND  # that a shop alone may have
 BEGUN = """
 SELECT 1 FROM jobs j JOIN shops s ON s.id = j.shop_id
 WHERE s.domain = :shop AND j.started_at IS NOT NULL
@@ -68,7 +68,7 @@ async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(
         assert (
             len(await running_app.rows(BEGUN, shop=SHOP)) == THEIRS
         )  # nothing of theirs has ended
-        assert sorted(held.is_low_priority) == [False] * FEW + [True] * PLACES.backlog
+        assert sorted(held.is_low_priority) == [False] * MAX_FOREGROUND + [True] * PLACES.backlog
         assert not any(held.others)
         held.go_on.set()
         await until(running_app, ENDED, SHOP, JOBS)
@@ -130,4 +130,4 @@ async def test_every_entry_point_but_a_shops_first_few_has_a_share(running_app: 
         places = Capacity(slots)
         assert places.all >= 2 * places.batch, "PgQueuer asks for that"
         assert all(share.places >= places.batch for share in places.shares)
-        assert places.kept >= places.backlog + FEW
+        assert places.kept >= places.backlog + MAX_FOREGROUND

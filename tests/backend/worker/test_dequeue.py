@@ -15,7 +15,7 @@ from pgqueuer.queries import Queries
 
 from backend import queue
 from backend.queue import HANDLE_BACKLOG, RUN_BACKLOG, RUN_JOB
-from backend.worker.dequeue import LOOK_AGAIN, Share, dequeue_by_capacity
+from backend.worker.dequeue import CAPACITY_POLL_INTERVAL, CapacityShare, dequeue_by_capacity
 
 PLACES, BATCH = 4, 2
 ENTRIES = 10
@@ -27,7 +27,7 @@ class Worker:
 
     running: asyncio.Task[None]
 
-    def __init__(self, url: str, places: int, shares: Sequence[Share]) -> None:
+    def __init__(self, url: str, places: int, shares: Sequence[CapacityShare]) -> None:
         self.url, self.places, self.shares = url, places, shares
         self.begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
         self.ends: list[asyncio.Event] = []
@@ -91,7 +91,7 @@ async def working(
     """A worker, with so many entries of each entry point before it, and so many places for some."""
     for name, count in entries.items():
         await put(url, name, count)
-    apart = [Share(count, frozenset({name})) for name, count in (shares or {}).items()]
+    apart = [CapacityShare(count, frozenset({name})) for name, count in (shares or {}).items()]
     worker = Worker(url, places, apart)
     worker.running = asyncio.create_task(worker.run())
     try:
@@ -161,7 +161,7 @@ async def test_beside_a_backlog_that_waits_a_new_entry_is_taken_at_once(database
         for _ in range(3):
             await worker.next_one()
         await put(database_url, RUN_JOB, 1)
-        await asyncio.wait_for(worker.next_one(), LOOK_AGAIN / 2)
+        await asyncio.wait_for(worker.next_one(), CAPACITY_POLL_INTERVAL / 2)
         assert worker.begun.empty()
 
 
@@ -171,7 +171,7 @@ async def test_each_share_has_its_places_whatever_another_has(database_url: str)
     async with working(database_url, entries, places=10, shares=shares) as worker:
         for _ in range(5):
             await worker.next_one()
-        await asyncio.sleep(LOOK_AGAIN / 2)
+        await asyncio.sleep(CAPACITY_POLL_INTERVAL / 2)
         assert worker.begun.empty()
         assert sorted(worker.names) == [HANDLE_BACKLOG] * 2 + [RUN_BACKLOG] * 3
 

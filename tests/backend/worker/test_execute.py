@@ -13,7 +13,7 @@ from backend.jobs.lifecycle import JobLease, claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced, Retry
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
-from backend.retries import JOBS, SPREAD
+from backend.retries import JOBS, PAUSE_JITTER
 from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
 from tests.running_app import RunningApp
@@ -108,7 +108,7 @@ async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
     delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Retry)]
     usual = [JOBS.usual(1), JOBS.usual(2)]
     assert [delay / pause for delay, pause in zip(delays, usual, strict=True)] == pytest.approx(
-        [1, 1], abs=SPREAD
+        [1, 1], abs=PAUSE_JITTER
     )
     assert outcomes[-1] == Done()
     assert await terminal_events(running_app, ref) == ["failed"]

@@ -8,7 +8,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.lifecycle import return_attempt
 from backend.leased_task import Done, Retry
 from backend.renderers.base import RenderRequest
-from backend.retries import ENOUGH, JOBS
+from backend.retries import JOBS, MAX_CLAIMS
 from backend.worker.execute import run_job
 from tests.backend.worker.test_execute import Recording, claimed, job, rigged, status
 from tests.running_app import RunningApp
@@ -53,7 +53,7 @@ async def test_a_job_that_is_handed_over_again_and_again_still_succeeds(
 
 async def test_a_job_that_is_interrupted_for_ever_ends(running_app: RunningApp) -> None:
     ref = await job(running_app)
-    await running_app.execute("UPDATE jobs SET attempt = :n", n=ENOUGH)
+    await running_app.execute("UPDATE jobs SET attempt = :n", n=MAX_CLAIMS)
     interrupted = rigged(running_app, Recording(NoRenderer(), outage))
     for _ in range(JOBS.crashes):
         assert isinstance(await run_job(ref, interrupted), Retry)

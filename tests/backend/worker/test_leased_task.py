@@ -12,13 +12,13 @@ from backend.db import Database
 from backend.dev.services import LocalServices
 from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 from backend.leased_task import AT_ONCE, Done, Fenced, HandedOver, Retry, TaskKind, run_task
-from backend.retries import ENOUGH, SPREAD, RetryPolicy
+from backend.retries import MAX_CLAIMS, PAUSE_JITTER, RetryPolicy
 from backend.shops.service import ShopRef
 from backend.tenancy import WORKER
 from tests.running_app import cloned_database
 
 POLICY = RetryPolicy(
-    first=timedelta(seconds=2), longest=timedelta(minutes=1), patience=timedelta(minutes=5)
+    first=timedelta(seconds=2), longest=timedelta(minutes=1), give_up_after=timedelta(minutes=5)
 )
 
 
@@ -141,14 +141,14 @@ async def test_an_outage_is_waited_for_as_long_as_shopify_asks(
     assert await sent(database, Parcel(error)) == Retry(timedelta(seconds=40))
 
 
-@pytest.mark.parametrize(("attempt", "log"), [(1, ["returned"]), (ENOUGH, [])])
+@pytest.mark.parametrize(("attempt", "log"), [(1, ["returned"]), (MAX_CLAIMS, [])])
 async def test_an_attempt_that_lost_the_database_is_returned_but_not_for_ever(
     database: Database, attempt: int, log: list[str]
 ) -> None:
     parcel = Parcel(DatabaseUnavailable(), attempt=attempt)
     outcome = await sent(database, parcel)
     assert isinstance(outcome, Retry)
-    assert outcome.delay <= POLICY.first * (1 + SPREAD)
+    assert outcome.delay <= POLICY.first * (1 + PAUSE_JITTER)
     assert parcel.log == log
 
 

@@ -18,7 +18,7 @@ from backend.jobs.service import JobRef
 from backend.leased_task import Retry
 from backend.shops.admin_api import AdminApi
 from backend.shops.shopify_responses import Installation
-from backend.shops.tokens import asked, installed_shop
+from backend.shops.tokens import installed_shop, with_fresh_token
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
@@ -115,7 +115,7 @@ async def test_fifty_who_find_a_token_refused_before_its_time_need_one_refresh(
     async def ask(number: int) -> Installation:
         found, mine = shops[number % PROCESSES], worker_contexts[number % PROCESSES]
         assert found is not None
-        return await asked(
+        return await with_fresh_token(
             mine.database,
             mine.admin,
             found,

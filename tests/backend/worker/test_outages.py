@@ -12,7 +12,7 @@ from backend.errors import StorageUnavailable
 from backend.jobs.lifecycle import claim, put_back
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Retry, TaskOutcome
-from backend.retries import JOBS, SPREAD
+from backend.retries import JOBS, PAUSE_JITTER
 from backend.storage.objects import ObjectMissing, ObjectStore
 from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
@@ -67,7 +67,7 @@ async def test_storage_that_is_away_is_waited_for_a_quarter_of_an_hour_and_costs
     ref = await job(shared_app, shop)
     pauses = await until_it_ends(ref, without_storage(shared_app))
     assert sum(pauses, timedelta(0)) >= timedelta(minutes=15)
-    assert max(pauses) <= timedelta(minutes=2) * (1 + SPREAD)
+    assert max(pauses) <= timedelta(minutes=2) * (1 + PAUSE_JITTER)
     assert await told_last_code(shared_app, ref) == "STORAGE_UNAVAILABLE"
     assert await told(shared_app, shop, ref) == [
         (1, "queued", None),
@@ -149,7 +149,7 @@ async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
     ref = await job(shared_app, shop)
     shared_app.shopify.fail_next("graphql", status, retry_after=asked_for)
     waited = pause(await run_job(ref, shared_app.worker_context)).total_seconds()
-    assert waited == pytest.approx(waits, rel=SPREAD)
+    assert waited == pytest.approx(waits, rel=PAUSE_JITTER)
     assert waited >= waits or waits == 3
     assert await run_job(ref, shared_app.worker_context) == Done()
 

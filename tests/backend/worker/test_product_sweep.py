@@ -10,7 +10,7 @@ from backend.errors import ShopifyUnavailable
 from backend.shops.service import ShopRef
 from backend.shops.shopify_responses import ProductPage
 from backend.worker import product_sweep
-from backend.worker.product_sweep import GRACE, enqueue_sweeps, sweep_products
+from backend.worker.product_sweep import WEBHOOK_GRACE, enqueue_sweeps, sweep_products
 from tests.backend.rules.test_settings import CATALOG_IMAGE, put
 from tests.backend.uploads.multipart_forms import shop_id_of
 from tests.running_app import SHOP, RunningApp
@@ -93,7 +93,7 @@ async def test_what_changed_just_now_is_left_to_its_webhook(
 ) -> None:
     await let_pass(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
-    assert await swept(shared_app, shop, datetime.now(UTC) - GRACE) == 0
+    assert await swept(shared_app, shop, datetime.now(UTC) - WEBHOOK_GRACE) == 0
     assert await swept(shared_app, shop) == 1
 
 
@@ -247,4 +247,4 @@ async def test_the_mark_is_the_databases_whatever_the_workers_clock_says(
     rows = await shared_app.rows(
         "SELECT now() - products_swept_until AS ago FROM shops WHERE domain = :d", d=shop
     )
-    assert GRACE <= rows[0]["ago"] < GRACE + timedelta(minutes=1)
+    assert WEBHOOK_GRACE <= rows[0]["ago"] < WEBHOOK_GRACE + timedelta(minutes=1)

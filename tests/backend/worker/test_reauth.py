@@ -14,7 +14,7 @@ from backend.leased_task import Done, Fenced, Retry, after_lockout
 from backend.retries import JOBS, LOCKED_OUT_PAUSE
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
-from backend.shops.token_encryption import new_key
+from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import NeedsReauth, installed_shop
 from backend.worker import reauth
 from backend.worker.execute import JOB, run_job
@@ -116,7 +116,7 @@ async def test_when_the_merchant_opens_the_app_its_jobs_go_on_at_once(
 async def test_more_jobs_than_fit_a_batch_go_on(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reauth, "BATCH", 2)
+    monkeypatch.setattr(reauth, "RESUMED_AT_ONCE", 2)
     refs = [await job(shared_app, shop) for _ in range(5)]
     of_shop = ShopRef(shop_id=refs[0].shop_id)
     await shared_app.execute("DELETE FROM queue.pgqueuer")
@@ -181,7 +181,7 @@ async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await job(shared_app, shop)
-    settings = msgspec.structs.replace(shared_app.settings, token_keys=new_key())
+    settings = msgspec.structs.replace(shared_app.settings, token_keys=generate_key())
     admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
     worker_context = msgspec.structs.replace(shared_app.worker_context, admin=admin)
     for _ in range(2 * JOBS.crashes):

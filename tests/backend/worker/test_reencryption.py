@@ -10,10 +10,10 @@ import pytest
 
 from backend.dev.transport import LoopbackShopify
 from backend.shops.admin_api import AdminApi
-from backend.shops.token_encryption import TokenKeys, new_key
+from backend.shops.token_encryption import TokenKeys, generate_key
 from backend.shops.tokens import installed_shop
 from backend.worker import reencryption
-from backend.worker.reencryption import Tally, reencrypt
+from backend.worker.reencryption import ReencryptionTally, reencrypt_all
 from tests.running_app import RunningApp
 from tests.scenarios import end_token, new_shop, open_shared_app
 
@@ -57,12 +57,12 @@ async def keys_command(shared_app: RunningApp, *arguments: str, keys: str = "") 
 async def test_a_rotation_ends_with_an_old_key_that_nobody_needs(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reencryption, "BATCH", 2)
+    monkeypatch.setattr(reencryption, "SHOPS_PER_TRANSACTION", 2)
     shops = [shop, *[await new_shop(shared_app) for _ in range(4)]]
-    new = new_key()
+    new = generate_key()
     both = TokenKeys(f"{new},{shared_app.settings.token_keys}")
     reports: list[tuple[int, int]] = []
-    tally = await reencrypt(
+    tally = await reencrypt_all(
         shared_app.database, both, lambda so_far: reports.append(numbers(so_far))
     )
     assert (tally.encrypted, tally.unreadable, tally.left) == (tally.total, 0, 0)
@@ -70,17 +70,17 @@ async def test_a_rotation_ends_with_an_old_key_that_nobody_needs(
     assert reports[0] == (2, tally.total)
     assert reports[-1] == (tally.total, tally.total)
     for each in shops:
-        assert await sealed_under(shared_app, each) == {both.first}
+        assert await sealed_under(shared_app, each) == {both.primary}
         await end_token(shared_app, each)
         assert await opens(shared_app, each, new)
-    again = await reencrypt(shared_app.database, both, lambda _: None)
+    again = await reencrypt_all(shared_app.database, both, lambda _: None)
     assert again.total == 0, "there is nothing left to do"
-    await reencrypt(
+    await reencrypt_all(
         shared_app.database, TokenKeys(f"{shared_app.settings.token_keys},{new}"), lambda _: None
     )
 
 
-def numbers(tally: Tally) -> tuple[int, int]:
+def numbers(tally: ReencryptionTally) -> tuple[int, int]:
     """How many were looked at, of how many."""
     return tally.seen, tally.total
 
@@ -89,11 +89,11 @@ async def test_plain_tokens_of_before_are_sealed(shared_app: RunningApp, shop: s
     keys = TokenKeys(shared_app.settings.token_keys)
     for name in ("access_token", "refresh_token"):
         rows = await shared_app.rows(f"SELECT {name} AS t FROM shops WHERE domain = :d", d=shop)
-        plain = keys.open(rows[0]["t"], shop=shop, column=name)
+        plain = keys.decrypt(rows[0]["t"], shop=shop, column=name)
         await shared_app.execute(f"UPDATE shops SET {name} = :t WHERE domain = :d", t=plain, d=shop)
     assert await sealed_under(shared_app, shop) == {""}
-    assert (await reencrypt(shared_app.database, keys, lambda _: None)).encrypted == 1
-    assert await sealed_under(shared_app, shop) == {keys.first}
+    assert (await reencrypt_all(shared_app.database, keys, lambda _: None)).encrypted == 1
+    assert await sealed_under(shared_app, shop) == {keys.primary}
     assert await opens(shared_app, shop, shared_app.settings.token_keys)
 
 
@@ -101,7 +101,7 @@ async def test_tokens_that_are_renewed_meanwhile_are_not_lost(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The refresh comes between the reading of a row and its writing."""
-    new = new_key()
+    new = generate_key()
     both = TokenKeys(f"{new},{shared_app.settings.token_keys}")
     reencrypt_row = reencryption.reencrypt_row
     renewals: list[object] = []
@@ -115,13 +115,13 @@ async def test_tokens_that_are_renewed_meanwhile_are_not_lost(
         await reencrypt_row(connection, keys, row, tally)
 
     monkeypatch.setattr(reencryption, "reencrypt_row", after_a_renewal)
-    tally = await reencrypt(shared_app.database, both, lambda _: None)
+    tally = await reencrypt_all(shared_app.database, both, lambda _: None)
     assert len(renewals) == 1
     assert tally.left == 1, "it was sealed anew, by a process that does not know the new key yet"
     assert await opens(shared_app, shop, shared_app.settings.token_keys)
-    assert (await reencrypt(shared_app.database, both, lambda _: None)).left == 0
+    assert (await reencrypt_all(shared_app.database, both, lambda _: None)).left == 0
     assert await opens(shared_app, shop, new)
-    await reencrypt(
+    await reencrypt_all(
         shared_app.database, TokenKeys(f"{shared_app.settings.token_keys},{new}"), lambda _: None
     )
 

@@ -13,8 +13,8 @@ from backend.leased_task import Done
 from backend.worker import retention
 from backend.worker.batch_counts import settle_batches
 from backend.worker.execute import run_job
-from backend.worker.reconciliation_report import Kind, Tally
-from backend.worker.retention import Terms, expire
+from backend.worker.reconciliation_report import FindingTally, Kind
+from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.run import manager
 from tests.backend.batches.scenarios import act, end_jobs, expanded, gids, look
 from tests.backend.jobs.test_contract import DETAIL
@@ -44,8 +44,8 @@ shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
 
 MONTH, QUARTER = timedelta(days=30), timedelta(days=90)
-FILES = Terms(files=MONTH, jobs=None)
-BOTH = Terms(files=MONTH, jobs=QUARTER)
+FILES = RetentionPeriods(files=MONTH, jobs=None)
+BOTH = RetentionPeriods(files=MONTH, jobs=QUARTER)
 
 
 async def let_pass(running_app: RunningApp, ref: JobRef, days: int) -> None:
@@ -57,9 +57,9 @@ async def let_pass(running_app: RunningApp, ref: JobRef, days: int) -> None:
     )
 
 
-async def expired(running_app: RunningApp, terms: Terms = FILES) -> dict[Kind, int]:
+async def expired(running_app: RunningApp, terms: RetentionPeriods = FILES) -> dict[Kind, int]:
     """A pass; what it found, kind by kind."""
-    tallies: dict[Kind, Tally] = await expire(running_app.worker_context, terms)
+    tallies: dict[Kind, FindingTally] = await expire(running_app.worker_context, terms)
     return {kind: tally.found for kind, tally in tallies.items() if tally.found}
 
 
@@ -139,7 +139,7 @@ async def test_an_unfinished_job_keeps_its_files_however_old_it_is(
 async def test_all_slices_are_looked_at_and_counted(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "SLICE", 2)
+    monkeypatch.setattr(retention, "JOBS_PER_PASS", 2)
     jobs = [await finished_job(shared_app, shop=shop) for _ in range(5)]
     for ref, _ in jobs:
         await let_pass(shared_app, ref, 31)
@@ -376,16 +376,18 @@ async def test_a_crash_half_way_through_a_job_is_made_good_by_the_next_pass(
 @pytest.mark.parametrize(
     ("files", "jobs", "terms"),
     [
-        (30, 0, Terms(files=MONTH, jobs=None)),
-        (0, 0, Terms(files=None, jobs=None)),
-        (0, 90, Terms(files=QUARTER, jobs=QUARTER)),
-        (90, 30, Terms(files=MONTH, jobs=MONTH)),
+        (30, 0, RetentionPeriods(files=MONTH, jobs=None)),
+        (0, 0, RetentionPeriods(files=None, jobs=None)),
+        (0, 90, RetentionPeriods(files=QUARTER, jobs=QUARTER)),
+        (90, 30, RetentionPeriods(files=MONTH, jobs=MONTH)),
         (30, 90, BOTH),
     ],
 )
-def test_files_never_outlive_their_job(files: int, jobs: int, terms: Terms, settings: Any) -> None:
+def test_files_never_outlive_their_job(
+    files: int, jobs: int, terms: RetentionPeriods, settings: Any
+) -> None:
     days = {"retention_intermediates_days": files, "retention_jobs_days": jobs}
-    assert Terms.of(msgspec.structs.replace(settings, **days)) == terms
+    assert RetentionPeriods.of(msgspec.structs.replace(settings, **days)) == terms
 
 
 async def test_one_worker_does_it_every_night(shared_app: RunningApp) -> None:

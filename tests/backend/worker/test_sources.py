@@ -8,7 +8,7 @@ import pytest
 from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.jobs.lifecycle import JobLease, claim
 from backend.jobs.service import request_job
-from backend.shops.product_image import ImageUnavailable
+from backend.shops.product_image import ProductImageUnavailable
 from backend.shops.tokens import NeedsReauth
 from backend.worker.sources import SourceFailed, source_files
 from backend.workflows.catalog_image import CATALOG_IMAGE
@@ -213,5 +213,5 @@ async def test_a_shop_that_no_token_opens_is_no_fault_of_the_job(
 async def test_a_cdn_that_stumbles_is_asked_again_later(shared_app: RunningApp) -> None:
     product = shared_app.product(b"a photo")
     shared_app.shopify.fail_next("image", 503)
-    with pytest.raises(ImageUnavailable):
+    with pytest.raises(ProductImageUnavailable):
         await files(shared_app, await claimed(shared_app, product_id=product.gid))

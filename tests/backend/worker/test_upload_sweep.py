@@ -66,7 +66,7 @@ async def test_what_is_old_and_unused_goes_and_nothing_else(shared_app: RunningA
 async def test_more_than_a_batch_goes_in_one_sweep(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "BATCH", 2)
+    monkeypatch.setattr(maintenance, "ROWS_PER_SWEEP", 2)
     old = [await old_upload(shared_app) for _ in range(5)]
     assert len(await expired_uploads(shared_app.database)) == 2
     assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 5

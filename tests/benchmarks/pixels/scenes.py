@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from backend.imaging import filters
 from backend.imaging.mannequin import PICTURES
-from backend.imaging.scenery import draw_set
+from backend.imaging.scenery import draw_scene
 from tests.backend.imaging import files, scenes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -94,7 +94,7 @@ def mannequin(width: int, height: int) -> tuple[Floats, Floats]:
 def behind(backdrop: str, alpha: Floats, width: int, height: int) -> Floats:
     """What the product is before."""
     if backdrop in ("wall", "tabletop"):
-        drawn = draw_set(
+        drawn = draw_scene(
             "wall" if backdrop == "wall" else "tabletop",
             "neutral",
             ("#b8c4cc",),

@@ -1,16 +1,16 @@
 """Time passing for what is asynchronous: files and jobs of one shop."""
 
 from backend.dev.shopify import processing
-from backend.dev.shopify.state import Event, Platform, Shop
+from backend.dev.shopify.state import Event, Platform, ShopRecord
 
 
-def step_all(platform: Platform, shop: Shop) -> None:
+def step_all(platform: Platform, shop: ShopRecord) -> None:
     """One step for everything; a GraphQL request of the shop is one."""
     step_files(platform, shop)
     step_jobs(platform, shop)
 
 
-def step_files(platform: Platform, shop: Shop) -> None:
+def step_files(platform: Platform, shop: ShopRecord) -> None:
     """One step for each file that is under way, and news of the products that show it."""
     catalogue = platform.catalogue
     last = platform.steps_to_finish
@@ -24,7 +24,7 @@ def step_files(platform: Platform, shop: Shop) -> None:
                 platform.events.append(Event(shop.domain, "products/update", product.id))
 
 
-def step_jobs(platform: Platform, shop: Shop) -> None:
+def step_jobs(platform: Platform, shop: ShopRecord) -> None:
     """One step for each job that is not done."""
     for work in shop.work:
         if work.is_done:

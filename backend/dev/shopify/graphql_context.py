@@ -1,4 +1,4 @@
-"""Who asks the Admin API: the app on behalf of one shop, with what that shop has granted."""
+"""The context of an Admin API request: the calling app, for one shop, with its granted scopes."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,55 +7,55 @@ from typing import Any
 
 from backend.dev.shopify import scopes
 from backend.dev.shopify.catalogue import Catalogue
-from backend.dev.shopify.products import Product
+from backend.dev.shopify.connections import Resolver
+from backend.dev.shopify.products import ProductRecord
 from backend.dev.shopify.refusals import Refusal, access_denied, error
-from backend.dev.shopify.state import Event, Platform, Shop
+from backend.dev.shopify.state import Event, Platform, ShopRecord
 
 MAX_INPUT_SIZE = 250  # entries of a list that is an argument
 
-Asked = dict[str, Any]
+Arguments = dict[str, Any]
 """The arguments of a field, as GraphQL names them."""
-Resolver = Callable[..., object]
 
 _GID = re.compile(r"gid://shopify/(?P<kind>[A-Za-z]+)/(?P<number>[0-9]{1,19})")
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """One request's view of the platform."""
+class GraphQlContext:
+    """What a resolver may use: the platform, and the shop whose token the request carries."""
 
     platform: Platform
-    shop: Shop
+    shop: ShopRecord
 
     @property
     def catalogue(self) -> Catalogue:
         """The products and files of all shops; asking for another's is this side's to refuse."""
         return self.platform.catalogue
 
-    def product(self, gid: str) -> Product | None:
+    def product(self, gid: str) -> ProductRecord | None:
         """The shop's product. Raises a top-level error for an id that is not a product's."""
         return self.catalogue.product(self.shop.number, number_of(gid, "Product"))
 
-    def changed(self, product: Product) -> Product:
+    def changed(self, product: ProductRecord) -> ProductRecord:
         """Store what a mutation has made of a product; a webhook will tell."""
         stored = self.catalogue.put(product, self.platform.now())
         self.platform.events.append(Event(self.shop.domain, "products/update", stored.id))
         return stored
 
-    def query(self, field: str, work: Callable[[Asked], object]) -> Resolver:
+    def query(self, field: str, work: Callable[[Arguments], object]) -> Resolver:
         """The resolver of a root field that reads."""
 
-        def resolve(_info: object, **asked: Any) -> object:
+        def resolve(_info: object, **arguments: Any) -> object:
             self._require(field)
-            _check_sizes(asked)
-            return work(asked)
+            _check_sizes(arguments)
+            return work(arguments)
 
         return resolve
 
     def mutation(
         self,
         field: str,
-        work: Callable[[Asked], Mapping[str, object]],
+        work: Callable[[Arguments], Mapping[str, object]],
         **refused: object,
     ) -> Resolver:
         """The resolver of a root field that writes, all or nothing.
@@ -63,14 +63,14 @@ class Caller:
         `work` gives the payload without its userErrors; `refused` is the payload of a refusal.
         """
 
-        def resolve(_info: object, **asked: Any) -> object:
+        def resolve(_info: object, **arguments: Any) -> object:
             self._require(field)
-            _check_sizes(asked)
+            _check_sizes(arguments)
             due = self.platform.next_refusal(field)
             try:
                 if due is not None:
                     raise due
-                return {"userErrors": [], "mediaUserErrors": [], **work(asked)}
+                return {"userErrors": [], "mediaUserErrors": [], **work(arguments)}
             except Refusal as refusal:
                 errors = [refusal.user_error]
                 return {**refused, "userErrors": errors, "mediaUserErrors": errors}

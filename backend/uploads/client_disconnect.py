@@ -1,4 +1,4 @@
-"""Work for a caller only while there is one: a server is not told when its caller has hung up."""
+"""Cancels work when the client hangs up, which ASGI does not do by itself."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 async def while_connected(
     request: Request[Any, Any, Any], work: Coroutine[Any, Any, Result]
 ) -> Result:
-    """The work's result, if the caller stays for it: nobody queues for one who has hung up."""
+    """The result of `work`, which is cancelled if the client hangs up. Raises `BadRequest` then."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(hung_up(request))
     try:
@@ -29,6 +29,6 @@ async def while_connected(
 
 
 async def hung_up(request: Request[Any, Any, Any]) -> None:
-    """Return when the caller has gone; the body has been read, so nothing else can come."""
+    """Return when the client has hung up; the body must have been read already."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

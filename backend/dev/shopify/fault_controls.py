@@ -1,15 +1,15 @@
-"""The switches for trouble: at the edge, in the Admin API, and in what is asynchronous."""
+"""Fault injection: at the HTTP edge, in the Admin API, and in asynchronous work."""
 
 from collections import Counter
 
 from backend.dev.shopify.refusals import Refusal, throttled
-from backend.dev.shopify.state import Answer, Call, Fault, Platform
+from backend.dev.shopify.state import Call, Fault, HttpResponse, Platform
 
 
-class Trouble:
-    """What can go wrong at Shopify, in the order in which it is asked for.
+class FaultControls:
+    """Injects Shopify's faults, which occur in the order in which they were injected.
 
-    With `field`, only a GraphQL request that asks this of the root has the trouble.
+    With `field`, only a GraphQL request with this root field has the fault.
     """
 
     platform: Platform
@@ -35,17 +35,17 @@ class Trouble:
         A 429 says Retry-After: `retry_after`, in seconds and with a fraction, as Shopify does.
         """
         headers = {"Retry-After": retry_after} if status == 429 else {}
-        answer = Answer(status, {"errors": "Stand-in failure"}, headers)
+        answer = HttpResponse(status, {"errors": "Stand-in failure"}, headers)
         self._order(call, Fault(answer, field=field), times)
 
     def answer_next_with_a_page(self, call: Call, status: int, times: int = 1) -> None:
         """Answer the next requests of this kind with a page for people, as a shop that is gone."""
-        page = Answer(status, b"<!DOCTYPE html><title>404</title>", content_type="text/html")
+        page = HttpResponse(status, b"<!DOCTYPE html><title>404</title>", content_type="text/html")
         self._order(call, Fault(page), times)
 
     def lose_next_answer(self, call: Call, times: int = 1, *, field: str | None = None) -> None:
         """Do the work of the next requests of this kind, and answer them 502."""
-        answer = Answer(502, {"errors": "Bad Gateway"})
+        answer = HttpResponse(502, {"errors": "Bad Gateway"})
         self._order(call, Fault(answer, processed=True, field=field), times)
 
     def cut_next_answer(self, call: Call, times: int = 1, *, field: str | None = None) -> None:
@@ -68,7 +68,7 @@ class Trouble:
         status = {"maximumAvailable": 2000.0, "currentlyAvailable": 2.0, "restoreRate": 100.0}
         cost = {"requestedQueryCost": 12, "actualQueryCost": None, "throttleStatus": status}
         body = {"errors": [throttled()], "extensions": {"cost": cost}}
-        self._order("graphql", Fault(Answer(200, body), field=field), times)
+        self._order("graphql", Fault(HttpResponse(200, body), field=field), times)
 
     def empty_bucket(self, shop: str) -> None:
         """Spend the shop's points; they come back with the clock."""

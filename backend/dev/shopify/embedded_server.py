@@ -1,4 +1,4 @@
-"""The stand-in's own uvicorn: a guest in somebody else's loop, whose connections can be cut."""
+"""uvicorn embedded in another program's event loop, with connections that can be cut."""
 
 import asyncio
 import contextlib

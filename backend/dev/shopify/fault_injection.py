@@ -1,4 +1,4 @@
-"""From an answer to HTTP: counted, delayed, and troubled as ordered."""
+"""Sends a response over HTTP: counts the call, and applies injected delays and faults."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
@@ -8,14 +8,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.response import Stream
 
-from backend.dev.shopify.state import Answer, Call, Platform
-from backend.dev.shopify.wires import cut
+from backend.dev.shopify.embedded_server import cut
+from backend.dev.shopify.state import Call, HttpResponse, Platform
 
 
 async def respond(
     platform: Platform,
     call: Call,
-    work: Callable[[], Answer],
+    work: Callable[[], HttpResponse],
     request: Request[Any, Any, Any],
     *,
     fields: Collection[str] = (),
@@ -43,7 +43,7 @@ async def respond(
     )
 
 
-def _cut(answer: Answer, request: Request[Any, Any, Any]) -> Stream:
+def _cut(answer: HttpResponse, request: Request[Any, Any, Any]) -> Stream:
     """The first half of the answer, and the end of the connection."""
     content = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
 
