@@ -4,26 +4,28 @@ What the law asks for is tried again until it is done (`backend.worker.complianc
 """
 
 from contextlib import suppress
-from datetime import timedelta
 
 import structlog
 
 from backend.errors import DatabaseUnavailable, Unavailable
+from backend.failures.codes import REAUTH_NEEDED, SHOPIFY_REFUSED, WORKER_CRASHED
+from backend.leased_task import AT_ONCE, Done, Retry, TaskOutcome
+from backend.metrics import WEBHOOKS_HANDLED, increment, start_at_zero
 from backend.retries import DELIVERIES, requested_wait
 from backend.shops.admin_api import ShopifyRefused
 from backend.shops.tokens import NeedsReauth
 from backend.slices import TimeSliceOver
+from backend.tracing import span
 from backend.worker.compliance import put_off_delivery
-from backend.worker.reauth import REAUTH_NEEDED
+from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import PayloadMismatch, UnsettledDelivery
 from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
-from webhooks.topics import HANDLERS, NEVER_GIVEN_UP
+from webhooks.topics import NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = timedelta(0)
-WORKER_CRASHED = "WORKER_CRASHED"
+start_at_zero(WEBHOOKS_HANDLED, HANDLERS, ("processed", "ignored", "failed", "retried"))
 
 
 class WorkerCrashed(Exception):
@@ -32,10 +34,10 @@ class WorkerCrashed(Exception):
 
 async def handle_delivery(
     ref: DeliveryRef, handler_context: HandlerContext, tries: int
-) -> timedelta | None:
-    """Act on the delivery; how long to wait before trying again, or None when it is settled.
+) -> TaskOutcome:
+    """Act on the delivery: `Done` when it is settled, else when to try again.
 
-    `tries` counts the earlier ones. Handlers are idempotent, so a crash between an effect and
+    `tries` counts the earlier tries. Handlers are idempotent, so a crash between an effect and
     its settlement only does the same thing twice.
     """
     with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
@@ -43,7 +45,7 @@ async def handle_delivery(
             async with handler_context.database.transaction(ref.shop_domain) as connection:
                 delivery = await claim(connection, ref)
             if delivery is None:
-                return None
+                return Done()
             try:
                 outcome = await outcome_of(delivery, handler_context)
             except TimeSliceOver as over:
@@ -56,9 +58,14 @@ async def handle_delivery(
         except Exception as error:
             expected = isinstance(error, Unavailable)
             log.warning("webhook_interrupted", tries=tries, exc_info=None if expected else error)
-            return await again_or_never(ref, handler_context, tries, error)
+            then = await again_or_never(ref, handler_context, tries, error)
+            increment(
+                WEBHOOKS_HANDLED, ref.topic, "retried" if isinstance(then, Retry) else "failed"
+            )
+            return then
         log.info("webhook_settled", status=outcome.status, note=outcome.note)
-        return None
+        increment(WEBHOOKS_HANDLED, ref.topic, outcome.status)
+        return Done()
 
 
 async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContext) -> Outcome:
@@ -66,13 +73,14 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
     if delivery.crashes > DELIVERIES.crashes:  # it crashes its workers
         if delivery.topic in NEVER_GIVEN_UP:
             raise WorkerCrashed
-        return Outcome("failed", WORKER_CRASHED)
+        return Outcome("failed", WORKER_CRASHED.code)
     try:
-        return await HANDLERS[delivery.topic](delivery, handler_context)
+        with span(f"webhook {delivery.topic}"):
+            return await HANDLERS[delivery.topic](delivery, handler_context)
     except NeedsReauth:  # taken up again when the shop is open again
         if delivery.topic in NEVER_GIVEN_UP:
             raise
-        return Outcome("failed", REAUTH_NEEDED)
+        return Outcome("failed", REAUTH_NEEDED.code)
     except PayloadMismatch as error:  # not what that topic sends: somebody's replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
@@ -80,27 +88,27 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
         if delivery.topic in NEVER_GIVEN_UP:
             raise
         log.warning("webhook_refused", cause=str(error)[:300])
-        return Outcome("failed", "SHOPIFY_REFUSED")
+        return Outcome("failed", SHOPIFY_REFUSED.code)
 
 
 async def again_or_never(
     ref: DeliveryRef, handler_context: HandlerContext, tries: int, error: Exception
-) -> timedelta | None:
+) -> TaskOutcome:
     """Wait longer each time, and give up in the end, unless the law asks for it.
 
     Sooner where waiting does not help.
     """
     if ref.topic in NEVER_GIVEN_UP:
-        return await put_off_delivery(ref, handler_context, error)
+        return Retry(await put_off_delivery(ref, handler_context, error))
     with suppress(DatabaseUnavailable):  # then it counts as a crash, and several are borne
         async with handler_context.database.transaction(ref.shop_domain) as connection:
             await survive(connection, ref)
     if is_worth_waiting(tries + 1, error):
-        return DELIVERIES.pause(tries + 1, at_least=requested_wait(error))
+        return Retry(DELIVERIES.pause(tries + 1, at_least=requested_wait(error)))
     log.error("webhook_failed", cause=type(error).__name__)
     async with handler_context.database.transaction(ref.shop_domain) as connection:
         await settle(connection, ref, Outcome("failed", type(error).__name__))
-    return None
+    return Done()
 
 
 def is_worth_waiting(failures: int, error: Exception) -> bool:
