@@ -32,7 +32,7 @@ def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
 
 
 def exactly_one(ways: dict[str, str]) -> list[dict[str, Any]]:
-    """What `creation.require_one` holds a request to: one of these fields, by its type, is there."""
+    """What `creation.require_one` requires: one of these fields is there, by its type."""
     return [
         {"required": [name], "properties": {name: {"type": kind}}} for name, kind in ways.items()
     ]

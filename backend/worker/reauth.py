@@ -1,7 +1,8 @@
 """Work that waits for a shop's merchant: taken up when they open the app, ended when they never do.
 
-A waiting job is unfinished, has `waiting_since` and no queue entry (`execute.after_reauth_needed`). A
-delivery that came meanwhile is failed as `REAUTH_NEEDED`, and kept.
+A waiting job is unfinished, has `waiting_since` and no queue entry
+(`execute.after_reauth_needed`). A delivery that came meanwhile failed as `REAUTH_NEEDED`, and is
+kept.
 """
 
 from datetime import timedelta
