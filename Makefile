@@ -66,7 +66,7 @@ pixels: $(SETUP) .venv-pixels/.ready ## catalogue images against rembg and Pillo
 	@U2NET_HOME=.models/rembg .venv-pixels/bin/python -c 'import rembg'  # it compiles for a minute, once
 	@touch $@
 
-wheel: $(SETUP) ## install the wheels in a fresh environment and run them; a minute or two, with a network
+wheel: $(SETUP) ## install the wheels in a fresh environment and run them; some minutes, with a network
 	@$(BIN)/python -m pytest --timeout 600 tests/packaging/test_wheel.py
 
 image: $(SETUP) ## build the image with buildah and run compose.yaml's services; as root, a quarter of an hour

@@ -11,7 +11,7 @@ buildah() { command buildah --root "$PWD/storage" --runroot "$PWD/run" --storage
 base=localhost/debian:trixie-slim
 if ! buildah inspect --type image "$base" > /dev/null 2>&1; then
     debootstrap --variant=minbase trixie base http://deb.debian.org/debian
-    tar -C base --exclude=./var/cache/apt/archives/* -cf base.tar .
+    tar -C base --exclude='./var/cache/apt/archives/*' -cf base.tar .
     container=$(buildah from scratch)
     buildah add "$container" base.tar / > /dev/null
     buildah commit --rm --quiet "$container" "$base"
