@@ -30,7 +30,13 @@ from backend.storage.keys import artifact_key
 from backend.worker.stages import raw_file
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.conftest import SECRET, settings_for
-from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app, served
+from tests.running_app import (
+    SHOP,
+    RunningApp,
+    cloned_database,
+    open_running_app,
+    served,
+)
 from webhooks.receive import DeliveryRef
 
 Headers = list[tuple[bytes, bytes]]
@@ -50,6 +56,7 @@ TENANT_TABLES = (
     "batch_items",
     "privacy_requests",
 )
+CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 
 ENVELOPE = jsonschema.Draft202012Validator(
@@ -355,3 +362,12 @@ async def is_stored(running_app: RunningApp, key: str) -> bool:
     store = running_app.worker_context.store
     found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=key)
     return found["KeyCount"] == 1
+
+
+async def jobs_of(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
+    """The shop's jobs, oldest first."""
+    return await shared_app.rows(
+        "SELECT j.* FROM jobs j JOIN shops s ON s.id = j.shop_id "
+        "WHERE s.domain = :d ORDER BY j.created_at",
+        d=shop,
+    )

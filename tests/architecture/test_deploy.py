@@ -14,8 +14,8 @@ from backend.settings import Settings
 from backend.storage.erasures import ERASURES
 from backend.storage.keys import PREFIX, UPLOADS
 from backend.uploads.form import MAX_BODY as MAX_UPLOAD
-from tests.architecture.test_layout import ROOT, application
 from tests.running_app import RunningApp
+from tests.source_tree import ROOT, litestar_app
 from webhooks.routes import MAX_BODY as MAX_DELIVERY
 
 DEPLOY = ROOT / "deploy"
@@ -44,7 +44,7 @@ def locations() -> dict[str, str]:
 
 def test_nginx_serves_each_route_of_the_app(settings: Settings) -> None:
     beginnings = tuple(locations())
-    paths = [route.path for route in application(settings).routes]
+    paths = [route.path for route in litestar_app(settings).routes]
     unserved = [path for path in paths if not path.startswith(beginnings)]
     assert unserved == []
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 PATH = re.compile(
     r"`((?:backend|webhooks|migrations|tests|deploy|docs)/[\w./-]*|[\w.-]+\.(?:md|toml))`"

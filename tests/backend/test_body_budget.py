@@ -11,7 +11,7 @@ from backend import body_budget
 from backend.body_budget import LARGE_AT_ONCE, SMALL, BodyBudget, body_is_signed
 from backend.errors import BodyTooSlow, ServerBusy
 from tests.backend.auth.signing import SHOP
-from tests.security.test_doubling import app
+from tests.security.offline_app import offline_app
 
 LIMIT = 80_000_000
 SIGNATURE = base64.b64encode(bytes(32))
@@ -248,5 +248,5 @@ async def asked(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> 
         "root_path": "", "headers": headers, "client": ("127.0.0.1", 1), "server": ("a", 80),
     }  # fmt: skip
     one = Asked()
-    await app()(scope, one.receive, one.send)
+    await offline_app()(scope, one.receive, one.send)
     return one

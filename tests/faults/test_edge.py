@@ -6,13 +6,13 @@ import json
 import re
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from tests.faults.edge import INSTANCES, NAME, Edge, running_edge
+from tests.faults.latency import measure_latencies, percentile
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, open_shared_app, refusal, waiting_job, webhook_headers
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.timeout(300)
 SLOW = 300  # clients at once
 PATIENCE = 14  # seconds after which none of them is left
 P99 = 0.100  # seconds, for everybody else meanwhile
-PACE = 0.02  # seconds between two requests of everybody else
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +83,7 @@ async def besieged(
 ) -> tuple[int, list[float]]:
     """How many slow ones are left, and how long everybody else waited for an answer."""
     async with edge.client() as client:
-        await asked(client, shared_app, job, 1)  # warm
+        await measure_latencies(client, shared_app, job, 1)  # warm
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.faults.slow_clients"),
             *(how, str(edge.port), str(SLOW), str(PATIENCE), str(pause)),
@@ -93,32 +92,9 @@ async def besieged(
         assert process.stdout is not None
         opened = json.loads(await process.stdout.readline())["open"]
         assert how.endswith("-alone") or opened > SLOW * 0.95, f"only {opened} came to be slow"
-        times = await asked(client, shared_app, job, PATIENCE - 1)
+        times = await measure_latencies(client, shared_app, job, PATIENCE - 1)
         told, _ = await process.communicate()
     return json.loads(told)["open"], times
-
-
-async def asked(
-    client: httpx.AsyncClient, shared_app: RunningApp, job: str, seconds: float
-) -> list[float]:
-    """How long each of many requests took, one every so often whatever the others do."""
-    end = time.perf_counter() + seconds
-
-    async def one() -> float:
-        started = time.perf_counter()
-        answer = await client.get(job, headers=shared_app.bearer())
-        assert answer.status_code == 200, answer.text
-        return time.perf_counter() - started
-
-    asking = []
-    while time.perf_counter() < end:
-        asking.append(asyncio.create_task(one()))
-        await asyncio.sleep(PACE)
-    return sorted(await asyncio.gather(*asking))
-
-
-def percentile(times: list[float], share: float) -> float:
-    return times[int(len(times) * share)]
 
 
 def report(capsys, how: str, pause: float, left: int, times: list[float]) -> None:
@@ -312,7 +288,7 @@ async def test_processes_restarted_one_after_the_other_fail_no_read(
     waits = f"/v1/jobs/{ref.public_id}/events?since=1&wait=25"
     async with edge.client() as client:
         waiting = asyncio.create_task(client.get(waits, headers=shared_app.bearer()))
-        reading = asyncio.create_task(asked(client, shared_app, job, 12))
+        reading = asyncio.create_task(measure_latencies(client, shared_app, job, 12))
         for instance in INSTANCES:
             await edge.stop(instance)
             await edge.start(instance)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.conftest import Measured
 from tests.faults.edge import running_edge
-from tests.faults.test_edge import asked, percentile
+from tests.faults.latency import measure_latencies, percentile
 from tests.faults.web import web
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, open_shared_app
@@ -59,14 +59,14 @@ async def besieged(
     """Have them come, ask for a job's detail meanwhile, and watch the processes' memory."""
     ref, _ = await finished_job(shared_app)
     job = f"/v1/jobs/{ref.public_id}"
-    await asked(client, shared_app, job, 1)  # warm
+    await measure_latencies(client, shared_app, job, 1)  # warm
     attack = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.faults.filling", how, str(port), str(SECONDS)),
         stdout=asyncio.subprocess.PIPE,
     )
     before = [busy(pid) for pid in processes]
     async with memory(processes) as most:
-        times = await asked(client, shared_app, job, SECONDS)
+        times = await measure_latencies(client, shared_app, job, SECONDS)
         told, _ = await attack.communicate()
     attacked = json.loads(told)
     p99 = percentile(times, 0.99)

@@ -14,9 +14,8 @@ from backend.dev.services import EmbeddedPostgres, LocalServices
 from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
 from tests.faults.postgres import durable_app
-from tests.faults.test_killed_postgres import stored_jobs
 from tests.faults.web import web
-from tests.faults.writers import Ledger, writer
+from tests.faults.writers import Ledger, complete_jobs, writer
 
 SIZE = "256m"
 
@@ -73,7 +72,7 @@ async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
                         await asyncio.sleep(0.01)
                 healed = ledger.accepted_at - back_at
                 stop.set()
-            lost = set(ledger.accepted.values()) - await stored_jobs(running_app)
+            lost = set(ledger.accepted.values()) - await complete_jobs(running_app)
     measured(
         "P9",
         f"{len(lost)} of {len(ledger.accepted):,} lost, answers {dict(ledger.statuses)}, first "

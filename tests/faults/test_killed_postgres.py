@@ -13,8 +13,7 @@ from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
 from tests.faults.postgres import durable_app, kill_outright
 from tests.faults.web import web
-from tests.faults.writers import Ledger, writer
-from tests.running_app import RunningApp
+from tests.faults.writers import Ledger, complete_jobs, writer
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "20"))
 WRITERS = 8
@@ -40,7 +39,7 @@ async def test_no_acknowledged_job_is_lost(
             healed = [await healed_after_a_kill(server, ledger) for _ in range(KILLS)]
             stop.set()
             assert served.process is not None and served.process.returncode is None
-        stored = await stored_jobs(running_app)
+        stored = await complete_jobs(running_app)
     lost = set(ledger.accepted.values()) - stored
     measured(
         "P9",
@@ -70,16 +69,3 @@ async def healed_after_a_kill(server: EmbeddedPostgres, ledger: Ledger) -> float
         while ledger.accepted_at < back_at:
             await asyncio.sleep(0.01)
     return ledger.accepted_at - back_at
-
-
-async def stored_jobs(running_app: RunningApp) -> set[str]:
-    """The jobs that are whole: a row, a first event and a queue entry."""
-    rows = await running_app.rows(
-        """
-        SELECT j.public_id FROM jobs j
-        JOIN job_events e ON e.job_id = j.public_id AND e.seq = 1
-        JOIN queue.pgqueuer q
-          ON q.dedupe_key = concat_ws(':', 'run_job', j.shop_id, j.public_id)
-        """
-    )
-    return {row["public_id"] for row in rows}

@@ -16,7 +16,7 @@ from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.storage.objects import ObjectStore
 from tests.backend.uploads.multipart_forms import uploaded
-from tests.backend.worker.test_reconcile import atelier
+from tests.commands import run_reconcile
 from tests.flows.processes import ended_job, environment, worker
 from tests.running_app import open_running_app
 
@@ -95,7 +95,7 @@ async def test_each_process_can_do_all_that_it_does_and_its_urls_download(
         await running_app.execute(
             "UPDATE shops SET status = 'uninstalled'"
         )  # nobody to ask Shopify for
-        assert (await atelier())[0] == 0
+        assert (await run_reconcile())[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,16 @@ async def writer(
             key = str(uuid.uuid4())
             while not await ledger.ask(client, running_app.bearer(shop), key) and not stop.is_set():
                 await asyncio.sleep(0.05)
+
+
+async def complete_jobs(running_app: RunningApp) -> set[str]:
+    """The jobs that are whole: a row, a first event and a queue entry."""
+    rows = await running_app.rows(
+        """
+        SELECT j.public_id FROM jobs j
+        JOIN job_events e ON e.job_id = j.public_id AND e.seq = 1
+        JOIN queue.pgqueuer q
+          ON q.dedupe_key = concat_ws(':', 'run_job', j.shop_id, j.public_id)
+        """
+    )
+    return {row["public_id"] for row in rows}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -114,3 +115,40 @@ async def taken_over_after(stage: str, running_app: RunningApp, tmp_path: Path) 
         "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
     )
     assert all(row in after for row in before), "a finished stage was made again"
+
+
+# `atelier serve`, which names the modules it has loaded once it has been told to stop.
+SERVE_AND_TELL = """
+import atexit, sys
+from backend.cli import main
+atexit.register(lambda: print(*sys.modules))
+main(sys.argv[1:])
+"""
+
+
+@contextlib.asynccontextmanager
+async def running_web_process(
+    running_app: RunningApp, log: Path | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """`atelier serve` for this world, and its port. All it says goes to `log`, if there is one."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        log.open("ab") if log else contextlib.nullcontext() as output,
+    ):
+        port = listening.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SERVE_AND_TELL, "serve"),
+            *("--fd", str(listening.fileno()), "--stand-in", running_app.shopify.origin),
+            env={**os.environ, **environment(running_app.settings)},
+            pass_fds=[listening.fileno()],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output or asyncio.subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -11,7 +11,7 @@ import pytest
 import pyvips
 
 from tests.backend.imaging.files import jpeg, png, srgb
-from tests.backend.jobs.test_contract import assert_no_storage_names
+from tests.backend.jobs.contract import assert_no_storage_names
 from tests.caching_renderer import CachingRenderer
 from tests.flows.pictures import cut_out_shirt
 from tests.running_app import GARMENTS, RunningApp

@@ -22,11 +22,10 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import settings_for
-from tests.flows.processes import ended_job, until, worker
-from tests.flows.test_web_process import serving
+from tests.flows.processes import ended_job, running_web_process, until, worker
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import end_token, webhook_headers
-from tests.security.test_secrets import row_dump
+from tests.security.database_dump import dump_rows
 
 CURRENT, PREVIOUS = "canary-current-client-secret-7d1f", "canary-previous-client-secret-9b2e"
 KEY_BYTES = [os.urandom(32) for _ in range(2)]
@@ -94,7 +93,10 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
 ) -> None:
     log, said = tmp_path / "worker.log", tmp_path / "web.log"
     running_app.shopify.create_shop(SHOP)
-    async with serving(running_app, said) as (web, port), worker(running_app, log) as working:
+    async with (
+        running_web_process(running_app, said) as (web, port),
+        worker(running_app, log) as working,
+    ):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             running_app.shopify.fail_next("exchange", 503)
             for _ in range(2):
@@ -129,7 +131,7 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
     written = {
         "the web process": said.read_text(),
         "the worker": log.read_text(),
-        "the database": await row_dump(running_app),
+        "the database": await dump_rows(running_app),
     }
     assert '"route":"/v1/jobs/{public_id}"' in written["the web process"].replace(": ", ":")
     assert job in written["the worker"] or "worker_stopped" in written["the worker"]

@@ -10,17 +10,15 @@ at most 15.6 times are allowed, so that a step of the allocator's does not decid
 
 import asyncio
 import contextlib
-import functools
 import io
 import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from multipart import MultipartError
 
-from backend.app import MAX_BODY, create_app
+from backend.app import MAX_BODY
 from backend.auth.app_proxy import verify_app_proxy
 from backend.auth.session_token import verify_session_token
 from backend.auth.shop_domain import is_shop_domain, normalized_shop_domain
@@ -32,7 +30,6 @@ from backend.errors import AtelierError, ConfigurationError
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
 from backend.jobs.listing import moment
-from backend.settings import Settings
 from backend.shops.product_image import ImageRefused, require_allowed
 from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, new_key
 from backend.spool import pieces
@@ -40,7 +37,8 @@ from backend.uploads.form import boundary_of, receive
 from backend.web import chosen_request_id
 from tests.backend.auth import signing
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
-from tests.security.test_parsers import Sent
+from tests.security.form_request import FormRequest
+from tests.security.offline_app import offline_app
 from webhooks.payloads import delivery
 
 Parser = Callable[[bytes], Any]
@@ -62,13 +60,6 @@ OPENINGS = [b'"', b'{"', b'{"product_id":"']  # of what is JSON
 
 SECRETS = [signing.SECRET, signing.PREVIOUS_SECRET]
 KEYS = TokenKeys(new_key())
-SETTINGS = Settings(
-    database_url="postgresql://127.0.0.1:1/none",
-    s3_bucket="none",
-    shopify_api_key=signing.API_KEY,
-    shopify_api_secret=signing.SECRET.decode(),
-    token_keys=new_key(),
-)
 
 
 def text_of(raw: bytes) -> str:
@@ -127,7 +118,7 @@ def as_form(raw: bytes) -> None:
     """As an upload's body: by itself, as the part's headers, and as its content."""
     part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="'.encode()
     for body in (raw, part + raw, form(("file", raw))):
-        request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
+        request: Any = FormRequest(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
         with contextlib.suppress(MultipartError, AtelierError):
             run(receive(pieces(request), boundary_of(request), io.BytesIO()))
 
@@ -138,16 +129,6 @@ def run(work: Any) -> None:
 
 
 LOOP = asyncio.new_event_loop()
-
-
-@functools.cache
-def app() -> Any:
-    """The whole app; what is asked here gets no further than its doors."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", "none")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        environment.setattr(boto3, "DEFAULT_SESSION", None)  # which would keep them for other tests
-        return create_app(SETTINGS)
 
 
 async def asked(path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -164,7 +145,7 @@ async def asked(path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], b
     async def send(_message: Any) -> None:
         pass
 
-    await app()(scope, receive_body, send)
+    await offline_app()(scope, receive_body, send)
 
 
 PATHS = [b"/webhooks", b"/v1/jobs", b"/v1/uploads", b"/proxy/v1/product-to-model-direct"]

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -63,6 +62,7 @@ from tests.backend.imaging.files import jpeg, photo, png
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
 from tests.scenarios import webhook_headers
 from tests.security import oracles
+from tests.security.form_request import FormRequest
 from webhooks import payloads
 
 EXAMPLES = int(os.environ.get("PARSER_EXAMPLES", "50"))  # for each parser
@@ -361,27 +361,10 @@ def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
 # Uploads
 
 
-class Sent:
-    """As much of a request as the form's reader asks for."""
-
-    def __init__(self, content_type: str, body: bytes, piece: int = 37) -> None:
-        self.headers: dict[str, str] = {}
-        message = httpx.Headers({"content-type": content_type})
-        kind, _, rest = message["content-type"].partition(";")
-        boundary = rest.partition("boundary=")[2].strip('" ')
-        self.content_type = (kind.strip(), {"boundary": boundary} if boundary else {})
-        self.body, self.piece = body, piece
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        """The body, in pieces of so many bytes."""
-        for start in range(0, len(self.body), self.piece):
-            yield self.body[start : start + self.piece]
-
-
 @few
 @given(mangled(form(("file", b"a picture")), form(("other", b"x"), ("file", b"y"))))
 def test_multipart_forms(body: bytes) -> None:
-    request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body)
+    request: Any = FormRequest(f"multipart/form-data; boundary={BOUNDARY}", body)
     file = io.BytesIO()
     refusals = (MultipartError, BadRequest, InvalidRequest, ImageTooLarge)  # as `sent_file` has it
     with contextlib.suppress(*refusals):

@@ -20,6 +20,7 @@ from backend.worker.execute import run_job
 from tests.conftest import OLDER_KEY
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import end_token, handled, lock_out, waiting_job
+from tests.security.database_dump import dump_rows
 
 TOKEN = re.compile(r"shp(at|rt|ss)_\w+")
 SESSION_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
@@ -40,20 +41,6 @@ def everything_logged() -> Iterator[io.StringIO]:
     for each, level in levels:
         each.setLevel(level)
     structlog.configure(**configured)
-
-
-async def row_dump(running_app: RunningApp) -> str:
-    """Every row of every table, as text."""
-    tables = await running_app.rows(
-        "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
-        "WHERE schemaname IN ('public', 'queue')"
-    )
-    lines = [
-        row["line"]
-        for table in tables
-        for row in await running_app.rows(f"SELECT t::text AS line FROM {table['name']} t")
-    ]
-    return "\n".join(lines)
 
 
 async def live_troubles(running_app: RunningApp) -> None:
@@ -95,7 +82,7 @@ async def test_no_token_and_no_key_gets_into_logs_or_the_database(
     running_app: RunningApp, everything_logged: io.StringIO
 ) -> None:
     await live_troubles(running_app)
-    logs, dump = everything_logged.getvalue(), await row_dump(running_app)
+    logs, dump = everything_logged.getvalue(), await dump_rows(running_app)
     assert "shop_parked" in logs, "what is searched is what was logged"
     assert "Failing row contains" in logs
     assert "v1." in dump, "what is searched is what was stored"

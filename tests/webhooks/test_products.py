@@ -1,7 +1,6 @@
 """`products/create` and `products/update`: one job for each source picture, whatever the order."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -9,19 +8,7 @@ from backend.jobs.lifecycle import claim, fail
 from backend.jobs.service import JobRef
 from backend.jobs.states import Failure
 from tests.running_app import OTHER_SHOP, RunningApp
-from tests.scenarios import handled
-
-CREATE, UPDATE = "products/create", "products/update"
-
-
-async def jobs_of(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
-    """The shop's jobs, oldest first."""
-    return await shared_app.rows(
-        "SELECT j.* FROM jobs j JOIN shops s ON s.id = j.shop_id "
-        "WHERE s.domain = :d ORDER BY j.created_at",
-        d=shop,
-    )
-
+from tests.scenarios import CREATE, UPDATE, handled, jobs_of
 
 BURSTS = {
     "created": [CREATE],

@@ -12,20 +12,14 @@ from backend.jobs.lifecycle import claim
 from backend.jobs.service import JobRef
 from backend.workflows import WORKFLOWS
 from tests.conftest import settings_for
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import fingerprint, open_shared_app, refusal
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PRODUCT = "gid://shopify/Product/8000000000001"
-NO_UPLOAD = "upl_" + "0" * 32
-LEAST: dict[str, dict[str, Any]] = {
-    "catalog-image": {},
-    "product-to-model-direct": {"category": "top"},
-    "background-swap-with-image": {"background_upload_key": NO_UPLOAD},
-    "background-swap-with-spec": {"scene_type": "studio"},
-}
-OFFLINE = [name for name in LEAST if name != "background-swap-with-image"]
+OFFLINE = [name for name in MINIMAL_PARAMETERS if name != "background-swap-with-image"]
 
 
 async def ask(
@@ -33,7 +27,7 @@ async def ask(
 ) -> httpx.Response:
     """Ask for a job of that workflow, by default of a product."""
     if body is None:
-        body = {"product_id": PRODUCT, **LEAST[name]}
+        body = {"product_id": PRODUCT, **MINIMAL_PARAMETERS[name]}
     sent = {**shared_app.bearer(shop), **headers}
     return await shared_app.http.post(f"/v1/{name}", json=body, headers=sent)
 
@@ -48,7 +42,7 @@ async def named(shared_app: RunningApp, name: str, body: Any) -> list[list[Any]]
 
 
 def test_every_workflow_is_asked_for_here() -> None:
-    assert sorted(LEAST) == sorted(workflow.name for workflow in WORKFLOWS.values())
+    assert sorted(MINIMAL_PARAMETERS) == sorted(workflow.name for workflow in WORKFLOWS.values())
 
 
 @pytest.mark.parametrize("name", OFFLINE)
@@ -98,10 +92,10 @@ async def test_the_photo_is_named_in_exactly_one_way(shared_app: RunningApp) -> 
 
 
 async def test_an_upload_that_is_not_there_is_named(shared_app: RunningApp) -> None:
-    assert await named(shared_app, "catalog-image", {"upload_key": NO_UPLOAD}) == [
+    assert await named(shared_app, "catalog-image", {"upload_key": UNKNOWN_UPLOAD}) == [
         ["body", "upload_key"]
     ]
-    body = {"upload_key": NO_UPLOAD, "background_upload_key": NO_UPLOAD}
+    body = {"upload_key": UNKNOWN_UPLOAD, "background_upload_key": UNKNOWN_UPLOAD}
     assert await named(shared_app, "background-swap-with-image", body) == [
         ["body", "upload_key"],
         ["body", "background_upload_key"],

@@ -14,10 +14,10 @@ import msgspec
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from tests.backend.batches import scenarios as batches
-from tests.backend.jobs.test_creation import LEAST, NO_UPLOAD
 from tests.backend.openapi import keys
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
 from tests.running_app import SHOP, RunningApp, served
 from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
 
@@ -79,9 +79,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> tuple[bytes, str]:
         """The least that the operation takes."""
         name = self.path.rpartition("/")[2]
-        if name in LEAST:
+        if name in MINIMAL_PARAMETERS:
             product = f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"
-            return msgspec.json.encode(LEAST[name] | {"product_id": product}), "application/json"
+            return msgspec.json.encode(
+                MINIMAL_PARAMETERS[name] | {"product_id": product}
+            ), "application/json"
         if self.path == "/v1/batches":
             body = {"workflow": "catalog-image", "product_ids": batches.gids(2)}
             return msgspec.json.encode(body), "application/json"
@@ -266,7 +268,7 @@ async def body_with_upload(client: Client) -> bytes:
         key=key,
         shop=SHOP,
     )
-    return client.body()[0].replace(NO_UPLOAD.encode(), key.encode())
+    return client.body()[0].replace(UNKNOWN_UPLOAD.encode(), key.encode())
 
 
 async def two_credentials(client: Client) -> httpx.Response:

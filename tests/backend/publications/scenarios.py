@@ -228,3 +228,43 @@ async def statuses(shared_app: RunningApp, ref: JobRef) -> list[str]:
     told = await events(shared_app, ref)
     assert [seq for seq, _, _ in told] == list(range(1, len(told) + 1))
     return [status for _, _, status in told if status]
+
+
+def first_publication(ref: JobRef) -> PublicationRef:
+    """The job's first publication."""
+    return PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
+
+
+def product_with_two_images(shared_app: RunningApp, shop: str) -> Product:
+    """Two pictures, each shown by a variant."""
+    product = shared_app.shopify.create_product(
+        shop, "Tee", png("first"), "image/png", variants=("S", "M")
+    )
+    shared_app.shopify.add_image(product, png("second"), "image/png", alt="From behind")
+    current = shared_app.shopify.current(product)
+    for variant, media in zip(current.variants, current.media, strict=True):
+        shared_app.shopify.show_at_variant(product, variant.gid, media.gid)
+    return shared_app.shopify.current(product)
+
+
+async def request_publication(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
+    """A publication of two pictures, one of them in the first place."""
+    ref, digests = await finished(shared_app, shop, product)
+    answer = await post(shared_app, shop, ref, wanted(digests, position=[1, None], alt=["x", None]))
+    assert answer.status_code == 202
+    return ref
+
+
+async def withdraw_after_edits(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
+    """A publication that is being taken back, after the merchant has changed all there is."""
+    ref = await request_publication(shared_app, shop, product)
+    await work(shared_app, ref)
+    current = shared_app.shopify.current(product)
+    shared_app.shopify.move_image(product, current.media[2].gid, 0)
+    shared_app.shopify.set_alt(product, current.media[1].gid, "New")
+    for variant, media in zip(current.variants, current.media, strict=False):
+        shared_app.shopify.show_at_variant(
+            product, variant.gid, media.gid
+        )  # ours, and another old one
+    assert (await undo(shared_app, shop, ref)).status_code == 202
+    return ref

@@ -10,50 +10,25 @@ from backend.dev.shopify import Product
 from backend.dev.shopify.state import Call
 from backend.jobs.service import JobRef
 from backend.publications.execution import run_publication
-from backend.publications.leases import PublicationRef
 from backend.queue import PUBLISH, UNPUBLISH
 from backend.shops import media_api
 from tests.backend.publications.crashing import Crash, dies_at, nothing, stepped
 from tests.backend.publications.scenarios import (
     Looks,
     finished,
+    first_publication,
     links,
     look,
     looks,
     ours,
-    png,
-    post,
+    product_with_two_images,
+    request_publication,
     statuses,
     undo,
-    wanted,
+    withdraw_after_edits,
     work,
 )
 from tests.running_app import RunningApp
-
-
-def first_of(ref: JobRef) -> PublicationRef:
-    """The job's first publication."""
-    return PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-
-
-def new_product(shared_app: RunningApp, shop: str) -> Product:
-    """Two pictures, each shown by a variant."""
-    product = shared_app.shopify.create_product(
-        shop, "Tee", png("first"), "image/png", variants=("S", "M")
-    )
-    shared_app.shopify.add_image(product, png("second"), "image/png", alt="From behind")
-    current = shared_app.shopify.current(product)
-    for variant, media in zip(current.variants, current.media, strict=True):
-        shared_app.shopify.show_at_variant(product, variant.gid, media.gid)
-    return shared_app.shopify.current(product)
-
-
-async def asked_for(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
-    """A publication of two pictures, one of them in the first place."""
-    ref, digests = await finished(shared_app, shop, product)
-    answer = await post(shared_app, shop, ref, wanted(digests, position=[1, None], alt=["x", None]))
-    assert answer.status_code == 202
-    return ref
 
 
 async def is_published(shared_app: RunningApp, shop: str, ref: JobRef, product: Product) -> None:
@@ -85,7 +60,7 @@ async def is_as_it_was(
 async def steps_of(shared_app: RunningApp, ref: JobRef, task: str = PUBLISH) -> int:
     """How many steps it takes, from where it is, when nothing happens."""
     async with stepped(shared_app, nothing) as (publication_context, steps):
-        assert await run_publication(first_of(ref), publication_context, task) is None
+        assert await run_publication(first_publication(ref), publication_context, task) is None
     return steps.count
 
 
@@ -93,7 +68,7 @@ async def killed(shared_app: RunningApp, ref: JobRef, step: int, task: str = PUB
     """Run it until the process dies at that step."""
     async with stepped(shared_app, dies_at(step)) as (publication_context, _):
         with pytest.raises(Crash):
-            await run_publication(first_of(ref), publication_context, task)
+            await run_publication(first_publication(ref), publication_context, task)
 
 
 async def at_each(steps: range, case: Callable[[int], Awaitable[None]]) -> None:
@@ -110,14 +85,14 @@ async def at_each(steps: range, case: Callable[[int], Awaitable[None]]) -> None:
 async def test_killed_at_any_step_it_publishes_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     steps = await steps_of(shared_app, ref)
     await is_published(shared_app, shop, ref, product)
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
-        ref = await asked_for(shared_app, shop, product)
+        product = product_with_two_images(shared_app, shop)
+        ref = await request_publication(shared_app, shop, product)
         await killed(shared_app, ref, step)
         await work(shared_app, ref)
         await is_published(shared_app, shop, ref, product)
@@ -129,8 +104,8 @@ async def test_killed_at_any_step_it_publishes_each_picture_once(
 async def test_killed_again_and_again_it_publishes_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     for step in (3, 3, 3, 4, 4, 2, 3, 3):
         await killed(shared_app, ref, step)
     await work(shared_app, ref)
@@ -140,13 +115,15 @@ async def test_killed_again_and_again_it_publishes_each_picture_once(
 async def test_killed_at_any_step_it_takes_everything_back(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    steps = await steps_of(shared_app, await meddled_with(shared_app, shop, product), UNPUBLISH)
+    product = product_with_two_images(shared_app, shop)
+    steps = await steps_of(
+        shared_app, await withdraw_after_edits(shared_app, shop, product), UNPUBLISH
+    )
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
+        product = product_with_two_images(shared_app, shop)
         before, shown = looks(shared_app, product), links(shared_app, product)
-        ref = await meddled_with(shared_app, shop, product)
+        ref = await withdraw_after_edits(shared_app, shop, product)
         await killed(shared_app, ref, step, UNPUBLISH)
         await work(shared_app, ref)
         await is_as_it_was(shared_app, shop, ref, product, before, shown)
@@ -155,31 +132,16 @@ async def test_killed_at_any_step_it_takes_everything_back(
     await at_each(range(1, steps + 1), case)
 
 
-async def meddled_with(shared_app: RunningApp, shop: str, product: Product) -> JobRef:
-    """A publication that is being taken back, after the merchant has changed all there is."""
-    ref = await asked_for(shared_app, shop, product)
-    await work(shared_app, ref)
-    current = shared_app.shopify.current(product)
-    shared_app.shopify.move_image(product, current.media[2].gid, 0)
-    shared_app.shopify.set_alt(product, current.media[1].gid, "New")
-    for variant, media in zip(current.variants, current.media, strict=False):
-        shared_app.shopify.show_at_variant(
-            product, variant.gid, media.gid
-        )  # ours, and another old one
-    assert (await undo(shared_app, shop, ref)).status_code == 202
-    return ref
-
-
 async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    steps = await steps_of(shared_app, await asked_for(shared_app, shop, product))
+    product = product_with_two_images(shared_app, shop)
+    steps = await steps_of(shared_app, await request_publication(shared_app, shop, product))
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
+        product = product_with_two_images(shared_app, shop)
         before, shown = looks(shared_app, product), links(shared_app, product)
-        ref = await asked_for(shared_app, shop, product)
+        ref = await request_publication(shared_app, shop, product)
         answers = []
 
         async def change_of_mind(now: int) -> None:
@@ -187,7 +149,7 @@ async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
                 answers.append((await undo(shared_app, shop, ref)).status_code)
 
         async with stepped(shared_app, change_of_mind) as (publication_context, steps):
-            assert await run_publication(first_of(ref), publication_context) is None
+            assert await run_publication(first_publication(ref), publication_context) is None
         assert answers == [202]
         assert steps.count - step <= 2, "what was under way, and what puts that right"
         await work(shared_app, ref)
@@ -199,13 +161,13 @@ async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
 async def test_taken_back_by_another_worker_while_one_is_in_the_middle_of_a_call(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    steps = await steps_of(shared_app, await asked_for(shared_app, shop, product))
+    product = product_with_two_images(shared_app, shop)
+    steps = await steps_of(shared_app, await request_publication(shared_app, shop, product))
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
+        product = product_with_two_images(shared_app, shop)
         before, shown = looks(shared_app, product), links(shared_app, product)
-        ref = await asked_for(shared_app, shop, product)
+        ref = await request_publication(shared_app, shop, product)
 
         async def another(now: int) -> None:
             if now == step:
@@ -213,7 +175,7 @@ async def test_taken_back_by_another_worker_while_one_is_in_the_middle_of_a_call
                 await work(shared_app, ref)
 
         async with stepped(shared_app, another) as (publication_context, _):
-            await run_publication(first_of(ref), publication_context)
+            await run_publication(first_publication(ref), publication_context)
         await work(shared_app, ref)
         await is_as_it_was(shared_app, shop, ref, product, before, shown)
 
@@ -236,8 +198,8 @@ LOST: list[tuple[Call, str | None]] = [
 async def test_an_answer_that_was_lost_is_not_a_reason_to_do_it_twice(
     shared_app: RunningApp, shop: str, call: Call, field: str | None
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.lose_next_answer(call, field=field)
     shared_app.shopify.cut_next_answer(call, field=field)
     assert len(await work(shared_app, ref)) >= 1, "it was lost"
@@ -260,9 +222,9 @@ TAKING_BACK = (
 async def test_an_answer_that_was_lost_while_taking_back_does_no_harm(
     shared_app: RunningApp, shop: str, field: str
 ) -> None:
-    product = new_product(shared_app, shop)
+    product = product_with_two_images(shared_app, shop)
     before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await meddled_with(shared_app, shop, product)
+    ref = await withdraw_after_edits(shared_app, shop, product)
     shared_app.shopify.lose_next_answer("graphql", 2, field=field)
     await work(shared_app, ref)
     shared_app.shopify.platform.faults["graphql"].clear()
@@ -272,8 +234,8 @@ async def test_an_answer_that_was_lost_while_taking_back_does_no_harm(
 async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.lose_next_answer("graphql", field="fileCreate")
     hidden = [True] * 5
     real: Any = media_api.find_file
@@ -290,11 +252,11 @@ async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
 async def test_a_taking_back_whose_file_was_never_heard_of_finds_it_by_its_name(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
+    product = product_with_two_images(shared_app, shop)
     before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await asked_for(shared_app, shop, product)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.cut_next_answer("graphql", field="fileCreate")
-    await run_publication(first_of(ref), shared_app.worker_context.publication_context)
+    await run_publication(first_publication(ref), shared_app.worker_context.publication_context)
     assert len(ours(shared_app, ref, shop)) == 1
     await undo(shared_app, shop, ref)
     await work(shared_app, ref)
@@ -304,9 +266,9 @@ async def test_a_taking_back_whose_file_was_never_heard_of_finds_it_by_its_name(
 async def test_the_snapshot_is_what_was_before_and_is_taken_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
+    product = product_with_two_images(shared_app, shop)
     before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await asked_for(shared_app, shop, product)
+    ref = await request_publication(shared_app, shop, product)
     await killed(shared_app, ref, 3)  # after the snapshot, and before any file is there
     assert ours(shared_app, ref, shop) == []
     last = looks(shared_app, product)[-1][0]
@@ -321,9 +283,9 @@ async def test_the_snapshot_is_what_was_before_and_is_taken_once(
 async def test_taking_back_does_not_wait_for_a_publishing_that_waits(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
+    product = product_with_two_images(shared_app, shop)
     before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await asked_for(shared_app, shop, product)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.fail_next("graphql", 503, field="fileUpdate")
     publishing = asyncio.create_task(shared_app.drain())
     await put_off_in_queue(shared_app, ref)
@@ -354,10 +316,10 @@ async def put_off_in_queue(shared_app: RunningApp, ref: JobRef) -> None:
 async def test_two_workers_at_once_publish_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
+    product = product_with_two_images(shared_app, shop)
     digests = (await finished(shared_app, shop, product))[1]
     assert len(digests) == 2
-    ref = await asked_for(shared_app, shop, product)
+    ref = await request_publication(shared_app, shop, product)
     again = 0
 
     async def another(now: int) -> None:
@@ -367,6 +329,6 @@ async def test_two_workers_at_once_publish_each_picture_once(
             await work(shared_app, ref)
 
     async with stepped(shared_app, another) as (publication_context, _):
-        await run_publication(first_of(ref), publication_context)
+        await run_publication(first_publication(ref), publication_context)
     await work(shared_app, ref)
     await is_published(shared_app, shop, ref, product)

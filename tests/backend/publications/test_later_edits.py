@@ -9,8 +9,16 @@ from backend.publications.publish import product_gallery
 from backend.queue import UNPUBLISH
 from backend.shops.media_responses import Gallery
 from tests.backend.publications.crashing import stepped
-from tests.backend.publications.scenarios import links, look, looks, png, work
-from tests.backend.publications.test_crashes import first_of, meddled_with, new_product
+from tests.backend.publications.scenarios import (
+    first_publication,
+    links,
+    look,
+    looks,
+    png,
+    product_with_two_images,
+    withdraw_after_edits,
+    work,
+)
 from tests.running_app import RunningApp
 
 GALLERY = "backend.publications.restore.product_gallery"
@@ -20,11 +28,11 @@ async def test_what_the_merchant_changes_between_two_steps_stays(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The worker was stopped after it had given the alt texts back."""
-    product = new_product(shared_app, shop)
+    product = product_with_two_images(shared_app, shop)
     shared_app.shopify.add_image(product, png("third"), "image/png", alt="Third")
     product = shared_app.shopify.current(product)
     (first, _), (second, _), (third, _) = looks(shared_app, product)
-    ref = await meddled_with(shared_app, shop, product)
+    ref = await withdraw_after_edits(shared_app, shop, product)
     changed = False
 
     async def merchant_changes(_step: int) -> None:
@@ -35,7 +43,7 @@ async def test_what_the_merchant_changes_between_two_steps_stays(
             shared_app.shopify.move_image(product, third, 0)
 
     async with stepped(shared_app, merchant_changes) as (publication_context, _):
-        assert await run_publication(first_of(ref), publication_context, UNPUBLISH) is None
+        assert await run_publication(first_publication(ref), publication_context, UNPUBLISH) is None
     assert changed
     assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
     (moved, alt), *others = looks(shared_app, product)
@@ -46,8 +54,8 @@ async def test_what_the_merchant_changes_between_two_steps_stays(
 async def test_a_worker_that_was_stopped_before_it_writes_and_was_overtaken_writes_nothing(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await meddled_with(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await withdraw_after_edits(shared_app, shop, product)
     real: Any = product_gallery
     later: list[object] = []
 
@@ -65,5 +73,7 @@ async def test_a_worker_that_was_stopped_before_it_writes_and_was_overtaken_writ
         return seen
 
     monkeypatch.setattr(GALLERY, stopped_after)
-    await run_publication(first_of(ref), shared_app.worker_context.publication_context, UNPUBLISH)
+    await run_publication(
+        first_publication(ref), shared_app.worker_context.publication_context, UNPUBLISH
+    )
     assert later == [looks(shared_app, product), links(shared_app, product)]

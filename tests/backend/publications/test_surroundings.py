@@ -25,9 +25,7 @@ from tests.backend.publications.scenarios import (
     work,
 )
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import handled
-
-UPDATE = "products/update"
+from tests.scenarios import UPDATE, handled
 
 
 async def jobs_of(shared_app: RunningApp, shop: str) -> int:

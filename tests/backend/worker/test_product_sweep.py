@@ -11,11 +11,10 @@ from backend.shops.service import ShopRef
 from backend.shops.shopify_responses import ProductPage
 from backend.worker import product_sweep
 from backend.worker.product_sweep import GRACE, enqueue_sweeps, sweep_products
-from tests.backend.rules.test_settings import CATALOG_IMAGE, put
+from tests.backend.rules.settings_api import CATALOG_RULE, put_settings
 from tests.backend.uploads.multipart_forms import shop_id_of
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import handled, lock_out, new_shop, open_shared_app
-from tests.webhooks.test_products import UPDATE, jobs_of
+from tests.scenarios import UPDATE, handled, jobs_of, lock_out, new_shop, open_shared_app
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -107,7 +106,7 @@ async def test_all_pages_are_looked_at(shared_app: RunningApp, shop: str) -> Non
 async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=2)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=2)
     await let_pass(shared_app, shop, 1)
     products = [shared_app.product(b"x", shop=shop) for _ in range(5)]
     caught_up = []
@@ -130,7 +129,7 @@ async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
         "parameters": {"scene_type": "wall"},
         "filter": {"tags": ["dear"]},
     }
-    await put(shared_app, shop, CATALOG_IMAGE, swap, daily_credit_cap=5)
+    await put_settings(shared_app, shop, CATALOG_RULE, swap, daily_credit_cap=5)
     await let_pass(shared_app, shop, 1)
     cheap = shared_app.product(b"x", shop=shop)
     shared_app.shopify.create_product(shop, "Coat", b"x", tags=("dear",))

@@ -16,14 +16,15 @@ from backend.worker.reconciliation_report import Kind, Tally
 from backend.worker.retention import Terms, expire
 from backend.worker.run import manager
 from tests.backend.batches.scenarios import act, end_jobs, expanded, gids, look
-from tests.backend.jobs.test_contract import DETAIL
+from tests.backend.jobs.contract import JOB_DETAIL
 from tests.backend.publications.scenarios import finished, published, undo, wanted, work
-from tests.backend.rules.test_settings import put
+from tests.backend.rules.settings_api import put_settings
 from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
+from tests.backend.worker.lost_objects import NOTHING_FOUND, delete_objects, files_of
 from tests.backend.worker.sweeping import swept
-from tests.backend.worker.test_lost_objects import NOTHING, files_of, lose, quick
 from tests.running_app import RunningApp
 from tests.scenarios import (
+    UPDATE,
     begun_job,
     finished_job,
     handled,
@@ -35,9 +36,6 @@ from tests.scenarios import (
     refusal,
     waiting_job,
 )
-from tests.webhooks.test_products import UPDATE
-
-__all__ = ["quick"]
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
@@ -67,7 +65,7 @@ async def detail(running_app: RunningApp, ref: JobRef, shop: str) -> dict[str, A
     answer = await running_app.detail(ref.public_id, shop=shop)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
-    DETAIL.validate(found)
+    JOB_DETAIL.validate(found)
     return found
 
 
@@ -172,50 +170,50 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(
 
 @pytest.mark.parametrize("broken", ["object_keys", "forget_files"])
 async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_the_next(
-    quick: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
+    fast_app: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    public_id = await quick.finished_job()
-    ref = JobRef(shop_id=await shop_id_of(quick), public_id=public_id)
-    files = await files_of(quick, public_id)
+    public_id = await fast_app.finished_job()
+    ref = JobRef(shop_id=await shop_id_of(fast_app), public_id=public_id)
+    files = await files_of(fast_app, public_id)
     between = [key for (stage, _), key in files.items() if stage != "encode"]
-    await let_pass(quick, ref, 31)
+    await let_pass(fast_app, ref, 31)
 
     async def crash(*_: Any) -> None:
         raise StorageUnavailable
 
     monkeypatch.setattr(retention, broken, crash)
     with pytest.raises(StorageUnavailable):
-        await expire(quick.worker_context, FILES)
+        await expire(fast_app.worker_context, FILES)
     monkeypatch.undo()
     shown = [
         item
-        for each in await events(quick, ref, "north.myshopify.com")
+        for each in await events(fast_app, ref, "north.myshopify.com")
         for item in each["artifacts"]
     ]
     for item in shown:
-        assert (await quick.http.get(item["image_url"])).status_code == 200
-    assert await swept(quick) == NOTHING, "the sweep of the bucket makes nothing again"
-    assert await expired(quick) == {"expired_intermediate": len(between)}
-    assert sorted(await missing_objects(quick, list(files.values()))) == sorted(between)
-    assert await swept(quick) == NOTHING
+        assert (await fast_app.http.get(item["image_url"])).status_code == 200
+    assert await swept(fast_app) == NOTHING_FOUND, "the sweep of the bucket makes nothing again"
+    assert await expired(fast_app) == {"expired_intermediate": len(between)}
+    assert sorted(await missing_objects(fast_app, list(files.values()))) == sorted(between)
+    assert await swept(fast_app) == NOTHING_FOUND
 
 
-async def test_a_lost_picture_is_made_again_from_the_shops_photo(quick: RunningApp) -> None:
-    public_id = await quick.finished_job()
-    ref = JobRef(shop_id=await shop_id_of(quick), public_id=public_id)
-    picture = (await files_of(quick, public_id))["encode", "large"]
-    digest = hashlib.sha256(await quick.worker_context.store.get(picture)).hexdigest()
-    await let_pass(quick, ref, 31)
-    await expire(quick.worker_context, FILES)
-    await lose(quick, picture)
-    assert await swept(quick) == ((0, 0), (1, 1))
-    assert hashlib.sha256(await quick.worker_context.store.get(picture)).hexdigest() == digest
-    assert await swept(quick) == NOTHING, "and nothing else is stored with it"
-    await lose(quick, picture)
-    await quick.execute(
+async def test_a_lost_picture_is_made_again_from_the_shops_photo(fast_app: RunningApp) -> None:
+    public_id = await fast_app.finished_job()
+    ref = JobRef(shop_id=await shop_id_of(fast_app), public_id=public_id)
+    picture = (await files_of(fast_app, public_id))["encode", "large"]
+    digest = hashlib.sha256(await fast_app.worker_context.store.get(picture)).hexdigest()
+    await let_pass(fast_app, ref, 31)
+    await expire(fast_app.worker_context, FILES)
+    await delete_objects(fast_app, picture)
+    assert await swept(fast_app) == ((0, 0), (1, 1))
+    assert hashlib.sha256(await fast_app.worker_context.store.get(picture)).hexdigest() == digest
+    assert await swept(fast_app) == NOTHING_FOUND, "and nothing else is stored with it"
+    await delete_objects(fast_app, picture)
+    await fast_app.execute(
         'UPDATE jobs SET request = request || \'{"source_url": "https://cdn.shopify.com/gone.jpg"}\''
     )
-    assert await swept(quick) == ((0, 0), (1, 0)), "a photo that is gone is told of"
+    assert await swept(fast_app) == ((0, 0), (1, 0)), "a photo that is gone is told of"
 
 
 # Uploads
@@ -258,12 +256,12 @@ async def test_an_upload_that_a_rule_names_or_that_was_asked_for_lately_is_kept(
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    await put(shared_app, shop, swap)
+    await put_settings(shared_app, shop, swap)
     assert await expired(shared_app) == {"expired_intermediate": 1}, "asked for just now"
     await shared_app.execute("UPDATE uploads SET used_at = now() - interval '40 days'")
     assert await expired(shared_app) == {}
     assert await is_stored(shared_app, key)
-    await put(shared_app, shop)
+    await put_settings(shared_app, shop)
     assert await expired(shared_app) == {"expired_upload": 1}
 
 
