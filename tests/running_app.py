@@ -32,6 +32,7 @@ from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
 from backend.worker.run import manager
+from tests.wait import wait_until
 from webhooks.outcome import HandlerContext
 
 SHOP = "north.myshopify.com"
@@ -78,9 +79,8 @@ class RunningApp:
         assert (await self.send("products/create", shop=shop)).status_code == 200
         await self.drain(only_webhooks=True)
         asked = "SELECT public_id FROM jobs WHERE request->>'product_id' = :gid"
-        async with asyncio.timeout(30):  # a worker of the test's may have taken the delivery
-            while not (rows := await self.rows(asked, gid=product.gid)):
-                await asyncio.sleep(0.02)
+        # A worker that the test has started may have taken the delivery.
+        rows = await wait_until(lambda: self.rows(asked, gid=product.gid), 30)
         return str(rows[0]["public_id"])
 
     async def finished_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
@@ -172,11 +172,9 @@ async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> Asy
         )
     )
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:
-            if serving.done():
-                await serving
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: server.started or serving.done(), poll=0.005)
+    if serving.done():
+        await serving
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.leave()
     await serving

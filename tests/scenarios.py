@@ -4,7 +4,6 @@ A module whose tests leave the world as they found it can share one:
 `house = pytest.fixture(shared_world, scope="module")`.
 """
 
-import asyncio
 import contextlib
 import json
 import uuid
@@ -37,6 +36,7 @@ from tests.running_app import (
     open_running_app,
     served,
 )
+from tests.wait import wait_until
 from webhooks.receive import DeliveryRef
 
 Headers = list[tuple[bytes, bytes]]
@@ -109,14 +109,18 @@ async def without_database(running_app: RunningApp) -> AsyncIterator[httpx.Async
         yield client
 
 
+async def wait_for_lock(running_app: RunningApp) -> None:
+    """Wait until a session waits for a lock that another transaction holds."""
+    waits = "datname = current_database() AND wait_event_type = 'Lock'"
+    await wait_until(lambda: running_app.rows(f"SELECT 1 FROM pg_stat_activity WHERE {waits}"))
+
+
 # Shopify
 
 
 async def called(running_app: RunningApp, call: Call, times: int) -> None:
     """Wait until the stand-in has been asked so often."""
-    async with asyncio.timeout(10):
-        while running_app.shopify.calls[call] < times:
-            await asyncio.sleep(0)
+    await wait_until(lambda: running_app.shopify.calls[call] >= times, poll=0)
 
 
 async def end_token(running_app: RunningApp, shop: str, left: timedelta = timedelta(0)) -> None:

@@ -15,6 +15,7 @@ from backend.errors import AtelierError
 from backend.web import EXCEPTION_HANDLERS, SECURITY_HEADERS, RequestContext
 from tests.running_app import RunningApp
 from tests.scenarios import deliver, header, open_shared_app, refusal, waiting_job, without_database
+from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -208,8 +209,6 @@ async def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(
         writer.write(b"POST /webhooks HTTP/1.1\r\nHost: app\r\nContent-Length: 9\r\n\r\n{")
         await writer.drain()
         writer.close()
-        async with asyncio.timeout(10):
-            while not any(line["event"] == "request" for line in lines):
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: any(line["event"] == "request" for line in lines))
     assert [line for line in lines if line["log_level"] == "error"] == []
     assert [line["status"] for line in lines if line.get("status", 0) >= 500] == []

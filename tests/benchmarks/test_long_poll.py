@@ -19,6 +19,7 @@ from backend.jobs.detail import job_events
 from backend.jobs.service import JobRef
 from tests.running_app import RunningApp
 from tests.scenarios import begun_job, make_stage, open_shared_app
+from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -73,5 +74,4 @@ async def test_an_event_reaches_those_who_wait_for_it(
 
 async def all_read(read: set[str]) -> None:
     """Return once every waiter has found nothing yet."""
-    while len(read) < WAITERS:
-        await asyncio.sleep(0.05)
+    await wait_until(lambda: len(read) >= WAITERS, 120, poll=0.05)

@@ -15,6 +15,7 @@ from backend.storage.keys import PREFIX
 from tests.faults.conftest import Measured
 from tests.flows.processes import make_due, start_worker, until
 from tests.running_app import SHOP, RunningApp
+from tests.wait import wait_until
 
 JOBS = int(os.environ.get("ERASED_JOBS", "300000"))  # fewer where there is little time
 STORED = 2_000  # of their pictures are there; S3 does not mind deleting those that are not
@@ -102,6 +103,11 @@ async def jobs_left(running_app: RunningApp, shop_id: int) -> int:
     return int(rows[0]["n"])
 
 
+async def has_fewer_jobs(running_app: RunningApp, shop_id: int, than: int) -> bool:
+    """Whether a worker has erased some more of them."""
+    return await jobs_left(running_app, shop_id) < than
+
+
 async def settled(running_app: RunningApp, worker: psutil.Process, memory: list[float]) -> str:
     """The note on the erasure when it is done; the worker's memory is noted meanwhile."""
     async with asyncio.timeout(1500):
@@ -143,7 +149,7 @@ async def test_a_large_shop_is_erased_through_a_kill(
         assert 0 < left < JOBS, "killed in the middle"
         await make_due(running_app)
         second = await start_worker(running_app, tmp_path / "log")
-        await asyncio.sleep(5)
+        await wait_until(lambda: has_fewer_jobs(running_app, shop_id, left), 60)
         note = await settled(running_app, psutil.Process(second.pid), memory)
         second.terminate()
         await second.wait()

@@ -22,6 +22,7 @@ from tests.faults.postgres import before_postgres, through
 from tests.faults.proxy import FaultProxy, Hold
 from tests.flows.processes import assert_whole_timeline, ended_job, make_due, start_worker, worker
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 CHECKPOINT = b"INSERT INTO job_stages"
 CLAIM = b"attempt=(jobs.attempt + "
@@ -119,8 +120,7 @@ async def frozen(proxy: FaultProxy, hold: Hold) -> None:
 
 async def seen(running_app: RunningApp, sql: str) -> None:
     """The worker has committed it."""
-    while not await running_app.rows(sql):
-        await asyncio.sleep(0.005)
+    await wait_until(lambda: running_app.rows(sql), 60, poll=0.005)
 
 
 async def rendering(running_app: RunningApp) -> None:

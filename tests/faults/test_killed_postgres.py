@@ -14,6 +14,7 @@ from tests.faults.conftest import Measured
 from tests.faults.postgres import durable_app, kill_outright
 from tests.faults.web import web
 from tests.faults.writers import Ledger, complete_jobs, writer
+from tests.wait import wait_until
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "20"))
 WRITERS = 8
@@ -58,14 +59,10 @@ async def test_no_acknowledged_job_is_lost(
 async def healed_after_a_kill(server: EmbeddedPostgres, ledger: Ledger) -> float:
     """Kill it under load, start it again, and wait until a writer is answered; the seconds."""
     wanted = len(ledger.accepted) + random.randint(WRITERS, 12 * WRITERS)
-    async with asyncio.timeout(20):
-        while len(ledger.accepted) < wanted:
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: len(ledger.accepted) >= wanted, 20, poll=0.005)
     await asyncio.to_thread(kill_outright, server)
     await asyncio.sleep(0.3)  # some meet nothing at all
     await asyncio.to_thread(server.restart)
     back_at = time.monotonic()
-    async with asyncio.timeout(20):
-        while ledger.accepted_at < back_at:
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: ledger.accepted_at >= back_at, 20)
     return ledger.accepted_at - back_at

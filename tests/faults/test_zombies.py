@@ -1,6 +1,5 @@
 """A worker that is stopped in the middle (SIGSTOP) and wakes when its job is another's."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from tests.faults.conftest import Measured
 from tests.flows.processes import assert_whole_timeline, ended_job, make_due, start_worker, worker
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 ROUNDS = int(os.environ.get("ZOMBIES", "5"))
 
@@ -33,11 +33,7 @@ async def test_a_worker_that_wakes_too_late_changes_nothing(
                 assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
             before = await everything(running_app, public_id)
             zombie.send_signal(signal.SIGCONT)
-            async with asyncio.timeout(
-                60
-            ):  # it goes on, comes to its next write, and meets the fence
-                while b"job_fenced" not in log.read_bytes():
-                    await asyncio.sleep(0.05)
+            await until_fenced(log)
             late += await everything(running_app, public_id) != before
             await assert_whole_timeline(running_app, public_id)
         finally:
@@ -46,12 +42,15 @@ async def test_a_worker_that_wakes_too_late_changes_nothing(
     measured("P12", f"{late} late writes by {ROUNDS} zombies, 1 end each", late == 0)
 
 
+async def until_fenced(log: Path) -> None:
+    """Wait until the worker has gone on, come to its next write, and met the fence."""
+    await wait_until(lambda: b"job_fenced" in log.read_bytes(), 60)
+
+
 async def until_recorded(running_app: RunningApp, public_id: str, stage: str) -> None:
     """Wait until the job has that checkpoint."""
     sql = "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = :stage"
-    async with asyncio.timeout(60):
-        while not await running_app.rows(sql, id=public_id, stage=stage):
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: running_app.rows(sql, id=public_id, stage=stage), 60)
 
 
 async def everything(running_app: RunningApp, public_id: str) -> list[dict[str, object]]:

@@ -13,6 +13,7 @@ import msgspec
 from backend.dev.stack import ended
 from backend.settings import Settings
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 STAGES = ["fetch", "validate", "segment", "compose", "encode"]
 
@@ -68,9 +69,7 @@ async def until(
     running_app: RunningApp, sql: str, *, within: float = 60, **parameters: object
 ) -> None:
     """Wait until a query has a row."""
-    async with asyncio.timeout(within):
-        while not await running_app.rows(sql, **parameters):
-            await asyncio.sleep(0.02)
+    await wait_until(lambda: running_app.rows(sql, **parameters), within)
 
 
 async def make_due(running_app: RunningApp) -> None:

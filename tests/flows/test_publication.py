@@ -1,6 +1,5 @@
 """From a product's webhook to its pictures on the product and back, with Shopify's own echoes."""
 
-import asyncio
 from pathlib import Path
 
 from backend.jobs.lifecycle import claim
@@ -18,6 +17,7 @@ from tests.backend.publications.scenarios import (
 )
 from tests.flows.processes import start_worker, until, worker
 from tests.running_app import SHOP, RunningApp
+from tests.wait import wait_until
 
 
 async def job_of_a_webhook(running_app: RunningApp) -> tuple[JobRef, list[str]]:
@@ -33,9 +33,9 @@ async def job_of_a_webhook(running_app: RunningApp) -> tuple[JobRef, list[str]]:
 
 async def echoes(running_app: RunningApp) -> list[str]:
     """What became of the webhooks that our own changes caused, once they have been handled."""
-    async with asyncio.timeout(20):
-        while not all(delivery.has_arrived for delivery in running_app.shopify.outbox):
-            await asyncio.sleep(0.02)
+    await wait_until(
+        lambda: all(delivery.has_arrived for delivery in running_app.shopify.outbox), 20
+    )
     await running_app.drain(only_webhooks=True)
     rows = await running_app.rows(
         "SELECT note FROM webhook_deliveries WHERE topic = 'products/update' ORDER BY received_at"

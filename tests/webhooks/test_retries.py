@@ -12,6 +12,7 @@ from backend.retries import DELIVERIES, SPREAD
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
 from tests.scenarios import end_token, ending, lock_out, sent
+from tests.wait import wait_until
 from webhooks.receive import DeliveryRef, claim
 
 TOPIC = "products/update"
@@ -36,9 +37,8 @@ async def wait_of(shared_app: RunningApp, shop: str) -> timedelta | None:
 
 async def put_off(shared_app: RunningApp, shop: str) -> timedelta:
     """Wait until the shop's entry has been put off; for how long it was."""
-    async with asyncio.timeout(10):
-        while (wait := await wait_of(shared_app, shop)) is None:
-            await asyncio.sleep(0.01)
+    wait = await wait_until(lambda: wait_of(shared_app, shop))
+    assert wait is not None
     return wait
 
 

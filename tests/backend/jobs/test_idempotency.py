@@ -20,7 +20,7 @@ from backend.jobs.states import JobStatus
 from backend.renderers.base import Renderer
 from tests.conftest import PREVIOUS_SECRET, SECRET, settings_for
 from tests.running_app import OTHER_SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import new_shop, refusal
+from tests.scenarios import new_shop, refusal, wait_for_lock
 
 CATALOG = "/v1/catalog-image"
 PREVIEW = "/v1/product-to-model-direct"
@@ -189,14 +189,6 @@ async def claimed_elsewhere(shared_app: RunningApp, shop: str) -> AsyncIterator[
         yield
 
 
-async def waiting_for_a_lock(shared_app: RunningApp) -> None:
-    """Return as soon as somebody waits for what another transaction holds."""
-    waits = "datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
-        while not await shared_app.rows(f"SELECT 1 FROM pg_stat_activity WHERE {waits}"):
-            await asyncio.sleep(0.01)
-
-
 async def test_while_the_first_is_still_running_the_second_is_told_to_come_back(
     shared_app: RunningApp, shop: str
 ) -> None:
@@ -216,7 +208,7 @@ async def test_if_the_first_ends_soon_the_second_waits_for_its_answer(
 ) -> None:
     async with claimed_elsewhere(shared_app, shop):
         asking = asyncio.create_task(ask(shared_app, shop, "k"))
-        await waiting_for_a_lock(shared_app)
+        await wait_for_lock(shared_app)
     answer = await asking
     assert not is_first(answer)
     assert answer.json()["job_id"] == ANSWER.job_id

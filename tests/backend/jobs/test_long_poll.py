@@ -27,6 +27,7 @@ from tests.scenarios import (
     refusal,
     waiting_job,
 )
+from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 A_WHILE = db.Query(select(func.pg_sleep(0.1)))
@@ -47,11 +48,34 @@ def numbers(response: httpx.Response) -> list[int]:
     return [event["seq"] for event in response.json()["events"]]
 
 
+class Waits:
+    """Counts the requests that have found no event and have begun to wait for one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def reach(self, count: int) -> None:
+        """Wait until so many have begun."""
+        await wait_until(lambda: self.count >= count)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """The requests that wait, from now on."""
+    waits = Waits()
+    wait = wakeups.Wakeups.wait
+
+    async def count(self: wakeups.Wakeups, *arguments: Any) -> None:
+        waits.count += 1
+        await wait(self, *arguments)
+
+    monkeypatch.setattr(wakeups.Wakeups, "wait", count)
+    return waits
+
+
 async def listening(shared_app: RunningApp) -> None:
     """Wait until the web process listens: its connection has said LISTEN, or probed since."""
-    async with asyncio.timeout(10):
-        while not await shared_app.rows(f"SELECT 1 FROM {EAR} AND state = 'idle'"):
-            await asyncio.sleep(0.02)
+    await wait_until(lambda: shared_app.rows(f"SELECT 1 FROM {EAR} AND state = 'idle'"))
 
 
 async def test_the_cursor_gives_what_is_newer_and_nothing_else(shared_app: RunningApp) -> None:
@@ -73,12 +97,13 @@ async def test_the_cursor_gives_what_is_newer_and_nothing_else(shared_app: Runni
 
 async def test_a_waiting_caller_hears_of_an_event_as_soon_as_it_commits(
     shared_app: RunningApp,
+    waits: Waits,
 ) -> None:
     begun = await begun_job(shared_app)
     await listening(shared_app)
     poll = asyncio.create_task(events(shared_app, begun.ref.public_id, since=1, wait=20))
-    await asyncio.sleep(0.3)
-    assert not poll.done(), "it waits"
+    await waits.reach(1)
+    assert not poll.done()
     await make_stage(shared_app, begun, "segment")
     committed = time.monotonic()
     assert numbers(await poll) == [2]
@@ -102,12 +127,12 @@ async def test_nobody_waits_for_a_failed_job(shared_app: RunningApp) -> None:
 
 async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
     shared_app: RunningApp,
+    waits: Waits,
 ) -> None:
     ref, _ = await finished_job(shared_app)
     await listening(shared_app)
     poll = asyncio.create_task(events(shared_app, ref.public_id, since=4, wait=20))
-    await asyncio.sleep(0.3)
-    assert not poll.done(), "it waits"
+    await waits.reach(1)
     async with shared_app.database.transaction() as connection:
         await append(connection, ref, stage="publish", message="Published", extra={})
     assert numbers(await poll) == [5]
@@ -119,9 +144,7 @@ async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(
     begun, other = await begun_job(shared_app), await begun_job(shared_app)
     ear = wakeups.Wakeups(shared_app.settings.database_url)
     async with ear.listening():
-        async with asyncio.timeout(10):
-            while not ear.hears:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: ear.hears)
         with (
             ear.watching(begun.ref.public_id) as one,
             ear.watching(begun.ref.public_id) as two,
@@ -134,7 +157,9 @@ async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(
     assert not ear.waiters, "who has stopped waiting is forgotten"
 
 
-async def test_however_many_wait_one_connection_listens(shared_app: RunningApp) -> None:
+async def test_however_many_wait_one_connection_listens(
+    shared_app: RunningApp, waits: Waits
+) -> None:
     begun = [await begun_job(shared_app) for _ in range(15)]
     await listening(shared_app)
     async with httpx.AsyncClient(base_url=shared_app.http.base_url, timeout=30) as http:
@@ -145,7 +170,7 @@ async def test_however_many_wait_one_connection_listens(shared_app: RunningApp) 
             )
             for job in begun
         ]
-        await asyncio.sleep(0.3)
+        await waits.reach(15)
         assert len(await shared_app.rows(f"SELECT 1 FROM {EAR}")) == 1
         assert (await shared_app.detail(begun[0].ref.public_id)).status_code == 200, "none is held"
         for job in begun:
@@ -184,9 +209,7 @@ async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_thr
 
     monkeypatch.setattr(long_poll, "job_events", read_before_it_commits)
     async with ear.listening():
-        async with asyncio.timeout(10):
-            while not ear.hears:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: ear.hears)
         presigner = Presigner(shared_app.settings)
         _, page = await long_poll.followed(
             ReadServices(database=shared_app.database, presigner=presigner, wakeups=ear),
@@ -217,7 +240,8 @@ async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     asked: Any = {"shop_domain": SHOP, "public_id": begun.ref.public_id, "since": 0, "wait": 20}
     reads = ReadServices(database=database, presigner=Presigner(shared_app.settings), wakeups=ear)
     waiting = [asyncio.create_task(long_poll.followed(reads, **asked)) for _ in range(12)]
-    await asyncio.sleep(0.2)
+    followers = ear.waiters[begun.ref.public_id]
+    await wait_until(lambda: len(followers) == 12 and ear.turns.locked())
     assert await database.row(A_WHILE) is not None, "somebody who does not wait"
     pages = [page for _, page in await asyncio.gather(*waiting)]
     assert [page.latest_seq for page in pages] == [1] * 12
@@ -257,14 +281,14 @@ async def test_a_poller_misses_nothing_of_a_job_under_way(shared_app: RunningApp
 
 
 async def test_waiters_go_on_by_looking_when_the_listener_is_cut_off(
-    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = await begun_job(shared_app)
     await listening(shared_app)
     monkeypatch.setattr(wakeups, "RECONNECT", 60.0)
     monkeypatch.setattr(wakeups, "PROBE", 0.1)
     poll = asyncio.create_task(events(shared_app, begun.ref.public_id, since=1, wait=20))
-    await asyncio.sleep(0.3)
+    await waits.reach(1)
     await shared_app.execute(f"SELECT pg_terminate_backend(pid) FROM {EAR}")
     await make_stage(shared_app, begun, "segment")
     async with asyncio.timeout(15):

@@ -1,6 +1,5 @@
 """The listener survives whatever its connection raises, and says when it does not hear."""
 
-import asyncio
 from typing import Any
 
 import asyncpg
@@ -9,6 +8,7 @@ from asyncpg.exceptions import InternalClientError
 
 from backend.jobs import wakeups
 from backend.jobs.wakeups import NAME, Wakeups
+from tests.wait import wait_until
 
 END = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -35,9 +35,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
 
 async def becomes(ears: Wakeups, *, hears: bool, within: float = 10) -> None:
     """Wait until it says so."""
-    async with asyncio.timeout(within):
-        while ears.hears is not hears:
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: ears.hears is hears, within)
 
 
 @pytest.mark.parametrize("error", [InternalClientError, RuntimeError])

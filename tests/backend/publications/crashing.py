@@ -31,11 +31,16 @@ class Steps:
 
     def __init__(self, happens: Happens) -> None:
         self.happens = happens
-        self.count = 0
+        self.names: list[str] = []
 
-    async def step(self) -> None:
-        """One more."""
-        self.count += 1
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.names)
+
+    async def step(self, name: str) -> None:
+        """One more: a transaction, or the mutation of that name."""
+        self.names.append(name)
         await self.happens(self.count)
 
 
@@ -49,7 +54,7 @@ class SteppedDatabase(Database):
         """As ever."""
         async with super().transaction(shop) as connection:
             yield connection
-        await self.steps.step()
+        await self.steps.step("transaction")
 
 
 class SteppedApi(AdminApi):
@@ -63,7 +68,7 @@ class SteppedApi(AdminApi):
         """As ever."""
         answer = await super().graphql(shop, token, document, variables, **how)
         if document.lstrip().startswith("mutation"):
-            await self.steps.step()
+            await self.steps.step(next(iter(answer)))
         return answer
 
 

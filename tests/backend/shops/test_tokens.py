@@ -31,6 +31,7 @@ from backend.tenancy import WORKER
 from tests.conftest import SECRET
 from tests.running_app import RunningApp
 from tests.scenarios import called, end_token, lock_out, new_shop
+from tests.wait import wait_until
 
 
 async def opened(shared_app: RunningApp, shop: str) -> InstalledShop | None:
@@ -169,13 +170,16 @@ async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
 ) -> None:
     await end_token(shared_app, shop)
     before = shared_app.shopify.calls["refresh"]
+    grants = shared_app.shopify.platform.shops[shop].grants
+    first_refresh_token = grants.current
     shared_app.shopify.platform.latency = 0.4
     with monkeypatch.context() as impatient, pytest.raises(ShopifyUnavailable):
         impatient.setattr(tokens, "CALL_DEADLINE", 0.1)
         await opened(shared_app, shop)
     shared_app.shopify.platform.latency = 0.0
     await called(shared_app, "refresh", before + 1)
-    await asyncio.sleep(0.5)  # by now Shopify has renewed them, and nobody has heard of it
+    # Shopify has renewed them, and nobody has heard of it.
+    await wait_until(lambda: grants.current != first_refresh_token)
     await assert_opens(shared_app, shop)
 
 
@@ -244,9 +248,10 @@ async def test_a_slow_shopify_does_not_take_all_connections(
     before = shared_app.shopify.calls["refresh"]
     fetching = [asyncio.create_task(installed_shop(database, admin, each)) for each in shops]
     await called(shared_app, "refresh", before + 1)
-    await asyncio.sleep(0.2)
-    async with database.reading(bystander) as connection:
-        assert await installed_row(connection, bystander) is not None
+    while not all(task.done() for task in fetching):
+        async with database.reading(bystander) as connection:
+            assert await installed_row(connection, bystander) is not None
+        await asyncio.sleep(0.05)
     assert None not in await asyncio.gather(*fetching)
     shared_app.shopify.platform.latency = 0.0
     await admin.close()

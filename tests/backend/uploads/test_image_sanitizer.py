@@ -11,8 +11,10 @@ from httpx import AsyncClient
 
 from backend.dev.transport import LoopbackShopify
 from backend.errors import AtelierError, ImageTooComplex, UploadsUnavailable
+from backend.renderers import local
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
+from backend.renderers.wire import frame
 from backend.uploads.form import PART
 from backend.uploads.image_sanitizer import PLACES, ImageSanitizer
 from tests.backend.imaging.files import animated_png, bomb_png
@@ -78,27 +80,23 @@ async def test_a_breakdown_is_ours_or_the_pictures(
     assert issubclass(seen, AtelierError) or seen is RenderFailed, "the latter becomes a 500"
 
 
-class Telling(LocalRenderer):
-    """Says when it is asked for something."""
-
-    asked = asyncio.Event()
-
-    async def render(self, request: RenderRequest) -> Rendered:
-        """As usual."""
-        self.asked.set()
-        return await super().render(request)
-
-
-async def test_a_child_that_dies_costs_one_answer_and_not_the_next() -> None:
-    renderer = Telling(None)
+async def test_a_child_that_dies_costs_one_answer_and_not_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    renderer = LocalRenderer(None)
     image_sanitizer = ImageSanitizer(renderer)
     await image_sanitizer.sanitize(io.BytesIO(picture()))
     [pid] = renderer.child_pids
-    renderer.asked.clear()
+    is_sent = asyncio.Event()
+
+    def frame_and_note(request: RenderRequest) -> bytes:
+        is_sent.set()
+        return frame(request)
+
+    monkeypatch.setattr(local, "frame", frame_and_note)
     os.kill(pid, signal.SIGSTOP)  # in the middle of its work, as far as anybody can tell
     developing = asyncio.create_task(image_sanitizer.sanitize(io.BytesIO(picture())))
-    await renderer.asked.wait()
-    await asyncio.sleep(0.1)  # the child has been found alive, and has its work
+    await asyncio.wait_for(is_sent.wait(), 10)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(UploadsUnavailable):
         await developing

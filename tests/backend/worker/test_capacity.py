@@ -16,6 +16,7 @@ from backend.worker.run import manager
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.running_app import GARMENTS, OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import NoRenderer, waiting_job
+from tests.wait import wait_until
 
 JOBS = 12
 PLACES = Capacity(slots=1)
@@ -41,9 +42,7 @@ class Held(NoRenderer):
 
     async def count(self, wanted: int) -> None:
         """Wait until so many are held."""
-        async with asyncio.timeout(15):
-            while len(self.is_low_priority) < wanted:
-                await asyncio.sleep(0.02)
+        await wait_until(lambda: len(self.is_low_priority) >= wanted, 15)
 
     async def render(self, request: RenderRequest) -> Rendered:
         """Nothing, perhaps much later."""

@@ -16,6 +16,7 @@ from pgqueuer.queries import Queries
 from backend import queue
 from backend.queue import HANDLE_BACKLOG, RUN_BACKLOG, RUN_JOB
 from backend.worker.dequeue import LOOK_AGAIN, Share, dequeue_by_capacity
+from tests.wait import wait_until
 
 PLACES, BATCH = 4, 2
 ENTRIES = 10
@@ -183,7 +184,7 @@ async def test_while_a_backlog_fills_its_places_again_others_are_not_looked_for_
         database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2, HANDLE_BACKLOG: 2}
     ) as worker:
         taken = [await worker.next_one() for _ in range(2)]
-        await asyncio.sleep(0.1)
+        await wait_until(lambda: worker.looks == [2, 0, 0])  # it has found no others
         before = len(worker.looks)
         for _ in range(3):
             taken.pop(0).set()

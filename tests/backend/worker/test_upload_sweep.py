@@ -13,7 +13,7 @@ from backend.worker.maintenance import expired_uploads, sweep_uploads
 from backend.worker.run import manager
 from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded
 from tests.running_app import RunningApp
-from tests.scenarios import is_stored, missing_objects, open_shared_app
+from tests.scenarios import is_stored, missing_objects, open_shared_app, wait_for_lock
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -125,7 +125,7 @@ async def test_what_the_sweep_is_just_marking_no_job_gets(shared_app: RunningApp
             "UPDATE uploads SET expired_at = now() WHERE upload_key = $1", (upload_key,)
         )
         taking = asyncio.create_task(take(shared_app, upload_key))
-        await asyncio.sleep(0.1)
+        await wait_for_lock(shared_app)
         assert not taking.done(), "it waits for the row"
     with pytest.raises(InvalidRequest):
         await taking
