@@ -119,6 +119,6 @@ async def test_the_queries_of_the_operators_manual_run(running_app: RunningApp) 
     manual = (ROOT / "docs" / "operations.md").read_text()
     [block] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
     queries = [query for query in block.split(";") if query.strip()]
-    assert len(queries) == 8
+    assert queries
     for query in queries:
         await running_app.rows(query)

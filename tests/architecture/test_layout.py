@@ -52,11 +52,13 @@ async def test_every_route_but_health_and_the_document_has_exactly_one_guard(
             assert len(guards) <= 1, route.path
             if not guards:
                 unguarded.add(route.path)
-    assert unguarded == UNGUARDED
+    assert unguarded == UNGUARDED, "give the route a guard, or add it to UNGUARDED with a reason"
 
 
 def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
-    """Outside `worker`, every statement on tenants' rows is built next to the word shop."""
+    """Architecture rule: outside `worker`, a function that builds a statement on a shop's rows names
+    the shop.
+    """
     suspects = []
     for path in [*ROOT.glob("backend/**/*.py"), *ROOT.glob("webhooks/**/*.py")]:
         relative = path.relative_to(ROOT).as_posix()
@@ -79,4 +81,4 @@ def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
             scoped = any(word in function for word in names)
             if builds and not scoped:
                 suspects.append(f"{relative}: {function.splitlines()[0]}")
-    assert suspects == []
+    assert suspects == [], "add the shop to the statement, or move it to `backend/worker`"
