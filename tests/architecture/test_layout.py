@@ -56,9 +56,7 @@ async def test_every_route_but_health_and_the_document_has_exactly_one_guard(
 
 
 def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
-    """Architecture rule: outside `worker`, a function that builds a statement on a shop's rows names
-    the shop.
-    """
+    """Architecture rule: outside `worker`, each statement on shops' rows names the shop."""
     suspects = []
     for path in [*ROOT.glob("backend/**/*.py"), *ROOT.glob("webhooks/**/*.py")]:
         relative = path.relative_to(ROOT).as_posix()

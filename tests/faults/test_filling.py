@@ -61,7 +61,7 @@ async def besieged(
     job = f"/v1/jobs/{ref.public_id}"
     await measure_latencies(client, shared_app, job, 1)  # warm
     attack = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.filling", how, str(port), str(SECONDS)),
+        *(sys.executable, "-m", "tests.faults.body_flood", how, str(port), str(SECONDS)),
         stdout=asyncio.subprocess.PIPE,
     )
     before = [busy(pid) for pid in processes]

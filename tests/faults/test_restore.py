@@ -11,7 +11,7 @@ import pytest
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
-from tests.backend.worker.sweeping import swept
+from tests.backend.worker.sweep import swept
 from tests.commands import repairs_by_kind, run_reconcile
 from tests.flows.processes import environment
 from tests.running_app import RunningApp, open_running_app

@@ -61,7 +61,7 @@ from tests.backend.auth.signing import API_KEY, FOREIGN_SECRET, PREVIOUS_SECRET,
 from tests.backend.imaging.files import jpeg, photo, png
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
 from tests.scenarios import webhook_headers
-from tests.security import oracles
+from tests.security import reference_signatures
 from tests.security.form_request import FormRequest
 from webhooks import payloads
 
@@ -120,7 +120,7 @@ def test_webhooks(body: bytes, signature: bytes, signed_with: bytes | None) -> N
     if signed_with is not None:
         signature = signing.webhook_signature(body, signed_with)
     passed = verify_webhook(body, signature, SECRETS)
-    assert passed == oracles.webhook_is_signed(body, signature, SECRETS)
+    assert passed == reference_signatures.webhook_is_signed(body, signature, SECRETS)
 
 
 def claims() -> bytes:
@@ -151,8 +151,8 @@ def test_session_tokens(
         text = signing.session_token(parts[1], signed_with, parts[0])
     verified = verify_session_token(text, api_key=API_KEY, secrets=SECRETS)
     if verified is not None:
-        assert oracles.token_is_signed(text, SECRETS)
-        said = oracles.claims_of(text.split(".")[1])
+        assert reference_signatures.token_is_signed(text, SECRETS)
+        said = reference_signatures.claims_of(text.split(".")[1])
         assert (said["dest"], said["iss"]) == (f"https://{verified.shop}", f"{said['dest']}/admin")
         assert said["aud"] == API_KEY and said["sub"] == verified.user_id and said["sid"]
 
@@ -186,7 +186,7 @@ def test_proxied_queries(query: bytes, unsigned: bytes, signed_with: bytes | Non
     allowed = frozenset({"since"})
     verified = verify_app_proxy(query, SECRETS, now=NOW, allowed=allowed)
     if verified is not None:
-        assert oracles.query_is_proxied(query, SECRETS)
+        assert reference_signatures.query_is_proxied(query, SECRETS)
         assert is_shop_domain(verified.shop)
         assert query.count(b"logged_in_customer_id") <= 1
         assert verified.params.keys() <= allowed
@@ -217,15 +217,15 @@ def test_signed_requests(
 ) -> None:
     request: dict[str, Any] = {"method": method, "path": path, "query": query, "body": body}
     if signed_with is not None:
-        key = oracles.mac(signed_with, b"atelier/signed-request/v1")
+        key = reference_signatures.mac(signed_with, b"atelier/signed-request/v1")
         digest = hashlib.sha256(body).hexdigest().encode()
         text = b"\n".join([method.upper().encode(), path, query, digest])
-        signature = base64.b64encode(oracles.mac(key, text))
+        signature = base64.b64encode(reference_signatures.mac(key, text))
     told = {name: value for name, value in request.items() if name != "body"}
     told["digest"] = hashlib.sha256(body).hexdigest()
     shop = verify_signed_request(signature, SECRETS, now=NOW, **told)
     if shop is not None:
-        assert oracles.request_is_signed(signature, SECRETS, **request)
+        assert reference_signatures.request_is_signed(signature, SECRETS, **request)
         assert is_shop_domain(shop)
 
 

@@ -13,7 +13,7 @@ from tests.conftest import settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import NoRenderer, finished_job, waiting_job
 from tests.security import tenant_isolation
-from tests.security.uncached import forget_the_shop
+from tests.security.unscoped_statements import forget_the_shop
 
 # Each check once: those that serve several routes ask all of them.
 CHECKS = {

@@ -13,7 +13,7 @@ from backend.dev.shopify.products import Collection, Product
 from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.worker.sources import PRODUCT_NOT_FOUND
-from tests.backend.publications.crashing import Happens, stepped
+from tests.backend.publications.crash_points import Happens, stepped
 from tests.running_app import RunningApp
 
 

@@ -29,7 +29,7 @@ from tests.backend.batches.scenarios import (
     products,
     stepped_desk,
 )
-from tests.backend.publications.crashing import Crash, dies_at
+from tests.backend.publications.crash_points import Crash, dies_at
 from tests.running_app import RunningApp
 from tests.scenarios import refusal
 

@@ -21,7 +21,7 @@ from tests.backend.batches.scenarios import (
     products_of_jobs,
     stepped_desk,
 )
-from tests.backend.publications.crashing import Crash, dies_at
+from tests.backend.publications.crash_points import Crash, dies_at
 from tests.running_app import SHOP, RunningApp
 
 pytestmark = pytest.mark.usefixtures("small_pages")

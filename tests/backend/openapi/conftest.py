@@ -9,7 +9,7 @@ from backend.renderers.base import Renderer
 from tests.backend.openapi.conformance import Document
 from tests.backend.openapi.one_job import Answers as OneJob
 from tests.backend.openapi.one_job import of_one_job
-from tests.backend.openapi.witnesses import Answers, witnesses
+from tests.backend.openapi.sample_requests import Answers, witnesses
 from tests.running_app import RunningApp
 from tests.scenarios import open_shared_app
 

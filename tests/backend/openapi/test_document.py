@@ -6,7 +6,7 @@ import jsonschema
 
 from backend.app import create_app
 from tests.backend.openapi.conformance import Document, assert_documented, operations
-from tests.backend.openapi.witnesses import ELSEWHERE, Answers
+from tests.backend.openapi.sample_requests import ELSEWHERE, Answers
 from tests.running_app import RunningApp
 
 

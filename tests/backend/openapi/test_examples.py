@@ -14,7 +14,7 @@ import pytest
 from backend.openapi.examples import ERRORS, FOLDER
 from tests.backend.openapi.conformance import Document, assert_valid, operations
 from tests.backend.openapi.one_job import RECORD
-from tests.backend.openapi.witnesses import ELSEWHERE, Answers, further_refusals
+from tests.backend.openapi.sample_requests import ELSEWHERE, Answers, further_refusals
 from tests.running_app import GARMENTS, RunningApp
 
 OPEN = {"meta", "extra"}

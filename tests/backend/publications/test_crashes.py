@@ -12,7 +12,7 @@ from backend.jobs.service import JobRef
 from backend.publications.execution import run_publication
 from backend.queue import PUBLISH, UNPUBLISH
 from backend.shops import media_api
-from tests.backend.publications.crashing import Crash, dies_at, nothing, stepped
+from tests.backend.publications.crash_points import Crash, dies_at, nothing, stepped
 from tests.backend.publications.scenarios import (
     Looks,
     finished,

@@ -8,7 +8,7 @@ from backend.publications.execution import run_publication
 from backend.publications.publish import product_gallery
 from backend.queue import UNPUBLISH
 from backend.shops.media_responses import Gallery
-from tests.backend.publications.crashing import stepped
+from tests.backend.publications.crash_points import stepped
 from tests.backend.publications.scenarios import (
     first_publication,
     links,

@@ -15,7 +15,7 @@ from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_SPEC
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.imaging import files, scenes
 from tests.backend.renderers.conftest import MODEL
-from tests.backend.renderers.running import JobRun, ask, run
+from tests.backend.renderers.stage_runs import JobRun, ask, run
 
 
 async def pipeline(

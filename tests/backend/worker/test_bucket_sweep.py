@@ -18,7 +18,7 @@ from backend.worker.bucket_sweep import Terms, sweep_bucket
 from backend.worker.run import manager
 from backend.worker.stages import JobRun, raw_file
 from tests.backend.uploads.multipart_forms import row_of, uploaded
-from tests.backend.worker.sweeping import meanwhile, stray, swept
+from tests.backend.worker.sweep import meanwhile, stray, swept
 from tests.running_app import RunningApp
 from tests.scenarios import begun_job, finished_job, is_stored, missing_objects, stored_picture
 

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from backend.worker.maintenance import requeue_overdue, sweep_uploads
 from backend.worker.reconciliation_report import recent_findings, record
 from tests.backend.uploads.multipart_forms import uploaded
-from tests.backend.worker.sweeping import stray, swept
+from tests.backend.worker.sweep import stray, swept
 from tests.running_app import RunningApp
 
 

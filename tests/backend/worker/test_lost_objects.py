@@ -20,7 +20,7 @@ from tests.backend.worker.lost_objects import (
     delete_objects,
     files_of,
 )
-from tests.backend.worker.sweeping import swept
+from tests.backend.worker.sweep import swept
 from tests.caching_renderer import CachingRenderer
 from tests.running_app import RunningApp
 from tests.scenarios import begun_job, finished_job, is_stored, make_stage, missing_objects

@@ -21,7 +21,7 @@ from tests.backend.publications.scenarios import finished, published, undo, want
 from tests.backend.rules.settings_api import put_settings
 from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
 from tests.backend.worker.lost_objects import NOTHING_FOUND, delete_objects, files_of
-from tests.backend.worker.sweeping import swept
+from tests.backend.worker.sweep import swept
 from tests.running_app import RunningApp
 from tests.scenarios import (
     UPDATE,

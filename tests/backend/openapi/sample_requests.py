@@ -14,7 +14,7 @@ import msgspec
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from tests.backend.batches import scenarios as batches
-from tests.backend.openapi import keys
+from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
@@ -44,7 +44,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     operation: Document
 
     @property
-    def sign(self) -> keys.Sign:
+    def sign(self) -> credentials.Sign:
         """The first of the credentials that the operation takes."""
         first: dict[str, Any] = next(iter(self.operation["security"]), {})
         scheme = next(iter(first), "nothing")
@@ -54,7 +54,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         self,
         *,
         query: str = "",
-        sign: keys.Sign | None = None,
+        sign: credentials.Sign | None = None,
         public_id: str | None = None,
         content: bytes | None = None,
         **headers: str,
@@ -121,12 +121,12 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         return job.public_id
 
 
-KEYS: dict[str, Callable[[RunningApp], keys.Sign]] = {
-    "sessionToken": keys.session_token,
-    "signedRequest": keys.signature,
-    "proxySignature": keys.app_proxy,
-    "webhookSignature": keys.webhook,
-    "nothing": keys.nothing,
+KEYS: dict[str, Callable[[RunningApp], credentials.Sign]] = {
+    "sessionToken": credentials.session_token,
+    "signedRequest": credentials.signature,
+    "proxySignature": credentials.app_proxy,
+    "webhookSignature": credentials.webhook,
+    "nothing": credentials.nothing,
 }
 
 
@@ -168,7 +168,9 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     await shared_app.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
     batch = {"workflow": "catalog-image", "product_ids": batches.gids(1)}
     preview = {**body, "category": "dress"}
-    visit = keys.app_proxy(shared_app)(SimpleNamespace(url="/proxy/v1/product-to-model-direct")).url
+    visit = credentials.app_proxy(shared_app)(
+        SimpleNamespace(url="/proxy/v1/product-to-model-direct")
+    ).url
     async with (
         client_of(shared_app, storefront_daily_cap=0) as full,
         client_of(shared_app, storefront_visitor_daily_cap=0) as greedy,
@@ -280,14 +282,14 @@ async def two_credentials(client: Client) -> httpx.Response:
 
 async def no_credential(client: Client) -> httpx.Response:
     """Anybody."""
-    return await client.ask(sign=keys.nothing(client.shared_app))
+    return await client.ask(sign=credentials.nothing(client.shared_app))
 
 
 async def too_long(client: Client) -> httpx.Response:
     """A body with more bytes than the largest that any route takes, signed where it must be."""
     size = 26_000_000 if client.path == "/v1/uploads" else 5_000_001
     merchant = client.path.startswith("/v1")
-    sign = keys.signature(client.shared_app) if merchant else None
+    sign = credentials.signature(client.shared_app) if merchant else None
     return await client.ask(sign=sign, content=b" " * size)
 
 
@@ -317,7 +319,9 @@ async def another_media_type(client: Client) -> httpx.Response:
     if client.path == "/webhooks":
         return await client.ask(Content_Encoding="gzip")
     if client.path.startswith("/v1"):
-        return await client.ask(sign=keys.signature(client.shared_app), Content_Encoding="gzip")
+        return await client.ask(
+            sign=credentials.signature(client.shared_app), Content_Encoding="gzip"
+        )
     return await client.ask(Content_Type="text/plain")
 
 
