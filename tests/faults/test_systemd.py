@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(300)
 async def shared_app(
     services: LocalServices, renderer: Renderer
 ) -> AsyncIterator[tuple[Machine, RunningApp]]:
-    """A machine whose migration unit has made the schema, and the world around it."""
+    """A machine whose migration unit has created the schema, and the app's stand-ins."""
     name = f"units_{uuid.uuid4().hex[:8]}"
     async with contextlib.AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(before_postgres(services.postgres))

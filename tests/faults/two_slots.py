@@ -22,14 +22,14 @@ BIGS_PICTURE = GARMENTS / "tee_white.jpg"
 
 
 class SlowRenderer(NoRenderer):
-    """Makes nothing, in some time; `long`, if given, for each job with that picture."""
+    """Renders nothing, in `STAGE` seconds, or `long` seconds for a job with that picture."""
 
     def __init__(self, long: float = 0) -> None:
         self.long = long
         self.picture = BIGS_PICTURE.read_bytes()
 
     async def render(self, request: RenderRequest) -> Rendered:
-        """Nothing, a little later, or much later."""
+        """No file, after the delay."""
         is_long = self.long > 0 and self.picture in request.inputs.values()
         await asyncio.sleep(self.long if is_long else STAGE)
         return await super().render(request)

@@ -1,4 +1,4 @@
-"""The product's own commands as processes of their own, for tests that kill them."""
+"""The product's commands as processes, for tests that kill them."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ STAGES = ["fetch", "validate", "segment", "compose", "encode"]
 async def worker(
     running_app: RunningApp, log: Path, *, program: str = "backend.cli", **env: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`atelier worker` against the test's services; asked to end, then made to."""
+    """`atelier worker` against the test's services; stopped when the block ends."""
     process = await start_worker(running_app, log, program=program, **env)
     try:
         yield process
@@ -73,7 +73,7 @@ async def until(
 
 
 async def make_due(running_app: RunningApp) -> None:
-    """Let the dead worker's heartbeats have stopped long ago, instead of waiting for it."""
+    """Date the dead worker's heartbeats back, instead of waiting until they expire."""
     await running_app.execute(
         "UPDATE queue.pgqueuer SET heartbeat = now() - interval '1 hour' WHERE status = 'picked'"
     )
@@ -129,7 +129,7 @@ main(sys.argv[1:])
 async def running_web_process(
     running_app: RunningApp, log: Path | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """`atelier serve` for this world, and its port. All it says goes to `log`, if there is one."""
+    """`atelier serve` for this app, and its port. Its output goes to `log` if given."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         log.open("ab") if log else contextlib.nullcontext() as output,

@@ -22,7 +22,7 @@ SETTINGS = Settings(
 
 @functools.cache
 def offline_app() -> Any:
-    """The whole app; what is asked here gets no further than its doors."""
+    """The whole app; requests get no further than authentication."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ACCESS_KEY_ID", "none")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "none")

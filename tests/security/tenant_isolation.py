@@ -39,13 +39,13 @@ OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/can
 PRODUCT = {"product_id": "gid://shopify/Product/1"}
 
 
-# The doors: a request of SHOP's, which calls itself the other's wherever the door lets it
+# Callers: requests of SHOP that claim to be the other shop wherever they can
 
 
 async def by_token(
     shared_app: RunningApp, method: str, path: str, body: Any = None
 ) -> httpx.Response:
-    """The embedded page."""
+    """Request as the embedded page, with a session token."""
     joint = "&" if "?" in path else "?"
     headers = {**shared_app.bearer(SHOP), **NAMES_OF_THE_OTHER}
     url = f"{path}{joint}shop={OTHER_SHOP}"
@@ -55,7 +55,7 @@ async def by_token(
 async def by_signature(
     shared_app: RunningApp, method: str, path: str, body: Any = None
 ) -> httpx.Response:
-    """A server of ours."""
+    """Request as our own server, with a signature."""
     content = b"" if body is None else json.dumps(body).encode()
     url, signature = signed_request(
         SECRET.encode(), method=method, url=path, shop=SHOP, body=content, now=int(time.time())
@@ -71,7 +71,7 @@ async def by_signature(
 async def through_the_proxy(
     shared_app: RunningApp, method: str, path: str, body: Any = None, *, shop: str = SHOP
 ) -> httpx.Response:
-    """A visitor of the storefront."""
+    """Request as a storefront visitor, through the app proxy."""
     query = signing.app_proxy_query(
         {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
     )
@@ -80,7 +80,7 @@ async def through_the_proxy(
 
 
 async def without_a_guard(shared_app: RunningApp, method: str, path: str) -> httpx.Response:
-    """Anybody."""
+    """Request without credentials."""
     return await shared_app.http.request(method, path, headers=NAMES_OF_THE_OTHER)
 
 
@@ -465,7 +465,7 @@ def routes_of(running_app: RunningApp) -> set[Route]:
 
 
 async def keep_apart(shared_app: RunningApp, check: Check, case: RouteCase) -> None:
-    """Give the other shop some of everything; the check passes, and all of it is as before."""
+    """Give the other shop data of every kind; the check passes and leaves that data unchanged."""
     await shared_app.install(OTHER_SHOP)
     finished, _ = await finished_job(shared_app, shop=OTHER_SHOP)
     others = [finished, await waiting_job(shared_app, shop=OTHER_SHOP)]

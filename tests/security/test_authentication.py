@@ -1,4 +1,4 @@
-"""Each door with the right key, the wrong key, an old key, two keys and none, over sockets.
+"""Each kind of credential: valid, wrong, old, doubled and missing, over sockets.
 
 What the verifiers themselves accept is `tests/backend/auth`'s matter; here it is whether the app
 asks them, and what it says.
@@ -42,7 +42,7 @@ EMPTY_BODY = signing.webhook_signature(b"", SECRET)
 WRONG_SECRET = "the-secret-of-some-other-app"
 
 
-# /v1: the merchant's door
+# /v1: merchants
 
 MERCHANT_ROUTES = ["job", "installation"]
 
@@ -208,7 +208,7 @@ async def test_only_the_token_says_which_shop_is_installed(shared_app: RunningAp
     assert await fingerprint(shared_app, OTHER_SHOP) == before
 
 
-# /webhooks: Shopify's door
+# /webhooks: Shopify
 
 BODY = b'{"id": 1, "title": "Tee"}'
 REFUSED = (401, "UNAUTHENTICATED")
@@ -424,7 +424,7 @@ async def test_signed_bytes_are_taken_as_they_are_however_odd(
     assert [row["body"] for row in stored] == [body]
 
 
-# Doors to a house without a database
+# Without a database
 
 
 async def test_without_a_database_every_door_says_later_and_nothing_else(

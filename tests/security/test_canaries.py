@@ -1,6 +1,6 @@
 """A whole run of the product as processes, in which every secret is one that can be searched for.
 
-`atelier serve` and `atelier worker` carry a photo to pictures and publish them, while a stranger
+`atelier serve` and `atelier worker` carry a photo to pictures and publish them, while a client
 knocks with what is nearly right. Then whatever they said, and every row they wrote, is searched
 (T-44, T-46; promise 25).
 """
@@ -35,7 +35,7 @@ KEY_BYTES = [os.urandom(32) for _ in range(2)]
 async def running_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world whose secrets are nobody else's."""
+    """A running app with secrets that occur nowhere else."""
     keys = ",".join(
         f"k{number}:{base64.b64encode(key).decode()}" for number, key in enumerate(KEY_BYTES)
     )

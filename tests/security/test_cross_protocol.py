@@ -1,4 +1,4 @@
-"""What Shopify signs for one purpose, shown at a door that is for another (T-01, T-02).
+"""What Shopify signs for one purpose, used for another (T-01, T-02).
 
 Session tokens, OAuth's query, the app proxy's query and webhooks are all signed with the one
 client secret, so each of them carries a valid signature over *some* bytes. The victim here is a

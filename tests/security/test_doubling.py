@@ -1,4 +1,4 @@
-"""Twice the bytes are about twice the work, for every parser of strangers' bytes.
+"""Twice the bytes take about twice the time in every parser of untrusted input.
 
 One request whose work grows with the square of its length stops a process for minutes. Each parser
 is given the same nasty text at growing sizes up to the largest that can reach it, and each doubling

@@ -28,7 +28,7 @@ BUDGET = 5  # a day, so that no time passes that counts
 async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with a budget that is soon used up."""
+    """A running app with a low limit of unknown ids."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = msgspec.structs.replace(
             settings_for(services, url), rate_limit_misses=f"{BUDGET}/day"

@@ -1,4 +1,4 @@
-"""Every parser of bytes that a stranger chooses, fed with what it nearly expects (G-05).
+"""Every parser of untrusted input, fuzzed with nearly valid input (G-05).
 
 Nothing but the parser's own refusals may be raised, and nothing may pass that an independent
 reading of the documentation does not pass. `make fuzz` does many more (`PARSER_EXAMPLES`).
@@ -229,7 +229,7 @@ def test_signed_requests(
         assert is_shop_domain(shop)
 
 
-# What comes behind the doors
+# After authentication
 
 
 NAMES = [b"x-shopify-topic", b"x-shopify-shop-domain", b"x-shopify-webhook-id"]
@@ -347,7 +347,7 @@ ANSWERS = [
 @many
 @given(mangled(*ANSWERS), mangled(b"2.0", b"-1"))
 def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
-    """Shopify is no stranger, but what answers in its name may be a proxy's error page."""
+    """Shopify is trusted, but a proxy may answer in its place with an error page."""
     seconds = retry_after(httpx.Response(429, headers=[(b"Retry-After", wait)]))
     assert seconds is None or 0 <= seconds < float("inf")
     with contextlib.suppress(ShopifyUnavailable):

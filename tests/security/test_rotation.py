@@ -1,4 +1,4 @@
-"""Secrets and keys are changed while the doors stay open: not one request is refused (T-08, T-42).
+"""Secrets and keys rotate while the service runs, without a refused request (T-08, T-42).
 
 Each step is what an operator does: start processes with the next settings beside the old ones,
 let the old ones go, and only then take the next step.
@@ -43,7 +43,7 @@ async def process(running_app: RunningApp, settings: Settings) -> AsyncIterator[
 
 
 async def every_route(client: httpx.AsyncClient, settings: Settings, secret: str) -> list[int]:
-    """A request at each door, signed with this secret."""
+    """One request of each kind, signed with this secret."""
     token = signing.session_token(SHOP, api_key=settings.shopify_api_key, secret=secret)
     now = int(time.time())
     url, signature = signed_request(

@@ -37,7 +37,7 @@ $$
 async def shared_app(
     request: pytest.FixtureRequest, services: LocalServices, template: str
 ) -> AsyncIterator[RunningApp]:
-    """A world in which only one of them keeps shops apart."""
+    """A running app in which only one barrier keeps shops apart."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "postgres":
             forget_the_shop(patch)
@@ -51,7 +51,7 @@ async def shared_app(
 async def lost(
     services: LocalServices, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RunningApp]:
-    """Neither line."""
+    """A running app without either barrier."""
     forget_the_shop(monkeypatch)
     async for running_app in running_apps(services, template):
         await running_app.execute(WITHOUT_SECURITY)
@@ -59,7 +59,7 @@ async def lost(
 
 
 async def running_apps(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world with both shops."""
+    """A running app with both shops."""
     async with (
         cloned_database(services.postgres.url(), template) as url,
         open_running_app(settings_for(services, url), NoRenderer()) as running_app,

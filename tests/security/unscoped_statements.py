@@ -1,4 +1,4 @@
-"""What becomes of our statements when every one of them forgets whose rows it is after."""
+"""Remove the shop's condition from every statement, so that row-level security stands alone."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ HOT = {
 
 
 def forget_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every statement of apps that are made from now on; each still enters its shop."""
+    """Change the statements of every app created from now on; each still enters its shop."""
 
     def forgetful_database(*how: Any, **more: Any) -> Database:
         database = Database(*how, **more)

@@ -77,7 +77,7 @@ async def expand(
 
 @contextlib.asynccontextmanager
 async def stepped_desk(shared_app: RunningApp, happens: Happens) -> AsyncIterator[BatchContext]:
-    """A desk of its own, as a process has, where something happens after each transaction.
+    """A batch context as a process has it, with a hook after each transaction.
 
     The first is the claim, and each page is one.
     """

@@ -1,4 +1,4 @@
-"""The door: what can be asked for, what is refused and how, and what is asked for twice."""
+"""Requesting and listing batches: what is accepted, what is refused, and idempotency."""
 
 import asyncio
 import dataclasses

@@ -37,7 +37,7 @@ ANSWER = JobAcceptedResponse(
 async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world in which nobody asks too often."""
+    """A running app without a rate limit for writes."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), rate_limit_writes="1000000/minute")
         async with open_running_app(settings, renderer) as running_app:

@@ -148,12 +148,12 @@ async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(
         with (
             ear.watching(begun.ref.public_id) as one,
             ear.watching(begun.ref.public_id) as two,
-            ear.watching(other.ref.public_id) as stranger,
+            ear.watching(other.ref.public_id) as other_waiter,
         ):
             await make_stage(shared_app, begun, "segment")
             async with asyncio.timeout(10):
                 await asyncio.gather(one.wait(), two.wait())
-            assert not stranger.is_set()
+            assert not other_waiter.is_set()
     assert not ear.waiters, "who has stopped waiting is forgotten"
 
 

@@ -1,6 +1,6 @@
 """What a shop may have at once, and what it is told when it has as much; other shops do not notice.
 
-Each test has a shop of its own, and the whole module one world with small quotas.
+Each test has a shop of its own; the module shares one app with small quotas.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ BODY = {"product_id": "gid://shopify/Product/1"}
 
 @pytest.fixture(scope="module")
 async def shared_app(services, template, renderer) -> AsyncIterator[RunningApp]:
-    """A world in which a shop may have little."""
+    """A running app with small quotas."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(
             settings_for(services, url),

@@ -208,7 +208,7 @@ async def test_visitors_who_come_all_at_once_get_no_more_than_that(
 async def capped(
     services, template, renderer, *, shop: int, visitor: int
 ) -> AsyncIterator[RunningApp]:
-    """A world whose storefronts have so many jobs a day."""
+    """A running app with these daily storefront caps."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(
             settings_for(services, url),
@@ -350,7 +350,7 @@ async def test_the_merchant_sees_what_visitors_started(shared_app: RunningApp) -
     assert (await shared_app.detail(job)).status_code == 200
 
 
-# The door
+# Authentication
 
 
 async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(

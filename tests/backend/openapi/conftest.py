@@ -1,4 +1,4 @@
-"""One world for all that reads the document, and the answers that it promises."""
+"""One running app for all tests of the document, and the responses it documents."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +18,7 @@ from tests.scenarios import open_shared_app
 async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with the usual shop in it."""
+    """A running app with one installed shop."""
     async for running_app in open_shared_app(services, template, renderer):
         yield running_app
 

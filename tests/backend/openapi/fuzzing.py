@@ -1,4 +1,4 @@
-"""Hold a running Atelier to its own document, with schemathesis as the stranger at the door."""
+"""Check a running app against its own OpenAPI document with schemathesis."""
 
 import hashlib
 import re

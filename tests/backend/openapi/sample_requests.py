@@ -107,7 +107,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     async def new_one(self) -> str:
-        """A job that has not begun, which this door shows; or what else the path is about."""
+        """A waiting job that this caller may see, or what else the path is about."""
         if self.path.startswith("/v1/batches"):
             ref = await batches.made(self.shared_app, SHOP, {"product_ids": batches.gids(2)})
             return ref.public_id

@@ -88,7 +88,7 @@ async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in
         if path.startswith(("/v1/", "/health/")):
             assert answer.status_code == 204
             assert set(answer.headers["allow"].split(", ")) == {*own, "OPTIONS"}
-        else:  # doors that take no session token
+        else:  # callers without a session token
             assert answer.status_code in {400, 401}
 
 

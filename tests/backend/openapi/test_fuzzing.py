@@ -29,14 +29,14 @@ GUARDS_DOCUMENTED = {
     "a webhook": (credentials.webhook, "^/webhooks$"),
     "no key": (credentials.nothing, "^/health/"),
 }
-LONG = {"a session token", "a signature", "the app proxy"}  # the doors with many routes
+LONG = {"a session token", "a signature", "the app proxy"}  # callers with many routes
 
 
 @pytest.fixture(scope="module")
 async def populated_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with something in it, that allows as many requests as there will be."""
+    """A running app with data in it and no rate limit."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = msgspec.structs.replace(
             settings_for(services, url),

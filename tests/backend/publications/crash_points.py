@@ -1,7 +1,7 @@
-"""A press that can be made to die after anything it does that leaves a trace.
+"""Crash a publication after any step that leaves a trace.
 
-That is each transaction and each mutation; to die after a question or an upload, or before
-one of these, is to die after the one that came before.
+Steps are transactions and mutations. A crash after a query or an upload, or before a step, is the
+same as a crash after the previous step.
 """
 
 import contextlib
@@ -76,9 +76,9 @@ class SteppedApi(AdminApi):
 async def stepped(
     shared_app: RunningApp, happens: Happens
 ) -> AsyncIterator[tuple[PublicationContext, Steps]]:
-    """A press of its own, as a process has; but the pool is the house's, for new connections cost.
+    """A publication context as a process has it, but with the shared connection pool.
 
-    Whoever dies has given its connection back, rolled back.
+    A crash rolls its transaction back and returns the connection.
     """
     steps = Steps(happens)
     database = copy.copy(shared_app.database)

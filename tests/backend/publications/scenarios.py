@@ -143,7 +143,7 @@ async def undo(shared_app: RunningApp, shop: str, ref: JobRef) -> httpx.Response
 
 
 def press_of(shared_app: RunningApp, **changes: Any) -> PublicationContext:
-    """The worker's press, which does not sleep between two looks."""
+    """The worker's publication context, without pauses between polls."""
     return msgspec.structs.replace(
         shared_app.worker_context.publication_context, pause=0.0, **changes
     )

@@ -1,4 +1,4 @@
-"""The door: what can be asked for, what is refused and how, and what is asked for twice."""
+"""Requesting a publication: what is accepted, what is refused, and idempotency."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""`POST /v1/uploads` over HTTP: what is kept of a picture, by which doors, and when S3 is away."""
+"""`POST /v1/uploads` over HTTP: what is stored, who may upload, and S3 outages."""
 
 import re
 import time

@@ -10,7 +10,7 @@ from tests.scenarios import (
 
 
 async def new_waiting_job(shared_app: RunningApp, shop: str) -> JobRef:
-    """A job that needs the shop's token, and waits for a worker."""
+    """A waiting job that needs the shop's token."""
     product = shared_app.product(b"a photo", shop=shop)
     return await waiting_job(shared_app, shop=shop, request={"product_id": product.gid})
 

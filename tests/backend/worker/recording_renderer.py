@@ -33,7 +33,7 @@ class RecordingRenderer:
 
 
 def context_with(running_app: RunningApp, renderer: RecordingRenderer) -> WorkerContext:
-    """The world's workshop with that renderer."""
+    """The app's worker context with that renderer."""
     return msgspec.structs.replace(running_app.worker_context, renderer=renderer)
 
 

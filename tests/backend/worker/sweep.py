@@ -1,4 +1,4 @@
-"""What the tests of the sweep share: objects that nobody names, and passes to which all is old."""
+"""Sweeps of the bucket in which every object is old, and unreferenced objects."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -45,7 +45,7 @@ class Meddling:
 
 
 def rigged(running_app: RunningApp, meddle: Any) -> RunningApp:
-    """The world with such a renderer in its workshop."""
+    """The app with a renderer whose files pass through `meddle`."""
     renderer = Meddling(running_app.worker_context.renderer, meddle)
     worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
     return RunningApp(**{**vars(running_app), "worker_context": worker_context})

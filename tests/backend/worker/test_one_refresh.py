@@ -31,7 +31,7 @@ shop = pytest.fixture(new_shop)
 
 @pytest.fixture(scope="module")
 async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world that renders nothing: this is about tokens."""
+    """A running app that renders nothing."""
     async for running_app in open_shared_app(services, template, NoRenderer()):
         yield running_app
 

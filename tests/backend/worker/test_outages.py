@@ -1,4 +1,4 @@
-"""S3 or Shopify is away: jobs wait it out, cost no strikes by it, and say so once."""
+"""S3 or Shopify is unavailable: jobs wait, count no failed attempt, and report it once."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -41,13 +41,13 @@ class AwayStore(ObjectStore):
 
 @pytest.fixture(scope="module")
 async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world that renders nothing: none of this is about pictures."""
+    """A running app that renders nothing."""
     async for running_app in open_shared_app(services, template, NoRenderer()):
         yield running_app
 
 
 def without_storage(shared_app: RunningApp) -> WorkerContext:
-    """The workshop while S3 is away."""
+    """The worker context while S3 is unavailable."""
     return msgspec.structs.replace(shared_app.worker_context, store=AwayStore(shared_app.settings))
 
 

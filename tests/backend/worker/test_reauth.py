@@ -1,4 +1,4 @@
-"""A shop that no token opens any more: its work waits for the merchant, and goes on with them."""
+"""A shop whose tokens have died: its work waits until the merchant opens the app again."""
 
 from collections.abc import AsyncIterator
 
@@ -42,7 +42,7 @@ shop = pytest.fixture(new_shop)
 
 @pytest.fixture(scope="module")
 async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world that renders nothing: none of this is about pictures."""
+    """A running app that renders nothing."""
     async for running_app in open_shared_app(services, template, NoRenderer()):
         yield running_app
 

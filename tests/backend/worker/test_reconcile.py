@@ -13,7 +13,7 @@ from tests.scenarios import NOBODY_LISTENS, finished_job
 
 @pytest.fixture
 def env(isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The island's settings in the environment."""
+    """The app's settings as environment variables."""
     for name, value in environment(isolated_app.settings).items():
         monkeypatch.setenv(name, value)
 

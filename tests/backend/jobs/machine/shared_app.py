@@ -1,4 +1,4 @@
-"""The real thing, for a test that is not asynchronous: a world on an event loop of its own.
+"""A running app for synchronous tests, on an event loop of its own.
 
 Hypothesis drives its machines synchronously, and a database's connections belong to one loop. The
 loop rests between two calls; the server, the queue and Postgres do not mind.
@@ -75,7 +75,7 @@ class NoRenderer:
 
 
 class SharedApp:
-    """A world, and what the rules do in it. One serves all examples."""
+    """A running app and the rules' actions in it; one for all examples."""
 
     running_app: RunningApp
 
@@ -94,11 +94,11 @@ class SharedApp:
         self.runner.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it on the loop of this house."""
+        """Run the coroutine on this app's loop."""
         return self.runner.run(work)
 
     async def opened(self) -> RunningApp:
-        """A world whose storefronts may ask for little, and whose database notes moves."""
+        """A running app with a low storefront cap, whose database records status changes."""
         url = await self.stack.enter_async_context(
             cloned_database(self.services.postgres.url(), self.template)
         )
