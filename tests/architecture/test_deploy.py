@@ -1,4 +1,4 @@
-"""The reference deployment in `deploy/` says what the code says. Its behaviour: `make faults`."""
+"""The reference deployment in `deploy/` matches the code; `make faults` tests its behaviour."""
 
 import configparser
 import json

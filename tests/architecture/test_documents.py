@@ -1,4 +1,4 @@
-"""What the documents for engineers point at is there."""
+"""Paths named in the engineers' documents exist."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a process holds of bodies, and what it refuses before it has read a byte."""
+"""The memory that request bodies may take, and refusals before reading a body."""
 
 import asyncio
 import base64

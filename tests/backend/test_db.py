@@ -1,4 +1,4 @@
-"""Postgres away: an honest error, soon, and no restart needed afterwards."""
+"""Database outages: an error soon, and recovery without a restart."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Every line is one JSON object, whichever way it took."""
+"""Every log line is one JSON object, whichever API wrote it."""
 
 import io
 import json

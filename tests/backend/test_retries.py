@@ -1,4 +1,4 @@
-"""Pauses grow, are scattered, respect what the other side asks for, and end with the patience."""
+"""Retry pauses grow, are spread, honour requested pauses and end with the patience."""
 
 import asyncio
 from datetime import timedelta

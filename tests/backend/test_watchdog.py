@@ -1,4 +1,4 @@
-"""systemd is told that the loop turns while it does, told by real processes."""
+"""systemd watchdog notifications of real processes."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""One shop's ten thousand webhooks beside fifty shops with one each: nobody waits for it."""
+"""Fifty small shops do not wait for one shop's ten thousand webhooks."""
 
 import asyncio
 import json

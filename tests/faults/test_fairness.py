@@ -1,4 +1,4 @@
-"""One shop with ten thousand jobs beside fifty shops with one each: nobody waits for it."""
+"""Fifty small shops do not wait for one shop with ten thousand jobs."""
 
 import asyncio
 import time

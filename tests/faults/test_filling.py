@@ -1,4 +1,4 @@
-"""Strangers' bodies fill no process' memory and slow down nobody: at the edge, and without it."""
+"""Floods of request bodies fill no memory and slow nobody, with and without nginx."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""One shop that asks for much at once, or for what takes long: other shops are served beside it."""
+"""One shop's many or slow requests do not block other shops."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A database that says nothing, as behind a cut cable: an honest 503 soon, and no harm stays."""
+"""A silent database, as behind a cut cable: 503 soon, and full recovery."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A worker that is stopped in the middle (SIGSTOP) and wakes when its job is another's."""
+"""A worker stopped by SIGSTOP that wakes after its job was taken over."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A whole run of the product as processes, in which every secret is one that can be searched for.
+"""A run of the product's processes with searchable secrets, none of which may leak.
 
 `atelier serve` and `atelier worker` carry a photo to pictures and publish them, while a client
 knocks with what is nearly right. Then whatever they said, and every row they wrote, is searched

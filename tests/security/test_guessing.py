@@ -1,4 +1,4 @@
-"""Ids cannot be guessed: too many to try, too few tries, and nothing that an answer gives away.
+"""Ids cannot be guessed: they are too many, tries are limited, and responses reveal nothing.
 
 T-20 and T-21; how long a 404 takes is `tests/faults/test_timing.py`'s matter.
 """

@@ -1,4 +1,4 @@
-"""The second line by itself: what Postgres shows and takes, whatever the statement asks."""
+"""Row-level security alone: what Postgres shows and accepts, whatever the statement."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""No token and no key in logs, errors, reprs or the database, whatever goes wrong."""
+"""No token or key appears in logs, errors, reprs or the database."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""`app/uninstalled` and `app/scopes_update`: Shopify itself is asked whether it is so."""
+"""`app/uninstalled` and `app/scopes_update`: the handlers check with Shopify."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the law asks for: say what is held, and erase it for real, rows and pictures."""
+"""Compliance webhooks: report what is held, and erase rows and images."""
 
 from typing import Any
 

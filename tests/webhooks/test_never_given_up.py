@@ -1,4 +1,4 @@
-"""What the law asks for is tried again until it is done, whatever is in its way."""
+"""Compliance webhooks are retried until they are done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

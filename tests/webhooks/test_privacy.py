@@ -1,4 +1,4 @@
-"""What a customer asks about themselves is kept for the merchant, until it is erased."""
+"""Customers' data requests are stored for the merchant until they are erased."""
 
 from typing import Any
 

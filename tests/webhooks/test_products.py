@@ -1,4 +1,4 @@
-"""`products/create` and `products/update`: one job for each source picture, whatever the order."""
+"""`products/create` and `products/update`: one job for each source image, in any order."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The inbox: what is stored, once, and what is only noted."""
+"""Receiving webhooks: what is stored, deduplicated and queued."""
 
 import asyncio
 import uuid

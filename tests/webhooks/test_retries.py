@@ -1,4 +1,4 @@
-"""When Shopify cannot answer now, a delivery waits; when it says no, the delivery fails."""
+"""Deliveries are retried on temporary errors and fail on permanent ones."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Much work of one shop is done in slices and turns, each about one installation and no other."""
+"""Large erasures and uninstalls run in slices, each for one installation."""
 
 import asyncio
 from datetime import timedelta

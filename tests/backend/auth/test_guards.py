@@ -1,4 +1,4 @@
-"""A session token that was good once is not looked at twice, and for no longer than it lives."""
+"""A verified session token is remembered until it expires."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""How batches end: well, partly, badly, by a cancel; and what a retry makes of that."""
+"""How batches end, cancelling them, and retrying them."""
 
 import asyncio
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Expanding: a job for each product, once, whatever happens on the way."""
+"""Expanding a batch creates one job for each product, whatever happens."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What else meets batches: Shopify's moods, a parked shop, goodbyes, housekeeping, hand-overs."""
+"""Batches and Shopify outages, reauth, uninstalls, maintenance and hand-overs."""
 
 from datetime import timedelta
 

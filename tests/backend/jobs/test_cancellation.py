@@ -1,4 +1,4 @@
-"""Cancelling: whoever wins the race, a job has one end."""
+"""Cancelling a job: whoever wins the race, a job has one end."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Every answer of job detail, held against the table of api.md, section 1, and section 5.
+"""Responses of job detail match the published contract.
 
 The schemas beside this file are written from the tables by hand, not from the code.
 """

@@ -1,4 +1,4 @@
-"""`POST /v1/<workflow>`: a job at once and whole, or a refusal that names what is wrong."""
+"""`POST /v1/<workflow>` creates a complete job, or names what is wrong."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Job detail over HTTP: the pictures download, and whatever is not yours does not exist."""
+"""Job detail over HTTP: image URLs work, and other shops' jobs are not found."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Polling is cheap: a version that the caller has is not sent again, and says when to come back."""
+"""Conditional requests: a known version gets 304, and unfinished jobs say when to ask again."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The short way answers what the route answers, to the byte, and takes plain requests only."""
+"""The fast path answers plain requests only, with exactly the same bytes as the route."""
 
 from typing import Any
 

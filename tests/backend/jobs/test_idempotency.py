@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent again is done once, and answered as it was."""
+"""`Idempotency-Key`: a repeated request is executed once and gets the same response."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Following a job: no event is missed, and none is waited for longer than it takes to commit."""
+"""Long polling: no event is missed, and each arrives as soon as it commits."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Any sequence of requests, claims, crashes and erasures leaves jobs as they were promised.
+"""Random sequences of requests, claims, crashes and erasures keep every job invariant.
 
 The suite runs the same few examples every time. `make machine` runs many more, chosen anew, and
 keeps those that failed for the next run.

@@ -1,4 +1,4 @@
-"""`/proxy/v1/*`: what a shop's visitors may start and see, as Shopify's app proxy forwards it."""
+"""`/proxy/v1/*`: what storefront visitors may start and see."""
 
 import asyncio
 import contextlib

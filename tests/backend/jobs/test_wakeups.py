@@ -1,4 +1,4 @@
-"""The listener survives whatever its connection raises, and says when it does not hear."""
+"""The listener reconnects after any error, and knows when it is not connected."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The document promises neither more nor less than the app keeps."""
+"""The OpenAPI document describes exactly what the app does."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Strangers' requests, good and bad: no 5xx, and no answer that the document does not have.
+"""Random requests, valid and invalid: no 5xx, and only documented responses.
 
 `make fuzz` does the same with many more of them (`FUZZ_EXAMPLES`).
 """

@@ -1,4 +1,4 @@
-"""`/schema`: a page and a document, for everybody, offline and under a policy without scripts."""
+"""`/schema`: a public page and document, without external resources or scripts."""
 
 import re
 from html.parser import HTMLParser

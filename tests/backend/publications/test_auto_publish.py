@@ -1,4 +1,4 @@
-"""What is published without anybody looking at it first, and what is not."""
+"""Which results are published automatically."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Killed anywhere, and with any answer lost: taken up again, nothing is ever done twice."""
+"""Crashes at any step and lost responses never publish anything twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

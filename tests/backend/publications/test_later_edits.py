@@ -1,4 +1,4 @@
-"""What a merchant changes while a publication is being taken back is theirs, and stays."""
+"""Edits that a merchant makes during a withdrawal are kept."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Publishing: the pictures are on the product, in their places, once; or nothing is."""
+"""Publishing puts each image on the product once, in its place, or nothing at all."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Taking back: the product's media are what they were, but for what the merchant did since."""
+"""Withdrawing restores the product's media and keeps the merchant's later changes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What else meets publications: webhooks, erasure, uninstalling, housekeeping, a parked shop."""
+"""Publications and webhooks, erasure, uninstalls, maintenance and reauth."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Children that hang, hoard, die and chatter: the next request never notices."""
+"""Render children that hang, run out of memory, crash or print do not affect the next request."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a shop's rules make of what Shopify tells of its products."""
+"""Which jobs a shop's rules create from product webhooks."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A picture is made once, whatever becomes of a workflow's defaults."""
+"""A rule creates each image once, even if a workflow's defaults change."""
 
 import json
 from typing import Any

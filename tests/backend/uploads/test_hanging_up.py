@@ -1,4 +1,4 @@
-"""A caller that goes away leaves nothing behind: no row, no file, and its place is free."""
+"""A client that disconnects leaves no row and no file, and its slot is free."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""What a sent file goes through: the child's refusals, its breakdowns, and the queue before it."""
+"""Sanitizing an uploaded image: refusals, crashes of the child, and its queue."""
 
 import asyncio
 import io

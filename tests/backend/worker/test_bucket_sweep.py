@@ -1,4 +1,4 @@
-"""The pass over the bucket: what no row names goes in the end, and never anything else."""
+"""The bucket sweep deletes unreferenced objects after a day, and nothing else."""
 
 import asyncio
 from datetime import timedelta

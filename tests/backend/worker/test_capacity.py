@@ -1,4 +1,4 @@
-"""A shop's backlog leaves places for everybody else, and loses nothing by it."""
+"""A shop's backlog leaves slots for other shops, and still completes."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A worker takes as many entries as it has places for, and does not ask for more meanwhile."""
+"""A worker takes as many entries as it has free slots, and does not poll while full."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

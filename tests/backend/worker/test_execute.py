@@ -1,4 +1,4 @@
-"""Running a job: what is made once, what is tried again, and who may still write."""
+"""Running a job: stages run once, retries, and fencing."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What the sweeps find is counted: by day and kind, exactly if it was done."""
+"""Findings of the sweeps are counted by day and kind, in the same transaction."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -1,4 +1,4 @@
-"""What stops an attempt without being the job's fault costs no strike: outages and hand-overs."""
+"""Outages and hand-overs do not count as failed attempts."""
 
 from datetime import timedelta
 

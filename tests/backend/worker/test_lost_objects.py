@@ -1,4 +1,4 @@
-"""Rows whose object is lost: made again where that can be done, told of where it cannot."""
+"""Rows whose object is lost: rendered again if possible, otherwise reported."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Fifty jobs of one shop in several processes, and a token that ends among them: one refresh.
+"""Fifty jobs of one shop in several processes cause one token refresh.
 
 Each pool of connections with an `AdminApi` of its own stands for a process: they share nothing but
 Postgres and Shopify.

@@ -1,4 +1,4 @@
-"""Products whose webhook never came are found, once, and in the order of their changes."""
+"""Products whose webhook was lost are found once, in the order of their changes."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any

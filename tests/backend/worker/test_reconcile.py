@@ -1,4 +1,4 @@
-"""`atelier reconcile`: everything at once, told kind by kind."""
+"""`atelier reconcile` runs every sweep and reports by kind."""
 
 import pytest
 

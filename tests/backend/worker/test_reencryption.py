@@ -1,4 +1,4 @@
-"""`atelier keys`: a new key, and every token brought under it while the service runs."""
+"""`atelier keys`: re-encrypt every token under a new key while the service runs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What goes after its time, what stays, and what is told of a job whose files have gone."""
+"""Retention: what expires, what stays, and what a job shows after its files expired."""
 
 import hashlib
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A workflow that the registry does not have any more: shown, ended, and never asked for again."""
+"""Jobs and batches of a workflow that is no longer registered."""
 
 import pytest
 

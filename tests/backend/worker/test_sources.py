@@ -1,4 +1,4 @@
-"""Where a job's pictures come from, and why they may not come."""
+"""Where a job's source images come from, and its failures."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

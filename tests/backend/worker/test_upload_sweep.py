@@ -1,4 +1,4 @@
-"""The sweep: uploads that no job asked for in time go, whenever it is cut off, and no other."""
+"""The upload sweep deletes old unused uploads, also after an interruption, and no others."""
 
 import asyncio
 from collections.abc import Iterable
