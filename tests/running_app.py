@@ -122,7 +122,7 @@ async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncItera
             StandInShopify(api_key=settings.shopify_api_key, secret=settings.shopify_api_secret)
         )
         transport = LoopbackShopify(shopify.origin)
-        base_url = await stack.enter_async_context(served(settings, transport))
+        base_url = await stack.enter_async_context(serve_app(settings, transport))
         shopify.app_url = base_url
         http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=base_url, verify=NO_TLS, timeout=30)
@@ -159,7 +159,7 @@ async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> AsyncIterator[str]:
+async def serve_app(settings: Settings, transport: httpx.AsyncBaseTransport) -> AsyncIterator[str]:
     """Serve the web application on a free port; its base URL."""
     server = EmbeddedServer(
         uvicorn.Config(

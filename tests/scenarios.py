@@ -34,7 +34,7 @@ from tests.running_app import (
     RunningApp,
     cloned_database,
     open_running_app,
-    served,
+    serve_app,
 )
 from tests.wait import wait_until
 from webhooks.receive import DeliveryRef
@@ -103,7 +103,7 @@ async def without_database(running_app: RunningApp) -> AsyncIterator[httpx.Async
     """The same app on another socket, without a reachable Postgres."""
     settings = msgspec.structs.replace(running_app.settings, database_url=NOBODY_LISTENS)
     async with (
-        served(settings, LoopbackShopify(running_app.shopify.origin)) as url,
+        serve_app(settings, LoopbackShopify(running_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, verify=NO_TLS) as client,
     ):
         yield client
@@ -118,12 +118,12 @@ async def wait_for_lock(running_app: RunningApp) -> None:
 # Shopify
 
 
-async def called(running_app: RunningApp, call: Call, times: int) -> None:
+async def wait_for_call(running_app: RunningApp, call: Call, times: int) -> None:
     """Wait until the stand-in has received that many calls."""
     await wait_until(lambda: running_app.shopify.calls[call] >= times, poll=0)
 
 
-async def end_token(running_app: RunningApp, shop: str, left: timedelta = timedelta(0)) -> None:
+async def expire_token(running_app: RunningApp, shop: str, left: timedelta = timedelta(0)) -> None:
     """Store an expiry of the shop's access token that lies `left` ahead."""
     await running_app.execute(
         "UPDATE shops SET access_token_expires_at = now() + :left WHERE domain = :d",
@@ -135,7 +135,7 @@ async def end_token(running_app: RunningApp, shop: str, left: timedelta = timede
 async def lock_out(running_app: RunningApp, shop: str = SHOP) -> None:
     """Revoke every token of the shop, as after 90 days in which nobody opened the app."""
     running_app.shopify.platform.shops[shop].grants.revoke_all()
-    await end_token(running_app, shop)
+    await expire_token(running_app, shop)
 
 
 # Answers
@@ -176,7 +176,7 @@ def webhook_headers(
     ]
 
 
-def replaced(headers: Headers, name: str, *values: str | bytes) -> Headers:
+def with_header(headers: Headers, name: str, *values: str | bytes) -> Headers:
     """The headers with these values of one name in place of its own."""
     others = [each for each in headers if each[0] != name.encode()]
     return others + [header(name, value) for value in values]
@@ -192,7 +192,7 @@ async def deliver(running_app: RunningApp, body: bytes, **how: Any) -> httpx.Res
     return await post_webhook(running_app, body, webhook_headers(body, **how))
 
 
-async def sent(
+async def send_webhook(
     running_app: RunningApp,
     topic: str,
     payload: Mapping[str, object] | None = None,
@@ -206,7 +206,7 @@ async def sent(
     return ref
 
 
-async def handled(
+async def process_webhook(
     running_app: RunningApp,
     topic: str,
     payload: Mapping[str, object] | None = None,
@@ -214,12 +214,12 @@ async def handled(
     shop: str = SHOP,
 ) -> tuple[str, str | None]:
     """Have Shopify deliver a webhook and process it; its final status and note."""
-    ref = await sent(running_app, topic, payload, shop=shop)
+    ref = await send_webhook(running_app, topic, payload, shop=shop)
     await running_app.drain(only_webhooks=True)
-    return await ending(running_app, ref.webhook_id)
+    return await delivery_status(running_app, ref.webhook_id)
 
 
-async def ending(running_app: RunningApp, webhook_id: str) -> tuple[str, str | None]:
+async def delivery_status(running_app: RunningApp, webhook_id: str) -> tuple[str, str | None]:
     """The status of a delivery, and the note on it."""
     rows = await running_app.rows(
         "SELECT status, note FROM webhook_deliveries WHERE webhook_id = :id", id=webhook_id
@@ -253,7 +253,7 @@ async def waiting_job(
     return ref
 
 
-async def begun_job(running_app: RunningApp, **what: Any) -> JobLease:
+async def claimed_job(running_app: RunningApp, **what: Any) -> JobLease:
     """A job that a worker has claimed and not worked on."""
     ref = await waiting_job(running_app, **what)
     async with running_app.database.transaction() as connection:
@@ -283,18 +283,18 @@ async def make_stage(
             stage=stage,
             message=f"Made {stage}",
             progress={"progress": {"done": 1, "total": 5}},
-            checkpoint=Checkpoint(files=dict(enumerated(keys)), facts={}),
+            checkpoint=Checkpoint(files=dict(numbered_names(keys)), facts={}),
             artifacts=[
                 NewArtifact(
                     name=name, role=role, kind="catalog_image", label=None, key=key, meta=meta
                 )
-                for name, key in enumerated(keys)
+                for name, key in numbered_names(keys)
             ],
         )
     return keys
 
 
-def enumerated(keys: list[str]) -> list[tuple[str, str]]:
+def numbered_names(keys: list[str]) -> list[tuple[str, str]]:
     """Each key with a numbered name."""
     return [(f"picture-{number}", key) for number, key in enumerate(keys)]
 
@@ -309,7 +309,7 @@ async def stored_picture(running_app: RunningApp, ref: JobRef, stage: str, name:
 
 async def finished_job(running_app: RunningApp, **what: Any) -> tuple[JobRef, list[str]]:
     """A succeeded job with one intermediate and two final images; and their keys."""
-    job = await begun_job(running_app, **what)
+    job = await claimed_job(running_app, **what)
     keys = await make_stage(running_app, job, "segment")
     keys += await make_stage(running_app, job, "encode", role="final", pictures=2)
     async with running_app.database.transaction() as connection:
@@ -335,7 +335,7 @@ async def privacy_request(
 
 async def failed_job(running_app: RunningApp, failure: Failure) -> JobRef:
     """A job that has failed."""
-    job = await begun_job(running_app)
+    job = await claimed_job(running_app)
     async with running_app.database.transaction() as connection:
         await fail(connection, job, failure)
     return job.ref

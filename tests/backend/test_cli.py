@@ -24,7 +24,7 @@ from tests.commands import (
 service_directory = pytest.fixture(make_service_directory)
 
 
-async def finished(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
+async def finish_command(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
     out, err = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode is not None
@@ -32,7 +32,7 @@ async def finished(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
 
 
 async def test_help_names_every_command() -> None:
-    code, out, _ = await finished(await start_atelier("--help"))
+    code, out, _ = await finish_command(await start_atelier("--help"))
     assert code == 0
     for command in ("demo", "dev", "serve", "worker", "migrate", "jobs"):
         assert f"  {command}" in out
@@ -41,7 +41,7 @@ async def test_help_names_every_command() -> None:
 @pytest.mark.parametrize("command", ["serve", "worker"])
 @pytest.mark.parametrize("secret", ["", "secret", "atelier-demo-abc"])
 async def test_a_server_refuses_to_start_without_a_real_secret(command: str, secret: str) -> None:
-    code, _, err = await finished(
+    code, _, err = await finish_command(
         await start_atelier(command, **{**COMPLETE_ENVIRONMENT, "SHOPIFY_API_SECRET": secret})
     )
     assert code == 1
@@ -66,7 +66,7 @@ async def test_a_server_that_ends_with_its_parent_says_only_why_it_does_not_star
 
 async def test_a_server_refuses_to_start_with_a_previous_secret_that_never_ends() -> None:
     environ = {**COMPLETE_ENVIRONMENT, "SHOPIFY_API_SECRET_PREVIOUS": "shpss_of-before"}
-    code, _, err = await finished(await start_atelier("serve", **environ))
+    code, _, err = await finish_command(await start_atelier("serve", **environ))
     assert code == 1
     assert "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER" in err
     assert "of-before" not in err
@@ -76,20 +76,20 @@ async def test_a_stand_in_off_this_machine_is_refused() -> None:
     command = await start_atelier(
         "serve", "--stand-in", "http://shopify.example:80", **COMPLETE_ENVIRONMENT
     )
-    code, _, err = await finished(command)
+    code, _, err = await finish_command(command)
     assert code != 0
     assert "loopback" in err
 
 
 async def test_sign_prints_a_command_and_says_what_it_lacks() -> None:
     arguments = ("sign", "GET", "https://a.example/v1/jobs?limit=2", "--shop", "n.myshopify.com")
-    code, out, _ = await finished(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
+    code, out, _ = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
     assert code == 0
     words = shlex.split(out)
     assert words[:4] == ["curl", "-X", "GET", "-H"]
     assert words[4].startswith("X-Shopify-Hmac-Sha256: ")
     assert words[5].startswith("https://a.example/v1/jobs?limit=2&shop=n.myshopify.com&timestamp=")
-    code, _, err = await finished(await start_atelier(*arguments))
+    code, _, err = await finish_command(await start_atelier(*arguments))
     assert (code, "SHOPIFY_API_SECRET" in err) == (1, True)
 
 
@@ -100,7 +100,7 @@ async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(
     process = await start_atelier(
         "demo", "--json", "--output", str(output), TMPDIR=str(service_directory)
     )
-    code, out, err = await finished(process)
+    code, out, err = await finish_command(process)
     assert code == 0, err
     detail = json.loads(out.splitlines()[-1])
     assert detail["status"] == "SUCCESS"
@@ -153,7 +153,7 @@ async def test_ctrl_c_while_dev_is_starting_leaves_nothing_behind(service_direct
 async def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, _, err = await finished(await start_atelier("dev", "--port", port))
+        code, _, err = await finish_command(await start_atelier("dev", "--port", port))
     assert code == 1
     assert f"Port {port} is taken" in err
 

@@ -62,7 +62,7 @@ async def process(
         await running.wait()
 
 
-async def told(systemd: socket.socket, *, within: float = 30) -> bytes:
+async def next_notification(systemd: socket.socket, *, within: float = 30) -> bytes:
     """The next message."""
     return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(systemd, 100), within)
 
@@ -70,7 +70,10 @@ async def told(systemd: socket.socket, *, within: float = 30) -> bytes:
 async def test_a_blocked_loop_says_nothing_until_it_turns_again(systemd: socket.socket) -> None:
     async with process(systemd, "-c", BLOCKED_LATER) as child:
         assert child.stdout is not None
-        assert [await told(systemd) for _ in range(4)] == [b"READY=1", *[b"WATCHDOG=1"] * 3]
+        assert [await next_notification(systemd) for _ in range(4)] == [
+            b"READY=1",
+            *[b"WATCHDOG=1"] * 3,
+        ]
         assert await child.stdout.readline() == b"blocked\n"
         while True:  # what was said before
             try:
@@ -78,9 +81,9 @@ async def test_a_blocked_loop_says_nothing_until_it_turns_again(systemd: socket.
             except BlockingIOError:
                 break
         with pytest.raises(TimeoutError):
-            await told(systemd, within=1)
+            await next_notification(systemd, within=1)
         assert await child.stdout.readline() == b"free\n"
-        assert await told(systemd) == b"WATCHDOG=1"
+        assert await next_notification(systemd) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
@@ -90,9 +93,12 @@ async def test_web_and_worker_tell_that_they_are_ready_then_that_they_turn(
     arguments = ["-m", "backend.cli", command]
     arguments += ["--port", str(free_port())] if command == "serve" else ["--slots", "1"]
     async with process(systemd, *arguments, **environment(settings)) as child:
-        assert [await told(systemd) for _ in range(3)] == [b"READY=1", *[b"WATCHDOG=1"] * 2]
+        assert [await next_notification(systemd) for _ in range(3)] == [
+            b"READY=1",
+            *[b"WATCHDOG=1"] * 2,
+        ]
         child.send_signal(signal.SIGTERM)
-        while (said := await told(systemd)) == b"WATCHDOG=1":
+        while (said := await next_notification(systemd)) == b"WATCHDOG=1":
             pass
         assert said == b"STOPPING=1"
 

@@ -35,7 +35,7 @@ async def fails() -> None:
 
 
 @pytest.fixture
-async def buggy() -> Any:
+async def failing_app() -> Any:
     """A client of an app with bugs in it, put together as the product's own."""
     app = Litestar(
         [breaks, fails],
@@ -116,24 +116,24 @@ async def test_any_other_id_is_replaced(shared_app: RunningApp, request_id: str)
     refusal(answer)
 
 
-async def test_a_bug_tells_nothing_of_itself(buggy: httpx.AsyncClient) -> None:
+async def test_a_bug_tells_nothing_of_itself(failing_app: httpx.AsyncClient) -> None:
     for path in ("/breaks", "/fails"):
-        answer = await buggy.get(path)
+        answer = await failing_app.get(path)
         assert refusal(answer) == (500, "INTERNAL_ERROR")
         for detail in (SECRET_DETAIL, "RuntimeError", "Traceback", "test_web"):
             assert detail not in answer.text
 
 
-async def test_a_bug_is_in_the_log_with_its_request_id(buggy: httpx.AsyncClient) -> None:
+async def test_a_bug_is_in_the_log_with_its_request_id(failing_app: httpx.AsyncClient) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        answer = await buggy.get("/breaks")
+        answer = await failing_app.get("/breaks")
     bugs = [line for line in lines if line["event"] == "unexpected_error"]
     assert [str(line["exc_info"]) for line in bugs] == [SECRET_DETAIL]
     assert {line["request_id"] for line in lines} == {answer.headers["x-request-id"]}
 
 
-async def test_a_500_has_the_security_headers_too(buggy: httpx.AsyncClient) -> None:
-    answer = await buggy.get("/breaks")
+async def test_a_500_has_the_security_headers_too(failing_app: httpx.AsyncClient) -> None:
+    answer = await failing_app.get("/breaks")
     assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 

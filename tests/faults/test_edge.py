@@ -53,7 +53,7 @@ async def job(shared_app: RunningApp) -> str:
 async def test_slow_clients_are_gone_soon_and_slow_down_nobody(
     edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
-    left, times = await besieged(edge, shared_app, job, how, pause)
+    left, times = await measure_attack(edge, shared_app, job, how, pause)
     report(capsys, how, pause, left, times)
     assert left == 0
     assert percentile(times, 0.99) < P99
@@ -64,7 +64,7 @@ async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
     edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
     """nginx limits the time between two pieces, not that of the whole: they may stay."""
-    left, times = await besieged(edge, shared_app, job, how, pause)
+    left, times = await measure_attack(edge, shared_app, job, how, pause)
     report(capsys, how, pause, left, times)
     assert percentile(times, 0.99) < P99
 
@@ -72,13 +72,13 @@ async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
 async def test_one_address_holds_no_more_than_its_share(
     edge: Edge, shared_app: RunningApp, job: str, capsys
 ) -> None:
-    left, times = await besieged(edge, shared_app, job, "body-alone", 1)
+    left, times = await measure_attack(edge, shared_app, job, "body-alone", 1)
     report(capsys, "body-alone", 1, left, times)
     assert left == 64
     assert percentile(times, 0.99) < P99
 
 
-async def besieged(
+async def measure_attack(
     edge: Edge, shared_app: RunningApp, job: str, how: str, pause: float
 ) -> tuple[int, list[float]]:
     """How many slow ones are left, and how long everybody else waited for an answer."""
@@ -146,13 +146,13 @@ REFUSED = {
 async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     edge: Edge, what: str
 ) -> None:
-    answers = await spoken(edge, REFUSED[what])
+    answers = await send_raw(edge, REFUSED[what])
     assert statuses(answers) == [400], answers
     assert b"smuggled" not in answers
 
 
 async def test_an_encoding_that_nobody_knows_is_refused(edge: Edge) -> None:
-    answers = await spoken(edge, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+    answers = await send_raw(edge, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
     assert statuses(answers) == [501]
 
 
@@ -175,12 +175,12 @@ async def test_a_bare_lf_ends_a_line_for_nginx_and_reaches_the_app_as_one_reques
     So both sides see the same one: it is the app that says 401, and the next request stands alone.
     """
     last = b"GET /health/live HTTP/1.1\r\nHost: atelier.example.com\r\nConnection: close\r\n\r\n"
-    answers = await spoken(edge, request_bytes + last)
+    answers = await send_raw(edge, request_bytes + last)
     assert statuses(answers)[0] in {400, 401}, what
     assert statuses(answers)[1:] in ([200], []), what
 
 
-async def spoken(edge: Edge, data: bytes, *, within: float = 4) -> bytes:
+async def send_raw(edge: Edge, data: bytes, *, within: float = 4) -> bytes:
     """All that comes back for these bytes until the other side closes, and it has to."""
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", edge.port, ssl=edge.trust(), server_hostname=NAME
@@ -231,7 +231,7 @@ async def test_a_header_line_and_the_end_of_the_header_may_have_16_kb(
 ) -> None:
     line = b"X-Long: " + b"a" * (length - len(b"X-Long: \r\n")) + b"\r\n"
     request = b"GET /nothing HTTP/1.1\r\nHost: atelier.example.com\r\nConnection: close\r\n"
-    assert statuses(await spoken(edge, request + line + b"\r\n")) == [status]
+    assert statuses(await send_raw(edge, request + line + b"\r\n")) == [status]
 
 
 # What else the proxy promises

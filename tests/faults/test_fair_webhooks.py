@@ -59,7 +59,7 @@ class DistantShopify(AdminApi):
     wanted=f"at most {FIRST} of them and {SOON:g} s",
 )
 async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     await storm(running_app)
     shops = [f"small-{number}.myshopify.com" for number in range(SMALL)]
@@ -78,7 +78,7 @@ async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
     settled, worst = rows[0]["settled"], max(row["before_it"] for row in rows)
     handled, median = float(rows[-1]["handled"]), float(rows[len(rows) // 2]["handled"])
     begun = max(float(row["begun"]) for row in rows)
-    measured(
+    record_promise(
         "P19",
         f"{len(rows)} small shops' webhooks were handled within {handled:.2f} s (median "
         f"{median:.2f} s), none behind more than {worst} of the big shop's, and their jobs begun "

@@ -30,7 +30,7 @@ LONG = 30.0  # seconds that a render of the big shop takes where it takes long
     "P19", "a shop's ten thousand jobs hold nobody up", wanted=f"at most {TWO_SLOTS.backlog}"
 )
 async def test_small_shops_do_not_wait_for_a_big_one(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     gids = await shops(running_app)
     async with running_worker(running_app, SlowRenderer()):
@@ -50,7 +50,7 @@ async def test_small_shops_do_not_wait_for_a_big_one(
     )
     begun = await begun_of_the_big_one(running_app)
     worst = overtaken[-1]["times"]
-    measured(
+    record_promise(
         "P19",
         f"none of {len(overtaken)} small shops saw more than {worst} of its jobs begun before its "
         f"own ({begun} begun of {BIG:,} in {took:.0f} s)",
@@ -63,7 +63,7 @@ async def test_small_shops_do_not_wait_for_a_big_one(
     "P19", "nor do they while each of them renders for long", wanted=f"at most {SOON:g} s"
 )
 async def test_small_shops_do_not_wait_for_long_renders(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     gids = await shops(running_app)
     async with running_worker(running_app, SlowRenderer(long=LONG)):
@@ -80,7 +80,7 @@ async def test_small_shops_do_not_wait_for_long_renders(
         big=SHOP,
     )
     worst, median = waits[-1]["seconds"], waits[len(waits) // 2]["seconds"]
-    measured(
+    record_promise(
         "P19",
         f"{len(waits)} small shops' jobs began within {worst:.2f} s (median {median:.2f} s) beside "
         f"{begun} renders of {LONG:.0f} s",

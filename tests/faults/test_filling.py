@@ -14,7 +14,7 @@ import pytest
 from tests.faults.conftest import Measured
 from tests.faults.edge import running_edge
 from tests.faults.latency import measure_latencies, percentile
-from tests.faults.web import web
+from tests.faults.web import running_web
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, open_shared_app
 
@@ -28,27 +28,27 @@ P99 = 0.300  # seconds, for another shop meanwhile
 
 @pytest.mark.promise("P24", "500 uploads from 50 addresses fill no memory", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented-tls", "wellformed-tls"])
-async def test_behind_nginx(shared_app: RunningApp, measured: Measured, how: str) -> None:
+async def test_behind_nginx(shared_app: RunningApp, record_promise: Measured, how: str) -> None:
     async with running_edge(shared_app) as edge, edge.client() as client:
         processes = [process.pid for process in edge.web.values()]
-        await besieged(shared_app, client, how, edge.port, processes, measured)
+        await measure_flood(shared_app, client, how, edge.port, processes, record_promise)
 
 
 @pytest.mark.promise("P24", "the same with no proxy in front", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented", "wellformed"])
 async def test_without_a_proxy(
-    shared_app: RunningApp, measured: Measured, tmp_path: Path, how: str
+    shared_app: RunningApp, record_promise: Measured, tmp_path: Path, how: str
 ) -> None:
     async with (
-        web(shared_app.settings, shared_app.shopify.origin, tmp_path / "log") as served,
+        running_web(shared_app.settings, shared_app.shopify.origin, tmp_path / "log") as served,
         httpx.AsyncClient(base_url=served.url, timeout=60) as client,
     ):
         assert served.process is not None
         port = int(served.url.rpartition(":")[2])
-        await besieged(shared_app, client, how, port, [served.process.pid], measured)
+        await measure_flood(shared_app, client, how, port, [served.process.pid], record_promise)
 
 
-async def besieged(
+async def measure_flood(
     shared_app: RunningApp,
     client: httpx.AsyncClient,
     how: str,

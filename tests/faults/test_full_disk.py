@@ -14,7 +14,7 @@ from backend.dev.services import EmbeddedPostgres, LocalServices
 from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
 from tests.faults.postgres import durable_app
-from tests.faults.web import web
+from tests.faults.web import running_web
 from tests.faults.writers import Ledger, complete_jobs, writer
 from tests.wait import wait_until
 
@@ -42,14 +42,16 @@ def small_disk() -> Iterator[Path]:
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P9", "an accepted job survives a full disk", wanted="0 lost, 202 and 503")
 async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
-    services: LocalServices, renderer: Renderer, tmp_path: Path, measured: Measured
+    services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     with small_disk() as disk:
         async with durable_app(services, renderer, disk) as (running_app, server):
             await running_app.install()
             ledger, stop = Ledger(), asyncio.Event()
             async with (
-                web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served,
+                running_web(
+                    running_app.settings, running_app.shopify.origin, tmp_path / "log"
+                ) as served,
                 asyncio.TaskGroup() as group,
             ):
                 for _ in range(8):
@@ -69,7 +71,7 @@ async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
                 healed = ledger.accepted_at - back_at
                 stop.set()
             lost = set(ledger.accepted.values()) - await complete_jobs(running_app)
-    measured(
+    record_promise(
         "P9",
         f"{len(lost)} of {len(ledger.accepted):,} lost, answers {dict(ledger.statuses)}, first "
         f"success {healed:.1f} s after there was space ({filled:,} MB taken; Postgres "

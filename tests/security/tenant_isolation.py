@@ -68,7 +68,7 @@ async def by_signature(
     return await shared_app.http.request(method, url, content=content, headers=headers)
 
 
-async def through_the_proxy(
+async def by_app_proxy(
     shared_app: RunningApp, method: str, path: str, body: Any = None, *, shop: str = SHOP
 ) -> httpx.Response:
     """Request as a storefront visitor, through the app proxy."""
@@ -79,14 +79,14 @@ async def through_the_proxy(
     return await shared_app.http.request(method, url, json=body, headers=NAMES_OF_THE_OTHER)
 
 
-async def without_a_guard(shared_app: RunningApp, method: str, path: str) -> httpx.Response:
+async def by_anybody(shared_app: RunningApp, method: str, path: str) -> httpx.Response:
     """Request without credentials."""
     return await shared_app.http.request(method, path, headers=NAMES_OF_THE_OTHER)
 
 
 MERCHANT = (by_token, by_signature)
-VISITOR = (through_the_proxy,)
-ANYBODY = (without_a_guard,)
+VISITOR = (by_app_proxy,)
+ANYBODY = (by_anybody,)
 
 
 # The checks
@@ -361,7 +361,7 @@ def a_visitors_job_is_its_shops_alone(name: str) -> Check:
 async def visitors_job(shared_app: RunningApp, name: str, *, shop: str) -> str:
     """The job that a visitor of that shop started, today, whoever asks first."""
     body = {**PRODUCT, **MINIMAL_PARAMETERS[name]}
-    answer = await through_the_proxy(shared_app, "POST", f"/proxy/v1/{name}", body, shop=shop)
+    answer = await by_app_proxy(shared_app, "POST", f"/proxy/v1/{name}", body, shop=shop)
     return str(answer.json()["job_id"])
 
 
@@ -464,7 +464,7 @@ def routes_of(running_app: RunningApp) -> set[Route]:
     }
 
 
-async def keep_apart(shared_app: RunningApp, check: Check, case: RouteCase) -> None:
+async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase) -> None:
     """Give the other shop data of every kind; the check passes and leaves that data unchanged."""
     await shared_app.install(OTHER_SHOP)
     finished, _ = await finished_job(shared_app, shop=OTHER_SHOP)

@@ -22,9 +22,14 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import settings_for
-from tests.flows.processes import ended_job, running_web_process, until, worker
+from tests.flows.processes import (
+    running_web_process,
+    running_worker_process,
+    wait_for_end,
+    wait_for_row,
+)
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import end_token, webhook_headers
+from tests.scenarios import expire_token, webhook_headers
 from tests.security.database_dump import dump_rows
 
 CURRENT, PREVIOUS = "canary-current-client-secret-7d1f", "canary-previous-client-secret-9b2e"
@@ -68,7 +73,7 @@ def canaries(services: LocalServices, sent: list[str]) -> dict[str, str]:
     }
 
 
-async def knock(client: httpx.AsyncClient, running_app: RunningApp) -> list[str]:
+async def send_secrets_everywhere(client: httpx.AsyncClient, running_app: RunningApp) -> list[str]:
     """Requests with secrets everywhere that a request has room for; the signatures that it sent."""
     token = running_app.shopify.id_token(SHOP)
     body = b'{"id": 1}'
@@ -95,7 +100,7 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
     running_app.shopify.create_shop(SHOP)
     async with (
         running_web_process(running_app, said) as (web, port),
-        worker(running_app, log) as working,
+        running_worker_process(running_app, log) as working,
     ):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             running_app.shopify.fail_next("exchange", 503)
@@ -104,18 +109,18 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
             await client.post(
                 "/v1/uploads", files={"file": picture()}, headers=running_app.bearer()
             )
-            sent = await knock(client, running_app)
+            sent = await send_secrets_everywhere(client, running_app)
             running_app.shopify.app_url = str(client.base_url).rstrip("/")
             product = running_app.product()
-            await end_token(running_app, SHOP)
+            await expire_token(running_app, SHOP)
             running_app.shopify.lose_next_answer("refresh")
             running_app.shopify.fail_next("graphql", 503)
             await running_app.send("products/create")
-            await until(
+            await wait_for_row(
                 running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
             )
             job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-            detail = await ended_job(running_app, job)
+            detail = await wait_for_end(running_app, job)
             assert detail["status"] == "SUCCESS"
             digests = [item["meta"]["sha256"] for item in detail["result"]]  # type: ignore[attr-defined]
             answer = await client.post(
@@ -124,7 +129,7 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
                 headers=running_app.bearer(),
             )
             assert answer.status_code == 202, answer.text
-            await until(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+            await wait_for_row(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
         for process in (web, working):
             process.send_signal(signal.SIGTERM)
             await process.wait()

@@ -67,7 +67,7 @@ def text_of(raw: bytes) -> str:
     return raw.decode("latin-1")
 
 
-def strictly(raw: bytes) -> None:
+def parse_strictly(raw: bytes) -> None:
     """As every JSON body is read."""
     strict(raw, BatchRequest)
 
@@ -114,7 +114,7 @@ def as_text(raw: bytes) -> None:
         TokenKeys(text_of(raw))
 
 
-def as_form(raw: bytes) -> None:
+def post_form(raw: bytes) -> None:
     """As an upload's body: by itself, as the part's headers, and as its content."""
     part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="'.encode()
     for body in (raw, part + raw, form(("file", raw))):
@@ -131,7 +131,9 @@ def run(work: Any) -> None:
 LOOP = asyncio.new_event_loop()
 
 
-async def asked(path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def request_app(
+    path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
     """One request to the app itself, without a socket."""
     scope: Any = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
@@ -157,32 +159,32 @@ def as_a_header(raw: bytes) -> None:
     for name in (b"authorization", b"x-shopify-hmac-sha256", b"content-type", b"cookie", b"accept",
                  b"idempotency-key", b"if-none-match", b"x-request-id", b"host"):  # fmt: skip
         for path in PATHS[:2]:
-            run(asked(path, b"", [(name, value)], b"{}"))
+            run(request_app(path, b"", [(name, value)], b"{}"))
 
 
 def as_many_headers(raw: bytes) -> None:
     """Through the whole app: as many headers as there are bytes, by one name and by many."""
     for path in PATHS[:2]:
-        run(asked(path, b"", [(b"a", b"b")] * (len(raw) // 4), b"{}"))
-        run(asked(path, b"", [(b"%d" % n, b"b") for n in range(len(raw) // 8)], b"{}"))
+        run(request_app(path, b"", [(b"a", b"b")] * (len(raw) // 4), b"{}"))
+        run(request_app(path, b"", [(b"%d" % n, b"b") for n in range(len(raw) // 8)], b"{}"))
 
 
 def as_query(raw: bytes) -> None:
     """Through the whole app."""
     for path in PATHS:
-        run(asked(path, raw, [(b"x-shopify-hmac-sha256", b"A" * 43 + b"=")], b"{}"))
+        run(request_app(path, raw, [(b"x-shopify-hmac-sha256", b"A" * 43 + b"=")], b"{}"))
 
 
 def as_path(raw: bytes) -> None:
     """Through the whole app, as its router reads it."""
-    run(asked(b"/v1/jobs/" + raw, b"", [], b""))
+    run(request_app(b"/v1/jobs/" + raw, b"", [], b""))
 
 
 PARSERS: dict[str, tuple[Parser, int]] = {
     "the look at nesting": (require_shallow, MAX_BODY),
-    "JSON bodies": (strictly, MAX_BODY // 2),
+    "JSON bodies": (parse_strictly, MAX_BODY // 2),
     "deliveries": (as_delivery, 1_000_000),  # of 5 MB
-    "forms": (as_form, 1_000_000),  # of 25 MB
+    "forms": (post_form, 1_000_000),  # of 25 MB
     "session tokens": (as_token, LINES),
     "proxied queries": (as_proxied, LINES),
     "signed queries": (lambda raw: shop_named(raw, signing.NOW), max(MAX_QUERY, LINES)),
@@ -238,7 +240,7 @@ def assert_linear(parse: Parser, most: int, unit: bytes, beginning: bytes = b"")
 def test_twice_the_bytes_are_twice_the_work(name: str) -> None:
     parse, most = PARSERS[name]
     for unit in UNITS:
-        for beginning in [b"", *(OPENINGS if parse in (require_shallow, strictly) else ())]:
+        for beginning in [b"", *(OPENINGS if parse in (require_shallow, parse_strictly) else ())]:
             assert_linear(parse, most, unit, beginning)
 
 

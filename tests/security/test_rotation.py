@@ -24,8 +24,8 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.token_encryption import new_key
 from backend.shops.tokens import installed_shop
 from backend.worker.reencryption import reencrypt
-from tests.running_app import SHOP, RunningApp, served
-from tests.scenarios import end_token, open_shared_app, webhook_headers
+from tests.running_app import SHOP, RunningApp, serve_app
+from tests.scenarios import expire_token, open_shared_app, webhook_headers
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -36,7 +36,7 @@ OLD, NEW = "the-secret-before-the-rotation", "the-secret-after-the-rotation"
 async def process(running_app: RunningApp, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A web process with these settings."""
     async with (
-        served(settings, LoopbackShopify(running_app.shopify.origin)) as url,
+        serve_app(settings, LoopbackShopify(running_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
         yield client
@@ -157,7 +157,7 @@ async def used(shared_app: RunningApp, shops: list[str], *generations: AdminApi)
     """Have each process read each shop's token, and renew and write it; how often that was."""
     for admin, shop, is_due in itertools.product(generations, shops, (False, True)):
         if is_due:
-            await end_token(shared_app, shop)
+            await expire_token(shared_app, shop)
         assert await installed_shop(shared_app.database, admin, shop) is not None
     return len(generations) * len(shops) * 2
 

@@ -11,7 +11,7 @@ from tests.scenarios import (
     open_shared_app,
     waiting_job,
 )
-from tests.security.tenant_isolation import CHECKS, Check, RouteCase, keep_apart, routes_of
+from tests.security.tenant_isolation import CHECKS, Check, RouteCase, assert_isolated, routes_of
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 CASES = [
@@ -29,7 +29,7 @@ async def test_every_route_says_how_it_keeps_shops_apart(shared_app: RunningApp)
 async def test_two_shops_never_meet_at(
     shared_app: RunningApp, check: Check, case: RouteCase
 ) -> None:
-    await keep_apart(shared_app, check, case)
+    await assert_isolated(shared_app, check, case)
 
 
 async def test_options_opens_no_route(shared_app: RunningApp) -> None:

@@ -11,7 +11,7 @@ from backend.dev.shopify import StandInShopify
 from backend.retries import DELIVERIES, SPREAD
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
-from tests.scenarios import end_token, ending, lock_out, sent
+from tests.scenarios import delivery_status, expire_token, lock_out, send_webhook
 from tests.wait import wait_until
 from webhooks.receive import DeliveryRef, claim
 
@@ -22,7 +22,7 @@ DONE = "processed"
 async def product_sent(shared_app: RunningApp, shop: str) -> DeliveryRef:
     """A delivery about a product with a picture, in the inbox."""
     shared_app.product(b"unread", shop=shop)
-    return await sent(shared_app, TOPIC, shop=shop)
+    return await send_webhook(shared_app, TOPIC, shop=shop)
 
 
 async def wait_of(shared_app: RunningApp, shop: str) -> timedelta | None:
@@ -35,7 +35,7 @@ async def wait_of(shared_app: RunningApp, shop: str) -> timedelta | None:
     return rows[0]["wait"] if rows else None
 
 
-async def put_off(shared_app: RunningApp, shop: str) -> timedelta:
+async def wait_until_postponed(shared_app: RunningApp, shop: str) -> timedelta:
     """Wait until the shop's entry has been put off; for how long it was."""
     wait = await wait_until(lambda: wait_of(shared_app, shop))
     assert wait is not None
@@ -58,12 +58,12 @@ async def test_what_shopify_cannot_answer_now_is_done_later(
     TROUBLES[trouble](shared_app.shopify)
     draining = asyncio.create_task(shared_app.drain(only_webhooks=True))
     asked_for = 60 if trouble == "too many requests" else 3
-    assert timedelta(seconds=asked_for / 3) < await put_off(shared_app, shop)
-    assert await put_off(shared_app, shop) <= timedelta(seconds=asked_for)
-    assert await ending(shared_app, ref.webhook_id) == ("received", None)
+    assert timedelta(seconds=asked_for / 3) < await wait_until_postponed(shared_app, shop)
+    assert await wait_until_postponed(shared_app, shop) <= timedelta(seconds=asked_for)
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", None)
     await shared_app.execute("UPDATE queue.pgqueuer SET execute_after = now()")
     await draining
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
     assert (
         len(await shared_app.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'"))
         == 0
@@ -76,7 +76,7 @@ async def test_what_is_throttled_for_a_moment_is_waited_out(
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.throttle_next(2)
     await shared_app.drain(only_webhooks=True)
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_body(
@@ -92,7 +92,7 @@ async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_bo
     shared_app.shopify.platform.faults["graphql"].clear()
     assert waited[:6] == sorted(waited[:6]) and max(waited) <= DELIVERIES.longest * (1 + SPREAD)
     assert sum(waited, timedelta(0)) >= timedelta(hours=6)
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
     kept = await shared_app.rows(
         "SELECT body FROM webhook_deliveries WHERE webhook_id = :id", id=ref.webhook_id
     )
@@ -115,10 +115,10 @@ async def test_what_does_not_decode_but_the_body_is_our_fault_and_not_the_bodys(
     ]
     assert None not in waits[:-1], "somebody may put it right"
     assert waits[-1] is None
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "ValidationError")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "ValidationError")
 
 
-async def crashed(shared_app: RunningApp, ref: DeliveryRef, times: int) -> None:
+async def set_crashes(shared_app: RunningApp, ref: DeliveryRef, times: int) -> None:
     """So many workers have begun with it, and never came back."""
     for _ in range(times):
         async with shared_app.database.transaction(ref.shop_domain) as connection:
@@ -129,20 +129,20 @@ async def test_a_delivery_that_kills_its_workers_ends_as_failed(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
-    await crashed(shared_app, ref, DELIVERIES.crashes)
+    await set_crashes(shared_app, ref, DELIVERIES.crashes)
     assert await handle_delivery(ref, shared_app.handler_context, 0) is None
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
 
 
 async def test_one_that_the_law_asks_for_is_put_off_instead(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await sent(shared_app, "customers/redact", shop=shop)
-    await crashed(shared_app, ref, DELIVERIES.crashes)
+    ref = await send_webhook(shared_app, "customers/redact", shop=shop)
+    await set_crashes(shared_app, ref, DELIVERIES.crashes)
     assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
-    assert await ending(shared_app, ref.webhook_id) == ("received", "WorkerCrashed")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", "WorkerCrashed")
     assert await handle_delivery(ref, shared_app.handler_context, 1) is None
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
@@ -154,7 +154,7 @@ async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
         for _ in range(DELIVERIES.crashes + 1):
             assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
     assert await handle_delivery(ref, shared_app.handler_context, 1) is None
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_what_is_put_right_in_time_loses_no_product(
@@ -164,9 +164,9 @@ async def test_what_is_put_right_in_time_loses_no_product(
     with monkeypatch.context() as broken:
         broken.setattr("backend.rules.apply.settings_of", misread)
         assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
-    assert await ending(shared_app, ref.webhook_id) == ("received", None)
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", None)
     assert await handle_delivery(ref, shared_app.handler_context, 1) is None
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
@@ -174,11 +174,11 @@ async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
 ) -> None:
     refs = [await product_sent(shared_app, shop) for _ in range(6)]
     before = shared_app.shopify.calls["refresh"]
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     await asyncio.gather(*(handle_delivery(ref, shared_app.handler_context, 0) for ref in refs))
     assert shared_app.shopify.calls["refresh"] == before + 1
-    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in refs} == {DONE}
+    assert {(await delivery_status(shared_app, ref.webhook_id))[0] for ref in refs} == {DONE}
 
 
 @pytest.mark.parametrize("trouble", ["an error", "a lost answer"])
@@ -186,14 +186,14 @@ async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
     shared_app: RunningApp, shop: str, trouble: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     if trouble == "an error":
         shared_app.shopify.fail_next("refresh", 503)
     else:
         shared_app.shopify.lose_next_answer("refresh")
     assert await handle_delivery(ref, shared_app.handler_context, 0) is not None
     assert await handle_delivery(ref, shared_app.handler_context, 1) is None
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
@@ -202,7 +202,7 @@ async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) is None
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_again(
@@ -211,11 +211,11 @@ async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_a
     ref = await product_sent(shared_app, shop)
     await lock_out(shared_app, shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) is None
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
     await shared_app.drain(only_webhooks=True)  # its own entry: there is nothing left to do
     await shared_app.install(shop)
     await shared_app.drain()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
@@ -224,4 +224,4 @@ async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.set_scopes(shop, {"write_files"})
     assert await handle_delivery(ref, shared_app.handler_context, 0) is None
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")

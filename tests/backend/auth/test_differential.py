@@ -106,7 +106,7 @@ APP_PROXY = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def clock_stands_still() -> Iterator[None]:
+def frozen_clock() -> Iterator[None]:
     with time_machine.travel(NOW, tick=False):
         yield
 

@@ -46,7 +46,7 @@ def products(shopify):
     return products
 
 
-async def started(app: App, query: str = GALLERIES, **variables: Any) -> str:
+async def start_operation(app: App, query: str = GALLERIES, **variables: Any) -> str:
     payload = await app.data(RUN, query=query, **variables)
     assert payload["userErrors"] == []
     return str(payload["bulkOperation"]["id"])
@@ -55,7 +55,7 @@ async def started(app: App, query: str = GALLERIES, **variables: Any) -> str:
 async def lines(
     shopify: StandInShopify, app: App, query: str = GALLERIES, **variables: Any
 ) -> list[dict[str, Any]]:
-    gid = await started(app, query, **variables)
+    gid = await start_operation(app, query, **variables)
     shopify.step_jobs(2)
     operation = await app.data(POLL, id=gid)
     answer = await app.client.get(operation["url"])
@@ -63,7 +63,7 @@ async def lines(
 
 
 async def test_an_operation_is_created_runs_and_completes_with_a_file(app, products):
-    gid = await started(app)
+    gid = await start_operation(app)
     assert (await app.data(POLL, id=gid))["status"] == "RUNNING"
     operation = await app.data(POLL, id=gid)
     assert (operation["status"], operation["type"]) == ("COMPLETED", "QUERY")
@@ -95,14 +95,14 @@ async def test_more_products_than_a_page_are_given_whole(shopify, app):
 
 
 async def test_the_file_tells_the_products_as_they_are_when_it_is_made(shopify, app, products):
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.delete_product(products[0])
     shopify.step_jobs(2)
     assert (await app.data(POLL, id=gid))["rootObjectCount"] == "2"
 
 
 async def test_an_operation_without_results_has_no_file(shopify, app):
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.step_jobs(2)
     operation = await app.data(POLL, id=gid)
     assert (operation["status"], operation["url"], operation["objectCount"]) == (
@@ -113,7 +113,7 @@ async def test_an_operation_without_results_has_no_file(shopify, app):
 
 
 async def test_the_file_is_there_for_seven_days(shopify, app, client, clock, products):
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.step_jobs(2)
     url = (await app.data(POLL, id=gid))["url"]
     clock.now += 7 * 24 * 3600 - 1
@@ -148,14 +148,14 @@ async def test_a_query_that_cannot_run_in_bulk_is_refused(app, query):
 async def test_five_operations_run_at_once(shopify, app, monkeypatch):
     monkeypatch.setattr(shopify.platform, "is_held", True)
     for _ in range(5):
-        await started(app)
+        await start_operation(app)
     assert await app.refusal(RUN, query=GALLERIES) == "LIMIT_REACHED"
     shopify.step_jobs(2)
-    await started(app)
+    await start_operation(app)
 
 
 async def test_an_operation_can_be_canceled_until_it_is_done(shopify, app, products):
-    gid = await started(app)
+    gid = await start_operation(app)
     payload = await app.data(CANCEL, id=gid)
     assert payload["bulkOperation"]["status"] == "CANCELING"
     operation = await app.data(POLL, id=gid)
@@ -165,7 +165,7 @@ async def test_an_operation_can_be_canceled_until_it_is_done(shopify, app, produ
 
 async def test_an_operation_fails_as_it_is_told_or_when_its_scope_is_taken(shopify, app, products):
     shopify.fail_next_bulk("TIMEOUT")
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.step_jobs(2)
     operation = await app.data(POLL, id=gid)
     assert (operation["status"], operation["errorCode"], operation["url"]) == (
@@ -173,7 +173,7 @@ async def test_an_operation_fails_as_it_is_told_or_when_its_scope_is_taken(shopi
         "TIMEOUT",
         None,
     )
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.set_scopes(SHOP, ["write_files"])
     shopify.step_jobs(2)
     assert (await app.data(POLL, id=gid))["errorCode"] == "ACCESS_DENIED"
@@ -182,7 +182,7 @@ async def test_an_operation_fails_as_it_is_told_or_when_its_scope_is_taken(shopi
 
 async def test_the_finish_is_told_without_a_url(shopify, app, products, deliveries, monkeypatch):
     monkeypatch.setattr(shopify, "auto_webhooks", True)
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.step_jobs(2)
     await shopify.settled()
     (request,) = deliveries
@@ -193,7 +193,7 @@ async def test_the_finish_is_told_without_a_url(shopify, app, products, deliveri
 
 
 async def test_the_download_can_fail_at_the_edge(shopify, app, client, products):
-    gid = await started(app)
+    gid = await start_operation(app)
     shopify.step_jobs(2)
     url = (await app.data(POLL, id=gid))["url"]
     shopify.fail_next("bulk_result", 503)

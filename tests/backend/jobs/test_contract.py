@@ -14,7 +14,7 @@ from backend.jobs.states import Failure
 from tests.backend.jobs.contract import FORMATS, JOB_DETAIL, SCHEMA, assert_no_storage_names, leaves
 from tests.running_app import RunningApp
 from tests.scenarios import (
-    begun_job,
+    claimed_job,
     deliver,
     failed_job,
     finished_job,
@@ -73,7 +73,7 @@ async def test_a_real_job_keeps_the_contract_while_it_waits_and_when_it_has_succ
 async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_result(
     shared_app: RunningApp,
 ) -> None:
-    job = await begun_job(shared_app)
+    job = await claimed_job(shared_app)
     await make_stage(shared_app, job, "validate", pictures=0)
     await make_stage(shared_app, job, "segment", pictures=2)
     body = await detail(shared_app, job.ref.public_id)
@@ -87,7 +87,7 @@ async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_res
 async def test_final_pictures_are_no_result_before_the_job_has_succeeded(
     shared_app: RunningApp,
 ) -> None:
-    job = await begun_job(shared_app)
+    job = await claimed_job(shared_app)
     await make_stage(shared_app, job, "encode", role="final")
     assert (await detail(shared_app, job.ref.public_id))["result"] == []
 

@@ -17,7 +17,7 @@ from backend.jobs.lifecycle import Fenced, JobLease, claim, succeed
 from tests.backend.jobs.machine.rules import JobMachine
 from tests.backend.jobs.machine.shared_app import SharedApp
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, open_shared_app
+from tests.scenarios import claimed_job, open_shared_app
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -50,7 +50,7 @@ def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
 async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(
     shared_app: RunningApp, seed: int
 ) -> None:
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     ref = begun.ref
 
     async def cancelled() -> bool:

@@ -18,7 +18,7 @@ from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
-from tests.running_app import SHOP, RunningApp, served
+from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
 
 Answers = dict[tuple[str, int], httpx.Response]
@@ -85,7 +85,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
                 MINIMAL_PARAMETERS[name] | {"product_id": product}
             ), "application/json"
         if self.path == "/v1/batches":
-            body = {"workflow": "catalog-image", "product_ids": batches.gids(2)}
+            body = {"workflow": "catalog-image", "product_ids": batches.product_gids(2)}
             return msgspec.json.encode(body), "application/json"
         if name == "publication" and self.method == "POST":
             wanted = {"artifacts": [{"sha256": "0" * 64}]}
@@ -109,7 +109,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     async def new_one(self) -> str:
         """A waiting job that this caller may see, or what else the path is about."""
         if self.path.startswith("/v1/batches"):
-            ref = await batches.made(self.shared_app, SHOP, {"product_ids": batches.gids(2)})
+            ref = await batches.create_batch(
+                self.shared_app, SHOP, {"product_ids": batches.product_gids(2)}
+            )
             return ref.public_id
         if self.path.startswith("/v1/privacy"):
             return await privacy_request(self.shared_app)
@@ -130,7 +132,7 @@ KEYS: dict[str, Callable[[RunningApp], credentials.Sign]] = {
 }
 
 
-async def witnesses(shared_app: RunningApp, document: Document) -> Answers:
+async def request_every_response(shared_app: RunningApp, document: Document) -> Answers:
     """An answer for each operation and status of the document, ELSEWHERE's aside."""
     few = asyncio.Semaphore(SEVERAL)
     async with circumstances(shared_app) as clients:
@@ -166,7 +168,7 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     await shared_app.http.post(path, json=body, headers=key)
     shared_app.shopify.create_shop(UNKNOWN_SHOP)
     await shared_app.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
-    batch = {"workflow": "catalog-image", "product_ids": batches.gids(1)}
+    batch = {"workflow": "catalog-image", "product_ids": batches.product_gids(1)}
     preview = {**body, "category": "dress"}
     visit = credentials.app_proxy(shared_app)(
         SimpleNamespace(url="/proxy/v1/product-to-model-direct")
@@ -207,7 +209,7 @@ async def client_of(shared_app: RunningApp, **changes: Any) -> AsyncIterator[htt
     """A client of the app with other settings."""
     settings = msgspec.structs.replace(shared_app.settings, **changes)
     async with (
-        served(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+        serve_app(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as http,
     ):
         yield http
@@ -246,17 +248,17 @@ async def of_a_customer(client: Client) -> httpx.Response:
 async def of_a_publication(client: Client) -> httpx.Response:
     """A job that has something to publish, and has published it if that is to be read."""
     product = client.shared_app.product()
-    job, digests = await scenarios.finished(client.shared_app, SHOP, product)
-    asked = scenarios.wanted(digests)
+    job, digests = await scenarios.publishable_job(client.shared_app, SHOP, product)
+    asked = scenarios.publication_request(digests)
     if client.method == "POST":
         return await client.ask(public_id=job.public_id, content=msgspec.json.encode(asked))
-    await scenarios.post(client.shared_app, SHOP, job, asked)
+    await scenarios.post_publication(client.shared_app, SHOP, job, asked)
     return await client.ask(public_id=job.public_id)
 
 
 async def partly_done(shared_app: RunningApp) -> str:
     """A batch of which something is done, something failed, and something is left."""
-    ref = await batches.expanded(shared_app, SHOP, {"product_ids": batches.gids(3)})
+    ref = await batches.expanded_batch(shared_app, SHOP, {"product_ids": batches.product_gids(3)})
     await batches.end_jobs(shared_app, SHOP, ref, good=1, bad=1)
     return ref.public_id
 

@@ -16,7 +16,7 @@ from backend.db import Database
 from backend.dev.transport import LoopbackShopify
 from backend.publications.context import PublicationContext
 from backend.shops.admin_api import AdminApi
-from tests.backend.publications.scenarios import press_of
+from tests.backend.publications.scenarios import publication_context_of
 from tests.running_app import RunningApp
 
 Happens = Callable[[int], Awaitable[None]]
@@ -73,7 +73,7 @@ class SteppedApi(AdminApi):
 
 
 @contextlib.asynccontextmanager
-async def stepped(
+async def count_steps(
     shared_app: RunningApp, happens: Happens
 ) -> AsyncIterator[tuple[PublicationContext, Steps]]:
     """A publication context as a process has it, but with the shared connection pool.
@@ -87,16 +87,21 @@ async def stepped(
     admin = SteppedApi(shared_app.settings, LoopbackShopify(shared_app.shopify.origin))
     database.steps = admin.steps = steps
     try:
-        yield msgspec.structs.replace(press_of(shared_app), database=database, admin=admin), steps
+        yield (
+            msgspec.structs.replace(
+                publication_context_of(shared_app), database=database, admin=admin
+            ),
+            steps,
+        )
     finally:
         await admin.close()
 
 
-async def nothing(_step: int) -> None:
+async def do_nothing(_step: int) -> None:
     """Nothing happens."""
 
 
-def dies_at(fatal: int) -> Happens:
+def crash_at(fatal: int) -> Happens:
     """The process dies at that step."""
 
     async def happens(step: int) -> None:

@@ -12,21 +12,21 @@ from backend.jobs.service import JobRef
 from backend.publications.execution import run_publication
 from backend.queue import PUBLISH, UNPUBLISH
 from backend.shops import media_api
-from tests.backend.publications.crash_points import Crash, dies_at, nothing, stepped
+from tests.backend.publications.crash_points import Crash, count_steps, crash_at, do_nothing
 from tests.backend.publications.scenarios import (
     Looks,
-    finished,
     first_publication,
-    links,
-    look,
-    looks,
-    ours,
+    gallery_of,
+    get_publication,
+    our_media,
     product_with_two_images,
+    publication_statuses,
+    publishable_job,
     request_publication,
-    statuses,
-    undo,
+    run_publication_to_end,
+    variant_media,
     withdraw_after_edits,
-    work,
+    withdraw_publication,
 )
 from tests.running_app import RunningApp
 from tests.wait import wait_until
@@ -48,18 +48,20 @@ UNPUBLISHING = {
 }
 
 
-async def is_published(shared_app: RunningApp, shop: str, ref: JobRef, product: Product) -> None:
+async def assert_published(
+    shared_app: RunningApp, shop: str, ref: JobRef, product: Product
+) -> None:
     """Each picture is there once, in its place, and the timeline tells it once."""
-    made = await look(shared_app, shop, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert made["status"] == "PUBLISHED", made
     first, second = (each["media_id"] for each in made["artifacts"])
     old = [(media.gid, media.alt) for media in product.media]
-    assert looks(shared_app, product) == [(first, "x"), *old, (second, None)]
-    assert sorted(ours(shared_app, ref, shop)) == sorted([first, second])
-    assert await statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    assert gallery_of(shared_app, product) == [(first, "x"), *old, (second, None)]
+    assert sorted(our_media(shared_app, ref, shop)) == sorted([first, second])
+    assert await publication_statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
-async def is_as_it_was(
+async def assert_restored(
     shared_app: RunningApp,
     shop: str,
     ref: JobRef,
@@ -68,22 +70,24 @@ async def is_as_it_was(
     shown: list[str | None],
 ) -> None:
     """Nothing of ours is left, and all else is as it was."""
-    assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
-    assert (looks(shared_app, product), links(shared_app, product)) == (before, shown)
-    assert ours(shared_app, ref, shop) == []
-    assert (await statuses(shared_app, ref))[-2:] == ["RESTORING", "RESTORED"]
+    assert (await get_publication(shared_app, shop, ref))["status"] == "RESTORED"
+    assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
+    assert our_media(shared_app, ref, shop) == []
+    assert (await publication_statuses(shared_app, ref))[-2:] == ["RESTORING", "RESTORED"]
 
 
 async def steps_of(shared_app: RunningApp, ref: JobRef, task: str = PUBLISH) -> list[str]:
     """The steps it takes, from where it is, when nothing happens."""
-    async with stepped(shared_app, nothing) as (publication_context, steps):
+    async with count_steps(shared_app, do_nothing) as (publication_context, steps):
         assert await run_publication(first_publication(ref), publication_context, task) is None
     return steps.names
 
 
-async def killed(shared_app: RunningApp, ref: JobRef, step: int, task: str = PUBLISH) -> None:
+async def crash_at_step(
+    shared_app: RunningApp, ref: JobRef, step: int, task: str = PUBLISH
+) -> None:
     """Run it until the process dies at that step."""
-    async with stepped(shared_app, dies_at(step)) as (publication_context, _):
+    async with count_steps(shared_app, crash_at(step)) as (publication_context, _):
         with pytest.raises(Crash):
             await run_publication(first_publication(ref), publication_context, task)
 
@@ -105,14 +109,14 @@ async def test_killed_at_any_step_it_publishes_each_picture_once(
     product = product_with_two_images(shared_app, shop)
     ref = await request_publication(shared_app, shop, product)
     steps = await steps_of(shared_app, ref)
-    await is_published(shared_app, shop, ref, product)
+    await assert_published(shared_app, shop, ref, product)
 
     async def case(step: int) -> None:
         product = product_with_two_images(shared_app, shop)
         ref = await request_publication(shared_app, shop, product)
-        await killed(shared_app, ref, step)
-        await work(shared_app, ref)
-        await is_published(shared_app, shop, ref, product)
+        await crash_at_step(shared_app, ref, step)
+        await run_publication_to_end(shared_app, ref)
+        await assert_published(shared_app, shop, ref, product)
 
     assert set(steps) == PUBLISHING, "a step is not tried, or is new: let `Steps` know of it"
     await at_each(range(1, len(steps) + 1), case)
@@ -124,9 +128,9 @@ async def test_killed_again_and_again_it_publishes_each_picture_once(
     product = product_with_two_images(shared_app, shop)
     ref = await request_publication(shared_app, shop, product)
     for step in (3, 3, 3, 4, 4, 2, 3, 3):
-        await killed(shared_app, ref, step)
-    await work(shared_app, ref)
-    await is_published(shared_app, shop, ref, product)
+        await crash_at_step(shared_app, ref, step)
+    await run_publication_to_end(shared_app, ref)
+    await assert_published(shared_app, shop, ref, product)
 
 
 async def test_killed_at_any_step_it_takes_everything_back(
@@ -139,11 +143,11 @@ async def test_killed_at_any_step_it_takes_everything_back(
 
     async def case(step: int) -> None:
         product = product_with_two_images(shared_app, shop)
-        before, shown = looks(shared_app, product), links(shared_app, product)
+        before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
         ref = await withdraw_after_edits(shared_app, shop, product)
-        await killed(shared_app, ref, step, UNPUBLISH)
-        await work(shared_app, ref)
-        await is_as_it_was(shared_app, shop, ref, product, before, shown)
+        await crash_at_step(shared_app, ref, step, UNPUBLISH)
+        await run_publication_to_end(shared_app, ref)
+        await assert_restored(shared_app, shop, ref, product, before, shown)
 
     assert set(steps) == UNPUBLISHING, "a step is not tried, or is new: let `Steps` know of it"
     await at_each(range(1, len(steps) + 1), case)
@@ -157,20 +161,20 @@ async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
 
     async def case(step: int) -> None:
         product = product_with_two_images(shared_app, shop)
-        before, shown = looks(shared_app, product), links(shared_app, product)
+        before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
         ref = await request_publication(shared_app, shop, product)
         answers = []
 
         async def change_of_mind(now: int) -> None:
             if now == step:
-                answers.append((await undo(shared_app, shop, ref)).status_code)
+                answers.append((await withdraw_publication(shared_app, shop, ref)).status_code)
 
-        async with stepped(shared_app, change_of_mind) as (publication_context, steps):
+        async with count_steps(shared_app, change_of_mind) as (publication_context, steps):
             assert await run_publication(first_publication(ref), publication_context) is None
         assert answers == [202]
         assert steps.count - step <= 2, "what was under way, and what puts that right"
-        await work(shared_app, ref)
-        await is_as_it_was(shared_app, shop, ref, product, before, shown)
+        await run_publication_to_end(shared_app, ref)
+        await assert_restored(shared_app, shop, ref, product, before, shown)
 
     await at_each(range(1, len(steps), 2), case)
 
@@ -183,18 +187,18 @@ async def test_taken_back_by_another_worker_while_one_is_in_the_middle_of_a_call
 
     async def case(step: int) -> None:
         product = product_with_two_images(shared_app, shop)
-        before, shown = looks(shared_app, product), links(shared_app, product)
+        before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
         ref = await request_publication(shared_app, shop, product)
 
         async def another(now: int) -> None:
             if now == step:
-                await undo(shared_app, shop, ref)
-                await work(shared_app, ref)
+                await withdraw_publication(shared_app, shop, ref)
+                await run_publication_to_end(shared_app, ref)
 
-        async with stepped(shared_app, another) as (publication_context, _):
+        async with count_steps(shared_app, another) as (publication_context, _):
             await run_publication(first_publication(ref), publication_context)
-        await work(shared_app, ref)
-        await is_as_it_was(shared_app, shop, ref, product, before, shown)
+        await run_publication_to_end(shared_app, ref)
+        await assert_restored(shared_app, shop, ref, product, before, shown)
 
     await at_each(range(2, len(steps), 2), case)
 
@@ -219,9 +223,9 @@ async def test_an_answer_that_was_lost_is_not_a_reason_to_do_it_twice(
     ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.lose_next_answer(call, field=field)
     shared_app.shopify.cut_next_answer(call, field=field)
-    assert len(await work(shared_app, ref)) >= 1, "it was lost"
+    assert len(await run_publication_to_end(shared_app, ref)) >= 1, "it was lost"
     shared_app.shopify.platform.faults[call].clear()  # what the second try had no need to ask
-    await is_published(shared_app, shop, ref, product)
+    await assert_published(shared_app, shop, ref, product)
 
 
 TAKING_BACK = (
@@ -240,12 +244,12 @@ async def test_an_answer_that_was_lost_while_taking_back_does_no_harm(
     shared_app: RunningApp, shop: str, field: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
     ref = await withdraw_after_edits(shared_app, shop, product)
     shared_app.shopify.lose_next_answer("graphql", 2, field=field)
-    await work(shared_app, ref)
+    await run_publication_to_end(shared_app, ref)
     shared_app.shopify.platform.faults["graphql"].clear()
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
@@ -261,65 +265,67 @@ async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
         return None if hidden and hidden.pop() else await real(*arguments)
 
     monkeypatch.setattr(media_api, "find_file", behind)
-    assert len(await work(shared_app, ref)) == 2, "the lost answer, and a name that is taken"
+    assert len(await run_publication_to_end(shared_app, ref)) == 2, (
+        "the lost answer, and a name that is taken"
+    )
     assert hidden == []
-    await is_published(shared_app, shop, ref, product)
+    await assert_published(shared_app, shop, ref, product)
 
 
 async def test_a_taking_back_whose_file_was_never_heard_of_finds_it_by_its_name(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
     ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.cut_next_answer("graphql", field="fileCreate")
     await run_publication(first_publication(ref), shared_app.worker_context.publication_context)
-    assert len(ours(shared_app, ref, shop)) == 1
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    assert len(our_media(shared_app, ref, shop)) == 1
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def test_the_snapshot_is_what_was_before_and_is_taken_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
     ref = await request_publication(shared_app, shop, product)
-    await killed(shared_app, ref, 3)  # after the snapshot, and before any file is there
-    assert ours(shared_app, ref, shop) == []
-    last = looks(shared_app, product)[-1][0]
+    await crash_at_step(shared_app, ref, 3)  # after the snapshot, and before any file is there
+    assert our_media(shared_app, ref, shop) == []
+    last = gallery_of(shared_app, product)[-1][0]
     shared_app.shopify.set_alt(product, last, "Since")
     shared_app.shopify.move_image(product, last, 0)
-    await work(shared_app, ref)
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await run_publication_to_end(shared_app, ref)
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def test_taking_back_does_not_wait_for_a_publishing_that_waits(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
     ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.fail_next("graphql", 503, field="fileUpdate")
     publishing = asyncio.create_task(shared_app.drain())
-    await put_off_in_queue(shared_app, ref)
-    await undo(shared_app, shop, ref)
+    await wait_until_postponed(shared_app, ref)
+    await withdraw_publication(shared_app, shop, ref)
     await shared_app.execute(
         "UPDATE queue.pgqueuer SET execute_after = now() + interval '1 hour' "
         "WHERE entrypoint = 'publish'"
     )
     async with asyncio.timeout(20):
-        while (await look(shared_app, shop, ref))["status"] != "RESTORED":
+        while (await get_publication(shared_app, shop, ref))["status"] != "RESTORED":
             await asyncio.sleep(0.05)
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     await publishing
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
-async def put_off_in_queue(shared_app: RunningApp, ref: JobRef) -> None:
+async def wait_until_postponed(shared_app: RunningApp, ref: JobRef) -> None:
     """Wait until the publication has been put off."""
     put_off = (
         "SELECT 1 FROM queue.pgqueuer WHERE status = 'queued' AND attempts > 0 "
@@ -332,7 +338,7 @@ async def test_two_workers_at_once_publish_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
-    digests = (await finished(shared_app, shop, product))[1]
+    digests = (await publishable_job(shared_app, shop, product))[1]
     assert len(digests) == 2
     ref = await request_publication(shared_app, shop, product)
     again = 0
@@ -341,9 +347,9 @@ async def test_two_workers_at_once_publish_each_picture_once(
         nonlocal again
         if now == 9 and not again:
             again = 1
-            await work(shared_app, ref)
+            await run_publication_to_end(shared_app, ref)
 
-    async with stepped(shared_app, another) as (publication_context, _):
+    async with count_steps(shared_app, another) as (publication_context, _):
         await run_publication(first_publication(ref), publication_context)
-    await work(shared_app, ref)
-    await is_published(shared_app, shop, ref, product)
+    await run_publication_to_end(shared_app, ref)
+    await assert_published(shared_app, shop, ref, product)

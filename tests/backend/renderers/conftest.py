@@ -44,7 +44,7 @@ def segmented(renderer, garment):
 
 
 @pytest.fixture
-async def misbehaving() -> AsyncIterator[LocalRenderer]:
+async def misbehaving_renderer() -> AsyncIterator[LocalRenderer]:
     """One slot of `misbehaving_child`, with limits short enough to wait for."""
     renderer = LocalRenderer(
         None,

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.running_app import RunningApp
-from tests.scenarios import UPDATE, handled
+from tests.scenarios import UPDATE, process_webhook
 
 PATH = "/v1/settings"
 
@@ -33,5 +33,5 @@ async def delivery_outcome(
     shared_app: RunningApp, shop: str, topic: str = UPDATE
 ) -> tuple[str, str]:
     """How a delivery about the shop's newest product ends, with the ids of its jobs left out."""
-    status, note = await handled(shared_app, topic, shop=shop)
+    status, note = await process_webhook(shared_app, topic, shop=shop)
     return status, str(note).split(" ", maxsplit=1)[0]

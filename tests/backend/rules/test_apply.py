@@ -19,7 +19,7 @@ from tests.backend.rules.settings_api import (
     get_settings,
     put_settings,
 )
-from tests.backend.uploads.multipart_forms import shop_id_of, uploaded
+from tests.backend.uploads.multipart_forms import shop_id_of, upload_picture
 from tests.running_app import RunningApp
 from tests.scenarios import CREATE, UPDATE, jobs_of
 
@@ -31,7 +31,7 @@ SPEC = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "w
 NO_RULE = ("ignored", "NO_RULE")
 
 
-async def days_later(shared_app: RunningApp, shop: str, days: int) -> None:
+async def age_spending(shared_app: RunningApp, shop: str, days: int) -> None:
     """Let what was spent have been spent some days ago."""
     await shared_app.execute(
         "UPDATE daily_counts SET day = day - CAST(:days AS int) "
@@ -155,7 +155,7 @@ async def test_every_rule_makes_its_job_with_its_parameters(
 
 
 async def test_the_upload_of_a_rule_reaches_its_job(shared_app: RunningApp, shop: str) -> None:
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
@@ -213,7 +213,7 @@ async def test_what_was_too_much_today_is_not_tomorrow(shared_app: RunningApp, s
     shared_app.product(b"x", shop=shop)
     assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
     assert (await get_settings(shared_app, shop))["credits_spent_today"] == 1
-    await days_later(shared_app, shop, 1)
+    await age_spending(shared_app, shop, 1)
     assert (await get_settings(shared_app, shop))["credits_spent_today"] == 0
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
@@ -226,7 +226,7 @@ async def test_a_product_gets_all_its_jobs_or_none(shared_app: RunningApp, shop:
     shared_app.product(b"x", shop=shop)
     assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
     assert (len(await jobs_of(shared_app, shop)), await seen_pictures(shared_app, shop)) == (1, 1)
-    await days_later(shared_app, shop, 1)
+    await age_spending(shared_app, shop, 1)
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     assert (len(await jobs_of(shared_app, shop)), await seen_pictures(shared_app, shop)) == (3, 2)
 
@@ -249,7 +249,7 @@ async def test_what_is_made_already_is_no_part_of_the_price(
     await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=5)
     shared_app.product(b"x", shop=shop)
     await delivery_outcome(shared_app, shop, CREATE)
-    await days_later(shared_app, shop, 1)
+    await age_spending(shared_app, shop, 1)
     await put_settings(shared_app, shop, CATALOG_RULE, SPEC, daily_credit_cap=5)
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 

@@ -15,7 +15,7 @@ from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE, CatalogImage
 from tests.backend.rules.settings_api import delivery_outcome, put_settings
 from tests.running_app import RunningApp
-from tests.scenarios import UPDATE, handled, jobs_of
+from tests.scenarios import UPDATE, jobs_of, process_webhook
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -57,7 +57,7 @@ async def test_another_default_and_a_new_parameter_make_nothing_anew(
     install(monkeypatch, request=Roomier)
     assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
     shared_app.product(b"y", shop=shop)
-    await handled(shared_app, UPDATE, shop=shop)
+    await process_webhook(shared_app, UPDATE, shop=shop)
     assert [job["request"]["margin"] for job in await jobs_of(shared_app, shop)] == [0.08, 0.2]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from backend.workflows.catalog_image import CatalogImage
 from tests.backend.rules.settings_api import CATALOG_RULE, PATH, get_settings, put_settings
-from tests.backend.uploads.multipart_forms import uploaded
+from tests.backend.uploads.multipart_forms import upload_picture
 from tests.running_app import OTHER_SHOP, RunningApp
-from tests.scenarios import handled, refusal
+from tests.scenarios import process_webhook, refusal
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -172,7 +172,7 @@ async def test_a_rule_that_cannot_run_any_more_is_shown_and_stops_no_other(
     assert found["retired_rules"] == [painting, older]
     assert refusal(await put_settings(shared_app, shop, painting)) == (422, "INVALID_REQUEST")
     shared_app.product(b"x", shop=shop)
-    assert (await handled(shared_app, "products/create", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "products/create", shop=shop))[0] == "processed"
     await put_settings(shared_app, shop, CATALOG_RULE)
     assert (await get_settings(shared_app, shop))["retired_rules"] == []
 
@@ -228,7 +228,7 @@ async def test_any_of_the_tags_may_be_the_versions_and_a_star_is_all_of_them(
 
 
 async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop: str) -> None:
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
@@ -242,7 +242,7 @@ async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop:
 
 async def test_another_shops_upload_is_like_none(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
-    upload_key = await uploaded(shared_app, shop=OTHER_SHOP)
+    upload_key = await upload_picture(shared_app, shop=OTHER_SHOP)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},

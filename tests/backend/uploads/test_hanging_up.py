@@ -11,7 +11,7 @@ import pytest
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.local import LocalRenderer
 from backend.uploads.image_sanitizer import PLACES
-from tests.backend.uploads.multipart_forms import MULTIPART, form, picture, send, uploads_of
+from tests.backend.uploads.multipart_forms import MULTIPART, form, picture, post_upload, uploads_of
 from tests.running_app import RunningApp
 from tests.wait import wait_until
 
@@ -50,7 +50,7 @@ async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
                 await client.post("/v1/uploads", content=half(), headers=headers)
     await wait_until(lambda: len(files) == PLACES + 1 and all(file.closed for file in files))
     assert await uploads_of(shared_app, shop) == []
-    assert (await send(shared_app, picture(), shop=shop)).status_code == 201
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
 
 
 async def test_nobody_works_for_one_who_hung_up_before_the_answer(
@@ -81,5 +81,5 @@ async def test_nobody_works_for_one_who_hung_up_before_the_answer(
         await asyncio.gather(*waiting, return_exceptions=True)
     await wait_until(lambda: all(file.closed for file in files))
     ready.set()
-    assert (await send(shared_app, picture(), shop=shop)).status_code == 201
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
     assert len(await uploads_of(shared_app, shop)) == 1

@@ -18,9 +18,9 @@ from backend.renderers.wire import frame
 from backend.uploads.form import PART
 from backend.uploads.image_sanitizer import PLACES, ImageSanitizer
 from tests.backend.imaging.files import animated_png, bomb_png
-from tests.backend.uploads.multipart_forms import picture, send, uploads_of
+from tests.backend.uploads.multipart_forms import picture, post_upload, uploads_of
 from tests.flows.pictures import SVG
-from tests.running_app import RunningApp, served
+from tests.running_app import RunningApp, serve_app
 from tests.scenarios import refusal
 
 REFUSED = {
@@ -39,7 +39,7 @@ async def test_what_is_no_usable_picture_is_refused_whatever_it_calls_itself(
     shared_app: RunningApp, shop: str, what: str
 ) -> None:
     data, status, code = REFUSED[what]
-    answer = await send(shared_app, data, shop=shop, name="photo.png", kind="image/png")
+    answer = await post_upload(shared_app, data, shop=shop, name="photo.png", kind="image/png")
     assert refusal(answer) == (status, code)
     named = [["body", PART]] if status == 422 else None
     assert named == ([i["loc"] for i in answer.json()["detail"]] if named else None)
@@ -108,14 +108,14 @@ async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
     shared_app: RunningApp, shop: str
 ) -> None:
     data = picture(1600, 1600)
-    answers = await asyncio.gather(*(send(shared_app, data, shop=shop) for _ in range(20)))
+    answers = await asyncio.gather(*(post_upload(shared_app, data, shop=shop) for _ in range(20)))
     assert set(Counter(answer.status_code for answer in answers)) == {201, 503}
     turned_away = [answer for answer in answers if answer.status_code == 503]
     assert {refusal(answer)[1] for answer in turned_away} == {"UPLOADS_UNAVAILABLE"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in turned_away)
     assert 20 - len(turned_away) >= PLACES
     assert len(await uploads_of(shared_app, shop)) == 20 - len(turned_away)
-    assert (await send(shared_app, picture(), shop=shop)).status_code == 201, (
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201, (
         "all places are free again"
     )
 
@@ -142,7 +142,7 @@ async def test_the_child_ends_with_the_web_process_that_started_it(
 
     monkeypatch.setattr(LocalRenderer, "close", remember_and_close)
     async with (
-        served(shared_app.settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+        serve_app(shared_app.settings, LoopbackShopify(shared_app.shopify.origin)) as url,
         AsyncClient(base_url=url, timeout=30) as client,
     ):
         files = {PART: picture()}

@@ -59,18 +59,18 @@ async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(
     held = Held((GARMENTS / "tee_white.jpg").read_bytes())
     await backlog(running_app)
     await running_app.install(OTHER_SHOP)
-    async with working(running_app, held):
+    async with running_worker(running_app, held):
         await held.count(THEIRS)
         gid = running_app.product(shop=OTHER_SHOP).gid
         await waiting_job(running_app, shop=OTHER_SHOP, request={"product_id": gid})
-        await until(running_app, ENDED, OTHER_SHOP, 1)
+        await wait_for_jobs(running_app, ENDED, OTHER_SHOP, 1)
         assert (
             len(await running_app.rows(BEGUN, shop=SHOP)) == THEIRS
         )  # nothing of theirs has ended
         assert sorted(held.is_low_priority) == [False] * FEW + [True] * PLACES.backlog
         assert not any(held.others)
         held.go_on.set()
-        await until(running_app, ENDED, SHOP, JOBS)
+        await wait_for_jobs(running_app, ENDED, SHOP, JOBS)
     assert (
         await running_app.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint LIKE 'run_%'") == []
     )
@@ -89,7 +89,7 @@ async def backlog(running_app: RunningApp) -> None:
 
 
 @asynccontextmanager
-async def working(running_app: RunningApp, renderer: Held) -> AsyncIterator[None]:
+async def running_worker(running_app: RunningApp, renderer: Held) -> AsyncIterator[None]:
     """A worker with the places of one slot."""
     worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
     async with manager(
@@ -110,7 +110,7 @@ async def working(running_app: RunningApp, renderer: Held) -> AsyncIterator[None
             await running
 
 
-async def until(running_app: RunningApp, sql: str, shop: str, count: int) -> None:
+async def wait_for_jobs(running_app: RunningApp, sql: str, shop: str, count: int) -> None:
     """Wait until so many of the shop's jobs are so far."""
     async with asyncio.timeout(15):
         while len(await running_app.rows(sql, shop=shop)) < count:

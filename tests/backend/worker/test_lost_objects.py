@@ -14,16 +14,16 @@ from backend.jobs.service import JobRef
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
 from backend.uploads.service import use_uploads
 from backend.worker.execute import Done, Retry, run_job
-from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, upload_picture, uploads_of
 from tests.backend.worker.lost_objects import (
     NOTHING_FOUND,
     delete_objects,
     files_of,
 )
-from tests.backend.worker.sweep import swept
+from tests.backend.worker.sweep import run_sweep
 from tests.caching_renderer import CachingRenderer
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, finished_job, is_stored, make_stage, missing_objects
+from tests.scenarios import claimed_job, finished_job, is_stored, make_stage, missing_objects
 
 
 class Meddling:
@@ -44,7 +44,7 @@ class Meddling:
         """Nothing is ours to close."""
 
 
-def rigged(running_app: RunningApp, meddle: Any) -> RunningApp:
+def with_changed_files(running_app: RunningApp, meddle: Any) -> RunningApp:
     """The app with a renderer whose files pass through `meddle`."""
     renderer = Meddling(running_app.worker_context.renderer, meddle)
     worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
@@ -70,10 +70,10 @@ async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(
             raise RenderFailed("TEST", "for a test", retryable=True)
         return rendered
 
-    assert isinstance(await run_job(ref, rigged(fast_app, stuck).worker_context), Retry)
+    assert isinstance(await run_job(ref, with_changed_files(fast_app, stuck).worker_context), Retry)
     files = await files_of(fast_app, public_id)
     await delete_objects(fast_app, files["segment", "cutout"])
-    assert await swept(fast_app) == ((0, 0), (1, 1))
+    assert await run_sweep(fast_app) == ((0, 0), (1, 1))
     assert {stage for stage, _ in await files_of(fast_app, public_id)} <= {"fetch", "validate"}
     assert await run_job(ref, fast_app.worker_context) == Done()
     detail = (await fast_app.detail(public_id)).json()
@@ -86,11 +86,11 @@ async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(
 
 
 async def test_whoever_works_on_it_is_fenced_without_a_strike(isolated_app: RunningApp) -> None:
-    job = await begun_job(isolated_app)
+    job = await claimed_job(isolated_app)
     await make_stage(isolated_app, job, "fetch")
     [key] = await make_stage(isolated_app, job, "segment")
     await delete_objects(isolated_app, key)
-    assert await swept(isolated_app) == ((0, 0), (1, 1))
+    assert await run_sweep(isolated_app) == ((0, 0), (1, 1))
     with pytest.raises(Fenced):
         async with isolated_app.database.transaction() as connection:
             await advance(
@@ -124,10 +124,10 @@ async def test_a_finished_job_gets_the_same_bytes_back(
     timeline = await isolated_app.rows("SELECT * FROM job_events ORDER BY seq")
     await delete_objects(isolated_app, *lost)
     renderer.forget()
-    assert await swept(isolated_app) == ((0, 0), (len(lost), len(lost)))
+    assert await run_sweep(isolated_app) == ((0, 0), (len(lost), len(lost)))
     assert {key: await digest(isolated_app, key) for key in files.values()} == before
     assert await isolated_app.rows("SELECT * FROM job_events ORDER BY seq") == timeline
-    assert await swept(isolated_app) == NOTHING_FOUND
+    assert await run_sweep(isolated_app) == NOTHING_FOUND
 
 
 async def digest(running_app: RunningApp, key: str) -> str:
@@ -139,7 +139,7 @@ async def test_even_the_original_comes_back_while_the_shop_has_it(fast_app: Runn
     public_id = await fast_app.finished_job()
     files = await files_of(fast_app, public_id)
     await delete_objects(fast_app, *files.values())
-    assert await swept(fast_app) == ((0, 0), (len(set(files.values())),) * 2)
+    assert await run_sweep(fast_app) == ((0, 0), (len(set(files.values())),) * 2)
     assert await missing_objects(fast_app, list(files.values())) == []
 
 
@@ -155,7 +155,7 @@ async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_t
         return msgspec.structs.replace(rendered, files=files)
 
     with capture_logs() as logs:
-        assert await swept(rigged(fast_app, other)) == ((0, 0), (1, 0))
+        assert await run_sweep(with_changed_files(fast_app, other)) == ((0, 0), (1, 0))
     assert not await is_stored(fast_app, key)
     [line] = [each for each in logs if each["event"] == "object_lost"]
     assert (line["job_id"], line["stage"], line["name"]) == (
@@ -165,7 +165,9 @@ async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_t
     )
     assert line["log_level"] == "error"
     assert key not in str(logs)
-    assert await swept(rigged(fast_app, other)) == ((0, 0), (1, 0)), "its shop still asks for it"
+    assert await run_sweep(with_changed_files(fast_app, other)) == ((0, 0), (1, 0)), (
+        "its shop still asks for it"
+    )
 
 
 async def test_an_original_that_nobody_has_any_more_is_told_of_once(fast_app: RunningApp) -> None:
@@ -175,8 +177,8 @@ async def test_an_original_that_nobody_has_any_more_is_told_of_once(fast_app: Ru
         "UPDATE jobs SET request = request || jsonb_build_object('source_url', "
         "request->>'source_url' || '.gone')"
     )
-    assert await swept(fast_app) == ((0, 0), (1, 0))
-    assert await swept(fast_app) == NOTHING_FOUND
+    assert await run_sweep(fast_app) == ((0, 0), (1, 0))
+    assert await run_sweep(fast_app) == NOTHING_FOUND
     assert (await fast_app.detail(public_id)).json()["status"] == "SUCCESS"
 
 
@@ -192,7 +194,7 @@ async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_mad
         await erase_jobs(fast_app.database, fast_app.worker_context.store, shop_id)
         return rendered
 
-    await swept(rigged(fast_app, erased))
+    await run_sweep(with_changed_files(fast_app, erased))
     assert not await is_stored(fast_app, key)
 
 
@@ -200,23 +202,23 @@ async def test_a_shop_that_has_left_is_left_alone(fast_app: RunningApp) -> None:
     _, keys = await finished_job(fast_app)
     await delete_objects(fast_app, *keys)
     await fast_app.execute("UPDATE shops SET status = 'uninstalled'")
-    assert await swept(fast_app) == NOTHING_FOUND
+    assert await run_sweep(fast_app) == NOTHING_FOUND
 
 
 # Uploads
 
 
 async def test_a_lost_upload_that_no_job_uses_is_forgotten(isolated_app: RunningApp) -> None:
-    upload_key = await uploaded(isolated_app)
+    upload_key = await upload_picture(isolated_app)
     await delete_objects(isolated_app, (await row_of(isolated_app, upload_key))["key"])
-    assert await swept(isolated_app) == ((0, 0), (1, 1))
+    assert await run_sweep(isolated_app) == ((0, 0), (1, 1))
     assert await uploads_of(isolated_app) == []
 
 
 async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no_other(
     isolated_app: RunningApp,
 ) -> None:
-    upload_key = await uploaded(isolated_app)
+    upload_key = await upload_picture(isolated_app)
     shop_id = await shop_id_of(isolated_app)
 
     async def take() -> None:
@@ -225,7 +227,7 @@ async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no
 
     await take()
     await delete_objects(isolated_app, (await row_of(isolated_app, upload_key))["key"])
-    assert await swept(isolated_app) == ((0, 0), (1, 0))
+    assert await run_sweep(isolated_app) == ((0, 0), (1, 0))
     with pytest.raises(InvalidRequest):
         await take()
-    assert await swept(isolated_app) == NOTHING_FOUND
+    assert await run_sweep(isolated_app) == NOTHING_FOUND

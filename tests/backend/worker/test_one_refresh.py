@@ -22,7 +22,14 @@ from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
 from backend.worker.execute import Retry, run_job
 from tests.running_app import RunningApp
-from tests.scenarios import NoRenderer, called, end_token, new_shop, open_shared_app, waiting_job
+from tests.scenarios import (
+    NoRenderer,
+    expire_token,
+    new_shop,
+    open_shared_app,
+    wait_for_call,
+    waiting_job,
+)
 
 PROCESSES, SLOTS, JOBS = 5, 4, 50
 
@@ -61,7 +68,7 @@ async def jobs(shared_app: RunningApp, shop: str) -> list[JobRef]:
     ]
 
 
-async def worked_off(refs: Iterable[JobRef], worker_context: WorkerContext) -> None:
+async def run_jobs(refs: Iterable[JobRef], worker_context: WorkerContext) -> None:
     """Run the jobs as a worker does: some at a time, and again when this machine is too slow."""
     slots = asyncio.Semaphore(SLOTS)
 
@@ -91,11 +98,11 @@ async def test_fifty_jobs_in_several_processes_need_one_refresh(
         0.1  # all of them are under way before the first is through
     )
     running = [
-        asyncio.create_task(worked_off(refs[number::PROCESSES], worker_context))
+        asyncio.create_task(run_jobs(refs[number::PROCESSES], worker_context))
         for number, worker_context in enumerate(worker_contexts)
     ]
-    await called(shared_app, "graphql", before["graphql"] + 1)
-    await end_token(shared_app, shop)
+    await wait_for_call(shared_app, "graphql", before["graphql"] + 1)
+    await expire_token(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     await asyncio.gather(*running)
     shared_app.shopify.platform.latency = 0.0
@@ -131,7 +138,7 @@ async def test_fifty_wait_for_a_refresh_that_takes_longer_than_others_wait_for_a
 ) -> None:
     """Two seconds is what a statement waits for a lock, and anybody for a connection."""
     before = shared_app.shopify.calls["refresh"]
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.platform.latency = 2.4
     found = await asyncio.gather(
         *(

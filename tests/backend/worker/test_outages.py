@@ -51,13 +51,13 @@ def without_storage(shared_app: RunningApp) -> WorkerContext:
     return msgspec.structs.replace(shared_app.worker_context, store=AwayStore(shared_app.settings))
 
 
-def pause(outcome: Outcome) -> timedelta:
+def pause_of(outcome: Outcome) -> timedelta:
     """How long the job is to wait."""
     assert isinstance(outcome, Retry), outcome
     return outcome.delay
 
 
-async def until_it_ends(ref: JobRef, worker_context: WorkerContext) -> list[timedelta]:
+async def run_until_end(ref: JobRef, worker_context: WorkerContext) -> list[timedelta]:
     """Run the job again and again; the pauses in between, which are skipped."""
     pauses: list[timedelta] = []
     while isinstance(outcome := await run_job(ref, worker_context), Retry):
@@ -70,7 +70,7 @@ async def test_storage_that_is_away_is_waited_for_a_quarter_of_an_hour_and_costs
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
-    pauses = await until_it_ends(ref, without_storage(shared_app))
+    pauses = await run_until_end(ref, without_storage(shared_app))
     assert sum(pauses, timedelta(0)) >= timedelta(minutes=15)
     assert max(pauses) <= timedelta(minutes=2) * (1 + SPREAD)
     assert await failure_code(shared_app, ref) == "STORAGE_UNAVAILABLE"
@@ -86,7 +86,7 @@ async def test_a_shopify_that_is_away_is_waited_for_as_long(
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
     shared_app.shopify.fail_next("graphql", 503, MANY)
-    pauses = await until_it_ends(ref, shared_app.worker_context)
+    pauses = await run_until_end(ref, shared_app.worker_context)
     shared_app.shopify.platform.faults["graphql"].clear()
     assert sum(pauses, timedelta(0)) >= timedelta(minutes=15)
     assert await failure_code(shared_app, ref) == "SHOPIFY_UNAVAILABLE"
@@ -130,7 +130,7 @@ async def test_pauses_grow_and_each_stage_that_is_made_renews_the_patience(
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
     away = without_storage(shared_app)
-    pauses = [pause(await run_job(ref, away)) for _ in range(5)]
+    pauses = [pause_of(await run_job(ref, away)) for _ in range(5)]
     assert pauses[0] < timedelta(seconds=4) and pauses[4] > timedelta(seconds=35)
     await shared_app.execute(
         "UPDATE jobs SET outages = 14 WHERE public_id = :id", id=ref.public_id
@@ -143,7 +143,7 @@ async def test_pauses_grow_and_each_stage_that_is_made_renews_the_patience(
             stores[:1] = stores[1:]
 
     store = OneStage(shared_app.settings)
-    assert pause(
+    assert pause_of(
         await run_job(ref, msgspec.structs.replace(shared_app.worker_context, store=store))
     ) < timedelta(seconds=4)
     assert (await job_row(shared_app, ref))["outages"] == 1
@@ -157,7 +157,7 @@ async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
     shared_app.shopify.fail_next("graphql", status, retry_after=asked_for)
-    waited = pause(await run_job(ref, shared_app.worker_context)).total_seconds()
+    waited = pause_of(await run_job(ref, shared_app.worker_context)).total_seconds()
     assert waited == pytest.approx(waits, rel=SPREAD)
     assert waited >= waits or waits == 3
     assert await run_job(ref, shared_app.worker_context) == Done()

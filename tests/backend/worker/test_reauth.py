@@ -27,13 +27,13 @@ from tests.backend.worker.job_state import (
 from tests.running_app import RunningApp
 from tests.scenarios import (
     NoRenderer,
-    begun_job,
-    end_token,
-    handled,
+    claimed_job,
+    expire_token,
     lock_out,
     make_stage,
     new_shop,
     open_shared_app,
+    process_webhook,
     waiting_job,
 )
 
@@ -146,7 +146,7 @@ async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried
     shared_app: RunningApp, shop: str
 ) -> None:
     """The shop is open again before the job has said that it waits."""
-    claimed = await begun_job(shared_app, shop=shop)
+    claimed = await claimed_job(shared_app, shop=shop)
     assert await after_reauth_needed(
         claimed, shared_app.worker_context, NeedsReauth(shop)
     ) == Retry(LOCKED_OUT_PAUSE)
@@ -171,7 +171,7 @@ async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_
 ) -> None:
     """The operator has mistyped the client secret, and the shop's token is due."""
     ref = await new_waiting_job(shared_app, shop)
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     settings = msgspec.structs.replace(
         shared_app.settings, shopify_api_secret="mistyped", shopify_api_secret_previous=""
     )
@@ -227,7 +227,10 @@ async def test_waiting_jobs_of_a_shop_that_removed_the_app_end(
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
     shared_app.shopify.uninstall(shop)
-    assert await handled(shared_app, "app/uninstalled", shop=shop) == ("processed", "UNINSTALLED")
+    assert await process_webhook(shared_app, "app/uninstalled", shop=shop) == (
+        "processed",
+        "UNINSTALLED",
+    )
     stored = await job_row(shared_app, ref)
     assert stored["status"] == "FAILURE"
     assert (await failure_code(shared_app, ref)) == "SHOP_UNINSTALLED"

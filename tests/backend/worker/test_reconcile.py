@@ -4,7 +4,7 @@ import pytest
 
 from backend.errors import ConfigurationError, DatabaseUnavailable, StorageUnavailable
 from backend.worker.reconcile import reconcile_all, show_report
-from tests.backend.uploads.multipart_forms import row_of, uploaded
+from tests.backend.uploads.multipart_forms import row_of, upload_picture
 from tests.commands import repairs_by_kind, run_reconcile
 from tests.flows.processes import environment
 from tests.running_app import RunningApp
@@ -26,7 +26,7 @@ async def test_everything_is_mended_and_printed_and_reported_later(
     await isolated_app.execute("DELETE FROM queue.pgqueuer")
     await isolated_app.execute("UPDATE jobs SET created_at = now() - interval '2 minutes'")
     await isolated_app.worker_context.store.delete(
-        [(await row_of(isolated_app, await uploaded(isolated_app)))["key"]]
+        [(await row_of(isolated_app, await upload_picture(isolated_app)))["key"]]
     )
     capsys.readouterr()
     assert await reconcile_all()

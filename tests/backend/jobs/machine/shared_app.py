@@ -21,7 +21,7 @@ from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.conftest import SECRET, settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import ending, sent
+from tests.scenarios import delivery_status, send_webhook
 
 T = TypeVar("T")
 Act = Callable[[AsyncConnection], Awaitable[T]]
@@ -178,10 +178,10 @@ class SharedApp:
         self, shop: str, topic: str, payload: dict[str, object] | None = None
     ) -> tuple[str, str | None]:
         """Shopify tells us something, and we act on it, and again as a queue may do."""
-        ref = await sent(self.running_app, topic, payload, shop=shop)
+        ref = await send_webhook(self.running_app, topic, payload, shop=shop)
         for tries in range(2):
             assert await handle_delivery(ref, self.running_app.handler_context, tries) is None
-        return await ending(self.running_app, ref.webhook_id)
+        return await delivery_status(self.running_app, ref.webhook_id)
 
     # Workers
 
