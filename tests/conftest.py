@@ -26,7 +26,7 @@ PREVIOUS_SECRET = "the-previous-client-secret-of-the-app"
 LONGEST_TEST_OF_A_DAY = timedelta(minutes=1)
 OLDER_KEY = generate_key()  # of `TOKEN_KEYS`
 
-# By default a traceback is drawn with all its variables, which keeps the loop busy for seconds.
+# The default renderer prints all variables of a traceback, which blocks the loop for seconds.
 structlog.configure(
     processors=[
         *structlog.get_config()["processors"][:-1],
@@ -36,9 +36,9 @@ structlog.configure(
 
 
 def pytest_collection_finish() -> None:
-    """Leave what imports and collecting have made out of every later garbage collection.
+    """Exclude the objects of imports and collection from later garbage collections.
 
-    They look at 300,000 objects otherwise, again and again: a tenth of the tests' own time.
+    Scanning these 300,000 objects again and again takes a tenth of the tests' time.
     """
     gc.collect()
     gc.freeze()
@@ -67,16 +67,16 @@ async def template(services: LocalServices) -> str:
 
 @pytest.fixture
 async def database_url(services: LocalServices, template: str) -> AsyncIterator[str]:
-    """A migrated database of the test's own."""
+    """A migrated database for this test alone."""
     async with cloned_database(services.postgres.url(), template) as url:
         yield url
 
 
 @pytest.fixture
 async def same_day() -> None:
-    """For tests of what is counted by the day (UTC): begin after midnight if that is at hand.
+    """For tests that count per day (UTC): wait until after midnight if it is near.
 
-    Python's day and Postgres' turn at once, and the latter's clock cannot be held.
+    Python's clock can be faked, but not that of Postgres.
     """
     now = datetime.now(UTC)
     midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -86,7 +86,7 @@ async def same_day() -> None:
 
 @pytest.fixture
 def settings(services: LocalServices, database_url: str) -> Settings:
-    """The settings of a process in the middle of a rotation of its secret."""
+    """Settings in the middle of a rotation of the client secret."""
     return settings_for(services, database_url)
 
 
@@ -117,6 +117,6 @@ async def renderer() -> AsyncIterator[CachingRenderer]:
 
 @pytest.fixture
 async def running_app(settings: Settings, renderer: Renderer) -> AsyncIterator[RunningApp]:
-    """A whole Atelier, running."""
+    """The whole app, running on a database of its own."""
     async with open_running_app(settings, renderer) as running:
         yield running

@@ -1,7 +1,7 @@
-"""A whole Atelier for one test: its own database, real S3, a stand-in Shopify, HTTP over sockets.
+"""The whole app for tests: its own database, real S3, a stand-in Shopify, HTTP over sockets.
 
-Only Shopify's network is stood in for. Work that the queue holds is done by `drain`, which runs
-PgQueuer with the product's own entry points until nothing is due.
+Only Shopify's network is replaced. `drain` runs PgQueuer with the product's own entry points until
+nothing in the queue is due.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
 from backend.worker.run import manager
+from tests.wait import wait_until
 from webhooks.outcome import HandlerContext
 
 SHOP = "north.myshopify.com"
@@ -42,7 +43,7 @@ GARMENTS = Path(__file__).parent / "data" / "garments"
 
 @dataclass(frozen=True, kw_only=True)
 class RunningApp:
-    """Everything a test may want to touch."""
+    """The parts of a running app that tests use."""
 
     settings: Settings
     shopify: StandInShopify
@@ -57,7 +58,7 @@ class RunningApp:
         return {"Authorization": f"Bearer {self.shopify.id_token(shop)}"}
 
     async def install(self, shop: str = SHOP) -> None:
-        """Open a shop with the app installed in it."""
+        """Create the shop if needed, and install the app in it."""
         if shop not in self.shopify.platform.shops:
             self.shopify.create_shop(shop)
         response = await self.http.post("/v1/installation", headers=self.bearer(shop))
@@ -73,18 +74,17 @@ class RunningApp:
         return await self.shopify.send_webhook(shop, topic, **how)
 
     async def request_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
-        """A job through the front door, not yet worked on; its public id."""
+        """Create a job by a product webhook, not yet run; its public id."""
         product = self.product(image, shop=shop)
         assert (await self.send("products/create", shop=shop)).status_code == 200
         await self.drain(only_webhooks=True)
         asked = "SELECT public_id FROM jobs WHERE request->>'product_id' = :gid"
-        async with asyncio.timeout(30):  # a worker of the test's may have taken the delivery
-            while not (rows := await self.rows(asked, gid=product.gid)):
-                await asyncio.sleep(0.02)
+        # A worker that the test has started may have taken the delivery.
+        rows = await wait_until(lambda: self.rows(asked, gid=product.gid), 30)
         return str(rows[0]["public_id"])
 
     async def finished_job(self, image: Path | bytes | None = None, *, shop: str = SHOP) -> str:
-        """A job that has been worked on until it ended; its public id."""
+        """Create a job by a product webhook and run it to its end; its public id."""
         public_id = await self.request_job(image, shop=shop)
         await self.drain()
         return public_id
@@ -94,10 +94,7 @@ class RunningApp:
         return await self.http.get(f"/v1/jobs/{public_id}", headers=self.bearer(shop))
 
     async def drain(self, *, only_webhooks: bool = False) -> None:
-        """Work on what is due in the queue until nothing is.
-
-        What was put off is left there: PgQueuer's own drain would wait for it.
-        """
+        """Process what is due in the queue until it is empty."""
         async with manager(self.settings, self.worker_context, self.handler_context) as pgq:
             pgq.qm.queries.queued_work = pgq.qm.queries.eligible_queued_work  # type: ignore[method-assign]
             if only_webhooks:
@@ -107,26 +104,26 @@ class RunningApp:
                 await pgq.qm.run(mode=QueueExecutionMode.drain, dequeue_timeout=timedelta(0))
 
     async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """What the database says."""
+        """The rows of a query, run as the owner."""
         async with self.owner.reading() as connection:
             result = await connection.execute(text(sql), parameters)
             return [dict(row) for row in result.mappings()]
 
     async def execute(self, sql: str, **parameters: Any) -> None:
-        """Meddle with the database."""
+        """Run a statement as the owner."""
         async with self.owner.transaction() as connection:
             await connection.execute(text(sql), parameters)
 
 
 @contextlib.asynccontextmanager
 async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncIterator[RunningApp]:
-    """Start what one test needs, and stop it again."""
+    """Start the app and its stand-ins; stop them when the block ends."""
     async with contextlib.AsyncExitStack() as stack:
         shopify = await stack.enter_async_context(
             StandInShopify(api_key=settings.shopify_api_key, secret=settings.shopify_api_secret)
         )
         transport = LoopbackShopify(shopify.origin)
-        base_url = await stack.enter_async_context(served(settings, transport))
+        base_url = await stack.enter_async_context(serve_app(settings, transport))
         shopify.app_url = base_url
         http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=base_url, verify=NO_TLS, timeout=30)
@@ -163,8 +160,8 @@ async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> AsyncIterator[str]:
-    """The web application on a socket of its own; its base URL."""
+async def serve_app(settings: Settings, transport: httpx.AsyncBaseTransport) -> AsyncIterator[str]:
+    """Serve the web application on a free port; its base URL."""
     server = EmbeddedServer(
         uvicorn.Config(
             create_app(settings, shopify_transport=transport),
@@ -176,11 +173,9 @@ async def served(settings: Settings, transport: httpx.AsyncBaseTransport) -> Asy
         )
     )
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:
-            if serving.done():
-                await serving
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: server.started or serving.done(), poll=0.005)
+    if serving.done():
+        await serving
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.leave()
     await serving

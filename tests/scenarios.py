@@ -1,10 +1,9 @@
-"""What the tests of the doors share: deliveries as strangers send them, and the rows behind them.
+"""Shared helpers: deliveries with any headers, and rows in any state.
 
-A module whose tests leave the world as they found it can share one:
-`house = pytest.fixture(shared_world, scope="module")`.
+A module whose tests do not disturb each other can share one running app:
+`shared_app = pytest.fixture(open_shared_app, scope="module")`.
 """
 
-import asyncio
 import contextlib
 import json
 import uuid
@@ -30,7 +29,14 @@ from backend.storage.keys import artifact_key
 from backend.worker.stages import raw_file
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.conftest import SECRET, settings_for
-from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app, served
+from tests.running_app import (
+    SHOP,
+    RunningApp,
+    cloned_database,
+    open_running_app,
+    serve_app,
+)
+from tests.wait import wait_until
 from webhooks.receive import DeliveryRef
 
 Headers = list[tuple[bytes, bytes]]
@@ -50,6 +56,7 @@ TENANT_TABLES = (
     "batch_items",
     "privacy_requests",
 )
+CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
 
 ENVELOPE = jsonschema.Draft202012Validator(
@@ -60,7 +67,7 @@ ENVELOPE = jsonschema.Draft202012Validator(
 async def open_shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with the usual shop in it, for a fixture of any scope."""
+    """A running app with one installed shop, for a fixture of any scope."""
     async with (
         cloned_database(services.postgres.url(), template) as url,
         open_running_app(settings_for(services, url), renderer) as running_app,
@@ -70,7 +77,7 @@ async def open_shared_app(
 
 
 class NoRenderer:
-    """Makes every stage at once, out of nothing: for tests that are not about pictures."""
+    """Finishes every stage at once without pixels, for tests that are not about images."""
 
     name = "none"
 
@@ -93,27 +100,31 @@ async def new_shop(shared_app: RunningApp) -> str:
 
 @contextlib.asynccontextmanager
 async def without_database(running_app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
-    """The same app on a socket of its own, with a Postgres that nobody listens for."""
+    """The same app on another socket, without a reachable Postgres."""
     settings = msgspec.structs.replace(running_app.settings, database_url=NOBODY_LISTENS)
     async with (
-        served(settings, LoopbackShopify(running_app.shopify.origin)) as url,
+        serve_app(settings, LoopbackShopify(running_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, verify=NO_TLS) as client,
     ):
         yield client
 
 
+async def wait_for_lock(running_app: RunningApp) -> None:
+    """Wait until a session waits for a lock that another transaction holds."""
+    waits = "datname = current_database() AND wait_event_type = 'Lock'"
+    await wait_until(lambda: running_app.rows(f"SELECT 1 FROM pg_stat_activity WHERE {waits}"))
+
+
 # Shopify
 
 
-async def called(running_app: RunningApp, call: Call, times: int) -> None:
-    """Wait until the stand-in has been asked so often."""
-    async with asyncio.timeout(10):
-        while running_app.shopify.calls[call] < times:
-            await asyncio.sleep(0)
+async def wait_for_call(running_app: RunningApp, call: Call, times: int) -> None:
+    """Wait until the stand-in has received that many calls."""
+    await wait_until(lambda: running_app.shopify.calls[call] >= times, poll=0)
 
 
-async def end_token(running_app: RunningApp, shop: str, left: timedelta = timedelta(0)) -> None:
-    """Let the shop's access token end then, as far as we know."""
+async def expire_token(running_app: RunningApp, shop: str, left: timedelta = timedelta(0)) -> None:
+    """Store an expiry of the shop's access token that lies `left` ahead."""
     await running_app.execute(
         "UPDATE shops SET access_token_expires_at = now() + :left WHERE domain = :d",
         left=left,
@@ -122,16 +133,16 @@ async def end_token(running_app: RunningApp, shop: str, left: timedelta = timede
 
 
 async def lock_out(running_app: RunningApp, shop: str = SHOP) -> None:
-    """Let every token of the shop die, as after 90 days without anybody who opened the app."""
+    """Revoke every token of the shop, as after 90 days in which nobody opened the app."""
     running_app.shopify.platform.shops[shop].grants.revoke_all()
-    await end_token(running_app, shop)
+    await expire_token(running_app, shop)
 
 
 # Answers
 
 
 def refusal(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of an answer that is an error in every respect that all errors share."""
+    """Status and code of an error response, whose envelope is checked."""
     assert response.is_error, f"{response.status_code} is no refusal"
     body = response.json()
     ENVELOPE.validate(body)
@@ -165,50 +176,50 @@ def webhook_headers(
     ]
 
 
-def replaced(headers: Headers, name: str, *values: str | bytes) -> Headers:
+def with_header(headers: Headers, name: str, *values: str | bytes) -> Headers:
     """The headers with these values of one name in place of its own."""
     others = [each for each in headers if each[0] != name.encode()]
     return others + [header(name, value) for value in values]
 
 
 async def post_webhook(running_app: RunningApp, body: bytes, headers: Headers) -> httpx.Response:
-    """A delivery, with exactly these headers."""
+    """Post a delivery with exactly these headers."""
     return await running_app.http.post("/webhooks", content=body, headers=headers)
 
 
 async def deliver(running_app: RunningApp, body: bytes, **how: Any) -> httpx.Response:
-    """A well-signed delivery of any bytes."""
+    """Post any bytes as a correctly signed delivery."""
     return await post_webhook(running_app, body, webhook_headers(body, **how))
 
 
-async def sent(
+async def send_webhook(
     running_app: RunningApp,
     topic: str,
     payload: Mapping[str, object] | None = None,
     *,
     shop: str = SHOP,
 ) -> DeliveryRef:
-    """Have Shopify deliver something; nobody has acted on it yet."""
+    """Have Shopify deliver a webhook, which is stored and not yet processed."""
     ref = DeliveryRef(shop_domain=shop, topic=topic, webhook_id=str(uuid.uuid4()))
     answer = await running_app.send(topic, shop=shop, payload=payload, webhook_id=ref.webhook_id)
     assert answer.status_code == 200
     return ref
 
 
-async def handled(
+async def process_webhook(
     running_app: RunningApp,
     topic: str,
     payload: Mapping[str, object] | None = None,
     *,
     shop: str = SHOP,
 ) -> tuple[str, str | None]:
-    """Have Shopify deliver something and work it off; how it ended, and the note on it."""
-    ref = await sent(running_app, topic, payload, shop=shop)
+    """Have Shopify deliver a webhook and process it; its final status and note."""
+    ref = await send_webhook(running_app, topic, payload, shop=shop)
     await running_app.drain(only_webhooks=True)
-    return await ending(running_app, ref.webhook_id)
+    return await delivery_status(running_app, ref.webhook_id)
 
 
-async def ending(running_app: RunningApp, webhook_id: str) -> tuple[str, str | None]:
+async def delivery_status(running_app: RunningApp, webhook_id: str) -> tuple[str, str | None]:
     """The status of a delivery, and the note on it."""
     rows = await running_app.rows(
         "SELECT status, note FROM webhook_deliveries WHERE webhook_id = :id", id=webhook_id
@@ -227,7 +238,7 @@ async def waiting_job(
     request: dict[str, Any] | None = None,
     customer_id: str | None = None,
 ) -> JobRef:
-    """A job that nobody has begun."""
+    """A job that no worker has claimed."""
     shop_id = (await running_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
     async with running_app.database.transaction() as connection:
         ref = await request_job(
@@ -242,8 +253,8 @@ async def waiting_job(
     return ref
 
 
-async def begun_job(running_app: RunningApp, **what: Any) -> JobLease:
-    """A job that a worker has claimed and not touched yet."""
+async def claimed_job(running_app: RunningApp, **what: Any) -> JobLease:
+    """A job that a worker has claimed and not worked on."""
     ref = await waiting_job(running_app, **what)
     async with running_app.database.transaction() as connection:
         claimed = await claim(connection, ref)
@@ -259,7 +270,7 @@ async def make_stage(
     role: str = "intermediate",
     pictures: int = 1,
 ) -> list[str]:
-    """Record a stage of a begun job with pictures that are really stored; their keys."""
+    """Record a stage of a claimed job, with images in the bucket; their keys."""
     keys = [
         await stored_picture(running_app, job.ref, stage, f"picture-{number}")
         for number in range(pictures)
@@ -272,24 +283,24 @@ async def make_stage(
             stage=stage,
             message=f"Made {stage}",
             progress={"progress": {"done": 1, "total": 5}},
-            checkpoint=Checkpoint(files=dict(enumerated(keys)), facts={}),
+            checkpoint=Checkpoint(files=dict(numbered_names(keys)), facts={}),
             artifacts=[
                 NewArtifact(
                     name=name, role=role, kind="catalog_image", label=None, key=key, meta=meta
                 )
-                for name, key in enumerated(keys)
+                for name, key in numbered_names(keys)
             ],
         )
     return keys
 
 
-def enumerated(keys: list[str]) -> list[tuple[str, str]]:
-    """Each key under a name of its own."""
+def numbered_names(keys: list[str]) -> list[tuple[str, str]]:
+    """Each key with a numbered name."""
     return [(f"picture-{number}", key) for number, key in enumerate(keys)]
 
 
 async def stored_picture(running_app: RunningApp, ref: JobRef, stage: str, name: str) -> str:
-    """An object of a job; its key."""
+    """Store an object of a job; its key."""
     data = f"{ref.public_id} {stage} {name}".encode()
     key = artifact_key(shop_id=ref.shop_id, job_id=ref.public_id, stage=stage, name=name, data=data)
     await running_app.worker_context.store.put(key, data, content_type="image/png")
@@ -297,8 +308,8 @@ async def stored_picture(running_app: RunningApp, ref: JobRef, stage: str, name:
 
 
 async def finished_job(running_app: RunningApp, **what: Any) -> tuple[JobRef, list[str]]:
-    """A job that ended well with an intermediate and two final pictures; and their keys."""
-    job = await begun_job(running_app, **what)
+    """A succeeded job with one intermediate and two final images; and their keys."""
+    job = await claimed_job(running_app, **what)
     keys = await make_stage(running_app, job, "segment")
     keys += await make_stage(running_app, job, "encode", role="final", pictures=2)
     async with running_app.database.transaction() as connection:
@@ -323,15 +334,15 @@ async def privacy_request(
 
 
 async def failed_job(running_app: RunningApp, failure: Failure) -> JobRef:
-    """A job that ended badly."""
-    job = await begun_job(running_app)
+    """A job that has failed."""
+    job = await claimed_job(running_app)
     async with running_app.database.transaction() as connection:
         await fail(connection, job, failure)
     return job.ref
 
 
 async def fingerprint(running_app: RunningApp, shop: str = SHOP) -> dict[str, str]:
-    """A checksum of all that we hold of a shop, table by table; deliveries aside."""
+    """A checksum of a shop's rows for each table, without deliveries."""
     tables = {"shops": "t.id = s.id"} | dict.fromkeys(TENANT_TABLES, "t.shop_id = s.id")
     return {
         table: (
@@ -355,3 +366,12 @@ async def is_stored(running_app: RunningApp, key: str) -> bool:
     store = running_app.worker_context.store
     found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=key)
     return found["KeyCount"] == 1
+
+
+async def jobs_of(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
+    """The shop's jobs, oldest first."""
+    return await shared_app.rows(
+        "SELECT j.* FROM jobs j JOIN shops s ON s.id = j.shop_id "
+        "WHERE s.domain = :d ORDER BY j.created_at",
+        d=shop,
+    )

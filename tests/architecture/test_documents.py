@@ -1,10 +1,10 @@
-"""What the documents for engineers point at is there."""
+"""Paths named in the engineers' documents exist."""
 
 import re
 
 import pytest
 
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 PATH = re.compile(
     r"`((?:backend|webhooks|migrations|tests|deploy|docs)/[\w./-]*|[\w.-]+\.(?:md|toml))`"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 EVENTS, COMPLETION = "backend/jobs/events.py", "backend/jobs/completion.py"
 TERMINAL = re.compile(r"\b(SUCCESS|FAILURE)\b")

@@ -1,20 +1,14 @@
-"""What holds of the code as a whole."""
+"""Rules for the code as a whole."""
 
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
-from pathlib import Path
 
-from litestar import Litestar
-
-from backend.app import create_app
-from backend.settings import Settings
 from tests.running_app import RunningApp
+from tests.source_tree import ROOT, functions_of, litestar_app, pixel_modules
 from webhooks.handlers import HANDLERS
 from webhooks.topics import TOPICS
 
-ROOT = Path(__file__).parents[2]
 UNGUARDED = {
     "/health/live",
     "/health/ready",
@@ -46,42 +40,24 @@ def test_the_web_process_loads_no_pixels() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert pixels_in(loaded.stdout.split()) == []
-
-
-def pixels_in(modules: Iterable[str]) -> list[str]:
-    """Which of the modules need pixels; `renderers` has three that only speak with a child."""
-    packages = ("pyvips", "onnxruntime", "numpy", "backend.imaging", "backend.renderers")
-    harmless = {f"backend.renderers{name}" for name in ("", ".base", ".local", ".wire")}
-    return sorted(
-        module
-        for module in set(modules) - harmless
-        if any(module == package or module.startswith(f"{package}.") for package in packages)
-    )
+    assert pixel_modules(loaded.stdout.split()) == []
 
 
 async def test_every_route_but_health_and_the_document_has_exactly_one_guard(
     running_app: RunningApp,
 ) -> None:
     unguarded = set()
-    for route in application(running_app.settings).routes:
+    for route in litestar_app(running_app.settings).routes:
         for handler in getattr(route, "route_handlers", []):
             guards = handler.resolve_guards()
             assert len(guards) <= 1, route.path
             if not guards:
                 unguarded.add(route.path)
-    assert unguarded == UNGUARDED
-
-
-def application(settings: Settings) -> Litestar:
-    """The Litestar application inside the ASGI wrappers."""
-    app = create_app(settings).app.app.app  # type: ignore[attr-defined]
-    assert isinstance(app, Litestar)
-    return app
+    assert unguarded == UNGUARDED, "give the route a guard, or add it to UNGUARDED with a reason"
 
 
 def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
-    """Outside `worker`, every statement on tenants' rows is built next to the word shop."""
+    """Architecture rule: outside `worker`, each statement on shops' rows names the shop."""
     suspects = []
     for path in [*ROOT.glob("backend/**/*.py"), *ROOT.glob("webhooks/**/*.py")]:
         relative = path.relative_to(ROOT).as_posix()
@@ -104,16 +80,4 @@ def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
             scoped = any(word in function for word in names)
             if builds and not scoped:
                 suspects.append(f"{relative}: {function.splitlines()[0]}")
-    assert suspects == []
-
-
-def functions_of(path: Path) -> list[str]:
-    """The source of each function of a module."""
-    import ast
-
-    source = path.read_text()
-    return [
-        ast.get_source_segment(source, node) or ""
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    assert suspects == [], "add the shop to the statement, or move it to `backend/worker`"

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 import backend.metrics
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana.json").read_text())

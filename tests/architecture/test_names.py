@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 CONVENTIONS = {"T", "log", "main"}  # the same in any module of any project
 

@@ -1,4 +1,4 @@
-"""No table of shops' rows is without its policies, also none that is made tomorrow."""
+"""Every table with shops' rows has its row-level security policies."""
 
 from asyncpg import Connection, connect
 

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.architecture.test_layout import ROOT
 from tests.sabotage.__main__ import Mutation, mutations
+from tests.source_tree import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from tests.architecture.test_layout import ROOT
-from tests.backend.test_settings import COMPLETE
+from tests.commands import COMPLETE_ENVIRONMENT
+from tests.source_tree import ROOT
 
 DEVELOPMENT = ROOT / "backend" / "dev"
 
@@ -55,7 +55,7 @@ def test_without_the_development_wheel_a_command_says_what_to_install(
     script = "import sys; sys.modules['backend.dev'] = None; from backend.cli import main; main()"
     ended = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        env={**COMPLETE, "PYTHONPATH": str(ROOT)},
+        env={**COMPLETE_ENVIRONMENT, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

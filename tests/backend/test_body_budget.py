@@ -1,4 +1,4 @@
-"""What a process holds of bodies, and what it refuses before it has read a byte."""
+"""The memory that request bodies may take, and refusals before reading a body."""
 
 import asyncio
 import base64
@@ -11,7 +11,7 @@ from backend import body_budget
 from backend.body_budget import MAX_LARGE_BODIES, SMALL_BODY, BodyBudget, mark_body_verified
 from backend.errors import BodyTooSlow, ServerBusy
 from tests.backend.auth.signing import SHOP
-from tests.security.test_doubling import app
+from tests.security.offline_app import offline_app
 
 LIMIT = 80_000_000
 SIGNATURE = base64.b64encode(bytes(32))
@@ -27,7 +27,7 @@ class BodySender:
         self.leave = asyncio.Event()
         self.scope = scope = cast("Any", {"type": "http", "sender": self, "headers": headers})
         receive = cast("Any", self.messages.get)
-        self.task = asyncio.create_task(budget(scope, receive, nowhere))
+        self.task = asyncio.create_task(budget(scope, receive, ignore_response))
 
     async def send(self, size: int, *, more: bool = True) -> None:
         """So many bytes arrive, and are read or refused."""
@@ -40,7 +40,7 @@ class BodySender:
             await self.task
 
 
-async def nowhere(_message: Any) -> None:
+async def ignore_response(_message: Any) -> None:
     """The answer is of no interest."""
 
 
@@ -214,15 +214,15 @@ def refused() -> dict[str, tuple[Request, int]]:
 @pytest.mark.parametrize("what", refused())
 async def test_no_byte_is_read_for_what_no_body_could_make_good(what: str) -> None:
     (path, query, headers), status = refused()[what]
-    answer = await asked(path, query, [MULTIPART, *headers])
+    answer = await request_app(path, query, [MULTIPART, *headers])
     assert (answer.status, answer.reads) == (status, 0)
 
 
 async def test_a_wellformed_signature_is_refused_once_the_body_is_read() -> None:
     for path in ("/v1/uploads", "/v1/batches"):
-        answer = await asked(path, query(), [MULTIPART, SIGNED])
+        answer = await request_app(path, query(), [MULTIPART, SIGNED])
         assert (answer.status, answer.reads) == (401, 2)
-    answer = await asked("/webhooks", b"", delivery())
+    answer = await request_app("/webhooks", b"", delivery())
     assert (answer.status, answer.reads) == (401, 2)
 
 
@@ -242,7 +242,7 @@ class Asked:
         self.status = message.get("status", self.status)
 
 
-async def asked(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> Asked:
+async def request_app(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> Asked:
     """POST it."""
     scope: Any = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
@@ -250,5 +250,5 @@ async def asked(path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> 
         "root_path": "", "headers": headers, "client": ("127.0.0.1", 1), "server": ("a", 80),
     }  # fmt: skip
     one = Asked()
-    await app()(scope, one.receive, one.send)
+    await offline_app()(scope, one.receive, one.send)
     return one

@@ -1,79 +1,38 @@
-"""The command line as a person meets it."""
+"""The command line."""
 
 import asyncio
-import contextlib
 import json
-import os
 import shlex
-import shutil
 import signal
 import socket
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from backend.dev import signing
-from tests.backend.test_settings import COMPLETE
+from tests.commands import (
+    COMPLETE_ENVIRONMENT,
+    SECRET,
+    assert_nothing_left,
+    make_service_directory,
+    running_dev,
+    start_atelier,
+)
 
-ROOT = Path(__file__).parents[2]
-SECRET = "an-outsider-knows-this-secret-of-the-app"
-
-
-async def atelier(*arguments: str, **env: Any) -> asyncio.subprocess.Process:
-    """Start a command, from another folder than the project's; with `stdin`, or without any."""
-    stdin = env.pop("stdin", asyncio.subprocess.DEVNULL)
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SHOPIFY_", "AWS_", "S3_", "DATABASE_"))
-    }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "backend.cli", *arguments),
-        cwd=ROOT,
-        env={**inherited, **env},
-        stdin=stdin,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+service_directory = pytest.fixture(make_service_directory)
 
 
-async def finished(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
+async def finish_command(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
     out, err = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
 
-@pytest.fixture
-def temporary() -> Iterator[Path]:
-    """A place for the services' data. Not pytest's own, for Postgres' user must reach it."""
-    directory = Path(tempfile.mkdtemp(prefix="atelier-cli-"))
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def assert_nothing_left(temporary: Path, processes: list[psutil.Process]) -> None:
-    """No process of it runs, and no file of it lies about."""
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    assert alive == []
-    assert [
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if any(str(temporary) in word for word in process.info["cmdline"] or [])
-    ] == []
-    # `runtime-<uid>` holds the lock file of the library that starts Postgres.
-    assert [path for path in temporary.iterdir() if not path.name.startswith("runtime-")] == []
-
-
 async def test_help_names_every_command() -> None:
-    code, out, _ = await finished(await atelier("--help"))
+    code, out, _ = await finish_command(await start_atelier("--help"))
     assert code == 0
     for command in ("demo", "dev", "serve", "worker", "migrate", "jobs"):
         assert f"  {command}" in out
@@ -82,8 +41,8 @@ async def test_help_names_every_command() -> None:
 @pytest.mark.parametrize("command", ["serve", "worker"])
 @pytest.mark.parametrize("secret", ["", "secret", "atelier-demo-abc"])
 async def test_a_server_refuses_to_start_without_a_real_secret(command: str, secret: str) -> None:
-    code, _, err = await finished(
-        await atelier(command, **{**COMPLETE, "SHOPIFY_API_SECRET": secret})
+    code, _, err = await finish_command(
+        await start_atelier(command, **{**COMPLETE_ENVIRONMENT, "SHOPIFY_API_SECRET": secret})
     )
     assert code == 1
     assert "Set" in err
@@ -93,8 +52,11 @@ async def test_a_server_refuses_to_start_without_a_real_secret(command: str, sec
 
 async def test_a_server_that_ends_with_its_parent_says_only_why_it_does_not_start() -> None:
     """Its thread waits for the end of standard input, which stays open, while Python ends."""
-    process = await atelier(
-        "serve", "--end-with-parent", stdin=asyncio.subprocess.PIPE, **COMPLETE | {"S3_BUCKET": ""}
+    process = await start_atelier(
+        "serve",
+        "--end-with-parent",
+        stdin=asyncio.subprocess.PIPE,
+        **COMPLETE_ENVIRONMENT | {"S3_BUCKET": ""},
     )
     assert process.stderr is not None
     err = (await asyncio.wait_for(process.stderr.read(), 100)).decode()
@@ -103,38 +65,42 @@ async def test_a_server_that_ends_with_its_parent_says_only_why_it_does_not_star
 
 
 async def test_a_server_refuses_to_start_with_a_previous_secret_that_never_ends() -> None:
-    environ = {**COMPLETE, "SHOPIFY_API_SECRET_PREVIOUS": "shpss_of-before"}
-    code, _, err = await finished(await atelier("serve", **environ))
+    environ = {**COMPLETE_ENVIRONMENT, "SHOPIFY_API_SECRET_PREVIOUS": "shpss_of-before"}
+    code, _, err = await finish_command(await start_atelier("serve", **environ))
     assert code == 1
     assert "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER" in err
     assert "of-before" not in err
 
 
 async def test_a_stand_in_off_this_machine_is_refused() -> None:
-    command = await atelier("serve", "--stand-in", "http://shopify.example:80", **COMPLETE)
-    code, _, err = await finished(command)
+    command = await start_atelier(
+        "serve", "--stand-in", "http://shopify.example:80", **COMPLETE_ENVIRONMENT
+    )
+    code, _, err = await finish_command(command)
     assert code != 0
     assert "loopback" in err
 
 
 async def test_sign_prints_a_command_and_says_what_it_lacks() -> None:
     arguments = ("sign", "GET", "https://a.example/v1/jobs?limit=2", "--shop", "n.myshopify.com")
-    code, out, _ = await finished(await atelier(*arguments, **COMPLETE))
+    code, out, _ = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
     assert code == 0
     words = shlex.split(out)
     assert words[:4] == ["curl", "-X", "GET", "-H"]
     assert words[4].startswith("X-Shopify-Hmac-Sha256: ")
     assert words[5].startswith("https://a.example/v1/jobs?limit=2&shop=n.myshopify.com&timestamp=")
-    code, _, err = await finished(await atelier(*arguments))
+    code, _, err = await finish_command(await start_atelier(*arguments))
     assert (code, "SHOPIFY_API_SECRET" in err) == (1, True)
 
 
 async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(
-    temporary: Path, tmp_path: Path
+    service_directory: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "pictures"
-    process = await atelier("demo", "--json", "--output", str(output), TMPDIR=str(temporary))
-    code, out, err = await finished(process)
+    process = await start_atelier(
+        "demo", "--json", "--output", str(output), TMPDIR=str(service_directory)
+    )
+    code, out, err = await finish_command(process)
     assert code == 0, err
     detail = json.loads(out.splitlines()[-1])
     assert detail["status"] == "SUCCESS"
@@ -142,28 +108,12 @@ async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(
         "catalog_image_1024.webp",
         "catalog_image_2048.jpg",
     ]
-    assert_nothing_left(temporary, [])
-
-
-@contextlib.asynccontextmanager
-async def development(
-    temporary: Path,
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    """`atelier dev`, ready, with what it said of itself."""
-    process = await atelier("dev", TMPDIR=str(temporary), SHOPIFY_API_SECRET=SECRET)
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), 60)
-        yield process, json.loads(line)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    assert_nothing_left(service_directory, [])
 
 
 @pytest.mark.slow
-async def test_dev_serves_an_outsider_and_ends_without_a_trace(temporary: Path) -> None:
-    async with development(temporary) as (process, ready):
+async def test_dev_serves_an_outsider_and_ends_without_a_trace(service_directory: Path) -> None:
+    async with running_dev(service_directory) as (process, ready):
         assert ready["pid"] == process.pid
         token = signing.session_token(ready["shop"], api_key=ready["api_key"], secret=SECRET)
         async with httpx.AsyncClient(base_url=ready["base_url"]) as http:
@@ -186,31 +136,31 @@ async def test_dev_serves_an_outsider_and_ends_without_a_trace(temporary: Path) 
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 30) == 0
-        assert_nothing_left(temporary, family)
+        assert_nothing_left(service_directory, family)
 
 
 @pytest.mark.slow
-async def test_ctrl_c_while_dev_is_starting_leaves_nothing_behind(temporary: Path) -> None:
-    process = await atelier("dev", TMPDIR=str(temporary))
+async def test_ctrl_c_while_dev_is_starting_leaves_nothing_behind(service_directory: Path) -> None:
+    process = await start_atelier("dev", TMPDIR=str(service_directory))
     async with asyncio.timeout(20):
-        while not list(temporary.iterdir()):  # the first service makes its folder
+        while not list(service_directory.iterdir()):  # the first service makes its folder
             await asyncio.sleep(0.01)
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.wait(), 30)
-    assert_nothing_left(temporary, [])
+    assert_nothing_left(service_directory, [])
 
 
 async def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, _, err = await finished(await atelier("dev", "--port", port))
+        code, _, err = await finish_command(await start_atelier("dev", "--port", port))
     assert code == 1
     assert f"Port {port} is taken" in err
 
 
 @pytest.mark.slow
-async def test_dev_ends_with_the_log_of_a_process_that_died(temporary: Path) -> None:
-    async with development(temporary) as (process, _):
+async def test_dev_ends_with_the_log_of_a_process_that_died(service_directory: Path) -> None:
+    async with running_dev(service_directory) as (process, _):
         family = psutil.Process(process.pid).children(recursive=True)
         worker = next(child for child in family if "worker" in child.cmdline())
         worker.kill()
@@ -218,4 +168,4 @@ async def test_dev_ends_with_the_log_of_a_process_that_died(temporary: Path) -> 
         err = await asyncio.wait_for(process.stderr.read(), 30)
         assert await process.wait() == 1
         assert b"`atelier worker` ended early" in err
-        assert_nothing_left(temporary, family)
+        assert_nothing_left(service_directory, family)

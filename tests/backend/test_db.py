@@ -1,4 +1,4 @@
-"""Postgres away: an honest error, soon, and no restart needed afterwards."""
+"""Database outages: an error soon, and recovery without a restart."""
 
 import asyncio
 import socket
@@ -13,6 +13,7 @@ from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.tenancy import WORKER
 from tests.running_app import RunningApp
 from tests.scenarios import NOBODY_LISTENS
+from tests.wait import wait_until
 
 
 async def is_up(database: Database) -> bool:
@@ -99,7 +100,9 @@ async def test_a_shop_that_waits_for_its_share_gets_it_when_one_comes_free(
     database = Database(database_url, pool_size=2)
     async with database.reading("a"):
         waiting = asyncio.create_task(reads(database, "a"))
-        await asyncio.sleep(0.05)
+        slots = database.shop_slots
+        assert slots is not None
+        await wait_until(lambda: slots.semaphores["a"].users == 2)
         assert not waiting.done()
     assert await waiting
     await database.close()
@@ -161,9 +164,7 @@ async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.1)
     database = Database(database_url, pool_size=1, statement_timeout=0.4)
     slow = asyncio.create_task(database.row(SLEEP, seconds=5.0))
-    async with asyncio.timeout(5):
-        while not database.connections.slots.locked():
-            await asyncio.sleep(0.01)
+    await wait_until(database.connections.slots.locked, 5)
     with pytest.raises(DatabaseUnavailable):  # the pool is full
         await database.row(ECHO, number=1)
     with pytest.raises(DatabaseUnavailable):  # the statement has run too long

@@ -20,7 +20,7 @@ from backend.openapi.examples import ERRORS, FOLDER
 from backend.publications.schemas import PublicationError
 from backend.retries import JOBS
 from backend.worker.reauth import MAX_REAUTH_WAIT
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 CONSTANTS = {name: each for name, each in vars(codes).items() if isinstance(each, Failure)}
 

@@ -1,4 +1,4 @@
-"""What is no body has a limit, however it is sent; and a body is not touched by it."""
+"""The limit of a request's line, headers and trailers, which does not apply to bodies."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Every line is one JSON object, whichever way it took."""
+"""Every log line is one JSON object, whichever API wrote it."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from backend.logs import configure_logging, log_briefly
 
 
 @pytest.fixture
-def written() -> Iterator[io.StringIO]:
+def log_stream() -> Iterator[io.StringIO]:
     """What is logged, on a process' own terms; other tests find theirs again."""
     root = logging.getLogger()
     before = structlog.get_config(), root.handlers, root.level
@@ -31,35 +31,35 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return found
 
 
-def test_all_ways_make_the_same_line(written: io.StringIO) -> None:
+def test_all_ways_make_the_same_line(log_stream: io.StringIO) -> None:
     structlog.get_logger("a.module").info("done", status=200)
     log_briefly("a.module", "done", status=200)
     logging.getLogger("a.module").info("done")
     expected = {"event": "done", "level": "info", "logger": "a.module", "status": 200}
     short = {name: value for name, value in expected.items() if name != "status"}
-    assert lines(written) == [expected, expected, short]
+    assert lines(log_stream) == [expected, expected, short]
 
 
-def test_a_bug_is_logged_with_its_traceback_and_what_is_bound(written: io.StringIO) -> None:
+def test_a_bug_is_logged_with_its_traceback_and_what_is_bound(log_stream: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         try:
             raise RuntimeError("so it goes")
         except RuntimeError as error:
             structlog.get_logger("a.module").error("bug", exc_info=error)
-    (line,) = lines(written)
+    (line,) = lines(log_stream)
     assert (line["level"], line["request_id"]) == ("error", "r-1")
     assert line["exception"].endswith("RuntimeError: so it goes")
 
 
-def test_what_is_below_the_level_is_not_written(written: io.StringIO) -> None:
-    configure_logging(logging.WARNING, written)
+def test_what_is_below_the_level_is_not_written(log_stream: io.StringIO) -> None:
+    configure_logging(logging.WARNING, log_stream)
     structlog.get_logger("another.module").info("done")
     log_briefly("another.module", "done")
-    assert written.getvalue() == ""
+    assert log_stream.getvalue() == ""
 
 
-def test_whoever_captures_lines_captures_the_short_ones_too(written: io.StringIO) -> None:
+def test_whoever_captures_lines_captures_the_short_ones_too(log_stream: io.StringIO) -> None:
     with structlog.testing.capture_logs() as captured:
         log_briefly("a.module", "done", status=200)
     assert captured == [{"event": "done", "status": 200, "log_level": "info"}]
-    assert written.getvalue() == ""
+    assert log_stream.getvalue() == ""

@@ -1,4 +1,4 @@
-"""Pauses grow, have jitter, respect the wait that Shopify asks for, and end at `give_up_after`."""
+"""Retry pauses grow, are spread, honour requested pauses and end with the give_up_after."""
 
 import asyncio
 from datetime import timedelta

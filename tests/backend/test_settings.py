@@ -6,15 +6,9 @@ import pytest
 
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from tests.commands import COMPLETE_ENVIRONMENT
 
-COMPLETE = {
-    "DATABASE_URL": "postgresql://localhost/atelier",
-    "S3_BUCKET": "atelier",
-    "SHOPIFY_API_KEY": "key",
-    "SHOPIFY_API_SECRET": "shpss_0123456789abcdef0123456789abcdef",
-}
-
-CURRENT = COMPLETE["SHOPIFY_API_SECRET"].encode()
+CURRENT = COMPLETE_ENVIRONMENT["SHOPIFY_API_SECRET"].encode()
 ROTATION = {
     "SHOPIFY_API_SECRET_PREVIOUS": "older",
     "SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER": "2026-11-25T12:00:00Z",
@@ -23,15 +17,15 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
 
 
 def test_the_minimum_is_enough() -> None:
-    settings = Settings.from_env(COMPLETE)
+    settings = Settings.from_env(COMPLETE_ENVIRONMENT)
     settings.require_real_secrets()
     assert settings.shopify_secrets(NOON) == (CURRENT,)
 
 
-@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("name", COMPLETE_ENVIRONMENT)
 @pytest.mark.parametrize("blank", ["", "   ", None])
 def test_each_missing_or_blank_setting_is_named(name: str, blank: str | None) -> None:
-    environ = {key: value for key, value in COMPLETE.items() if key != name}
+    environ = {key: value for key, value in COMPLETE_ENVIRONMENT.items() if key != name}
     if blank is not None:
         environ[name] = blank
     with pytest.raises(ConfigurationError, match=name):
@@ -44,7 +38,7 @@ def test_each_missing_or_blank_setting_is_named(name: str, blank: str | None) ->
 @pytest.mark.parametrize("name", ["SHOPIFY_API_SECRET", "SHOPIFY_API_SECRET_PREVIOUS"])
 def test_a_secret_that_everybody_knows_is_refused(name: str, secret: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} is a demo value\. Set it to"):
-        Settings.from_env({**COMPLETE, **ROTATION, name: secret}).require_real_secrets()
+        Settings.from_env({**COMPLETE_ENVIRONMENT, **ROTATION, name: secret}).require_real_secrets()
 
 
 @pytest.mark.parametrize(
@@ -53,23 +47,27 @@ def test_a_secret_that_everybody_knows_is_refused(name: str, secret: str) -> Non
 )
 def test_a_url_of_the_wrong_kind_is_refused(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
-        Settings.from_env({**COMPLETE, name: value})
+        Settings.from_env({**COMPLETE_ENVIRONMENT, name: value})
 
 
 def test_nothing_of_the_settings_is_in_their_repr() -> None:
-    settings = Settings.from_env({**COMPLETE, "TOKEN_KEYS": "a:b"})
+    settings = Settings.from_env({**COMPLETE_ENVIRONMENT, "TOKEN_KEYS": "a:b"})
     assert repr(settings) == "Settings(…)"
 
 
 def test_the_previous_secret_opens_the_doors_after_the_current_one_until_its_end() -> None:
-    settings = Settings.from_env({**COMPLETE, **ROTATION})
+    settings = Settings.from_env({**COMPLETE_ENVIRONMENT, **ROTATION})
     assert settings.shopify_secrets(NOON - 0.001) == (CURRENT, b"older")
     assert settings.shopify_secrets(NOON) == (CURRENT,)
 
 
 @pytest.mark.parametrize("not_after", ["", "soon", "2026-11-25T12:00:00", "2026-11-25"])
 def test_a_previous_secret_needs_a_time_with_a_zone_at_which_it_ends(not_after: str) -> None:
-    environ = {**COMPLETE, **ROTATION, "SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER": not_after}
+    environ = {
+        **COMPLETE_ENVIRONMENT,
+        **ROTATION,
+        "SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER": not_after,
+    }
     with pytest.raises(ConfigurationError, match=r"(?i)shopify_api_secret_previous_not_after"):
         Settings.from_env(environ)
 
@@ -88,5 +86,5 @@ def test_a_previous_secret_whose_end_is_not_known_opens_nothing() -> None:
 
 def test_a_setting_of_the_wrong_kind_is_named_and_not_repeated() -> None:
     with pytest.raises(ConfigurationError, match="storefront_daily_cap") as caught:
-        Settings.from_env({**COMPLETE, "STOREFRONT_DAILY_CAP": "a-secret-by-mistake"})
+        Settings.from_env({**COMPLETE_ENVIRONMENT, "STOREFRONT_DAILY_CAP": "a-secret-by-mistake"})
     assert "mistake" not in caught.value.message

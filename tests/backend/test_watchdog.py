@@ -1,4 +1,4 @@
-"""systemd is told that the loop turns while it does, told by real processes."""
+"""systemd watchdog notifications of real processes."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from backend.settings import Settings
 from backend.watchdog import watched_loop
 from tests.faults.edge import free_port
 from tests.flows.processes import environment
+from tests.wait import wait_until
 
 BLOCKED_LATER = """
 import asyncio, time
@@ -61,7 +62,7 @@ async def process(
         await running.wait()
 
 
-async def told(systemd: socket.socket, *, within: float = 30) -> bytes:
+async def next_notification(systemd: socket.socket, *, within: float = 30) -> bytes:
     """The next message."""
     return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(systemd, 100), within)
 
@@ -69,7 +70,10 @@ async def told(systemd: socket.socket, *, within: float = 30) -> bytes:
 async def test_a_blocked_loop_says_nothing_until_it_turns_again(systemd: socket.socket) -> None:
     async with process(systemd, "-c", BLOCKED_LATER) as child:
         assert child.stdout is not None
-        assert [await told(systemd) for _ in range(4)] == [b"READY=1", *[b"WATCHDOG=1"] * 3]
+        assert [await next_notification(systemd) for _ in range(4)] == [
+            b"READY=1",
+            *[b"WATCHDOG=1"] * 3,
+        ]
         assert await child.stdout.readline() == b"blocked\n"
         while True:  # what was said before
             try:
@@ -77,9 +81,9 @@ async def test_a_blocked_loop_says_nothing_until_it_turns_again(systemd: socket.
             except BlockingIOError:
                 break
         with pytest.raises(TimeoutError):
-            await told(systemd, within=1)
+            await next_notification(systemd, within=1)
         assert await child.stdout.readline() == b"free\n"
-        assert await told(systemd) == b"WATCHDOG=1"
+        assert await next_notification(systemd) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
@@ -89,9 +93,12 @@ async def test_web_and_worker_tell_that_they_are_ready_then_that_they_turn(
     arguments = ["-m", "backend.cli", command]
     arguments += ["--port", str(free_port())] if command == "serve" else ["--slots", "1"]
     async with process(systemd, *arguments, **environment(settings)) as child:
-        assert [await told(systemd) for _ in range(3)] == [b"READY=1", *[b"WATCHDOG=1"] * 2]
+        assert [await next_notification(systemd) for _ in range(3)] == [
+            b"READY=1",
+            *[b"WATCHDOG=1"] * 2,
+        ]
         child.send_signal(signal.SIGTERM)
-        while (said := await told(systemd)) == b"WATCHDOG=1":
+        while (said := await next_notification(systemd)) == b"WATCHDOG=1":
             pass
         assert said == b"STOPPING=1"
 
@@ -110,8 +117,7 @@ async def test_the_lag_of_a_loop_is_measured() -> None:
         blocked = asyncio.get_running_loop().time() + 0.3
         while asyncio.get_running_loop().time() < blocked:
             pass
-        await asyncio.sleep(0.005)
-        assert lag() > 0.2
+        await wait_until(lambda: lag() > 0.2)
 
 
 async def test_without_systemd_nothing_is_told_and_nothing_breaks() -> None:

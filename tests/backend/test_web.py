@@ -15,6 +15,7 @@ from backend.errors import AtelierError
 from backend.web import EXCEPTION_HANDLERS, SECURITY_HEADERS, RequestContext
 from tests.running_app import RunningApp
 from tests.scenarios import deliver, header, open_shared_app, refusal, waiting_job, without_database
+from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -34,7 +35,7 @@ async def fails() -> None:
 
 
 @pytest.fixture
-async def buggy() -> Any:
+async def failing_app() -> Any:
     """A client of an app with bugs in it, put together as the product's own."""
     app = Litestar(
         [breaks, fails],
@@ -115,24 +116,24 @@ async def test_any_other_id_is_replaced(shared_app: RunningApp, request_id: str)
     refusal(answer)
 
 
-async def test_a_bug_tells_nothing_of_itself(buggy: httpx.AsyncClient) -> None:
+async def test_a_bug_tells_nothing_of_itself(failing_app: httpx.AsyncClient) -> None:
     for path in ("/breaks", "/fails"):
-        answer = await buggy.get(path)
+        answer = await failing_app.get(path)
         assert refusal(answer) == (500, "INTERNAL_ERROR")
         for detail in (SECRET_DETAIL, "RuntimeError", "Traceback", "test_web"):
             assert detail not in answer.text
 
 
-async def test_a_bug_is_in_the_log_with_its_request_id(buggy: httpx.AsyncClient) -> None:
+async def test_a_bug_is_in_the_log_with_its_request_id(failing_app: httpx.AsyncClient) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
-        answer = await buggy.get("/breaks")
+        answer = await failing_app.get("/breaks")
     bugs = [line for line in lines if line["event"] == "unexpected_error"]
     assert [str(line["exc_info"]) for line in bugs] == [SECRET_DETAIL]
     assert {line["request_id"] for line in lines} == {answer.headers["x-request-id"]}
 
 
-async def test_a_500_has_the_security_headers_too(buggy: httpx.AsyncClient) -> None:
-    answer = await buggy.get("/breaks")
+async def test_a_500_has_the_security_headers_too(failing_app: httpx.AsyncClient) -> None:
+    answer = await failing_app.get("/breaks")
     assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
@@ -208,8 +209,6 @@ async def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(
         writer.write(b"POST /webhooks HTTP/1.1\r\nHost: app\r\nContent-Length: 9\r\n\r\n{")
         await writer.drain()
         writer.close()
-        async with asyncio.timeout(10):
-            while not any(line["event"] == "request" for line in lines):
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: any(line["event"] == "request" for line in lines))
     assert [line for line in lines if line["log_level"] == "error"] == []
     assert [line["status"] for line in lines if line.get("status", 0) >= 500] == []

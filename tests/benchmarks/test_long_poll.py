@@ -18,7 +18,8 @@ from backend.jobs import long_poll
 from backend.jobs.detail import job_events
 from backend.jobs.service import JobRef
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, make_stage, open_shared_app
+from tests.scenarios import claimed_job, make_stage, open_shared_app
+from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -31,7 +32,7 @@ P99 = 0.150  # seconds, what we promise
 async def test_an_event_reaches_those_who_wait_for_it(
     shared_app: RunningApp, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claims = [await begun_job(shared_app) for _ in range(WAITERS)]
+    claims = [await claimed_job(shared_app) for _ in range(WAITERS)]
     arrived: dict[str, float] = {}
     read: set[str] = set()
     limits = httpx.Limits(max_connections=None)
@@ -73,5 +74,4 @@ async def test_an_event_reaches_those_who_wait_for_it(
 
 async def all_read(read: set[str]) -> None:
     """Return once every waiter has found nothing yet."""
-    while len(read) < WAITERS:
-        await asyncio.sleep(0.05)
+    await wait_until(lambda: len(read) >= WAITERS, 120, poll=0.05)

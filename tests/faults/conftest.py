@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Measured:
+def record_promise(request: pytest.FixtureRequest) -> Measured:
     """Tell a promise's figure, and whether it is kept: of those that the test is marked with."""
 
     def tell(number: str, figure: str, is_kept: bool) -> None:

@@ -130,7 +130,7 @@ class Dialled(httpx.AsyncBaseTransport):
 
 @contextlib.asynccontextmanager
 async def running_edge(running_app: RunningApp) -> AsyncIterator[Edge]:
-    """Two web processes of this world and nginx before them; all gone when the block ends."""
+    """Two web processes behind nginx; all stopped when the block ends."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         pytest.fail("This needs nginx 1.22 or newer: apt-get install nginx")

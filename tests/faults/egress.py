@@ -1,6 +1,6 @@
 """Run inside a network namespace of its own: does the product dial what it must not?
 
-Every address of the world is made local here, so a call to any of them arrives at the canary.
+Every IP address is made local here, so a call to any of them arrives at the canary.
 Prints what came in, as JSON.
 """
 

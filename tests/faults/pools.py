@@ -21,7 +21,7 @@ def seen_databases(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
     return opened
 
 
-def held(database: Database) -> int:
+def held_connections(database: Database) -> int:
     """Those of SQLAlchemy's pool, and the turns at asyncpg's own connections."""
     pool: Any = database.engine.pool
     lent = database.connections

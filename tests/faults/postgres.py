@@ -1,4 +1,4 @@
-"""A Postgres that really syncs to disk, and its end by kill -9: the postmaster and every child."""
+"""A Postgres that syncs to disk, and killing it with its children."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def durable_postgres(directory: Path | None = None) -> Iterator[EmbeddedPostgres
 async def durable_app(
     services: LocalServices, renderer: Renderer, directory: Path | None = None
 ) -> AsyncIterator[tuple[RunningApp, EmbeddedPostgres]]:
-    """A world on a Postgres that may be killed."""
+    """A running app on a Postgres that tests may kill."""
     with durable_postgres(directory) as server:
         settings = msgspec.structs.replace(
             settings_for(services, server.url()), rate_limit_writes="1000000/minute"

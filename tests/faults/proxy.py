@@ -76,14 +76,14 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_refusing:
-            return reset(writer)
+            return reset_connection(writer)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
             await self._carry(reader, writer)
         except asyncio.CancelledError:
-            reset(writer)
+            reset_connection(writer)
         finally:
             self._tasks.discard(task)
         return None
@@ -93,7 +93,7 @@ class FaultProxy:
         try:
             far_reader, far_writer = await self.connect()
         except OSError:
-            return reset(writer)
+            return reset_connection(writer)
         line = Line(self)
         ways = [
             asyncio.create_task(line.upwards(reader, far_writer)),
@@ -107,7 +107,7 @@ class FaultProxy:
             await asyncio.gather(*ways, return_exceptions=True)
             far_writer.close()
             if line.is_cut:
-                reset(writer)
+                reset_connection(writer)
             else:
                 writer.close()
         return None
@@ -175,7 +175,7 @@ class Line:
         return is_after and hold.words in data and not hold.reached.is_set()
 
 
-def reset(writer: asyncio.StreamWriter) -> None:
+def reset_connection(writer: asyncio.StreamWriter) -> None:
     """Close with a RST, as a machine does that has forgotten the connection."""
     raw = writer.get_extra_info("socket")
     if raw is not None:

@@ -10,9 +10,10 @@ import pytest
 
 from backend.dev.transport import LoopbackShopify
 from tests.faults.conftest import Measured
-from tests.faults.pools import held, seen_databases
+from tests.faults.pools import held_connections, seen_databases
 from tests.faults.writers import BODY, PATH
-from tests.running_app import RunningApp, served
+from tests.running_app import RunningApp, serve_app
+from tests.wait import wait_until
 
 COUNT, AT_ONCE = 2_000, 50
 
@@ -20,7 +21,7 @@ COUNT, AT_ONCE = 2_000, 50
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P24", "clients that hang up keep nothing", wanted="0 connections held")
 async def test_the_pools_are_whole_after_two_thousand_disconnects(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, measured: Measured
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, record_promise: Measured
 ) -> None:
     await running_app.install()
     job = await running_app.request_job()
@@ -29,35 +30,33 @@ async def test_the_pools_are_whole_after_two_thousand_disconnects(
     )
     opened = seen_databases(monkeypatch)
     most = 0
-    async with served(settings, LoopbackShopify(running_app.shopify.origin)) as url:
+    async with serve_app(settings, LoopbackShopify(running_app.shopify.origin)) as url:
         (database,) = opened
         numbers = iter(range(COUNT))
 
         async def hanging_up() -> None:
             nonlocal most
             for number in numbers:
-                await hung_up(running_app, url, job, number)
-                most = max(most, held(database))
+                await hang_up(running_app, url, job, number)
+                most = max(most, held_connections(database))
 
         await asyncio.gather(*(hanging_up() for _ in range(AT_ONCE)))
-        async with asyncio.timeout(10):
-            while held(database):
-                await asyncio.sleep(0.02)
-        still_held = held(database)
+        await wait_until(lambda: not held_connections(database))
+        still_held = held_connections(database)
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
             asked = (
                 client.get(f"/v1/jobs/{job}", headers=running_app.bearer()) for _ in range(AT_ONCE)
             )
             answers = await asyncio.gather(*asked)
     assert {answer.status_code for answer in answers} == {200}
-    measured(
+    record_promise(
         "P24",
         f"{still_held} held after {COUNT:,} disconnects, up to {most} during them",
         still_held == 0 and most > 0,
     )
 
 
-async def hung_up(running_app: RunningApp, url: str, job: str, number: int) -> None:
+async def hang_up(running_app: RunningApp, url: str, job: str, number: int) -> None:
     """Ask for a job or for its detail, and be gone before the answer."""
     address = urlsplit(url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)

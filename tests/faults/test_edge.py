@@ -1,4 +1,4 @@
-"""What strangers can do to the reference deployment: slow clients, smuggled requests, sizes."""
+"""Attacks on the reference deployment: slow clients, smuggled requests, large bodies."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,13 @@ import json
 import re
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from tests.faults.edge import INSTANCES, NAME, Edge, running_edge
+from tests.faults.latency import measure_latencies, percentile
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, open_shared_app, refusal, waiting_job, webhook_headers
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.timeout(300)
 SLOW = 300  # clients at once
 PATIENCE = 14  # seconds after which none of them is left
 P99 = 0.100  # seconds, for everybody else meanwhile
-PACE = 0.02  # seconds between two requests of everybody else
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ async def job(shared_app: RunningApp) -> str:
 async def test_slow_clients_are_gone_soon_and_slow_down_nobody(
     edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
-    left, times = await besieged(edge, shared_app, job, how, pause)
+    left, times = await measure_attack(edge, shared_app, job, how, pause)
     report(capsys, how, pause, left, times)
     assert left == 0
     assert percentile(times, 0.99) < P99
@@ -65,7 +64,7 @@ async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
     edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
     """nginx limits the time between two pieces, not that of the whole: they may stay."""
-    left, times = await besieged(edge, shared_app, job, how, pause)
+    left, times = await measure_attack(edge, shared_app, job, how, pause)
     report(capsys, how, pause, left, times)
     assert percentile(times, 0.99) < P99
 
@@ -73,18 +72,18 @@ async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
 async def test_one_address_holds_no_more_than_its_share(
     edge: Edge, shared_app: RunningApp, job: str, capsys
 ) -> None:
-    left, times = await besieged(edge, shared_app, job, "body-alone", 1)
+    left, times = await measure_attack(edge, shared_app, job, "body-alone", 1)
     report(capsys, "body-alone", 1, left, times)
     assert left == 64
     assert percentile(times, 0.99) < P99
 
 
-async def besieged(
+async def measure_attack(
     edge: Edge, shared_app: RunningApp, job: str, how: str, pause: float
 ) -> tuple[int, list[float]]:
     """How many slow ones are left, and how long everybody else waited for an answer."""
     async with edge.client() as client:
-        await asked(client, shared_app, job, 1)  # warm
+        await measure_latencies(client, shared_app, job, 1)  # warm
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.faults.slow_clients"),
             *(how, str(edge.port), str(SLOW), str(PATIENCE), str(pause)),
@@ -93,32 +92,9 @@ async def besieged(
         assert process.stdout is not None
         opened = json.loads(await process.stdout.readline())["open"]
         assert how.endswith("-alone") or opened > SLOW * 0.95, f"only {opened} came to be slow"
-        times = await asked(client, shared_app, job, PATIENCE - 1)
+        times = await measure_latencies(client, shared_app, job, PATIENCE - 1)
         told, _ = await process.communicate()
     return json.loads(told)["open"], times
-
-
-async def asked(
-    client: httpx.AsyncClient, shared_app: RunningApp, job: str, seconds: float
-) -> list[float]:
-    """How long each of many requests took, one every so often whatever the others do."""
-    end = time.perf_counter() + seconds
-
-    async def one() -> float:
-        started = time.perf_counter()
-        answer = await client.get(job, headers=shared_app.bearer())
-        assert answer.status_code == 200, answer.text
-        return time.perf_counter() - started
-
-    asking = []
-    while time.perf_counter() < end:
-        asking.append(asyncio.create_task(one()))
-        await asyncio.sleep(PACE)
-    return sorted(await asyncio.gather(*asking))
-
-
-def percentile(times: list[float], share: float) -> float:
-    return times[int(len(times) * share)]
 
 
 def report(capsys, how: str, pause: float, left: int, times: list[float]) -> None:
@@ -170,13 +146,13 @@ REFUSED = {
 async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     edge: Edge, what: str
 ) -> None:
-    answers = await spoken(edge, REFUSED[what])
+    answers = await send_raw(edge, REFUSED[what])
     assert statuses(answers) == [400], answers
     assert b"smuggled" not in answers
 
 
 async def test_an_encoding_that_nobody_knows_is_refused(edge: Edge) -> None:
-    answers = await spoken(edge, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+    answers = await send_raw(edge, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
     assert statuses(answers) == [501]
 
 
@@ -199,12 +175,12 @@ async def test_a_bare_lf_ends_a_line_for_nginx_and_reaches_the_app_as_one_reques
     So both sides see the same one: it is the app that says 401, and the next request stands alone.
     """
     last = b"GET /health/live HTTP/1.1\r\nHost: atelier.example.com\r\nConnection: close\r\n\r\n"
-    answers = await spoken(edge, request_bytes + last)
+    answers = await send_raw(edge, request_bytes + last)
     assert statuses(answers)[0] in {400, 401}, what
     assert statuses(answers)[1:] in ([200], []), what
 
 
-async def spoken(edge: Edge, data: bytes, *, within: float = 4) -> bytes:
+async def send_raw(edge: Edge, data: bytes, *, within: float = 4) -> bytes:
     """All that comes back for these bytes until the other side closes, and it has to."""
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", edge.port, ssl=edge.trust(), server_hostname=NAME
@@ -255,7 +231,7 @@ async def test_a_header_line_and_the_end_of_the_header_may_have_16_kb(
 ) -> None:
     line = b"X-Long: " + b"a" * (length - len(b"X-Long: \r\n")) + b"\r\n"
     request = b"GET /nothing HTTP/1.1\r\nHost: atelier.example.com\r\nConnection: close\r\n"
-    assert statuses(await spoken(edge, request + line + b"\r\n")) == [status]
+    assert statuses(await send_raw(edge, request + line + b"\r\n")) == [status]
 
 
 # What else the proxy promises
@@ -312,7 +288,7 @@ async def test_processes_restarted_one_after_the_other_fail_no_read(
     waits = f"/v1/jobs/{ref.public_id}/events?since=1&wait=25"
     async with edge.client() as client:
         waiting = asyncio.create_task(client.get(waits, headers=shared_app.bearer()))
-        reading = asyncio.create_task(asked(client, shared_app, job, 12))
+        reading = asyncio.create_task(measure_latencies(client, shared_app, job, 12))
         for instance in INSTANCES:
             await edge.stop(instance)
             await edge.start(instance)

@@ -1,4 +1,4 @@
-"""One shop's ten thousand webhooks beside fifty shops with one each: nobody waits for it."""
+"""Fifty small shops do not wait for one shop's ten thousand webhooks."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from backend.dev.transport import LoopbackShopify
 from backend.queue import MAX_FOREGROUND
 from backend.shops.admin_api import AdminApi
 from tests.faults.conftest import Measured
-from tests.faults.test_fairness import PLACES, SMALL, SOON, Unhurried, working
+from tests.faults.two_slots import SMALL, SOON, TWO_SLOTS, SlowRenderer, running_worker
 from tests.running_app import GARMENTS, SHOP, RunningApp
 from webhooks.payloads import Delivery
 from webhooks.receive import receive
@@ -24,7 +24,7 @@ PRODUCTS = 40  # of the shop with the storm: each changes again and again
 LATENCY = 0.1  # seconds that Shopify takes to answer
 APART = 4 * LATENCY  # seconds between two small shops
 # What is under way may end first, and as much again while theirs is worked on.
-FIRST = 2 * (PLACES.backlog + MAX_FOREGROUND)
+FIRST = 2 * (TWO_SLOTS.backlog + MAX_FOREGROUND)
 UNDER_WAY = """
 SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'
 AND dedupe_key LIKE 'handle_webhook:' || :big || ':%'
@@ -59,7 +59,7 @@ class DistantShopify(AdminApi):
     wanted=f"at most {FIRST} of them and {SOON:g} s",
 )
 async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     await storm(running_app)
     shops = [f"small-{number}.myshopify.com" for number in range(SMALL)]
@@ -67,7 +67,7 @@ async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
         await running_app.install(shop)
     admin = DistantShopify(running_app.settings, LoopbackShopify(running_app.shopify.origin))
     handler_context = msgspec.structs.replace(running_app.handler_context, admin=admin)
-    async with working(running_app, Unhurried(), handler_context=handler_context):
+    async with running_worker(running_app, SlowRenderer(), handler_context=handler_context):
         await until_under_way(running_app)
         for shop in shops:
             running_app.product(shop=shop)
@@ -78,7 +78,7 @@ async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
     settled, worst = rows[0]["settled"], max(row["before_it"] for row in rows)
     handled, median = float(rows[-1]["handled"]), float(rows[len(rows) // 2]["handled"])
     begun = max(float(row["begun"]) for row in rows)
-    measured(
+    record_promise(
         "P19",
         f"{len(rows)} small shops' webhooks were handled within {handled:.2f} s (median "
         f"{median:.2f} s), none behind more than {worst} of the big shop's, and their jobs begun "
@@ -113,7 +113,7 @@ async def taken_in(delivery: Delivery, connection: asyncpg.Connection) -> None:
 async def until_under_way(running_app: RunningApp) -> None:
     """Wait until the worker is at the storm."""
     async with asyncio.timeout(60):
-        while len(await running_app.rows(UNDER_WAY, big=SHOP)) < PLACES.backlog:
+        while len(await running_app.rows(UNDER_WAY, big=SHOP)) < TWO_SLOTS.backlog:
             await asyncio.sleep(0.02)
 
 

@@ -1,56 +1,39 @@
-"""One shop with ten thousand jobs beside fifty shops with one each: nobody waits for it."""
+"""Fifty small shops do not wait for one shop with ten thousand jobs."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 
-import msgspec
 import pytest
 
 from backend.jobs.service import request_jobs
 from backend.queue import MAX_FOREGROUND
-from backend.renderers.base import Rendered, Renderer, RenderRequest
-from backend.worker.capacity import Capacity
-from backend.worker.run import manager
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.faults.conftest import Measured
-from tests.running_app import GARMENTS, SHOP, RunningApp
-from tests.scenarios import NoRenderer, waiting_job
-from webhooks.outcome import HandlerContext
+from tests.faults.two_slots import (
+    BIGS_PICTURE,
+    SMALL,
+    SOON,
+    STAGE,
+    TWO_SLOTS,
+    SlowRenderer,
+    running_worker,
+)
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import waiting_job
 
-BIG, SMALL = 10_000, 50
-STAGE = 0.05  # seconds that a stage takes
+BIG = 10_000
 LONG = 30.0  # seconds that a render of the big shop takes where it takes long
-SOON = 1.0  # seconds
-PLACES = Capacity(slots=2)
-BIGS_PICTURE = GARMENTS / "tee_white.jpg"
-
-
-class Unhurried(NoRenderer):
-    """Makes nothing, in some time; `long`, if given, for each job with that picture."""
-
-    def __init__(self, long: float = 0) -> None:
-        self.long = long
-        self.picture = BIGS_PICTURE.read_bytes()
-
-    async def render(self, request: RenderRequest) -> Rendered:
-        """Nothing, a little later, or much later."""
-        is_long = self.long > 0 and self.picture in request.inputs.values()
-        await asyncio.sleep(self.long if is_long else STAGE)
-        return await super().render(request)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.promise(
-    "P19", "a shop's ten thousand jobs hold nobody up", wanted=f"at most {PLACES.backlog}"
+    "P19", "a shop's ten thousand jobs hold nobody up", wanted=f"at most {TWO_SLOTS.backlog}"
 )
 async def test_small_shops_do_not_wait_for_a_big_one(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     gids = await shops(running_app)
-    async with working(running_app, Unhurried()):
+    async with running_worker(running_app, SlowRenderer()):
         await until_begun(running_app, SHOP)
         started = time.monotonic()
         await ask_in_turn(running_app, gids)
@@ -67,11 +50,11 @@ async def test_small_shops_do_not_wait_for_a_big_one(
     )
     begun = await begun_of_the_big_one(running_app)
     worst = overtaken[-1]["times"]
-    measured(
+    record_promise(
         "P19",
         f"none of {len(overtaken)} small shops saw more than {worst} of its jobs begun before its "
         f"own ({begun} begun of {BIG:,} in {took:.0f} s)",
-        len(overtaken) == SMALL and worst <= PLACES.backlog,
+        len(overtaken) == SMALL and worst <= TWO_SLOTS.backlog,
     )
 
 
@@ -80,12 +63,12 @@ async def test_small_shops_do_not_wait_for_a_big_one(
     "P19", "nor do they while each of them renders for long", wanted=f"at most {SOON:g} s"
 )
 async def test_small_shops_do_not_wait_for_long_renders(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     gids = await shops(running_app)
-    async with working(running_app, Unhurried(long=LONG)):
+    async with running_worker(running_app, SlowRenderer(long=LONG)):
         async with asyncio.timeout(LONG):
-            while await begun_of_the_big_one(running_app) < PLACES.backlog + MAX_FOREGROUND:
+            while await begun_of_the_big_one(running_app) < TWO_SLOTS.backlog + MAX_FOREGROUND:
                 await asyncio.sleep(0.05)
         await ask_in_turn(running_app, gids)
         begun = await begun_of_the_big_one(running_app)
@@ -97,7 +80,7 @@ async def test_small_shops_do_not_wait_for_long_renders(
         big=SHOP,
     )
     worst, median = waits[-1]["seconds"], waits[len(waits) // 2]["seconds"]
-    measured(
+    record_promise(
         "P19",
         f"{len(waits)} small shops' jobs began within {worst:.2f} s (median {median:.2f} s) beside "
         f"{begun} renders of {LONG:.0f} s",
@@ -121,30 +104,6 @@ async def shops(running_app: RunningApp) -> dict[str, str]:
         await running_app.install(shop)
         gids[shop] = running_app.product(shop=shop).gid
     return gids
-
-
-@asynccontextmanager
-async def working(
-    running_app: RunningApp, renderer: Renderer, *, handler_context: HandlerContext | None = None
-) -> AsyncIterator[None]:
-    """A worker with two slots."""
-    worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
-    async with manager(
-        running_app.settings,
-        worker_context,
-        handler_context or running_app.handler_context,
-        shares=PLACES.shares,
-    ) as pgq:
-        running = asyncio.create_task(
-            pgq.qm.run(
-                dequeue_timeout=timedelta(seconds=1),
-                batch_size=PLACES.batch,
-                max_concurrent_tasks=PLACES.all,
-            )
-        )
-        yield
-        pgq.qm.shutdown.set()
-        await running
 
 
 async def ask_in_turn(running_app: RunningApp, gids: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Strangers' bodies fill no process' memory and slow down nobody: at the edge, and without it."""
+"""Floods of request bodies fill no memory and slow nobody, with and without nginx."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ import pytest
 
 from tests.faults.conftest import Measured
 from tests.faults.edge import running_edge
-from tests.faults.test_edge import asked, percentile
-from tests.faults.web import web
+from tests.faults.latency import measure_latencies, percentile
+from tests.faults.web import running_web
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, open_shared_app
 
@@ -28,27 +28,27 @@ P99 = 0.300  # seconds, for another shop meanwhile
 
 @pytest.mark.promise("P24", "500 uploads from 50 addresses fill no memory", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented-tls", "wellformed-tls"])
-async def test_behind_nginx(shared_app: RunningApp, measured: Measured, how: str) -> None:
+async def test_behind_nginx(shared_app: RunningApp, record_promise: Measured, how: str) -> None:
     async with running_edge(shared_app) as edge, edge.client() as client:
         processes = [process.pid for process in edge.web.values()]
-        await besieged(shared_app, client, how, edge.port, processes, measured)
+        await measure_flood(shared_app, client, how, edge.port, processes, record_promise)
 
 
 @pytest.mark.promise("P24", "the same with no proxy in front", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented", "wellformed"])
 async def test_without_a_proxy(
-    shared_app: RunningApp, measured: Measured, tmp_path: Path, how: str
+    shared_app: RunningApp, record_promise: Measured, tmp_path: Path, how: str
 ) -> None:
     async with (
-        web(shared_app.settings, shared_app.shopify.origin, tmp_path / "log") as served,
+        running_web(shared_app.settings, shared_app.shopify.origin, tmp_path / "log") as served,
         httpx.AsyncClient(base_url=served.url, timeout=60) as client,
     ):
         assert served.process is not None
         port = int(served.url.rpartition(":")[2])
-        await besieged(shared_app, client, how, port, [served.process.pid], measured)
+        await measure_flood(shared_app, client, how, port, [served.process.pid], record_promise)
 
 
-async def besieged(
+async def measure_flood(
     shared_app: RunningApp,
     client: httpx.AsyncClient,
     how: str,
@@ -59,14 +59,14 @@ async def besieged(
     """Have them come, ask for a job's detail meanwhile, and watch the processes' memory."""
     ref, _ = await finished_job(shared_app)
     job = f"/v1/jobs/{ref.public_id}"
-    await asked(client, shared_app, job, 1)  # warm
+    await measure_latencies(client, shared_app, job, 1)  # warm
     attack = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.filling", how, str(port), str(SECONDS)),
+        *(sys.executable, "-m", "tests.faults.body_flood", how, str(port), str(SECONDS)),
         stdout=asyncio.subprocess.PIPE,
     )
     before = [busy(pid) for pid in processes]
     async with memory(processes) as most:
-        times = await asked(client, shared_app, job, SECONDS)
+        times = await measure_latencies(client, shared_app, job, SECONDS)
         told, _ = await attack.communicate()
     attacked = json.loads(told)
     p99 = percentile(times, 0.99)

@@ -14,9 +14,9 @@ from backend.dev.services import EmbeddedPostgres, LocalServices
 from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
 from tests.faults.postgres import durable_app
-from tests.faults.test_killed_postgres import stored_jobs
-from tests.faults.web import web
-from tests.faults.writers import Ledger, writer
+from tests.faults.web import running_web
+from tests.faults.writers import Ledger, complete_jobs, writer
+from tests.wait import wait_until
 
 SIZE = "256m"
 
@@ -42,39 +42,36 @@ def small_disk() -> Iterator[Path]:
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P9", "an accepted job survives a full disk", wanted="0 lost, 202 and 503")
 async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
-    services: LocalServices, renderer: Renderer, tmp_path: Path, measured: Measured
+    services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     with small_disk() as disk:
         async with durable_app(services, renderer, disk) as (running_app, server):
             await running_app.install()
             ledger, stop = Ledger(), asyncio.Event()
             async with (
-                web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served,
+                running_web(
+                    running_app.settings, running_app.shopify.origin, tmp_path / "log"
+                ) as served,
                 asyncio.TaskGroup() as group,
             ):
                 for _ in range(8):
                     group.create_task(writer(running_app, served.url, ledger, stop))
                 filler = disk / "filler"
-                async with asyncio.timeout(60):
-                    while len(ledger.accepted) < 100:
-                        await asyncio.sleep(0.1)
+                await wait_until(lambda: len(ledger.accepted) >= 100, 60)
                 filled = await asyncio.to_thread(fill, filler)
-                async with asyncio.timeout(60):  # until it has run out of what it had laid by
-                    while ledger.statuses[503] < 20:
-                        await asyncio.sleep(0.1)
+                # Postgres first uses up the space that it had reserved.
+                await wait_until(lambda: ledger.statuses[503] >= 20, 60)
                 await asyncio.sleep(2)
                 filler.unlink()
                 is_down = not answers(server)
                 if is_down:  # it gave up, as it does when it cannot write its log: systemd's turn
                     await asyncio.to_thread(server.restart)
                 back_at = time.monotonic()
-                async with asyncio.timeout(20):
-                    while ledger.accepted_at < back_at:
-                        await asyncio.sleep(0.01)
+                await wait_until(lambda: ledger.accepted_at >= back_at, 20)
                 healed = ledger.accepted_at - back_at
                 stop.set()
-            lost = set(ledger.accepted.values()) - await stored_jobs(running_app)
-    measured(
+            lost = set(ledger.accepted.values()) - await complete_jobs(running_app)
+    record_promise(
         "P9",
         f"{len(lost)} of {len(ledger.accepted):,} lost, answers {dict(ledger.statuses)}, first "
         f"success {healed:.1f} s after there was space ({filled:,} MB taken; Postgres "

@@ -20,8 +20,15 @@ from backend.settings import Settings
 from tests.faults.conftest import Measured
 from tests.faults.postgres import before_postgres, through
 from tests.faults.proxy import FaultProxy, Hold
-from tests.flows.processes import assert_whole_timeline, ended_job, make_due, start_worker, worker
+from tests.flows.processes import (
+    assert_complete_timeline,
+    expire_heartbeats,
+    running_worker_process,
+    start_worker,
+    wait_for_end,
+)
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 CHECKPOINT = b"INSERT INTO job_stages"
 CLAIM = b"attempt=(jobs.attempt + "
@@ -50,7 +57,7 @@ STORAGE = {
 )
 @pytest.mark.promise("P12", "a job that was killed at any step ends once", wanted="1 end each")
 async def test_a_worker_killed_at_any_step_is_taken_over_at_the_next_stage(
-    running_app: RunningApp, services: LocalServices, tmp_path: Path, measured: Measured
+    running_app: RunningApp, services: LocalServices, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     s3 = urlsplit(services.s3.endpoint_url)
@@ -64,8 +71,8 @@ async def test_a_worker_killed_at_any_step_is_taken_over_at_the_next_stage(
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             *((step, partial(frozen, postgres, hold)) for step, hold in DATABASE.items()),
             *((step, partial(frozen, storage, hold)) for step, hold in STORAGE.items()),
-            ("after the claim's commit", partial(seen, running_app, CLAIMED)),
-            ("after a stage's commit", partial(seen, running_app, RECORDED)),
+            ("after the claim's commit", partial(wait_for_commit, running_app, CLAIMED)),
+            ("after a stage's commit", partial(wait_for_commit, running_app, RECORDED)),
             ("during a render", partial(rendering, running_app)),
         ]
         for step, reached in steps:
@@ -76,12 +83,12 @@ async def test_a_worker_killed_at_any_step_is_taken_over_at_the_next_stage(
             storage.heal()
     slowest = max(seconds, key=lambda step: seconds[step])
     told = f"{len(seconds)} of {len(seconds)} steps, slowest {seconds[slowest]:.1f} s ({slowest})"
-    measured("P11", told, len(seconds) == 8)
+    record_promise("P11", told, len(seconds) == 8)
     ends = await running_app.rows(
         "SELECT count(*) FROM job_events WHERE event_type IN ('succeeded', 'failed')"
         " GROUP BY job_id"
     )
-    measured(
+    record_promise(
         "P12",
         f"{len(ends)} jobs, {sum(row['count'] for row in ends)} ends",
         [row["count"] for row in ends] == [1] * len(seconds),
@@ -101,11 +108,11 @@ async def killed(
         doomed.kill()
         await doomed.wait()
     before = await checkpoints(running_app, public_id)
-    await make_due(running_app)
+    await expire_heartbeats(running_app)
     started = time.monotonic()
-    async with worker(running_app, log):
-        assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
-    await assert_whole_timeline(running_app, public_id)
+    async with running_worker_process(running_app, log):
+        assert (await wait_for_end(running_app, public_id))["status"] == "SUCCESS"
+    await assert_complete_timeline(running_app, public_id)
     after = await checkpoints(running_app, public_id)
     assert all(after[stage] == attempt for stage, attempt in before.items()), "made again"
     return time.monotonic() - started
@@ -117,15 +124,14 @@ async def frozen(proxy: FaultProxy, hold: Hold) -> None:
     await hold.reached.wait()
 
 
-async def seen(running_app: RunningApp, sql: str) -> None:
+async def wait_for_commit(running_app: RunningApp, sql: str) -> None:
     """The worker has committed it."""
-    while not await running_app.rows(sql):
-        await asyncio.sleep(0.005)
+    await wait_until(lambda: running_app.rows(sql), 60, poll=0.005)
 
 
 async def rendering(running_app: RunningApp) -> None:
     """The cut-out is being made: the stage before it is recorded, and the child is busy."""
-    await seen(running_app, RECORDED)
+    await wait_for_commit(running_app, RECORDED)
     await asyncio.sleep(0.1)
 
 

@@ -12,9 +12,9 @@ from backend.dev.services import EmbeddedPostgres, LocalServices
 from backend.renderers.base import Renderer
 from tests.faults.conftest import Measured
 from tests.faults.postgres import durable_app, kill_outright
-from tests.faults.web import web
-from tests.faults.writers import Ledger, writer
-from tests.running_app import RunningApp
+from tests.faults.web import running_web
+from tests.faults.writers import Ledger, complete_jobs, writer
+from tests.wait import wait_until
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "20"))
 WRITERS = 8
@@ -26,28 +26,30 @@ WRITERS = 8
     "P21", "a killed database is an honest 503, and heals", wanted="only 202 and 503, 6 s, 5 s"
 )
 async def test_no_acknowledged_job_is_lost(
-    services: LocalServices, renderer: Renderer, tmp_path: Path, measured: Measured
+    services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     async with durable_app(services, renderer) as (running_app, server):
         await running_app.install()
         ledger, stop = Ledger(), asyncio.Event()
         async with (
-            web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served,
+            running_web(
+                running_app.settings, running_app.shopify.origin, tmp_path / "log"
+            ) as served,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(WRITERS):
                 group.create_task(writer(running_app, served.url, ledger, stop))
-            healed = [await healed_after_a_kill(server, ledger) for _ in range(KILLS)]
+            healed = [await seconds_to_recover(server, ledger) for _ in range(KILLS)]
             stop.set()
             assert served.process is not None and served.process.returncode is None
-        stored = await stored_jobs(running_app)
+        stored = await complete_jobs(running_app)
     lost = set(ledger.accepted.values()) - stored
-    measured(
+    record_promise(
         "P9",
         f"{len(lost)} of {len(ledger.accepted):,} acknowledged lost in {KILLS} kills",
         len(ledger.accepted) > KILLS * WRITERS and not lost,
     )
-    measured(
+    record_promise(
         "P21",
         f"answers {dict(ledger.statuses)}, slowest {ledger.slowest:.1f} s, "
         f"first success ≤ {max(healed):.1f} s after Postgres was back, without a restart",
@@ -56,30 +58,13 @@ async def test_no_acknowledged_job_is_lost(
     assert len(set(ledger.accepted.values())) == len(ledger.accepted), "two keys, one job"
 
 
-async def healed_after_a_kill(server: EmbeddedPostgres, ledger: Ledger) -> float:
+async def seconds_to_recover(server: EmbeddedPostgres, ledger: Ledger) -> float:
     """Kill it under load, start it again, and wait until a writer is answered; the seconds."""
     wanted = len(ledger.accepted) + random.randint(WRITERS, 12 * WRITERS)
-    async with asyncio.timeout(20):
-        while len(ledger.accepted) < wanted:
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: len(ledger.accepted) >= wanted, 20, poll=0.005)
     await asyncio.to_thread(kill_outright, server)
     await asyncio.sleep(0.3)  # some meet nothing at all
     await asyncio.to_thread(server.restart)
     back_at = time.monotonic()
-    async with asyncio.timeout(20):
-        while ledger.accepted_at < back_at:
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: ledger.accepted_at >= back_at, 20)
     return ledger.accepted_at - back_at
-
-
-async def stored_jobs(running_app: RunningApp) -> set[str]:
-    """The jobs that are whole: a row, a first event and a queue entry."""
-    rows = await running_app.rows(
-        """
-        SELECT j.public_id FROM jobs j
-        JOIN job_events e ON e.job_id = j.public_id AND e.seq = 1
-        JOIN queue.pgqueuer q
-          ON q.dedupe_key = concat_ws(':', 'run_job', j.shop_id, j.public_id)
-        """
-    )
-    return {row["public_id"] for row in rows}

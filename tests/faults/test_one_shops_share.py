@@ -1,4 +1,4 @@
-"""One shop that asks for much at once, or for what takes long: other shops are served beside it."""
+"""One shop's many or slow requests do not block other shops."""
 
 import asyncio
 import time
@@ -67,22 +67,22 @@ async def filled(running_app: RunningApp) -> None:
     "P19", "another shop's POSTs beside many that ask for the list", wanted=f"202, {SERVED} s"
 )
 async def test_many_who_list_large_batches_leave_another_shop_served(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     await filled(running_app)
     other = await new_shop(running_app)
     lists = [await timed(running_app, "GET", "/v1/batches", SHOP) for _ in range(5)]
     assert {status for status, _ in lists} == {200}
     usual, slowest = median(took for _, took in lists), max(took for _, took in lists)
-    measured("P21", f"median {usual:.2f} s, at most {slowest:.2f} s", usual < LISTED)
+    record_promise("P21", f"median {usual:.2f} s, at most {slowest:.2f} s", usual < LISTED)
     usual = median(
         [await counting(running_app, f"{number:026d}") for number in range(1, BATCHES + 1)]
     )
-    measured("P20", f"median {usual * 1000:.0f} ms", usual < COUNTED)
+    record_promise("P20", f"median {usual * 1000:.0f} ms", usual < COUNTED)
 
     listed: Counter[int] = Counter()
     posted = await beside(running_app, other, "GET", "/v1/batches", listed)
-    measured("P19", told(posted, listed), is_served(posted))
+    record_promise("P19", told(posted, listed), is_served(posted))
 
 
 @pytest.mark.timeout(120)
@@ -90,7 +90,7 @@ async def test_many_who_list_large_batches_leave_another_shop_served(
     "P19", "another shop's POSTs beside many that wait for a lock", wanted=f"202, {SERVED} s"
 )
 async def test_many_who_wait_for_a_lock_leave_another_shop_served(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     await running_app.install()
     other = await new_shop(running_app)
@@ -104,7 +104,7 @@ async def test_many_who_wait_for_a_lock_leave_another_shop_served(
         await connection.exec_driver_sql("LOCK shop_settings IN SHARE MODE")
         posted = await beside(running_app, other, "PUT", "/v1/settings", answers, json=body)
     assert set(answers) == {503}
-    measured("P19", told(posted, answers), is_served(posted))
+    record_promise("P19", told(posted, answers), is_served(posted))
 
 
 async def beside(

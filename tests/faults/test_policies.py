@@ -15,9 +15,9 @@ from backend.dev.s3 import EmbeddedS3
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.storage.objects import ObjectStore
-from tests.backend.uploads.multipart_forms import uploaded
-from tests.backend.worker.test_reconcile import atelier
-from tests.flows.processes import ended_job, environment, worker
+from tests.backend.uploads.multipart_forms import upload_picture
+from tests.commands import run_reconcile
+from tests.flows.processes import environment, running_worker_process, wait_for_end
 from tests.running_app import open_running_app
 
 POLICIES = Path(__file__).parents[2] / "deploy" / "s3"
@@ -69,33 +69,38 @@ def credentials(role: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def guarded(settings: Settings, s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def policy_settings(
+    settings: Settings, s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
     """Settings of this server; this process is the web process."""
     become("web", monkeypatch)
     return msgspec.structs.replace(settings, s3_endpoint_url=s3.endpoint_url, s3_bucket=BUCKET)
 
 
 async def test_each_process_can_do_all_that_it_does_and_its_urls_download(
-    guarded: Settings, renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy_settings: Settings, renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_running_app(guarded, renderer) as running_app, httpx.AsyncClient() as http:
+    async with (
+        open_running_app(policy_settings, renderer) as running_app,
+        httpx.AsyncClient() as http,
+    ):
         await running_app.install()
-        upload_key = await uploaded(running_app)
+        upload_key = await upload_picture(running_app)
         asked = await running_app.http.post(
             "/v1/catalog-image", json={"upload_key": upload_key}, headers=running_app.bearer()
         )
         assert asked.status_code == 202, asked.text
-        async with worker(running_app, tmp_path / "log", **credentials("worker")):
-            detail: Any = await ended_job(running_app, asked.json()["job_id"])
+        async with running_worker_process(running_app, tmp_path / "log", **credentials("worker")):
+            detail: Any = await wait_for_end(running_app, asked.json()["job_id"])
         assert detail["status"] == "SUCCESS", (tmp_path / "log").read_text()
         for artifact in detail["result"]:
             assert (await http.get(artifact["image_url"])).status_code == 200
-        for name, value in {**environment(guarded), **credentials("worker")}.items():
+        for name, value in {**environment(policy_settings), **credentials("worker")}.items():
             monkeypatch.setenv(name, value)
         await running_app.execute(
             "UPDATE shops SET status = 'uninstalled'"
         )  # nobody to ask Shopify for
-        assert (await atelier())[0] == 0
+        assert (await run_reconcile())[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -110,12 +115,16 @@ async def test_each_process_can_do_all_that_it_does_and_its_urls_download(
     ],
 )
 def test_each_role_can_do_nothing_else(
-    guarded: Settings, s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch, role: str, allowed: set[str]
+    policy_settings: Settings,
+    s3: EmbeddedS3,
+    monkeypatch: pytest.MonkeyPatch,
+    role: str,
+    allowed: set[str],
 ) -> None:
     for prefix in ("artifacts", "uploads", "elsewhere"):
         s3.client().put_object(Bucket=BUCKET, Key=f"{prefix}/x", Body=b"x")
     become(role, monkeypatch)
-    client: Any = ObjectStore(guarded).client
+    client: Any = ObjectStore(policy_settings).client
 
     def delete(prefix: str) -> None:
         doomed = {"Objects": [{"Key": f"{prefix}/x"}]}

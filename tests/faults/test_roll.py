@@ -20,9 +20,9 @@ import msgspec
 import pytest
 
 from tests.faults.conftest import Measured
-from tests.faults.web import WebProcess, web
+from tests.faults.web import WebProcess, running_web
 from tests.faults.writers import BODY, PATH
-from tests.flows.processes import ended_job, start_worker, worker
+from tests.flows.processes import running_worker_process, start_worker, wait_for_end
 from tests.running_app import RunningApp
 
 ROLLS = int(os.environ.get("ROLLS", "5"))
@@ -57,7 +57,7 @@ class Balancer:
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P9", "a roll of web processes fails no request", wanted="0 failed")
 async def test_a_roll_of_the_web_processes_fails_no_request(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     job = await running_app.request_job()
@@ -69,7 +69,9 @@ async def test_a_roll_of_the_web_processes_fails_no_request(
 
         async def started() -> WebProcess:
             log = tmp_path / f"web-{next(names)}"
-            return await stack.enter_async_context(web(settings, running_app.shopify.origin, log))
+            return await stack.enter_async_context(
+                running_web(settings, running_app.shopify.origin, log)
+            )
 
         balancer = Balancer([await started(), await started()])
         loading = [
@@ -83,7 +85,7 @@ async def test_a_roll_of_the_web_processes_fails_no_request(
         await asyncio.sleep(1)
         done.set()
         await asyncio.gather(*loading)
-    measured(
+    record_promise(
         "P9",
         f"{balancer.failed} of {balancer.sent:,} requests failed in {ROLLS} rolls, "
         f"{balancer.repeated} were sent twice",
@@ -94,7 +96,7 @@ async def test_a_roll_of_the_web_processes_fails_no_request(
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P11", "a roll of workers hands jobs over", wanted="10 s, SUCCESS")
 async def test_a_roll_of_workers_hands_every_job_over(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     jobs = [await running_app.request_job() for _ in range(4)]
@@ -113,9 +115,9 @@ async def test_a_roll_of_workers_hands_every_job_over(
         seconds.append(asyncio.get_running_loop().time() - begun)
     picked = await running_app.rows("SELECT 1 FROM queue.pgqueuer WHERE status = 'picked'")
     strikes = (await running_app.rows("SELECT max(strikes) AS most FROM jobs"))[0]["most"]
-    async with worker(running_app, tmp_path / "log"):
-        ends = [str((await ended_job(running_app, job))["status"]) for job in jobs]
-    measured(
+    async with running_worker_process(running_app, tmp_path / "log"):
+        ends = [str((await wait_for_end(running_app, job))["status"]) for job in jobs]
+    record_promise(
         "P11",
         f"{len(seconds)} rolls, slowest {max(seconds):.1f} s, {len(picked)} jobs left behind, "
         f"at most {strikes} strikes, ends {sorted(set(ends))}",

@@ -14,7 +14,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.lifecycle import append_after_success
 from backend.jobs.service import JobRef
 from tests.faults.conftest import Measured
-from tests.faults.web import web
+from tests.faults.web import running_web
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job
 
@@ -32,15 +32,15 @@ class Undone(Exception):
     "P13", "events are gapless, ordered, and none is missed", wanted="0 gaps, 0 missed"
 )
 async def test_no_cursor_misses_an_event(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     refs = [(await finished_job(running_app))[0] for _ in range(JOBS)]
     settings = msgspec.structs.replace(running_app.settings, rate_limit_reads="1000000/minute")
     written = asyncio.Event()
-    async with web(settings, running_app.shopify.origin, tmp_path / "log") as served:
+    async with running_web(settings, running_app.shopify.origin, tmp_path / "log") as served:
         polling = [
-            asyncio.create_task(polled(running_app, served.url, refs[number % JOBS], written))
+            asyncio.create_task(poll_events(running_app, served.url, refs[number % JOBS], written))
             for number in range(POLLERS)
         ]
         breaking = asyncio.create_task(breaking_connections(running_app))
@@ -61,7 +61,7 @@ async def test_no_cursor_misses_an_event(
     missed = sum(len(set(stored[refs[n % JOBS]]) - set(each)) for n, each in enumerate(seen))
     disordered = sum(each != sorted(set(each)) for each in seen)
     events = sum(map(len, stored.values()))
-    measured(
+    record_promise(
         "P13",
         f"{gaps} gaps, {missed} missed, {disordered} out of order: {events:,} events, "
         f"{POLLERS} pollers",
@@ -95,7 +95,7 @@ async def breaking_connections(running_app: RunningApp) -> None:
             )
 
 
-async def polled(
+async def poll_events(
     running_app: RunningApp, url: str, ref: JobRef, written: asyncio.Event
 ) -> list[int]:
     """The numbers that a follower gets, up to the last one."""

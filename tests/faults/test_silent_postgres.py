@@ -1,4 +1,4 @@
-"""A database that says nothing, as behind a cut cable: an honest 503 soon, and no harm stays."""
+"""A silent database, as behind a cut cable: 503 soon, and full recovery."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ import pytest
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
 from tests.faults.conftest import Measured
-from tests.faults.pools import held, seen_databases
+from tests.faults.pools import held_connections, seen_databases
 from tests.faults.postgres import before_postgres, through
 from tests.faults.proxy import FaultProxy
 from tests.faults.writers import BODY, PATH
-from tests.running_app import RunningApp, served
+from tests.running_app import RunningApp, serve_app
 
 # Half of those who ask read, half write. Many are more than both pools hold, so that all of their
 # connections die while they are in use; after few, most die while they are idle.
@@ -45,7 +45,7 @@ async def test_every_request_is_answered_and_the_pools_heal(
     running_app: RunningApp,
     services: LocalServices,
     monkeypatch: pytest.MonkeyPatch,
-    measured: Measured,
+    record_promise: Measured,
 ) -> None:
     await running_app.install()
     job = await running_app.request_job()
@@ -53,17 +53,17 @@ async def test_every_request_is_answered_and_the_pools_heal(
     transport = LoopbackShopify(running_app.shopify.origin)
     async with (
         before_postgres(services.postgres) as proxy,
-        served(through(proxy, running_app.settings), transport) as url,
+        serve_app(through(proxy, running_app.settings), transport) as url,
     ):
         phases = [await phase(proxy, running_app, url, job, many=many) for many in (MANY, FEW)]
         (database,) = opened
-        still_held = held(database)
+        still_held = held_connections(database)
     answers = [answer for each, _, _ in phases for answer in each]
     away = [a for each, silent, healed in phases for a in each if silent < a.came_at < healed]
     refused = [a for a in away if a.status == 503]
     late = [a.came_at - healed for each, _, healed in phases for a in each if a.status != 200]
     slowest = max(answer.took for answer in answers)
-    measured(
+    record_promise(
         "P21",
         f"{len(refused)} of {len(away)} answers 503, slowest {slowest:.1f} s, "
         f"last one {max(0.0, *late):.1f} s after it was back; {still_held} connections held",

@@ -17,8 +17,8 @@ import pytest
 from backend.dev.services import LocalServices
 from tests.faults.conftest import Measured
 from tests.faults.proxy import FaultProxy
-from tests.faults.web import web
-from tests.flows.processes import ended_job, worker
+from tests.faults.web import running_web
+from tests.flows.processes import running_worker_process, wait_for_end
 from tests.running_app import RunningApp
 from tests.scenarios import missing_objects
 
@@ -48,7 +48,7 @@ class ReadServices:
     "P14", "SUCCESS means that every picture downloads", wanted="100 %, 0 rows without object"
 )
 async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
-    running_app: RunningApp, services: LocalServices, tmp_path: Path, measured: Measured
+    running_app: RunningApp, services: LocalServices, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     done = await running_app.finished_job()
@@ -59,8 +59,8 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
             running_app.settings, s3_endpoint_url=f"http://127.0.0.1:{storage.port}"
         )
         async with (
-            web(rigged, running_app.shopify.origin, tmp_path / "web") as served,
-            worker(
+            running_web(rigged, running_app.shopify.origin, tmp_path / "web") as served,
+            running_worker_process(
                 dataclasses.replace(running_app, settings=rigged),
                 tmp_path / "worker",
                 program="tests.faults.disconnecting_client",
@@ -80,7 +80,7 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
     whole, pictures = await downloads(running_app)
     keys = [row["key"] for row in await running_app.rows("SELECT key FROM artifacts")]
     dangling = await missing_objects(running_app, keys)
-    measured(
+    record_promise(
         "P22",
         f"{reads.failed} of {len(reads.seconds):,} reads failed, p99 {reads.p99:.0f} ms; "
         + ", ".join(f"{trouble}: {end}" for trouble, end in ends.items()),
@@ -89,7 +89,7 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
         and ends.pop("down for good") == "STORAGE_UNAVAILABLE"
         and set(ends.values()) == {"SUCCESS"},
     )
-    measured(
+    record_promise(
         "P14",
         f"{whole} of {pictures} pictures download whole, {len(dangling)} of {len(keys)} rows "
         "without an object",
@@ -102,7 +102,7 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
     "P11", "jobs outlive an outage of S3", wanted="all SUCCESS, 0 strikes, each told once"
 )
 async def test_jobs_outlive_an_outage_that_takes_longer_than_three_tries(
-    running_app: RunningApp, services: LocalServices, tmp_path: Path, measured: Measured
+    running_app: RunningApp, services: LocalServices, tmp_path: Path, record_promise: Measured
 ) -> None:
     """With the patience of every day. Three tries and their pauses were over after 12 s."""
     await running_app.install()
@@ -114,13 +114,15 @@ async def test_jobs_outlive_an_outage_that_takes_longer_than_three_tries(
         ids = [await running_app.request_job() for _ in range(3)]
         make_trouble(storage, "down for a while")
         began = time.monotonic()
-        async with worker(dataclasses.replace(running_app, settings=rigged), tmp_path / "worker"):
+        async with running_worker_process(
+            dataclasses.replace(running_app, settings=rigged), tmp_path / "worker"
+        ):
             await asyncio.sleep(OUTAGE)
             before = await running_app.rows("SELECT outages, strikes FROM jobs")
             storage.heal()
             ends = [await end_of(running_app, public_id) for public_id in ids]
     told = [row["times"] for row in await running_app.rows(TOLD)]
-    measured(
+    record_promise(
         "P11",
         f"{ends.count('SUCCESS')} of {len(ids)} jobs SUCCESS {time.monotonic() - began:.0f} s "
         f"after S3 went away for {OUTAGE} s, tried {min(row['outages'] for row in before)} times "
@@ -146,7 +148,7 @@ def make_trouble(storage: FaultProxy, trouble: str) -> None:
 
 async def end_of(running_app: RunningApp, public_id: str) -> str:
     """How the job has ended: its status, or its failure's code."""
-    detail = await ended_job(running_app, public_id, within=120)
+    detail = await wait_for_end(running_app, public_id, within=120)
     if detail["status"] == "SUCCESS":
         return "SUCCESS"
     event = detail["latest_event"]

@@ -22,7 +22,7 @@ from tests.faults.conftest import Measured
 from tests.faults.postgres import before_postgres, through
 from tests.faults.systemd import Machine, booted
 from tests.faults.systemd_root import PROJECT
-from tests.flows.processes import ended_job, environment, until
+from tests.flows.processes import environment, wait_for_end, wait_for_row
 from tests.running_app import RunningApp, open_running_app
 
 SOCKET, WEB, WORKER = "atelier-web@1.socket", "atelier-web@1.service", "atelier-worker@1.service"
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(300)
 async def shared_app(
     services: LocalServices, renderer: Renderer
 ) -> AsyncIterator[tuple[Machine, RunningApp]]:
-    """A machine whose migration unit has made the schema, and the world around it."""
+    """A machine whose migration unit has created the schema, and the app's stand-ins."""
     name = f"units_{uuid.uuid4().hex[:8]}"
     async with contextlib.AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(before_postgres(services.postgres))
@@ -82,19 +82,19 @@ def running_app(shared_app: tuple[Machine, RunningApp]) -> RunningApp:
 
 @pytest.mark.promise("P14", "the units render a picture in their sandbox", wanted="1 of 1")
 async def test_the_units_render_an_upload_in_their_sandbox(
-    machine: Machine, running_app: RunningApp, measured: Measured
+    machine: Machine, running_app: RunningApp, record_promise: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WORKER)  # the web unit starts with the first request
     async with machine.client(1) as client:
         assert (await client.get("/health/live")).status_code == 200
         job = await requested(client, running_app)
-        await ended_job(running_app, job)
+        await wait_for_end(running_app, job)
         detail = (await client.get(f"/v1/jobs/{job}", headers=running_app.bearer())).json()
     assert detail["status"] == "SUCCESS", await machine.journal()
     async with httpx.AsyncClient() as anyone:
         pictures = [await anyone.get(item["image_url"]) for item in detail["result"]]
     confined = [await assert_confined(machine, unit) for unit in (WEB, WORKER)]
-    measured(
+    record_promise(
         "P14",
         f"a job from an upload to {len(pictures)} pictures; {sum(confined)} processes, "
         f"render children among them, without privileges",
@@ -104,7 +104,7 @@ async def test_the_units_render_an_upload_in_their_sandbox(
 
 @pytest.mark.promise("P9", "a restart of the web unit refuses nobody", wanted="0 failed")
 async def test_a_restart_of_the_web_unit_refuses_nobody(
-    machine: Machine, measured: Measured
+    machine: Machine, record_promise: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WEB)
     before = await machine.show(WEB, "MainPID")
@@ -117,7 +117,7 @@ async def test_a_restart_of_the_web_unit_refuses_nobody(
     waits = await asyncio.gather(*asking, return_exceptions=True)
     failed = [wait for wait in waits if isinstance(wait, BaseException)]
     slowest = max(wait for wait in waits if not isinstance(wait, BaseException))
-    measured(
+    record_promise(
         "P9",
         f"{len(failed)} of {len(waits)} new connections failed in a restart of {seconds:.1f} s, "
         f"the slowest waited {slowest:.1f} s",
@@ -127,7 +127,7 @@ async def test_a_restart_of_the_web_unit_refuses_nobody(
 
 @pytest.mark.promise("P11", "systemd starts a killed worker again", wanted="1 restart, SUCCESS")
 async def test_a_killed_worker_is_started_again_and_goes_on(
-    machine: Machine, running_app: RunningApp, measured: Measured
+    machine: Machine, running_app: RunningApp, record_promise: Measured
 ) -> None:
     await machine.systemctl("restart", SOCKET, WORKER)
     before = await machine.show(WORKER, "MainPID")
@@ -138,18 +138,18 @@ async def test_a_killed_worker_is_started_again_and_goes_on(
     seconds = time.monotonic() - begun
     assert await machine.show(WORKER, "MainPID") not in {before, "0"}
     async with machine.client(1) as client:
-        end = (await ended_job(running_app, await requested(client, running_app)))["status"]
-    measured("P11", f"again after {seconds:.1f} s, the next job {end}", end == "SUCCESS")
+        end = (await wait_for_end(running_app, await requested(client, running_app)))["status"]
+    record_promise("P11", f"again after {seconds:.1f} s, the next job {end}", end == "SUCCESS")
 
 
 @pytest.mark.promise("P11", "a stop of the units hands jobs over", wanted="in time, SUCCESS")
 async def test_a_stop_of_the_units_is_clean_and_hands_the_job_over(
-    machine: Machine, running_app: RunningApp, measured: Measured
+    machine: Machine, running_app: RunningApp, record_promise: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WEB, WORKER)
     async with machine.client(1) as client:
         job = await requested(client, running_app)
-    await until(
+    await wait_for_row(
         running_app, "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = 'fetch'", id=job
     )
     seconds = {unit: await machine.systemctl("stop", unit) for unit in (WORKER, WEB)}
@@ -159,9 +159,9 @@ async def test_a_stop_of_the_units_is_clean_and_hands_the_job_over(
         "SELECT status, strikes FROM jobs WHERE public_id = :id", id=job
     )
     await machine.systemctl("start", WORKER)
-    end = (await ended_job(running_app, job))["status"]
+    end = (await wait_for_end(running_app, job))["status"]
     in_time = all(seconds[unit] < STOP[unit] for unit in seconds)
-    measured(
+    record_promise(
         "P11",
         f"stopped in {seconds[WORKER]:.1f} s (worker) and {seconds[WEB]:.1f} s (web), "
         f"results {results}, the job was {left['status']} and ended {end}",
@@ -175,7 +175,7 @@ async def test_a_stop_of_the_units_is_clean_and_hands_the_job_over(
 )
 @pytest.mark.promise("P21", "a process that stands still is ended", wanted="1 restart each")
 async def test_a_process_that_stands_still_is_ended_and_started_again(
-    machine: Machine, measured: Measured
+    machine: Machine, record_promise: Measured
 ) -> None:
     await machine.systemctl("restart", SOCKET, WEB, WORKER)
     begun, seconds = time.monotonic(), []
@@ -188,7 +188,7 @@ async def test_a_process_that_stands_still_is_ended_and_started_again(
     async with machine.client(1) as client:
         assert (await client.get("/health/live")).status_code == 200
     assert (await machine.journal()).count("Watchdog timeout") == 2
-    measured(
+    record_promise(
         "P21",
         f"web and worker started again {seconds[0]:.0f} and {seconds[1]:.0f} s after SIGSTOP",
         min(seconds) >= WATCHDOG - 1,

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.faults.conftest import Measured
-from tests.faults.web import WebProcess, web
+from tests.faults.web import WebProcess, running_web
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import Headers, webhook_headers
 
@@ -61,18 +61,20 @@ def bodies_of(running_app: RunningApp) -> list[bytes]:
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P6", "a storm of webhooks is acknowledged", wanted="right status, p99 < 1 s")
 async def test_a_storm_is_acknowledged(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     plan = storm(running_app, bodies_of(running_app))
-    async with web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served:
+    async with running_web(
+        running_app.settings, running_app.shopify.origin, tmp_path / "log"
+    ) as served:
         started = time.monotonic()
-        answers = await sent(served.url, plan)
+        answers = await send_all(served.url, plan)
         took = time.monotonic() - started
     wrong = [a for a in answers if a[1] != (200 if a[2] else 401)]
     seconds = sorted(a[3] for a in answers)
     p99 = seconds[len(seconds) * 99 // 100]
-    measured(
+    record_promise(
         "P6",
         f"{len(wrong)} of {len(answers):,} wrong, p99 {p99 * 1000:.0f} ms, "
         f"{len(answers) / took:,.0f} a second",
@@ -84,15 +86,17 @@ async def test_a_storm_is_acknowledged(
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P8", "one picture makes one job", wanted=f"{PRODUCTS} jobs")
 async def test_each_picture_makes_one_job_however_often_it_is_told_of(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     plan = storm(running_app, bodies_of(running_app), WORKED_OFF)
-    async with web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served:
-        await sent(served.url, plan)
+    async with running_web(
+        running_app.settings, running_app.shopify.origin, tmp_path / "log"
+    ) as served:
+        await send_all(served.url, plan)
     await worked_off(running_app)
     jobs = len(await running_app.rows("SELECT 1 FROM jobs"))
-    measured(
+    record_promise(
         "P8", f"{jobs} jobs of {PRODUCTS} pictures in {len(plan):,} webhooks", jobs == PRODUCTS
     )
 
@@ -100,16 +104,18 @@ async def test_each_picture_makes_one_job_however_often_it_is_told_of(
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P7", "a 2xx webhook is never lost", wanted="0 lost")
 async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     plan = storm(running_app, bodies_of(running_app))
     acknowledged: set[str] = set()
     statuses: Counter[int] = Counter()
-    async with web(running_app.settings, running_app.shopify.origin, tmp_path / "log") as served:
-        killing = asyncio.create_task(killed_again_and_again(served, acknowledged))
+    async with running_web(
+        running_app.settings, running_app.shopify.origin, tmp_path / "log"
+    ) as served:
+        killing = asyncio.create_task(kill_repeatedly(served, acknowledged))
         for copies in range(50):  # until the last kill, as Shopify would send on
-            for webhook_id, status, _, _ in await sent(served.url, plan, retry=True):
+            for webhook_id, status, _, _ in await send_all(served.url, plan, retry=True):
                 statuses[status] += 1
                 if status == 200:
                     acknowledged.add(webhook_id)
@@ -119,14 +125,14 @@ async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
             plan = [delivery(running_app, dice.choice(plan)[1]) for _ in range(1000)]
         await killing
     lost = await missing(running_app, acknowledged)
-    measured(
+    record_promise(
         "P7",
         f"{len(lost)} of {len(acknowledged):,} acknowledged lost in {KILLS} kills",
         not lost and len(acknowledged) > COUNT // 2 and set(statuses) <= {200, 401},
     )
 
 
-async def killed_again_and_again(served: WebProcess, acknowledged: set[str]) -> None:
+async def kill_repeatedly(served: WebProcess, acknowledged: set[str]) -> None:
     """kill -9 at random moments, each time a process has begun to answer."""
     for _ in range(KILLS):
         async with httpx.AsyncClient(base_url=served.url, timeout=60) as client:
@@ -136,7 +142,7 @@ async def killed_again_and_again(served: WebProcess, acknowledged: set[str]) -> 
         await served.start()
 
 
-async def sent(
+async def send_all(
     url: str, plan: list[Sent], *, retry: bool = False
 ) -> list[tuple[str, int, bool, float]]:
     """Send them all; of each its id, the status, whether it is genuine, and the seconds."""

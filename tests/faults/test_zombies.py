@@ -1,6 +1,5 @@
-"""A worker that is stopped in the middle (SIGSTOP) and wakes when its job is another's."""
+"""A worker stopped by SIGSTOP that wakes after its job was taken over."""
 
-import asyncio
 import os
 import signal
 from pathlib import Path
@@ -8,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Measured
-from tests.flows.processes import assert_whole_timeline, ended_job, make_due, start_worker, worker
+from tests.flows.processes import (
+    assert_complete_timeline,
+    expire_heartbeats,
+    running_worker_process,
+    start_worker,
+    wait_for_end,
+)
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 ROUNDS = int(os.environ.get("ZOMBIES", "5"))
 
@@ -17,7 +23,7 @@ ROUNDS = int(os.environ.get("ZOMBIES", "5"))
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P12", "a zombie's late writes are fenced", wanted="0 late writes, 1 end each")
 async def test_a_worker_that_wakes_too_late_changes_nothing(
-    running_app: RunningApp, tmp_path: Path, measured: Measured
+    running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
     late = 0
@@ -28,30 +34,29 @@ async def test_a_worker_that_wakes_too_late_changes_nothing(
         try:
             await until_recorded(running_app, public_id, ("fetch", "validate")[number % 2])
             zombie.send_signal(signal.SIGSTOP)
-            await make_due(running_app)
-            async with worker(running_app, tmp_path / "successor"):
-                assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
+            await expire_heartbeats(running_app)
+            async with running_worker_process(running_app, tmp_path / "successor"):
+                assert (await wait_for_end(running_app, public_id))["status"] == "SUCCESS"
             before = await everything(running_app, public_id)
             zombie.send_signal(signal.SIGCONT)
-            async with asyncio.timeout(
-                60
-            ):  # it goes on, comes to its next write, and meets the fence
-                while b"job_fenced" not in log.read_bytes():
-                    await asyncio.sleep(0.05)
+            await until_fenced(log)
             late += await everything(running_app, public_id) != before
-            await assert_whole_timeline(running_app, public_id)
+            await assert_complete_timeline(running_app, public_id)
         finally:
             zombie.kill()
             await zombie.wait()
-    measured("P12", f"{late} late writes by {ROUNDS} zombies, 1 end each", late == 0)
+    record_promise("P12", f"{late} late writes by {ROUNDS} zombies, 1 end each", late == 0)
+
+
+async def until_fenced(log: Path) -> None:
+    """Wait until the worker has gone on, come to its next write, and met the fence."""
+    await wait_until(lambda: b"job_fenced" in log.read_bytes(), 60)
 
 
 async def until_recorded(running_app: RunningApp, public_id: str, stage: str) -> None:
     """Wait until the job has that checkpoint."""
     sql = "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = :stage"
-    async with asyncio.timeout(60):
-        while not await running_app.rows(sql, id=public_id, stage=stage):
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: running_app.rows(sql, id=public_id, stage=stage), 60)
 
 
 async def everything(running_app: RunningApp, public_id: str) -> list[dict[str, object]]:

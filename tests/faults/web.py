@@ -53,7 +53,7 @@ class WebProcess:
 
 
 @contextlib.asynccontextmanager
-async def web(settings: Settings, stand_in: str, log: Path) -> AsyncIterator[WebProcess]:
+async def running_web(settings: Settings, stand_in: str, log: Path) -> AsyncIterator[WebProcess]:
     """A web process that answers."""
     served = WebProcess(settings, stand_in, log)
     await served.start()

@@ -1,4 +1,4 @@
-"""Those who ask for jobs while something breaks, and repeat a request until it is accepted."""
+"""Clients that create jobs while something breaks, and repeat each request until accepted."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ PATIENCE = 30  # seconds for one answer; none may take that long
 
 @dataclass
 class Ledger:
-    """What the writers were told."""
+    """The responses to all writers."""
 
     accepted: dict[str, str] = field(default_factory=dict)  # job id by idempotency key
     statuses: Counter[int] = field(default_factory=Counter)
@@ -52,9 +52,22 @@ class Ledger:
 async def writer(
     running_app: RunningApp, url: str, ledger: Ledger, stop: asyncio.Event, *, shop: str = SHOP
 ) -> None:
-    """Ask for one job after the other; what was not accepted is asked again with its key."""
+    """Create one job after the other; repeat what was not accepted with the same key."""
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
         while not stop.is_set():
             key = str(uuid.uuid4())
             while not await ledger.ask(client, running_app.bearer(shop), key) and not stop.is_set():
                 await asyncio.sleep(0.05)
+
+
+async def complete_jobs(running_app: RunningApp) -> set[str]:
+    """The jobs with a row, a first event and a queue entry."""
+    rows = await running_app.rows(
+        """
+        SELECT j.public_id FROM jobs j
+        JOIN job_events e ON e.job_id = j.public_id AND e.seq = 1
+        JOIN queue.pgqueuer q
+          ON q.dedupe_key = concat_ws(':', 'run_job', j.shop_id, j.public_id)
+        """
+    )
+    return {row["public_id"] for row in rows}

@@ -1,4 +1,4 @@
-"""The product's own commands as processes of their own, for tests that kill them."""
+"""The product's commands as processes, for tests that kill them."""
 
 import asyncio
 import contextlib
@@ -14,15 +14,16 @@ import msgspec
 from backend.dev.stack import stop_process
 from backend.settings import Settings
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 STAGES = ["fetch", "validate", "segment", "compose", "encode"]
 
 
 @contextlib.asynccontextmanager
-async def worker(
+async def running_worker_process(
     running_app: RunningApp, log: Path, *, program: str = "backend.cli", **env: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`atelier worker` against the test's services; asked to end, then made to."""
+    """`atelier worker` against the test's services; stopped when the block ends."""
     process = await start_worker(running_app, log, program=program, **env)
     try:
         yield process
@@ -90,7 +91,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return {name.upper(): str(value) for name, value in fields if value}
 
 
-async def ended_job(
+async def wait_for_end(
     running_app: RunningApp, public_id: str, *, within: float = 60
 ) -> dict[str, object]:
     """The job's detail once it has ended, asked for over HTTP."""
@@ -102,23 +103,21 @@ async def ended_job(
             await asyncio.sleep(0.1)
 
 
-async def until(
+async def wait_for_row(
     running_app: RunningApp, sql: str, *, within: float = 60, **parameters: object
 ) -> None:
     """Wait until a query has a row."""
-    async with asyncio.timeout(within):
-        while not await running_app.rows(sql, **parameters):
-            await asyncio.sleep(0.02)
+    await wait_until(lambda: running_app.rows(sql, **parameters), within)
 
 
-async def make_due(running_app: RunningApp) -> None:
-    """Let the dead worker's heartbeats have stopped long ago, instead of waiting for it."""
+async def expire_heartbeats(running_app: RunningApp) -> None:
+    """Date the dead worker's heartbeats back, instead of waiting until they expire."""
     await running_app.execute(
         "UPDATE queue.pgqueuer SET heartbeat = now() - interval '1 hour' WHERE status = 'picked'"
     )
 
 
-async def assert_whole_timeline(running_app: RunningApp, public_id: str) -> None:
+async def assert_complete_timeline(running_app: RunningApp, public_id: str) -> None:
     """Events without gaps, every stage once, exactly one end."""
     events = await running_app.rows(
         "SELECT seq, event_type, stage FROM job_events WHERE job_id = :id ORDER BY seq",
@@ -129,12 +128,12 @@ async def assert_whole_timeline(running_app: RunningApp, public_id: str) -> None
     assert [event["event_type"] for event in events][-1] == "succeeded"
 
 
-async def taken_over_after(stage: str, running_app: RunningApp, tmp_path: Path) -> None:
+async def kill_worker_after(stage: str, running_app: RunningApp, tmp_path: Path) -> None:
     """Kill a worker once it has recorded that stage: another goes on with the next."""
     await running_app.install()
     public_id = await running_app.request_job()
     first = await start_worker(running_app, tmp_path / "log")
-    await until(
+    await wait_for_row(
         running_app,
         "SELECT 1 FROM job_stages WHERE job_id = :id AND stage = :s",
         id=public_id,
@@ -145,11 +144,48 @@ async def taken_over_after(stage: str, running_app: RunningApp, tmp_path: Path) 
     before = await running_app.rows(
         "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
     )
-    await make_due(running_app)
-    async with worker(running_app, tmp_path / "log"):
-        assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
-    await assert_whole_timeline(running_app, public_id)
+    await expire_heartbeats(running_app)
+    async with running_worker_process(running_app, tmp_path / "log"):
+        assert (await wait_for_end(running_app, public_id))["status"] == "SUCCESS"
+    await assert_complete_timeline(running_app, public_id)
     after = await running_app.rows(
         "SELECT stage, attempt FROM job_stages WHERE job_id = :id", id=public_id
     )
     assert all(row in after for row in before), "a finished stage was made again"
+
+
+# `atelier serve`, which names the modules it has loaded once it has been told to stop.
+SERVE_AND_TELL = """
+import atexit, sys
+from backend.cli import main
+atexit.register(lambda: print(*sys.modules))
+main(sys.argv[1:])
+"""
+
+
+@contextlib.asynccontextmanager
+async def running_web_process(
+    running_app: RunningApp, log: Path | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """`atelier serve` for this app, and its port. Its output goes to `log` if given."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        log.open("ab") if log else contextlib.nullcontext() as output,
+    ):
+        port = listening.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SERVE_AND_TELL, "serve"),
+            *("--fd", str(listening.fileno()), "--stand-in", running_app.shopify.origin),
+            env={**os.environ, **environment(running_app.settings)},
+            pass_fds=[listening.fileno()],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output or asyncio.subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -10,11 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.flows.processes import (
     STAGES,
     answering,
-    ended_job,
     free_address,
-    until,
+    running_worker_process,
+    wait_for_end,
+    wait_for_row,
     web_process,
-    worker,
 )
 from tests.running_app import SHOP, RunningApp
 
@@ -96,12 +96,12 @@ async def test_a_worker_counts_what_it_has_done_and_shows_the_queue(
     await running_app.execute("UPDATE queue.pgqueuer SET execute_after = now() + interval '1 hour'")
     product = running_app.product()
     metrics = free_address()
-    async with worker(running_app, tmp_path / "log", METRICS_LISTEN=metrics):
+    async with running_worker_process(running_app, tmp_path / "log", METRICS_LISTEN=metrics):
         assert (await running_app.send("products/create")).status_code == 200
         asked = "SELECT public_id FROM jobs WHERE request->>'product_id' = :gid"
-        await until(running_app, asked, gid=product.gid)
+        await wait_for_row(running_app, asked, gid=product.gid)
         [row] = await running_app.rows(asked, gid=product.gid)
-        job = await ended_job(running_app, row["public_id"])
+        job = await wait_for_end(running_app, row["public_id"])
         assert job["status"] == "SUCCESS"
         job_type = str(job["job_type"])
         ended = {"workflow": job_type, "outcome": "succeeded", "code": ""}

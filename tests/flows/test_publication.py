@@ -1,23 +1,23 @@
 """From a product's webhook to its pictures on the product and back, with Shopify's own echoes."""
 
-import asyncio
 from pathlib import Path
 
 from backend.jobs.lifecycle import claim
 from backend.jobs.service import JobRef
 from tests.backend.publications.scenarios import (
     finish,
-    look,
-    looks,
-    ours,
+    gallery_of,
+    get_publication,
+    our_media,
     png,
-    post,
-    statuses,
-    undo,
-    wanted,
+    post_publication,
+    publication_request,
+    publication_statuses,
+    withdraw_publication,
 )
-from tests.flows.processes import start_worker, until, worker
+from tests.flows.processes import running_worker_process, start_worker, wait_for_row
 from tests.running_app import SHOP, RunningApp
+from tests.wait import wait_until
 
 
 async def job_of_a_webhook(running_app: RunningApp) -> tuple[JobRef, list[str]]:
@@ -31,11 +31,11 @@ async def job_of_a_webhook(running_app: RunningApp) -> tuple[JobRef, list[str]]:
     return ref, await finish(running_app, claimed)
 
 
-async def echoes(running_app: RunningApp) -> list[str]:
+async def wait_for_own_webhooks(running_app: RunningApp) -> list[str]:
     """What became of the webhooks that our own changes caused, once they have been handled."""
-    async with asyncio.timeout(20):
-        while not all(delivery.has_arrived for delivery in running_app.shopify.outbox):
-            await asyncio.sleep(0.02)
+    await wait_until(
+        lambda: all(delivery.has_arrived for delivery in running_app.shopify.outbox), 20
+    )
     await running_app.drain(only_webhooks=True)
     rows = await running_app.rows(
         "SELECT note FROM webhook_deliveries WHERE topic = 'products/update' ORDER BY received_at"
@@ -52,23 +52,28 @@ async def test_published_through_the_queue_and_taken_back_without_a_second_job(
     product = running_app.shopify.platform.catalogue.newest(
         running_app.shopify.platform.shops[SHOP].number
     )
-    before = looks(running_app, product)
+    before = gallery_of(running_app, product)
     running_app.shopify.auto_webhooks = True
-    await post(running_app, SHOP, ref, wanted(digests, position=[1, None], alt=["On white", None]))
+    await post_publication(
+        running_app,
+        SHOP,
+        ref,
+        publication_request(digests, position=[1, None], alt=["On white", None]),
+    )
     await running_app.drain()
-    made = await look(running_app, SHOP, ref)
+    made = await get_publication(running_app, SHOP, ref)
     assert made["status"] == "PUBLISHED"
-    assert looks(running_app, product)[0] == (made["artifacts"][0]["media_id"], "On white")
-    assert (await echoes(running_app))[-1] == "OWN_MEDIA", "it leads the gallery now"
-    await undo(running_app, SHOP, ref)
+    assert gallery_of(running_app, product)[0] == (made["artifacts"][0]["media_id"], "On white")
+    assert (await wait_for_own_webhooks(running_app))[-1] == "OWN_MEDIA", "it leads the gallery now"
+    await withdraw_publication(running_app, SHOP, ref)
     await running_app.drain()
-    assert (await look(running_app, SHOP, ref))["status"] == "RESTORED"
-    assert looks(running_app, product) == before
-    assert ours(running_app, ref, SHOP) == []
-    assert set(await echoes(running_app)) <= {"OWN_MEDIA", "ALREADY_MADE"}
+    assert (await get_publication(running_app, SHOP, ref))["status"] == "RESTORED"
+    assert gallery_of(running_app, product) == before
+    assert our_media(running_app, ref, SHOP) == []
+    assert set(await wait_for_own_webhooks(running_app)) <= {"OWN_MEDIA", "ALREADY_MADE"}
     assert len(await running_app.rows("SELECT 1 FROM jobs")) == 1
     told = ["PENDING", "PUBLISHING", "PUBLISHED", "RESTORING", "RESTORED"]
-    assert await statuses(running_app, ref) == told
+    assert await publication_statuses(running_app, ref) == told
 
 
 async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_up_twice(
@@ -79,11 +84,11 @@ async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_
     product = running_app.shopify.platform.catalogue.newest(
         running_app.shopify.platform.shops[SHOP].number
     )
-    before = looks(running_app, product)
+    before = gallery_of(running_app, product)
     running_app.shopify.platform.is_held = True  # no file gets ready
-    await post(running_app, SHOP, ref, wanted(digests))
+    await post_publication(running_app, SHOP, ref, publication_request(digests))
     first = await start_worker(running_app, tmp_path / "log")
-    await until(
+    await wait_for_row(
         running_app, "SELECT 1 FROM published_media WHERE number = 2 AND status = 'PROCESSING'"
     )
     first.kill()
@@ -92,11 +97,11 @@ async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_
     await running_app.execute(
         "UPDATE queue.pgqueuer SET heartbeat = now() - interval '1 hour' WHERE status = 'picked'"
     )
-    async with worker(running_app, tmp_path / "log"):
-        await until(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
-    assert len(ours(running_app, ref, SHOP)) == 2
-    assert len(looks(running_app, product)) == len(before) + 2
-    assert await statuses(running_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    async with running_worker_process(running_app, tmp_path / "log"):
+        await wait_for_row(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+    assert len(our_media(running_app, ref, SHOP)) == 2
+    assert len(gallery_of(running_app, product)) == len(before) + 2
+    assert await publication_statuses(running_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
 async def test_a_rule_publishes_by_itself_what_passes(running_app: RunningApp) -> None:
@@ -108,7 +113,7 @@ async def test_a_rule_publishes_by_itself_what_passes(running_app: RunningApp) -
     product = running_app.shopify.platform.catalogue.newest(
         running_app.shopify.platform.shops[SHOP].number
     )
-    before = looks(running_app, product)
+    before = gallery_of(running_app, product)
     await running_app.drain()
     detail = (await running_app.detail(public_id)).json()
     assert detail["latest_event"]["extra"]["publication"]["status"] == "PUBLISHED"
@@ -117,7 +122,7 @@ async def test_a_rule_publishes_by_itself_what_passes(running_app: RunningApp) -
         "artifacts"
     ]
     assert published["sha256"] == detail["result"][0]["meta"]["sha256"]
-    assert looks(running_app, product) == [(published["media_id"], "Tee"), *before]
+    assert gallery_of(running_app, product) == [(published["media_id"], "Tee"), *before]
     await running_app.http.delete(path, headers=running_app.bearer())
     await running_app.drain()
-    assert looks(running_app, product) == before
+    assert gallery_of(running_app, product) == before

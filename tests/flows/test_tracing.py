@@ -12,7 +12,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
-from tests.flows.processes import STAGES, ended_job, until, web_process, worker
+from tests.flows.processes import (
+    STAGES,
+    running_worker_process,
+    wait_for_end,
+    wait_for_row,
+    web_process,
+)
 from tests.running_app import SHOP, RunningApp
 
 WHEN_OFF = """
@@ -85,11 +91,11 @@ async def test_one_trace_leads_from_a_webhook_to_its_pictures(
         running_app.shopify.app_url = await processes.enter_async_context(
             web_process(running_app, log, **variables)
         )
-        await processes.enter_async_context(worker(running_app, log, **variables))
+        await processes.enter_async_context(running_worker_process(running_app, log, **variables))
         assert (await running_app.send("products/create")).status_code == 200
-        await until(running_app, asked, gid=product.gid)
+        await wait_for_row(running_app, asked, gid=product.gid)
         [row] = await running_app.rows(asked, gid=product.gid)
-        assert (await ended_job(running_app, row["public_id"]))["status"] == "SUCCESS"
+        assert (await wait_for_end(running_app, row["public_id"]))["status"] == "SUCCESS"
     spans = collector.spans  # a process sends the rest when it stops
     [(service, root)] = [each for each in spans if each[1].name == "POST /webhooks"]
     assert service == "atelier-web"

@@ -1,64 +1,22 @@
 """The web process as a process of its own: it takes pictures in and never touches a pixel."""
 
 import asyncio
-import contextlib
-import os
 import signal
-import socket
-import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 
-from tests.architecture.test_layout import pixels_in
 from tests.backend.uploads.multipart_forms import picture
-from tests.flows.processes import environment
+from tests.flows.processes import running_web_process
 from tests.running_app import RunningApp
 from tests.scenarios import waiting_job
-
-# `atelier serve`, which names the modules it has loaded once it has been told to stop.
-SERVE_AND_TELL = """
-import atexit, sys
-from backend.cli import main
-atexit.register(lambda: print(*sys.modules))
-main(sys.argv[1:])
-"""
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    running_app: RunningApp, log: Path | None = None
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """`atelier serve` for this world, and its port. All it says goes to `log`, if there is one."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        log.open("ab") if log else contextlib.nullcontext() as output,
-    ):
-        port = listening.getsockname()[1]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", SERVE_AND_TELL, "serve"),
-            *("--fd", str(listening.fileno()), "--stand-in", running_app.shopify.origin),
-            env={**os.environ, **environment(running_app.settings)},
-            pass_fds=[listening.fileno()],
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output or asyncio.subprocess.PIPE,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        yield process, port
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+from tests.source_tree import pixel_modules
 
 
 async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()
-    async with serving(running_app) as (process, port):
+    async with running_web_process(running_app) as (process, port):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             answer = await client.post(
                 "/v1/uploads", files={"file": picture()}, headers=running_app.bearer()
@@ -69,11 +27,11 @@ async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(
         told, _ = await asyncio.wait_for(process.communicate(), 20)
     loaded = told.decode().splitlines()[-1].split()
     assert "backend.renderers.local" in loaded, "it speaks with the child that decodes"
-    assert pixels_in(loaded) == []
+    assert pixel_modules(loaded) == []
 
 
 async def test_a_header_without_an_end_is_refused(running_app: RunningApp) -> None:
-    async with serving(running_app) as (_, port):
+    async with running_web_process(running_app) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nx: " + b"a" * 200_000)
         refused = await asyncio.wait_for(reader.readline(), 20)
@@ -85,7 +43,7 @@ async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(
     running_app: RunningApp,
 ) -> None:
     """A proxy that reuses it would meet a closed one, and its visitor a 502."""
-    async with serving(running_app) as (_, port):
+    async with running_web_process(running_app) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for idle in (0, 5.5):
             await asyncio.sleep(idle)
@@ -102,7 +60,7 @@ async def test_who_waits_for_an_event_is_answered_before_the_process_stops(
     """A roll would cut it off after ten seconds, and the visitor would get a 502."""
     await running_app.install()
     ref = await waiting_job(running_app)
-    async with serving(running_app) as (process, port):
+    async with running_web_process(running_app) as (process, port):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             events = f"/v1/jobs/{ref.public_id}/events"
             assert (await client.get(events, headers=running_app.bearer())).status_code == 200

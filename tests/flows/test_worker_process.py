@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.flows.processes import (
-    assert_whole_timeline,
-    ended_job,
-    make_due,
+    assert_complete_timeline,
+    expire_heartbeats,
+    kill_worker_after,
+    running_worker_process,
     start_worker,
-    taken_over_after,
-    until,
-    worker,
+    wait_for_end,
+    wait_for_row,
 )
 from tests.running_app import RunningApp
 
@@ -23,57 +23,59 @@ async def test_a_worker_process_carries_a_webhook_to_pictures(
 ) -> None:
     await running_app.install()
     product = running_app.product()
-    async with worker(running_app, tmp_path / "log"):
+    async with running_worker_process(running_app, tmp_path / "log"):
         await running_app.send("products/create")
-        await until(
+        await wait_for_row(
             running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
         )
         job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-        detail = await ended_job(running_app, job)
+        detail = await wait_for_end(running_app, job)
     assert detail["status"] == "SUCCESS"
-    await assert_whole_timeline(running_app, job)
+    await assert_complete_timeline(running_app, job)
 
 
 async def test_a_killed_worker_is_taken_over_at_the_next_stage(
     running_app: RunningApp, tmp_path: Path
 ) -> None:
     """After the most expensive stage here; `make faults` has them all, and without help."""
-    await taken_over_after("segment", running_app, tmp_path)
+    await kill_worker_after("segment", running_app, tmp_path)
 
 
 async def test_a_stopped_worker_hands_its_job_over(running_app: RunningApp, tmp_path: Path) -> None:
     await running_app.install()
     public_id = await running_app.request_job()
     first = await start_worker(running_app, tmp_path / "log")
-    await until(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
+    await wait_for_row(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=public_id)
     first.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(first.wait(), 60) == 0
     waiting = await running_app.rows(
         "SELECT status FROM queue.pgqueuer WHERE entrypoint = 'run_job'"
     )
     assert [row["status"] for row in waiting] in ([], ["queued"])
-    async with worker(running_app, tmp_path / "log"):
-        assert (await ended_job(running_app, public_id))["status"] == "SUCCESS"
-    await assert_whole_timeline(running_app, public_id)
+    async with running_worker_process(running_app, tmp_path / "log"):
+        assert (await wait_for_end(running_app, public_id))["status"] == "SUCCESS"
+    await assert_complete_timeline(running_app, public_id)
 
 
 async def test_a_worker_survives_the_loss_of_its_database_connections(
     running_app: RunningApp, tmp_path: Path
 ) -> None:
     await running_app.install()
-    async with worker(running_app, tmp_path / "log") as process:
-        await until(running_app, "SELECT 1 FROM queue.pgqueuer_schedules")  # it is in its loop
+    async with running_worker_process(running_app, tmp_path / "log") as process:
+        await wait_for_row(
+            running_app, "SELECT 1 FROM queue.pgqueuer_schedules"
+        )  # it is in its loop
         await running_app.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         product = running_app.product()
         await running_app.send("products/create")
-        await until(
+        await wait_for_row(
             running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
         )
         job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-        assert (await ended_job(running_app, job))["status"] == "SUCCESS"
+        assert (await wait_for_end(running_app, job))["status"] == "SUCCESS"
         assert process.returncode is None
 
 
@@ -86,16 +88,16 @@ async def test_a_job_that_kills_every_worker_ends_after_three_attempts(
     for attempt in (1, 2, 3):
         doomed = await start_worker(running_app, tmp_path / "log")
         taken = "SELECT 1 FROM jobs WHERE public_id = :id AND attempt = :n"
-        await until(running_app, taken, id=public_id, n=attempt)
+        await wait_for_row(running_app, taken, id=public_id, n=attempt)
         doomed.kill()
         await doomed.wait()
         await running_app.execute(
             "DELETE FROM job_stages"
         )  # whatever it managed to do does not count
         await running_app.execute("UPDATE jobs SET strikes = :n", n=attempt)
-        await make_due(running_app)
-    async with worker(running_app, tmp_path / "log"):
-        detail = await ended_job(running_app, public_id)
+        await expire_heartbeats(running_app)
+    async with running_worker_process(running_app, tmp_path / "log"):
+        detail = await wait_for_end(running_app, public_id)
     assert detail["status"] == "FAILURE"
     event = detail["latest_event"]
     assert isinstance(event, dict)

@@ -11,7 +11,7 @@ import pytest
 import pyvips
 
 from tests.backend.imaging.files import jpeg, png, srgb
-from tests.backend.jobs.test_contract import assert_no_storage_names
+from tests.backend.jobs.contract import assert_no_storage_names
 from tests.caching_renderer import CachingRenderer
 from tests.flows.pictures import cut_out_shirt
 from tests.running_app import GARMENTS, RunningApp
@@ -43,7 +43,9 @@ async def upload(shared_app: RunningApp, data: bytes) -> str:
     return str(answer.json()["upload_key"])
 
 
-async def made(shared_app: RunningApp, name: str, body: dict[str, Any]) -> dict[str, Any]:
+async def finish_workflow(
+    shared_app: RunningApp, name: str, body: dict[str, Any]
+) -> dict[str, Any]:
     """The detail of a job that was asked for and worked on."""
     answer = await shared_app.http.post(f"/v1/{name}", json=body, headers=shared_app.bearer())
     assert answer.status_code == 202, answer.text
@@ -54,7 +56,7 @@ async def made(shared_app: RunningApp, name: str, body: dict[str, Any]) -> dict[
     return detail
 
 
-async def downloaded(item: dict[str, Any]) -> np.ndarray:
+async def download_pixels(item: dict[str, Any]) -> np.ndarray:
     """The pixels behind an artifact's URL."""
     async with httpx.AsyncClient() as anyone:
         answer = await anyone.get(item["image_url"])
@@ -73,7 +75,7 @@ async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_
     shared_app: RunningApp,
 ) -> None:
     outputs = [{"size": size, "format": kind} for size, kind in ((512, "avif"), (300, "jpeg"))]
-    detail = await made(
+    detail = await finish_workflow(
         shared_app,
         "catalog-image",
         {
@@ -85,7 +87,7 @@ async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_
     )
     kinds = [(item["kind"], item["meta"]["content_type"]) for item in detail["result"]]
     assert kinds == [("catalog_image", "image/avif"), ("catalog_image", "image/jpeg")]
-    last = await downloaded(detail["result"][1])
+    last = await download_pixels(detail["result"][1])
     assert last.shape[:2] == (300, 300)
     assert is_near(last[0, 0], (0x20, 0x40, 0xC0)) and is_near(last[150, 150], (190, 20, 30))
     async with httpx.AsyncClient() as anyone:
@@ -97,7 +99,7 @@ async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_
 async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
     shared_app: RunningApp,
 ) -> None:
-    detail = await made(
+    detail = await finish_workflow(
         shared_app,
         "background-swap-with-image",
         {
@@ -109,7 +111,7 @@ async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
     )
     (item,) = detail["result"]
     assert item["kind"] == "background_swap"
-    pixels = await downloaded(item)
+    pixels = await download_pixels(item)
     assert pixels.shape[:2] == (512, 384)
     assert is_near(pixels[10, 10], (30, 160, 60)) and is_near(pixels[500, 370], (30, 160, 60))
     assert is_near(pixels[288, 160], (190, 20, 30))
@@ -126,10 +128,10 @@ async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_sa
         "dominant_colors": ["#88b0d8"],
         "outputs": SMALL,
     }
-    first = await made(shared_app, "background-swap-with-spec", body)
+    first = await finish_workflow(shared_app, "background-swap-with-spec", body)
     renderer.forget()
-    second = await made(shared_app, "background-swap-with-spec", body)
-    pixels = await downloaded(first["result"][0])
+    second = await finish_workflow(shared_app, "background-swap-with-spec", body)
+    pixels = await download_pixels(first["result"][0])
     blue = pixels[20, 20].astype(int)
     assert blue[2] > blue[1] > blue[0]
     assert is_near(pixels[288, 160], (190, 20, 30))
@@ -139,7 +141,7 @@ async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_sa
 
 async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(shared_app: RunningApp) -> None:
     product = shared_app.product(GARMENTS / "tee_navy.jpg")
-    detail = await made(
+    detail = await finish_workflow(
         shared_app,
         "product-to-model-direct",
         {"product_id": product.gid, "category": "top", "outputs": SMALL},
@@ -154,13 +156,13 @@ async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(shared_app: 
         False,
     )
     assert meta["renderer"] == "local-mannequin" and meta["fit_q"] >= 0.85
-    assert (await downloaded(item)).shape[:2] == (512, 410)
+    assert (await download_pixels(item)).shape[:2] == (512, 410)
 
 
 async def test_what_is_no_garment_is_framed_plainly_and_left_to_a_person(
     shared_app: RunningApp,
 ) -> None:
-    detail = await made(
+    detail = await finish_workflow(
         shared_app,
         "product-to-model-direct",
         {

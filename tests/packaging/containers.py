@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.architecture.test_layout import ROOT
+from tests.source_tree import ROOT
 
 ADDRESSES = {
     "web-1": "127.0.13.1",

@@ -24,13 +24,13 @@ from backend.dev.services import EmbeddedPostgres
 from backend.dev.stack import stop_process
 from backend.renderers.base import Renderer
 from backend.settings import Settings
-from tests.architecture.test_layout import ROOT
 from tests.backend.uploads.multipart_forms import picture
 from tests.faults.edge import NAME, Dialled, write_certificate
 from tests.faults.postgres import socket_of
-from tests.flows.processes import ended_job, until
+from tests.flows.processes import wait_for_end, wait_for_row
 from tests.packaging.containers import ADDRESSES, Composed, Image, services
 from tests.running_app import RunningApp, open_running_app
+from tests.source_tree import ROOT
 
 IMAGE = os.environ.get("ATELIER_IMAGE", "")
 PSQL = shutil.which("psql")
@@ -112,7 +112,7 @@ async def test_an_upload_becomes_pictures_that_a_client_can_download(
 ) -> None:
     async with client(started, 443) as api, client(started, 8444) as bucket:
         job = await requested(api, running_app)
-        await ended_job(running_app, job)
+        await wait_for_end(running_app, job)
         detail = (await api.get(f"/v1/jobs/{job}", headers=running_app.bearer())).json()
         assert detail["status"] == "SUCCESS", (started.home / "worker.log").read_text()
         urls = [item["image_url"] for item in detail["result"]]
@@ -143,14 +143,14 @@ async def test_containers_stop_in_time_and_hand_their_job_over(
 ) -> None:
     async with client(started, 443) as api:
         job = await requested(api, running_app)
-    await until(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=job)
+    await wait_for_row(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=job)
     assert await started.stop("worker") == 0
     assert await started.stop("web-1") == 143  # uvicorn ends by the signal, after its requests
     (left,) = await running_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=job)
     assert left["status"] != "SUCCESS"
     for name in ("worker", "web-1"):
         await started.up(name)
-    assert (await ended_job(running_app, job))["status"] == "SUCCESS"
+    assert (await wait_for_end(running_app, job))["status"] == "SUCCESS"
 
 
 async def stop_all(composed: Composed) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.settings import Settings
-from tests.architecture.test_layout import ROOT
 from tests.flows.processes import environment
+from tests.source_tree import ROOT
 
 PORT = "18431"
 

@@ -1,4 +1,4 @@
-"""Each door with the right key, the wrong key, an old key, two keys and none, over sockets.
+"""Each kind of credential: valid, wrong, old, doubled and missing, over sockets.
 
 What the verifiers themselves accept is `tests/backend/auth`'s matter; here it is whether the app
 asks them, and what it says.
@@ -26,9 +26,9 @@ from tests.scenarios import (
     open_shared_app,
     post_webhook,
     refusal,
-    replaced,
     waiting_job,
     webhook_headers,
+    with_header,
     without_database,
 )
 
@@ -42,12 +42,12 @@ EMPTY_BODY = signing.webhook_signature(b"", SECRET)
 WRONG_SECRET = "the-secret-of-some-other-app"
 
 
-# /v1: the merchant's door
+# /v1: merchants
 
 MERCHANT_ROUTES = ["job", "installation"]
 
 
-async def knock(
+async def request_route(
     shared_app: RunningApp, case: str, headers: Headers, query: str = ""
 ) -> httpx.Response:
     """A request to one of the merchant's routes with these headers."""
@@ -57,7 +57,7 @@ async def knock(
     return await shared_app.http.get(f"/v1/jobs/{ref.public_id}{query}", headers=headers)
 
 
-def refused(response: httpx.Response) -> tuple[int, str, str | None]:
+def refusal_details(response: httpx.Response) -> tuple[int, str, str | None]:
     """Status, code, and whether App Bridge is asked to fetch a fresh token."""
     return *refusal(response), response.headers.get(RETRY)
 
@@ -86,21 +86,23 @@ def deep_token(depth: int, secret: str = SECRET) -> str:
 async def test_the_current_secrets_token_opens(
     shared_app: RunningApp, case: str, scheme: str
 ) -> None:
-    assert (await knock(shared_app, case, [bearer(token(shared_app), scheme)])).status_code == 200
+    assert (
+        await request_route(shared_app, case, [bearer(token(shared_app), scheme)])
+    ).status_code == 200
 
 
 async def test_the_previous_secrets_token_reads_while_secrets_are_rotated(
     shared_app: RunningApp,
 ) -> None:
     headers = [bearer(token(shared_app, PREVIOUS_SECRET))]
-    assert (await knock(shared_app, "job", headers)).status_code == 200
+    assert (await request_route(shared_app, "job", headers)).status_code == 200
 
 
 async def test_a_token_opens_until_it_expires_however_often_it_is_shown(
     shared_app: RunningApp,
 ) -> None:
     headers = [bearer(token(shared_app))]
-    answers = [await knock(shared_app, "job", headers) for _ in range(3)]
+    answers = [await request_route(shared_app, "job", headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
 
 
@@ -134,7 +136,8 @@ async def test_a_bad_token_is_refused_and_app_bridge_told_to_retry(
         "garbage": "garbage",
     }  # fmt: skip
     answers = {
-        what: refused(await knock(shared_app, case, [bearer(it)])) for what, it in bad.items()
+        what: refusal_details(await request_route(shared_app, case, [bearer(it)]))
+        for what, it in bad.items()
     }
     assert answers == dict.fromkeys(bad, BAD_TOKEN)
 
@@ -155,7 +158,10 @@ async def test_what_is_no_bearer_token_is_refused(shared_app: RunningApp, case: 
         "the HMAC of an empty body": ([header(hmac, EMPTY_BODY)], f"?shop={SHOP}"),
         "an HMAC that is not ASCII": ([header(hmac, "é" * 22)], ""),
     }
-    answers = {what: refused(await knock(shared_app, case, *key)) for what, key in keys.items()}
+    answers = {
+        what: refusal_details(await request_route(shared_app, case, *key))
+        for what, key in keys.items()
+    }
     assert answers == dict.fromkeys(keys, NO_TOKEN)
 
 
@@ -174,7 +180,10 @@ async def test_two_credentials_are_one_too_many_in_any_order(
         "bad bearer, HMAC": [bad, empty],
         "HMAC twice": [empty, empty],
     }
-    answers = {what: refused(await knock(shared_app, case, pair)) for what, pair in pairs.items()}
+    answers = {
+        what: refusal_details(await request_route(shared_app, case, pair))
+        for what, pair in pairs.items()
+    }
     assert answers == dict.fromkeys(pairs, AMBIGUOUS)
 
 
@@ -185,7 +194,7 @@ async def test_only_the_token_says_whose_jobs_are_read(shared_app: RunningApp) -
     await shared_app.install(OTHER_SHOP)
     foreign = await waiting_job(shared_app, shop=OTHER_SHOP)
     headers = [bearer(token(shared_app)), *NAMES]
-    mine = await knock(shared_app, "job", headers, f"?shop={OTHER_SHOP}")
+    mine = await request_route(shared_app, "job", headers, f"?shop={OTHER_SHOP}")
     assert mine.status_code == 200
     theirs = await shared_app.http.request(
         "GET",
@@ -208,7 +217,7 @@ async def test_only_the_token_says_which_shop_is_installed(shared_app: RunningAp
     assert await fingerprint(shared_app, OTHER_SHOP) == before
 
 
-# /webhooks: Shopify's door
+# /webhooks: Shopify
 
 BODY = b'{"id": 1, "title": "Tee"}'
 REFUSED = (401, "UNAUTHENTICATED")
@@ -246,7 +255,7 @@ async def test_a_webhook_that_is_not_signed_right_is_refused(shared_app: Running
     answers = {
         what: refusal(
             await post_webhook(
-                shared_app, BODY, replaced(headers, "X-Shopify-Hmac-Sha256", *values)
+                shared_app, BODY, with_header(headers, "X-Shopify-Hmac-Sha256", *values)
             )
         )
         for what, values in wrong.items()
@@ -262,7 +271,7 @@ async def test_an_empty_body_is_refused_though_its_signature_is_right(
 
 
 async def test_a_bearer_token_is_no_key_to_the_webhooks(shared_app: RunningApp) -> None:
-    headers = replaced(webhook_headers(BODY), "X-Shopify-Hmac-Sha256")
+    headers = with_header(webhook_headers(BODY), "X-Shopify-Hmac-Sha256")
     answer = await post_webhook(shared_app, BODY, [*headers, bearer(token(shared_app))])
     assert refusal(answer) == REFUSED
 
@@ -288,7 +297,7 @@ async def test_a_header_that_matters_may_be_there_once_only(
         own = dict(headers)[name.encode()]
         pair = (own, own if second == "the same" else other)
         for both in (pair, pair[::-1]):
-            answer = await post_webhook(shared_app, BODY, replaced(headers, name, *both))
+            answer = await post_webhook(shared_app, BODY, with_header(headers, name, *both))
             assert answer.status_code == 400, (name, both)
             refusal(answer)
     assert await count_deliveries(shared_app) == before
@@ -303,7 +312,7 @@ async def test_a_header_that_matters_must_be_there_and_readable(
     values: list[list[str | bytes]] = [[], [""], ["é"], [b"\xff"], ["x" * 256]]
     for value in values:
         answer = await post_webhook(
-            shared_app, BODY, replaced(headers, f"X-Shopify-{name}", *value)
+            shared_app, BODY, with_header(headers, f"X-Shopify-{name}", *value)
         )
         assert refusal(answer) == (400, "BAD_REQUEST"), value
     assert await count_deliveries(shared_app) == before
@@ -314,7 +323,7 @@ NO_SHOPS = ["evil.com", f"{SHOP}.evil.com", f"https://{SHOP}", f"{SHOP}/", "ſ.m
 
 @pytest.mark.parametrize("shop", NO_SHOPS)
 async def test_a_delivery_for_what_is_no_shop_is_refused(shared_app: RunningApp, shop: str) -> None:
-    headers = replaced(webhook_headers(BODY), "X-Shopify-Shop-Domain", shop)
+    headers = with_header(webhook_headers(BODY), "X-Shopify-Shop-Domain", shop)
     assert refusal(await post_webhook(shared_app, BODY, headers)) == (400, "BAD_REQUEST")
 
 
@@ -424,7 +433,7 @@ async def test_signed_bytes_are_taken_as_they_are_however_odd(
     assert [row["body"] for row in stored] == [body]
 
 
-# Doors to a house without a database
+# Without a database
 
 
 async def test_without_a_database_every_door_says_later_and_nothing_else(
@@ -465,16 +474,17 @@ async def test_two_hosts_are_refused_at_every_address(shared_app: RunningApp, se
     addresses = ["/health/live", "/nowhere", "/proxy/v1/jobs/x", job, f"{job}/events", "/v1/jobs"]
     with structlog.testing.capture_logs() as lines:
         answers = {
-            path: refusal(await sent(shared_app, "GET", path, hosts + key)) for path in addresses
+            path: refusal(await send_raw(shared_app, "GET", path, hosts + key))
+            for path in addresses
         }
         answers["/webhooks"] = refusal(
-            await sent(shared_app, "POST", "/webhooks", hosts + webhook_headers(BODY), BODY)
+            await send_raw(shared_app, "POST", "/webhooks", hosts + webhook_headers(BODY), BODY)
         )
     assert answers == dict.fromkeys(answers, (400, "BAD_REQUEST"))
     assert [line["status"] for line in lines if line["event"] == "request"] == [400] * len(answers)
 
 
-async def sent(
+async def send_raw(
     running_app: RunningApp, method: str, path: str, headers: Headers, body: bytes = b""
 ) -> httpx.Response:
     """The answer to a request that no client would send: exactly these headers."""

@@ -1,6 +1,6 @@
-"""A whole run of the product as processes, in which every secret is one that can be searched for.
+"""A run of the product's processes with searchable secrets, none of which may leak.
 
-`atelier serve` and `atelier worker` carry a photo to pictures and publish them, while a stranger
+`atelier serve` and `atelier worker` carry a photo to pictures and publish them, while a client
 knocks with what is nearly right. Then whatever they said, and every row they wrote, is searched
 (T-44, T-46; promise 25).
 """
@@ -22,11 +22,15 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import settings_for
-from tests.flows.processes import ended_job, until, worker
-from tests.flows.test_web_process import serving
+from tests.flows.processes import (
+    running_web_process,
+    running_worker_process,
+    wait_for_end,
+    wait_for_row,
+)
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import end_token, webhook_headers
-from tests.security.test_secrets import row_dump
+from tests.scenarios import expire_token, webhook_headers
+from tests.security.database_dump import dump_rows
 
 CURRENT, PREVIOUS = "canary-current-client-secret-7d1f", "canary-previous-client-secret-9b2e"
 KEY_BYTES = [os.urandom(32) for _ in range(2)]
@@ -36,7 +40,7 @@ KEY_BYTES = [os.urandom(32) for _ in range(2)]
 async def running_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world whose secrets are nobody else's."""
+    """A running app with secrets that occur nowhere else."""
     keys = ",".join(
         f"k{number}:{base64.b64encode(key).decode()}" for number, key in enumerate(KEY_BYTES)
     )
@@ -69,7 +73,7 @@ def canaries(services: LocalServices, sent: list[str]) -> dict[str, str]:
     }
 
 
-async def knock(client: httpx.AsyncClient, running_app: RunningApp) -> list[str]:
+async def send_secrets_everywhere(client: httpx.AsyncClient, running_app: RunningApp) -> list[str]:
     """Requests with secrets everywhere that a request has room for; the signatures that it sent."""
     token = running_app.shopify.id_token(SHOP)
     body = b'{"id": 1}'
@@ -94,7 +98,10 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
 ) -> None:
     log, said = tmp_path / "worker.log", tmp_path / "web.log"
     running_app.shopify.create_shop(SHOP)
-    async with serving(running_app, said) as (web, port), worker(running_app, log) as working:
+    async with (
+        running_web_process(running_app, said) as (web, port),
+        running_worker_process(running_app, log) as working,
+    ):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             running_app.shopify.fail_next("exchange", 503)
             for _ in range(2):
@@ -102,18 +109,18 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
             await client.post(
                 "/v1/uploads", files={"file": picture()}, headers=running_app.bearer()
             )
-            sent = await knock(client, running_app)
+            sent = await send_secrets_everywhere(client, running_app)
             running_app.shopify.app_url = str(client.base_url).rstrip("/")
             product = running_app.product()
-            await end_token(running_app, SHOP)
+            await expire_token(running_app, SHOP)
             running_app.shopify.lose_next_answer("refresh")
             running_app.shopify.fail_next("graphql", 503)
             await running_app.send("products/create")
-            await until(
+            await wait_for_row(
                 running_app, "SELECT 1 FROM jobs WHERE request->>'product_id' = :g", g=product.gid
             )
             job = (await running_app.rows("SELECT public_id FROM jobs"))[0]["public_id"]
-            detail = await ended_job(running_app, job)
+            detail = await wait_for_end(running_app, job)
             assert detail["status"] == "SUCCESS"
             digests = [item["meta"]["sha256"] for item in detail["result"]]  # type: ignore[attr-defined]
             answer = await client.post(
@@ -122,14 +129,14 @@ async def test_no_secret_is_in_what_the_processes_say_or_store(
                 headers=running_app.bearer(),
             )
             assert answer.status_code == 202, answer.text
-            await until(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+            await wait_for_row(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
         for process in (web, working):
             process.send_signal(signal.SIGTERM)
             await process.wait()
     written = {
         "the web process": said.read_text(),
         "the worker": log.read_text(),
-        "the database": await row_dump(running_app),
+        "the database": await dump_rows(running_app),
     }
     assert '"route":"/v1/jobs/{public_id}"' in written["the web process"].replace(": ", ":")
     assert job in written["the worker"] or "worker_stopped" in written["the worker"]

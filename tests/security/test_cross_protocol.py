@@ -1,4 +1,4 @@
-"""What Shopify signs for one purpose, shown at a door that is for another (T-01, T-02).
+"""What Shopify signs for one purpose, used for another (T-01, T-02).
 
 Session tokens, OAuth's query, the app proxy's query and webhooks are all signed with the one
 client secret, so each of them carries a valid signature over *some* bytes. The victim here is a
@@ -25,9 +25,9 @@ from tests.scenarios import (
     open_shared_app,
     post_webhook,
     refusal,
-    replaced,
     waiting_job,
     webhook_headers,
+    with_header,
 )
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
@@ -71,10 +71,10 @@ async def replay(
 def replayed_headers(body: bytes, signature: bytes, topic: str, shop: str) -> Headers:
     """The headers of a delivery with that signature, in the webhooks' spelling."""
     headers = webhook_headers(body, topic=topic, shop=shop)
-    return replaced(headers, "X-Shopify-Hmac-Sha256", base64.b64encode(signature))
+    return with_header(headers, "X-Shopify-Hmac-Sha256", base64.b64encode(signature))
 
 
-def signed(text: bytes) -> bytes:
+def sign(text: bytes) -> bytes:
     """Shopify's signature of a text, as it makes it for every purpose."""
     return hmac.digest(SECRET.encode(), text, hashlib.sha256)
 
@@ -86,7 +86,7 @@ async def test_a_session_token_is_no_webhook(
     token = shared_app.shopify.id_token(SHOP)
     body, _, signature = token.rpartition(".")
     decoded = base64.urlsafe_b64decode(signature + "=")
-    assert decoded == signed(body.encode()), "the attack is real: this is a valid signature"
+    assert decoded == sign(body.encode()), "the attack is real: this is a valid signature"
     answer = await replay(shared_app, body.encode(), decoded, topic)
     assert refusal(answer) == (400, "BAD_REQUEST")
     await victim.assert_untouched()
@@ -97,7 +97,7 @@ async def test_an_oauth_query_is_no_webhook(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     query = f"code=0907a61c&host=YWRtaW4&shop={SHOP}&state=0.67&timestamp=1337178173".encode()
-    assert refusal(await replay(shared_app, query, signed(query), topic)) == (400, "BAD_REQUEST")
+    assert refusal(await replay(shared_app, query, sign(query), topic)) == (400, "BAD_REQUEST")
     await victim.assert_untouched()
 
 
@@ -112,7 +112,7 @@ def proxy_text(shop: str, **visitors: str) -> bytes:
     }
     text = b"".join(sorted(f"{name}={value}".encode() for name, value in pairs.items()))
     query = signing.app_proxy_query(pairs, SECRET)
-    assert query.endswith(signed(text).hex()), "the attack is real: Shopify signs this text"
+    assert query.endswith(sign(text).hex()), "the attack is real: Shopify signs this text"
     return text
 
 
@@ -121,7 +121,7 @@ async def test_an_app_proxy_query_is_no_webhook(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     text = proxy_text(SHOP, **{"!": "{", "a": '{"id":1}'})
-    assert refusal(await replay(shared_app, text, signed(text), topic)) == (400, "BAD_REQUEST")
+    assert refusal(await replay(shared_app, text, sign(text), topic)) == (400, "BAD_REQUEST")
     await victim.assert_untouched()
 
 
@@ -133,7 +133,7 @@ async def test_a_query_that_spells_an_object_after_white_space_is_no_webhook(
     rest = json.dumps({"shop_domain": VICTIM, "customer": {"id": int(CUSTOMER)}})[1:]
     text = proxy_text(SHOP, **{space + '{"a': '":"', "~": f'", {rest}'})
     assert json.loads(text)["shop_domain"] == VICTIM, "the attack is real: this is a JSON object"
-    answer = await replay(shared_app, text, signed(text), "customers/redact")
+    answer = await replay(shared_app, text, sign(text), "customers/redact")
     await victim.assert_untouched()
     assert refusal(answer) == (400, "BAD_REQUEST")
 
@@ -146,7 +146,7 @@ async def test_a_captured_product_is_harmless_under_another_topic(
     own = await fingerprint(shared_app, SHOP)
     product = shared_app.product(b"unread", shop=shop)
     captured = json.dumps(payloads.product_payload(product)).encode()
-    answer = await replay(shared_app, captured, signed(captured), topic)
+    answer = await replay(shared_app, captured, sign(captured), topic)
     assert answer.status_code == 200, "signed by Shopify, and an object: it is taken in"
     await victim.assert_untouched()
     assert await fingerprint(shared_app, SHOP) == own
@@ -158,7 +158,7 @@ async def test_a_captured_product_makes_no_job_for_another_shop(
     captured = json.dumps(
         payloads.product_payload(shared_app.product(b"unread", shop=SHOP))
     ).encode()
-    await replay(shared_app, captured, signed(captured), "products/update")
+    await replay(shared_app, captured, sign(captured), "products/update")
     await victim.assert_untouched()
 
 
@@ -167,7 +167,7 @@ async def test_a_delivery_about_one_shop_does_nothing_to_another(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     captured = json.dumps(shared_app.shopify.payload(SHOP, topic)).encode()
-    assert (await replay(shared_app, captured, signed(captured), topic)).status_code == 200
+    assert (await replay(shared_app, captured, sign(captured), topic)).status_code == 200
     await victim.assert_untouched()
 
 
@@ -184,7 +184,7 @@ async def test_a_captured_request_for_data_does_not_erase(
             "UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=VICTIM
         )
         victim.before = await fingerprint(shared_app, VICTIM)
-    assert (await replay(shared_app, captured, signed(captured), topic)).status_code == 200
+    assert (await replay(shared_app, captured, sign(captured), topic)).status_code == 200
     await victim.assert_untouched()
 
 
@@ -194,7 +194,7 @@ async def test_the_signature_of_an_empty_body_is_no_master_key(
 ) -> None:
     ref = await waiting_job(shared_app)
     path = case.format(ref.public_id)
-    headers = replayed_headers(b"", signed(b""), "products/update", VICTIM)
+    headers = replayed_headers(b"", sign(b""), "products/update", VICTIM)
     plain = await shared_app.http.get(path)
     with_key = await shared_app.http.get(path, headers=headers)
     assert with_key.status_code == plain.status_code
@@ -205,7 +205,7 @@ async def test_the_signature_of_an_empty_body_is_no_master_key(
 async def test_a_webhook_and_its_signature_are_no_session_token(shared_app: RunningApp) -> None:
     """Nor can one be made from them: a token's two dots never stand in a JSON object's place."""
     body = json.dumps({"iss": f"https://{VICTIM}/admin"}).encode()
-    signature = base64.urlsafe_b64encode(signed(body)).rstrip(b"=").decode()
+    signature = base64.urlsafe_b64encode(sign(body)).rstrip(b"=").decode()
     for token in (f"{body.decode()}.{signature}", f"e30.{body.hex()}.{signature}"):
         answer = await shared_app.http.get(
             "/v1/jobs/x", headers={"Authorization": f"Bearer {token}"}

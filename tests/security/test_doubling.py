@@ -1,4 +1,4 @@
-"""Twice the bytes are about twice the work, for every parser of strangers' bytes.
+"""Twice the bytes take about twice the time in every parser of untrusted input.
 
 One request whose work grows with the square of its length stops a process for minutes. Each parser
 is given the same nasty text at growing sizes up to the largest that can reach it, and each doubling
@@ -10,17 +10,15 @@ at most 15.6 times are allowed, so that a step of the allocator's does not decid
 
 import asyncio
 import contextlib
-import functools
 import io
 import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from multipart import MultipartError
 
-from backend.app import DEFAULT_MAX_BODY_BYTES, create_app
+from backend.app import DEFAULT_MAX_BODY_BYTES
 from backend.auth.app_proxy import verify_app_proxy
 from backend.auth.session_token import verify_session_token
 from backend.auth.shop_domain import is_shop_domain, normalized_shop_domain
@@ -32,7 +30,6 @@ from backend.errors import AtelierError, ConfigurationError
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
 from backend.jobs.listing import moment
-from backend.settings import Settings
 from backend.shops.product_image import ProductImageRefused, require_allowed_url
 from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, generate_key
 from backend.spool import pieces
@@ -40,7 +37,8 @@ from backend.uploads.form import boundary_of, copy_file_part
 from backend.web import chosen_request_id
 from tests.backend.auth import signing
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
-from tests.security.test_parsers import Sent
+from tests.security.form_request import FormRequest
+from tests.security.offline_app import offline_app
 from webhooks.payloads import delivery
 
 Parser = Callable[[bytes], Any]
@@ -62,13 +60,6 @@ OPENINGS = [b'"', b'{"', b'{"product_id":"']  # of what is JSON
 
 SECRETS = [signing.SECRET, signing.PREVIOUS_SECRET]
 KEYS = TokenKeys(generate_key())
-SETTINGS = Settings(
-    database_url="postgresql://127.0.0.1:1/none",
-    s3_bucket="none",
-    shopify_api_key=signing.API_KEY,
-    shopify_api_secret=signing.SECRET.decode(),
-    token_keys=generate_key(),
-)
 
 
 def text_of(raw: bytes) -> str:
@@ -76,7 +67,7 @@ def text_of(raw: bytes) -> str:
     return raw.decode("latin-1")
 
 
-def strictly(raw: bytes) -> None:
+def parse_strictly(raw: bytes) -> None:
     """As every JSON body is read."""
     decode_strictly(raw, BatchRequest)
 
@@ -123,11 +114,11 @@ def as_text(raw: bytes) -> None:
         TokenKeys(text_of(raw))
 
 
-def as_form(raw: bytes) -> None:
+def post_form(raw: bytes) -> None:
     """As an upload's body: by itself, as the part's headers, and as its content."""
     part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="'.encode()
     for body in (raw, part + raw, form(("file", raw))):
-        request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
+        request: Any = FormRequest(f"multipart/form-data; boundary={BOUNDARY}", body, 65_536)
         with contextlib.suppress(MultipartError, AtelierError):
             run(copy_file_part(pieces(request), boundary_of(request), io.BytesIO()))
 
@@ -140,17 +131,9 @@ def run(work: Any) -> None:
 LOOP = asyncio.new_event_loop()
 
 
-@functools.cache
-def app() -> Any:
-    """The whole app; what is asked here gets no further than its doors."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", "none")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        environment.setattr(boto3, "DEFAULT_SESSION", None)  # which would keep them for other tests
-        return create_app(SETTINGS)
-
-
-async def asked(path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def request_app(
+    path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
     """One request to the app itself, without a socket."""
     scope: Any = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
@@ -164,7 +147,7 @@ async def asked(path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], b
     async def send(_message: Any) -> None:
         pass
 
-    await app()(scope, receive_body, send)
+    await offline_app()(scope, receive_body, send)
 
 
 PATHS = [b"/webhooks", b"/v1/jobs", b"/v1/uploads", b"/proxy/v1/product-to-model-direct"]
@@ -176,32 +159,32 @@ def as_a_header(raw: bytes) -> None:
     for name in (b"authorization", b"x-shopify-hmac-sha256", b"content-type", b"cookie", b"accept",
                  b"idempotency-key", b"if-none-match", b"x-request-id", b"host"):  # fmt: skip
         for path in PATHS[:2]:
-            run(asked(path, b"", [(name, value)], b"{}"))
+            run(request_app(path, b"", [(name, value)], b"{}"))
 
 
 def as_many_headers(raw: bytes) -> None:
     """Through the whole app: as many headers as there are bytes, by one name and by many."""
     for path in PATHS[:2]:
-        run(asked(path, b"", [(b"a", b"b")] * (len(raw) // 4), b"{}"))
-        run(asked(path, b"", [(b"%d" % n, b"b") for n in range(len(raw) // 8)], b"{}"))
+        run(request_app(path, b"", [(b"a", b"b")] * (len(raw) // 4), b"{}"))
+        run(request_app(path, b"", [(b"%d" % n, b"b") for n in range(len(raw) // 8)], b"{}"))
 
 
 def as_query(raw: bytes) -> None:
     """Through the whole app."""
     for path in PATHS:
-        run(asked(path, raw, [(b"x-shopify-hmac-sha256", b"A" * 43 + b"=")], b"{}"))
+        run(request_app(path, raw, [(b"x-shopify-hmac-sha256", b"A" * 43 + b"=")], b"{}"))
 
 
 def as_path(raw: bytes) -> None:
     """Through the whole app, as its router reads it."""
-    run(asked(b"/v1/jobs/" + raw, b"", [], b""))
+    run(request_app(b"/v1/jobs/" + raw, b"", [], b""))
 
 
 PARSERS: dict[str, tuple[Parser, int]] = {
     "the look at nesting": (require_shallow, DEFAULT_MAX_BODY_BYTES),
-    "JSON bodies": (strictly, DEFAULT_MAX_BODY_BYTES // 2),
+    "JSON bodies": (parse_strictly, DEFAULT_MAX_BODY_BYTES // 2),
     "deliveries": (as_delivery, 1_000_000),  # of 5 MB
-    "forms": (as_form, 1_000_000),  # of 25 MB
+    "forms": (post_form, 1_000_000),  # of 25 MB
     "session tokens": (as_token, LINES),
     "proxied queries": (as_proxied, LINES),
     "signed queries": (lambda raw: shop_named(raw, signing.NOW), max(MAX_QUERY, LINES)),
@@ -257,7 +240,7 @@ def assert_linear(parse: Parser, most: int, unit: bytes, beginning: bytes = b"")
 def test_twice_the_bytes_are_twice_the_work(name: str) -> None:
     parse, most = PARSERS[name]
     for unit in UNITS:
-        for beginning in [b"", *(OPENINGS if parse in (require_shallow, strictly) else ())]:
+        for beginning in [b"", *(OPENINGS if parse in (require_shallow, parse_strictly) else ())]:
             assert_linear(parse, most, unit, beginning)
 
 

@@ -1,4 +1,4 @@
-"""What the product fetches, from where, and how much of it (T-28 to T-32).
+"""Which URLs the product fetches, and its limits (T-28 to T-32).
 
 Here no packet leaves: what would be dialled is written down instead. `tests/faults/test_egress.py`
 does the same with the kernel as the witness.

@@ -1,4 +1,4 @@
-"""Ids cannot be guessed: too many to try, too few tries, and nothing that an answer gives away.
+"""Ids cannot be guessed: they are too many, tries are limited, and responses reveal nothing.
 
 T-20 and T-21; how long a 404 takes is `tests/faults/test_timing.py`'s matter.
 """
@@ -28,7 +28,7 @@ BUDGET = 5  # a day, so that no time passes that counts
 async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with a budget that is soon used up."""
+    """A running app with a low limit of unknown ids."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = msgspec.structs.replace(
             settings_for(services, url), rate_limit_misses=f"{BUDGET}/day"

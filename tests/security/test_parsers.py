@@ -1,4 +1,4 @@
-"""Every parser of bytes that a stranger chooses, fed with what it nearly expects (G-05).
+"""Every parser of untrusted input, fuzzed with nearly valid input (G-05).
 
 Nothing but the parser's own refusals may be raised, and nothing may pass that an independent
 reading of the documentation does not pass. `make fuzz` does many more (`PARSER_EXAMPLES`).
@@ -12,7 +12,6 @@ import io
 import json
 import os
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -62,7 +61,8 @@ from tests.backend.auth.signing import API_KEY, FOREIGN_SECRET, PREVIOUS_SECRET,
 from tests.backend.imaging.files import jpeg, photo, png
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
 from tests.scenarios import webhook_headers
-from tests.security import oracles
+from tests.security import reference_signatures
+from tests.security.form_request import FormRequest
 from webhooks import payloads
 
 EXAMPLES = int(os.environ.get("PARSER_EXAMPLES", "50"))  # for each parser
@@ -120,7 +120,7 @@ def test_webhooks(body: bytes, signature: bytes, signed_with: bytes | None) -> N
     if signed_with is not None:
         signature = signing.webhook_signature(body, signed_with)
     passed = verify_webhook(body, signature, SECRETS)
-    assert passed == oracles.webhook_is_signed(body, signature, SECRETS)
+    assert passed == reference_signatures.webhook_is_signed(body, signature, SECRETS)
 
 
 def claims() -> bytes:
@@ -151,8 +151,8 @@ def test_session_tokens(
         text = signing.session_token(parts[1], signed_with, parts[0])
     verified = verify_session_token(text, api_key=API_KEY, secrets=SECRETS)
     if verified is not None:
-        assert oracles.token_is_signed(text, SECRETS)
-        said = oracles.claims_of(text.split(".")[1])
+        assert reference_signatures.token_is_signed(text, SECRETS)
+        said = reference_signatures.claims_of(text.split(".")[1])
         assert (said["dest"], said["iss"]) == (f"https://{verified.shop}", f"{said['dest']}/admin")
         assert said["aud"] == API_KEY and said["sub"] == verified.user_id and said["sid"]
 
@@ -186,7 +186,7 @@ def test_proxied_queries(query: bytes, unsigned: bytes, signed_with: bytes | Non
     allowed = frozenset({"since"})
     verified = verify_app_proxy(query, SECRETS, now=NOW, allowed=allowed)
     if verified is not None:
-        assert oracles.query_is_proxied(query, SECRETS)
+        assert reference_signatures.query_is_proxied(query, SECRETS)
         assert is_shop_domain(verified.shop)
         assert query.count(b"logged_in_customer_id") <= 1
         assert verified.params.keys() <= allowed
@@ -217,19 +217,19 @@ def test_signed_requests(
 ) -> None:
     request: dict[str, Any] = {"method": method, "path": path, "query": query, "body": body}
     if signed_with is not None:
-        key = oracles.mac(signed_with, b"atelier/signed-request/v1")
+        key = reference_signatures.mac(signed_with, b"atelier/signed-request/v1")
         digest = hashlib.sha256(body).hexdigest().encode()
         text = b"\n".join([method.upper().encode(), path, query, digest])
-        signature = base64.b64encode(oracles.mac(key, text))
+        signature = base64.b64encode(reference_signatures.mac(key, text))
     told = {name: value for name, value in request.items() if name != "body"}
     told["digest"] = hashlib.sha256(body).hexdigest()
     shop = verify_signed_request(signature, SECRETS, now=NOW, **told)
     if shop is not None:
-        assert oracles.request_is_signed(signature, SECRETS, **request)
+        assert reference_signatures.request_is_signed(signature, SECRETS, **request)
         assert is_shop_domain(shop)
 
 
-# What comes behind the doors
+# After authentication
 
 
 NAMES = [b"x-shopify-topic", b"x-shopify-shop-domain", b"x-shopify-webhook-id"]
@@ -347,7 +347,7 @@ ANSWERS = [
 @many
 @given(mangled(*ANSWERS), mangled(b"2.0", b"-1"))
 def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
-    """Shopify is no stranger, but what answers in its name may be a proxy's error page."""
+    """Shopify is trusted, but a proxy may answer in its place with an error page."""
     seconds = retry_after(httpx.Response(429, headers=[(b"Retry-After", wait)]))
     assert seconds is None or 0 <= seconds < float("inf")
     with contextlib.suppress(ShopifyUnavailable):
@@ -361,27 +361,10 @@ def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
 # Uploads
 
 
-class Sent:
-    """As much of a request as the form's reader asks for."""
-
-    def __init__(self, content_type: str, body: bytes, piece: int = 37) -> None:
-        self.headers: dict[str, str] = {}
-        message = httpx.Headers({"content-type": content_type})
-        kind, _, rest = message["content-type"].partition(";")
-        boundary = rest.partition("boundary=")[2].strip('" ')
-        self.content_type = (kind.strip(), {"boundary": boundary} if boundary else {})
-        self.body, self.piece = body, piece
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        """The body, in pieces of so many bytes."""
-        for start in range(0, len(self.body), self.piece):
-            yield self.body[start : start + self.piece]
-
-
 @few
 @given(mangled(form(("file", b"a picture")), form(("other", b"x"), ("file", b"y"))))
 def test_multipart_forms(body: bytes) -> None:
-    request: Any = Sent(f"multipart/form-data; boundary={BOUNDARY}", body)
+    request: Any = FormRequest(f"multipart/form-data; boundary={BOUNDARY}", body)
     file = io.BytesIO()
     refusals = (MultipartError, BadRequest, InvalidRequest, ImageTooLarge)  # as `sent_file` has it
     with contextlib.suppress(*refusals):

@@ -1,4 +1,4 @@
-"""What no answer tells, to whomever it goes: keys, buckets, other origins (T-24 to T-26, T-48)."""
+"""What no response reveals: keys, buckets, access for other origins (T-24 to T-26, T-48)."""
 
 import re
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ async def test_no_other_origin_may_read_an_answer(
 async def test_what_is_not_signed_is_refused_before_anybody_reads_it(
     shared_app: RunningApp,
 ) -> None:
-    """T-09: a stranger's bytes cost an HMAC and no more."""
+    """T-09: unauthenticated bytes cost one HMAC and no more."""
     unreadable = b"[" * 100_000
     answer = await deliver(shared_app, unreadable, secret="somebody-elses-secret")
     assert answer.status_code == 401

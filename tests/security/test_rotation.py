@@ -1,4 +1,4 @@
-"""Secrets and keys are changed while the doors stay open: not one request is refused (T-08, T-42).
+"""Secrets and keys rotate while the service runs, without a refused request (T-08, T-42).
 
 Each step is what an operator does: start processes with the next settings beside the old ones,
 let the old ones go, and only then take the next step.
@@ -24,8 +24,8 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import installed_shop
 from backend.worker.reencryption import reencrypt_all
-from tests.running_app import SHOP, RunningApp, served
-from tests.scenarios import end_token, open_shared_app, webhook_headers
+from tests.running_app import SHOP, RunningApp, serve_app
+from tests.scenarios import expire_token, open_shared_app, webhook_headers
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -36,14 +36,14 @@ OLD, NEW = "the-secret-before-the-rotation", "the-secret-after-the-rotation"
 async def process(running_app: RunningApp, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A web process with these settings."""
     async with (
-        served(settings, LoopbackShopify(running_app.shopify.origin)) as url,
+        serve_app(settings, LoopbackShopify(running_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
         yield client
 
 
 async def every_route(client: httpx.AsyncClient, settings: Settings, secret: str) -> list[int]:
-    """A request at each door, signed with this secret."""
+    """One request of each kind, signed with this secret."""
     token = signing.session_token(SHOP, api_key=settings.shopify_api_key, secret=secret)
     now = int(time.time())
     url, signature = signed_request(
@@ -157,7 +157,7 @@ async def used(shared_app: RunningApp, shops: list[str], *generations: AdminApi)
     """Have each process read each shop's token, and renew and write it; how often that was."""
     for admin, shop, is_due in itertools.product(generations, shops, (False, True)):
         if is_due:
-            await end_token(shared_app, shop)
+            await expire_token(shared_app, shop)
         assert await installed_shop(shared_app.database, admin, shop) is not None
     return len(generations) * len(shops) * 2
 

@@ -1,4 +1,4 @@
-"""The second line by itself: what Postgres shows and takes, whatever the statement asks."""
+"""Row-level security alone: what Postgres shows and accepts, whatever the statement."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from backend.jobs.models import Job
 from backend.jobs.service import JobRef
 from backend.tenancy import NO_SHOP, WEB, WORKER
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
-from tests.scenarios import finished_job, open_shared_app, sent
+from tests.scenarios import finished_job, open_shared_app, send_webhook
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -42,7 +42,7 @@ async def jobs(shared_app: RunningApp) -> dict[str, JobRef]:
             s=found[shop].shop_id,
             k=f"uploads/{shop}",
         )
-        await sent(shared_app, "products/update", {"id": 1}, shop=shop)
+        await send_webhook(shared_app, "products/update", {"id": 1}, shop=shop)
     return found
 
 
@@ -54,7 +54,7 @@ async def web(shared_app: RunningApp) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def counted(database: Database, shop: str | int | None = None) -> dict[str, int]:
+async def count_visible_rows(database: Database, shop: str | int | None = None) -> dict[str, int]:
     """How many rows of each table are to be seen."""
     async with database.reading(shop) as connection:
         return {
@@ -62,7 +62,7 @@ async def counted(database: Database, shop: str | int | None = None) -> dict[str
         }
 
 
-async def refused(database: Database, shop: str | None, sql: str, **parameters: Any) -> str:
+async def denied_code(database: Database, shop: str | None, sql: str, **parameters: Any) -> str:
     """What Postgres says to a statement that it does not run: the code."""
     with pytest.raises(DBAPIError) as raised:
         async with database.transaction(shop) as connection:
@@ -74,16 +74,16 @@ async def refused(database: Database, shop: str | None, sql: str, **parameters: 
 
 
 async def test_who_has_entered_no_shop_sees_nothing(web: Database, jobs: dict[str, JobRef]) -> None:
-    assert await counted(web) == dict.fromkeys(SEEN, 0)
+    assert await count_visible_rows(web) == dict.fromkeys(SEEN, 0)
     for nobody in ("unknown.myshopify.com", NO_SHOP, "", jobs[SHOP].shop_id):
-        assert await counted(web, nobody) == dict.fromkeys(SEEN, 0), nobody
+        assert await count_visible_rows(web, nobody) == dict.fromkeys(SEEN, 0), nobody
 
 
 async def test_who_has_entered_a_shop_sees_its_rows_alone(
     web: Database, jobs: dict[str, JobRef]
 ) -> None:
     for shop, ref in jobs.items():
-        assert all((await counted(web, shop)).values())
+        assert all((await count_visible_rows(web, shop)).values())
         async with web.reading(shop) as connection:
             found = await connection.scalars(text("SELECT DISTINCT shop_id FROM jobs"))
             assert found.all() == [ref.shop_id]
@@ -94,12 +94,12 @@ async def test_who_has_entered_a_shop_sees_its_rows_alone(
 async def test_a_worker_sees_all_until_it_has_entered_a_shop(
     shared_app: RunningApp, jobs: dict[str, JobRef]
 ) -> None:
-    everything = await counted(shared_app.database)
-    apart = [await counted(shared_app.database, ref.shop_id) for ref in jobs.values()]
-    assert apart == [await counted(shared_app.database, shop) for shop in jobs]
+    everything = await count_visible_rows(shared_app.database)
+    apart = [await count_visible_rows(shared_app.database, ref.shop_id) for ref in jobs.values()]
+    assert apart == [await count_visible_rows(shared_app.database, shop) for shop in jobs]
     assert everything == {table: sum(each[table] for each in apart) for table in SEEN}
     for nobody in ("unknown.myshopify.com", NO_SHOP, 0):
-        assert await counted(shared_app.database, nobody) == dict.fromkeys(SEEN, 0)
+        assert await count_visible_rows(shared_app.database, nobody) == dict.fromkeys(SEEN, 0)
 
 
 # Writing
@@ -108,16 +108,16 @@ async def test_a_worker_sees_all_until_it_has_entered_a_shop(
 async def test_nothing_is_written_for_another_shop(web: Database, jobs: dict[str, JobRef]) -> None:
     theirs = jobs[OTHER_SHOP]
     upload = "INSERT INTO uploads (shop_id, upload_key, key) VALUES (:s, 'upl_2', 'x')"
-    assert await refused(web, SHOP, upload, s=theirs.shop_id) == DENIED
-    assert await refused(web, None, upload, s=theirs.shop_id) == DENIED
+    assert await denied_code(web, SHOP, upload, s=theirs.shop_id) == DENIED
+    assert await denied_code(web, None, upload, s=theirs.shop_id) == DENIED
     moved = "UPDATE uploads SET shop_id = :s"
-    assert await refused(web, SHOP, moved, s=theirs.shop_id) == DENIED
+    assert await denied_code(web, SHOP, moved, s=theirs.shop_id) == DENIED
     async with web.transaction(SHOP) as connection:
         touched = await connection.execute(text("UPDATE uploads SET used_at = now()"))
         assert touched.rowcount == 1
-    assert await refused(web, SHOP, "DELETE FROM jobs") == DENIED
-    assert await refused(web, SHOP, "SELECT * FROM job_stages") == DENIED
-    assert await refused(web, SHOP, "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY") == DENIED
+    assert await denied_code(web, SHOP, "DELETE FROM jobs") == DENIED
+    assert await denied_code(web, SHOP, "SELECT * FROM job_stages") == DENIED
+    assert await denied_code(web, SHOP, "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY") == DENIED
 
 
 async def test_a_refusal_does_not_tell_what_another_shop_has(
@@ -125,7 +125,7 @@ async def test_a_refusal_does_not_tell_what_another_shop_has(
 ) -> None:
     """Postgres names no row that it hides, and keys begin with the shop."""
     shop = "INSERT INTO shops (domain, status) VALUES (:d, 'installed')"
-    answers = [await refused(web, SHOP, shop, d=each) for each in (OTHER_SHOP, "new.example")]
+    answers = [await denied_code(web, SHOP, shop, d=each) for each in (OTHER_SHOP, "new.example")]
     assert answers == [DENIED, DENIED]
     mine, theirs = jobs[SHOP].shop_id, jobs[OTHER_SHOP]
     event = (
@@ -133,7 +133,7 @@ async def test_a_refusal_does_not_tell_what_another_shop_has(
         "VALUES (:s, :j, 9, 'stage', '')"
     )
     known, unknown = theirs.public_id, "0" * 26
-    answers = [await refused(web, SHOP, event, s=mine, j=each) for each in (known, unknown)]
+    answers = [await denied_code(web, SHOP, event, s=mine, j=each) for each in (known, unknown)]
     assert answers == ["23503", "23503"]
     same = (
         "INSERT INTO jobs (shop_id, public_id, job_type, origin, request) "
@@ -181,7 +181,7 @@ async def test_the_web_process_puts_entries_on_the_queue_and_reads_nobody_elses(
 async def test_nothing_else_of_the_queue_is_the_web_processs(
     web: Database, jobs: dict[str, JobRef], statement: str
 ) -> None:
-    assert await refused(web, SHOP, statement) == DENIED
+    assert await denied_code(web, SHOP, statement) == DENIED
 
 
 # Leaving: nothing of a shop is left on a connection
@@ -198,13 +198,13 @@ async def test_a_shop_is_left_with_the_transaction(web: Database, jobs: dict[str
 
     async with web.transaction(SHOP):
         pass
-    assert await counted(web) == dict.fromkeys(SEEN, 0)
+    assert await count_visible_rows(web) == dict.fromkeys(SEEN, 0)
     with pytest.raises(DBAPIError):
         await fails()
-    assert await counted(web) == dict.fromkeys(SEEN, 0)
+    assert await count_visible_rows(web) == dict.fromkeys(SEEN, 0)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(is_cancelled(), 0.1)
-    assert await counted(web) == dict.fromkeys(SEEN, 0)
+    assert await count_visible_rows(web) == dict.fromkeys(SEEN, 0)
 
 
 async def test_a_shop_is_left_with_the_one_statement_that_entered_it(
@@ -343,7 +343,7 @@ async def test_a_login_needs_to_be_a_member_of_the_role_and_no_more(
     await running_app.execute(f"GRANT {WEB} TO {login}")
     await database.require_schema()
     for other in (WORKER, "postgres"):
-        assert await refused(database, None, f"SET ROLE {other}") == DENIED
+        assert await denied_code(database, None, f"SET ROLE {other}") == DENIED
     await database.close()
     await running_app.execute(f"DROP ROLE {login}")
 

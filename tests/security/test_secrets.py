@@ -1,4 +1,4 @@
-"""No token and no key in logs, errors, reprs or the database, whatever goes wrong."""
+"""No token or key appears in logs, errors, reprs or the database."""
 
 import base64
 import io
@@ -19,14 +19,15 @@ from backend.shops.tokens import InstalledShop, NeedsReauth, installed_shop
 from backend.worker.execute import run_job
 from tests.conftest import OLDER_KEY
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import end_token, handled, lock_out, waiting_job
+from tests.scenarios import expire_token, lock_out, process_webhook, waiting_job
+from tests.security.database_dump import dump_rows
 
 TOKEN = re.compile(r"shp(at|rt|ss)_\w+")
 SESSION_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
 
 @pytest.fixture
-def everything_logged() -> Iterator[io.StringIO]:
+def log_output() -> Iterator[io.StringIO]:
     """All that our loggers and every library's say, down to DEBUG, as the processes log it."""
     root, configured = logging.getLogger(), structlog.get_config()
     chatty = [logging.getLogger(name) for name in ("httpx", "httpcore", "botocore")]
@@ -40,20 +41,6 @@ def everything_logged() -> Iterator[io.StringIO]:
     for each, level in levels:
         each.setLevel(level)
     structlog.configure(**configured)
-
-
-async def row_dump(running_app: RunningApp) -> str:
-    """Every row of every table, as text."""
-    tables = await running_app.rows(
-        "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
-        "WHERE schemaname IN ('public', 'queue')"
-    )
-    lines = [
-        row["line"]
-        for table in tables
-        for row in await running_app.rows(f"SELECT t::text AS line FROM {table['name']} t")
-    ]
-    return "\n".join(lines)
 
 
 async def live_troubles(running_app: RunningApp) -> None:
@@ -71,11 +58,11 @@ async def live_troubles(running_app: RunningApp) -> None:
     ]
     for trouble in troubles:
         ref = await waiting_job(running_app, request={"product_id": product.gid})
-        await end_token(running_app, SHOP)
+        await expire_token(running_app, SHOP)
         trouble()
         await run_job(ref, running_app.worker_context)
     await running_app.http.get("/v1/jobs/x", headers={"Authorization": "Bearer eyJhbGciOi.J9.x"})
-    await handled(running_app, "app/scopes_update")
+    await process_webhook(running_app, "app/scopes_update")
     with pytest.raises(IntegrityError, match="ck_shops_status") as caught:
         await running_app.execute("UPDATE shops SET status = 'sold'")
     logging.getLogger("test").error("Postgres shows the row", exc_info=caught.value)
@@ -92,10 +79,10 @@ async def live_troubles(running_app: RunningApp) -> None:
 
 
 async def test_no_token_and_no_key_gets_into_logs_or_the_database(
-    running_app: RunningApp, everything_logged: io.StringIO
+    running_app: RunningApp, log_output: io.StringIO
 ) -> None:
     await live_troubles(running_app)
-    logs, dump = everything_logged.getvalue(), await row_dump(running_app)
+    logs, dump = log_output.getvalue(), await dump_rows(running_app)
     assert "shop_parked" in logs, "what is searched is what was logged"
     assert "Failing row contains" in logs
     assert "v1." in dump, "what is searched is what was stored"

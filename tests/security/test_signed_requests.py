@@ -1,4 +1,4 @@
-"""The signed-request door over HTTP."""
+"""Signed requests over HTTP."""
 
 import shlex
 import time

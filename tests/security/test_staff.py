@@ -1,4 +1,4 @@
-"""Within a shop: every member of staff may do the same, and docs/security.md says so (T-23)."""
+"""Every staff member of a shop has the same permissions, as docs/security.md says (T-23)."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Two lines keep shops apart: a condition in each statement, and Postgres. Each holds alone.
+"""Two barriers keep shops apart: a condition in each statement, and row-level security.
 
-The doors and checks are those of `test_tenancy`; here one line is taken away, then the other, and
-then both, for a check that could not fail would prove nothing.
+The checks are those of `tenant_isolation`. Each barrier is removed in turn and the other must hold
+alone; without both, shops must meet, or else the checks could not fail.
 """
 
 from collections.abc import AsyncIterator
@@ -12,14 +12,14 @@ from backend.dev.services import LocalServices
 from tests.conftest import settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import NoRenderer, finished_job, waiting_job
-from tests.security import test_tenancy as tenancy
-from tests.security.uncached import forget_the_shop
+from tests.security import tenant_isolation
+from tests.security.unscoped_statements import remove_shop_conditions
 
 # Each check once: those that serve several routes ask all of them.
 CHECKS = {
     check: pytest.param(check, callers[0], id=" ".join(route))
-    for route, (check, callers) in tenancy.CHECKS.items()
-    if callers is not tenancy.ANYBODY
+    for route, (check, callers) in tenant_isolation.CHECKS.items()
+    if callers is not tenant_isolation.ANYBODY
 }
 WITHOUT_SECURITY = """
 DO $$
@@ -37,10 +37,10 @@ $$
 async def shared_app(
     request: pytest.FixtureRequest, services: LocalServices, template: str
 ) -> AsyncIterator[RunningApp]:
-    """A world in which only one of them keeps shops apart."""
+    """A running app in which only one barrier keeps shops apart."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "postgres":
-            forget_the_shop(patch)
+            remove_shop_conditions(patch)
         async for running_app in running_apps(services, template):
             if request.param == "statements":
                 await running_app.execute(WITHOUT_SECURITY)
@@ -48,18 +48,18 @@ async def shared_app(
 
 
 @pytest.fixture
-async def lost(
+async def unprotected_app(
     services: LocalServices, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RunningApp]:
-    """Neither line."""
-    forget_the_shop(monkeypatch)
+    """A running app without either barrier."""
+    remove_shop_conditions(monkeypatch)
     async for running_app in running_apps(services, template):
         await running_app.execute(WITHOUT_SECURITY)
         yield running_app
 
 
 async def running_apps(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world with both shops."""
+    """A running app with both shops."""
     async with (
         cloned_database(services.postgres.url(), template) as url,
         open_running_app(settings_for(services, url), NoRenderer()) as running_app,
@@ -71,9 +71,9 @@ async def running_apps(services: LocalServices, template: str) -> AsyncIterator[
 
 @pytest.mark.parametrize(("check", "case"), CHECKS.values())
 async def test_one_line_keeps_shops_apart_at(
-    shared_app: RunningApp, check: tenancy.Check, case: tenancy.RouteCase
+    shared_app: RunningApp, check: tenant_isolation.Check, case: tenant_isolation.RouteCase
 ) -> None:
-    await tenancy.keep_apart(shared_app, check, case)
+    await tenant_isolation.assert_isolated(shared_app, check, case)
 
 
 async def test_an_idempotency_key_is_one_shops(shared_app: RunningApp) -> None:
@@ -89,15 +89,21 @@ async def test_an_idempotency_key_is_one_shops(shared_app: RunningApp) -> None:
     assert len({answer.json()["job_id"] for answer in answers}) == 2
 
 
-async def test_without_both_shops_would_meet(lost: RunningApp) -> None:
-    finished, _ = await finished_job(lost, shop=OTHER_SHOP)
+async def test_without_both_shops_would_meet(unprotected_app: RunningApp) -> None:
+    finished, _ = await finished_job(unprotected_app, shop=OTHER_SHOP)
     for end in ("", "/events"):
-        answer = await tenancy.by_token(lost, "GET", f"/v1/jobs/{finished.public_id}{end}")
+        answer = await tenant_isolation.by_token(
+            unprotected_app, "GET", f"/v1/jobs/{finished.public_id}{end}"
+        )
         assert answer.status_code == 200, "an outsider reads it"
     # The rest does not say which shop it means at all: leave it one.
-    await lost.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=SHOP)
-    waiting = await waiting_job(lost, shop=OTHER_SHOP)
-    answer = await tenancy.by_token(lost, "POST", f"/v1/jobs/{waiting.public_id}/cancel")
+    await unprotected_app.execute(
+        "UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=SHOP
+    )
+    waiting = await waiting_job(unprotected_app, shop=OTHER_SHOP)
+    answer = await tenant_isolation.by_token(
+        unprotected_app, "POST", f"/v1/jobs/{waiting.public_id}/cancel"
+    )
     assert answer.status_code == 202, "an outsider ends it"
-    answer = await tenancy.by_token(lost, "GET", "/v1/jobs")
+    answer = await tenant_isolation.by_token(unprotected_app, "GET", "/v1/jobs")
     assert len(answer.json()["jobs"]) == 2, "an outsider lists them"

@@ -1,4 +1,4 @@
-"""Events that are told late, twice and in any order leave what they leave in order (T-10).
+"""Late, repeated and reordered webhooks have the same result as ordered ones (T-10).
 
 What happens at Shopify happens; its tellings are shuffled, put off and repeated. The suite tries
 the same few orders every time; `ORDER_EXAMPLES=500` tries as many, chosen anew.

@@ -1,4 +1,4 @@
-"""`app/uninstalled` and `app/scopes_update`: Shopify itself is asked whether it is so."""
+"""`app/uninstalled` and `app/scopes_update`: the handlers check with Shopify."""
 
 import asyncio
 from typing import Any
@@ -11,14 +11,14 @@ from backend.leased_task import Done, Fenced, Retry
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import (
-    begun_job,
-    called,
-    end_token,
+    claimed_job,
+    expire_token,
     fingerprint,
     finished_job,
-    handled,
     make_stage,
-    sent,
+    process_webhook,
+    send_webhook,
+    wait_for_call,
     waiting_job,
 )
 
@@ -42,7 +42,7 @@ async def test_a_removed_apps_account_is_closed_and_its_tokens_forgotten(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.shopify.uninstall(shop)
-    assert await handled(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
     closed = await row(shared_app, shop)
     assert closed["status"] == "uninstalled"
     assert closed["uninstalled_at"] is not None
@@ -55,11 +55,11 @@ async def test_unfinished_jobs_end_with_one_event_and_finished_ones_stay(
     shared_app: RunningApp, shop: str
 ) -> None:
     waiting = await waiting_job(shared_app, shop=shop)
-    running = await begun_job(shared_app, shop=shop)
+    running = await claimed_job(shared_app, shop=shop)
     await make_stage(shared_app, running, "fetch")
     finished, _ = await finished_job(shared_app, shop=shop)
     shared_app.shopify.uninstall(shop)
-    await handled(shared_app, UNINSTALLED, shop=shop)
+    await process_webhook(shared_app, UNINSTALLED, shop=shop)
     assert await timeline(shared_app, waiting.public_id) == [(1, "queued"), (2, "failed")]
     assert await timeline(shared_app, running.ref.public_id) == [
         (1, "queued"),
@@ -78,9 +78,9 @@ async def test_unfinished_jobs_end_with_one_event_and_finished_ones_stay(
 async def test_a_worker_in_the_middle_of_a_job_of_a_removed_app_can_write_no_more(
     shared_app: RunningApp, shop: str
 ) -> None:
-    running = await begun_job(shared_app, shop=shop)
+    running = await claimed_job(shared_app, shop=shop)
     shared_app.shopify.uninstall(shop)
-    await handled(shared_app, UNINSTALLED, shop=shop)
+    await process_webhook(shared_app, UNINSTALLED, shop=shop)
     with pytest.raises(Fenced):
         await make_stage(shared_app, running, "fetch")
 
@@ -90,7 +90,7 @@ async def test_other_shops_notice_nothing(shared_app: RunningApp, shop: str) -> 
     await waiting_job(shared_app, shop=OTHER_SHOP)
     before = await fingerprint(shared_app, OTHER_SHOP)
     shared_app.shopify.uninstall(shop)
-    await handled(shared_app, UNINSTALLED, shop=shop)
+    await process_webhook(shared_app, UNINSTALLED, shop=shop)
     assert await fingerprint(shared_app, OTHER_SHOP) == before
 
 
@@ -100,7 +100,7 @@ async def test_shopifys_own_sample_with_its_nulls_closes_the_account(
     shared_app.shopify.uninstall(shop)
     record = shared_app.shopify.platform.shops[shop]
     payload = payloads.app_uninstalled_payload(record, null_domains=True)
-    assert await handled(shared_app, UNINSTALLED, payload, shop=shop) == (
+    assert await process_webhook(shared_app, UNINSTALLED, payload, shop=shop) == (
         "processed",
         "UNINSTALLED",
     )
@@ -108,24 +108,30 @@ async def test_shopifys_own_sample_with_its_nulls_closes_the_account(
 
 async def test_a_second_copy_finds_the_account_closed(shared_app: RunningApp, shop: str) -> None:
     shared_app.shopify.uninstall(shop)
-    await handled(shared_app, UNINSTALLED, shop=shop)
+    await process_webhook(shared_app, UNINSTALLED, shop=shop)
     before = await fingerprint(shared_app, shop)
-    assert await handled(shared_app, UNINSTALLED, shop=shop) == ("ignored", "SHOP_NOT_INSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == (
+        "ignored",
+        "SHOP_NOT_INSTALLED",
+    )
     assert await fingerprint(shared_app, shop) == before
 
 
 async def test_a_token_that_has_run_out_does_not_keep_a_removed_apps_account_open(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.uninstall(shop)
-    assert await handled(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
 
 
 async def test_while_the_token_lives_nothing_is_closed(shared_app: RunningApp, shop: str) -> None:
     await waiting_job(shared_app, shop=shop)
     before = await fingerprint(shared_app, shop)
-    assert await handled(shared_app, UNINSTALLED, shop=shop) == ("ignored", "STILL_INSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == (
+        "ignored",
+        "STILL_INSTALLED",
+    )
     assert await fingerprint(shared_app, shop) == before
 
 
@@ -137,7 +143,10 @@ async def test_an_uninstall_that_arrives_after_the_reinstall_is_ignored(
     shared_app.shopify.reinstall(shop)
     await shared_app.install(shop)
     before = await fingerprint(shared_app, shop)
-    assert await handled(shared_app, UNINSTALLED, late, shop=shop) == ("ignored", "STILL_INSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, late, shop=shop) == (
+        "ignored",
+        "STILL_INSTALLED",
+    )
     assert await fingerprint(shared_app, shop) == before
 
 
@@ -147,8 +156,8 @@ async def test_a_reinstall_while_shopify_is_being_asked_stays_installed(
     shared_app.shopify.uninstall(shop)
     asked = shared_app.shopify.calls["graphql"] + 1
     shared_app.shopify.platform.latency = 1.0
-    handling = asyncio.create_task(handled(shared_app, UNINSTALLED, shop=shop))
-    await called(shared_app, "graphql", asked)
+    handling = asyncio.create_task(process_webhook(shared_app, UNINSTALLED, shop=shop))
+    await wait_for_call(shared_app, "graphql", asked)
     shared_app.shopify.platform.latency = 0.0
     shared_app.shopify.reinstall(shop)
     await shared_app.install(shop)  # overtakes the question, which is answered for the old token
@@ -162,10 +171,10 @@ async def test_a_shop_that_says_it_leaves_and_opens_no_more_has_left(
     shared_app: RunningApp, shop: str, call: Call, status: int
 ) -> None:
     if call == "refresh":
-        await end_token(shared_app, shop)
+        await expire_token(shared_app, shop)
     is_asked_again = status == 401 and call == "graphql"  # with a new token
     shared_app.shopify.fail_next(call, status, 1 + is_asked_again)
-    assert await handled(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
     assert (await row(shared_app, shop))["status"] == "uninstalled"
 
 
@@ -174,9 +183,9 @@ async def test_a_page_in_html_that_says_404_is_a_shop_that_has_left(
     shared_app: RunningApp, shop: str, call: Call
 ) -> None:
     if call == "refresh":
-        await end_token(shared_app, shop)
+        await expire_token(shared_app, shop)
     shared_app.shopify.answer_next_with_a_page(call, 404)
-    assert await handled(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
+    assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
 
 
 async def test_a_body_that_names_another_shop_than_its_header_is_ignored(
@@ -185,7 +194,7 @@ async def test_a_body_that_names_another_shop_than_its_header_is_ignored(
     shared_app.shopify.uninstall(shop)
     own_id = shared_app.shopify.platform.shops[shop].number
     for foreign in ({"id": own_id, "myshopify_domain": OTHER_SHOP}, {"id": 1}):
-        assert await handled(shared_app, UNINSTALLED, foreign, shop=shop) == (
+        assert await process_webhook(shared_app, UNINSTALLED, foreign, shop=shop) == (
             "ignored",
             "SHOP_MISMATCH",
         )
@@ -197,7 +206,7 @@ async def test_while_shopify_cannot_say_nothing_is_closed_and_it_is_asked_again(
 ) -> None:
     shared_app.shopify.uninstall(shop)
     shared_app.shopify.fail_next("graphql", 503)
-    ref = await sent(shared_app, UNINSTALLED, shop=shop)
+    ref = await send_webhook(shared_app, UNINSTALLED, shop=shop)
     assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
     assert (await row(shared_app, shop))["status"] == "installed"
     assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
@@ -211,6 +220,6 @@ async def test_scopes_are_read_from_shopify_whatever_the_body_says(
     shared_app.shopify.set_scopes(shop, {"read_products", "write_files"})
     gid = shared_app.shopify.platform.shops[shop].gid
     payload = {"id": 1, "shop_id": gid, "previous": None, "current": current}
-    ended = await handled(shared_app, "app/scopes_update", payload, shop=shop)
+    ended = await process_webhook(shared_app, "app/scopes_update", payload, shop=shop)
     assert ended == ("processed", "SCOPES_UPDATED")
     assert (await row(shared_app, shop))["scopes"] == "read_products,write_files"

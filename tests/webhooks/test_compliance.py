@@ -1,4 +1,4 @@
-"""What the law asks for: say what is held, and erase it for real, rows and pictures."""
+"""Compliance webhooks: report what is held, and erase rows and images."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import (
     TENANT_TABLES,
-    begun_job,
-    ending,
+    claimed_job,
+    delivery_status,
     fingerprint,
     finished_job,
-    handled,
     make_stage,
     missing_objects,
-    sent,
+    process_webhook,
+    send_webhook,
     waiting_job,
 )
 
@@ -25,10 +25,10 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 REDACT = "customers/redact"
 
 
-async def left(shared_app: RunningApp, shop: str) -> None:
+async def uninstall_shop(shared_app: RunningApp, shop: str) -> None:
     """The merchant removes the app, and we have heard of it."""
     shared_app.shopify.uninstall(shop)
-    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
 
 
 async def deliveries(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ async def test_a_customer_is_told_how_many_jobs_are_theirs(
     for customer in (CUSTOMER, CUSTOMER, "2", None):
         await waiting_job(shared_app, shop=shop, customer_id=customer)
     before = await fingerprint(shared_app, shop)
-    ended = await handled(shared_app, "customers/data_request", shop=shop)
+    ended = await process_webhook(shared_app, "customers/data_request", shop=shop)
     assert ended == ("processed", "HELD 2 jobs")
     after = await fingerprint(shared_app, shop)
     assert [table for table in before if before[table] != after[table]] == ["privacy_requests"]
@@ -62,12 +62,12 @@ async def test_a_customers_jobs_go_with_their_pictures_and_all_others_stay(
     shared_app: RunningApp, shop: str
 ) -> None:
     finished, gone = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
-    running = await begun_job(shared_app, shop=shop, customer_id=CUSTOMER)
+    running = await claimed_job(shared_app, shop=shop, customer_id=CUSTOMER)
     gone += await make_stage(shared_app, running, "segment")
     waiting = await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER)
     other, kept = await finished_job(shared_app, shop=shop, customer_id="2")
     nobodys, more = await finished_job(shared_app, shop=shop)
-    assert await handled(shared_app, REDACT, shop=shop) == ("processed", "ERASED 3 jobs")
+    assert await process_webhook(shared_app, REDACT, shop=shop) == ("processed", "ERASED 3 jobs")
     for ref in (finished, running.ref, waiting):
         assert (await shared_app.detail(ref.public_id, shop=shop)).status_code == 404
     for ref in (other, nobodys):
@@ -82,7 +82,7 @@ async def test_a_url_handed_out_before_the_erasure_opens_nothing_after_it(
     ref, _ = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
     url = (await shared_app.detail(ref.public_id, shop=shop)).json()["result"][0]["image_url"]
     assert (await shared_app.http.get(url)).status_code == 200
-    await handled(shared_app, REDACT, shop=shop)
+    await process_webhook(shared_app, REDACT, shop=shop)
     assert (await shared_app.http.get(url)).status_code == 404
 
 
@@ -92,7 +92,7 @@ async def test_the_same_customer_of_another_shop_is_somebody_else(
     await shared_app.install(OTHER_SHOP)
     _, keys = await finished_job(shared_app, shop=OTHER_SHOP, customer_id=CUSTOMER)
     before = await fingerprint(shared_app, OTHER_SHOP)
-    assert await handled(shared_app, REDACT, shop=shop) == ("processed", "ERASED 0 jobs")
+    assert await process_webhook(shared_app, REDACT, shop=shop) == ("processed", "ERASED 0 jobs")
     assert await fingerprint(shared_app, OTHER_SHOP) == before
     assert await missing_objects(shared_app, keys) == []
 
@@ -112,7 +112,10 @@ async def test_a_request_without_a_customer_or_for_another_shop_does_nothing(
         ({"orders_to_redact": None}, "BODY_MISMATCH"),
         ({"shop_domain": OTHER_SHOP}, "SHOP_MISMATCH"),
     ):
-        assert await handled(shared_app, REDACT, whole | change, shop=shop) == ("ignored", note)
+        assert await process_webhook(shared_app, REDACT, whole | change, shop=shop) == (
+            "ignored",
+            note,
+        )
     assert await fingerprint(shared_app, shop) == before
 
 
@@ -120,10 +123,10 @@ async def test_a_shop_that_left_is_erased_from_every_table_the_bucket_and_the_in
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
-    running = await begun_job(shared_app, shop=shop)
+    running = await claimed_job(shared_app, shop=shop)
     keys += await make_stage(shared_app, running, "segment")
-    await left(shared_app, shop)
-    ended = await handled(shared_app, "shop/redact", shop=shop)
+    await uninstall_shop(shared_app, shop)
+    ended = await process_webhook(shared_app, "shop/redact", shop=shop)
     assert ended == ("processed", "ERASED 2 jobs and the shop")
     assert await shared_app.rows("SELECT 1 FROM shops WHERE domain = :d", d=shop) == []
     assert await rows_of_shop(shared_app, ref.shop_id) == dict.fromkeys(TENANT_TABLES, 0)
@@ -137,7 +140,7 @@ async def test_a_shop_whose_uninstall_was_never_delivered_is_erased_all_the_same
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
     shared_app.shopify.uninstall(shop)
-    ended = await handled(shared_app, "shop/redact", shop=shop)
+    ended = await process_webhook(shared_app, "shop/redact", shop=shop)
     assert ended == ("processed", "ERASED 1 jobs and the shop")
     assert await rows_of_shop(shared_app, ref.shop_id) == dict.fromkeys(TENANT_TABLES, 0)
     assert await missing_objects(shared_app, keys) == keys
@@ -150,21 +153,21 @@ async def test_erasing_one_shop_leaves_the_others_as_they_were(
     _, keys = await finished_job(shared_app, shop=OTHER_SHOP)
     before = await fingerprint(shared_app, OTHER_SHOP)
     await finished_job(shared_app, shop=shop)
-    await left(shared_app, shop)
-    await handled(shared_app, "shop/redact", shop=shop)
+    await uninstall_shop(shared_app, shop)
+    await process_webhook(shared_app, "shop/redact", shop=shop)
     assert await fingerprint(shared_app, OTHER_SHOP) == before
     assert await missing_objects(shared_app, keys) == []
 
 
 async def test_a_second_copy_of_an_erasure_is_harmless(shared_app: RunningApp, shop: str) -> None:
     await finished_job(shared_app, shop=shop)
-    await left(shared_app, shop)
+    await uninstall_shop(shared_app, shop)
     payload = shared_app.shopify.payload(shop, "shop/redact")
-    first = await sent(shared_app, "shop/redact", payload, shop=shop)
-    second = await sent(shared_app, "shop/redact", payload, shop=shop)
+    first = await send_webhook(shared_app, "shop/redact", payload, shop=shop)
+    second = await send_webhook(shared_app, "shop/redact", payload, shop=shop)
     for ref in (first, second):
         assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
-    assert await handled(shared_app, "shop/redact", payload, shop=shop) == (
+    assert await process_webhook(shared_app, "shop/redact", payload, shop=shop) == (
         "ignored",
         "UNKNOWN_SHOP",
     )
@@ -174,11 +177,11 @@ async def test_a_second_copy_of_an_erasure_is_harmless(shared_app: RunningApp, s
 
 async def test_a_shop_that_is_back_keeps_everything(shared_app: RunningApp, shop: str) -> None:
     _, keys = await finished_job(shared_app, shop=shop)
-    await left(shared_app, shop)
+    await uninstall_shop(shared_app, shop)
     shared_app.shopify.reinstall(shop)
     await shared_app.install(shop)
     before = await fingerprint(shared_app, shop)
-    assert await handled(shared_app, "shop/redact", shop=shop) == ("ignored", "REINSTALLED")
+    assert await process_webhook(shared_app, "shop/redact", shop=shop) == ("ignored", "REINSTALLED")
     assert await fingerprint(shared_app, shop) == before
     assert await missing_objects(shared_app, keys) == []
 
@@ -187,8 +190,8 @@ async def test_an_erased_shop_can_come_back_and_begins_anew(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)
-    await left(shared_app, shop)
-    await handled(shared_app, "shop/redact", shop=shop)
+    await uninstall_shop(shared_app, shop)
+    await process_webhook(shared_app, "shop/redact", shop=shop)
     shared_app.shopify.reinstall(shop)
     await shared_app.install(shop)
     assert (await shared_app.detail(ref.public_id, shop=shop)).status_code == 404
@@ -200,9 +203,9 @@ async def test_an_erasure_that_cannot_reach_the_pictures_forgets_nothing_and_is_
     ref, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
     nowhere = msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
     cut_off = msgspec.structs.replace(shared_app.handler_context, store=ObjectStore(nowhere))
-    redaction = await sent(shared_app, REDACT, shop=shop)
+    redaction = await send_webhook(shared_app, REDACT, shop=shop)
     assert isinstance(await handle_delivery(redaction, cut_off, 0), Retry)
     assert (await shared_app.detail(ref.public_id, shop=shop)).status_code == 200
     assert await handle_delivery(redaction, shared_app.handler_context, 1) == Done()
-    assert await ending(shared_app, redaction.webhook_id) == ("processed", "ERASED 1 jobs")
+    assert await delivery_status(shared_app, redaction.webhook_id) == ("processed", "ERASED 1 jobs")
     assert await missing_objects(shared_app, keys) == keys

@@ -1,4 +1,4 @@
-"""What the law asks for is tried again until it is done, whatever is in its way."""
+"""Compliance webhooks are retried until they are done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,13 @@ from backend.worker.compliance import take_up_failed, watch_compliance
 from backend.worker.maintenance import requeue_overdue
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
-from tests.scenarios import ending, finished_job, handled, sent, waiting_job
+from tests.scenarios import (
+    delivery_status,
+    finished_job,
+    process_webhook,
+    send_webhook,
+    waiting_job,
+)
 from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import UnsettledDelivery
@@ -32,7 +38,7 @@ Prepare = Callable[[RunningApp, str, pytest.MonkeyPatch], Awaitable[HandlerConte
 
 
 @pytest.fixture(autouse=True)
-async def unqueued(shared_app: RunningApp) -> AsyncIterator[None]:
+async def empty_queue(shared_app: RunningApp) -> AsyncIterator[None]:
     """What a test has had put off for a day is not waited for by the next."""
     yield
     await shared_app.execute("DELETE FROM queue.pgqueuer")
@@ -43,10 +49,10 @@ def unsettled(ref: DeliveryRef) -> str:
     return f"webhook_deliveries WHERE webhook_id = '{ref.webhook_id}'"
 
 
-async def product_sent(shared_app: RunningApp, shop: str) -> DeliveryRef:
+async def send_product(shared_app: RunningApp, shop: str) -> DeliveryRef:
     """A delivery that the law does not ask for."""
     shared_app.product(b"unread", shop=shop)
-    return await sent(shared_app, "products/update", shop=shop)
+    return await send_webhook(shared_app, "products/update", shop=shop)
 
 
 async def without_bucket(
@@ -114,14 +120,14 @@ async def test_it_is_put_off_again_and_again_and_never_fails(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, topic: str, prepare: Prepare
 ) -> None:
     await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER)
-    ref = await sent(shared_app, topic, shop=shop)
+    ref = await send_webhook(shared_app, topic, shop=shop)
     handler_context = await prepare(shared_app, shop, monkeypatch)
     await shared_app.execute(
         f"UPDATE {unsettled(ref)}".replace(" WHERE", f" SET tries = {MANY} WHERE")
     )
     outcome = await handle_delivery(ref, handler_context, MANY)
     assert isinstance(outcome, Retry) and DAY * 0.7 < outcome.delay < DAY * 1.3
-    assert (await ending(shared_app, ref.webhook_id))[0] == "received"
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == "received"
     [row] = await shared_app.rows(
         f"SELECT tries, body, next_try_at > now() AS waits FROM {unsettled(ref)}"
     )
@@ -143,14 +149,14 @@ async def test_a_shop_that_no_more_opens_is_erased_though_its_uninstall_was_lost
 ) -> None:
     await finished_job(shared_app, shop=shop)
     shared_app.shopify.fail_next("graphql", status, 1 + (status == 401))
-    ended = await handled(shared_app, "shop/redact", shop=shop)
+    ended = await process_webhook(shared_app, "shop/redact", shop=shop)
     assert ended == ("processed", "ERASED 1 jobs and the shop")
 
 
 async def test_an_entry_that_the_queue_has_lost_is_not_put_back_before_its_time(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await sent(shared_app, "shop/redact", shop=shop)
+    ref = await send_webhook(shared_app, "shop/redact", shop=shop)
     await handle_delivery(ref, await with_a_bug(shared_app, shop, monkeypatch), 0)
     await shared_app.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'handle_webhook'")
     await shared_app.execute(
@@ -181,19 +187,19 @@ async def queued(shared_app: RunningApp, ref: DeliveryRef) -> list[dict[str, obj
 async def test_what_was_given_up_before_is_taken_up_again(
     shared_app: RunningApp, shop: str
 ) -> None:
-    law = [await sent(shared_app, topic, shop=shop) for topic in sorted(COMPLIANCE_TOPICS)]
-    other = await product_sent(shared_app, shop)
+    law = [await send_webhook(shared_app, topic, shop=shop) for topic in sorted(COMPLIANCE_TOPICS)]
+    other = await send_product(shared_app, shop)
     await shared_app.execute(
         "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
     )
     assert await take_up_failed(shared_app.database) == len(law)
-    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in law} == {"received"}
-    assert (await ending(shared_app, other.webhook_id))[0] == "failed"
+    assert {(await delivery_status(shared_app, ref.webhook_id))[0] for ref in law} == {"received"}
+    assert (await delivery_status(shared_app, other.webhook_id))[0] == "failed"
 
 
 async def test_after_a_day_somebody_hears_of_it(shared_app: RunningApp, shop: str) -> None:
     await shared_app.execute("UPDATE webhook_deliveries SET status = 'processed', body = NULL")
-    ref = await sent(shared_app, "customers/redact", shop=shop)
+    ref = await send_webhook(shared_app, "customers/redact", shop=shop)
     assert await watch_compliance(shared_app.database) == 0
     await shared_app.execute(
         "UPDATE webhook_deliveries SET received_at = now() - interval '49 hours' "
@@ -224,8 +230,8 @@ async def test_the_list_shows_what_waits_and_why(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ref = await sent(shared_app, "shop/redact", shop=shop)
-    await product_sent(shared_app, shop)
+    ref = await send_webhook(shared_app, "shop/redact", shop=shop)
+    await send_product(shared_app, shop)
     await handle_delivery(ref, await with_a_bug(shared_app, shop, monkeypatch), 0)
     capsys.readouterr()
     await inbox.show_deliveries(status="received", shop=shop, topic="shop/redact", limit=5)
@@ -248,7 +254,7 @@ async def test_the_list_shows_what_waits_and_why(
 async def test_what_failed_or_waits_is_tried_again_now_and_what_ended_well_is_not(
     shared_app: RunningApp, shop: str
 ) -> None:
-    failed, waits, done = [await product_sent(shared_app, shop) for _ in range(3)]
+    failed, waits, done = [await send_product(shared_app, shop) for _ in range(3)]
     await shared_app.execute(
         "DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%{failed.webhook_id}"
     )
@@ -266,21 +272,21 @@ async def test_what_failed_or_waits_is_tried_again_now_and_what_ended_well_is_no
     assert await inbox.retry_deliveries(ids, failed=False)
     assert not await inbox.retry_deliveries([done.webhook_id], failed=False)
     for ref in (failed, waits):
-        assert await ending(shared_app, ref.webhook_id) == ("received", None)
+        assert await delivery_status(shared_app, ref.webhook_id) == ("received", None)
         assert await queued(shared_app, ref) == [{"is_due": True}]
         [row] = await shared_app.rows(f"SELECT tries, next_try_at FROM {unsettled(ref)}")
         assert (row["tries"], row["next_try_at"]) == (0, None)
-    assert (await ending(shared_app, done.webhook_id))[0] == "processed"
+    assert (await delivery_status(shared_app, done.webhook_id))[0] == "processed"
 
 
 @pytest.mark.usefixtures("operator")
 async def test_all_that_failed_is_tried_again(
     shared_app: RunningApp, shop: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refs = [await product_sent(shared_app, shop) for _ in range(3)]
+    refs = [await send_product(shared_app, shop) for _ in range(3)]
     await shared_app.execute(
         "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
     )
     assert await inbox.retry_deliveries([], failed=True)
     assert "3 deliveries are tried again." in capsys.readouterr().out
-    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in refs} == {"received"}
+    assert {(await delivery_status(shared_app, ref.webhook_id))[0] for ref in refs} == {"received"}

@@ -1,4 +1,4 @@
-"""What a customer asks about themselves is kept for the merchant, until it is erased."""
+"""Customers' data requests are stored for the merchant until they are erased."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import msgspec
 from tests.running_app import RunningApp
 from tests.scenarios import (
     finished_job,
-    handled,
     privacy_request,
+    process_webhook,
     refusal,
-    sent,
+    send_webhook,
     waiting_job,
 )
 
@@ -18,7 +18,9 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 PATH = "/v1/privacy/requests"
 
 
-async def asked(shared_app: RunningApp, shop: str, path: str = "", **query: str) -> dict[str, Any]:
+async def get_privacy(
+    shared_app: RunningApp, shop: str, path: str = "", **query: str
+) -> dict[str, Any]:
     """What the merchant is answered."""
     answer = await shared_app.http.get(
         f"{PATH}{path}", params=query, headers=shared_app.bearer(shop)
@@ -34,12 +36,12 @@ async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
     request = {"product_id": "gid://shopify/Product/1", "upload_key": "uploads/secret.jpg"}
     job, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER, request=request)
     await finished_job(shared_app, shop=shop, customer_id="2")
-    assert await handled(shared_app, "customers/data_request", shop=shop) == (
+    assert await process_webhook(shared_app, "customers/data_request", shop=shop) == (
         "processed",
         "HELD 1 jobs",
     )
-    [summary] = (await asked(shared_app, shop))["requests"]
-    document = await asked(shared_app, shop, f"/{summary['public_id']}")
+    [summary] = (await get_privacy(shared_app, shop))["requests"]
+    document = await get_privacy(shared_app, shop, f"/{summary['public_id']}")
     assert {name: document[name] for name in summary} == summary
     [held] = document["jobs"]
     assert (held["public_id"], held["status"]) == (job.public_id, "SUCCESS")
@@ -52,20 +54,20 @@ async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
 async def test_it_says_until_when_the_merchant_has_to_hand_it_over(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await handled(shared_app, "customers/data_request", shop=shop)
+    await process_webhook(shared_app, "customers/data_request", shop=shop)
     rows = await shared_app.rows(
         "SELECT to_char(received_at + interval '30 days', 'YYYY-MM-DD') AS day "
         "FROM webhook_deliveries WHERE shop_domain = :d",
         d=shop,
     )
-    [summary] = (await asked(shared_app, shop))["requests"]
+    [summary] = (await get_privacy(shared_app, shop))["requests"]
     assert summary["hand_over_by"].startswith(rows[0]["day"])
 
 
 async def test_the_same_request_told_twice_is_kept_once(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
-        await handled(shared_app, "customers/data_request", shop=shop)
-    assert (await asked(shared_app, shop))["count"] == 1
+        await process_webhook(shared_app, "customers/data_request", shop=shop)
+    assert (await get_privacy(shared_app, shop))["count"] == 1
 
 
 async def test_lists_and_documents_of_any_length_come_page_by_page(
@@ -90,7 +92,7 @@ async def test_a_customers_requests_are_erased_with_them_and_others_stay(
 ) -> None:
     gone = await privacy_request(shared_app, shop=shop)
     kept = await privacy_request(shared_app, shop=shop, customer_id="2")
-    await handled(shared_app, "customers/redact", shop=shop)
+    await process_webhook(shared_app, "customers/redact", shop=shop)
     for public_id, code in ((gone, "PRIVACY_REQUEST_NOT_FOUND"), ("0" * 26, None), (kept, "")):
         answer = await shared_app.http.get(f"{PATH}/{public_id}", headers=shared_app.bearer(shop))
         if code == "":
@@ -103,7 +105,7 @@ async def test_a_request_without_its_number_is_somebodys_replay(
     shared_app: RunningApp, shop: str
 ) -> None:
     payload = shared_app.shopify.payload(shop, "customers/redact")
-    ended = await handled(shared_app, "customers/data_request", payload, shop=shop)
+    ended = await process_webhook(shared_app, "customers/data_request", payload, shop=shop)
     assert ended == ("ignored", "BODY_MISMATCH")
-    await sent(shared_app, "customers/data_request", shop=shop)
-    assert (await asked(shared_app, shop))["count"] == 0
+    await send_webhook(shared_app, "customers/data_request", shop=shop)
+    assert (await get_privacy(shared_app, shop))["count"] == 0

@@ -1,7 +1,6 @@
-"""`products/create` and `products/update`: one job for each source picture, whatever the order."""
+"""`products/create` and `products/update`: one job for each source image, in any order."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -9,19 +8,7 @@ from backend.failures.registry import Failure
 from backend.jobs.lifecycle import claim, fail
 from backend.jobs.service import JobRef
 from tests.running_app import OTHER_SHOP, RunningApp
-from tests.scenarios import handled
-
-CREATE, UPDATE = "products/create", "products/update"
-
-
-async def jobs_of(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
-    """The shop's jobs, oldest first."""
-    return await shared_app.rows(
-        "SELECT j.* FROM jobs j JOIN shops s ON s.id = j.shop_id "
-        "WHERE s.domain = :d ORDER BY j.created_at",
-        d=shop,
-    )
-
+from tests.scenarios import CREATE, UPDATE, jobs_of, process_webhook
 
 BURSTS = {
     "created": [CREATE],
@@ -44,17 +31,17 @@ async def test_a_burst_makes_one_job(shared_app: RunningApp, shop: str, burst: s
 
 async def test_a_later_burst_makes_no_second_job(shared_app: RunningApp, shop: str) -> None:
     shared_app.product(b"unread", shop=shop)
-    assert (await handled(shared_app, CREATE, shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, CREATE, shop=shop))[0] == "processed"
     for _ in range(2):
-        assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+        assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
     assert len(await jobs_of(shared_app, shop)) == 1
 
 
 async def test_a_new_picture_makes_a_second_job(shared_app: RunningApp, shop: str) -> None:
     product = shared_app.product(b"first", shop=shop)
-    await handled(shared_app, CREATE, shop=shop)
+    await process_webhook(shared_app, CREATE, shop=shop)
     changed = shared_app.shopify.replace_image(product, b"second")
-    await handled(shared_app, UPDATE, shop=shop)
+    await process_webhook(shared_app, UPDATE, shop=shop)
     jobs = await jobs_of(shared_app, shop)
     assert [job["request"]["media_id"] for job in jobs] == [product.media_gid, changed.media_gid]
 
@@ -64,7 +51,7 @@ async def test_a_failed_picture_is_made_anew_where_another_try_can_help(
     shared_app: RunningApp, shop: str, another_try_can_help: bool, jobs: int
 ) -> None:
     shared_app.product(b"unread", shop=shop)
-    await handled(shared_app, CREATE, shop=shop)
+    await process_webhook(shared_app, CREATE, shop=shop)
     job = (await jobs_of(shared_app, shop))[0]
     async with shared_app.database.transaction() as connection:
         claimed = await claim(
@@ -73,14 +60,14 @@ async def test_a_failed_picture_is_made_anew_where_another_try_can_help(
         assert claimed is not None
         reason = Failure(code="ANY", message="Any", retryable=another_try_can_help)
         await fail(connection, claimed, reason)
-    await handled(shared_app, UPDATE, shop=shop)
+    await process_webhook(shared_app, UPDATE, shop=shop)
     assert len(await jobs_of(shared_app, shop)) == jobs
 
 
 async def test_two_products_make_two_jobs(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
         shared_app.product(b"unread", shop=shop)
-        await handled(shared_app, CREATE, shop=shop)
+        await process_webhook(shared_app, CREATE, shop=shop)
     assert len(await jobs_of(shared_app, shop)) == 2
 
 
@@ -90,7 +77,7 @@ async def test_the_picture_is_shopifys_answer_and_not_the_bodys(
     product = shared_app.product(b"unread", shop=shop)
     evil = "https://evil.example/x.jpg"
     payload = {"id": product.id, "image": {"src": evil}, "images": [{"src": evil}]}
-    await handled(shared_app, UPDATE, payload, shop=shop)
+    await process_webhook(shared_app, UPDATE, payload, shop=shop)
     assert [job["request"]["source_url"] for job in await jobs_of(shared_app, shop)] == [
         product.image_url
     ]
@@ -101,7 +88,10 @@ async def test_a_product_that_is_gone_is_let_go(shared_app: RunningApp, shop: st
     await shared_app.send(CREATE, shop=shop)
     shared_app.shopify.delete_product(product)
     payload = {"id": product.id}
-    assert await handled(shared_app, UPDATE, payload, shop=shop) == ("ignored", "PRODUCT_NOT_FOUND")
+    assert await process_webhook(shared_app, UPDATE, payload, shop=shop) == (
+        "ignored",
+        "PRODUCT_NOT_FOUND",
+    )
     assert await jobs_of(shared_app, shop) == []
 
 
@@ -109,9 +99,9 @@ async def test_a_product_without_a_picture_waits_until_it_has_one(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = shared_app.shopify.create_product(shop, "Tee", None)
-    assert await handled(shared_app, CREATE, shop=shop) == ("ignored", "NO_IMAGE")
+    assert await process_webhook(shared_app, CREATE, shop=shop) == ("ignored", "NO_IMAGE")
     shared_app.shopify.replace_image(product, b"first")
-    assert (await handled(shared_app, UPDATE, shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed"
     assert len(await jobs_of(shared_app, shop)) == 1
 
 
@@ -119,7 +109,10 @@ async def test_another_shops_product_is_not_found(shared_app: RunningApp, shop: 
     await shared_app.install(OTHER_SHOP)
     foreign = shared_app.product(b"unread", shop=OTHER_SHOP)
     payload = {"id": foreign.id, "admin_graphql_api_id": foreign.gid}
-    assert await handled(shared_app, UPDATE, payload, shop=shop) == ("ignored", "PRODUCT_NOT_FOUND")
+    assert await process_webhook(shared_app, UPDATE, payload, shop=shop) == (
+        "ignored",
+        "PRODUCT_NOT_FOUND",
+    )
     assert await jobs_of(shared_app, shop) == await jobs_of(shared_app, OTHER_SHOP) == []
 
 
@@ -129,13 +122,13 @@ async def test_a_shop_that_has_not_granted_its_products_is_left_alone(
     shared_app.product(b"unread", shop=shop)
     await shared_app.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=shop)
     before = shared_app.shopify.calls["graphql"]
-    assert await handled(shared_app, CREATE, shop=shop) == ("ignored", "SCOPE_MISSING")
+    assert await process_webhook(shared_app, CREATE, shop=shop) == ("ignored", "SCOPE_MISSING")
     assert shared_app.shopify.calls["graphql"] == before
 
 
 async def test_a_shop_that_has_left_gets_no_job(shared_app: RunningApp, shop: str) -> None:
     shared_app.product(b"unread", shop=shop)
     shared_app.shopify.uninstall(shop)
-    await handled(shared_app, "app/uninstalled", shop=shop)
-    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "SHOP_NOT_INSTALLED")
+    await process_webhook(shared_app, "app/uninstalled", shop=shop)
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "SHOP_NOT_INSTALLED")
     assert await jobs_of(shared_app, shop) == []

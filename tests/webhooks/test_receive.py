@@ -1,4 +1,4 @@
-"""The inbox: what is stored, once, and what is only noted."""
+"""Receiving webhooks: what is stored, deduplicated and queued."""
 
 import asyncio
 import uuid
@@ -7,7 +7,7 @@ from typing import Any
 from backend import queue
 from backend.worker.maintenance import requeue_overdue
 from tests.running_app import RunningApp
-from tests.scenarios import deliver, handled, post_webhook, webhook_headers
+from tests.scenarios import deliver, post_webhook, process_webhook, webhook_headers
 from webhooks.receive import COUNTED
 
 BODY = b'{"id": 1}'
@@ -102,7 +102,7 @@ async def test_a_body_that_does_not_look_like_its_topics_is_ignored_once_and_dro
     shared_app: RunningApp, shop: str
 ) -> None:
     for payload in ({}, {"id": "x"}, {"id": None}, {"id": 1.5}):
-        ended = await handled(shared_app, "products/update", payload, shop=shop)
+        ended = await process_webhook(shared_app, "products/update", payload, shop=shop)
         assert ended == ("ignored", "BODY_MISMATCH"), payload
     assert {row["body"] for row in await inbox(shared_app, shop)} == {None}
     assert await entries(shared_app, shop) == 0

@@ -1,4 +1,4 @@
-"""After a restore from an older dump, what was erased since is erased again."""
+"""After a restore from an older dump, later erasures are repeated."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""When Shopify cannot answer now, a delivery waits; when it says no, the delivery fails."""
+"""Deliveries are retried on temporary errors and fail on permanent ones."""
 
 import asyncio
 import functools
@@ -13,7 +13,7 @@ from backend.leased_task import Done, Retry
 from backend.retries import DELIVERIES, PAUSE_JITTER
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
-from tests.scenarios import end_token, ending, lock_out, sent
+from tests.scenarios import delivery_status, expire_token, lock_out, send_webhook
 from webhooks.receive import DeliveryRef, claim
 
 TOPIC = "products/update"
@@ -23,7 +23,7 @@ DONE = "processed"
 async def product_sent(shared_app: RunningApp, shop: str) -> DeliveryRef:
     """A delivery about a product with a picture, in the inbox."""
     shared_app.product(b"unread", shop=shop)
-    return await sent(shared_app, TOPIC, shop=shop)
+    return await send_webhook(shared_app, TOPIC, shop=shop)
 
 
 async def wait_of(shared_app: RunningApp, shop: str) -> timedelta | None:
@@ -55,10 +55,10 @@ async def test_what_shopify_cannot_answer_now_is_done_later(
     wait = await wait_of(shared_app, shop)
     assert wait is not None
     assert timedelta(seconds=asked_for / 3) < wait <= timedelta(seconds=asked_for)
-    assert await ending(shared_app, ref.webhook_id) == ("received", None)
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", None)
     await shared_app.execute("UPDATE queue.pgqueuer SET execute_after = now()")
     await shared_app.drain(only_webhooks=True)
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
     assert (
         len(await shared_app.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint <> 'run_job'"))
         == 0
@@ -71,7 +71,7 @@ async def test_what_is_throttled_for_a_moment_is_waited_out(
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.throttle_next(2)
     await shared_app.drain(only_webhooks=True)
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_body(
@@ -88,7 +88,7 @@ async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_bo
         1 + PAUSE_JITTER
     )
     assert sum(waited, timedelta(0)) >= timedelta(hours=6)
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "ShopifyUnavailable")
     kept = await shared_app.rows(
         "SELECT body FROM webhook_deliveries WHERE webhook_id = :id", id=ref.webhook_id
     )
@@ -111,10 +111,10 @@ async def test_what_does_not_decode_but_the_body_is_our_fault_and_not_the_bodys(
     ]
     assert Done() not in outcomes[:-1], "somebody may put it right"
     assert outcomes[-1] == Done()
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "ValidationError")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "ValidationError")
 
 
-async def crashed(shared_app: RunningApp, ref: DeliveryRef, times: int) -> None:
+async def set_crashes(shared_app: RunningApp, ref: DeliveryRef, times: int) -> None:
     """So many workers have begun with it, and never came back."""
     for _ in range(times):
         async with shared_app.database.transaction(ref.shop_domain) as connection:
@@ -125,20 +125,20 @@ async def test_a_delivery_that_kills_its_workers_ends_as_failed(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
-    await crashed(shared_app, ref, DELIVERIES.crashes)
+    await set_crashes(shared_app, ref, DELIVERIES.crashes)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
 
 
 async def test_one_that_the_law_asks_for_is_put_off_instead(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await sent(shared_app, "customers/redact", shop=shop)
-    await crashed(shared_app, ref, DELIVERIES.crashes)
+    ref = await send_webhook(shared_app, "customers/redact", shop=shop)
+    await set_crashes(shared_app, ref, DELIVERIES.crashes)
     assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
-    assert await ending(shared_app, ref.webhook_id) == ("received", "WorkerCrashed")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", "WorkerCrashed")
     assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
@@ -150,7 +150,7 @@ async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
         for _ in range(DELIVERIES.crashes + 1):
             assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
     assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_what_is_put_right_in_time_loses_no_product(
@@ -160,9 +160,9 @@ async def test_what_is_put_right_in_time_loses_no_product(
     with monkeypatch.context() as broken:
         broken.setattr("backend.rules.apply.settings_of", misread)
         assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
-    assert await ending(shared_app, ref.webhook_id) == ("received", None)
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", None)
     assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
@@ -170,11 +170,11 @@ async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
 ) -> None:
     refs = [await product_sent(shared_app, shop) for _ in range(6)]
     before = shared_app.shopify.calls["refresh"]
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     await asyncio.gather(*(handle_delivery(ref, shared_app.handler_context, 0) for ref in refs))
     assert shared_app.shopify.calls["refresh"] == before + 1
-    assert {(await ending(shared_app, ref.webhook_id))[0] for ref in refs} == {DONE}
+    assert {(await delivery_status(shared_app, ref.webhook_id))[0] for ref in refs} == {DONE}
 
 
 @pytest.mark.parametrize("trouble", ["an error", "a lost answer"])
@@ -182,14 +182,14 @@ async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
     shared_app: RunningApp, shop: str, trouble: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     if trouble == "an error":
         shared_app.shopify.fail_next("refresh", 503)
     else:
         shared_app.shopify.lose_next_answer("refresh")
     assert isinstance(await handle_delivery(ref, shared_app.handler_context, 0), Retry)
     assert await handle_delivery(ref, shared_app.handler_context, 1) == Done()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
@@ -198,7 +198,7 @@ async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_again(
@@ -207,11 +207,11 @@ async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_a
     ref = await product_sent(shared_app, shop)
     await lock_out(shared_app, shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "REAUTH_NEEDED")
     await shared_app.drain(only_webhooks=True)  # its own entry: there is nothing left to do
     await shared_app.install(shop)
     await shared_app.drain()
-    assert (await ending(shared_app, ref.webhook_id))[0] == DONE
+    assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
 async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
@@ -220,4 +220,4 @@ async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.set_scopes(shop, {"write_files"})
     assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
-    assert await ending(shared_app, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "SHOPIFY_REFUSED")

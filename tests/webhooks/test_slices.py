@@ -1,4 +1,4 @@
-"""Much work of one shop is done in slices and turns, each about one installation and no other."""
+"""Large erasures and uninstalls run in slices, each for one installation."""
 
 import asyncio
 
@@ -17,11 +17,11 @@ from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
 from tests.scenarios import (
     TENANT_TABLES,
-    ending,
+    delivery_status,
     fingerprint,
     finished_job,
     missing_objects,
-    sent,
+    send_webhook,
     waiting_job,
 )
 from webhooks.erasure import begin_erasure
@@ -32,7 +32,7 @@ CUSTOMER = "191167"  # as in the stand-in's samples
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of two, and a turn that is over after the first."""
     for module in (completion, erasure, uploads):
         monkeypatch.setattr(module, "ITEMS_PER_SLICE", 2)
@@ -40,7 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(handlers, "HANDLER_SECONDS", 0.0)
 
 
-async def worked_off(shared_app: RunningApp, ref: DeliveryRef) -> int:
+async def process_delivery_to_end(shared_app: RunningApp, ref: DeliveryRef) -> int:
     """Give it turns until it is settled; how many it took."""
     for turns in range(1, 100):
         if await handle_delivery(ref, shared_app.handler_context, turns) == Done():
@@ -59,13 +59,15 @@ async def jobs_of(shared_app: RunningApp, shop_id: int) -> int:
     return int(rows[0]["n"])
 
 
-async def closed(shared_app: RunningApp, shop: str) -> None:
+async def close_shop(shared_app: RunningApp, shop: str) -> None:
     """The merchant removes the app, and it is worked off."""
     shared_app.shopify.uninstall(shop)
-    await worked_off(shared_app, await sent(shared_app, "app/uninstalled", shop=shop))
+    await process_delivery_to_end(
+        shared_app, await send_webhook(shared_app, "app/uninstalled", shop=shop)
+    )
 
 
-async def back(shared_app: RunningApp, shop: str) -> None:
+async def reinstall_shop(shared_app: RunningApp, shop: str) -> None:
     """The merchant comes back."""
     shared_app.shopify.reinstall(shop)
     await shared_app.install(shop)
@@ -83,13 +85,16 @@ async def test_a_shop_is_erased_turn_by_turn_and_all_of_it_is_counted(
         "FROM generate_series(1, 5) n",
         s=shop_id,
     )
-    await closed(shared_app, shop)
-    ref = await sent(shared_app, "shop/redact", shop=shop)
+    await close_shop(shared_app, shop)
+    ref = await send_webhook(shared_app, "shop/redact", shop=shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == AT_ONCE
     assert await jobs_of(shared_app, shop_id) == 3
-    assert await ending(shared_app, ref.webhook_id) == ("received", None)
-    assert await worked_off(shared_app, ref) > 2
-    assert await ending(shared_app, ref.webhook_id) == ("processed", "ERASED 5 jobs and the shop")
+    assert await delivery_status(shared_app, ref.webhook_id) == ("received", None)
+    assert await process_delivery_to_end(shared_app, ref) > 2
+    assert await delivery_status(shared_app, ref.webhook_id) == (
+        "processed",
+        "ERASED 5 jobs and the shop",
+    )
     assert await missing_objects(shared_app, keys) == keys
     for table in (*TENANT_TABLES, "daily_counts", "idempotency_keys"):
         rows = await shared_app.rows(f"SELECT 1 FROM {table} WHERE shop_id = :s", s=shop_id)
@@ -101,7 +106,7 @@ async def test_an_erasure_that_breaks_off_keeps_what_its_objects_are_known_by(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refs = [await finished_job(shared_app, shop=shop, customer_id=CUSTOMER) for _ in range(4)]
-    redaction = await sent(shared_app, "customers/redact", shop=shop)
+    redaction = await send_webhook(shared_app, "customers/redact", shop=shop)
     assert await handle_delivery(redaction, shared_app.handler_context, 0) == AT_ONCE
     delete = ObjectStore.delete
 
@@ -114,10 +119,10 @@ async def test_an_erasure_that_breaks_off_keeps_what_its_objects_are_known_by(
         await handle_delivery(redaction, shared_app.handler_context, 0)
     monkeypatch.setattr(ObjectStore, "delete", delete)
     assert await jobs_of(shared_app, refs[0][0].shop_id) == 2, "their rows are still there"
-    await worked_off(shared_app, redaction)
+    await process_delivery_to_end(shared_app, redaction)
     keys = [key for _, owned in refs for key in owned]
     assert await missing_objects(shared_app, keys) == keys
-    assert await ending(shared_app, redaction.webhook_id) == ("processed", "ERASED 4 jobs")
+    assert await delivery_status(shared_app, redaction.webhook_id) == ("processed", "ERASED 4 jobs")
 
 
 async def test_a_shop_that_comes_back_while_it_is_erased_starts_clean_and_keeps_what_is_new(
@@ -125,25 +130,28 @@ async def test_a_shop_that_comes_back_while_it_is_erased_starts_clean_and_keeps_
 ) -> None:
     old = [await finished_job(shared_app, shop=shop) for _ in range(5)]
     before = await shop_of(shared_app, shop)
-    await closed(shared_app, shop)
-    ref = await sent(shared_app, "shop/redact", shop=shop)
+    await close_shop(shared_app, shop)
+    ref = await send_webhook(shared_app, "shop/redact", shop=shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == AT_ONCE
-    await back(shared_app, shop)
+    await reinstall_shop(shared_app, shop)
     after = await shop_of(shared_app, shop)
     assert after != before
     new, keys = await finished_job(shared_app, shop=shop)
     waiting = await waiting_job(shared_app, shop=shop)
     shared_app.product(b"unread", shop=shop)
-    webhook = await sent(shared_app, "products/update", shop=shop)
+    webhook = await send_webhook(shared_app, "products/update", shop=shop)
     await shared_app.execute(
         "INSERT INTO shop_settings (shop_id, rules, daily_credit_cap) VALUES (:s, '[]', 7)", s=after
     )
     print_of_new = await fingerprint(shared_app, shop)
-    await worked_off(shared_app, ref)
-    assert await ending(shared_app, ref.webhook_id) == ("processed", "ERASED 5 jobs and the shop")
+    await process_delivery_to_end(shared_app, ref)
+    assert await delivery_status(shared_app, ref.webhook_id) == (
+        "processed",
+        "ERASED 5 jobs and the shop",
+    )
     assert await fingerprint(shared_app, shop) == print_of_new
     assert await missing_objects(shared_app, keys) == []
-    assert (await ending(shared_app, webhook.webhook_id))[0] == "received"
+    assert (await delivery_status(shared_app, webhook.webhook_id))[0] == "received"
     for job in (new, waiting):
         assert (await shared_app.detail(job.public_id, shop=shop)).status_code == 200
     assert await missing_objects(shared_app, old[0][1]) == old[0][1]
@@ -154,16 +162,16 @@ async def test_a_shop_that_comes_back_before_its_erasure_begins_keeps_everything
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await finished_job(shared_app, shop=shop)
-    await closed(shared_app, shop)
-    ref = await sent(shared_app, "shop/redact", shop=shop)
+    await close_shop(shared_app, shop)
+    ref = await send_webhook(shared_app, "shop/redact", shop=shop)
 
     async def too_late(*args: object) -> bool:
-        await back(shared_app, shop)  # after the account was read as closed
+        await reinstall_shop(shared_app, shop)  # after the account was read as closed
         return await begin_erasure(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compliance, "begin_erasure", too_late)
-    await worked_off(shared_app, ref)
-    assert await ending(shared_app, ref.webhook_id) == ("ignored", "REINSTALLED")
+    await process_delivery_to_end(shared_app, ref)
+    assert await delivery_status(shared_app, ref.webhook_id) == ("ignored", "REINSTALLED")
     assert await jobs_of(shared_app, await shop_of(shared_app, shop)) == 1
 
 
@@ -171,7 +179,7 @@ async def test_an_erasure_is_on_the_list_in_the_bucket_before_anything_is_gone(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
-    redaction = await sent(shared_app, "customers/redact", shop=shop)
+    redaction = await send_webhook(shared_app, "customers/redact", shop=shop)
     await handle_delivery(redaction, shared_app.handler_context, 0)
     notes = [note async for note in noted_erasures(shared_app.handler_context.store)]
     [note] = [note for note in notes if note.shop_domain == shop]
@@ -184,12 +192,12 @@ async def test_the_account_of_a_shop_with_much_work_is_closed_first(
 ) -> None:
     jobs = [await waiting_job(shared_app, shop=shop) for _ in range(5)]
     shared_app.shopify.uninstall(shop)
-    ref = await sent(shared_app, "app/uninstalled", shop=shop)
+    ref = await send_webhook(shared_app, "app/uninstalled", shop=shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == AT_ONCE
     answer = await shared_app.detail(jobs[0].public_id, shop=shop)
     assert answer.json()["error"]["code"] == "SHOP_NOT_INSTALLED"
-    await worked_off(shared_app, ref)
-    assert await ending(shared_app, ref.webhook_id) == ("processed", "UNINSTALLED")
+    await process_delivery_to_end(shared_app, ref)
+    assert await delivery_status(shared_app, ref.webhook_id) == ("processed", "UNINSTALLED")
     rows = await shared_app.rows("SELECT status FROM jobs WHERE shop_id = :s", s=jobs[0].shop_id)
     assert [row["status"] for row in rows] == ["FAILURE"] * 5
 
@@ -200,14 +208,14 @@ async def test_work_of_a_shop_that_came_back_meanwhile_is_not_ended(
     for _ in range(5):
         await waiting_job(shared_app, shop=shop)
     shared_app.shopify.uninstall(shop)
-    ref = await sent(shared_app, "app/uninstalled", shop=shop)
+    ref = await send_webhook(shared_app, "app/uninstalled", shop=shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == AT_ONCE
     rows = await shared_app.rows("SELECT id, uninstalled_at FROM shops WHERE domain = :d", d=shop)
-    await back(shared_app, shop)
+    await reinstall_shop(shared_app, shop)
     new = await waiting_job(shared_app, shop=shop)
     under_way = rows[0]["id"], rows[0]["uninstalled_at"]  # a turn that has begun before that
     await app.end_work(shared_app.database, *under_way, TimeSlice())
-    await worked_off(shared_app, ref)
+    await process_delivery_to_end(shared_app, ref)
     rows = await shared_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=new.public_id)
     assert rows == [{"status": "NOT_STARTED"}]
 
@@ -222,11 +230,11 @@ async def test_a_publication_that_looks_at_its_shop_and_an_uninstall_do_not_bloc
         j=job.public_id,
     )
     shared_app.shopify.uninstall(shop)
-    ref = await sent(shared_app, "app/uninstalled", shop=shop)
+    ref = await send_webhook(shared_app, "app/uninstalled", shop=shop)
     publication = PublicationRef(shop_id=job.shop_id, job_id=job.public_id, round=1)
     async with shared_app.database.transaction(shop) as connection:
         await claim(connection, publication, PUBLISH)  # locks the publication
-        stopping = asyncio.create_task(worked_off(shared_app, ref))
+        stopping = asyncio.create_task(process_delivery_to_end(shared_app, ref))
         async with asyncio.timeout(1.5):  # less than Postgres takes to look for a deadlock twice
             while True:
                 rows = await shared_app.rows("SELECT status FROM shops WHERE domain = :d", d=shop)

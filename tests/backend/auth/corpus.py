@@ -1,4 +1,4 @@
-"""Requests at Shopify's three doors, good and bad, each with the name of its kind.
+"""Valid and invalid requests of Shopify's three kinds, each with a name.
 
 Every kind is drawn several times with random parts from a fixed seed. Which of them should
 pass is not said here: the differential tests compare two verdicts on each.

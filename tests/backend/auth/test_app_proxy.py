@@ -14,7 +14,7 @@ from tests.backend.auth.signing import FOREIGN_SECRET, NOW, PREVIOUS_SECRET, SEC
 PATH_PREFIX = "/apps/atelier"
 
 
-def shopifys(**changes: str) -> dict[str, str]:
+def shopify_parameters(**changes: str) -> dict[str, str]:
     """The parameters that Shopify adds for an anonymous visitor."""
     return {
         "shop": SHOP,
@@ -121,13 +121,13 @@ class TestTheSignature:
 
 
 def test_a_visitors_request_is_verified() -> None:
-    assert verify(shopifys(job="01J")) == ProxyRequest(
+    assert verify(shopify_parameters(job="01J")) == ProxyRequest(
         shop=SHOP, logged_in_customer_id=None, path_prefix=PATH_PREFIX, params={"job": ["01J"]}
     )
 
 
 def test_a_customers_request_names_the_customer() -> None:
-    request = verify(shopifys(logged_in_customer_id="115310627314723954"))
+    request = verify(shopify_parameters(logged_in_customer_id="115310627314723954"))
     assert request is not None
     assert request.logged_in_customer_id == "115310627314723954"
     assert request.params == {}
@@ -141,44 +141,46 @@ def test_what_older_requests_lack_may_be_absent() -> None:
 
 def test_repeated_blank_and_encoded_values_of_the_visitor_arrive_decoded() -> None:
     request = verify(
-        [*shopifys().items(), ("a", "1"), ("a", ""), ("b", "caf\u00e9 & 川"), ("a1", "")]
+        [*shopify_parameters().items(), ("a", "1"), ("a", ""), ("b", "caf\u00e9 & 川"), ("a1", "")]
     )
     assert request is not None
     assert request.params == {"a": ["1", ""], "b": ["caf\u00e9 & 川"], "a1": [""]}
 
 
 def test_the_previous_secret_still_opens() -> None:
-    assert verify(shopifys(), PREVIOUS_SECRET)
+    assert verify(shopify_parameters(), PREVIOUS_SECRET)
 
 
 def test_a_foreign_secret_does_not() -> None:
-    assert verify(shopifys(), FOREIGN_SECRET) is None
+    assert verify(shopify_parameters(), FOREIGN_SECRET) is None
 
 
 def test_an_empty_secret_opens_nothing() -> None:
-    raw_query = signing.proxy_query(shopifys().items(), b"")
+    raw_query = signing.proxy_query(shopify_parameters().items(), b"")
     assert verify_app_proxy(raw_query, [b""], now=NOW) is None
     assert verify_app_proxy(raw_query, [SECRET, b""], now=NOW) is None
     assert verify_app_proxy(raw_query, [], now=NOW) is None
-    assert verify_app_proxy(signing.proxy_query(shopifys().items()), [b"", SECRET], now=NOW)
+    assert verify_app_proxy(
+        signing.proxy_query(shopify_parameters().items()), [b"", SECRET], now=NOW
+    )
 
 
 @pytest.mark.parametrize("name", ["shop", "path_prefix", "timestamp", "job"])
 def test_a_value_changed_after_signing_is_refused(name: str) -> None:
     changed = {"shop": "other.myshopify.com", "timestamp": str(NOW + 1), "path_prefix": "/apps/x"}
-    pairs = dict(decoded_pairs(signing.proxy_query(shopifys(job="1").items())))
+    pairs = dict(decoded_pairs(signing.proxy_query(shopify_parameters(job="1").items())))
     assert verify_query(signing.query(pairs.items()))
     assert verify_query(signing.query((pairs | {name: changed.get(name, "2")}).items())) is None
 
 
 @pytest.mark.parametrize("seconds", [-90, 0, 90])
 def test_a_timestamp_within_ninety_seconds_is_fresh(seconds: int) -> None:
-    assert verify(shopifys(timestamp=str(NOW + seconds)))
+    assert verify(shopify_parameters(timestamp=str(NOW + seconds)))
 
 
 @pytest.mark.parametrize("seconds", [-91, 91, -(10**6), 10**9])
 def test_a_timestamp_further_away_is_not(seconds: int) -> None:
-    assert verify(shopifys(timestamp=str(NOW + seconds))) is None
+    assert verify(shopify_parameters(timestamp=str(NOW + seconds))) is None
 
 
 @pytest.mark.parametrize(
@@ -206,30 +208,30 @@ def test_a_timestamp_further_away_is_not(seconds: int) -> None:
     ids=lambda timestamp: ascii(timestamp)[:20],
 )
 def test_a_timestamp_that_is_no_integer_is_refused(timestamp: str) -> None:
-    assert verify(shopifys(timestamp=timestamp)) is None
+    assert verify(shopify_parameters(timestamp=timestamp)) is None
 
 
 @pytest.mark.parametrize("name", ["shop", "timestamp"])
 def test_what_shopify_always_sends_must_be_there(name: str) -> None:
-    assert verify(signing.without(shopifys(), name)) is None
+    assert verify(signing.without(shopify_parameters(), name)) is None
 
 
 def test_an_unsigned_query_is_refused() -> None:
-    assert verify_query(signing.query(shopifys().items())) is None
+    assert verify_query(signing.query(shopify_parameters().items())) is None
     assert verify_query(b"") is None
 
 
-@pytest.mark.parametrize("name", [*shopifys(), "hmac"])
+@pytest.mark.parametrize("name", [*shopify_parameters(), "hmac"])
 def test_shopifys_own_parameters_appear_once(name: str) -> None:
-    value = shopifys(hmac="0" * 64)[name]
-    pairs = shopifys(**{name: value})
+    value = shopify_parameters(hmac="0" * 64)[name]
+    pairs = shopify_parameters(**{name: value})
     assert verify(pairs)
     assert verify([*pairs.items(), (name, value)]) is None
     assert verify([*pairs.items(), (name, "")]) is None
 
 
 def test_a_second_signature_is_refused_in_either_order() -> None:
-    raw_query = signing.proxy_query(shopifys().items())
+    raw_query = signing.proxy_query(shopify_parameters().items())
     signature = raw_query.rpartition(b"signature=")[2]
     assert verify_query(raw_query + b"&signature=" + signature) is None
     assert verify_query(raw_query + b"&signature=") is None
@@ -241,29 +243,29 @@ def test_a_second_signature_is_refused_in_either_order() -> None:
     ["", "evil.com", f"{SHOP}.evil.com", f"{SHOP}\n", f"https://{SHOP}", SHOP.upper(), f"{SHOP}/"],
 )
 def test_a_shop_that_is_no_shops_domain_is_refused(shop: str) -> None:
-    assert verify(shopifys(shop=shop)) is None
+    assert verify(shopify_parameters(shop=shop)) is None
 
 
 @pytest.mark.parametrize("customer", ["gid://shopify/Customer/1", "1,2", "-1", "\u0661", "1\n"])
 def test_a_customer_id_that_is_no_number_is_refused(customer: str) -> None:
-    assert verify(shopifys(logged_in_customer_id=customer)) is None
+    assert verify(shopify_parameters(logged_in_customer_id=customer)) is None
 
 
 @pytest.mark.parametrize("prefix", ["", "apps/atelier", "/", "/apps/<script>", "/apps/x\n"])
 def test_a_path_prefix_that_is_no_path_is_refused(prefix: str) -> None:
-    assert verify(shopifys(path_prefix=prefix)) is None
+    assert verify(shopify_parameters(path_prefix=prefix)) is None
 
 
 def test_a_parameter_the_route_does_not_know_is_refused() -> None:
-    pairs = shopifys(job="1")
+    pairs = shopify_parameters(job="1")
     assert verify(pairs, allowed=["job"])
     assert verify(pairs, allowed=["Job", "jobs"]) is None
     assert verify(pairs, allowed=[]) is None
-    assert verify(shopifys(**{"": "1"})) is None
+    assert verify(shopify_parameters(**{"": "1"})) is None
 
 
 def test_a_route_knows_no_parameters_unless_it_says_so() -> None:
-    raw_query = signing.proxy_query(shopifys(job="1").items())
+    raw_query = signing.proxy_query(shopify_parameters(job="1").items())
     assert verify_app_proxy(raw_query, [SECRET], now=NOW) is None
 
 
@@ -273,7 +275,7 @@ class TestTheSignedTextHasNoSeparators:
     @staticmethod
     def recut(visitors: dict[str, str], into: dict[str, str]) -> bytes:
         """Shopify signs the `visitors` request; an attacker sends it on, cut `into` another."""
-        signed = signing.proxy_query(shopifys(**visitors).items())
+        signed = signing.proxy_query(shopify_parameters(**visitors).items())
         signature = dict(decoded_pairs(signed))["signature"]
         query = decoded_query(signing.query(into.items()))
         assert query is not None
@@ -281,34 +283,34 @@ class TestTheSignedTextHasNoSeparators:
         return signing.query([*into.items(), ("signature", signature)])
 
     def test_a_value_cannot_become_a_parameter_the_route_does_not_know(self) -> None:
-        raw_query = self.recut({"a": "1b=2"}, into=shopifys(a="1", b="2"))
+        raw_query = self.recut({"a": "1b=2"}, into=shopify_parameters(a="1", b="2"))
         assert verify_query(raw_query, allowed=["a"]) is None
 
     def test_a_parameter_cannot_be_hidden_in_a_value(self) -> None:
-        raw_query = self.recut({"a": "1", "b": "2"}, into=shopifys(a="1b=2"))
+        raw_query = self.recut({"a": "1", "b": "2"}, into=shopify_parameters(a="1b=2"))
         assert verify_query(raw_query, allowed=["a", "b"]) is None
-        assert verify([*shopifys().items(), ("a", "1"), ("a", "1b=2")]) is None
+        assert verify([*shopify_parameters().items(), ("a", "1"), ("a", "1b=2")]) is None
 
     def test_a_name_cannot_hold_the_separator(self) -> None:
-        raw_query = self.recut({"a": "1=2"}, into=shopifys(**{"a=1": "2"}))
+        raw_query = self.recut({"a": "1=2"}, into=shopify_parameters(**{"a=1": "2"}))
         assert verify_query(raw_query, allowed=["a"]) is None
 
     def test_shopifys_customer_id_cannot_be_hidden_behind_a_forged_one(self) -> None:
         raw_query = self.recut(
             {"a": "1logged_in_customer_id=7m=x"},
-            into=shopifys(a="1", logged_in_customer_id="7", m="xlogged_in_customer_id="),
+            into=shopify_parameters(a="1", logged_in_customer_id="7", m="xlogged_in_customer_id="),
         )
         assert verify_query(raw_query, allowed=["a", "m"]) is None
 
     def test_a_forged_customer_id_cannot_swallow_shopifys(self) -> None:
         raw_query = self.recut(
             {"a": "1logged_in_customer_id=7"},
-            into=shopifys(a="1", logged_in_customer_id="7logged_in_customer_id="),
+            into=shopify_parameters(a="1", logged_in_customer_id="7logged_in_customer_id="),
         )
         assert verify_query(raw_query, allowed=["a"]) is None
 
     def test_the_shop_cannot_be_moved_into_the_path_prefix(self) -> None:
-        into = shopifys(path_prefix=f"{PATH_PREFIX}shop={SHOP}")
+        into = shopify_parameters(path_prefix=f"{PATH_PREFIX}shop={SHOP}")
         assert verify_query(self.recut({}, into=signing.without(into, "shop"))) is None
 
 
@@ -319,12 +321,12 @@ class TestTheSignedTextHasNoSeparators:
 )
 def test_a_bad_signature_is_refused_and_raises_nothing(signature: str | bytes) -> None:
     encoded = quote_from_bytes(signature if isinstance(signature, bytes) else signature.encode())
-    raw_query = signing.query(shopifys().items()) + b"&signature=" + encoded.encode()
+    raw_query = signing.query(shopify_parameters().items()) + b"&signature=" + encoded.encode()
     assert verify_query(raw_query) is None
 
 
 def test_a_right_signature_in_upper_case_is_refused() -> None:
-    query, _, signature = signing.proxy_query(shopifys().items()).rpartition(b"=")
+    query, _, signature = signing.proxy_query(shopify_parameters().items()).rpartition(b"=")
     assert verify_query(query + b"=" + signature)
     assert verify_query(query + b"=" + signature.upper()) is None
 
@@ -336,13 +338,18 @@ def test_a_right_signature_in_upper_case_is_refused() -> None:
 )
 def test_a_query_that_cannot_be_read_in_one_way_only_is_not_decoded(raw_query: bytes) -> None:
     assert decoded_query(raw_query) is None
-    assert verify_query(signing.proxy_query(shopifys().items()) + b"&" + raw_query) is None
+    assert (
+        verify_query(signing.proxy_query(shopify_parameters().items()) + b"&" + raw_query) is None
+    )
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_no_query_raises_and_none_passes_unsigned(raw_query: bytes) -> None:
     assert verify_query(raw_query) is None
-    assert verify_query(signing.query(shopifys().items()) + b"&signature=" + raw_query) is None
+    assert (
+        verify_query(signing.query(shopify_parameters().items()) + b"&signature=" + raw_query)
+        is None
+    )
 
 
 visible_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="="))
@@ -350,7 +357,7 @@ visible_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characte
 
 @given(st.lists(st.tuples(st.sampled_from(["job", "a", "b", "a1"]), visible_text), max_size=20))
 def test_every_visitors_query_passes_when_signed(pairs: list[tuple[str, str]]) -> None:
-    request = verify([*shopifys().items(), *pairs])
+    request = verify([*shopify_parameters().items(), *pairs])
     assert request is not None
     assert [(name, value) for name in request.params for value in request.params[name]] == sorted(
         pairs, key=lambda pair: [name for name, _ in pairs].index(pair[0])

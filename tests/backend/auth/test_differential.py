@@ -106,7 +106,7 @@ APP_PROXY = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def clock_stands_still() -> Iterator[None]:
+def frozen_clock() -> Iterator[None]:
     with time_machine.travel(NOW, tick=False):
         yield
 
@@ -199,5 +199,5 @@ def their_verdict(*, ok: bool, label: str | None) -> Verdict:
 def request(
     *, headers: dict[str, str] | None = None, raw_query: str = "", body: str = ""
 ) -> RequestInput:
-    url = f"https://app.example.com/door?{raw_query}"
+    url = f"https://app.example.com/proxy?{raw_query}"
     return {"method": "POST", "headers": headers or {}, "url": url, "body": body}

@@ -1,4 +1,4 @@
-"""A session token that was good once is not looked at twice, and for no longer than it lives."""
+"""A verified session token is remembered until it expires."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def header(shop: str = "north.myshopify.com", secret: str = SECRET) -> list[byte
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def verified_tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens that have been verified, in order."""
     seen: list[str] = []
     verify = verify_session_token
@@ -44,12 +44,14 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_a_token_is_verified_once_and_proves_the_same_shop_again(looks: list[str]) -> None:
+def test_a_token_is_verified_once_and_proves_the_same_shop_again(
+    verified_tokens: list[str],
+) -> None:
     guard = MerchantGuard(SETTINGS)
     north, south = header(), header("south.myshopify.com")
     shops = [guard.by_token(each).shop for each in (north, south, north, south)]
     assert shops == ["north.myshopify.com", "south.myshopify.com"] * 2
-    assert len(looks) == 2
+    assert len(verified_tokens) == 2
 
 
 def test_a_token_that_has_ended_proves_nothing_however_good_it_was() -> None:
@@ -82,13 +84,13 @@ def test_a_token_of_the_previous_secret_is_not_remembered_beyond_that_secrets_en
             guard.by_token(old)
 
 
-def test_what_was_refused_is_looked_at_each_time(looks: list[str]) -> None:
+def test_what_was_refused_is_looked_at_each_time(verified_tokens: list[str]) -> None:
     guard = MerchantGuard(SETTINGS)
     forged = header(secret="another")
     for _ in range(2):
         with pytest.raises(InvalidSessionToken):
             guard.by_token(forged)
-    assert len(looks) == 2
+    assert len(verified_tokens) == 2
 
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

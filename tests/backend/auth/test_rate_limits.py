@@ -1,4 +1,4 @@
-"""Each shop has budgets of its own, and is told when to come back."""
+"""Each shop has its own rate limits, and refusals say when to retry."""
 
 import pytest
 

@@ -29,7 +29,7 @@ HEADER, PAYLOAD, SIGNATURE = GOOD.split(".")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def clock_stands_still() -> Iterator[None]:
+def frozen_clock() -> Iterator[None]:
     with time_machine.travel(NOW, tick=False):
         yield
 

@@ -1,4 +1,4 @@
-"""The name of a tenant is exact: nothing that looks like a shop's domain passes for one."""
+"""Shop domains are matched exactly; lookalikes are refused."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The signed-request door: only its own signature, over all of the request, opens it."""
+"""Signed requests: only their own signature, over the whole request, is accepted."""
 
 import base64
 import hashlib

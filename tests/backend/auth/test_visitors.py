@@ -1,4 +1,4 @@
-"""A visitor's number for a day: who has the same one, who has not, and what it can tell."""
+"""The daily visitor number: who shares one, and what it reveals."""
 
 from datetime import date
 from typing import Any

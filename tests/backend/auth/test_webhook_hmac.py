@@ -1,4 +1,4 @@
-"""A webhook is signed over the bytes as they came, with a secret that we hold."""
+"""A webhook is signed over its raw bytes with one of our secrets."""
 
 import base64
 import hashlib

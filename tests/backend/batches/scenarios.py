@@ -14,7 +14,7 @@ from backend.failures.codes import PRODUCT_NOT_FOUND
 from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry
-from tests.backend.publications.crashing import Happens, stepped
+from tests.backend.publications.crash_points import Happens, count_steps
 from tests.running_app import RunningApp
 
 
@@ -32,12 +32,14 @@ def collection(shared_app: RunningApp, shop: str, count: int) -> Collection:
     return shared_app.shopify.create_collection(shop, "Tees", products(shared_app, shop, count))
 
 
-def gids(count: int, start: int = 1) -> list[str]:
+def product_gids(count: int, start: int = 1) -> list[str]:
     """Products that need not exist."""
     return [f"gid://shopify/ProductRecord/{number}" for number in range(start, start + count)]
 
 
-async def post(shared_app: RunningApp, shop: str, body: Any, **headers: str) -> httpx.Response:
+async def post_batch(
+    shared_app: RunningApp, shop: str, body: Any, **headers: str
+) -> httpx.Response:
     """Ask for a batch, by default of catalog images."""
     wanted = {"workflow": "catalog-image", **body}
     return await shared_app.http.post(
@@ -45,9 +47,9 @@ async def post(shared_app: RunningApp, shop: str, body: Any, **headers: str) -> 
     )
 
 
-async def made(shared_app: RunningApp, shop: str, body: Any) -> BatchRef:
+async def create_batch(shared_app: RunningApp, shop: str, body: Any) -> BatchRef:
     """A batch that no worker has begun."""
-    answer = await post(shared_app, shop, body)
+    answer = await post_batch(shared_app, shop, body)
     assert answer.status_code == 202, answer.text
     return await ref_of(shared_app, answer.json()["public_id"])
 
@@ -60,7 +62,7 @@ async def ref_of(shared_app: RunningApp, public_id: str) -> BatchRef:
     return BatchRef(shop_id=rows[0]["shop_id"], public_id=public_id, round=rows[0]["round"])
 
 
-async def expand(
+async def run_expansion_to_end(
     shared_app: RunningApp, ref: BatchRef, handler_context: BatchContext | None = None
 ) -> list[timedelta]:
     """Run the expansion until nothing is left to do; the delays in between, which are skipped."""
@@ -74,12 +76,14 @@ async def expand(
 
 
 @contextlib.asynccontextmanager
-async def stepped_desk(shared_app: RunningApp, happens: Happens) -> AsyncIterator[BatchContext]:
-    """A desk of its own, as a process has, where something happens after each transaction.
+async def stepped_batch_context(
+    shared_app: RunningApp, happens: Happens
+) -> AsyncIterator[BatchContext]:
+    """A batch context as a process has it, with a hook after each transaction.
 
     The first is the claim, and each page is one.
     """
-    async with stepped(shared_app, happens) as (publication_context, _):
+    async with count_steps(shared_app, happens) as (publication_context, _):
         yield BatchContext(
             database=publication_context.database,
             admin=publication_context.admin,
@@ -87,14 +91,14 @@ async def stepped_desk(shared_app: RunningApp, happens: Happens) -> AsyncIterato
         )
 
 
-async def expanded(shared_app: RunningApp, shop: str, body: Any) -> BatchRef:
+async def expanded_batch(shared_app: RunningApp, shop: str, body: Any) -> BatchRef:
     """A batch whose jobs are made, and not begun."""
-    ref = await made(shared_app, shop, body)
-    assert await expand(shared_app, ref) == []
+    ref = await create_batch(shared_app, shop, body)
+    assert await run_expansion_to_end(shared_app, ref) == []
     return ref
 
 
-async def look(shared_app: RunningApp, shop: str, ref: BatchRef) -> dict[str, Any]:
+async def get_batch(shared_app: RunningApp, shop: str, ref: BatchRef) -> dict[str, Any]:
     """The batch as the API shows it."""
     answer = await shared_app.http.get(
         f"/v1/batches/{ref.public_id}", headers=shared_app.bearer(shop)
@@ -108,14 +112,14 @@ async def counts(
     shared_app: RunningApp, shop: str, ref: BatchRef
 ) -> tuple[str, int, int, int, int]:
     """Its status, and how many products are not started, in progress, succeeded and failed."""
-    found = await look(shared_app, shop, ref)
+    found = await get_batch(shared_app, shop, ref)
     numbers = found["counts"]
     parts = [numbers[name] for name in ("not_started", "in_progress", "succeeded", "failed")]
     assert numbers["total"] == sum(parts)
     return found["status"], parts[0], parts[1], parts[2], parts[3]
 
 
-async def items(
+async def get_items(
     shared_app: RunningApp, shop: str, ref: BatchRef, **query: Any
 ) -> list[dict[str, Any]]:
     """A page of its items as the API shows them."""
@@ -129,7 +133,9 @@ async def items(
     return found
 
 
-async def act(shared_app: RunningApp, shop: str, ref: BatchRef, verb: str) -> httpx.Response:
+async def post_batch_action(
+    shared_app: RunningApp, shop: str, ref: BatchRef, verb: str
+) -> httpx.Response:
     """Cancel it or retry it."""
     path = f"/v1/batches/{ref.public_id}/{verb}"
     return await shared_app.http.post(path, headers=shared_app.bearer(shop))
@@ -139,7 +145,7 @@ async def end_jobs(
     shared_app: RunningApp, shop: str, ref: BatchRef, *, good: int = 0, bad: int = 0, begun: int = 0
 ) -> None:
     """Let so many of the jobs that have not begun end well, end badly, and begin."""
-    waiting = await items(shared_app, shop, ref, status="NOT_STARTED", limit=good + bad + begun)
+    waiting = await get_items(shared_app, shop, ref, status="NOT_STARTED", limit=good + bad + begun)
     assert len(waiting) == good + bad + begun
     for number, item in enumerate(waiting):
         job = JobRef(shop_id=ref.shop_id, public_id=item["job_id"])

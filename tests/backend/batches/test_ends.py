@@ -1,4 +1,4 @@
-"""How batches end: well, partly, badly, by a cancel; and what a retry makes of that."""
+"""How batches end, cancelling them, and retrying them."""
 
 import asyncio
 from datetime import datetime
@@ -16,21 +16,21 @@ from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced
 from backend.worker.batch_counts import settle_batches
 from tests.backend.batches.scenarios import (
-    act,
     collection,
     counts,
+    create_batch,
     end_jobs,
-    expand,
-    expanded,
-    gids,
-    items,
+    expanded_batch,
+    get_batch,
+    get_items,
     jobs_of,
-    look,
-    made,
+    post_batch_action,
+    product_gids,
     products,
-    stepped_desk,
+    run_expansion_to_end,
+    stepped_batch_context,
 )
-from tests.backend.publications.crashing import Crash, dies_at
+from tests.backend.publications.crash_points import Crash, crash_at
 from tests.running_app import RunningApp
 from tests.scenarios import refusal
 
@@ -65,16 +65,16 @@ def test_the_whole_is_told_from_the_expansion_and_the_counts(
 
 
 async def test_the_counts_follow_the_jobs(shared_app: RunningApp, shop: str) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(4)})
     await end_jobs(shared_app, shop, ref, good=1, begun=1)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 2, 1, 1, 0)
     await end_jobs(shared_app, shop, ref, bad=2)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 0, 1, 1, 2)
-    assert (await look(shared_app, shop, ref))["finished_at"] is None
+    assert (await get_batch(shared_app, shop, ref))["finished_at"] is None
 
 
 async def test_it_is_finished_when_its_last_job_is(shared_app: RunningApp, shop: str) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await end_jobs(shared_app, shop, ref, good=2, bad=1)
     assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 2, 1)
     last = await shared_app.rows(
@@ -89,15 +89,15 @@ async def test_it_is_finished_when_its_last_job_is(shared_app: RunningApp, shop:
 
 async def test_all_well_and_nothing_well(shared_app: RunningApp, shop: str) -> None:
     for good, told in ((2, "SUCCESS"), (0, "FAILURE")):
-        ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+        ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
         await end_jobs(shared_app, shop, ref, good=good, bad=2 - good)
-        assert (await look(shared_app, shop, ref))["status"] == told
+        assert (await get_batch(shared_app, shop, ref))["status"] == told
 
 
 # What is stored of it
 
 
-async def settled(shared_app: RunningApp) -> None:
+async def store_final_counts(shared_app: RunningApp) -> None:
     """Let the workers look at all that has ended."""
     for _ in range(4):
         await settle_batches(shared_app.database)
@@ -106,12 +106,12 @@ async def settled(shared_app: RunningApp) -> None:
 async def test_what_it_came_to_is_stored_and_outlives_its_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await end_jobs(shared_app, shop, ref, good=2, bad=1)
-    before = await look(shared_app, shop, ref)
-    await settled(shared_app)
+    before = await get_batch(shared_app, shop, ref)
+    await store_final_counts(shared_app)
     await shared_app.execute("DELETE FROM jobs WHERE shop_id = :s", s=ref.shop_id)
-    assert await look(shared_app, shop, ref) == before
+    assert await get_batch(shared_app, shop, ref) == before
     assert before["counts"] == {
         "total": 3,
         "not_started": 0,
@@ -124,31 +124,33 @@ async def test_what_it_came_to_is_stored_and_outlives_its_jobs(
 async def test_one_whose_jobs_still_run_is_counted_until_they_have_ended(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     for good in range(3):
-        await settled(shared_app)
+        await store_final_counts(shared_app)
         assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3 - good, 0, good, 0)
         await end_jobs(shared_app, shop, ref, good=1)
-    assert (await look(shared_app, shop, ref))["status"] == "SUCCESS"
+    assert (await get_batch(shared_app, shop, ref))["status"] == "SUCCESS"
 
 
 async def test_a_retry_has_what_was_stored_counted_anew(shared_app: RunningApp, shop: str) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(4)})
     await end_jobs(shared_app, shop, ref, good=2, bad=2)
-    await settled(shared_app)
-    assert (await act(shared_app, shop, ref, "retry")).json()["counts"]["not_started"] == 2
-    await settled(shared_app)
-    await expand(shared_app, ref)
+    await store_final_counts(shared_app)
+    assert (await post_batch_action(shared_app, shop, ref, "retry")).json()["counts"][
+        "not_started"
+    ] == 2
+    await store_final_counts(shared_app)
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 2, 0, 2, 0)
-    await act(shared_app, shop, ref, "cancel")
-    await settled(shared_app)
+    await post_batch_action(shared_app, shop, ref, "cancel")
+    await store_final_counts(shared_app)
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 2, 2)
 
 
 async def test_jobs_that_a_worker_of_the_version_before_has_made_count_too(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(4)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1, begun=1)
     for some in ("right(public_id, 1) < 'G'", "true"):
         await shared_app.execute(
@@ -163,15 +165,17 @@ async def test_jobs_that_a_worker_of_the_version_before_has_made_count_too(
 async def test_a_retry_makes_new_jobs_for_what_failed_and_for_nothing_else(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(6), "parameters": {"margin": 0.3}})
+    ref = await expanded_batch(
+        shared_app, shop, {"product_ids": product_gids(6), "parameters": {"margin": 0.3}}
+    )
     await end_jobs(shared_app, shop, ref, good=1, bad=3, begun=1)
-    before = await items(shared_app, shop, ref)
-    answer = await act(shared_app, shop, ref, "retry")
+    before = await get_items(shared_app, shop, ref)
+    answer = await post_batch_action(shared_app, shop, ref, "retry")
     assert answer.status_code == 202 and answer.headers["retry-after"]
-    assert answer.json() == await look(shared_app, shop, ref)
+    assert answer.json() == await get_batch(shared_app, shop, ref)
     assert await counts(shared_app, shop, ref) == ("EXPANDING", 4, 1, 1, 0)
-    await expand(shared_app, ref)
-    after = await items(shared_app, shop, ref)
+    await run_expansion_to_end(shared_app, ref)
+    after = await get_items(shared_app, shop, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 4, 1, 1, 0)
     for old, new in zip(before, after, strict=True):
         assert old["product_id"] == new["product_id"]
@@ -184,33 +188,35 @@ async def test_a_retry_makes_new_jobs_for_what_failed_and_for_nothing_else(
 async def test_of_many_retries_at_once_one_makes_the_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await end_jobs(shared_app, shop, ref, bad=3)
-    answers = await asyncio.gather(*(act(shared_app, shop, ref, "retry") for _ in range(5)))
+    answers = await asyncio.gather(
+        *(post_batch_action(shared_app, shop, ref, "retry") for _ in range(5))
+    )
     accepted = [answer for answer in answers if answer.status_code == 202]
     assert len(accepted) == 1
     assert {refusal(answer) for answer in answers if answer not in accepted} == {NOTHING}
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert len(await jobs_of(shared_app, ref)) == 6
 
 
 async def test_there_is_nothing_to_retry_before_something_has_failed(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(2)})
-    assert refusal(await act(shared_app, shop, ref, "retry")) == NOTHING
-    await expand(shared_app, ref)
-    assert refusal(await act(shared_app, shop, ref, "retry")) == NOTHING
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(2)})
+    assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == NOTHING
+    await run_expansion_to_end(shared_app, ref)
+    assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == NOTHING
     await end_jobs(shared_app, shop, ref, good=2)
-    assert refusal(await act(shared_app, shop, ref, "retry")) == NOTHING
+    assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == NOTHING
 
 
 async def test_a_retry_can_fail_and_be_retried(shared_app: RunningApp, shop: str) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(1)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})
     for _ in range(3):
         await end_jobs(shared_app, shop, ref, bad=1)
-        assert (await act(shared_app, shop, ref, "retry")).status_code == 202
-        await expand(shared_app, ref)
+        assert (await post_batch_action(shared_app, shop, ref, "retry")).status_code == 202
+        await run_expansion_to_end(shared_app, ref)
     await end_jobs(shared_app, shop, ref, good=1)
     assert await counts(shared_app, shop, ref) == ("SUCCESS", 0, 0, 1, 0)
 
@@ -218,17 +224,19 @@ async def test_a_retry_can_fail_and_be_retried(shared_app: RunningApp, shop: str
 async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_nothing(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
 
     async def retried(step: int) -> None:
         if step == 2:
             await end_jobs(shared_app, shop, ref, bad=1)
-            assert (await act(shared_app, shop, ref, "retry")).status_code == 202
+            assert (await post_batch_action(shared_app, shop, ref, "retry")).status_code == 202
 
-    async with stepped_desk(shared_app, retried) as handler_context:
+    async with stepped_batch_context(shared_app, retried) as handler_context:
         assert await run_expansion(ref, handler_context) == Done()
     assert await counts(shared_app, shop, ref) == ("EXPANDING", 2, 0, 0, 0)
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
     assert len(await jobs_of(shared_app, ref)) == 6
 
@@ -236,14 +244,14 @@ async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_not
 async def test_a_retry_whose_worker_dies_makes_nothing_twice(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
     await end_jobs(shared_app, shop, ref, bad=5)
-    await act(shared_app, shop, ref, "retry")
-    async with stepped_desk(shared_app, dies_at(2)) as handler_context:
+    await post_batch_action(shared_app, shop, ref, "retry")
+    async with stepped_batch_context(shared_app, crash_at(2)) as handler_context:
         with pytest.raises(Crash):
-            await expand(shared_app, ref, handler_context)
+            await run_expansion_to_end(shared_app, ref, handler_context)
     assert len(await jobs_of(shared_app, ref)) == 7
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert len(await jobs_of(shared_app, ref)) == 10
 
 
@@ -251,14 +259,14 @@ async def test_an_expansion_that_failed_goes_on_where_it_was_left(
     shared_app: RunningApp, shop: str
 ) -> None:
     tees = collection(shared_app, shop, 3)
-    ref = await made(shared_app, shop, {"collection_id": tees.gid})
+    ref = await create_batch(shared_app, shop, {"collection_id": tees.gid})
     await shared_app.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=shop)
-    await expand(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
+    await run_expansion_to_end(shared_app, ref)
+    assert (await get_batch(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
     await shared_app.execute("UPDATE shops SET scopes = 'write_products' WHERE domain = :d", d=shop)
-    assert (await act(shared_app, shop, ref, "retry")).status_code == 202
-    await expand(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["error"] is None
+    assert (await post_batch_action(shared_app, shop, ref, "retry")).status_code == 202
+    await run_expansion_to_end(shared_app, ref)
+    assert (await get_batch(shared_app, shop, ref))["error"] is None
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
 
 
@@ -266,14 +274,14 @@ async def test_a_product_that_has_got_a_photo_has_a_job_after_the_retry(
     shared_app: RunningApp, shop: str
 ) -> None:
     bare = products(shared_app, shop, 1, image=None)
-    ref = await expanded(
+    ref = await expanded_batch(
         shared_app,
         shop,
         {"collection_id": shared_app.shopify.create_collection(shop, "Bare", bare).gid},
     )
     assert await counts(shared_app, shop, ref) == ("FAILURE", 0, 0, 0, 1)
-    await act(shared_app, shop, ref, "retry")
-    await expand(shared_app, ref)
+    await post_batch_action(shared_app, shop, ref, "retry")
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
@@ -283,18 +291,20 @@ async def test_a_product_that_has_got_a_photo_has_a_job_after_the_retry(
 async def test_a_cancel_ends_what_has_not_ended_and_keeps_what_has(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1, begun=1)
-    (running,) = await items(shared_app, shop, ref, status="IN_PROGRESS")
-    answer = await act(shared_app, shop, ref, "cancel")
+    (running,) = await get_items(shared_app, shop, ref, status="IN_PROGRESS")
+    answer = await post_batch_action(shared_app, shop, ref, "cancel")
     assert answer.status_code == 202
-    assert answer.json() == await look(shared_app, shop, ref)
+    assert answer.json() == await get_batch(shared_app, shop, ref)
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 1, 4)
     assert answer.json()["finished_at"] is not None
-    codes = [item["error"] and item["error"]["code"] for item in await items(shared_app, shop, ref)]
+    codes = [
+        item["error"] and item["error"]["code"] for item in await get_items(shared_app, shop, ref)
+    ]
     assert codes == [None, "PRODUCT_NOT_FOUND", "CANCELLED", "CANCELLED", "CANCELLED"]
     assert await is_fenced(shared_app, JobRef(shop_id=ref.shop_id, public_id=running["job_id"]))
-    assert refusal(await act(shared_app, shop, ref, "cancel")) == FINISHED
+    assert refusal(await post_batch_action(shared_app, shop, ref, "cancel")) == FINISHED
 
 
 async def is_fenced(shared_app: RunningApp, job: JobRef) -> bool:
@@ -306,18 +316,18 @@ async def is_fenced(shared_app: RunningApp, job: JobRef) -> bool:
 async def test_a_cancel_leaves_the_shops_other_jobs_alone(
     shared_app: RunningApp, shop: str
 ) -> None:
-    other = await expanded(shared_app, shop, {"product_ids": gids(2)})
-    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
-    await act(shared_app, shop, ref, "cancel")
+    other = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
+    await post_batch_action(shared_app, shop, ref, "cancel")
     assert await counts(shared_app, shop, other) == ("IN_PROGRESS", 2, 0, 0, 0)
 
 
 async def test_a_cancel_before_the_expansion_makes_no_job(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(3)})
-    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
-    assert await expand(shared_app, ref) == []
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
+    assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
+    assert await run_expansion_to_end(shared_app, ref) == []
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 3)
     assert await jobs_of(shared_app, ref) == []
 
@@ -325,21 +335,23 @@ async def test_a_cancel_before_the_expansion_makes_no_job(
 async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
 
     async def cancelled(step: int) -> None:
         if step == 2:
-            assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+            assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
 
-    async with stepped_desk(shared_app, cancelled) as handler_context:
+    async with stepped_batch_context(shared_app, cancelled) as handler_context:
         assert await run_expansion(ref, handler_context) == Done()
-    assert await expand(shared_app, ref) == []
+    assert await run_expansion_to_end(shared_app, ref) == []
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 2)
     assert len(await jobs_of(shared_app, ref)) == 2
 
 
 @pytest.fixture
-def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def cancelled_slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many jobs each slice of a cancel has ended; a slice is two items."""
     ended: list[int] = []
     cancel_slice = service.cancel_slice
@@ -356,74 +368,76 @@ def slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize(("count", "expected"), [(3, [2, 1]), (4, [2, 2, 0])])
 async def test_a_cancel_goes_slice_by_slice(
-    shared_app: RunningApp, shop: str, slices: list[int], count: int, expected: list[int]
+    shared_app: RunningApp, shop: str, cancelled_slices: list[int], count: int, expected: list[int]
 ) -> None:
     """Ten thousand jobs in one statement are more than a web process may ask for at once."""
-    ref = await expanded(shared_app, shop, {"product_ids": gids(count)})
-    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
-    assert slices == expected
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(count)})
+    assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
+    assert cancelled_slices == expected
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, count)
 
 
 async def test_a_cancel_that_was_interrupted_is_finished_by_the_next(
-    shared_app: RunningApp, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, cancelled_slices: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
     held_row = service.held_row
 
     async def gone(*asked: Any) -> Any:
-        if slices:
+        if cancelled_slices:
             raise DatabaseUnavailable
         return await held_row(*asked)
 
     with monkeypatch.context() as trouble:
         trouble.setattr(service, "held_row", gone)
-        assert (await act(shared_app, shop, ref, "cancel")).status_code == 503
+        assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 503
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 3, 0, 0, 2)
-    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+    assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, 5)
     ends = await shared_app.rows(
         "SELECT count(*) AS ends FROM job_events WHERE shop_id = :s AND event_type = 'failed'",
         s=ref.shop_id,
     )
     assert ends[0]["ends"] == 5
-    assert refusal(await act(shared_app, shop, ref, "cancel")) == FINISHED
+    assert refusal(await post_batch_action(shared_app, shop, ref, "cancel")) == FINISHED
 
 
 async def test_a_retry_between_two_slices_of_a_cancel_has_the_last_word(
-    shared_app: RunningApp, shop: str, slices: list[int], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, shop: str, cancelled_slices: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
     held_row = service.held_row
 
     async def overtaken(*asked: Any) -> Any:
-        if len(slices) == 1:
-            slices.append(0)
-            assert (await act(shared_app, shop, ref, "retry")).status_code == 202
+        if len(cancelled_slices) == 1:
+            cancelled_slices.append(0)
+            assert (await post_batch_action(shared_app, shop, ref, "retry")).status_code == 202
         return await held_row(*asked)
 
     monkeypatch.setattr(service, "held_row", overtaken)
-    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
-    await expand(shared_app, ref)
+    assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
 async def test_what_has_finished_cannot_be_cancelled(shared_app: RunningApp, shop: str) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1)
-    assert refusal(await act(shared_app, shop, ref, "cancel")) == FINISHED
+    assert refusal(await post_batch_action(shared_app, shop, ref, "cancel")) == FINISHED
     assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
 
 
 async def test_a_cancelled_batch_can_be_taken_up_again(shared_app: RunningApp, shop: str) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
-    async with stepped_desk(shared_app, dies_at(2)) as handler_context:
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
+    async with stepped_batch_context(shared_app, crash_at(2)) as handler_context:
         with pytest.raises(Crash):
             await run_expansion(ref, handler_context)
     await end_jobs(shared_app, shop, ref, good=1)
-    await act(shared_app, shop, ref, "cancel")
-    assert (await act(shared_app, shop, ref, "retry")).status_code == 202
-    await expand(shared_app, ref)
+    await post_batch_action(shared_app, shop, ref, "cancel")
+    assert (await post_batch_action(shared_app, shop, ref, "retry")).status_code == 202
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 4, 0, 1, 0)
 
 
@@ -431,12 +445,13 @@ async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(
     shared_app: RunningApp, shop: str
 ) -> None:
     for _ in range(3):
-        ref = await expanded(shared_app, shop, {"product_ids": gids(4)})
+        ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(4)})
         await end_jobs(shared_app, shop, ref, bad=2)
         await asyncio.gather(
-            act(shared_app, shop, ref, "cancel"), act(shared_app, shop, ref, "retry")
+            post_batch_action(shared_app, shop, ref, "cancel"),
+            post_batch_action(shared_app, shop, ref, "retry"),
         )
-        await expand(shared_app, ref)
+        await run_expansion_to_end(shared_app, ref)
         status, *numbers = await counts(shared_app, shop, ref)
         # Cancelled first, all four are tried again; retried first, all four are cancelled.
         assert (status, numbers) in [
@@ -448,13 +463,13 @@ async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(
 async def test_a_job_that_ends_while_its_batch_is_cancelled_ends_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref: BatchRef = await expanded(shared_app, shop, {"product_ids": gids(1)})
-    (item,) = await items(shared_app, shop, ref)
+    ref: BatchRef = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})
+    (item,) = await get_items(shared_app, shop, ref)
     job = JobRef(shop_id=ref.shop_id, public_id=item["job_id"])
     async with shared_app.database.transaction() as connection:
         claimed = await claim(connection, job)
     assert claimed is not None
-    await act(shared_app, shop, ref, "cancel")
+    await post_batch_action(shared_app, shop, ref, "cancel")
     with pytest.raises(Fenced):
         async with shared_app.database.transaction() as connection:
             await succeed(connection, claimed, {})

@@ -1,4 +1,4 @@
-"""Expanding: a job for each product, once, whatever happens on the way."""
+"""Expanding a batch creates one job for each product, whatever happens."""
 
 import asyncio
 
@@ -11,18 +11,18 @@ from backend.leased_task import Done, Retry
 from tests.backend.batches.scenarios import (
     collection,
     counts,
-    expand,
-    expanded,
-    gids,
-    items,
+    create_batch,
+    expanded_batch,
+    get_batch,
+    get_items,
     jobs_of,
-    look,
-    made,
+    product_gids,
     products,
     products_of_jobs,
-    stepped_desk,
+    run_expansion_to_end,
+    stepped_batch_context,
 )
-from tests.backend.publications.crashing import Crash, dies_at
+from tests.backend.publications.crash_points import Crash, crash_at
 from tests.running_app import SHOP, RunningApp
 
 pytestmark = pytest.mark.usefixtures("small_pages")
@@ -38,12 +38,12 @@ async def test_a_collection_becomes_a_job_for_each_product_in_its_order(
     asked = shared_app.shopify.calls["graphql"]
     parameters = {"margin": 0.2, "shadow": "contact"}
     body = {"collection_id": tees.gid, "parameters": parameters}
-    ref = await expanded(shared_app, shop, body)
+    ref = await expanded_batch(shared_app, shop, body)
     assert shared_app.shopify.calls["graphql"] == asked + 3, "three pages, each read once"
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
     wanted = [f"gid://shopify/Product/{number}" for number in tees.product_ids]
     assert await products_of_jobs(shared_app, ref) == wanted
-    assert [item["product_id"] for item in await items(shared_app, shop, ref)] == wanted
+    assert [item["product_id"] for item in await get_items(shared_app, shop, ref)] == wanted
     for job in await jobs_of(shared_app, ref):
         assert job["origin"] == "api"
         assert {name: job["request"][name] for name in parameters} == parameters
@@ -53,17 +53,17 @@ async def test_a_list_becomes_a_job_for_each_product_without_asking_shopify(
     shared_app: RunningApp, shop: str
 ) -> None:
     asked = shared_app.shopify.calls["graphql"]
-    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
     assert shared_app.shopify.calls["graphql"] == asked
-    assert await products_of_jobs(shared_app, ref) == gids(5)
+    assert await products_of_jobs(shared_app, ref) == product_gids(5)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
 async def test_each_job_waits_behind_the_shops_others_as_if_it_had_come_alone(
     shared_app: RunningApp, shop: str
 ) -> None:
-    first = await expanded(shared_app, shop, {"product_ids": gids(3)})
-    await expanded(shared_app, shop, {"product_ids": gids(2, start=10)})
+    first = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
+    await expanded_batch(shared_app, shop, {"product_ids": product_gids(2, start=10)})
     assert [job["priority"] for job in await jobs_of(shared_app, first)] == [-1, -2, -3, -4, -5]
 
 
@@ -72,9 +72,9 @@ async def test_a_product_without_a_photo_has_no_job_and_the_others_do(
 ) -> None:
     bare, (tee,) = products(shared_app, shop, 1, image=None), products(shared_app, shop, 1)
     mixed = shared_app.shopify.create_collection(shop, "Mixed", [*bare, tee])
-    ref = await expanded(shared_app, shop, {"collection_id": mixed.gid})
+    ref = await expanded_batch(shared_app, shop, {"collection_id": mixed.gid})
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 1)
-    failed, waiting = await items(shared_app, shop, ref)
+    failed, waiting = await get_items(shared_app, shop, ref)
     assert (failed["job_id"], failed["error"]["code"]) == (None, "NO_IMAGE")
     assert (waiting["product_id"], waiting["error"]) == (tee.gid, None)
 
@@ -87,9 +87,9 @@ async def test_a_collection_that_the_shop_does_not_have_ends_it(
     gid = "gid://shopify/Collection/1" if whose == "nobody's" else tees.gid
     if whose == "a deleted one":
         shared_app.shopify.delete_collection(tees)
-    ref = await made(shared_app, shop, {"collection_id": gid})
-    assert await expand(shared_app, ref) == []
-    found = await look(shared_app, shop, ref)
+    ref = await create_batch(shared_app, shop, {"collection_id": gid})
+    assert await run_expansion_to_end(shared_app, ref) == []
+    found = await get_batch(shared_app, shop, ref)
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "COLLECTION_NOT_FOUND")
     assert found["finished_at"] is not None
     assert await jobs_of(shared_app, ref) == []
@@ -98,8 +98,10 @@ async def test_a_collection_that_the_shop_does_not_have_ends_it(
 async def test_an_empty_collection_is_told_from_one_that_is_done(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"collection_id": collection(shared_app, shop, 0).gid})
-    found = await look(shared_app, shop, ref)
+    ref = await expanded_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 0).gid}
+    )
+    found = await get_batch(shared_app, shop, ref)
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "COLLECTION_EMPTY")
 
 
@@ -107,15 +109,15 @@ async def test_one_deleted_in_the_middle_keeps_the_jobs_that_it_has(
     shared_app: RunningApp, shop: str
 ) -> None:
     tees = collection(shared_app, shop, 3)
-    ref = await made(shared_app, shop, {"collection_id": tees.gid})
+    ref = await create_batch(shared_app, shop, {"collection_id": tees.gid})
 
     async def deleted(step: int) -> None:
         if step == 2:
             shared_app.shopify.delete_collection(tees)
 
-    async with stepped_desk(shared_app, deleted) as handler_context:
-        await expand(shared_app, ref, handler_context)
-    found = await look(shared_app, shop, ref)
+    async with stepped_batch_context(shared_app, deleted) as handler_context:
+        await run_expansion_to_end(shared_app, ref, handler_context)
+    found = await get_batch(shared_app, shop, ref)
     assert (found["status"], found["error"]["code"]) == ("IN_PROGRESS", "COLLECTION_NOT_FOUND")
     assert found["counts"]["not_started"] == 2
 
@@ -124,8 +126,10 @@ async def test_a_collection_with_too_many_products_is_refused_before_any_job(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "MAX_PRODUCTS", 4)
-    ref = await expanded(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
-    assert (await look(shared_app, shop, ref))["error"]["code"] == "BATCH_TOO_LARGE"
+    ref = await expanded_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
+    assert (await get_batch(shared_app, shop, ref))["error"]["code"] == "BATCH_TOO_LARGE"
     assert await jobs_of(shared_app, ref) == []
 
 
@@ -133,8 +137,10 @@ async def test_one_that_grows_beyond_the_limit_stops_there(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "MAX_PRODUCTS", 4)
-    ref = await expanded(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
-    found = await look(shared_app, shop, ref)
+    ref = await expanded_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
+    found = await get_batch(shared_app, shop, ref)
     assert (found["error"]["code"], found["counts"]["not_started"]) == ("BATCH_TOO_LARGE", 4)
 
 
@@ -143,28 +149,32 @@ async def test_a_product_that_comes_twice_while_pages_are_read_has_one_job(
 ) -> None:
     tees = products(shared_app, shop, 3)
     doubled = shared_app.shopify.create_collection(shop, "Twice", [*tees, tees[0]])
-    ref = await expanded(shared_app, shop, {"collection_id": doubled.gid})
+    ref = await expanded_batch(shared_app, shop, {"collection_id": doubled.gid})
     assert await products_of_jobs(shared_app, ref) == [tee.gid for tee in tees]
 
 
 async def test_without_read_products_it_fails_and_asks_nothing(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
     await shared_app.execute("UPDATE shops SET scopes = 'write_files' WHERE domain = :d", d=shop)
     asked = shared_app.shopify.calls["graphql"]
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert shared_app.shopify.calls["graphql"] == asked
-    assert (await look(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
+    assert (await get_batch(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
 
 
 async def test_a_scope_that_was_taken_away_unnoticed_is_the_same(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
     shared_app.shopify.set_scopes(shop, {"write_files"})
-    await expand(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
+    await run_expansion_to_end(shared_app, ref)
+    assert (await get_batch(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
 
 
 # Interruptions
@@ -177,19 +187,19 @@ async def test_whoever_goes_on_after_a_crash_makes_nothing_twice(
     wanted = (
         {"collection_id": collection(shared_app, shop, 5).gid}
         if source == "collection"
-        else {"product_ids": gids(5)}
+        else {"product_ids": product_gids(5)}
     )
     fatal, has_crashed = 0, True
     while has_crashed:
         fatal, has_crashed = fatal + 1, False
-        ref = await made(shared_app, shop, wanted)
-        async with stepped_desk(shared_app, dies_at(fatal)) as handler_context:
+        ref = await create_batch(shared_app, shop, wanted)
+        async with stepped_batch_context(shared_app, crash_at(fatal)) as handler_context:
             try:
                 await run_expansion(ref, handler_context)
             except Crash:
                 has_crashed = True
         asked = shared_app.shopify.calls["graphql"]
-        await expand(shared_app, ref)
+        await run_expansion_to_end(shared_app, ref)
         again = shared_app.shopify.calls["graphql"] - asked
         assert again == (max(0, 4 - fatal) if source == "collection" and has_crashed else 0)
         assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
@@ -200,7 +210,9 @@ async def test_whoever_goes_on_after_a_crash_makes_nothing_twice(
 async def test_a_page_that_was_not_committed_has_left_nothing(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 3).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 3).gid}
+    )
 
     async def dies(*_: object) -> int:
         raise Crash
@@ -210,14 +222,16 @@ async def test_a_page_that_was_not_committed_has_left_nothing(
         with pytest.raises(Crash):
             await run_expansion(ref, shared_app.worker_context.batch_context)
     assert await counts(shared_app, shop, ref) == ("EXPANDING", 0, 0, 0, 0)
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert len(await jobs_of(shared_app, ref)) == 3
 
 
 async def test_of_two_workers_the_one_that_was_overtaken_stops(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
 
     async def overtaken(step: int) -> None:
         if step == 2:
@@ -227,9 +241,9 @@ async def test_of_two_workers_the_one_that_was_overtaken_stops(
             other.stopping.set()  # so it takes one page
             assert isinstance(await run_expansion(ref, other), Retry)
 
-    async with stepped_desk(shared_app, overtaken) as handler_context:
+    async with stepped_batch_context(shared_app, overtaken) as handler_context:
         assert await run_expansion(ref, handler_context) == Done()
     assert len(await jobs_of(shared_app, ref)) == 4
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert len(await jobs_of(shared_app, ref)) == 5
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)

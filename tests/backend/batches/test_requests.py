@@ -1,4 +1,4 @@
-"""The door: what can be asked for, what is refused and how, and what is asked for twice."""
+"""Requesting and listing batches: what is accepted, what is refused, and idempotency."""
 
 import asyncio
 import dataclasses
@@ -12,18 +12,18 @@ from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from backend.workflows.pictures import ProductPhoto
 from tests.backend.batches.scenarios import (
-    act,
     counts,
+    create_batch,
     end_jobs,
-    expanded,
-    gids,
-    items,
+    expanded_batch,
+    get_batch,
+    get_items,
     jobs_of,
-    look,
-    made,
-    post,
+    post_batch,
+    post_batch_action,
+    product_gids,
 )
-from tests.running_app import SHOP, RunningApp, served
+from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import NoRenderer, fingerprint, refusal
 
 NO_UPLOAD = "upl_" + "0" * 32
@@ -33,7 +33,7 @@ ROUTES = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"
 async def test_what_is_asked_for_is_stored_with_its_queue_entry(
     shared_app: RunningApp, shop: str
 ) -> None:
-    answer = await post(shared_app, shop, {"product_ids": gids(2)})
+    answer = await post_batch(shared_app, shop, {"product_ids": product_gids(2)})
     assert answer.status_code == 202
     batch = answer.json()
     assert batch == {
@@ -63,11 +63,11 @@ async def test_the_worker_makes_what_can_be_made_and_tells_what_cannot(
 ) -> None:
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     tee = shared_app.product(b"unread", shop=shop)
-    ref = await made(shared_app, shop, {"product_ids": [tee.gid, *gids(1)]})
+    ref = await create_batch(shared_app, shop, {"product_ids": [tee.gid, *product_gids(1)]})
     worker_context = msgspec.structs.replace(shared_app.worker_context, renderer=NoRenderer())
     await dataclasses.replace(shared_app, worker_context=worker_context).drain()
     assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
-    good, bad = await items(shared_app, shop, ref)
+    good, bad = await get_items(shared_app, shop, ref)
     assert (await shared_app.detail(good["job_id"], shop=shop)).json()["status"] == "SUCCESS"
     assert bad["error"]["code"] == "PRODUCT_NOT_FOUND"
 
@@ -78,7 +78,7 @@ def test_the_parameters_are_the_workflows_own_without_what_names_the_photo(workf
     assert set(workflow.without_photo.__struct_fields__) == own
 
 
-ONE = {"product_ids": gids(1)}
+ONE = {"product_ids": product_gids(1)}
 BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
     "neither source": ({}, [["collection_id"]]),
     "both sources": (
@@ -86,8 +86,8 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
         [["collection_id"], ["product_ids"]],
     ),
     "no products": ({"product_ids": []}, [["product_ids"]]),
-    "too many products": ({"product_ids": gids(1001)}, [["product_ids"]]),
-    "a product twice": ({"product_ids": gids(2) + gids(1)}, [["product_ids", 2]]),
+    "too many products": ({"product_ids": product_gids(1001)}, [["product_ids"]]),
+    "a product twice": ({"product_ids": product_gids(2) + product_gids(1)}, [["product_ids", 2]]),
     "no product": ({"product_ids": ["gid://shopify/Collection/1"]}, [["product_ids", 0]]),
     "no collection": ({"collection_id": "gid://shopify/Product/1"}, [["collection_id"]]),
     "an unknown field": ({**ONE, "url": "x"}, [["url"]]),
@@ -98,7 +98,7 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
     "a bad choice": ({**ONE, "parameters": {"shadow": "x"}}, [["parameters", "shadow"]]),
     "a huge number": ({**ONE, "parameters": {"margin": 10**30}}, [["parameters", "margin"]]),
     "a photo of its own": (
-        {**ONE, "parameters": {"product_id": gids(1)[0]}},
+        {**ONE, "parameters": {"product_id": product_gids(1)[0]}},
         [["parameters", "product_id"]],
     ),
     "the same output twice": (
@@ -125,7 +125,7 @@ async def test_what_cannot_be_is_refused_by_name_and_nothing_is_stored(
     shared_app: RunningApp, shop: str, body: dict[str, Any], places: list[list[Any]]
 ) -> None:
     before = await fingerprint(shared_app, shop)
-    answer = await post(shared_app, shop, body)
+    answer = await post_batch(shared_app, shop, body)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [
         ["body", *place] for place in places
@@ -141,12 +141,12 @@ async def test_an_upload_serves_all_of_its_jobs(shared_app: RunningApp, shop: st
         key=key,
         d=shop,
     )
-    ref = await expanded(
+    ref = await expanded_batch(
         shared_app,
         shop,
         {
             "workflow": "background-swap-with-image",
-            "product_ids": gids(2),
+            "product_ids": product_gids(2),
             "parameters": {"background_upload_key": key},
         },
     )
@@ -161,10 +161,10 @@ async def test_an_upload_serves_all_of_its_jobs(shared_app: RunningApp, shop: st
 async def test_a_workflow_that_is_switched_off_is_neither_begun_nor_retried(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(1)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})
     await end_jobs(shared_app, shop, ref, bad=1)
     settings = msgspec.structs.replace(shared_app.settings, disabled_workflows="catalog-image")
-    async with served(settings, LoopbackShopify(shared_app.shopify.origin)) as url:
+    async with serve_app(settings, LoopbackShopify(shared_app.shopify.origin)) as url:
         for path in ("/v1/batches", f"/v1/batches/{ref.public_id}/retry"):
             body = {"workflow": "catalog-image", **ONE}
             answer = await shared_app.http.post(
@@ -180,36 +180,36 @@ async def test_the_same_request_with_the_same_key_is_one_batch(
     shared_app: RunningApp, shop: str
 ) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    first, again = [await post(shared_app, shop, ONE, **key) for _ in range(2)]
+    first, again = [await post_batch(shared_app, shop, ONE, **key) for _ in range(2)]
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
-    other = await post(shared_app, shop, {"product_ids": gids(2)}, **key)
+    other = await post_batch(shared_app, shop, {"product_ids": product_gids(2)}, **key)
     assert refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert len(await listed(shared_app, shop)) == 1
+    assert len(await list_batches(shared_app, shop)) == 1
 
 
 async def test_of_many_at_once_with_the_same_key_one_makes_the_batch(
     shared_app: RunningApp, shop: str
 ) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    answers = await asyncio.gather(*(post(shared_app, shop, ONE, **key) for _ in range(4)))
+    answers = await asyncio.gather(*(post_batch(shared_app, shop, ONE, **key) for _ in range(4)))
     assert len({answer.json()["public_id"] for answer in answers}) == 1
-    assert len(await listed(shared_app, shop)) == 1
+    assert len(await list_batches(shared_app, shop)) == 1
 
 
 # Pages
 
 
-async def listed(shared_app: RunningApp, shop: str, **query: Any) -> list[str]:
+async def list_batches(shared_app: RunningApp, shop: str, **query: Any) -> list[str]:
     """The ids of a page of the shop's batches."""
     answer = await shared_app.http.get("/v1/batches", params=query, headers=shared_app.bearer(shop))
     assert answer.status_code == 200, answer.text
     return [batch["public_id"] for batch in answer.json()["batches"]]
 
 
-async def followed(shared_app: RunningApp, shop: str, path: str, name: str) -> list[Any]:
+async def follow_pages(shared_app: RunningApp, shop: str, path: str, name: str) -> list[Any]:
     """All that the pages from there on have, and that no page is longer than it may be."""
     found: list[Any] = []
     while path:
@@ -226,24 +226,24 @@ async def test_batches_are_listed_newest_first_as_each_shows_itself(
 ) -> None:
     refs = []
     for count in (1, 2, 3):
-        refs.append(await expanded(shared_app, shop, {"product_ids": gids(count)}))
+        refs.append(await expanded_batch(shared_app, shop, {"product_ids": product_gids(count)}))
         await asyncio.sleep(0.002)  # ids begin with the millisecond
-    found = await followed(shared_app, shop, "/v1/batches?limit=2", "batches")
-    assert found == [await look(shared_app, shop, ref) for ref in refs[::-1]]
+    found = await follow_pages(shared_app, shop, "/v1/batches?limit=2", "batches")
+    assert found == [await get_batch(shared_app, shop, ref) for ref in refs[::-1]]
 
 
 async def test_a_shop_without_batches_has_an_empty_list(shared_app: RunningApp, shop: str) -> None:
-    assert await listed(shared_app, shop) == []
+    assert await list_batches(shared_app, shop) == []
 
 
 async def test_items_are_listed_in_their_order_and_by_what_became_of_them(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(5)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
     await end_jobs(shared_app, shop, ref, good=2, bad=1, begun=1)
     path = f"/v1/batches/{ref.public_id}/items?limit=2"
-    found = await followed(shared_app, shop, path, "items")
-    assert [item["product_id"] for item in found] == gids(5)
+    found = await follow_pages(shared_app, shop, path, "items")
+    assert [item["product_id"] for item in found] == product_gids(5)
     statuses = ["SUCCESS", "SUCCESS", "FAILURE", "IN_PROGRESS", "NOT_STARTED"]
     assert [item["status"] for item in found] == statuses
     assert [item["error"] and item["error"]["code"] for item in found] == [
@@ -255,12 +255,12 @@ async def test_items_are_listed_in_their_order_and_by_what_became_of_them(
     ]
     for status in set(statuses):
         wanted = [item for item in found if item["status"] == status]
-        assert await followed(shared_app, shop, f"{path}&status={status}", "items") == wanted
+        assert await follow_pages(shared_app, shop, f"{path}&status={status}", "items") == wanted
 
 
 async def test_a_batch_without_items_has_an_empty_page(shared_app: RunningApp, shop: str) -> None:
-    ref = await made(shared_app, shop, {"collection_id": "gid://shopify/Collection/1"})
-    assert await items(shared_app, shop, ref) == []
+    ref = await create_batch(shared_app, shop, {"collection_id": "gid://shopify/Collection/1"})
+    assert await get_items(shared_app, shop, ref) == []
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ async def test_a_page_of_batches_that_cannot_be_is_refused(
 async def test_a_page_of_items_that_cannot_be_is_refused(
     shared_app: RunningApp, shop: str, query: str
 ) -> None:
-    ref = await made(shared_app, shop, ONE)
+    ref = await create_batch(shared_app, shop, ONE)
     path = f"/v1/batches/{ref.public_id}/items?{query}"
     answer = await shared_app.http.get(path, headers=shared_app.bearer(shop))
     assert refusal(answer) == (422, "INVALID_REQUEST")
@@ -290,7 +290,7 @@ async def test_a_page_of_items_that_cannot_be_is_refused(
 async def test_anothers_batch_is_none_at_all(
     shared_app: RunningApp, shop: str, method: str, path: str
 ) -> None:
-    theirs = await expanded(shared_app, SHOP, ONE)
+    theirs = await expanded_batch(shared_app, SHOP, ONE)
     await end_jobs(shared_app, SHOP, theirs, bad=1)
     before = await fingerprint(shared_app, SHOP)
     told = set()
@@ -308,11 +308,14 @@ async def test_anothers_batch_is_none_at_all(
 
 
 async def test_a_shop_without_the_app_is_told_so(shared_app: RunningApp, shop: str) -> None:
-    ref = await made(shared_app, shop, ONE)
+    ref = await create_batch(shared_app, shop, ONE)
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
     for method, path in ROUTES:
         url = f"/v1/batches/{ref.public_id}{path}"
         answer = await shared_app.http.request(method, url, headers=shared_app.bearer(shop))
         assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await post(shared_app, shop, ONE)) == (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await act(shared_app, shop, ref, "retry")) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await post_batch(shared_app, shop, ONE)) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == (
+        401,
+        "SHOP_NOT_INSTALLED",
+    )

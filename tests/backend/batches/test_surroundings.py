@@ -1,4 +1,4 @@
-"""What else meets batches: Shopify's moods, a parked shop, goodbyes, housekeeping, hand-overs."""
+"""Batches and Shopify outages, reauth, uninstalls, maintenance and hand-overs."""
 
 from datetime import timedelta
 
@@ -11,20 +11,20 @@ from backend.leased_task import AT_ONCE, Done, Retry
 from backend.retries import BATCHES
 from backend.worker.maintenance import requeue_overdue
 from tests.backend.batches.scenarios import (
-    act,
     collection,
     counts,
+    create_batch,
     end_jobs,
-    expand,
-    expanded,
-    gids,
+    expanded_batch,
+    get_batch,
     jobs_of,
-    look,
-    made,
-    stepped_desk,
+    post_batch_action,
+    product_gids,
+    run_expansion_to_end,
+    stepped_batch_context,
 )
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import handled, lock_out
+from tests.scenarios import lock_out, process_webhook
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -37,11 +37,13 @@ OLD = "UPDATE batches SET changed_at = now() - interval '2 minutes' WHERE public
 async def test_a_passing_trouble_costs_a_delay_and_no_job(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
     shared_app.shopify.fail_next("graphql", 502, times=2, field="collection")
     shared_app.shopify.lose_next_answer("graphql", field="collection")
     shared_app.shopify.throttle_next(field="collection")
-    delays = await expand(shared_app, ref)
+    delays = await run_expansion_to_end(shared_app, ref)
     assert len(delays) == 3
     assert delays == sorted(delays)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
@@ -51,14 +53,18 @@ async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "EXPANSION_SECONDS", 0.0)
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
-    delays = await expand(shared_app, ref)
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
+    delays = await run_expansion_to_end(shared_app, ref)
     assert delays and set(delays) == {NEXT_TURN}, "after each page"
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
 async def test_every_page_renews_the_tries(shared_app: RunningApp, shop: str) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
+    )
 
     async def trouble(step: int) -> None:
         if step == 2:  # the first page
@@ -69,43 +75,49 @@ async def test_every_page_renews_the_tries(shared_app: RunningApp, shop: str) ->
         t=BATCHES.crashes - 1,
         id=ref.public_id,
     )
-    async with stepped_desk(shared_app, trouble) as handler_context:
+    async with stepped_batch_context(shared_app, trouble) as handler_context:
         assert isinstance(await run_expansion(ref, handler_context), Retry)
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
 async def test_a_lasting_trouble_ends_it_and_a_retry_cures_it(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
     shared_app.shopify.fail_next("graphql", 502, times=50, field="collection")
-    delays = await expand(shared_app, ref)
+    delays = await run_expansion_to_end(shared_app, ref)
     shared_app.shopify.platform.faults["graphql"].clear()
     assert sum(delays, timedelta(0)) >= timedelta(minutes=30), "and no try was used up before"
-    found = await look(shared_app, shop, ref)
+    found = await get_batch(shared_app, shop, ref)
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "SHOPIFY_UNAVAILABLE")
-    await act(shared_app, shop, ref, "retry")
-    await expand(shared_app, ref)
+    await post_batch_action(shared_app, shop, ref, "retry")
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
 async def test_a_token_that_died_before_its_time_is_renewed(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
     shared_app.shopify.revoke_access_tokens(shop)
-    assert await expand(shared_app, ref) == []
+    assert await run_expansion_to_end(shared_app, ref) == []
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
 async def test_that_of_a_parked_shop_waits_for_the_merchant(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid})
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
     await lock_out(shared_app, shop)
-    assert await expand(shared_app, ref) == [], "off the queue"
-    assert (await look(shared_app, shop, ref))["status"] == "EXPANDING"
+    assert await run_expansion_to_end(shared_app, ref) == [], "off the queue"
+    assert (await get_batch(shared_app, shop, ref))["status"] == "EXPANDING"
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     await shared_app.execute(OLD, id=ref.public_id)
     await requeue_overdue(shared_app.database)
@@ -113,7 +125,7 @@ async def test_that_of_a_parked_shop_waits_for_the_merchant(
     await shared_app.install(shop)
     await requeue_overdue(shared_app.database)
     assert await is_queued(shared_app, ref.public_id)
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
@@ -133,12 +145,12 @@ async def is_queued(shared_app: RunningApp, public_id: str) -> bool:
 async def test_an_uninstall_ends_the_expansion_and_the_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
-    going = await made(shared_app, shop, {"product_ids": gids(3)})
-    await expanded(shared_app, shop, {"product_ids": gids(2)})
-    done = await expanded(shared_app, shop, {"product_ids": gids(1)})
+    going = await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
+    await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
+    done = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     shared_app.shopify.uninstall(shop)
-    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
     rows = await shared_app.rows(
         "SELECT expansion, error->>'code' AS code FROM batches WHERE shop_id = :s "
         "ORDER BY public_id = :id DESC",
@@ -147,7 +159,7 @@ async def test_an_uninstall_ends_the_expansion_and_the_jobs(
     )
     assert rows[0] == {"expansion": "FAILED", "code": "SHOP_UNINSTALLED"}
     assert [row["expansion"] for row in rows[1:]] == ["EXPANDED"] * 2
-    assert await expand(shared_app, going) == []
+    assert await run_expansion_to_end(shared_app, going) == []
     jobs = await jobs_of(shared_app, done)
     assert len(jobs) == 3 and {job["status"] for job in jobs} == {"FAILURE"}
     shared_app.shopify.reinstall(shop)
@@ -156,12 +168,12 @@ async def test_an_uninstall_ends_the_expansion_and_the_jobs(
 
 
 async def test_erasing_a_shop_erases_its_batches(shared_app: RunningApp, shop: str) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(3)})
-    await made(shared_app, shop, {"product_ids": gids(3)})
-    kept = await expanded(shared_app, SHOP, {"product_ids": gids(2)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
+    await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
+    kept = await expanded_batch(shared_app, SHOP, {"product_ids": product_gids(2)})
     shared_app.shopify.uninstall(shop)
-    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
-    assert (await handled(shared_app, "shop/redact", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "shop/redact", shop=shop))[0] == "processed"
     for shop_id, left in ((ref.shop_id, 0), (kept.shop_id, 2)):
         items = await shared_app.rows("SELECT 1 FROM batch_items WHERE shop_id = :s", s=shop_id)
         batches = await shared_app.rows("SELECT 1 FROM batches WHERE shop_id = :s", s=shop_id)
@@ -171,13 +183,13 @@ async def test_erasing_a_shop_erases_its_batches(shared_app: RunningApp, shop: s
 async def test_a_shop_that_is_erased_in_the_middle_stops_the_expansion(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(5)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(5)})
 
     async def erased(step: int) -> None:
         if step == 2:
             await shared_app.execute("DELETE FROM shops WHERE domain = :d", d=shop)
 
-    async with stepped_desk(shared_app, erased) as handler_context:
+    async with stepped_batch_context(shared_app, erased) as handler_context:
         assert await run_expansion(ref, handler_context) == Done()
     assert await shared_app.rows("SELECT 1 FROM jobs WHERE shop_id = :s", s=ref.shop_id) == []
 
@@ -188,7 +200,7 @@ async def test_a_shop_that_is_erased_in_the_middle_stops_the_expansion(
 async def test_one_whose_queue_entry_was_lost_is_queued_again(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(1)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     await requeue_overdue(shared_app.database)
     assert not await is_queued(shared_app, ref.public_id), "too young to be overdue"
@@ -196,7 +208,7 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
     await requeue_overdue(shared_app.database)
     assert await is_queued(shared_app, ref.public_id)
     await shared_app.execute("DELETE FROM queue.pgqueuer")
-    await expand(shared_app, ref)
+    await run_expansion_to_end(shared_app, ref)
     await shared_app.execute(OLD, id=ref.public_id)
     await requeue_overdue(shared_app.database)
     assert not await is_queued(shared_app, ref.public_id), "it is done"
@@ -205,10 +217,10 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
 async def test_a_retry_is_queued_while_the_entry_of_before_is_still_there(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(1)})
-    await expand(shared_app, ref)
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
+    await run_expansion_to_end(shared_app, ref)
     await end_jobs(shared_app, shop, ref, bad=1)
-    await act(shared_app, shop, ref, "retry")
+    await post_batch_action(shared_app, shop, ref, "retry")
     keys = await shared_app.rows(
         "SELECT dedupe_key FROM queue.pgqueuer WHERE dedupe_key LIKE :key ORDER BY 1",
         key=f"expand_batch:%:{ref.public_id}:%",
@@ -217,7 +229,7 @@ async def test_a_retry_is_queued_while_the_entry_of_before_is_still_there(
     assert await run_expansion(ref, shared_app.worker_context.batch_context) == Done(), (
         "of the round before"
     )
-    assert (await look(shared_app, shop, ref))["status"] == "EXPANDING"
+    assert (await get_batch(shared_app, shop, ref))["status"] == "EXPANDING"
 
 
 async def test_a_worker_that_is_to_stop_hands_it_over_after_a_page(
@@ -225,9 +237,9 @@ async def test_a_worker_that_is_to_stop_hands_it_over_after_a_page(
 ) -> None:
     for body in (
         {"collection_id": collection(shared_app, shop, 5).gid},
-        {"product_ids": gids(5)},
+        {"product_ids": product_gids(5)},
     ):
-        ref = await made(shared_app, shop, body)
+        ref = await create_batch(shared_app, shop, body)
         before = len(await jobs_of(shared_app, ref))
         shared_app.worker_context.stopping.set()
         try:
@@ -236,14 +248,14 @@ async def test_a_worker_that_is_to_stop_hands_it_over_after_a_page(
             shared_app.worker_context.stopping.clear()
         assert outcome == AT_ONCE
         assert len(await jobs_of(shared_app, ref)) == before + 2
-        await expand(shared_app, ref)
+        await run_expansion_to_end(shared_app, ref)
         assert len(await jobs_of(shared_app, ref)) == before + 5
 
 
 async def test_one_that_kills_its_workers_ends(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(1)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
 
     async def poison(*_: object) -> int:
         raise RuntimeError
@@ -253,15 +265,15 @@ async def test_one_that_kills_its_workers_ends(
         for _ in range(BATCHES.crashes):
             with pytest.raises(RuntimeError):
                 await run_expansion(ref, shared_app.worker_context.batch_context)
-    assert await expand(shared_app, ref) == []
-    found = await look(shared_app, shop, ref)
+    assert await run_expansion_to_end(shared_app, ref) == []
+    found = await get_batch(shared_app, shop, ref)
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "EXPANSION_CRASHED")
 
 
 async def test_a_database_that_is_away_for_a_moment_costs_nothing(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(1)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
 
     async def away(*_: object) -> int:
         raise DatabaseUnavailable
@@ -272,5 +284,5 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
             assert isinstance(
                 await run_expansion(ref, shared_app.worker_context.batch_context), Retry
             )
-    assert await expand(shared_app, ref) == []
+    assert await run_expansion_to_end(shared_app, ref) == []
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)

@@ -47,7 +47,7 @@ def is_running(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 20.0) -> bool:
+def comes_true(condition: Callable[[], bool], timeout: float = 20.0) -> bool:
     """Wait for `condition` and say whether it came true; `timeout` in seconds."""
     deadline = time.monotonic() + timeout
     while not condition() and time.monotonic() < deadline:
@@ -56,7 +56,7 @@ def eventually(condition: Callable[[], bool], timeout: float = 20.0) -> bool:
 
 
 @pytest.fixture
-def place():
+def service_directory():
     # Not tmp_path: as root, Postgres' library opens the parents of its directory to everybody.
     with tempfile.TemporaryDirectory(prefix="atelier-test-") as directory:
         yield Path(directory)
@@ -144,41 +144,43 @@ def test_s3_takes_other_ports_when_one_is_taken(monkeypatch):
 # Nothing is left
 
 
-def test_leaving_ends_both_processes_and_removes_every_file(place):
-    with local_services(place, durable=False) as local:
+def test_leaving_ends_both_processes_and_removes_every_file(service_directory):
+    with local_services(service_directory, durable=False) as local:
         pids = [local.postgres.pid, local.s3.pid]
         sockets = local.s3._ports.unix_sockets()
         assert all(is_running(pid) for pid in pids)
         assert all(path.exists() for path in sockets)
     assert not any(is_running(pid) for pid in pids)
     assert not any(path.exists() for path in sockets)
-    assert list(place.iterdir()) == []
+    assert list(service_directory.iterdir()) == []
 
 
-def test_a_failure_half_way_leaves_nothing(place, monkeypatch):
+def test_a_failure_half_way_leaves_nothing(service_directory, monkeypatch):
     monkeypatch.setattr(seaweedfs, "_weed_executable", lambda: Path("/bin/false"))
     failure = pytest.raises(ServiceError, match="SeaweedFS did not start")
-    with failure, local_services(place, durable=False):
+    with failure, local_services(service_directory, durable=False):
         pass
-    assert list(place.iterdir()) == []
+    assert list(service_directory.iterdir()) == []
 
 
-def test_an_interrupt_during_start_up_leaves_nothing(place):
-    with start_parent(place) as parent:
-        assert eventually(lambda: any(place.iterdir()))
+def test_an_interrupt_during_start_up_leaves_nothing(service_directory):
+    with start_parent(service_directory) as parent:
+        assert comes_true(lambda: any(service_directory.iterdir()))
         parent.send_signal(signal.SIGINT)
         assert parent.wait(20) != 0
-    assert eventually(lambda: not any(place.iterdir()))  # the reaper outlives its parent
+    assert comes_true(
+        lambda: not any(service_directory.iterdir())
+    )  # the reaper outlives its parent
 
 
-def test_the_services_die_with_a_parent_that_was_killed(place):
-    with start_parent(place) as parent:
+def test_the_services_die_with_a_parent_that_was_killed(service_directory):
+    with start_parent(service_directory) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2 and all(is_running(pid) for pid in pids)
         parent.kill()
-    assert eventually(lambda: not any(is_running(pid) for pid in pids))
-    assert eventually(lambda: not any(place.iterdir()))
+    assert comes_true(lambda: not any(is_running(pid) for pid in pids))
+    assert comes_true(lambda: not any(service_directory.iterdir()))
 
 
 # Without the extra

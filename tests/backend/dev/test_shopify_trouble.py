@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 SHOP_ID = "{ shop { id } }"
 
 
-async def renamed(app: App, product: ProductRecord, title: str = "New") -> httpx.Response:
+async def rename_product(app: App, product: ProductRecord, title: str = "New") -> httpx.Response:
     return await ask(
         app.client, SHOP, app.token, APPEND, product={"id": product.gid, "title": title}
     )
@@ -28,11 +28,11 @@ def product(shopify):
 async def test_a_failure_can_wait_for_the_field_it_is_meant_for(shopify, app, product, status):
     shopify.fail_next("graphql", status, field="productUpdate", retry_after="1.5")
     assert "data" in await app.answer(SHOP_ID)
-    failed = await renamed(app, product)
+    failed = await rename_product(app, product)
     assert failed.status_code == status
     assert failed.headers.get("Retry-After") == ("1.5" if status == 429 else None)
     assert shopify.current(product).title == "Tee"
-    assert (await renamed(app, product)).status_code == 200
+    assert (await rename_product(app, product)).status_code == 200
 
 
 async def test_a_field_is_known_by_its_name_whatever_its_alias(shopify, app, product):
@@ -44,16 +44,16 @@ async def test_a_field_is_known_by_its_name_whatever_its_alias(shopify, app, pro
 
 async def test_a_lost_answer_was_worked_on(shopify, app, product):
     shopify.lose_next_answer("graphql", field="productUpdate")
-    assert (await renamed(app, product)).status_code == 502
+    assert (await rename_product(app, product)).status_code == 502
     assert shopify.current(product).title == "New"
 
 
 async def test_a_cut_answer_was_worked_on_and_ends_the_connection(shopify, app, product):
     shopify.cut_next_answer("graphql", field="productUpdate")
     with pytest.raises(httpx.RemoteProtocolError):
-        await renamed(app, product)
+        await rename_product(app, product)
     assert shopify.current(product).title == "New"
-    assert (await renamed(app, product)).status_code == 200
+    assert (await rename_product(app, product)).status_code == 200
 
 
 async def test_a_picture_can_be_cut_short(shopify, client):
@@ -83,7 +83,7 @@ async def test_troubles_come_in_the_order_in_which_they_were_asked_for(shopify, 
     shopify.fail_next("graphql", 503)
     shopify.lose_next_answer("graphql")
     shopify.fail_next("graphql", 429)
-    answers = [await renamed(app, product) for _ in range(4)]
+    answers = [await rename_product(app, product) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [503, 502, 429, 200]
 
 

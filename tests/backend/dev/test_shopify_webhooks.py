@@ -126,7 +126,9 @@ def echoes(shopify, monkeypatch):
     monkeypatch.setattr(shopify, "auto_webhooks", True)
 
 
-async def told(shopify: StandInShopify, deliveries: list[httpx.Request]) -> list[tuple[str, int]]:
+async def new_product_bodies(
+    shopify: StandInShopify, deliveries: list[httpx.Request]
+) -> list[tuple[str, int]]:
     """The products' bodies that were sent since the last time."""
     await shopify.settled()
     bodies = [json.loads(request.content) for request in deliveries]
@@ -138,20 +140,20 @@ async def told(shopify: StandInShopify, deliveries: list[httpx.Request]) -> list
 async def test_our_own_changes_of_a_product_come_back_as_webhooks(shopify, app, deliveries):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     gid = await ready(shopify, app)
-    assert await told(shopify, deliveries) == [], "nobody shows the file yet"
+    assert await new_product_bodies(shopify, deliveries) == [], "nobody shows the file yet"
     await app.data(UPDATE, files=[{"id": gid, "referencesToAdd": [product.gid]}])
-    assert await told(shopify, deliveries) == [(product.gid, 2)]
+    assert await new_product_bodies(shopify, deliveries) == [(product.gid, 2)]
     await app.data(UPDATE, files=[{"id": gid, "alt": "New"}])
-    assert await told(shopify, deliveries) == [(product.gid, 2)]
+    assert await new_product_bodies(shopify, deliveries) == [(product.gid, 2)]
     await reordered(app, product, (gid, 0))
-    assert await told(shopify, deliveries) == [], "not before it is done"
+    assert await new_product_bodies(shopify, deliveries) == [], "not before it is done"
     shopify.step_jobs(2)
-    assert await told(shopify, deliveries) == [(product.gid, 2)]
+    assert await new_product_bodies(shopify, deliveries) == [(product.gid, 2)]
     await reordered(app, product, (gid, 0))
     shopify.step_jobs(2)
-    assert await told(shopify, deliveries) == [], "it is there already"
+    assert await new_product_bodies(shopify, deliveries) == [], "it is there already"
     await app.data(UPDATE, files=[{"id": gid, "referencesToRemove": [product.gid]}])
-    assert await told(shopify, deliveries) == [(product.gid, 1)]
+    assert await new_product_bodies(shopify, deliveries) == [(product.gid, 1)]
 
 
 @pytest.mark.usefixtures("echoes")
@@ -178,7 +180,7 @@ async def test_what_the_merchant_does_is_the_tests_to_send(shopify, app, deliver
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     shopify.add_image(product, png(1, 1))
     await app.data("{ shop { id } }")
-    assert await told(shopify, deliveries) == []
+    assert await new_product_bodies(shopify, deliveries) == []
 
 
 @pytest.mark.usefixtures("echoes")
@@ -207,4 +209,4 @@ async def test_a_refused_mutation_has_no_echo(shopify, app, deliveries):
     product = shopify.create_product(SHOP, "Tee", None)
     shopify.refuse_next("fileUpdate", "FILE_LOCKED")
     await app.refusal(UPDATE, files=[{"id": gid, "referencesToAdd": [product.gid]}])
-    assert await told(shopify, deliveries) == []
+    assert await new_product_bodies(shopify, deliveries) == []

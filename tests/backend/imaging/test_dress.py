@@ -19,7 +19,7 @@ WORN = {
 
 
 @pytest.fixture(scope="module", params=WORN)
-def worn(request):
+def dressed_garment(request):
     """A fitting and its picture of 640 × 800 pixels."""
     fitting = try_on(outlines.cutout(WORN[request.param][0]()), request.param, "female")
     return fitting, draw(fitting, size=800, background="#f4f4f2")
@@ -36,14 +36,14 @@ def is_cloth(rgb: NDArray[np.uint8]) -> Mask:
     return np.asarray(rgb[..., 2].astype(int) - rgb[..., 0] > 25)
 
 
-def test_the_picture_is_4_to_5_and_its_background_exact(worn):
-    _, dressed = worn
+def test_the_picture_is_4_to_5_and_its_background_exact(dressed_garment):
+    _, dressed = dressed_garment
     assert dressed.rgb.shape == (800, 640, 3)
     assert (dressed.rgb[[0, 0, 400, 400], [0, -1, 0, -1]] == PAPER).all()
 
 
-def test_no_pixel_of_the_garment_is_repainted(worn):
-    fitting, dressed = worn
+def test_no_pixel_of_the_garment_is_repainted(dressed_garment):
+    fitting, dressed = dressed_garment
     cloth = is_cloth(dressed.rgb)
     rows, _columns = filters.bounds(cloth)
     source = fitting.rgba
@@ -58,8 +58,8 @@ def test_no_pixel_of_the_garment_is_repainted(worn):
         assert len(seen) > 20 and np.abs(seen - wanted).max() <= 2
 
 
-def test_the_body_shows_above_or_below_the_garment_and_hardly_beside_it(worn):
-    _, dressed = worn
+def test_the_body_shows_above_or_below_the_garment_and_hardly_beside_it(dressed_garment):
+    _, dressed = dressed_garment
     body, cloth = is_body(dressed.rgb), is_cloth(dressed.rgb)
     rows, _columns = filters.bounds(cloth)
     assert body[: rows.start].sum() > 800

@@ -1,4 +1,4 @@
-"""Cancelling: whoever wins the race, a job has one end."""
+"""Cancelling a job: whoever wins the race, a job has one end."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from backend.jobs.lifecycle import claim, succeed
 from backend.leased_task import Fenced
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import (
-    begun_job,
+    claimed_job,
     finished_job,
     make_stage,
     open_shared_app,
@@ -52,7 +52,7 @@ async def test_a_waiting_job_ends_at_once_and_no_worker_takes_it(shared_app: Run
 async def test_a_running_jobs_worker_finds_out_at_its_next_checkpoint(
     shared_app: RunningApp,
 ) -> None:
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     await make_stage(shared_app, begun, "segment")
     assert (await cancel(shared_app, begun.ref.public_id)).status_code == 202
     with pytest.raises(Fenced):
@@ -71,7 +71,7 @@ async def test_a_finished_job_stays_as_it_is(shared_app: RunningApp) -> None:
 
 async def test_of_a_cancel_and_a_success_at_once_one_wins(shared_app: RunningApp) -> None:
     for _ in range(10):
-        begun = await begun_job(shared_app)
+        begun = await claimed_job(shared_app)
 
         async def finish() -> bool:
             try:

@@ -1,21 +1,26 @@
-"""Every answer of job detail, held against the table of api.md, section 1, and section 5.
+"""Responses of job detail match the published contract.
 
 The schemas beside this file are written from the tables by hand, not from the code.
 """
 
-import json
 import re
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from backend.failures.registry import Failure
+from tests.backend.jobs.contract import (
+    FORMATS,
+    JOB_DETAIL,
+    SCHEMA,
+    assert_no_storage_names,
+    leaves,
+)
 from tests.running_app import RunningApp
 from tests.scenarios import (
-    begun_job,
+    claimed_job,
     deliver,
     failed_job,
     finished_job,
@@ -32,12 +37,9 @@ from tests.scenarios import (
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
-FORMATS = jsonschema.FormatChecker(formats=[])
 FORMATS.checks("date-time", raises=ValueError)(lambda text: bool(datetime.fromisoformat(text)))
 FORMATS.checks("uri")(lambda text: re.fullmatch(r"[!-~]+", text) is not None)
 
-SCHEMA = json.loads((Path(__file__).parent / "job_detail.schema.json").read_text())
-DETAIL = jsonschema.Draft202012Validator(SCHEMA, format_checker=FORMATS)
 
 FAILURE = Failure(code="IMAGE_CORRUPT", message="The photo is broken.")
 
@@ -48,27 +50,9 @@ async def detail(running_app: RunningApp, public_id: str) -> dict[str, Any]:
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     body: dict[str, Any] = response.json()
-    DETAIL.validate(body)
+    JOB_DETAIL.validate(body)
     assert_no_storage_names(running_app, body)
     return body
-
-
-def assert_no_storage_names(running_app: RunningApp, body: Any) -> None:
-    """No key and no bucket anywhere, but for the presigned URLs that need them."""
-    for path, value in leaves(body):
-        assert not re.search(r"(^|_)(key|bucket)$", path[-1]), path
-        if not path[-1].endswith("image_url"):
-            assert "artifacts/" not in str(value), path
-            assert running_app.settings.s3_bucket not in str(value), path
-
-
-def leaves(value: Any, path: tuple[str, ...] = ("",)) -> list[tuple[tuple[str, ...], Any]]:
-    """Every scalar in a JSON value, with the names that lead to it."""
-    if isinstance(value, dict):
-        return [leaf for name, each in value.items() for leaf in leaves(each, (*path, name))]
-    if isinstance(value, list):
-        return [leaf for each in value for leaf in leaves(each, path)]
-    return [(path, value)]
 
 
 def test_the_schema_is_a_schema_and_closes_every_object_of_the_table() -> None:
@@ -95,7 +79,7 @@ async def test_a_real_job_keeps_the_contract_while_it_waits_and_when_it_has_succ
 async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_result(
     shared_app: RunningApp,
 ) -> None:
-    job = await begun_job(shared_app)
+    job = await claimed_job(shared_app)
     await make_stage(shared_app, job, "validate", pictures=0)
     await make_stage(shared_app, job, "segment", pictures=2)
     body = await detail(shared_app, job.ref.public_id)
@@ -109,7 +93,7 @@ async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_res
 async def test_final_pictures_are_no_result_before_the_job_has_succeeded(
     shared_app: RunningApp,
 ) -> None:
-    job = await begun_job(shared_app)
+    job = await claimed_job(shared_app)
     await make_stage(shared_app, job, "encode", role="final")
     assert (await detail(shared_app, job.ref.public_id))["result"] == []
 

@@ -1,4 +1,4 @@
-"""`POST /v1/<workflow>`: a job at once and whole, or a refusal that names what is wrong."""
+"""`POST /v1/<workflow>` creates a complete job, or names what is wrong."""
 
 from typing import Any
 
@@ -14,43 +14,37 @@ from backend.shops.service import installed_id
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.conftest import settings_for
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import fingerprint, open_shared_app, refusal
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PRODUCT = "gid://shopify/Product/8000000000001"
-NO_UPLOAD = "upl_" + "0" * 32
-LEAST: dict[str, dict[str, Any]] = {
-    "catalog-image": {},
-    "product-to-model-direct": {"category": "top"},
-    "background-swap-with-image": {"background_upload_key": NO_UPLOAD},
-    "background-swap-with-spec": {"scene_type": "studio"},
-}
-OFFLINE = [name for name in LEAST if name != "background-swap-with-image"]
+OFFLINE = [name for name in MINIMAL_PARAMETERS if name != "background-swap-with-image"]
 
 
-async def ask(
+async def post_job(
     shared_app: RunningApp, name: str, body: Any = None, *, shop: str = SHOP, **headers: str
 ) -> httpx.Response:
     """Ask for a job of that workflow, by default of a product."""
     if body is None:
-        body = {"product_id": PRODUCT, **LEAST[name]}
+        body = {"product_id": PRODUCT, **MINIMAL_PARAMETERS[name]}
     sent = {**shared_app.bearer(shop), **headers}
     return await shared_app.http.post(f"/v1/{name}", json=body, headers=sent)
 
 
-async def named(shared_app: RunningApp, name: str, body: Any) -> list[list[Any]]:
+async def invalid_locations(shared_app: RunningApp, name: str, body: Any) -> list[list[Any]]:
     """What a refusal's detail names, after checking that nothing was made."""
     before = await fingerprint(shared_app)
-    answer = await ask(shared_app, name, body)
+    answer = await post_job(shared_app, name, body)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert await fingerprint(shared_app) == before
     return [item["loc"] for item in answer.json()["detail"]]
 
 
 def test_every_workflow_is_asked_for_here() -> None:
-    assert sorted(LEAST) == sorted(workflow.name for workflow in WORKFLOWS.values())
+    assert sorted(MINIMAL_PARAMETERS) == sorted(workflow.name for workflow in WORKFLOWS.values())
 
 
 async def test_jobs_that_are_made_at_once_keep_their_price(shared_app: RunningApp) -> None:
@@ -73,7 +67,7 @@ async def test_jobs_that_are_made_at_once_keep_their_price(shared_app: RunningAp
 async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
     shared_app: RunningApp, name: str
 ) -> None:
-    answer = await ask(shared_app, name)
+    answer = await post_job(shared_app, name)
     assert answer.status_code == 202, answer.text
     made = answer.json()
     workflow = next(each for each in WORKFLOWS.values() if each.name == name)
@@ -102,7 +96,9 @@ async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
 async def test_the_job_shows_its_request_with_the_defaults_and_without_what_was_left_out(
     shared_app: RunningApp,
 ) -> None:
-    made = (await ask(shared_app, "catalog-image", {"product_id": PRODUCT, "margin": 0.2})).json()
+    made = (
+        await post_job(shared_app, "catalog-image", {"product_id": PRODUCT, "margin": 0.2})
+    ).json()
     assert (await shared_app.detail(made["job_id"])).json()["request"] == {
         "product_id": PRODUCT,
         "background": "#ffffff",
@@ -113,18 +109,18 @@ async def test_the_job_shows_its_request_with_the_defaults_and_without_what_was_
 
 
 async def test_the_photo_is_named_in_exactly_one_way(shared_app: RunningApp) -> None:
-    assert await named(shared_app, "catalog-image", {}) == [["body", "upload_key"]]
+    assert await invalid_locations(shared_app, "catalog-image", {}) == [["body", "upload_key"]]
     both = {"product_id": PRODUCT, "media_id": "gid://shopify/MediaImage/1"}
-    found = await named(shared_app, "catalog-image", both)
+    found = await invalid_locations(shared_app, "catalog-image", both)
     assert found == [["body", "product_id"], ["body", "media_id"]]
 
 
 async def test_an_upload_that_is_not_there_is_named(shared_app: RunningApp) -> None:
-    assert await named(shared_app, "catalog-image", {"upload_key": NO_UPLOAD}) == [
+    assert await invalid_locations(shared_app, "catalog-image", {"upload_key": UNKNOWN_UPLOAD}) == [
         ["body", "upload_key"]
     ]
-    body = {"upload_key": NO_UPLOAD, "background_upload_key": NO_UPLOAD}
-    assert await named(shared_app, "background-swap-with-image", body) == [
+    body = {"upload_key": UNKNOWN_UPLOAD, "background_upload_key": UNKNOWN_UPLOAD}
+    assert await invalid_locations(shared_app, "background-swap-with-image", body) == [
         ["body", "upload_key"],
         ["body", "background_upload_key"],
     ]
@@ -143,7 +139,9 @@ async def test_an_upload_that_is_not_there_is_named(shared_app: RunningApp) -> N
 async def test_what_does_not_belong_in_the_body_is_named(
     shared_app: RunningApp, change: dict[str, Any], loc: list[Any]
 ) -> None:
-    assert await named(shared_app, "catalog-image", {"product_id": PRODUCT, **change}) == [loc]
+    assert await invalid_locations(
+        shared_app, "catalog-image", {"product_id": PRODUCT, **change}
+    ) == [loc]
 
 
 async def test_the_body_is_json_and_says_so(shared_app: RunningApp) -> None:
@@ -168,7 +166,7 @@ async def test_the_body_is_json_and_says_so(shared_app: RunningApp) -> None:
 async def test_a_bad_idempotency_key_is_named_as_the_sender_wrote_it(
     shared_app: RunningApp,
 ) -> None:
-    answer = await ask(shared_app, "catalog-image", **{"Idempotency-Key": "k" * 256})
+    answer = await post_job(shared_app, "catalog-image", **{"Idempotency-Key": "k" * 256})
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
 
@@ -178,7 +176,7 @@ async def test_a_job_that_its_shop_left_behind_ends_when_a_worker_comes_to_it(
 ) -> None:
     gone = "left-behind.myshopify.com"
     await shared_app.install(gone)
-    made = (await ask(shared_app, "catalog-image", shop=gone)).json()["job_id"]
+    made = (await post_job(shared_app, "catalog-image", shop=gone)).json()["job_id"]
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=gone)
     shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=gone)
     async with shared_app.database.transaction() as connection:
@@ -194,7 +192,7 @@ async def test_a_job_that_its_shop_left_behind_ends_when_a_worker_comes_to_it(
 
 
 async def test_a_workflow_that_nobody_knows_is_not_found(shared_app: RunningApp) -> None:
-    assert refusal(await ask(shared_app, "try-on", {})) == (404, "NOT_FOUND")
+    assert refusal(await post_job(shared_app, "try-on", {})) == (404, "NOT_FOUND")
 
 
 async def test_operations_tell_what_there_is_and_what_it_costs(shared_app: RunningApp) -> None:
@@ -224,13 +222,18 @@ async def test_a_workflow_that_is_switched_off_says_so_and_a_budget_is_a_shops_o
             listed = await running_app.http.get("/v1/operations", headers=running_app.bearer())
             enabled = {each["name"]: each["enabled"] for each in listed.json()["operations"]}
             assert [name for name in enabled if not enabled[name]] == ["catalog-image"]
-            assert refusal(await ask(running_app, "catalog-image")) == (403, "WORKFLOW_DISABLED")
-            assert (await ask(running_app, "product-to-model-direct")).status_code == 202
-            limited = await ask(running_app, "product-to-model-direct")
+            assert refusal(await post_job(running_app, "catalog-image")) == (
+                403,
+                "WORKFLOW_DISABLED",
+            )
+            assert (await post_job(running_app, "product-to-model-direct")).status_code == 202
+            limited = await post_job(running_app, "product-to-model-direct")
             assert refusal(limited) == (429, "RATE_LIMITED")
             assert 1 <= int(limited.headers["retry-after"]) <= 120
             await running_app.install("south.myshopify.com")
-            south = await ask(running_app, "product-to-model-direct", shop="south.myshopify.com")
+            south = await post_job(
+                running_app, "product-to-model-direct", shop="south.myshopify.com"
+            )
             assert south.status_code == 202
 
 

@@ -1,4 +1,4 @@
-"""Job detail over HTTP: the pictures download, and whatever is not yours does not exist."""
+"""Job detail over HTTP: image URLs work, and other shops' jobs are not found."""
 
 import re
 import time
@@ -27,7 +27,7 @@ async def final_url(running_app: RunningApp) -> str:
     return url
 
 
-async def fetched(url: str, method: str = "GET") -> httpx.Response:
+async def download(url: str, method: str = "GET") -> httpx.Response:
     """What anybody gets who has the URL and nothing else."""
     async with httpx.AsyncClient() as anyone:
         return await anyone.request(method, url)
@@ -51,7 +51,7 @@ async def test_every_picture_downloads_as_it_was_stored_and_is_shown_inline(
     ref, keys = await finished_job(shared_app)
     body = (await shared_app.detail(ref.public_id)).json()
     for item, key in zip(body["result"], keys[1:], strict=True):
-        picture = await fetched(item["image_url"])
+        picture = await download(item["image_url"])
         assert picture.status_code == 200
         assert picture.content == await shared_app.worker_context.store.get(key)
         assert picture.headers["content-type"] == "image/png"
@@ -81,15 +81,15 @@ async def test_a_url_opens_nothing_once_something_in_it_is_changed(
     url = await final_url(shared_app)
     changed = TAMPERINGS[what](url)
     assert changed != url
-    assert (await fetched(changed)).status_code in {400, 403}
-    assert (await fetched(url)).status_code == 200
+    assert (await download(changed)).status_code in {400, 403}
+    assert (await download(url)).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_a_url_only_reads(shared_app: RunningApp, method: str) -> None:
     url = await final_url(shared_app)
-    assert (await fetched(url, method)).status_code == 403
-    assert (await fetched(url)).status_code == 200
+    assert (await download(url, method)).status_code == 403
+    assert (await download(url)).status_code == 200
 
 
 async def test_a_url_dies_when_it_says_so(shared_app: RunningApp) -> None:
@@ -99,8 +99,8 @@ async def test_a_url_dies_when_it_says_so(shared_app: RunningApp) -> None:
         then = Presigner(shared_app.settings, clock=lambda: time.time() - age)
         return then.sign(keys[-1], "image/png").url
 
-    assert (await fetched(signed(0))).status_code == 200
-    assert (await fetched(signed(3600))).status_code == 403
+    assert (await download(signed(0))).status_code == 200
+    assert (await download(signed(3600))).status_code == 403
 
 
 async def test_every_url_has_ten_minutes_left_when_it_is_served(shared_app: RunningApp) -> None:

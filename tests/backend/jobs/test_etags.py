@@ -1,11 +1,11 @@
-"""Polling is cheap: a version that the caller has is not sent again, and says when to come back."""
+"""Conditional requests: a known version gets 304, and unfinished jobs say when to ask again."""
 
 import pytest
 
 from backend.jobs.etags import Version, matches
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import (
-    begun_job,
+    claimed_job,
     finished_job,
     make_stage,
     open_shared_app,
@@ -46,7 +46,7 @@ async def test_every_change_of_a_job_is_a_new_version(shared_app: RunningApp, pa
 
     waiting = await waiting_job(shared_app)
     await look(waiting.public_id)
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     await look(begun.ref.public_id)
     await make_stage(shared_app, begun, "segment")
     await look(begun.ref.public_id)
@@ -72,7 +72,7 @@ async def test_another_shops_version_is_the_same_404_and_has_no_tag(shared_app: 
 async def test_a_running_job_says_when_to_ask_again_and_a_finished_one_does_not(
     shared_app: RunningApp,
 ) -> None:
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     url = f"/v1/jobs/{begun.ref.public_id}"
     assert (await shared_app.http.get(url, headers=shared_app.bearer())).headers[
         "retry-after"

@@ -1,4 +1,4 @@
-"""The short way answers what the route answers, to the byte, and takes plain requests only."""
+"""The fast path answers plain requests only, with exactly the same bytes as the route."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def fast_path_urls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that were answered the short way."""
     paths: list[str] = []
     answer = FastPath.answer
@@ -72,26 +72,26 @@ async def ids(shared_app: RunningApp) -> dict[str, str]:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("tag", TAGS)
 async def test_it_answers_what_the_route_answers(
-    shared_app: RunningApp, taken: list[str], path: tuple[str, str], tag: str | None
+    shared_app: RunningApp, fast_path_urls: list[str], path: tuple[str, str], tag: str | None
 ) -> None:
     bearer = await known_token(shared_app)
-    taken.clear()
+    fast_path_urls.clear()
     for kind, public_id in (await ids(shared_app)).items():
         url = f"/v1/jobs/{public_id}{path[0]}"
         headers = dict(bearer)
         if tag is not None:
             etag = (await shared_app.http.get(url, headers=bearer)).headers.get("etag", "")
             headers["If-None-Match"] = etag if tag == "current" else tag
-        taken.clear()
+        fast_path_urls.clear()
         short = await shared_app.http.get(url, headers=headers)
-        assert len(taken) == 1, kind
+        assert len(fast_path_urls) == 1, kind
         route = await shared_app.http.get(url + path[1], headers=headers)
-        assert len(taken) == 1, kind
+        assert len(fast_path_urls) == 1, kind
         assert comparable(short) == comparable(route), kind
 
 
 async def test_a_shop_that_has_left_is_refused_at_once(
-    shared_app: RunningApp, taken: list[str]
+    shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     shop = "leaving.myshopify.com"
     await shared_app.install(shop)
@@ -101,26 +101,26 @@ async def test_a_shop_that_has_left_is_refused_at_once(
         await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
     ).status_code == 200
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
-    taken.clear()
+    fast_path_urls.clear()
     answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
     assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
-    assert len(taken) == 1
+    assert len(fast_path_urls) == 1
 
 
 async def test_a_token_that_was_not_seen_yet_goes_the_routes_way(
-    shared_app: RunningApp, taken: list[str]
+    shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     ref = await waiting_job(shared_app)
     bearer = shared_app.bearer()
     for times in (0, 1):
         answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
         assert answer.status_code == 200
-        assert len(taken) == times
+        assert len(fast_path_urls) == times
     forged = {"Authorization": bearer["Authorization"][:-2] + "xx"}
     for _ in range(2):
         answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=forged)
         assert refusal(answer)[0] == 401
-    assert len(taken) == 1
+    assert len(fast_path_urls) == 1
 
 
 UNPLAIN: dict[str, tuple[int, list[tuple[str, str]]]] = {
@@ -134,16 +134,16 @@ UNPLAIN: dict[str, tuple[int, list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("kind", UNPLAIN)
 async def test_whatever_is_not_plain_goes_the_routes_way(
-    shared_app: RunningApp, taken: list[str], kind: str
+    shared_app: RunningApp, fast_path_urls: list[str], kind: str
 ) -> None:
     ref = await waiting_job(shared_app)
     bearer = await known_token(shared_app)
-    taken.clear()
+    fast_path_urls.clear()
     status, more = UNPLAIN[kind]
     token = bearer["Authorization"]
     headers = [*bearer.items(), *((n, token if v == "same" else v) for n, v in more)]
     answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=headers)
-    assert (answer.status_code, taken) == (status, [])
+    assert (answer.status_code, fast_path_urls) == (status, [])
 
 
 @pytest.mark.parametrize(
@@ -151,47 +151,47 @@ async def test_whatever_is_not_plain_goes_the_routes_way(
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
 async def test_other_addresses_and_methods_go_the_routes_way(
-    shared_app: RunningApp, taken: list[str], method: str, path: str
+    shared_app: RunningApp, fast_path_urls: list[str], method: str, path: str
 ) -> None:
     bearer = await known_token(shared_app)
-    taken.clear()
+    fast_path_urls.clear()
     await shared_app.http.request(method, f"/v1/jobs{path}", headers=bearer)
-    assert taken == ([f"/v1/jobs{path}"] if (method, path) == ("GET", "/x") else [])
+    assert fast_path_urls == ([f"/v1/jobs{path}"] if (method, path) == ("GET", "/x") else [])
 
 
 async def test_a_signed_request_goes_the_routes_way(
-    shared_app: RunningApp, taken: list[str]
+    shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     await shared_app.http.get("/v1/jobs/x", headers={"X-Shopify-Hmac-Sha256": "A" * 44})
-    assert taken == []
+    assert fast_path_urls == []
 
 
 async def test_both_ways_count_against_one_budget(
-    shared_app: RunningApp, taken: list[str], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, fast_path_urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bearer = await known_token(shared_app)
     counted: list[tuple[RateLimits, str]] = []
     monkeypatch.setattr(RateLimits, "count", lambda self, shop, _: counted.append((self, shop)))
-    taken.clear()
+    fast_path_urls.clear()
     await shared_app.http.get("/v1/jobs/x", headers=bearer)
     await shared_app.http.get("/v1/jobs/x?y", headers=bearer)
-    assert (len(counted), len(set(counted)), len(taken)) == (2, 1, 1)
+    assert (len(counted), len(set(counted)), len(fast_path_urls)) == (2, 1, 1)
 
 
 async def test_without_a_database_it_is_an_honest_503(
-    shared_app: RunningApp, taken: list[str]
+    shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     bearer = shared_app.bearer()
     async with without_database(shared_app) as client:
         answers = [await client.get("/v1/jobs/x", headers=bearer) for _ in range(2)]
-    assert len(taken) == 1
+    assert len(fast_path_urls) == 1
     assert [refusal(answer) for answer in answers] == [(503, "DATABASE_UNAVAILABLE")] * 2
     assert answers[1].headers["retry-after"] == "2"
     assert comparable(answers[0]) == comparable(answers[1])
 
 
 async def test_a_bug_tells_nothing_and_is_in_the_log_with_its_request_id(
-    shared_app: RunningApp, taken: list[str], monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, fast_path_urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bearer = await known_token(shared_app)
 
@@ -199,12 +199,12 @@ async def test_a_bug_tells_nothing_and_is_in_the_log_with_its_request_id(
         raise RuntimeError("the password is hunter2")
 
     monkeypatch.setattr(fast_path, "read_detail", broken)
-    taken.clear()
+    fast_path_urls.clear()
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         answer = await shared_app.http.get(
             "/v1/jobs/x", headers={**bearer, "X-Request-Id": "mine-12345"}
         )
-    assert len(taken) == 1
+    assert len(fast_path_urls) == 1
     assert refusal(answer) == (500, "INTERNAL_ERROR")
     assert "hunter2" not in answer.text
     assert answer.headers["x-request-id"] == "mine-12345"

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that is sent again is done once, and answered as it was."""
+"""`Idempotency-Key`: a repeated request is executed once and gets the same response."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from backend.jobs.states import JobStatus
 from backend.renderers.base import Renderer
 from tests.conftest import PREVIOUS_SECRET, SECRET, settings_for
 from tests.running_app import OTHER_SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import new_shop, refusal
+from tests.scenarios import new_shop, refusal, wait_for_lock
 
 CATALOG = "/v1/catalog-image"
 PREVIEW = "/v1/product-to-model-direct"
@@ -37,7 +37,7 @@ ANSWER = JobAcceptedResponse(
 async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world in which nobody asks too often."""
+    """A running app without a rate limit for writes."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), rate_limit_writes="1000000/minute")
         async with open_running_app(settings, renderer) as running_app:
@@ -49,7 +49,7 @@ async def shared_app(
 shop = pytest.fixture(new_shop)
 
 
-async def ask(
+async def post_job(
     shared_app: RunningApp,
     shop: str,
     key: str | bytes,
@@ -67,7 +67,7 @@ async def ask(
     return await (http or shared_app.http).post(path, content=body, headers=headers)  # type: ignore[arg-type]
 
 
-async def made(shared_app: RunningApp, shop: str) -> list[str]:
+async def stored_jobs(shared_app: RunningApp, shop: str) -> list[str]:
     """The shop's jobs."""
     rows = await shared_app.rows(
         "SELECT public_id FROM jobs WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
@@ -76,7 +76,7 @@ async def made(shared_app: RunningApp, shop: str) -> list[str]:
     return [row["public_id"] for row in rows]
 
 
-async def kept(shared_app: RunningApp, shop: str) -> list[str]:
+async def stored_keys(shared_app: RunningApp, shop: str) -> list[str]:
     """The shop's keys."""
     rows = await shared_app.rows(
         "SELECT key FROM idempotency_keys WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
@@ -101,17 +101,17 @@ async def many_at_once(shared_app: RunningApp, shop: str, count: int) -> list[ht
             for _ in range(10)
         ]
         return await asyncio.gather(
-            *(answered(shared_app, shop, "k", clients[n % 10]) for n in range(count))
+            *(post_until_answered(shared_app, shop, "k", clients[n % 10]) for n in range(count))
         )
 
 
-async def answered(
+async def post_until_answered(
     shared_app: RunningApp, shop: str, key: str, http: httpx.AsyncClient
 ) -> httpx.Response:
     """The answer; one that got lost on its way is asked for again, which is what a key is for."""
     while True:
         try:
-            return await ask(shared_app, shop, key, http=http)
+            return await post_job(shared_app, shop, key, http=http)
         except httpx.TransportError:
             await asyncio.sleep(0.1)
 
@@ -138,38 +138,38 @@ async def test_of_many_at_once_one_makes_the_job_and_all_others_get_its_answer_o
         if answer.status_code != 202:
             assert refusal(answer)[1] in {"REQUEST_IN_PROGRESS", "DATABASE_UNAVAILABLE"}
             assert int(answer.headers["retry-after"]) > 0, "it says that one may come again"
-    assert len(await made(shared_app, shop)) == 1
-    again = await ask(shared_app, shop, "k")
+    assert len(await stored_jobs(shared_app, shop)) == 1
+    again = await post_job(shared_app, shop, "k")
     assert {answer.content for answer in [*answers, again] if answer.is_success} == {again.content}
     assert sum(is_first(answer) for answer in answers if answer.is_success) <= 1
-    assert again.json()["job_id"] in await made(shared_app, shop)
+    assert again.json()["job_id"] in await stored_jobs(shared_app, shop)
 
 
 async def test_of_two_bodies_at_once_under_one_key_one_is_done_and_the_other_refused(
     shared_app: RunningApp, shop: str
 ) -> None:
     answers = await asyncio.gather(
-        *(ask(shared_app, shop, "k", (BODY, OTHER_BODY)[n % 2]) for n in range(8))
+        *(post_job(shared_app, shop, "k", (BODY, OTHER_BODY)[n % 2]) for n in range(8))
     )
     counts = Counter(answer.status_code for answer in answers)
     assert counts == {202: 4, 422: 4}
     assert {refusal(answer) for answer in answers if answer.is_error} == {
         (422, "IDEMPOTENCY_KEY_REUSED")
     }
-    assert len(await made(shared_app, shop)) == 1
+    assert len(await stored_jobs(shared_app, shop)) == 1
 
 
 async def test_a_day_later_the_key_is_new_and_of_many_at_once_one_takes_it(
     shared_app: RunningApp, shop: str
 ) -> None:
-    before = await ask(shared_app, shop, "k")
+    before = await post_job(shared_app, shop, "k")
     await shared_app.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
-    answers = await asyncio.gather(*(ask(shared_app, shop, "k", OTHER_BODY) for _ in range(8)))
+    answers = await asyncio.gather(*(post_job(shared_app, shop, "k", OTHER_BODY) for _ in range(8)))
     assert sum(is_first(answer) for answer in answers) == 1
     assert len({answer.content for answer in answers}) == 1
-    assert len(await made(shared_app, shop)) == 2
+    assert len(await stored_jobs(shared_app, shop)) == 2
     assert answers[0].json()["job_id"] != before.json()["job_id"]
-    assert refusal(await ask(shared_app, shop, "k")) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert refusal(await post_job(shared_app, shop, "k")) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 # Meanwhile
@@ -180,7 +180,7 @@ class Dies(Exception):
 
 
 @contextlib.asynccontextmanager
-async def claimed_elsewhere(shared_app: RunningApp, shop: str) -> AsyncIterator[None]:
+async def claim_key_elsewhere(shared_app: RunningApp, shop: str) -> AsyncIterator[None]:
     """Another process is answering this very request, until the block ends, and well or not."""
     shop_id = (await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop))[0]["id"]
     request = Repeatable(route=f"POST {CATALOG}", key="k", body=BODY)
@@ -189,56 +189,50 @@ async def claimed_elsewhere(shared_app: RunningApp, shop: str) -> AsyncIterator[
         yield
 
 
-async def waiting_for_a_lock(shared_app: RunningApp) -> None:
-    """Return as soon as somebody waits for what another transaction holds."""
-    waits = "datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
-        while not await shared_app.rows(f"SELECT 1 FROM pg_stat_activity WHERE {waits}"):
-            await asyncio.sleep(0.01)
-
-
 async def test_while_the_first_is_still_running_the_second_is_told_to_come_back(
     shared_app: RunningApp, shop: str
 ) -> None:
     with pytest.raises(Dies):
-        async with claimed_elsewhere(shared_app, shop):
-            answer = await ask(shared_app, shop, "k")
+        async with claim_key_elsewhere(shared_app, shop):
+            answer = await post_job(shared_app, shop, "k")
             assert refusal(answer) == (409, "REQUEST_IN_PROGRESS")
             assert answer.headers["retry-after"] == "1"
-            assert is_first(await ask(shared_app, shop, "another key")), "nothing else has to wait"
+            assert is_first(await post_job(shared_app, shop, "another key")), (
+                "nothing else has to wait"
+            )
             raise Dies
-    assert is_first(await ask(shared_app, shop, "k")), "the first has died and left nothing"
-    assert len(await made(shared_app, shop)) == 2
+    assert is_first(await post_job(shared_app, shop, "k")), "the first has died and left nothing"
+    assert len(await stored_jobs(shared_app, shop)) == 2
 
 
 async def test_if_the_first_ends_soon_the_second_waits_for_its_answer(
     shared_app: RunningApp, shop: str
 ) -> None:
-    async with claimed_elsewhere(shared_app, shop):
-        asking = asyncio.create_task(ask(shared_app, shop, "k"))
-        await waiting_for_a_lock(shared_app)
+    async with claim_key_elsewhere(shared_app, shop):
+        asking = asyncio.create_task(post_job(shared_app, shop, "k"))
+        await wait_for_lock(shared_app)
     answer = await asking
     assert not is_first(answer)
     assert answer.json()["job_id"] == ANSWER.job_id
-    assert await made(shared_app, shop) == []
+    assert await stored_jobs(shared_app, shop) == []
 
 
 # Which request it is
 
 
 async def test_a_key_counts_for_one_shop_on_one_route(shared_app: RunningApp, shop: str) -> None:
-    assert is_first(await ask(shared_app, shop, "k"))
-    assert is_first(await ask(shared_app, shop, "k", PREVIEW_BODY, path=PREVIEW))
-    assert is_first(await ask(shared_app, OTHER_SHOP, "k"))
-    assert not is_first(await ask(shared_app, shop, "k"))
-    assert len(await made(shared_app, shop)) == 2
+    assert is_first(await post_job(shared_app, shop, "k"))
+    assert is_first(await post_job(shared_app, shop, "k", PREVIEW_BODY, path=PREVIEW))
+    assert is_first(await post_job(shared_app, OTHER_SHOP, "k"))
+    assert not is_first(await post_job(shared_app, shop, "k"))
+    assert len(await stored_jobs(shared_app, shop)) == 2
 
 
 @pytest.mark.parametrize("secret", [SECRET, PREVIOUS_SECRET])
 async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
     shared_app: RunningApp, shop: str, secret: str
 ) -> None:
-    first = await ask(shared_app, shop, "k")
+    first = await post_job(shared_app, shop, "k")
     url, signature = signed_request(
         secret.encode(),
         method="POST",
@@ -256,16 +250,16 @@ async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
     assert is_first(first) and not is_first(again)
     assert again.content == first.content
     assert again.headers["location"] == first.headers["location"]
-    assert len(await made(shared_app, shop)) == 1
+    assert len(await stored_jobs(shared_app, shop)) == 1
 
 
 async def test_the_answer_stays_the_same_whatever_becomes_of_the_job(
     shared_app: RunningApp, shop: str
 ) -> None:
-    first = await ask(shared_app, shop, "k")
+    first = await post_job(shared_app, shop, "k")
     cancel = f"{first.headers['location']}/cancel"
     assert (await shared_app.http.post(cancel, headers=shared_app.bearer(shop))).status_code == 202
-    again = await ask(shared_app, shop, "k")
+    again = await post_job(shared_app, shop, "k")
     assert (again.status_code, again.content) == (202, first.content)
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
 
@@ -274,19 +268,19 @@ async def test_the_answer_stays_the_same_whatever_becomes_of_the_job(
 async def test_a_key_is_any_text_of_up_to_255_characters(
     shared_app: RunningApp, shop: str, key: str | bytes
 ) -> None:
-    first = await ask(shared_app, shop, key)
+    first = await post_job(shared_app, shop, key)
     assert is_first(first)
-    assert (await ask(shared_app, shop, key)).content == first.content
-    assert len(await made(shared_app, shop)) == 1
+    assert (await post_job(shared_app, shop, key)).content == first.content
+    assert len(await stored_jobs(shared_app, shop)) == 1
 
 
 @pytest.mark.parametrize("key", ["k" * 256, ""])
 async def test_a_key_that_is_none_is_refused_and_nothing_is_made(
     shared_app: RunningApp, shop: str, key: str
 ) -> None:
-    answer = await ask(shared_app, shop, key)
+    answer = await post_job(shared_app, shop, key)
     assert refusal(answer) == (422, "INVALID_REQUEST")
-    assert await made(shared_app, shop) == []
+    assert await stored_jobs(shared_app, shop) == []
 
 
 # Both or neither
@@ -305,9 +299,9 @@ async def test_a_refusal_is_not_kept_so_that_it_can_be_put_right(
     shared_app: RunningApp, shop: str, body: bytes
 ) -> None:
     for _ in range(2):
-        assert refusal(await ask(shared_app, shop, "k", body)) == (422, "INVALID_REQUEST")
-    assert await kept(shared_app, shop) == []
-    assert is_first(await ask(shared_app, shop, "k"))
+        assert refusal(await post_job(shared_app, shop, "k", body)) == (422, "INVALID_REQUEST")
+    assert await stored_keys(shared_app, shop) == []
+    assert is_first(await post_job(shared_app, shop, "k"))
 
 
 FAIL_AT = {
@@ -329,9 +323,9 @@ async def test_if_the_transaction_fails_neither_the_key_nor_the_job_is_kept(
     )
     try:
         await shared_app.execute(FAIL_AT[where])
-        assert refusal(await ask(shared_app, shop, "k")) == (500, "INTERNAL_ERROR")
+        assert refusal(await post_job(shared_app, shop, "k")) == (500, "INTERNAL_ERROR")
     finally:
         await shared_app.execute("DROP FUNCTION break() CASCADE")
-    assert (await kept(shared_app, shop), await made(shared_app, shop)) == ([], [])
-    assert is_first(await ask(shared_app, shop, "k"))
-    assert await made(shared_app, shop) != []
+    assert (await stored_keys(shared_app, shop), await stored_jobs(shared_app, shop)) == ([], [])
+    assert is_first(await post_job(shared_app, shop, "k"))
+    assert await stored_jobs(shared_app, shop) != []

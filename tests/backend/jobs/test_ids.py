@@ -1,4 +1,4 @@
-"""Public ids: well-formed, in order of time, and no neighbour can be guessed."""
+"""Public ids: well-formed, ordered by time, and hard to guess."""
 
 import itertools
 import time

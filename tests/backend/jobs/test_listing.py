@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, finished_job, open_shared_app, refusal, waiting_job
+from tests.scenarios import claimed_job, finished_job, open_shared_app, refusal, waiting_job
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -21,7 +21,7 @@ async def shop(shared_app: RunningApp) -> str:
     return domain
 
 
-async def listed(shared_app: RunningApp, shop: str, **query: Any) -> httpx.Response:
+async def list_jobs(shared_app: RunningApp, shop: str, **query: Any) -> httpx.Response:
     """A page."""
     return await shared_app.http.get("/v1/jobs", params=query, headers=shared_app.bearer(shop))
 
@@ -32,7 +32,7 @@ def ids(response: httpx.Response) -> list[str]:
     return [job["public_id"] for job in response.json()["jobs"]]
 
 
-async def some_jobs(shared_app: RunningApp, shop: str, count: int) -> list[str]:
+async def create_jobs(shared_app: RunningApp, shop: str, count: int) -> list[str]:
     """Jobs of different milliseconds, newest first."""
     made = []
     for _ in range(count):
@@ -44,8 +44,8 @@ async def some_jobs(shared_app: RunningApp, shop: str, count: int) -> list[str]:
 async def test_newest_first_with_the_few_fields_of_a_list(
     shared_app: RunningApp, shop: str
 ) -> None:
-    made = await some_jobs(shared_app, shop, 3)
-    answer = await listed(shared_app, shop)
+    made = await create_jobs(shared_app, shop, 3)
+    answer = await list_jobs(shared_app, shop)
     assert ids(answer) == made
     body = answer.json()
     assert (body["limit"], body["offset"], body["count"]) == (50, 0, 3)
@@ -56,9 +56,9 @@ async def test_newest_first_with_the_few_fields_of_a_list(
 async def test_the_links_lead_through_every_job_once_while_new_ones_come(
     shared_app: RunningApp, shop: str
 ) -> None:
-    made = await some_jobs(shared_app, shop, 5)
+    made = await create_jobs(shared_app, shop, 5)
     seen: list[str] = []
-    answer = await listed(shared_app, shop, limit=2, job_type="CATALOG_IMAGE")
+    answer = await list_jobs(shared_app, shop, limit=2, job_type="CATALOG_IMAGE")
     while True:
         seen += ids(answer)
         if "link" not in answer.headers:
@@ -71,24 +71,24 @@ async def test_the_links_lead_through_every_job_once_while_new_ones_come(
 
 
 async def test_offset_and_filters(shared_app: RunningApp, shop: str) -> None:
-    made = await some_jobs(shared_app, shop, 3)
-    assert ids(await listed(shared_app, shop, offset=1, limit=1)) == [made[1]]
-    running = (await begun_job(shared_app, shop=shop)).ref.public_id
+    made = await create_jobs(shared_app, shop, 3)
+    assert ids(await list_jobs(shared_app, shop, offset=1, limit=1)) == [made[1]]
+    running = (await claimed_job(shared_app, shop=shop)).ref.public_id
     done = (await finished_job(shared_app, shop=shop))[0].public_id
-    assert ids(await listed(shared_app, shop, status="IN_PROGRESS")) == [running]
-    assert ids(await listed(shared_app, shop, status="SUCCESS")) == [done]
-    assert ids(await listed(shared_app, shop, job_type="OTHER")) == []
+    assert ids(await list_jobs(shared_app, shop, status="IN_PROGRESS")) == [running]
+    assert ids(await list_jobs(shared_app, shop, status="SUCCESS")) == [done]
+    assert ids(await list_jobs(shared_app, shop, job_type="OTHER")) == []
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    assert ids(await listed(shared_app, shop, created_after=soon)) == []
-    assert len(ids(await listed(shared_app, shop, created_after="2026-01-01T00:00:00"))) == 5
+    assert ids(await list_jobs(shared_app, shop, created_after=soon)) == []
+    assert len(ids(await list_jobs(shared_app, shop, created_after="2026-01-01T00:00:00"))) == 5
 
 
 async def test_an_empty_shop_has_an_empty_list_and_a_strange_one_is_refused(
     shared_app: RunningApp, shop: str
 ) -> None:
-    assert ids(await listed(shared_app, shop)) == []
+    assert ids(await list_jobs(shared_app, shop)) == []
     shared_app.shopify.create_shop("nobody-knows.myshopify.com")
-    stranger = await listed(shared_app, "nobody-knows.myshopify.com")
+    stranger = await list_jobs(shared_app, "nobody-knows.myshopify.com")
     assert refusal(stranger) == (401, "SHOP_NOT_INSTALLED")
 
 
@@ -112,6 +112,6 @@ async def test_an_empty_shop_has_an_empty_list_and_a_strange_one_is_refused(
 async def test_a_wrong_parameter_is_named(
     shared_app: RunningApp, shop: str, query: dict[str, Any], named: str
 ) -> None:
-    answer = await listed(shared_app, shop, **query)
+    answer = await list_jobs(shared_app, shop, **query)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["query", named]]

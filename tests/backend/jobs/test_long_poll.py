@@ -1,4 +1,4 @@
-"""Following a job: no event is missed, and none is waited for longer than it takes to commit."""
+"""Long polling: no event is missed, and each arrives as soon as it commits."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from backend.jobs.read_services import ReadServices
 from backend.storage.presign import Presigner
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import (
-    begun_job,
+    claimed_job,
     failed_job,
     finished_job,
     make_stage,
@@ -27,6 +27,7 @@ from tests.scenarios import (
     refusal,
     waiting_job,
 )
+from tests.wait import wait_until
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 A_WHILE = db.Query(select(func.pg_sleep(0.1)))
@@ -34,7 +35,7 @@ A_WHILE = db.Query(select(func.pg_sleep(0.1)))
 EAR = f"pg_stat_activity WHERE datname = current_database() AND application_name = '{wakeups.NAME}'"
 
 
-async def events(shared_app: RunningApp, public_id: str, **query: Any) -> httpx.Response:
+async def get_events(shared_app: RunningApp, public_id: str, **query: Any) -> httpx.Response:
     """The job's events."""
     return await shared_app.http.get(
         f"/v1/jobs/{public_id}/events", params=query, headers=shared_app.bearer()
@@ -47,16 +48,39 @@ def numbers(response: httpx.Response) -> list[int]:
     return [event["seq"] for event in response.json()["events"]]
 
 
-async def listening(shared_app: RunningApp) -> None:
+class Waits:
+    """Counts the requests that have found no event and have begun to wait for one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def reach(self, count: int) -> None:
+        """Wait until so many have begun."""
+        await wait_until(lambda: self.count >= count)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """The requests that wait, from now on."""
+    waits = Waits()
+    wait = wakeups.Wakeups.wait
+
+    async def count(self: wakeups.Wakeups, *arguments: Any) -> None:
+        waits.count += 1
+        await wait(self, *arguments)
+
+    monkeypatch.setattr(wakeups.Wakeups, "wait", count)
+    return waits
+
+
+async def wait_until_listening(shared_app: RunningApp) -> None:
     """Wait until the web process listens: its connection has said LISTEN, or probed since."""
-    async with asyncio.timeout(10):
-        while not await shared_app.rows(f"SELECT 1 FROM {EAR} AND state = 'idle'"):
-            await asyncio.sleep(0.02)
+    await wait_until(lambda: shared_app.rows(f"SELECT 1 FROM {EAR} AND state = 'idle'"))
 
 
 async def test_the_cursor_gives_what_is_newer_and_nothing_else(shared_app: RunningApp) -> None:
     ref, _ = await finished_job(shared_app)
-    whole = (await events(shared_app, ref.public_id)).json()
+    whole = (await get_events(shared_app, ref.public_id)).json()
     assert [event["seq"] for event in whole["events"]] == [1, 2, 3, 4]
     assert [event["event_type"] for event in whole["events"]] == [
         "queued",
@@ -66,19 +90,20 @@ async def test_the_cursor_gives_what_is_newer_and_nothing_else(shared_app: Runni
     ]
     assert [len(event["artifacts"]) for event in whole["events"]] == [0, 1, 2, 0]
     assert whole["latest_seq"] == 4
-    assert numbers(await events(shared_app, ref.public_id, since=2)) == [3, 4]
-    nothing = (await events(shared_app, ref.public_id, since=4)).json()
+    assert numbers(await get_events(shared_app, ref.public_id, since=2)) == [3, 4]
+    nothing = (await get_events(shared_app, ref.public_id, since=4)).json()
     assert (nothing["events"], nothing["latest_seq"]) == ([], 4)
 
 
 async def test_a_waiting_caller_hears_of_an_event_as_soon_as_it_commits(
     shared_app: RunningApp,
+    waits: Waits,
 ) -> None:
-    begun = await begun_job(shared_app)
-    await listening(shared_app)
-    poll = asyncio.create_task(events(shared_app, begun.ref.public_id, since=1, wait=20))
-    await asyncio.sleep(0.3)
-    assert not poll.done(), "it waits"
+    begun = await claimed_job(shared_app)
+    await wait_until_listening(shared_app)
+    poll = asyncio.create_task(get_events(shared_app, begun.ref.public_id, since=1, wait=20))
+    await waits.reach(1)
+    assert not poll.done()
     await make_stage(shared_app, begun, "segment")
     committed = time.monotonic()
     assert numbers(await poll) == [2]
@@ -88,7 +113,7 @@ async def test_a_waiting_caller_hears_of_an_event_as_soon_as_it_commits(
 async def test_a_caller_who_waits_in_vain_gets_an_empty_list(shared_app: RunningApp) -> None:
     ref = await waiting_job(shared_app)
     started = time.monotonic()
-    answer = (await events(shared_app, ref.public_id, since=1, wait=1)).json()
+    answer = (await get_events(shared_app, ref.public_id, since=1, wait=1)).json()
     assert (answer["events"], answer["latest_seq"]) == ([], 1)
     assert 0.9 < time.monotonic() - started < wakeups.WHILE_LISTENING
 
@@ -96,18 +121,18 @@ async def test_a_caller_who_waits_in_vain_gets_an_empty_list(shared_app: Running
 async def test_nobody_waits_for_a_failed_job(shared_app: RunningApp) -> None:
     ref = await failed_job(shared_app, Failure(code="ANY", message="Any"))
     started = time.monotonic()
-    assert numbers(await events(shared_app, ref.public_id, since=2, wait=25)) == []
+    assert numbers(await get_events(shared_app, ref.public_id, since=2, wait=25)) == []
     assert time.monotonic() - started < wakeups.WHILE_LISTENING
 
 
 async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
     shared_app: RunningApp,
+    waits: Waits,
 ) -> None:
     ref, _ = await finished_job(shared_app)
-    await listening(shared_app)
-    poll = asyncio.create_task(events(shared_app, ref.public_id, since=4, wait=20))
-    await asyncio.sleep(0.3)
-    assert not poll.done(), "it waits"
+    await wait_until_listening(shared_app)
+    poll = asyncio.create_task(get_events(shared_app, ref.public_id, since=4, wait=20))
+    await waits.reach(1)
     async with shared_app.database.transaction() as connection:
         await append_after_success(connection, ref, stage="publish", message="Published", extra={})
     assert numbers(await poll) == [5]
@@ -116,27 +141,27 @@ async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
 async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(
     shared_app: RunningApp,
 ) -> None:
-    begun, other = await begun_job(shared_app), await begun_job(shared_app)
+    begun, other = await claimed_job(shared_app), await claimed_job(shared_app)
     ear = wakeups.Wakeups(shared_app.settings.database_url)
     async with ear.listening():
-        async with asyncio.timeout(10):
-            while not ear.hears:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: ear.hears)
         with (
             ear.watching(begun.ref.public_id) as one,
             ear.watching(begun.ref.public_id) as two,
-            ear.watching(other.ref.public_id) as stranger,
+            ear.watching(other.ref.public_id) as other_waiter,
         ):
             await make_stage(shared_app, begun, "segment")
             async with asyncio.timeout(10):
                 await asyncio.gather(one.wait(), two.wait())
-            assert not stranger.is_set()
+            assert not other_waiter.is_set()
     assert not ear.waiters, "who has stopped waiting is forgotten"
 
 
-async def test_however_many_wait_one_connection_listens(shared_app: RunningApp) -> None:
-    begun = [await begun_job(shared_app) for _ in range(15)]
-    await listening(shared_app)
+async def test_however_many_wait_one_connection_listens(
+    shared_app: RunningApp, waits: Waits
+) -> None:
+    begun = [await claimed_job(shared_app) for _ in range(15)]
+    await wait_until_listening(shared_app)
     async with httpx.AsyncClient(base_url=shared_app.http.base_url, timeout=30) as http:
         path = "/v1/jobs/{}/events?since=1&wait=25"
         polls = [
@@ -145,7 +170,7 @@ async def test_however_many_wait_one_connection_listens(shared_app: RunningApp) 
             )
             for job in begun
         ]
-        await asyncio.sleep(0.3)
+        await waits.reach(15)
         assert len(await shared_app.rows(f"SELECT 1 FROM {EAR}")) == 1
         assert (await shared_app.detail(begun[0].ref.public_id)).status_code == 200, "none is held"
         for job in begun:
@@ -170,7 +195,7 @@ class Telling(wakeups.Wakeups):
 async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_through(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     ear = Telling(shared_app.settings.database_url)
     heard_at: list[float] = []
 
@@ -184,9 +209,7 @@ async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_thr
 
     monkeypatch.setattr(long_poll, "job_events", read_before_it_commits)
     async with ear.listening():
-        async with asyncio.timeout(10):
-            while not ear.hears:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: ear.hears)
         presigner = Presigner(shared_app.settings)
         _, page = await long_poll.wait_for_events(
             ReadServices(database=shared_app.database, presigner=presigner, wakeups=ear),
@@ -203,7 +226,7 @@ async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else all whom a reconnection wakes would get a 503, and everybody else beside them."""
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
     monkeypatch.setattr(wakeups, "TURNS", 1)
     database = db.Database(shared_app.settings.database_url, pool_size=2)
@@ -217,7 +240,8 @@ async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     asked: Any = {"shop_domain": SHOP, "public_id": begun.ref.public_id, "since": 0, "wait": 20}
     reads = ReadServices(database=database, presigner=Presigner(shared_app.settings), wakeups=ear)
     waiting = [asyncio.create_task(long_poll.wait_for_events(reads, **asked)) for _ in range(12)]
-    await asyncio.sleep(0.2)
+    followers = ear.waiters[begun.ref.public_id]
+    await wait_until(lambda: len(followers) == 12 and ear.turns.locked())
     assert await database.row(A_WHILE) is not None, "somebody who does not wait"
     pages = [page for _, page in await asyncio.gather(*waiting)]
     assert [page.latest_seq for page in pages] == [1] * 12
@@ -236,12 +260,12 @@ async def test_a_turn_that_does_not_come_is_a_database_that_is_away() -> None:
 
 
 async def test_a_poller_misses_nothing_of_a_job_under_way(shared_app: RunningApp) -> None:
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     seen: list[int] = []
 
     async def follow() -> None:
         while len(seen) < 12:
-            answer = await events(
+            answer = await get_events(
                 shared_app, begun.ref.public_id, since=seen[-1] if seen else 0, wait=5
             )
             seen.extend(numbers(answer))
@@ -257,14 +281,14 @@ async def test_a_poller_misses_nothing_of_a_job_under_way(shared_app: RunningApp
 
 
 async def test_waiters_go_on_by_looking_when_the_listener_is_cut_off(
-    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = await begun_job(shared_app)
-    await listening(shared_app)
+    begun = await claimed_job(shared_app)
+    await wait_until_listening(shared_app)
     monkeypatch.setattr(wakeups, "RECONNECT", 60.0)
     monkeypatch.setattr(wakeups, "PROBE", 0.1)
-    poll = asyncio.create_task(events(shared_app, begun.ref.public_id, since=1, wait=20))
-    await asyncio.sleep(0.3)
+    poll = asyncio.create_task(get_events(shared_app, begun.ref.public_id, since=1, wait=20))
+    await waits.reach(1)
     await shared_app.execute(f"SELECT pg_terminate_backend(pid) FROM {EAR}")
     await make_stage(shared_app, begun, "segment")
     async with asyncio.timeout(15):
@@ -276,6 +300,6 @@ async def test_waiters_go_on_by_looking_when_the_listener_is_cut_off(
 )
 async def test_a_wrong_parameter_is_named(shared_app: RunningApp, query: dict[str, Any]) -> None:
     ref = await waiting_job(shared_app)
-    answer = await events(shared_app, ref.public_id, **query)
+    answer = await get_events(shared_app, ref.public_id, **query)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["query", next(iter(query))]]

@@ -1,4 +1,4 @@
-"""Any sequence of requests, claims, crashes and erasures leaves jobs as they were promised.
+"""Random sequences of requests, claims, crashes and erasures keep every job invariant.
 
 The suite runs the same few examples every time. `make machine` runs many more, chosen anew, and
 keeps those that failed for the next run.
@@ -18,7 +18,7 @@ from backend.leased_task import Fenced
 from tests.backend.jobs.machine.rules import JobMachine
 from tests.backend.jobs.machine.shared_app import SharedApp
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, open_shared_app
+from tests.scenarios import claimed_job, open_shared_app
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -51,7 +51,7 @@ def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
 async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(
     shared_app: RunningApp, seed: int
 ) -> None:
-    begun = await begun_job(shared_app)
+    begun = await claimed_job(shared_app)
     ref = begun.ref
 
     async def cancelled() -> bool:

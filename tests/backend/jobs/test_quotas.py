@@ -1,6 +1,6 @@
 """What a shop may have at once, and what it is told when it has as much; other shops do not notice.
 
-Each test has a shop of its own, and the whole module one world with small quotas.
+Each test has a shop of its own; the module shares one app with small quotas.
 """
 
 from collections.abc import AsyncIterator
@@ -16,11 +16,19 @@ from backend.settings import Quotas
 from backend.shops.service import ShopRef
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.product_sweep import sweep_products
-from tests.backend.batches.scenarios import act, counts, end_jobs, gids, made, post, ref_of
-from tests.backend.uploads.multipart_forms import send, shop_id_of, uploaded
+from tests.backend.batches.scenarios import (
+    counts,
+    create_batch,
+    end_jobs,
+    post_batch,
+    post_batch_action,
+    product_gids,
+    ref_of,
+)
+from tests.backend.uploads.multipart_forms import post_upload, shop_id_of, upload_picture
 from tests.conftest import settings_for
 from tests.running_app import RunningApp, cloned_database, open_running_app
-from tests.scenarios import handled, new_shop, refusal
+from tests.scenarios import new_shop, process_webhook, refusal
 
 OPEN_JOBS, OPEN_BATCHES = 10, 2
 JOBS_FULL = (429, "TOO_MANY_OPEN_JOBS")
@@ -31,7 +39,7 @@ BODY = {"product_id": "gid://shopify/Product/1"}
 
 @pytest.fixture(scope="module")
 async def shared_app(services, template, renderer) -> AsyncIterator[RunningApp]:
-    """A world in which a shop may have little."""
+    """A running app with small quotas."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(
             settings_for(services, url),
@@ -46,7 +54,7 @@ async def shared_app(services, template, renderer) -> AsyncIterator[RunningApp]:
 shop = pytest.fixture(new_shop)
 
 
-async def ask(shared_app: RunningApp, shop: str) -> httpx.Response:
+async def post_job(shared_app: RunningApp, shop: str) -> httpx.Response:
     """Ask for a job."""
     return await shared_app.http.post(
         "/v1/catalog-image", json=BODY, headers=shared_app.bearer(shop)
@@ -56,10 +64,10 @@ async def ask(shared_app: RunningApp, shop: str) -> httpx.Response:
 async def fill(shared_app: RunningApp, shop: str) -> None:
     """Ask for as many jobs as there may be."""
     for _ in range(OPEN_JOBS):
-        assert (await ask(shared_app, shop)).status_code == 202
+        assert (await post_job(shared_app, shop)).status_code == 202
 
 
-async def hold(shared_app: RunningApp, shop: str, megabytes: int) -> None:
+async def set_stored_megabytes(shared_app: RunningApp, shop: str, megabytes: int) -> None:
     """Let the shop have so much in the bucket."""
     await shared_app.execute(
         "UPDATE shops SET stored_bytes = :size WHERE domain = :shop",
@@ -78,17 +86,17 @@ async def test_one_job_too_many_is_refused_until_another_has_ended(
     shared_app: RunningApp, shop: str
 ) -> None:
     await fill(shared_app, shop)
-    refused = await ask(shared_app, shop)
+    refused = await post_job(shared_app, shop)
     assert refusal(refused) == JOBS_FULL
     assert 60 <= int(refused.headers["retry-after"]) <= 75
     assert await jobs_of(shared_app, shop) == OPEN_JOBS
-    assert (await ask(shared_app, await new_shop(shared_app))).status_code == 202
+    assert (await post_job(shared_app, await new_shop(shared_app))).status_code == 202
     await shared_app.execute(
         "UPDATE jobs SET status = 'FAILURE' WHERE public_id = "
         "(SELECT min(public_id) FROM jobs WHERE shop_id = :s)",
         s=await shop_id_of(shared_app, shop),
     )
-    assert (await ask(shared_app, shop)).status_code == 202
+    assert (await post_job(shared_app, shop)).status_code == 202
 
 
 async def test_a_rule_that_finds_no_room_is_put_off_to_the_next_sweep(
@@ -96,7 +104,10 @@ async def test_a_rule_that_finds_no_room_is_put_off_to_the_next_sweep(
 ) -> None:
     await fill(shared_app, shop)
     shared_app.product(b"x", shop=shop)
-    assert await handled(shared_app, "products/create", shop=shop) == ("ignored", JOBS_FULL[1])
+    assert await process_webhook(shared_app, "products/create", shop=shop) == (
+        "ignored",
+        JOBS_FULL[1],
+    )
     assert await jobs_of(shared_app, shop) == OPEN_JOBS
     ref = ShopRef(shop_id=await shop_id_of(shared_app, shop))
     mark = "SELECT products_swept_until FROM shops WHERE domain = :d"
@@ -115,7 +126,7 @@ async def sweep(shared_app: RunningApp, ref: ShopRef) -> int:
 
 
 async def test_a_batch_waits_for_room_and_goes_on(shared_app: RunningApp, shop: str) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(3)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await fill(shared_app, shop)
     for _ in range(20):  # more often than it may try
         assert await run_expansion(ref, shared_app.worker_context.batch_context) == Retry(
@@ -130,52 +141,63 @@ async def test_a_batch_waits_for_room_and_goes_on(shared_app: RunningApp, shop: 
 async def test_batches_leave_the_last_tenth_to_whoever_asks_now(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(9)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(9)})
     assert await run_expansion(ref, shared_app.worker_context.batch_context) == Done()
-    other = await made(shared_app, shop, {"product_ids": gids(1)})
+    other = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
     assert await run_expansion(other, shared_app.worker_context.batch_context) == Retry(ROOM_DELAY)
-    assert (await ask(shared_app, shop)).status_code == 202
-    assert refusal(await ask(shared_app, shop)) == JOBS_FULL
+    assert (await post_job(shared_app, shop)).status_code == 202
+    assert refusal(await post_job(shared_app, shop)) == JOBS_FULL
 
 
 async def test_one_batch_too_many_is_refused_until_the_jobs_of_another_are_made(
     shared_app: RunningApp, shop: str
 ) -> None:
-    first, _ = [await made(shared_app, shop, {"product_ids": gids(1)}) for _ in range(OPEN_BATCHES)]
-    assert refusal(await post(shared_app, shop, {"product_ids": gids(1)})) == BATCHES_FULL
+    first, _ = [
+        await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
+        for _ in range(OPEN_BATCHES)
+    ]
+    assert (
+        refusal(await post_batch(shared_app, shop, {"product_ids": product_gids(1)}))
+        == BATCHES_FULL
+    )
     assert await run_expansion(first, shared_app.worker_context.batch_context) == Done()
-    await made(shared_app, shop, {"product_ids": gids(1)})
+    await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
     await end_jobs(shared_app, shop, first, bad=1)
-    assert refusal(await act(shared_app, shop, first, "retry")) == BATCHES_FULL
+    assert refusal(await post_batch_action(shared_app, shop, first, "retry")) == BATCHES_FULL
     assert (await ref_of(shared_app, first.public_id)).round == 0
 
 
 async def test_whoever_has_no_room_in_the_bucket_makes_nothing_more(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(1)})
-    await hold(shared_app, shop, 1)
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
+    await set_stored_megabytes(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
-    assert refusal(await ask(shared_app, shop)) == STORE_FULL
-    assert refusal(await post(shared_app, shop, {"product_ids": gids(1)})) == STORE_FULL
-    assert refusal(await send(shared_app, b"not looked at", shop=shop)) == STORE_FULL
-    assert await handled(shared_app, "products/create", shop=shop) == ("ignored", STORE_FULL[1])
+    assert refusal(await post_job(shared_app, shop)) == STORE_FULL
+    assert (
+        refusal(await post_batch(shared_app, shop, {"product_ids": product_gids(1)})) == STORE_FULL
+    )
+    assert refusal(await post_upload(shared_app, b"not looked at", shop=shop)) == STORE_FULL
+    assert await process_webhook(shared_app, "products/create", shop=shop) == (
+        "ignored",
+        STORE_FULL[1],
+    )
     assert await run_expansion(ref, shared_app.worker_context.batch_context) == Retry(ROOM_DELAY)
     assert await jobs_of(shared_app, shop) == 0
-    await hold(shared_app, shop, 0)
-    assert (await ask(shared_app, shop)).status_code == 202
+    await set_stored_megabytes(shared_app, shop, 0)
+    assert (await post_job(shared_app, shop)).status_code == 202
 
 
 async def test_what_a_shop_has_in_the_bucket_is_counted_as_it_uploads_and_each_night(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await uploaded(shared_app, shop=shop)
+    await upload_picture(shared_app, shop=shop)
     sizes = "SELECT stored_bytes FROM shops WHERE domain = :d"
     (counted,) = await shared_app.rows(sizes, d=shop)
     assert counted["stored_bytes"] > 0
-    await hold(shared_app, shop, 5)
+    await set_stored_megabytes(shared_app, shop, 5)
     nobody = await new_shop(shared_app)
-    await hold(shared_app, nobody, 5)
+    await set_stored_megabytes(shared_app, nobody, 5)
     await sweep_bucket(shared_app.settings, shared_app.worker_context)
     assert await shared_app.rows(sizes, d=shop) == [counted]
     assert await shared_app.rows(sizes, d=nobody) == [{"stored_bytes": 0}]

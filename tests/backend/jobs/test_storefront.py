@@ -1,4 +1,4 @@
-"""`/proxy/v1/*`: what a shop's visitors may start and see, as Shopify's app proxy forwards it."""
+"""`/proxy/v1/*`: what storefront visitors may start and see."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ NOT_FOUND = (404, "JOB_NOT_FOUND")
 DRESS = {"product_id": PRODUCT, "category": "dress"}
 
 
-async def visit(
+async def request_as_visitor(
     shared_app: RunningApp,
     path: str,
     *,
@@ -80,16 +80,16 @@ def new_address() -> str:
     return f"81.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
-async def ask(shared_app: RunningApp, body: Any = None, **how: Any) -> httpx.Response:
+async def post_preview(shared_app: RunningApp, body: Any = None, **how: Any) -> httpx.Response:
     """Ask for a preview of a product on a mannequin."""
-    return await visit(
+    return await request_as_visitor(
         shared_app, "/product-to-model-direct", method="POST", json=body or DRESS, **how
     )
 
 
-async def started(shared_app: RunningApp, body: Any = None, **how: Any) -> str:
+async def start_preview(shared_app: RunningApp, body: Any = None, **how: Any) -> str:
     """The id of the job that the visitor gets."""
-    answer = await ask(shared_app, body, **how)
+    answer = await post_preview(shared_app, body, **how)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
 
@@ -103,55 +103,59 @@ def product(number: int) -> dict[str, str]:
 
 
 async def test_a_visitor_starts_a_job_and_follows_it(shared_app: RunningApp) -> None:
-    answer = await ask(shared_app, product(1))
+    answer = await post_preview(shared_app, product(1))
     made = answer.json()
     assert (answer.status_code, made["status"], made["credits_cost"]) == (202, "NOT_STARTED", 10)
-    job = await visit(shared_app, f"/jobs/{made['job_id']}")
+    job = await request_as_visitor(shared_app, f"/jobs/{made['job_id']}")
     assert job.json()["request"]["product_id"] == "gid://shopify/Product/1"
     assert job.headers["cache-control"] == "private, no-store"
     assert "etag" not in job.headers and job.headers["retry-after"] == "1"
-    events = await visit(shared_app, f"/jobs/{made['job_id']}/events", params={"since": "0"})
+    events = await request_as_visitor(
+        shared_app, f"/jobs/{made['job_id']}/events", params={"since": "0"}
+    )
     assert [event["event_type"] for event in events.json()["events"]] == ["queued"]
-    later = await visit(shared_app, f"/jobs/{made['job_id']}/events", params={"since": "1"})
+    later = await request_as_visitor(
+        shared_app, f"/jobs/{made['job_id']}/events", params={"since": "1"}
+    )
     assert later.json() == {"public_id": made["job_id"], "events": [], "latest_seq": 1}
 
 
 async def test_the_same_question_is_the_same_job_and_another_is_not(shared_app: RunningApp) -> None:
-    first = await started(shared_app, product(2))
-    assert await started(shared_app, product(2)) == first
-    assert await started(shared_app, {**product(2), "body": "female"}) == first  # the default
-    assert await started(shared_app, {**product(2), "body": "male"}) != first
-    assert await started(shared_app, product(3)) != first
+    first = await start_preview(shared_app, product(2))
+    assert await start_preview(shared_app, product(2)) == first
+    assert await start_preview(shared_app, {**product(2), "body": "female"}) == first  # the default
+    assert await start_preview(shared_app, {**product(2), "body": "male"}) != first
+    assert await start_preview(shared_app, product(3)) != first
 
 
 async def test_a_repeated_question_tells_how_far_the_job_is(shared_app: RunningApp) -> None:
-    first = await started(shared_app, product(4))
+    first = await start_preview(shared_app, product(4))
     await shared_app.execute(
         "UPDATE jobs SET status = 'IN_PROGRESS' WHERE public_id = :id", id=first
     )
-    assert (await ask(shared_app, product(4))).json()["status"] == "IN_PROGRESS"
+    assert (await post_preview(shared_app, product(4))).json()["status"] == "IN_PROGRESS"
 
 
 async def test_a_job_keeps_its_price_when_the_workflows_changes(shared_app: RunningApp) -> None:
-    first = (await ask(shared_app, product(40))).json()
+    first = (await post_preview(shared_app, product(40))).json()
     with dearer(WORKFLOWS["PRODUCT_TO_MODEL_DIRECT"], 99):
-        assert (await ask(shared_app, product(40))).json() == {
+        assert (await post_preview(shared_app, product(40))).json() == {
             **first,
             "request_id": ANY,
             "credits_cost": 10,
         }
-        assert (await ask(shared_app, product(41))).json()["credits_cost"] == 99
-    assert (await ask(shared_app, product(41))).json()["credits_cost"] == 99
+        assert (await post_preview(shared_app, product(41))).json()["credits_cost"] == 99
+    assert (await post_preview(shared_app, product(41))).json()["credits_cost"] == 99
 
 
 async def test_a_job_from_before_prices_were_kept_costs_what_its_workflow_does(
     shared_app: RunningApp,
 ) -> None:
-    public_id = await started(shared_app, product(42))
+    public_id = await start_preview(shared_app, product(42))
     await shared_app.execute(
         "UPDATE jobs SET credits_cost = NULL WHERE public_id = :id", id=public_id
     )
-    assert (await ask(shared_app, product(42))).json()["credits_cost"] == 10
+    assert (await post_preview(shared_app, product(42))).json()["credits_cost"] == 10
 
 
 @contextlib.contextmanager
@@ -166,17 +170,17 @@ def dearer(workflow: Workflow, price: int) -> Iterator[None]:
 
 
 async def test_a_question_is_asked_anew_once_its_job_has_failed(shared_app: RunningApp) -> None:
-    first = await started(shared_app, product(5))
+    first = await start_preview(shared_app, product(5))
     rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=first)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=first)
     async with shared_app.database.transaction() as connection:
         claimed = await claim(connection, ref)
         assert claimed is not None
         await fail(connection, claimed, Failure(code="NO_IMAGE", message="No image"))
-    second = await started(shared_app, product(5))
+    second = await start_preview(shared_app, product(5))
     assert second != first
-    assert await started(shared_app, product(5)) == second
-    assert (await visit(shared_app, f"/jobs/{first}")).json()["status"] == "FAILURE"
+    assert await start_preview(shared_app, product(5)) == second
+    assert (await request_as_visitor(shared_app, f"/jobs/{first}")).json()["status"] == "FAILURE"
 
 
 @pytest.mark.parametrize(
@@ -193,14 +197,14 @@ async def test_a_question_is_asked_anew_once_its_job_has_failed(shared_app: Runn
 async def test_a_visitor_names_a_product_and_nothing_else(
     shared_app: RunningApp, body: Any
 ) -> None:
-    assert refusal(await ask(shared_app, body)) == (422, "INVALID_REQUEST")
+    assert refusal(await post_preview(shared_app, body)) == (422, "INVALID_REQUEST")
 
 
 @pytest.mark.parametrize("name", ["catalog-image", "background-swap-with-image", "uploads"])
 async def test_what_is_not_marked_for_the_storefront_is_not_there(
     shared_app: RunningApp, name: str
 ) -> None:
-    assert refusal(await visit(shared_app, f"/{name}", method="POST", json=DRESS)) == (
+    assert refusal(await request_as_visitor(shared_app, f"/{name}", method="POST", json=DRESS)) == (
         404,
         "NOT_FOUND",
     )
@@ -215,16 +219,16 @@ async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
             await running_app.install()
             await running_app.install(OTHER_SHOP)
             for number in range(3):
-                await started(running_app, product(number), customer=ANNA)
-                await started(running_app, product(number), customer=ANNA)  # costs nothing
-            refused = await ask(running_app, product(9))
+                await start_preview(running_app, product(number), customer=ANNA)
+                await start_preview(running_app, product(number), customer=ANNA)  # costs nothing
+            refused = await post_preview(running_app, product(9))
             assert refusal(refused) == (429, "DAILY_CAP_REACHED")
             assert 1 <= int(refused.headers["retry-after"]) <= 86_461
             assert len(await running_app.rows("SELECT 1 FROM jobs")) == 3
             assert len(await running_app.rows("SELECT 1 FROM queue.pgqueuer")) == 3
-            await started(running_app, product(9), shop=OTHER_SHOP)
+            await start_preview(running_app, product(9), shop=OTHER_SHOP)
             await running_app.execute("UPDATE daily_counts SET day = day - 1")
-            await started(running_app, product(9))
+            await start_preview(running_app, product(9))
 
 
 async def test_visitors_who_come_all_at_once_get_no_more_than_that(
@@ -235,7 +239,7 @@ async def test_visitors_who_come_all_at_once_get_no_more_than_that(
         async with open_running_app(settings, renderer) as running_app:
             await running_app.install()
             crowd = await asyncio.gather(
-                *(ask(running_app, product(number)) for number in range(8))
+                *(post_preview(running_app, product(number)) for number in range(8))
             )
             assert sorted(answer.status_code for answer in crowd) == [202] * 3 + [429] * 5
             assert len(await running_app.rows("SELECT 1 FROM jobs")) == 3
@@ -245,7 +249,7 @@ async def test_visitors_who_come_all_at_once_get_no_more_than_that(
 async def capped(
     services, template, renderer, *, shop: int, visitor: int
 ) -> AsyncIterator[RunningApp]:
-    """A world whose storefronts have so many jobs a day."""
+    """A running app with these daily storefront caps."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(
             settings_for(services, url),
@@ -264,7 +268,7 @@ async def test_one_visitor_has_a_share_and_the_last_quarter_is_the_customers(
         numbers = itertools.count()
 
         async def asks(**who: str) -> tuple[int, str] | int:
-            answer = await ask(running_app, product(next(numbers)), **who)
+            answer = await post_preview(running_app, product(next(numbers)), **who)
             return refusal(answer) if answer.is_error else answer.status_code
 
         own = (429, "VISITOR_CAP_REACHED")
@@ -296,13 +300,13 @@ async def test_a_product_that_is_not_there_gives_its_place_back_once_and_not_the
         running_app.shopify.unlist_product(hidden)
         asked = [{**DRESS, "product_id": hidden.gid}, product(1)]
         for body in asked:
-            await started(running_app, body, address="81.2.3.4")
+            await start_preview(running_app, body, address="81.2.3.4")
         await running_app.drain()
         failed = await running_app.rows("SELECT status FROM jobs")
         assert [row["status"] for row in failed] == ["FAILURE"] * 2
         counted = await running_app.rows("SELECT amount FROM daily_counts ORDER BY what")
         assert [row["amount"] for row in counted] == [0, 2]
-        again = await ask(running_app, product(1), address="81.2.3.4")
+        again = await post_preview(running_app, product(1), address="81.2.3.4")
         assert refusal(again) == (429, "VISITOR_CAP_REACHED")
 
 
@@ -310,7 +314,7 @@ async def test_a_job_that_fails_for_another_reason_has_had_its_place(
     shared_app: RunningApp,
 ) -> None:
     shop = await new_shop(shared_app)
-    job = await started(shared_app, product(8), shop=shop)
+    job = await start_preview(shared_app, product(8), shop=shop)
     rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=job)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=job)
     claimed = await claim(shared_app.database, ref)
@@ -321,7 +325,7 @@ async def test_a_job_that_fails_for_another_reason_has_had_its_place(
 
 
 async def test_visitors_who_ask_the_same_all_at_once_get_one_job(shared_app: RunningApp) -> None:
-    crowd = await asyncio.gather(*(ask(shared_app, product(6)) for _ in range(8)))
+    crowd = await asyncio.gather(*(post_preview(shared_app, product(6)) for _ in range(8)))
     assert len({answer.json()["job_id"] for answer in crowd}) == 1
 
 
@@ -336,8 +340,8 @@ async def test_a_job_that_is_erased_while_it_stands_in_the_way_does_not(
         return await request_job(*told, **asked)
 
     monkeypatch.setattr("backend.jobs.storefront.request_job", erased_first)
-    job = await started(shared_app, product(7))
-    assert (await visit(shared_app, f"/jobs/{job}")).status_code == 200
+    job = await start_preview(shared_app, product(7))
+    assert (await request_as_visitor(shared_app, f"/jobs/{job}")).status_code == 200
 
 
 async def test_a_cap_of_none_makes_none(services, template, renderer) -> None:
@@ -345,37 +349,41 @@ async def test_a_cap_of_none_makes_none(services, template, renderer) -> None:
         settings = replace(settings_for(services, url), storefront_daily_cap=0)
         async with open_running_app(settings, renderer) as running_app:
             await running_app.install()
-            assert refusal(await ask(running_app)) == (429, "DAILY_CAP_REACHED")
+            assert refusal(await post_preview(running_app)) == (429, "DAILY_CAP_REACHED")
 
 
 # Seeing
 
 
 async def test_a_customers_job_is_that_customers_alone(shared_app: RunningApp) -> None:
-    hers = await started(shared_app, product(20), customer=ANNA)
+    hers = await start_preview(shared_app, product(20), customer=ANNA)
     for path in (f"/jobs/{hers}", f"/jobs/{hers}/events"):
-        assert (await visit(shared_app, path, customer=ANNA)).status_code == 200
+        assert (await request_as_visitor(shared_app, path, customer=ANNA)).status_code == 200
         for other in (BERT, ""):
-            assert refusal(await visit(shared_app, path, customer=other)) == NOT_FOUND
-    assert await started(shared_app, product(20), customer=BERT) != hers
-    assert await started(shared_app, product(20)) != hers
+            assert refusal(await request_as_visitor(shared_app, path, customer=other)) == NOT_FOUND
+    assert await start_preview(shared_app, product(20), customer=BERT) != hers
+    assert await start_preview(shared_app, product(20)) != hers
 
 
 async def test_what_nobody_in_particular_started_every_visitor_of_the_shop_sees(
     shared_app: RunningApp,
 ) -> None:
-    job = await started(shared_app, product(21))
+    job = await start_preview(shared_app, product(21))
     for customer in ("", ANNA):
-        assert (await visit(shared_app, f"/jobs/{job}", customer=customer)).status_code == 200
+        assert (
+            await request_as_visitor(shared_app, f"/jobs/{job}", customer=customer)
+        ).status_code == 200
 
 
 async def test_a_merchants_job_and_another_shops_are_not_there(shared_app: RunningApp) -> None:
     await shared_app.install(OTHER_SHOP)
     merchants, _ = await finished_job(shared_app)
-    theirs = await started(shared_app, product(22), shop=OTHER_SHOP)
+    theirs = await start_preview(shared_app, product(22), shop=OTHER_SHOP)
     missing = "01M84MKYNDD4W0WRXSGHV592BC"
     answers = [
-        await visit(shared_app, f"/jobs/{job}", headers={"X-Request-Id": "the-same-id"})
+        await request_as_visitor(
+            shared_app, f"/jobs/{job}", headers={"X-Request-Id": "the-same-id"}
+        )
         for job in (merchants.public_id, theirs, missing, "x")
     ]
     assert {refusal(answer) for answer in answers} == {NOT_FOUND}
@@ -383,36 +391,39 @@ async def test_a_merchants_job_and_another_shops_are_not_there(shared_app: Runni
 
 
 async def test_the_merchant_sees_what_visitors_started(shared_app: RunningApp) -> None:
-    job = await started(shared_app, product(23), customer=ANNA)
+    job = await start_preview(shared_app, product(23), customer=ANNA)
     assert (await shared_app.detail(job)).status_code == 200
 
 
-# The door
+# Authentication
 
 
 async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(
     shared_app: RunningApp,
 ) -> None:
-    job = await started(shared_app, product(30))
+    job = await start_preview(shared_app, product(30))
     path = f"/jobs/{job}"
     refused = (401, "UNAUTHENTICATED")
     assert refusal(await shared_app.http.get(f"/proxy/v1{path}")) == refused
     assert refusal(await shared_app.http.get(f"/proxy/v1{path}?shop={SHOP}")) == refused
-    assert refusal(await visit(shared_app, path, secret="wrong")) == refused
+    assert refusal(await request_as_visitor(shared_app, path, secret="wrong")) == refused
     for age in (100, -100):
-        assert refusal(await visit(shared_app, path, age=age)) == refused
-    assert refusal(await visit(shared_app, path, params={"since": "0"})) == refused
-    assert refusal(await visit(shared_app, f"{path}/events", params={"wait": "1"})) == refused
+        assert refusal(await request_as_visitor(shared_app, path, age=age)) == refused
+    assert refusal(await request_as_visitor(shared_app, path, params={"since": "0"})) == refused
+    assert (
+        refusal(await request_as_visitor(shared_app, f"{path}/events", params={"wait": "1"}))
+        == refused
+    )
     assert refusal(await shared_app.http.get(f"/proxy/v1{path}", headers=shared_app.bearer())) == (
         400,
         "AMBIGUOUS_CREDENTIALS",
     )
-    both = await visit(shared_app, path, headers=shared_app.bearer())
+    both = await request_as_visitor(shared_app, path, headers=shared_app.bearer())
     assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
 
 
 async def test_a_signed_query_opens_no_other_door(shared_app: RunningApp) -> None:
-    job = await started(shared_app, product(31))
+    job = await start_preview(shared_app, product(31))
     query = signing.app_proxy_query(
         {"shop": SHOP, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
     )
@@ -420,27 +431,27 @@ async def test_a_signed_query_opens_no_other_door(shared_app: RunningApp) -> Non
 
 
 async def test_a_bad_since_is_named(shared_app: RunningApp) -> None:
-    job = await started(shared_app, product(32))
-    answer = await visit(shared_app, f"/jobs/{job}/events", params={"since": "-1"})
+    job = await start_preview(shared_app, product(32))
+    answer = await request_as_visitor(shared_app, f"/jobs/{job}/events", params={"since": "-1"})
     assert refusal(answer) == (422, "INVALID_REQUEST")
 
 
 async def test_a_shop_that_has_left_has_no_storefront(shared_app: RunningApp) -> None:
     gone = "gone.myshopify.com"
     await shared_app.install(gone)
-    job = await started(shared_app, product(33), shop=gone)
+    job = await start_preview(shared_app, product(33), shop=gone)
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=gone)
     left = (401, "SHOP_NOT_INSTALLED")
-    assert refusal(await visit(shared_app, f"/jobs/{job}", shop=gone)) == left
-    assert refusal(await ask(shared_app, product(34), shop=gone)) == left
+    assert refusal(await request_as_visitor(shared_app, f"/jobs/{job}", shop=gone)) == left
+    assert refusal(await post_preview(shared_app, product(34), shop=gone)) == left
 
 
 async def test_no_answer_can_be_taken_for_a_template_or_kept(shared_app: RunningApp) -> None:
     hostile = {**DRESS, "category": "{{ shop.metafields }}"}
     answers = [
-        await ask(shared_app, hostile),
-        await ask(shared_app, product(35)),
-        await visit(shared_app, "/jobs/{{ x }}"),
+        await post_preview(shared_app, hostile),
+        await post_preview(shared_app, product(35)),
+        await request_as_visitor(shared_app, "/jobs/{{ x }}"),
         await shared_app.http.get("/proxy/v1/jobs/x"),
         await shared_app.http.get("/proxy/v1/{{ x }}"),
     ]
@@ -452,6 +463,6 @@ async def test_no_answer_can_be_taken_for_a_template_or_kept(shared_app: Running
 
 async def test_nothing_that_is_refused_leaves_a_trace(shared_app: RunningApp) -> None:
     before = await fingerprint(shared_app)
-    await ask(shared_app, {"product_id": "x"})
-    await ask(shared_app, secret="wrong")
+    await post_preview(shared_app, {"product_id": "x"})
+    await post_preview(shared_app, secret="wrong")
     assert await fingerprint(shared_app) == before

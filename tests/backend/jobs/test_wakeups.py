@@ -1,6 +1,5 @@
-"""The listener survives whatever its connection raises, and says when it does not hear."""
+"""The listener reconnects after any error, and knows when it is not connected."""
 
-import asyncio
 from typing import Any
 
 import asyncpg
@@ -9,6 +8,7 @@ from asyncpg.exceptions import InternalClientError
 
 from backend.jobs import wakeups
 from backend.jobs.wakeups import NAME, Wakeups
+from tests.wait import wait_until
 
 END = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -17,7 +17,7 @@ WHERE datname = current_database() AND application_name = '{NAME}'
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+def connection_errors(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     """What the next probes raise, in this order; afterwards they work."""
     errors: list[Exception] = []
     real = asyncpg.Connection.execute
@@ -33,25 +33,23 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     return errors
 
 
-async def becomes(ears: Wakeups, *, hears: bool, within: float = 10) -> None:
+async def wait_until_hears(ears: Wakeups, *, hears: bool, within: float = 10) -> None:
     """Wait until it says so."""
-    async with asyncio.timeout(within):
-        while ears.hears is not hears:
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: ears.hears is hears, within)
 
 
 @pytest.mark.parametrize("error", [InternalClientError, RuntimeError])
 async def test_it_listens_again_after_any_error_and_does_not_say_that_it_hears_meanwhile(
-    database_url: str, failing: list[Exception], error: type[Exception]
+    database_url: str, connection_errors: list[Exception], error: type[Exception]
 ) -> None:
     ears = Wakeups(database_url)
     async with ears.listening():
-        await becomes(ears, hears=True)
-        failing.append(error())
+        await wait_until_hears(ears, hears=True)
+        connection_errors.append(error())
         with ears.watching("a job") as woken:
-            await becomes(ears, hears=False)
+            await wait_until_hears(ears, hears=False)
             assert woken.is_set()
-        await becomes(ears, hears=True)
+        await wait_until_hears(ears, hears=True)
     assert not ears.hears
 
 
@@ -61,8 +59,8 @@ async def test_a_connection_that_was_ended_is_noticed_before_the_next_probe(
     monkeypatch.setattr(wakeups, "PROBE", 60.0)
     ears = Wakeups(database_url)
     async with ears.listening():
-        await becomes(ears, hears=True)
+        await wait_until_hears(ears, hears=True)
         connection = await asyncpg.connect(database_url)
         await connection.execute(END)
         await connection.close()
-        await becomes(ears, hears=False, within=2)
+        await wait_until_hears(ears, hears=False, within=2)

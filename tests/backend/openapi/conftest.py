@@ -1,4 +1,4 @@
-"""One world for all that reads the document, and the answers that it promises."""
+"""One running app for all tests of the document, and the responses it documents."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from backend.renderers.base import Renderer
 from tests.backend.openapi.conformance import Document
 from tests.backend.openapi.one_job import Answers as OneJob
 from tests.backend.openapi.one_job import of_one_job
-from tests.backend.openapi.witnesses import Answers, witnesses
+from tests.backend.openapi.sample_requests import Answers, request_every_response
 from tests.running_app import RunningApp
 from tests.scenarios import open_shared_app
 
@@ -18,7 +18,7 @@ from tests.scenarios import open_shared_app
 async def shared_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with the usual shop in it."""
+    """A running app with one installed shop."""
     async for running_app in open_shared_app(services, template, renderer):
         yield running_app
 
@@ -41,4 +41,4 @@ async def one_job(shared_app: RunningApp) -> OneJob:
 @pytest.fixture(scope="package")
 async def found(shared_app: RunningApp, document: Document, one_job: OneJob) -> Answers:
     """A real answer for each that the document promises."""
-    return await witnesses(shared_app, document)
+    return await request_every_response(shared_app, document)

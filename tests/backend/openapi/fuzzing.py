@@ -1,4 +1,4 @@
-"""Hold a running Atelier to its own document, with schemathesis as the stranger at the door."""
+"""Check a running app against its own OpenAPI document with schemathesis."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import from_schema
 from schemathesis.engine.events import NonFatalError, ScenarioFinished
 
-from tests.backend.openapi.keys import Sign
+from tests.backend.openapi.credentials import Sign
 
 Document = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""The document promises neither more nor less than the app keeps."""
+"""The OpenAPI document describes exactly what the app does."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jsonschema
 
 from backend.app import create_app
 from tests.backend.openapi.conformance import Document, assert_documented, operations
-from tests.backend.openapi.witnesses import ELSEWHERE, Answers
+from tests.backend.openapi.sample_requests import ELSEWHERE, Answers
 from tests.running_app import RunningApp
 
 
@@ -88,7 +88,7 @@ async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in
         if path.startswith(("/v1/", "/health/")):
             assert answer.status_code == 204
             assert set(answer.headers["allow"].split(", ")) == {*own, "OPTIONS"}
-        else:  # doors that take no session token
+        else:  # callers without a session token
             assert answer.status_code in {400, 401}
 
 

@@ -14,7 +14,7 @@ import pytest
 from backend.openapi.examples import ERRORS, FOLDER
 from tests.backend.openapi.conformance import Document, assert_valid, operations
 from tests.backend.openapi.one_job import RECORD
-from tests.backend.openapi.witnesses import ELSEWHERE, Answers, further_refusals
+from tests.backend.openapi.sample_requests import ELSEWHERE, Answers, further_refusals
 from tests.running_app import GARMENTS, RunningApp
 
 OPEN = {"meta", "extra"}
@@ -72,7 +72,7 @@ def scrubbed(value: Any, name: str = "") -> Any:
     return urlunsplit(parts._replace(scheme="https", netloc=PICTURES, query=query))
 
 
-def recorded() -> Examples:
+def recorded_examples() -> Examples:
     """Every file of examples."""
     return {file.stem: json.loads(file.read_text()) for file in FOLDER.glob("*.json")}
 
@@ -89,11 +89,13 @@ def shape(value: Any, name: str = "") -> Any:
 async def test_there_are_examples_of_every_answer_that_has_a_body(live: Examples) -> None:
     names = {name: set(answers) for name, answers in live.items()}
     elsewhere = {name: {str(status)} for name, status in ELSEWHERE if status < 400}
-    assert {name: set(answers) for name, answers in recorded().items()} == names | elsewhere
+    assert {
+        name: set(answers) for name, answers in recorded_examples().items()
+    } == names | elsewhere
 
 
 async def test_todays_answers_look_like_the_recorded_ones(live: Examples) -> None:
-    stored = recorded()
+    stored = recorded_examples()
     for name, answers in live.items():
         for about, answer in answers.items():
             assert shape(answer) == shape(stored[name][about]), (name, about)

@@ -1,4 +1,4 @@
-"""Strangers' requests, good and bad: no 5xx, and no answer that the document does not have.
+"""Random requests, valid and invalid: no 5xx, and only documented responses.
 
 `make fuzz` does the same with many more of them (`FUZZ_EXAMPLES`).
 """
@@ -12,7 +12,7 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
-from tests.backend.openapi import keys
+from tests.backend.openapi import credentials
 from tests.backend.openapi.fuzzing import fuzz
 from tests.conftest import settings_for
 from tests.running_app import RunningApp, cloned_database, open_running_app
@@ -22,21 +22,21 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))  # for each operation, besi
 UPLOAD_KEY = "upl_" + "0" * 32
 
 GUARDS_DOCUMENTED = {
-    "a session token": (keys.session_token, "^/v1/"),
+    "a session token": (credentials.session_token, "^/v1/"),
     # The same routes behind the other key: one that reads and one that writes will do.
-    "a signature": (keys.signature, "^/v1/(jobs/.*/events|catalog-image)$"),
-    "the app proxy": (keys.app_proxy, "^/proxy/"),
-    "a webhook": (keys.webhook, "^/webhooks$"),
-    "no key": (keys.nothing, "^/health/"),
+    "a signature": (credentials.signature, "^/v1/(jobs/.*/events|catalog-image)$"),
+    "the app proxy": (credentials.app_proxy, "^/proxy/"),
+    "a webhook": (credentials.webhook, "^/webhooks$"),
+    "no key": (credentials.nothing, "^/health/"),
 }
-LONG = {"a session token", "a signature", "the app proxy"}  # the doors with many routes
+LONG = {"a session token", "a signature", "the app proxy"}  # callers with many routes
 
 
 @pytest.fixture(scope="module")
 async def populated_app(
     services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world with something in it, that allows as many requests as there will be."""
+    """A running app with data in it and no rate limit."""
     async with cloned_database(services.postgres.url(), template) as url:
         settings = msgspec.structs.replace(
             settings_for(services, url),
@@ -68,7 +68,7 @@ async def populated_app(
     ],
 )
 async def test_every_answer_is_one_that_the_document_has(
-    populated_app: RunningApp, key: Callable[[RunningApp], keys.Sign], paths: str
+    populated_app: RunningApp, key: Callable[[RunningApp], credentials.Sign], paths: str
 ) -> None:
     document = (await populated_app.http.get("/schema/openapi.json")).json()
     findings = await asyncio.to_thread(  # the app runs in this loop

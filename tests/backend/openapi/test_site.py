@@ -1,4 +1,4 @@
-"""`/schema`: a page and a document, for everybody, offline and under a policy without scripts."""
+"""`/schema`: a public page and document, without external resources or scripts."""
 
 import re
 from html.parser import HTMLParser
@@ -17,7 +17,7 @@ HOSTILE = "<script>alert(1)</script>&\"'"
 
 
 @pytest.fixture
-async def shown(shared_app: RunningApp) -> httpx.Response:
+async def schema_page(shared_app: RunningApp) -> httpx.Response:
     """The page."""
     answer = await shared_app.http.get("/schema")
     assert answer.status_code == 200
@@ -31,28 +31,31 @@ async def test_the_document_is_openapi_3_1(shared_app: RunningApp) -> None:
 
 
 async def test_the_page_names_every_operation_and_every_schema(
-    shared_app: RunningApp, shown: httpx.Response
+    shared_app: RunningApp, schema_page: httpx.Response
 ) -> None:
     document = (await shared_app.http.get("/schema/openapi.json")).json()
     for method, path, operation in operations(document):
-        assert f"{method} {path}" in shown.text
-        assert f'id="{operation["operationId"]}"' in shown.text
+        assert f"{method} {path}" in schema_page.text
+        assert f'id="{operation["operationId"]}"' in schema_page.text
     for name in document["components"]["schemas"]:
-        assert f'id="{name}"' in shown.text
+        assert f'id="{name}"' in schema_page.text
 
 
-async def test_the_page_loads_nothing_and_runs_nothing(shown: httpx.Response) -> None:
-    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+async def test_the_page_loads_nothing_and_runs_nothing(schema_page: httpx.Response) -> None:
+    assert schema_page.headers["content-type"] == "text/html; charset=utf-8"
     assert (
-        re.findall(r"<(?:script|link|img|iframe|object|base)\b|\bon\w+=|\bsrc=", shown.text) == []
+        re.findall(r"<(?:script|link|img|iframe|object|base)\b|\bon\w+=|\bsrc=", schema_page.text)
+        == []
     )
-    assert set(re.findall(r'href="([^"]*)"', shown.text)) == {"/schema/openapi.json"}
+    assert set(re.findall(r'href="([^"]*)"', schema_page.text)) == {"/schema/openapi.json"}
 
 
-async def test_its_policy_allows_its_own_style_and_nothing_else(shown: httpx.Response) -> None:
+async def test_its_policy_allows_its_own_style_and_nothing_else(
+    schema_page: httpx.Response,
+) -> None:
     policy = dict(
         directive.strip().partition(" ")[::2]
-        for directive in shown.headers["content-security-policy"].split(";")
+        for directive in schema_page.headers["content-security-policy"].split(";")
     )
     assert policy.pop("style-src").startswith("'sha256-")
     assert set(policy.values()) == {"'none'"}

@@ -1,4 +1,4 @@
-"""One world for a module; each test has a shop and a product of its own."""
+"""One running app for each module; each test has a shop and a product of its own."""
 
 import pytest
 

@@ -19,7 +19,7 @@ from backend.publications.leases import PublicationRef
 from backend.publications.states import TASK_STATES
 from backend.storage.keys import artifact_key
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job
+from tests.scenarios import claimed_job
 
 PNG = b"\x89PNG\r\n\x1a\n"
 Looks = list[tuple[str, str | None]]
@@ -37,7 +37,7 @@ def png(seed: str) -> bytes:
     )
 
 
-async def finished(
+async def publishable_job(
     shared_app: RunningApp,
     shop: str,
     product: ProductRecord | None = None,
@@ -49,7 +49,7 @@ async def finished(
 ) -> tuple[JobRef, list[str]]:
     """A job that ended well with that many final pictures; their digests."""
     request = {"product_id": product.gid} if product else {"upload_key": "uploads/x.jpg"}
-    job = await begun_job(shared_app, shop=shop, request=request)
+    job = await claimed_job(shared_app, shop=shop, request=request)
     return job.ref, await finish(shared_app, job, pictures=pictures, role=role, data=data, **meta)
 
 
@@ -105,7 +105,7 @@ async def artifact(
     )
 
 
-def wanted(digests: list[str], **fields: list[Any]) -> dict[str, Any]:
+def publication_request(digests: list[str], **fields: list[Any]) -> dict[str, Any]:
     """A request for these artifacts, with a value of each field for each of them."""
     return {
         "artifacts": [
@@ -116,41 +116,41 @@ def wanted(digests: list[str], **fields: list[Any]) -> dict[str, Any]:
     }
 
 
-def path(ref: JobRef) -> str:
+def publication_path(ref: JobRef) -> str:
     """Where the job's publication is."""
     return f"/v1/jobs/{ref.public_id}/publication"
 
 
-async def post(
+async def post_publication(
     shared_app: RunningApp, shop: str, ref: JobRef, body: dict[str, Any], **headers: str
 ) -> httpx.Response:
     """Ask for the publication."""
     return await shared_app.http.post(
-        path(ref), json=body, headers={**shared_app.bearer(shop), **headers}
+        publication_path(ref), json=body, headers={**shared_app.bearer(shop), **headers}
     )
 
 
-async def look(shared_app: RunningApp, shop: str, ref: JobRef) -> dict[str, Any]:
+async def get_publication(shared_app: RunningApp, shop: str, ref: JobRef) -> dict[str, Any]:
     """The publication as the API shows it."""
-    answer = await shared_app.http.get(path(ref), headers=shared_app.bearer(shop))
+    answer = await shared_app.http.get(publication_path(ref), headers=shared_app.bearer(shop))
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def undo(shared_app: RunningApp, shop: str, ref: JobRef) -> httpx.Response:
+async def withdraw_publication(shared_app: RunningApp, shop: str, ref: JobRef) -> httpx.Response:
     """Take the publication back."""
-    return await shared_app.http.delete(path(ref), headers=shared_app.bearer(shop))
+    return await shared_app.http.delete(publication_path(ref), headers=shared_app.bearer(shop))
 
 
-def press_of(shared_app: RunningApp, **changes: Any) -> PublicationContext:
-    """The worker's press, which does not sleep between two looks."""
+def publication_context_of(shared_app: RunningApp, **changes: Any) -> PublicationContext:
+    """The worker's publication context, without pauses between polls."""
     return msgspec.structs.replace(
         shared_app.worker_context.publication_context, pause=0.0, **changes
     )
 
 
-async def work(
+async def run_publication_to_end(
     shared_app: RunningApp,
     ref: JobRef,
     *,
@@ -165,7 +165,7 @@ async def work(
     delays: list[timedelta] = []
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=nth)
     for task in TASK_STATES:
-        context = publication_context or press_of(shared_app)
+        context = publication_context or publication_context_of(shared_app)
         while isinstance(outcome := await run_publication(publication, context, task), Retry):
             delays.append(outcome.delay)
             await shared_app.execute(
@@ -178,29 +178,29 @@ async def work(
     return delays
 
 
-async def published(
+async def publish(
     shared_app: RunningApp, shop: str, ref: JobRef, body: dict[str, Any], *, nth: int = 1
 ) -> dict[str, Any]:
     """The publication, once it has been asked for and worked on."""
-    answer = await post(shared_app, shop, ref, body)
+    answer = await post_publication(shared_app, shop, ref, body)
     assert answer.status_code == 202, answer.text
-    await work(shared_app, ref, nth=nth)
-    return await look(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref, nth=nth)
+    return await get_publication(shared_app, shop, ref)
 
 
-def looks(shared_app: RunningApp, product: ProductRecord) -> Looks:
+def gallery_of(shared_app: RunningApp, product: ProductRecord) -> Looks:
     """The product's gallery: each media with its alt text, in order."""
     return [(media.gid, media.alt) for media in shared_app.shopify.current(product).media]
 
 
-def links(shared_app: RunningApp, product: ProductRecord) -> list[str | None]:
+def variant_media(shared_app: RunningApp, product: ProductRecord) -> list[str | None]:
     """What each of the product's variants shows."""
     current = shared_app.shopify.current(product)
     names = {media.id: media.gid for media in current.media}
     return [names.get(variant.media_id or 0) for variant in current.variants]
 
 
-def ours(shared_app: RunningApp, ref: JobRef, shop: str) -> list[str]:
+def our_media(shared_app: RunningApp, ref: JobRef, shop: str) -> list[str]:
     """The files in the shop that we made for this job."""
     number = shared_app.shopify.platform.shops[shop].number
     return [
@@ -210,7 +210,9 @@ def ours(shared_app: RunningApp, ref: JobRef, shop: str) -> list[str]:
     ]
 
 
-async def events(shared_app: RunningApp, ref: JobRef) -> list[tuple[int, str | None, str | None]]:
+async def publication_events(
+    shared_app: RunningApp, ref: JobRef
+) -> list[tuple[int, str | None, str | None]]:
     """The job's timeline: number, stage, and what became of the publication."""
     rows = await shared_app.rows(
         "SELECT seq, stage, extra->'publication'->>'status' AS status FROM job_events "
@@ -221,8 +223,50 @@ async def events(shared_app: RunningApp, ref: JobRef) -> list[tuple[int, str | N
     return [(row["seq"], row["stage"], row["status"]) for row in rows]
 
 
-async def statuses(shared_app: RunningApp, ref: JobRef) -> list[str]:
+async def publication_statuses(shared_app: RunningApp, ref: JobRef) -> list[str]:
     """What the timeline tells of the publication, in order, once its numbers have been checked."""
-    told = await events(shared_app, ref)
+    told = await publication_events(shared_app, ref)
     assert [seq for seq, _, _ in told] == list(range(1, len(told) + 1))
     return [status for _, _, status in told if status]
+
+
+def first_publication(ref: JobRef) -> PublicationRef:
+    """The job's first publication."""
+    return PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
+
+
+def product_with_two_images(shared_app: RunningApp, shop: str) -> ProductRecord:
+    """Two pictures, each shown by a variant."""
+    product = shared_app.shopify.create_product(
+        shop, "Tee", png("first"), "image/png", variants=("S", "M")
+    )
+    shared_app.shopify.add_image(product, png("second"), "image/png", alt="From behind")
+    current = shared_app.shopify.current(product)
+    for variant, media in zip(current.variants, current.media, strict=True):
+        shared_app.shopify.show_at_variant(product, variant.gid, media.gid)
+    return shared_app.shopify.current(product)
+
+
+async def request_publication(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
+    """A publication of two pictures, one of them in the first place."""
+    ref, digests = await publishable_job(shared_app, shop, product)
+    answer = await post_publication(
+        shared_app, shop, ref, publication_request(digests, position=[1, None], alt=["x", None])
+    )
+    assert answer.status_code == 202
+    return ref
+
+
+async def withdraw_after_edits(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
+    """A publication that is being taken back, after the merchant has changed all there is."""
+    ref = await request_publication(shared_app, shop, product)
+    await run_publication_to_end(shared_app, ref)
+    current = shared_app.shopify.current(product)
+    shared_app.shopify.move_image(product, current.media[2].gid, 0)
+    shared_app.shopify.set_alt(product, current.media[1].gid, "New")
+    for variant, media in zip(current.variants, current.media, strict=False):
+        shared_app.shopify.show_at_variant(
+            product, variant.gid, media.gid
+        )  # ours, and another old one
+    assert (await withdraw_publication(shared_app, shop, ref)).status_code == 202
+    return ref

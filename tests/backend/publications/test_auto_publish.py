@@ -1,4 +1,4 @@
-"""What is published without anybody looking at it first, and what is not."""
+"""Which results are published automatically."""
 
 from typing import Any
 
@@ -7,18 +7,24 @@ import pytest
 from backend.dev.shopify import ProductRecord
 from backend.jobs.service import JobRef
 from backend.publications.auto_publish import auto_publish
-from tests.backend.publications.scenarios import events, finished, look, looks, work
+from tests.backend.publications.scenarios import (
+    gallery_of,
+    get_publication,
+    publication_events,
+    publishable_job,
+    run_publication_to_end,
+)
 from tests.running_app import RunningApp
 from tests.scenarios import refusal
 
 WISH = {"position": 1, "alt": "Tee"}
 
 
-async def ended(
+async def finish_rule_job(
     shared_app: RunningApp, shop: str, product: ProductRecord, **meta: Any
 ) -> tuple[JobRef, list[str]]:
     """A job that has just succeeded, of a rule that publishes; and its pictures' digests."""
-    ref, digests = await finished(shared_app, shop, product, **meta)
+    ref, digests = await publishable_job(shared_app, shop, product, **meta)
     async with shared_app.database.transaction() as connection:
         await auto_publish(connection, ref, product.gid, WISH)
     return ref, digests
@@ -27,14 +33,14 @@ async def ended(
 async def test_the_first_picture_goes_up_with_the_alt_and_the_place_that_were_asked_for(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await ended(shared_app, shop, product, verdict="pass")
-    waiting = await look(shared_app, shop, ref)
+    ref, digests = await finish_rule_job(shared_app, shop, product, verdict="pass")
+    waiting = await get_publication(shared_app, shop, ref)
     assert waiting["status"] == "PENDING"
     assert [each["sha256"] for each in waiting["artifacts"]] == digests[:1]
-    await work(shared_app, ref)
-    made = await look(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert made["status"] == "PUBLISHED"
-    assert looks(shared_app, product)[0] == (made["artifacts"][0]["media_id"], "Tee")
+    assert gallery_of(shared_app, product)[0] == (made["artifacts"][0]["media_id"], "Tee")
 
 
 @pytest.mark.parametrize(
@@ -50,11 +56,11 @@ async def test_the_first_picture_goes_up_with_the_alt_and_the_place_that_were_as
 async def test_what_nobody_vouches_for_waits_for_the_merchant(
     shared_app: RunningApp, shop: str, product: ProductRecord, meta: dict[str, Any]
 ) -> None:
-    before = looks(shared_app, product)
-    ref, _ = await ended(shared_app, shop, product, **meta)
-    assert (await events(shared_app, ref))[-1][1:] == ("publish", "NEEDS_REVIEW")
+    before = gallery_of(shared_app, product)
+    ref, _ = await finish_rule_job(shared_app, shop, product, **meta)
+    assert (await publication_events(shared_app, ref))[-1][1:] == ("publish", "NEEDS_REVIEW")
     answer = await shared_app.http.get(
         f"/v1/jobs/{ref.public_id}/publication", headers=shared_app.bearer(shop)
     )
     assert refusal(answer) == (404, "PUBLICATION_NOT_FOUND")
-    assert looks(shared_app, product) == before
+    assert gallery_of(shared_app, product) == before

@@ -1,4 +1,4 @@
-"""Killed anywhere, and with any answer lost: taken up again, nothing is ever done twice."""
+"""Crashes at any step and lost responses never publish anything twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,66 +12,57 @@ from backend.dev.shopify.state import Call
 from backend.jobs.service import JobRef
 from backend.leased_task import Done
 from backend.publications.execution import run_publication
-from backend.publications.leases import PublicationRef
 from backend.queue import PUBLISH, UNPUBLISH
 from backend.shops import media_api
-from tests.backend.publications.crashing import Crash, dies_at, nothing, stepped
+from tests.backend.publications.crash_points import Crash, count_steps, crash_at, do_nothing
 from tests.backend.publications.scenarios import (
     Looks,
-    finished,
-    links,
-    look,
-    looks,
-    ours,
-    png,
-    post,
-    statuses,
-    undo,
-    wanted,
-    work,
+    first_publication,
+    gallery_of,
+    get_publication,
+    our_media,
+    product_with_two_images,
+    publication_statuses,
+    publishable_job,
+    request_publication,
+    run_publication_to_end,
+    variant_media,
+    withdraw_after_edits,
+    withdraw_publication,
 )
 from tests.running_app import RunningApp
 
-
-def first_of(ref: JobRef) -> PublicationRef:
-    """The job's first publication."""
-    return PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-
-
-def new_product(shared_app: RunningApp, shop: str) -> ProductRecord:
-    """Two pictures, each shown by a variant."""
-    product = shared_app.shopify.create_product(
-        shop, "Tee", png("first"), "image/png", variants=("S", "M")
-    )
-    shared_app.shopify.add_image(product, png("second"), "image/png", alt="From behind")
-    current = shared_app.shopify.current(product)
-    for variant, media in zip(current.variants, current.media, strict=True):
-        shared_app.shopify.show_at_variant(product, variant.gid, media.gid)
-    return shared_app.shopify.current(product)
-
-
-async def asked_for(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
-    """A publication of two pictures, one of them in the first place."""
-    ref, digests = await finished(shared_app, shop, product)
-    answer = await post(shared_app, shop, ref, wanted(digests, position=[1, None], alt=["x", None]))
-    assert answer.status_code == 202
-    return ref
+PUBLISHING = {
+    "transaction",
+    "stagedUploadsCreate",
+    "fileCreate",
+    "fileUpdate",
+    "productReorderMedia",
+}
+UNPUBLISHING = {
+    "transaction",
+    "fileDelete",
+    "fileUpdate",
+    "productReorderMedia",
+    "productVariantDetachMedia",
+    "productVariantAppendMedia",
+}
 
 
-async def is_published(
+async def assert_published(
     shared_app: RunningApp, shop: str, ref: JobRef, product: ProductRecord
 ) -> None:
     """Each picture is there once, in its place, and the timeline tells it once."""
-    made = await look(shared_app, shop, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert made["status"] == "PUBLISHED", made
     first, second = (each["media_id"] for each in made["artifacts"])
     old = [(media.gid, media.alt) for media in product.media]
-    assert looks(shared_app, product) == [(first, "x"), *old, (second, None)]
-    assert sorted(ours(shared_app, ref, shop)) == sorted([first, second])
-    assert await statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    assert gallery_of(shared_app, product) == [(first, "x"), *old, (second, None)]
+    assert sorted(our_media(shared_app, ref, shop)) == sorted([first, second])
+    assert await publication_statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
-async def is_as_it_was(
+async def assert_restored(
     shared_app: RunningApp,
     shop: str,
     ref: JobRef,
@@ -80,24 +71,26 @@ async def is_as_it_was(
     shown: list[str | None],
 ) -> None:
     """Nothing of ours is left, and all else is as it was."""
-    assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
-    assert (looks(shared_app, product), links(shared_app, product)) == (before, shown)
-    assert ours(shared_app, ref, shop) == []
-    assert (await statuses(shared_app, ref))[-2:] == ["RESTORING", "RESTORED"]
+    assert (await get_publication(shared_app, shop, ref))["status"] == "RESTORED"
+    assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
+    assert our_media(shared_app, ref, shop) == []
+    assert (await publication_statuses(shared_app, ref))[-2:] == ["RESTORING", "RESTORED"]
 
 
-async def steps_of(shared_app: RunningApp, ref: JobRef, task: str = PUBLISH) -> int:
-    """How many steps it takes, from where it is, when nothing happens."""
-    async with stepped(shared_app, nothing) as (publication_context, steps):
-        assert await run_publication(first_of(ref), publication_context, task) == Done()
-    return steps.count
+async def steps_of(shared_app: RunningApp, ref: JobRef, task: str = PUBLISH) -> list[str]:
+    """The steps it takes, from where it is, when nothing happens."""
+    async with count_steps(shared_app, do_nothing) as (publication_context, steps):
+        assert await run_publication(first_publication(ref), publication_context, task) == Done()
+    return steps.names
 
 
-async def killed(shared_app: RunningApp, ref: JobRef, step: int, task: str = PUBLISH) -> None:
+async def crash_at_step(
+    shared_app: RunningApp, ref: JobRef, step: int, task: str = PUBLISH
+) -> None:
     """Run it until the process dies at that step."""
-    async with stepped(shared_app, dies_at(step)) as (publication_context, _):
+    async with count_steps(shared_app, crash_at(step)) as (publication_context, _):
         with pytest.raises(Crash):
-            await run_publication(first_of(ref), publication_context, task)
+            await run_publication(first_publication(ref), publication_context, task)
 
 
 async def at_each(steps: range, case: Callable[[int], Awaitable[None]]) -> None:
@@ -114,114 +107,101 @@ async def at_each(steps: range, case: Callable[[int], Awaitable[None]]) -> None:
 async def test_killed_at_any_step_it_publishes_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     steps = await steps_of(shared_app, ref)
-    await is_published(shared_app, shop, ref, product)
+    await assert_published(shared_app, shop, ref, product)
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
-        ref = await asked_for(shared_app, shop, product)
-        await killed(shared_app, ref, step)
-        await work(shared_app, ref)
-        await is_published(shared_app, shop, ref, product)
+        product = product_with_two_images(shared_app, shop)
+        ref = await request_publication(shared_app, shop, product)
+        await crash_at_step(shared_app, ref, step)
+        await run_publication_to_end(shared_app, ref)
+        await assert_published(shared_app, shop, ref, product)
 
-    assert steps == 20
-    await at_each(range(1, steps + 1), case)
+    assert set(steps) == PUBLISHING, "a step is not tried, or is new: let `Steps` know of it"
+    await at_each(range(1, len(steps) + 1), case)
 
 
 async def test_killed_again_and_again_it_publishes_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     for step in (3, 3, 3, 4, 4, 2, 3, 3):
-        await killed(shared_app, ref, step)
-    await work(shared_app, ref)
-    await is_published(shared_app, shop, ref, product)
+        await crash_at_step(shared_app, ref, step)
+    await run_publication_to_end(shared_app, ref)
+    await assert_published(shared_app, shop, ref, product)
 
 
 async def test_killed_at_any_step_it_takes_everything_back(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    steps = await steps_of(shared_app, await meddled_with(shared_app, shop, product), UNPUBLISH)
+    product = product_with_two_images(shared_app, shop)
+    steps = await steps_of(
+        shared_app, await withdraw_after_edits(shared_app, shop, product), UNPUBLISH
+    )
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
-        before, shown = looks(shared_app, product), links(shared_app, product)
-        ref = await meddled_with(shared_app, shop, product)
-        await killed(shared_app, ref, step, UNPUBLISH)
-        await work(shared_app, ref)
-        await is_as_it_was(shared_app, shop, ref, product, before, shown)
+        product = product_with_two_images(shared_app, shop)
+        before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+        ref = await withdraw_after_edits(shared_app, shop, product)
+        await crash_at_step(shared_app, ref, step, UNPUBLISH)
+        await run_publication_to_end(shared_app, ref)
+        await assert_restored(shared_app, shop, ref, product, before, shown)
 
-    assert steps == 10
-    await at_each(range(1, steps + 1), case)
-
-
-async def meddled_with(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
-    """A publication that is being taken back, after the merchant has changed all there is."""
-    ref = await asked_for(shared_app, shop, product)
-    await work(shared_app, ref)
-    current = shared_app.shopify.current(product)
-    shared_app.shopify.move_image(product, current.media[2].gid, 0)
-    shared_app.shopify.set_alt(product, current.media[1].gid, "New")
-    for variant, media in zip(current.variants, current.media, strict=False):
-        shared_app.shopify.show_at_variant(
-            product, variant.gid, media.gid
-        )  # ours, and another old one
-    assert (await undo(shared_app, shop, ref)).status_code == 202
-    return ref
+    assert set(steps) == UNPUBLISHING, "a step is not tried, or is new: let `Steps` know of it"
+    await at_each(range(1, len(steps) + 1), case)
 
 
 async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    steps = await steps_of(shared_app, await asked_for(shared_app, shop, product))
+    product = product_with_two_images(shared_app, shop)
+    steps = await steps_of(shared_app, await request_publication(shared_app, shop, product))
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
-        before, shown = looks(shared_app, product), links(shared_app, product)
-        ref = await asked_for(shared_app, shop, product)
+        product = product_with_two_images(shared_app, shop)
+        before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+        ref = await request_publication(shared_app, shop, product)
         answers = []
 
         async def change_of_mind(now: int) -> None:
             if now == step:
-                answers.append((await undo(shared_app, shop, ref)).status_code)
+                answers.append((await withdraw_publication(shared_app, shop, ref)).status_code)
 
-        async with stepped(shared_app, change_of_mind) as (publication_context, steps):
-            assert await run_publication(first_of(ref), publication_context) == Done()
+        async with count_steps(shared_app, change_of_mind) as (publication_context, steps):
+            assert await run_publication(first_publication(ref), publication_context) == Done()
         assert answers == [202]
         assert steps.count - step <= 2, "what was under way, and what puts that right"
-        await work(shared_app, ref)
-        await is_as_it_was(shared_app, shop, ref, product, before, shown)
+        await run_publication_to_end(shared_app, ref)
+        await assert_restored(shared_app, shop, ref, product, before, shown)
 
-    await at_each(range(1, steps, 2), case)
+    await at_each(range(1, len(steps), 2), case)
 
 
 async def test_taken_back_by_another_worker_while_one_is_in_the_middle_of_a_call(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    steps = await steps_of(shared_app, await asked_for(shared_app, shop, product))
+    product = product_with_two_images(shared_app, shop)
+    steps = await steps_of(shared_app, await request_publication(shared_app, shop, product))
 
     async def case(step: int) -> None:
-        product = new_product(shared_app, shop)
-        before, shown = looks(shared_app, product), links(shared_app, product)
-        ref = await asked_for(shared_app, shop, product)
+        product = product_with_two_images(shared_app, shop)
+        before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+        ref = await request_publication(shared_app, shop, product)
 
         async def another(now: int) -> None:
             if now == step:
-                await undo(shared_app, shop, ref)
-                await work(shared_app, ref)
+                await withdraw_publication(shared_app, shop, ref)
+                await run_publication_to_end(shared_app, ref)
 
-        async with stepped(shared_app, another) as (publication_context, _):
-            await run_publication(first_of(ref), publication_context)
-        await work(shared_app, ref)
-        await is_as_it_was(shared_app, shop, ref, product, before, shown)
+        async with count_steps(shared_app, another) as (publication_context, _):
+            await run_publication(first_publication(ref), publication_context)
+        await run_publication_to_end(shared_app, ref)
+        await assert_restored(shared_app, shop, ref, product, before, shown)
 
-    await at_each(range(2, steps, 2), case)
+    await at_each(range(2, len(steps), 2), case)
 
 
 LOST: list[tuple[Call, str | None]] = [
@@ -240,13 +220,13 @@ LOST: list[tuple[Call, str | None]] = [
 async def test_an_answer_that_was_lost_is_not_a_reason_to_do_it_twice(
     shared_app: RunningApp, shop: str, call: Call, field: str | None
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.lose_next_answer(call, field=field)
     shared_app.shopify.cut_next_answer(call, field=field)
-    assert len(await work(shared_app, ref)) >= 1, "it was lost"
+    assert len(await run_publication_to_end(shared_app, ref)) >= 1, "it was lost"
     shared_app.shopify.platform.faults[call].clear()  # what the second try had no need to ask
-    await is_published(shared_app, shop, ref, product)
+    await assert_published(shared_app, shop, ref, product)
 
 
 TAKING_BACK = (
@@ -264,20 +244,20 @@ TAKING_BACK = (
 async def test_an_answer_that_was_lost_while_taking_back_does_no_harm(
     shared_app: RunningApp, shop: str, field: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await meddled_with(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref = await withdraw_after_edits(shared_app, shop, product)
     shared_app.shopify.lose_next_answer("graphql", 2, field=field)
-    await work(shared_app, ref)
+    await run_publication_to_end(shared_app, ref)
     shared_app.shopify.platform.faults["graphql"].clear()
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product = new_product(shared_app, shop)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.lose_next_answer("graphql", field="fileCreate")
     hidden = [True] * 5
     real: Any = media_api.find_file
@@ -286,56 +266,58 @@ async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
         return None if hidden and hidden.pop() else await real(*arguments)
 
     monkeypatch.setattr(media_api, "find_file", behind)
-    assert len(await work(shared_app, ref)) == 2, "the lost answer, and a name that is taken"
+    assert len(await run_publication_to_end(shared_app, ref)) == 2, (
+        "the lost answer, and a name that is taken"
+    )
     assert hidden == []
-    await is_published(shared_app, shop, ref, product)
+    await assert_published(shared_app, shop, ref, product)
 
 
 async def test_a_taking_back_whose_file_was_never_heard_of_finds_it_by_its_name(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.cut_next_answer("graphql", field="fileCreate")
-    await run_publication(first_of(ref), shared_app.worker_context.publication_context)
-    assert len(ours(shared_app, ref, shop)) == 1
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await run_publication(first_publication(ref), shared_app.worker_context.publication_context)
+    assert len(our_media(shared_app, ref, shop)) == 1
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def test_the_snapshot_is_what_was_before_and_is_taken_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await asked_for(shared_app, shop, product)
-    await killed(shared_app, ref, 3)  # after the snapshot, and before any file is there
-    assert ours(shared_app, ref, shop) == []
-    last = looks(shared_app, product)[-1][0]
+    product = product_with_two_images(shared_app, shop)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref = await request_publication(shared_app, shop, product)
+    await crash_at_step(shared_app, ref, 3)  # after the snapshot, and before any file is there
+    assert our_media(shared_app, ref, shop) == []
+    last = gallery_of(shared_app, product)[-1][0]
     shared_app.shopify.set_alt(product, last, "Since")
     shared_app.shopify.move_image(product, last, 0)
-    await work(shared_app, ref)
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await run_publication_to_end(shared_app, ref)
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def test_taking_back_does_not_wait_for_a_publishing_that_waits(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await asked_for(shared_app, shop, product)
+    product = product_with_two_images(shared_app, shop)
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref = await request_publication(shared_app, shop, product)
     shared_app.shopify.fail_next("graphql", 503, field="fileUpdate")
     await shared_app.drain()
     await put_off_further(shared_app, ref)
-    await undo(shared_app, shop, ref)
+    await withdraw_publication(shared_app, shop, ref)
     await shared_app.drain()
-    assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
+    assert (await get_publication(shared_app, shop, ref))["status"] == "RESTORED"
     await shared_app.execute("DELETE FROM queue.pgqueuer")
-    await is_as_it_was(shared_app, shop, ref, product, before, shown)
+    await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
 async def put_off_further(shared_app: RunningApp, ref: JobRef) -> None:
@@ -352,19 +334,19 @@ async def put_off_further(shared_app: RunningApp, ref: JobRef) -> None:
 async def test_two_workers_at_once_publish_each_picture_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    product = new_product(shared_app, shop)
-    digests = (await finished(shared_app, shop, product))[1]
+    product = product_with_two_images(shared_app, shop)
+    digests = (await publishable_job(shared_app, shop, product))[1]
     assert len(digests) == 2
-    ref = await asked_for(shared_app, shop, product)
+    ref = await request_publication(shared_app, shop, product)
     again = 0
 
     async def another(now: int) -> None:
         nonlocal again
         if now == 9 and not again:
             again = 1
-            await work(shared_app, ref)
+            await run_publication_to_end(shared_app, ref)
 
-    async with stepped(shared_app, another) as (publication_context, _):
-        await run_publication(first_of(ref), publication_context)
-    await work(shared_app, ref)
-    await is_published(shared_app, shop, ref, product)
+    async with count_steps(shared_app, another) as (publication_context, _):
+        await run_publication(first_publication(ref), publication_context)
+    await run_publication_to_end(shared_app, ref)
+    await assert_published(shared_app, shop, ref, product)

@@ -1,4 +1,4 @@
-"""Publishing: the pictures are on the product, in their places, once; or nothing is."""
+"""Publishing puts each image on the product once, in its place, or nothing at all."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,45 +14,47 @@ from backend.publications.leases import PublicationRef
 from backend.retries import PAUSE_JITTER, SHOPIFY_PROCESSING
 from backend.shops import media_api
 from tests.backend.publications.scenarios import (
-    events,
-    finished,
-    links,
-    look,
-    looks,
-    ours,
+    gallery_of,
+    get_publication,
+    our_media,
     png,
-    post,
-    press_of,
-    published,
-    statuses,
-    undo,
-    wanted,
-    work,
+    post_publication,
+    publication_context_of,
+    publication_events,
+    publication_request,
+    publication_statuses,
+    publish,
+    publishable_job,
+    run_publication_to_end,
+    variant_media,
+    withdraw_publication,
 )
 from tests.running_app import RunningApp
-from tests.scenarios import called
+from tests.scenarios import wait_for_call
 
 
 async def test_the_pictures_come_behind_the_products_own(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before, variants = looks(shared_app, product), links(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product)
-    made = await published(shared_app, shop, ref, wanted(digests, alt=["From the front", None]))
+    before, variants = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
+    made = await publish(
+        shared_app, shop, ref, publication_request(digests, alt=["From the front", None])
+    )
     assert made["status"] == "PUBLISHED"
     assert [each["status"] for each in made["artifacts"]] == ["ATTACHED", "ATTACHED"]
     ids = [each["media_id"] for each in made["artifacts"]]
-    assert looks(shared_app, product) == [*before, (ids[0], "From the front"), (ids[1], None)]
-    assert links(shared_app, product) == variants
-    assert ours(shared_app, ref, shop) == ids
+    assert gallery_of(shared_app, product) == [*before, (ids[0], "From the front"), (ids[1], None)]
+    assert variant_media(shared_app, product) == variants
+    assert our_media(shared_app, ref, shop) == ids
     assert made["published_at"] is not None
 
 
 async def test_the_bytes_that_arrive_are_the_artifacts(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await published(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests))
     last = shared_app.shopify.current(product).media[-1]
     assert last.picture.content == png(f"{ref.public_id} 0")
     assert last.filename == f"atelier-{ref.public_id}-1.png"
@@ -61,31 +63,33 @@ async def test_the_bytes_that_arrive_are_the_artifacts(
 async def test_positions_are_places_among_all_media(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    a, b, c = (gid for gid, _ in looks(shared_app, product))
-    ref, digests = await finished(shared_app, shop, product, pictures=3)
-    made = await published(shared_app, shop, ref, wanted(digests, position=[3, None, 1]))
+    a, b, c = (gid for gid, _ in gallery_of(shared_app, product))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=3)
+    made = await publish(shared_app, shop, ref, publication_request(digests, position=[3, None, 1]))
     x, y, z = (each["media_id"] for each in made["artifacts"])
-    assert [gid for gid, _ in looks(shared_app, product)] == [z, a, x, b, c, y]
+    assert [gid for gid, _ in gallery_of(shared_app, product)] == [z, a, x, b, c, y]
 
 
 async def test_another_product_of_the_shop_can_be_named(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, pictures=1)
-    body = {**wanted(digests), "product_id": product.gid}
-    made = await published(shared_app, shop, ref, body)
+    ref, digests = await publishable_job(shared_app, shop, pictures=1)
+    body = {**publication_request(digests), "product_id": product.gid}
+    made = await publish(shared_app, shop, ref, body)
     assert (made["status"], made["product_id"]) == ("PUBLISHED", product.gid)
-    assert len(looks(shared_app, product)) == 4
+    assert len(gallery_of(shared_app, product)) == 4
 
 
 async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
     before = await shared_app.detail(ref.public_id, shop=shop)
-    await published(shared_app, shop, ref, wanted(digests))
-    assert await statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
-    assert {stage for _, stage, status in await events(shared_app, ref) if status} == {"publish"}
+    await publish(shared_app, shop, ref, publication_request(digests))
+    assert await publication_statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    assert {stage for _, stage, status in await publication_events(shared_app, ref) if status} == {
+        "publish"
+    }
     after = await shared_app.detail(ref.public_id, shop=shop)
     assert after.headers["etag"] != before.headers["etag"]
     assert after.json()["status"] == "SUCCESS"
@@ -99,11 +103,11 @@ async def test_the_queue_brings_it_to_a_worker(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 1
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     await shared_app.drain()
     shared_app.shopify.platform.steps_to_finish = 2
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
 async def test_a_product_with_many_media_and_variants_is_read_whole(
@@ -117,8 +121,8 @@ async def test_a_product_with_many_media_and_variants_is_read_whole(
         shared_app.shopify.add_image(product, png(str(number)), "image/png")
     current = shared_app.shopify.current(product)
     shared_app.shopify.show_at_variant(product, current.variants[-1].gid, current.media[-1].gid)
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await published(shared_app, shop, ref, wanted(digests, position=[120]))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests, position=[120]))
     rows = await shared_app.rows(
         "SELECT snapshot FROM publications WHERE job_id = :j", j=ref.public_id
     )
@@ -126,7 +130,7 @@ async def test_a_product_with_many_media_and_variants_is_read_whole(
     assert [each["id"] for each in snapshot["media"]] == [media.gid for media in current.media]
     assert snapshot["variants"][current.variants[-1].gid] == current.media[-1].gid
     assert len(snapshot["variants"]) == 130
-    assert looks(shared_app, product)[119][0] == ours(shared_app, ref, shop)[0]
+    assert gallery_of(shared_app, product)[119][0] == our_media(shared_app, ref, shop)[0]
 
 
 async def test_a_picture_that_is_on_the_product_already_is_not_put_there_again(
@@ -141,11 +145,13 @@ async def test_a_picture_that_is_on_the_product_already_is_not_put_there_again(
         await attach(*told, media=media, product=product)
 
     monkeypatch.setattr(media_api, "attach", counted)
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.cut_next_answer("graphql", field="fileUpdate")
-    assert len(await work(shared_app, ref)) == 1, "the answer was lost, and the work done"
-    assert put_up == ours(shared_app, ref, shop)
+    assert len(await run_publication_to_end(shared_app, ref)) == 1, (
+        "the answer was lost, and the work done"
+    )
+    assert put_up == our_media(shared_app, ref, shop)
 
 
 # What Shopify refuses
@@ -164,19 +170,22 @@ REFUSALS = {
 async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
     shared_app: RunningApp, shop: str, product: ProductRecord, mutation: str, code: str
 ) -> None:
-    before, variants = looks(shared_app, product), links(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product)
+    before, variants = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
     shared_app.shopify.platform.refusals[mutation].clear()
-    await post(shared_app, shop, ref, wanted(digests))
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.refuse_next(mutation, code)
-    await work(shared_app, ref)
-    made = await look(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", REFUSALS[code])
     if REFUSALS[code] == "IMAGE_REFUSED_BY_SHOPIFY":
         assert code in made["error"]["message"]
-    assert (looks(shared_app, product), links(shared_app, product)) == (before, variants)
-    assert ours(shared_app, ref, shop) == []
-    assert (await statuses(shared_app, ref))[-1] == "FAILED"
+    assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (
+        before,
+        variants,
+    )
+    assert our_media(shared_app, ref, shop) == []
+    assert (await publication_statuses(shared_app, ref))[-1] == "FAILED"
     latest = (await shared_app.detail(ref.public_id, shop=shop)).json()["latest_event"]
     assert latest["extra"]["publication"]["error"] == made["error"]
 
@@ -184,27 +193,29 @@ async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
 async def test_a_failure_after_half_of_them_takes_the_other_half_back(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    before = gallery_of(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.refuse_next("productReorderMedia", "INVALID")
     await shared_app.execute(
         "UPDATE published_media SET position = number WHERE job_id = :j", j=ref.public_id
     )
-    await work(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["status"] == "FAILED"
-    assert looks(shared_app, product) == before
-    assert ours(shared_app, ref, shop) == []
+    await run_publication_to_end(shared_app, ref)
+    assert (await get_publication(shared_app, shop, ref))["status"] == "FAILED"
+    assert gallery_of(shared_app, product) == before
+    assert our_media(shared_app, ref, shop) == []
 
 
 async def test_a_file_that_fails_says_why(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1, data=b"no picture at all")
-    made = await published(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(
+        shared_app, shop, product, pictures=1, data=b"no picture at all"
+    )
+    made = await publish(shared_app, shop, ref, publication_request(digests))
     assert made["error"]["code"] == "IMAGE_REFUSED_BY_SHOPIFY"
     assert "UNSUPPORTED_IMAGE_FILE_TYPE" in made["error"]["message"]
-    assert ours(shared_app, ref, shop) == []
+    assert our_media(shared_app, ref, shop) == []
 
 
 async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
@@ -214,10 +225,10 @@ async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
     gone = shared_app.shopify.create_product(shop, "Gone", png("gone"), "image/png")
     shared_app.shopify.delete_product(gone)
     for target in (foreign, gone):
-        ref, digests = await finished(shared_app, shop, target)
-        made = await published(shared_app, shop, ref, wanted(digests))
+        ref, digests = await publishable_job(shared_app, shop, target)
+        made = await publish(shared_app, shop, ref, publication_request(digests))
         assert (made["status"], made["error"]["code"]) == ("FAILED", "PRODUCT_NOT_FOUND")
-        assert ours(shared_app, ref, shop) == []
+        assert our_media(shared_app, ref, shop) == []
     assert len(shared_app.shopify.current(foreign).media) == 1
 
 
@@ -226,20 +237,20 @@ async def test_a_full_product_takes_no_more(
 ) -> None:
     for number in range(246):
         shared_app.shopify.add_image(product, png(str(number)), "image/png")
-    ref, digests = await finished(shared_app, shop, product)
-    made = await published(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    made = await publish(shared_app, shop, ref, publication_request(digests))
     assert (made["status"], made["error"]["code"]) == ("FAILED", "MEDIA_LIMIT_REACHED")
-    assert len(looks(shared_app, product)) == 249
+    assert len(gallery_of(shared_app, product)) == 249
 
 
 async def test_scopes_that_were_taken_away_meanwhile_end_it(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.set_scopes(shop, {"write_products"})
-    await work(shared_app, ref)
-    made = await look(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SCOPE_MISSING")
 
 
@@ -250,24 +261,24 @@ async def test_scopes_that_were_taken_away_meanwhile_end_it(
 async def test_what_shopify_is_just_busy_with_is_tried_again(
     shared_app: RunningApp, shop: str, product: ProductRecord, code: str
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.refuse_next("fileUpdate", code)
-    delays = await work(shared_app, ref)
+    delays = await run_publication_to_end(shared_app, ref)
     assert len(delays) == 1
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
-    assert len(ours(shared_app, ref, shop)) == 2
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert len(our_media(shared_app, ref, shop)) == 2
 
 
 async def test_a_shopify_that_stays_away_fails_it_in_the_end(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.fail_next("graphql", 503, 50, field="stagedUploadsCreate")
-    delays = await work(shared_app, ref)
+    delays = await run_publication_to_end(shared_app, ref)
     shared_app.shopify.platform.faults["graphql"].clear()
-    made = await look(shared_app, shop, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
     assert made["error"]["retryable"]
     assert sum(delays, timedelta(0)) >= timedelta(minutes=30), "and no try was used up before"
@@ -276,67 +287,69 @@ async def test_a_shopify_that_stays_away_fails_it_in_the_end(
 async def test_a_throttled_question_is_asked_again_within_the_same_run(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.throttle_next(field="fileCreate")
     shared_app.shopify.fail_next("graphql", 429, retry_after="0.05", field="fileUpdate")
-    assert await work(shared_app, ref) == []
-    assert len(ours(shared_app, ref, shop)) == 1
+    assert await run_publication_to_end(shared_app, ref) == []
+    assert len(our_media(shared_app, ref, shop)) == 1
 
 
 async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.fail_next("graphql", 429, retry_after="90.5", field="fileCreate")
-    assert [delay.total_seconds() for delay in await work(shared_app, ref)] == [90.5]
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert [delay.total_seconds() for delay in await run_publication_to_end(shared_app, ref)] == [
+        90.5
+    ]
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
 async def test_a_file_that_takes_long_gives_its_worker_free(
-    shared_app: RunningApp, shop: str, product: ProductRecord, slow: None
+    shared_app: RunningApp, shop: str, product: ProductRecord, slow_files: None
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-    outcome = await run_publication(publication, press_of(shared_app))
+    outcome = await run_publication(publication, publication_context_of(shared_app))
     assert isinstance(outcome, Retry)
     assert outcome.delay <= SHOPIFY_PROCESSING.first * (1 + PAUSE_JITTER)
     rows = await shared_app.rows(
         "SELECT tries FROM publications WHERE job_id = :j", j=ref.public_id
     )
     assert rows == [{"tries": 0}], "nothing has failed"
-    delays = await work(shared_app, ref)
+    delays = await run_publication_to_end(shared_app, ref)
     assert len(delays) >= 3 and delays[-1] > delays[0]
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
-    assert len(ours(shared_app, ref, shop)) == 1
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert len(our_media(shared_app, ref, shop)) == 1
 
 
 async def test_a_file_that_is_never_ready_ends_it_and_goes(
-    shared_app: RunningApp, shop: str, product: ProductRecord, slow: None
+    shared_app: RunningApp, shop: str, product: ProductRecord, slow_files: None
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 10_000
-    before = looks(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    before = gallery_of(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     clock = asyncio.get_running_loop().time
     began = clock()
-    delays = await work(shared_app, ref, most=120)
+    delays = await run_publication_to_end(shared_app, ref, most=120)
     worked = timedelta(seconds=clock() - began)  # is part of what it has waited for Shopify
     assert SHOPIFY_PROCESSING.give_up_after is not None
     assert sum(delays, worked) >= SHOPIFY_PROCESSING.give_up_after
     assert max(delays) <= SHOPIFY_PROCESSING.longest * (1 + PAUSE_JITTER)
-    made = await look(shared_app, shop, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
-    assert (looks(shared_app, product), ours(shared_app, ref, shop)) == (before, [])
+    assert (gallery_of(shared_app, product), our_media(shared_app, ref, shop)) == (before, [])
 
 
 async def test_a_move_that_takes_long_is_asked_for_once(
     shared_app: RunningApp,
     shop: str,
     product: ProductRecord,
-    slow: None,
+    slow_files: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real, asked = media_api.reorder, []
@@ -346,19 +359,21 @@ async def test_a_move_that_takes_long_is_asked_for_once(
         return await real(*arguments)
 
     monkeypatch.setattr(media_api, "reorder", counted)
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests, position=[1]))
-    assert len(await work(shared_app, ref)) >= 6  # for the file, and for the move
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
-    assert [gid for gid, _ in looks(shared_app, product)][:1] == ours(shared_app, ref, shop)
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests, position=[1]))
+    assert len(await run_publication_to_end(shared_app, ref)) >= 6  # for the file, and for the move
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert [gid for gid, _ in gallery_of(shared_app, product)][:1] == our_media(
+        shared_app, ref, shop
+    )
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    assert (await get_publication(shared_app, shop, ref))["status"] == "RESTORED"
     assert len(asked) == 1, "and none to take it back, where ours was the only one that moved"
 
 
 @pytest.fixture
-def slow(shared_app: RunningApp) -> Iterator[None]:
+def slow_files(shared_app: RunningApp) -> Iterator[None]:
     """A Shopify that takes long over files and moves."""
     usual = shared_app.shopify.platform.steps_to_finish
     shared_app.shopify.platform.steps_to_finish = 20
@@ -369,10 +384,10 @@ def slow(shared_app: RunningApp) -> Iterator[None]:
 async def test_a_token_that_dies_in_the_middle_is_renewed(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     before = shared_app.shopify.calls["refresh"]
     shared_app.shopify.revoke_access_tokens(shop)
-    assert await work(shared_app, ref) == []
-    await called(shared_app, "refresh", before + 1)
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert await run_publication_to_end(shared_app, ref) == []
+    await wait_for_call(shared_app, "refresh", before + 1)
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"

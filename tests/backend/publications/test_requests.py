@@ -1,4 +1,4 @@
-"""The door: what can be asked for, what is refused and how, and what is asked for twice."""
+"""Requesting a publication: what is accepted, what is refused, and idempotency."""
 
 import asyncio
 from typing import Any
@@ -7,18 +7,18 @@ import pytest
 
 from backend.dev.shopify import ProductRecord
 from tests.backend.publications.scenarios import (
-    finished,
-    look,
-    path,
-    post,
-    published,
-    statuses,
-    undo,
-    wanted,
-    work,
+    get_publication,
+    post_publication,
+    publication_path,
+    publication_request,
+    publication_statuses,
+    publish,
+    publishable_job,
+    run_publication_to_end,
+    withdraw_publication,
 )
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import begun_job, fingerprint, refusal
+from tests.scenarios import claimed_job, fingerprint, refusal
 
 UNKNOWN = "0" * 64
 
@@ -26,8 +26,10 @@ UNKNOWN = "0" * 64
 async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    answer = await post(shared_app, shop, ref, wanted(digests, alt=["A", None], position=[1, None]))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    answer = await post_publication(
+        shared_app, shop, ref, publication_request(digests, alt=["A", None], position=[1, None])
+    )
     assert answer.status_code == 202
     made = answer.json()
     assert made == {
@@ -49,8 +51,8 @@ async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
         "published_at": None,
         "restored_at": None,
     }
-    assert await look(shared_app, shop, ref) == made
-    assert await statuses(shared_app, ref) == ["PENDING"]
+    assert await get_publication(shared_app, shop, ref) == made
+    assert await publication_statuses(shared_app, ref) == ["PENDING"]
     queued = await shared_app.rows(
         "SELECT 1 FROM queue.pgqueuer WHERE dedupe_key LIKE :key",
         key=f"publish:%:{ref.public_id}:1",
@@ -61,14 +63,14 @@ async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
 async def test_a_job_that_has_not_ended_well_cannot_be_published(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref = (await begun_job(shared_app, shop=shop, request={"product_id": product.gid})).ref
-    answer = await post(shared_app, shop, ref, wanted([UNKNOWN]))
+    ref = (await claimed_job(shared_app, shop=shop, request={"product_id": product.gid})).ref
+    answer = await post_publication(shared_app, shop, ref, publication_request([UNKNOWN]))
     assert refusal(answer) == (409, "JOB_NOT_FINISHED")
 
 
 async def test_a_job_made_from_an_upload_needs_a_product(shared_app: RunningApp, shop: str) -> None:
-    ref, digests = await finished(shared_app, shop)
-    answer = await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop)
+    answer = await post_publication(shared_app, shop, ref, publication_request(digests))
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["body", "product_id"]]
 
@@ -76,26 +78,30 @@ async def test_a_job_made_from_an_upload_needs_a_product(shared_app: RunningApp,
 async def test_a_preview_cannot_be_published(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, is_preview=True)
-    answer = await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, is_preview=True)
+    answer = await post_publication(shared_app, shop, ref, publication_request(digests))
     assert refusal(answer) == (422, "PREVIEW_NOT_PUBLISHABLE")
     assert len(answer.json()["detail"]) == 2
-    told = await finished(shared_app, shop, product, is_preview=False)
-    assert (await post(shared_app, shop, told[0], wanted(told[1]))).status_code == 202
+    told = await publishable_job(shared_app, shop, product, is_preview=False)
+    assert (
+        await post_publication(shared_app, shop, told[0], publication_request(told[1]))
+    ).status_code == 202
 
 
 async def test_only_final_artifacts_of_this_very_job_can_be_published(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    _, foreign = await finished(shared_app, shop, product)
-    between, intermediate = await finished(shared_app, shop, product, role="intermediate")
+    ref, digests = await publishable_job(shared_app, shop, product)
+    _, foreign = await publishable_job(shared_app, shop, product)
+    between, intermediate = await publishable_job(shared_app, shop, product, role="intermediate")
     for job, asked in ((ref, [digests[0], foreign[0]]), (ref, [digests[0], UNKNOWN])):
-        answer = await post(shared_app, shop, job, wanted(asked))
+        answer = await post_publication(shared_app, shop, job, publication_request(asked))
         assert refusal(answer) == (422, "INVALID_REQUEST")
         places = [item["loc"] for item in answer.json()["detail"]]
         assert places == [["body", "artifacts", 1, "sha256"]]
-    answer = await post(shared_app, shop, between, wanted(intermediate[:1]))
+    answer = await post_publication(
+        shared_app, shop, between, publication_request(intermediate[:1])
+    )
     assert refusal(answer) == (422, "INVALID_REQUEST")
 
 
@@ -116,9 +122,9 @@ BAD: dict[str, Any] = {
 async def test_what_cannot_be_is_refused_and_nothing_is_stored(
     shared_app: RunningApp, shop: str, product: ProductRecord, body: Any
 ) -> None:
-    ref, _ = await finished(shared_app, shop, product)
+    ref, _ = await publishable_job(shared_app, shop, product)
     before = await fingerprint(shared_app, shop)
-    answer = await post(shared_app, shop, ref, body)
+    answer = await post_publication(shared_app, shop, ref, body)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert len(answer.json()["detail"]) >= 1
     assert await fingerprint(shared_app, shop) == before
@@ -127,8 +133,10 @@ async def test_what_cannot_be_is_refused_and_nothing_is_stored(
 async def test_an_alt_text_that_cannot_be_stored_is_named(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    answer = await post(shared_app, shop, ref, wanted(digests, alt=[None, "nul: \0"]))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    answer = await post_publication(
+        shared_app, shop, ref, publication_request(digests, alt=[None, "nul: \0"])
+    )
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["body", "artifacts", 1, "alt"]]
 
@@ -137,48 +145,63 @@ async def test_an_alt_text_that_cannot_be_stored_is_named(
 async def test_without_both_scopes_it_is_refused(
     shared_app: RunningApp, shop: str, product: ProductRecord, scopes: str
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
     await shared_app.execute("UPDATE shops SET scopes = :s WHERE domain = :d", s=scopes, d=shop)
-    assert refusal(await post(shared_app, shop, ref, wanted(digests))) == (403, "SCOPE_MISSING")
+    assert refusal(await post_publication(shared_app, shop, ref, publication_request(digests))) == (
+        403,
+        "SCOPE_MISSING",
+    )
 
 
 async def test_one_publication_of_a_job_stands_at_a_time(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    asked = [post(shared_app, shop, ref, wanted(digests)) for _ in range(4)]
+    ref, digests = await publishable_job(shared_app, shop, product)
+    asked = [
+        post_publication(shared_app, shop, ref, publication_request(digests)) for _ in range(4)
+    ]
     answers = await asyncio.gather(*asked)
     assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
     assert {refusal(each) for each in answers if each.is_error} == {(409, "ALREADY_PUBLISHED")}
-    await work(shared_app, ref)
-    assert refusal(await post(shared_app, shop, ref, wanted(digests))) == (409, "ALREADY_PUBLISHED")
-    await undo(shared_app, shop, ref)
-    assert refusal(await post(shared_app, shop, ref, wanted(digests))) == (409, "ALREADY_PUBLISHED")
+    await run_publication_to_end(shared_app, ref)
+    assert refusal(await post_publication(shared_app, shop, ref, publication_request(digests))) == (
+        409,
+        "ALREADY_PUBLISHED",
+    )
+    await withdraw_publication(shared_app, shop, ref)
+    assert refusal(await post_publication(shared_app, shop, ref, publication_request(digests))) == (
+        409,
+        "ALREADY_PUBLISHED",
+    )
 
 
 async def test_a_failed_one_may_be_followed_by_another(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
     shared_app.shopify.refuse_next("fileCreate", "INVALID")
-    assert (await published(shared_app, shop, ref, wanted(digests)))["status"] == "FAILED"
-    made = await published(shared_app, shop, ref, wanted(digests), nth=2)
+    assert (await publish(shared_app, shop, ref, publication_request(digests)))[
+        "status"
+    ] == "FAILED"
+    made = await publish(shared_app, shop, ref, publication_request(digests), nth=2)
     assert made["status"] == "PUBLISHED"
 
 
 async def test_the_same_key_and_body_get_the_same_answer(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    key, body = {"Idempotency-Key": "again"}, wanted(digests)
-    answers = await asyncio.gather(*(post(shared_app, shop, ref, body, **key) for _ in range(3)))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    key, body = {"Idempotency-Key": "again"}, publication_request(digests)
+    answers = await asyncio.gather(
+        *(post_publication(shared_app, shop, ref, body, **key) for _ in range(3))
+    )
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.content for answer in answers}) == 1
-    await work(shared_app, ref)
-    replay = await post(shared_app, shop, ref, body, **key)
+    await run_publication_to_end(shared_app, ref)
+    replay = await post_publication(shared_app, shop, ref, body, **key)
     assert replay.content == answers[0].content
     assert replay.headers["idempotency-replayed"] == "true"
-    other = await post(shared_app, shop, ref, wanted(digests[:1]), **key)
+    other = await post_publication(shared_app, shop, ref, publication_request(digests[:1]), **key)
     assert refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
@@ -187,8 +210,8 @@ async def test_a_key_counts_for_one_job(
 ) -> None:
     key = {"Idempotency-Key": "mine"}
     for _ in range(2):
-        ref, digests = await finished(shared_app, shop, product)
-        answer = await post(shared_app, shop, ref, wanted(digests), **key)
+        ref, digests = await publishable_job(shared_app, shop, product)
+        answer = await post_publication(shared_app, shop, ref, publication_request(digests), **key)
         assert answer.json()["job_id"] == ref.public_id
         assert "idempotency-replayed" not in answer.headers
 
@@ -196,33 +219,39 @@ async def test_a_key_counts_for_one_job(
 async def test_a_refused_request_does_not_spend_its_key(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
     key = {"Idempotency-Key": "later"}
     await shared_app.execute("UPDATE shops SET scopes = '' WHERE domain = :d", d=shop)
-    assert (await post(shared_app, shop, ref, wanted(digests), **key)).status_code == 403
+    assert (
+        await post_publication(shared_app, shop, ref, publication_request(digests), **key)
+    ).status_code == 403
     await shared_app.execute(
         "UPDATE shops SET scopes = 'write_files,write_products' WHERE domain = :d", d=shop
     )
-    assert (await post(shared_app, shop, ref, wanted(digests), **key)).status_code == 202
+    assert (
+        await post_publication(shared_app, shop, ref, publication_request(digests), **key)
+    ).status_code == 202
 
 
 async def test_a_job_that_was_never_published_has_no_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, _ = await finished(shared_app, shop, product)
+    ref, _ = await publishable_job(shared_app, shop, product)
     for method in ("GET", "DELETE"):
-        answer = await shared_app.http.request(method, path(ref), headers=shared_app.bearer(shop))
+        answer = await shared_app.http.request(
+            method, publication_path(ref), headers=shared_app.bearer(shop)
+        )
         assert refusal(answer) == (404, "PUBLICATION_NOT_FOUND")
 
 
 async def test_another_shops_job_is_no_job(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await published(shared_app, shop, ref, wanted(digests))
-    for method, body in (("POST", wanted(digests)), ("GET", None), ("DELETE", None)):
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await publish(shared_app, shop, ref, publication_request(digests))
+    for method, body in (("POST", publication_request(digests)), ("GET", None), ("DELETE", None)):
         answer = await shared_app.http.request(
-            method, path(ref), json=body, headers=shared_app.bearer(SHOP)
+            method, publication_path(ref), json=body, headers=shared_app.bearer(SHOP)
         )
         assert refusal(answer) == (404, "JOB_NOT_FOUND")
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"

@@ -1,215 +1,219 @@
-"""Taking back: the product's media are what they were, but for what the merchant did since."""
+"""Withdrawing restores the product's media and keeps the merchant's later changes."""
 
 import pytest
 
 from backend.dev.shopify import ProductRecord
 from backend.jobs.service import JobRef
 from tests.backend.publications.scenarios import (
-    finished,
-    links,
-    look,
-    looks,
-    ours,
+    gallery_of,
+    get_publication,
+    our_media,
     png,
-    post,
-    published,
-    statuses,
-    undo,
-    wanted,
-    work,
+    post_publication,
+    publication_request,
+    publication_statuses,
+    publish,
+    publishable_job,
+    run_publication_to_end,
+    variant_media,
+    withdraw_publication,
 )
 from tests.running_app import RunningApp
 from tests.scenarios import refusal
 
 
-async def on_top(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
+async def publish_on_top(shared_app: RunningApp, shop: str, product: ProductRecord) -> JobRef:
     """A publication whose two pictures are the product's first."""
-    ref, digests = await finished(shared_app, shop, product)
-    made = await published(shared_app, shop, ref, wanted(digests, position=[1, 2]))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    made = await publish(shared_app, shop, ref, publication_request(digests, position=[1, 2]))
     assert made["status"] == "PUBLISHED"
     return ref
 
 
-async def taken_back(shared_app: RunningApp, shop: str, ref: JobRef) -> None:
+async def withdraw(shared_app: RunningApp, shop: str, ref: JobRef) -> None:
     """Take it back, and wait for it."""
-    answer = await undo(shared_app, shop, ref)
+    answer = await withdraw_publication(shared_app, shop, ref)
     assert (answer.status_code, answer.json()["status"]) == (202, "RESTORING")
-    await work(shared_app, ref)
-    made = await look(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]) == ("RESTORED", None)
     assert made["restored_at"] is not None
     assert {each["status"] for each in made["artifacts"]} == {"REMOVED"}
-    assert ours(shared_app, ref, shop) == []
+    assert our_media(shared_app, ref, shop) == []
 
 
 async def test_everything_is_as_it_was(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await on_top(shared_app, shop, product)
-    assert looks(shared_app, product)[2:] == before
-    await taken_back(shared_app, shop, ref)
-    assert (looks(shared_app, product), links(shared_app, product)) == (before, shown)
-    assert (await statuses(shared_app, ref))[2:] == ["PUBLISHED", "RESTORING", "RESTORED"]
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref = await publish_on_top(shared_app, shop, product)
+    assert gallery_of(shared_app, product)[2:] == before
+    await withdraw(shared_app, shop, ref)
+    assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
+    assert (await publication_statuses(shared_app, ref))[2:] == [
+        "PUBLISHED",
+        "RESTORING",
+        "RESTORED",
+    ]
 
 
 async def test_the_order_the_alt_texts_and_the_variants_come_back(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref = await on_top(shared_app, shop, product)
-    (one, two, a, b, c) = (gid for gid, _ in looks(shared_app, product))
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref = await publish_on_top(shared_app, shop, product)
+    (one, two, a, b, c) = (gid for gid, _ in gallery_of(shared_app, product))
     shared_app.shopify.move_image(product, c, 0)
     shared_app.shopify.set_alt(product, b, "Meddled with")
     small, medium, large = shared_app.shopify.current(product).variants
     for variant, media in ((small, one), (medium, a), (large, two)):
         shared_app.shopify.show_at_variant(product, variant.gid, media)
-    await taken_back(shared_app, shop, ref)
-    assert (looks(shared_app, product), links(shared_app, product)) == (before, shown)
+    await withdraw(shared_app, shop, ref)
+    assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
 
 
 async def test_an_alt_text_that_was_added_to_a_media_without_one_goes(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref = await on_top(shared_app, shop, product)
-    last = looks(shared_app, product)[-1][0]
+    ref = await publish_on_top(shared_app, shop, product)
+    last = gallery_of(shared_app, product)[-1][0]
     shared_app.shopify.set_alt(product, last, "Since")
-    await taken_back(shared_app, shop, ref)
-    assert looks(shared_app, product)[-1] == (last, "")
+    await withdraw(shared_app, shop, ref)
+    assert gallery_of(shared_app, product)[-1] == (last, "")
 
 
 async def test_what_the_merchant_added_stays_where_it_is(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    ref = await on_top(shared_app, shop, product)
+    before = gallery_of(shared_app, product)
+    ref = await publish_on_top(shared_app, shop, product)
     added = shared_app.shopify.add_image(product, png("added"), "image/png", alt="Added").media[-1]
     shared_app.shopify.move_image(product, added.gid, 0)
     large = shared_app.shopify.current(product).variants[2]
     shared_app.shopify.show_at_variant(product, large.gid, added.gid)
-    await taken_back(shared_app, shop, ref)
-    assert looks(shared_app, product) == [(added.gid, "Added"), *before]
-    assert links(shared_app, product)[2] == added.gid
+    await withdraw(shared_app, shop, ref)
+    assert gallery_of(shared_app, product) == [(added.gid, "Added"), *before]
+    assert variant_media(shared_app, product)[2] == added.gid
 
 
 async def test_another_jobs_pictures_stay_where_they_are(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    first = await on_top(shared_app, shop, product)
-    second = await on_top(shared_app, shop, product)
-    others = looks(shared_app, product)[:2]
-    await taken_back(shared_app, shop, first)
-    assert looks(shared_app, product) == [*others, *before]
-    await taken_back(shared_app, shop, second)
-    assert looks(shared_app, product) == before
+    before = gallery_of(shared_app, product)
+    first = await publish_on_top(shared_app, shop, product)
+    second = await publish_on_top(shared_app, shop, product)
+    others = gallery_of(shared_app, product)[:2]
+    await withdraw(shared_app, shop, first)
+    assert gallery_of(shared_app, product) == [*others, *before]
+    await withdraw(shared_app, shop, second)
+    assert gallery_of(shared_app, product) == before
 
 
 async def test_what_the_merchant_deleted_does_not_come_back(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    ref = await on_top(shared_app, shop, product)
+    before = gallery_of(shared_app, product)
+    ref = await publish_on_top(shared_app, shop, product)
     shared_app.shopify.remove_image(product, before[0][0])
-    shared_app.shopify.remove_image(product, ours(shared_app, ref, shop)[0])
-    await taken_back(shared_app, shop, ref)
-    assert looks(shared_app, product) == before[1:]
-    assert links(shared_app, product) == [None, before[2][0], None]
+    shared_app.shopify.remove_image(product, our_media(shared_app, ref, shop)[0])
+    await withdraw(shared_app, shop, ref)
+    assert gallery_of(shared_app, product) == before[1:]
+    assert variant_media(shared_app, product) == [None, before[2][0], None]
 
 
 async def test_a_product_that_is_gone_needs_nothing(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref = await on_top(shared_app, shop, product)
+    ref = await publish_on_top(shared_app, shop, product)
     shared_app.shopify.delete_product(product)
-    await taken_back(shared_app, shop, ref)
+    await withdraw(shared_app, shop, ref)
 
 
 async def test_before_anything_was_done_nothing_is_done(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    before = gallery_of(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     asked = shared_app.shopify.calls["graphql"]
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
     assert shared_app.shopify.calls["graphql"] == asked
-    assert (await look(shared_app, shop, ref))["status"] == "RESTORED"
-    assert looks(shared_app, product) == before
+    assert (await get_publication(shared_app, shop, ref))["status"] == "RESTORED"
+    assert gallery_of(shared_app, product) == before
 
 
 async def test_taking_back_twice_is_taking_back_once(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref = await on_top(shared_app, shop, product)
+    ref = await publish_on_top(shared_app, shop, product)
     for _ in range(2):
-        assert (await undo(shared_app, shop, ref)).json()["status"] == "RESTORING"
-    await work(shared_app, ref)
-    answer = await undo(shared_app, shop, ref)
+        assert (await withdraw_publication(shared_app, shop, ref)).json()["status"] == "RESTORING"
+    await run_publication_to_end(shared_app, ref)
+    answer = await withdraw_publication(shared_app, shop, ref)
     assert (answer.status_code, answer.json()["status"]) == (202, "RESTORED")
-    assert (await statuses(shared_app, ref)).count("RESTORING") == 1
+    assert (await publication_statuses(shared_app, ref)).count("RESTORING") == 1
 
 
 async def test_the_job_can_be_published_again_afterwards(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before, shown = looks(shared_app, product), links(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product)
-    first = await published(shared_app, shop, ref, wanted(digests, position=[1, 2]))
-    refused = await post(shared_app, shop, ref, wanted(digests))
+    before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
+    first = await publish(shared_app, shop, ref, publication_request(digests, position=[1, 2]))
+    refused = await post_publication(shared_app, shop, ref, publication_request(digests))
     assert refusal(refused) == (409, "ALREADY_PUBLISHED")
-    await taken_back(shared_app, shop, ref)
-    second = await published(shared_app, shop, ref, wanted(digests[:1]), nth=2)
+    await withdraw(shared_app, shop, ref)
+    second = await publish(shared_app, shop, ref, publication_request(digests[:1]), nth=2)
     assert second["status"] == "PUBLISHED"
     assert second["artifacts"][0]["media_id"] not in str(first)
-    assert len(looks(shared_app, product)) == 4
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref, nth=2)
-    assert (looks(shared_app, product), links(shared_app, product)) == (before, shown)
+    assert len(gallery_of(shared_app, product)) == 4
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref, nth=2)
+    assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
 
 
 async def test_a_failed_taking_back_can_be_asked_for_again(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    ref = await on_top(shared_app, shop, product)
+    before = gallery_of(shared_app, product)
+    ref = await publish_on_top(shared_app, shop, product)
     shared_app.shopify.set_scopes(shop, {"read_products"})
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
-    made = await look(shared_app, shop, ref)
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SCOPE_MISSING")
     shared_app.shopify.set_scopes(shop, {"write_products", "write_files"})
-    await taken_back(shared_app, shop, ref)
-    assert looks(shared_app, product) == before
+    await withdraw(shared_app, shop, ref)
+    assert gallery_of(shared_app, product) == before
 
 
 async def test_a_failed_publication_that_left_something_can_be_taken_back(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    before = looks(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    before = gallery_of(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.refuse_next("fileUpdate", "INVALID")
     shared_app.shopify.refuse_next("fileDelete", "INVALID")
-    await work(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["status"] == "FAILED"
-    assert len(ours(shared_app, ref, shop)) == 2
-    await taken_back(shared_app, shop, ref)
-    assert looks(shared_app, product) == before
+    await run_publication_to_end(shared_app, ref)
+    assert (await get_publication(shared_app, shop, ref))["status"] == "FAILED"
+    assert len(our_media(shared_app, ref, shop)) == 2
+    await withdraw(shared_app, shop, ref)
+    assert gallery_of(shared_app, product) == before
 
 
 @pytest.mark.parametrize("position", [None, 1])
 async def test_two_jobs_on_one_product_are_taken_back_in_any_order(
     shared_app: RunningApp, shop: str, product: ProductRecord, position: int | None
 ) -> None:
-    before = looks(shared_app, product)
+    before = gallery_of(shared_app, product)
     refs = []
     for _ in range(2):
-        ref, digests = await finished(shared_app, shop, product, pictures=1)
-        await published(shared_app, shop, ref, wanted(digests, position=[position]))
+        ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+        await publish(shared_app, shop, ref, publication_request(digests, position=[position]))
         refs.append(ref)
-    await taken_back(shared_app, shop, refs[0])
-    assert len(looks(shared_app, product)) == 4
-    await taken_back(shared_app, shop, refs[1])
-    assert looks(shared_app, product) == before
+    await withdraw(shared_app, shop, refs[0])
+    assert len(gallery_of(shared_app, product)) == 4
+    await withdraw(shared_app, shop, refs[1])
+    assert gallery_of(shared_app, product) == before

@@ -1,4 +1,4 @@
-"""What else meets publications: webhooks, erasure, uninstalling, housekeeping, a parked shop."""
+"""Publications and webhooks, erasure, uninstalls, maintenance and reauth."""
 
 from typing import Any
 
@@ -12,23 +12,21 @@ from backend.publications.leases import PublicationRef
 from backend.retries import PUBLICATIONS
 from backend.worker.maintenance import requeue_overdue
 from tests.backend.publications.scenarios import (
-    finished,
-    look,
-    looks,
-    ours,
+    gallery_of,
+    get_publication,
+    our_media,
     png,
-    post,
-    press_of,
-    published,
-    statuses,
-    undo,
-    wanted,
-    work,
+    post_publication,
+    publication_context_of,
+    publication_request,
+    publication_statuses,
+    publish,
+    publishable_job,
+    run_publication_to_end,
+    withdraw_publication,
 )
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import handled
-
-UPDATE = "products/update"
+from tests.scenarios import UPDATE, process_webhook
 
 
 async def jobs_of(shared_app: RunningApp, shop: str) -> int:
@@ -46,48 +44,48 @@ async def jobs_of(shared_app: RunningApp, shop: str) -> int:
 async def test_what_we_published_makes_no_job(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await published(shared_app, shop, ref, wanted(digests, position=[1]))
-    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests, position=[1]))
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
     assert await jobs_of(shared_app, shop) == 1
 
 
 async def test_it_stays_ours_after_it_was_taken_back(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    made = await published(shared_app, shop, ref, wanted(digests, position=[1]))
-    await undo(shared_app, shop, ref)
-    await work(shared_app, ref)
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    made = await publish(shared_app, shop, ref, publication_request(digests, position=[1]))
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
     media = made["artifacts"][0]["media_id"]
     await shared_app.execute(  # a file of that id leads the gallery, whoever put it there
         "UPDATE published_media SET media_id = :m WHERE media_id = :o",
-        m=looks(shared_app, product)[0][0],
+        m=gallery_of(shared_app, product)[0][0],
         o=media,
     )
-    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
 
 
 async def test_the_merchants_own_picture_makes_one(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await published(shared_app, shop, ref, wanted(digests))
-    assert (await handled(shared_app, UPDATE, shop=shop))[0] == "processed"
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests))
+    assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed"
 
 
 async def test_what_is_ours_in_another_shop_is_not_ours_here(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     foreign = shared_app.product(b"unread")
-    ref, digests = await finished(shared_app, SHOP, foreign, pictures=1)
-    await published(shared_app, SHOP, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, SHOP, foreign, pictures=1)
+    await publish(shared_app, SHOP, ref, publication_request(digests))
     await shared_app.execute(
         "UPDATE published_media SET media_id = :m WHERE job_id = :j",
-        m=looks(shared_app, product)[0][0],
+        m=gallery_of(shared_app, product)[0][0],
         j=ref.public_id,
     )
-    assert (await handled(shared_app, UPDATE, shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed"
 
 
 # Goodbyes
@@ -106,31 +104,31 @@ async def rows_of(shared_app: RunningApp, ref: Any) -> int:
 async def test_an_uninstall_stops_what_is_under_way(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     shared_app.shopify.uninstall(shop)
-    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
     rows = await shared_app.rows(
         "SELECT status, error->>'code' AS code FROM publications WHERE job_id = :j",
         j=ref.public_id,
     )
     assert rows == [{"status": "FAILED", "code": "SHOP_UNINSTALLED"}]
     asked = shared_app.shopify.calls["graphql"]
-    assert await work(shared_app, ref) == []
+    assert await run_publication_to_end(shared_app, ref) == []
     assert shared_app.shopify.calls["graphql"] == asked
 
 
 async def test_erasing_a_shop_erases_its_publications(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await published(shared_app, shop, ref, wanted(digests))
-    kept, others = await finished(shared_app, SHOP, shared_app.product(b"unread"))
-    await published(shared_app, SHOP, kept, wanted(others))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await publish(shared_app, shop, ref, publication_request(digests))
+    kept, others = await publishable_job(shared_app, SHOP, shared_app.product(b"unread"))
+    await publish(shared_app, SHOP, kept, publication_request(others))
     assert await rows_of(shared_app, ref) == 3
     shared_app.shopify.uninstall(shop)
-    assert (await handled(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
-    assert (await handled(shared_app, "shop/redact", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "app/uninstalled", shop=shop))[0] == "processed"
+    assert (await process_webhook(shared_app, "shop/redact", shop=shop))[0] == "processed"
     assert await rows_of(shared_app, ref) == 0
     assert await rows_of(shared_app, kept) == 3
 
@@ -138,10 +136,10 @@ async def test_erasing_a_shop_erases_its_publications(
 async def test_a_job_that_is_erased_in_the_middle_stops_its_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     await shared_app.execute("DELETE FROM jobs WHERE public_id = :j", j=ref.public_id)
-    assert await work(shared_app, ref) == []
+    assert await run_publication_to_end(shared_app, ref) == []
 
 
 # Waiting, and being taken up again
@@ -151,8 +149,8 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     await shared_app.execute("DELETE FROM queue.pgqueuer")
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     assert await requeue_overdue(shared_app.database) == 0, "too young to be overdue"
     old = "UPDATE publications SET changed_at = now() - interval '2 minutes' WHERE job_id = :j"
@@ -160,7 +158,7 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
     assert await requeue_overdue(shared_app.database) == 1
     assert await requeue_overdue(shared_app.database) == 0, "it has its entry now"
     await shared_app.execute("DELETE FROM queue.pgqueuer")
-    await work(shared_app, ref)
+    await run_publication_to_end(shared_app, ref)
     await shared_app.execute(old, j=ref.public_id)
     assert await requeue_overdue(shared_app.database) == 0, "it is done"
 
@@ -168,55 +166,55 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
 async def test_that_of_a_parked_shop_waits_for_the_merchant(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     await shared_app.execute("UPDATE shops SET reauth_needed_at = now() WHERE domain = :d", d=shop)
-    assert await work(shared_app, ref) == []
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHING"
+    assert await run_publication_to_end(shared_app, ref) == []
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHING"
     old = "UPDATE publications SET changed_at = now() - interval '2 minutes' WHERE job_id = :j"
     await shared_app.execute(old, j=ref.public_id)
     assert await requeue_overdue(shared_app.database) == 0
     await shared_app.install(shop)
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     assert await requeue_overdue(shared_app.database) == 1
-    await work(shared_app, ref)
-    assert (await look(shared_app, shop, ref))["status"] == "PUBLISHED"
+    await run_publication_to_end(shared_app, ref)
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
 async def test_a_worker_that_is_to_stop_hands_it_over(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
-    publication_context = press_of(shared_app)
+    publication_context = publication_context_of(shared_app)
     publication_context.stopping.set()
     try:
         for _ in range(PUBLICATIONS.crashes + 2):  # it is no fault of the publication's
             assert await run_publication(publication, publication_context) == AT_ONCE
     finally:
         publication_context.stopping.clear()
-    await work(shared_app, ref)
-    assert len(ours(shared_app, ref, shop)) == 1
+    await run_publication_to_end(shared_app, ref)
+    assert len(our_media(shared_app, ref, shop)) == 1
 
 
 async def test_one_that_kills_its_workers_ends_and_leaves_nothing(
     shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = looks(shared_app, product)
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    before = gallery_of(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
     publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
     with monkeypatch.context() as poisoned:
         poisoned.setattr(shared_app.worker_context.store, "get", poison)
         for _ in range(PUBLICATIONS.crashes + 1):  # the first gets as far as the snapshot
             with pytest.raises(RuntimeError):
-                await run_publication(publication, press_of(shared_app))
-    await work(shared_app, ref)
-    made = await look(shared_app, shop, ref)
+                await run_publication(publication, publication_context_of(shared_app))
+    await run_publication_to_end(shared_app, ref)
+    made = await get_publication(shared_app, shop, ref)
     assert (made["status"], made["error"]["code"]) == ("FAILED", "PUBLICATION_CRASHED")
-    assert looks(shared_app, product) == before
+    assert gallery_of(shared_app, product) == before
 
 
 async def poison(_key: str) -> bytes:
@@ -227,8 +225,8 @@ async def poison(_key: str) -> bytes:
 async def test_a_database_that_is_away_for_a_moment_costs_nothing(
     shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await post(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
 
     async def away(*_: object, **__: object) -> None:
         raise DatabaseUnavailable
@@ -237,20 +235,20 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
         broken.setattr("backend.publications.files.note_picture", away)
         publication = PublicationRef(shop_id=ref.shop_id, job_id=ref.public_id, round=1)
         for _ in range(PUBLICATIONS.crashes + 2):
-            outcome = await run_publication(publication, press_of(shared_app))
+            outcome = await run_publication(publication, publication_context_of(shared_app))
             assert isinstance(outcome, Retry) and outcome != AT_ONCE
-    await work(shared_app, ref)
-    assert await statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
+    await run_publication_to_end(shared_app, ref)
+    assert await publication_statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
 async def test_the_snapshot_has_nothing_of_ours(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.add_image(product, png("more"), "image/png")
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await published(shared_app, shop, ref, wanted(digests))
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests))
     rows = await shared_app.rows(
         "SELECT snapshot FROM publications WHERE job_id = :j", j=ref.public_id
     )
-    assert ours(shared_app, ref, shop)[0] not in str(rows[0]["snapshot"])
+    assert our_media(shared_app, ref, shop)[0] not in str(rows[0]["snapshot"])
     assert len(rows[0]["snapshot"]["media"]) == 4

@@ -7,7 +7,7 @@ import pytest
 
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
-from tests.backend.renderers.running import JobRun, ask, keep
+from tests.backend.renderers.stage_runs import JobRun, ask, keep
 
 ROOT = Path(__file__).resolve().parents[3]
 MISBEHAVING = "tests.backend.renderers.misbehaving_child"
@@ -44,7 +44,7 @@ def segmented(renderer, garment):
 
 
 @pytest.fixture
-async def misbehaving() -> AsyncIterator[LocalRenderer]:
+async def misbehaving_renderer() -> AsyncIterator[LocalRenderer]:
     """One slot of `misbehaving_child`, with limits short enough to wait for."""
     renderer = LocalRenderer(
         None,

@@ -14,7 +14,7 @@ from backend.workflows.background_swap import (
     BACKGROUND_SWAP_WITH_SPEC,
 )
 from tests.backend.imaging import files
-from tests.backend.renderers.running import JobRun, ask, run
+from tests.backend.renderers.stage_runs import JobRun, ask, run
 
 OUTPUTS = [{"size": 750, "format": "jpeg"}, {"size": 400, "format": "avif"}]
 SKY = files.jpeg(files.srgb(np.full((900, 1400, 3), [60, 120, 220], dtype=np.uint8)))

@@ -1,4 +1,4 @@
-"""Children that hang, hoard, die and chatter: the next request never notices."""
+"""Render children that hang, run out of memory, crash or print do not affect the next request."""
 
 import asyncio
 import json
@@ -51,24 +51,24 @@ def ends_within(pid: int, seconds: float) -> bool:
     return not is_alive(pid)
 
 
-async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehaving):
-    assert misbehaving.child_pids == []
-    assert await echoes(misbehaving)
-    first = misbehaving.child_pids
-    assert await echoes(misbehaving)
-    assert misbehaving.child_pids == first
+async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehaving_renderer):
+    assert misbehaving_renderer.child_pids == []
+    assert await echoes(misbehaving_renderer)
+    first = misbehaving_renderer.child_pids
+    assert await echoes(misbehaving_renderer)
+    assert misbehaving_renderer.child_pids == first
 
 
-async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving):
+async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving_renderer):
     ended = []
 
     async def render(name: str, is_low_priority: bool) -> None:
-        await misbehaving.render(
+        await misbehaving_renderer.render(
             msgspec.structs.replace(ask("echo"), is_low_priority=is_low_priority)
         )
         ended.append(name)
 
-    at_work = asyncio.create_task(misbehaving.render(ask("echo")))
+    at_work = asyncio.create_task(misbehaving_renderer.render(ask("echo")))
     await asyncio.sleep(0)
     is_low_priority = [render(name, is_low_priority=True) for name in ("first", "second", "third")]
     others = [render(name, is_low_priority=False) for name in ("other", "another")]
@@ -76,12 +76,12 @@ async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving):
     assert ended == ["first", "other", "another", "second", "third"]
 
 
-async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving):
+async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving_renderer):
     started = time.monotonic()
-    failed = await failure(misbehaving, "hang")
+    failed = await failure(misbehaving_renderer, "hang")
     assert (failed.code, failed.failure.retryable) == ("RENDER_TIMEOUT", False)
     assert 2 <= time.monotonic() - started < 60
-    assert await echoes(misbehaving)
+    assert await echoes(misbehaving_renderer)
 
 
 async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall_clock_limit():
@@ -97,55 +97,59 @@ async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall
 
 
 @pytest.mark.parametrize("stage", ["hog", "native-hog"])
-async def test_a_memory_hog_is_refused_and_replaced(misbehaving, stage):
-    assert await echoes(misbehaving)
-    before = misbehaving.child_pids
-    failed = await failure(misbehaving, stage)
+async def test_a_memory_hog_is_refused_and_replaced(misbehaving_renderer, stage):
+    assert await echoes(misbehaving_renderer)
+    before = misbehaving_renderer.child_pids
+    failed = await failure(misbehaving_renderer, stage)
     assert (failed.code, failed.failure.retryable) == ("RENDER_OUT_OF_MEMORY", False)
     assert not is_alive(before[0])
-    assert await echoes(misbehaving)
+    assert await echoes(misbehaving_renderer)
 
 
 @pytest.mark.parametrize("stage", ["die", "raise", "lie-about-length"])
-async def test_a_child_that_breaks_is_a_retryable_crash_and_is_replaced(misbehaving, stage):
-    failed = await failure(misbehaving, stage)
+async def test_a_child_that_breaks_is_a_retryable_crash_and_is_replaced(
+    misbehaving_renderer, stage
+):
+    failed = await failure(misbehaving_renderer, stage)
     assert (failed.code, failed.failure.retryable) == ("RENDER_CRASHED", True)
-    assert await echoes(misbehaving)
+    assert await echoes(misbehaving_renderer)
 
 
-async def test_a_child_killed_from_outside_at_work_is_a_retryable_crash(misbehaving):
-    assert await echoes(misbehaving)
-    work = asyncio.create_task(failure(misbehaving, "hang"))
+async def test_a_child_killed_from_outside_at_work_is_a_retryable_crash(misbehaving_renderer):
+    assert await echoes(misbehaving_renderer)
+    work = asyncio.create_task(failure(misbehaving_renderer, "hang"))
     await asyncio.sleep(0)  # the request is in the pipe
-    os.kill(misbehaving.child_pids[0], signal.SIGKILL)
+    os.kill(misbehaving_renderer.child_pids[0], signal.SIGKILL)
     assert (await work).code == "RENDER_CRASHED"
-    assert await echoes(misbehaving)
+    assert await echoes(misbehaving_renderer)
 
 
-async def test_what_a_library_prints_does_not_reach_the_frames(misbehaving, caplog):
-    assert (await misbehaving.render(ask("chatter", mine=1))).facts == {"mine": 1}
-    assert await echoes(misbehaving)
-    await misbehaving.close()
+async def test_what_a_library_prints_does_not_reach_the_frames(misbehaving_renderer, caplog):
+    assert (await misbehaving_renderer.render(ask("chatter", mine=1))).facts == {"mine": 1}
+    assert await echoes(misbehaving_renderer)
+    await misbehaving_renderer.close()
     assert "a library greets" in caplog.text
 
 
-async def test_a_cancelled_request_leaves_no_answer_for_the_next_one(misbehaving):
-    assert await echoes(misbehaving)
-    before = misbehaving.child_pids[0]
-    cancelled = asyncio.create_task(misbehaving.render(ask("echo", token="of the cancelled one")))
+async def test_a_cancelled_request_leaves_no_answer_for_the_next_one(misbehaving_renderer):
+    assert await echoes(misbehaving_renderer)
+    before = misbehaving_renderer.child_pids[0]
+    cancelled = asyncio.create_task(
+        misbehaving_renderer.render(ask("echo", token="of the cancelled one"))
+    )
     await asyncio.sleep(0)  # the request is in the pipe, its answer on the way
     cancelled.cancel()
-    assert await echoes(misbehaving)
+    assert await echoes(misbehaving_renderer)
     assert cancelled.cancelled() and not is_alive(before)
 
 
-async def test_a_request_cancelled_while_its_child_starts_leaves_no_process(misbehaving):
-    task = asyncio.create_task(misbehaving.render(ask("hang")))
+async def test_a_request_cancelled_while_its_child_starts_leaves_no_process(misbehaving_renderer):
+    task = asyncio.create_task(misbehaving_renderer.render(ask("hang")))
     await asyncio.sleep(0)
     task.cancel()
-    assert await echoes(misbehaving)
-    assert len(misbehaving.child_pids) == 1
-    assert children_of(os.getpid()) == misbehaving.child_pids
+    assert await echoes(misbehaving_renderer)
+    assert len(misbehaving_renderer.child_pids) == 1
+    assert children_of(os.getpid()) == misbehaving_renderer.child_pids
 
 
 async def test_requests_wait_for_a_free_slot_and_each_gets_its_own_answer():
@@ -155,12 +159,12 @@ async def test_requests_wait_for_a_free_slot_and_each_gets_its_own_answer():
     await renderer.close()
 
 
-async def test_no_credential_is_in_the_childs_environment(misbehaving, monkeypatch):
+async def test_no_credential_is_in_the_childs_environment(misbehaving_renderer, monkeypatch):
     secrets = ("AWS_SECRET_ACCESS_KEY", "SHOPIFY_API_SECRET", "DATABASE_URL", "ATELIER_KEY")
     for name in secrets:
         monkeypatch.setenv(name, "canary-7f3a")
-    assert await echoes(misbehaving)
-    environ = Path(f"/proc/{misbehaving.child_pids[0]}/environ").read_bytes().decode()
+    assert await echoes(misbehaving_renderer)
+    environ = Path(f"/proc/{misbehaving_renderer.child_pids[0]}/environ").read_bytes().decode()
     assert "canary-7f3a" not in environ
     names = {entry.partition("=")[0] for entry in environ.split("\0") if entry}
     assert names <= {
@@ -172,34 +176,34 @@ async def test_no_credential_is_in_the_childs_environment(misbehaving, monkeypat
     }
 
 
-async def test_the_child_has_no_descriptor_of_the_parent_but_its_pipes(misbehaving):
+async def test_the_child_has_no_descriptor_of_the_parent_but_its_pipes(misbehaving_renderer):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.set_inheritable(True)
-        assert await echoes(misbehaving)
-        (pid,) = misbehaving.child_pids
+        assert await echoes(misbehaving_renderer)
+        (pid,) = misbehaving_renderer.child_pids
         held = {fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()}
         assert Path(f"/proc/self/fd/{server.fileno()}").readlink() not in held
 
 
-async def test_a_key_pressed_in_the_terminal_does_not_reach_the_child(misbehaving):
-    assert await echoes(misbehaving)
-    (pid,) = misbehaving.child_pids
+async def test_a_key_pressed_in_the_terminal_does_not_reach_the_child(misbehaving_renderer):
+    assert await echoes(misbehaving_renderer)
+    (pid,) = misbehaving_renderer.child_pids
     assert os.getsid(pid) == pid != os.getsid(0)
 
 
-async def test_the_limits_hold_in_the_child(misbehaving):
-    assert await echoes(misbehaving)
-    limits = Path(f"/proc/{misbehaving.child_pids[0]}/limits").read_text()
+async def test_the_limits_hold_in_the_child(misbehaving_renderer):
+    assert await echoes(misbehaving_renderer)
+    limits = Path(f"/proc/{misbehaving_renderer.child_pids[0]}/limits").read_text()
     soft = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()}
     assert soft["Max core file size"] == "0"
     assert soft["Max file size"] == "0"
     assert soft["Max address space"] == str(512 * 1024**2)
 
 
-async def test_the_child_cannot_fill_the_disk(misbehaving, tmp_path):
+async def test_the_child_cannot_fill_the_disk(misbehaving_renderer, tmp_path):
     path = tmp_path / "written"
     with pytest.raises(RenderFailed):
-        await misbehaving.render(ask("write-a-file", path=str(path)))
+        await misbehaving_renderer.render(ask("write-a-file", path=str(path)))
     assert path.stat().st_size == 0
 
 
@@ -240,14 +244,14 @@ def test_a_child_whose_parent_is_gone_before_it_starts_ends_at_once():
     assert finished.returncode == 1
 
 
-async def test_close_leaves_no_process_even_with_a_request_under_way(misbehaving):
-    assert await echoes(misbehaving)
-    (pid,) = misbehaving.child_pids
-    work = asyncio.create_task(failure(misbehaving, "hang"))
+async def test_close_leaves_no_process_even_with_a_request_under_way(misbehaving_renderer):
+    assert await echoes(misbehaving_renderer)
+    (pid,) = misbehaving_renderer.child_pids
+    work = asyncio.create_task(failure(misbehaving_renderer, "hang"))
     await asyncio.sleep(0)
-    await misbehaving.close()
+    await misbehaving_renderer.close()
     assert (await work).code == "RENDER_CRASHED"
-    assert not is_alive(pid) and misbehaving.child_pids == []
+    assert not is_alive(pid) and misbehaving_renderer.child_pids == []
 
 
 def children_of(pid: int) -> list[int]:

@@ -6,7 +6,7 @@ from backend.imaging.encode import decode_own, encode_png
 from backend.renderers.base import RenderFailed
 from backend.workflows.product_to_model import PRODUCT_TO_MODEL_DIRECT
 from tests.backend.imaging import outlines
-from tests.backend.renderers.running import JobRun, ask, run
+from tests.backend.renderers.stage_runs import JobRun, ask, run
 
 SMALL = [{"size": 800, "format": "jpeg"}, {"size": 400, "format": "webp"}]
 LABEL = "Mannequin preview — not a photo of a person"

@@ -4,7 +4,7 @@ import pytest
 
 from backend.renderers.base import RenderFailed
 from tests.backend.imaging import files
-from tests.backend.renderers.running import ask
+from tests.backend.renderers.stage_runs import ask
 
 GOOD = files.jpeg(files.photo())
 

@@ -18,7 +18,7 @@ from backend.workflows.catalog_image import CATALOG_IMAGE
 from backend.workflows.registry import Workflow
 from tests.backend.imaging import files, scenes
 from tests.backend.renderers.conftest import MODEL
-from tests.backend.renderers.running import JobRun, ask, run
+from tests.backend.renderers.stage_runs import JobRun, ask, run
 
 
 async def pipeline(

@@ -7,7 +7,7 @@ import pytest
 from backend.imaging.encode import decode_own
 from backend.renderers.base import RenderFailed
 from tests.backend.imaging import files
-from tests.backend.renderers.running import ask
+from tests.backend.renderers.stage_runs import ask
 
 
 async def test_an_upload_comes_back_upright_and_plain_with_its_figures(renderer):

@@ -1,4 +1,4 @@
-"""What a shop's rules make of what Shopify tells of its products."""
+"""Which jobs a shop's rules create from product webhooks."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,27 +13,25 @@ from backend.rules.apply import admits, apply_rules
 from backend.rules.schemas import ProductFilter
 from backend.shops.shopify_responses import Product as ReadProduct
 from backend.shops.tokens import installed_shop
-from tests.backend.rules.test_settings import CATALOG_IMAGE, get, put
-from tests.backend.uploads.multipart_forms import shop_id_of, uploaded
+from tests.backend.rules.settings_api import (
+    CATALOG_RULE,
+    delivery_outcome,
+    get_settings,
+    put_settings,
+)
+from tests.backend.uploads.multipart_forms import shop_id_of, upload_picture
 from tests.running_app import RunningApp
-from tests.scenarios import handled
-from tests.webhooks.test_products import CREATE, UPDATE, jobs_of
+from tests.scenarios import CREATE, UPDATE, jobs_of
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
-ON_CREATION = CATALOG_IMAGE | {"on": ["product_created"]}
-ON_CHANGE = CATALOG_IMAGE | {"on": ["image_changed"]}
+ON_CREATION = CATALOG_RULE | {"on": ["product_created"]}
+ON_CHANGE = CATALOG_RULE | {"on": ["image_changed"]}
 SPEC = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}
 NO_RULE = ("ignored", "NO_RULE")
 
 
-async def outcome(shared_app: RunningApp, shop: str, topic: str = UPDATE) -> tuple[str, str]:
-    """How a delivery about the shop's newest product ends, with the ids of its jobs left out."""
-    status, note = await handled(shared_app, topic, shop=shop)
-    return status, str(note).split(" ", maxsplit=1)[0]
-
-
-async def days_later(shared_app: RunningApp, shop: str, days: int) -> None:
+async def age_spending(shared_app: RunningApp, shop: str, days: int) -> None:
     """Let what was spent have been spent some days ago."""
     await shared_app.execute(
         "UPDATE daily_counts SET day = day - CAST(:days AS int) "
@@ -49,13 +47,13 @@ async def days_later(shared_app: RunningApp, shop: str, days: int) -> None:
 async def test_a_products_first_picture_and_a_changed_one_are_told_apart(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, ON_CREATION)
+    await put_settings(shared_app, shop, ON_CREATION)
     product = shared_app.product(b"first", shop=shop)
-    assert await outcome(shared_app, shop, CREATE) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("processed", "JOB")
     shared_app.shopify.replace_image(product, b"second")
-    assert await outcome(shared_app, shop) == NO_RULE
-    await put(shared_app, shop, ON_CHANGE)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == NO_RULE
+    await put_settings(shared_app, shop, ON_CHANGE)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     assert len(await jobs_of(shared_app, shop)) == 2
 
 
@@ -63,33 +61,33 @@ async def test_a_products_first_picture_and_a_changed_one_are_told_apart(
 async def test_a_new_products_picture_is_its_first_in_whatever_order_it_is_told(
     shared_app: RunningApp, shop: str, order: list[str]
 ) -> None:
-    await put(shared_app, shop, ON_CHANGE)
+    await put_settings(shared_app, shop, ON_CHANGE)
     shared_app.product(b"first", shop=shop)
     for topic in order:
-        assert await outcome(shared_app, shop, topic) == NO_RULE
-    await put(shared_app, shop, ON_CREATION)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+        assert await delivery_outcome(shared_app, shop, topic) == NO_RULE
+    await put_settings(shared_app, shop, ON_CREATION)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
 async def test_a_picture_that_came_later_is_the_first_too(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, ON_CREATION)
+    await put_settings(shared_app, shop, ON_CREATION)
     product = shared_app.shopify.create_product(shop, "Tee", None)
-    assert await outcome(shared_app, shop, CREATE) == ("ignored", "NO_IMAGE")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "NO_IMAGE")
     shared_app.shopify.replace_image(product, b"first")
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
 async def test_a_product_that_was_there_before_us_has_not_been_created(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, ON_CREATION)
+    await put_settings(shared_app, shop, ON_CREATION)
     shared_app.product(b"first", shop=shop)
     await shared_app.execute("UPDATE shops SET joined_at = now() + interval '1 minute'")
-    assert await outcome(shared_app, shop) == NO_RULE
-    await put(shared_app, shop, ON_CHANGE)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == NO_RULE
+    await put_settings(shared_app, shop, ON_CHANGE)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
 # Which products
@@ -133,11 +131,11 @@ def test_a_filter_admits_what_has_one_of_each_list(wanted: ProductFilter, admitt
 async def test_the_filter_looks_at_what_shopify_says_of_the_product(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE | {"filter": {"tags": ["Summer"]}})
+    await put_settings(shared_app, shop, CATALOG_RULE | {"filter": {"tags": ["Summer"]}})
     shared_app.shopify.create_product(shop, "Coat", b"x", tags=("winter",))
-    assert await outcome(shared_app, shop, CREATE) == NO_RULE
+    assert await delivery_outcome(shared_app, shop, CREATE) == NO_RULE
     shared_app.shopify.create_product(shop, "Tee", b"x", tags=("sale", "summer"))
-    assert await outcome(shared_app, shop, CREATE) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("processed", "JOB")
 
 
 # What
@@ -146,25 +144,25 @@ async def test_the_filter_looks_at_what_shopify_says_of_the_product(
 async def test_every_rule_makes_its_job_with_its_parameters(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE | {"parameters": {"margin": 0.2}}, SPEC)
+    await put_settings(shared_app, shop, CATALOG_RULE | {"parameters": {"margin": 0.2}}, SPEC)
     product = shared_app.product(b"x", shop=shop)
-    await outcome(shared_app, shop, CREATE)
+    await delivery_outcome(shared_app, shop, CREATE)
     jobs = {job["job_type"]: job["request"] for job in await jobs_of(shared_app, shop)}
     assert jobs["CATALOG_IMAGE"]["margin"] == 0.2
     assert jobs["BACKGROUND_SWAP_WITH_SPEC"]["scene_type"] == "wall"
     assert {request["source_url"] for request in jobs.values()} == {product.image_url}
-    assert await outcome(shared_app, shop) == ("ignored", "ALREADY_MADE")
+    assert await delivery_outcome(shared_app, shop) == ("ignored", "ALREADY_MADE")
 
 
 async def test_the_upload_of_a_rule_reaches_its_job(shared_app: RunningApp, shop: str) -> None:
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    await put(shared_app, shop, swap)
+    await put_settings(shared_app, shop, swap)
     shared_app.product(b"x", shop=shop)
-    await outcome(shared_app, shop, CREATE)
+    await delivery_outcome(shared_app, shop, CREATE)
     (job,) = await jobs_of(shared_app, shop)
     stored = await shared_app.rows("SELECT key FROM uploads WHERE upload_key = :k", k=upload_key)
     assert job["request"]["background_upload_key"] == stored[0]["key"]
@@ -173,7 +171,7 @@ async def test_the_upload_of_a_rule_reaches_its_job(shared_app: RunningApp, shop
 async def test_a_workflow_that_is_switched_off_is_not_run(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, SPEC)
+    await put_settings(shared_app, shop, CATALOG_RULE, SPEC)
     product = await read(shared_app, shop, shared_app.product(b"x", shop=shop))
     shop_id = await shop_id_of(shared_app, shop)
     applied = await apply_rules(
@@ -199,61 +197,61 @@ async def read(shared_app: RunningApp, shop: str, product: ProductRecord) -> Rea
 
 
 async def test_an_import_cannot_spend_more_than_the_cap(shared_app: RunningApp, shop: str) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=5)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=5)
     for _ in range(30):
         shared_app.product(b"x", shop=shop)
         await shared_app.send(CREATE, shop=shop)
     await asyncio.gather(*(shared_app.drain(only_webhooks=True) for _ in range(3)))
     assert len(await jobs_of(shared_app, shop)) == 5
-    assert (await get(shared_app, shop))["credits_spent_today"] == 5
+    assert (await get_settings(shared_app, shop))["credits_spent_today"] == 5
 
 
 async def test_what_was_too_much_today_is_not_tomorrow(shared_app: RunningApp, shop: str) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=1)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=1)
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop, CREATE) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("processed", "JOB")
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
-    assert (await get(shared_app, shop))["credits_spent_today"] == 1
-    await days_later(shared_app, shop, 1)
-    assert (await get(shared_app, shop))["credits_spent_today"] == 0
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
+    assert (await get_settings(shared_app, shop))["credits_spent_today"] == 1
+    await age_spending(shared_app, shop, 1)
+    assert (await get_settings(shared_app, shop))["credits_spent_today"] == 0
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
 async def test_a_product_gets_all_its_jobs_or_none(shared_app: RunningApp, shop: str) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=6)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=6)
     shared_app.product(b"spends one", shop=shop)
-    assert await outcome(shared_app, shop, CREATE) == ("processed", "JOB")
-    await put(shared_app, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=6)
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("processed", "JOB")
+    await put_settings(shared_app, shop, CATALOG_RULE, SPEC, daily_credit_cap=6)
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "DAILY_CAP_REACHED")
     assert (len(await jobs_of(shared_app, shop)), await seen_pictures(shared_app, shop)) == (1, 1)
-    await days_later(shared_app, shop, 1)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    await age_spending(shared_app, shop, 1)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     assert (len(await jobs_of(shared_app, shop)), await seen_pictures(shared_app, shop)) == (3, 2)
 
 
 async def test_what_costs_more_than_the_whole_cap_is_told_apart(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=5)
+    await put_settings(shared_app, shop, CATALOG_RULE, SPEC, daily_credit_cap=5)
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop, CREATE) == ("ignored", "OVER_DAILY_CAP")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "OVER_DAILY_CAP")
     assert (await jobs_of(shared_app, shop), await seen_pictures(shared_app, shop)) == ([], 0)
-    await put(shared_app, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=6)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    await put_settings(shared_app, shop, CATALOG_RULE, SPEC, daily_credit_cap=6)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     assert len(await jobs_of(shared_app, shop)) == 2
 
 
 async def test_what_is_made_already_is_no_part_of_the_price(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=5)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=5)
     shared_app.product(b"x", shop=shop)
-    await outcome(shared_app, shop, CREATE)
-    await days_later(shared_app, shop, 1)
-    await put(shared_app, shop, CATALOG_IMAGE, SPEC, daily_credit_cap=5)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    await delivery_outcome(shared_app, shop, CREATE)
+    await age_spending(shared_app, shop, 1)
+    await put_settings(shared_app, shop, CATALOG_RULE, SPEC, daily_credit_cap=5)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
 async def seen_pictures(shared_app: RunningApp, shop: str) -> int:
@@ -266,10 +264,10 @@ async def seen_pictures(shared_app: RunningApp, shop: str) -> int:
 
 
 async def test_what_is_there_already_costs_nothing(shared_app: RunningApp, shop: str) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=1)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=1)
     shared_app.product(b"x", shop=shop)
     for _ in range(3):
-        await outcome(shared_app, shop)
+        await delivery_outcome(shared_app, shop)
     today = datetime.now(UTC).date()
     async with shared_app.database.reading() as connection:
         shop_id = await shop_id_of(shared_app, shop)

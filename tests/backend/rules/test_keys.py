@@ -1,4 +1,4 @@
-"""A picture is made once, whatever becomes of a workflow's defaults."""
+"""A rule creates each image once, even if a workflow's defaults change."""
 
 import json
 from typing import Any
@@ -13,11 +13,9 @@ from backend.rules.keys import DEFAULTS_THEN
 from backend.rules.schemas import SettingsRequest, rule_for
 from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE, CatalogImage
-from tests.backend.rules.test_apply import outcome
-from tests.backend.rules.test_settings import put
+from tests.backend.rules.settings_api import delivery_outcome, put_settings
 from tests.running_app import RunningApp
-from tests.scenarios import handled
-from tests.webhooks.test_products import UPDATE, jobs_of
+from tests.scenarios import UPDATE, jobs_of, process_webhook
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -53,13 +51,13 @@ async def test_another_default_and_a_new_parameter_make_nothing_anew(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, rules: list[Any]
 ) -> None:
     if rules:
-        await put(shared_app, shop, *rules)
+        await put_settings(shared_app, shop, *rules)
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     install(monkeypatch, parameters=Roomier)
-    assert await outcome(shared_app, shop) == ALREADY_MADE
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
     shared_app.product(b"y", shop=shop)
-    await handled(shared_app, UPDATE, shop=shop)
+    await process_webhook(shared_app, UPDATE, shop=shop)
     assert [job["request"]["margin"] for job in await jobs_of(shared_app, shop)] == [0.08, 0.2]
 
 
@@ -67,12 +65,12 @@ async def test_a_new_version_and_another_choice_do(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
-    await put(shared_app, shop, RULE)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
+    await put_settings(shared_app, shop, RULE)
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     install(monkeypatch, version=2)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
-    assert await outcome(shared_app, shop) == ALREADY_MADE
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
 
 
 @pytest.mark.parametrize("parameters", [{}, {"margin": 0.25, "shadow": "contact"}])
@@ -80,9 +78,9 @@ async def test_what_an_older_release_has_made_is_not_made_anew(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]
 ) -> None:
     """The key as 0014 wrote it, and the rule's row with every parameter in it."""
-    await put(shared_app, shop, RULE | {"parameters": parameters})
+    await put_settings(shared_app, shop, RULE | {"parameters": parameters})
     product = shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     request = (await jobs_of(shared_app, shop))[0]["request"]
     all_of_them = {name: request[name] for name in ("background", "margin", "shadow", "outputs")}
     key = natural_key(
@@ -96,29 +94,29 @@ async def test_what_an_older_release_has_made_is_not_made_anew(
         key=key,
         d=shop,
     )
-    assert await outcome(shared_app, shop) == ALREADY_MADE
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
     await shared_app.execute(
         "UPDATE shop_settings SET rules = jsonb_set(rules, '{0,parameters}', CAST(:p AS jsonb)) "
         "FROM shops s WHERE s.id = shop_id AND domain = :d",
         p=json.dumps(all_of_them),
         d=shop,
     )
-    assert await outcome(shared_app, shop) == ALREADY_MADE
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
     install(monkeypatch, parameters=Roomier)
-    assert await outcome(shared_app, shop) == ALREADY_MADE
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
 
 
 async def test_what_a_job_that_is_gone_has_made_is_not_made_anew(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.product(b"x", shop=shop)
-    assert await outcome(shared_app, shop) == ("processed", "JOB")
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     await shared_app.execute(
         "WITH gone AS (DELETE FROM jobs USING shops s WHERE s.id = shop_id AND domain = :d "
         "RETURNING shop_id, natural_key) INSERT INTO past_jobs SELECT * FROM gone",
         d=shop,
     )
-    assert await outcome(shared_app, shop) == ALREADY_MADE
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda each: each.name)

@@ -9,38 +9,21 @@ import msgspec
 import pytest
 
 from backend.workflows.catalog_image import CatalogImage
-from tests.backend.uploads.multipart_forms import uploaded
+from tests.backend.rules.settings_api import CATALOG_RULE, PATH, get_settings, put_settings
+from tests.backend.uploads.multipart_forms import upload_picture
 from tests.running_app import OTHER_SHOP, RunningApp
-from tests.scenarios import handled, refusal
+from tests.scenarios import process_webhook, refusal
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
-PATH = "/v1/settings"
-CATALOG_IMAGE = {"workflow": "catalog-image"}
 ANY_PRODUCT: dict[str, Any] = {"statuses": [], "vendors": [], "product_types": [], "tags": []}
-
-
-async def put(
-    shared_app: RunningApp, shop: str, *rules: dict[str, Any], **settings: Any
-) -> httpx.Response:
-    """Set these rules."""
-    body = {"rules": rules, **settings}
-    return await shared_app.http.put(PATH, json=body, headers=shared_app.bearer(shop))
-
-
-async def get(shared_app: RunningApp, shop: str) -> dict[str, Any]:
-    """What is set."""
-    answer = await shared_app.http.get(PATH, headers=shared_app.bearer(shop))
-    assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture(
     shared_app: RunningApp, shop: str
 ) -> None:
     parameters = msgspec.json.decode(msgspec.json.encode(CatalogImage()))
-    assert await get(shared_app, shop) == {
+    assert await get_settings(shared_app, shop) == {
         "rules": [
             {
                 "workflow": "catalog-image",
@@ -59,7 +42,7 @@ async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture
 async def test_what_is_put_takes_the_place_of_all_that_there_was(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, CATALOG_IMAGE, daily_credit_cap=5)
+    await put_settings(shared_app, shop, CATALOG_RULE, CATALOG_RULE, daily_credit_cap=5)
     swap = {
         "workflow": "background-swap-with-spec",
         "on": ["image_changed"],
@@ -67,9 +50,9 @@ async def test_what_is_put_takes_the_place_of_all_that_there_was(
         "parameters": {"scene_type": "wall"},
         "publish": {"position": 1},
     }
-    answer = await put(shared_app, shop, swap)
+    answer = await put_settings(shared_app, shop, swap)
     assert answer.status_code == 200
-    assert answer.json() == await get(shared_app, shop)
+    assert answer.json() == await get_settings(shared_app, shop)
     (rule,) = answer.json()["rules"]
     assert rule["filter"] == {**ANY_PRODUCT, "tags": ["summer"]}
     assert rule["parameters"].items() >= {"scene_type": "wall", "mood": "neutral"}.items()
@@ -78,25 +61,25 @@ async def test_what_is_put_takes_the_place_of_all_that_there_was(
 
 
 async def test_no_rules_is_a_setting_too(shared_app: RunningApp, shop: str) -> None:
-    assert (await put(shared_app, shop)).json()["rules"] == []
+    assert (await put_settings(shared_app, shop)).json()["rules"] == []
 
 
 async def test_one_shops_settings_are_not_anothers(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
-    before = await get(shared_app, OTHER_SHOP)
-    await put(shared_app, shop, daily_credit_cap=1)
-    assert await get(shared_app, OTHER_SHOP) == before
+    before = await get_settings(shared_app, OTHER_SHOP)
+    await put_settings(shared_app, shop, daily_credit_cap=1)
+    assert await get_settings(shared_app, OTHER_SHOP) == before
 
 
 WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
     "a workflow that there is not": ([{"workflow": "paint"}], ["rules", 0, "workflow"]),
     "no workflow": ([{}], ["rules", 0, "workflow"]),
     "another workflow's parameter": (
-        [CATALOG_IMAGE, CATALOG_IMAGE | {"parameters": {"scene_type": "wall"}}],
+        [CATALOG_RULE, CATALOG_RULE | {"parameters": {"scene_type": "wall"}}],
         ["rules", 1, "parameters", "scene_type"],
     ),
     "a photo": (
-        [CATALOG_IMAGE | {"parameters": {"product_id": "gid://shopify/Product/1"}}],
+        [CATALOG_RULE | {"parameters": {"product_id": "gid://shopify/Product/1"}}],
         ["rules", 0, "parameters", "product_id"],
     ),
     "no scene": (
@@ -104,11 +87,11 @@ WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
         ["rules", 0, "parameters", "scene_type"],
     ),
     "a margin that cannot be": (
-        [CATALOG_IMAGE | {"parameters": {"margin": 0.9}}],
+        [CATALOG_RULE | {"parameters": {"margin": 0.9}}],
         ["rules", 0, "parameters", "margin"],
     ),
     "the same output twice": (
-        [CATALOG_IMAGE | {"parameters": {"outputs": [{"size": 512, "format": "jpeg"}] * 2}}],
+        [CATALOG_RULE | {"parameters": {"outputs": [{"size": 512, "format": "jpeg"}] * 2}}],
         ["rules", 0, "parameters", "outputs"],
     ),
     "an upload that there is not": (
@@ -130,13 +113,13 @@ WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
         ],
         ["rules", 0, "publish"],
     ),
-    "a trigger that there is not": ([CATALOG_IMAGE | {"on": ["sold"]}], ["rules", 0, "on", 0]),
-    "no trigger": ([CATALOG_IMAGE | {"on": []}], ["rules", 0, "on"]),
+    "a trigger that there is not": ([CATALOG_RULE | {"on": ["sold"]}], ["rules", 0, "on", 0]),
+    "no trigger": ([CATALOG_RULE | {"on": []}], ["rules", 0, "on"]),
     "a status that there is not": (
-        [CATALOG_IMAGE | {"filter": {"statuses": ["active"]}}],
+        [CATALOG_RULE | {"filter": {"statuses": ["active"]}}],
         ["rules", 0, "filter", "statuses", 0],
     ),
-    "more rules than anybody needs": ([CATALOG_IMAGE] * 21, ["rules"]),
+    "more rules than anybody needs": ([CATALOG_RULE] * 21, ["rules"]),
 }
 
 
@@ -145,15 +128,15 @@ async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(
     shared_app: RunningApp, shop: str, wrong: str
 ) -> None:
     rules, place = WRONG[wrong]
-    before = await get(shared_app, shop)
-    answer = await put(shared_app, shop, *rules)
+    before = await get_settings(shared_app, shop)
+    answer = await put_settings(shared_app, shop, *rules)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [problem["loc"] for problem in answer.json()["detail"]] == [["body", *place]]
-    assert await get(shared_app, shop) == before
+    assert await get_settings(shared_app, shop) == before
 
 
 async def test_a_negative_cap_is_refused(shared_app: RunningApp, shop: str) -> None:
-    answer = await put(shared_app, shop, daily_credit_cap=-1)
+    answer = await put_settings(shared_app, shop, daily_credit_cap=-1)
     assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
 
 
@@ -162,7 +145,7 @@ async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them
     shared_app: RunningApp, shop: str, cap: int, status: int
 ) -> None:
     swap = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}
-    answer = await put(shared_app, shop, CATALOG_IMAGE, swap, daily_credit_cap=cap)
+    answer = await put_settings(shared_app, shop, CATALOG_RULE, swap, daily_credit_cap=cap)
     assert answer.status_code == status
     if status == 422:
         assert answer.json()["detail"][0]["loc"] == ["body", "daily_credit_cap"]
@@ -172,23 +155,23 @@ async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them
 async def test_a_rule_that_cannot_run_any_more_is_shown_and_stops_no_other(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE)
+    await put_settings(shared_app, shop, CATALOG_RULE)
     painting = {"on": ["image_changed"], "workflow": "paint", "parameters": {"colour": "red"}}
-    older = CATALOG_IMAGE | {"parameters": {"glow": True}}
+    older = CATALOG_RULE | {"parameters": {"glow": True}}
     await shared_app.execute(
         "UPDATE shop_settings SET rules = rules || CAST(:rules AS jsonb) FROM shops s "
         "WHERE s.id = shop_id AND s.domain = :d",
         rules=json.dumps([painting, older]),
         d=shop,
     )
-    found = await get(shared_app, shop)
+    found = await get_settings(shared_app, shop)
     assert [rule["workflow"] for rule in found["rules"]] == ["catalog-image"]
     assert found["retired_rules"] == [painting, older]
-    assert refusal(await put(shared_app, shop, painting)) == (422, "INVALID_REQUEST")
+    assert refusal(await put_settings(shared_app, shop, painting)) == (422, "INVALID_REQUEST")
     shared_app.product(b"x", shop=shop)
-    assert (await handled(shared_app, "products/create", shop=shop))[0] == "processed"
-    await put(shared_app, shop, CATALOG_IMAGE)
-    assert (await get(shared_app, shop))["retired_rules"] == []
+    assert (await process_webhook(shared_app, "products/create", shop=shop))[0] == "processed"
+    await put_settings(shared_app, shop, CATALOG_RULE)
+    assert (await get_settings(shared_app, shop))["retired_rules"] == []
 
 
 async def put_if(shared_app: RunningApp, shop: str, if_match: str, cap: int) -> httpx.Response:
@@ -211,7 +194,7 @@ async def test_of_two_who_have_read_the_same_settings_the_second_changes_nothing
         changed = await put_if(shared_app, shop, tag, first)
         assert (changed.status_code, changed.json()["daily_credit_cap"]) == (200, first)
         assert refusal(await put_if(shared_app, shop, tag, second)) == (412, "PRECONDITION_FAILED")
-        assert (await get(shared_app, shop))["daily_credit_cap"] == first
+        assert (await get_settings(shared_app, shop))["daily_credit_cap"] == first
         assert changed.headers["etag"] == await tag_of(shared_app, shop) != tag
 
 
@@ -228,26 +211,26 @@ async def test_of_many_who_change_the_same_settings_at_once_one_does(
 async def test_a_tag_that_is_not_the_versions_own_changes_nothing(
     shared_app: RunningApp, shop: str, names: str
 ) -> None:
-    await put(shared_app, shop, daily_credit_cap=7)
+    await put_settings(shared_app, shop, daily_credit_cap=7)
     assert refusal(await put_if(shared_app, shop, names, 8)) == (412, "PRECONDITION_FAILED")
-    assert (await get(shared_app, shop))["daily_credit_cap"] == 7
+    assert (await get_settings(shared_app, shop))["daily_credit_cap"] == 7
 
 
 @pytest.mark.parametrize("names", ['"1"', '"0", "1"', "*"])
 async def test_any_of_the_tags_may_be_the_versions_and_a_star_is_all_of_them(
     shared_app: RunningApp, shop: str, names: str
 ) -> None:
-    await put(shared_app, shop, daily_credit_cap=7)
+    await put_settings(shared_app, shop, daily_credit_cap=7)
     assert (await put_if(shared_app, shop, names, 8)).status_code == 200
 
 
 async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop: str) -> None:
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    answer = await put(shared_app, shop, swap)
+    answer = await put_settings(shared_app, shop, swap)
     parameters = answer.json()["rules"][0]["parameters"]
     assert parameters["background_upload_key"] == upload_key
     used = "SELECT used_at FROM uploads WHERE upload_key = :key"
@@ -256,9 +239,9 @@ async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop:
 
 async def test_another_shops_upload_is_like_none(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
-    upload_key = await uploaded(shared_app, shop=OTHER_SHOP)
+    upload_key = await upload_picture(shared_app, shop=OTHER_SHOP)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    assert refusal(await put(shared_app, shop, swap)) == (422, "INVALID_REQUEST")
+    assert refusal(await put_settings(shared_app, shop, swap)) == (422, "INVALID_REQUEST")

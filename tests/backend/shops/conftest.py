@@ -1,4 +1,4 @@
-"""One house for each module here, and a shop of its own for each test."""
+"""One running app for each module, and a shop of its own for each test."""
 
 import pytest
 

@@ -11,20 +11,28 @@ import pytest
 from backend.dev.shopify.state import Call, Fault, HttpResponse
 from backend.shops.tokens import NeedsReauth, installed_shop
 from tests.running_app import RunningApp
-from tests.scenarios import called, end_token, fingerprint, finished_job, handled, lock_out, refusal
+from tests.scenarios import (
+    expire_token,
+    fingerprint,
+    finished_job,
+    lock_out,
+    process_webhook,
+    refusal,
+    wait_for_call,
+)
 
 RETRY = "x-shopify-retry-invalid-session-request"
 
 
 @pytest.fixture
-def newcomer(shared_app: RunningApp) -> str:
+def new_shop_domain(shared_app: RunningApp) -> str:
     """The domain of a shop whose merchant has just opened the app."""
     domain = f"shop-{uuid.uuid4().hex[:12]}.myshopify.com"
     shared_app.shopify.create_shop(domain)
     return domain
 
 
-async def installation(shared_app: RunningApp, shop: str) -> httpx.Response:
+async def post_installation(shared_app: RunningApp, shop: str) -> httpx.Response:
     """What the embedded page does."""
     return await shared_app.http.post("/v1/installation", headers=shared_app.bearer(shop))
 
@@ -37,89 +45,98 @@ async def rows(shared_app: RunningApp, shop: str) -> list[dict[str, Any]]:
 async def assert_can_work_for(shared_app: RunningApp, shop: str) -> None:
     """The stored tokens open the shop now, and can be renewed."""
     for left in (timedelta(hours=1), timedelta(0)):
-        await end_token(shared_app, shop, left)
+        await expire_token(shared_app, shop, left)
         found = await installed_shop(shared_app.database, shared_app.handler_context.admin, shop)
         assert found is not None
         await shared_app.handler_context.admin.installation(shop, found.access_token)
 
 
 async def test_an_installation_opens_an_account_and_tells_no_token(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    response = await installation(shared_app, newcomer)
+    response = await post_installation(shared_app, new_shop_domain)
     assert response.status_code == 200
-    assert response.json()["shop"] == newcomer
+    assert response.json()["shop"] == new_shop_domain
     assert sorted(response.json()["scopes"]) == ["write_files", "write_products"]
-    (row,) = await rows(shared_app, newcomer)
+    (row,) = await rows(shared_app, new_shop_domain)
     assert row["status"] == "installed"
-    assert row["shopify_gid"] == shared_app.shopify.platform.shops[newcomer].gid
+    assert row["shopify_gid"] == shared_app.shopify.platform.shops[new_shop_domain].gid
     assert "shpat_" not in response.text
     assert "shprt_" not in response.text
-    await assert_can_work_for(shared_app, newcomer)
+    await assert_can_work_for(shared_app, new_shop_domain)
 
 
 async def test_a_shop_that_has_granted_nothing_has_no_scopes(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    shared_app.shopify.set_scopes(newcomer, [])
-    assert (await installation(shared_app, newcomer)).json() == {"shop": newcomer, "scopes": []}
+    shared_app.shopify.set_scopes(new_shop_domain, [])
+    assert (await post_installation(shared_app, new_shop_domain)).json() == {
+        "shop": new_shop_domain,
+        "scopes": [],
+    }
 
 
-async def test_an_installation_can_be_repeated(shared_app: RunningApp, newcomer: str) -> None:
-    answers = [await installation(shared_app, newcomer) for _ in range(3)]
+async def test_an_installation_can_be_repeated(
+    shared_app: RunningApp, new_shop_domain: str
+) -> None:
+    answers = [await post_installation(shared_app, new_shop_domain) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
-    assert len(await rows(shared_app, newcomer)) == 1
-    await assert_can_work_for(shared_app, newcomer)
+    assert len(await rows(shared_app, new_shop_domain)) == 1
+    await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_a_shop_that_comes_back_finds_its_jobs(shared_app: RunningApp, newcomer: str) -> None:
-    await installation(shared_app, newcomer)
-    ref, _ = await finished_job(shared_app, shop=newcomer)
+async def test_a_shop_that_comes_back_finds_its_jobs(
+    shared_app: RunningApp, new_shop_domain: str
+) -> None:
+    await post_installation(shared_app, new_shop_domain)
+    ref, _ = await finished_job(shared_app, shop=new_shop_domain)
     await shared_app.execute(
         "UPDATE shops SET status = 'uninstalled', access_token = NULL, refresh_token = NULL, "
         "access_token_expires_at = NULL, uninstalled_at = now() WHERE domain = :d",
-        d=newcomer,
+        d=new_shop_domain,
     )
-    assert (await installation(shared_app, newcomer)).status_code == 200
-    assert (await rows(shared_app, newcomer))[0]["uninstalled_at"] is None
-    assert (await shared_app.detail(ref.public_id, shop=newcomer)).status_code == 200
-    await assert_can_work_for(shared_app, newcomer)
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 200
+    assert (await rows(shared_app, new_shop_domain))[0]["uninstalled_at"] is None
+    assert (await shared_app.detail(ref.public_id, shop=new_shop_domain)).status_code == 200
+    await assert_can_work_for(shared_app, new_shop_domain)
 
 
 async def test_two_tabs_that_install_at_once_leave_tokens_that_work(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """Each exchange retires the other's refresh token; the one that is stored must be alive."""
     platform, calls = shared_app.shopify.platform, shared_app.shopify.calls.copy()
-    slow = asyncio.create_task(installation(shared_app, newcomer))
-    await called(shared_app, "exchange", calls["exchange"] + 1)
+    slow = asyncio.create_task(post_installation(shared_app, new_shop_domain))
+    await wait_for_call(shared_app, "exchange", calls["exchange"] + 1)
     platform.latency = 1.0
-    await called(shared_app, "graphql", calls["graphql"] + 1)
+    await wait_for_call(shared_app, "graphql", calls["graphql"] + 1)
     platform.latency = 0.0
-    assert (await installation(shared_app, newcomer)).status_code == 200  # overtakes the slow one
+    assert (
+        await post_installation(shared_app, new_shop_domain)
+    ).status_code == 200  # overtakes the slow one
     assert (await slow).status_code == 200
-    await assert_can_work_for(shared_app, newcomer)
+    await assert_can_work_for(shared_app, new_shop_domain)
 
 
 async def test_a_token_that_shopify_does_not_honour_asks_for_a_fresh_one(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    shared_app.shopify.uninstall(newcomer)
-    response = await installation(shared_app, newcomer)
+    shared_app.shopify.uninstall(new_shop_domain)
+    response = await post_installation(shared_app, new_shop_domain)
     assert refusal(response) == (401, "UNAUTHENTICATED")
     assert response.headers[RETRY] == "1"
-    assert await rows(shared_app, newcomer) == []
+    assert await rows(shared_app, new_shop_domain) == []
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 423, 429, 430, 500, 503])
 @pytest.mark.parametrize("call", ["exchange", "graphql"])
 async def test_whatever_shopify_answers_is_never_an_error_of_ours(
-    shared_app: RunningApp, newcomer: str, call: Call, status: int
+    shared_app: RunningApp, new_shop_domain: str, call: Call, status: int
 ) -> None:
     shared_app.shopify.fail_next(call, status)
-    response = await installation(shared_app, newcomer)
+    response = await post_installation(shared_app, new_shop_domain)
     assert refusal(response)[0] in {401, 503}
-    assert await rows(shared_app, newcomer) == []
+    assert await rows(shared_app, new_shop_domain) == []
 
 
 UNREADABLE: list[tuple[Call, object]] = [
@@ -135,133 +152,143 @@ UNREADABLE: list[tuple[Call, object]] = [
 
 @pytest.mark.parametrize(("call", "body"), UNREADABLE)
 async def test_an_answer_that_lacks_what_it_should_have_is_an_outage(
-    shared_app: RunningApp, newcomer: str, call: Call, body: object
+    shared_app: RunningApp, new_shop_domain: str, call: Call, body: object
 ) -> None:
     shared_app.shopify.platform.faults[call].append(Fault(HttpResponse(200, body)))
-    assert refusal(await installation(shared_app, newcomer)) == (503, "SHOPIFY_UNAVAILABLE")
-    assert await rows(shared_app, newcomer) == []
+    assert refusal(await post_installation(shared_app, new_shop_domain)) == (
+        503,
+        "SHOPIFY_UNAVAILABLE",
+    )
+    assert await rows(shared_app, new_shop_domain) == []
 
 
 async def test_a_shop_that_removed_the_app_and_took_it_again_unheard_gets_new_tokens(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """The news of the removal is late, so the account looks open and its tokens alive."""
-    await installation(shared_app, newcomer)
-    shared_app.shopify.uninstall(newcomer)
-    late = shared_app.shopify.payload(newcomer, "app/uninstalled")
-    shared_app.shopify.reinstall(newcomer)
-    assert (await installation(shared_app, newcomer)).status_code == 200
-    await assert_can_work_for(shared_app, newcomer)
-    ended = await handled(shared_app, "app/uninstalled", late, shop=newcomer)
+    await post_installation(shared_app, new_shop_domain)
+    shared_app.shopify.uninstall(new_shop_domain)
+    late = shared_app.shopify.payload(new_shop_domain, "app/uninstalled")
+    shared_app.shopify.reinstall(new_shop_domain)
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 200
+    await assert_can_work_for(shared_app, new_shop_domain)
+    ended = await process_webhook(shared_app, "app/uninstalled", late, shop=new_shop_domain)
     assert ended == ("ignored", "STILL_INSTALLED")
 
 
 async def test_the_late_news_of_a_removal_does_not_keep_a_shop_from_coming_back(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """It arrives after the app was taken again, and before anybody opened it."""
-    await installation(shared_app, newcomer)
-    shared_app.shopify.uninstall(newcomer)
-    late = shared_app.shopify.payload(newcomer, "app/uninstalled")
-    shared_app.shopify.reinstall(newcomer)
-    assert (await handled(shared_app, "app/uninstalled", late, shop=newcomer))[0] == "processed"
-    answer = await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(newcomer))
+    await post_installation(shared_app, new_shop_domain)
+    shared_app.shopify.uninstall(new_shop_domain)
+    late = shared_app.shopify.payload(new_shop_domain, "app/uninstalled")
+    shared_app.shopify.reinstall(new_shop_domain)
+    assert (await process_webhook(shared_app, "app/uninstalled", late, shop=new_shop_domain))[
+        0
+    ] == "processed"
+    answer = await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(new_shop_domain))
     assert refusal(answer) == (401, "SHOP_NOT_INSTALLED")
-    assert (await installation(shared_app, newcomer)).status_code == 200
-    await assert_can_work_for(shared_app, newcomer)
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 200
+    await assert_can_work_for(shared_app, new_shop_domain)
 
 
 async def test_a_shop_that_no_token_opens_any_more_is_opened_by_a_session_token(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    await installation(shared_app, newcomer)
-    await lock_out(shared_app, newcomer)
+    await post_installation(shared_app, new_shop_domain)
+    await lock_out(shared_app, new_shop_domain)
     with pytest.raises(NeedsReauth):
-        await installed_shop(shared_app.database, shared_app.handler_context.admin, newcomer)
-    assert (await rows(shared_app, newcomer))[0]["reauth_needed_at"] is not None
-    assert (await installation(shared_app, newcomer)).status_code == 200
-    assert (await rows(shared_app, newcomer))[0]["reauth_needed_at"] is None
-    await assert_can_work_for(shared_app, newcomer)
+        await installed_shop(shared_app.database, shared_app.handler_context.admin, new_shop_domain)
+    assert (await rows(shared_app, new_shop_domain))[0]["reauth_needed_at"] is not None
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 200
+    assert (await rows(shared_app, new_shop_domain))[0]["reauth_needed_at"] is None
+    await assert_can_work_for(shared_app, new_shop_domain)
 
 
 async def test_a_session_token_that_shopify_refuses_leaves_the_shop_locked_out(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    await installation(shared_app, newcomer)
-    await lock_out(shared_app, newcomer)
+    await post_installation(shared_app, new_shop_domain)
+    await lock_out(shared_app, new_shop_domain)
     with pytest.raises(NeedsReauth):
-        await installed_shop(shared_app.database, shared_app.handler_context.admin, newcomer)
-    before = await fingerprint(shared_app, newcomer)
-    shared_app.shopify.uninstall(newcomer)
-    assert refusal(await installation(shared_app, newcomer)) == (401, "UNAUTHENTICATED")
-    assert await fingerprint(shared_app, newcomer) == before
+        await installed_shop(shared_app.database, shared_app.handler_context.admin, new_shop_domain)
+    before = await fingerprint(shared_app, new_shop_domain)
+    shared_app.shopify.uninstall(new_shop_domain)
+    assert refusal(await post_installation(shared_app, new_shop_domain)) == (401, "UNAUTHENTICATED")
+    assert await fingerprint(shared_app, new_shop_domain) == before
 
 
 async def test_raised_scopes_count_as_soon_as_shopify_tells_of_them(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    shared_app.shopify.set_scopes(newcomer, {"read_files"})
-    await installation(shared_app, newcomer)
-    shared_app.product(b"unread", shop=newcomer)
-    assert await handled(shared_app, "products/create", shop=newcomer) == (
+    shared_app.shopify.set_scopes(new_shop_domain, {"read_files"})
+    await post_installation(shared_app, new_shop_domain)
+    shared_app.product(b"unread", shop=new_shop_domain)
+    assert await process_webhook(shared_app, "products/create", shop=new_shop_domain) == (
         "ignored",
         "SCOPE_MISSING",
     )
-    shared_app.shopify.set_scopes(newcomer, {"read_files", "write_products"})
-    await handled(shared_app, "app/scopes_update", shop=newcomer)
-    assert (await handled(shared_app, "products/create", shop=newcomer))[0] == "processed"
+    shared_app.shopify.set_scopes(new_shop_domain, {"read_files", "write_products"})
+    await process_webhook(shared_app, "app/scopes_update", shop=new_shop_domain)
+    assert (await process_webhook(shared_app, "products/create", shop=new_shop_domain))[
+        0
+    ] == "processed"
 
 
 @pytest.mark.parametrize("heard", [True, False])
 async def test_lowered_scopes_count_even_before_shopify_tells_of_them(
-    shared_app: RunningApp, newcomer: str, heard: bool
+    shared_app: RunningApp, new_shop_domain: str, heard: bool
 ) -> None:
-    await installation(shared_app, newcomer)
-    shared_app.product(b"unread", shop=newcomer)
-    shared_app.shopify.set_scopes(newcomer, {"read_files"})
+    await post_installation(shared_app, new_shop_domain)
+    shared_app.product(b"unread", shop=new_shop_domain)
+    shared_app.shopify.set_scopes(new_shop_domain, {"read_files"})
     if heard:
-        await handled(shared_app, "app/scopes_update", shop=newcomer)
-    ended = await handled(shared_app, "products/create", shop=newcomer)
+        await process_webhook(shared_app, "app/scopes_update", shop=new_shop_domain)
+    ended = await process_webhook(shared_app, "products/create", shop=new_shop_domain)
     assert ended == (("ignored", "SCOPE_MISSING") if heard else ("failed", "SHOPIFY_REFUSED"))
 
 
 @pytest.mark.parametrize("call", ["exchange", "graphql"])
 async def test_while_shopify_is_away_the_page_is_asked_to_come_back(
-    shared_app: RunningApp, newcomer: str, call: Call
+    shared_app: RunningApp, new_shop_domain: str, call: Call
 ) -> None:
     shared_app.shopify.fail_next(call, 503)
-    response = await installation(shared_app, newcomer)
+    response = await post_installation(shared_app, new_shop_domain)
     assert refusal(response) == (503, "SHOPIFY_UNAVAILABLE")
     assert int(response.headers["retry-after"]) > 0
-    assert (await installation(shared_app, newcomer)).status_code == 200
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 200
 
 
 async def test_a_throttled_installation_is_asked_to_come_back(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     shared_app.shopify.throttle_next()
-    assert refusal(await installation(shared_app, newcomer)) == (503, "SHOPIFY_UNAVAILABLE")
+    assert refusal(await post_installation(shared_app, new_shop_domain)) == (
+        503,
+        "SHOPIFY_UNAVAILABLE",
+    )
 
 
 async def test_a_failed_repetition_leaves_the_account_as_it_was(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
-    await installation(shared_app, newcomer)
-    before = await fingerprint(shared_app, newcomer)
+    await post_installation(shared_app, new_shop_domain)
+    before = await fingerprint(shared_app, new_shop_domain)
     shared_app.shopify.fail_next("exchange", 503)
-    assert (await installation(shared_app, newcomer)).status_code == 503
-    assert await fingerprint(shared_app, newcomer) == before
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 503
+    assert await fingerprint(shared_app, new_shop_domain) == before
 
 
 async def test_a_repetition_that_fails_after_the_exchange_keeps_the_new_tokens(
-    shared_app: RunningApp, newcomer: str
+    shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """The exchange has retired the old ones; everything else stays."""
-    await installation(shared_app, newcomer)
-    (before,) = await rows(shared_app, newcomer)
+    await post_installation(shared_app, new_shop_domain)
+    (before,) = await rows(shared_app, new_shop_domain)
     shared_app.shopify.fail_next("graphql", 503)
-    assert (await installation(shared_app, newcomer)).status_code == 503
-    (after,) = await rows(shared_app, newcomer)
+    assert (await post_installation(shared_app, new_shop_domain)).status_code == 503
+    (after,) = await rows(shared_app, new_shop_domain)
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"access_token", "access_token_expires_at", "refresh_token"}
-    await assert_can_work_for(shared_app, newcomer)
+    await assert_can_work_for(shared_app, new_shop_domain)

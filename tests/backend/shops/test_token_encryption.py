@@ -25,25 +25,25 @@ def key(size: int = 32, first: int = 0) -> str:
     return base64.b64encode(bytes(range(first, first + size))).decode()
 
 
-def encrypted(keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
+def encrypt(keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
     """The secret, as stored there."""
     return TokenKeys(keys).encrypt(SECRET, shop=shop, column=column)
 
 
-def opened(value: str, keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
+def decrypt(value: str, keys: str = NEW, shop: str = SHOP, column: str = COLUMN) -> str:
     """What is in it."""
     return TokenKeys(keys).decrypt(value, shop=shop, column=column)
 
 
 def test_what_was_sealed_opens_in_its_place_and_shows_nothing_of_the_secret() -> None:
-    value = encrypted()
-    assert opened(value) == SECRET
+    value = encrypt()
+    assert decrypt(value) == SECRET
     assert SECRET not in value
     assert SECRET[6:] not in base64.urlsafe_b64decode(value.split(".")[2] + "==").decode("latin-1")
 
 
 def test_the_same_secret_is_never_sealed_alike() -> None:
-    assert encrypted() != encrypted()
+    assert encrypt() != encrypt()
 
 
 @pytest.mark.parametrize(
@@ -51,28 +51,28 @@ def test_the_same_secret_is_never_sealed_alike() -> None:
 )
 def test_moved_to_another_row_or_column_it_does_not_open(elsewhere: dict[str, str]) -> None:
     with pytest.raises(TokenUnreadable):
-        opened(encrypted(), **elsewhere)
+        decrypt(encrypt(), **elsewhere)
 
 
 def test_under_another_key_of_the_same_name_it_does_not_open() -> None:
     with pytest.raises(TokenUnreadable):
-        opened(encrypted(f"a:{key()}"), f"a:{key(first=1)}")
+        decrypt(encrypt(f"a:{key()}"), f"a:{key(first=1)}")
 
 
 def test_a_key_that_was_given_another_name_does_not_open_its_old_values() -> None:
     one = key()
-    renamed = encrypted(f"a:{one}").replace("v1.a.", "v1.b.")
+    renamed = encrypt(f"a:{one}").replace("v1.a.", "v1.b.")
     with pytest.raises(TokenUnreadable):
-        opened(renamed, f"b:{one}")
+        decrypt(renamed, f"b:{one}")
 
 
 @given(st.integers(0, 10_000), st.sampled_from("Aa0_.-"))
 def test_one_changed_character_anywhere_opens_nothing(at: int, other: str) -> None:
-    value = encrypted()
+    value = encrypt()
     at = 3 + at % (len(value) - 4)  # the last one has bits that say nothing
     assume(other != value[at])
     with pytest.raises((TokenUnreadable, UnknownKey)):
-        opened(value[:at] + other + value[at + 1 :])
+        decrypt(value[:at] + other + value[at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_one_changed_character_anywhere_opens_nothing(at: int, other: str) -> No
 )
 def test_a_mangled_value_is_never_taken_for_a_plain_one(value: str) -> None:
     with pytest.raises(TokenUnreadable):
-        opened(value)
+        decrypt(value)
 
 
 def test_a_value_of_before_is_read_as_it_is() -> None:
-    assert opened(SECRET) == SECRET
+    assert decrypt(SECRET) == SECRET
 
 
 def test_every_key_opens_and_the_first_one_seals() -> None:
     both = f"{NEW},{OLD}"
-    assert opened(encrypted(OLD), both) == SECRET
-    assert encrypted(both).startswith(f"v1.{NEW.split(':')[0]}.")
+    assert decrypt(encrypt(OLD), both) == SECRET
+    assert encrypt(both).startswith(f"v1.{NEW.split(':')[0]}.")
     with pytest.raises(UnknownKey):
-        opened(encrypted(OLD), NEW)
+        decrypt(encrypt(OLD), NEW)
 
 
 @given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
@@ -126,7 +126,7 @@ def test_keys_that_will_not_do_are_refused_with_a_way_out_and_without_the_key(te
 def test_both_alphabets_and_spaces_are_understood() -> None:
     raw = base64.b64decode(OLD.split(":")[1])
     spelt = f" a:{base64.urlsafe_b64encode(raw).decode()} , {NEW} "
-    assert opened(encrypted(f"a:{base64.b64encode(raw).decode()}"), spelt) == SECRET
+    assert decrypt(encrypt(f"a:{base64.b64encode(raw).decode()}"), spelt) == SECRET
 
 
 def test_no_key_is_in_the_repr() -> None:

@@ -30,17 +30,18 @@ from backend.shops.tokens import (
 from backend.tenancy import WORKER
 from tests.conftest import SECRET
 from tests.running_app import RunningApp
-from tests.scenarios import called, end_token, lock_out, new_shop
+from tests.scenarios import expire_token, lock_out, new_shop, wait_for_call
+from tests.wait import wait_until
 
 
-async def opened(shared_app: RunningApp, shop: str) -> InstalledShop | None:
+async def get_installed_shop(shared_app: RunningApp, shop: str) -> InstalledShop | None:
     """The shop as a handler gets it."""
     return await installed_shop(shared_app.database, shared_app.handler_context.admin, shop)
 
 
-async def assert_opens(shared_app: RunningApp, shop: str) -> None:
+async def assert_token_works(shared_app: RunningApp, shop: str) -> None:
     """What a handler gets can be used, if need be after a renewal."""
-    found = await opened(shared_app, shop)
+    found = await get_installed_shop(shared_app, shop)
     assert found is not None
     admin = shared_app.handler_context.admin
     await with_fresh_token(
@@ -48,14 +49,14 @@ async def assert_opens(shared_app: RunningApp, shop: str) -> None:
     )
 
 
-async def row(shared_app: RunningApp, shop: str) -> dict[str, Any]:
+async def shop_row(shared_app: RunningApp, shop: str) -> dict[str, Any]:
     """The shop's own row."""
     return (await shared_app.rows("SELECT * FROM shops WHERE domain = :d", d=shop))[0]
 
 
 async def store_plain(shared_app: RunningApp, shop: str) -> None:
     """Put the shop's tokens back as they were before sealing existed."""
-    keys, stored = shared_app.handler_context.admin.token_keys, await row(shared_app, shop)
+    keys, stored = shared_app.handler_context.admin.token_keys, await shop_row(shared_app, shop)
     plain = {
         name: keys.decrypt(stored[name], shop=shop, column=name)
         for name in ("access_token", "refresh_token")
@@ -73,9 +74,9 @@ async def test_a_token_is_renewed_in_its_last_five_minutes(
     shared_app: RunningApp, shop: str, left: int, renewals: int
 ) -> None:
     before = shared_app.shopify.calls["refresh"]
-    await end_token(shared_app, shop, timedelta(minutes=left))
-    assert await opened(shared_app, shop) is not None
-    assert await opened(shared_app, shop) is not None
+    await expire_token(shared_app, shop, timedelta(minutes=left))
+    assert await get_installed_shop(shared_app, shop) is not None
+    assert await get_installed_shop(shared_app, shop) is not None
     assert shared_app.shopify.calls["refresh"] == before + renewals
 
 
@@ -87,7 +88,7 @@ async def test_a_lasting_token_of_the_old_kind_is_never_renewed(
         d=shop,
     )
     before = shared_app.shopify.calls["refresh"]
-    assert await opened(shared_app, shop) is not None
+    assert await get_installed_shop(shared_app, shop) is not None
     assert shared_app.shopify.calls["refresh"] == before
 
 
@@ -95,8 +96,8 @@ async def test_twenty_who_need_it_at_once_get_one_and_the_same_new_token(
     shared_app: RunningApp, shop: str
 ) -> None:
     before = shared_app.shopify.calls["refresh"]
-    await end_token(shared_app, shop)
-    shops = await asyncio.gather(*(opened(shared_app, shop) for _ in range(20)))
+    await expire_token(shared_app, shop)
+    shops = await asyncio.gather(*(get_installed_shop(shared_app, shop) for _ in range(20)))
     assert len({each.access_token for each in shops if each}) == 1
     assert shared_app.shopify.calls["refresh"] == before + 1
 
@@ -104,11 +105,11 @@ async def test_twenty_who_need_it_at_once_get_one_and_the_same_new_token(
 async def test_a_renewal_whose_answer_was_lost_is_asked_for_again(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.lose_next_answer("refresh")
     with pytest.raises(ShopifyUnavailable):
-        await opened(shared_app, shop)
-    found = await opened(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
+    found = await get_installed_shop(shared_app, shop)
     assert found is not None
     await shared_app.handler_context.admin.installation(shop, found.access_token)
 
@@ -117,15 +118,15 @@ async def test_a_refresh_token_that_has_died_parks_the_shop_and_shopify_is_asked
     shared_app: RunningApp, shop: str
 ) -> None:
     await lock_out(shared_app, shop)
-    before = await row(shared_app, shop)
+    before = await shop_row(shared_app, shop)
     with pytest.raises(NeedsReauth):
-        await opened(shared_app, shop)
-    after = await row(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
+    after = await shop_row(shared_app, shop)
     assert after.pop("reauth_needed_at") is not None
     assert {**after, "reauth_needed_at": None} == before
     calls = shared_app.shopify.calls.copy()
     with pytest.raises(NeedsReauth):
-        await opened(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
     assert shared_app.shopify.calls == calls
 
 
@@ -134,10 +135,10 @@ async def test_a_parked_shop_that_opens_the_app_can_be_worked_for(
 ) -> None:
     await lock_out(shared_app, shop)
     with pytest.raises(NeedsReauth):
-        await opened(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
     await shared_app.install(shop)
-    assert (await row(shared_app, shop))["reauth_needed_at"] is None
-    assert await opened(shared_app, shop) is not None
+    assert (await shop_row(shared_app, shop))["reauth_needed_at"] is None
+    assert await get_installed_shop(shared_app, shop) is not None
 
 
 async def test_whoever_sees_the_refusal_late_does_not_park_a_shop_that_is_open_again(
@@ -150,63 +151,66 @@ async def test_whoever_sees_the_refusal_late_does_not_park_a_shop_that_is_open_a
     await shared_app.install(shop)
     async with shared_app.database.transaction() as connection:
         await park(connection, stale, TokenRefused("late"))
-    assert await opened(shared_app, shop) is not None
+    assert await get_installed_shop(shared_app, shop) is not None
 
 
 @pytest.mark.parametrize("status", [402, 403, 423, 429, 500, 503])
 async def test_trouble_that_passes_parks_nobody(
     shared_app: RunningApp, shop: str, status: int
 ) -> None:
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.fail_next("refresh", status)
     with pytest.raises(ShopifyUnavailable):
-        await opened(shared_app, shop)
-    assert await opened(shared_app, shop) is not None
+        await get_installed_shop(shared_app, shop)
+    assert await get_installed_shop(shared_app, shop) is not None
 
 
 async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     before = shared_app.shopify.calls["refresh"]
+    grants = shared_app.shopify.platform.shops[shop].grants
+    first_refresh_token = grants.current
     shared_app.shopify.platform.latency = 0.4
     with monkeypatch.context() as impatient, pytest.raises(ShopifyUnavailable):
         impatient.setattr(tokens, "CALL_TIMEOUT", 0.1)
-        await opened(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
     shared_app.shopify.platform.latency = 0.0
-    await called(shared_app, "refresh", before + 1)
-    await asyncio.sleep(0.5)  # by now Shopify has renewed them, and nobody has heard of it
-    await assert_opens(shared_app, shop)
+    await wait_for_call(shared_app, "refresh", before + 1)
+    # Shopify has renewed them, and nobody has heard of it.
+    await wait_until(lambda: grants.current != first_refresh_token)
+    await assert_token_works(shared_app, shop)
 
 
 async def test_a_renewal_during_an_exchange_waits_for_it_and_is_not_needed(
     shared_app: RunningApp, shop: str
 ) -> None:
     """Each would retire the other's tokens."""
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     calls = shared_app.shopify.calls.copy()
     shared_app.shopify.platform.latency = 0.4
     exchange = asyncio.create_task(shared_app.install(shop))
-    await called(shared_app, "exchange", calls["exchange"] + 1)
-    assert await opened(shared_app, shop) is not None
+    await wait_for_call(shared_app, "exchange", calls["exchange"] + 1)
+    assert await get_installed_shop(shared_app, shop) is not None
     shared_app.shopify.platform.latency = 0.0
     await exchange
     assert shared_app.shopify.calls["refresh"] == calls["refresh"]
-    await assert_opens(shared_app, shop)
+    await assert_token_works(shared_app, shop)
 
 
 async def test_an_exchange_during_a_renewal_waits_for_it_and_has_the_last_word(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     before = shared_app.shopify.calls["refresh"]
     shared_app.shopify.platform.latency = 0.4
-    renewal = asyncio.create_task(opened(shared_app, shop))
-    await called(shared_app, "refresh", before + 1)
+    renewal = asyncio.create_task(get_installed_shop(shared_app, shop))
+    await wait_for_call(shared_app, "refresh", before + 1)
     await shared_app.install(shop)
     shared_app.shopify.platform.latency = 0.0
     assert await renewal is not None
-    await assert_opens(shared_app, shop)
+    await assert_token_works(shared_app, shop)
 
 
 async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
@@ -224,9 +228,9 @@ async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
         return pair
 
     monkeypatch.setattr(admin, "refresh", refresh_and_leave)
-    await end_token(shared_app, shop)
-    assert await opened(shared_app, shop) is None
-    stored = await row(shared_app, shop)
+    await expire_token(shared_app, shop)
+    assert await get_installed_shop(shared_app, shop) is None
+    stored = await shop_row(shared_app, shop)
     assert (stored["access_token"], stored["refresh_token"]) == (None, None)
 
 
@@ -235,7 +239,7 @@ async def test_a_slow_shopify_does_not_take_all_connections(
 ) -> None:
     *shops, bystander = [await new_shop(shared_app) for _ in range(3)]
     for each in shops:
-        await end_token(shared_app, each)
+        await expire_token(shared_app, each)
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.3)
     monkeypatch.setattr(admin_api, "MAX_TOKEN_CALLS", 1)
     database = db.Database(shared_app.settings.database_url, pool_size=2)
@@ -243,10 +247,11 @@ async def test_a_slow_shopify_does_not_take_all_connections(
     shared_app.shopify.platform.latency = 0.8
     before = shared_app.shopify.calls["refresh"]
     fetching = [asyncio.create_task(installed_shop(database, admin, each)) for each in shops]
-    await called(shared_app, "refresh", before + 1)
-    await asyncio.sleep(0.2)
-    async with database.reading(bystander) as connection:
-        assert await installed_row(connection, bystander) is not None
+    await wait_for_call(shared_app, "refresh", before + 1)
+    while not all(task.done() for task in fetching):
+        async with database.reading(bystander) as connection:
+            assert await installed_row(connection, bystander) is not None
+        await asyncio.sleep(0.05)
     assert None not in await asyncio.gather(*fetching)
     shared_app.shopify.platform.latency = 0.0
     await admin.close()
@@ -261,19 +266,19 @@ async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
         "UPDATE shops SET access_token_expires_at = NULL WHERE domain = :d", d=shop
     )
     shared_app.shopify.revoke_access_tokens(shop)
-    await assert_opens(shared_app, shop)
+    await assert_token_works(shared_app, shop)
 
 
 async def test_an_answer_without_expires_in_is_stored_and_used(
     shared_app: RunningApp, shop: str
 ) -> None:
     pair = {"access_token": "shpat_a", "refresh_token": "shprt_b"}
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.platform.faults["refresh"].append(Fault(HttpResponse(200, pair)))
-    found = await opened(shared_app, shop)
+    found = await get_installed_shop(shared_app, shop)
     assert found is not None
     assert found.access_token == "shpat_a"
-    assert (await row(shared_app, shop))["access_token_expires_at"] is None
+    assert (await shop_row(shared_app, shop))["access_token_expires_at"] is None
 
 
 async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
@@ -284,7 +289,7 @@ async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
         shared_app.settings, shopify_api_secret="brand-new", shopify_api_secret_previous=SECRET
     )
     admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     assert await installed_shop(shared_app.database, admin, shop) is not None
     await admin.close()
 
@@ -299,7 +304,7 @@ async def test_a_previous_client_secret_that_has_ended_renews_nothing(
         shopify_api_secret_previous_not_after=datetime.now(UTC),
     )
     admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     with pytest.raises(ConfigurationError):
         await installed_shop(shared_app.database, admin, shop)
     await admin.close()
@@ -307,10 +312,10 @@ async def test_a_previous_client_secret_that_has_ended_renews_nothing(
 
 async def test_what_a_renewal_says_of_the_scopes_counts(shared_app: RunningApp, shop: str) -> None:
     shared_app.shopify.set_scopes(shop, {"read_files"})
-    await end_token(shared_app, shop)
-    found = await opened(shared_app, shop)
+    await expire_token(shared_app, shop)
+    found = await get_installed_shop(shared_app, shop)
     assert found is not None
-    assert found.scopes == (await row(shared_app, shop))["scopes"] == "read_files"
+    assert found.scopes == (await shop_row(shared_app, shop))["scopes"] == "read_files"
 
 
 # At rest
@@ -318,22 +323,24 @@ async def test_what_a_renewal_says_of_the_scopes_counts(shared_app: RunningApp, 
 
 async def test_only_sealed_tokens_are_in_the_row(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
-        stored = await row(shared_app, shop)
+        stored = await shop_row(shared_app, shop)
         for name in ("access_token", "refresh_token"):
             assert stored[name].startswith(shared_app.handler_context.admin.token_keys.prefix)
-        await end_token(shared_app, shop)
-        await opened(shared_app, shop)
+        await expire_token(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
 
 
 async def test_plain_tokens_of_before_work_and_are_sealed_at_the_next_renewal(
     shared_app: RunningApp, shop: str
 ) -> None:
     await store_plain(shared_app, shop)
-    await assert_opens(shared_app, shop)
-    assert (await row(shared_app, shop))["access_token"].startswith("shpat_"), "nobody wrote it"
-    await end_token(shared_app, shop)
-    await assert_opens(shared_app, shop)
-    stored = await row(shared_app, shop)
+    await assert_token_works(shared_app, shop)
+    assert (await shop_row(shared_app, shop))["access_token"].startswith("shpat_"), (
+        "nobody wrote it"
+    )
+    await expire_token(shared_app, shop)
+    await assert_token_works(shared_app, shop)
+    stored = await shop_row(shared_app, shop)
     assert stored["access_token"].startswith("v1.")
     assert stored["refresh_token"].startswith("v1.")
 
@@ -356,12 +363,12 @@ async def test_swapped_tokens_open_nothing_and_the_shop_is_parked(
     await shared_app.execute(SWAPS[what], d=shop, o=other)
     calls = shared_app.shopify.calls.copy()
     with capture_logs() as logs, pytest.raises(NeedsReauth):
-        await opened(shared_app, shop)
+        await get_installed_shop(shared_app, shop)
     assert shared_app.shopify.calls == calls, "nothing of it was sent anywhere"
     assert [(line["event"], line["log_level"]) for line in logs] == [("shop_parked", "error")]
-    await assert_opens(shared_app, other)
+    await assert_token_works(shared_app, other)
     await shared_app.install(shop)
-    await assert_opens(shared_app, shop)
+    await assert_token_works(shared_app, shop)
 
 
 async def test_a_key_that_this_process_lacks_parks_nobody(
@@ -375,11 +382,11 @@ async def test_a_key_that_this_process_lacks_parks_nobody(
     with pytest.raises(UnknownKey):
         await installed_shop(shared_app.database, admin, shop)
     await admin.close()
-    await assert_opens(shared_app, shop)
+    await assert_token_works(shared_app, shop)
 
 
 async def test_a_shop_that_is_not_here_has_no_token(shared_app: RunningApp) -> None:
-    assert await opened(shared_app, "stranger.myshopify.com") is None
+    assert await get_installed_shop(shared_app, "stranger.myshopify.com") is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from backend.storage import objects
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectStore
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 
 def key_of(data: bytes, **changes: object) -> str:
@@ -83,11 +84,17 @@ async def test_an_s3_that_answers_nobody_stalls_no_call_to_shopify(
     """Names are looked up in threads too, before a call can even begin."""
     store = ObjectStore(settings)
     answer = threading.Event()
-    monkeypatch.setattr(store, "_get", lambda _key: answer.wait(30))
+    begun: list[str] = []
+
+    def get(key: str) -> bool:
+        begun.append(key)
+        return answer.wait(30)
+
+    monkeypatch.setattr(store, "_get", get)
     many = 2 * ((os.cpu_count() or 1) + 4)  # twice the threads that asyncio has by default
     gets = [asyncio.create_task(store.get(key_of(b"slow"))) for _ in range(many)]
     try:
-        await asyncio.sleep(0.05)
+        await wait_until(lambda: len(begun) == settings.s3_connections)
         async with asyncio.timeout(5):
             assert await resolve_host("localhost")
         assert not any(get.done() for get in gets)

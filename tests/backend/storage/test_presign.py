@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from backend.settings import Settings
 from backend.storage import presign
 from backend.storage.presign import SIGNING_WINDOW, URL_LIFETIME, Presigner, Signer
+from tests.wait import wait_until
 
 AT = datetime(2026, 11, 25, 12, 35, tzinfo=UTC)
 BASES = [
@@ -148,15 +149,11 @@ async def test_an_instance_role_that_is_slow_to_renew_its_credentials_does_not_s
     presigner = Presigner(settings, clock=lambda: times[0])
     role.is_about_to_end()
     async with presigner.renewing():
-        async with asyncio.timeout(5):
-            while not role.threads:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: role.threads, 5)
         assert "ASIAFIRST" in presigner.sign("artifacts/a", "image/png").url
         assert threading.get_ident() not in role.threads, "where all requests are answered"
         role.grant.set()
-        async with asyncio.timeout(5):
-            while presigner.frozen.access_key != "ASIASECOND":
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: presigner.frozen.access_key == "ASIASECOND", 5)
         times[0] += SIGNING_WINDOW
         assert "ASIASECOND" in presigner.sign("artifacts/a", "image/png").url
     assert threading.get_ident() not in role.threads

@@ -1,4 +1,4 @@
-"""One world for each module: its web process keeps the child of the first upload."""
+"""One running app for each module: its web process keeps the first upload's child."""
 
 import pytest
 

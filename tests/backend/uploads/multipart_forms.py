@@ -16,7 +16,7 @@ def picture(width: int = 600, height: int = 600) -> bytes:
     return jpeg(photo(width, height))
 
 
-async def send(
+async def post_upload(
     running_app: RunningApp, data: bytes, *, shop: str = SHOP, **how: Any
 ) -> httpx.Response:
     """Post one file, in a form that is as it should be."""
@@ -27,15 +27,15 @@ async def send(
     )
 
 
-async def send_body(running_app: RunningApp, body: Any, *, shop: str = SHOP) -> httpx.Response:
+async def post_form(running_app: RunningApp, body: Any, *, shop: str = SHOP) -> httpx.Response:
     """Post any bytes in the name of multipart/form-data."""
     headers = {**running_app.bearer(shop), **MULTIPART}
     return await running_app.http.post("/v1/uploads", content=body, headers=headers)
 
 
-async def uploaded(running_app: RunningApp, *, shop: str = SHOP) -> str:
+async def upload_picture(running_app: RunningApp, *, shop: str = SHOP) -> str:
     """The key of a picture that was taken in."""
-    answer = await send(running_app, picture(), shop=shop)
+    answer = await post_upload(running_app, picture(), shop=shop)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["upload_key"])
 

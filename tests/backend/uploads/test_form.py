@@ -10,8 +10,8 @@ from tests.backend.uploads.multipart_forms import (
     MULTIPART,
     form,
     picture,
-    send,
-    send_body,
+    post_form,
+    post_upload,
     uploads_of,
 )
 from tests.running_app import RunningApp
@@ -34,7 +34,7 @@ async def test_anything_but_one_part_named_file_is_refused_by_name(
     shared_app: RunningApp, what: str
 ) -> None:
     body, name = WRONG_PARTS[what]
-    answer = await send_body(shared_app, body)
+    answer = await post_form(shared_app, body)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["body", name]]
 
@@ -54,14 +54,14 @@ MALFORMED = {
 
 @pytest.mark.parametrize("what", MALFORMED)
 async def test_a_body_that_is_not_multipart_is_refused(shared_app: RunningApp, what: str) -> None:
-    assert refusal(await send_body(shared_app, MALFORMED[what])) == (400, "BAD_REQUEST")
+    assert refusal(await post_form(shared_app, MALFORMED[what])) == (400, "BAD_REQUEST")
 
 
 async def test_any_bytes_in_a_part_are_taken_for_the_file_that_they_are(
     shared_app: RunningApp,
 ) -> None:
     body = form(("file", b"\xff\xfe not UTF-8")).replace(b'; filename="x"', b"")
-    assert refusal(await send_body(shared_app, body)) == (415, "IMAGE_TYPE_UNSUPPORTED")
+    assert refusal(await post_form(shared_app, body)) == (415, "IMAGE_TYPE_UNSUPPORTED")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "image/jpeg", "multipart/mixed", ""])
@@ -84,8 +84,8 @@ async def test_an_encoded_body_and_one_without_a_boundary_are_refused(
 
 async def test_a_file_may_have_25_million_bytes_and_not_one_more(shared_app: RunningApp) -> None:
     padded = picture().ljust(MAX_FILE_BYTES, b"\0")  # a decoder stops at the picture's end
-    assert (await send(shared_app, padded)).status_code == 201
-    answer = await send(shared_app, padded + b"\0")
+    assert (await post_upload(shared_app, padded)).status_code == 201
+    answer = await post_upload(shared_app, padded + b"\0")
     assert refusal(answer) == (413, "IMAGE_TOO_LARGE")
     told = answer.json()["error"]["message"]
     assert told == "The file has more than 25 MB, the limit.", "refused here, not by the child"
@@ -103,11 +103,11 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(
             sent += 1_000_000
             yield bytes(1_000_000)
 
-    announced = await send_body(shared_app, bytes(MAX_UPLOAD_BODY_BYTES + 1), shop=shop)
+    announced = await post_form(shared_app, bytes(MAX_UPLOAD_BODY_BYTES + 1), shop=shop)
     assert refusal(announced) == (413, "BODY_TOO_LARGE")
-    chunked = await send_body(shared_app, in_chunks(), shop=shop)
+    chunked = await post_form(shared_app, in_chunks(), shop=shop)
     assert refusal(chunked)[0] == 413, "whichever of the two limits it meets first"
-    preamble = await send_body(shared_app, iter_over(MAX_UPLOAD_BODY_BYTES + 1), shop=shop)
+    preamble = await post_form(shared_app, iter_over(MAX_UPLOAD_BODY_BYTES + 1), shop=shop)
     assert refusal(preamble) == (413, "BODY_TOO_LARGE")
     assert await uploads_of(shared_app, shop) == []
 

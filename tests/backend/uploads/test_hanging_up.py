@@ -1,4 +1,4 @@
-"""A caller that goes away leaves nothing behind: no row, no file, and its place is free."""
+"""A client that disconnects leaves no row and no file, and its slot is free."""
 
 import asyncio
 import tempfile
@@ -11,8 +11,9 @@ import pytest
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.local import LocalRenderer
 from backend.uploads.image_sanitizer import MAX_PENDING_UPLOADS
-from tests.backend.uploads.multipart_forms import MULTIPART, form, picture, send, uploads_of
+from tests.backend.uploads.multipart_forms import MULTIPART, form, picture, post_upload, uploads_of
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 
 class Seen(tempfile.SpooledTemporaryFile[bytes]):
@@ -47,11 +48,11 @@ async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
         for _ in range(MAX_PENDING_UPLOADS + 1):
             with pytest.raises(ConnectionError):
                 await client.post("/v1/uploads", content=half(), headers=headers)
-    async with asyncio.timeout(10):
-        while len(files) < MAX_PENDING_UPLOADS + 1 or not all(file.closed for file in files):
-            await asyncio.sleep(0.01)
+    await wait_until(
+        lambda: len(files) == MAX_PENDING_UPLOADS + 1 and all(file.closed for file in files)
+    )
     assert await uploads_of(shared_app, shop) == []
-    assert (await send(shared_app, picture(), shop=shop)).status_code == 201
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
 
 
 async def test_nobody_works_for_one_who_hung_up_before_the_answer(
@@ -75,16 +76,12 @@ async def test_nobody_works_for_one_who_hung_up_before_the_answer(
             )
             for _ in range(MAX_PENDING_UPLOADS)
         ]
-        async with asyncio.timeout(10):
-            await asked.wait()
-            while len(files) < MAX_PENDING_UPLOADS:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(asked.wait(), 10)
+        await wait_until(lambda: len(files) == MAX_PENDING_UPLOADS)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    async with asyncio.timeout(10):
-        while not all(file.closed for file in files):
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: all(file.closed for file in files))
     ready.set()
-    assert (await send(shared_app, picture(), shop=shop)).status_code == 201
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
     assert len(await uploads_of(shared_app, shop)) == 1

@@ -1,4 +1,4 @@
-"""What a sent file goes through: the child's refusals, its breakdowns, and the queue before it."""
+"""Sanitizing an uploaded image: refusals, crashes of the child, and its queue."""
 
 import asyncio
 import io
@@ -13,14 +13,16 @@ from backend.dev.transport import LoopbackShopify
 from backend.errors import AtelierError, ImageTooComplex, UploadsUnavailable
 from backend.failures import codes
 from backend.failures.registry import Failure
+from backend.renderers import local
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
+from backend.renderers.wire import frame
 from backend.uploads.form import PART_NAME
 from backend.uploads.image_sanitizer import MAX_PENDING_UPLOADS, ImageSanitizer
 from tests.backend.imaging.files import animated_png, bomb_png
-from tests.backend.uploads.multipart_forms import picture, send, uploads_of
+from tests.backend.uploads.multipart_forms import picture, post_upload, uploads_of
 from tests.flows.pictures import SVG
-from tests.running_app import RunningApp, served
+from tests.running_app import RunningApp, serve_app
 from tests.scenarios import refusal
 
 REFUSED = {
@@ -39,7 +41,7 @@ async def test_what_is_no_usable_picture_is_refused_whatever_it_calls_itself(
     shared_app: RunningApp, shop: str, what: str
 ) -> None:
     data, status, code = REFUSED[what]
-    answer = await send(shared_app, data, shop=shop, name="photo.png", kind="image/png")
+    answer = await post_upload(shared_app, data, shop=shop, name="photo.png", kind="image/png")
     assert refusal(answer) == (status, code)
     named = [["body", PART_NAME]] if status == 422 else None
     assert named == ([i["loc"] for i in answer.json()["detail"]] if named else None)
@@ -78,27 +80,23 @@ async def test_a_breakdown_is_ours_or_the_pictures(failure: Failure, seen: type[
     assert issubclass(seen, AtelierError) or seen is RenderFailed, "the latter becomes a 500"
 
 
-class Telling(LocalRenderer):
-    """Says when it is asked for something."""
-
-    asked = asyncio.Event()
-
-    async def render(self, request: RenderRequest) -> Rendered:
-        """As usual."""
-        self.asked.set()
-        return await super().render(request)
-
-
-async def test_a_child_that_dies_costs_one_answer_and_not_the_next() -> None:
-    renderer = Telling(None)
+async def test_a_child_that_dies_costs_one_answer_and_not_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    renderer = LocalRenderer(None)
     image_sanitizer = ImageSanitizer(renderer)
     await image_sanitizer.sanitize(io.BytesIO(picture()))
     [pid] = renderer.child_pids
-    renderer.asked.clear()
+    is_sent = asyncio.Event()
+
+    def frame_and_note(request: RenderRequest) -> bytes:
+        is_sent.set()
+        return frame(request)
+
+    monkeypatch.setattr(local, "frame", frame_and_note)
     os.kill(pid, signal.SIGSTOP)  # in the middle of its work, as far as anybody can tell
     developing = asyncio.create_task(image_sanitizer.sanitize(io.BytesIO(picture())))
-    await renderer.asked.wait()
-    await asyncio.sleep(0.1)  # the child has been found alive, and has its work
+    await asyncio.wait_for(is_sent.wait(), 10)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(UploadsUnavailable):
         await developing
@@ -110,14 +108,14 @@ async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
     shared_app: RunningApp, shop: str
 ) -> None:
     data = picture(1600, 1600)
-    answers = await asyncio.gather(*(send(shared_app, data, shop=shop) for _ in range(20)))
+    answers = await asyncio.gather(*(post_upload(shared_app, data, shop=shop) for _ in range(20)))
     assert set(Counter(answer.status_code for answer in answers)) == {201, 503}
     turned_away = [answer for answer in answers if answer.status_code == 503]
     assert {refusal(answer)[1] for answer in turned_away} == {"UPLOADS_UNAVAILABLE"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in turned_away)
     assert 20 - len(turned_away) >= MAX_PENDING_UPLOADS
     assert len(await uploads_of(shared_app, shop)) == 20 - len(turned_away)
-    assert (await send(shared_app, picture(), shop=shop)).status_code == 201, (
+    assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201, (
         "all places are free again"
     )
 
@@ -144,7 +142,7 @@ async def test_the_child_ends_with_the_web_process_that_started_it(
 
     monkeypatch.setattr(LocalRenderer, "close", remember_and_close)
     async with (
-        served(shared_app.settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+        serve_app(shared_app.settings, LoopbackShopify(shared_app.shopify.origin)) as url,
         AsyncClient(base_url=url, timeout=30) as client,
     ):
         files = {PART_NAME: picture()}

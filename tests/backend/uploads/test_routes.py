@@ -1,4 +1,4 @@
-"""`POST /v1/uploads` over HTTP: what is kept of a picture, by which doors, and when S3 is away."""
+"""`POST /v1/uploads` over HTTP: what is stored, who may upload, and S3 outages."""
 
 import re
 import time
@@ -15,13 +15,13 @@ from tests.backend.uploads.multipart_forms import (
     MULTIPART,
     form,
     picture,
+    post_upload,
     row_of,
-    send,
-    uploaded,
+    upload_picture,
     uploads_of,
 )
 from tests.conftest import SECRET
-from tests.running_app import SHOP, RunningApp, served
+from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import refusal
 
 UNINSTALLED = "closed.myshopify.com"
@@ -30,7 +30,7 @@ UNINSTALLED = "closed.myshopify.com"
 async def test_a_picture_comes_back_upright_and_without_what_it_carried(
     shared_app: RunningApp,
 ) -> None:
-    answer = await send(shared_app, located_jpeg())
+    answer = await post_upload(shared_app, located_jpeg())
     assert answer.status_code == 201
     body = answer.json()
     assert set(body) == {"upload_key", "image_url"}
@@ -45,14 +45,14 @@ async def test_a_picture_comes_back_upright_and_without_what_it_carried(
 
 async def test_a_transparent_picture_stays_a_png(shared_app: RunningApp) -> None:
     cut_out = photo().bandjoin(128).copy(interpretation="srgb")
-    body = (await send(shared_app, png(cut_out), kind="image/png")).json()
+    body = (await post_upload(shared_app, png(cut_out), kind="image/png")).json()
     got = await shared_app.http.get(body["image_url"])
     assert got.headers["content-type"] == "image/png"
     assert pyvips.Image.new_from_buffer(got.content, "").hasalpha()
 
 
 async def test_nothing_that_the_sender_calls_it_is_kept_or_told(shared_app: RunningApp) -> None:
-    answer = await send(shared_app, picture(), name="canary-name.html", kind="text/canary")
+    answer = await post_upload(shared_app, picture(), name="canary-name.html", kind="text/canary")
     assert answer.status_code == 201
     assert "canary" not in answer.text + str(dict(answer.headers))
     row = await row_of(shared_app, answer.json()["upload_key"])
@@ -64,7 +64,7 @@ async def test_nothing_that_the_sender_calls_it_is_kept_or_told(shared_app: Runn
 async def test_the_name_and_the_object_of_an_upload_cannot_be_told_from_each_other(
     shared_app: RunningApp,
 ) -> None:
-    rows = [await row_of(shared_app, await uploaded(shared_app)) for _ in range(2)]
+    rows = [await row_of(shared_app, await upload_picture(shared_app)) for _ in range(2)]
     assert all(re.fullmatch(r"uploads/[0-9a-f]{32}\.jpg", row["key"]) for row in rows)
     random = {part[-32:] for row in rows for part in (row["upload_key"], row["key"][:-4])}
     assert len(random) == 4, "the same picture twice, and four unrelated names"
@@ -100,7 +100,10 @@ async def test_a_shop_that_has_not_installed_the_app_is_told_so_before_its_pictu
     shared_app: RunningApp, data: bytes
 ) -> None:
     shared_app.shopify.create_shop(UNINSTALLED)
-    assert refusal(await send(shared_app, data, shop=UNINSTALLED)) == (401, "SHOP_NOT_INSTALLED")
+    assert refusal(await post_upload(shared_app, data, shop=UNINSTALLED)) == (
+        401,
+        "SHOP_NOT_INSTALLED",
+    )
 
 
 async def test_when_the_store_is_away_the_upload_fails_and_no_job_can_name_it(
@@ -108,7 +111,7 @@ async def test_when_the_store_is_away_the_upload_fails_and_no_job_can_name_it(
 ) -> None:
     nowhere = msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
     async with (
-        served(nowhere, LoopbackShopify(shared_app.shopify.origin)) as url,
+        serve_app(nowhere, LoopbackShopify(shared_app.shopify.origin)) as url,
         AsyncClient(base_url=url, timeout=30) as client,
     ):
         answer = await client.post(
@@ -124,6 +127,6 @@ async def test_an_upload_names_the_shop_of_its_token_and_no_other(
     shared_app: RunningApp, shop: str
 ) -> None:
     before = len(await uploads_of(shared_app, SHOP))
-    await send(shared_app, picture(), shop=shop, params={"shop": SHOP})
+    await post_upload(shared_app, picture(), shop=shop, params={"shop": SHOP})
     assert len(await uploads_of(shared_app, SHOP)) == before
     assert len(await uploads_of(shared_app, shop)) == 1

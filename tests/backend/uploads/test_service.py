@@ -9,7 +9,7 @@ from backend.jobs.erasure import erase_jobs
 from backend.renderers.base import RenderedFile
 from backend.storage.objects import ObjectStore
 from backend.uploads.service import NO_SUCH_UPLOAD, receiving_shop, store_upload, use_uploads
-from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, upload_picture, uploads_of
 from tests.running_app import RunningApp
 from tests.scenarios import is_stored, missing_objects, new_shop
 
@@ -25,7 +25,7 @@ PICTURE = RenderedFile(
 )
 
 
-async def used(shared_app: RunningApp, shop: str, **wanted: str) -> dict[str, str]:
+async def use_uploads_in_job(shared_app: RunningApp, shop: str, **wanted: str) -> dict[str, str]:
     """The object keys that a job of the shop gets for these upload keys."""
     shop_id = await shop_id_of(shared_app, shop)
     async with shared_app.database.transaction() as connection:
@@ -35,25 +35,28 @@ async def used(shared_app: RunningApp, shop: str, **wanted: str) -> dict[str, st
 async def refusal_of(shared_app: RunningApp, shop: str, **wanted: str) -> list[dict[str, Any]]:
     """The detail of the refusal."""
     with pytest.raises(InvalidRequest) as refused:
-        await used(shared_app, shop, **wanted)
+        await use_uploads_in_job(shared_app, shop, **wanted)
     return refused.value.detail
 
 
 async def test_a_job_gets_the_objects_behind_its_upload_keys(
     shared_app: RunningApp, shop: str
 ) -> None:
-    photo, background = await uploaded(shared_app, shop=shop), await uploaded(shared_app, shop=shop)
+    photo, background = (
+        await upload_picture(shared_app, shop=shop),
+        await upload_picture(shared_app, shop=shop),
+    )
     keys = {row["upload_key"]: row["key"] for row in await uploads_of(shared_app, shop)}
-    assert await used(
+    assert await use_uploads_in_job(
         shared_app, shop, upload_key=photo, background_upload_key=background, third=photo
     ) == {
         "upload_key": keys[photo],
         "background_upload_key": keys[background],
         "third": keys[photo],
     }
-    assert await used(shared_app, shop) == {}
+    assert await use_uploads_in_job(shared_app, shop) == {}
     first = (await row_of(shared_app, photo))["used_at"]
-    await used(shared_app, shop, upload_key=photo)
+    await use_uploads_in_job(shared_app, shop, upload_key=photo)
     latest = (await row_of(shared_app, photo))["used_at"]
     assert latest > first, "it is kept for as long from its last use on"
 
@@ -62,8 +65,8 @@ async def test_another_shops_upload_is_refused_exactly_as_one_that_never_was(
     shared_app: RunningApp, shop: str
 ) -> None:
     own, foreign = (
-        await uploaded(shared_app, shop=shop),
-        await uploaded(shared_app, shop=await new_shop(shared_app)),
+        await upload_picture(shared_app, shop=shop),
+        await upload_picture(shared_app, shop=await new_shop(shared_app)),
     )
     refused = await refusal_of(shared_app, shop, upload_key=foreign, own=own)
     assert refused == await refusal_of(shared_app, shop, upload_key=UNKNOWN, own=own)
@@ -82,7 +85,7 @@ async def test_every_field_without_an_upload_is_named(shared_app: RunningApp, sh
 async def test_an_upload_that_is_not_stored_or_has_expired_is_refused(
     shared_app: RunningApp, shop: str, column: str
 ) -> None:
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     await shared_app.execute(f"UPDATE uploads SET {column} WHERE upload_key = :k", k=upload_key)
     assert await refusal_of(shared_app, shop, upload_key=upload_key)
 
@@ -157,9 +160,9 @@ async def test_an_erased_shops_uploads_go_used_or_not_and_all_others_stay(
     shared_app: RunningApp, shop: str
 ) -> None:
     other = await new_shop(shared_app)
-    mine = [await uploaded(shared_app, shop=shop) for _ in range(2)]
-    await used(shared_app, shop, upload_key=mine[0])
-    theirs = await uploaded(shared_app, shop=other)
+    mine = [await upload_picture(shared_app, shop=shop) for _ in range(2)]
+    await use_uploads_in_job(shared_app, shop, upload_key=mine[0])
+    theirs = await upload_picture(shared_app, shop=other)
     gone = [row["key"] for row in await uploads_of(shared_app, shop)]
     kept = (await row_of(shared_app, theirs))["key"]
     shop_id = await shop_id_of(shared_app, shop)
@@ -168,13 +171,13 @@ async def test_an_erased_shops_uploads_go_used_or_not_and_all_others_stay(
     await erase_jobs(shared_app.database, shared_app.worker_context.store, shop_id)
     assert await missing_objects(shared_app, [*gone, kept]) == gone
     assert await uploads_of(shared_app, shop) == []
-    assert await used(shared_app, other, upload_key=theirs) == {"upload_key": kept}
+    assert await use_uploads_in_job(shared_app, other, upload_key=theirs) == {"upload_key": kept}
 
 
 async def test_an_erasure_that_is_cut_off_keeps_the_rows_for_the_next_try(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     shop_id = await shop_id_of(shared_app, shop)
 
     def away(_store: ObjectStore, _keys: list[str]) -> None:

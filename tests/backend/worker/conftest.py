@@ -1,4 +1,4 @@
-"""A world with a bucket of its own: to a sweep, other tests' objects would be nobody's."""
+"""An app with a bucket of its own: a sweep would delete the objects of other tests."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,7 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.storage.objects import ObjectStore
+from tests.backend.worker.lost_objects import FakeFileRenderer
 from tests.running_app import RunningApp, open_running_app
 
 BUCKET = "atelier-test-sweeps"
@@ -25,12 +26,21 @@ def own_bucket(services: LocalServices) -> str:
 async def isolated_app(
     settings: Settings, own_bucket: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """A world whose database and bucket are empty but for one shop, and nobody else's."""
+    """An app with one shop; its database and bucket are empty and belong to this test alone."""
     settings = msgspec.structs.replace(settings, s3_bucket=own_bucket)
     empty(ObjectStore(settings))
     async with open_running_app(settings, renderer) as running_app:
         await running_app.install()
         yield running_app
+
+
+@pytest.fixture
+def fast_app(isolated_app: RunningApp) -> RunningApp:
+    """`isolated_app` with a renderer that takes no time."""
+    worker_context = msgspec.structs.replace(
+        isolated_app.worker_context, renderer=FakeFileRenderer()
+    )
+    return RunningApp(**{**vars(isolated_app), "worker_context": worker_context})
 
 
 def empty(store: ObjectStore) -> None:

@@ -1,4 +1,4 @@
-"""The pass over the bucket: what no row names goes in the end, and never anything else."""
+"""The bucket sweep deletes unreferenced objects after a day, and nothing else."""
 
 import asyncio
 from datetime import timedelta
@@ -17,26 +17,26 @@ from backend.worker import bucket_sweep, named_keys
 from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
 from backend.worker.run import manager
 from backend.worker.stages import JobRun, raw_file
-from tests.backend.uploads.multipart_forms import row_of, uploaded
-from tests.backend.worker.sweeping import meanwhile, stray, swept
+from tests.backend.uploads.multipart_forms import row_of, upload_picture
+from tests.backend.worker.sweep import during_listing, put_unreferenced_object, run_sweep
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, finished_job, is_stored, missing_objects, stored_picture
+from tests.scenarios import claimed_job, finished_job, is_stored, missing_objects, stored_picture
 
 NOTHING = ((0, 0), (0, 0))
 
 
 async def test_what_no_row_names_goes_after_a_day(isolated_app: RunningApp) -> None:
-    key = await stray(isolated_app)
+    key = await put_unreferenced_object(isolated_app)
     tallies = await sweep_bucket(isolated_app.settings, isolated_app.worker_context)
     assert tallies["object_without_row"].found == 0, "its row may be about to be committed"
     assert await is_stored(isolated_app, key)
-    assert await swept(isolated_app) == ((1, 1), (0, 0))
+    assert await run_sweep(isolated_app) == ((1, 1), (0, 0))
     assert not await is_stored(isolated_app, key)
 
 
 async def test_what_any_row_names_stays(isolated_app: RunningApp) -> None:
     _, keys = await finished_job(isolated_app)
-    job = await begun_job(isolated_app)
+    job = await claimed_job(isolated_app)
     between = await stored_picture(isolated_app, job.ref, "fetch", "source")
     async with isolated_app.database.transaction() as connection:
         await advance(
@@ -48,28 +48,28 @@ async def test_what_any_row_names_stays(isolated_app: RunningApp) -> None:
             checkpoint=Checkpoint(files={"source": between}, facts={}),
             artifacts=[],
         )
-    usable = (await row_of(isolated_app, await uploaded(isolated_app)))["key"]
-    coming = await uploaded(isolated_app)
+    usable = (await row_of(isolated_app, await upload_picture(isolated_app)))["key"]
+    coming = await upload_picture(isolated_app)
     await isolated_app.execute(
         "UPDATE uploads SET stored_at = NULL WHERE upload_key = :k", k=coming
     )
     keys += [between, usable, (await row_of(isolated_app, coming))["key"]]
-    await stray(isolated_app)
-    assert await swept(isolated_app) == ((1, 1), (0, 0))
+    await put_unreferenced_object(isolated_app)
+    assert await run_sweep(isolated_app) == ((1, 1), (0, 0))
     assert await missing_objects(isolated_app, keys) == []
 
 
 async def test_what_is_not_ours_in_the_bucket_is_not_looked_at(isolated_app: RunningApp) -> None:
     for key in ("backups/atelier.dump", "artifacts.txt", "uploads-of-somebody/1.jpg"):
-        await stray(isolated_app, key)
-    assert await swept(isolated_app) == NOTHING
+        await put_unreferenced_object(isolated_app, key)
+    assert await run_sweep(isolated_app) == NOTHING
 
 
 async def test_what_a_worker_put_while_its_job_was_erased_goes(isolated_app: RunningApp) -> None:
-    job = await begun_job(isolated_app)
+    job = await claimed_job(isolated_app)
     await erase_jobs(isolated_app.database, isolated_app.worker_context.store, job.ref.shop_id)
     key = await stored_picture(isolated_app, job.ref, "segment", "late")
-    assert await swept(isolated_app) == ((1, 1), (0, 0))
+    assert await run_sweep(isolated_app) == ((1, 1), (0, 0))
     assert not await is_stored(isolated_app, key)
 
 
@@ -78,18 +78,20 @@ async def test_both_sides_are_compared_across_pages_and_batches(
 ) -> None:
     monkeypatch.setattr(named_keys, "KEYS_PER_FETCH", 2)
     kept = [key for _ in range(3) for key in (await finished_job(isolated_app))[1]]
-    strays = [await stray(isolated_app) for _ in range(6)]
-    strays += [await stray(isolated_app, f"uploads/{number}.jpg") for number in range(3)]
-    assert await swept(isolated_app, page=2) == ((9, 9), (0, 0))
+    strays = [await put_unreferenced_object(isolated_app) for _ in range(6)]
+    strays += [
+        await put_unreferenced_object(isolated_app, f"uploads/{number}.jpg") for number in range(3)
+    ]
+    assert await run_sweep(isolated_app, page=2) == ((9, 9), (0, 0))
     assert await missing_objects(isolated_app, kept + strays) == strays
 
 
 async def test_what_a_pass_cannot_remember_is_counted_and_left_for_the_next(
     isolated_app: RunningApp,
 ) -> None:
-    strays = [await stray(isolated_app) for _ in range(5)]
-    assert await swept(isolated_app, remembered=3) == ((5, 3), (0, 0))
-    assert await swept(isolated_app, remembered=3) == ((2, 2), (0, 0))
+    strays = [await put_unreferenced_object(isolated_app) for _ in range(5)]
+    assert await run_sweep(isolated_app, remembered=3) == ((5, 3), (0, 0))
+    assert await run_sweep(isolated_app, remembered=3) == ((2, 2), (0, 0))
     assert await missing_objects(isolated_app, strays) == strays
 
 
@@ -101,7 +103,7 @@ async def test_a_row_that_comes_to_name_an_old_leftover_while_the_sweep_is_at_it
 ) -> None:
     """A day is two seconds here: the leftover is old, and the stage is made again."""
     monkeypatch.setattr(objects, "MAX_REUSABLE_AGE", timedelta(seconds=1))
-    job = await begun_job(isolated_app)
+    job = await claimed_job(isolated_app)
     cutout = raw_file("cutout", b"the same bytes each time")
     leftover = await JobRun(job, isolated_app.worker_context).put("segment", cutout)
     await asyncio.sleep(3)
@@ -110,8 +112,8 @@ async def test_a_row_that_comes_to_name_an_old_leftover_while_the_sweep_is_at_it
         if listed == 0:  # the rows are read, and the objects are not yet listed
             await record(isolated_app, JobRun(job, isolated_app.worker_context), cutout)
 
-    meanwhile(monkeypatch, made_again)
-    assert await swept(isolated_app, settled=timedelta(seconds=2)) == ((1, 1), (0, 0))
+    during_listing(monkeypatch, made_again)
+    assert await run_sweep(isolated_app, settled=timedelta(seconds=2)) == ((1, 1), (0, 0))
     rows = await isolated_app.rows("SELECT files->>'cutout' AS key FROM job_stages")
     assert not await is_stored(isolated_app, leftover)
     assert [await is_stored(isolated_app, row["key"]) for row in rows] == [True]
@@ -134,7 +136,7 @@ async def record(running_app: RunningApp, bench: JobRun, file: RenderedFile) -> 
 
 
 async def test_a_young_leftover_is_used_again(isolated_app: RunningApp) -> None:
-    job = await begun_job(isolated_app)
+    job = await claimed_job(isolated_app)
     cutout = raw_file("cutout", b"the same bytes each time")
     first = await JobRun(job, isolated_app.worker_context).put("segment", cutout)
     assert await JobRun(job, isolated_app.worker_context).put("segment", cutout) == first
@@ -150,7 +152,7 @@ async def test_a_job_that_comes_and_goes_while_the_sweep_reads_is_no_finding(
             await finished_job(isolated_app)
             await erase_jobs(isolated_app.database, isolated_app.worker_context.store, gone.shop_id)
 
-    meanwhile(monkeypatch, come_and_go)
+    during_listing(monkeypatch, come_and_go)
     tallies = await sweep_bucket(isolated_app.settings, isolated_app.worker_context)
     assert [tally.found for tally in tallies.values()] == [0, 0]
 
@@ -161,31 +163,31 @@ async def test_a_job_that_comes_and_goes_while_the_sweep_reads_is_no_finding(
 async def test_where_too_much_differs_nothing_is_touched_until_somebody_says_so(
     isolated_app: RunningApp,
 ) -> None:
-    strays = [await stray(isolated_app) for _ in range(4)]
+    strays = [await put_unreferenced_object(isolated_app) for _ in range(4)]
     with capture_logs() as logs:
-        assert await swept(isolated_app, spared=3) == ((4, 0), (0, 0))
+        assert await run_sweep(isolated_app, spared=3) == ((4, 0), (0, 0))
     [line] = [each for each in logs if each["event"] == "bucket_sweep_refused"]
     assert (line["objects"], line["objects_without_row"]) == (4, 4)
     assert (line["log_level"], "S3_BUCKET" in line["check"]) == ("error", True)
     assert await missing_objects(isolated_app, strays) == []
-    assert await swept(isolated_app, spared=3, share=1.0) == ((4, 4), (0, 0))
+    assert await run_sweep(isolated_app, spared=3, share=1.0) == ((4, 4), (0, 0))
 
 
 async def test_a_small_share_of_a_large_bucket_is_no_reason_to_hesitate(
     isolated_app: RunningApp,
 ) -> None:
     _, kept = await finished_job(isolated_app)
-    strays = [await stray(isolated_app)]
-    assert await swept(isolated_app, spared=0, share=0.25) == ((1, 1), (0, 0))
+    strays = [await put_unreferenced_object(isolated_app)]
+    assert await run_sweep(isolated_app, spared=0, share=0.25) == ((1, 1), (0, 0))
     assert await missing_objects(isolated_app, kept + strays) == strays
 
 
 async def test_beside_an_empty_bucket_no_row_is_touched(isolated_app: RunningApp) -> None:
-    upload_key = await uploaded(isolated_app)
+    upload_key = await upload_picture(isolated_app)
     await isolated_app.worker_context.store.delete(
         [(await row_of(isolated_app, upload_key))["key"]]
     )
-    assert await swept(isolated_app, spared=0) == ((0, 0), (1, 0))
+    assert await run_sweep(isolated_app, spared=0) == ((0, 0), (1, 0))
     assert await row_of(isolated_app, upload_key)
 
 
@@ -194,7 +196,7 @@ async def test_a_database_that_goes_away_half_way_costs_no_object(
 ) -> None:
     monkeypatch.setattr(named_keys, "KEYS_PER_FETCH", 1)
     _, kept = await finished_job(isolated_app)
-    strays = [await stray(isolated_app) for _ in range(3)]
+    strays = [await put_unreferenced_object(isolated_app) for _ in range(3)]
 
     async def kill(listed: int) -> None:
         if listed == 1:
@@ -204,35 +206,35 @@ async def test_a_database_that_goes_away_half_way_costs_no_object(
             )
             assert len(killed) == 1
 
-    meanwhile(monkeypatch, kill)
+    during_listing(monkeypatch, kill)
     with pytest.raises(DatabaseUnavailable):
-        await swept(isolated_app)
+        await run_sweep(isolated_app)
     assert await missing_objects(isolated_app, kept + strays) == []
 
 
 async def test_a_store_that_goes_away_half_way_costs_no_row(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload_key = await uploaded(isolated_app)
+    upload_key = await upload_picture(isolated_app)
     await isolated_app.worker_context.store.delete(
         [(await row_of(isolated_app, upload_key))["key"]]
     )
-    await stray(isolated_app)
+    await put_unreferenced_object(isolated_app)
 
     async def away(listed: int) -> None:
         if listed == 1:
             raise StorageUnavailable
 
-    meanwhile(monkeypatch, away)
+    during_listing(monkeypatch, away)
     with pytest.raises(StorageUnavailable):
-        await swept(isolated_app)
+        await run_sweep(isolated_app)
     assert await row_of(isolated_app, upload_key)
 
 
 async def test_a_bucket_without_order_is_refused(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strays = [await stray(isolated_app) for _ in range(3)]
+    strays = [await put_unreferenced_object(isolated_app) for _ in range(3)]
 
     async def backwards(store: ObjectStore, **how: int):
         for each in reversed([each async for each in stored_objects(store, **how)]):
@@ -240,7 +242,7 @@ async def test_a_bucket_without_order_is_refused(
 
     monkeypatch.setattr(bucket_sweep, "stored_objects", backwards)
     with pytest.raises(ConfigurationError, match="in no order"):
-        await swept(isolated_app)
+        await run_sweep(isolated_app)
     assert await missing_objects(isolated_app, strays) == []
 
 

@@ -1,4 +1,4 @@
-"""A shop's backlog leaves places for everybody else, and loses nothing by it."""
+"""A shop's backlog leaves slots for other shops, and still completes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,6 +16,7 @@ from backend.worker.run import manager
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.running_app import GARMENTS, OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import NoRenderer, waiting_job
+from tests.wait import wait_until
 
 JOBS = 12
 PLACES = Capacity(slots=1)
@@ -41,9 +42,7 @@ class Held(NoRenderer):
 
     async def count(self, wanted: int) -> None:
         """Wait until so many are held."""
-        async with asyncio.timeout(15):
-            while len(self.is_low_priority) < wanted:
-                await asyncio.sleep(0.02)
+        await wait_until(lambda: len(self.is_low_priority) >= wanted, 15)
 
     async def render(self, request: RenderRequest) -> Rendered:
         """Nothing, perhaps much later."""
@@ -60,18 +59,18 @@ async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(
     held = Held((GARMENTS / "tee_white.jpg").read_bytes())
     await backlog(running_app)
     await running_app.install(OTHER_SHOP)
-    async with working(running_app, held):
+    async with running_worker(running_app, held):
         await held.count(THEIRS)
         gid = running_app.product(shop=OTHER_SHOP).gid
         await waiting_job(running_app, shop=OTHER_SHOP, request={"product_id": gid})
-        await until(running_app, ENDED, OTHER_SHOP, 1)
+        await wait_for_jobs(running_app, ENDED, OTHER_SHOP, 1)
         assert (
             len(await running_app.rows(BEGUN, shop=SHOP)) == THEIRS
         )  # nothing of theirs has ended
         assert sorted(held.is_low_priority) == [False] * MAX_FOREGROUND + [True] * PLACES.backlog
         assert not any(held.others)
         held.go_on.set()
-        await until(running_app, ENDED, SHOP, JOBS)
+        await wait_for_jobs(running_app, ENDED, SHOP, JOBS)
     assert (
         await running_app.rows("SELECT 1 FROM queue.pgqueuer WHERE entrypoint LIKE 'run_%'") == []
     )
@@ -90,7 +89,7 @@ async def backlog(running_app: RunningApp) -> None:
 
 
 @asynccontextmanager
-async def working(running_app: RunningApp, renderer: Held) -> AsyncIterator[None]:
+async def running_worker(running_app: RunningApp, renderer: Held) -> AsyncIterator[None]:
     """A worker with the places of one slot."""
     worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
     async with manager(
@@ -111,7 +110,7 @@ async def working(running_app: RunningApp, renderer: Held) -> AsyncIterator[None
             await running
 
 
-async def until(running_app: RunningApp, sql: str, shop: str, count: int) -> None:
+async def wait_for_jobs(running_app: RunningApp, sql: str, shop: str, count: int) -> None:
     """Wait until so many of the shop's jobs are so far."""
     async with asyncio.timeout(15):
         while len(await running_app.rows(sql, shop=shop)) < count:

@@ -1,4 +1,4 @@
-"""`atelier jobs`, as processes of their own where that is more than its words and exit code."""
+"""The `atelier jobs` command."""
 
 import asyncio
 import json

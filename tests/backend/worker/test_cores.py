@@ -1,4 +1,4 @@
-"""Renders side by side use the cores, and no more threads than there are cores."""
+"""Parallel renders use every core, and no more threads than cores."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A worker takes as many entries as it has places for, and does not ask for more meanwhile."""
+"""A worker takes as many entries as it has free slots, and does not poll while full."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -16,6 +16,7 @@ from pgqueuer.queries import Queries
 from backend import queue
 from backend.queue import HANDLE_BACKLOG, RUN_BACKLOG, RUN_JOB
 from backend.worker.dequeue import CAPACITY_POLL_INTERVAL, CapacityShare, dequeue_by_capacity
+from tests.wait import wait_until
 
 PLACES, BATCH = 4, 2
 ENTRIES = 10
@@ -85,12 +86,12 @@ class Worker:
 
 
 @asynccontextmanager
-async def working(
+async def running_worker(
     url: str, entries: dict[str, int], *, places: int = PLACES, shares: dict[str, int] | None = None
 ) -> AsyncIterator[Worker]:
     """A worker, with so many entries of each entry point before it, and so many places for some."""
     for name, count in entries.items():
-        await put(url, name, count)
+        await enqueue_entries(url, name, count)
     apart = [CapacityShare(count, frozenset({name})) for name, count in (shares or {}).items()]
     worker = Worker(url, places, apart)
     worker.running = asyncio.create_task(worker.run())
@@ -103,7 +104,7 @@ async def working(
         await asyncio.wait_for(worker.running, DEADLINE)
 
 
-async def put(url: str, name: str, count: int) -> None:
+async def enqueue_entries(url: str, name: str, count: int) -> None:
     """Entries for that entry point."""
     connection = await asyncpg.connect(url)
     for number in range(count):
@@ -114,7 +115,7 @@ async def put(url: str, name: str, count: int) -> None:
 
 
 async def test_it_does_not_look_for_work_while_every_place_is_taken(database_url: str) -> None:
-    async with working(database_url, {RUN_JOB: ENTRIES}) as worker:
+    async with running_worker(database_url, {RUN_JOB: ENTRIES}) as worker:
         for _ in range(PLACES):
             await worker.next_one()
         await asyncio.sleep(0.5)  # what it should not do, it would have done five times
@@ -122,7 +123,7 @@ async def test_it_does_not_look_for_work_while_every_place_is_taken(database_url
 
 
 async def test_each_place_that_becomes_free_is_filled_at_once(database_url: str) -> None:
-    async with working(database_url, {RUN_JOB: ENTRIES}) as worker:
+    async with running_worker(database_url, {RUN_JOB: ENTRIES}) as worker:
         taken = [await worker.next_one() for _ in range(PLACES)]
         for _ in range(ENTRIES - PLACES):
             taken.pop(0).set()
@@ -132,7 +133,7 @@ async def test_each_place_that_becomes_free_is_filled_at_once(database_url: str)
 
 
 async def test_told_to_stop_it_takes_nothing_more_and_ends(database_url: str) -> None:
-    async with working(database_url, {RUN_JOB: ENTRIES}) as worker:
+    async with running_worker(database_url, {RUN_JOB: ENTRIES}) as worker:
         taken = [await worker.next_one() for _ in range(PLACES)]
         worker.stopping.set()
         for entry in taken:
@@ -143,7 +144,7 @@ async def test_told_to_stop_it_takes_nothing_more_and_ends(database_url: str) ->
 
 
 async def test_a_backlog_that_waits_for_its_places_is_not_looked_for(database_url: str) -> None:
-    async with working(
+    async with running_worker(
         database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 3}
     ) as worker:
         taken = [await worker.next_one() for _ in range(3)]
@@ -155,12 +156,12 @@ async def test_a_backlog_that_waits_for_its_places_is_not_looked_for(database_ur
 
 
 async def test_beside_a_backlog_that_waits_a_new_entry_is_taken_at_once(database_url: str) -> None:
-    async with working(
+    async with running_worker(
         database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 3}
     ) as worker:
         for _ in range(3):
             await worker.next_one()
-        await put(database_url, RUN_JOB, 1)
+        await enqueue_entries(database_url, RUN_JOB, 1)
         await asyncio.wait_for(worker.next_one(), CAPACITY_POLL_INTERVAL / 2)
         assert worker.begun.empty()
 
@@ -168,7 +169,7 @@ async def test_beside_a_backlog_that_waits_a_new_entry_is_taken_at_once(database
 async def test_each_share_has_its_places_whatever_another_has(database_url: str) -> None:
     entries = {RUN_BACKLOG: ENTRIES, HANDLE_BACKLOG: ENTRIES}
     shares = {RUN_BACKLOG: 3, HANDLE_BACKLOG: 2}
-    async with working(database_url, entries, places=10, shares=shares) as worker:
+    async with running_worker(database_url, entries, places=10, shares=shares) as worker:
         for _ in range(5):
             await worker.next_one()
         await asyncio.sleep(CAPACITY_POLL_INTERVAL / 2)
@@ -179,11 +180,11 @@ async def test_each_share_has_its_places_whatever_another_has(database_url: str)
 async def test_while_a_backlog_fills_its_places_again_others_are_not_looked_for_each_time(
     database_url: str,
 ) -> None:
-    async with working(
+    async with running_worker(
         database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 2, HANDLE_BACKLOG: 2}
     ) as worker:
         taken = [await worker.next_one() for _ in range(2)]
-        await asyncio.sleep(0.1)
+        await wait_until(lambda: worker.looks == [2, 0, 0])  # it has found no others
         before = len(worker.looks)
         for _ in range(3):
             taken.pop(0).set()

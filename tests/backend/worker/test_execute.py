@@ -1,4 +1,4 @@
-"""Running a job: what is made once, what is tried again, and who may still write."""
+"""Running a job: stages run once, retries, and fencing."""
 
 import asyncio
 from datetime import timedelta
@@ -9,64 +9,22 @@ import pytest
 
 from backend.failures.codes import IMAGE_CORRUPT, RENDER_CRASHED
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import JobLease, claim, fail, succeed
+from backend.jobs.lifecycle import claim, fail, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced, Retry
-from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
+from backend.renderers.base import RenderFailed, RenderRequest
 from backend.retries import JOBS, PAUSE_JITTER
-from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
+from tests.backend.worker.recording_renderer import (
+    RecordingRenderer,
+    claim_job,
+    context_with,
+    job_status,
+    new_job,
+)
 from tests.running_app import RunningApp
 
 REASON = Failure(code="TEST", message="for a test")
-
-
-class Recording:
-    """The real renderer, with a list of what it was asked, and something to do before it."""
-
-    name = "recording"
-
-    def __init__(self, renderer: Renderer, before: Any = None) -> None:
-        self.renderer = renderer
-        self.before = before
-        self.stages: list[str] = []
-
-    async def render(self, request: RenderRequest) -> Rendered:
-        """Note the stage, do what the test wants, then render."""
-        self.stages.append(request.stage)
-        if self.before is not None:
-            await self.before(request)
-        return await self.renderer.render(request)
-
-    async def close(self) -> None:
-        """Nothing is ours to close."""
-
-
-def rigged(running_app: RunningApp, renderer: Recording) -> WorkerContext:
-    """The world's workshop with that renderer."""
-    return msgspec.structs.replace(running_app.worker_context, renderer=renderer)
-
-
-async def job(running_app: RunningApp) -> JobRef:
-    """A job that waits."""
-    await running_app.install()
-    public_id = await running_app.request_job()
-    rows = await running_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=public_id)
-    return JobRef(shop_id=rows[0]["shop_id"], public_id=public_id)
-
-
-async def claimed(running_app: RunningApp, ref: JobRef) -> JobLease:
-    """The claim of another worker."""
-    async with running_app.database.transaction() as connection:
-        taken = await claim(connection, ref)
-    assert taken is not None
-    return taken
-
-
-async def status(running_app: RunningApp, ref: JobRef) -> str:
-    """As the row says."""
-    rows = await running_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=ref.public_id)
-    return str(rows[0]["status"])
 
 
 async def terminal_events(running_app: RunningApp, ref: JobRef) -> list[str]:
@@ -80,30 +38,32 @@ async def terminal_events(running_app: RunningApp, ref: JobRef) -> list[str]:
 
 
 async def test_a_finished_stage_is_not_made_again(running_app: RunningApp) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
 
     async def break_at_compose(request: RenderRequest) -> None:
         if request.stage == "compose":
             raise RenderFailed(RENDER_CRASHED)
 
-    first = Recording(running_app.worker_context.renderer, break_at_compose)
-    assert isinstance(await run_job(ref, rigged(running_app, first)), Retry)
-    second = Recording(running_app.worker_context.renderer)
-    assert await run_job(ref, rigged(running_app, second)) == Done()
+    first = RecordingRenderer(running_app.worker_context.renderer, break_at_compose)
+    assert isinstance(await run_job(ref, context_with(running_app, first)), Retry)
+    second = RecordingRenderer(running_app.worker_context.renderer)
+    assert await run_job(ref, context_with(running_app, second)) == Done()
     assert first.stages == ["validate", "segment", "compose"]
     assert second.stages == ["compose", "encode"]
-    assert await status(running_app, ref) == "SUCCESS"
+    assert await job_status(running_app, ref) == "SUCCESS"
 
 
 async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
     running_app: RunningApp,
 ) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
 
     async def always(_request: RenderRequest) -> None:
         raise RenderFailed(RENDER_CRASHED)
 
-    broken = rigged(running_app, Recording(running_app.worker_context.renderer, always))
+    broken = context_with(
+        running_app, RecordingRenderer(running_app.worker_context.renderer, always)
+    )
     outcomes = [await run_job(ref, broken) for _ in range(3)]
     delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Retry)]
     usual = [JOBS.usual(1), JOBS.usual(2)]
@@ -117,38 +77,43 @@ async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
 
 
 async def test_what_cannot_pass_fails_at_once(running_app: RunningApp) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
 
     async def refuse(_request: RenderRequest) -> None:
         raise RenderFailed(IMAGE_CORRUPT)
 
     assert (
         await run_job(
-            ref, rigged(running_app, Recording(running_app.worker_context.renderer, refuse))
+            ref,
+            context_with(
+                running_app, RecordingRenderer(running_app.worker_context.renderer, refuse)
+            ),
         )
         == Done()
     )
-    assert await status(running_app, ref) == "FAILURE"
+    assert await job_status(running_app, ref) == "FAILURE"
 
 
 async def test_a_worker_that_lost_its_job_writes_nothing(running_app: RunningApp) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
 
     async def overtaken(request: RenderRequest) -> None:
         if request.stage == "segment":
-            await claimed(running_app, ref)
+            await claim_job(running_app, ref)
 
-    zombie = rigged(running_app, Recording(running_app.worker_context.renderer, overtaken))
+    zombie = context_with(
+        running_app, RecordingRenderer(running_app.worker_context.renderer, overtaken)
+    )
     assert await run_job(ref, zombie) == Done()
     stages = await running_app.rows("SELECT stage FROM job_stages ORDER BY created_at")
     assert [row["stage"] for row in stages] == ["fetch", "validate"]
-    assert await status(running_app, ref) == "IN_PROGRESS"
+    assert await job_status(running_app, ref) == "IN_PROGRESS"
     assert await terminal_events(running_app, ref) == []
 
 
 async def test_of_two_ends_only_the_first_counts(running_app: RunningApp) -> None:
-    ref = await job(running_app)
-    holder = await claimed(running_app, ref)
+    ref = await new_job(running_app)
+    holder = await claim_job(running_app, ref)
 
     async def end(how: Any, argument: Any) -> bool:
         try:
@@ -164,8 +129,8 @@ async def test_of_two_ends_only_the_first_counts(running_app: RunningApp) -> Non
 
 
 async def test_an_ended_job_cannot_be_claimed(running_app: RunningApp) -> None:
-    ref = await job(running_app)
-    holder = await claimed(running_app, ref)
+    ref = await new_job(running_app)
+    holder = await claim_job(running_app, ref)
     async with running_app.database.transaction() as connection:
         await fail(connection, holder, REASON)
     async with running_app.database.transaction() as connection:
@@ -175,9 +140,9 @@ async def test_an_ended_job_cannot_be_claimed(running_app: RunningApp) -> None:
 async def test_a_job_without_progress_is_buried_at_the_fourth_claim(
     running_app: RunningApp,
 ) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
     for _ in range(3):
-        await claimed(running_app, ref)
+        await claim_job(running_app, ref)
     async with running_app.database.transaction() as connection:
         assert await claim(connection, ref) is None
     detail = (await running_app.detail(ref.public_id)).json()
@@ -186,14 +151,14 @@ async def test_a_job_without_progress_is_buried_at_the_fourth_claim(
 
 
 async def test_a_stopping_worker_hands_over_between_two_stages(running_app: RunningApp) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
     stopping = asyncio.Event()
 
     async def stop(_request: RenderRequest) -> None:
         stopping.set()
 
-    renderer = Recording(running_app.worker_context.renderer, stop)
-    worker_context = msgspec.structs.replace(rigged(running_app, renderer), stopping=stopping)
+    renderer = RecordingRenderer(running_app.worker_context.renderer, stop)
+    worker_context = msgspec.structs.replace(context_with(running_app, renderer), stopping=stopping)
     assert await run_job(ref, worker_context) == Retry(timedelta(0))
     assert renderer.stages == ["validate"]
 
@@ -212,7 +177,7 @@ async def test_a_stopping_worker_hands_over_between_two_stages(running_app: Runn
 async def test_the_photo_is_fetched_from_the_cdn_and_from_nowhere_else(
     running_app: RunningApp, url: str, code: str
 ) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
     await running_app.execute(
         "UPDATE jobs SET request = jsonb_set(request, '{source_url}', to_jsonb(cast(:u AS text)))",
         u=url,

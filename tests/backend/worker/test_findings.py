@@ -1,12 +1,12 @@
-"""What the sweeps find is counted: by day and kind, exactly if it was done."""
+"""Findings of the sweeps are counted by day and kind, in the same transaction."""
 
 import pytest
 from structlog.testing import capture_logs
 
 from backend.worker.maintenance import requeue_overdue, sweep_uploads
 from backend.worker.reconciliation_report import recent_findings, record
-from tests.backend.uploads.multipart_forms import uploaded
-from tests.backend.worker.sweeping import stray, swept
+from tests.backend.uploads.multipart_forms import upload_picture
+from tests.backend.worker.sweep import put_unreferenced_object, run_sweep
 from tests.running_app import RunningApp
 
 
@@ -58,12 +58,12 @@ async def test_every_sweep_counts(isolated_app: RunningApp) -> None:
         "UPDATE webhook_deliveries SET received_at = now() - interval '2 minutes' "
         "WHERE status = 'received'"
     )
-    await uploaded(isolated_app)
+    await upload_picture(isolated_app)
     await isolated_app.execute("UPDATE uploads SET created_at = now() - interval '25 hours'")
-    await stray(isolated_app)
+    await put_unreferenced_object(isolated_app)
     assert await requeue_overdue(isolated_app.database) == 2
     assert await sweep_uploads(isolated_app.database, isolated_app.worker_context.store) == 1
-    await swept(isolated_app)
+    await run_sweep(isolated_app)
     assert await report(isolated_app) == [
         ("delivery_without_queue_entry", 1, 1),
         ("job_without_queue_entry", 1, 1),

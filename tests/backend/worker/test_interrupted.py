@@ -1,4 +1,4 @@
-"""What stops an attempt without being the job's fault costs no strike: outages and hand-overs."""
+"""Outages and hand-overs do not count as failed attempts."""
 
 from datetime import timedelta
 
@@ -10,7 +10,13 @@ from backend.leased_task import Done, Retry
 from backend.renderers.base import RenderRequest
 from backend.retries import JOBS, MAX_CLAIMS
 from backend.worker.execute import run_job
-from tests.backend.worker.test_execute import Recording, claimed, job, rigged, status
+from tests.backend.worker.recording_renderer import (
+    RecordingRenderer,
+    claim_job,
+    context_with,
+    job_status,
+    new_job,
+)
 from tests.running_app import RunningApp
 from tests.scenarios import NoRenderer
 
@@ -30,45 +36,45 @@ async def strikes(running_app: RunningApp) -> int:
 async def test_a_job_that_outages_interrupt_again_and_again_still_succeeds(
     running_app: RunningApp,
 ) -> None:
-    ref = await job(running_app)
-    interrupted = rigged(running_app, Recording(NoRenderer(), outage))
+    ref = await new_job(running_app)
+    interrupted = context_with(running_app, RecordingRenderer(NoRenderer(), outage))
     for _ in range(OFTEN):
         assert isinstance(await run_job(ref, interrupted), Retry)
-    assert await run_job(ref, rigged(running_app, Recording(NoRenderer()))) == Done()
-    assert await status(running_app, ref) == "SUCCESS"
+    assert await run_job(ref, context_with(running_app, RecordingRenderer(NoRenderer()))) == Done()
+    assert await job_status(running_app, ref) == "SUCCESS"
 
 
 async def test_a_job_that_is_handed_over_again_and_again_still_succeeds(
     running_app: RunningApp,
 ) -> None:
-    ref = await job(running_app)
-    worker_context = rigged(running_app, Recording(NoRenderer()))
+    ref = await new_job(running_app)
+    worker_context = context_with(running_app, RecordingRenderer(NoRenderer()))
     worker_context.stopping.set()
     for _ in range(OFTEN):
         assert await run_job(ref, worker_context) == Retry(timedelta(0))
     worker_context.stopping.clear()
     assert await run_job(ref, worker_context) == Done()
-    assert await status(running_app, ref) == "SUCCESS"
+    assert await job_status(running_app, ref) == "SUCCESS"
 
 
 async def test_a_job_that_is_interrupted_for_ever_ends(running_app: RunningApp) -> None:
-    ref = await job(running_app)
+    ref = await new_job(running_app)
     await running_app.execute("UPDATE jobs SET attempt = :n", n=MAX_CLAIMS)
-    interrupted = rigged(running_app, Recording(NoRenderer(), outage))
+    interrupted = context_with(running_app, RecordingRenderer(NoRenderer(), outage))
     for _ in range(JOBS.crashes):
         assert isinstance(await run_job(ref, interrupted), Retry)
     assert await run_job(ref, interrupted) == Done()
-    assert await status(running_app, ref) == "FAILURE"
+    assert await job_status(running_app, ref) == "FAILURE"
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
 async def test_only_the_interrupted_attempts_own_strike_is_taken_back(
     running_app: RunningApp, others: int
 ) -> None:
-    ref = await job(running_app)
-    interrupted = await claimed(running_app, ref)
+    ref = await new_job(running_app)
+    interrupted = await claim_job(running_app, ref)
     for _ in range(others):
-        await claimed(running_app, ref)
+        await claim_job(running_app, ref)
     async with running_app.database.transaction() as connection:
         await return_attempt(connection, interrupted)
     assert await strikes(running_app) == others
@@ -77,9 +83,9 @@ async def test_only_the_interrupted_attempts_own_strike_is_taken_back(
 async def test_the_strike_of_whoever_has_got_further_meanwhile_stays(
     running_app: RunningApp,
 ) -> None:
-    ref = await job(running_app)
-    interrupted = await claimed(running_app, ref)
-    await claimed(running_app, ref)
+    ref = await new_job(running_app)
+    interrupted = await claim_job(running_app, ref)
+    await claim_job(running_app, ref)
     await running_app.execute("UPDATE jobs SET strikes = 1")  # as a finished stage leaves it
     async with running_app.database.transaction() as connection:
         await return_attempt(connection, interrupted)

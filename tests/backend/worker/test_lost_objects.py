@@ -1,4 +1,4 @@
-"""Rows whose object is lost: made again where that can be done, told of where it cannot."""
+"""Rows whose object is lost: rendered again if possible, otherwise reported."""
 
 import hashlib
 from typing import Any
@@ -14,51 +14,18 @@ from backend.jobs.lifecycle import Checkpoint, advance
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced, Retry
 from backend.renderers.base import Rendered, Renderer, RenderFailed, RenderRequest
-from backend.renderers.files import file_of
 from backend.uploads.service import use_uploads
 from backend.worker.execute import run_job
-from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
-from tests.backend.worker.sweeping import swept
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, upload_picture, uploads_of
+from tests.backend.worker.lost_objects import (
+    NOTHING_FOUND,
+    delete_objects,
+    files_of,
+)
+from tests.backend.worker.sweep import run_sweep
 from tests.caching_renderer import CachingRenderer
 from tests.running_app import RunningApp
-from tests.scenarios import begun_job, finished_job, is_stored, make_stage, missing_objects
-
-NOTHING = ((0, 0), (0, 0))
-
-
-FILES = {"segment": ("cutout",), "compose": ("master",), "encode": ("large", "small")}
-
-
-class Quick:
-    """Makes the files of a catalog image's stages, the same from the same input; no pictures."""
-
-    name = "quick"
-
-    async def render(self, request: RenderRequest) -> Rendered:
-        """The names of the stage's files on top of what it was given."""
-        files = [
-            file_of(
-                name=name,
-                kind=name,
-                role="final" if request.stage == "encode" else "intermediate",
-                label=None,
-                content_type="image/png",
-                data=name.encode() + b"".join(request.inputs.values())[:1000],
-                meta={"width": 1, "height": 1},
-            )
-            for name in FILES.get(request.stage, ())
-        ]
-        return Rendered(files=files, facts={})
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-@pytest.fixture
-def quick(isolated_app: RunningApp) -> RunningApp:
-    """The island with a renderer that takes no time."""
-    worker_context = msgspec.structs.replace(isolated_app.worker_context, renderer=Quick())
-    return RunningApp(**{**vars(isolated_app), "worker_context": worker_context})
+from tests.scenarios import claimed_job, finished_job, is_stored, make_stage, missing_objects
 
 
 class Meddling:
@@ -79,26 +46,11 @@ class Meddling:
         """Nothing is ours to close."""
 
 
-def rigged(running_app: RunningApp, meddle: Any) -> RunningApp:
-    """The world with such a renderer in its workshop."""
+def with_changed_files(running_app: RunningApp, meddle: Any) -> RunningApp:
+    """The app with a renderer whose files pass through `meddle`."""
     renderer = Meddling(running_app.worker_context.renderer, meddle)
     worker_context = msgspec.structs.replace(running_app.worker_context, renderer=renderer)
     return RunningApp(**{**vars(running_app), "worker_context": worker_context})
-
-
-async def files_of(running_app: RunningApp, public_id: str) -> dict[tuple[str, str], str]:
-    """The keys of all the files of a job, by stage and name."""
-    rows = await running_app.rows(
-        "SELECT stage, f.key AS name, f.value AS key FROM job_stages, jsonb_each_text(files) AS f "
-        "WHERE job_id = :id",
-        id=public_id,
-    )
-    return {(row["stage"], row["name"]): row["key"] for row in rows}
-
-
-async def lose(running_app: RunningApp, *keys: str) -> None:
-    """Delete the objects behind our back."""
-    await running_app.worker_context.store.delete(keys)
 
 
 async def ref_of(running_app: RunningApp, public_id: str) -> JobRef:
@@ -109,36 +61,38 @@ async def ref_of(running_app: RunningApp, public_id: str) -> JobRef:
 # Unfinished jobs
 
 
-async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(quick: RunningApp) -> None:
-    public_id = await quick.request_job()
-    ref = await ref_of(quick, public_id)
+async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(
+    fast_app: RunningApp,
+) -> None:
+    public_id = await fast_app.request_job()
+    ref = await ref_of(fast_app, public_id)
 
     async def stuck(request: RenderRequest, rendered: Rendered) -> Rendered:
         if request.stage == "encode":
             raise RenderFailed(RENDER_CRASHED)
         return rendered
 
-    assert isinstance(await run_job(ref, rigged(quick, stuck).worker_context), Retry)
-    files = await files_of(quick, public_id)
-    await lose(quick, files["segment", "cutout"])
-    assert await swept(quick) == ((0, 0), (1, 1))
-    assert {stage for stage, _ in await files_of(quick, public_id)} <= {"fetch", "validate"}
-    assert await run_job(ref, quick.worker_context) == Done()
-    detail = (await quick.detail(public_id)).json()
+    assert isinstance(await run_job(ref, with_changed_files(fast_app, stuck).worker_context), Retry)
+    files = await files_of(fast_app, public_id)
+    await delete_objects(fast_app, files["segment", "cutout"])
+    assert await run_sweep(fast_app) == ((0, 0), (1, 1))
+    assert {stage for stage, _ in await files_of(fast_app, public_id)} <= {"fetch", "validate"}
+    assert await run_job(ref, fast_app.worker_context) == Done()
+    detail = (await fast_app.detail(public_id)).json()
     assert detail["status"] == "SUCCESS"
-    made = await files_of(quick, public_id)
+    made = await files_of(fast_app, public_id)
     assert made.items() >= files.items(), "the same bytes under the same keys"
-    assert await missing_objects(quick, list(made.values())) == []
-    events = await quick.rows("SELECT seq FROM job_events WHERE job_id = :id", id=public_id)
+    assert await missing_objects(fast_app, list(made.values())) == []
+    events = await fast_app.rows("SELECT seq FROM job_events WHERE job_id = :id", id=public_id)
     assert sorted(row["seq"] for row in events) == list(range(1, len(events) + 1))
 
 
 async def test_whoever_works_on_it_is_fenced_without_a_strike(isolated_app: RunningApp) -> None:
-    job = await begun_job(isolated_app)
+    job = await claimed_job(isolated_app)
     await make_stage(isolated_app, job, "fetch")
     [key] = await make_stage(isolated_app, job, "segment")
-    await lose(isolated_app, key)
-    assert await swept(isolated_app) == ((0, 0), (1, 1))
+    await delete_objects(isolated_app, key)
+    assert await run_sweep(isolated_app) == ((0, 0), (1, 1))
     with pytest.raises(Fenced):
         async with isolated_app.database.transaction() as connection:
             await advance(
@@ -170,12 +124,12 @@ async def test_a_finished_job_gets_the_same_bytes_back(
     lost = [key for (stage, _), key in files.items() if stage != "fetch"]
     assert len(lost) >= 4, "finals and what was between them"
     timeline = await isolated_app.rows("SELECT * FROM job_events ORDER BY seq")
-    await lose(isolated_app, *lost)
+    await delete_objects(isolated_app, *lost)
     renderer.forget()
-    assert await swept(isolated_app) == ((0, 0), (len(lost), len(lost)))
+    assert await run_sweep(isolated_app) == ((0, 0), (len(lost), len(lost)))
     assert {key: await digest(isolated_app, key) for key in files.values()} == before
     assert await isolated_app.rows("SELECT * FROM job_events ORDER BY seq") == timeline
-    assert await swept(isolated_app) == NOTHING
+    assert await run_sweep(isolated_app) == NOTHING_FOUND
 
 
 async def digest(running_app: RunningApp, key: str) -> str:
@@ -183,28 +137,28 @@ async def digest(running_app: RunningApp, key: str) -> str:
     return hashlib.sha256(await running_app.worker_context.store.get(key)).hexdigest()
 
 
-async def test_even_the_original_comes_back_while_the_shop_has_it(quick: RunningApp) -> None:
-    public_id = await quick.finished_job()
-    files = await files_of(quick, public_id)
-    await lose(quick, *files.values())
-    assert await swept(quick) == ((0, 0), (len(set(files.values())),) * 2)
-    assert await missing_objects(quick, list(files.values())) == []
+async def test_even_the_original_comes_back_while_the_shop_has_it(fast_app: RunningApp) -> None:
+    public_id = await fast_app.finished_job()
+    files = await files_of(fast_app, public_id)
+    await delete_objects(fast_app, *files.values())
+    assert await run_sweep(fast_app) == ((0, 0), (len(set(files.values())),) * 2)
+    assert await missing_objects(fast_app, list(files.values())) == []
 
 
 async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_the_lost(
-    quick: RunningApp,
+    fast_app: RunningApp,
 ) -> None:
-    public_id = await quick.finished_job()
-    key = (await files_of(quick, public_id))["encode", "large"]
-    await lose(quick, key)
+    public_id = await fast_app.finished_job()
+    key = (await files_of(fast_app, public_id))["encode", "large"]
+    await delete_objects(fast_app, key)
 
     async def other(_request: RenderRequest, rendered: Rendered) -> Rendered:
         files = [msgspec.structs.replace(each, data=each.data + b"!") for each in rendered.files]
         return msgspec.structs.replace(rendered, files=files)
 
     with capture_logs() as logs:
-        assert await swept(rigged(quick, other)) == ((0, 0), (1, 0))
-    assert not await is_stored(quick, key)
+        assert await run_sweep(with_changed_files(fast_app, other)) == ((0, 0), (1, 0))
+    assert not await is_stored(fast_app, key)
     [line] = [each for each in logs if each["event"] == "object_lost"]
     assert (line["job_id"], line["stage"], line["name"]) == (
         public_id,
@@ -213,58 +167,60 @@ async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_t
     )
     assert line["log_level"] == "error"
     assert key not in str(logs)
-    assert await swept(rigged(quick, other)) == ((0, 0), (1, 0)), "its shop still asks for it"
+    assert await run_sweep(with_changed_files(fast_app, other)) == ((0, 0), (1, 0)), (
+        "its shop still asks for it"
+    )
 
 
-async def test_an_original_that_nobody_has_any_more_is_told_of_once(quick: RunningApp) -> None:
-    public_id = await quick.finished_job()
-    await lose(quick, (await files_of(quick, public_id))["fetch", "source"])
-    await quick.execute(
+async def test_an_original_that_nobody_has_any_more_is_told_of_once(fast_app: RunningApp) -> None:
+    public_id = await fast_app.finished_job()
+    await delete_objects(fast_app, (await files_of(fast_app, public_id))["fetch", "source"])
+    await fast_app.execute(
         "UPDATE jobs SET request = request || jsonb_build_object('source_url', "
         "request->>'source_url' || '.gone')"
     )
-    assert await swept(quick) == ((0, 0), (1, 0))
-    assert await swept(quick) == NOTHING
-    assert (await quick.detail(public_id)).json()["status"] == "SUCCESS"
+    assert await run_sweep(fast_app) == ((0, 0), (1, 0))
+    assert await run_sweep(fast_app) == NOTHING_FOUND
+    assert (await fast_app.detail(public_id)).json()["status"] == "SUCCESS"
 
 
 async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_made(
-    quick: RunningApp,
+    fast_app: RunningApp,
 ) -> None:
-    public_id = await quick.finished_job()
-    key = (await files_of(quick, public_id))["encode", "large"]
-    shop_id = await shop_id_of(quick)
-    await lose(quick, key)
+    public_id = await fast_app.finished_job()
+    key = (await files_of(fast_app, public_id))["encode", "large"]
+    shop_id = await shop_id_of(fast_app)
+    await delete_objects(fast_app, key)
 
     async def erased(_request: RenderRequest, rendered: Rendered) -> Rendered:
-        await erase_jobs(quick.database, quick.worker_context.store, shop_id)
+        await erase_jobs(fast_app.database, fast_app.worker_context.store, shop_id)
         return rendered
 
-    await swept(rigged(quick, erased))
-    assert not await is_stored(quick, key)
+    await run_sweep(with_changed_files(fast_app, erased))
+    assert not await is_stored(fast_app, key)
 
 
-async def test_a_shop_that_has_left_is_left_alone(quick: RunningApp) -> None:
-    _, keys = await finished_job(quick)
-    await lose(quick, *keys)
-    await quick.execute("UPDATE shops SET status = 'uninstalled'")
-    assert await swept(quick) == NOTHING
+async def test_a_shop_that_has_left_is_left_alone(fast_app: RunningApp) -> None:
+    _, keys = await finished_job(fast_app)
+    await delete_objects(fast_app, *keys)
+    await fast_app.execute("UPDATE shops SET status = 'uninstalled'")
+    assert await run_sweep(fast_app) == NOTHING_FOUND
 
 
 # Uploads
 
 
 async def test_a_lost_upload_that_no_job_uses_is_forgotten(isolated_app: RunningApp) -> None:
-    upload_key = await uploaded(isolated_app)
-    await lose(isolated_app, (await row_of(isolated_app, upload_key))["key"])
-    assert await swept(isolated_app) == ((0, 0), (1, 1))
+    upload_key = await upload_picture(isolated_app)
+    await delete_objects(isolated_app, (await row_of(isolated_app, upload_key))["key"])
+    assert await run_sweep(isolated_app) == ((0, 0), (1, 1))
     assert await uploads_of(isolated_app) == []
 
 
 async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no_other(
     isolated_app: RunningApp,
 ) -> None:
-    upload_key = await uploaded(isolated_app)
+    upload_key = await upload_picture(isolated_app)
     shop_id = await shop_id_of(isolated_app)
 
     async def take() -> None:
@@ -272,8 +228,8 @@ async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no
             await use_uploads(connection, shop_id=shop_id, wanted={"upload_key": upload_key})
 
     await take()
-    await lose(isolated_app, (await row_of(isolated_app, upload_key))["key"])
-    assert await swept(isolated_app) == ((0, 0), (1, 0))
+    await delete_objects(isolated_app, (await row_of(isolated_app, upload_key))["key"])
+    assert await run_sweep(isolated_app) == ((0, 0), (1, 0))
     with pytest.raises(InvalidRequest):
         await take()
-    assert await swept(isolated_app) == NOTHING
+    assert await run_sweep(isolated_app) == NOTHING_FOUND

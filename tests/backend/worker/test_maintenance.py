@@ -1,4 +1,4 @@
-"""Housekeeping: what the queue lost is found again, and old rows go."""
+"""Maintenance: lost queue entries are restored, and old rows deleted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Fifty jobs of one shop in several processes, and a token that ends among them: one refresh.
+"""Fifty jobs of one shop in several processes cause one token refresh.
 
 Each pool of connections with an `AdminApi` of its own stands for a process: they share nothing but
 Postgres and Shopify.
@@ -23,7 +23,14 @@ from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
 from backend.worker.execute import run_job
 from tests.running_app import RunningApp
-from tests.scenarios import NoRenderer, called, end_token, new_shop, open_shared_app, waiting_job
+from tests.scenarios import (
+    NoRenderer,
+    expire_token,
+    new_shop,
+    open_shared_app,
+    wait_for_call,
+    waiting_job,
+)
 
 PROCESSES, SLOTS, JOBS = 5, 4, 50
 
@@ -32,7 +39,7 @@ shop = pytest.fixture(new_shop)
 
 @pytest.fixture(scope="module")
 async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world that renders nothing: this is about tokens."""
+    """A running app that renders nothing."""
     async for running_app in open_shared_app(services, template, NoRenderer()):
         yield running_app
 
@@ -62,7 +69,7 @@ async def jobs(shared_app: RunningApp, shop: str) -> list[JobRef]:
     ]
 
 
-async def worked_off(refs: Iterable[JobRef], worker_context: WorkerContext) -> None:
+async def run_jobs(refs: Iterable[JobRef], worker_context: WorkerContext) -> None:
     """Run the jobs as a worker does: some at a time, and again when this machine is too slow."""
     slots = asyncio.Semaphore(SLOTS)
 
@@ -92,11 +99,11 @@ async def test_fifty_jobs_in_several_processes_need_one_refresh(
         0.1  # all of them are under way before the first is through
     )
     running = [
-        asyncio.create_task(worked_off(refs[number::PROCESSES], worker_context))
+        asyncio.create_task(run_jobs(refs[number::PROCESSES], worker_context))
         for number, worker_context in enumerate(worker_contexts)
     ]
-    await called(shared_app, "graphql", before["graphql"] + 1)
-    await end_token(shared_app, shop)
+    await wait_for_call(shared_app, "graphql", before["graphql"] + 1)
+    await expire_token(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     await asyncio.gather(*running)
     shared_app.shopify.platform.latency = 0.0
@@ -132,7 +139,7 @@ async def test_fifty_wait_for_a_refresh_that_takes_longer_than_others_wait_for_a
 ) -> None:
     """Two seconds is what a statement waits for a lock, and anybody for a connection."""
     before = shared_app.shopify.calls["refresh"]
-    await end_token(shared_app, shop)
+    await expire_token(shared_app, shop)
     shared_app.shopify.platform.latency = 2.4
     found = await asyncio.gather(
         *(

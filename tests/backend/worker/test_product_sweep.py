@@ -1,4 +1,4 @@
-"""Products whose webhook never came are found, once, and in the order of their changes."""
+"""Products whose webhook was lost are found once, in the order of their changes."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -11,11 +11,10 @@ from backend.shops.service import ShopRef
 from backend.shops.shopify_responses import ProductPage
 from backend.worker import product_sweep
 from backend.worker.product_sweep import WEBHOOK_GRACE, enqueue_sweeps, sweep_products
-from tests.backend.rules.test_settings import CATALOG_IMAGE, put
+from tests.backend.rules.settings_api import CATALOG_RULE, put_settings
 from tests.backend.uploads.multipart_forms import shop_id_of
 from tests.running_app import SHOP, RunningApp
-from tests.scenarios import handled, lock_out, new_shop, open_shared_app
-from tests.webhooks.test_products import UPDATE, jobs_of
+from tests.scenarios import UPDATE, jobs_of, lock_out, new_shop, open_shared_app, process_webhook
 
 pytestmark = pytest.mark.usefixtures("same_day")
 
@@ -28,13 +27,13 @@ def soon() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=1)
 
 
-async def swept(shared_app: RunningApp, shop: str, until: datetime | None = None) -> int:
+async def sweep_shop(shared_app: RunningApp, shop: str, until: datetime | None = None) -> int:
     """Sweep the shop; how many products had been missed."""
     ref = ShopRef(shop_id=await shop_id_of(shared_app, shop))
     return await sweep_products(ref, shared_app.worker_context, frozenset(), until=until or soon())
 
 
-async def let_pass(shared_app: RunningApp, shop: str, hours: int) -> None:
+async def move_sweep_mark(shared_app: RunningApp, shop: str, hours: int) -> None:
     """Let the shop have been swept last so long ago."""
     await shared_app.execute(
         "UPDATE shops SET products_swept_until = products_swept_until - make_interval(hours => :h) "
@@ -52,20 +51,20 @@ async def products_with_jobs(shared_app: RunningApp, shop: str) -> list[Any]:
 async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     product = shared_app.product(b"x", shop=shop)
-    assert await swept(shared_app, shop) == 1
+    assert await sweep_shop(shared_app, shop) == 1
     assert await products_with_jobs(shared_app, shop) == [product.gid]
-    assert await swept(shared_app, shop, soon() + timedelta(hours=1)) == 0
-    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+    assert await sweep_shop(shared_app, shop, soon() + timedelta(hours=1)) == 0
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
 async def test_what_was_missed_is_counted(shared_app: RunningApp, shop: str) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     for _ in range(2):
         shared_app.product(b"x", shop=shop)
     before = await findings(shared_app)
-    await swept(shared_app, shop)
+    await sweep_shop(shared_app, shop)
     assert await findings(shared_app) - before == 2
 
 
@@ -81,38 +80,38 @@ async def findings(shared_app: RunningApp) -> int:
 async def test_a_product_whose_webhook_came_was_not_missed(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
-    await handled(shared_app, UPDATE, shop=shop)
-    assert await swept(shared_app, shop) == 0
+    await process_webhook(shared_app, UPDATE, shop=shop)
+    assert await sweep_shop(shared_app, shop) == 0
     assert len(await jobs_of(shared_app, shop)) == 1
 
 
 async def test_what_changed_just_now_is_left_to_its_webhook(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
-    assert await swept(shared_app, shop, datetime.now(UTC) - WEBHOOK_GRACE) == 0
-    assert await swept(shared_app, shop) == 1
+    assert await sweep_shop(shared_app, shop, datetime.now(UTC) - WEBHOOK_GRACE) == 0
+    assert await sweep_shop(shared_app, shop) == 1
 
 
 async def test_all_pages_are_looked_at(shared_app: RunningApp, shop: str) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     products = [shared_app.product(b"x", shop=shop) for _ in range(55)]
-    assert await swept(shared_app, shop) == 55
+    assert await sweep_shop(shared_app, shop) == 55
     assert await products_with_jobs(shared_app, shop) == [product.gid for product in products]
 
 
 async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await put(shared_app, shop, CATALOG_IMAGE, daily_credit_cap=2)
-    await let_pass(shared_app, shop, 1)
+    await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=2)
+    await move_sweep_mark(shared_app, shop, 1)
     products = [shared_app.product(b"x", shop=shop) for _ in range(5)]
     caught_up = []
     for _ in range(4):
-        caught_up.append(await swept(shared_app, shop))
+        caught_up.append(await sweep_shop(shared_app, shop))
         await shared_app.execute(
             "UPDATE daily_counts c SET day = day - 1 FROM shops s "
             "WHERE s.id = c.shop_id AND s.domain = :d",
@@ -130,12 +129,12 @@ async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
         "parameters": {"scene_type": "wall"},
         "filter": {"tags": ["dear"]},
     }
-    await put(shared_app, shop, CATALOG_IMAGE, swap, daily_credit_cap=5)
-    await let_pass(shared_app, shop, 1)
+    await put_settings(shared_app, shop, CATALOG_RULE, swap, daily_credit_cap=5)
+    await move_sweep_mark(shared_app, shop, 1)
     cheap = shared_app.product(b"x", shop=shop)
     shared_app.shopify.create_product(shop, "Coat", b"x", tags=("dear",))
     later = shared_app.product(b"y", shop=shop)
-    assert await swept(shared_app, shop, until := soon()) == 2
+    assert await sweep_shop(shared_app, shop, until := soon()) == 2
     assert await products_with_jobs(shared_app, shop) == [cheap.gid, later.gid]
     found = "SELECT products_swept_until AS mark FROM shops WHERE domain = :d"
     assert (await shared_app.rows(found, d=shop))[0]["mark"] == until
@@ -144,7 +143,7 @@ async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
 async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     for _ in range(55):
         shared_app.product(b"x", shop=shop)
     admin = shared_app.worker_context.admin
@@ -157,55 +156,55 @@ async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
         return await ask(*shop, **which)
 
     monkeypatch.setattr(admin, "changed_products", first_page_only)
-    assert await swept(shared_app, shop) == 50
-    await swept(shared_app, shop)
+    assert await sweep_shop(shared_app, shop) == 50
+    await sweep_shop(shared_app, shop)
     assert marks[-1] > marks[0], "the first page is done with"
     monkeypatch.undo()
-    assert await swept(shared_app, shop) == 5
+    assert await sweep_shop(shared_app, shop) == 5
     assert len(set(await products_with_jobs(shared_app, shop))) == 55
 
 
 async def test_a_worker_that_is_to_stop_leaves_the_rest_to_the_next(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
     shared_app.worker_context.stopping.set()
     try:
-        assert await swept(shared_app, shop) == 0
+        assert await sweep_shop(shared_app, shop) == 0
     finally:
         shared_app.worker_context.stopping.clear()
-    assert await swept(shared_app, shop) == 1
+    assert await sweep_shop(shared_app, shop) == 1
 
 
 async def test_a_parked_shop_is_left_alone(shared_app: RunningApp, shop: str) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
     await lock_out(shared_app, shop)
-    assert await swept(shared_app, shop) == 0
+    assert await sweep_shop(shared_app, shop) == 0
     assert await jobs_of(shared_app, shop) == []
 
 
 async def test_what_changed_while_the_app_was_away_is_not_swept(
     shared_app: RunningApp, shop: str
 ) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     shared_app.shopify.uninstall(shop)
-    await handled(shared_app, "app/uninstalled", shop=shop)
+    await process_webhook(shared_app, "app/uninstalled", shop=shop)
     product = shared_app.product(b"x", shop=shop)
     half_an_hour_ago = datetime.now(UTC) - timedelta(minutes=30)
     shared_app.shopify.platform.catalogue.put(product, half_an_hour_ago)
     shared_app.shopify.reinstall(shop)
     await shared_app.install(shop)
-    assert await swept(shared_app, shop) == 0
+    assert await sweep_shop(shared_app, shop) == 0
     assert await jobs_of(shared_app, shop) == []
 
 
 async def test_opening_the_app_does_not_move_the_mark(shared_app: RunningApp, shop: str) -> None:
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
     await shared_app.install(shop)
-    assert await swept(shared_app, shop) == 1
+    assert await sweep_shop(shared_app, shop) == 1
 
 
 async def test_the_queue_brings_each_askable_shop_once(running_app: RunningApp) -> None:
@@ -241,7 +240,7 @@ async def test_the_mark_is_the_databases_whatever_the_workers_clock_says(
             return super().now(tz) + timedelta(hours=2)
 
     monkeypatch.setattr(product_sweep, "datetime", Ahead)
-    await let_pass(shared_app, shop, 1)
+    await move_sweep_mark(shared_app, shop, 1)
     ref = ShopRef(shop_id=await shop_id_of(shared_app, shop))
     await sweep_products(ref, shared_app.worker_context, frozenset())
     rows = await shared_app.rows(

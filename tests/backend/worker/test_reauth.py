@@ -1,7 +1,6 @@
-"""A shop that no token opens any more: its work waits for the merchant, and goes on with them."""
+"""A shop whose tokens have died: its work waits until the merchant opens the app again."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pytest
@@ -20,16 +19,23 @@ from backend.worker import reauth
 from backend.worker.execute import JOB, run_job
 from backend.worker.reauth import end_long_waits, resume_shop
 from backend.worker.stages import JobRun
+from tests.backend.worker.job_state import (
+    failure_code,
+    job_row,
+    new_waiting_job,
+    public_events,
+    queue_entries,
+)
 from tests.running_app import RunningApp
 from tests.scenarios import (
     NoRenderer,
-    begun_job,
-    end_token,
-    handled,
+    claimed_job,
+    expire_token,
     lock_out,
     make_stage,
     new_shop,
     open_shared_app,
+    process_webhook,
     waiting_job,
 )
 
@@ -38,57 +44,25 @@ shop = pytest.fixture(new_shop)
 
 @pytest.fixture(scope="module")
 async def shared_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A world that renders nothing: none of this is about pictures."""
+    """A running app that renders nothing."""
     async for running_app in open_shared_app(services, template, NoRenderer()):
         yield running_app
 
 
-async def job(shared_app: RunningApp, shop: str) -> JobRef:
-    """A job that needs the shop's token, and waits for a worker."""
-    product = shared_app.product(b"a photo", shop=shop)
-    return await waiting_job(shared_app, shop=shop, request={"product_id": product.gid})
-
-
 async def locked_out_job(shared_app: RunningApp, shop: str) -> JobRef:
     """A job that a worker has begun, of a shop that let nobody in."""
-    ref = await job(shared_app, shop)
+    ref = await new_waiting_job(shared_app, shop)
     await lock_out(shared_app, shop)
     await shared_app.drain()
     return ref
-
-
-async def told(shared_app: RunningApp, shop: str, ref: JobRef) -> list[tuple[int, str, Any]]:
-    """The job's public timeline, over HTTP."""
-    response = await shared_app.http.get(
-        f"/v1/jobs/{ref.public_id}/events", headers=shared_app.bearer(shop)
-    )
-    return [
-        (event["seq"], event["event_type"], event["extra"].get("waiting_for"))
-        for event in response.json()["events"]
-    ]
-
-
-async def entries(shared_app: RunningApp, ref: JobRef) -> list[str]:
-    """What the queue holds for the job's shop."""
-    rows = await shared_app.rows(
-        "SELECT entrypoint FROM queue.pgqueuer WHERE "
-        "(convert_from(payload, 'UTF8')::jsonb->>'shop_id')::bigint = :id ORDER BY 1",
-        id=ref.shop_id,
-    )
-    return [row["entrypoint"] for row in rows]
-
-
-async def row(shared_app: RunningApp, ref: JobRef) -> dict[str, Any]:
-    """The job's own row."""
-    return (await shared_app.rows("SELECT * FROM jobs WHERE public_id = :id", id=ref.public_id))[0]
 
 
 async def test_a_job_of_a_locked_out_shop_waits_off_the_queue_and_says_so(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
-    assert await entries(shared_app, ref) == []
-    stored = await row(shared_app, ref)
+    assert await queue_entries(shared_app, ref) == []
+    stored = await job_row(shared_app, ref)
     assert (stored["status"], stored["strikes"], stored["attempt"]) == ("IN_PROGRESS", 0, 1)
     detail = (await shared_app.detail(ref.public_id, shop=shop)).json()
     assert detail["status"] == "IN_PROGRESS"
@@ -101,15 +75,15 @@ async def test_when_the_merchant_opens_the_app_its_jobs_go_on_at_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
-    second = await job(shared_app, shop)
+    second = await new_waiting_job(shared_app, shop)
     await shared_app.drain()
     await shared_app.install(shop)
-    assert await entries(shared_app, ref) == ["resume_shop"]
+    assert await queue_entries(shared_app, ref) == ["resume_shop"]
     await shared_app.drain()
     for each in (ref, second):
-        assert (await row(shared_app, each))["status"] == "SUCCESS"
-        assert (await row(shared_app, each))["waiting_since"] is None
-        kinds = [kind for _, kind, _ in await told(shared_app, shop, each)]
+        assert (await job_row(shared_app, each))["status"] == "SUCCESS"
+        assert (await job_row(shared_app, each))["waiting_since"] is None
+        kinds = [kind for _, kind, _ in await public_events(shared_app, shop, each)]
         assert kinds == ["queued", "queued", *["stage"] * 5, "succeeded"]
 
 
@@ -117,7 +91,7 @@ async def test_more_jobs_than_fit_a_batch_go_on(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reauth, "RESUMED_AT_ONCE", 2)
-    refs = [await job(shared_app, shop) for _ in range(5)]
+    refs = [await new_waiting_job(shared_app, shop) for _ in range(5)]
     of_shop = ShopRef(shop_id=refs[0].shop_id)
     await shared_app.execute("DELETE FROM queue.pgqueuer")
     await shared_app.execute(
@@ -125,7 +99,7 @@ async def test_more_jobs_than_fit_a_batch_go_on(
     )
     for _ in range(2):  # twice does no harm
         await resume_shop(of_shop, shared_app.database)
-        assert await entries(shared_app, refs[0]) == ["run_backlog"] * 5
+        assert await queue_entries(shared_app, refs[0]) == ["run_backlog"] * 5
 
 
 async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(
@@ -134,21 +108,24 @@ async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(
     ref = await locked_out_job(shared_app, shop)
     for _ in range(2 * JOBS.crashes):
         assert await run_job(ref, shared_app.worker_context) == Done()
-    assert await told(shared_app, shop, ref) == [(1, "queued", None), (2, "queued", "reauth")]
-    assert (await row(shared_app, ref))["strikes"] == 0
+    assert await public_events(shared_app, shop, ref) == [
+        (1, "queued", None),
+        (2, "queued", "reauth"),
+    ]
+    assert (await job_row(shared_app, ref))["strikes"] == 0
 
 
 async def test_a_job_that_got_further_and_waits_again_says_so_again(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await job(shared_app, shop)
+    ref = await new_waiting_job(shared_app, shop)
     for _ in range(2):
         async with shared_app.database.transaction() as connection:
             claimed = await claim(connection, ref)
             assert claimed is not None
             await put_back(connection, claimed, message="Waiting", waiting_for="reauth")
         await make_stage(shared_app, claimed, f"stage {claimed.attempt}")
-    waits = [seq for seq, _, waits_for in await told(shared_app, shop, ref) if waits_for]
+    waits = [seq for seq, _, waits_for in await public_events(shared_app, shop, ref) if waits_for]
     assert waits == [2, 4]
 
 
@@ -160,18 +137,18 @@ async def test_a_worker_that_lost_its_job_cannot_put_it_back(
         old = await claim(connection, ref)
         await claim(connection, ref)
     assert old is not None
-    before = await row(shared_app, ref)
+    before = await job_row(shared_app, ref)
     with pytest.raises(Fenced):
         async with shared_app.database.transaction() as connection:
             await put_back(connection, old, message="Waiting", waiting_for="reauth")
-    assert await row(shared_app, ref) == before
+    assert await job_row(shared_app, ref) == before
 
 
 async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried_again(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The shop is open again before the job has said that it waits."""
-    claimed = await begun_job(shared_app, shop=shop)
+    claimed = await claimed_job(shared_app, shop=shop)
     context = shared_app.worker_context
     job_run = JobRun(claimed, context)
     assert await after_lockout(JOB, job_run, context, NeedsReauth(shop)) == Retry(LOCKED_OUT_PAUSE)
@@ -180,7 +157,7 @@ async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried
 async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await job(shared_app, shop)
+    ref = await new_waiting_job(shared_app, shop)
     settings = msgspec.structs.replace(shared_app.settings, token_keys=generate_key())
     admin = AdminApi(settings, LoopbackShopify(shared_app.shopify.origin))
     worker_context = msgspec.structs.replace(shared_app.worker_context, admin=admin)
@@ -188,15 +165,15 @@ async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
         assert await run_job(ref, worker_context) == Retry(LOCKED_OUT_PAUSE)
     await admin.close()
     assert await run_job(ref, shared_app.worker_context) == Done()
-    assert (await row(shared_app, ref))["status"] == "SUCCESS"
+    assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
 async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_for_ever(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The operator has mistyped the client secret, and the shop's token is due."""
-    ref = await job(shared_app, shop)
-    await end_token(shared_app, shop)
+    ref = await new_waiting_job(shared_app, shop)
+    await expire_token(shared_app, shop)
     settings = msgspec.structs.replace(
         shared_app.settings, shopify_api_secret="mistyped", shopify_api_secret_previous=""
     )
@@ -206,7 +183,7 @@ async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_
         assert await run_job(ref, worker_context) == Retry(LOCKED_OUT_PAUSE)
     await admin.close()
     assert await run_job(ref, shared_app.worker_context) == Done()
-    assert (await row(shared_app, ref))["status"] == "SUCCESS"
+    assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
 async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
@@ -220,7 +197,7 @@ async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
     ref = await waiting_job(shared_app, shop=shop, request={"source_url": photo.url})
     await lock_out(shared_app, shop)
     assert await run_job(ref, shared_app.worker_context) == Done()
-    assert (await row(shared_app, ref))["status"] == "SUCCESS"
+    assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
 async def test_reads_and_new_jobs_are_answered_as_usual_in_a_locked_out_shop(
@@ -244,7 +221,7 @@ async def test_a_waiting_job_can_be_cancelled(shared_app: RunningApp, shop: str)
     assert cancelled.status_code == 202
     await shared_app.install(shop)
     await shared_app.drain()
-    assert (await told(shared_app, shop, ref))[-1][1] == "failed"
+    assert (await public_events(shared_app, shop, ref))[-1][1] == "failed"
 
 
 async def test_waiting_jobs_of_a_shop_that_removed_the_app_end(
@@ -252,10 +229,13 @@ async def test_waiting_jobs_of_a_shop_that_removed_the_app_end(
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
     shared_app.shopify.uninstall(shop)
-    assert await handled(shared_app, "app/uninstalled", shop=shop) == ("processed", "UNINSTALLED")
-    stored = await row(shared_app, ref)
+    assert await process_webhook(shared_app, "app/uninstalled", shop=shop) == (
+        "processed",
+        "UNINSTALLED",
+    )
+    stored = await job_row(shared_app, ref)
     assert stored["status"] == "FAILURE"
-    assert (await told_last_code(shared_app, ref)) == "SHOP_UNINSTALLED"
+    assert (await failure_code(shared_app, ref)) == "SHOP_UNINSTALLED"
 
 
 @pytest.mark.parametrize(("days", "ends"), [(29, False), (31, True)])
@@ -270,17 +250,7 @@ async def test_nothing_waits_for_more_than_thirty_days(
         id=ref.public_id,
     )
     assert await end_long_waits(shared_app.database) == int(ends)
-    assert (await row(shared_app, ref))["status"] == ("FAILURE" if ends else "IN_PROGRESS")
+    assert (await job_row(shared_app, ref))["status"] == ("FAILURE" if ends else "IN_PROGRESS")
     if ends:
-        assert await told_last_code(shared_app, ref) == "REAUTH_NEEDED"
+        assert await failure_code(shared_app, ref) == "REAUTH_NEEDED"
     assert await end_long_waits(shared_app.database) == 0
-
-
-async def told_last_code(shared_app: RunningApp, ref: JobRef) -> str:
-    """The code of the job's failure."""
-    rows = await shared_app.rows(
-        "SELECT extra #>> '{error,code}' AS code FROM job_events "
-        "WHERE job_id = :id AND event_type = 'failed'",
-        id=ref.public_id,
-    )
-    return str(rows[0]["code"])

@@ -1,14 +1,11 @@
-"""`atelier reconcile`: everything at once, told kind by kind."""
-
-import asyncio
-import os
-import sys
+"""`atelier reconcile` runs every sweep and reports by kind."""
 
 import pytest
 
 from backend.errors import ConfigurationError, DatabaseUnavailable, StorageUnavailable
 from backend.worker.reconcile import reconcile_all, show_report
-from tests.backend.uploads.multipart_forms import row_of, uploaded
+from tests.backend.uploads.multipart_forms import row_of, upload_picture
+from tests.commands import repairs_by_kind, run_reconcile
 from tests.flows.processes import environment
 from tests.running_app import RunningApp
 from tests.scenarios import NOBODY_LISTENS, finished_job
@@ -16,28 +13,9 @@ from tests.scenarios import NOBODY_LISTENS, finished_job
 
 @pytest.fixture
 def env(isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The island's settings in the environment."""
+    """The app's settings as environment variables."""
     for name, value in environment(isolated_app.settings).items():
         monkeypatch.setenv(name, value)
-
-
-def figures(out: str) -> dict[str, tuple[int, int]]:
-    """Found and repaired by kind, as printed; log lines aside."""
-    lines = [line.split() for line in out.splitlines() if line.endswith(" repaired")]
-    return {words[-5]: (int(words[-4]), int(words[-2])) for words in lines}
-
-
-async def atelier(*arguments: str) -> tuple[int | None, str, str]:
-    """`atelier reconcile …` as a process: exit code, stdout and stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "backend.cli", "reconcile", *arguments),
-        env=dict(os.environ),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, out.decode(), err.decode()
 
 
 @pytest.mark.usefixtures("env")
@@ -48,15 +26,15 @@ async def test_everything_is_mended_and_printed_and_reported_later(
     await isolated_app.execute("DELETE FROM queue.pgqueuer")
     await isolated_app.execute("UPDATE jobs SET created_at = now() - interval '2 minutes'")
     await isolated_app.worker_context.store.delete(
-        [(await row_of(isolated_app, await uploaded(isolated_app)))["key"]]
+        [(await row_of(isolated_app, await upload_picture(isolated_app)))["key"]]
     )
     capsys.readouterr()
     assert await reconcile_all()
     printed = capsys.readouterr()
-    assert figures(printed.out)["job_without_queue_entry"] == (1, 1)
+    assert repairs_by_kind(printed.out)["job_without_queue_entry"] == (1, 1)
     assert "The bucket …" in printed.err
     await show_report()
-    assert figures(capsys.readouterr().out) == {
+    assert repairs_by_kind(capsys.readouterr().out) == {
         "job_without_queue_entry": (1, 1),
         "row_without_object": (1, 1),
     }
@@ -68,9 +46,9 @@ async def test_the_exit_code_tells_that_something_could_not_be_mended(
 ) -> None:
     _, keys = await finished_job(isolated_app)  # whose pictures nothing can make
     await isolated_app.worker_context.store.delete(keys[:1])
-    code, out, err = await atelier()
+    code, out, err = await run_reconcile()
     assert (code, "Traceback" in err) == (1, False), err
-    assert figures(out) == {
+    assert repairs_by_kind(out) == {
         "job_without_queue_entry": (0, 0),
         "delivery_without_queue_entry": (0, 0),
         "publication_without_queue_entry": (0, 0),
@@ -103,5 +81,5 @@ async def test_what_it_lacks_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_help_tells_what_the_options_are_for() -> None:
-    code, out, _ = await atelier("--help")
+    code, out, _ = await run_reconcile("--help")
     assert (code, "--report" in out, "--force" in out) == (0, True, True)

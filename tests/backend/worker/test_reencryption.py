@@ -1,4 +1,4 @@
-"""`atelier keys`: a new key, and every token brought under it while the service runs."""
+"""`atelier keys`: re-encrypt every token under a new key while the service runs."""
 
 import asyncio
 import os
@@ -15,13 +15,13 @@ from backend.shops.tokens import installed_shop
 from backend.worker import reencryption
 from backend.worker.reencryption import ReencryptionTally, reencrypt_all
 from tests.running_app import RunningApp
-from tests.scenarios import end_token, new_shop, open_shared_app
+from tests.scenarios import expire_token, new_shop, open_shared_app
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
 
 
-async def sealed_under(shared_app: RunningApp, shop: str) -> set[str]:
+async def key_ids(shared_app: RunningApp, shop: str) -> set[str]:
     """The ids of the keys that the shop's tokens need; "" is none."""
     rows = await shared_app.rows(
         "SELECT access_token, refresh_token FROM shops WHERE domain = :d", d=shop
@@ -70,8 +70,8 @@ async def test_a_rotation_ends_with_an_old_key_that_nobody_needs(
     assert reports[0] == (2, tally.total)
     assert reports[-1] == (tally.total, tally.total)
     for each in shops:
-        assert await sealed_under(shared_app, each) == {both.primary}
-        await end_token(shared_app, each)
+        assert await key_ids(shared_app, each) == {both.primary}
+        await expire_token(shared_app, each)
         assert await opens(shared_app, each, new)
     again = await reencrypt_all(shared_app.database, both, lambda _: None)
     assert again.total == 0, "there is nothing left to do"
@@ -91,9 +91,9 @@ async def test_plain_tokens_of_before_are_sealed(shared_app: RunningApp, shop: s
         rows = await shared_app.rows(f"SELECT {name} AS t FROM shops WHERE domain = :d", d=shop)
         plain = keys.decrypt(rows[0]["t"], shop=shop, column=name)
         await shared_app.execute(f"UPDATE shops SET {name} = :t WHERE domain = :d", t=plain, d=shop)
-    assert await sealed_under(shared_app, shop) == {""}
+    assert await key_ids(shared_app, shop) == {""}
     assert (await reencrypt_all(shared_app.database, keys, lambda _: None)).encrypted == 1
-    assert await sealed_under(shared_app, shop) == {keys.primary}
+    assert await key_ids(shared_app, shop) == {keys.primary}
     assert await opens(shared_app, shop, shared_app.settings.token_keys)
 
 
@@ -108,7 +108,7 @@ async def test_tokens_that_are_renewed_meanwhile_are_not_lost(
 
     async def after_a_renewal(connection: Any, keys: Any, row: Any, tally: Any) -> None:
         if row.domain == shop and not renewals:
-            await end_token(shared_app, shop)
+            await expire_token(shared_app, shop)
             renewals.append(
                 await installed_shop(shared_app.database, shared_app.handler_context.admin, shop)
             )
@@ -134,7 +134,7 @@ async def test_the_commands_make_a_key_and_seal_under_it(shared_app: RunningApp,
     )
     assert code == 0
     assert "Sealed the tokens of" in out
-    assert await sealed_under(shared_app, shop) == {made.split(":")[0]}
+    assert await key_ids(shared_app, shop) == {made.split(":")[0]}
     assert made.split(":")[1].strip() not in out
     code, out = await keys_command(shared_app, "reencrypt", keys=shared_app.settings.token_keys)
     assert code == 1, "the key that they need is not among these"

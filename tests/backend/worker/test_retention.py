@@ -1,4 +1,4 @@
-"""What goes after its time, what stays, and what is told of a job whose files have gone."""
+"""Retention: what expires, what stays, and what a job shows after its files expired."""
 
 import hashlib
 from datetime import timedelta
@@ -16,29 +16,39 @@ from backend.worker.execute import run_job
 from backend.worker.reconciliation_report import FindingTally, Kind
 from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.run import manager
-from tests.backend.batches.scenarios import act, end_jobs, expanded, gids, look
-from tests.backend.jobs.test_contract import DETAIL
-from tests.backend.publications.scenarios import finished, published, undo, wanted, work
-from tests.backend.rules.test_settings import put
-from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded, uploads_of
-from tests.backend.worker.sweeping import swept
-from tests.backend.worker.test_lost_objects import NOTHING, files_of, lose, quick
+from tests.backend.batches.scenarios import (
+    end_jobs,
+    expanded_batch,
+    get_batch,
+    post_batch_action,
+    product_gids,
+)
+from tests.backend.jobs.contract import JOB_DETAIL
+from tests.backend.publications.scenarios import (
+    publication_request,
+    publish,
+    publishable_job,
+    run_publication_to_end,
+    withdraw_publication,
+)
+from tests.backend.rules.settings_api import put_settings
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, upload_picture, uploads_of
+from tests.backend.worker.lost_objects import NOTHING_FOUND, delete_objects, files_of
+from tests.backend.worker.sweep import run_sweep
 from tests.running_app import RunningApp
 from tests.scenarios import (
-    begun_job,
+    UPDATE,
+    claimed_job,
     finished_job,
-    handled,
     is_stored,
     make_stage,
     missing_objects,
     new_shop,
     open_shared_app,
+    process_webhook,
     refusal,
     waiting_job,
 )
-from tests.webhooks.test_products import UPDATE
-
-__all__ = ["quick"]
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 shop = pytest.fixture(new_shop)
@@ -48,7 +58,7 @@ FILES = RetentionPeriods(files=MONTH, jobs=None)
 BOTH = RetentionPeriods(files=MONTH, jobs=QUARTER)
 
 
-async def let_pass(running_app: RunningApp, ref: JobRef, days: int) -> None:
+async def age_job(running_app: RunningApp, ref: JobRef, days: int) -> None:
     """Let the job have ended so long ago."""
     await running_app.execute(
         "UPDATE jobs SET finished_at = now() - make_interval(days => :days) WHERE public_id = :id",
@@ -57,7 +67,9 @@ async def let_pass(running_app: RunningApp, ref: JobRef, days: int) -> None:
     )
 
 
-async def expired(running_app: RunningApp, terms: RetentionPeriods = FILES) -> dict[Kind, int]:
+async def run_retention(
+    running_app: RunningApp, terms: RetentionPeriods = FILES
+) -> dict[Kind, int]:
     """A pass; what it found, kind by kind."""
     tallies: dict[Kind, FindingTally] = await expire(running_app.worker_context, terms)
     return {kind: tally.found for kind, tally in tallies.items() if tally.found}
@@ -68,7 +80,7 @@ async def detail(running_app: RunningApp, ref: JobRef, shop: str) -> dict[str, A
     answer = await running_app.detail(ref.public_id, shop=shop)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
-    DETAIL.validate(found)
+    JOB_DETAIL.validate(found)
     return found
 
 
@@ -88,31 +100,31 @@ async def test_what_a_job_stored_on_the_way_goes_after_its_time_and_its_pictures
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, (between, *finals) = await finished_job(shared_app, shop=shop)
-    await let_pass(shared_app, ref, 29)
-    assert await expired(shared_app) == {}
-    await let_pass(shared_app, ref, 31)
+    await age_job(shared_app, ref, 29)
+    assert await run_retention(shared_app) == {}
+    await age_job(shared_app, ref, 31)
     before = await shared_app.detail(ref.public_id, shop=shop)
-    assert await expired(shared_app) == {"expired_intermediate": 1}
+    assert await run_retention(shared_app) == {"expired_intermediate": 1}
     assert await missing_objects(shared_app, [between, *finals]) == [between]
     found = await detail(shared_app, ref, shop)
     assert found["result"] == before.json()["result"]
     for picture in found["result"]:
         assert (await shared_app.http.get(picture["image_url"])).status_code == 200
-    assert await expired(shared_app) == {}
+    assert await run_retention(shared_app) == {}
 
 
 async def test_an_event_says_how_many_of_its_pictures_have_expired(
     shared_app: RunningApp, shop: str
 ) -> None:
-    job = await begun_job(shared_app, shop=shop)
+    job = await claimed_job(shared_app, shop=shop)
     await make_stage(shared_app, job, "validate", pictures=0)
     await make_stage(shared_app, job, "segment", pictures=2)
-    await let_pass(shared_app, job.ref, 31)  # as if it had failed at the next stage
+    await age_job(shared_app, job.ref, 31)  # as if it had failed at the next stage
     await shared_app.execute(
         "UPDATE jobs SET status = 'FAILURE' WHERE public_id = :i", i=job.ref.public_id
     )
     tag = (await shared_app.detail(job.ref.public_id, shop=shop)).headers["etag"]
-    assert await expired(shared_app) == {"expired_intermediate": 2}
+    assert await run_retention(shared_app) == {"expired_intermediate": 2}
     told = [
         (len(each["artifacts"]), each["extra"]) for each in await events(shared_app, job.ref, shop)
     ]
@@ -126,13 +138,13 @@ async def test_an_event_says_how_many_of_its_pictures_have_expired(
 async def test_an_unfinished_job_keeps_its_files_however_old_it_is(
     shared_app: RunningApp, shop: str
 ) -> None:
-    job = await begun_job(shared_app, shop=shop)
+    job = await claimed_job(shared_app, shop=shop)
     [key] = await make_stage(shared_app, job, "segment")
     await shared_app.execute(
         "UPDATE jobs SET created_at = now() - interval '1 year' WHERE public_id = :id",
         id=job.ref.public_id,
     )
-    assert await expired(shared_app) == {}
+    assert await run_retention(shared_app) == {}
     assert await is_stored(shared_app, key)
 
 
@@ -142,9 +154,9 @@ async def test_all_slices_are_looked_at_and_counted(
     monkeypatch.setattr(retention, "JOBS_PER_PASS", 2)
     jobs = [await finished_job(shared_app, shop=shop) for _ in range(5)]
     for ref, _ in jobs:
-        await let_pass(shared_app, ref, 31)
+        await age_job(shared_app, ref, 31)
     before = await counted(shared_app)
-    assert await expired(shared_app) == {"expired_intermediate": 5}
+    assert await run_retention(shared_app) == {"expired_intermediate": 5}
     assert await counted(shared_app) - before == 5
     assert await missing_objects(shared_app, [key for _, keys in jobs for key in keys]) == [
         keys[0] for _, keys in jobs
@@ -163,60 +175,60 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)
-    await let_pass(shared_app, ref, 31)
+    await age_job(shared_app, ref, 31)
     async with shared_app.database.transaction() as connection:
         held = f"SELECT 1 FROM jobs WHERE public_id = '{ref.public_id}' FOR KEY SHARE"
         await connection.exec_driver_sql(held)
-        assert await expired(shared_app) == {}
-    assert await expired(shared_app) == {"expired_intermediate": 1}
+        assert await run_retention(shared_app) == {}
+    assert await run_retention(shared_app) == {"expired_intermediate": 1}
 
 
 @pytest.mark.parametrize("broken", ["object_keys", "forget_files"])
 async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_the_next(
-    quick: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
+    fast_app: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    public_id = await quick.finished_job()
-    ref = JobRef(shop_id=await shop_id_of(quick), public_id=public_id)
-    files = await files_of(quick, public_id)
+    public_id = await fast_app.finished_job()
+    ref = JobRef(shop_id=await shop_id_of(fast_app), public_id=public_id)
+    files = await files_of(fast_app, public_id)
     between = [key for (stage, _), key in files.items() if stage != "encode"]
-    await let_pass(quick, ref, 31)
+    await age_job(fast_app, ref, 31)
 
     async def crash(*_: Any) -> None:
         raise StorageUnavailable
 
     monkeypatch.setattr(retention, broken, crash)
     with pytest.raises(StorageUnavailable):
-        await expire(quick.worker_context, FILES)
+        await expire(fast_app.worker_context, FILES)
     monkeypatch.undo()
     shown = [
         item
-        for each in await events(quick, ref, "north.myshopify.com")
+        for each in await events(fast_app, ref, "north.myshopify.com")
         for item in each["artifacts"]
     ]
     for item in shown:
-        assert (await quick.http.get(item["image_url"])).status_code == 200
-    assert await swept(quick) == NOTHING, "the sweep of the bucket makes nothing again"
-    assert await expired(quick) == {"expired_intermediate": len(between)}
-    assert sorted(await missing_objects(quick, list(files.values()))) == sorted(between)
-    assert await swept(quick) == NOTHING
+        assert (await fast_app.http.get(item["image_url"])).status_code == 200
+    assert await run_sweep(fast_app) == NOTHING_FOUND, "the sweep of the bucket makes nothing again"
+    assert await run_retention(fast_app) == {"expired_intermediate": len(between)}
+    assert sorted(await missing_objects(fast_app, list(files.values()))) == sorted(between)
+    assert await run_sweep(fast_app) == NOTHING_FOUND
 
 
-async def test_a_lost_picture_is_made_again_from_the_shops_photo(quick: RunningApp) -> None:
-    public_id = await quick.finished_job()
-    ref = JobRef(shop_id=await shop_id_of(quick), public_id=public_id)
-    picture = (await files_of(quick, public_id))["encode", "large"]
-    digest = hashlib.sha256(await quick.worker_context.store.get(picture)).hexdigest()
-    await let_pass(quick, ref, 31)
-    await expire(quick.worker_context, FILES)
-    await lose(quick, picture)
-    assert await swept(quick) == ((0, 0), (1, 1))
-    assert hashlib.sha256(await quick.worker_context.store.get(picture)).hexdigest() == digest
-    assert await swept(quick) == NOTHING, "and nothing else is stored with it"
-    await lose(quick, picture)
-    await quick.execute(
+async def test_a_lost_picture_is_made_again_from_the_shops_photo(fast_app: RunningApp) -> None:
+    public_id = await fast_app.finished_job()
+    ref = JobRef(shop_id=await shop_id_of(fast_app), public_id=public_id)
+    picture = (await files_of(fast_app, public_id))["encode", "large"]
+    digest = hashlib.sha256(await fast_app.worker_context.store.get(picture)).hexdigest()
+    await age_job(fast_app, ref, 31)
+    await expire(fast_app.worker_context, FILES)
+    await delete_objects(fast_app, picture)
+    assert await run_sweep(fast_app) == ((0, 0), (1, 1))
+    assert hashlib.sha256(await fast_app.worker_context.store.get(picture)).hexdigest() == digest
+    assert await run_sweep(fast_app) == NOTHING_FOUND, "and nothing else is stored with it"
+    await delete_objects(fast_app, picture)
+    await fast_app.execute(
         'UPDATE jobs SET request = request || \'{"source_url": "https://cdn.shopify.com/gone.jpg"}\''
     )
-    assert await swept(quick) == ((0, 0), (1, 0)), "a photo that is gone is told of"
+    assert await run_sweep(fast_app) == ((0, 0), (1, 0)), "a photo that is gone is told of"
 
 
 # Uploads
@@ -224,7 +236,7 @@ async def test_a_lost_picture_is_made_again_from_the_shops_photo(quick: RunningA
 
 async def upload_job(shared_app: RunningApp, shop: str) -> tuple[JobRef, str, str]:
     """A job that ended and its upload's two keys; both used 40 days ago."""
-    upload_key = await uploaded(shared_app, shop=shop)
+    upload_key = await upload_picture(shared_app, shop=shop)
     key = (await row_of(shared_app, upload_key))["key"]
     ref, _ = await finished_job(shared_app, shop=shop, request={"upload_key": key})
     await shared_app.execute(
@@ -239,13 +251,13 @@ async def test_an_upload_goes_with_the_files_of_the_last_job_that_names_it(
 ) -> None:
     ref, upload_key, key = await upload_job(shared_app, shop)
     other, _ = await finished_job(shared_app, shop=shop, request={"background_upload_key": key})
-    await let_pass(shared_app, ref, 31)
+    await age_job(shared_app, ref, 31)
     assert (await detail(shared_app, ref, shop))["request"]["upload_image_url"]
-    assert await expired(shared_app) == {"expired_intermediate": 1}
+    assert await run_retention(shared_app) == {"expired_intermediate": 1}
     assert (await detail(shared_app, ref, shop))["request"] == {"upload_image_url": None}
     assert await is_stored(shared_app, key), "the other job still shows it"
-    await let_pass(shared_app, other, 31)
-    assert await expired(shared_app) == {"expired_intermediate": 1, "expired_upload": 1}
+    await age_job(shared_app, other, 31)
+    assert await run_retention(shared_app) == {"expired_intermediate": 1, "expired_upload": 1}
     assert not await is_stored(shared_app, key)
     assert upload_key not in [row["upload_key"] for row in await uploads_of(shared_app)]
 
@@ -254,18 +266,18 @@ async def test_an_upload_that_a_rule_names_or_that_was_asked_for_lately_is_kept(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, upload_key, key = await upload_job(shared_app, shop)
-    await let_pass(shared_app, ref, 31)
+    await age_job(shared_app, ref, 31)
     swap = {
         "workflow": "background-swap-with-image",
         "parameters": {"background_upload_key": upload_key},
     }
-    await put(shared_app, shop, swap)
-    assert await expired(shared_app) == {"expired_intermediate": 1}, "asked for just now"
+    await put_settings(shared_app, shop, swap)
+    assert await run_retention(shared_app) == {"expired_intermediate": 1}, "asked for just now"
     await shared_app.execute("UPDATE uploads SET used_at = now() - interval '40 days'")
-    assert await expired(shared_app) == {}
+    assert await run_retention(shared_app) == {}
     assert await is_stored(shared_app, key)
-    await put(shared_app, shop)
-    assert await expired(shared_app) == {"expired_upload": 1}
+    await put_settings(shared_app, shop)
+    assert await run_retention(shared_app) == {"expired_upload": 1}
 
 
 async def test_a_job_whose_upload_has_gone_says_so(shared_app: RunningApp, shop: str) -> None:
@@ -285,9 +297,9 @@ async def test_a_whole_job_goes_after_its_time_with_all_that_is_its(
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
     younger, _ = await finished_job(shared_app, shop=shop)
-    await let_pass(shared_app, ref, 91)
-    await let_pass(shared_app, younger, 89)
-    assert await expired(shared_app, BOTH) == {"expired_intermediate": 2, "expired_job": 1}
+    await age_job(shared_app, ref, 91)
+    await age_job(shared_app, younger, 89)
+    assert await run_retention(shared_app, BOTH) == {"expired_intermediate": 2, "expired_job": 1}
     assert refusal(await shared_app.detail(ref.public_id, shop=shop)) == (404, "JOB_NOT_FOUND")
     assert await missing_objects(shared_app, keys) == keys
     for table in ("job_events", "artifacts", "job_stages"):
@@ -300,43 +312,47 @@ async def test_a_published_job_is_kept_until_its_publication_is_gone(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = shared_app.product(b"x", shop=shop)
-    ref, digests = await finished(shared_app, shop, product, pictures=1)
-    await published(shared_app, shop, ref, wanted(digests))
-    await let_pass(shared_app, ref, 400)
-    assert (await expired(shared_app, BOTH)).get("expired_job") is None
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests))
+    await age_job(shared_app, ref, 400)
+    assert (await run_retention(shared_app, BOTH)).get("expired_job") is None
     assert (await shared_app.detail(ref.public_id, shop=shop)).json()["result"]
-    assert (await undo(shared_app, shop, ref)).status_code == 202
-    assert (await expired(shared_app, BOTH)).get("expired_job") is None, "it is being taken back"
-    await work(shared_app, ref)
-    assert (await expired(shared_app, BOTH))["expired_job"] == 1
+    assert (await withdraw_publication(shared_app, shop, ref)).status_code == 202
+    assert (await run_retention(shared_app, BOTH)).get("expired_job") is None, (
+        "it is being taken back"
+    )
+    await run_publication_to_end(shared_app, ref)
+    assert (await run_retention(shared_app, BOTH))["expired_job"] == 1
 
 
 async def test_what_a_rule_has_had_made_is_not_made_again(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.product(b"x", shop=shop)
-    _, note = await handled(shared_app, UPDATE, shop=shop)
+    _, note = await process_webhook(shared_app, UPDATE, shop=shop)
     ref = JobRef(shop_id=await shop_id_of(shared_app, shop), public_id=str(note).split()[1])
     await run_job(ref, shared_app.worker_context)
-    await let_pass(shared_app, ref, 91)
+    await age_job(shared_app, ref, 91)
     await expire(shared_app.worker_context, BOTH)
     assert refusal(await shared_app.detail(ref.public_id, shop=shop)) == (404, "JOB_NOT_FOUND")
-    assert await handled(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
 async def test_a_batch_goes_with_its_last_job_and_none_before_the_batch_has_ended(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1)
     await shared_app.execute(
         "UPDATE jobs SET finished_at = now() - interval '91 days' WHERE shop_id = :s", s=ref.shop_id
     )
-    assert (await act(shared_app, shop, ref, "retry")).status_code == 202
-    assert (await expired(shared_app, BOTH)).get("expired_job", 0) == 1, "the one that was retried"
-    assert (await look(shared_app, shop, ref))["counts"]["succeeded"] == 1
-    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
-    assert (await expired(shared_app, BOTH)).get("expired_job") is None, (
+    assert (await post_batch_action(shared_app, shop, ref, "retry")).status_code == 202
+    assert (await run_retention(shared_app, BOTH)).get("expired_job", 0) == 1, (
+        "the one that was retried"
+    )
+    assert (await get_batch(shared_app, shop, ref))["counts"]["succeeded"] == 1
+    assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
+    assert (await run_retention(shared_app, BOTH)).get("expired_job") is None, (
         "its counts are not stored yet"
     )
     await settle_batches(shared_app.database)
@@ -344,7 +360,7 @@ async def test_a_batch_goes_with_its_last_job_and_none_before_the_batch_has_ende
         "UPDATE batches SET ended_at = now() - interval '91 days' WHERE public_id = :id",
         id=ref.public_id,
     )
-    assert (await expired(shared_app, BOTH))["expired_job"] == 1
+    assert (await run_retention(shared_app, BOTH))["expired_job"] == 1
     answer = await shared_app.http.get(
         f"/v1/batches/{ref.public_id}", headers=shared_app.bearer(shop)
     )
@@ -355,7 +371,7 @@ async def test_a_crash_half_way_through_a_job_is_made_good_by_the_next_pass(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
-    await let_pass(shared_app, ref, 91)
+    await age_job(shared_app, ref, 91)
 
     async def crash(*_: Any) -> None:
         raise StorageUnavailable
@@ -366,7 +382,7 @@ async def test_a_crash_half_way_through_a_job_is_made_good_by_the_next_pass(
     monkeypatch.undo()
     shown = (await shared_app.detail(ref.public_id, shop=shop)).json()
     assert shown["result"] == [], "no URL of what is gone"
-    assert (await expired(shared_app, BOTH))["expired_job"] == 1
+    assert (await run_retention(shared_app, BOTH))["expired_job"] == 1
     assert await missing_objects(shared_app, keys) == keys
 
 

@@ -1,4 +1,4 @@
-"""A retired workflow: its rows stay readable, its work ends, and it cannot be asked for."""
+"""Jobs and batches of a workflow that is no longer registered."""
 
 from typing import Any
 
@@ -11,7 +11,15 @@ from backend.errors import ConfigurationError
 from backend.leased_task import Done
 from backend.worker.execute import run_job
 from backend.workflows import RETIRED
-from tests.backend.batches.scenarios import act, expand, expanded, gids, items, look, made
+from tests.backend.batches.scenarios import (
+    create_batch,
+    expanded_batch,
+    get_batch,
+    get_items,
+    post_batch_action,
+    product_gids,
+    run_expansion_to_end,
+)
 from tests.running_app import RunningApp
 from tests.scenarios import finished_job, new_shop, open_shared_app, refusal, waiting_job
 
@@ -58,23 +66,26 @@ async def test_an_unfinished_job_ends_and_says_why(shared_app: RunningApp, shop:
 async def test_a_batch_that_has_ended_is_shown_by_its_name_and_not_retried(
     shared_app: RunningApp, shop: str
 ) -> None:
-    ref = await expanded(shared_app, shop, {"product_ids": gids(2)})
-    assert (await act(shared_app, shop, ref, "cancel")).status_code == 202
+    ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
+    assert (await post_batch_action(shared_app, shop, ref, "cancel")).status_code == 202
     await retire(shared_app, "batches", ref.public_id)
-    found = await look(shared_app, shop, ref)
+    found = await get_batch(shared_app, shop, ref)
     assert (found["workflow"], found["status"]) == ("paint-in-oil", "CANCELLED")
     listed = await shared_app.http.get("/v1/batches", headers=shared_app.bearer(shop))
     assert [each["workflow"] for each in listed.json()["batches"]] == ["paint-in-oil"]
-    assert refusal(await act(shared_app, shop, ref, "retry")) == (403, "WORKFLOW_DISABLED")
+    assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == (
+        403,
+        "WORKFLOW_DISABLED",
+    )
 
 
 async def test_an_unfinished_batch_ends_and_says_why(shared_app: RunningApp, shop: str) -> None:
-    ref = await made(shared_app, shop, {"product_ids": gids(2)})
+    ref = await create_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await retire(shared_app, "batches", ref.public_id)
-    assert await expand(shared_app, ref) == []
-    found = await look(shared_app, shop, ref)
+    assert await run_expansion_to_end(shared_app, ref) == []
+    found = await get_batch(shared_app, shop, ref)
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "WORKFLOW_RETIRED")
-    assert {item["error"]["code"] for item in await items(shared_app, shop, ref)} == {
+    assert {item["error"]["code"] for item in await get_items(shared_app, shop, ref)} == {
         "WORKFLOW_RETIRED"
     }
 
@@ -102,7 +113,7 @@ async def test_a_stored_rule_is_shown_as_retired(shared_app: RunningApp, shop: s
         (
             "POST",
             "/v1/batches",
-            {"workflow": "paint-in-oil", "product_ids": gids(1)},
+            {"workflow": "paint-in-oil", "product_ids": product_gids(1)},
             (422, "INVALID_REQUEST"),
         ),
         ("PUT", "/v1/settings", RULES, (422, "INVALID_REQUEST")),

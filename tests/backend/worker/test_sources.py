@@ -1,4 +1,4 @@
-"""Where a job's pictures come from, and why they may not come."""
+"""Where a job's source images come from, and its failures."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,12 +13,12 @@ from backend.shops.tokens import NeedsReauth
 from backend.worker.sources import SourceFailed, source_files
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
-from tests.scenarios import end_token, open_shared_app
+from tests.scenarios import expire_token, open_shared_app
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
-async def claimed(shared_app: RunningApp, origin: Any = "api", **request: str | None) -> JobLease:
+async def claim_job(shared_app: RunningApp, origin: Any = "api", **request: str | None) -> JobLease:
     """A job that asks for these pictures, in a worker's hands."""
     shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP)
     async with shared_app.database.transaction() as connection:
@@ -31,30 +31,30 @@ async def claimed(shared_app: RunningApp, origin: Any = "api", **request: str | 
     return found
 
 
-async def files(shared_app: RunningApp, job: JobLease) -> dict[str, bytes]:
+async def fetch_sources(shared_app: RunningApp, job: JobLease) -> dict[str, bytes]:
     """The job's pictures."""
     return {name: data async for name, data in source_files(job, shared_app.worker_context)}
 
 
-async def failure(shared_app: RunningApp, job: JobLease) -> tuple[str, bool]:
+async def failure_of_sources(shared_app: RunningApp, job: JobLease) -> tuple[str, bool]:
     """Why there are none, and whether trying later can help."""
     with pytest.raises(SourceFailed) as caught:
-        await files(shared_app, job)
+        await fetch_sources(shared_app, job)
     return caught.value.failure.code, caught.value.failure.retryable
 
 
 async def test_a_products_photo_is_its_featured_one_as_of_now(shared_app: RunningApp) -> None:
     product = shared_app.product(b"old")
-    job = await claimed(shared_app, product_id=product.gid)
+    job = await claim_job(shared_app, product_id=product.gid)
     shared_app.shopify.replace_image(product, b"new")
-    assert await files(shared_app, job) == {"source": b"new"}
+    assert await fetch_sources(shared_app, job) == {"source": b"new"}
 
 
 async def test_a_media_image_is_read_by_its_own_id(shared_app: RunningApp) -> None:
     product = shared_app.product(b"a photo")
-    assert await files(shared_app, await claimed(shared_app, media_id=product.media_gid)) == {
-        "source": b"a photo"
-    }
+    assert await fetch_sources(
+        shared_app, await claim_job(shared_app, media_id=product.media_gid)
+    ) == {"source": b"a photo"}
 
 
 async def test_uploads_come_from_our_own_bucket(shared_app: RunningApp) -> None:
@@ -62,7 +62,7 @@ async def test_uploads_come_from_our_own_bucket(shared_app: RunningApp) -> None:
     for key in keys.values():
         await shared_app.worker_context.store.put(key, key.encode(), content_type="image/jpeg")
     before = shared_app.shopify.calls.total()
-    assert await files(shared_app, await claimed(shared_app, **keys)) == {
+    assert await fetch_sources(shared_app, await claim_job(shared_app, **keys)) == {
         "source": b"uploads/one.jpg",
         "background": b"uploads/two.jpg",
     }
@@ -73,7 +73,7 @@ async def test_an_upload_that_is_no_longer_there_is_to_be_sent_again(
     shared_app: RunningApp,
 ) -> None:
     for gone in ({"upload_key": "uploads/never.jpg"}, {"upload_key": None}):
-        assert await failure(shared_app, await claimed(shared_app, **gone)) == (
+        assert await failure_of_sources(shared_app, await claim_job(shared_app, **gone)) == (
             "UPLOAD_EXPIRED",
             False,
         )
@@ -82,10 +82,10 @@ async def test_an_upload_that_is_no_longer_there_is_to_be_sent_again(
 async def test_an_upload_that_storage_does_not_hand_out_is_storages_trouble(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = await claimed(shared_app, upload_key="uploads/one.jpg")
+    job = await claim_job(shared_app, upload_key="uploads/one.jpg")
     monkeypatch.setattr(shared_app.worker_context.store, "bucket", "no-such-bucket")
     with pytest.raises(StorageUnavailable):
-        await files(shared_app, job)
+        await fetch_sources(shared_app, job)
 
 
 async def test_what_the_shop_does_not_have_is_not_found(shared_app: RunningApp) -> None:
@@ -94,11 +94,15 @@ async def test_what_the_shop_does_not_have_is_not_found(shared_app: RunningApp) 
     gone = shared_app.product(b"gone")
     shared_app.shopify.delete_product(gone)
     for product in (foreign, gone):
-        assert await failure(shared_app, await claimed(shared_app, product_id=product.gid)) == (
+        assert await failure_of_sources(
+            shared_app, await claim_job(shared_app, product_id=product.gid)
+        ) == (
             "PRODUCT_NOT_FOUND",
             False,
         )
-        assert await failure(shared_app, await claimed(shared_app, media_id=product.media_gid)) == (
+        assert await failure_of_sources(
+            shared_app, await claim_job(shared_app, media_id=product.media_gid)
+        ) == (
             "MEDIA_NOT_FOUND",
             False,
         )
@@ -106,7 +110,9 @@ async def test_what_the_shop_does_not_have_is_not_found(shared_app: RunningApp) 
 
 async def test_a_product_without_a_photo_says_so(shared_app: RunningApp) -> None:
     product = shared_app.shopify.create_product(SHOP, "Bare", None)
-    assert await failure(shared_app, await claimed(shared_app, product_id=product.gid)) == (
+    assert await failure_of_sources(
+        shared_app, await claim_job(shared_app, product_id=product.gid)
+    ) == (
         "NO_IMAGE",
         False,
     )
@@ -116,13 +122,13 @@ async def test_a_visitor_gets_no_picture_of_what_the_storefront_does_not_show(
     shared_app: RunningApp,
 ) -> None:
     product = shared_app.product(b"a secret")
-    shown = await claimed(shared_app, "storefront", product_id=product.gid)
-    assert await files(shared_app, shown) == {"source": b"a secret"}
+    shown = await claim_job(shared_app, "storefront", product_id=product.gid)
+    assert await fetch_sources(shared_app, shown) == {"source": b"a secret"}
     shared_app.shopify.unlist_product(product)
-    hidden = await claimed(shared_app, "storefront", product_id=product.gid)
-    assert await failure(shared_app, hidden) == ("PRODUCT_NOT_FOUND", False)
-    merchants = await claimed(shared_app, product_id=product.gid)
-    assert await files(shared_app, merchants) == {"source": b"a secret"}
+    hidden = await claim_job(shared_app, "storefront", product_id=product.gid)
+    assert await failure_of_sources(shared_app, hidden) == ("PRODUCT_NOT_FOUND", False)
+    merchants = await claim_job(shared_app, product_id=product.gid)
+    assert await fetch_sources(shared_app, merchants) == {"source": b"a secret"}
 
 
 Trouble = Callable[[RunningApp], Awaitable[None]]
@@ -177,9 +183,9 @@ async def test_trouble_with_the_shop_ends_the_job_with_a_reason(
 ) -> None:
     await running_app.install()
     product = running_app.product(b"a photo")
-    job = await claimed(running_app, product_id=product.gid)
+    job = await claim_job(running_app, product_id=product.gid)
     await trouble(running_app)
-    assert await failure(running_app, job) == (code, retryable)
+    assert await failure_of_sources(running_app, job) == (code, retryable)
 
 
 @pytest.mark.parametrize("trouble", [busy, frozen, throttled])
@@ -188,10 +194,10 @@ async def test_a_shopify_that_is_away_is_an_outage_and_no_reason(
 ) -> None:
     await running_app.install()
     product = running_app.product(b"a photo")
-    job = await claimed(running_app, product_id=product.gid)
+    job = await claim_job(running_app, product_id=product.gid)
     await trouble(running_app)
     with pytest.raises(ShopifyUnavailable):
-        await files(running_app, job)
+        await fetch_sources(running_app, job)
 
 
 @pytest.mark.parametrize("is_due", [True, False])
@@ -200,18 +206,18 @@ async def test_a_shop_that_no_token_opens_is_no_fault_of_the_job(
 ) -> None:
     """The app may be gone, or may have been idle for 90 days: Shopify answers alike."""
     product = shared_app.product(b"a photo")
-    job = await claimed(shared_app, product_id=product.gid)
+    job = await claim_job(shared_app, product_id=product.gid)
     shared_app.shopify.platform.shops[SHOP].grants.revoke_all()
     if is_due:
-        await end_token(shared_app, SHOP)
+        await expire_token(shared_app, SHOP)
     with pytest.raises(NeedsReauth):
-        await files(shared_app, job)
+        await fetch_sources(shared_app, job)
     await shared_app.install()
-    assert await files(shared_app, job) == {"source": b"a photo"}
+    assert await fetch_sources(shared_app, job) == {"source": b"a photo"}
 
 
 async def test_a_cdn_that_stumbles_is_asked_again_later(shared_app: RunningApp) -> None:
     product = shared_app.product(b"a photo")
     shared_app.shopify.fail_next("image", 503)
     with pytest.raises(ProductImageUnavailable):
-        await files(shared_app, await claimed(shared_app, product_id=product.gid))
+        await fetch_sources(shared_app, await claim_job(shared_app, product_id=product.gid))

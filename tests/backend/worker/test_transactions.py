@@ -1,4 +1,4 @@
-"""How much of the database a job costs: `make benchjobs` measures it, this holds it down."""
+"""The number of transactions of a job; `make benchjobs` measures the speed."""
 
 import asyncio
 from contextlib import AsyncExitStack

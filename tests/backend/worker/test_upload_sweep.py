@@ -1,4 +1,4 @@
-"""The sweep: uploads that no job asked for in time go, whenever it is cut off, and no other."""
+"""The upload sweep deletes old unused uploads, also after an interruption, and no others."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,16 +11,16 @@ from backend.uploads.service import use_uploads
 from backend.worker import maintenance
 from backend.worker.maintenance import expired_uploads, sweep_uploads
 from backend.worker.run import manager
-from tests.backend.uploads.multipart_forms import row_of, shop_id_of, uploaded
+from tests.backend.uploads.multipart_forms import row_of, shop_id_of, upload_picture
 from tests.running_app import RunningApp
-from tests.scenarios import is_stored, missing_objects, open_shared_app
+from tests.scenarios import is_stored, missing_objects, open_shared_app, wait_for_lock
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
 async def old_upload(shared_app: RunningApp, hours: int = 25) -> tuple[str, str]:
     """An upload that was made so many hours ago: its upload key and its object's."""
-    upload_key = await uploaded(shared_app)
+    upload_key = await upload_picture(shared_app)
     await shared_app.execute(
         f"UPDATE uploads SET created_at = now() - interval '{hours} hours' WHERE upload_key = :k",
         k=upload_key,
@@ -28,12 +28,12 @@ async def old_upload(shared_app: RunningApp, hours: int = 25) -> tuple[str, str]
     return upload_key, (await row_of(shared_app, upload_key))["key"]
 
 
-async def remembered(shared_app: RunningApp, upload_key: str) -> bool:
+async def has_row(shared_app: RunningApp, upload_key: str) -> bool:
     """Whether the row is there."""
     return bool(await shared_app.rows("SELECT 1 FROM uploads WHERE upload_key = :k", k=upload_key))
 
 
-async def take(shared_app: RunningApp, upload_key: str) -> None:
+async def use_upload(shared_app: RunningApp, upload_key: str) -> None:
     """Have a job ask for it."""
     shop_id = await shop_id_of(shared_app)
     async with shared_app.database.transaction() as connection:
@@ -50,9 +50,9 @@ async def test_what_is_old_and_unused_goes_and_nothing_else(shared_app: RunningA
     await shared_app.execute(
         "UPDATE uploads SET stored_at = NULL WHERE upload_key = :k", k=never_stored[0]
     )
-    await take(shared_app, used[0])
+    await use_upload(shared_app, used[0])
     assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 2
-    assert [await remembered(shared_app, u[0]) for u in (old, never_stored, young, used)] == [
+    assert [await has_row(shared_app, u[0]) for u in (old, never_stored, young, used)] == [
         False,
         False,
         True,
@@ -98,10 +98,10 @@ async def test_a_sweep_that_dies_is_carried_on_by_the_next_and_no_job_gets_in_be
     upload_key, key = await old_upload(shared_app)
     with pytest.raises(Crash):
         await sweep_uploads(shared_app.database, Crashing(shared_app, after=after))
-    assert await remembered(shared_app, upload_key), "or the object would be without a row"
+    assert await has_row(shared_app, upload_key), "or the object would be without a row"
     assert await is_stored(shared_app, key) is not after
     with pytest.raises(InvalidRequest):
-        await take(shared_app, upload_key)
+        await use_upload(shared_app, upload_key)
     assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 1
     assert not await is_stored(shared_app, key)
 
@@ -124,8 +124,8 @@ async def test_what_the_sweep_is_just_marking_no_job_gets(shared_app: RunningApp
         await sweeping.exec_driver_sql(
             "UPDATE uploads SET expired_at = now() WHERE upload_key = $1", (upload_key,)
         )
-        taking = asyncio.create_task(take(shared_app, upload_key))
-        await asyncio.sleep(0.1)
+        taking = asyncio.create_task(use_upload(shared_app, upload_key))
+        await wait_for_lock(shared_app)
         assert not taking.done(), "it waits for the row"
     with pytest.raises(InvalidRequest):
         await taking
@@ -144,7 +144,7 @@ async def test_while_the_store_is_away_nothing_is_forgotten(
         broken.setattr(ObjectStore, "_delete", away)
         with pytest.raises(StorageUnavailable):
             await sweep_uploads(shared_app.database, shared_app.worker_context.store)
-    assert await remembered(shared_app, upload_key)
+    assert await has_row(shared_app, upload_key)
     assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 1
     assert not await is_stored(shared_app, key)
 
@@ -161,4 +161,4 @@ async def test_every_worker_sweeps_by_the_clock(shared_app: RunningApp) -> None:
         ]
         assert sweep.parameters.expression == "41 * * * *", "once an hour"
         await sweep.parameters.func(None)  # type: ignore[arg-type, call-arg]
-    assert not await remembered(shared_app, upload_key)
+    assert not await has_row(shared_app, upload_key)

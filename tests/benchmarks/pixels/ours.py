@@ -14,7 +14,7 @@ from backend.renderers.local import LocalRenderer
 from backend.settings import MODEL_PATH
 from backend.worker.run import render_limits
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from tests.backend.renderers.running import JobRun, run
+from tests.backend.renderers.stage_runs import JobRun, run
 
 
 async def main() -> None:

@@ -150,7 +150,7 @@ class JobMachine(RuleBasedStateMachine):
         """Without a key every request is a new job; with one the same request is done once.
 
         Another body under the key is refused. The key counts in one shop and on one route, it is
-        the same by whichever door one comes, and after a day it is as good as new.
+        the same for every kind of caller, and after a day it is as good as new.
         """
         shop, body = self.domains[side], body_of(name, product)
         answer = self.run(self.shared_app.ask(shop, name, body, key, is_signed=is_signed))

@@ -1,4 +1,4 @@
-"""The real thing, for a test that is not asynchronous: a world on an event loop of its own.
+"""A running app for synchronous tests, on an event loop of its own.
 
 Hypothesis drives its machines synchronously, and a database's connections belong to one loop. The
 loop rests between two calls; the server, the queue and Postgres do not mind.
@@ -22,7 +22,7 @@ from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.conftest import SECRET, settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import ending, sent
+from tests.scenarios import delivery_status, send_webhook
 
 T = TypeVar("T")
 Act = Callable[[AsyncConnection], Awaitable[T]]
@@ -76,7 +76,7 @@ class NoRenderer:
 
 
 class SharedApp:
-    """A world, and what the rules do in it. One serves all examples."""
+    """A running app and the rules' actions in it; one for all examples."""
 
     running_app: RunningApp
 
@@ -95,11 +95,11 @@ class SharedApp:
         self.runner.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it on the loop of this house."""
+        """Run the coroutine on this app's loop."""
         return self.runner.run(work)
 
     async def opened(self) -> RunningApp:
-        """A world whose storefronts may ask for little, and whose database notes moves."""
+        """A running app with a low storefront cap, whose database records status changes."""
         url = await self.stack.enter_async_context(
             cloned_database(self.services.postgres.url(), self.template)
         )
@@ -179,10 +179,10 @@ class SharedApp:
         self, shop: str, topic: str, payload: dict[str, object] | None = None
     ) -> tuple[str, str | None]:
         """Shopify tells us something, and we act on it, and again as a queue may do."""
-        ref = await sent(self.running_app, topic, payload, shop=shop)
+        ref = await send_webhook(self.running_app, topic, payload, shop=shop)
         for tries in range(2):
             assert await handle_delivery(ref, self.running_app.handler_context, tries) == Done()
-        return await ending(self.running_app, ref.webhook_id)
+        return await delivery_status(self.running_app, ref.webhook_id)
 
     # Workers
 

@@ -1,4 +1,4 @@
-"""The keys to each door, for a client that signs a request when its bytes are final."""
+"""Credentials of each kind of caller, for a client that signs the final bytes."""
 
 import time
 from collections.abc import Callable

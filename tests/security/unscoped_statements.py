@@ -1,4 +1,4 @@
-"""What becomes of our statements when every one of them forgets whose rows it is after."""
+"""Remove the shop's condition from every statement, so that row-level security stands alone."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ HOT = {
 }
 
 
-def forget_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every statement of apps that are made from now on; each still enters its shop."""
+def remove_shop_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change the statements of every app created from now on; each still enters its shop."""
 
     def forgetful_database(*how: Any, **more: Any) -> Database:
         database = Database(*how, **more)
@@ -31,17 +31,17 @@ def forget_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(app, "Database", forgetful_database)
     for name, statement in HOT.items():
-        monkeypatch.setattr(queries, name, Query(forgotten(statement)))
+        monkeypatch.setattr(queries, name, Query(without_shop_conditions(statement)))
 
 
 def on_execute(
     _connection: Any, statement: Any, multiparams: Any, params: Any, _options: Any
 ) -> tuple[Any, Any, Any]:
     """SQLAlchemy's hook, which may give another statement in the place of this one."""
-    return forgotten(statement), multiparams, params
+    return without_shop_conditions(statement), multiparams, params
 
 
-def forgotten(statement: Any) -> Any:
+def without_shop_conditions(statement: Any) -> Any:
     """The statement without a condition on the shop that is asked for."""
     return visitors.replacement_traverse(statement, {}, without_condition)
 

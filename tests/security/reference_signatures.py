@@ -1,6 +1,6 @@
-"""What Shopify and our own servers sign, worked out again from the documentation in ten lines each.
+"""Signatures of Shopify and of our own servers, implemented again from their documentation.
 
-Not a line is shared with the verifiers: a mistake in one of them cannot hide in the other.
+This shares no code with the verifiers, so a mistake in one does not hide in the other.
 """
 
 import base64

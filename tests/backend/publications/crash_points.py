@@ -1,7 +1,7 @@
-"""A press that can be made to die after anything it does that leaves a trace.
+"""Crash a publication after any step that leaves a trace.
 
-That is each transaction and each mutation; to die after a question or an upload, or before
-one of these, is to die after the one that came before.
+Steps are transactions and mutations. A crash after a query or an upload, or before a step, is the
+same as a crash after the previous step.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from backend.db import Database
 from backend.dev.transport import LoopbackShopify
 from backend.publications.context import PublicationContext
 from backend.shops.admin_api import AdminApi
-from tests.backend.publications.scenarios import press_of
+from tests.backend.publications.scenarios import publication_context_of
 from tests.running_app import RunningApp
 
 Happens = Callable[[int], Awaitable[None]]
@@ -31,11 +31,16 @@ class Steps:
 
     def __init__(self, happens: Happens) -> None:
         self.happens = happens
-        self.count = 0
+        self.names: list[str] = []
 
-    async def step(self) -> None:
-        """One more."""
-        self.count += 1
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.names)
+
+    async def step(self, name: str) -> None:
+        """One more: a transaction, or the mutation of that name."""
+        self.names.append(name)
         await self.happens(self.count)
 
 
@@ -49,7 +54,7 @@ class SteppedDatabase(Database):
         """As ever."""
         async with super().transaction(shop) as connection:
             yield connection
-        await self.steps.step()
+        await self.steps.step("transaction")
 
 
 class SteppedApi(AdminApi):
@@ -63,17 +68,17 @@ class SteppedApi(AdminApi):
         """As ever."""
         answer = await super().graphql(shop, token, document, variables, **how)
         if document.lstrip().startswith("mutation"):
-            await self.steps.step()
+            await self.steps.step(next(iter(answer)))
         return answer
 
 
 @contextlib.asynccontextmanager
-async def stepped(
+async def count_steps(
     shared_app: RunningApp, happens: Happens
 ) -> AsyncIterator[tuple[PublicationContext, Steps]]:
-    """A press of its own, as a process has; but the pool is the house's, for new connections cost.
+    """A publication context as a process has it, but with the shared connection pool.
 
-    Whoever dies has given its connection back, rolled back.
+    A crash rolls its transaction back and returns the connection.
     """
     steps = Steps(happens)
     database = copy.copy(shared_app.database)
@@ -82,16 +87,21 @@ async def stepped(
     admin = SteppedApi(shared_app.settings, LoopbackShopify(shared_app.shopify.origin))
     database.steps = admin.steps = steps
     try:
-        yield msgspec.structs.replace(press_of(shared_app), database=database, admin=admin), steps
+        yield (
+            msgspec.structs.replace(
+                publication_context_of(shared_app), database=database, admin=admin
+            ),
+            steps,
+        )
     finally:
         await admin.close()
 
 
-async def nothing(_step: int) -> None:
+async def do_nothing(_step: int) -> None:
     """Nothing happens."""
 
 
-def dies_at(fatal: int) -> Happens:
+def crash_at(fatal: int) -> Happens:
     """The process dies at that step."""
 
     async def happens(step: int) -> None:

@@ -1,11 +1,11 @@
-"""Hundreds of strangers who send 25 MB each to be kept, as a process of their own.
+"""Clients that upload 25 MB each and never finish, as a process of their own.
 
-`python -m tests.faults.filling HOW PORT SECONDS` keeps 500 connections from 50 addresses open. On
-each it posts an upload with an invented signature, all but its end as fast as it is taken, then a
-byte a second, and after a while the end; then it begins anew. Together they send at most what a
-line of half a gigabit carries. HOW is `invented` (nothing but the header) or `wellformed` (shop and
-time beside it, so that only the body can tell), with `-tls` behind it for a port that speaks TLS.
-Prints a line of JSON: the megabytes that were sent, and the answers by status.
+`python -m tests.faults.body_flood HOW PORT SECONDS` keeps 500 connections from 50 addresses open.
+Each posts an upload with an invented signature: everything but the end as fast as possible, then
+one byte a second, then the end; then it starts again. Together they send at most half a gigabit a
+second. HOW is `invented` (only the header) or `wellformed` (with shop and time, so that only the
+body decides), with `-tls` appended for a TLS port. Prints a line of JSON: the megabytes sent, and
+the responses by status.
 """
 
 import asyncio

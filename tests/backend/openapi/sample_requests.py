@@ -14,11 +14,11 @@ import msgspec
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from tests.backend.batches import scenarios as batches
-from tests.backend.jobs.test_creation import LEAST, NO_UPLOAD
-from tests.backend.openapi import keys
+from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
-from tests.running_app import SHOP, RunningApp, served
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
 
 Answers = dict[tuple[str, int], httpx.Response]
@@ -44,7 +44,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     operation: Document
 
     @property
-    def sign(self) -> keys.Sign:
+    def sign(self) -> credentials.Sign:
         """The first of the credentials that the operation takes."""
         first: dict[str, Any] = next(iter(self.operation["security"]), {})
         scheme = next(iter(first), "nothing")
@@ -54,7 +54,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         self,
         *,
         query: str = "",
-        sign: keys.Sign | None = None,
+        sign: credentials.Sign | None = None,
         public_id: str | None = None,
         content: bytes | None = None,
         **headers: str,
@@ -79,11 +79,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> tuple[bytes, str]:
         """The least that the operation takes."""
         name = self.path.rpartition("/")[2]
-        if name in LEAST:
+        if name in MINIMAL_PARAMETERS:
             product = f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"
-            return msgspec.json.encode(LEAST[name] | {"product_id": product}), "application/json"
+            return msgspec.json.encode(
+                MINIMAL_PARAMETERS[name] | {"product_id": product}
+            ), "application/json"
         if self.path == "/v1/batches":
-            body = {"workflow": "catalog-image", "product_ids": batches.gids(2)}
+            body = {"workflow": "catalog-image", "product_ids": batches.product_gids(2)}
             return msgspec.json.encode(body), "application/json"
         if name == "publication" and self.method == "POST":
             wanted = {"artifacts": [{"sha256": "0" * 64}]}
@@ -105,9 +107,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     async def new_one(self) -> str:
-        """A job that has not begun, which this door shows; or what else the path is about."""
+        """A waiting job that this caller may see, or what else the path is about."""
         if self.path.startswith("/v1/batches"):
-            ref = await batches.made(self.shared_app, SHOP, {"product_ids": batches.gids(2)})
+            ref = await batches.create_batch(
+                self.shared_app, SHOP, {"product_ids": batches.product_gids(2)}
+            )
             return ref.public_id
         if self.path.startswith("/v1/privacy"):
             return await privacy_request(self.shared_app)
@@ -119,16 +123,16 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         return job.public_id
 
 
-KEYS: dict[str, Callable[[RunningApp], keys.Sign]] = {
-    "sessionToken": keys.session_token,
-    "signedRequest": keys.signature,
-    "proxySignature": keys.app_proxy,
-    "webhookSignature": keys.webhook,
-    "nothing": keys.nothing,
+KEYS: dict[str, Callable[[RunningApp], credentials.Sign]] = {
+    "sessionToken": credentials.session_token,
+    "signedRequest": credentials.signature,
+    "proxySignature": credentials.app_proxy,
+    "webhookSignature": credentials.webhook,
+    "nothing": credentials.nothing,
 }
 
 
-async def witnesses(shared_app: RunningApp, document: Document) -> Answers:
+async def request_every_response(shared_app: RunningApp, document: Document) -> Answers:
     """An answer for each operation and status of the document, ELSEWHERE's aside."""
     few = asyncio.Semaphore(SEVERAL)
     async with circumstances(shared_app) as clients:
@@ -164,9 +168,11 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     await shared_app.http.post(path, json=body, headers=key)
     shared_app.shopify.create_shop(UNKNOWN_SHOP)
     await shared_app.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
-    batch = {"workflow": "catalog-image", "product_ids": batches.gids(1)}
+    batch = {"workflow": "catalog-image", "product_ids": batches.product_gids(1)}
     preview = {**body, "category": "dress"}
-    visit = keys.app_proxy(shared_app)(SimpleNamespace(url="/proxy/v1/product-to-model-direct")).url
+    visit = credentials.app_proxy(shared_app)(
+        SimpleNamespace(url="/proxy/v1/product-to-model-direct")
+    ).url
     async with (
         client_of(shared_app, storefront_daily_cap=0) as full,
         client_of(shared_app, storefront_visitor_daily_cap=0) as greedy,
@@ -203,7 +209,7 @@ async def client_of(shared_app: RunningApp, **changes: Any) -> AsyncIterator[htt
     """A client of the app with other settings."""
     settings = msgspec.structs.replace(shared_app.settings, **changes)
     async with (
-        served(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+        serve_app(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as http,
     ):
         yield http
@@ -242,17 +248,17 @@ async def of_a_customer(client: Client) -> httpx.Response:
 async def of_a_publication(client: Client) -> httpx.Response:
     """A job that has something to publish, and has published it if that is to be read."""
     product = client.shared_app.product()
-    job, digests = await scenarios.finished(client.shared_app, SHOP, product)
-    asked = scenarios.wanted(digests)
+    job, digests = await scenarios.publishable_job(client.shared_app, SHOP, product)
+    asked = scenarios.publication_request(digests)
     if client.method == "POST":
         return await client.ask(public_id=job.public_id, content=msgspec.json.encode(asked))
-    await scenarios.post(client.shared_app, SHOP, job, asked)
+    await scenarios.post_publication(client.shared_app, SHOP, job, asked)
     return await client.ask(public_id=job.public_id)
 
 
 async def partly_done(shared_app: RunningApp) -> str:
     """A batch of which something is done, something failed, and something is left."""
-    ref = await batches.expanded(shared_app, SHOP, {"product_ids": batches.gids(3)})
+    ref = await batches.expanded_batch(shared_app, SHOP, {"product_ids": batches.product_gids(3)})
     await batches.end_jobs(shared_app, SHOP, ref, good=1, bad=1)
     return ref.public_id
 
@@ -266,7 +272,7 @@ async def body_with_upload(client: Client) -> bytes:
         key=key,
         shop=SHOP,
     )
-    return client.body()[0].replace(NO_UPLOAD.encode(), key.encode())
+    return client.body()[0].replace(UNKNOWN_UPLOAD.encode(), key.encode())
 
 
 async def two_credentials(client: Client) -> httpx.Response:
@@ -278,14 +284,14 @@ async def two_credentials(client: Client) -> httpx.Response:
 
 async def no_credential(client: Client) -> httpx.Response:
     """Anybody."""
-    return await client.ask(sign=keys.nothing(client.shared_app))
+    return await client.ask(sign=credentials.nothing(client.shared_app))
 
 
 async def too_long(client: Client) -> httpx.Response:
     """A body with more bytes than the largest that any route takes, signed where it must be."""
     size = 26_000_000 if client.path == "/v1/uploads" else 5_000_001
     merchant = client.path.startswith("/v1")
-    sign = keys.signature(client.shared_app) if merchant else None
+    sign = credentials.signature(client.shared_app) if merchant else None
     return await client.ask(sign=sign, content=b" " * size)
 
 
@@ -315,7 +321,9 @@ async def another_media_type(client: Client) -> httpx.Response:
     if client.path == "/webhooks":
         return await client.ask(Content_Encoding="gzip")
     if client.path.startswith("/v1"):
-        return await client.ask(sign=keys.signature(client.shared_app), Content_Encoding="gzip")
+        return await client.ask(
+            sign=credentials.signature(client.shared_app), Content_Encoding="gzip"
+        )
     return await client.ask(Content_Type="text/plain")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the sweep share: objects that nobody names, and passes to which all is old."""
+"""Sweeps of the bucket in which every object is old, and unreferenced objects."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,14 +15,16 @@ from tests.running_app import RunningApp
 HOUR_AHEAD = timedelta(hours=-1)  # whatever is in the bucket now is older than that
 
 
-async def stray(running_app: RunningApp, key: str | None = None) -> str:
+async def put_unreferenced_object(running_app: RunningApp, key: str | None = None) -> str:
     """An object that no row names; its key."""
     key = key or f"artifacts/{secrets.token_hex(16)}"
     await running_app.worker_context.store.put(key, b"stray", content_type="image/png")
     return key
 
 
-async def swept(running_app: RunningApp, **terms: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+async def run_sweep(
+    running_app: RunningApp, **terms: Any
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """A pass over a bucket in which all is old: objects and rows, found and repaired."""
     terms = {"settled": HOUR_AHEAD, **terms}
     tallies = await sweep_bucket(
@@ -32,7 +34,9 @@ async def swept(running_app: RunningApp, **terms: Any) -> tuple[tuple[int, int],
     return (objects.found, objects.repaired), (rows.found, rows.repaired)
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], Awaitable[None]]) -> None:
+def during_listing(
+    monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], Awaitable[None]]
+) -> None:
     """Have something happen, told how many have been listed, before each object of a listing."""
 
     async def listing(*arguments: Any, **how: Any) -> AsyncIterator[StoredObject]:

@@ -1,0 +1,480 @@
+"""How each route keeps two shops apart: the checks, and who may call which route."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from backend.app import create_app
+from backend.auth.signed_request import signed_request
+from backend.dev import signing
+from backend.errors import InvalidRequest
+from backend.jobs.service import JobRef
+from backend.uploads.service import use_uploads
+from backend.workflows import WORKFLOWS
+from tests.backend.uploads.multipart_forms import picture
+from tests.conftest import SECRET
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import (
+    deliver,
+    fingerprint,
+    finished_job,
+    privacy_request,
+    refusal,
+    waiting_job,
+)
+
+Route = tuple[str, str]
+RouteCase = Callable[..., Awaitable[httpx.Response]]
+Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
+
+NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
+NOT_FOUND = (404, "JOB_NOT_FOUND")
+OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
+PRODUCT = {"product_id": "gid://shopify/Product/1"}
+
+
+# Callers: requests of SHOP that claim to be the other shop wherever they can
+
+
+async def by_token(
+    shared_app: RunningApp, method: str, path: str, body: Any = None
+) -> httpx.Response:
+    """Request as the embedded page, with a session token."""
+    joint = "&" if "?" in path else "?"
+    headers = {**shared_app.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    url = f"{path}{joint}shop={OTHER_SHOP}"
+    return await shared_app.http.request(method, url, json=body, headers=headers)
+
+
+async def by_signature(
+    shared_app: RunningApp, method: str, path: str, body: Any = None
+) -> httpx.Response:
+    """Request as our own server, with a signature."""
+    content = b"" if body is None else json.dumps(body).encode()
+    url, signature = signed_request(
+        SECRET.encode(), method=method, url=path, shop=SHOP, body=content, now=int(time.time())
+    )
+    headers = {
+        "X-Shopify-Hmac-Sha256": signature,
+        "Content-Type": "application/json",
+        **NAMES_OF_THE_OTHER,
+    }
+    return await shared_app.http.request(method, url, content=content, headers=headers)
+
+
+async def by_app_proxy(
+    shared_app: RunningApp, method: str, path: str, body: Any = None, *, shop: str = SHOP
+) -> httpx.Response:
+    """Request as a storefront visitor, through the app proxy."""
+    query = signing.app_proxy_query(
+        {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
+    )
+    url = f"{path}?{query}"
+    return await shared_app.http.request(method, url, json=body, headers=NAMES_OF_THE_OTHER)
+
+
+async def by_anybody(shared_app: RunningApp, method: str, path: str) -> httpx.Response:
+    """Request without credentials."""
+    return await shared_app.http.request(method, path, headers=NAMES_OF_THE_OTHER)
+
+
+MERCHANT = (by_token, by_signature)
+VISITOR = (by_app_proxy,)
+ANYBODY = (by_anybody,)
+
+
+# The checks
+
+
+async def a_job_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Whatever state it is in, and whatever the request calls itself."""
+    for ref in others:
+        answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}")
+        assert refusal(answer) == NOT_FOUND
+        assert (await shared_app.detail(ref.public_id, shop=OTHER_SHOP)).status_code == 200
+
+
+async def a_timeline_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """To read and to wait for."""
+    for ref in others:
+        for query in ("", "?wait=20&since=1"):
+            answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}/events{query}")
+            assert refusal(answer) == NOT_FOUND
+
+
+async def a_cancel_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """The other's jobs go on."""
+    for ref in others:
+        answer = await ask(shared_app, "POST", f"/v1/jobs/{ref.public_id}/cancel")
+        assert refusal(answer) == NOT_FOUND
+
+
+async def a_publication_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """To make, to see and to take back, whether there is one or not."""
+    body = {"artifacts": [{"sha256": "0" * 64}], **PRODUCT}
+    for ref in others:
+        path = f"/v1/jobs/{ref.public_id}/publication"
+        for method, each in (("POST", body), ("GET", None), ("DELETE", None)):
+            assert refusal(await ask(shared_app, method, path, each)) == NOT_FOUND
+    theirs = f"/v1/jobs/{others[0].public_id}/publication"
+    answer = await shared_app.http.get(theirs, headers=shared_app.bearer(OTHER_SHOP))
+    assert answer.json()["status"] == "PENDING"
+
+
+async def a_list_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """From its own start, and from a cursor that is the other's."""
+    foreign = {ref.public_id for ref in others}
+    for query in ("?limit=200", f"?limit=200&cursor={max(foreign)}"):
+        jobs = (await ask(shared_app, "GET", f"/v1/jobs{query}")).json()["jobs"]
+        assert foreign.isdisjoint(job["public_id"] for job in jobs)
+
+
+async def a_batch_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """To see, with its items, to retry and to cancel: it goes on."""
+    newest = max(await batches_of(shared_app, OTHER_SHOP))  # the earlier ones are other tests'
+    path = f"/v1/batches/{newest}"
+    for method, end in OF_A_BATCH:
+        answer = await ask(shared_app, method, f"{path}{end}")
+        assert refusal(answer) == (404, "BATCH_NOT_FOUND")
+    own = await shared_app.http.get(f"{path}/items", headers=shared_app.bearer(OTHER_SHOP))
+    assert own.json()["count"] == 1
+
+
+async def a_list_of_batches_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """From its own start, and from a cursor that is the other's."""
+    foreign = set(await batches_of(shared_app, OTHER_SHOP))
+    for query in ("?limit=50", f"?limit=50&cursor={max(foreign)}"):
+        batches = (await ask(shared_app, "GET", f"/v1/batches{query}")).json()["batches"]
+        assert foreign.isdisjoint(batch["public_id"] for batch in batches)
+
+
+async def a_new_batch_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """Whose it becomes, and whose uploads it may use."""
+    body: dict[str, Any] = {"workflow": "catalog-image", "product_ids": [PRODUCT["product_id"]]}
+    path = f"/v1/batches/{(await ask(shared_app, 'POST', '/v1/batches', body)).json()['public_id']}"
+    assert (await shared_app.http.get(path, headers=shared_app.bearer(SHOP))).status_code == 200
+    theirs = await shared_app.http.get(path, headers=shared_app.bearer(OTHER_SHOP))
+    assert refusal(theirs) == (404, "BATCH_NOT_FOUND")
+    details = []
+    for key in (await foreign_upload(shared_app), UNKNOWN_UPLOAD):
+        parameters = {"background_upload_key": key}
+        stolen = {**body, "workflow": "background-swap-with-image", "parameters": parameters}
+        answer = await ask(shared_app, "POST", "/v1/batches", stolen)
+        assert refusal(answer) == (422, "INVALID_REQUEST")
+        details.append(answer.json()["detail"])
+    assert details[0] == details[1]
+
+
+async def batches_of(shared_app: RunningApp, shop: str) -> list[str]:
+    """The ids of the shop's batches."""
+    rows = await shared_app.rows(
+        "SELECT public_id FROM batches b JOIN shops s ON s.id = b.shop_id WHERE s.domain = :d",
+        d=shop,
+    )
+    return [row["public_id"] for row in rows]
+
+
+async def foreign_batch(shared_app: RunningApp) -> None:
+    """A batch of the other shop's, not yet expanded."""
+    body = {"workflow": "catalog-image", "product_ids": [PRODUCT["product_id"]]}
+    answer = await shared_app.http.post(
+        "/v1/batches", json=body, headers=shared_app.bearer(OTHER_SHOP)
+    )
+    assert answer.status_code == 202
+
+
+def a_new_job_is_its_shops_alone(name: str) -> Check:
+    """For a workflow: whose job it becomes, and whose uploads it may use."""
+
+    async def check(shared_app: RunningApp, others: list[JobRef], ask: RouteCase) -> None:
+        body = {**PRODUCT, **MINIMAL_PARAMETERS[name]}
+        if "background_upload_key" not in body:
+            made = (await ask(shared_app, "POST", f"/v1/{name}", body)).json()
+            assert (await shared_app.detail(made["job_id"])).status_code == 200
+            assert refusal(await shared_app.detail(made["job_id"], shop=OTHER_SHOP)) == NOT_FOUND
+        foreign = await foreign_upload(shared_app)
+        stolen = {**MINIMAL_PARAMETERS[name], "upload_key": foreign}
+        if "background_upload_key" in stolen:
+            stolen["background_upload_key"] = foreign
+        unknown = {**stolen, "upload_key": UNKNOWN_UPLOAD}
+        answers = [await ask(shared_app, "POST", f"/v1/{name}", each) for each in (stolen, unknown)]
+        assert {refusal(answer) for answer in answers} == {(422, "INVALID_REQUEST")}
+        assert answers[0].json()["detail"] == answers[1].json()["detail"]
+        assert len(await shared_app.rows("SELECT 1 FROM jobs WHERE request ? 'upload_key'")) == 0
+
+    return check
+
+
+async def foreign_upload(shared_app: RunningApp) -> str:
+    """A good upload of the other shop's."""
+    key = "upl_" + "f" * 32
+    await shared_app.execute(
+        "INSERT INTO uploads (shop_id, upload_key, key, stored_at) SELECT id, :k, "
+        "'uploads/f.jpg', now() FROM shops WHERE domain = :d ON CONFLICT DO NOTHING",
+        k=key,
+        d=OTHER_SHOP,
+    )
+    return key
+
+
+async def foreign_publication(shared_app: RunningApp, ref: JobRef) -> None:
+    """A publication of the other shop's job, not yet worked on."""
+    await shared_app.execute(
+        "INSERT INTO publications (shop_id, job_id, round, product_id) VALUES (:s, :j, 1, :p)",
+        s=ref.shop_id,
+        j=ref.public_id,
+        p=PRODUCT["product_id"],
+    )
+
+
+async def an_upload_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
+) -> None:
+    """The other shop cannot name it in a job of its own."""
+    headers = {**shared_app.bearer(SHOP), **NAMES_OF_THE_OTHER}
+    answer = await shared_app.http.post(
+        f"/v1/uploads?shop={OTHER_SHOP}", files={"file": picture()}, headers=headers
+    )
+    wanted = {"upload_key": answer.json()["upload_key"]}
+    async with shared_app.database.transaction() as connection:
+        with pytest.raises(InvalidRequest):
+            await use_uploads(connection, shop_id=others[0].shop_id, wanted=wanted)
+
+
+async def settings_are_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """To read and to change."""
+    wanted = {"rules": [{"workflow": "catalog-image"}], "daily_credit_cap": 7}
+    theirs = await shared_app.http.get("/v1/settings", headers=shared_app.bearer(OTHER_SHOP))
+    assert (await ask(shared_app, "PUT", "/v1/settings", wanted)).status_code == 200
+    assert (await ask(shared_app, "GET", "/v1/settings")).json()["daily_credit_cap"] == 7
+    after = await shared_app.http.get("/v1/settings", headers=shared_app.bearer(OTHER_SHOP))
+    assert after.json() == theirs.json()
+    assert after.json()["daily_credit_cap"] != 7
+
+
+async def a_customers_request_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """To list, also from a cursor that is the other's, and to read; of the same customer, too."""
+    [theirs] = await requests_of(shared_app, OTHER_SHOP)
+    own = await privacy_request(shared_app)
+    await finished_job(shared_app, customer_id=CUSTOMER)
+    for query in ("", f"?cursor={max(theirs, own)}"):
+        found = (await ask(shared_app, "GET", f"/v1/privacy/requests{query}")).json()["requests"]
+        assert theirs not in {each["public_id"] for each in found}
+    answer = await ask(shared_app, "GET", f"/v1/privacy/requests/{theirs}")
+    assert refusal(answer) == (404, "PRIVACY_REQUEST_NOT_FOUND")
+    document = (await ask(shared_app, "GET", f"/v1/privacy/requests/{own}")).json()
+    mine = await shared_app.rows(
+        "SELECT public_id FROM jobs j JOIN shops s ON s.id = j.shop_id "
+        "WHERE s.domain = :d AND customer_id = :c",
+        d=SHOP,
+        c=CUSTOMER,
+    )
+    held = {job["public_id"] for job in document["jobs"]}
+    assert held and held <= {row["public_id"] for row in mine}
+
+
+async def requests_of(shared_app: RunningApp, shop: str) -> list[str]:
+    """The ids of what the shop's customers have asked."""
+    rows = await shared_app.rows(
+        "SELECT p.public_id FROM privacy_requests p JOIN shops s ON s.id = p.shop_id "
+        "WHERE s.domain = :d",
+        d=shop,
+    )
+    return [row["public_id"] for row in rows]
+
+
+async def foreign_request(shared_app: RunningApp) -> None:
+    """A request of a customer of the other shop's, who has a job there."""
+    if not await requests_of(shared_app, OTHER_SHOP):
+        await privacy_request(shared_app, shop=OTHER_SHOP)
+        await waiting_job(shared_app, shop=OTHER_SHOP, customer_id=CUSTOMER)
+
+
+async def operations_are_everybodys(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """The registry, and nothing of any shop."""
+    names = {
+        each["name"]
+        for each in (await ask(shared_app, "GET", "/v1/operations")).json()["operations"]
+    }
+    assert names == {workflow.name for workflow in WORKFLOWS.values()}
+
+
+async def an_installation_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """The token's shop is the one that is installed."""
+    assert (await ask(shared_app, "POST", "/v1/installation")).json()["shop"] == SHOP
+
+
+async def a_storefront_job_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Those that the other's visitors started, and the merchants' own of both."""
+    theirs = await visitors_job(shared_app, FOR_VISITORS[0], shop=OTHER_SHOP)
+    own, _ = await finished_job(shared_app)
+    for public_id in (theirs, own.public_id, *(ref.public_id for ref in others)):
+        for path in (f"/proxy/v1/jobs/{public_id}", f"/proxy/v1/jobs/{public_id}/events"):
+            assert refusal(await ask(shared_app, "GET", path)) == NOT_FOUND
+
+
+def a_visitors_job_is_its_shops_alone(name: str) -> Check:
+    """The same question in two shops makes two jobs."""
+
+    async def check(shared_app: RunningApp, _others: list[JobRef], ask: RouteCase) -> None:
+        body = {**PRODUCT, **MINIMAL_PARAMETERS[name]}
+        ours = (await ask(shared_app, "POST", f"/proxy/v1/{name}", body)).json()["job_id"]
+        assert ours != await visitors_job(shared_app, name, shop=OTHER_SHOP)
+        assert (await shared_app.detail(ours)).status_code == 200
+        assert refusal(await shared_app.detail(ours, shop=OTHER_SHOP)) == NOT_FOUND
+
+    return check
+
+
+async def visitors_job(shared_app: RunningApp, name: str, *, shop: str) -> str:
+    """The job that a visitor of that shop started, today, whoever asks first."""
+    body = {**PRODUCT, **MINIMAL_PARAMETERS[name]}
+    answer = await by_app_proxy(shared_app, "POST", f"/proxy/v1/{name}", body, shop=shop)
+    return str(answer.json()["job_id"])
+
+
+async def a_delivery_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], _ask: RouteCase
+) -> None:
+    """Also when its body is about the other shop's product."""
+    own = await fingerprint(shared_app, SHOP)
+    product = shared_app.product(b"unread", shop=OTHER_SHOP)
+    body = json.dumps({"id": product.id, "shop_domain": OTHER_SHOP}).encode()
+    assert (await deliver(shared_app, body, shop=SHOP)).status_code == 200
+    await shared_app.drain(only_webhooks=True)
+    assert await fingerprint(shared_app, SHOP) == own
+
+
+async def the_document_knows_no_shops(
+    shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
+) -> None:
+    """The same bytes for everybody, and nothing of a job that there is."""
+    for path in ("/schema", "/schema/openapi.json"):
+        keys: list[dict[str, str]] = [{}, shared_app.bearer(SHOP), shared_app.bearer(OTHER_SHOP)]
+        answers = [await shared_app.http.get(path, headers=key) for key in keys]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        assert not any(ref.public_id in answers[0].text for ref in others)
+    unknown = await shared_app.http.get(
+        f"/schema/{others[0].public_id}", headers=shared_app.bearer(SHOP)
+    )
+    assert refusal(unknown) == (404, "NOT_FOUND")
+
+
+async def health_knows_no_shops(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """The same few bytes for everybody."""
+    for path in ("/health/live", "/health/ready"):
+        assert (await ask(shared_app, "GET", path)).content == b'{"status":"ok"}'
+        for key in (shared_app.bearer(SHOP), shared_app.bearer(OTHER_SHOP)):
+            answer = await shared_app.http.get(path, headers=key)
+            assert answer.content == b'{"status":"ok"}'
+
+
+CUSTOMER = "191167"
+FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
+
+CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
+    ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/jobs/{public_id}/events"): (a_timeline_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/jobs/{public_id}/cancel"): (a_cancel_is_its_shops_alone, MERCHANT),
+    **{
+        (method, "/v1/jobs/{public_id}/publication"): (a_publication_is_its_shops_alone, MERCHANT)
+        for method in ("POST", "GET", "DELETE")
+    },
+    ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
+    **{
+        (method, f"/v1/batches/{{public_id}}{end}"): (a_batch_is_its_shops_alone, MERCHANT)
+        for method, end in OF_A_BATCH
+    },
+    ("GET", "/v1/batches"): (a_list_of_batches_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/batches"): (a_new_batch_is_its_shops_alone, MERCHANT),
+    **{
+        ("GET", f"/v1/privacy/requests{end}"): (a_customers_request_is_its_shops_alone, MERCHANT)
+        for end in ("", "/{public_id}")
+    },
+    ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
+    **{
+        (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
+        for method in ("GET", "PUT")
+    },
+    ("POST", "/v1/uploads"): (an_upload_is_its_shops_alone, (by_token,)),
+    ("POST", "/v1/installation"): (an_installation_is_its_shops_alone, (by_token,)),
+    **{
+        ("POST", f"/v1/{name}"): (a_new_job_is_its_shops_alone(name), MERCHANT)
+        for name in MINIMAL_PARAMETERS
+    },
+    ("GET", "/proxy/v1/jobs/{public_id}"): (a_storefront_job_is_its_shops_alone, VISITOR),
+    ("GET", "/proxy/v1/jobs/{public_id}/events"): (a_storefront_job_is_its_shops_alone, VISITOR),
+    **{
+        ("POST", f"/proxy/v1/{name}"): (a_visitors_job_is_its_shops_alone(name), VISITOR)
+        for name in FOR_VISITORS
+    },
+    ("POST", "/webhooks"): (a_delivery_is_its_shops_alone, ANYBODY),
+    ("GET", "/health/live"): (health_knows_no_shops, ANYBODY),
+    ("GET", "/health/ready"): (health_knows_no_shops, ANYBODY),
+    ("GET", "/schema"): (the_document_knows_no_shops, ANYBODY),
+    ("GET", "/schema/openapi.json"): (the_document_knows_no_shops, ANYBODY),
+    ("GET", "/schema/{path}"): (the_document_knows_no_shops, ANYBODY),
+}
+
+
+def routes_of(running_app: RunningApp) -> set[Route]:
+    """Every route of the app, but for the OPTIONS that Litestar adds to each."""
+    app = create_app(running_app.settings).app.app.app  # type: ignore[attr-defined]
+    assert isinstance(app, Litestar)
+    return {
+        (str(method), route.path_format)
+        for route in app.routes
+        for method in getattr(route, "methods", {"MOUNTED"})
+        if method != "OPTIONS"
+    }
+
+
+async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase) -> None:
+    """Give the other shop data of every kind; the check passes and leaves that data unchanged."""
+    await shared_app.install(OTHER_SHOP)
+    finished, _ = await finished_job(shared_app, shop=OTHER_SHOP)
+    others = [finished, await waiting_job(shared_app, shop=OTHER_SHOP)]
+    for name in FOR_VISITORS:
+        await visitors_job(shared_app, name, shop=OTHER_SHOP)
+    await foreign_upload(shared_app)
+    await foreign_publication(shared_app, finished)
+    await foreign_batch(shared_app)
+    await foreign_request(shared_app)
+    before = await fingerprint(shared_app, OTHER_SHOP)
+    await check(shared_app, others, case)
+    assert await fingerprint(shared_app, OTHER_SHOP) == before

@@ -1,0 +1,41 @@
+"""The repository's files and modules, for tests of its structure."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from litestar import Litestar
+
+from backend.app import create_app
+from backend.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def pixel_modules(modules: Iterable[str]) -> list[str]:
+    """Which of the modules need pixels; `renderers` has three that only speak with a child."""
+    packages = ("pyvips", "onnxruntime", "numpy", "backend.imaging", "backend.renderers")
+    harmless = {f"backend.renderers{name}" for name in ("", ".base", ".local", ".wire")}
+    return sorted(
+        module
+        for module in set(modules) - harmless
+        if any(module == package or module.startswith(f"{package}.") for package in packages)
+    )
+
+
+def litestar_app(settings: Settings) -> Litestar:
+    """The Litestar application inside the ASGI wrappers."""
+    app = create_app(settings).app.app.app  # type: ignore[attr-defined]
+    assert isinstance(app, Litestar)
+    return app
+
+
+def functions_of(path: Path) -> list[str]:
+    """The source of each function of a module."""
+    import ast
+
+    source = path.read_text()
+    return [
+        ast.get_source_segment(source, node) or ""
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
