@@ -31,7 +31,7 @@ class StrictRequest(Request[Any, Any, Any]):
     async def json(self) -> Any:
         """The body as plain values. Raises `BadRequest`, `InvalidRequest`, `UnsupportedMedia`."""
         if self.content_type[0] != "application/json" or "content-encoding" in self.headers:
-            raise UnsupportedMedia("Send the body as plain application/json.")
+            raise UnsupportedMedia("Send the body as application/json without a Content-Encoding.")
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         return msgspec.to_builtins(strict(await self.body(), kind))
 
@@ -57,14 +57,14 @@ def require_shallow(raw: bytes) -> None:
     for bracket in STRING.sub(b"", raw).translate(None, NO_BRACKET):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
-            raise BadRequest(f"The body is nested more than {MAX_DEPTH} deep.")
+            raise BadRequest(f"The body is nested more than {MAX_DEPTH} levels deep.")
 
 
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object, unless a key comes twice: two readers would take different ones."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BadRequest("An object in the body has the same key twice.")
+        raise BadRequest("An object in the body has a duplicate key.")
     return found
 
 
@@ -83,7 +83,7 @@ def places_of_nul(value: Any, place: list[str | int]) -> Iterator[list[str | int
 
 def nul_problem(place: list[str | int]) -> dict[str, Any]:
     """What is wrong with a text that cannot be stored."""
-    return {"loc": place, "msg": "The character U+0000 cannot be kept.", "type": "value_error"}
+    return {"loc": place, "msg": "The character U+0000 is not allowed.", "type": "value_error"}
 
 
 def problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`atelier`: the command line. Each command imports what it needs when it runs."""
+"""The `atelier` command line. Each command imports what it needs when it runs."""
 
 import asyncio
 import faulthandler
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from backend.dev.transport import LoopbackShopify
     from backend.settings import Settings
 
-READ_AHEAD = 64 * 1024  # bytes that the kernel takes in for a connection, and uvicorn reads at once
+READ_AHEAD = 64 * 1024  # bytes: the kernel's receive buffer per connection, and one read by uvicorn
 
 stand_in_option = click.option(
     "--stand-in",
     metavar="URL",
-    help="Talk to a stand-in Shopify on loopback (what `atelier dev` does); allows demo secrets.",
+    help="Use a stand-in Shopify on loopback, as `atelier dev` does. Allows demo secrets.",
 )
 end_with_parent_option = click.option(
-    "--end-with-parent", is_flag=True, hidden=True, help="End when standard input closes."
+    "--end-with-parent", is_flag=True, hidden=True, help="Exit when standard input closes."
 )
 
 
 class Commands(click.Group):
-    """Turns our own errors into one clear line and exit code 1."""
+    """Prints an `AtelierError` as one line and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -46,7 +46,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="atelier")
 def main() -> None:
-    """An open backend for Shopify apps that make product imagery.
+    """An open backend for Shopify apps that create product images.
 
     Try it with `atelier demo`. `serve`, `worker` and `migrate` read their settings from the
     environment: DATABASE_URL, S3_BUCKET, S3_ENDPOINT_URL, AWS_*, SHOPIFY_API_KEY,
@@ -61,22 +61,24 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo-output"),
     show_default=True,
-    help="Where the pictures go.",
+    help="Directory for the images.",
 )
 def demo(as_json: bool, output: Path) -> None:
-    """Make one product's catalog images on this machine, from webhook to download."""
+    """Create one product's catalog images on this machine, from webhook to download."""
     from backend.dev.demo import run_demo
 
     run(run_demo(output=output, as_json=as_json))
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Of the web server; default: any.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port of the web server; default: any free port."
+)
 def dev(port: int | None) -> None:
     """Run everything on this machine until Ctrl-C, with a demo shop and a finished job.
 
-    Prints one line of JSON when it is ready. SHOPIFY_API_KEY and SHOPIFY_API_SECRET are used when
-    they are set, and invented when not.
+    Prints one line of JSON when it is ready. Generates SHOPIFY_API_KEY and SHOPIFY_API_SECRET
+    unless they are set.
     """
     from backend.dev.demo import run_dev
 
@@ -86,14 +88,14 @@ def dev(port: int | None) -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--fd", type=int, help="Serve on this inherited socket instead.")
+@click.option("--fd", type=int, help="Use this inherited socket instead of --host and --port.")
 @stand_in_option
 @end_with_parent_option
 def serve(
     host: str, port: int, fd: int | None, stand_in: str | None, end_with_parent: bool
 ) -> None:
-    """Serve the HTTP API and take in webhooks. Put a TLS-terminating proxy in front."""
-    # First of all, so that a wrong setting is told at once: the rest takes seconds to load.
+    """Serve the HTTP API and receive webhooks. Run it behind a TLS-terminating proxy."""
+    # First, so that a wrong setting is reported at once: the other imports take seconds.
     settings, transport = started(stand_in, end_with_parent=end_with_parent)
 
     import uvicorn
@@ -107,7 +109,7 @@ def serve(
     app = create_app(settings, shopify_transport=transport)
 
     class Server(uvicorn.Server):
-        """Lets those who wait for an event go first: they would hold the process up, and be cut."""
+        """Ends long polls first: they would delay the shutdown and then be cut off."""
 
         async def shutdown(self, sockets: "list[socket.socket] | None" = None) -> None:
             app.reads.wakeups.close()
@@ -125,18 +127,22 @@ def serve(
         timeout_graceful_shutdown=10,
     )
     listening = config.bind_socket() if fd is None else socket.socket(fileno=fd)
-    # What comes before the app asks for it is in no budget: hundreds of clients times 256 KB.
+    # Bytes received before the app reads them count in no budget: 256 KB for each of hundreds.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
     with served_metrics(settings.metrics_listen):
         Server(config).run([listening])
 
 
 @main.command()
-@click.option("--slots", type=click.IntRange(1, 64), help="Renders side by side; default: cores.")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 64),
+    help="Images rendered in parallel; default: one per core.",
+)
 @stand_in_option
 @end_with_parent_option
 def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
-    """Work on jobs and webhooks until stopped. Run as many as you like, on any machine."""
+    """Process jobs and webhooks until stopped. Run any number of workers, on any machine."""
     settings, transport = started(stand_in, end_with_parent=end_with_parent)  # as in `serve`
 
     import uvloop
@@ -149,7 +155,7 @@ def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> No
 @main.command()
 @click.option("--to", "revision", default="head", show_default=True, help="An Alembic revision.")
 def migrate(revision: str) -> None:
-    """Bring the database's schema up to date; safe to run from several machines at once."""
+    """Upgrade the database schema. Safe to run from several machines at once."""
     import migrations
     from backend.settings import required
 
@@ -160,19 +166,19 @@ def migrate(revision: str) -> None:
 @main.command()
 @click.argument("method")
 @click.argument("url")
-@click.option("--shop", required=True, help="The shop to act for: its *.myshopify.com domain.")
+@click.option("--shop", required=True, help="The shop's *.myshopify.com domain.")
 @click.option(
     "--body",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="A file with the body, or - for stdin.",
+    help="File with the request body, or - for stdin.",
 )
 @click.option(
-    "--content-type", default="application/json", show_default=True, help="What the body is."
+    "--content-type", default="application/json", show_default=True, help="Type of the body."
 )
 def sign(method: str, url: str, shop: str, body: str | None, content_type: str) -> None:
-    """Print a curl command for a signed request to /v1, good for 90 seconds.
+    """Print a curl command with a signed request to /v1, valid for 90 seconds.
 
-    Signs with SHOPIFY_API_SECRET. For servers of yours: the secret must never reach a browser.
+    Signs with SHOPIFY_API_SECRET. For your own servers only: never send the secret to a browser.
     """
     import shlex
     import time
@@ -200,15 +206,15 @@ def sign(method: str, url: str, shop: str, body: str | None, content_type: str) 
 
 @main.group()
 def keys() -> None:
-    """The keys that seal the shops' tokens in the database."""
+    """Manage the keys that encrypt the shops' tokens in the database."""
 
 
 @keys.command()
 def new() -> None:
-    """Print a new entry for TOKEN_KEYS; keep it where you keep SHOPIFY_API_SECRET.
+    """Print a new entry for TOKEN_KEYS. Store it as safely as SHOPIFY_API_SECRET.
 
-    To rotate: add it at the end of TOKEN_KEYS and restart every process, move it to the front and
-    restart them again, run `atelier keys reencrypt`, and drop the old entry.
+    To rotate keys: add the new entry at the end of TOKEN_KEYS and restart every process. Move it to
+    the front and restart every process again. Run `atelier keys reencrypt`. Remove the old entry.
     """
     from backend.shops.token_encryption import new_key
 
@@ -217,9 +223,9 @@ def new() -> None:
 
 @keys.command()
 def reencrypt() -> None:
-    """Seal every stored token under the first of TOKEN_KEYS; safe while the service runs.
+    """Encrypt every stored token with the first of TOKEN_KEYS. Safe while the service runs.
 
-    Exit code 1 while a token still needs another key: then no key may be dropped.
+    Exit code 1 if a token still needs another key: then do not remove any key.
     """
     from backend.worker.console import reencrypt_tokens
 
@@ -228,20 +234,21 @@ def reencrypt() -> None:
 
 
 @main.command()
-@click.option("--report", is_flag=True, help="Only show what the last 30 days have brought.")
+@click.option("--report", is_flag=True, help="Only show the findings of the last 30 days.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Mend even where more differs than crashes explain; first make sure that DATABASE_URL "
+    help="Repair even if more differs than crashes can explain. First make sure that DATABASE_URL "
     "and S3_BUCKET belong together.",
 )
 def reconcile(report: bool, force: bool) -> None:
-    """Mend now what the workers mend by the clock.
+    """Run now the repairs that workers run on a schedule.
 
-    Lost queue entries, products whose webhook never came, unused uploads, objects and rows.
+    Repairs lost queue entries, products whose webhook never arrived, unused uploads, and
+    differences between bucket and database.
 
-    Prints what was found and put right, kind by kind. Safe while the service runs. Exit code 1
-    when something could not be put right.
+    Prints how many of each kind were found and repaired. Safe while the service runs. Exit code 1
+    if something could not be repaired.
     """
     from backend.logs import configure_logging
     from backend.worker.reconcile import reconcile_all, show_report
@@ -255,13 +262,13 @@ def reconcile(report: bool, force: bool) -> None:
 
 @main.group()
 def jobs() -> None:
-    """Look at jobs, straight from the database."""
+    """Show jobs, read directly from the database."""
 
 
 @jobs.command()
 @click.argument("public_id")
 def show(public_id: str) -> None:
-    """Print a job's detail as its shop sees it."""
+    """Print a job as its shop sees it."""
     from backend.worker.console import show_job
 
     run(show_job(public_id))
@@ -270,7 +277,7 @@ def show(public_id: str) -> None:
 @jobs.command()
 @click.argument("public_id")
 def watch(public_id: str) -> None:
-    """Follow a job until it ends; exit code 1 if it fails."""
+    """Follow a job until it finishes. Exit code 1 if it fails."""
     from backend.worker.console import watch_job
 
     if not run(watch_job(public_id)):
@@ -279,22 +286,22 @@ def watch(public_id: str) -> None:
 
 @main.group()
 def webhooks() -> None:
-    """Look at the inbox of webhooks, and have failed ones tried again."""
+    """List received webhooks and retry failed ones."""
 
 
 @webhooks.command(name="list")
 @click.option(
     "--status",
     type=click.Choice(["received", "processed", "ignored", "failed"]),
-    help="received: not settled yet.",
+    help="received: not processed yet.",
 )
-@click.option("--shop", help="Its *.myshopify.com domain.")
-@click.option("--topic", help="Such as customers/redact.")
+@click.option("--shop", help="The shop's *.myshopify.com domain.")
+@click.option("--topic", help="For example customers/redact.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 def list_webhooks(status: str | None, shop: str | None, topic: str | None, limit: int) -> None:
-    """Print the newest deliveries: when, status, topic, shop, id, and what is to be said of it.
+    """Print the newest deliveries: time, status, topic, shop, ID and note.
 
-    Settled ones are kept for 30 days.
+    Processed, ignored and failed deliveries are kept for 30 days.
     """
     from backend.worker.inbox import show_deliveries
 
@@ -303,32 +310,32 @@ def list_webhooks(status: str | None, shop: str | None, topic: str | None, limit
 
 @webhooks.command(name="retry")
 @click.argument("webhook_ids", metavar="[ID]...", nargs=-1)
-@click.option("--failed", is_flag=True, help="All that have failed, of every shop and topic.")
+@click.option("--failed", is_flag=True, help="All failed deliveries, of every shop and topic.")
 def retry_webhooks(webhook_ids: tuple[str, ...], failed: bool) -> None:
-    """Try deliveries again now, by the ids that `atelier webhooks list` shows.
+    """Retry deliveries now, by the IDs that `atelier webhooks list` shows.
 
-    For those that failed, and those that wait for their next try. Exit code 1 when an id is unknown
-    or its delivery has ended well: then nothing is left to do, and its body is gone.
+    For deliveries that failed or wait for their next attempt. Exit code 1 if an ID is unknown or
+    its delivery was already processed: then its body has been deleted.
     """
     from backend.worker.inbox import retry_deliveries
 
     if failed == bool(webhook_ids):
-        raise click.UsageError("Name the deliveries by their ids, or say --failed.")
+        raise click.UsageError("Give either the IDs of deliveries or --failed.")
     if not run(retry_deliveries(webhook_ids, failed=failed)):
         sys.exit(1)
 
 
 @main.group()
 def erasures() -> None:
-    """The list of erasures in the bucket, which outlives the database."""
+    """Use the list of erasures in the bucket, which is kept apart from the database."""
 
 
 @erasures.command()
 def repeat() -> None:
-    """Erase again what was erased before: after a restore from a dump, before anything is started.
+    """Repeat past erasures: after restoring a dump, before starting any other process.
 
-    What was erased since the dump was made is back with it. Shops and customers that are not there
-    are passed over, and so is what a shop that came back has made since. Safe to repeat.
+    A dump brings back data that was erased after it was made. Skips shops and customers that are
+    not in the database, and data created after a shop reinstalled the app. Safe to repeat.
     """
     from backend.logs import configure_logging
     from backend.worker.erasures import repeat_erasures
@@ -340,13 +347,13 @@ def repeat() -> None:
 def started(
     stand_in: str | None, *, end_with_parent: bool
 ) -> "tuple[Settings, LoopbackShopify | None]":
-    """What every server process does first: logs, settings, and a look at its secrets and keys."""
+    """Set up logs and settings for a server process, and check its secrets and keys."""
     from backend.logs import configure_logging
     from backend.settings import Settings
     from backend.shops.token_encryption import TokenKeys
 
     configure_logging()
-    faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it
+    faulthandler.enable()  # shows where a loop hangs when systemd's watchdog ends it
     if end_with_parent:
         threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     settings = Settings.from_env()
@@ -357,14 +364,14 @@ def started(
         from backend.dev.transport import LoopbackShopify
 
         transport = LoopbackShopify(stand_in)
-    TokenKeys(settings.token_keys)  # raises what is wrong with them
+    TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     return settings, transport
 
 
 def exit_at_end_of_input() -> None:
-    """Die with the parent, even one that was killed: its end of the pipe closes then.
+    """Exit with the parent process, even if it was killed: its end of the pipe closes then.
 
-    Not through `sys.stdin`: this thread would hold its lock while Python ends, which is fatal.
+    Does not read `sys.stdin`: this thread would hold its lock while Python exits, which is fatal.
     """
     while os.read(0, 4096):
         pass
@@ -372,7 +379,7 @@ def exit_at_end_of_input() -> None:
 
 
 def run(main_coroutine: Any, runner: "Callable[[Any], Any]" = asyncio.run) -> Any:
-    """Run a coroutine; Ctrl-C is not an error of ours."""
+    """Run a coroutine; exit with code 130 on Ctrl-C."""
     try:
         return runner(main_coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError):

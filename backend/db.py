@@ -26,10 +26,8 @@ from backend.tenancy import WEB, enter, require_guard
 CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
 GRACE = 0.5  # seconds for Postgres to end a statement itself before we give the connection up
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
-SHARE_TAKEN = (
-    "As many requests of this shop are under way as may be; nothing was stored. Retry shortly."
-)
-NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
+SHARE_TAKEN = "This shop has too many requests in progress; nothing was stored. Retry shortly."
+NO_SCHEMA = "The database has no schema yet. Run `atelier migrate`."
 
 # Every constraint gets a name, so that a migration can speak of it.
 NAMES = {
@@ -245,7 +243,7 @@ def refusals(role: str) -> Any:
             raise ConfigurationError(NO_SCHEMA) from error
         if sqlstate == NOT_PERMITTED:
             raise ConfigurationError(
-                f"The database's login is no member of {role}: see docs/tenancy.md."
+                f"The database login is not a member of {role}. See docs/tenancy.md."
             ) from error
         raise
 

@@ -52,7 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         log.warning("headers_too_large")
         request_id = secrets.token_hex(12)
-        message = f"The request's line, headers and trailers may have {MOST} bytes."
+        message = f"The request line, headers and trailers may have at most {MOST} bytes."
         error = {"code": CODE, "message": message, "request_id": request_id}
         body = msgspec.json.encode({"error": error})
         head = (

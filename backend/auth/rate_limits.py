@@ -69,5 +69,5 @@ def budget(text: str) -> Budget:
         return Budget(parse(text))
     except ValueError as error:
         raise ConfigurationError(
-            f"A rate limit reads like 600/minute, not like {text!r}."
+            f"A rate limit must look like 600/minute, not {text!r}."
         ) from error

@@ -72,7 +72,7 @@ def require_distinct(product_ids: tuple[str, ...]) -> None:
             repeated.append(index)
         seen.add(product_id)
     if repeated:
-        message = "The list has this product already."
+        message = "This product is already in the list."
         raise InvalidRequest(
             [
                 {"loc": ["body", "product_ids", index], "msg": message, "type": "value_error"}

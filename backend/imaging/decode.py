@@ -141,7 +141,7 @@ def _check_bytes(data: bytes) -> None:
     if len(data) > MAX_BYTES:
         raise ImageRefused(
             "IMAGE_TOO_LARGE",
-            f"The file has {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. "
+            f"The file is {len(data) / 1e6:.1f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. "
             "Save it with stronger compression and try again.",
         )
 
@@ -175,13 +175,13 @@ def _check_pixels(width: int, height: int) -> None:
     if width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
         raise ImageRefused(
             "IMAGE_TOO_LARGE",
-            f"The image has {size}; the limit is {MAX_SIDE:,} a side and "
-            f"{MAX_PIXELS // 1_000_000} megapixels. Make it smaller and try again.",
+            f"The image is {size}; the limit is {MAX_SIDE:,} pixels per side and "
+            f"{MAX_PIXELS // 1_000_000} megapixels. Resize it and try again.",
         )
     if min(width, height) < MIN_SIDE:
         raise ImageRefused(
             "IMAGE_TOO_SMALL",
-            f"The image has {size}; its shorter side needs at least {MIN_SIDE}. "
+            f"The image is {size}; its shorter side must be at least {MIN_SIDE}. "
             "Upload a larger photo.",
         )
 

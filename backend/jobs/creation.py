@@ -99,7 +99,7 @@ def require_distinct_outputs(asked: msgspec.Struct) -> None:
     outputs = getattr(asked, "outputs", ())
     if len(set(outputs)) == len(outputs):
         return
-    message = "Each output differs from the others in size or format."
+    message = "Two outputs have the same size and format."
     raise InvalidRequest([{"loc": ["body", "outputs"], "msg": message, "type": "value_error"}])
 
 
@@ -113,7 +113,7 @@ def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:
     given = [name for name in ways if getattr(asked, name) is not None]
     if len(given) == 1:
         return
-    message = f"Name {what} by exactly one of {', '.join(ways)}."
+    message = f"Set exactly one of {', '.join(ways)} to select {what}."
     raise InvalidRequest(
         [
             {"loc": ["body", name], "msg": message, "type": "value_error"}

@@ -141,8 +141,8 @@ def require_known(disabled: frozenset[str]) -> None:
     names = {workflow.name for workflow in WORKFLOWS.values()}
     if unknown := disabled - names:
         raise ConfigurationError(
-            f"DISABLED_WORKFLOWS names {', '.join(sorted(unknown))}; "
-            f"there are {', '.join(sorted(names))}."
+            f"DISABLED_WORKFLOWS has unknown names: {', '.join(sorted(unknown))}. "
+            f"Known names: {', '.join(sorted(names))}."
         )
 
 

@@ -70,7 +70,9 @@ def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
         name for name in wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
     ]
     if nulls:
-        raise InvalidRequest([problem(name, "Leave it out or send a value.") for name in nulls])
+        raise InvalidRequest(
+            [problem(name, "Omit this parameter or give it a value.") for name in nulls]
+        )
 
 
 def require_cursor(wanted: Wanted) -> None:
@@ -78,9 +80,9 @@ def require_cursor(wanted: Wanted) -> None:
     if wanted.cursor is None:
         return
     if not is_public_id(wanted.cursor):
-        raise InvalidRequest([problem("cursor", "Take the cursor from the Link header.")])
+        raise InvalidRequest([problem("cursor", "Use the cursor from the Link header.")])
     if wanted.offset:
-        raise InvalidRequest([problem("offset", "Send a cursor or an offset, not both.")])
+        raise InvalidRequest([problem("offset", "Send either a cursor or an offset, not both.")])
 
 
 def problem(name: str, message: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from backend.publications.leases import PUBLISH_STAGE, PublicationRef
 from backend.publications.requests import rows_of, store
 from backend.publications.schemas import ArtifactToPublish
 
-REVIEW = "Waiting for a person to look at it before it is published"
+REVIEW = "Waiting for review before publishing"
 
 
 async def auto_publish(

@@ -109,7 +109,9 @@ def require_publishable(job: Row[Any], wanted: PublicationRequest) -> str:
         raise JobNotFinished
     product_id = wanted.product_id or job.product_id
     if product_id is None:
-        message = "This job was not made from a product; name the one to publish on."
+        message = (
+            "This job was not created from a product. Set product_id to the product to publish to."
+        )
         raise InvalidRequest([problem(["product_id"], message)])
     require_distinct(wanted.artifacts, "sha256")
     require_distinct(wanted.artifacts, "position")
@@ -122,7 +124,7 @@ def require_distinct(artifacts: tuple[ArtifactToPublish, ...], field: str) -> No
     """Refuse what two artifacts cannot both have."""
     values = [getattr(artifact, field) for artifact in artifacts]
     repeated = [
-        problem(["artifacts", index, field], "Another artifact has it already.")
+        problem(["artifacts", index, field], "Another artifact in the list has the same value.")
         for index, value in enumerate(values)
         if value is not None and value in values[:index]
     ]
@@ -163,7 +165,7 @@ async def rows_of(
 
 def require_finals(digests: list[str], known_as: dict[str, Row[Any]]) -> None:
     """Refuse what is not a final artifact of the job, and what is only a preview."""
-    message = "No final artifact of this job; see `meta.sha256` of the job's `result`."
+    message = "This job has no such final artifact. See `meta.sha256` in the job's `result`."
     if unknown := [index for index, digest in enumerate(digests) if digest not in known_as]:
         raise InvalidRequest(
             [problem(["artifacts", index, "sha256"], message) for index in unknown]

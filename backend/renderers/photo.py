@@ -90,7 +90,7 @@ def _checked(name: str, data: bytes) -> dict[str, Any]:
 def _subject_not_found() -> RenderFailed:
     return RenderFailed(
         "SUBJECT_NOT_FOUND",
-        "No product could be told from the background. "
+        "The product could not be separated from the background. "
         "Upload a photo of one product on a plain background.",
         retryable=False,
     )

@@ -114,7 +114,7 @@ async def stage(
     }
     payload = await change(admin, shop, documents.STAGE_UPLOAD, StagedPayload, input=[wanted])
     if len(payload.staged_targets) != 1:
-        raise ShopifyUnavailable("Shopify named no place to upload to.")
+        raise ShopifyUnavailable("Shopify returned no upload target.")
     return payload.staged_targets[0]
 
 
@@ -133,7 +133,7 @@ async def upload(admin: AdminApi, target: StagedTarget, data: bytes, *, content_
     if response.status_code in SLOW_DOWN:
         raise ShopifyUnavailable(wait=retry_after(response))
     if not response.is_success:  # a 4xx too: the address has run out, and the next is fresh
-        raise ShopifyUnavailable(f"The upload was answered with HTTP {response.status_code}.")
+        raise ShopifyUnavailable(f"The upload failed with HTTP {response.status_code}.")
 
 
 async def create_file(
@@ -149,7 +149,7 @@ async def create_file(
     }
     payload = await change(admin, shop, documents.CREATE_FILE, CreatedPayload, files=[wanted])
     if len(payload.files) != 1:
-        raise ShopifyUnavailable("Shopify did not say which file it made.")
+        raise ShopifyUnavailable("Shopify did not return the file that it created.")
     return payload.files[0].id
 
 

@@ -66,14 +66,15 @@ async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
             raise ImageUnavailable(f"HTTP {response.status_code}")
         if response.status_code != 200 or "content-encoding" in response.headers:
             raise ImageRefused(
-                "IMAGE_NOT_FOUND", f"Shopify's CDN answers {response.status_code} for the photo."
+                "IMAGE_NOT_FOUND",
+                f"Shopify's CDN returned HTTP {response.status_code} for the photo.",
             )
         async for chunk in response.aiter_raw():
             size += len(chunk)
             if size > MAX_BYTES:
                 raise ImageRefused(
                     "IMAGE_TOO_LARGE",
-                    f"The photo is larger than {MAX_BYTES // 1_000_000} MB; upload a smaller one.",
+                    f"The photo is larger than {MAX_BYTES // 1_000_000} MB. Upload a smaller one.",
                 )
             chunks.append(chunk)
     return b"".join(chunks)

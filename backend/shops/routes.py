@@ -39,7 +39,9 @@ async def create_installation(
     """Exchange the request's own session token for an offline token; safe to repeat."""
     merchant = request.auth
     if merchant.token is None:
-        raise Unauthenticated("Only a session token can be exchanged; a signature cannot.")
+        raise Unauthenticated(
+            "This endpoint needs a session token; a signed request is not accepted."
+        )
     return await install(database, admin, domain=merchant.shop, session_token=merchant.token)
 
 

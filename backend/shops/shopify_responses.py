@@ -12,7 +12,7 @@ import msgspec
 from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
-UNREADABLE = "Shopify's answer could not be read."
+UNREADABLE = "Shopify's response could not be parsed."
 SPELLING = {
     "gid": "id",
     "product_type": "productType",

@@ -43,7 +43,7 @@ class TokenKeys:
         for entry in filter(None, (part.strip() for part in text.split(","))):
             key_id, _, key = entry.partition(":")
             if _KEY_ID.fullmatch(key_id) is None or key_id in self.ciphers:
-                raise refused("an entry has no id of its own")
+                raise refused("an entry has no unique ID")
             self.ciphers[key_id] = AESGCM(key_bytes(key_id, key))
         if not self.ciphers:
             raise refused("it is empty")
@@ -71,17 +71,19 @@ class TokenKeys:
             return stored
         parts = _ENCRYPTED.fullmatch(stored)
         if parts is None:
-            raise TokenUnreadable(f"{column} of {shop} is not a sealed value")
+            raise TokenUnreadable(f"{column} of {shop} is not an encrypted value")
         key_id, text = parts.groups()
         if key_id not in self.ciphers:
-            raise UnknownKey(f"{column} of {shop} is sealed under {key_id!r}")
+            raise UnknownKey(f"{column} of {shop} is encrypted with the unknown key {key_id!r}")
         place = associated_data(shop, column, key_id)
         try:
             box = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
             nonce, ciphertext = box[:NONCE_BYTES], box[NONCE_BYTES:]
             return self.ciphers[key_id].decrypt(nonce, ciphertext, place).decode()
         except (binascii.Error, InvalidTag) as error:
-            raise TokenUnreadable(f"{column} of {shop} does not open under {key_id!r}") from error
+            raise TokenUnreadable(
+                f"{column} of {shop} cannot be decrypted with {key_id!r}"
+            ) from error
 
 
 def associated_data(*parts: str) -> bytes:
@@ -109,6 +111,6 @@ def new_key() -> str:
 def refused(why: str) -> ConfigurationError:
     """What to say of a `TOKEN_KEYS` that will not do; never what is in it."""
     return ConfigurationError(
-        f"TOKEN_KEYS will not do: {why}. It holds the keys that seal the shops' tokens in the "
-        "database, as id:base64 with commas between; `atelier keys new` prints one."
+        f"TOKEN_KEYS is invalid: {why}. It holds the keys that encrypt the shops' tokens in the "
+        "database, as comma-separated id:base64 entries. `atelier keys new` prints one."
     )

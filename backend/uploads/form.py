@@ -45,7 +45,7 @@ def boundary_of(request: AnyRequest) -> str:
     if content_type != "multipart/form-data" or "content-encoding" in request.headers:
         raise UnsupportedMedia("Send the image as multipart/form-data, in a part named file.")
     if not options.get("boundary"):
-        raise BadRequest("The Content-Type names no boundary.")
+        raise BadRequest("The Content-Type has no boundary.")
     return options["boundary"]
 
 
@@ -71,15 +71,15 @@ async def receive(body: AsyncGenerator[bytes], boundary: str, file: IO[bytes]) -
 def require_only_file(part: MultipartSegment, number: int) -> None:
     """Refuse a second part, and one by another name."""
     if part.name != PART:
-        raise refused((part.name or "")[:100], "Unknown part; send one part named file.")
+        raise refused((part.name or "")[:100], "Unknown part. Send one part, named file.")
     if number > 1:
-        raise refused(PART, "Send one part named file, once.")
+        raise refused(PART, "Send exactly one part named file.")
 
 
 def require_allowed(size: int) -> None:
     """Refuse a file as soon as it is too long."""
     if size > MAX_FILE:
-        raise ImageTooLarge(f"The file has more than {MAX_FILE // 1_000_000} MB, the limit.")
+        raise ImageTooLarge(f"The file is larger than the limit of {MAX_FILE // 1_000_000} MB.")
 
 
 def refused(part: str, why: str) -> InvalidRequest:

@@ -78,6 +78,6 @@ class ImageSanitizer:
 def refusal(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
     if failed.retryable:
-        return UploadsUnavailable("The image could not be looked at just now. Retry shortly.")
+        return UploadsUnavailable("The image could not be checked at the moment. Retry shortly.")
     refused = REFUSALS.get(failed.code)
     return refused(failed.message) if refused else failed

@@ -206,13 +206,13 @@ def compare(stored: StoredObject | None, named: NamedKey | None) -> int:
 
 
 async def ascending(items: AsyncIterator[Keyed]) -> AsyncIterator[Keyed]:
-    """The same, but out of order they raise: they would be taken for missing on the other side."""
+    """The same items. Raises if they are not in order: the comparison would report them missing."""
     last = ""
     async for item in items:
         if item.key <= last:
             raise ConfigurationError(
-                "S3_BUCKET lists its objects in no order (a directory bucket does so); "
-                "use a general-purpose bucket."
+                "S3_BUCKET does not list its objects in order, as directory buckets do not. "
+                "Use a general-purpose bucket."
             )
         last = item.key
         yield item

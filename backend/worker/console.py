@@ -83,11 +83,13 @@ async def reencrypt_tokens() -> bool:
         tally = await reencrypt(database, keys, show)
     finally:
         await database.close()
-    click.echo(f"Sealed the tokens of {tally.encrypted} shops under {keys.first}.")
+    click.echo(f"Encrypted the tokens of {tally.encrypted} shops with key {keys.first}.")
     if tally.unreadable:
-        click.echo(f"{tally.unreadable} do not open: a key is missing, or they were tampered with.")
+        click.echo(
+            f"{tally.unreadable} cannot be decrypted: a key is missing, or they were altered."
+        )
     if tally.left > tally.unreadable:
-        click.echo("Some were sealed under another key meanwhile: run this again.")
+        click.echo("Some tokens were encrypted with another key meanwhile. Run this again.")
     return tally.left == 0
 
 
@@ -101,7 +103,7 @@ async def operator(public_id: str) -> AsyncIterator[Operator]:
         async with database.reading() as connection:
             shop = await owner_of(connection, public_id)
         if shop is None:
-            raise JobNotFound(f"No job {public_id}, or its shop has removed the app.")
+            raise JobNotFound(f"Job {public_id} does not exist, or its shop has removed the app.")
         async with wakeups.listening():
             yield Operator(
                 public_id=public_id,

@@ -28,7 +28,7 @@ async def repeat_erasures() -> None:
             click.echo(f"{note.requested_at:%Y-%m-%d}  {what}{note.shop_domain}: ", nl=False)
             click.echo(await repeated(handler_context, note))
             count += 1
-    click.echo(f"{count} erasures are on the list; all of them hold.")
+    click.echo(f"{count} erasures are on the list; all of them are now carried out.")
 
 
 async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
@@ -41,7 +41,7 @@ async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
     )
     shop = aside or await known_shop(handler_context.database, note.shop_domain)
     if shop is None or shop.id != note.shop_id:
-        return "nothing is held"
+        return "no data found"
     time_slice = TimeSlice()
     if note.customer_id is not None:
         await erase_customer(handler_context, shop, note, time_slice)
@@ -51,7 +51,7 @@ async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
         erased = await erase_jobs(
             handler_context.database, handler_context.store, shop.id, before=until
         )
-        return f"the shop is back; {erased} jobs of before erased"
+        return f"the shop has reinstalled; {erased} jobs from before that erased"
     if aside is None:
         await set_aside_again(handler_context, shop, note)
     await erase_shop(
@@ -74,5 +74,5 @@ async def set_aside_again(
     name = name_aside(note.shop_domain, note.webhook_id)
     if not await begin_erasure(handler_context, shop, note, name):
         raise click.ClickException(
-            f"{note.shop_domain} was opened just now: stop every process, then run this again."
+            f"{note.shop_domain} was installed just now. Stop every process, then run this again."
         )

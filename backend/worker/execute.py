@@ -41,8 +41,8 @@ from backend.workflows.registry import Stage, Workflow
 log = structlog.get_logger(__name__)
 
 WAITS = {
-    "storage": "Waiting for the image storage to answer again",
-    "shopify": "Waiting for Shopify to answer again",
+    "storage": "Waiting for the image storage to respond",
+    "shopify": "Waiting for Shopify to respond",
 }
 
 
@@ -207,7 +207,7 @@ async def after_reauth_needed(
         await put_back(
             connection,
             claimed,
-            message="Waiting for the shop to open the app again",
+            message="Waiting for the merchant to open the app again",
             waiting_for="reauth",
         )
     return Done() if parked else Retry(LOCKED_OUT_PAUSE)

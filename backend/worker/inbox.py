@@ -37,9 +37,9 @@ async def show_deliveries(
     for row in rows:
         click.echo(line(row))
     if not rows:
-        click.echo("No such delivery.", err=True)
+        click.echo("No deliveries found.", err=True)
     elif len(rows) == limit:
-        click.echo(f"The newest {limit}; --limit shows more.", err=True)
+        click.echo(f"Only the newest {limit} are shown; use --limit for more.", err=True)
 
 
 async def deliveries(
@@ -63,10 +63,10 @@ async def deliveries(
 
 
 def line(row: Any) -> str:
-    """One delivery, in columns; what is not settled says when it is tried again."""
+    """One delivery, in columns; what is not settled says when it is queued again."""
     more = row.note or ""
     if row.status == "received" and row.tries:
-        more += f" after {row.tries} tries, next at {moment(row.next_try_at)}"
+        more += f" after {row.tries} attempts, next at {moment(row.next_try_at)}"
     return (
         f"{moment(row.received_at)}  {row.status:<9}  {row.topic:<22}  {row.shop_domain}  "
         f"{row.webhook_id}  {more}"
@@ -86,16 +86,16 @@ async def retry_deliveries(webhook_ids: Sequence[str], *, failed: bool) -> bool:
     async with inbox() as database:
         if failed:
             found = await retry_all_failed(database)
-            click.echo(f"{found} deliveries are tried again.")
+            click.echo(f"{found} deliveries are queued again.")
             return True
         async with database.transaction() as connection:
             refs = await retried(connection, WebhookDelivery.webhook_id.in_(webhook_ids))
     for ref in refs:
-        click.echo(f"{ref.webhook_id} ({ref.topic} of {ref.shop_domain}) is tried again.")
+        click.echo(f"{ref.webhook_id} ({ref.topic} of {ref.shop_domain}) is queued again.")
     missing = set(webhook_ids) - {ref.webhook_id for ref in refs}
     for webhook_id in sorted(missing):
         click.echo(
-            f"{webhook_id}: no such delivery, or settled well, or its body is gone.", err=True
+            f"{webhook_id}: no such delivery, or it was processed and its body deleted.", err=True
         )
     return not missing
 

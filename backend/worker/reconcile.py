@@ -42,7 +42,7 @@ async def swept(settings: Settings, context: WorkerContext, terms: Terms) -> Tal
     missed = await missed_products(settings, context)
     click.echo("Unused uploads …", err=True)
     unused = await sweep_uploads(context.database, context.store)
-    click.echo("What has expired …", err=True)
+    click.echo("Expired files and jobs …", err=True)
     expired = await expire(context, retention.Terms.of(settings))
     click.echo("The bucket …", err=True)
     bucket = await sweep_bucket(settings, context, terms=terms, report=tell)
@@ -98,11 +98,11 @@ def clear_words() -> Iterator[None]:
         yield
     except DatabaseUnavailable as error:
         raise DatabaseUnavailable(
-            "Postgres does not answer: check DATABASE_URL, and that it runs there."
+            "Postgres is not responding. Check DATABASE_URL and that Postgres is running."
         ) from error
     except StorageUnavailable as error:
         raise StorageUnavailable(
-            "The bucket does not answer: check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
+            "The bucket is not responding. Check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
         ) from error
 
 

@@ -14,9 +14,9 @@ from backend.workflows.pictures import (
 )
 from backend.workflows.registry import Stage, Workflow
 
-FETCH = Stage("fetch", "Fetched the pictures")
+FETCH = Stage("fetch", "Fetched the images")
 CUT_OUT = Stage("segment", "Cut out the product", inputs=("source",))
-SAVE = Stage("encode_swap", "Saved the pictures", inputs=("master",))
+SAVE = Stage("encode_swap", "Saved the images", inputs=("master",))
 
 
 class BackgroundSwapWithImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,13 +43,13 @@ class BackgroundSwapWithSpec(ProductPhoto, frozen=True, kw_only=True, forbid_unk
 BACKGROUND_SWAP_WITH_IMAGE = Workflow(
     name="background-swap-with-image",
     job_type="BACKGROUND_SWAP_WITH_IMAGE",
-    summary="Set the product before an uploaded picture",
+    summary="Place the product in front of an uploaded image",
     op_class="edit",
     credits_cost=5,
     request=BackgroundSwapWithImage,
     stages=(
         FETCH,
-        Stage("validate", "Checked the pictures", inputs=("source", "background")),
+        Stage("validate", "Checked the images", inputs=("source", "background")),
         CUT_OUT,
         Stage("swap_with_image", "Changed the background", inputs=("cutout", "background")),
         SAVE,
@@ -58,7 +58,7 @@ BACKGROUND_SWAP_WITH_IMAGE = Workflow(
 BACKGROUND_SWAP_WITH_SPEC = Workflow(
     name="background-swap-with-spec",
     job_type="BACKGROUND_SWAP_WITH_SPEC",
-    summary="Set the product before a studio backdrop drawn to order",
+    summary="Place the product in front of a generated studio backdrop",
     op_class="edit",
     credits_cost=5,
     request=BackgroundSwapWithSpec,

@@ -20,7 +20,7 @@ class CatalogImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_field
 CATALOG_IMAGE = Workflow(
     name="catalog-image",
     job_type="CATALOG_IMAGE",
-    summary="Cut the product out and set it on a clean square",
+    summary="Cut out the product and place it on a clean square background",
     op_class="catalog",
     credits_cost=1,
     request=CatalogImage,
@@ -28,7 +28,7 @@ CATALOG_IMAGE = Workflow(
         Stage("fetch", "Fetched the product photo"),
         Stage("validate", "Checked the photo", inputs=("source",)),
         Stage("segment", "Cut out the product", inputs=("source",)),
-        Stage("compose", "Set it on its background", inputs=("cutout",)),
+        Stage("compose", "Placed it on the background", inputs=("cutout",)),
         Stage("encode", "Saved the catalog images", inputs=("master",)),
     ),
 )

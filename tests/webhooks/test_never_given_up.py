@@ -233,13 +233,13 @@ async def test_the_list_shows_what_waits_and_why(
         "shop/redact",
         shop,
         ref.webhook_id,
-        "ZeroDivisionError after 1 tries",
+        "ZeroDivisionError after 1 attempts",
     ):
         assert word in line
     await inbox.show_deliveries(status=None, shop=shop, topic=None, limit=5)
     assert len(capsys.readouterr().out.splitlines()) == 2
     await inbox.show_deliveries(status="failed", shop=shop, topic=None, limit=5)
-    assert "No such delivery." in capsys.readouterr().err
+    assert "No deliveries found." in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("operator")
@@ -280,5 +280,5 @@ async def test_all_that_failed_is_tried_again(
         "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
     )
     assert await inbox.retry_deliveries([], failed=True)
-    assert "3 deliveries are tried again." in capsys.readouterr().out
+    assert "3 deliveries are queued again." in capsys.readouterr().out
     assert {(await ending(shared_app, ref.webhook_id))[0] for ref in refs} == {"received"}
