@@ -1,9 +1,9 @@
-"""What a route can answer, said once and beside it: the API's document is made of this.
+"""Declares a route's responses beside the route; the OpenAPI document is made from them.
 
     @get("/{public_id:str}", responses=answers(JobDetailResponse, JobNotFound, *OF_A_SHOP))
 
-An error's class has its status, code, message and headers already, so naming it says all. What a
-door refuses is not named at each route: it comes with the door, in `backend.openapi.guards`.
+An error class has its status, code, message and headers, so its name is enough. The errors of a
+guard are not repeated at each route: `backend.openapi.guards` lists them.
 """
 
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from backend.errors import AtelierError, DatabaseUnavailable, InvalidRequest, ShopNotInstalled
 
-# What every route can answer that looks up the caller's shop.
+# Errors of every route that looks up the caller's shop.
 OF_A_SHOP = (ShopNotInstalled, DatabaseUnavailable)
 
 
 class ErrorCause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`code` never changes once released; `message` is for people and may."""
+    """A released `code` never changes. `message` is for people and may change."""
 
     code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")]
     message: Annotated[str, msgspec.Meta(min_length=1)]
@@ -29,7 +29,7 @@ class ErrorCause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One wrong value: `loc` leads to it, from `body`, `query` or `header` on."""
+    """An invalid value. `loc` is its path, starting with `body`, `query` or `header`."""
 
     loc: list[str | int]
     msg: Annotated[str, msgspec.Meta(min_length=1)]
@@ -37,13 +37,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every answer that is not a success."""
+    """The body of every error."""
 
     error: ErrorCause
 
 
 class InvalidRequestError(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The same, with each wrong value beside it."""
+    """The body of a 422: the error, and each invalid value."""
 
     error: ErrorCause
     detail: list[Problem]
@@ -51,14 +51,14 @@ class InvalidRequestError(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 @dataclass
 class Answer(ResponseSpec):
-    """One status of a route: `always` and `sometimes` name its headers."""
+    """A route's response with one status. `always` and `sometimes` name its headers."""
 
     codes: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
     sometimes: tuple[str, ...] = ()
 
     def merged(self, other: "Answer") -> "Answer":
-        """This answer or another of the same status: what only one of them has is not sure."""
+        """Combine two responses of one status. Headers of only one of them are optional."""
         named = {*self.always, *self.sometimes, *other.always, *other.sometimes}
         always = set(self.always) & set(other.always)
         lines = dict.fromkeys(f"{self.description}\n{other.description}".splitlines())
@@ -82,9 +82,9 @@ def answers(
     sometimes: tuple[str, ...] = (),
     versioned: bool = False,
 ) -> Answers:
-    """A route's answers by status: its success, whose headers are named, and its errors.
+    """A route's responses by status: its success, with the headers' names, and its errors.
 
-    A `versioned` success has an ETag, and there is a 304 for whoever has that version.
+    A `versioned` success has an ETag, and the route can answer 304.
     """
     tag = ("ETag",) if versioned else ()
     found: Answers = {
@@ -97,13 +97,16 @@ def answers(
     }
     if versioned:
         found[304] = Answer(
-            None, description="Not changed since `If-None-Match`.", always=tag, sometimes=sometimes
+            None,
+            description="Not modified since the version in `If-None-Match`.",
+            always=tag,
+            sometimes=sometimes,
         )
     return found | refusals(errors)
 
 
 def refusals(errors: tuple[type[AtelierError], ...]) -> Answers:
-    """The answers that errors become, those of one status together."""
+    """The responses of these errors, grouped by status."""
     ordered = sorted(set(errors), key=lambda error: (error.status, error.code, error.__name__))
     return {
         int(status): refusal(tuple(group))
@@ -112,7 +115,7 @@ def refusals(errors: tuple[type[AtelierError], ...]) -> Answers:
 
 
 def refusal(errors: tuple[type[AtelierError], ...]) -> Answer:
-    """The answer that any of these errors of one status becomes."""
+    """The response of these errors, which all have the same status."""
     named = [set(error.headers) for error in errors]
     always, possible = set.intersection(*named), set.union(*named)
     return Answer(

@@ -27,7 +27,7 @@ class Expansion(StrEnum):
 
 
 class BatchStatus(StrEnum):
-    """What is told, as the API spells it."""
+    """The status in the API."""
 
     EXPANDING = "EXPANDING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -41,7 +41,7 @@ RUNNING = frozenset({BatchStatus.EXPANDING, BatchStatus.IN_PROGRESS})
 
 
 class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """The batch's products by what has become of the job of each; one without counts as failed."""
+    """The batch's products by status of their newest job; one without a job is `failed`."""
 
     total: int = 0
     not_started: int = 0

@@ -15,7 +15,7 @@ import msgspec
 
 
 class JobStatus(StrEnum):
-    """As the API spells it."""
+    """The status in the API."""
 
     NOT_STARTED = "NOT_STARTED"
     IN_PROGRESS = "IN_PROGRESS"

@@ -1,4 +1,4 @@
-"""The document: what Litestar reads off the handlers, made true and complete."""
+"""The OpenAPI document: Litestar's, corrected and completed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "An ETag that was answered before: 304 while it still holds.",
+    "description": "The ETag of an earlier response. Answers 304 if nothing has changed.",
     "schema": {"type": "string"},
 }
 
@@ -27,7 +27,7 @@ Document = dict[str, Any]
 
 
 def complete(found: Document, app: Litestar) -> Document:
-    """The document of the app, out of what Litestar `found`, which stays as it is."""
+    """The app's document, built from Litestar's document `found`, which is not modified."""
     paths: dict[str, dict[str, Document]] = {}
     kinds: set[type[msgspec.Struct]] = {Error, InvalidRequestError}
     for path, method, handler in documented(app):
@@ -59,7 +59,7 @@ def completed(found: Document, handler: HTTPRouteHandler, answers: dict[int, Ans
 
 
 def documented(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
-    """Path, method and handler of every operation that the document is about."""
+    """Path, method and handler of every documented operation."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
             for method, (handler, _) in route.route_handler_map.items():
@@ -73,7 +73,7 @@ def operation_id(handler: HTTPRouteHandler, _method: Any, _path: Any) -> str:
 
 
 def answers_of(handler: HTTPRouteHandler) -> dict[int, Answer]:
-    """What the route itself answers, and what its door refuses, by status."""
+    """The responses of the route and of its guard, by status."""
     answers = {
         status: answer
         for status, answer in (handler.responses or {}).items()
@@ -86,13 +86,13 @@ def answers_of(handler: HTTPRouteHandler) -> dict[int, Answer]:
 
 
 def parameters_of(operation: Document, answers: dict[int, Answer]) -> list[Document]:
-    """The parameters, with the header that asks for a 304 where there is one."""
+    """The parameters, with `If-None-Match` if the route can answer 304."""
     found = [parameter(each) for each in operation.get("parameters", [])]
     return [*found, IF_NONE_MATCH] if 304 in answers else found
 
 
 def response(operation_id: str, answer: Answer) -> Document:
-    """One answer as OpenAPI has it."""
+    """One response in OpenAPI's form."""
     described = {"description": answer.description, "headers": headers_of(answer)}
     if answer.data_container is None:
         return described
@@ -106,7 +106,7 @@ def response(operation_id: str, answer: Answer) -> Document:
 
 
 def kinds_of(handler: HTTPRouteHandler, answers: dict[int, Answer]) -> set[Any]:
-    """The Structs that the operation reads and writes."""
+    """The Structs of the operation's request and responses."""
     fields = handler.parsed_fn_signature.parameters
     taken = {fields["data"].annotation} if "data" in fields else set()
     return taken | {answer.data_container for answer in answers.values()} - {None}

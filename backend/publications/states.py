@@ -24,7 +24,7 @@ from backend import queue
 
 
 class PublicationStatus(StrEnum):
-    """As the API spells it."""
+    """The status in the API."""
 
     PENDING = "PENDING"
     PUBLISHING = "PUBLISHING"
@@ -35,7 +35,7 @@ class PublicationStatus(StrEnum):
 
 
 class MediaStatus(StrEnum):
-    """How far one picture has come."""
+    """The status of one published image."""
 
     PENDING = "PENDING"
     CREATING = "CREATING"

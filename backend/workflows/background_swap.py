@@ -1,4 +1,4 @@
-"""BACKGROUND_SWAP_*: the product stays where it stands in its photo; what is behind it changes."""
+"""BACKGROUND_SWAP_*: the product keeps its place in the photo; the background changes."""
 
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ SAVE = Stage("encode_swap", "Saved the images", inputs=("master",))
 
 
 class BackgroundSwapWithImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The background is cropped to the photo's shape."""
+    """The background image is cropped to the photo's aspect ratio."""
 
     background_upload_key: UploadKey
     shadow: Shadow = "contact"
@@ -28,13 +28,15 @@ class BackgroundSwapWithImage(ProductPhoto, frozen=True, kw_only=True, forbid_un
 
 
 class BackgroundSwapWithSpec(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A backdrop drawn to order, the same for the same words."""
+    """A generated backdrop. The same parameters give the same backdrop."""
 
     scene_type: Literal["studio", "tabletop", "wall", "spotlight"]
     mood: Literal["neutral", "bright", "warm", "cool", "dramatic"] = "neutral"
     dominant_colors: Annotated[
         tuple[HexColour, ...],
-        msgspec.Meta(min_length=1, max_length=3, description="Backdrop, floor, accent."),
+        msgspec.Meta(
+            min_length=1, max_length=3, description="Colours of backdrop, floor and accent."
+        ),
     ] = ("#e8e4de",)
     shadow: Shadow = "contact"
     outputs: Outputs = JPEG_AND_WEBP

@@ -1,4 +1,4 @@
-"""CATALOG_IMAGE: a product photo cut out and set on a clean square, in shop-ready sizes."""
+"""CATALOG_IMAGE: the product, cut out, on a clean square background, in several sizes."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from backend.workflows.registry import Stage, Workflow
 
 
 class CatalogImage(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`margin` is the empty border as a share of the side."""
+    """`margin` is the empty border as a fraction of the side."""
 
     background: HexColour = "#ffffff"
     margin: Annotated[float, msgspec.Meta(ge=0, le=0.4)] = 0.08

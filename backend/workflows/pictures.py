@@ -1,13 +1,13 @@
-"""What every request has in common: the photo to work on, and the pictures to deliver."""
+"""Fields that all requests share: the input photo and the output images."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
-# A pattern's `$` also matches before a last line break; END does not.
+# `$` also matches before a trailing line break; END does not.
 END = r"$(?!\n)"
 HexColour = Annotated[
-    str, msgspec.Meta(pattern=f"^#[0-9a-f]{{6}}{END}", description="sRGB, such as #f4f4f2.")
+    str, msgspec.Meta(pattern=f"^#[0-9a-f]{{6}}{END}", description="sRGB, for example #f4f4f2.")
 ]
 UploadKey = Annotated[
     str, msgspec.Meta(pattern=f"^upl_[0-9a-f]{{32}}{END}", description="From POST /v1/uploads.")
@@ -16,21 +16,21 @@ ProductGid = Annotated[
     str,
     msgspec.Meta(
         pattern=f"^gid://shopify/Product/[0-9]{{1,20}}{END}",
-        description="A product of this shop; its featured photo is taken.",
+        description="A product of this shop; its featured photo is used.",
     ),
 ]
 MediaGid = Annotated[
     str,
     msgspec.Meta(
         pattern=f"^gid://shopify/MediaImage/[0-9]{{1,20}}{END}",
-        description="One photo of this shop's files.",
+        description="A photo in this shop's files.",
     ),
 ]
 KEY_SUFFIX = "upload_key"
 
 
 class ProductPhoto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The photo: exactly one of an upload, a product and a media image."""
+    """The input photo. Set exactly one of the three fields."""
 
     upload_key: UploadKey | None = None
     product_id: ProductGid | None = None
@@ -44,7 +44,7 @@ class ProductPhoto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One final picture: `size` is its longer side in pixels."""
+    """A final image. `size` is its longer side in pixels."""
 
     size: Annotated[int, msgspec.Meta(ge=256, le=4096)]
     format: Literal["jpeg", "webp", "avif"]
@@ -56,7 +56,7 @@ Outputs = Annotated[
 ]
 Shadow = Annotated[
     Literal["none", "contact"],
-    msgspec.Meta(description="contact: a soft shadow where the product stands."),
+    msgspec.Meta(description="`contact`: a soft shadow under the product."),
 ]
 
 JPEG_AND_WEBP = (Output(size=2048, format="jpeg"), Output(size=1024, format="webp"))

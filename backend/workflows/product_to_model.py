@@ -1,7 +1,6 @@
-"""PRODUCT_TO_MODEL_DIRECT: the garment on a mannequin, as an honest preview, not as a person.
+"""PRODUCT_TO_MODEL_DIRECT: a preview of the garment on a mannequin, not on a person.
 
-Where the garment does not fit the mannequin well, the job delivers a plain catalog image instead
-and says so.
+If the garment does not fit the mannequin well, the job delivers a catalog image and says so.
 """
 
 from typing import Annotated, Literal
@@ -13,10 +12,10 @@ from backend.workflows.registry import Stage, Workflow
 
 
 class ProductToModelDirect(ProductPhoto, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The canvas is 4:5."""
+    """The image has the aspect ratio 4:5."""
 
     category: Annotated[
-        Literal["top", "bottom", "dress"], msgspec.Meta(description="What the garment is.")
+        Literal["top", "bottom", "dress"], msgspec.Meta(description="Kind of garment.")
     ]
     body: Literal["female", "male"] = "female"
     background: HexColour = "#f4f4f2"
