@@ -1,21 +1,21 @@
-"""Compare the bucket with the database: objects that no row names go, lost objects are made again.
+"""Compare the bucket with the database: delete objects that no row names, restore lost objects.
 
-One pass reads both in the order of their keys, side by side, and remembers only where they differ,
-up to a limit; what is over the limit is counted and left for the next pass. Nothing is touched
-before both have been read to their ends, so a failure on either side touches nothing.
+One pass reads both in key order and remembers only the differences, up to a limit. Differences
+beyond the limit are counted and left for the next pass. Nothing is changed before both have been
+read completely, so a failure on either side changes nothing.
 
-Why no object goes that somebody still needs:
+Why no object is deleted that is still needed:
 
 - The rows are read before the objects are listed, and only objects that were `SETTLED` by the
-  store's own clock when the pass began can go. So a row that is missing here has to be committed
-  by somebody who put the object a day ago, or who came upon it and let it do: `ObjectStore.put`
-  lets an object do for half a day only.
-- Rows of an upload are there before its object (`uploads.service`).
-- A job that is being erased loses its objects before its rows. What its worker puts in between is
-  named by no row, for the worker is fenced, and goes a day later.
+  store's own clock when the pass began can be deleted. So a row that is missing here would have to
+  be committed by a worker that put the object a day ago, or found it and kept it: `ObjectStore.put`
+  keeps an existing object for half a day only.
+- An upload's rows exist before its object (`uploads.service`).
+- A job that is being erased loses its objects before its rows. Objects that its worker puts in
+  between are named by no row, because the worker is fenced, and are deleted a day later.
 
-If the two hardly belong together, nothing is touched at all: then it is not a few crashes that
-are to be mended, but a database beside the wrong bucket, or restored from an old backup.
+If the two sides hardly match, nothing is changed at all: then the cause is not a few crashes, but a
+database with the wrong bucket, or one restored from an old backup.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -39,7 +39,7 @@ from backend.worker.stored_bytes import store_sizes
 
 log = structlog.get_logger(__name__)
 
-SORTING = 900.0  # seconds that Postgres may take to put all keys in order
+SORTING = 900.0  # seconds that Postgres may take to sort all keys
 REPORT_EVERY = 10_000  # objects
 
 Report = Callable[[int], None]
@@ -47,22 +47,22 @@ Keyed = TypeVar("Keyed", StoredObject, NamedKey)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """How careful a pass is.
+    """How many differences a pass accepts.
 
-    Each side may differ in `spared` keys, or in that `share` of its own: more is implausible.
+    Each side may differ in `spared` keys, or in that `share` of its own keys; more is implausible.
     """
 
     settled: timedelta = SETTLED
     share: float = 0.2
     spared: int = 100
-    remembered: int = 50_000  # keys of each side, some megabytes
+    remembered: int = 50_000  # keys of each side; some megabytes
     page: int = PAGE
 
 
 class Comparison(msgspec.Struct, kw_only=True):
-    """How the bucket and the database differ; the lists are cut at `Terms.remembered`.
+    """The differences of bucket and database; the lists are cut at `Terms.remembered`.
 
-    What both have is added up for each shop.
+    The sizes of objects that both have are added up per shop.
     """
 
     objects: int = 0
@@ -74,7 +74,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     lost_keys: list[NamedKey] = []
 
     def is_plausible(self, terms: Terms) -> bool:
-        """Whether it looks like the leftovers of crashes."""
+        """Whether crashes can explain the differences."""
         return self.unnamed <= max(terms.spared, self.objects * terms.share) and (
             self.lost <= max(terms.spared, self.rows * terms.share)
         )
@@ -87,10 +87,10 @@ async def sweep_bucket(
     terms: Terms | None = None,
     report: Report | None = None,
 ) -> Tallies:
-    """One pass; what it found. `report` hears now and then how many objects were looked at.
+    """Run one pass; return its findings. `report` is called with the number of objects read so far.
 
-    Raises `DatabaseUnavailable`, `StorageUnavailable` and, for a bucket whose listing has no
-    order, `ConfigurationError`.
+    Raises `DatabaseUnavailable`, `StorageUnavailable` and, if the bucket's listing is unordered,
+    `ConfigurationError`.
     """
     terms = terms or Terms()
     found = await compared(settings, context, terms, report)
@@ -108,7 +108,7 @@ async def sweep_bucket(
 async def compared(
     settings: Settings, context: WorkerContext, terms: Terms, report: Report | None
 ) -> Comparison | None:
-    """Both sides, read to their ends; None when the process is to stop."""
+    """Read both sides completely; None if the process is to stop."""
     found = Comparison()
     database = Database(settings.database_url, role=WORKER, pool_size=1, statement_timeout=SORTING)
     try:
@@ -135,7 +135,7 @@ def note(
     deadline: datetime,
     terms: Terms,
 ) -> None:
-    """Count a key, and remember it if it is on one side only."""
+    """Count a key, and remember it if only one side has it."""
     found.objects += stored is not None
     found.rows += named is not None
     if stored and named:
@@ -152,7 +152,7 @@ def note(
 
 
 async def left_alone(found: Comparison, database: Database) -> Tallies:
-    """Say what is wrong, and count it."""
+    """Log what is wrong, and count it."""
     log.error(
         "bucket_sweep_refused",
         objects=found.objects,
@@ -172,7 +172,7 @@ async def left_alone(found: Comparison, database: Database) -> Tallies:
 
 
 async def delete_unnamed(found: Comparison, context: WorkerContext) -> Tally:
-    """Delete the objects that no row names, as far as they are remembered."""
+    """Delete the remembered objects that no row names."""
     tally = Tally(found=found.unnamed)
     for start in range(0, len(found.unnamed_keys), DELETE_BATCH):
         batch = found.unnamed_keys[start : start + DELETE_BATCH]
@@ -186,8 +186,10 @@ async def delete_unnamed(found: Comparison, context: WorkerContext) -> Tally:
 async def side_by_side(
     objects: AsyncIterator[StoredObject], rows: AsyncIterator[NamedKey]
 ) -> AsyncIterator[tuple[StoredObject | None, NamedKey | None]]:
-    """Each key once, with what either side has of it."""
-    named = await anext(rows, None)  # the rows first: what is put from now on is young
+    """Yield each key once, with what each side has of it."""
+    named = await anext(
+        rows, None
+    )  # the rows first: objects put from now on are too young to be deleted
     stored = await anext(objects, None)
     while stored or named:
         order = compare(stored, named)
@@ -199,7 +201,7 @@ async def side_by_side(
 
 
 def compare(stored: StoredObject | None, named: NamedKey | None) -> int:
-    """Which of the two comes first, as -1, 0 or 1; an end comes last."""
+    """Which of the two comes first, as -1, 0 or 1; None comes last."""
     if stored is None or named is None:
         return -1 if named is None else 1
     return (stored.key > named.key) - (stored.key < named.key)

@@ -1,4 +1,4 @@
-"""`atelier jobs` and `atelier keys`: what an operator does straight at the database."""
+"""`atelier jobs` and `atelier keys`: commands that use the database directly."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,11 +22,11 @@ from backend.tenancy import WORKER
 from backend.worker.maintenance import owner_of
 from backend.worker.reencryption import Tally, reencrypt
 
-LOOK = 20  # seconds for each wait
+LOOK = 20  # seconds of each wait
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
-    """One job, seen with its own shop's eyes."""
+    """One job, with the view of its own shop."""
 
     public_id: str
     shop_domain: str
@@ -65,14 +65,16 @@ async def show_job(public_id: str) -> None:
 
 
 async def watch_job(public_id: str) -> bool:
-    """Show the job's progress until it ends; whether it succeeded."""
+    """Show the job's progress until it ends; return whether it succeeded."""
     async with operator(public_id) as job:
         end = await watched(job.events(), Console(stderr=True))
     return end.event_type == "succeeded"
 
 
 async def reencrypt_tokens() -> bool:
-    """Seal every stored token under the first key, and tell; whether it alone is needed now."""
+    """Encrypt every token with the first key and print counts; return whether no other key is
+    needed.
+    """
     keys = TokenKeys(required("TOKEN_KEYS"))
     database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
 
@@ -95,7 +97,7 @@ async def reencrypt_tokens() -> bool:
 
 @asynccontextmanager
 async def operator(public_id: str) -> AsyncIterator[Operator]:
-    """Look the job up, whosever it is. Raises `JobNotFound`."""
+    """Find the job, whichever shop owns it. Raises `JobNotFound`."""
     settings = Settings.from_env()
     database = Database(settings.database_url, role=WORKER, pool_size=1)
     wakeups = Wakeups(settings.database_url, role=WORKER)

@@ -1,4 +1,4 @@
-"""`atelier erasures`: after a restore, erase again what was erased since the dump was made."""
+"""`atelier erasures`: after a restore, repeat the erasures made since the dump."""
 
 from contextlib import AsyncExitStack
 
@@ -16,7 +16,7 @@ from webhooks.outcome import HandlerContext
 
 
 async def repeat_erasures() -> None:
-    """Go through the list in the bucket, and tell what became of each."""
+    """Go through the list in the bucket, and print the result of each erasure."""
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
         stack.enter_context(clear_words())
@@ -32,9 +32,9 @@ async def repeat_erasures() -> None:
 
 
 async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
-    """Do it again, as far as there is anything of it; what became of it, in words.
+    """Repeat one erasure, if its data is there; return the result in words.
 
-    An account of another number is of a later installation, and is left alone.
+    An account with another number belongs to a later installation and is not touched.
     """
     aside = await known_shop(
         handler_context.database, name_aside(note.shop_domain, note.webhook_id)
@@ -68,7 +68,7 @@ async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
 async def set_aside_again(
     handler_context: HandlerContext, shop: KnownShop, note: ErasureNote
 ) -> None:
-    """Close the account, which was open when the dump was made, and take it out of the way."""
+    """Close the account, which was open when the dump was made, and set it aside."""
     async with handler_context.database.transaction(shop.id) as connection:
         await uninstall(connection, shop)
     name = name_aside(note.shop_domain, note.webhook_id)

@@ -1,4 +1,4 @@
-"""`atelier webhooks`: what the inbox holds, and another try for what has failed."""
+"""`atelier webhooks`: list received deliveries, and retry failed ones."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
@@ -31,7 +31,7 @@ QUEUE = table(
 async def show_deliveries(
     *, status: str | None, shop: str | None, topic: str | None, limit: int
 ) -> None:
-    """Print the newest deliveries that are asked for, one a line."""
+    """Print the newest matching deliveries, one per line."""
     async with inbox() as database, database.reading() as connection:
         rows = await deliveries(connection, status=status, shop=shop, topic=topic, limit=limit)
     for row in rows:
@@ -50,7 +50,7 @@ async def deliveries(
     topic: str | None,
     limit: int,
 ) -> Sequence[Any]:
-    """The newest that are asked for."""
+    """The newest matching deliveries."""
     inbox = WebhookDelivery
     asked = ((inbox.status, status), (inbox.shop_domain, shop), (inbox.topic, topic))
     found = (
@@ -63,7 +63,7 @@ async def deliveries(
 
 
 def line(row: Any) -> str:
-    """One delivery, in columns; what is not settled says when it is queued again."""
+    """One delivery, in columns; an unsettled one with the time of its next attempt."""
     more = row.note or ""
     if row.status == "received" and row.tries:
         more += f" after {row.tries} attempts, next at {moment(row.next_try_at)}"
@@ -79,9 +79,9 @@ def moment(at: datetime | None) -> str:
 
 
 async def retry_deliveries(webhook_ids: Sequence[str], *, failed: bool) -> bool:
-    """Have workers try again now those that are named, or all that failed; whether all were there.
+    """Retry the given deliveries, or all failed ones; return whether all of them exist.
 
-    One that waits for its next try is tried now as well.
+    A delivery that waits for its next attempt is retried now as well.
     """
     async with inbox() as database:
         if failed:
@@ -101,7 +101,7 @@ async def retry_deliveries(webhook_ids: Sequence[str], *, failed: bool) -> bool:
 
 
 async def retry_all_failed(database: Database) -> int:
-    """Slice by slice; how many there were."""
+    """Retry all failed deliveries in slices; return how many there were."""
     total = 0
     while True:
         async with database.transaction() as connection:
@@ -112,7 +112,7 @@ async def retry_all_failed(database: Database) -> int:
 
 
 async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> list[DeliveryRef]:
-    """Put some of them on the queue, to be tried at once; which ones."""
+    """Queue a slice of the deliveries, due at once; return them."""
     inbox = WebhookDelivery
     chosen = (
         select(*KEY)
@@ -134,7 +134,7 @@ async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> li
 
 
 async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
-    """Let an entry that is on the queue already be due."""
+    """Make an entry that is already queued due now."""
     key = f"{HANDLE_WEBHOOK}:{ref.shop_domain}:{ref.topic}:{ref.webhook_id}"
     waiting = QUEUE.c.dedupe_key == key, QUEUE.c.execute_after > func.now()
     await connection.execute(update(QUEUE).where(*waiting).values(execute_after=func.now()))
@@ -142,7 +142,7 @@ async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
 
 @contextlib.asynccontextmanager
 async def inbox() -> AsyncIterator[Database]:
-    """The database as the workers have it. Raises `DatabaseUnavailable` with what to look at."""
+    """The database with the workers' role. Raises `DatabaseUnavailable` with what to check."""
     database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30)
     try:
         with clear_words():

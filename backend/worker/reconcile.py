@@ -1,4 +1,4 @@
-"""`atelier reconcile`: every sweep at once, and what the sweeps of the last days have found."""
+"""`atelier reconcile`: run every sweep at once, or print the findings of the last days."""
 
 import contextlib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from backend.worker.run import open_worker_context
 
 
 async def reconcile_all(*, force: bool = False) -> bool:
-    """Run every sweep and print a line for each kind; whether all that was found is right again."""
+    """Run every sweep and print a line per kind; return whether everything found was repaired."""
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
         stack.enter_context(clear_words())
@@ -35,7 +35,7 @@ async def reconcile_all(*, force: bool = False) -> bool:
 
 
 async def swept(settings: Settings, context: WorkerContext, terms: Terms) -> Tallies:
-    """One after the other, telling how far it is."""
+    """Run the sweeps one after the other and print progress."""
     click.echo("The queue …", err=True)
     tallies = await requeued_all(context.database)
     click.echo("Products …", err=True)
@@ -56,7 +56,7 @@ async def swept(settings: Settings, context: WorkerContext, terms: Terms) -> Tal
 
 
 async def requeued_all(database: Database) -> dict[Kind, Tally]:
-    """Batch by batch, until nothing is missing on the queue."""
+    """Requeue batch by batch, until no entry is missing."""
     tallies: dict[Kind, Tally] = {}
     while any((found := await requeued(database)).values()):
         for kind, count in found.items():
@@ -65,18 +65,18 @@ async def requeued_all(database: Database) -> dict[Kind, Tally]:
 
 
 async def missed_products(settings: Settings, context: WorkerContext) -> int:
-    """Shop by shop."""
+    """Sweep the products of each shop; return how many had been missed."""
     shops = await askable_shops(context.database)
     return sum([await sweep_products(ref, context, settings.disabled) for ref in shops])
 
 
 def tell(objects: int) -> None:
-    """The pass over the bucket goes on."""
+    """Print the progress of the bucket sweep."""
     click.echo(f"{objects} objects …", err=True)
 
 
 async def show_report() -> None:
-    """Print what was found on each of the last days."""
+    """Print the findings of each of the last days."""
     database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
     try:
         with clear_words():
@@ -93,7 +93,7 @@ async def show_report() -> None:
 
 @contextlib.contextmanager
 def clear_words() -> Iterator[None]:
-    """Say what to look at, where a server would only say that it is not answered just now."""
+    """Say what to check, instead of only that a server is not responding."""
     try:
         yield
     except DatabaseUnavailable as error:

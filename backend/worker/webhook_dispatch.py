@@ -1,6 +1,6 @@
-"""Act on a webhook delivery: find its handler, settle its outcome, or try again later.
+"""Process a webhook delivery: find its handler, settle its outcome, or retry it later.
 
-What the law asks for is tried again until it is done (`backend.worker.compliance`).
+Compliance webhooks are retried until they succeed (`backend.worker.compliance`).
 """
 
 from contextlib import suppress
@@ -27,16 +27,16 @@ WORKER_CRASHED = "WORKER_CRASHED"
 
 
 class WorkerCrashed(Exception):
-    """Several workers in a row have died over it."""
+    """The delivery has ended several workers in a row."""
 
 
 async def handle_delivery(
     ref: DeliveryRef, handler_context: HandlerContext, tries: int
 ) -> timedelta | None:
-    """Act on the delivery; how long to wait before trying again, or None when it is settled.
+    """Process the delivery; return how long to wait before a retry, or None if it is settled.
 
-    `tries` counts the earlier ones. Handlers are idempotent, so a crash between an effect and
-    its settlement only does the same thing twice.
+    `tries` counts the earlier attempts. Handlers are idempotent, so a crash between an effect and
+    its settlement only repeats the effect.
     """
     with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
         try:
@@ -62,18 +62,18 @@ async def handle_delivery(
 
 
 async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContext) -> Outcome:
-    """What the topic's handler says, or why it could not."""
+    """The handler's outcome, or why it failed."""
     if delivery.crashes > DELIVERIES.crashes:  # it crashes its workers
         if delivery.topic in NEVER_GIVEN_UP:
             raise WorkerCrashed
         return Outcome("failed", WORKER_CRASHED)
     try:
         return await HANDLERS[delivery.topic](delivery, handler_context)
-    except NeedsReauth:  # taken up again when the shop is open again
+    except NeedsReauth:  # resumed when the merchant opens the app
         if delivery.topic in NEVER_GIVEN_UP:
             raise
         return Outcome("failed", REAUTH_NEEDED)
-    except PayloadMismatch as error:  # not what that topic sends: somebody's replay
+    except PayloadMismatch as error:  # not a body of that topic: a replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
     except ShopifyRefused as error:
@@ -86,13 +86,13 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
 async def again_or_never(
     ref: DeliveryRef, handler_context: HandlerContext, tries: int, error: Exception
 ) -> timedelta | None:
-    """Wait longer each time, and give up in the end, unless the law asks for it.
+    """Wait longer each time and finally give up, unless the topic is a compliance topic.
 
-    Sooner where waiting does not help.
+    Gives up earlier if waiting does not help.
     """
     if ref.topic in NEVER_GIVEN_UP:
         return await put_off_delivery(ref, handler_context, error)
-    with suppress(DatabaseUnavailable):  # then it counts as a crash, and several are borne
+    with suppress(DatabaseUnavailable):  # then it counts as a crash, of which several are allowed
         async with handler_context.database.transaction(ref.shop_domain) as connection:
             await survive(connection, ref)
     if is_worth_waiting(tries + 1, error):
@@ -104,7 +104,7 @@ async def again_or_never(
 
 
 def is_worth_waiting(failures: int, error: Exception) -> bool:
-    """Whether to try again after that many failures: an outage ends, a fault of ours stays."""
+    """Whether to retry after that many failures: an outage ends, an internal error does not."""
     if isinstance(error, Unavailable):
         return not DELIVERIES.is_exhausted(DELIVERIES.waited(failures))
     return failures <= DELIVERIES.faults
