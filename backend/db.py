@@ -1,4 +1,4 @@
-"""Postgres: one engine a process, short transactions, and an honest 503 when it is away."""
+"""Postgres: one engine per process, short transactions, and a 503 when it is unavailable."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ from backend.connections import CUT, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.tenancy import WEB, enter, require_guard
 
-# When Postgres falls silent a request meets, after its turn's wait, either a dead connection or a
-# statement that is never answered. Both sums stay below six seconds.
-CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
-GRACE = 0.5  # seconds for Postgres to end a statement itself before we give the connection up
+# If Postgres stops responding, a request waits for its turn and then gets a dead connection or a
+# statement without a result. Both sums stay below six seconds.
+CONNECT_TIMEOUT = 2.0  # seconds to get a working connection
+GRACE = 0.5  # seconds that Postgres gets to cancel a statement itself before we drop the connection
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before answering 503
 SHARE_TAKEN = "This shop has too many requests in progress; nothing was stored. Retry shortly."
 NO_SCHEMA = "The database has no schema yet. Run `atelier migrate`."
 
-# Every constraint gets a name, so that a migration can speak of it.
+# Every constraint has a name, so that migrations can refer to it.
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -40,16 +40,16 @@ NAMES = {
 
 
 class Base(DeclarativeBase):
-    """The root of the models; `Base.metadata` is what the migrations are compared with."""
+    """The base class of the models; the migrations are compared with `Base.metadata`."""
 
     metadata = MetaData(naming_convention=NAMES)
 
 
 class Query:
-    """A statement that SQLAlchemy writes, once, and that asyncpg runs by itself.
+    """A statement that SQLAlchemy compiles once and asyncpg runs directly.
 
-    For what is asked most: to write the statement anew and to carry it through SQLAlchemy costs
-    several times what Postgres takes to answer it. `statement` has a `bindparam` for each parameter
+    For the most frequent queries: compiling a statement each time and running it through SQLAlchemy
+    costs several times what Postgres needs for it. `statement` has a `bindparam` for each parameter
     of `Database.row`, `Database.change` and `run`.
     """
 
@@ -62,15 +62,15 @@ class Query:
         self.fixed = dict(compiled.params)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """The values in the statement's order."""
+        """The values in the order of the statement's parameters."""
         return [parameters[name] if name in parameters else self.fixed[name] for name in self.order]
 
 
 class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """Says no good-bye when it is given up: SQLAlchemy would wait two seconds for the answer."""
+    """Closes without the protocol's goodbye: SQLAlchemy would wait two seconds for the response."""
 
     async def close(self, *, timeout: float | None = None) -> None:
-        """Close; at once where there is a time-out, for then something has gone wrong."""
+        """Close; at once if there is a time-out, because then something has gone wrong."""
         if timeout is None:
             await super().close()
         else:
@@ -80,12 +80,12 @@ class Impatient(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no typ
 class Database:
     """Connections to Postgres, bound to the event loop that first uses them.
 
-    Through `transaction` and `reading`, one shop's requests hold at most half of a web process'
-    pool. What goes through `row`, `change` and `run` is one short statement that waits for nobody:
-    reads of a job, and the receipt of a webhook.
-    `pool_size` is a hard cap on each of two pools: SQLAlchemy's, and `Connections` of asyncpg's.
-    `statement_timeout` is in seconds and enforced by the server; our own follows it, so that
-    Postgres itself ends a runaway statement. Whoever the URL logs in, every connection is `role`.
+    With `transaction` and `reading`, one shop's requests hold at most half of a web process's pool.
+    `row`, `change` and `run` are for single short statements that wait for no lock: reads of a job,
+    and received webhooks. `pool_size` is a hard limit for each of two pools: SQLAlchemy's, and
+    `Connections` of asyncpg's. `statement_timeout` is in seconds and enforced by the server; our
+    own time-out is a little longer, so that Postgres itself cancels a runaway statement. Every
+    connection switches to `role`, whichever login the URL has.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Database:
     ) -> None:
         connecting = {
             "timeout": CONNECT_TIMEOUT,
-            # asyncpg waits for ever on a dead peer without it
+            # without it, asyncpg waits for ever on a dead peer
             "command_timeout": statement_timeout + GRACE,
             "server_settings": {
                 "application_name": "atelier",
@@ -108,8 +108,8 @@ class Database:
             partial(asyncpg.connect, url, **connecting), size=pool_size, patience=POOL_TIMEOUT
         )
         self.engine_turns = asyncio.Semaphore(pool_size)
-        # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
-        # A worker's places are shared out where it takes its work (`backend.worker.dequeue`).
+        # One shop's requests hold at most half of a web process's pool, whatever they wait for. A
+        # worker's capacity is shared out when it takes entries (`backend.worker.dequeue`).
         self.shares = Shares(max(pool_size // 2, 1)) if role == WEB else None
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
@@ -117,7 +117,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
-            hide_parameters=True,  # an error's message goes to the logs
+            hide_parameters=True,  # an error's message is logged
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
             connect_args={**connecting, "connection_class": Impatient},
@@ -129,7 +129,8 @@ class Database:
     async def transaction(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed when the block ends, rolled back when it raises.
 
-        It sees the rows of that shop (`tenancy.enter`); without one, what the role may see of all.
+        It sees the rows of that shop (`tenancy.enter`). Without one, it sees all that the role may
+        see.
         """
         with unavailability():
             async with self.turn(shop), soon(self.engine) as connection:
@@ -140,9 +141,9 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def reading(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
-        """A connection for SELECTs, on that shop's rows within a transaction that can only read.
+        """A connection for SELECTs: with a shop, in a read-only transaction on that shop's rows.
 
-        Without a shop each stands alone, without the two round trips of a transaction.
+        Without a shop each SELECT runs alone, which saves the two round trips of a transaction.
         """
         engine = self.readonly if shop is None else self.looking
         with unavailability():
@@ -153,9 +154,9 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def turn(self, shop: str | int | None) -> AsyncIterator[None]:
-        """A turn at SQLAlchemy's pool, whose own queue lets newcomers overtake those who wait.
+        """A turn at SQLAlchemy's pool, whose own queue lets newcomers overtake waiting requests.
 
-        First one of the shop's: who waits for that is not in the way of other shops.
+        First a turn among the shop's own requests: waiting for it does not delay other shops.
         """
         async with contextlib.AsyncExitStack() as stack:
             has_share = self.shares is None or shop is None
@@ -170,16 +171,16 @@ class Database:
             yield
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
-        """The one row of a query, or None: one round trip, and a connection for no longer."""
+        """The one row of a query, or None: one round trip, which holds a connection no longer."""
         arguments = query.arguments(parameters)
         return await self.run(lambda connection: connection.fetchrow(query.sql, *arguments))
 
     async def run(
         self, work: Callable[[asyncpg.Connection], Awaitable[Any]], *, is_repeatable: bool = True
     ) -> Any:
-        """What `work` returns, done on one of asyncpg's own connections.
+        """Run `work` on one of asyncpg's own connections and return its result.
 
-        For the few things that are asked most. If `is_repeatable`, doing it twice does no harm.
+        For the most frequent queries. Set `is_repeatable` only if running it twice is harmless.
         """
         try:
             return await self.connections.run(work, is_repeatable=is_repeatable)
@@ -191,7 +192,7 @@ class Database:
     async def change(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """The one row of a statement that is a transaction of its own, or None: one round trip.
 
-        Of what was cut nobody knows whether it was done, so it is not done again.
+        After a lost connection nobody knows whether it was executed, so it is not repeated.
         """
         arguments = query.arguments(parameters)
         return await self.run(
@@ -199,7 +200,7 @@ class Database:
         )
 
     async def require_schema(self) -> None:
-        """Raise `ConfigurationError` when nobody has run the migrations, or shops are not apart."""
+        """Raise `ConfigurationError` if the schema is missing or shops would not be isolated."""
         with refusals(self.role):
             async with self.reading() as connection:
                 if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
@@ -213,10 +214,10 @@ class Database:
 
 
 async def required_schema(url: str) -> None:
-    """`Database.require_schema` for a process that is about to start, if Postgres is up already."""
+    """`Database.require_schema` for a process that is starting, if Postgres is already up."""
     database = Database(url, pool_size=1)
     try:
-        with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
+        with contextlib.suppress(DatabaseUnavailable):  # Postgres may start later than this process
             await database.require_schema()
     finally:
         await database.close()
@@ -225,7 +226,7 @@ async def required_schema(url: str) -> None:
 async def run(
     where: Database | AsyncConnection, query: Query, **parameters: Any
 ) -> asyncpg.Record | RowMapping | None:
-    """The one row of a statement, or None: a part of the connection's transaction, or its own."""
+    """The one row of a statement, or None: within the connection's transaction, or its own."""
     if isinstance(where, Database):
         return await where.change(query, **parameters)
     result = await where.exec_driver_sql(query.sql, tuple(query.arguments(parameters)))
@@ -234,7 +235,7 @@ async def run(
 
 @contextlib.contextmanager
 def refusals(role: str) -> Any:
-    """Say what to do when Postgres does not let us be `role`."""
+    """Say what to do if Postgres does not allow us to become `role`."""
     try:
         yield
     except (asyncpg.PostgresError, DBAPIError) as error:
@@ -250,10 +251,11 @@ def refusals(role: str) -> Any:
 
 @contextlib.asynccontextmanager
 async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection. Raises `TimeoutError` when it takes too long to get one that works.
+    """A connection. Raises `TimeoutError` if it takes too long to get a working one.
 
-    To find out that one is dead, and to make another, would take as long as two statements may. And
-    one that has not answered is given up: SQLAlchemy would ask it to roll back, as patiently.
+    Finding a dead connection and making a new one could take as long as two statements. A
+    connection that has not responded is dropped: otherwise SQLAlchemy would wait as long for its
+    rollback.
     """
     async with contextlib.AsyncExitStack() as stack:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -267,7 +269,7 @@ async def soon(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @contextlib.contextmanager
 def unavailability() -> Any:
-    """Turn every way in which Postgres can be away into `DatabaseUnavailable`."""
+    """Turn every kind of unavailability of Postgres into `DatabaseUnavailable`."""
     try:
         yield
     except Exception as error:
@@ -277,7 +279,7 @@ def unavailability() -> Any:
 
 
 def means_away(error: Exception) -> bool:
-    """Whether the error says that Postgres is away, or busy for too long."""
+    """Whether the error means that Postgres is unavailable or busy for too long."""
     if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CUT)):
         return True
     if isinstance(error, asyncpg.PostgresError):
@@ -292,7 +294,7 @@ LOCK_NOT_AVAILABLE = "55P03"  # within lock_timeout
 NO_SUCH_ROLE, NOT_PERMITTED = "22023", "42501"
 AWAY_CODES = frozenset(
     {
-        "25006",  # read-only transaction: we are talking to a demoted primary
+        "25006",  # read-only transaction: connected to a demoted primary
         LOCK_NOT_AVAILABLE,
         "57014",  # statement_timeout
         "57P01",  # admin shutdown
@@ -320,5 +322,5 @@ def is_away(sqlstate: str) -> bool:
 
 
 def asyncpg_url(url: str) -> Any:
-    """The SQLAlchemy URL for a plain `postgresql://` one."""
+    """The SQLAlchemy URL for a plain `postgresql://` URL."""
     return make_url(url).set(drivername="postgresql+asyncpg")

@@ -1,11 +1,11 @@
-"""Enqueue through PgQueuer on the caller's own transaction: both commit, or neither does.
+"""Enqueue with PgQueuer in the caller's own transaction: both commit, or neither does.
 
-Every entry belongs to a shop, and says how many of its kind the shop has (`Entry.number`). The
-higher the number, the lower the priority, so a shop with thousands of entries waits behind itself
-and not before everybody else. What goes beyond a `FEW` is the shop's backlog: it waits at an entry
-point of its own, which may not take every place of a worker (`backend.worker.capacity`).
+Every entry belongs to a shop and records how many of its kind the shop has (`Entry.number`). The
+higher the number, the lower the priority, so a shop with thousands of entries delays itself and not
+the others. Entries beyond the first `FEW` are the shop's backlog. They have an entry point of their
+own, which cannot take all of a worker's capacity (`backend.worker.capacity`).
 
-The consuming side is `backend.worker`. PgQueuer's tables live in a schema of their own.
+The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 """
 
 import functools
@@ -36,23 +36,23 @@ EXPAND_BATCH = "expand_batch"
 RESUME_SHOP = "resume_shop"
 SWEEP_PRODUCTS = "sweep_products"
 
-FEW = 2  # entries of one kind that a shop may have before the others are its backlog
+FEW = 2  # entries of one kind; the shop's further ones are its backlog
 BACKLOGS = {
     RUN_JOB: RUN_BACKLOG,
     HANDLE_WEBHOOK: HANDLE_BACKLOG,
     PUBLISH: PUBLISH_BACKLOG,
     UNPUBLISH: UNPUBLISH_BACKLOG,
 }
-URGENT = 0  # the number of what does not wait behind anything of its shop
-LAST = 1_000_000  # the number of what waits behind everybody's work
+URGENT = 0  # the number of an entry that waits behind none of its shop's
+LAST = 1_000_000  # the number of an entry that waits behind all other work
 
 Connection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to do for a shop.
+    """A queue entry of a shop.
 
-    `number` is how many of its kind the shop has, this one included: see `URGENT` and `LAST`.
+    `number` is how many of its kind the shop has, including this one; see `URGENT` and `LAST`.
     """
 
     entrypoint: str
@@ -62,10 +62,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionDriver:
-    """The two calls PgQueuer needs to enqueue, over a SQLAlchemy connection.
+    """The two calls that PgQueuer needs to enqueue, over a SQLAlchemy connection.
 
-    `exec_driver_sql` takes part in the connection's transaction from its first statement on;
-    asyncpg's own connection would not, for SQLAlchemy begins lazily.
+    `exec_driver_sql` takes part in the connection's transaction from its first statement on.
+    asyncpg's own connection would not, because SQLAlchemy begins transactions lazily.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -77,7 +77,7 @@ class ConnectionDriver:
         return [dict(row) for row in result.mappings()]
 
     async def execute(self, query: str, *args: object) -> str:
-        """Run a statement and return how many rows it touched."""
+        """Run a statement and return the number of affected rows."""
         return str((await self.connection.exec_driver_sql(query, args)).rowcount)
 
 
@@ -85,7 +85,7 @@ def queries_on(connection: Connection) -> Queries:
     """PgQueuer's statements on the caller's connection."""
     if isinstance(connection, AsyncConnection):
         return queries(ConnectionDriver(connection))
-    return queries(connection)  # asyncpg's has the two calls
+    return queries(connection)  # asyncpg's connection has the two calls
 
 
 def queries(driver: Any) -> Queries:
@@ -95,15 +95,15 @@ def queries(driver: Any) -> Queries:
 
 @functools.cache
 def builders() -> tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder]:
-    """PgQueuer's query builders, once a process: they parse settings and cache their SQL."""
+    """PgQueuer's query builders, once per process: they parse settings and cache their SQL."""
     names = DBSettings(db_schema=QUEUE_SCHEMA)
     return QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
 
 
 async def enqueue(connection: Connection, *entries: Entry) -> None:
-    """Put entries on the queue within the connection's transaction, in one statement.
+    """Insert entries into the queue within the connection's transaction, in one statement.
 
-    A second entry with the same `dedupe_key`, while the first is waiting or running, is dropped.
+    An entry is dropped if another one with the same `dedupe_key` is waiting or running.
     """
     if entries:
         places = [place(entry) for entry in entries]
@@ -117,7 +117,7 @@ async def enqueue(connection: Connection, *entries: Entry) -> None:
 
 
 def place(entry: Entry) -> tuple[str, int]:
-    """Where it waits, and with which priority: the shop's first few before all backlogs."""
+    """The entry point and the priority: each shop's first few come before all backlogs."""
     is_backlog = FEW < entry.number < LAST
     entrypoint = BACKLOGS.get(entry.entrypoint) if is_backlog else None
     return entrypoint or entry.entrypoint, -max(entry.number, URGENT)

@@ -1,10 +1,10 @@
-"""The second line between shops: a connection sees the rows of the shop it has entered, no others.
+"""Row-level security between shops: a connection sees only the rows of the shop it has entered.
 
-The first line is the `shop_id` in every statement; this one holds when a statement forgets it.
-Processes connect as roles that own nothing, and the migrations put row-level security on every
-table with a shop's rows (`migrations.row_security`): `WEB` sees nothing before it has entered a
-shop, `WORKER` sees all until then. What is entered lasts as long as the transaction; nobody finds
-it on a pooled connection. docs/tenancy.md tells what it costs and how to set it up.
+The first control is the `shop_id` in every statement. This one holds when a statement forgets it.
+Processes connect with roles that own nothing, and the migrations enable row-level security on every
+table with shops' rows (`migrations.row_security`). `WEB` sees nothing before it has entered a shop;
+`WORKER` sees all rows until then. The entered shop ends with the transaction, so it never stays on
+a pooled connection. docs/tenancy.md has the set-up and the cost.
 """
 
 from typing import Any
@@ -30,20 +30,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.errors import ConfigurationError
 
 WEB, WORKER = "atelier_web", "atelier_worker"
-DOMAIN, ID = "app.shop_domain", "app.shop_id"  # what the policies compare rows with
-NOBODY = "-"  # no shop is called that
+DOMAIN, ID = "app.shop_domain", "app.shop_id"  # settings that the policies compare rows with
+NOBODY = "-"  # no shop has this name
 
 SHOPS = table("shops", column("id", BigInteger), column("domain", Text), column("status", Text))
-# Postgres joins in the order it likes, and it pulls subqueries into the statement around them, but
-# not those with an OFFSET. A LATERAL one that uses an outer column can only run after it.
+# Postgres chooses the order of joins, and merges subqueries into the surrounding statement unless
+# they have an OFFSET. A LATERAL subquery that uses an outer column can only run after it.
 AS_IT_STANDS: ColumnElement[int] = literal_column("0")
 
 
 def entered(domain: ColumnElement[str], *conditions: ColumnElement[bool]) -> FromClause:
-    """The `id` of the shop of that domain, which whatever is joined to it LATERAL may see.
+    """The `id` of the shop with that domain; everything joined to it LATERAL sees its rows.
 
-    For a statement that is a transaction of its own: it enters the shop on its way, with no round
-    trip more. `conditions` are on `SHOPS`; there is no row, and nothing to see, if none meets them.
+    For a statement that is a transaction of its own: it enters the shop without another round trip.
+    `conditions` are on `SHOPS`. If no shop meets them, there is no row and nothing is visible.
     """
     named = select(setting(DOMAIN, domain).label("domain"))
     context = named.offset(AS_IT_STANDS).subquery("context")
@@ -58,12 +58,12 @@ def entered(domain: ColumnElement[str], *conditions: ColumnElement[bool]) -> Fro
 
 
 def setting(name: str, value: ColumnElement[str]) -> ColumnElement[str]:
-    """The value, which is now that of the setting, until the transaction ends."""
+    """Set the setting to the value until the transaction ends; return the value."""
     return func.set_config(literal_column(f"'{name}'"), value, true(), type_=Text)
 
 
 def by_id() -> Select[Any]:
-    """Enter the shop with that id; if this role sees none, enter a shop that is not there."""
+    """Enter the shop with that ID. If this role sees none, enter a shop that does not exist."""
     domain = func.coalesce(SHOPS.c.domain, NOBODY)
     number = func.coalesce(cast(SHOPS.c.id, Text), "")
     asked = select(bindparam("shop", type_=BigInteger).label("id")).subquery("asked")
@@ -77,10 +77,10 @@ BY_ID = by_id()
 
 
 async def enter(connection: AsyncConnection, shop: str | int) -> None:
-    """Let the transaction see this shop's rows and no others: by domain, or by id for workers.
+    """Let the transaction see only this shop's rows: by domain, or by ID for workers.
 
-    An unknown shop has no rows; and a role that sees no shops before it has entered one, as `WEB`,
-    enters none by id.
+    An unknown shop has no rows. A role like `WEB`, which sees no shops before it has entered one,
+    cannot enter a shop by ID.
     """
     await connection.execute(BY_DOMAIN if isinstance(shop, str) else BY_ID, {"shop": shop})
 
@@ -102,7 +102,7 @@ GUARD = text(
 
 
 async def require_guard(connection: AsyncConnection) -> None:
-    """Raise `ConfigurationError` when row-level security would not hold for this connection."""
+    """Raise `ConfigurationError` if row-level security would not protect this connection."""
     found = (await connection.execute(GUARD)).one()
     if found.is_above:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Which handler acts on which topic. `shopify.app.toml` subscribes to exactly these."""
+"""The handler of each topic. `shopify.app.toml` subscribes to exactly these topics."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -20,7 +20,7 @@ HANDLERS: Mapping[str, Handler] = {
     "shop/redact": shop_redacted,
 }
 
-# What the law asks for, within 30 days. Shopify has its 200 and never sends again.
+# Required by law within 30 days. Shopify has its 200 and never sends them again.
 COMPLIANCE_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
-# Tried again until it is done, whatever happens; an account whose end is missed stays open.
+# Retried until they succeed: if an `app/uninstalled` is missed, the account stays open.
 NEVER_GIVEN_UP = COMPLIANCE_TOPICS | {"app/uninstalled"}

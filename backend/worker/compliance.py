@@ -64,7 +64,7 @@ async def take_up_failed(database: Database) -> int:
 
 
 async def watch_compliance(database: Database, *, aloud: bool = True) -> int:
-    """Set the gauge to the deliveries older than a day, log them if `aloud`; return their number."""
+    """Set the gauge to the deliveries older than a day, log them if `aloud`; return their count."""
     oldest = func.now() - func.min(WebhookDelivery.received_at)
     overdue = select(func.count().label("number"), oldest.label("age")).where(
         WebhookDelivery.status == "received",

@@ -1,4 +1,4 @@
-"""How a stage is made: `fetch` here, every other one by the renderer; and where its files go."""
+"""Run a stage: `fetch` here, every other stage in the renderer; and store its files."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ STORAGE_UNAVAILABLE = Failure(
 
 
 class StageFailed(Exception):
-    """The stage could not be made: why, and who was away if that was an outage."""
+    """The stage failed: why, and which service was unavailable if it was an outage."""
 
     def __init__(self, failure: Failure, *, away: str | None = None) -> None:
         super().__init__(failure.code)
@@ -41,7 +41,7 @@ class StageFailed(Exception):
 
 
 class JobRun:
-    """One run of a job: its claim, its finished stages, and their files as far as at hand."""
+    """One run of a job: its claim, its finished stages, and their files in memory."""
 
     def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
         self.claimed = claimed
@@ -51,7 +51,7 @@ class JobRun:
 
     @property
     def names(self) -> set[str]:
-        """What there is to ask for."""
+        """The job's request."""
         return {file for stage in self.done.values() for file in stage.files}.union(self.at_hand)
 
     async def file(self, name: str) -> bytes:
@@ -62,10 +62,10 @@ class JobRun:
         return self.at_hand[name]
 
     async def put(self, stage: str, file: RenderedFile) -> str:
-        """Store a file and keep it at hand; its key.
+        """Store a file and keep it in memory; return its key.
 
-        What an attempt of long ago has left behind is left to the sweep, for it may be sweeping
-        just now; no row may name it any more.
+        An object that an old attempt left under the key is left to the bucket sweep, which may be
+        running now. No row may name it any more.
         """
         try:
             key = await self.stored(stage, file)
@@ -75,7 +75,7 @@ class JobRun:
         return key
 
     async def stored(self, stage: str, file: RenderedFile, *, attempt: int | None = None) -> str:
-        """Put the file under its own key; that key. Raises `Leftover`."""
+        """Store the file under its own key and return that. Raises `Leftover`."""
         key = artifact_key(
             shop_id=self.claimed.ref.shop_id,
             job_id=self.claimed.ref.public_id,
@@ -89,7 +89,7 @@ class JobRun:
 
 
 async def make(stage: Stage, job_run: JobRun) -> Rendered:
-    """Make the stage. Raises `StageFailed`."""
+    """Run the stage. Raises `StageFailed`."""
     with failures():
         if stage.name == FETCH:
             return await fetched(job_run)
@@ -99,7 +99,9 @@ async def make(stage: Stage, job_run: JobRun) -> Rendered:
 async def store(
     stage: Stage, result: Rendered, job_run: JobRun
 ) -> tuple[dict[str, str], list[NewArtifact]]:
-    """Put the stage's files into storage: their keys by name, and the artifacts to announce."""
+    """Store the stage's files; return their keys by name, and the artifacts to publish in the
+    event.
+    """
     with failures():
         keys = await asyncio.gather(*(job_run.put(stage.name, file) for file in result.files))
     stored = list(zip(result.files, keys, strict=True))
@@ -110,7 +112,7 @@ async def store(
 
 
 async def fetched(job_run: JobRun) -> Rendered:
-    """The job's pictures, byte for byte as they came."""
+    """The job's input images, byte for byte."""
     files = [
         raw_file(name, data) async for name, data in source_files(job_run.claimed, job_run.context)
     ]
@@ -118,7 +120,7 @@ async def fetched(job_run: JobRun) -> Rendered:
 
 
 def raw_file(name: str, data: bytes) -> RenderedFile:
-    """An untrusted original: kept for the later stages, never announced."""
+    """An untrusted original: kept for later stages, never shown."""
     return RenderedFile(
         name=name,
         kind=RAW,
@@ -131,7 +133,7 @@ def raw_file(name: str, data: bytes) -> RenderedFile:
 
 
 async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
-    """What the renderer makes of the stage's inputs, the job's parameters and earlier facts."""
+    """Render the stage from its inputs, the job's parameters and earlier facts."""
     claimed = job_run.claimed
     parameters = WORKFLOWS[claimed.job_type].parameters
     facts = {name: checkpoint.facts for name, checkpoint in job_run.done.items()}
@@ -160,7 +162,7 @@ def announced(file: RenderedFile, key: str) -> NewArtifact:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """What can go wrong in a stage, as the job's failure."""
+    """Turn the errors of a stage into the job's failure."""
     try:
         yield
     except (ImageRefused, RenderFailed) as error:
@@ -171,7 +173,7 @@ def failures() -> Iterator[None]:
         raise StageFailed(error.failure) from error
     except (ImageUnavailable, ShopifyUnavailable) as error:
         raise StageFailed(SHOPIFY_UNAVAILABLE, away="shopify") from error
-    except ObjectMissing as error:  # nobody is away: it may have been lost for good
+    except ObjectMissing as error:  # not an outage: the object may be lost for good
         raise StageFailed(STORAGE_UNAVAILABLE) from error
     except StorageUnavailable as error:
         log.warning("storage_unavailable", cause=repr(error.__cause__)[:300])
