@@ -1,4 +1,4 @@
-"""A shop's batches and a batch's items, page by page. The cursor is the last one seen."""
+"""A shop's batches and a batch's items, page by page. The cursor is the last one on the page."""
 
 import msgspec
 from sqlalchemy.engine import RowMapping
@@ -14,14 +14,14 @@ from backend.jobs.states import JobStatus
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for of a shop's batches; `cursor` is an id."""
+    """The query parameters for a shop's batches; `cursor` is an ID."""
 
     limit: int
     cursor: str | None
 
 
 class WantedItems(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for of a batch's items; `cursor` is an ordinal."""
+    """The query parameters for a batch's items; `cursor` is an ordinal."""
 
     status: JobStatus | None
     limit: int
@@ -49,7 +49,7 @@ async def batch_list(
 async def batch_items(
     connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: WantedItems
 ) -> tuple[str | None, BatchItemsResponse]:
-    """The same for a batch's items. Raises `BatchNotFound` as well."""
+    """The same for a batch's items. Also raises `BatchNotFound`."""
     statement = queries.items(
         shop_domain,
         known(public_id),
@@ -72,7 +72,7 @@ async def batch_items(
 
 
 def item_shown(row: RowMapping) -> BatchItemResponse:
-    """A row of `queries.items` as the API tells it."""
+    """Convert a row of `queries.items` to its API form."""
     facts = {name: row[name] for name in BatchItemResponse.__struct_fields__}
     facts["error"] = msgspec.json.decode(row["error"] or "null")
     return msgspec.convert(facts, BatchItemResponse)

@@ -18,7 +18,7 @@ import msgspec
 
 
 class Expansion(StrEnum):
-    """What is stored: how far the making of items and jobs is."""
+    """The stored state: the progress of creating items and jobs."""
 
     EXPANDING = "EXPANDING"
     EXPANDED = "EXPANDED"
@@ -51,12 +51,12 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        """How many are still to be done."""
+        """How many are unfinished."""
         return self.not_started + self.in_progress
 
 
 def status_of(expansion: Expansion, counts: BatchCounts) -> BatchStatus:
-    """The state of the whole. What an expansion that failed has started goes on to its end."""
+    """The status of the whole batch. If the expansion fails, jobs that it created continue."""
     if expansion is Expansion.EXPANDING:
         return BatchStatus.EXPANDING
     if expansion is Expansion.CANCELLED:

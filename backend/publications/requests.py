@@ -1,4 +1,4 @@
-"""Ask for a publication: checked, and stored whole in the caller's transaction."""
+"""Request a publication: checked, and stored completely in the caller's transaction."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ SCOPES = "write_files,write_products"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The publication, and whether this is the answer to an earlier request."""
+    """The publication, and whether this is the response of an earlier request."""
 
     answer: PublicationResponse
     is_replay: bool = False
@@ -52,16 +52,16 @@ async def request_publication(
     wanted: PublicationRequest,
     repeatable: Repeatable | None,
 ) -> Asked:
-    """Store what is to be published, with its event and its queue entry.
+    """Store the publication, with its event and its queue entry.
 
     Raises `ShopNotInstalled`, `JobNotFound`, `JobNotFinished`, `InvalidRequest`,
-    `PreviewNotPublishable`, `ScopeMissing`, `AlreadyPublished` and what a key can be refused for.
+    `PreviewNotPublishable`, `ScopeMissing`, `AlreadyPublished`, and the errors of idempotency keys.
     """
     job = await found(connection, queries.job_to_publish(shop_domain, known(public_id)))
     if repeatable:
         kind = PublicationResponse
         earlier = await earlier_answer(connection, repeatable, shop_id=job.shop_id, kind=kind)
-        if earlier:  # before all else: what it made would stand in its own way
+        if earlier:  # first: otherwise a repeated request would get `AlreadyPublished`
             return Asked(answer=earlier, is_replay=True)
     product_id = require_publishable(job, wanted)
     ref = JobRef(shop_id=job.shop_id, public_id=job.public_id)
@@ -81,7 +81,7 @@ async def request_publication(
 
 
 def accepted(job: Row[Any], product_id: str, pictures: list[dict[str, Any]]) -> PublicationResponse:
-    """The answer to a request that is about to be stored."""
+    """The response to a request that is about to be stored."""
     return PublicationResponse(
         job_id=job.public_id,
         product_id=product_id,
@@ -121,7 +121,7 @@ def require_publishable(job: Row[Any], wanted: PublicationRequest) -> str:
 
 
 def require_distinct(artifacts: tuple[ArtifactToPublish, ...], field: str) -> None:
-    """Refuse what two artifacts cannot both have."""
+    """Refuse a value that two artifacts must not share."""
     values = [getattr(artifact, field) for artifact in artifacts]
     repeated = [
         problem(["artifacts", index, field], "Another artifact in the list has the same value.")
@@ -139,7 +139,7 @@ async def rows_of(
     *,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """The pictures as rows, in the order of the request; the job was published `rounds` times."""
+    """The images as rows, in the order of the request; `rounds` counts earlier publications."""
     digests = [artifact.sha256 for artifact in wanted]
     finals = await connection.execute(queries.final_artifacts(job.shop_id, job.public_id, digests))
     known_as = {row.sha256: row for row in reversed(finals.all())}
@@ -164,7 +164,7 @@ async def rows_of(
 
 
 def require_finals(digests: list[str], known_as: dict[str, Row[Any]]) -> None:
-    """Refuse what is not a final artifact of the job, and what is only a preview."""
+    """Refuse artifacts that are not final artifacts of the job, and previews."""
     message = "This job has no such final artifact. See `meta.sha256` in the job's `result`."
     if unknown := [index for index, digest in enumerate(digests) if digest not in known_as]:
         raise InvalidRequest(
@@ -183,7 +183,7 @@ async def store(
     product_id: str,
     pictures: list[dict[str, Any]],
 ) -> None:
-    """The rows, the event and the queue entry, unless another publication stands."""
+    """Insert the rows, the event and the queue entry, unless the job is already published."""
     key = {"shop_id": ref.shop_id, "job_id": ref.job_id, "round": ref.round}
     stored = await connection.execute(
         upsert(Publication).values(**key, product_id=product_id).on_conflict_do_nothing()

@@ -70,7 +70,7 @@ TO_PUBLISH = frozenset({PublicationStatus.PENDING, PublicationStatus.PUBLISHING}
 TO_RESTORE = frozenset({PublicationStatus.RESTORING})
 UNFINISHED = TO_PUBLISH | TO_RESTORE
 MEANT = TO_PUBLISH | {PublicationStatus.PUBLISHED}  # unless an error is set
-# What an entry of the queue is about: taking back does not wait behind a publishing that waits.
+# The task of a queue entry: undoing does not wait behind a publication that waits.
 TASKS = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
 
 

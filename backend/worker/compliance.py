@@ -45,9 +45,7 @@ async def put_off_delivery(
 
 
 async def take_up_failed(database: Database) -> int:
-    """Retry the deliveries that an earlier version gave up; return how many. Housekeeping queues
-    them.
-    """
+    """Retry deliveries that earlier versions gave up; housekeeping queues them. Return how many."""
     async with database.transaction() as connection:
         taken = await connection.execute(
             update(WebhookDelivery)

@@ -72,9 +72,7 @@ async def watch_job(public_id: str) -> bool:
 
 
 async def reencrypt_tokens() -> bool:
-    """Encrypt every token with the first key and print counts; return whether no other key is
-    needed.
-    """
+    """Encrypt every token with the first key; return whether no other key is needed."""
     keys = TokenKeys(required("TOKEN_KEYS"))
     database = Database(required("DATABASE_URL"), role=WORKER, pool_size=1)
 

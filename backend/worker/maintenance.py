@@ -191,8 +191,7 @@ def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 async def prune(database: Database) -> None:
-    """Delete old rows: settled deliveries, idempotency keys, daily counts, data requests, queue
-    logs.
+    """Delete old rows: deliveries, idempotency keys, daily counts, data requests, queue logs.
 
     Counts of storefront visitors are deleted once their day is over. Deletes in slices, so that no
     statement takes long.

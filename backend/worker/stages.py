@@ -99,9 +99,7 @@ async def make(stage: Stage, job_run: JobRun) -> Rendered:
 async def store(
     stage: Stage, result: Rendered, job_run: JobRun
 ) -> tuple[dict[str, str], list[NewArtifact]]:
-    """Store the stage's files; return their keys by name, and the artifacts to publish in the
-    event.
-    """
+    """Store the stage's files; return their keys by name, and the artifacts for the event."""
     with failures():
         keys = await asyncio.gather(*(job_run.put(stage.name, file) for file in result.files))
     stored = list(zip(result.files, keys, strict=True))
