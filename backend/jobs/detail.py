@@ -1,4 +1,4 @@
-"""The reads at the heart: one statement each, then offline presigning."""
+"""The hot reads: one statement each, then offline presigning."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -23,7 +23,7 @@ KEY_SUFFIX = "_key"
 
 
 class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """An artifact as the statement gives it."""
+    """An artifact as the statement returns it."""
 
     key: str
     kind: str
@@ -34,7 +34,7 @@ class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the statement gives it."""
+    """An event as the statement returns it."""
 
     seq: int
     event_type: Literal["queued", "stage", "succeeded", "failed"]
@@ -44,10 +44,10 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-# Made once: a decoder that is made anew for a list's type costs more than it decodes.
+# Created once: creating a decoder for a list's type costs more than decoding.
 ARTIFACTS = msgspec.json.Decoder(list[StoredArtifact])
 EVENTS = msgspec.json.Decoder(list[StoredEvent])
-NOTHING = "[]"  # where Postgres has aggregated nothing, and says null
+NOTHING = "[]"  # Postgres returns null if it has aggregated nothing
 
 
 async def job_detail(
@@ -58,10 +58,10 @@ async def job_detail(
     public_id: str,
     visitor: Visitor | None = None,
 ) -> tuple[Version, JobDetailResponse]:
-    """The job as its merchant may see it, or a visitor of its storefront.
+    """The job as its merchant, or a visitor of its storefront, may see it.
 
-    Raises `ShopNotInstalled` when the shop is not here, `JobNotFound` for every id that is not
-    one of its jobs.
+    Raises `ShopNotInstalled` if the shop does not have the app, and `JobNotFound` for every ID that
+    is not one of its jobs.
     """
     query = queries.VISITORS_DETAIL if visitor else queries.ONE_DETAIL
     row = await one_job(database, query, shop_domain, public_id, **eyes(visitor))
@@ -103,20 +103,20 @@ async def job_events(
 
 
 def eyes(visitor: Visitor | None) -> dict[str, Any]:
-    """What the query of a visitor takes besides."""
+    """Extra bind parameters for storefront queries."""
     return {"customer_id": visitor.customer_id} if visitor else {}
 
 
 def shown(
     event: StoredEvent, artifacts: list[StoredArtifact], presigner: Presigner
 ) -> JobEventResponse:
-    """The event with the artifacts it announced."""
+    """The event with its artifacts."""
     announced = [presigned(item, presigner) for item in artifacts if item.seq == event.seq]
     return JobEventResponse(**msgspec.structs.asdict(event), artifacts=announced)
 
 
 def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactResponse:
-    """The artifact with a URL in place of its key."""
+    """The artifact with a URL instead of its key."""
     signed = presigner.sign(artifact.key, artifact.meta["content_type"])
     return ArtifactResponse(
         image_url=signed.url,
@@ -128,7 +128,7 @@ def presigned(artifact: StoredArtifact, presigner: Presigner) -> ArtifactRespons
 
 
 def scrubbed(value: Any, presigner: Presigner) -> Any:
-    """The create payload with every `<name>_key`, however deep, as a signed `<name>_image_url`."""
+    """The job's request with every `<name>_key`, at any depth, as a signed `<name>_image_url`."""
     if isinstance(value, list):
         return [scrubbed(item, presigner) for item in value]
     if not isinstance(value, dict):

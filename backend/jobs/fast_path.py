@@ -1,9 +1,10 @@
-"""The two reads that pages repeat, answered before the framework is entered.
+"""The fast path: the two reads that pages poll are answered before the framework is entered.
 
 Routing, dependencies and responses took longer than the database. So a plain request for a job's
-detail or events goes the short way: the same guard, the same functions as on its route, and the
-bytes. Plain is a request that leaves nothing to decide: one session token that was verified before
-and holds, and no other credential. All else goes the route's way, which has the words for it.
+detail or events takes a shortcut: the same guard and the same functions as on its route, then the
+bytes. A request is plain if nothing has to be decided: one session token that was verified before
+and is still valid, and no other credential. Every other request goes to the route, which also
+handles the errors.
 """
 
 import re
@@ -37,7 +38,7 @@ TAGS = b"if-none-match"
 
 
 class Asked(NamedTuple):
-    """What a plain request asks for: events after `since`, or the detail if that is None."""
+    """A plain request: for the events after `since`, or for the detail if that is None."""
 
     public_id: str
     since: int | None
@@ -46,7 +47,7 @@ class Asked(NamedTuple):
 
 
 class FastPath:
-    """ASGI wrapper around the whole app, with the guard and the services of its routes."""
+    """ASGI middleware around the whole app, with the guard and the services of its routes."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class FastPath:
         self.reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a plain request; pass any other on."""
+        """Answer a plain request; pass on any other."""
         asked = plain(scope) if scope["type"] == ScopeType.HTTP else None
         merchant = asked and self.guard.known(asked.authorization)
         if asked and merchant:
@@ -70,7 +71,7 @@ class FastPath:
             await self.app(scope, receive, send)
 
     async def answer(self, scope: Any, send: Send, asked: Asked, shop: str) -> None:
-        """The answer, and a line in the log."""
+        """The response, and its line in the access log."""
         started = time.perf_counter()
         request_id = chosen_request_id(scope)
         try:
@@ -83,7 +84,7 @@ class FastPath:
         await send_answer(send, answer, request_id)
 
     async def read(self, shop: str, asked: Asked) -> Answer:
-        """What the route of the same address answers."""
+        """The response of the route with the same path."""
         if asked.since is None:
             return await read_detail(
                 self.reads, shop_domain=shop, public_id=asked.public_id, tags=asked.tags
@@ -97,7 +98,7 @@ class FastPath:
         )
 
     def refused(self, shop: str, error: Exception, request_id: str) -> Answer:
-        """The answer to an error; what is logged of it has the request's id."""
+        """The response to an error; its log line has the request ID."""
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             if isinstance(error, AtelierError):
                 return answer_to(self.not_found_limit.counted(shop, error))
@@ -105,7 +106,7 @@ class FastPath:
 
 
 def plain(scope: Any) -> Asked | None:
-    """What is asked for, if it is one of the two reads and asked for plainly."""
+    """The parsed request, if it is one of the two reads and plain; otherwise None."""
     address = address_of(scope)
     if address is None:
         return None
@@ -124,7 +125,7 @@ def plain(scope: Any) -> Asked | None:
 
 
 def address_of(scope: Any) -> tuple[str, int | None] | None:
-    """The job, and the `since` of its events; None for any other address."""
+    """The job's ID, and the `since` of its events; None for any other path."""
     path, query = scope["path"], scope["query_string"]
     if scope["method"] != "GET" or not path.startswith(JOBS) or scope["root_path"]:
         return None

@@ -1,4 +1,4 @@
-"""A shop's jobs, page by page. The cursor is the last id seen, so new jobs shift nothing."""
+"""A shop's jobs, page by page. The cursor is the last ID on the page, so new jobs shift nothing."""
 
 from collections.abc import Container
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from backend.jobs.states import JobStatus
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for."""
+    """The query parameters."""
 
     job_type: str | None
     status: JobStatus | None
@@ -30,7 +30,7 @@ async def job_list(
 ) -> tuple[str | None, JobListResponse]:
     """The page, and the query string of the next one if there are more.
 
-    Raises `ShopNotInstalled`, and `InvalidRequest` for a cursor that is not ours.
+    Raises `ShopNotInstalled`, and `InvalidRequest` for an invalid cursor.
     """
     require_cursor(wanted)
     statement = queries.page(
@@ -56,7 +56,7 @@ async def job_list(
 
 
 def moment(name: str, text: str | None) -> datetime | None:
-    """The time that a parameter names. Litestar would take a bare number for one as well."""
+    """Parse a time parameter. Litestar would also accept a bare number."""
     try:
         found = None if text is None else msgspec.convert(text, datetime)
         return found and found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
@@ -65,7 +65,7 @@ def moment(name: str, text: str | None) -> datetime | None:
 
 
 def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
-    """Litestar takes the word null for no value; a filter must not turn into none like that."""
+    """Refuse the word null: Litestar treats it as no value, which would silently drop a filter."""
     nulls = [
         name for name in wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
     ]
@@ -76,7 +76,7 @@ def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
 
 
 def require_cursor(wanted: Wanted) -> None:
-    """A cursor is one of our ids, and takes the place of an offset."""
+    """Check that the cursor is one of our IDs and that there is no offset beside it."""
     if wanted.cursor is None:
         return
     if not is_public_id(wanted.cursor):
@@ -86,16 +86,16 @@ def require_cursor(wanted: Wanted) -> None:
 
 
 def problem(name: str, message: str) -> dict[str, object]:
-    """What is wrong with a query parameter."""
+    """The error for a query parameter."""
     return {"loc": ["query", name], "msg": message, "type": "value_error"}
 
 
 def next_query(wanted: msgspec.Struct, cursor: object) -> str:
-    """The same question, from the cursor on, which stands for every offset."""
+    """The same query with the cursor, which replaces the offset."""
     asked = {**msgspec.to_builtins(wanted), "cursor": cursor, "offset": None}
     return urlencode({name: value for name, value in asked.items() if value is not None})
 
 
 def link(path: str, following: str | None) -> dict[str, str]:
-    """The header that leads to the next page, if there is one."""
+    """The `Link` header to the next page, if there is one."""
     return {"Link": f'<{path}?{following}>; rel="next"'} if following else {}

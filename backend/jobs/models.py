@@ -1,7 +1,7 @@
 """The tables of a job: its row, its public timeline, its artifacts and its stage checkpoints.
 
-`shop_id` leads every key, so that a query that names its shop is an index lookup and the tables
-can be distributed by tenant. Rows go when their shop goes: the foreign keys cascade.
+`shop_id` is first in every key, so that a query that names its shop is an index lookup and the
+tables can be distributed by tenant. Rows are deleted with their shop: the foreign keys cascade.
 """
 
 from datetime import date, datetime
@@ -31,12 +31,12 @@ EMPTY_OBJECT = text("'{}'::jsonb")
 
 
 def created_at() -> Mapped[datetime]:
-    """A column that the database's own clock fills."""
+    """A column that is set by the database's clock."""
     return mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 def named_upload(field: str) -> Index:
-    """Finds the jobs whose request names an upload in that field."""
+    """An index on the jobs whose request names an upload in that field."""
     key = f"(request ->> '{field}')"
     return Index(
         f"ix_jobs_{field}", "shop_id", text(key), postgresql_where=text(f"{key} IS NOT NULL")
@@ -44,17 +44,17 @@ def named_upload(field: str) -> Index:
 
 
 class Job(Base):
-    """One piece of work for one shop.
+    """One job of one shop.
 
-    `attempt` counts claims and fences writes: a worker writes only while the row still has the
-    attempt it claimed. `strikes` counts the attempts at the current stage that nobody came back
-    from; after three the job counts as poison. `outages` counts those that S3 or Shopify has cut
-    short, which are waited out (`backend.retries`). `waiting_since` says since when the job has
-    waited for its shop's merchant without getting any further. `last_seq` is the newest public
-    event's number. `natural_key` says what the job is *about*, so that asking twice makes one job.
-    `publish` says how to publish it once it has succeeded; null leaves that to the merchant.
-    `batch_id` is the batch that counts it. `files` says whether its intermediates and originals are
-    there: they expire some time after its end (`worker.retention`).
+    `attempt` counts claims and fences writes: a worker can write only while the row still has the
+    attempt it claimed. `strikes` counts the attempts at the current stage that did not return;
+    after three the job fails as poison. `outages` counts those cut short by S3 or Shopify, which
+    are retried (`backend.retries`). `waiting_since` is the time since which the job has waited for
+    its merchant without progress. `last_seq` is the number of the newest public event.
+    `natural_key` says what the job is *about*, so that asking twice creates one job. `publish` says
+    how to publish it once it has succeeded; null leaves that to the merchant. `batch_id` is the
+    batch that counts it. `files` says whether its intermediates and originals still exist: they
+    expire some time after it ends (`worker.retention`).
     """
 
     __tablename__ = "jobs"
@@ -123,7 +123,7 @@ class Job(Base):
 
 
 class JobEvent(Base):
-    """A line of the public timeline; `seq` has no gaps and commits in order."""
+    """An event of the public timeline; `seq` has no gaps and commits in order."""
 
     __tablename__ = "job_events"
     __table_args__ = (
@@ -154,7 +154,7 @@ class JobEvent(Base):
 
 
 class Artifact(Base):
-    """A picture a stage made; `seq` is the event that announced it, `key` its object."""
+    """An image that a stage made; `seq` is the event that has it, `key` its object."""
 
     __tablename__ = "artifacts"
     __table_args__ = (
@@ -198,7 +198,7 @@ class JobStage(Base):
 
 
 class IdempotencyKey(Base):
-    """The answer to a request that its sender may repeat; `fingerprint` is its body's digest."""
+    """The response to a repeatable request; `fingerprint` is the digest of its body."""
 
     __tablename__ = "idempotency_keys"
 
@@ -213,7 +213,7 @@ class IdempotencyKey(Base):
 
 
 class DailyCount(Base):
-    """How much of something a shop has had on a day (UTC)."""
+    """How much of something a shop has used on a day (UTC)."""
 
     __tablename__ = "daily_counts"
 

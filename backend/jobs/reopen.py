@@ -1,4 +1,4 @@
-"""Have an unfinished job make stages again whose objects are lost."""
+"""Have an unfinished job repeat the stages whose objects are lost."""
 
 from collections.abc import Collection
 
@@ -12,10 +12,10 @@ from backend.jobs.states import JobStatus
 
 
 async def reopen(connection: AsyncConnection, ref: JobRef, stages: Collection[str]) -> bool:
-    """Forget that these stages were made; False, and nothing is done, when the job has ended.
+    """Delete the checkpoints of these stages; do nothing and return False if the job has ended.
 
-    Whoever works on the job holds the forgotten checkpoints, so it is fenced like a worker that
-    lost its job, and that attempt is no strike. What the timeline has told stays told.
+    A worker that runs the job has read the deleted checkpoints, so it is fenced, and its attempt
+    does not count as a crash. Events that were published stay.
     """
     fenced = await connection.execute(
         update(Job)

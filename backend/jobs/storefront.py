@@ -1,9 +1,9 @@
 """Jobs that a shop's visitors start and see.
 
-A visitor can be anybody: they name a product and nothing else, the same question within a day is
-the same job, and a shop has only so many a day. Of these one visitor gets but a share, and the last
-quarter is for customers who are logged in. What ends because there is no such product to be seen
-does not count for the shop (`jobs.lifecycle_statements`), but it does for whoever has asked.
+A visitor can be anyone: they name a product and nothing else, the same request on the same day is
+the same job, and a shop has a daily limit. One visitor gets only a share of it, and the last
+quarter is for logged-in customers. A job that fails because the product is not visible does not
+count for the shop (`jobs.lifecycle_statements`), but it counts for the visitor.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -30,18 +30,18 @@ ORIGIN: Final = "storefront"
 
 
 class DailyCaps(msgspec.Struct, frozen=True, kw_only=True):
-    """How many jobs a shop's visitors may start in a day: all together, and each of them."""
+    """The daily limits of visitors' jobs: per shop, and per visitor."""
 
     shop: int
     visitor: int
 
     def together(self, visitor: Visitor) -> int:
-        """How many there may be with this visitor's: for anybody the last quarter is not there."""
+        """The shop's limit for this visitor; without a login, the last quarter is reserved."""
         return self.shop if visitor.customer_id else self.shop - self.shop // 4
 
 
 def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
-    """The workflow's request as a visitor may send it: a product is the only picture."""
+    """The workflow's request as a visitor may send it: a product is the only image source."""
     name = f"Storefront{workflow.request.__name__}"
     return workflow.derived(name, workflow.parameters, ("product_id", ProductGid))
 
@@ -56,7 +56,7 @@ async def make_storefront_job(
     caps: DailyCaps,
     quotas: Quotas,
 ) -> JobAcceptedResponse:
-    """The visitor's job, made now or earlier today; one that failed bars no second try.
+    """The visitor's job, created now or earlier today; after a failed one, a new one is created.
 
     Raises `InvalidRequest`, `ShopNotInstalled`, `DailyCapReached`, `VisitorCapReached`,
     `StorageQuotaReached` or `TooManyOpenJobs`.
@@ -81,7 +81,7 @@ async def make_storefront_job(
         await count_job(connection, shop_id, now, visitor, caps)
         return accepted(workflow, ref.public_id, request_id)
     found = (await connection.execute(with_key(shop_id, key))).one_or_none()
-    if found is None:  # erased since it stood in the way
+    if found is None:  # erased since the insert found it
         return await make_storefront_job(
             connection,
             workflow,
@@ -96,7 +96,7 @@ async def make_storefront_job(
 
 
 def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: datetime) -> str:
-    """What the job is about: who asks for what, today, for a product's photo changes at times."""
+    """Identifies the job: customer, request and day, because a product's photo can change."""
     wanted = msgspec.json.encode(request, order="deterministic").decode()
     return natural_key(
         ORIGIN, workflow.job_type, visitor.customer_id or "", wanted, now.date().isoformat()
@@ -104,7 +104,7 @@ def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: d
 
 
 async def release_failed(connection: AsyncConnection, shop_id: int, key: str) -> None:
-    """Take the key from a job that has failed."""
+    """Free the key of a failed job."""
     await connection.execute(
         update(Job)
         .where(Job.shop_id == shop_id, Job.natural_key == key, Job.status == JobStatus.FAILURE)
@@ -115,9 +115,9 @@ async def release_failed(connection: AsyncConnection, shop_id: int, key: str) ->
 async def count_job(
     connection: AsyncConnection, shop_id: int, now: datetime, visitor: Visitor, caps: DailyCaps
 ) -> None:
-    """Count a job against the visitor's day and the shop's.
+    """Count a job for the visitor and for the shop today.
 
-    Raises `VisitorCapReached` or `DailyCapReached`: then it must not commit.
+    Raises `VisitorCapReached` or `DailyCapReached`: then the transaction must not commit.
     """
     today = now.date()
     tomorrow = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC)
