@@ -1,4 +1,4 @@
-# Everything a machine needs is set up by the first target that wants it: Python 3.11+, make, git.
+# Needs Python 3.11+, make and git. The first target that needs the environment sets it up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,62 +8,62 @@ SETUP := $(VENV)/.ready
 .PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image
 .DEFAULT_GOAL := help
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(SETUP) ## one product's catalog images, from a signed webhook to verified downloads
 	@$(BIN)/atelier demo
 
-dev: $(SETUP) ## everything running on this machine, until Ctrl-C
+dev: $(SETUP) ## run everything on this machine until Ctrl-C
 	@$(BIN)/atelier dev
 
-# What the tests import is compiled once, and not by each of the processes that they start.
+# Compile imported modules once, not in each process that the tests start.
 test quick slow: export PYTHONDONTWRITEBYTECODE =
 
-test: $(SETUP) ## every promise, in 8 minutes of CPU at most
+test: $(SETUP) ## the test suite, in at most 8 minutes of CPU
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-quick: $(SETUP) ## for every save: doors, jobs, rules and the kernel; under a minute on two cores
+quick: $(SETUP) ## for every save: authentication, jobs, rules and the kernel; under a minute on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(QUICK)
 QUICK := tests/architecture tests/backend/auth tests/backend/dev tests/backend/jobs \
 	tests/backend/rules tests/backend/shops tests/backend/storage $(wildcard tests/backend/test_*.py)
 QUICK := $(filter-out %/test_cli.py,$(QUICK))
 
-slow: $(SETUP) ## the rest of the suite: big pictures, thousands of requests, the stand-in Shopify
+slow: $(SETUP) ## the rest of the suite: large images, thousands of requests, the stand-in Shopify
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
-machine: $(SETUP) ## many random histories of jobs, some minutes of them
+machine: $(SETUP) ## many random histories of jobs; some minutes
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
 
-faults: $(SETUP) ## the promises, each with its figure: what is killed, cut off, filled or stopped
+faults: $(SETUP) ## kill, cut off, fill and stop things; print each promise with its figure
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
 
-bench: $(SETUP) ## the hot routes against FastAPI and against bare asyncpg; minutes, on a quiet machine
+bench: $(SETUP) ## the hot routes against FastAPI and bare asyncpg; minutes, on an idle machine
 	@$(BIN)/python -m tests.benchmarks.http --verbose
 
-growth: $(SETUP) ## the job detail at 1,000, 100,000 and 2,000,000 jobs; a quarter of an hour, 12 GB of disk
+growth: $(SETUP) ## job reads at 1,000, 100,000 and 2,000,000 jobs; a quarter of an hour, 12 GB of disk
 	@$(BIN)/python -m tests.benchmarks.http.growth
 
-secondline: $(SETUP) ## what row-level security costs a job's detail; a minute or two
+secondline: $(SETUP) ## the cost of row-level security per job read; a minute or two
 	@$(BIN)/python -m tests.benchmarks.http.second_line
 
-pollers: $(SETUP) ## five hundred pages that poll with tags, for a minute (SECONDS=300 for five)
+pollers: $(SETUP) ## 500 pages that poll with ETags for a minute (SECONDS=300 for five)
 	@$(BIN)/python -m tests.benchmarks.http.pollers --seconds $(or $(SECONDS),60)
 
-soak: $(SETUP) ## the same for half an hour: does the server hold more and more?
+soak: $(SETUP) ## the same for half an hour: does the server's memory grow?
 	@$(BIN)/python -m tests.benchmarks.http.pollers --seconds $(or $(SECONDS),1800)
 
-benchjobs: $(SETUP) ## jobs a second through our worker against PgQueuer alone; minutes, on a quiet machine
+benchjobs: $(SETUP) ## jobs per second against PgQueuer alone; minutes, on an idle machine
 	@$(BIN)/python -m tests.benchmarks.jobs --verbose
 
-pixels: $(SETUP) .venv-pixels/.ready ## catalogue images against rembg and Pillow; minutes, on a quiet machine
+pixels: $(SETUP) .venv-pixels/.ready ## catalog images against rembg and Pillow; minutes, on an idle machine
 	@$(BIN)/python -m tests.benchmarks.pixels --verbose
 
-# Apart from $(VENV): the peer brings numba, LLVM, scipy and scikit-image, 600 MB for one target.
+# Not in $(VENV): the peer needs numba, LLVM, scipy and scikit-image, 600 MB for one target.
 .venv-pixels/.ready: tests/benchmarks/pixels/requirements.lock
 	@$(PYTHON) -m venv .venv-pixels
 	@.venv-pixels/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
-	@U2NET_HOME=.models/rembg .venv-pixels/bin/python -c 'import rembg'  # it compiles for a minute, once
+	@U2NET_HOME=.models/rembg .venv-pixels/bin/python -c 'import rembg'  # compiles for a minute, once
 	@touch $@
 
 wheel: $(SETUP) ## install the wheels in a fresh environment and run them; some minutes, with a network
@@ -77,14 +77,14 @@ IMAGE := /var/tmp/atelier-image
 waiters: $(SETUP) ## how soon an event reaches five hundred who wait for it
 	@WAITERS=500 $(BIN)/python -m pytest -q tests/benchmarks/test_long_poll.py
 
-fuzz: $(SETUP) ## many more strangers' requests and bytes, for the API's own description and each parser
+fuzz: $(SETUP) ## many more random requests and bytes, against the OpenAPI document and each parser
 	@FUZZ_EXAMPLES=200 PARSER_EXAMPLES=20000 $(BIN)/python -m pytest --timeout 3600 \
 		tests/backend/openapi/test_fuzzing.py tests/security/test_parsers.py
 
-sabotage: $(SETUP) ## break each control by one line, and see its test turn red
+sabotage: $(SETUP) ## break each control by one line, and check that its test fails
 	@$(BIN)/python -m tests.sabotage
 
-examples: $(SETUP) ## record the answers that the API's description shows as examples
+examples: $(SETUP) ## record the example responses of the OpenAPI document
 	@RECORD_EXAMPLES=1 $(BIN)/python -m pytest tests/backend/openapi/test_examples.py -k look_like
 
 errors: $(SETUP) ## write docs/errors.md anew from the codes
@@ -104,7 +104,7 @@ types: $(SETUP)
 contracts: $(SETUP)
 	@$(BIN)/lint-imports
 
-picture: $(SETUP) ## make the README's picture anew
+picture: $(SETUP) ## render the README's image again
 	@$(BIN)/python docs/before_after.py
 
 $(SETUP): requirements-dev.lock models.lock pyproject.toml
@@ -118,7 +118,7 @@ $(SETUP): requirements-dev.lock models.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-lock: $(SETUP) ## resolve the lock files anew
+lock: $(SETUP) ## resolve the lock files again
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render -o requirements.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render --extra otel -o requirements-otel.lock
@@ -128,5 +128,5 @@ lock: $(SETUP) ## resolve the lock files anew
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-clean: ## remove what set-up and runs have made
+clean: ## remove everything that set-up and runs have created
 	@rm -rf $(VENV) .venv-pixels .models demo-output

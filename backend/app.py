@@ -129,20 +129,20 @@ def provided(service: object) -> Provide:
 
 
 class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is wrong."""
+    """The process is healthy."""
 
     status: Literal["ok"] = "ok"
 
 
 @get("/live", sync_to_thread=False, responses=documented(HealthResponse))
 def get_liveness() -> HealthResponse:
-    """The process answers."""
+    """The process is running."""
     return HealthResponse()
 
 
 @get("/ready", responses=documented(HealthResponse, DatabaseUnavailable))
 async def get_readiness(database: NamedDependency[Database]) -> HealthResponse:
-    """The process can serve: Postgres answers. 503 otherwise."""
+    """The process can serve requests: Postgres responds. Otherwise 503."""
     async with database.reading() as connection:
         await connection.execute(text("SELECT 1"))
     return HealthResponse()

@@ -31,7 +31,7 @@ class StrictRequest(Request[Any, Any, Any]):
     async def json(self) -> Any:
         """The body as plain values. Raises `BadRequest`, `InvalidRequest`, `UnsupportedMedia`."""
         if self.content_type[0] != "application/json" or "content-encoding" in self.headers:
-            raise UnsupportedMedia("Send the body as plain application/json.")
+            raise UnsupportedMedia("Send the body as application/json without a Content-Encoding.")
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         return msgspec.to_builtins(decode_strictly(await self.body(), kind))
 
@@ -67,7 +67,7 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object. Raises `BadRequest` for a repeated key, which parsers resolve differently."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BadRequest("An object in the body has the same key twice.")
+        raise BadRequest("An object in the body has a duplicate key.")
     return found
 
 
@@ -86,7 +86,7 @@ def paths_of_nul(value: Any, place: list[str | int]) -> Iterator[list[str | int]
 
 def nul_problem(place: list[str | int]) -> dict[str, Any]:
     """The item of `detail` for a string with U+0000."""
-    return {"loc": place, "msg": "The character U+0000 cannot be kept.", "type": "value_error"}
+    return {"loc": place, "msg": "The character U+0000 is not allowed.", "type": "value_error"}
 
 
 def validation_problem(message: str, kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -24,13 +24,11 @@ from backend.tenancy import WEB, enter, require_row_security
 
 # When Postgres stops answering, a request waits for a slot and then for either a dead connection
 # or a statement without an answer. Both sums stay below six seconds.
-CONNECT_TIMEOUT = 2.0  # seconds to get a connection that works
+CONNECT_TIMEOUT = 2.0  # seconds to get a working connection
 STATEMENT_GRACE = 0.5  # seconds for Postgres to end a statement before we drop the connection
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before a 503
-SHOP_BUSY = (
-    "As many requests of this shop are under way as may be; nothing was stored. Retry shortly."
-)
-NO_SCHEMA = "The database has no schema yet: run `atelier migrate`."
+SHOP_BUSY = "This shop has too many requests in progress; nothing was stored. Retry shortly."
+NO_SCHEMA = "The database has no schema yet. Run `atelier migrate`."
 
 # Every constraint has a name, so that migrations can refer to it.
 NAMING_CONVENTION = {
@@ -65,7 +63,7 @@ class Query:
         self.fixed = dict(compiled.params)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """The values in the statement's order."""
+        """The values in the order of the statement's parameters."""
         return [parameters[name] if name in parameters else self.fixed[name] for name in self.order]
 
 
@@ -112,8 +110,8 @@ class Database:
             partial(asyncpg.connect, url, **connect_options), size=pool_size, timeout=POOL_TIMEOUT
         )
         self.engine_slots = ConnectionSlots(pool_size)
-        # Of a web process one shop's requests hold at most half, whatever it is that they wait for.
-        # A worker's places are shared out where it takes its work (`backend.worker.dequeue`).
+        # One shop's requests hold at most half of a web process's pool, whatever they wait for. A
+        # worker's capacity is shared out when it takes entries (`backend.worker.dequeue`).
         self.shop_slots = KeyedSemaphores(max(pool_size // 2, 1)) if role == WEB else None
         self.engine: AsyncEngine = create_async_engine(
             asyncpg_url(url),
@@ -257,7 +255,7 @@ def role_errors(role: str) -> Any:
             raise ConfigurationError(NO_SCHEMA) from error
         if sqlstate == NOT_PERMITTED:
             raise ConfigurationError(
-                f"The database's login is no member of {role}: see docs/tenancy.md."
+                f"The database login is not a member of {role}. See docs/tenancy.md."
             ) from error
         raise
 
@@ -336,5 +334,5 @@ def is_transient(sqlstate: str) -> bool:
 
 
 def asyncpg_url(url: str) -> Any:
-    """The SQLAlchemy URL for a plain `postgresql://` one."""
+    """The SQLAlchemy URL for a plain `postgresql://` URL."""
     return make_url(url).set(drivername="postgresql+asyncpg")

@@ -21,7 +21,7 @@ OF_A_SHOP = (ShopNotInstalled, DatabaseUnavailable)
 
 
 class ErrorCause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`code` never changes once released; `message` is for people and may."""
+    """A released `code` never changes. `message` is for people and may change."""
 
     code: Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$")]
     message: Annotated[str, msgspec.Meta(min_length=1)]
@@ -29,7 +29,7 @@ class ErrorCause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One wrong value: `loc` leads to it, from `body`, `query` or `header` on."""
+    """An invalid value. `loc` is its path, starting with `body`, `query` or `header`."""
 
     loc: list[str | int]
     msg: Annotated[str, msgspec.Meta(min_length=1)]
@@ -37,13 +37,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every answer that is not a success."""
+    """The body of every error."""
 
     error: ErrorCause
 
 
 class InvalidRequestError(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The same, with each wrong value beside it."""
+    """The body of a 422: the error, and each invalid value."""
 
     error: ErrorCause
     detail: list[Problem]
@@ -97,7 +97,10 @@ def documented(
     }
     if versioned:
         found[304] = DocumentedResponse(
-            None, description="Not changed since `If-None-Match`.", always=tag, sometimes=sometimes
+            None,
+            description="Not modified since the version in `If-None-Match`.",
+            always=tag,
+            sometimes=sometimes,
         )
     return found | error_responses(errors)
 

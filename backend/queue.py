@@ -1,11 +1,11 @@
-"""Enqueue through PgQueuer on the caller's own transaction: both commit, or neither does.
+"""Enqueue with PgQueuer in the caller's own transaction: both commit, or neither does.
 
 Every entry belongs to a shop and says how many entries of its kind the shop has (`Entry.number`).
 The higher the number, the lower the priority: a shop with thousands of entries waits behind itself,
 not in front of everybody else. Entries beyond `MAX_FOREGROUND` are the shop's backlog. They wait at
 an entry point of their own, which may not take every slot of a worker (`backend.worker.capacity`).
 
-The consuming side is `backend.worker`. PgQueuer's tables live in a schema of their own.
+The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 """
 
 import functools
@@ -103,7 +103,7 @@ def builders() -> tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedul
 async def enqueue(connection: AnyConnection, *entries: Entry) -> None:
     """Put entries on the queue within the connection's transaction, in one statement.
 
-    A second entry with the same `dedupe_key`, while the first is waiting or running, is dropped.
+    An entry is dropped if another one with the same `dedupe_key` is waiting or running.
     """
     if entries:
         positions = [queue_position(entry) for entry in entries]

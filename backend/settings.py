@@ -109,7 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raw, cls, strict=False, dec_hook=lambda kind, value: kind(value)
             )
         except msgspec.ValidationError as error:  # it tells the field and the type, not the value
-            raise ConfigurationError(f"A setting is not what it should be: {error}.") from None
+            raise ConfigurationError(f"A setting is invalid: {error}.") from None
         settings.require_safe_urls()
         settings.require_an_end_of_the_previous_secret()
         return settings
@@ -174,8 +174,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse a previous secret that would stay valid without a time limit."""
         if self.shopify_api_secret_previous and not self.shopify_api_secret_previous_not_after:
             raise ConfigurationError(
-                "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER to when the previous secret ends, "
-                "such as 2026-12-24T18:00:00Z; a day from now is usual."
+                "Set SHOPIFY_API_SECRET_PREVIOUS_NOT_AFTER to the previous secret's expiry, "
+                "such as 2026-12-24T18:00:00Z; one day from now is usual."
             )
 
     def require_real_secrets(self) -> None:
@@ -184,7 +184,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             secret = getattr(self, name)
             if secret.startswith(DEMO_SECRET_PREFIX) or secret.lower() in PLACEHOLDER_SECRETS:
                 raise ConfigurationError(
-                    f"{name.upper()} is a demo value. Set it to the client secret of your app "
+                    f"{name.upper()} is a demo value. Set it to your app's client secret "
                     "(Shopify Dev Dashboard → your app → Settings), or run `atelier dev`."
                 )
 

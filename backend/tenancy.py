@@ -105,15 +105,15 @@ ROW_SECURITY_STATUS = text(
 
 
 async def require_row_security(connection: AsyncConnection) -> None:
-    """Raise `ConfigurationError` when row-level security would not hold for this connection."""
+    """Raise `ConfigurationError` if row-level security would not protect this connection."""
     found = (await connection.execute(ROW_SECURITY_STATUS)).one()
     if found.is_above:
         raise ConfigurationError(
-            "This role is above row-level security (SUPERUSER or BYPASSRLS): see docs/tenancy.md."
+            "This role bypasses row-level security (SUPERUSER or BYPASSRLS). See docs/tenancy.md."
         )
     if not found.is_on:
-        raise ConfigurationError("row_security is off for this role or database: turn it on.")
+        raise ConfigurationError("row_security is off for this role or database. Turn it on.")
     if found.open_tables:
         raise ConfigurationError(
-            f"No row-level security on {', '.join(found.open_tables)}: run `atelier migrate`."
+            f"No row-level security on {', '.join(found.open_tables)}. Run `atelier migrate`."
         )

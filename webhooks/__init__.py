@@ -1,1 +1,1 @@
-"""Shopify → us: receive each delivery durably, acknowledge it, act on it in the worker."""
+"""Webhooks from Shopify: store each delivery, acknowledge it, and process it in the worker."""

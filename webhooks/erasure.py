@@ -1,8 +1,8 @@
-"""Erase a shop or a customer: note it in the bucket first, then all rows and objects in slices.
+"""Erase a shop or a customer: record it in the bucket, then delete rows and objects in slices.
 
-A shop's account is set aside first: it keeps its number, by which everything of it is found, and
-gives its domain up. So a merchant who comes back while it is being erased opens an account of their
-own, and nothing of that is touched.
+A shop's account is first set aside: it keeps its number, which identifies all its data, and gives
+up its domain. So a merchant who reinstalls during the erasure gets a new account, which is not
+touched.
 """
 
 from datetime import datetime
@@ -16,15 +16,15 @@ from backend.storage.erasures import ErasureNote, note_erasure
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import HandlerContext
 
-SEPARATOR = "#"  # no domain has one
+SEPARATOR = "#"  # no domain has it
 
 
 async def erase_customer(
     context: HandlerContext, shop: KnownShop, note: ErasureNote, time_slice: TimeSlice
 ) -> None:
-    """Erase the jobs that this customer started, with their pictures, and what they asked for.
+    """Erase the jobs that this customer started, with their images and requests.
 
-    Raises `TimeSliceOver` and `StorageUnavailable`; what is left is left for the next call.
+    Raises `TimeSliceOver` and `StorageUnavailable`; the next call continues.
     """
     assert note.customer_id is not None
     await note_erasure(context.store, note)
@@ -40,14 +40,14 @@ async def erase_customer(
 
 
 def name_aside(domain: str, webhook_id: str) -> str:
-    """What the account is called that this delivery has set aside."""
+    """The name of the account that this delivery has set aside."""
     return f"{domain}{SEPARATOR}{webhook_id}"
 
 
 async def begin_erasure(
     context: HandlerContext, shop: KnownShop, note: ErasureNote, name: str
 ) -> bool:
-    """Set a closed account aside; False when it was opened anew. Raises `StorageUnavailable`."""
+    """Set a closed account aside; False if it was opened again. Raises `StorageUnavailable`."""
     await note_erasure(context.store, note)
     async with context.database.transaction() as connection:
         return await set_aside(connection, shop, name)
@@ -62,9 +62,10 @@ async def erase_shop(
     kept_id: str,
     time_slice: TimeSlice,
 ) -> None:
-    """Erase all of an account that was set aside, and the shop's inbox but for one delivery.
+    """Erase all of an account that was set aside, and the shop's deliveries except one.
 
-    Later deliveries are of a later installation. Raises `TimeSliceOver` and `StorageUnavailable`.
+    Later deliveries belong to a later installation. Raises `TimeSliceOver` and
+    `StorageUnavailable`.
     """
     await erase_jobs(context.database, context.store, shop_id, time_slice=time_slice)
     await delete_rows(context.database, shop_id, time_slice)
@@ -82,7 +83,7 @@ async def erase_shop(
 
 
 async def delete_rows(database: Database, shop_id: int, time_slice: TimeSlice) -> None:
-    """Delete the shop's rows of every table: those that others hang on come last."""
+    """Delete the shop's rows from every table; tables with foreign keys to them come first."""
     for table in reversed(Base.metadata.sorted_tables):
         if "shop_id" in table.c:
             mine = table.c.shop_id == shop_id

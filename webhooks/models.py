@@ -1,7 +1,7 @@
-"""The inbox: every delivery that verified, kept so that none is lost and none acts twice.
+"""The inbox: every verified delivery, stored so that none is lost and none is processed twice.
 
-It leads with the shop's domain rather than `shop_id`, for a delivery can name a shop that has
-never been here. The body is kept until it has been acted on, then dropped.
+Its key starts with the shop's domain rather than `shop_id`, because a delivery can name an unknown
+shop. The body is kept until the delivery is processed, and then deleted.
 """
 
 from datetime import datetime
@@ -26,9 +26,9 @@ from backend.db import Base
 class WebhookDelivery(Base):
     """One delivery: `received` → `processed` | `ignored` | `failed`; `note` says why.
 
-    One that is never given up counts its `tries` that have failed in a row, and waits until
-    `next_try_at`. `done` counts what earlier turns have done of it, such as jobs erased. `crashes`
-    counts the runs in a row that nobody came back from.
+    A compliance delivery counts its consecutive failed `tries` and waits until `next_try_at`.
+    `done` counts what earlier runs have done, such as erased jobs. `crashes` counts consecutive
+    runs that did not return.
     """
 
     __tablename__ = "webhook_deliveries"

@@ -1,4 +1,4 @@
-"""What a handler works with, and what it may say when it is done."""
+"""What a handler receives, and the outcomes that it returns."""
 
 from typing import Literal
 
@@ -18,22 +18,22 @@ class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     admin: AdminApi
     store: ObjectStore
-    disabled: frozenset[str]  # the workflows that are switched off
+    disabled: frozenset[str]  # names of the disabled workflows
     quotas: Quotas = UNLIMITED
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a delivery ended; `note` is kept beside it in the inbox."""
+    """How a delivery ended; `note` is stored with it in the inbox."""
 
     status: Literal["processed", "ignored", "failed"]
     note: str
 
 
 def processed(note: str) -> Outcome:
-    """It did something, or there was nothing left to do."""
+    """The handler did something, or nothing was left to do."""
     return Outcome("processed", note)
 
 
 def ignored(note: str) -> Outcome:
-    """It did nothing, for a good reason."""
+    """The handler did nothing, for the reason in `note`."""
     return Outcome("ignored", note)

@@ -1,7 +1,7 @@
-"""What Shopify sends: the headers of a delivery, and the few body fields that we act on.
+"""Shopify's webhooks: the headers of a delivery, and the few body fields that we use.
 
-Only the body is signed. Headers are hints, and a body is a hint too: whatever matters is read
-again from Shopify with that shop's own token before anything is done.
+Only the body is signed. Headers are hints, and a body is a hint too: everything that matters is
+read again from Shopify with that shop's own token before we act on it.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ MAX_HEADER = 255  # characters
 
 
 class PayloadMismatch(Exception):
-    """The body is not what its topic sends."""
+    """The body is not one of its topic."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
     def read(self, kind: type[T]) -> T:
-        """The body as a `kind`; raises `PayloadMismatch` when it lacks what that needs."""
+        """The body as a `kind`. Raises `PayloadMismatch` if a required field is missing."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.ValidationError as error:
@@ -42,7 +42,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnsettledDelivery(Delivery, frozen=True, kw_only=True):
-    """One from the inbox; `tries`, `done` and `crashes` as in `WebhookDelivery`."""
+    """A stored delivery; `tries`, `done` and `crashes` as in `WebhookDelivery`."""
 
     received_at: datetime
     tries: int
@@ -51,13 +51,13 @@ class UnsettledDelivery(Delivery, frozen=True, kw_only=True):
 
 
 class ProductPayload(msgspec.Struct, frozen=True):
-    """`products/create` and `products/update`: which product. The rest is read from Shopify."""
+    """`products/create` and `products/update`: the product's ID. The rest is read from Shopify."""
 
     id: int
 
     @property
     def gid(self) -> str:
-        """The product's global id."""
+        """The product's global ID."""
         return f"gid://shopify/Product/{self.id}"
 
 
@@ -69,12 +69,12 @@ class ShopPayload(msgspec.Struct, frozen=True):
 
     @property
     def gid(self) -> str | None:
-        """The shop's global id."""
+        """The shop's global ID."""
         return None if self.id is None else f"gid://shopify/Shop/{self.id}"
 
 
 class ScopesPayload(msgspec.Struct, frozen=True):
-    """`app/scopes_update`: the shop's global id; the scopes are read from Shopify."""
+    """`app/scopes_update`: the shop's global ID; the scopes are read from Shopify."""
 
     shop_id: str | None = None
 
@@ -92,7 +92,7 @@ class DataRequest(msgspec.Struct, frozen=True):
 
 
 class DataRequestPayload(msgspec.Struct, frozen=True):
-    """`customers/data_request`, told from the topics beside it by its `data_request`."""
+    """`customers/data_request`, recognized by its `data_request`."""
 
     shop_domain: str
     customer: CustomerPayload
@@ -100,7 +100,7 @@ class DataRequestPayload(msgspec.Struct, frozen=True):
 
 
 class CustomerRedactPayload(msgspec.Struct, frozen=True):
-    """`customers/redact`, told from the topics beside it by its `orders_to_redact`."""
+    """`customers/redact`, recognized by its `orders_to_redact`."""
 
     shop_domain: str
     customer: CustomerPayload
@@ -108,21 +108,21 @@ class CustomerRedactPayload(msgspec.Struct, frozen=True):
 
 
 class ShopRedactPayload(msgspec.Struct, frozen=True):
-    """`shop/redact`, told from the topics beside it by naming no `customer`."""
+    """`shop/redact`, recognized by having no `customer`."""
 
     shop_domain: str
     customer: CustomerPayload | None = None
 
 
 def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
-    """A delivery out of a request whose body has verified. Raises `BadRequest`."""
+    """The delivery in a request whose body has been verified. Raises `BadRequest`."""
     found = delivery_headers(headers)
     require_object(body)
     return Delivery(**found, body=body)
 
 
 def delivery_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """What the headers say of a delivery. Raises `BadRequest` for those that none can have."""
+    """The delivery's fields in the headers. Raises `BadRequest` if one is impossible."""
     found = list(headers)
     shop = normalized_shop_domain(required_header(found, "X-Shopify-Shop-Domain"))
     if shop is None:
@@ -137,11 +137,11 @@ def delivery_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
 
 
 def require_object(body: bytes) -> None:
-    """Refuse anything but a JSON object, however it is malformed.
+    """Refuse anything that is not a JSON object, however it is malformed.
 
-    A session token's signed part and Shopify's query strings verify under the same secret. None of
-    them can begin with a brace: a token begins with `eyJ`, and of a query's sorted parts the first
-    is never after `shop=`. With white space before the brace, which JSON allows, one could.
+    The signed part of a session token and Shopify's query strings verify with the same secret.
+    Neither can start with a brace: a token starts with `eyJ`, and the first of a query's sorted
+    parts is never after `shop=`. With white space before the brace, which JSON allows, one could.
     """
     if not body.startswith(b"{"):
         raise BadRequest("The body is not a JSON object.")
@@ -152,7 +152,7 @@ def require_object(body: bytes) -> None:
 
 
 def required_header(headers: list[tuple[bytes, bytes]], name: str) -> str:
-    """The one value of a header that must be there."""
+    """The one value of a required header."""
     value = optional_header(headers, name)
     if not value:
         raise BadRequest(f"{name} is missing.")
@@ -160,7 +160,7 @@ def required_header(headers: list[tuple[bytes, bytes]], name: str) -> str:
 
 
 def optional_header(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
-    """The value of a header that may be there once: printable ASCII within the limit."""
+    """The value of an optional header: printable ASCII within the limit, sent at most once."""
     found = header_values(headers, name.lower().encode())
     if len(found) > 1:
         raise BadRequest(f"{name} was sent more than once.")

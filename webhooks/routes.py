@@ -1,4 +1,4 @@
-"""`POST /webhooks`: 200 only once the delivery is stored."""
+"""`POST /webhooks`: answers 200 only after the delivery is stored."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,26 +21,26 @@ from backend.openapi_responses import documented
 from webhooks.payloads import MAX_HEADER, delivery
 from webhooks.receive import receive
 
-MAX_WEBHOOK_BYTES = 5_000_000  # bytes; products with many variants are really that large
+MAX_WEBHOOK_BYTES = 5_000_000  # bytes; products with many variants are that large
 
 
 WEBHOOK_HEADERS = (
-    ("X-Shopify-Topic", True, "^[!-~][ -~]*$", "Such as `products/update`."),
+    ("X-Shopify-Topic", True, "^[!-~][ -~]*$", "For example `products/update`."),
     (
         "X-Shopify-Shop-Domain",
         True,
         r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}\.myshopify\.com$",
         "The shop.",
     ),
-    ("X-Shopify-Webhook-Id", True, "^[!-~][ -~]*$", "The delivery; a copy of it changes nothing."),
-    ("X-Shopify-Event-Id", False, "^[ -~]*$", "What the delivery tells of."),
-    ("X-Shopify-API-Version", False, "^[ -~]*$", "In whose terms the body is written."),
+    ("X-Shopify-Webhook-Id", True, "^[!-~][ -~]*$", "The delivery's ID; a duplicate is ignored."),
+    ("X-Shopify-Event-Id", False, "^[ -~]*$", "The ID of the event that caused the delivery."),
+    ("X-Shopify-API-Version", False, "^[ -~]*$", "The API version of the body."),
 )
 
 
 @dataclass
 class Delivering(Operation):
-    """What the description says of a delivery, whose bytes the route takes as they are."""
+    """Documents the delivery, which the route reads as raw bytes."""
 
     def __post_init__(self) -> None:
         payload = Schema(type=OpenAPIType.OBJECT, description="The topic's payload.")
@@ -69,12 +69,12 @@ class Delivering(Operation):
 async def receive_webhook(
     request: Request[Any, Any, Any], database: NamedDependency[Database]
 ) -> Response[bytes]:
-    """Store the delivery for the worker. A copy of one that is here already changes nothing."""
+    """Store the delivery for a worker. A duplicate is ignored."""
     incoming = delivery(request.scope["headers"], await request.body())
     await database.run(lambda connection: receive(connection, incoming))
     return Response(b"")
 
 
 def webhooks_router(guard: Guard) -> Router:
-    """The route, behind the guard it is given."""
+    """The route, protected by `guard`."""
     return Router("/webhooks", route_handlers=[receive_webhook], guards=[guard], tags=["Webhooks"])

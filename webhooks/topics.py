@@ -3,8 +3,8 @@
 What is done about each is in `webhooks.handlers`, which only a worker loads.
 """
 
-# What the law asks for, within 30 days. Shopify has its 200 and never sends again.
+# Required by law within 30 days. Shopify has its 200 and never sends them again.
 COMPLIANCE_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
-# Tried again until it is done, whatever happens; an account whose end is missed stays open.
+# Retried until they succeed: if an `app/uninstalled` is missed, the account stays open.
 NEVER_GIVEN_UP = COMPLIANCE_TOPICS | {"app/uninstalled"}
 TOPICS = NEVER_GIVEN_UP | {"products/create", "products/update", "app/scopes_update"}

@@ -41,8 +41,8 @@ SIGNATURE_HEADER = b"x-shopify-hmac-sha256"
 FORWARDED_FOR = b"x-forwarded-for"
 NOT_A_WEBHOOK = "X-Shopify-Hmac-Sha256 is missing or does not match the body."
 NOT_SIGNED = (
-    "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is stale; "
-    "see `atelier sign --help`."
+    "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is too old. "
+    "See `atelier sign --help`."
 )
 MAX_CACHED_TOKENS = 10_000  # some megabytes
 
@@ -146,7 +146,7 @@ class MerchantGuard:
         if claimed_shop(signature, query, now=arrived) is None:
             raise Unauthenticated(NOT_SIGNED)
         if header_values(request.scope["headers"], b"content-encoding"):
-            raise UnsupportedMedia("Signed bodies are taken as they are; send no encoding.")
+            raise UnsupportedMedia("Send a signed body without a Content-Encoding.")
         digest = await digest_of_body(request, handler)
         shop = verify_signed_request(
             signature,
@@ -187,7 +187,7 @@ class ProxyGuard:
             allowed=handler.opt.get("proxy_params", frozenset()),
         )
         if proven is None:
-            raise Unauthenticated("Come through the shop's app proxy; its signature is missing.")
+            raise Unauthenticated("The app proxy's signature is missing. Use the shop's app proxy.")
         self.limits.count(proven.shop, as_request(connection).method)
         customer_id = proven.logged_in_customer_id
         number = visitor_number(
@@ -227,7 +227,7 @@ class WebhookGuard:
     def signature_of(self, headers: Headers) -> bytes:
         """The request's one signature. Raises if the headers cannot be those of a delivery."""
         if header_values(headers, b"content-encoding"):
-            raise UnsupportedMedia("Webhook bodies are taken as they are; send no encoding.")
+            raise UnsupportedMedia("Send the webhook body without a Content-Encoding.")
         signatures = header_values(headers, SIGNATURE_HEADER)
         if len(signatures) + len(header_values(headers, b"authorization")) > 1:
             raise AmbiguousCredentials

@@ -1,5 +1,5 @@
-"""Batches: one workflow for all products of a collection or a list, a job for each of them.
+"""Batches: one workflow for all products of a collection or a list, with a job for each.
 
-While any of its jobs runs, what has become of a batch is counted from its items and their jobs.
-Once it has ended, a worker stores the counts with it, and nothing is counted any more.
+While any of its jobs runs, a batch's counts are computed from its items and their jobs. Once it has
+ended, a worker stores the final counts with it.
 """

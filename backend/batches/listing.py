@@ -39,7 +39,7 @@ async def batch_list(
 async def batch_items(
     connection: AsyncConnection, *, shop_domain: str, public_id: str, wanted: ItemListRequest
 ) -> tuple[str | None, BatchItemsResponse]:
-    """The same for a batch's items. Raises `BatchNotFound` as well."""
+    """The same for a batch's items. Also raises `BatchNotFound`."""
     statement = queries.items(
         shop_domain,
         lookup_id(public_id),
@@ -57,7 +57,7 @@ async def batch_items(
 
 
 def item_shown(row: RowMapping) -> BatchItemResponse:
-    """A row of `queries.items` as the API tells it."""
+    """Convert a row of `queries.items` to its API form."""
     facts = {name: row[name] for name in BatchItemResponse.__struct_fields__}
     facts["error"] = msgspec.json.decode(row["error"] or "null")
     return msgspec.convert(facts, BatchItemResponse)

@@ -1,6 +1,7 @@
-"""The tables of batches: what was asked for and how far its expansion is, and a row a product.
+"""The tables of batches: the request and the state of its expansion, and a row per product.
 
-`shop_id` leads every key. The rows go when their shop goes, and an item when its job is erased.
+`shop_id` is first in every key. Rows are deleted with their shop, and an item when its job is
+erased.
 """
 
 from datetime import datetime
@@ -30,16 +31,16 @@ from backend.db import Base
 class Batch(Base):
     """One batch of a shop.
 
-    `parameters` are what each of its jobs is asked for, beside the product. Of a collection,
-    `cursor` is behind the last page whose items are stored, and `is_read` says that there are no
-    more; a list of products is read from the start. `round` counts the retries. `attempt` counts
-    claims, retries and cancels and fences the worker's writes. `tries` counts the claims that got
-    no further, but for those that an outage has cut short: they are `outages` (`backend.retries`).
-    `error` is why the expansion failed, `ended_at` when it ended, however it did. `changed_at` is
-    when it last got further.
+    `parameters` are the parameters of each of its jobs, without the product. For a collection,
+    `cursor` is after the last page whose items are stored, and `is_read` means that there are no
+    more pages; a list of products is read from the start. `round` counts the retries. `attempt`
+    counts claims, retries and cancels, and fences the worker's writes. `tries` counts the claims
+    without progress, except those cut short by an outage: these are `outages` (`backend.retries`).
+    `error` is why the expansion failed, `ended_at` when it ended for whatever reason. `changed_at`
+    is the time of the last progress.
 
-    `counts` are the `BatchCounts` as of `counted_at`, and final once `finished_at` says when the
-    last of its jobs ended.
+    `counts` are the `BatchCounts` as of `counted_at`. They are final once `finished_at` is set to
+    the end of the last job.
     """
 
     __tablename__ = "batches"
@@ -90,8 +91,8 @@ class Batch(Base):
 class BatchItem(Base):
     """One product of a batch; `ordinal` counts them from 1.
 
-    `job_id` is its newest job. `error` is why the product has none and will get none; with neither,
-    the job is still to be made.
+    `job_id` is its newest job. `error` is why the product has no job and will not get one. If both
+    are null, the job has yet to be created.
     """
 
     __tablename__ = "batch_items"

@@ -1,7 +1,7 @@
-"""The reads on batches. Every one of them starts from the shop.
+"""The reads of batches. Every one of them starts from the shop.
 
-A missing batch and another shop's take the same path through the same index: one row, whose
-`public_id` is null.
+A missing batch and another shop's batch use the same index in the same way: one row with a null
+`public_id`.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from backend.jobs.queries import installed
 from backend.jobs.states import JobStatus
 from backend.shops.models import Shop
 
-# What has become of an item: of its job, unless it has none.
+# The status of an item: that of its job, or failed without one.
 ITEM_STATUS: ColumnElement[str] = case(
     (BatchItem.error.is_not(None), JobStatus.FAILURE.value),
     else_=func.coalesce(Job.status, JobStatus.NOT_STARTED.value),
@@ -40,7 +40,7 @@ def one(shop_domain: str, public_id: str) -> Select[Any]:
 
 
 def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
-    """The shop's batches with their counts, newest first; without any, one row of nulls."""
+    """The shop's batches with their counts, newest first; one row of nulls if there are none."""
     batches = select(Batch).where(Batch.shop_id == Shop.id)
     if before is not None:
         batches = batches.where(Batch.public_id < before)
@@ -49,9 +49,9 @@ def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
 
 
 def counted(shop_domain: str, batch: FromClause) -> Select[Any]:
-    """The shop's batches of that kind, each with its items counted by what has become of them.
+    """The shop's batches that match, each with its items counted by status.
 
-    Of a batch that has ended nothing is counted: see `Batch.counts`.
+    A batch that has ended is not counted again: see `Batch.counts`.
     """
     of_items, of_jobs, of_others = counts(batch)
     return (
@@ -67,10 +67,10 @@ def counted(shop_domain: str, batch: FromClause) -> Select[Any]:
 
 
 def counts(batch: FromClause) -> tuple[FromClause, FromClause, FromClause]:
-    """The batch's items, its jobs, and those of its jobs that do not tell so; none if it has ended.
+    """The batch's items, its jobs, and those of its jobs without a batch ID; none if it has ended.
 
-    Ten thousand jobs are read by their batch in a tenth of the time that it takes to look up the
-    job of each of ten thousand items. Only jobs of the version before need that.
+    Reading ten thousand jobs by their batch takes a tenth of the time of looking up the job of each
+    of ten thousand items. Only jobs of the previous version need the lookup.
     """
     is_open = batch.c.finished_at.is_(None)
     mine = (BatchItem.shop_id == batch.c.shop_id, BatchItem.batch_id == batch.c.public_id)
@@ -118,7 +118,7 @@ def by_status() -> Select[Any]:
 def sums(
     batch: FromClause, of_items: FromClause, of_jobs: FromClause, of_others: FromClause
 ) -> list[ColumnElement[Any]]:
-    """The `BatchCounts`, and the end of what has ended."""
+    """The `BatchCounts`, and the time of the end if it has ended."""
     in_progress, succeeded, failed = (
         of_jobs.c[name] + of_others.c[name] for name in ("in_progress", "succeeded", "failed")
     )
@@ -136,7 +136,7 @@ def sums(
 
 
 def counted_by_worker(shop_id: int, public_id: str) -> Select[Any]:
-    """The batch with its counts, whether its shop is still there or not."""
+    """The batch with its counts, whether or not its shop still has the app."""
     batch = select(Batch).where(Batch.shop_id == shop_id, Batch.public_id == public_id)
     found = batch.subquery("batch")
     of_items, of_jobs, of_others = counts(found)
@@ -152,7 +152,7 @@ def counted_by_worker(shop_id: int, public_id: str) -> Select[Any]:
 def items(
     shop_domain: str, public_id: str, *, status: JobStatus | None, after: int, limit: int
 ) -> Select[Any]:
-    """The batch's items behind an ordinal; without any, one row that has the batch alone."""
+    """The batch's items after an ordinal; if there are none, one row with only the batch."""
     why = (
         select(JobEvent.extra["error"])
         .where(
@@ -202,7 +202,7 @@ def batch_to_change(shop_domain: str, public_id: str) -> Any:
 
 
 def locked(shop_id: int, public_id: str) -> Any:
-    """The batch, which nobody else changes until the transaction ends."""
+    """The batch, locked until the transaction ends."""
     found = select(Batch.expansion, Batch.is_read, Batch.round).where(
         Batch.shop_id == shop_id, Batch.public_id == public_id
     )
@@ -210,7 +210,7 @@ def locked(shop_id: int, public_id: str) -> Any:
 
 
 def failed_items(shop_id: int, public_id: str) -> Select[Any]:
-    """The ordinals of the items that have failed, with a job or without."""
+    """The ordinals of the failed items, with or without a job."""
     return (
         select(BatchItem.ordinal)
         .outerjoin(Job, JOB_OF_ITEM)
@@ -223,5 +223,5 @@ def failed_items(shop_id: int, public_id: str) -> Select[Any]:
 
 
 def became(status: JobStatus) -> ColumnElement[bool]:
-    """Whether that has become of an item."""
+    """Whether the item has this status."""
     return ITEM_STATUS.in_([status])

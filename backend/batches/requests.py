@@ -1,4 +1,4 @@
-"""Ask for a batch: checked, and stored in the caller's transaction; a worker makes its jobs."""
+"""Create a batch: checked, and stored in the caller's transaction. A worker creates its jobs."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ from backend.workflows.registry import Workflow
 
 
 class RequestedBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """The batch, and whether this is the answer to an earlier request."""
+    """The batch, and whether this is the response of an earlier request."""
 
     answer: BatchResponse
     is_replay: bool = False
@@ -41,7 +41,7 @@ async def request_batch(
     repeatable: Repeatable | None,
     quotas: Quotas,
 ) -> RequestedBatch:
-    """Store the batch with its queue entry, and with its items where the request lists them.
+    """Store the batch with its queue entry, and with its items if the request lists them.
 
     Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
     `StorageQuotaReached` or `TooManyOpenBatches`.
@@ -64,7 +64,7 @@ async def request_batch(
 
 
 def require_distinct_products(product_ids: tuple[str, ...]) -> None:
-    """Raise `InvalidRequest` naming each product that was named before."""
+    """Raise `InvalidRequest` for each product that is in the list twice."""
     seen: set[str] = set()
     repeated = []
     for index, product_id in enumerate(product_ids):
@@ -72,7 +72,7 @@ def require_distinct_products(product_ids: tuple[str, ...]) -> None:
             repeated.append(index)
         seen.add(product_id)
     if repeated:
-        message = "The list has this product already."
+        message = "This product is already in the list."
         raise InvalidRequest(
             [
                 {"loc": ["body", "product_ids", index], "msg": message, "type": "value_error"}
@@ -82,7 +82,7 @@ def require_distinct_products(product_ids: tuple[str, ...]) -> None:
 
 
 def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspec.Struct:
-    """The parameters as the workflow's own request would have them. Raises `InvalidRequest`."""
+    """The parameters, checked by the workflow's own request type. Raises `InvalidRequest`."""
     kind = workflow.without_photo
     with within("parameters"):
         try:
@@ -94,7 +94,7 @@ def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspe
 
 
 def accepted_batch(wanted: BatchRequest, now: Any) -> BatchResponse:
-    """The answer to a request that is about to be stored."""
+    """The response to a request that is about to be stored."""
     listed = len(wanted.product_ids or ())
     return BatchResponse(
         public_id=new_public_id(),
@@ -111,7 +111,7 @@ def accepted_batch(wanted: BatchRequest, now: Any) -> BatchResponse:
 async def store_batch(
     connection: AsyncConnection, ref: BatchRef, wanted: BatchRequest, parameters: dict[str, Any]
 ) -> None:
-    """The rows and the queue entry."""
+    """Insert the rows and the queue entry."""
     await connection.execute(
         insert(Batch).values(
             shop_id=ref.shop_id,

@@ -1,4 +1,4 @@
-"""`/v1/batches`: one workflow for many products; for the shop that the credential proves."""
+"""`/v1/batches`: one workflow for many products of the authenticated shop."""
 
 from typing import Annotated, Any
 
@@ -43,15 +43,19 @@ from backend.settings import Quotas
 from backend.workflows import BY_NAME
 
 MIN_BATCH_POLL, MAX_BATCH_POLL = 2, 30  # seconds
-PRODUCTS_A_SECOND = 50  # of which a poll more or less tells nothing new
+PRODUCTS_A_SECOND = 50  # fewer than this change too little to poll for
 
 BatchId = Annotated[
-    str, PathParameter(description="The batch's id, a ULID.", schema_extra={"pattern": PATTERN})
+    str, PathParameter(description="The batch's ID, a ULID.", schema_extra={"pattern": PATTERN})
 ]
-# Each batch on a page is counted anew.
+# Small, because the counts of each batch on a page are computed per request.
 BatchLimit = Annotated[int, QueryParameter(ge=1, le=50)]
-Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
-Place = Annotated[int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From `Link`.")]
+Cursor = Annotated[
+    str | None, QueryParameter(pattern=PATTERN, description="From the `Link` header.")
+]
+Place = Annotated[
+    int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From the `Link` header.")
+]
 
 OF_A_BATCH = (*OF_A_SHOP, BatchNotFound)
 BATCH_CREATION_RESPONSES = documented(
@@ -87,7 +91,7 @@ BATCH_CANCEL_RESPONSES = documented(BatchResponse, *OF_A_BATCH, BatchAlreadyFini
 
 
 def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
-    """The route that makes batches; `disabled` names workflows."""
+    """The route that creates batches; `disabled` holds workflow names."""
 
     @post("/", status_code=202, responses=BATCH_CREATION_RESPONSES)
     async def post_batch(
@@ -97,9 +101,9 @@ def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteH
         database: NamedDependency[Database],
         idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[BatchResponse]:
-        """Ask for a job of one workflow for each product of a collection or a list.
+        """Create a job of one workflow for each product of a collection or a list.
 
-        Answers once it is stored; a worker then makes the jobs, page by page.
+        Returns once the batch is stored. A worker then creates the jobs page by page.
         """
         require_enabled(BY_NAME[data.workflow], disabled)
         repeatable = idempotency_key and Repeatable(
@@ -141,7 +145,7 @@ async def list_batches(
 async def get_batch(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> Response[BatchResponse]:
-    """How far the batch is, counted from its products' jobs."""
+    """The batch and its progress, counted from its products' jobs."""
     async with database.reading(request.auth.shop) as connection:
         body = await batch(connection, shop_domain=request.auth.shop, public_id=public_id)
     return Response(body, headers=poll_hint(body))
@@ -157,7 +161,7 @@ async def list_batch_items(
     limit: Limit = 50,
     cursor: Place = None,
 ) -> Response[BatchItemsResponse]:
-    """The batch's products in their order, each with its newest job."""
+    """The batch's products in order, each with its newest job."""
     wanted = ItemListRequest(status=status, limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
@@ -168,15 +172,15 @@ async def list_batch_items(
 
 
 def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
-    """The route that retries batches; `disabled` names workflows."""
+    """The route that retries batches; `disabled` holds workflow names."""
 
     @post("/{public_id:str}/retry", status_code=202, responses=BATCH_RETRY_RESPONSES)
     async def post_batch_retry(
         request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
     ) -> Response[BatchResponse]:
-        """Make new jobs for the products that failed, and read the collection on if need be.
+        """Create new jobs for the products that failed, and finish reading the collection.
 
-        The old jobs stay as they are. A batch that was cancelled goes on.
+        The old jobs stay as they are. A cancelled batch is resumed.
         """
         async with database.transaction(request.auth.shop) as connection:
             body = await retry_batch(
@@ -195,12 +199,12 @@ def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
 async def post_batch_cancel(
     request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
 ) -> BatchResponse:
-    """Make no more jobs, and end those that have not ended."""
+    """Create no more jobs, and end the unfinished ones."""
     return await cancel_batch(database, shop_domain=request.auth.shop, public_id=public_id)
 
 
 def poll_hint(body: BatchResponse) -> dict[str, str]:
-    """When to ask again, while there is something to wait for: the later, the more is left."""
+    """`Retry-After` for a running batch: longer, the more products are unfinished."""
     if body.status not in RUNNING:
         return {}
     wait = MIN_BATCH_POLL + body.counts.unfinished // PRODUCTS_A_SECOND
@@ -208,7 +212,7 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
 
 
 def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
-    """The routes, behind the guard they are given; `disabled` names workflows."""
+    """The routes, protected by `guard`; `disabled` holds workflow names."""
     handlers: list[Any] = [
         list_batches,
         batch_creation_route(disabled, quotas),

@@ -1,4 +1,4 @@
-"""The wire: what is asked of a batch, and what is told of it."""
+"""Requests and responses of `/v1/batches`."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ CollectionGid = Annotated[
     str,
     msgspec.Meta(
         pattern=f"^gid://shopify/Collection/[0-9]{{1,20}}{END}",
-        description="A collection of this shop; all of its products are taken, at most 10,000.",
+        description="A collection of this shop with at most 10,000 products.",
     ),
 ]
 ProductGids = Annotated[
@@ -28,13 +28,13 @@ WorkflowName: Any = Literal[tuple(workflow.name for workflow in WORKFLOWS.values
 Parameters = Annotated[
     dict[str, Any],
     msgspec.Meta(
-        description="What `POST /v1/<workflow>` takes, without the fields that name the photo."
+        description="The fields of `POST /v1/<workflow>`, without those that select the photo."
     ),
 ]
 
 
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One workflow for many products: exactly one of a collection and a list names them."""
+    """One workflow for many products. Set either `collection_id` or `product_ids`."""
 
     workflow: WorkflowName
     parameters: Parameters = {}
@@ -43,7 +43,7 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BatchError(msgspec.Struct, frozen=True, kw_only=True):
-    """Why it failed: a stable code and a sentence."""
+    """Why it failed: a stable code and a message."""
 
     code: Annotated[str, code_of(Noun.BATCH, Noun.JOB)]
     message: str
@@ -51,9 +51,9 @@ class BatchError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch, with its products counted by what has become of their newest jobs.
+    """A batch, with its products counted by the status of their newest jobs.
 
-    `error` is why not all of the collection's products could be had.
+    `error` says why the collection could not be read completely.
     """
 
     public_id: PublicId
@@ -67,7 +67,7 @@ class BatchResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchListResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first; `count` is how many are on it. The next one is in `Link`."""
+    """A page, newest first, with `count` entries. `Link` has the next page."""
 
     batches: list[BatchResponse]
     limit: int
@@ -75,7 +75,7 @@ class BatchListResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchItemResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One product: its newest job if it has one, and why it failed if it did."""
+    """A product, its newest job if it has one, and the error if it failed."""
 
     product_id: str
     job_id: PublicId | None
@@ -84,7 +84,7 @@ class BatchItemResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchItemsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page in the order of the list or collection; the next one is in `Link`."""
+    """A page, in the order of the list or collection. `Link` has the next page."""
 
     public_id: PublicId
     items: list[BatchItemResponse]

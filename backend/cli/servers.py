@@ -80,7 +80,7 @@ def serve(
 @stand_in_option
 @end_with_parent_option
 def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
-    """Work on jobs and webhooks until stopped. Run as many as you like, on any machine."""
+    """Process jobs and webhooks until stopped. Run any number of workers, on any machine."""
     settings, transport = started("atelier-worker", stand_in, end_with_parent=end_with_parent)
 
     import uvloop
@@ -100,7 +100,7 @@ def started(
     from backend.tracing import traced_process
 
     configure_logging()
-    faulthandler.enable()  # where a loop is stuck, when systemd's watchdog ends it
+    faulthandler.enable()  # shows where a loop hangs when systemd's watchdog ends it
     if end_with_parent:
         threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     settings = Settings.from_env()
@@ -112,7 +112,7 @@ def started(
         from backend.dev.transport import LoopbackShopify
 
         transport = LoopbackShopify(stand_in)
-    TokenKeys(settings.token_keys)  # raises what is wrong with them
+    TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     click.get_current_context().with_resource(traced_process(service))
     return settings, transport
 

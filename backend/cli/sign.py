@@ -18,9 +18,9 @@ import click
     "--content-type", default="application/json", show_default=True, help="What the body is."
 )
 def sign(method: str, url: str, shop: str, body: str | None, content_type: str) -> None:
-    """Print a curl command for a signed request to /v1, good for 90 seconds.
+    """Print a curl command with a signed request to /v1, valid for 90 seconds.
 
-    Signs with SHOPIFY_API_SECRET. For servers of yours: the secret must never reach a browser.
+    Signs with SHOPIFY_API_SECRET. For your own servers only: never send the secret to a browser.
     """
     import shlex
     import time

@@ -1,4 +1,4 @@
-"""Cancel a job: it ends now, and the worker that has it is fenced off."""
+"""Cancel a job: it ends now, and its worker is fenced."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ from backend.shops.service import installed_id
 async def cancel_job(
     connection: AsyncConnection, *, shop_domain: str, public_id: str
 ) -> JobCancelledResponse:
-    """End the shop's job if it has not ended yet; of all who want to end it, one does.
+    """End the shop's job if it is unfinished; of concurrent attempts to end it, one succeeds.
 
     Raises `ShopNotInstalled`, `JobNotFound` or `JobAlreadyFinished`.
     """

@@ -1,4 +1,4 @@
-"""A job's detail, or its events, unless the caller has this very version: then a 304."""
+"""A job's detail or events, or a 304 if the caller already has the current version."""
 
 from http import HTTPStatus
 
@@ -12,7 +12,7 @@ from backend.web import JsonResponse
 async def read_detail(
     reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None
 ) -> JsonResponse:
-    """The job's detail; `tags` is an If-None-Match. Raises as `job_detail` does."""
+    """The job's detail; `tags` is the If-None-Match header. Raises as `job_detail` does."""
     if tags and (unchanged := await not_modified(reads, shop_domain, public_id, tags)):
         return unchanged
     window = reads.presigner.current_window()
@@ -38,7 +38,7 @@ async def read_events(
 async def not_modified(
     reads: ReadServices, shop_domain: str, public_id: str, tags: str
 ) -> JsonResponse | None:
-    """A 304 if the caller has this very version, found by a narrow statement before any signing."""
+    """A 304 if the caller has the current version; uses a narrow statement and signs nothing."""
     window = reads.presigner.current_window()
     version = await job_version(reads.database, shop_domain=shop_domain, public_id=public_id)
     if not matches(tags, version.etag(window)):

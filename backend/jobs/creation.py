@@ -1,4 +1,4 @@
-"""Make a job that a merchant or a server of theirs asks for: at once, whole, and only once."""
+"""Create a job for a merchant or their server: in one transaction, and only once."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from backend.workflows.registry import Workflow
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer, and whether it is that of an earlier request."""
+    """The response, and whether it is that of an earlier request."""
 
     answer: JobAcceptedResponse
     is_replay: bool = False
@@ -38,7 +38,7 @@ async def make_job(
     repeatable: Repeatable | None,
     quotas: Quotas,
 ) -> Made:
-    """The job with its first event and its queue entry, in the caller's transaction.
+    """Store the job with its first event and its queue entry, in the caller's transaction.
 
     Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
     `StorageQuotaReached` or `TooManyOpenJobs`.
@@ -79,7 +79,7 @@ def job_accepted(
 async def stored_request(
     connection: AsyncConnection, shop_id: int, asked: msgspec.Struct
 ) -> dict[str, Any]:
-    """What the job keeps of the request: all of it, with each upload by the key of its object."""
+    """The request as the job stores it: complete, with the object key of each upload."""
     fields = {
         name: value for name, value in msgspec.to_builtins(asked).items() if value is not None
     }
@@ -89,7 +89,7 @@ async def stored_request(
 
 @contextmanager
 def within(*place: str | int) -> Iterator[None]:
-    """What is wrong with a workflow's own fields is told as wrong at `place` in the body."""
+    """Report errors in a workflow's own fields as errors at `place` in the body."""
     try:
         yield
     except InvalidRequest as error:
@@ -99,25 +99,25 @@ def within(*place: str | int) -> Iterator[None]:
 
 
 def require_distinct_outputs(asked: msgspec.Struct) -> None:
-    """Raise `InvalidRequest` if the same picture is asked for twice."""
+    """Raise `InvalidRequest` if two outputs are the same."""
     outputs = getattr(asked, "outputs", ())
     if len(set(outputs)) == len(outputs):
         return
-    message = "Each output differs from the others in size or format."
+    message = "Two outputs have the same size and format."
     raise InvalidRequest([{"loc": ["body", "outputs"], "msg": message, "type": "value_error"}])
 
 
 def require_one_photo(asked: ProductPhoto) -> None:
-    """Raise `InvalidRequest` unless exactly one field names the photo."""
+    """Raise `InvalidRequest` unless exactly one field selects the photo."""
     require_one(asked, ProductPhoto.__struct_fields__, "the photo")
 
 
 def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:
-    """Raise `InvalidRequest` unless exactly one of these fields is there, to name what is meant."""
+    """Raise `InvalidRequest` unless exactly one of these fields is set to select `what`."""
     given = [name for name in ways if getattr(asked, name) is not None]
     if len(given) == 1:
         return
-    message = f"Name {what} by exactly one of {', '.join(ways)}."
+    message = f"Set exactly one of {', '.join(ways)} to select {what}."
     raise InvalidRequest(
         [
             {"loc": ["body", name], "msg": message, "type": "value_error"}

@@ -1,4 +1,4 @@
-"""`POST /v1/<workflow>`, one for each of the registry, and `GET /v1/operations`."""
+"""`POST /v1/<workflow>` for each registered workflow, and `GET /v1/operations`."""
 
 from typing import Annotated, Any
 
@@ -41,13 +41,13 @@ IdempotencyKeyHeader = Annotated[
         name="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="Repeat a request with the same key and body, and it is still done once.",
+        description="A request repeated with the same key and body is carried out only once.",
     ),
 ]
 
-# What a JSON body can be refused for, whatever it asks.
+# Errors of every JSON body.
 OF_A_BODY = (BadRequest, BodyTooLarge, UnsupportedMedia, InvalidRequest)
-# What a shop can have too much of.
+# Errors of the per-shop quotas.
 OF_QUOTAS = (TooManyOpenJobs, StorageQuotaReached)
 CREATION = documented(
     JobAcceptedResponse,
@@ -64,9 +64,9 @@ CREATION = documented(
 
 
 def creation_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
-    """The routes, behind the guard they are given; `disabled` names workflows.
+    """The routes, protected by `guard`; `disabled` holds workflow names.
 
-    Raises `ConfigurationError` for a name that no workflow has.
+    Raises `ConfigurationError` for an unknown name.
     """
     require_known(disabled)
     making = [workflow_route(workflow, disabled, quotas) for workflow in WORKFLOWS.values()]
@@ -77,7 +77,7 @@ def creation_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> R
 def workflow_route(
     workflow: Workflow, disabled: frozenset[str], quotas: Quotas
 ) -> HTTPRouteHandler:
-    """The route that makes jobs of this workflow."""
+    """The route that creates jobs of this workflow."""
     kind: Any = workflow.request
 
     @post(
@@ -94,7 +94,7 @@ def workflow_route(
         database: NamedDependency[Database],
         idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[JobAcceptedResponse]:
-        """Answers once the job is stored; follow it at `GET /v1/jobs/{job_id}`."""
+        """Returns once the job is stored. Follow it at `GET /v1/jobs/{job_id}`."""
         require_enabled(workflow, disabled)
         repeatable = idempotency_key and Repeatable(
             route=f"POST /v1/{workflow.name}", key=idempotency_key, body=await request.body()
@@ -115,13 +115,13 @@ def workflow_route(
 
 
 def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
-    """The route that tells what can be asked for."""
+    """The route that lists the workflows."""
 
     @get("/operations", responses=documented(OperationsResponse, *OF_A_SHOP))
     async def list_operations(
         request: MerchantRequest, database: NamedDependency[Database]
     ) -> OperationsResponse:
-        """What can be asked for here, and at what price."""
+        """The workflows, their prices, and whether they are enabled."""
         async with database.reading(request.auth.shop) as connection:
             await installed_id(connection, request.auth.shop)
         return OperationsResponse(
@@ -149,19 +149,19 @@ def require_known(disabled: frozenset[str]) -> None:
         log.warning("disabled_workflows_are_retired", workflows=sorted(retired))
     if unknown := disabled - names - retired:
         raise ConfigurationError(
-            f"DISABLED_WORKFLOWS names {', '.join(sorted(unknown))}; "
-            f"there are {', '.join(sorted(names))}."
+            f"DISABLED_WORKFLOWS has unknown names: {', '.join(sorted(unknown))}. "
+            f"Known names: {', '.join(sorted(names))}."
         )
 
 
 def require_enabled(workflow: Workflow, disabled: frozenset[str]) -> None:
-    """Raise `WorkflowDisabled` for one that the operator has switched off."""
+    """Raise `WorkflowDisabled` if the operator has disabled the workflow."""
     if workflow.name in disabled:
         raise WorkflowDisabled
 
 
 def accepted_response(made: Made) -> Response[JobAcceptedResponse]:
-    """The answer, with where to look next."""
+    """The response, with the job's URL in `Location`."""
     headers = {"Location": f"/v1/jobs/{made.answer.job_id}"}
     if made.is_replay:
         headers["Idempotency-Replayed"] = "true"

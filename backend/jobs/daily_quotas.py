@@ -1,4 +1,4 @@
-"""How much of something a shop may have in a day (UTC), counted with the work that it is for."""
+"""Per-shop daily quotas (UTC), counted in the transaction of the work they limit."""
 
 from datetime import date
 
@@ -10,15 +10,16 @@ from backend.jobs.models import DailyCount
 
 RULE_CREDITS = "rule_credits"
 STOREFRONT_JOBS = "storefront_jobs"
-STOREFRONT_VISITOR = "storefront_visitor:"  # and the visitor's number: one visitor's jobs
+STOREFRONT_VISITOR = "storefront_visitor:"  # followed by the visitor's number: one visitor's jobs
 
 
 async def is_within(
     connection: AsyncConnection, shop_id: int, day: date, what: str, *, amount: int, cap: int
 ) -> bool:
-    """Count `amount` against the shop's day, unless that would be more than `cap`.
+    """Count `amount` for the shop that day, unless the sum would exceed `cap`; return if counted.
 
-    The row stays locked until the transaction ends, so that no two get in by the same gap.
+    The row stays locked until the transaction ends, so that two requests cannot use the same
+    remainder.
     """
     first = select(*(literal(value) for value in (shop_id, day, what, amount)))
     counted = (
@@ -37,7 +38,7 @@ async def is_within(
 
 
 async def amount_of(connection: AsyncConnection, shop_id: int, day: date, what: str) -> int:
-    """How much the shop has had on that day."""
+    """How much the shop has used on that day."""
     found = select(DailyCount.amount).where(
         DailyCount.shop_id == shop_id, DailyCount.day == day, DailyCount.what == what
     )

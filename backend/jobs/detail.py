@@ -1,4 +1,4 @@
-"""The reads at the heart: one statement each, then offline presigning."""
+"""The hot reads: one statement each, then offline presigning."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -24,7 +24,7 @@ STORAGE_KEY_SUFFIX = "_key"
 
 
 class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """An artifact as the statement gives it."""
+    """An artifact as the statement returns it."""
 
     key: str
     kind: str
@@ -35,7 +35,7 @@ class StoredArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the statement gives it."""
+    """An event as the statement returns it."""
 
     seq: int
     event_type: Literal["queued", "stage", "succeeded", "failed"]
@@ -45,10 +45,10 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-# Made once: a decoder that is made anew for a list's type costs more than it decodes.
+# Created once: creating a decoder for a list's type costs more than decoding.
 ARTIFACT_DECODER = msgspec.json.Decoder(list[StoredArtifact])
 EVENT_DECODER = msgspec.json.Decoder(list[StoredEvent])
-EMPTY_LIST = "[]"  # where Postgres has aggregated nothing, and says null
+EMPTY_LIST = "[]"  # Postgres returns null if it has aggregated nothing
 
 
 async def job_detail(
@@ -59,10 +59,10 @@ async def job_detail(
     public_id: str,
     visitor: Visitor | None = None,
 ) -> tuple[Version, JobDetailResponse]:
-    """The job as its merchant may see it, or a visitor of its storefront.
+    """The job as its merchant, or a visitor of its storefront, may see it.
 
-    Raises `ShopNotInstalled` when the shop is not here, `JobNotFound` for every id that is not
-    one of its jobs.
+    Raises `ShopNotInstalled` if the shop does not have the app, and `JobNotFound` for every ID that
+    is not one of its jobs.
     """
     query = queries.VISITORS_DETAIL if visitor else queries.ONE_DETAIL
     row = await job_row(database, query, shop_domain, public_id, **visitor_parameters(visitor))
@@ -112,13 +112,13 @@ def visitor_parameters(visitor: Visitor | None) -> dict[str, Any]:
 def event_response(
     event: StoredEvent, artifacts: list[StoredArtifact], presigner: Presigner
 ) -> JobEventResponse:
-    """The event with the artifacts it announced."""
+    """The event with its artifacts."""
     announced = [artifact_response(item, presigner) for item in artifacts if item.seq == event.seq]
     return JobEventResponse(**msgspec.structs.asdict(event), artifacts=announced)
 
 
 def artifact_response(artifact: StoredArtifact, presigner: Presigner) -> ArtifactResponse:
-    """The artifact with a URL in place of its key."""
+    """The artifact with a URL instead of its key."""
     signed = presigner.sign(artifact.key, artifact.meta["content_type"])
     return ArtifactResponse(
         image_url=signed.url,
@@ -130,7 +130,7 @@ def artifact_response(artifact: StoredArtifact, presigner: Presigner) -> Artifac
 
 
 def public_request(value: Any, presigner: Presigner) -> Any:
-    """The create payload with every `<name>_key`, however deep, as a signed `<name>_image_url`."""
+    """The job's request with every `<name>_key`, at any depth, as a signed `<name>_image_url`."""
     if isinstance(value, list):
         return [public_request(item, presigner) for item in value]
     if not isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""Erase jobs for real: fence their workers, delete their objects, then their rows.
+"""Erase jobs: fence their workers, delete their objects, then their rows.
 
-Slice by slice, so that a shop's 300,000 jobs need no more memory and no longer statement than a
-thousand. Of each slice the rows go last, for they are what knows the objects; what a crash leaves
-is found by the next try, which begins where this one was.
+It works in slices, so that 300,000 jobs of a shop need no more memory and no longer statements than
+a thousand. Of each slice the rows are deleted last, because they name the objects. After a crash,
+the next run continues where this one stopped.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,11 @@ async def erase_jobs(
     before: datetime | None = None,
     time_slice: TimeSlice | None = None,
 ) -> int:
-    """Erase the shop's jobs, or those of one of its customers; how many there were.
+    """Erase the shop's jobs, or those of one of its customers; return how many there were.
 
-    A whole shop's uploads go too; of its customers there are none. With `before` only what was made
-    until then goes. Raises `TimeSliceOver` with the jobs erased so far, and `StorageUnavailable`.
+    For a whole shop, its uploads are erased too; customers have none. With `before`, only what was
+    created until then is erased. Raises `TimeSliceOver` with the number of jobs erased so far, and
+    `StorageUnavailable`.
     """
     scope = jobs_of(shop_id, customer_id, before)
     time_slice = time_slice or TimeSlice()
@@ -53,9 +54,9 @@ async def erase_pass(
     scope: tuple[Any, ...],
     time_slice: TimeSlice,
 ) -> int:
-    """Erase the jobs in the order of their ids, once through; how many there were.
+    """Erase the jobs in the order of their IDs, in one pass; return how many there were.
 
-    One whose request is just being stored can come to lie before the place that was reached.
+    A job that is being created meanwhile can get an ID before the current position and be missed.
     """
     found, after = 0, ""
     while ids := await erase_slice(database, store, shop_id, scope, after):
@@ -67,7 +68,7 @@ async def erase_pass(
 async def erase_slice(
     database: Database, store: ObjectStore, shop_id: int, scope: tuple[Any, ...], after: str
 ) -> Sequence[str]:
-    """Erase the next jobs behind that id, and tell theirs."""
+    """Erase the next slice of jobs after that ID; return their IDs."""
     async with database.transaction(shop_id) as connection:
         ids = await next_jobs(connection, shop_id, scope, after)
         await fail_unfinished(connection, shop_id, ERASED, Job.public_id == among(ids))
@@ -81,7 +82,7 @@ async def erase_slice(
 async def next_jobs(
     connection: AsyncConnection, shop_id: int, scope: tuple[Any, ...], after: str
 ) -> Sequence[str]:
-    """The ids of a slice of jobs."""
+    """The IDs of a slice of jobs."""
     found = (
         select(Job.public_id)
         .where(Job.shop_id == shop_id, *scope, Job.public_id > after)
@@ -92,13 +93,13 @@ async def next_jobs(
 
 
 async def count_jobs(connection: AsyncConnection, shop_id: int, customer_id: str) -> int:
-    """How many jobs were made by that customer."""
+    """How many jobs that customer created."""
     found = select(func.count()).select_from(Job).where(*jobs_of(shop_id, customer_id))
     return int(await connection.scalar(found) or 0)
 
 
 async def stored_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> list[str]:
-    """Every object that those jobs stored: the artifacts and the files between the stages."""
+    """Every object that those jobs stored: artifacts, and files between the stages."""
     artifacts = select(Artifact.key).where(
         Artifact.shop_id == shop_id, Artifact.job_id == among(ids)
     )
@@ -113,7 +114,7 @@ async def stored_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[s
 
 
 async def delete_jobs(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> None:
-    """Delete the jobs' rows, those that hang on them first: a cascade asks for each job anew."""
+    """Delete the jobs' rows, dependent rows first: a cascade would look each job up again."""
     for table in (JobEvent, Artifact, JobStage):
         await connection.execute(
             delete(table).where(table.shop_id == shop_id, table.job_id == among(ids))
@@ -122,14 +123,14 @@ async def delete_jobs(connection: AsyncConnection, shop_id: int, ids: Sequence[s
 
 
 def among(ids: Sequence[str]) -> CollectionAggregate[Any]:
-    """One of these ids, as one parameter however many there are."""
+    """One of these IDs, as a single parameter for any number of them."""
     return any_(cast(list(ids), ARRAY(Text)))
 
 
 def jobs_of(
     shop_id: int, customer_id: str | None, before: datetime | None = None
 ) -> tuple[Any, ...]:
-    """The shop's jobs, narrowed to a customer's or to those made until then, where one is named."""
+    """The shop's jobs, limited to a customer's or to those created before `before`, if given."""
     narrowed: list[Any] = [Job.shop_id == shop_id]
     if customer_id is not None:
         narrowed.append(Job.customer_id == customer_id)

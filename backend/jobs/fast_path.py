@@ -1,4 +1,4 @@
-"""The two reads that pages repeat, answered before the framework is entered.
+"""The fast path: the two reads that pages poll are answered before the framework is entered.
 
 Litestar's routing, dependencies and responses took longer than the database. So a plain request
 for a job's detail or events is answered here, with the same guard and the same functions as on its
@@ -37,7 +37,7 @@ TAG_HEADER = b"if-none-match"
 
 
 class PlainRequest(NamedTuple):
-    """What a plain request asks for: events after `since`, or the detail if that is None."""
+    """A plain request: for the events after `since`, or for the detail if that is None."""
 
     public_id: str
     since: int | None
@@ -46,7 +46,7 @@ class PlainRequest(NamedTuple):
 
 
 class FastPath:
-    """ASGI wrapper around the whole app, with the guard and the services of its routes."""
+    """ASGI middleware around the whole app, with the guard and the services of its routes."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class FastPath:
         self.reads = reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a plain request; pass any other on."""
+        """Answer a plain request; pass on any other."""
         asked = plain_request(scope) if scope["type"] == ScopeType.HTTP else None
         merchant = asked and self.guard.cached(asked.authorization)
         if asked and merchant:
@@ -70,7 +70,7 @@ class FastPath:
             await self.app(scope, receive, send)
 
     async def answer(self, scope: Any, send: Send, asked: PlainRequest, shop: str) -> None:
-        """The answer, and a line in the log."""
+        """The response, and its line in the access log."""
         started = time.perf_counter()
         request_id = chosen_request_id(scope)
         try:
@@ -83,7 +83,7 @@ class FastPath:
         await send_json(send, answer, request_id)
 
     async def read(self, shop: str, asked: PlainRequest) -> JsonResponse:
-        """What the route of the same address answers."""
+        """The response of the route with the same path."""
         if asked.since is None:
             return await read_detail(
                 self.reads, shop_domain=shop, public_id=asked.public_id, tags=asked.tags
@@ -97,7 +97,7 @@ class FastPath:
         )
 
     def refused(self, shop: str, error: Exception, request_id: str) -> JsonResponse:
-        """The answer to an error; what is logged of it has the request's id."""
+        """The response to an error; its log line has the request ID."""
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             if isinstance(error, AtelierError):
                 return response_to_error(self.not_found_limit.counted(shop, error))
@@ -105,7 +105,7 @@ class FastPath:
 
 
 def plain_request(scope: Any) -> PlainRequest | None:
-    """What is asked for, if it is one of the two reads and asked for plainly."""
+    """The parsed request, if it is one of the two reads and plain; otherwise None."""
     address = parsed_path(scope)
     if address is None:
         return None
@@ -124,7 +124,7 @@ def plain_request(scope: Any) -> PlainRequest | None:
 
 
 def parsed_path(scope: Any) -> tuple[str, int | None] | None:
-    """The job, and the `since` of its events; None for any other address."""
+    """The job's ID, and the `since` of its events; None for any other path."""
     path, query = scope["path"], scope["query_string"]
     if scope["method"] != "GET" or not path.startswith(JOBS_PREFIX) or scope["root_path"]:
         return None

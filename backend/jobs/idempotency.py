@@ -1,7 +1,8 @@
-"""A request that is sent twice is done once: the answer is kept with the work, for a day.
+"""Idempotency keys: a repeated request is carried out once; its response is stored for a day.
 
-The key is claimed together with its answer in the transaction that does the work, so there is
-never one without the other; whoever comes second waits for that transaction and gets its answer.
+The key is stored together with the response in the transaction that does the work, so there is
+never one without the other. A concurrent second request waits for that transaction and gets its
+response.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
-    """A request by the key its sender gave it; the key counts for one shop on one route."""
+    """A request by its Idempotency-Key, which is scoped to a shop and a route."""
 
     route: str
     key: str
@@ -31,14 +32,14 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """Tells one body from another."""
+        """Distinguishes one body from another."""
         return hashlib.sha256(self.body).hexdigest()
 
 
 async def answered_before(
     connection: AsyncConnection, request: Repeatable, *, shop_id: int, answer: T
 ) -> T | None:
-    """The earlier answer to the same request; None if this one is the first, and is kept now.
+    """The response to an earlier request; None if this is the first, whose response is stored now.
 
     Raises `IdempotencyKeyReused` or `RequestInProgress`.
     """
@@ -52,7 +53,7 @@ async def answered_before(
 async def earlier_answer(
     connection: AsyncConnection, request: Repeatable, *, shop_id: int, kind: type[T]
 ) -> T | None:
-    """The answer this request has had already, if any. Raises `IdempotencyKeyReused`."""
+    """The stored response to this request, if any. Raises `IdempotencyKeyReused`."""
     row = (
         await connection.execute(
             select(IdempotencyKey.fingerprint, IdempotencyKey.answer).where(
@@ -71,9 +72,9 @@ async def earlier_answer(
 async def claim_key(
     connection: AsyncConnection, request: Repeatable, *, shop_id: int, answer: msgspec.Struct
 ) -> bool:
-    """Keep this answer for the request, unless another has claimed the key meanwhile.
+    """Store this response for the request, unless another request has claimed the key meanwhile.
 
-    Waits for whoever is claiming it just now, and raises `RequestInProgress` if that takes long.
+    Waits for a concurrent request with the key, and raises `RequestInProgress` if that takes long.
     """
     values: dict[str, Any] = {
         "fingerprint": request.fingerprint,

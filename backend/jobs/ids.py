@@ -1,7 +1,7 @@
-"""Public ids: ULIDs of 48 bits of time and 80 fresh random bits.
+"""Public IDs: ULIDs with 48 bits of time and 80 new random bits.
 
-The usual libraries count up within a millisecond, which makes a neighbour's id one's own plus
-one; here every id is drawn anew, so an id tells nothing about any other.
+The usual libraries increment within a millisecond, so that the next ID could be guessed. Here every
+ID is random, so an ID reveals nothing about any other.
 """
 
 import re
@@ -12,17 +12,17 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 LENGTH = 26
 PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$(?!\n)"
 FORM = re.compile(PATTERN)
-IMPOSSIBLE = "0" * LENGTH  # of the year 1970: no job has it
+IMPOSSIBLE = "0" * LENGTH  # from the year 1970: no job has it
 
 
 def new_public_id() -> str:
-    """A fresh ULID, 26 characters of upper-case base 32."""
+    """A new ULID, 26 characters of upper-case base 32."""
     number = (int(time.time() * 1000) << 80) | secrets.randbits(80)
     return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 def is_public_id(text: str) -> bool:
-    """Whether `text` has the form of an id of ours."""
+    """Whether `text` has the form of our IDs."""
     return FORM.fullmatch(text) is not None
 
 

@@ -14,7 +14,7 @@ from backend.jobs.states import JobStatus
 
 
 class JobListRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for."""
+    """The query parameters."""
 
     job_type: str | None
     status: JobStatus | None
@@ -29,7 +29,7 @@ async def job_list(
 ) -> tuple[str | None, JobListResponse]:
     """The page, and the query string of the next one if there are more.
 
-    Raises `ShopNotInstalled`, and `InvalidRequest` for a cursor that is not ours.
+    Raises `ShopNotInstalled`, and `InvalidRequest` for an invalid cursor.
     """
     require_cursor(wanted)
     statement = queries.jobs_page(
@@ -51,7 +51,7 @@ async def job_list(
 
 
 def moment(name: str, text: str | None) -> datetime | None:
-    """The time that a parameter names. Litestar would take a bare number for one as well."""
+    """Parse a time parameter. Litestar would also accept a bare number."""
     try:
         found = None if text is None else msgspec.convert(text, datetime)
         return found and found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
@@ -60,10 +60,12 @@ def moment(name: str, text: str | None) -> datetime | None:
 
 
 def require_cursor(wanted: JobListRequest) -> None:
-    """A cursor is one of our ids, and takes the place of an offset."""
+    """Check that the cursor is one of our IDs and that there is no offset beside it."""
     if wanted.cursor is None:
         return
     if not is_public_id(wanted.cursor):
-        raise InvalidRequest([query_problem("cursor", "Take the cursor from the Link header.")])
+        raise InvalidRequest([query_problem("cursor", "Use the cursor from the Link header.")])
     if wanted.offset:
-        raise InvalidRequest([query_problem("offset", "Send a cursor or an offset, not both.")])
+        raise InvalidRequest(
+            [query_problem("offset", "Send either a cursor or an offset, not both.")]
+        )

@@ -1,4 +1,4 @@
-"""Follow a job: its events as soon as they commit, by long-poll."""
+"""Follow a job by long poll: its events as soon as they commit."""
 
 import time
 
@@ -20,9 +20,9 @@ async def wait_for_events(
 ) -> tuple[Version, JobEventsResponse]:
     """The events after `since`, waiting up to `wait` seconds for the first of them.
 
-    No connection is held while waiting, and those who wait take turns at reading. A job that has
-    failed answers at once: nothing more can come, while one that succeeded may yet be published.
-    The watch begins before the rows are read, so that nothing can commit unnoticed in between.
+    No connection is held while waiting, and waiting requests take turns at reading. A failed job is
+    answered at once, because nothing can follow; a successful one may still be published. The wait
+    starts before the rows are read, so that no commit in between is missed.
     """
     deadline = time.monotonic() + wait
     with reads.wakeups.watching(public_id) as woken:

@@ -1,7 +1,7 @@
 """The tables of a job: its row, its public timeline, its artifacts and its stage checkpoints.
 
-`shop_id` leads every key, so that a query that names its shop is an index lookup and the tables
-can be distributed by tenant. Rows go when their shop goes: the foreign keys cascade.
+`shop_id` is first in every key, so that a query that names its shop is an index lookup and the
+tables can be distributed by tenant. Rows are deleted with their shop: the foreign keys cascade.
 """
 
 from datetime import date, datetime
@@ -31,12 +31,12 @@ EMPTY_OBJECT = text("'{}'::jsonb")
 
 
 def created_at() -> Mapped[datetime]:
-    """A column that the database's own clock fills."""
+    """A column that is set by the database's clock."""
     return mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 def named_upload(field: str) -> Index:
-    """Finds the jobs whose request names an upload in that field."""
+    """An index on the jobs whose request names an upload in that field."""
     key = f"(request ->> '{field}')"
     return Index(
         f"ix_jobs_{field}", "shop_id", text(key), postgresql_where=text(f"{key} IS NOT NULL")
@@ -44,7 +44,7 @@ def named_upload(field: str) -> Index:
 
 
 class Job(Base):
-    """One piece of work for one shop.
+    """One job of one shop.
 
     `attempt` counts claims and fences writes: a worker writes only while the row still has the
     attempt it claimed. `stage_attempts` (in the database: `strikes`) counts the attempts at the
@@ -126,7 +126,7 @@ class Job(Base):
 
 
 class JobEvent(Base):
-    """A line of the public timeline; `seq` has no gaps and commits in order."""
+    """An event of the public timeline; `seq` has no gaps and commits in order."""
 
     __tablename__ = "job_events"
     __table_args__ = (
@@ -157,7 +157,7 @@ class JobEvent(Base):
 
 
 class Artifact(Base):
-    """A picture a stage made; `seq` is the event that announced it, `key` its object."""
+    """An image that a stage made; `seq` is the event that has it, `key` its object."""
 
     __tablename__ = "artifacts"
     __table_args__ = (
@@ -201,7 +201,7 @@ class JobStage(Base):
 
 
 class IdempotencyKey(Base):
-    """The answer to a request that its sender may repeat; `fingerprint` is its body's digest."""
+    """The response to a repeatable request; `fingerprint` is the digest of its body."""
 
     __tablename__ = "idempotency_keys"
 
@@ -216,7 +216,7 @@ class IdempotencyKey(Base):
 
 
 class DailyCount(Base):
-    """How much of something a shop has had on a day (UTC)."""
+    """How much of something a shop has used on a day (UTC)."""
 
     __tablename__ = "daily_counts"
 

@@ -59,18 +59,18 @@ async def read_page(
 
 
 def next_query(wanted: object, cursor: object) -> str:
-    """The same question, from the cursor on, which stands for every offset."""
+    """The same query with the cursor, which replaces the offset."""
     asked = {**msgspec.to_builtins(wanted), "cursor": cursor, "offset": None}
     return urlencode({name: value for name, value in asked.items() if value is not None})
 
 
 def link(path: str, following: str | None) -> dict[str, str]:
-    """The header that leads to the next page, if there is one."""
+    """The `Link` header to the next page, if there is one."""
     return {"Link": f'<{path}?{following}>; rel="next"'} if following else {}
 
 
 def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
-    """Litestar takes the word null for no value; a filter must not turn into none like that."""
+    """Refuse the word null: Litestar treats it as no value, which would silently drop a filter."""
     nulls = [
         name for name in wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
     ]
@@ -81,5 +81,5 @@ def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
 
 
 def query_problem(name: str, message: str) -> dict[str, object]:
-    """What is wrong with a query parameter."""
+    """The error for a query parameter."""
     return {"loc": ["query", name], "msg": message, "type": "value_error"}

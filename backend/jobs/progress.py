@@ -1,4 +1,4 @@
-"""A job's progress in a terminal: one bar, moved by each event as it arrives."""
+"""A job's progress in a terminal: one bar, advanced by each event."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ async def show_progress(
 ) -> JobEventResponse:
     """Show each event; the one that ends the job is returned.
 
-    Where there is no terminal to draw a bar on, each event is a line.
+    Without a terminal, each event is a line.
     """
     columns = (
         TextColumn("{task.description}"),

@@ -1,7 +1,7 @@
-"""The reads on jobs. Every one of them starts from the shop.
+"""The reads of jobs. Every one of them starts from the shop.
 
-A missing job and another shop's take the same path through the same index: one row, whose
-`public_id` is null.
+A missing job and another shop's job use the same index in the same way: one row with a null
+`public_id`.
 """
 
 from datetime import datetime
@@ -34,8 +34,8 @@ from backend.tenancy import OFFSET_ZERO, SHOPS, entered_shop
 
 Conditions = tuple[ColumnElement[bool], ...]
 
-# What the statements of one job take: they are written once, for writing one costs more than all
-# that comes after it.
+# The bind parameters of the statements for one job. These are compiled once, because compiling one
+# costs more than everything after it.
 SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain")
 PUBLIC_ID: BindParameter[str] = bindparam("public_id", type_=Text)
 SINCE: BindParameter[int] = bindparam("since")
@@ -53,12 +53,12 @@ VERSION_FIELDS = (
 
 
 def version() -> Select[Any]:
-    """The job's version and nothing else."""
+    """Only the job's version."""
     return of_shop(select(*VERSION_FIELDS))
 
 
 def detail(visible: Conditions = ()) -> Select[Any]:
-    """The job, its final artifacts once it has succeeded, and its latest event with its own."""
+    """The job, its final artifacts once it has succeeded, and its latest event with artifacts."""
     announced = or_(
         and_(Artifact.role == "final", Job.status == JobStatus.SUCCESS),
         Artifact.seq == Job.last_seq,
@@ -87,7 +87,7 @@ def jobs_page(
     limit: int,
     offset: int,
 ) -> Select[Any]:
-    """The shop's jobs, newest first (ids begin with their time); without any, one row of nulls."""
+    """The shop's jobs, newest first (IDs start with their time); one row of nulls if none."""
     jobs = (
         select(Job.public_id, Job.job_type, Job.status, Job.created_at)
         .where(Job.shop_id == Shop.id, *filters)
@@ -112,10 +112,10 @@ def filters(
     created_after: datetime | None,
     before: str | None,
 ) -> list[ColumnElement[bool]]:
-    """The conditions that were asked for; `before` is the last id of the page before.
+    """The conditions of the query; `before` is the last ID of the previous page.
 
-    The status is written out. There are partial indexes for statuses, and a plan that is made once
-    for all values of a parameter cannot use them.
+    The status is a literal: the partial indexes on statuses cannot be used by a generic plan for a
+    bind parameter.
     """
     written = status and literal(status.value, Text, literal_execute=True)
     asked: tuple[tuple[Any, Any], ...] = (
@@ -128,7 +128,7 @@ def filters(
 
 
 def artifacts(condition: ColumnElement[bool]) -> ColumnElement[str]:
-    """The job's artifacts that meet the condition, as the JSON of `detail.StoredArtifact`s."""
+    """The job's artifacts that meet the condition, as JSON of `detail.StoredArtifact`s."""
     fields = func.json_build_object(
         "key", Artifact.key,
         "kind", Artifact.kind,
@@ -144,7 +144,7 @@ def artifacts(condition: ColumnElement[bool]) -> ColumnElement[str]:
 
 
 def events(condition: ColumnElement[bool]) -> ColumnElement[str]:
-    """The job's events that meet the condition, as the JSON of `detail.StoredEvent`s."""
+    """The job's events that meet the condition, as JSON of `detail.StoredEvent`s."""
     fields = func.json_build_object(
         "seq", JobEvent.seq,
         "event_type", JobEvent.event_type,
@@ -162,8 +162,8 @@ def events(condition: ColumnElement[bool]) -> ColumnElement[str]:
 def of_shop(columns: Any, visible: Conditions = ()) -> Select[Any]:
     """Columns of one job: no row if the shop is not installed, nulls if it has no such job.
 
-    The statement takes `shop_domain` and `public_id`, and enters the shop by itself; `visible`
-    narrows what counts as the shop's.
+    The statement takes `shop_domain` and `public_id`, and enters the shop itself; `visible` narrows
+    which of the shop's jobs are visible.
     """
     shop = entered_shop(SHOP_DOMAIN, SHOPS.c.status == "installed")
     mine = columns.where(Job.shop_id == shop.c.id, Job.public_id == PUBLIC_ID, *visible)
@@ -172,7 +172,7 @@ def of_shop(columns: Any, visible: Conditions = ()) -> Select[Any]:
 
 
 def installed(shop_domain: str) -> tuple[ColumnElement[bool], ...]:
-    """The shop, while it has the app."""
+    """The shop, if it has the app."""
     return Shop.domain == shop_domain, is_installed()
 
 
@@ -187,7 +187,7 @@ def may_become(target: JobStatus) -> ColumnElement[bool]:
 
 
 def unfinished_count(shop_id: int) -> Select[Any]:
-    """How many of the shop's jobs are waiting or running."""
+    """How many of the shop's jobs are unfinished."""
     return (
         select(func.count())
         .select_from(Job)
@@ -195,7 +195,7 @@ def unfinished_count(shop_id: int) -> Select[Any]:
     )
 
 
-# The storefront's jobs, those that a customer made only for that `customer_id`.
+# The storefront's jobs; those of a logged-in customer only for that `customer_id`.
 FOR_VISITORS = (
     Job.origin == "storefront",
     or_(Job.customer_id.is_(None), Job.customer_id == bindparam("customer_id")),

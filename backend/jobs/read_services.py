@@ -1,6 +1,7 @@
-"""What the routes that read jobs work with, as one dependency.
+"""The services of the routes that read jobs, as one dependency.
 
-One, because Litestar resolves several in a task group, which took a seventh of a job detail's time.
+One, because Litestar resolves several in a task group, which took a seventh of the time of a job
+detail.
 """
 
 import msgspec

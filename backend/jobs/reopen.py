@@ -1,4 +1,4 @@
-"""Have an unfinished job make stages again whose objects are lost."""
+"""Have an unfinished job repeat the stages whose objects are lost."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ from backend.jobs.states import JobStatus
 
 
 async def reopen(connection: AsyncConnection, ref: JobRef, stages: Collection[str]) -> bool:
-    """Forget that these stages were made; False, and nothing is done, when the job has ended.
+    """Delete the checkpoints of these stages; do nothing and return False if the job has ended.
 
     Whoever works on the job holds the forgotten checkpoints, so it is fenced like a worker that
     lost its job, and that attempt does not count. What the timeline has told stays told.

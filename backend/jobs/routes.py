@@ -1,4 +1,4 @@
-"""`/v1/jobs`: for the shop that the credential proves, and for nobody else."""
+"""`/v1/jobs`: the jobs of the authenticated shop, and of no other."""
 
 from typing import Annotated, Any
 
@@ -27,12 +27,12 @@ from backend.jobs.states import JobStatus
 from backend.openapi_responses import OF_A_SHOP, documented
 
 MAX_SEQ = 2**31 - 1
-MAX_OFFSET = 10_000  # further down, a cursor is the way
+MAX_OFFSET = 10_000  # beyond it, use a cursor
 
 Since = Annotated[
-    int, QueryParameter(ge=0, le=MAX_SEQ, description="The last `seq` that is known already.")
+    int, QueryParameter(ge=0, le=MAX_SEQ, description="Return events after this `seq`.")
 ]
-Wait = Annotated[int, QueryParameter(ge=0, le=25, description="Seconds to wait for an event.")]
+Wait = Annotated[int, QueryParameter(ge=0, le=25, description="Seconds to wait for a new event.")]
 Limit = Annotated[int, QueryParameter(ge=1, le=200)]
 Offset = Annotated[int, QueryParameter(ge=0, le=MAX_OFFSET)]
 JobTypeFilter = Annotated[
@@ -41,16 +41,16 @@ JobTypeFilter = Annotated[
 CreatedAfter = Annotated[
     str | None,
     QueryParameter(
-        schema_extra={"format": "date-time"}, description="A time without a zone is UTC."
+        schema_extra={"format": "date-time"}, description="A time without an offset is UTC."
     ),
 ]
 JobCursor = Annotated[
     str | None, QueryParameter(pattern=PATTERN, description="From `Link`; without an offset.")
 ]
-# Its form is only told, not asked for: a malformed id is a job that does not exist.
+# The pattern is documented but not enforced: a malformed ID answers like a missing job.
 JobId = Annotated[
     str,
-    PathParameter(description="The job's id, a ULID.", schema_extra={"pattern": PATTERN}),
+    PathParameter(description="The job's ID, a ULID.", schema_extra={"pattern": PATTERN}),
 ]
 MerchantRequest = Request[Merchant, Any, Any]
 
@@ -96,7 +96,7 @@ async def get_job(
     public_id: JobId,
     reads: NamedDependency[ReadServices],
 ) -> Response[JobDetailResponse | None]:
-    """A job's header, its final artifacts and its latest public event."""
+    """The job, its final artifacts and its latest public event."""
     answer = await read_detail(
         reads,
         shop_domain=request.auth.shop,
@@ -115,7 +115,7 @@ async def get_job_events(
     since: Since = 0,
     wait: Wait = 0,
 ) -> Response[JobEventsResponse | None]:
-    """The job's public events after `since`; with `wait`, as soon as there is one."""
+    """The job's public events after `since`. With `wait`, waits until there is one."""
     of_job: dict[str, Any] = {"shop_domain": request.auth.shop, "public_id": public_id}
     if not wait:
         tags = request.headers.get("if-none-match")
@@ -126,16 +126,16 @@ async def get_job_events(
     return Response(body, headers=version.headers(window))
 
 
-@post("/{public_id:str}/cancel", status_code=202, responses=CANCEL)
+@post("/{public_id:str}/cancel", status_code=202, summary="Cancel job", responses=CANCEL)
 async def post_job_cancel(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> JobCancelledResponse:
-    """End the job now; whoever renders it finds out at its next checkpoint."""
+    """End the job now. A worker that renders it stops at the next checkpoint."""
     async with database.transaction(request.auth.shop) as connection:
         return await cancel_job(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 
 def jobs_router(guard: Guard) -> Router:
-    """The routes, behind the guard they are given."""
+    """The routes, protected by `guard`."""
     handlers = [list_jobs, get_job, get_job_events, post_job_cancel]
     return Router("/v1/jobs", route_handlers=handlers, guards=[guard], tags=["Jobs"])

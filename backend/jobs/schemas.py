@@ -1,4 +1,4 @@
-"""The wire: what `GET /v1/jobs/{public_id}` answers, field for field."""
+"""Responses of `/v1/jobs`, and of the endpoints that create jobs."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ JobType = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z_]*$")]
 
 
 class ArtifactResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture to download now: `image_url` is presigned and dies at `meta.expires_at`."""
+    """An image. `image_url` is a presigned URL that expires at `meta.expires_at`."""
 
     image_url: str
     kind: str
@@ -26,7 +26,7 @@ class ArtifactResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEventResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the job's public timeline."""
+    """An event on the job's public timeline."""
 
     seq: Annotated[int, msgspec.Meta(ge=1)]
     event_type: Literal["queued", "stage", "succeeded", "failed"]
@@ -39,7 +39,7 @@ class JobEventResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobDetailResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's header, its final artifacts and its latest public event."""
+    """A job, its final artifacts and its latest public event."""
 
     public_id: PublicId
     job_type: JobType
@@ -51,7 +51,7 @@ class JobDetailResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEventsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in ascending order; ask again with `since=latest_seq` for those to come."""
+    """Events in ascending order. Use `since=latest_seq` to get the next ones."""
 
     public_id: PublicId
     events: list[JobEventResponse]
@@ -68,7 +68,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobListResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first; `count` is how many are on it. The next one is in `Link`."""
+    """A page, newest first, with `count` entries. `Link` has the next page."""
 
     jobs: list[JobSummary]
     limit: int
@@ -77,14 +77,14 @@ class JobListResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobCancelledResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The job has ended: its last event is `failed` with the error `CANCELLED`."""
+    """The job is cancelled: its last event is `failed` with the error `CANCELLED`."""
 
     public_id: PublicId
     status: JobStatus
 
 
 class JobAcceptedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The job is stored and will be worked on; follow it at `GET /v1/jobs/{job_id}`."""
+    """The job is stored and queued. Follow it at `GET /v1/jobs/{job_id}`."""
 
     request_id: str
     job_id: PublicId
@@ -93,7 +93,7 @@ class JobAcceptedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow: `POST /v1/<name>` asks for it."""
+    """A workflow. `POST /v1/<name>` creates a job."""
 
     name: str
     op_class: str
@@ -102,6 +102,6 @@ class OperationResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperationsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be asked for here, and at what price."""
+    """The workflows, their prices, and whether they are enabled."""
 
     operations: list[OperationResponse]

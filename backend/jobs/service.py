@@ -1,4 +1,4 @@
-"""Asking for a job: its row, its first event and its queue entry in the caller's transaction."""
+"""Create a job: its row, its first event and its queue entry in the caller's transaction."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from backend.workflows.registry import Workflow
 
 
 class JobRef(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's key, as the queue carries it."""
+    """A job's key, as in the queue's payload."""
 
     shop_id: int
     public_id: str
@@ -41,10 +41,11 @@ async def request_job(
     publish: dict[str, Any] | None = None,
     quotas: Quotas = UNLIMITED,
 ) -> JobRef | None:
-    """Make the job, unless the shop has one with this `natural_key`: then None, and nothing.
+    """Create the job; return None if the shop already has one with this `natural_key`.
 
-    `publish` is a wish for `publications.auto_publish`. Raises `TooManyOpenJobs`: then it must not
-    commit. Of those who ask at once each counts only its own, so a few more may get in.
+    `publish` is the request for `publications.auto_publish`. Raises `TooManyOpenJobs`: then the
+    transaction must not commit. Concurrent requests count only their own jobs, so a few more than
+    the quota may be accepted.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     made = (
@@ -82,7 +83,7 @@ async def request_jobs(
     origin: Literal["api", "webhook", "storefront"],
     batch_id: str | None = None,
 ) -> list[JobRef]:
-    """A job for each request, in their order and in a few statements however many there are."""
+    """Create a job for each request, in order, in a few statements for any number of them."""
     refs = [JobRef(shop_id=shop_id, public_id=new_public_id()) for _ in requests]
     if not refs:
         return []
@@ -128,7 +129,7 @@ async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:
 async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef]) -> int:
     """Put unfinished jobs of one shop on the queue, each once, behind the shop's others.
 
-    They are counted once for all; how many unfinished ones the shop has is returned.
+    The shop's unfinished jobs are counted once for all of them; returns that number.
     """
     unfinished = int(await connection.scalar(queries.unfinished_count(shop_id)) or 0)
     entries = [
@@ -145,7 +146,7 @@ async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence
 
 
 def natural_key(*parts: str) -> str:
-    """A digest of what a job is about; each part is length-prefixed, so none can be shifted."""
+    """A digest of what a job is about; parts are length-prefixed, so that none can be shifted."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """As the API spells it."""
+    """The status in the API."""
 
     NOT_STARTED = "NOT_STARTED"
     IN_PROGRESS = "IN_PROGRESS"

@@ -31,18 +31,18 @@ ORIGIN: Final = "storefront"
 
 
 class DailyCaps(msgspec.Struct, frozen=True, kw_only=True):
-    """How many jobs a shop's visitors may start in a day: all together, and each of them."""
+    """The daily limits of visitors' jobs: per shop, and per visitor."""
 
     shop: int
     visitor: int
 
     def together(self, visitor: Visitor) -> int:
-        """How many there may be with this visitor's: for anybody the last quarter is not there."""
+        """The shop's limit for this visitor; without a login, the last quarter is reserved."""
         return self.shop if visitor.customer_id else self.shop - self.shop // 4
 
 
 def storefront_request(workflow: Workflow) -> type[msgspec.Struct]:
-    """The workflow's request as a visitor may send it: a product is the only picture."""
+    """The workflow's request as a visitor may send it: a product is the only image source."""
     name = f"Storefront{workflow.parameters.__name__}"
     return workflow.request_with(name, ("product_id", ProductGid))
 
@@ -57,7 +57,7 @@ async def make_storefront_job(
     caps: DailyCaps,
     quotas: Quotas,
 ) -> JobAcceptedResponse:
-    """The visitor's job, made now or earlier today; one that failed bars no second try.
+    """The visitor's job, created now or earlier today; after a failed one, a new one is created.
 
     Raises `InvalidRequest`, `ShopNotInstalled`, `DailyCapReached`, `VisitorCapReached`,
     `StorageQuotaReached` or `TooManyOpenJobs`.
@@ -82,7 +82,7 @@ async def make_storefront_job(
         await count_job(connection, shop_id, now, visitor, caps)
         return job_accepted(ref.public_id, request_id, price_of(workflow, request))
     found = (await connection.execute(with_key(shop_id, key))).one_or_none()
-    if found is None:  # erased since it stood in the way
+    if found is None:  # erased since the insert found it
         return await make_storefront_job(
             connection,
             workflow,
@@ -97,7 +97,7 @@ async def make_storefront_job(
 
 
 def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: datetime) -> str:
-    """What the job is about: who asks for what, today, for a product's photo changes at times."""
+    """Identifies the job: customer, request and day, because a product's photo can change."""
     wanted = msgspec.json.encode(request, order="deterministic").decode()
     return natural_key(
         ORIGIN, workflow.job_type, visitor.customer_id or "", wanted, now.date().isoformat()
@@ -105,7 +105,7 @@ def key_of(workflow: Workflow, request: dict[str, Any], visitor: Visitor, now: d
 
 
 async def release_failed(connection: AsyncConnection, shop_id: int, key: str) -> None:
-    """Take the key from a job that has failed."""
+    """Free the key of a failed job."""
     await connection.execute(
         update(Job)
         .where(Job.shop_id == shop_id, Job.natural_key == key, Job.status == JobStatus.FAILURE)
@@ -116,9 +116,9 @@ async def release_failed(connection: AsyncConnection, shop_id: int, key: str) ->
 async def count_job(
     connection: AsyncConnection, shop_id: int, now: datetime, visitor: Visitor, caps: DailyCaps
 ) -> None:
-    """Count a job against the visitor's day and the shop's.
+    """Count a job for the visitor and for the shop today.
 
-    Raises `VisitorCapReached` or `DailyCapReached`: then it must not commit.
+    Raises `VisitorCapReached` or `DailyCapReached`: then the transaction must not commit.
     """
     today = now.date()
     tomorrow = datetime.combine(today + timedelta(days=1), datetime.min.time(), UTC)

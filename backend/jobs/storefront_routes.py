@@ -1,7 +1,7 @@
 """`/proxy/v1/*`: the storefront, through Shopify's app proxy.
 
-JSON always, so that Shopify never takes an answer for a template; and no tag, for nothing here may
-be cached.
+Always JSON, so that Shopify never renders a response as a template. No ETag: nothing here may be
+cached.
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ async def get_storefront_job(
     public_id: JobId,
     reads: NamedDependency[ReadServices],
 ) -> Response[JobDetailResponse]:
-    """A job that a visitor of this shop started."""
+    """A job that a storefront visitor started."""
     version, body = await job_detail(
         reads.database,
         reads.presigner,
@@ -77,7 +77,7 @@ async def get_storefront_job_events(
     reads: NamedDependency[ReadServices],
     since: Since = 0,
 ) -> Response[JobEventsResponse]:
-    """Its public events after `since`. There is no waiting here: the connection is Shopify's."""
+    """The job's public events after `since`. No `wait` here: the connection is Shopify's."""
     version, body = await job_events(
         reads.database,
         reads.presigner,
@@ -92,7 +92,7 @@ async def get_storefront_job_events(
 def visitor_creation_route(
     workflow: Workflow, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
 ) -> HTTPRouteHandler:
-    """The route by which visitors start jobs of this workflow."""
+    """The route that creates jobs of this workflow for storefront visitors."""
     kind: Any = storefront_request(workflow)
 
     @post(
@@ -105,9 +105,9 @@ def visitor_creation_route(
     async def make(
         request: VisitorRequest, data: JSONBody[kind], database: NamedDependency[Database]
     ) -> JobAcceptedResponse:
-        """The same question on the same day is the same job.
+        """The same request on the same day returns the same job.
 
-        A shop has a daily number of them, and each of its visitors a share.
+        Each shop has a daily limit of jobs, and each of its visitors a share of it.
         """
         require_enabled(workflow, disabled)
         async with database.transaction(request.auth.shop) as connection:
@@ -127,7 +127,7 @@ def visitor_creation_route(
 def storefront_router(
     guard: Guard, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
 ) -> Router:
-    """The routes, behind the guard they are given."""
+    """The routes, protected by `guard`."""
     making = [
         visitor_creation_route(workflow, disabled, caps, quotas)
         for workflow in WORKFLOWS.values()

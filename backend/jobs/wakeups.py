@@ -1,7 +1,7 @@
-"""Wake whoever waits for a job's next event: one LISTEN connection for all of a process's waiters.
+"""Wake requests that wait for a job's next event, with one LISTEN connection per process.
 
 A notification is only a hint to read again; the rows are the truth. While the connection is down,
-waiters look by themselves once a second.
+waiting requests read once a second.
 """
 
 import asyncio
@@ -23,15 +23,17 @@ log = structlog.get_logger(__name__)
 
 NAME = "atelier-wakeups"  # as pg_stat_activity shows the connection
 CHANNEL = "job_events"  # migrations/…_notify_job_events.py
-WHILE_LISTENING = 10.0  # seconds between two looks of a waiter, in case a hint was lost
+WHILE_LISTENING = 10.0  # seconds between two reads of a waiting request, in case a hint was lost
 WHILE_DEAF = 1.0
-PROBE = 5.0  # seconds between two probes of the connection, and the time each may take
+PROBE = 5.0  # seconds between two probes of the connection, and the time-out of each
 RECONNECT = 1.0  # seconds
-TURNS = 5  # waiters who may read at once: half of the pool, the rest is for those who do not wait
+TURNS = (
+    5  # waiting requests that may read at once: half of the pool; the rest is for other requests
+)
 
 
 class Wakeups:
-    """The process's ear. `listening()` keeps it open for as long as the block lasts."""
+    """The process's listener. `listening()` keeps it connected until the block ends."""
 
     def __init__(self, database_url: str, *, role: str = WEB) -> None:
         self.database_url = database_url
@@ -54,9 +56,9 @@ class Wakeups:
                 del self.waiters[public_id]
 
     async def wait(self, woken: asyncio.Event, seconds: float) -> None:
-        """Return at the next hint, when `seconds` are over, or when it is time for a look.
+        """Return at the next hint, after `seconds`, or when it is time to read anyway.
 
-        That is for each at another time, so that those who came together do not look together.
+        That time is random, so that requests that arrived together do not read together.
         """
         look = (WHILE_LISTENING if self.hears else WHILE_DEAF) * random.uniform(0.5, 1.0)  # noqa: S311
         with contextlib.suppress(TimeoutError):
@@ -64,9 +66,9 @@ class Wakeups:
         woken.clear()
 
     def turn(self, seconds: float) -> AbstractAsyncContextManager[None]:
-        """Leave to read, one after the other: five hundred at once would empty the pool.
+        """A turn to read: five hundred at once would empty the pool.
 
-        Raises `DatabaseUnavailable` when it does not come within `seconds`.
+        Raises `DatabaseUnavailable` if there is none within `seconds`.
         """
         return acquire_within(self.turns, seconds, DatabaseUnavailable)
 
@@ -83,16 +85,16 @@ class Wakeups:
             self.wake_all()
 
     async def listen_for_ever(self) -> None:
-        """One connection after the other."""
+        """Open one connection after the other."""
         while True:
             try:
                 await self.listen()
-            except Exception as error:  # whatever it is, the next connection may hear
+            except Exception as error:  # whatever the error is, the next connection may work
                 log.warning("wakeups_deaf", cause=type(error).__name__)
             await asyncio.sleep(RECONNECT)
 
     async def listen(self) -> None:
-        """Listen on one connection until it fails; `hears` is true for no longer."""
+        """Listen on one connection until it fails; `hears` is true only meanwhile."""
         connection = await asyncpg.connect(
             self.database_url, timeout=PROBE, server_settings=self.settings
         )
@@ -100,7 +102,7 @@ class Wakeups:
         try:
             await connection.add_listener(CHANNEL, self.wake)
             self.hears = True
-            self.wake_all()  # whatever happened while we were deaf
+            self.wake_all()  # for everything that was missed before
             while True:
                 await asyncio.sleep(PROBE)
                 await connection.execute("SELECT 1", timeout=PROBE)
@@ -110,22 +112,22 @@ class Wakeups:
             self.deafen()
 
     def deafen(self, _connection: Any = None) -> None:
-        """Let everybody look for themselves, and more often from now on."""
+        """Let all waiting requests read, and more often from now on."""
         self.hears = False
         self.wake_all()
 
     def close(self) -> None:
-        """Let nobody wait any more: the process is about to stop, and answers what it has begun."""
+        """End all waits: the process is about to stop and finishes its requests."""
         self.is_closing = True
         self.wake_all()
 
     def wake(self, _connection: Any, _pid: int, _channel: str, public_id: object) -> None:
-        """Wake the job's waiters."""
+        """Wake the requests that wait for this job."""
         for woken in self.waiters.get(str(public_id), ()):
             woken.set()
 
     def wake_all(self) -> None:
-        """Wake everybody: each looks for itself."""
+        """Wake all waiting requests, which then read."""
         for waiters in self.waiters.values():
             for woken in waiters:
                 woken.set()

@@ -24,7 +24,7 @@ IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "An ETag that was answered before: 304 while it still holds.",
+    "description": "The ETag of an earlier response. Answers 304 if nothing has changed.",
     "schema": {"type": "string"},
 }
 

@@ -26,17 +26,17 @@ SCHEMES: dict[str, dict[str, Any]] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "The session token that App Bridge gives to the embedded page; it lives "
-        "for a minute, so fetch one for each request.",
+        "description": "The session token that App Bridge gives to the embedded page. It is "
+        "valid for one minute, so fetch one for each request.",
     },
     "signedRequest": {
         "type": "apiKey",
         "in": "header",
         "name": "X-Shopify-Hmac-Sha256",
-        "description": "For servers that know the app's secret. Base64 of HMAC-SHA256(k, METHOD "
-        "+ LF + path + LF + query + LF + hex(SHA-256(body))), where k = HMAC-SHA256(secret, "
-        "'atelier/signed-request/v1') and the query names `shop` and `timestamp`. "
-        "`atelier sign METHOD URL --shop SHOP` prints one.",
+        "description": "For your own servers, which know the app's secret. Base64 of "
+        "HMAC-SHA256(k, METHOD + LF + path + LF + query + LF + hex(SHA-256(body))), "
+        "where k = HMAC-SHA256(secret, 'atelier/signed-request/v1') and the query has `shop` and "
+        "`timestamp`. `atelier sign METHOD URL --shop SHOP` prints one.",
     },
     "webhookSignature": {
         "type": "apiKey",
@@ -49,20 +49,20 @@ SCHEMES: dict[str, dict[str, Any]] = {
         "in": "query",
         "name": "signature",
         "description": "Added by Shopify's app proxy, with `shop`, `timestamp`, `path_prefix` and "
-        "`logged_in_customer_id`. A storefront asks its own address, such as "
-        "`/apps/atelier/v1/jobs/…`, and never signs anything itself.",
+        "`logged_in_customer_id`. A storefront page calls its own domain, for example "
+        "`/apps/atelier/v1/jobs/…`, and signs nothing itself.",
     },
     "shop": {
         "type": "apiKey",
         "in": "query",
         "name": "shop",
-        "description": "The shop's `*.myshopify.com` domain; part of what is signed.",
+        "description": "The shop's `*.myshopify.com` domain; part of the signed data.",
     },
     "timestamp": {
         "type": "apiKey",
         "in": "query",
         "name": "timestamp",
-        "description": "Seconds since 1970, at most 90 away from now; part of what is signed.",
+        "description": "Unix time in seconds, at most 90 from now; part of the signed data.",
     },
 }
 

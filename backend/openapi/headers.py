@@ -9,38 +9,38 @@ SOMETIMES = "-sometimes"
 
 HEADER_OBJECTS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
-        "description": "Quote it when you report something. The request's own, if it has one "
-        "of 8 to 64 letters, digits, `-` and `_`.",
+        "description": "Quote it when you report a problem. Taken from the request if that "
+        "has one of 8 to 64 letters, digits, `-` and `_`.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
     },
     "Cache-Control": {
-        "description": "What must be asked again is `no-cache`, all else is `no-store`.",
+        "description": "`no-cache` if the response must be revalidated, otherwise `no-store`.",
         "schema": {"enum": ["private, no-store", "private, no-cache"]},
     },
     "ETag": {
-        "description": "The version: of a job together with that of its URLs, to be sent back as "
-        "`If-None-Match`; or of the settings, to be sent back as `If-Match` when they are changed.",
+        "description": "The version of a job and its URLs: send it back as `If-None-Match`. "
+        "Or the version of the settings: send it back as `If-Match` when you change them.",
         "schema": {"type": "string", "pattern": '^"[!#-~]+"$'},
     },
     "Retry-After": {
-        "description": "Seconds after which to ask again, scattered a little: pages that asked "
-        "at once are told apart. At 1 or 2 seconds add a fraction of your own.",
+        "description": "Seconds to wait before the next request, with random jitter so that "
+        "clients do not retry at once. If it is 1 or 2, add a random fraction yourself.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 86_461},
     },
     "Link": {
-        "description": 'Where the next page is: `rel="next"`. The last page has none.',
+        "description": 'The next page, with `rel="next"`. Absent on the last page.',
         "schema": {"type": "string", "pattern": '^</v1/[a-zA-Z0-9/]+\\?[!-~]+>; rel="next"$'},
     },
     "Location": {
-        "description": "Where to follow what was made.",
+        "description": "The URL of the new job or batch.",
         "schema": {"type": "string", "pattern": "^/v1/(jobs|batches)/[0-9A-HJKMNP-TV-Z]{26}$"},
     },
     "Idempotency-Replayed": {
-        "description": "The answer is that of the first request with this key.",
+        "description": "This is the response of the first request with this key.",
         "schema": {"const": "true"},
     },
     "X-Shopify-Retry-Invalid-Session-Request": {
-        "description": "App Bridge fetches a fresh session token and asks again.",
+        "description": "Makes App Bridge fetch a new session token and retry.",
         "schema": {"const": "1"},
     },
 }

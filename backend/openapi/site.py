@@ -16,32 +16,32 @@ from backend.openapi.document import Document, completed_document, operation_id
 from backend.openapi.page import POLICY, render_page
 
 DESCRIPTION = """\
-Shops ask for jobs; jobs make product imagery; whoever asked reads the result.
+Create jobs that make product images for a shop, follow them, and read the results.
 
-A request has exactly one credential, and the shop it acts for is the one that the credential \
-proves. Whatever is not that shop's answers like whatever does not exist.
+Send exactly one credential with each request. It determines the shop. Data of other shops \
+answers like data that does not exist.
 
-Every answer has X-Request-Id. Every answer that is not a success has the same envelope, \
-{"error": {"code", "message", "request_id"}}, whose codes never change once released. An address \
-that does not exist answers 404 NOT_FOUND, a method that it does not have 405 METHOD_NOT_ALLOWED \
-with Allow; that goes for HEAD as well. OPTIONS answers 204 with Allow, behind the same door as \
-the rest. There is no CORS: the embedded page is of the API's own origin, and a storefront asks \
-its own, through Shopify's app proxy.
+Every response has X-Request-Id. Every error has the body \
+{"error": {"code", "message", "request_id"}}. A released code never changes. An unknown path \
+answers 404 NOT_FOUND. A method that a path does not support, including HEAD, answers \
+405 METHOD_NOT_ALLOWED with Allow. OPTIONS answers 204 with Allow and needs the same credential. \
+There is no CORS: the embedded page has the same origin as the API, and a storefront calls its own \
+domain, through Shopify's app proxy.
 
-A 429 and a 503 say in Retry-After when to try again. A 500 is a bug: report its request id.
+429 and 503 say in Retry-After when to retry. A 500 is a bug: report its request ID.
 """
 
 TAG_DESCRIPTIONS = {
-    "Jobs": "What has become of what was asked for.",
-    "Workflows": "Ask for pictures. Each workflow has a route of its own.",
+    "Jobs": "Follow, list and cancel jobs.",
+    "Workflows": "Create jobs. Each workflow has its own endpoint.",
     "Batches": "One workflow for many products.",
-    "Publications": "Put a job's pictures on a product in the shop, and take them back.",
-    "Settings": "What a shop has done by itself when its products change.",
-    "Privacy": "What a shop's customers want to know of themselves.",
-    "Uploads": "Pictures to work on.",
+    "Publications": "Publish a job's images on a product, and remove them again.",
+    "Settings": "Rules for jobs that start automatically when products change.",
+    "Privacy": "Customers' requests for their data.",
+    "Uploads": "Input images for jobs.",
     "Storefront": "For a shop's visitors, through Shopify's app proxy.",
-    "Installation": "What the embedded page does first.",
-    "Webhooks": "What Shopify tells us.",
+    "Installation": "The first call of the embedded page.",
+    "Webhooks": "Notifications from Shopify.",
     "Health": "For load balancers.",
 }
 

@@ -1,4 +1,4 @@
-"""`/v1/privacy/requests`: what customers want to know; for the shop that the credential proves."""
+"""`/v1/privacy/requests`: customers' data requests to the authenticated shop."""
 
 from typing import Annotated, Any
 
@@ -17,9 +17,11 @@ from backend.privacy.schemas import PrivacyRequestListResponse, PrivacyRequestRe
 from backend.privacy.service import request_document, request_list
 
 RequestId = Annotated[
-    str, PathParameter(description="The request's id, a ULID.", schema_extra={"pattern": PATTERN})
+    str, PathParameter(description="The request's ID, a ULID.", schema_extra={"pattern": PATTERN})
 ]
-Cursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
+Cursor = Annotated[
+    str | None, QueryParameter(pattern=PATTERN, description="From the `Link` header.")
+]
 
 LIST_RESPONSES = documented(
     PrivacyRequestListResponse, *OF_A_SHOP, InvalidRequest, sometimes=("Link",)
@@ -40,9 +42,9 @@ async def list_privacy_requests(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[PrivacyRequestListResponse]:
-    """The customers who have asked what is held of them, newest first.
+    """Customers' requests for their data, newest first.
 
-    Each is answered by the merchant, 30 days after they asked at the latest.
+    The merchant must answer each within 30 days.
     """
     wanted = PageRequest(limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
@@ -62,7 +64,7 @@ async def get_privacy_request(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[PrivacyRequestResponse]:
-    """The document for the customer: the jobs that they started, as far as they are still held."""
+    """The data to hand over: the stored jobs that the customer started."""
     wanted = PageRequest(limit=limit, cursor=cursor)
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
@@ -73,6 +75,6 @@ async def get_privacy_request(
 
 
 def privacy_router(guard: Guard) -> Router:
-    """The routes, behind the guard they are given."""
+    """The routes, protected by `guard`."""
     handlers: list[Any] = [list_privacy_requests, get_privacy_request]
     return Router("/v1/privacy/requests", route_handlers=handlers, guards=[guard], tags=["Privacy"])

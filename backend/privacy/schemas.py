@@ -10,7 +10,7 @@ from backend.jobs.states import JobStatus
 
 
 class PrivacyRequestSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A customer's request; the merchant hands the answer over until `hand_over_by`."""
+    """A customer's data request. The merchant must answer it by `hand_over_by`."""
 
     public_id: PublicId
     customer_id: str
@@ -19,7 +19,7 @@ class PrivacyRequestSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrivacyRequestListResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page, newest first; `count` is how many are on it. The next one is in `Link`."""
+    """A page, newest first, with `count` entries. `Link` has the next page."""
 
     requests: list[PrivacyRequestSummary]
     limit: int
@@ -27,7 +27,7 @@ class PrivacyRequestListResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldPicture(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture that a job has made."""
+    """An image that a job created."""
 
     kind: str
     role: Literal["intermediate", "final"]
@@ -36,7 +36,7 @@ class HeldPicture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that the customer has started, with what they asked for and what came of it."""
+    """A job that the customer started, with its request and its images."""
 
     public_id: PublicId
     job_type: JobType
@@ -48,7 +48,7 @@ class HeldJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrivacyRequestResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of what is held of the customer now; nothing else is. The next one is in `Link`."""
+    """A page of all data that is stored about the customer. `Link` has the next page."""
 
     public_id: PublicId
     customer_id: str

@@ -1,5 +1,5 @@
-"""Publishing: a finished job's pictures put on a product in the shop, and taken back again.
+"""Publications: add a finished job's images to a product in the shop, and remove them again.
 
-What is about to be done is stored before Shopify is asked, and what came of it afterwards; so a
-publication that was interrupted anywhere is taken up again without doing anything twice.
+Each step is stored before Shopify is called, and its result afterwards. So an interrupted
+publication continues anywhere without doing anything twice.
 """

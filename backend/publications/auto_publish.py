@@ -1,4 +1,4 @@
-"""Publish what nobody looks at first: a job's first picture, if its verdict lets it pass."""
+"""Publish a job's first image without review, if its verdict is `pass`."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from backend.publications.leases import PUBLISH_STAGE, PublicationRef
 from backend.publications.requests import rows_of, store_publication
 from backend.publications.schemas import ArtifactToPublish
 
-REVIEW = "Waiting for a person to look at it before it is published"
+REVIEW = "Waiting for review before publishing"
 
 
 async def auto_publish(
     connection: AsyncConnection, ref: JobRef, product_id: str, wish: dict[str, Any]
 ) -> None:
-    """Ask for the publication in the transaction in which the job has succeeded.
+    """Request the publication in the transaction in which the job succeeds.
 
-    A picture that is a preview, or that a person should look at, is not published: the timeline
-    says so, and the merchant decides. `wish` has the picture's `alt` and `position`.
+    An image that is a preview or needs review is not published: the timeline says so, and the
+    merchant decides. `wish` has the image's `alt` and `position`.
     """
     first = (await connection.execute(queries.first_final(ref.shop_id, ref.public_id))).first()
     if first is None or first.is_preview or first.verdict != "pass":

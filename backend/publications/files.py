@@ -1,7 +1,7 @@
-"""A picture as a file of the shop: made once, found again, waited for. It shows nowhere yet.
+"""An image as a file of the shop: created once, found again, waited for. Not shown anywhere yet.
 
-The intent is stored before the file is made, under a name that only it can have. Whoever finds the
-intent without a result looks for that name first, and Shopify refuses a second file of it.
+The intent is stored before the file is created, under a unique name. A worker that finds an intent
+without a result first searches for that name, and Shopify refuses a second file with it.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from backend.shops.tokens import InstalledShop
 
 
 async def create(picture: Picture, lease: PublicationLease, context: PublicationContext) -> Picture:
-    """Make a file of the picture, unless there is one."""
+    """Create a file from the image, unless there is one."""
     if picture.media_id is not None:
         return picture
     media_id = None
@@ -38,19 +38,19 @@ async def create(picture: Picture, lease: PublicationLease, context: Publication
 
 
 async def discard(media_id: str, lease: PublicationLease, context: PublicationContext) -> None:
-    """Delete a file that whoever overtook us may not know of: it shows nowhere yet.
+    """Delete a file that our successor may not know of; it is not shown anywhere yet.
 
-    If that was another worker with the same errand, the file is theirs: they find it by its name.
+    If the successor is a worker with the same task, it finds the file by its name and keeps it.
     """
     async with context.database.reading(lease.ref.shop_id) as connection:
         if await is_meant_to_be(connection, lease.ref):
             return
-    with contextlib.suppress(*EXPECTED):  # the file is litter, and harms nobody
+    with contextlib.suppress(*EXPECTED):  # a leftover file is harmless
         await context.ask(lease, lambda admin, shop: media_api.delete_file(admin, shop, media_id))
 
 
 async def created(picture: Picture, lease: PublicationLease, context: PublicationContext) -> str:
-    """Upload the bytes, store the intent, and make the file; its media id."""
+    """Upload the bytes, store the intent, and create the file; return its media ID."""
     data = await context.store.get(picture.key)
     target = await context.ask(
         lease,
@@ -80,9 +80,9 @@ async def created(picture: Picture, lease: PublicationLease, context: Publicatio
 async def found_by_name(
     picture: Picture, lease: PublicationLease, context: PublicationContext
 ) -> str | None:
-    """The media id of a file that may have been made without our hearing of it.
+    """The media ID of a file that may have been created although we got no response.
 
-    The search can be behind by more than it is looked at here.
+    Shopify's search index can lag behind for longer than we search.
     """
 
     async def look() -> File | None:
@@ -97,7 +97,7 @@ async def found_by_name(
 async def wait_until_ready(
     picture: Picture, lease: PublicationLease, context: PublicationContext
 ) -> Picture:
-    """Wait for Shopify to have processed the file. Raises `StillBusy` if that takes long."""
+    """Wait until Shopify has processed the file. Raises `StillBusy` if that takes long."""
     if picture.status is not MediaStatus.PROCESSING:
         return picture
     ready = await context.until(partial(ready_file, picture, lease, context))
@@ -110,7 +110,7 @@ async def wait_until_ready(
 async def ready_file(
     picture: Picture, lease: PublicationLease, context: PublicationContext
 ) -> File | None:
-    """The file once it is ready. Raises `PublicationFailed` when it never will be."""
+    """The file once it is ready. Raises `PublicationFailed` if it never will be."""
 
     async def state(admin: AdminApi, shop: InstalledShop) -> File | None:
         return await media_api.file_state(admin, shop, str(picture.media_id))

@@ -1,7 +1,7 @@
-"""A product's media as a value, and what would have to change for it to be another. Pure.
+"""A product's media as a value, and the changes that turn one into another. Pure functions.
 
-Everything here is a difference between what is and what should be, so doing it twice, or going on
-after an interruption, comes to the same.
+Everything here is a difference between the current and the wanted state, so repeating it, or
+continuing after an interruption, has the same result.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,21 +12,21 @@ from backend.shops.media_responses import Gallery, GalleryMedia
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Take a media out and put it in at `position`, counted from 0."""
+    """Move a media to `position`, counted from 0."""
 
     id: str
     position: int
 
 
 class Links(msgspec.Struct, frozen=True, kw_only=True):
-    """What variants have to let go, and then to show: pairs of variant and media."""
+    """The variant media to detach, and then to append: pairs of variant and media."""
 
     detach: tuple[tuple[str, str], ...]
     attach: tuple[tuple[str, str], ...]
 
 
 def moves(current: Sequence[str], wanted: Sequence[str]) -> list[Move]:
-    """The moves, one after the other, that put the same media into the wanted order."""
+    """The moves, in sequence, that put the same media into the wanted order."""
     order = list(current)
     found = []
     for position, media_id in enumerate(wanted):
@@ -38,7 +38,7 @@ def moves(current: Sequence[str], wanted: Sequence[str]) -> list[Move]:
 
 
 def arranged(current: Sequence[str], positions: Mapping[str, int]) -> list[str]:
-    """The order in which each media of `positions` (counted from 1) is where it says."""
+    """The order in which each media of `positions` (counted from 1) is at its position."""
     order = [media_id for media_id in current if media_id not in positions]
     for media_id, position in sorted(positions.items(), key=lambda item: item[1]):
         if media_id in current:
@@ -47,13 +47,13 @@ def arranged(current: Sequence[str], positions: Mapping[str, int]) -> list[str]:
 
 
 def restored_order(current: Sequence[str], snapshot: Gallery) -> list[str]:
-    """As the snapshot has it, without what has gone since; what has come keeps its place."""
+    """The order in the snapshot without deleted media; media added since keep their position."""
     old = iter([media_id for media_id in snapshot.ids if media_id in current])
     return [next(old) if media_id in snapshot.ids else media_id for media_id in current]
 
 
 def changed_alts(now: Gallery, snapshot: Gallery) -> dict[str, str]:
-    """The alt texts to set again, by media."""
+    """The alt texts to restore, by media."""
     before = {shown.id: shown.alt for shown in snapshot.media}
     return {
         shown.id: before[shown.id]
@@ -63,10 +63,10 @@ def changed_alts(now: Gallery, snapshot: Gallery) -> dict[str, str]:
 
 
 def changed_links(now: Gallery, snapshot: Gallery) -> Links:
-    """What to change at the variants that the snapshot knows.
+    """The changes at the variants in the snapshot.
 
-    A variant that shows what the merchant has added since keeps it, and one whose picture has gone
-    gets none.
+    A variant that shows media the merchant has added since keeps it. A variant whose media was
+    deleted gets none.
     """
     old, here = set(snapshot.ids), set(now.ids)
     detach, attach = [], []
@@ -85,10 +85,10 @@ def changed_links(now: Gallery, snapshot: Gallery) -> Links:
 
 
 def with_later_edits(now: Gallery, *, found: Gallery, snapshot: Gallery) -> Gallery:
-    """The snapshot, but as it is now wherever somebody has changed it since it was `found`.
+    """The snapshot, but with the current state wherever someone has changed it since `found`.
 
-    What is neither as found nor as in the snapshot is not our doing; only that a variant shows
-    nothing can be, for it lets go of one picture before it takes another.
+    A state that is neither the found one nor the snapshot's is not ours. Only a variant without
+    media can be ours, because it detaches one media before it gets another.
     """
     alts, found_alts = ({each.id: each.alt for each in it.media} for it in (now, found))
     media = [
@@ -110,18 +110,18 @@ def with_later_edits(now: Gallery, *, found: Gallery, snapshot: Gallery) -> Gall
 
 
 def place_in(gallery: Gallery) -> Callable[[GalleryMedia], int]:
-    """What to sort media by, to have them in the gallery's order."""
+    """The sort key that puts media into the gallery's order."""
     places = {media_id: place for place, media_id in enumerate(gallery.ids)}
     return lambda shown: places[shown.id]
 
 
 def is_reordered(now: Sequence[str], found: Sequence[str]) -> bool:
-    """Whether what is in both stands in another order."""
+    """Whether the media in both have different orders."""
     return [each for each in now if each in found] != [each for each in found if each in now]
 
 
 def without_media(gallery: Gallery, gone: Iterable[str]) -> Gallery:
-    """The gallery as it is without these media."""
+    """The gallery without these media."""
     doomed = set(gone)
     return Gallery(
         media=tuple(shown for shown in gallery.media if shown.id not in doomed),

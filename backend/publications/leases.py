@@ -34,8 +34,8 @@ MESSAGES = {
     PublicationStatus.PENDING: "Waiting to be published",
     PublicationStatus.PUBLISHING: "Publishing to the product",
     PublicationStatus.PUBLISHED: "Published to the product",
-    PublicationStatus.RESTORING: "Taking the published media back",
-    PublicationStatus.RESTORED: "The product's media are as they were",
+    PublicationStatus.RESTORING: "Removing the published images",
+    PublicationStatus.RESTORED: "The product's original media are restored",
 }
 # What a step forward makes of what was noted on the way to it.
 GOT_FURTHER: dict[str, Any] = {

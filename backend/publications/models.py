@@ -1,6 +1,6 @@
-"""The tables of publications: what was asked for and how far it is, and each picture of it.
+"""The tables of publications: the request and its progress, and each of its images.
 
-`shop_id` leads every key. The rows go when their job goes: the foreign keys cascade.
+`shop_id` is first in every key. Rows are deleted with their job: the foreign keys cascade.
 """
 
 from datetime import datetime
@@ -26,14 +26,13 @@ from backend.db import Base
 
 
 class Publication(Base):
-    """One publication of a job; `round` counts them, for a job may be published again after an end.
+    """One publication of a job; `round` counts them, because a job can be published again later.
 
-    `attempt` counts claims and undos and fences the worker's writes. `tries` counts the claims that
-    got no further, but for those that an outage has cut short: they are `outages`
-    (`backend.retries`). `snapshot` is the product's media before anything was changed. `error` is
-    set as soon as it is known that the publication fails. `changed_at` is when it last got further.
-    `shopify_busy_since` is set while it waits for Shopify to have done something, and `shopify_job`
-    where Shopify gave that a job of its own.
+    `attempt` counts claims and undos, and fences the worker's writes. `tries` counts the claims
+    without progress, except those cut short by an outage: these are `outages` (`backend.retries`).
+    `snapshot` is the product's media before any change. `error` is set as soon as the publication
+    is known to fail. `changed_at` is the time of the last progress. `shopify_busy_since` is set
+    while it waits for Shopify, and `shopify_job` is Shopify's job, if it has one.
     """
 
     __tablename__ = "publications"
@@ -80,10 +79,10 @@ class Publication(Base):
 
 
 class PublishedMedia(Base):
-    """One picture of a publication. `number` counts a job's, over all its publications.
+    """One image of a publication. `number` counts a job's images over all its publications.
 
-    `filename` is unique in the shop and tells which of its files is this one when Shopify's answer
-    was lost. `media_id` stays when the picture is taken back: it says whose it was.
+    `filename` is unique in the shop and identifies the file if Shopify's response was lost.
+    `media_id` stays when the image is removed: it records that the media was ours.
     """
 
     __tablename__ = "published_media"

@@ -1,7 +1,7 @@
-"""Put the pictures of a publication on its product, going on wherever it was left.
+"""Add the images of a publication to its product, continuing wherever it was interrupted.
 
-No transaction is open while Shopify is asked. First all pictures become files of the shop, which
-show nowhere; showing one on the product is a step of its own, and one that can be repeated.
+No transaction is open while Shopify is called. First all images become files of the shop, which are
+not shown anywhere. Adding one to the product is a separate step that can be repeated.
 """
 
 from backend.failures.codes import MEDIA_LIMIT_REACHED, PRODUCT_NOT_FOUND
@@ -18,7 +18,7 @@ MAX_PRODUCT_MEDIA = 250  # of one product
 
 
 async def publish(lease: PublicationLease, context: PublicationContext) -> None:
-    """All that is still to be done, in order."""
+    """Do all remaining steps in order."""
     if lease.snapshot is None:
         await take_snapshot(lease, context)
     created = [await create(picture, lease, context) for picture in lease.own]
@@ -28,7 +28,7 @@ async def publish(lease: PublicationLease, context: PublicationContext) -> None:
 
 
 async def take_snapshot(lease: PublicationLease, context: PublicationContext) -> None:
-    """Store what the product shows before anything of it is changed."""
+    """Store the product's media before anything is changed."""
     gallery = await product_gallery(lease, context)
     if gallery is None:
         raise PublicationFailed(PRODUCT_NOT_FOUND)
@@ -49,7 +49,7 @@ async def product_gallery(lease: PublicationLease, context: PublicationContext) 
 async def attach_to_product(
     picture: Picture, lease: PublicationLease, context: PublicationContext
 ) -> Picture:
-    """Show the file on the product, behind its other media."""
+    """Add the file to the product, after its other media."""
     if picture.status is MediaStatus.ATTACHED:
         return picture
     media_id = str(picture.media_id)
@@ -67,12 +67,12 @@ async def attach_to_product(
 
 
 async def is_shown(media_id: str, lease: PublicationLease, context: PublicationContext) -> bool:
-    """Whether the product shows it already."""
+    """Whether the product has it already."""
     return media_id in await media_ids(lease, context)
 
 
 async def media_ids(lease: PublicationLease, context: PublicationContext) -> list[str]:
-    """The product's media in their order. Raises `PublicationFailed` if it has gone."""
+    """The product's media in order. Raises `PublicationFailed` if the product was deleted."""
     media = await context.ask(
         lease, lambda admin, shop: media_api.media_of(admin, shop, lease.product_id)
     )
@@ -84,7 +84,7 @@ async def media_ids(lease: PublicationLease, context: PublicationContext) -> lis
 async def arrange(
     shown: list[Picture], lease: PublicationLease, context: PublicationContext
 ) -> None:
-    """Put the pictures where they were asked for; those that are there already stay."""
+    """Move the images to their positions; images that are there already stay."""
     positions = {
         picture.media_id: picture.position
         for picture in shown
@@ -99,7 +99,7 @@ async def arrange(
 async def put_in_order(
     current: list[str], wanted: list[str], lease: PublicationLease, context: PublicationContext
 ) -> bool:
-    """Bring the product's media into the wanted order; whether there was something to do."""
+    """Bring the product's media into the wanted order; return whether anything had to be moved."""
     steps = [(move.id, move.position) for move in moves(current, wanted)]
     if not steps:
         return False
@@ -114,7 +114,7 @@ async def put_in_order(
 async def wait_for_move(
     job: str | None, lease: PublicationLease, context: PublicationContext
 ) -> None:
-    """Wait for a move of the media that Shopify has begun. Raises `StillBusy` if it takes long."""
+    """Wait for a reordering that Shopify has started. Raises `StillBusy` if it takes long."""
     if job is None:
         return
 
@@ -129,7 +129,7 @@ async def wait_for_move(
 
 
 def as_stored(gallery: Gallery) -> dict[str, object]:
-    """The snapshot as its column holds it."""
+    """The snapshot in the form of its column."""
     return {
         "media": [{"id": shown.id, "alt": shown.alt} for shown in gallery.media],
         "variants": gallery.variants,

@@ -1,4 +1,4 @@
-"""The reads on publications. Every one of them starts from the shop."""
+"""The reads of publications. Every one of them starts from the shop."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from backend.shops.models import Shop
 
 
 def latest(shop_domain: str, public_id: str) -> Select[Any]:
-    """The job's newest publication: no row if the shop is not installed, nulls for what is not.
+    """The job's newest publication; no row if the shop is not installed.
 
     `public_id` is null if the shop has no such job, `round` if the job was never published.
     """
@@ -54,7 +54,7 @@ def latest(shop_domain: str, public_id: str) -> Select[Any]:
 
 
 def job_to_publish(shop_domain: str, public_id: str) -> Select[Any]:
-    """What has to be known of the job and its shop; nulls if the shop has no such job."""
+    """The job and its shop, as needed for a publication; nulls if the shop has no such job."""
     rounds = (
         select(func.max(Publication.round))
         .where(Publication.shop_id == Shop.id, Publication.job_id == public_id)
@@ -74,13 +74,13 @@ def job_to_publish(shop_domain: str, public_id: str) -> Select[Any]:
 
 
 def job_kept(shop_id: int, public_id: str) -> Select[Any]:
-    """The job, which cannot be erased until the transaction ends."""
+    """The job, locked against erasure until the transaction ends."""
     found = select(Job.public_id).where(Job.shop_id == shop_id, Job.public_id == public_id)
     return found.with_for_update(read=True, key_share=True)
 
 
 def final_artifacts(shop_id: int, public_id: str, digests: list[str]) -> Select[Any]:
-    """The job's final artifacts of those digests."""
+    """The job's final artifacts with these digests."""
     sha256 = Artifact.meta["sha256"].astext
     return (
         select(
@@ -101,7 +101,7 @@ def final_artifacts(shop_id: int, public_id: str, digests: list[str]) -> Select[
 
 
 def first_final(shop_id: int, public_id: str) -> Select[Any]:
-    """The picture that a job is about: its first final artifact, and the verdict on it."""
+    """The main image of a job: its first final artifact, and the verdict on it."""
     return (
         select(
             Artifact.meta["sha256"].astext.label("sha256"),
@@ -115,7 +115,7 @@ def first_final(shop_id: int, public_id: str) -> Select[Any]:
 
 
 async def is_own_media(connection: AsyncConnection, shop_id: int, media_id: str) -> bool:
-    """Whether we made that media in this shop, published still or taken back."""
+    """Whether we created that media in this shop, even if it was removed since."""
     found = (
         select(PublishedMedia.number)
         .where(PublishedMedia.shop_id == shop_id, PublishedMedia.media_id == media_id)

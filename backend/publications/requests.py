@@ -1,4 +1,4 @@
-"""Ask for a publication: checked, and stored whole in the caller's transaction."""
+"""Request a publication: checked, and stored completely in the caller's transaction."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ SCOPES = "write_files,write_products"
 
 
 class RequestedPublication(msgspec.Struct, frozen=True, kw_only=True):
-    """The publication, and whether this is the answer to an earlier request."""
+    """The publication, and whether this is the response of an earlier request."""
 
     answer: PublicationResponse
     is_replay: bool = False
@@ -56,13 +56,13 @@ async def request_publication(
     """Store what is to be published, with its event and its queue entry.
 
     Raises `ShopNotInstalled`, `JobNotFound`, `JobNotFinished`, `InvalidRequest`,
-    `PreviewNotPublishable`, `ScopeMissing`, `AlreadyPublished` and what a key can be refused for.
+    `PreviewNotPublishable`, `ScopeMissing`, `AlreadyPublished`, and the errors of idempotency keys.
     """
     job = await shop_row(connection, queries.job_to_publish(shop_domain, lookup_id(public_id)))
     if repeatable:
         kind = PublicationResponse
         earlier = await earlier_answer(connection, repeatable, shop_id=job.shop_id, kind=kind)
-        if earlier:  # before all else: what it made would stand in its own way
+        if earlier:  # first: otherwise a repeated request would get `AlreadyPublished`
             return RequestedPublication(answer=earlier, is_replay=True)
     product_id = require_publishable(job, wanted)
     ref = JobRef(shop_id=job.shop_id, public_id=job.public_id)
@@ -84,7 +84,7 @@ async def request_publication(
 def accepted_publication(
     job: Row[Any], product_id: str, pictures: list[dict[str, Any]]
 ) -> PublicationResponse:
-    """The answer to a request that is about to be stored."""
+    """The response to a request that is about to be stored."""
     return PublicationResponse(
         job_id=job.public_id,
         product_id=product_id,
@@ -112,7 +112,9 @@ def require_publishable(job: Row[Any], wanted: PublicationRequest) -> str:
         raise JobNotFinished
     product_id = wanted.product_id or job.product_id
     if product_id is None:
-        message = "This job was not made from a product; name the one to publish on."
+        message = (
+            "This job was not created from a product. Set product_id to the product to publish to."
+        )
         raise InvalidRequest([body_problem(["product_id"], message)])
     require_distinct_artifacts(wanted.artifacts, "sha256")
     require_distinct_artifacts(wanted.artifacts, "position")
@@ -122,10 +124,12 @@ def require_publishable(job: Row[Any], wanted: PublicationRequest) -> str:
 
 
 def require_distinct_artifacts(artifacts: tuple[ArtifactToPublish, ...], field: str) -> None:
-    """Refuse what two artifacts cannot both have."""
+    """Refuse a value that two artifacts must not share."""
     values = [getattr(artifact, field) for artifact in artifacts]
     repeated = [
-        body_problem(["artifacts", index, field], "Another artifact has it already.")
+        body_problem(
+            ["artifacts", index, field], "Another artifact in the list has the same value."
+        )
         for index, value in enumerate(values)
         if value is not None and value in values[:index]
     ]
@@ -140,7 +144,7 @@ async def rows_of(
     *,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """The pictures as rows, in the order of the request; the job was published `rounds` times."""
+    """The images as rows, in the order of the request; `rounds` counts earlier publications."""
     digests = [artifact.sha256 for artifact in wanted]
     finals = await connection.execute(queries.final_artifacts(job.shop_id, job.public_id, digests))
     known_as = {row.sha256: row for row in reversed(finals.all())}
@@ -165,8 +169,8 @@ async def rows_of(
 
 
 def require_finals(digests: list[str], known_as: dict[str, Row[Any]]) -> None:
-    """Refuse what is not a final artifact of the job, and what is only a preview."""
-    message = "No final artifact of this job; see `meta.sha256` of the job's `result`."
+    """Refuse artifacts that are not final artifacts of the job, and previews."""
+    message = "This job has no such final artifact. See `meta.sha256` in the job's `result`."
     if unknown := [index for index, digest in enumerate(digests) if digest not in known_as]:
         raise InvalidRequest(
             [body_problem(["artifacts", index, "sha256"], message) for index in unknown]
@@ -184,7 +188,7 @@ async def store_publication(
     product_id: str,
     pictures: list[dict[str, Any]],
 ) -> None:
-    """The rows, the event and the queue entry, unless another publication stands."""
+    """Insert the rows, the event and the queue entry, unless the job is already published."""
     key = {"shop_id": ref.shop_id, "job_id": ref.job_id, "round": ref.round}
     stored = await connection.execute(
         upsert(Publication).values(**key, product_id=product_id).on_conflict_do_nothing()

@@ -1,7 +1,7 @@
-"""Take a publication back: our media go, and the product's others become as the snapshot has them.
+"""Remove a publication: delete our media, and restore the product's other media.
 
-Everything is a difference between what is and what was, so it can be repeated from the start. What
-the merchant changes while we are at it stays: before each change the product is looked at again.
+Every step is a difference between the current and the old state, so it can be repeated from the
+start. The merchant's changes meanwhile are kept: the product is read again before each change.
 """
 
 from datetime import timedelta
@@ -22,12 +22,14 @@ from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.media_responses import Gallery
 
-SEARCH_LAG = timedelta(seconds=5)  # until a file that is not found by its name was never made
-ROUNDS = 12  # of looking and changing one thing; five are enough while nobody meddles
+SEARCH_LAG = timedelta(
+    seconds=5
+)  # after this, a file that is not found by its name was never created
+ROUNDS = 12  # of reading and changing one thing; five are enough without concurrent changes
 
 
 async def restore(lease: PublicationLease, context: PublicationContext) -> None:
-    """Make the product's media what they were."""
+    """Restore the product's media."""
     await remove_ours(lease, context)
     if lease.snapshot is None:  # nothing had been changed yet
         return
@@ -45,14 +47,14 @@ async def restore(lease: PublicationLease, context: PublicationContext) -> None:
 
 
 async def remove_ours(lease: PublicationLease, context: PublicationContext) -> None:
-    """Delete the files that we made for this job, wherever they show."""
+    """Delete the files that we created for this job, wherever they are shown."""
     for picture in lease.pictures:
         if picture.status is not MediaStatus.REMOVED:
             await remove(picture, lease, context)
 
 
 async def remove(picture: Picture, lease: PublicationLease, context: PublicationContext) -> None:
-    """Delete one file; its media id stays on record, for it says whose it was."""
+    """Delete one file. Its media ID stays stored, as the record that it was ours."""
     media_id = picture.media_id
     if media_id is None and picture.status is MediaStatus.CREATING:
         media_id = await found_by_name(picture, lease, context)
@@ -70,7 +72,7 @@ async def remove(picture: Picture, lease: PublicationLease, context: Publication
 async def put_right(
     now: Gallery, before: Gallery, lease: PublicationLease, context: PublicationContext
 ) -> bool:
-    """Change back one thing that is not as it was; whether there was any."""
+    """Restore one thing that differs; return whether there was any."""
     product = lease.product_id
     if alts := changed_alts(now, before):
         await context.change(lease, lambda admin, shop: media_api.set_alts(admin, shop, alts))

@@ -1,4 +1,4 @@
-"""`/v1/jobs/{public_id}/publication`: put a job's pictures on a product, look, take them back."""
+"""`/v1/jobs/{public_id}/publication`: publish a job's images on a product, or remove them."""
 
 from typing import Any
 
@@ -42,7 +42,12 @@ PUBLICATION_RESPONSES = documented(PublicationResponse, *OF_A_JOB, PublicationNo
 TAKING_BACK = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound, status=202)
 
 
-@post("/{public_id:str}/publication", status_code=202, responses=PUBLISHING)
+@post(
+    "/{public_id:str}/publication",
+    status_code=202,
+    summary="Create publication",
+    responses=PUBLISHING,
+)
 async def post_publication(
     *,
     request: MerchantRequest,
@@ -51,10 +56,10 @@ async def post_publication(
     database: NamedDependency[Database],
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[PublicationResponse]:
-    """Put final artifacts of the job on a product, each as a media of its own.
+    """Add final artifacts of the job to a product, each as its own media.
 
-    Answers once it is stored; follow it here or on the job's timeline. Until it is taken back, the
-    job cannot be published again.
+    Returns once the publication is stored. Follow it with GET or on the job's timeline. A job can
+    be published again only after DELETE.
     """
     repeatable = idempotency_key and Repeatable(
         route=f"POST {request.url.path}", key=idempotency_key, body=await request.body()
@@ -75,7 +80,7 @@ async def post_publication(
 async def get_publication(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> PublicationResponse:
-    """The job's publication; of several, the newest."""
+    """The job's newest publication."""
     async with database.reading(request.auth.shop) as connection:
         return await publication(connection, shop_domain=request.auth.shop, public_id=public_id)
 
@@ -84,16 +89,16 @@ async def get_publication(
 async def delete_publication(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
 ) -> PublicationResponse:
-    """Take the pictures off the product, and make its other media what they were.
+    """Remove the published images and restore the product's other media.
 
-    Their order, alt texts and variants become those of before; what the merchant has added since
-    stays where it is, and what the merchant has deleted stays deleted.
+    Restores their order, alt texts and variants. Media that the merchant has added since keep
+    their position; media that the merchant has deleted stay deleted.
     """
     async with database.transaction(request.auth.shop) as connection:
         return await take_back(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 
 def publications_router(guard: Guard) -> Router:
-    """The routes, behind the guard they are given."""
+    """The routes, protected by `guard`."""
     handlers: list[Any] = [post_publication, get_publication, delete_publication]
     return Router("/v1/jobs", route_handlers=handlers, guards=[guard], tags=["Publications"])

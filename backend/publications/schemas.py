@@ -1,4 +1,4 @@
-"""The wire: what is asked of a publication, and what is told of it."""
+"""Requests and responses of `/v1/jobs/{public_id}/publication`."""
 
 from typing import Annotated
 
@@ -14,17 +14,17 @@ MAX_ARTIFACTS = 20
 Sha256 = Annotated[
     str,
     msgspec.Meta(
-        pattern=f"^[0-9a-f]{{64}}{END}", description="The final artifact's, from its `meta`."
+        pattern=f"^[0-9a-f]{{64}}{END}", description="`meta.sha256` of the final artifact."
     ),
 ]
-Alt = Annotated[str, msgspec.Meta(max_length=512, description="For those who cannot see it.")]
+Alt = Annotated[str, msgspec.Meta(max_length=512, description="Alt text for screen readers.")]
 Position = Annotated[
-    int, msgspec.Meta(ge=1, le=250, description="Its place among the product's media, from 1.")
+    int, msgspec.Meta(ge=1, le=250, description="Position among the product's media, from 1.")
 ]
 
 
 class ArtifactToPublish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One final artifact of the job; without a position it comes behind the product's media."""
+    """A final artifact of the job. Without a position it is added after the other media."""
 
     sha256: Sha256
     alt: Alt | None = None
@@ -32,7 +32,7 @@ class ArtifactToPublish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class PublicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to publish, and where: by default on the product that the job was asked for."""
+    """The artifacts to publish, by default on the product that the job was created for."""
 
     artifacts: Annotated[
         tuple[ArtifactToPublish, ...], msgspec.Meta(min_length=1, max_length=MAX_ARTIFACTS)
@@ -41,7 +41,7 @@ class PublicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class PublicationError(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a publication failed: a stable code and a sentence."""
+    """Why the publication failed: a stable code and a message."""
 
     code: Annotated[str, code_of(Noun.PUBLICATION)]
     message: str
@@ -49,7 +49,7 @@ class PublicationError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublishedArtifactResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture of a publication; `media_id` is Shopify's, once it has one."""
+    """An image of a publication. `media_id` is null until Shopify has assigned one."""
 
     sha256: str
     alt: str | None
@@ -59,7 +59,7 @@ class PublishedArtifactResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PublicationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A publication; each of its changes is an event on the job's timeline too."""
+    """A publication. Each status change is also an event on the job's timeline."""
 
     job_id: PublicId
     product_id: str

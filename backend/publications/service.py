@@ -1,4 +1,4 @@
-"""A publication that is there: look at it, take it back, or stop it because its shop has left."""
+"""An existing publication: read it, undo it, or stop it because its shop has left."""
 
 from datetime import datetime
 
@@ -17,9 +17,7 @@ from backend.publications.models import Publication
 from backend.publications.schemas import PublicationResponse
 from backend.publications.states import UNFINISHED_PUBLICATION, PublicationStatus, states_before
 
-PUBLICATIONS_PER_STOP = (
-    200  # publications that are stopped in one transaction: each is told to its job
-)
+PUBLICATIONS_PER_STOP = 200  # publications stopped per transaction, each with an event
 
 
 async def publication(
@@ -40,9 +38,9 @@ async def publication(
 async def take_back(
     connection: AsyncConnection, *, shop_domain: str, public_id: str
 ) -> PublicationResponse:
-    """Have the publication undone, whatever its state: whoever works on it is overtaken.
+    """Have the publication undone, whatever its state; a worker that runs it is fenced.
 
-    One that is being taken back already, or has been, stays as it is. Raises as `publication`.
+    A publication that is being undone or was undone stays as it is. Raises as `publication`.
     """
     row = await shop_row(connection, queries.latest(shop_domain, lookup_id(public_id)))
     if row.round is None:
@@ -71,10 +69,10 @@ async def take_back(
 async def stop_publications(
     connection: AsyncConnection, shop_id: int, failure: Failure, before: datetime
 ) -> int:
-    """End a slice of the unfinished publications of a shop that removed the app; how many.
+    """End a slice of the unfinished publications of a shop that removed the app; return how many.
 
-    Of those that were asked for until then. What they did stays done: nobody may ask that shop
-    anything any more.
+    Only those requested before `until`. Their finished steps stay, because we can no longer call
+    that shop.
     """
     unfinished = (
         select(Publication.job_id, Publication.round)

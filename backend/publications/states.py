@@ -24,7 +24,7 @@ from backend import queue
 
 
 class PublicationStatus(StrEnum):
-    """As the API spells it."""
+    """The status in the API."""
 
     PENDING = "PENDING"
     PUBLISHING = "PUBLISHING"
@@ -35,7 +35,7 @@ class PublicationStatus(StrEnum):
 
 
 class MediaStatus(StrEnum):
-    """How far one picture has come."""
+    """The status of one published image."""
 
     PENDING = "PENDING"
     CREATING = "CREATING"
@@ -70,7 +70,7 @@ TO_PUBLISH = frozenset({PublicationStatus.PENDING, PublicationStatus.PUBLISHING}
 TO_RESTORE = frozenset({PublicationStatus.RESTORING})
 UNFINISHED_PUBLICATION = TO_PUBLISH | TO_RESTORE
 MEANT = TO_PUBLISH | {PublicationStatus.PUBLISHED}  # unless an error is set
-# What an entry of the queue is about: taking back does not wait behind a publishing that waits.
+# The task of a queue entry: undoing does not wait behind a publication that waits.
 TASK_STATES = {queue.PUBLISH: TO_PUBLISH, queue.UNPUBLISH: TO_RESTORE}
 
 

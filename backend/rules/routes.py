@@ -1,4 +1,4 @@
-"""`/v1/settings`: what the shop has done by itself when its products change."""
+"""`/v1/settings`: the shop's rules for jobs that start when its products change."""
 
 from typing import Annotated, Any
 
@@ -19,8 +19,8 @@ IfMatch = Annotated[
     str | None,
     HeaderParameter(
         name="If-Match",
-        description="The `ETag` of the settings that were read, which are then changed only if "
-        "they are still those. A page must send it: without it the last writer wins.",
+        description="The `ETag` of the settings that you read. They are changed only if they "
+        "still have it. A page must send it: without it, the last writer wins.",
     ),
 ]
 ETAG_HEADER = ("ETag",)
@@ -46,10 +46,10 @@ async def put_settings(
     database: NamedDependency[Database],
     if_match: IfMatch = None,
 ) -> Response[SettingsResponse]:
-    """Put these settings in the place of all that there were.
+    """Replace all settings.
 
-    They count for what happens from now on. A rule that publishes does so only where the verdict on
-    the picture is `pass`; everything else waits for the merchant.
+    They apply to product changes from now on. A rule with `publish` publishes an image only if its
+    verdict is `pass`; all other images wait for the merchant's review.
     """
     async with database.transaction(request.auth.shop) as connection:
         changed = await change_settings(
@@ -59,11 +59,11 @@ async def put_settings(
 
 
 def tagged(versioned: Versioned) -> Response[SettingsResponse]:
-    """The settings with their version."""
+    """The settings with their ETag."""
     return Response(versioned.settings, headers={"ETag": versioned.etag})
 
 
 def settings_router(guard: Guard) -> Router:
-    """The routes, behind the guard they are given."""
+    """The routes, protected by `guard`."""
     handlers: list[Any] = [get_settings, put_settings]
     return Router("/v1/settings", route_handlers=handlers, guards=[guard], tags=["Settings"])

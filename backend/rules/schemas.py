@@ -17,8 +17,8 @@ Triggers = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=2,
-        description="`product_created`: a product's first picture. `image_changed`: another one "
-        "came in its place, or a picture of an older product is met for the first time.",
+        description="`product_created`: a product got its first image. `image_changed`: the first "
+        "image was replaced, or Atelier sees an older product's image for the first time.",
     ),
 ]
 Status = Literal["ACTIVE", "ARCHIVED", "DRAFT", "UNLISTED"]
@@ -30,7 +30,7 @@ Credits = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 
 
 class ProductFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which products: those that have one of each list that is not empty, in whatever case."""
+    """Products that have a value from each list that is not empty. Case does not matter."""
 
     statuses: Annotated[tuple[Status, ...], msgspec.Meta(max_length=4)] = ()
     vendors: Words = ()
@@ -39,9 +39,9 @@ class ProductFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class AutoPublish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Put the first picture on the product, unless its verdict is that a person should look.
+    """Publish the first image on the product if its verdict is `pass`.
 
-    Its alt text is the product's title. Without a position it comes behind the product's media.
+    Its alt text is the product's title. Without a position it is added after the other media.
     """
 
     position: Position | None = None
@@ -50,14 +50,14 @@ class AutoPublish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Rule(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="workflow"
 ):
-    """When to run a workflow by itself, and for which products; its `parameters` are below."""
+    """When to run a workflow automatically, for which products, with which `parameters`."""
 
     on: Triggers = ("product_created", "image_changed")
     filter: ProductFilter = ProductFilter()
 
 
 class PublishingRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Null: the pictures wait for the merchant's review."""
+    """A rule that can publish. With null, the images wait for the merchant's review."""
 
     publish: AutoPublish | None = None
 
@@ -91,17 +91,17 @@ Rules = Annotated[tuple[AnyRule, ...], msgspec.Meta(max_length=MAX_RULES)]
 
 
 class SettingsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of a shop's settings. The cap is on what its rules may start in a day (UTC)."""
+    """All settings of a shop. The cap limits the credits that rules spend in a day (UTC)."""
 
     rules: Rules
     daily_credit_cap: Credits = DEFAULT_CAP
 
 
 class SettingsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings, and how much of the day's credits the rules have spent.
+    """The settings, and the credits that the rules have spent today.
 
-    `retired_rules` are those that no longer run, for their workflow or a parameter of theirs is no
-    longer offered; the next PUT leaves them out.
+    `retired_rules` no longer run, because their workflow or one of their parameters is no longer
+    offered. The next PUT removes them.
     """
 
     rules: Rules
@@ -110,5 +110,5 @@ class SettingsResponse(msgspec.Struct, frozen=True, kw_only=True):
     credits_spent_today: int
 
 
-# Every new picture becomes a catalog image that waits to be looked at.
+# Every new image becomes a catalog image that waits for review.
 DEFAULTS = SettingsRequest(rules=(RULES["catalog-image"](),))

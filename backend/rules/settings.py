@@ -54,7 +54,7 @@ UNSET = StoredSettings(
 
 
 class Versioned(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings with their version."""
+    """The settings with their ETag."""
 
     version: int
     settings: SettingsResponse
@@ -189,7 +189,9 @@ def require_affordable(wanted: SettingsRequest) -> None:
     """Raise `InvalidRequest` if a rule costs more than the whole day's cap; 0 stops them all."""
     price = max((workflow_of(rule).credits_cost for rule in wanted.rules), default=0)
     if 0 < wanted.daily_credit_cap < price:
-        message = f"One of the rules costs {price} credits; set at least that, or 0 for none."
+        message = (
+            f"One of the rules costs {price} credits. Set at least that, or 0 to stop all rules."
+        )
         raise InvalidRequest(
             [{"loc": ["body", "daily_credit_cap"], "msg": message, "type": "value_error"}]
         )

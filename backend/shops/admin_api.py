@@ -261,7 +261,7 @@ class AdminApi:
         codes = error_codes(answer.get("errors"))
         if "THROTTLED" in codes:
             wait = time_to_restore(cost_of(answer))
-            raise ShopifyBusy("Shopify asks us to slow down.", wait=wait)
+            raise ShopifyBusy("Shopify is throttling requests.", wait=wait)
         if not TRANSIENT_ERROR_CODES.isdisjoint(codes):
             raise ShopifyUnavailable(f"{shop}: {codes}")
         if codes:
@@ -295,7 +295,7 @@ class AdminApi:
             raise
         if error == "invalid_client":
             raise ConfigurationError(
-                "Shopify refuses SHOPIFY_API_KEY and SHOPIFY_API_SECRET; compare them with the "
+                "Shopify rejects SHOPIFY_API_KEY and SHOPIFY_API_SECRET. Compare them with the "
                 "app's settings in the Dev Dashboard."
             )
         raise TokenRefused(f"{shop}: {error}")

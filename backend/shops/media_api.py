@@ -114,7 +114,7 @@ async def stage(
     }
     payload = await mutate(admin, shop, documents.STAGE_UPLOAD, StagedPayload, input=[wanted])
     if len(payload.staged_targets) != 1:
-        raise ShopifyUnavailable("Shopify named no place to upload to.")
+        raise ShopifyUnavailable("Shopify returned no upload target.")
     return payload.staged_targets[0]
 
 
@@ -149,7 +149,7 @@ async def create_file(
     }
     payload = await mutate(admin, shop, documents.CREATE_FILE, CreatedPayload, files=[wanted])
     if len(payload.files) != 1:
-        raise ShopifyUnavailable("Shopify did not say which file it made.")
+        raise ShopifyUnavailable("Shopify did not return the file that it created.")
     return payload.files[0].id
 
 

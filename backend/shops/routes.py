@@ -1,4 +1,4 @@
-"""`POST /v1/installation`: what the embedded page calls when it meets `SHOP_NOT_INSTALLED`."""
+"""`POST /v1/installation`: the embedded page calls it after a `SHOP_NOT_INSTALLED`."""
 
 from typing import Any
 
@@ -36,15 +36,17 @@ async def create_installation(
     database: NamedDependency[Database],
     admin: NamedDependency[AdminApi],
 ) -> InstallationResponse:
-    """Exchange the request's own session token for an offline token; safe to repeat."""
+    """Exchange the request's session token for an offline token. Safe to repeat."""
     merchant = request.auth
     if merchant.token is None:
-        raise Unauthenticated("Only a session token can be exchanged; a signature cannot.")
+        raise Unauthenticated(
+            "This endpoint needs a session token; a signed request is not accepted."
+        )
     return await install(database, admin, domain=merchant.shop, session_token=merchant.token)
 
 
 def installation_router(guard: Guard) -> Router:
-    """The route, behind the guard it is given."""
+    """The route, protected by `guard`."""
     return Router(
         "/v1/installation",
         route_handlers=[create_installation],

@@ -40,7 +40,7 @@ class ShopRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `POST /v1/installation`."""
+    """Response of `POST /v1/installation`."""
 
     shop: str
     scopes: list[str]

@@ -12,7 +12,7 @@ import msgspec
 from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
-UNREADABLE_RESPONSE = "Shopify's answer could not be read."
+UNREADABLE_RESPONSE = "Shopify's response could not be parsed."
 PRODUCT_FIELDS = {
     "gid": "id",
     "product_type": "productType",

@@ -43,7 +43,7 @@ class TokenKeys:
         for entry in filter(None, (part.strip() for part in text.split(","))):
             key_id, _, key = entry.partition(":")
             if _KEY_ID.fullmatch(key_id) is None or key_id in self.ciphers:
-                raise token_keys_error("an entry has no id of its own")
+                raise token_keys_error("an entry has no unique ID")
             self.ciphers[key_id] = AESGCM(key_bytes(key_id, key))
         if not self.ciphers:
             raise token_keys_error("it is empty")

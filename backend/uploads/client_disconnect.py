@@ -21,7 +21,7 @@ async def while_connected(
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise BadRequest("The connection closed before the answer.")
+        raise BadRequest("The connection closed before the response.")
     finally:
         working.cancel()
         leaving.cancel()

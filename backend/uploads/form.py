@@ -45,7 +45,7 @@ def boundary_of(request: AnyRequest) -> str:
     if content_type != "multipart/form-data" or "content-encoding" in request.headers:
         raise UnsupportedMedia("Send the image as multipart/form-data, in a part named file.")
     if not options.get("boundary"):
-        raise BadRequest("The Content-Type names no boundary.")
+        raise BadRequest("The Content-Type has no boundary.")
     return options["boundary"]
 
 
@@ -71,9 +71,9 @@ async def copy_file_part(body: AsyncGenerator[bytes], boundary: str, file: IO[by
 def require_only_file(part: MultipartSegment, number: int) -> None:
     """Refuse a second part, and a part with another name."""
     if part.name != PART_NAME:
-        raise part_error((part.name or "")[:100], "Unknown part; send one part named file.")
+        raise part_error((part.name or "")[:100], "Unknown part. Send one part, named file.")
     if number > 1:
-        raise part_error(PART_NAME, "Send one part named file, once.")
+        raise part_error(PART_NAME, "Send exactly one part named file.")
 
 
 def require_file_size(size: int) -> None:

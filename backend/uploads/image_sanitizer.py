@@ -80,6 +80,6 @@ class ImageSanitizer:
 def upload_error(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
     if failed.failure.retryable:
-        return UploadsUnavailable("The image could not be looked at just now. Retry shortly.")
+        return UploadsUnavailable("The image could not be checked at the moment. Retry shortly.")
     refused = ERRORS_BY_CODE.get(failed.failure.code)
     return refused(failed.failure.message) if refused else failed

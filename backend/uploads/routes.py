@@ -1,4 +1,4 @@
-"""`POST /v1/uploads`: a picture for jobs to work on."""
+"""`POST /v1/uploads`: an input image for jobs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ UPLOADING = documented(
 
 @dataclass
 class Uploading(Operation):
-    """What the description says of the form, which the route reads piece by piece."""
+    """Documents the form, which the route parses itself as a stream."""
 
     def __post_init__(self) -> None:
         picture = Schema(
@@ -77,7 +77,7 @@ class Uploading(Operation):
 
 
 def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
-    """The route that takes pictures in."""
+    """The route that receives images."""
 
     @post(
         "/",
@@ -94,7 +94,7 @@ def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
         presigner: NamedDependency[Presigner],
         image_sanitizer: NamedDependency[ImageSanitizer],
     ) -> UploadResponse:
-        """Take a picture in."""
+        """Upload an image for later jobs."""
         shop_id = await receiving_shop(database, request.auth.shop, quotas)
         async with sent_file(request) as file:
             with image_sanitizer.slot():
@@ -109,6 +109,6 @@ def uploading_route(quotas: Quotas) -> HTTPRouteHandler:
 
 
 def uploads_router(guard: Guard, quotas: Quotas) -> Router:
-    """The route, behind the guard it is given."""
+    """The route, protected by `guard`."""
     handlers = [uploading_route(quotas)]
     return Router("/v1/uploads", route_handlers=handlers, guards=[guard], tags=["Uploads"])

@@ -1,10 +1,10 @@
-"""The answer to `POST /v1/uploads`."""
+"""Response of `POST /v1/uploads`."""
 
 import msgspec
 
 
 class UploadResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`upload_key` is what a job's request names; `image_url` shows the picture as we keep it."""
+    """Use `upload_key` in a job's request. `image_url` shows the image as it is stored."""
 
     upload_key: str
     image_url: str

@@ -24,7 +24,7 @@ from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
 
 NO_SUCH_UPLOAD = (
-    "No such upload; POST /v1/uploads first. Uploads that no job uses are kept for 24 hours."
+    "No such upload. POST /v1/uploads first. Uploads that no job uses are deleted after 24 hours."
 )
 
 

@@ -1,7 +1,7 @@
-"""Store what a batch came to once the last of its jobs has ended, so that nobody counts it again.
+"""Store a batch's counts once the last of its jobs has ended, so that they are not counted again.
 
-Not where a job ends, for most jobs are not the last: some batches are looked at each minute, those
-first that were looked at longest ago.
+This is not done when a job ends, because most jobs are not the last one. Instead some batches are
+checked every minute, the least recently checked first.
 """
 
 import msgspec
@@ -15,11 +15,11 @@ from backend.batches.service import counts_of
 from backend.batches.states import Expansion
 from backend.db import Database
 
-LOOKED_AT = 50  # batches in a run; one of ten thousand takes about ten milliseconds
+LOOKED_AT = 50  # batches per run; one of ten thousand takes about ten milliseconds
 
 
 async def settle_batches(database: Database) -> int:
-    """Look at the batches whose jobs are all made; how many of them have ended since."""
+    """Check the batches whose jobs are all created; return how many of them have ended since."""
     async with database.reading() as connection:
         due = await connection.execute(
             select(Batch.shop_id, Batch.public_id, Batch.round)
@@ -36,9 +36,9 @@ async def settle_batches(database: Database) -> int:
 
 
 async def settle_batch(connection: AsyncConnection, ref: BatchRef) -> bool:
-    """Store the batch's counts; whether they are final.
+    """Store the batch's counts; return whether they are final.
 
-    Its row is locked first, so a retry comes before, and then nothing is stored, or after.
+    The row is locked first, so a retry comes either before, and then nothing is stored, or after.
     """
     still = (*this(ref), Batch.round == ref.round, Batch.expansion != Expansion.EXPANDING)
     held = select(Batch.public_id).where(*still).with_for_update(key_share=True)

@@ -1,10 +1,10 @@
-"""Compare the bucket with the database: objects that no row names go, lost objects are made again.
+"""Compare the bucket with the database: delete objects that no row names, restore lost objects.
 
-One pass reads both in the order of their keys, side by side, and remembers only where they differ,
-up to a limit; what is over the limit is counted and left for the next pass. Nothing is touched
-before both have been read to their ends, so a failure on either side touches nothing.
+One pass reads both in key order and remembers only the differences, up to a limit. Differences
+beyond the limit are counted and left for the next pass. Nothing is changed before both have been
+read completely, so a failure on either side changes nothing.
 
-Why no object goes that somebody still needs:
+Why no object is deleted that is still needed:
 
 - The rows are read before the objects are listed, and only objects that were `SETTLED_AGE` by the
   store's own clock when the pass began can go. So a row that is missing here has to be committed
@@ -14,8 +14,8 @@ Why no object goes that somebody still needs:
 - A job that is being erased loses its objects before its rows. What its worker puts in between is
   named by no row, for the worker is fenced, and goes a day later.
 
-If the two hardly belong together, nothing is touched at all: then it is not a few crashes that
-are to be mended, but a database beside the wrong bucket, or restored from an old backup.
+If the two sides hardly match, nothing is changed at all: then the cause is not a few crashes, but a
+database with the wrong bucket, or one restored from an old backup.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -39,7 +39,7 @@ from backend.worker.stored_bytes import store_sizes
 
 log = structlog.get_logger(__name__)
 
-SORT_TIMEOUT = 900.0  # seconds that Postgres may take to put all keys in order
+SORT_TIMEOUT = 900.0  # seconds that Postgres may take to sort all keys
 REPORT_EVERY = 10_000  # objects
 
 Report = Callable[[int], None]
@@ -49,20 +49,20 @@ Keyed = TypeVar("Keyed", StoredObject, NamedKey)
 class SweepLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How careful a pass is.
 
-    Each side may differ in `spared` keys, or in that `share` of its own: more is implausible.
+    Each side may differ in `spared` keys, or in that `share` of its own keys; more is implausible.
     """
 
     settled: timedelta = SETTLED_AGE
     share: float = 0.2
     spared: int = 100
-    remembered: int = 50_000  # keys of each side, some megabytes
+    remembered: int = 50_000  # keys of each side; some megabytes
     page: int = LIST_PAGE_SIZE
 
 
 class Comparison(msgspec.Struct, kw_only=True):
     """How the bucket and the database differ; the lists are cut at `SweepLimits.remembered`.
 
-    What both have is added up for each shop.
+    The sizes of objects that both have are added up per shop.
     """
 
     objects: int = 0
@@ -74,7 +74,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     lost_keys: list[NamedKey] = []
 
     def is_plausible(self, terms: SweepLimits) -> bool:
-        """Whether it looks like the leftovers of crashes."""
+        """Whether crashes can explain the differences."""
         return self.unnamed <= max(terms.spared, self.objects * terms.share) and (
             self.lost <= max(terms.spared, self.rows * terms.share)
         )
@@ -89,8 +89,8 @@ async def sweep_bucket(
 ) -> FindingTallies:
     """One pass; what it found. `report` hears now and then how many objects were looked at.
 
-    Raises `DatabaseUnavailable`, `StorageUnavailable` and, for a bucket whose listing has no
-    order, `ConfigurationError`.
+    Raises `DatabaseUnavailable`, `StorageUnavailable` and, if the bucket's listing is unordered,
+    `ConfigurationError`.
     """
     terms = terms or SweepLimits()
     found = await compare_bucket(settings, context, terms, report)
@@ -108,7 +108,7 @@ async def sweep_bucket(
 async def compare_bucket(
     settings: Settings, context: WorkerContext, terms: SweepLimits, report: Report | None
 ) -> Comparison | None:
-    """Both sides, read to their ends; None when the process is to stop."""
+    """Read both sides completely; None if the process is to stop."""
     found = Comparison()
     database = Database(
         settings.database_url, role=WORKER, pool_size=1, statement_timeout=SORT_TIMEOUT
@@ -137,7 +137,7 @@ def count_key(
     deadline: datetime,
     terms: SweepLimits,
 ) -> None:
-    """Count a key, and remember it if it is on one side only."""
+    """Count a key, and remember it if only one side has it."""
     found.objects += stored is not None
     found.rows += named is not None
     if stored and named:
@@ -154,7 +154,7 @@ def count_key(
 
 
 async def left_alone(found: Comparison, database: Database) -> FindingTallies:
-    """Say what is wrong, and count it."""
+    """Log what is wrong, and count it."""
     log.error(
         "bucket_sweep_refused",
         objects=found.objects,
@@ -174,7 +174,7 @@ async def left_alone(found: Comparison, database: Database) -> FindingTallies:
 
 
 async def delete_unnamed(found: Comparison, context: WorkerContext) -> FindingTally:
-    """Delete the objects that no row names, as far as they are remembered."""
+    """Delete the remembered objects that no row names."""
     tally = FindingTally(found=found.unnamed)
     for start in range(0, len(found.unnamed_keys), DELETE_BATCH):
         batch = found.unnamed_keys[start : start + DELETE_BATCH]
@@ -188,8 +188,10 @@ async def delete_unnamed(found: Comparison, context: WorkerContext) -> FindingTa
 async def side_by_side(
     objects: AsyncIterator[StoredObject], rows: AsyncIterator[NamedKey]
 ) -> AsyncIterator[tuple[StoredObject | None, NamedKey | None]]:
-    """Each key once, with what either side has of it."""
-    named = await anext(rows, None)  # the rows first: what is put from now on is young
+    """Yield each key once, with what each side has of it."""
+    named = await anext(
+        rows, None
+    )  # the rows first: objects put from now on are too young to be deleted
     stored = await anext(objects, None)
     while stored or named:
         order = key_order(stored, named)
@@ -201,20 +203,20 @@ async def side_by_side(
 
 
 def key_order(stored: StoredObject | None, named: NamedKey | None) -> int:
-    """Which of the two comes first, as -1, 0 or 1; an end comes last."""
+    """Which of the two comes first, as -1, 0 or 1; None comes last."""
     if stored is None or named is None:
         return -1 if named is None else 1
     return (stored.key > named.key) - (stored.key < named.key)
 
 
 async def ascending(items: AsyncIterator[Keyed]) -> AsyncIterator[Keyed]:
-    """The same, but out of order they raise: they would be taken for missing on the other side."""
+    """The same items. Raises if they are not in order: the comparison would report them missing."""
     last = ""
     async for item in items:
         if item.key <= last:
             raise ConfigurationError(
-                "S3_BUCKET lists its objects in no order (a directory bucket does so); "
-                "use a general-purpose bucket."
+                "S3_BUCKET does not list its objects in order, as directory buckets do not. "
+                "Use a general-purpose bucket."
             )
         last = item.key
         yield item

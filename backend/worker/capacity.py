@@ -1,13 +1,14 @@
-"""A worker's places: no shop's backlog takes them all, however long its work takes.
+"""A worker's capacity: no shop's backlog takes all of it, however long its work takes.
 
-A shop's first few entries of a kind wait at one entry point, what it has beyond at another
-(`backend.queue`). Backlogs, of one shop or of many, have shares of the places: one for jobs, as
-large as keeps the render processes busy, and others for errands, for batches' pages and for the
-sweeps, which come last. In each, priorities settle who is next. All other places are kept for shops
-that have little to do: theirs begins at once.
+A shop's first few entries of a kind have one entry point, the others another one (`backend.queue`).
+Backlogs, of one shop or of many, have fixed shares of the capacity: one for jobs, large enough to
+keep the render processes busy, and others for other tasks, for batches' pages, and for sweeps,
+which have the lowest priority. Within a share, priorities decide which entry is next. The remaining
+capacity is for shops with few entries, whose work starts at once.
 
-A job's place costs a picture in memory. The render processes are what is dear, and none of them is
-kept free: a backlog's stages only let the others' go first. So a shop that is alone loses nothing.
+A job in progress costs an image in memory. The render processes are the scarce resource, and none
+of them is kept free: a backlog's stages only let those of other shops go first. So a shop that is
+alone loses nothing.
 """
 
 from dataclasses import dataclass
@@ -32,17 +33,17 @@ class Capacity:
 
     @property
     def batch(self) -> int:
-        """At most so many are taken in one statement; no share is smaller."""
+        """The most entries that one statement takes; no share is smaller."""
         return self.slots
 
     @property
     def backlog(self) -> int:
-        """At most so many of the shops' backlogs of jobs, and as many of those of errands."""
+        """The most backlog entries: this many of jobs, and as many of other tasks."""
         return self.slots * JOBS_A_SLOT
 
     @property
     def shares(self) -> tuple[CapacityShare, ...]:
-        """What backlogs, and what is long from its first entry on, have of the places."""
+        """The shares of backlogs, and of entries that always take long."""
         return (
             CapacityShare(self.backlog, frozenset({queue.RUN_BACKLOG})),
             CapacityShare(self.backlog, TASK_BACKLOGS),
@@ -52,25 +53,25 @@ class Capacity:
 
     @property
     def kept(self) -> int:
-        """For whoever has little to do, beside the few jobs and errands of a shop with backlogs."""
+        """For shops with few entries, beside the first jobs and tasks of shops with backlogs."""
         return self.backlog + 2 * queue.MAX_FOREGROUND
 
     @property
     def all(self) -> int:
-        """Of any kind."""
+        """The capacity for entries of every kind."""
         return self.kept + sum(share.places for share in self.shares)
 
 
 class LowPriorityRenderer:
-    """The renderer as a backlog's jobs have it: their stages let others' go first."""
+    """The renderer for a backlog's jobs: their stages let other shops' stages go first."""
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self.name = renderer.name
 
     async def render(self, request: RenderRequest) -> Rendered:
-        """Run one stage when it is its turn."""
+        """Render one stage when it is its turn."""
         return await self.renderer.render(msgspec.structs.replace(request, is_low_priority=True))
 
     async def close(self) -> None:
-        """It is closed by whoever opened it."""
+        """Do nothing: the owner closes the renderer."""

@@ -1,7 +1,7 @@
-"""What the law asks for is tried again until it is done, and somebody hears when that takes long.
+"""Compliance webhooks are retried until they succeed, with an alarm when that takes long.
 
-How often a delivery has been tried, and when the next time is, stands on its row: an entry that the
-queue has lost is not put back before that time, and does not begin to count anew.
+The attempts and the time of the next one are in the delivery's row. So an entry that the queue has
+lost is not requeued before that time, and the count continues.
 """
 
 import asyncio
@@ -24,28 +24,28 @@ from webhooks.topics import COMPLIANCE_TOPICS
 log = structlog.get_logger(__name__)
 
 OVERDUE = timedelta(days=1)
-TERM = timedelta(days=30)  # what Shopify leaves us
-LOOK = 300  # seconds between two looks for the gauge
+TERM = timedelta(days=30)  # what Shopify allows
+LOOK = 300  # seconds between two updates of the gauge
 
 
 async def put_off_delivery(
     ref: DeliveryRef, handler_context: HandlerContext, error: Exception
 ) -> timedelta:
-    """Count the failed try, and say how long to wait before the next."""
+    """Count the failed attempt, and return how long to wait before the next."""
     try:
         async with handler_context.database.transaction(ref.shop_domain) as connection:
             delivery = await unsettled(connection, ref)
             tries = 1 if delivery is None else delivery.tries + 1
             pause = COMPLIANCE.pause(tries)
             await put_off(connection, ref, tries=tries, pause=pause, note=type(error).__name__)
-    except DatabaseUnavailable:  # nothing to count on: what this try has cost is little
+    except DatabaseUnavailable:  # cannot be counted; this attempt has cost little
         return COMPLIANCE.pause(1)
     log.warning("compliance_put_off", tries=tries, seconds=round(pause.total_seconds()))
     return pause
 
 
 async def take_up_failed(database: Database) -> int:
-    """Try again what an earlier version has given up; how many. Housekeeping queues them."""
+    """Retry deliveries that earlier versions gave up; housekeeping queues them. Return how many."""
     async with database.transaction() as connection:
         taken = await connection.execute(
             update(WebhookDelivery)
@@ -62,7 +62,7 @@ async def take_up_failed(database: Database) -> int:
 
 
 async def watch_compliance(database: Database, *, aloud: bool = True) -> int:
-    """Tell the gauge how many are older than a day, and the log if `aloud`; how many there are."""
+    """Set the gauge to the deliveries older than a day, log them if `aloud`; return their count."""
     oldest = func.now() - func.min(WebhookDelivery.received_at)
     overdue = select(func.count().label("number"), oldest.label("age")).where(
         WebhookDelivery.status == "received",
@@ -86,7 +86,7 @@ async def watch_compliance(database: Database, *, aloud: bool = True) -> int:
 
 @contextlib.asynccontextmanager
 async def kept_gauge(database: Database) -> AsyncIterator[None]:
-    """Keep this process's own gauge up to date: Prometheus asks each worker for itself."""
+    """Keep this process's gauge up to date: Prometheus scrapes each worker separately."""
     task = asyncio.create_task(keep_gauge(database))
     try:
         yield
@@ -95,7 +95,7 @@ async def kept_gauge(database: Database) -> AsyncIterator[None]:
 
 
 async def keep_gauge(database: Database) -> None:
-    """For as long as the process works."""
+    """Runs as long as the process works."""
     while True:
         with contextlib.suppress(DatabaseUnavailable):
             await watch_compliance(database, aloud=False)

@@ -1,4 +1,4 @@
-"""`atelier jobs` and `atelier keys`: what an operator does straight at the database."""
+"""`atelier jobs` and `atelier keys`: commands that use the database directly."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,11 +22,11 @@ from backend.tenancy import WORKER
 from backend.worker.maintenance import shop_of_job
 from backend.worker.reencryption import ReencryptionTally, reencrypt_all
 
-POLL_TIMEOUT = 20  # seconds for each wait
+POLL_TIMEOUT = 20  # seconds of each wait
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
-    """One job, seen with its own shop's eyes."""
+    """One job, with the view of its own shop."""
 
     public_id: str
     shop_domain: str
@@ -65,14 +65,14 @@ async def show_job(public_id: str) -> None:
 
 
 async def watch_job(public_id: str) -> bool:
-    """Show the job's progress until it ends; whether it succeeded."""
+    """Show the job's progress until it ends; return whether it succeeded."""
     async with operator(public_id) as job:
         end = await show_progress(job.events(), Console(stderr=True))
     return end.event_type == "succeeded"
 
 
 async def reencrypt_tokens() -> bool:
-    """Seal every stored token under the first key, and tell; whether it alone is needed now."""
+    """Encrypt every token with the first key; return whether no other key is needed."""
     keys = TokenKeys(required_variable("TOKEN_KEYS"))
     database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
 
@@ -85,15 +85,17 @@ async def reencrypt_tokens() -> bool:
         await database.close()
     click.echo(f"Sealed the tokens of {tally.encrypted} shops under {keys.primary}.")
     if tally.unreadable:
-        click.echo(f"{tally.unreadable} do not open: a key is missing, or they were tampered with.")
+        click.echo(
+            f"{tally.unreadable} cannot be decrypted: a key is missing, or they were altered."
+        )
     if tally.left > tally.unreadable:
-        click.echo("Some were sealed under another key meanwhile: run this again.")
+        click.echo("Some tokens were encrypted with another key meanwhile. Run this again.")
     return tally.left == 0
 
 
 @asynccontextmanager
 async def operator(public_id: str) -> AsyncIterator[Operator]:
-    """Look the job up, whosever it is. Raises `JobNotFound`."""
+    """Find the job, whichever shop owns it. Raises `JobNotFound`."""
     settings = Settings.from_env()
     database = Database(settings.database_url, role=WORKER, pool_size=1)
     wakeups = Wakeups(settings.database_url, role=WORKER)
@@ -101,7 +103,7 @@ async def operator(public_id: str) -> AsyncIterator[Operator]:
         async with database.reading() as connection:
             shop = await shop_of_job(connection, public_id)
         if shop is None:
-            raise JobNotFound(f"No job {public_id}, or its shop has removed the app.")
+            raise JobNotFound(f"Job {public_id} does not exist, or its shop has removed the app.")
         async with wakeups.listening():
             yield Operator(
                 public_id=public_id,

@@ -1,4 +1,4 @@
-"""What a worker works with."""
+"""The services of a worker process."""
 
 import asyncio
 
@@ -26,19 +26,19 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def publication_context(self) -> PublicationContext:
-        """For publications."""
+        """The context for publications."""
         return PublicationContext(
             database=self.database, store=self.store, admin=self.admin, stopping=self.stopping
         )
 
     @property
     def batch_context(self) -> BatchContext:
-        """For batches."""
+        """The context for batches."""
         return BatchContext(
             database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
         )
 
     @property
     def files(self) -> httpx.AsyncClient:
-        """For downloads from Shopify's CDN."""
+        """The client for downloads from Shopify's CDN."""
         return self.admin.files

@@ -1,9 +1,9 @@
-"""PgQueuer's loop, which takes entries as there are places for them, and looks for none without.
+"""PgQueuer's loop, but it queries the queue only when the worker has free capacity.
 
-By itself it also looks while every place is taken: as long as anything waits ten times a second,
-with two statements each time, which comes to more than what the jobs themselves cost. What it is at
-we know without asking the database; so the claim does not count it there, and a worker that died is
-counted nowhere.
+PgQueuer itself also queries while the worker is full: ten times a second as long as entries wait,
+with two statements each time, which costs more than the jobs themselves. We know what is in
+progress without asking the database. So a claim counts nothing there, and a dead worker is counted
+nowhere.
 """
 
 import asyncio
@@ -20,24 +20,20 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.qm import QueueManager
 from pgqueuer.types import JobId, QueueEntrypoint
 
-GATHER_TIME = (
-    0.005  # seconds that a free place waits for a second one, to be filled in one statement
-)
-CAPACITY_POLL_INTERVAL = (
-    1.0  # seconds between two looks for others while a share has all its places
-)
+GATHER_TIME = 0.005  # seconds to wait for a second free slot, to fill both in one statement
+CAPACITY_POLL_INTERVAL = 1.0  # seconds between two queries for other entries while a share is full
 
 
 @dataclasses.dataclass(frozen=True)
 class CapacityShare:
-    """Entry points of which a worker works on at most `places` entries at once."""
+    """Entry points of which a worker processes at most `places` entries at once."""
 
     places: int
     entrypoints: frozenset[str]
 
 
 def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[CapacityShare]) -> None:
-    """Have it work like this; before entry points are named. Those in no share take any place."""
+    """Set how it works, before registering entry points. Entries without a share have no limit."""
     pgq.qm = CapacityQueueManager(
         pgq.qm.queries, pgq.channel, resources=pgq.resources, shares=shares
     )
@@ -46,11 +42,11 @@ def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[CapacityShare]) -> None:
 
 @dataclasses.dataclass
 class CapacityQueueManager(QueueManager):
-    """As many places as `run` is told of with `max_concurrent_tasks`, of which shares have some.
+    """`max_concurrent_tasks` of `run` is the capacity; shares limit parts of it.
 
-    under_way: the entry points of the entries that are worked on.
-    changed: there may be something to take, or a place for it.
-    nothing_else_until: so long, on the loop's clock, nothing but what full shares have is waiting.
+    under_way: the entry points of the entries in progress. changed: there may be an entry to take,
+    or capacity for one. nothing_else_until: until then, on the loop's clock, only entries of full
+    shares are waiting.
     """
 
     shares: Sequence[CapacityShare] = ()
@@ -59,20 +55,20 @@ class CapacityQueueManager(QueueManager):
     nothing_else_until: float = dataclasses.field(init=False, default=0)
 
     async def run(self, *args: Any, **settings: Any) -> None:
-        """As PgQueuer's; new entries are heard of here as well."""
+        """As PgQueuer's; notifications of new entries arrive here as well."""
         await self.queries.driver.add_listener(self.channel, self._hear)
         await super().run(*args, **settings)
 
     async def fetch_jobs(
         self, batch_size: int, global_concurrency_limit: int | None, heartbeat_timeout: timedelta
     ) -> AsyncGenerator[Job, None]:
-        """Fill the free places, and each that becomes free, until nothing is left to take."""
+        """Fill the free capacity, again and again, until nothing is left to take."""
         places = global_concurrency_limit or sys.maxsize
         clock = asyncio.get_running_loop().time
         while not self.shutdown.is_set():
-            self.changed.clear()  # before looking: whatever changes meanwhile is not missed
+            self.changed.clear()  # before the query, so that no change during it is missed
             if len(self.job_context) >= places:
-                await self.changed.wait()  # told to stop, its jobs end at their next stage
+                await self.changed.wait()  # told to stop: its jobs end at their next stage
                 continue
             await self._gather(places, batch_size)
             wanted = min(batch_size, self._free(places))
@@ -96,7 +92,7 @@ class CapacityQueueManager(QueueManager):
                     await asyncio.wait_for(self.changed.wait(), CAPACITY_POLL_INTERVAL)
 
     def forget_job(self, job_id: JobId, context: Context, task: asyncio.Task[None]) -> None:
-        """Its place is free."""
+        """Free the entry's capacity."""
         super().forget_job(job_id, context, task)
         if job_id not in self.job_context:
             self.under_way.pop(job_id, None)
@@ -109,7 +105,7 @@ class CapacityQueueManager(QueueManager):
     def _entry_points(
         self, closed: Sequence[CapacityShare]
     ) -> dict[QueueEntrypoint, EntrypointExecutionParameter]:
-        """All but those of the shares that have all their places."""
+        """All entry points except those of full shares."""
         return {
             name: EntrypointExecutionParameter(executor.parameters.concurrency_limit)
             for name, executor in self.entrypoint_registry.items()
@@ -117,7 +113,7 @@ class CapacityQueueManager(QueueManager):
         }
 
     async def _gather(self, places: int, batch_size: int) -> None:
-        """Those that end together are filled together."""
+        """Wait a moment, so that entries that end together are replaced together."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GATHER_TIME):
                 while self._free(places) < batch_size:
@@ -125,7 +121,7 @@ class CapacityQueueManager(QueueManager):
                     await self.changed.wait()
 
     def _free(self, places: int) -> int:
-        """So many can be taken, whichever they are: the full shares' are not among them."""
+        """How many entries can be taken; full shares are already excluded."""
         left = [self._left(share) for share in self.shares]
         return min([places - len(self.job_context), *(count for count in left if count > 0)])
 

@@ -1,4 +1,4 @@
-"""`atelier erasures`: after a restore, erase again what was erased since the dump was made."""
+"""`atelier erasures`: after a restore, repeat the erasures made since the dump."""
 
 from contextlib import AsyncExitStack
 
@@ -16,7 +16,7 @@ from webhooks.outcome import HandlerContext
 
 
 async def repeat_erasures() -> None:
-    """Go through the list in the bucket, and tell what became of each."""
+    """Go through the list in the bucket, and print the result of each erasure."""
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
         stack.enter_context(clear_words())
@@ -28,20 +28,20 @@ async def repeat_erasures() -> None:
             click.echo(f"{note.requested_at:%Y-%m-%d}  {what}{note.shop_domain}: ", nl=False)
             click.echo(await repeated(handler_context, note))
             count += 1
-    click.echo(f"{count} erasures are on the list; all of them hold.")
+    click.echo(f"{count} erasures are on the list; all of them are now carried out.")
 
 
 async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
-    """Do it again, as far as there is anything of it; what became of it, in words.
+    """Repeat one erasure, if its data is there; return the result in words.
 
-    An account of another number is of a later installation, and is left alone.
+    An account with another number belongs to a later installation and is not touched.
     """
     aside = await known_shop(
         handler_context.database, name_aside(note.shop_domain, note.webhook_id)
     )
     shop = aside or await known_shop(handler_context.database, note.shop_domain)
     if shop is None or shop.id != note.shop_id:
-        return "nothing is held"
+        return "no data found"
     time_slice = TimeSlice()
     if note.customer_id is not None:
         await erase_customer(handler_context, shop, note, time_slice)
@@ -51,7 +51,7 @@ async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
         erased = await erase_jobs(
             handler_context.database, handler_context.store, shop.id, before=until
         )
-        return f"the shop is back; {erased} jobs of before erased"
+        return f"the shop has reinstalled; {erased} jobs from before that erased"
     if aside is None:
         await set_aside_again(handler_context, shop, note)
     await erase_shop(
@@ -68,11 +68,11 @@ async def repeated(handler_context: HandlerContext, note: ErasureNote) -> str:
 async def set_aside_again(
     handler_context: HandlerContext, shop: KnownShop, note: ErasureNote
 ) -> None:
-    """Close the account, which was open when the dump was made, and take it out of the way."""
+    """Close the account, which was open when the dump was made, and set it aside."""
     async with handler_context.database.transaction(shop.id) as connection:
         await uninstall(connection, shop)
     name = name_aside(note.shop_domain, note.webhook_id)
     if not await begin_erasure(handler_context, shop, note, name):
         raise click.ClickException(
-            f"{note.shop_domain} was opened just now: stop every process, then run this again."
+            f"{note.shop_domain} was installed just now. Stop every process, then run this again."
         )

@@ -40,8 +40,8 @@ from backend.workflows.stages import Stage
 log = structlog.get_logger(__name__)
 
 WAITS = {
-    "storage": "Waiting for the image storage to answer again",
-    "shopify": "Waiting for Shopify to answer again",
+    "storage": "Waiting for the image storage to respond",
+    "shopify": "Waiting for Shopify to respond",
 }
 
 
@@ -128,7 +128,7 @@ async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: S
 
 async def wait_for_merchant(connection: AsyncConnection, job_run: JobRun) -> None:
     """Have the timeline tell it; `worker.reauth` takes the job up again."""
-    message = "Waiting for the shop to open the app again"
+    message = "Waiting for the merchant to open the app again"
     await put_back(connection, job_run.claimed, message=message, waiting_for="reauth")
 
 

@@ -1,9 +1,9 @@
-"""The statements that let jobs' files expire, for a slice of jobs at once.
+"""The statements that let the files of a slice of jobs expire.
 
-Keys leave the rows only when their objects have gone, and no artifact is told of that has none. So
-a slice takes three steps: `retract` has the API tell of the artifacts no more, and keeps their keys
-in the checkpoints; then the objects go; then `forget_files` or `forget_jobs` forgets the keys. A
-crash in between leaves a slice that the next pass begins anew.
+A key leaves its row only after its object is deleted, and the API never lists an artifact without
+an object. So a slice takes three steps. `retract` removes the artifacts from the API and keeps
+their keys in the checkpoints. Then the objects are deleted. Then `forget_files` or `forget_jobs`
+deletes the keys. After a crash in between, the next pass starts the slice again.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.jobs.service import JobRef
 
-# The jobs of a slice, and what joins a job to them. Braces around them are filled in by `written`.
+# The jobs of a slice, and the join condition to them. `written` fills in the braces.
 PARTS = {
     "slice": "unnest(CAST(:shop_ids AS bigint[]), CAST(:job_ids AS text[])) due(shop_id, job_id)",
     "this": "j.shop_id = due.shop_id AND j.public_id = due.job_id",
 }
 
-# Whoever publishes holds the job's row (`publications.queries.job_kept`): what is live has been
-# seen once the row is ours, and without its artifacts nothing of a job can be published.
+# Publishing locks the job's row (`publications.queries.job_kept`): once we hold the row, we have
+# seen every live publication, and a job without artifacts cannot be published.
 LOCKED = """
 SELECT j.shop_id, j.public_id FROM jobs j JOIN {slice} ON {this} FOR UPDATE OF j SKIP LOCKED
 """
@@ -38,7 +38,7 @@ DISPENSABLE = """
         WHERE i.shop_id = j.shop_id AND i.job_id = j.public_id AND b.finished_at IS NULL
     )
 """
-# An upload's URL is in its job's `request`: null there says that the picture is not kept.
+# The URL of an upload is in its job's `request`; null means that the image is no longer kept.
 RETRACTED = """
 WITH marked AS (
     UPDATE jobs j SET
@@ -70,7 +70,7 @@ WITH marked AS (
 )
 SELECT shop_id, public_id FROM marked
 """
-# `OFFSET 0` has each job's few rows looked up by their key, whatever the statistics say.
+# `OFFSET 0` makes Postgres look up each job's few rows by key, whatever its statistics say.
 NAMED_BY_NO_ARTIFACT = """
 SELECT file.value FROM {slice}
 CROSS JOIN LATERAL (
@@ -109,7 +109,7 @@ SELECT count(*) FROM gone
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes of which jobs: the artifacts with these roles, of jobs whose `files` are so."""
+    """What expires: artifacts with these roles, of jobs with this `files` state."""
 
     files: str
     roles: tuple[str, ...]
@@ -119,10 +119,10 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
 async def retract(
     connection: AsyncConnection, jobs: Sequence[JobRef], extent: Extent
 ) -> list[JobRef]:
-    """Have nobody told of the artifacts any more; the jobs of which it is so.
+    """Remove the artifacts from the API; return the jobs concerned.
 
-    An event says how many of its artifacts have expired. `attempt` rises, and with it the ETag.
-    Jobs whose rows somebody holds just now are left out.
+    The event records how many of its artifacts have expired. `attempt` is incremented, and with it
+    the ETag changes. Jobs whose rows are locked are skipped.
     """
     ours = refs(await connection.execute(written(LOCKED), of(jobs)))
     parameters = {**of(ours), "files": extent.files, "roles": list(extent.roles)}
@@ -130,27 +130,27 @@ async def retract(
 
 
 async def unannounced_keys(connection: AsyncConnection, jobs: Sequence[JobRef]) -> list[str]:
-    """The objects that the jobs have stored and that no artifact is told of."""
+    """The jobs' stored objects that the API no longer lists."""
     return list(await connection.scalars(written(NAMED_BY_NO_ARTIFACT), of(jobs)))
 
 
 async def forget_files(connection: AsyncConnection, jobs: Sequence[JobRef]) -> int:
-    """Forget the keys; how many of the jobs had them."""
+    """Delete the keys; return how many of the jobs had any."""
     return int(await connection.scalar(written(FILES_FORGOTTEN), of(jobs)) or 0)
 
 
 async def forget_jobs(connection: AsyncConnection, jobs: Sequence[JobRef]) -> int:
-    """Delete the jobs, but for what rules have had made by them; how many there were."""
+    """Delete the jobs, but keep the record of what rules created; return how many there were."""
     return int(await connection.scalar(written(JOBS_FORGOTTEN), of(jobs)) or 0)
 
 
 def written(sql: str, **parts: str) -> TextClause:
-    """The statement."""
+    """Fill in the statement."""
     return text(sql.format(**PARTS, **parts))
 
 
 def of(jobs: Sequence[JobRef]) -> dict[str, Any]:
-    """The jobs, as the statements take them."""
+    """The jobs as parameters of the statements."""
     return {
         "shop_ids": [job.shop_id for job in jobs],
         "job_ids": [job.public_id for job in jobs],
@@ -158,5 +158,5 @@ def of(jobs: Sequence[JobRef]) -> dict[str, Any]:
 
 
 def refs(rows: CursorResult[Any]) -> list[JobRef]:
-    """The jobs, as the statements give them."""
+    """The jobs in the rows of a result."""
     return [JobRef(**row) for row in rows.mappings()]

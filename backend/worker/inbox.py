@@ -1,4 +1,4 @@
-"""`atelier webhooks`: what the inbox holds, and another try for what has failed."""
+"""`atelier webhooks`: list received deliveries, and retry failed ones."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
@@ -25,15 +25,15 @@ KEY = (WebhookDelivery.shop_domain, WebhookDelivery.topic, WebhookDelivery.webho
 async def show_deliveries(
     *, status: str | None, shop: str | None, topic: str | None, limit: int
 ) -> None:
-    """Print the newest deliveries that are asked for, one a line."""
+    """Print the newest matching deliveries, one per line."""
     async with inbox() as database, database.reading() as connection:
         rows = await deliveries(connection, status=status, shop=shop, topic=topic, limit=limit)
     for row in rows:
         click.echo(delivery_line(row))
     if not rows:
-        click.echo("No such delivery.", err=True)
+        click.echo("No deliveries found.", err=True)
     elif len(rows) == limit:
-        click.echo(f"The newest {limit}; --limit shows more.", err=True)
+        click.echo(f"Only the newest {limit} are shown; use --limit for more.", err=True)
 
 
 async def deliveries(
@@ -44,7 +44,7 @@ async def deliveries(
     topic: str | None,
     limit: int,
 ) -> Sequence[Any]:
-    """The newest that are asked for."""
+    """The newest matching deliveries."""
     inbox = WebhookDelivery
     asked = ((inbox.status, status), (inbox.shop_domain, shop), (inbox.topic, topic))
     found = (
@@ -57,7 +57,7 @@ async def deliveries(
 
 
 def delivery_line(row: Any) -> str:
-    """One delivery, in columns; what is not settled says when it is tried again."""
+    """One delivery, in columns; an unsettled one with the time of its next attempt."""
     more = row.note or ""
     if row.status == "received" and row.tries:
         more += f" after {row.tries} tries, next at {utc_text(row.next_try_at)}"
@@ -73,29 +73,29 @@ def utc_text(at: datetime | None) -> str:
 
 
 async def retry_deliveries(webhook_ids: Sequence[str], *, failed: bool) -> bool:
-    """Have workers try again now those that are named, or all that failed; whether all were there.
+    """Retry the given deliveries, or all failed ones; return whether all of them exist.
 
-    One that waits for its next try is tried now as well.
+    A delivery that waits for its next attempt is retried now as well.
     """
     async with inbox() as database:
         if failed:
             found = await retry_all_failed(database)
-            click.echo(f"{found} deliveries are tried again.")
+            click.echo(f"{found} deliveries are queued again.")
             return True
         async with database.transaction() as connection:
             refs = await retried(connection, WebhookDelivery.webhook_id.in_(webhook_ids))
     for ref in refs:
-        click.echo(f"{ref.webhook_id} ({ref.topic} of {ref.shop_domain}) is tried again.")
+        click.echo(f"{ref.webhook_id} ({ref.topic} of {ref.shop_domain}) is queued again.")
     missing = set(webhook_ids) - {ref.webhook_id for ref in refs}
     for webhook_id in sorted(missing):
         click.echo(
-            f"{webhook_id}: no such delivery, or settled well, or its body is gone.", err=True
+            f"{webhook_id}: no such delivery, or it was processed and its body deleted.", err=True
         )
     return not missing
 
 
 async def retry_all_failed(database: Database) -> int:
-    """Slice by slice; how many there were."""
+    """Retry all failed deliveries in slices; return how many there were."""
     total = 0
     while True:
         async with database.transaction() as connection:
@@ -106,7 +106,7 @@ async def retry_all_failed(database: Database) -> int:
 
 
 async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> list[DeliveryRef]:
-    """Put some of them on the queue, to be tried at once; which ones."""
+    """Queue a slice of the deliveries, due at once; return them."""
     inbox = WebhookDelivery
     chosen = (
         select(*KEY)
@@ -128,7 +128,7 @@ async def retried(connection: AsyncConnection, which: ColumnElement[bool]) -> li
 
 
 async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
-    """Let an entry that is on the queue already be due."""
+    """Make an entry that is already queued due now."""
     key = f"{HANDLE_WEBHOOK}:{ref.shop_domain}:{ref.topic}:{ref.webhook_id}"
     waiting = QUEUE_TABLE.c.dedupe_key == key, QUEUE_TABLE.c.execute_after > func.now()
     await connection.execute(update(QUEUE_TABLE).where(*waiting).values(execute_after=func.now()))
@@ -136,7 +136,7 @@ async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
 
 @contextlib.asynccontextmanager
 async def inbox() -> AsyncIterator[Database]:
-    """The database as the workers have it. Raises `DatabaseUnavailable` with what to look at."""
+    """The database with the workers' role. Raises `DatabaseUnavailable` with what to check."""
     database = Database(
         required_variable("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30
     )

@@ -1,12 +1,12 @@
-"""Rows whose object is lost: each is looked at again, and put right as far as that can be done.
+"""Repair rows whose object is lost, as far as possible.
 
-- An unfinished job makes the stage again, and those after it.
-- A finished job's files are made again from what is left of it (`worker.rerender`).
-- An upload that no job uses is forgotten: its sender is told that there is no such upload.
+- An unfinished job repeats the stage, and those after it.
+- A finished job's files are rendered again from its remaining files (`worker.rerender`).
+- An unused upload is deleted: its owner is told that there is no such upload.
 
-What is lost for good is an error that names the job and the file, but no key. It is counted each
-time as long as somebody can ask for it. What nobody but us would ever miss, an upload that has
-served its jobs or a finished job's original, is counted once and written off.
+A file that is lost for good is logged as an error with job and file name, but no key. It is counted
+by every sweep as long as callers can request it. A file that only we would miss (an upload that its
+jobs have used, a finished job's original) is counted once and then forgotten.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 async def repair_lost(rows: list[NamedKey], total: int, context: WorkerContext) -> FindingTally:
-    """Put right what can be; `rows` are those of `total` that are remembered."""
+    """Repair what can be repaired; `rows` are the remembered ones of `total`."""
     tally = FindingTally(found=total - len(rows))
     for owner, group in groupby(sorted(rows, key=object_owner), key=object_owner):
         if context.stopping.is_set():
@@ -48,14 +48,14 @@ async def repair_lost(rows: list[NamedKey], total: int, context: WorkerContext) 
 
 
 def object_owner(row: NamedKey) -> tuple[int, str]:
-    """Whose object it is: a shop's job or upload."""
+    """The owner of the object: a shop's job or upload."""
     return row.shop_id, row.owner
 
 
 async def is_lost(row: NamedKey, context: WorkerContext) -> bool:
-    """Whether it is so now: erasures and other sweeps delete the object before the row.
+    """Whether the object is still lost now: erasures and other sweeps delete it before its row.
 
-    A shop that has left is about to be erased, and nobody can ask for its pictures.
+    A shop that has left is about to be erased, and nobody can request its images.
     """
     if await context.store.age(row.key) is not None:
         return False
@@ -64,7 +64,7 @@ async def is_lost(row: NamedKey, context: WorkerContext) -> bool:
 
 
 async def is_named(connection: AsyncConnection, row: NamedKey) -> bool:
-    """Whether the row is there, still names the key, and its shop has the app."""
+    """Whether the row exists, still names the key, and its shop has the app."""
     installed = select(Shop.id).where(Shop.id == row.shop_id, Shop.status == "installed")
     if row.kind == "upload":
         naming = installed.join(Upload, Upload.shop_id == Shop.id).where(
@@ -88,7 +88,7 @@ async def is_named(connection: AsyncConnection, row: NamedKey) -> bool:
 
 
 def same_stage() -> Any:
-    """Joins a stage's artifacts to its checkpoint."""
+    """Join a stage's artifacts to its checkpoint."""
     return (
         (Artifact.shop_id == JobStage.shop_id)
         & (Artifact.job_id == JobStage.job_id)
@@ -97,7 +97,7 @@ def same_stage() -> Any:
 
 
 async def repair(owner: tuple[int, str], lost: list[NamedKey], context: WorkerContext) -> int:
-    """Put right what one upload or job has lost; how many of them."""
+    """Repair the lost files of one upload or job; return how many were repaired."""
     if lost[0].kind == "upload":
         return await forget_upload(lost[0], context)
     ref = JobRef(shop_id=owner[0], public_id=owner[1])
@@ -113,7 +113,7 @@ async def repair(owner: tuple[int, str], lost: list[NamedKey], context: WorkerCo
 
 
 async def job_of(connection: AsyncConnection, ref: JobRef) -> Any:
-    """The job's kind and status; None when there is no such job any more."""
+    """The job's type and status; None if the job no longer exists."""
     found = select(Job.job_type, Job.status).where(
         Job.shop_id == ref.shop_id, Job.public_id == ref.public_id
     )
@@ -123,8 +123,8 @@ async def job_of(connection: AsyncConnection, ref: JobRef) -> Any:
 def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
     """The first stage that lost a file, and all after it.
 
-    The original may be another by now, and a job's pictures must be of the same one. A stage that
-    is no part of the workflow any more goes too, and every one of a workflow that was retired.
+    The original may have changed, and all images of a job must be of the same one. Stages that are
+    no longer part of the workflow are included, and so are all stages of a retired workflow.
     """
     workflow = WORKFLOWS.get(job_type)
     names: list[str] = [stage.name for stage in workflow.stages] if workflow else []
@@ -134,7 +134,7 @@ def stages_from(job_type: str, lost: list[NamedKey]) -> set[str]:
 
 
 async def repair_finished(ref: JobRef, lost: list[NamedKey], context: WorkerContext) -> int:
-    """Make the files again; what could not be made is logged."""
+    """Render the files again; log those that could not be restored."""
     made = await remade(ref, lost, context)
     for row in lost:
         async with context.database.transaction(ref.shop_id) as connection:
@@ -145,13 +145,13 @@ async def repair_finished(ref: JobRef, lost: list[NamedKey], context: WorkerCont
                 log.error("object_lost", **about(row))
                 if row.kind == "file":
                     await forget_file(connection, row)
-        if not still:  # the job was erased while we were making its files
+        if not still:  # the job was erased while its files were being rendered
             await context.store.delete([row.key])
     return len(made)
 
 
 async def forget_file(connection: AsyncConnection, row: NamedKey) -> None:
-    """Take the file off its checkpoint, which nobody will resume at."""
+    """Remove the file from its checkpoint, at which no worker will resume."""
     await connection.execute(
         update(JobStage)
         .where(
@@ -164,7 +164,7 @@ async def forget_file(connection: AsyncConnection, row: NamedKey) -> None:
 
 
 async def forget_upload(row: NamedKey, context: WorkerContext) -> int:
-    """Delete the row, or see to it that no further job gets the upload; 1 if it was unused."""
+    """Delete the row, or make sure that no further job can use the upload; 1 if it was unused."""
     this = (Upload.shop_id == row.shop_id, Upload.upload_key == row.owner)
     async with context.database.transaction(row.shop_id) as connection:
         gone = await connection.execute(delete(Upload).where(*this, Upload.used_at.is_(None)))
@@ -176,7 +176,7 @@ async def forget_upload(row: NamedKey, context: WorkerContext) -> int:
 
 
 def about(row: NamedKey) -> Mapping[str, object]:
-    """What the log may tell of it: whose, but no key."""
+    """What may be logged: the owner, but no key."""
     if row.kind == "upload":
         return {"shop_id": row.shop_id, "upload_key": row.owner}
     return {"shop_id": row.shop_id, "job_id": row.owner, "stage": row.stage, "name": row.name}

@@ -1,6 +1,6 @@
-"""Housekeeping across all shops: nothing waits for ever, and nothing piles up.
+"""Housekeeping across all shops: requeue what has lost its queue entry, delete what is too old.
 
-Only in this package is SQL that names no shop. What the sweeps find is counted in `findings`.
+SQL that names no shop is only in this package. Findings of the sweeps are counted in `findings`.
 """
 
 from datetime import timedelta
@@ -50,14 +50,16 @@ from webhooks.receive import DeliveryRef, enqueue_deliveries
 REQUEUE_AFTER = timedelta(minutes=1)
 KEEP_SETTLED = timedelta(days=30)
 KEEP_QUEUE_LOG = timedelta(days=7)
-KEEP_REQUESTS = timedelta(days=365)  # of customers for their data: long after the term of 30 days
+KEEP_REQUESTS = timedelta(
+    days=365
+)  # customers' data requests: long after the legal limit of 30 days
 KEEP_DAYS = 7
-KEEP_UNUSED = timedelta(hours=24)  # as `uploads.service` tells those who come too late
+KEEP_UNUSED = timedelta(hours=24)  # the message of `uploads.service` names this time
 ROWS_PER_SWEEP = 500
 
 
 class DoomedUploads(NamedTuple):
-    """Which uploads are to go, in which order, and as what they are counted."""
+    """Selects uploads to delete, in which order, and the kind under which they are counted."""
 
     kind: Kind
     conditions: tuple[ColumnElement[bool], ...]
@@ -84,16 +86,16 @@ WAITING_OR_RUNNING: tuple[ColumnElement[str], ...] = (
 
 
 async def requeue_overdue(database: Database) -> int:
-    """Put back on the queue what should be there and is not; how many there were.
+    """Put missing entries back on the queue; return how many were missing.
 
-    An entry can be lost when the queue gives one up (its handler failed while the database was
-    away); the job's row and the delivery's row are the truth.
+    The queue drops an entry whose handler failed while the database was down. The rows of jobs,
+    deliveries, publications and batches are the truth.
     """
     return sum((await requeued(database)).values())
 
 
 async def requeued(database: Database) -> dict[Kind, int]:
-    """The same; how many of each kind there were. There may be more than a batch of each."""
+    """The same, counted by kind. Handles at most one batch of each kind."""
     async with database.transaction() as connection:
         found: dict[Kind, int] = {
             "job_without_queue_entry": await requeue_jobs(connection),
@@ -109,7 +111,7 @@ async def requeued(database: Database) -> dict[Kind, int]:
 
 
 async def requeue_jobs(connection: AsyncConnection) -> int:
-    """Unfinished jobs without a queue entry, but for those that wait for a parked shop."""
+    """Requeue unfinished jobs without a queue entry, except those that wait for a parked shop."""
     waits = exists().where(
         Job.waiting_since.is_not(None), Shop.id == Job.shop_id, Shop.reauth_needed_at.is_not(None)
     )
@@ -131,7 +133,7 @@ async def requeue_jobs(connection: AsyncConnection) -> int:
 
 
 async def requeue_deliveries(connection: AsyncConnection) -> int:
-    """Unsettled deliveries without a queue entry, but for those whose next try is not due yet."""
+    """Requeue unprocessed deliveries without a queue entry, except those that wait for a retry."""
     inbox = WebhookDelivery
     key = func.concat_ws(":", HANDLE_WEBHOOK, inbox.shop_domain, inbox.topic, inbox.webhook_id)
     rows = await connection.execute(
@@ -162,7 +164,7 @@ async def requeue_publications(connection: AsyncConnection, task: str) -> int:
 
 
 async def requeue_batches(connection: AsyncConnection) -> int:
-    """Batches that are to be expanded and have no queue entry."""
+    """Requeue batches that still create jobs but have no queue entry."""
     ref = (Batch.shop_id, Batch.public_id, Batch.round)
     due = Batch.expansion == Expansion.EXPANDING
     rows = await connection.execute(unqueued(Batch, EXPAND_BATCH, ref, due))
@@ -178,9 +180,9 @@ def unqueued(
     ref: tuple[Any, ...],
     due: ColumnElement[bool],
 ) -> Select[Any]:
-    """The keys of what is due and on no queue, but for what a parked shop has.
+    """Select the keys of due rows without a queue entry, except those of parked shops.
 
-    So what waited for its shop's merchant is taken up within a minute of their coming back.
+    So work that waited for a merchant continues within a minute of their return.
     """
     waits = exists().where(Shop.id == model.shop_id, Shop.reauth_needed_at.is_not(None))
     overdue = model.changed_at < func.now() - REQUEUE_AFTER
@@ -190,17 +192,17 @@ def unqueued(
 
 
 def is_queued(dedupe_key: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether the queue holds an entry with that key."""
+    """Whether the queue has an entry with that key."""
     return exists().where(
         QUEUE_TABLE.c.dedupe_key == dedupe_key, QUEUE_TABLE.c.status.in_(WAITING_OR_RUNNING)
     )
 
 
 async def prune(database: Database) -> None:
-    """Forget after their time: settled deliveries, repeatable answers, days, the queue's log.
+    """Delete old rows: deliveries, idempotency keys, daily counts, data requests, queue logs.
 
-    What a storefront's visitors have had goes once their day is over. Each in slices, so that no
-    statement is long, however much has come together.
+    Counts of storefront visitors are deleted once their day is over. Deletes in slices, so that no
+    statement takes long.
     """
     is_settled = WebhookDelivery.status != "received"
     too_old = WebhookDelivery.received_at < func.now() - KEEP_SETTLED
@@ -220,10 +222,9 @@ async def prune(database: Database) -> None:
 async def sweep_uploads(
     database: Database, store: ObjectStore, doomed: DoomedUploads = UNUSED
 ) -> int:
-    """Delete uploads, by default those that no job has asked for in time; how many there were.
+    """Delete uploads, by default those that no job has used in time; return how many.
 
-    A crash half-way leaves rows that are marked and as doomed as before: the next sweep begins
-    with them.
+    After a crash the marked rows still match, and the next sweep starts with them.
     """
     swept = 0
     while batch := await expired_uploads(database, doomed):
@@ -244,9 +245,9 @@ async def sweep_uploads(
 async def expired_uploads(
     database: Database, doomed: DoomedUploads = UNUSED
 ) -> list[tuple[int, str, str]]:
-    """A batch of uploads that no job can have from now on: shop, upload key, object key.
+    """Mark a batch of uploads as expired; return their shops, upload keys and object keys.
 
-    A row that a job is just taking is locked, and left alone.
+    Skips rows that are locked by a job that is starting to use them.
     """
     due = (
         select(Upload.shop_id, Upload.upload_key)
@@ -267,7 +268,7 @@ async def expired_uploads(
 
 
 async def shop_of_job(connection: AsyncConnection, public_id: str) -> str | None:
-    """The domain of the installed shop that has this job: for the operator at the command line."""
+    """The domain of the installed shop that owns this job; for the command line."""
     return await connection.scalar(
         select(Shop.domain)
         .join(Job, Job.shop_id == Shop.id)

@@ -1,10 +1,10 @@
-"""Every object that the database knows of, in the order of the keys, a batch at a time.
+"""Every object that the database names, in key order, a batch at a time.
 
-One statement reads the three tables that name objects, and Postgres sorts the answer on its own
-disk: a cursor `WITH HOLD` is a snapshot that stays readable without a transaction, so that the hour
-which a large bucket takes to list holds back no vacuum and no queue. That costs one sequential scan
-a night. Indexes on the keys would have to be kept by every stage of every job, and the keys inside
-`job_stages.files` cannot have an ordered one at all.
+One statement reads the three tables that name objects, and Postgres sorts the result on its own
+disk. A cursor `WITH HOLD` is a snapshot that stays readable without a transaction, so listing a
+large bucket for an hour delays neither vacuum nor the queue. It costs one sequential scan a night.
+Indexes on the keys would have to be maintained by every stage of every job, and the keys inside
+`job_stages.files` cannot have an ordered index at all.
 """
 
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 KEYS_PER_FETCH = 1000
 
-# The order is that of bytes, as S3 lists: the database's own collation may be a person's.
+# Byte order, as S3 lists; the database's own collation may differ.
 DECLARE_CURSOR = text(
     """
     DECLARE named_keys NO SCROLL CURSOR WITH HOLD FOR
@@ -41,9 +41,9 @@ DECLARE_CURSOR = text(
 class NamedKey(msgspec.Struct, frozen=True):
     """An object's key and a row that names it.
 
-    `kind` says in which table it is: an `artifact`, another `file` that a stage left for later
-    ones, or an `upload`. `owner` is the job's public id or the upload's key. The object need not be
-    there unless `is_stored`.
+    `kind` says which table has it: an `artifact`, another `file` that a stage left for later ones,
+    or an `upload`. `owner` is the job's public ID or the upload's key. The object need not exist
+    unless `is_stored`.
     """
 
     key: str
@@ -56,10 +56,10 @@ class NamedKey(msgspec.Struct, frozen=True):
 
 
 async def named_keys(connection: AsyncConnection) -> AsyncIterator[NamedKey]:
-    """Each key once, artifacts before the files that they also are; as of now.
+    """Yield each key once, artifacts before files with the same key; a snapshot of now.
 
-    The connection must be one that commits by itself. Raises what the database raises, at any
-    point: whoever has not seen the end has not seen it all.
+    The connection must be in autocommit mode. May raise the database's errors at any point: a
+    caller that has not reached the end has not seen all keys.
     """
     await connection.execute(DECLARE_CURSOR)
     fetch = text(f"FETCH {KEYS_PER_FETCH} FROM named_keys")

@@ -1,8 +1,8 @@
-"""Find the products whose webhook never came: Shopify promises neither order nor delivery.
+"""Find products whose webhook never arrived: Shopify guarantees neither order nor delivery.
 
-Each shop has a mark up to which its changes have been looked at. The sweep asks for what changed
-since, applies the shop's rules to it as the webhook would have done, and moves the mark page by
-page. So nothing is looked at twice for long, and a sweep that was interrupted goes on.
+Each shop has a mark up to which its changes have been processed. The sweep queries the changes
+since then, applies the shop's rules as the webhook would have done, and moves the mark page by
+page. So nothing is processed twice for long, and an interrupted sweep can resume.
 """
 
 from collections.abc import AsyncIterator
@@ -30,9 +30,9 @@ from backend.worker.reconciliation_report import record
 
 log = structlog.get_logger(__name__)
 
-# Changes that are younger are left to their webhooks, and to Shopify's search, which lags behind.
+# Younger changes are left to their webhooks, and Shopify's search index lags behind.
 WEBHOOK_GRACE = timedelta(minutes=15)
-# Interruptions that the next sweep makes good.
+# Interruptions after which the next sweep continues.
 TRANSIENT_ERRORS = (
     DatabaseUnavailable,
     ShopifyUnavailable,
@@ -43,7 +43,7 @@ TRANSIENT_ERRORS = (
 
 
 async def enqueue_sweeps(database: Database) -> int:
-    """Have each shop that can be asked swept, by whichever worker; how many there are."""
+    """Queue a sweep for each shop that can be queried; return how many there are."""
     shops = await askable_shops(database)
     async with database.transaction() as connection:
         await queue.enqueue(connection, *map(sweep, shops))
@@ -51,7 +51,7 @@ async def enqueue_sweeps(database: Database) -> int:
 
 
 def sweep(ref: ShopRef) -> queue.Entry:
-    """The entry that sweeps the shop, behind everybody's work; while one waits, no other."""
+    """The queue entry for the shop's sweep, behind all other work; duplicates are dropped."""
     return queue.Entry(
         entrypoint=queue.SWEEP_PRODUCTS,
         dedupe_key=f"{queue.SWEEP_PRODUCTS}:{ref.shop_id}",
@@ -61,7 +61,7 @@ def sweep(ref: ShopRef) -> queue.Entry:
 
 
 async def askable_shops(database: Database) -> list[ShopRef]:
-    """The shops that have the app, a token that works, and let us see their products."""
+    """The shops that have the app, a valid token, and have granted access to their products."""
     async with database.reading() as connection:
         found = await connection.execute(
             select(Shop.id, Shop.scopes).where(
@@ -78,11 +78,10 @@ async def sweep_products(
     *,
     until: datetime | None = None,
 ) -> int:
-    """Apply the shop's rules to what changed up to `until`; how many products had been missed.
+    """Apply the shop's rules to the changes up to `until`; return how many products were missed.
 
-    It ends early, and the next one goes on, where Shopify cannot be asked, where the shop's rules
-    have spent their day's credits, where the shop has as much as it may have at once, and where
-    this process is to stop.
+    Ends early if Shopify is unavailable, if the rules have spent the day's credits, if the shop has
+    reached a quota, or if this process is to stop. The next sweep continues.
     """
     missed = 0
     try:
@@ -100,7 +99,7 @@ async def sweep_products(
 
 
 async def quiet_until(database: Database) -> datetime:
-    """Up to when a sweep looks now, by the database's clock: every mark is measured by that one."""
+    """The time up to which a sweep looks now, by the database's clock, as for every mark."""
     async with database.reading() as connection:
         return (await connection.execute(select(func.now() - WEBHOOK_GRACE))).scalar_one()
 
@@ -108,7 +107,7 @@ async def quiet_until(database: Database) -> datetime:
 async def dealt_with(
     page: ProductPage, shop: InstalledShop, context: WorkerContext, disabled: frozenset[str]
 ) -> tuple[int, bool]:
-    """How many of the page had been missed, and whether it was dealt with to its end."""
+    """How many products of the page were missed, and whether the whole page was processed."""
     missed = 0
     for product in page.nodes:
         if context.stopping.is_set():
@@ -118,7 +117,7 @@ async def dealt_with(
         )
         if applied.is_capped:
             return missed, False
-        if applied.is_over_cap:  # on no day could it be made: the sweep goes on
+        if applied.is_over_cap:  # it exceeds the cap on every day: the sweep continues
             log.warning("product_over_cap", shop=shop.domain, product=product.gid)
         if applied.made:
             missed += 1
@@ -129,7 +128,7 @@ async def dealt_with(
 async def changes(
     ref: ShopRef, context: WorkerContext, until: datetime
 ) -> AsyncIterator[tuple[InstalledShop, ProductPage]]:
-    """The pages of what has changed since the shop's mark; none if there is nobody to ask."""
+    """Yield the pages of changes since the shop's mark; none if the shop cannot be queried."""
     async with context.database.reading(ref.shop_id) as connection:
         found = select(Shop.domain, Shop.products_swept_until).where(Shop.id == ref.shop_id)
         row = (await connection.execute(found)).one_or_none()
@@ -153,19 +152,19 @@ async def changes(
 
 
 async def changed_products(admin: AdminApi, shop: InstalledShop, **which: Any) -> ProductPage:
-    """One page, asked with the shop's token of the moment."""
+    """Query one page with the shop's current token."""
     return await admin.changed_products(shop.domain, shop.access_token, **which)
 
 
 def mark_after(page: ProductPage, until: datetime) -> datetime:
-    """Up to where the shop's changes have been looked at after this page."""
+    """The time up to which the shop's changes are processed after this page."""
     return page.nodes[-1].updated_at if page.page_info.has_next_page else until
 
 
 async def record_sweep(
     database: Database, ref: ShopRef, missed: int, mark: datetime | None
 ) -> None:
-    """Count what was missed, and move the mark; never backwards, should two sweep at once."""
+    """Count the missed products and move the mark; never backwards, if two sweeps run at once."""
     async with database.transaction(ref.shop_id) as connection:
         await record(connection, "product_without_webhook", found=missed, repaired=missed)
         if mark is not None:

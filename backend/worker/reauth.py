@@ -1,4 +1,4 @@
-"""Work that waits for a shop's merchant: taken up when they open the app, ended when they never do.
+"""Work that waits for a merchant: resume it when they open the app, end it if they never do.
 
 A waiting job is unfinished, has `waiting_since` and no queue entry (`leased_task`). A delivery that
 came meanwhile is failed as `REAUTH_NEEDED`, and kept.
@@ -27,7 +27,7 @@ RESUMED_AT_ONCE = 200
 
 
 async def resume_shop(ref: ShopRef, database: Database) -> None:
-    """Put on the queue what has waited for the shop; twice does no harm."""
+    """Queue everything that waited for the shop. Idempotent."""
     jobs = deliveries = 0
     while resumed := await resume_jobs(ref, database):
         jobs += resumed
@@ -37,7 +37,7 @@ async def resume_shop(ref: ShopRef, database: Database) -> None:
 
 
 async def resume_jobs(ref: ShopRef, database: Database) -> int:
-    """A batch of the shop's waiting jobs; how many there were."""
+    """Queue a batch of the shop's waiting jobs; return how many there were."""
     waiting = (
         select(Job.public_id)
         .where(
@@ -61,7 +61,7 @@ async def resume_jobs(ref: ShopRef, database: Database) -> int:
 
 
 async def resume_deliveries(ref: ShopRef, database: Database) -> int:
-    """A batch of the deliveries that came while the shop was parked; how many there were."""
+    """Queue a batch of the deliveries that arrived while the shop was parked; return how many."""
     inbox = WebhookDelivery
     key = (inbox.shop_domain, inbox.topic, inbox.webhook_id)
     domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
@@ -87,7 +87,7 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
 
 
 async def end_long_waits(database: Database) -> int:
-    """Fail the jobs that have waited for too long; how many there were."""
+    """Fail the jobs that have waited too long; return how many there were."""
     too_long = Job.waiting_since < func.now() - MAX_REAUTH_WAIT
     async with database.reading() as connection:
         found = select(Job.shop_id).where(Job.status.in_(UNFINISHED), too_long).distinct()

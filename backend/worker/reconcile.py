@@ -1,4 +1,4 @@
-"""`atelier reconcile`: every sweep at once, and what the sweeps of the last days have found."""
+"""`atelier reconcile`: run every sweep at once, or print the findings of the last days."""
 
 import contextlib
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from backend.worker.run import open_worker_context
 
 
 async def reconcile_all(*, force: bool = False) -> bool:
-    """Run every sweep and print a line for each kind; whether all that was found is right again."""
+    """Run every sweep and print a line per kind; return whether everything found was repaired."""
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
         stack.enter_context(clear_words())
@@ -41,14 +41,14 @@ async def reconcile_all(*, force: bool = False) -> bool:
 
 
 async def swept(settings: Settings, context: WorkerContext, terms: SweepLimits) -> FindingTallies:
-    """One after the other, telling how far it is."""
+    """Run the sweeps one after the other and print progress."""
     click.echo("The queue …", err=True)
     tallies = await requeued_all(context.database)
     click.echo("Products …", err=True)
     missed = await missed_products(settings, context)
     click.echo("Unused uploads …", err=True)
     unused = await sweep_uploads(context.database, context.store)
-    click.echo("What has expired …", err=True)
+    click.echo("Expired files and jobs …", err=True)
     expired = await expire(context, retention.RetentionPeriods.of(settings))
     click.echo("The bucket …", err=True)
     bucket = await sweep_bucket(settings, context, terms=terms, report=report_progress)
@@ -62,7 +62,7 @@ async def swept(settings: Settings, context: WorkerContext, terms: SweepLimits) 
 
 
 async def requeued_all(database: Database) -> dict[Kind, FindingTally]:
-    """Batch by batch, until nothing is missing on the queue."""
+    """Requeue batch by batch, until no entry is missing."""
     tallies: dict[Kind, FindingTally] = {}
     while any((found := await requeued(database)).values()):
         for kind, count in found.items():
@@ -71,18 +71,18 @@ async def requeued_all(database: Database) -> dict[Kind, FindingTally]:
 
 
 async def missed_products(settings: Settings, context: WorkerContext) -> int:
-    """Shop by shop."""
+    """Sweep the products of each shop; return how many had been missed."""
     shops = await askable_shops(context.database)
     return sum([await sweep_products(ref, context, settings.disabled) for ref in shops])
 
 
 def report_progress(objects: int) -> None:
-    """The pass over the bucket goes on."""
+    """Print the progress of the bucket sweep."""
     click.echo(f"{objects} objects …", err=True)
 
 
 async def show_report() -> None:
-    """Print what was found on each of the last days."""
+    """Print the findings of each of the last days."""
     database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
     try:
         with clear_words():
@@ -99,16 +99,16 @@ async def show_report() -> None:
 
 @contextlib.contextmanager
 def clear_words() -> Iterator[None]:
-    """Say what to look at, where a server would only say that it is not answered just now."""
+    """Say what to check, instead of only that a server is not responding."""
     try:
         yield
     except DatabaseUnavailable as error:
         raise DatabaseUnavailable(
-            "Postgres does not answer: check DATABASE_URL, and that it runs there."
+            "Postgres is not responding. Check DATABASE_URL and that Postgres is running."
         ) from error
     except StorageUnavailable as error:
         raise StorageUnavailable(
-            "The bucket does not answer: check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
+            "The bucket is not responding. Check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
         ) from error
 
 

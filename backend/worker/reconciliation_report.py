@@ -1,8 +1,8 @@
-"""Where every reconciliation tells what it found and what of that it put right.
+"""The findings of every reconciliation, and how many of them were repaired.
 
-One row a day and kind, and one log line: `atelier reconcile --report` shows the rows, and an alarm
-can watch for lines `reconciled` whose `repaired` is less than their `found`. Across all shops, and
-nothing of any shop is in it.
+One row per day and kind, and one log line. `atelier reconcile --report` prints the rows, and an
+alarm can watch for log lines `reconciled` with `repaired` less than `found`. The counts are over
+all shops and hold no shop's data.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from backend.db import Base
 
 log = structlog.get_logger(__name__)
 
-DAYS = 30  # how far back the report looks
+DAYS = 30  # how far back the report goes
 TODAY = cast(func.timezone("UTC", func.now()), Date)
 
 Kind = Literal[
@@ -39,7 +39,7 @@ Kind = Literal[
 
 
 class Finding(Base):
-    """How many of a kind were found on a day (UTC), and how many of them were put right."""
+    """How many of a kind were found on a day (UTC), and how many of them were repaired."""
 
     __tablename__ = "findings"
     __table_args__ = (CheckConstraint("repaired BETWEEN 0 AND found", name="repaired"),)
@@ -51,13 +51,13 @@ class Finding(Base):
 
 
 class FindingTally(msgspec.Struct, kw_only=True):
-    """Findings of one kind; those that could not be put right are the difference."""
+    """Findings of one kind; the difference could not be repaired."""
 
     found: int = 0
     repaired: int = 0
 
     def add(self, *, found: int, repaired: int) -> None:
-        """Count some more."""
+        """Add to the counts."""
         self.found += found
         self.repaired += repaired
 
@@ -66,7 +66,7 @@ FindingTallies = Mapping[Kind, FindingTally]
 
 
 async def record(connection: AsyncConnection, kind: Kind, *, found: int, repaired: int) -> None:
-    """Add to the day's count, in the caller's transaction: counted exactly if it was done."""
+    """Add to the day's count in the caller's transaction, to count exactly what was done."""
     if found == 0:
         return
     row = insert(Finding).values(day=TODAY, kind=kind, found=found, repaired=repaired)

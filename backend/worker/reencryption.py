@@ -1,7 +1,7 @@
-"""`atelier keys reencrypt`: bring every stored token under the first key of `TOKEN_KEYS`.
+"""`atelier keys reencrypt`: encrypt every stored token with the first key of `TOKEN_KEYS`.
 
-Safe while the service runs: a row that changes meanwhile is left alone, for whoever wrote it has
-sealed it anew. Whatever still needs another key is counted again at the end.
+Safe while the service runs: a row that changes meanwhile is skipped, because its writer has
+encrypted it again. Tokens that still need another key are counted at the end.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ COLUMNS = {ACCESS_TOKEN: Shop.access_token, REFRESH_TOKEN: Shop.refresh_token}
 
 
 class ReencryptionTally(msgspec.Struct, kw_only=True):
-    """Shops: how many there were to do, and what became of them."""
+    """How many shops there were, and the results."""
 
     total: int = 0
     seen: int = 0
@@ -33,7 +33,7 @@ class ReencryptionTally(msgspec.Struct, kw_only=True):
 async def reencrypt_all(
     database: Database, keys: TokenKeys, report: Callable[[ReencryptionTally], None]
 ) -> ReencryptionTally:
-    """Re-seal every row, a batch a transaction; `report` is called after each."""
+    """Re-encrypt every row, one batch per transaction; `report` is called after each."""
     tally = ReencryptionTally(total=await count_stale(database, keys))
     last = 0
     while True:
@@ -53,7 +53,7 @@ async def reencrypt_all(
 async def reencrypt_row(
     connection: AsyncConnection, keys: TokenKeys, row: Row[Any], tally: ReencryptionTally
 ) -> None:
-    """Seal both of the row's tokens under the first key, if it still holds what was read."""
+    """Encrypt both of the row's tokens with the first key, if it still holds the values read."""
     stored = {ACCESS_TOKEN: row.access_token, REFRESH_TOKEN: row.refresh_token}
     try:
         encrypted = {
@@ -69,12 +69,12 @@ async def reencrypt_row(
 
 
 def reencrypted(keys: TokenKeys, value: str, *, shop: str, column: str) -> str:
-    """The value under the first key."""
+    """The value, encrypted with the first key."""
     return keys.encrypt(keys.decrypt(value, shop=shop, column=column), shop=shop, column=column)
 
 
 async def stale_rows(connection: AsyncConnection, keys: TokenKeys, *, after: int) -> Any:
-    """The next shops with a token that is plain or under another key."""
+    """The next shops with a token that is in plain text or encrypted with another key."""
     found = (
         select(Shop.id, Shop.domain, *COLUMNS.values())
         .where(Shop.id > after, is_stale(keys))
@@ -92,5 +92,5 @@ async def count_stale(database: Database, keys: TokenKeys) -> int:
 
 
 def is_stale(keys: TokenKeys) -> ColumnElement[bool]:
-    """Whether a token is there that the first key has not sealed."""
+    """Whether there is a token that is not encrypted with the first key."""
     return or_(*(~func.starts_with(column, keys.prefix) for column in COLUMNS.values()))

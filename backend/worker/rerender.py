@@ -1,9 +1,9 @@
-"""Make the lost files of a finished job again, byte for byte or not at all.
+"""Render the lost files of a finished job again, byte for byte or not at all.
 
-Stages are deterministic, so the stage that made a file makes it again from what the stages before
-it left. Where that is lost too, it is made again first; where it has expired, it is made again
-without being stored, from the original as the shop has it still. Nothing of the job's rows changes:
-a file goes to the key that its row names, if it has the digest that its row has.
+Stages are deterministic, so a stage renders the same file again from the files of the stages before
+it. If those are lost too, they are rendered first. If they have expired, they are rendered without
+being stored, from the original as the shop still has it. The job's rows do not change: a file is
+stored at the key in its row only if it has the digest in its row.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ Digests = dict[tuple[str, str], str]  # by stage and name
 
 
 async def remade(ref: JobRef, lost: list[NamedKey], context: WorkerContext) -> set[str]:
-    """Make those files of the job again, as far as possible; the keys that have objects again."""
+    """Render these files of the job again, as far as possible; return the restored keys."""
     async with context.database.reading(ref.shop_id) as connection:
         claimed = await as_claimed(connection, ref)
         if claimed is None:
@@ -60,7 +60,7 @@ async def remade(ref: JobRef, lost: list[NamedKey], context: WorkerContext) -> s
 
 
 def stages_to(job_type: str, wanted: set[str]) -> list[Stage]:
-    """The workflow's stages up to the last that is wanted; none of a workflow that was retired."""
+    """The workflow's stages up to the last one needed; none of a retired workflow."""
     workflow = WORKFLOWS.get(job_type)
     stages = list(workflow.stages) if workflow else []
     while stages and stages[-1].name not in wanted:
@@ -69,7 +69,7 @@ def stages_to(job_type: str, wanted: set[str]) -> list[Stage]:
 
 
 def keep_at_hand(result: Rendered, stage: Stage, digests: Digests, job_run: JobRun) -> None:
-    """Leave the files to later stages; an original only if it is the one that the job had."""
+    """Pass the files to later stages; an original only if it is the one that the job had."""
     for file in result.files:
         known = digests.get((stage.name, file.name))
         if known in {None, hashlib.sha256(file.data).hexdigest()}:
@@ -79,7 +79,7 @@ def keep_at_hand(result: Rendered, stage: Stage, digests: Digests, job_run: JobR
 async def restore_files(
     result: Rendered, wanted: dict[str, NamedKey], digests: Digests, job_run: JobRun
 ) -> set[str]:
-    """Store the wanted files that came out as they were; their keys."""
+    """Store the wanted files whose digests match; return their keys."""
     made = set()
     for file in result.files:
         row = wanted.get(file.name)
@@ -92,7 +92,7 @@ async def restore_files(
 
 
 async def as_claimed(connection: AsyncConnection, ref: JobRef) -> JobLease | None:
-    """The job as a worker sees it that has claimed it, but without the right to write."""
+    """The job as a worker with a claim sees it, but without the right to write."""
     found = (
         select(Job.job_type, Job.origin, Job.request, Shop.domain)
         .join(Shop, Shop.id == Job.shop_id)
@@ -116,7 +116,7 @@ async def as_claimed(connection: AsyncConnection, ref: JobRef) -> JobLease | Non
 
 
 async def digests_of(connection: AsyncConnection, claimed: JobLease) -> Digests:
-    """The SHA-256 of each file, as its artifact's row or, for originals, the checkpoint has it."""
+    """The SHA-256 of each file, from its artifact's row or, for originals, from the checkpoint."""
     rows = await connection.execute(
         select(Artifact.stage, Artifact.name, Artifact.meta["sha256"].astext.label("sha256")).where(
             Artifact.shop_id == claimed.ref.shop_id, Artifact.job_id == claimed.ref.public_id

@@ -1,11 +1,12 @@
-"""Growth has an end: what nobody can ask for any more goes, and whole jobs do if that is wished.
+"""Retention: delete files that are no longer available, and whole jobs if the operator wishes.
 
-- Intermediates and originals of a job go some time after its end. Its final pictures stay.
-- Uploads go as long after they were last asked for, once no job, rule or running batch names them.
-- Jobs go, with all that is theirs, if an operator has set a time. Those with a publication that
-  stands are kept, and those of a batch that has not ended.
+- A job's intermediates and originals are deleted some time after it ends. Its final images stay.
+- Uploads are deleted the same time after their last use, once no job, rule or running batch names
+  them.
+- Jobs are deleted with all their rows, if an operator has set a time. Published jobs are kept, and
+  so are jobs of a batch that has not ended.
 
-All in slices, each of them in short transactions, and never one open while objects are deleted.
+Everything is done in slices with short transactions. None is open while objects are deleted.
 """
 
 from collections.abc import AsyncIterator
@@ -43,18 +44,18 @@ INTERRUPTED_EXPIRY = Extent(files="EXPIRING", roles=INTERMEDIATE_ROLES)
 EXPIRING_FILES = Extent(files="KEPT", roles=INTERMEDIATE_ROLES)
 EXPIRED_JOBS = Extent(files="EXPIRED", roles=ALL_ROLES, only=DISPENSABLE)
 
-Ending = tuple[datetime, int, str]  # when which job of which shop has ended
+Ending = tuple[datetime, int, str]  # when a job ended, its shop, its ID
 
 
 class RetentionPeriods(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things are kept; None is for ever. Files never outlive their job."""
+    """How long files and jobs are kept; None is for ever. Files never outlive their job."""
 
     files: timedelta | None
     jobs: timedelta | None
 
     @classmethod
     def of(cls, settings: Settings) -> "RetentionPeriods":
-        """As the settings have it, where 0 is for ever."""
+        """The terms in the settings, where 0 means for ever."""
         jobs = settings.retention_jobs_days
         files = settings.retention_intermediates_days
         first = min((days for days in (files, jobs) if days), default=0)
@@ -65,7 +66,7 @@ class RetentionPeriods(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def expire(context: WorkerContext, terms: RetentionPeriods) -> dict[Kind, FindingTally]:
-    """Let go of all that is due; how many objects, uploads and jobs."""
+    """Delete everything that is due; return how many objects, uploads and jobs."""
     files = uploads = jobs = 0
     if terms.files is not None:
         for extent in (INTERRUPTED_EXPIRY, EXPIRING_FILES):
@@ -82,7 +83,7 @@ async def expire(context: WorkerContext, terms: RetentionPeriods) -> dict[Kind, 
 
 
 async def expire_files(context: WorkerContext, kept: timedelta, extent: Extent) -> int:
-    """Delete what jobs that ended that long ago have stored on the way; how many objects."""
+    """Delete the intermediate files of jobs that ended that long ago; return how many objects."""
     expired = 0
     async for jobs in ended_jobs(context, kept, extent):
         async with context.database.transaction() as connection:
@@ -97,7 +98,7 @@ async def expire_files(context: WorkerContext, kept: timedelta, extent: Extent) 
 
 
 async def expire_jobs(context: WorkerContext, kept: timedelta) -> int:
-    """Delete the jobs that ended that long ago; how many."""
+    """Delete the jobs that ended that long ago; return how many."""
     expired = 0
     async for jobs in ended_jobs(context, kept, EXPIRED_JOBS):
         async with context.database.transaction() as connection:
@@ -114,9 +115,9 @@ async def expire_jobs(context: WorkerContext, kept: timedelta) -> int:
 async def ended_jobs(
     context: WorkerContext, kept: timedelta, extent: Extent
 ) -> AsyncIterator[list[JobRef]]:
-    """The jobs that ended that long ago, in the order of their end, until this process stops.
+    """Yield the jobs that ended that long ago, oldest first, until this process stops.
 
-    Each pass comes by once, so that what is kept, or held by somebody, is not met again and again.
+    Each pass visits a job once, so that jobs that are kept or locked are not visited repeatedly.
     """
     after: Ending | None = None
     while not context.stopping.is_set():
@@ -132,7 +133,7 @@ async def ended_jobs(
 async def next_endings(
     connection: AsyncConnection, kept: timedelta, extent: Extent, after: Ending | None
 ) -> list[Ending]:
-    """A slice of them, behind that one."""
+    """The next slice of them, after `after`."""
     ending = (Job.finished_at, Job.shop_id, Job.public_id)
     due = select(*ending).where(Job.files == extent.files, Job.finished_at < func.now() - kept)
     rest = due if after is None else due.where(tuple_(*ending) > after)
@@ -141,7 +142,7 @@ async def next_endings(
 
 
 def unnamed_uploads(kept: timedelta) -> DoomedUploads:
-    """Those that nothing has asked for that long, and that nothing names."""
+    """Uploads that have not been used for that long and that nothing names."""
     by_jobs = [
         exists().where(Job.shop_id == Upload.shop_id, Job.request[field].astext == Upload.key)
         for field in ("upload_key", "background_upload_key")
@@ -162,7 +163,7 @@ def unnamed_uploads(kept: timedelta) -> DoomedUploads:
 
 
 async def forget_batches(database: Database, kept: timedelta) -> None:
-    """Delete the batches that ended that long ago and whose last job has gone."""
+    """Delete the batches that ended that long ago and have no jobs left."""
     has_jobs = exists().where(
         BatchItem.shop_id == Batch.shop_id,
         BatchItem.batch_id == Batch.public_id,
@@ -182,5 +183,5 @@ async def forget_batches(database: Database, kept: timedelta) -> None:
 
 
 async def count(connection: AsyncConnection, kind: Kind, number: int) -> None:
-    """Count what has gone, in the transaction that forgets it."""
+    """Count the deletions, in the transaction that makes them."""
     await record(connection, kind, found=number, repaired=number)

@@ -81,7 +81,7 @@ async def run_worker(
         context, handler_context = await open_worker_context(
             stack, settings, slots, shopify_transport
         )
-        with contextlib.suppress(DatabaseUnavailable):  # it may come up later than we do
+        with contextlib.suppress(DatabaseUnavailable):  # Postgres may start later than this process
             await context.database.require_schema()
         await stack.enter_async_context(kept_gauge(context.database))
         stop_on_signals(context.stopping)

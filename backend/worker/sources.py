@@ -1,6 +1,6 @@
-"""The pictures a job was asked for: from our uploads, or from the shop, read with its own token.
+"""The images a job needs: from our uploads, or from the shop, read with its own token.
 
-Nothing has looked inside them yet; `validate` does, in a child process.
+They have not been decoded yet; `validate` does that in a child process.
 """
 
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ from backend.workflows.stages import StageFile
 
 log = structlog.get_logger(__name__)
 
-# What a visitor can ask for in vain, without end.
+# A visitor could repeat these requests without end.
 NOT_THERE = (PRODUCT_NOT_FOUND, MEDIA_NOT_FOUND, NO_IMAGE)
 
 
@@ -39,9 +39,9 @@ class SourceFailed(Failed):
 async def source_files(
     claimed: JobLease, context: WorkerContext
 ) -> AsyncIterator[tuple[str, bytes]]:
-    """Each picture of the job's request by the name its stages know it under.
+    """Each image of the job's request, by the name its stages use.
 
-    Raises `SourceFailed`, `NeedsReauth`, and what Shopify, storage and downloads raise.
+    Raises `SourceFailed`, `NeedsReauth`, and the errors of Shopify, storage and downloads.
     """
     request = claimed.request
     if "upload_key" in request:
@@ -54,18 +54,18 @@ async def source_files(
 
 
 async def uploaded(key: str | None, context: WorkerContext) -> bytes:
-    """An upload's bytes; one that has expired since is no fault of the store's."""
+    """An upload's bytes. An upload that has expired since is not an error of the store."""
     if key is None:
         raise SourceFailed(UPLOAD_EXPIRED)
     try:
         return await context.store.get(key)
     except ObjectMissing as error:
-        await context.store.clock()  # raises where it is the whole bucket that is away
+        await context.store.clock()  # raises if the whole bucket is unavailable
         raise SourceFailed(UPLOAD_EXPIRED) from error
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
-    """The address of the product's or the media's photo on Shopify's CDN, as of now."""
+    """The current URL of the product's or the media's photo on Shopify's CDN."""
     try:
         shop = await installed_shop(context.database, context.admin, claimed.shop_domain)
         if shop is None:
@@ -84,7 +84,7 @@ async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
 
 
 async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> str:
-    """Ask the shop."""
+    """Query the shop."""
     if media_id := claimed.request.get("media_id"):
         media = await admin.media_image(shop.domain, shop.access_token, media_id)
         if media is None:
@@ -99,5 +99,5 @@ async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> 
 
 
 def may_be_seen(product: Product, origin: str) -> bool:
-    """A visitor may have pictures made of what the storefront shows, and of nothing else."""
+    """A visitor may use only photos of products that the storefront shows."""
     return origin != "storefront" or product.is_published

@@ -1,4 +1,4 @@
-"""How a stage is made: `fetch` here, every other one by the renderer; and where its files go."""
+"""Run a stage: `fetch` here, every other stage in the renderer; and store its files."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ class StageFailed(Failed):
 
 
 class JobRun:
-    """One run of a job: its claim, its finished stages, and their files as far as at hand."""
+    """One run of a job: its claim, its finished stages, and their files in memory."""
 
     def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
         self.ref, self.attempt, self.job_type = claimed.ref, claimed.attempt, claimed.job_type
@@ -53,7 +53,7 @@ class JobRun:
 
     @property
     def names(self) -> set[str]:
-        """What there is to ask for."""
+        """The job's request."""
         return {*self.keys, *self.at_hand}
 
     async def file(self, name: str) -> bytes:
@@ -63,10 +63,10 @@ class JobRun:
         return self.at_hand[name]
 
     async def put(self, stage: str, file: RenderedFile) -> str:
-        """Store a file and keep it at hand; its key.
+        """Store a file and keep it in memory; return its key.
 
-        What an attempt of long ago has left behind is left to the sweep, for it may be sweeping
-        just now; no row may name it any more.
+        An object that an old attempt left under the key is left to the bucket sweep, which may be
+        running now. No row may name it any more.
         """
         try:
             key = await self.stored(stage, file)
@@ -76,7 +76,7 @@ class JobRun:
         return key
 
     async def stored(self, stage: str, file: RenderedFile, *, attempt: int | None = None) -> str:
-        """Put the file under its own key; that key. Raises `Leftover`."""
+        """Store the file under its own key and return that. Raises `Leftover`."""
         key = artifact_key(
             shop_id=self.claimed.ref.shop_id,
             job_id=self.claimed.ref.public_id,
@@ -90,7 +90,7 @@ class JobRun:
 
 
 async def make(stage: Stage, job_run: JobRun) -> Rendered:
-    """Make the stage. Raises `StageFailed`."""
+    """Run the stage. Raises `StageFailed`."""
     with failures():
         if stage.name is StageName.FETCH:
             return await fetch_sources(job_run)
@@ -100,7 +100,7 @@ async def make(stage: Stage, job_run: JobRun) -> Rendered:
 async def store_files(
     stage: Stage, result: Rendered, job_run: JobRun
 ) -> tuple[dict[str, str], list[NewArtifact]]:
-    """Put the stage's files into storage: their keys by name, and the artifacts to announce."""
+    """Store the stage's files; return their keys by name, and the artifacts for the event."""
     with failures():
         keys = await asyncio.gather(*(job_run.put(stage.name, file) for file in result.files))
     stored = list(zip(result.files, keys, strict=True))
@@ -111,7 +111,7 @@ async def store_files(
 
 
 async def fetch_sources(job_run: JobRun) -> Rendered:
-    """The job's pictures, byte for byte as they came."""
+    """The job's input images, byte for byte."""
     files = [
         raw_file(name, data) async for name, data in source_files(job_run.claimed, job_run.context)
     ]
@@ -119,7 +119,7 @@ async def fetch_sources(job_run: JobRun) -> Rendered:
 
 
 def raw_file(name: str, data: bytes) -> RenderedFile:
-    """An untrusted original: kept for the later stages, never announced."""
+    """An untrusted original: kept for later stages, never shown."""
     return RenderedFile(
         name=name,
         kind=RAW,
@@ -132,7 +132,7 @@ def raw_file(name: str, data: bytes) -> RenderedFile:
 
 
 async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
-    """What the renderer makes of the stage's inputs, the job's parameters and earlier facts."""
+    """Render the stage from its inputs, the job's parameters and earlier facts."""
     claimed = job_run.claimed
     fields = WORKFLOWS[claimed.job_type].parameters.__struct_fields__
     params = {name: claimed.request[name] for name in fields if name in claimed.request}
@@ -175,14 +175,14 @@ def new_artifact(file: RenderedFile, key: str) -> NewArtifact:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """What can go wrong in a stage, as the job's failure."""
+    """Turn the errors of a stage into the job's failure."""
     try:
         yield
     except (ProductImageRefused, RenderFailed, SourceFailed) as error:
         raise StageFailed(error.failure) from error
     except (ProductImageUnavailable, ShopifyUnavailable) as error:
         raise StageFailed(SHOPIFY_UNAVAILABLE, away="shopify") from error
-    except ObjectMissing as error:  # nobody is away: it may have been lost for good
+    except ObjectMissing as error:  # not an outage: the object may be lost for good
         raise StageFailed(STORAGE_UNAVAILABLE) from error
     except StorageUnavailable as error:
         log.warning("storage_unavailable", cause=repr(error.__cause__)[:300])

@@ -1,4 +1,4 @@
-"""Remember how much of the bucket is each shop's, as the nightly sweep has found it."""
+"""Store how many bytes each shop has in the bucket, as found by the nightly sweep."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,9 @@ SHOPS_PER_UPDATE = 1000  # shops in one transaction
 
 
 async def store_sizes(database: Database, sizes: Mapping[int, int]) -> None:
-    """Put these bytes in the place of what each shop had; a shop that is not named has none.
+    """Replace each shop's stored bytes; a shop that is not named has none.
 
-    What was uploaded while the sweep ran is counted by the next one. Shops whose figure is the
-    same are not written.
+    Uploads made while the sweep ran are counted by the next one. Unchanged figures are not written.
     """
     last = 0
     while shops := await some_shops(database, after=last):
@@ -31,7 +30,7 @@ async def store_sizes(database: Database, sizes: Mapping[int, int]) -> None:
 
 
 async def some_shops(database: Database, *, after: int) -> list[int]:
-    """The next shops, in the order of their numbers."""
+    """The next shops, ordered by their numbers."""
     found = select(Shop.id).where(Shop.id > after).order_by(Shop.id).limit(SHOPS_PER_UPDATE)
     async with database.reading() as connection:
         return list(await connection.scalars(found))

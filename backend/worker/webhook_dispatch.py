@@ -1,6 +1,6 @@
-"""Act on a webhook delivery: find its handler, settle its outcome, or try again later.
+"""Process a webhook delivery: find its handler, settle its outcome, or retry it later.
 
-What the law asks for is tried again until it is done (`backend.worker.compliance`).
+Compliance webhooks are retried until they succeed (`backend.worker.compliance`).
 """
 
 from contextlib import suppress
@@ -29,7 +29,7 @@ start_at_zero(WEBHOOKS_HANDLED, HANDLERS, ("processed", "ignored", "failed", "re
 
 
 class WorkerCrashed(Exception):
-    """Several workers in a row have died over it."""
+    """The delivery has ended several workers in a row."""
 
 
 async def handle_delivery(
@@ -69,7 +69,7 @@ async def handle_delivery(
 
 
 async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContext) -> Outcome:
-    """What the topic's handler says, or why it could not."""
+    """The handler's outcome, or why it failed."""
     if delivery.crashes > DELIVERIES.crashes:  # it crashes its workers
         if delivery.topic in NEVER_GIVEN_UP:
             raise WorkerCrashed
@@ -77,11 +77,11 @@ async def outcome_of(delivery: UnsettledDelivery, handler_context: HandlerContex
     try:
         with span(f"webhook {delivery.topic}"):
             return await HANDLERS[delivery.topic](delivery, handler_context)
-    except NeedsReauth:  # taken up again when the shop is open again
+    except NeedsReauth:  # resumed when the merchant opens the app
         if delivery.topic in NEVER_GIVEN_UP:
             raise
         return Outcome("failed", REAUTH_NEEDED.code)
-    except PayloadMismatch as error:  # not what that topic sends: somebody's replay
+    except PayloadMismatch as error:  # not a body of that topic: a replay
         log.warning("webhook_mismatched", cause=str(error)[:300])
         return Outcome("ignored", "BODY_MISMATCH")
     except ShopifyRefused as error:
@@ -96,11 +96,11 @@ async def again_or_never(
 ) -> TaskOutcome:
     """Wait longer each time, and give up in the end, unless the law asks for it.
 
-    Sooner where waiting does not help.
+    Gives up earlier if waiting does not help.
     """
     if ref.topic in NEVER_GIVEN_UP:
         return Retry(await put_off_delivery(ref, handler_context, error))
-    with suppress(DatabaseUnavailable):  # then it counts as a crash, and several are borne
+    with suppress(DatabaseUnavailable):  # then it counts as a crash, of which several are allowed
         async with handler_context.database.transaction(ref.shop_domain) as connection:
             await survive(connection, ref)
     if is_worth_waiting(tries + 1, error):
@@ -112,7 +112,7 @@ async def again_or_never(
 
 
 def is_worth_waiting(failures: int, error: Exception) -> bool:
-    """Whether to try again after that many failures: an outage ends, a fault of ours stays."""
+    """Whether to retry after that many failures: an outage ends, an internal error does not."""
     if isinstance(error, Unavailable):
         return not DELIVERIES.is_exhausted(DELIVERIES.waited(failures))
     return failures <= DELIVERIES.faults

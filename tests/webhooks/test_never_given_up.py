@@ -241,13 +241,13 @@ async def test_the_list_shows_what_waits_and_why(
         "shop/redact",
         shop,
         ref.webhook_id,
-        "ZeroDivisionError after 1 tries",
+        "ZeroDivisionError after 1 attempts",
     ):
         assert word in line
     await inbox.show_deliveries(status=None, shop=shop, topic=None, limit=5)
     assert len(capsys.readouterr().out.splitlines()) == 2
     await inbox.show_deliveries(status="failed", shop=shop, topic=None, limit=5)
-    assert "No such delivery." in capsys.readouterr().err
+    assert "No deliveries found." in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("operator")

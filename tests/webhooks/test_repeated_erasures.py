@@ -50,7 +50,7 @@ async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
     told = capsys.readouterr().out
     assert f"customer {CUSTOMER} of {OTHER_SHOP}: 1 jobs erased" in told
     assert f"{shop}: 1 jobs and the shop erased" in told
-    assert f"{shop}: nothing is held" in told
+    assert f"{shop}: no data found" in told
     gone = theirs_gone + ours_gone
     assert await missing_objects(shared_app, gone) == gone
     assert await missing_objects(shared_app, theirs_kept) == []
@@ -63,8 +63,7 @@ async def test_an_account_of_another_number_is_a_later_one(
     ref, _ = await finished_job(shared_app, shop=shop)
     before = await fingerprint(shared_app, shop)
     assert (
-        await repeated(shared_app.handler_context, note_of(shop, ref, shop_id=0))
-        == "nothing is held"
+        await repeated(shared_app.handler_context, note_of(shop, ref, shop_id=0)) == "no data found"
     )
     assert await fingerprint(shared_app, shop) == before
 
@@ -77,7 +76,7 @@ async def test_a_shop_that_came_back_after_the_restore_keeps_what_is_new(
     await shared_app.install(shop)
     new, keys = await finished_job(shared_app, shop=shop)
     said = await repeated(shared_app.handler_context, note_of(shop, old, requested_at=since))
-    assert said == "the shop is back; 1 jobs of before erased"
+    assert said == "the shop has reinstalled; 1 jobs from before that erased"
     assert (await shared_app.detail(old.public_id, shop=shop)).status_code == 404
     assert (await shared_app.detail(new.public_id, shop=shop)).status_code == 200
     assert await missing_objects(shared_app, keys) == []

@@ -1,4 +1,4 @@
-"""What we do about a delivery. Handlers run in the worker, may run twice, and must not mind."""
+"""Handlers of deliveries. They run in the worker, may run twice, and must be idempotent."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

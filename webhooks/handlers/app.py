@@ -1,4 +1,4 @@
-"""The app was removed, or its scopes changed. Shopify itself is asked whether it is so."""
+"""The app was removed, or its scopes changed. Shopify is asked to confirm it."""
 
 from datetime import datetime
 
@@ -19,17 +19,17 @@ from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDel
 
 
 async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
-    """Close the shop's account, if its token is dead indeed.
+    """Close the shop's account, if its token is really dead.
 
-    Nobody signed the headers that name topic and shop, and a delivery may be older than a
-    reinstall. A removed app's token dies at once; while it lives, the app is installed.
+    The headers with topic and shop are not signed, and a delivery may be older than a reinstall. A
+    removed app's token dies at once; while it works, the app is installed.
     """
     body = delivery.read(ShopPayload)
     shop = await header_shop(delivery, context, body.gid)
     if shop is None or body.myshopify_domain not in {None, delivery.shop_domain}:
         return ignored("SHOP_MISMATCH")
     time_slice = TimeSlice(HANDLER_SECONDS)
-    if shop.uninstalled_at is not None:  # by an earlier turn, or another delivery
+    if shop.uninstalled_at is not None:  # by an earlier run, or another delivery
         await end_work(context.database, shop.id, shop.uninstalled_at, time_slice)
         is_ours = delivery.done or time_slice.done
         return processed("UNINSTALLED") if is_ours else ignored("SHOP_NOT_INSTALLED")
@@ -41,7 +41,7 @@ async def app_uninstalled(delivery: UnsettledDelivery, context: HandlerContext) 
 
 
 async def app_scopes_updated(delivery: Delivery, context: HandlerContext) -> Outcome:
-    """Remember the scopes that the shop grants now; the body's own list may be out of date."""
+    """Store the scopes that the shop grants now; the list in the body may be out of date."""
     if await header_shop(delivery, context, delivery.read(ScopesPayload).shop_id) is None:
         return ignored("SHOP_MISMATCH")
     shop = await installed_shop(context.database, context.admin, delivery.shop_domain)
@@ -56,31 +56,33 @@ async def app_scopes_updated(delivery: Delivery, context: HandlerContext) -> Out
 async def header_shop(
     delivery: Delivery, context: HandlerContext, gid: str | None
 ) -> KnownShop | None:
-    """The shop that the unsigned header names, unless the signed body names another."""
+    """The shop in the unsigned header, unless the signed body names another one."""
     shop = await known_shop(context.database, delivery.shop_domain)
     return shop if shop is not None and shop.is_named_by(gid) else None
 
 
 async def close_if_gone(context: HandlerContext, shop: KnownShop, domain: str) -> datetime | None:
-    """Close an open account whose token Shopify no longer honours; when, or None if it is open.
+    """Close an open account whose token Shopify refuses; return when, or None if it is open.
 
-    In a transaction of its own: from then on the API answers 401, and nobody who holds the shop's
-    row waits for its jobs or publications.
+    In its own transaction: from then on the API answers 401, and the shop's row is not locked while
+    its jobs and publications are ended.
     """
     if await is_still_installed(context, domain):
         return None
     async with context.database.transaction(shop.id) as connection:
-        return await uninstall(connection, shop)  # None: opened anew while Shopify was being asked
+        return await uninstall(
+            connection, shop
+        )  # None: reinstalled while Shopify was being queried
 
 
 async def end_work(
     database: Database, shop_id: int, closed_at: datetime, time_slice: TimeSlice
 ) -> None:
-    """End, slice by slice, what the shop had under way when it was closed.
+    """End, in slices, the work that the shop had in progress when it was closed.
 
-    What was asked for later belongs to another installation. Raises `TimeSliceOver`.
+    Later work belongs to another installation. Raises `TimeSliceOver`.
     """
-    while await batch_stopped(database, shop_id, closed_at):  # first: they make jobs
+    while await batch_stopped(database, shop_id, closed_at):  # first, because they create jobs
         time_slice.did(1)
     older = Job.created_at <= closed_at
     await end_unfinished(database, shop_id, SHOP_UNINSTALLED, older, time_slice=time_slice)
@@ -89,22 +91,22 @@ async def end_work(
 
 
 async def batch_stopped(database: Database, shop_id: int, closed_at: datetime) -> bool:
-    """End the expansion of a batch; was there one?"""
+    """End the expansion of one batch; return whether there was one."""
     async with database.transaction(shop_id) as connection:
         return await stop_batch(connection, shop_id, SHOP_UNINSTALLED, closed_at)
 
 
 async def publications_stopped(database: Database, shop_id: int, closed_at: datetime) -> int:
-    """End some of the publications; how many."""
+    """End some of the publications; return how many."""
     async with database.transaction(shop_id) as connection:
         return await stop_publications(connection, shop_id, SHOP_UNINSTALLED, closed_at)
 
 
 async def is_still_installed(context: HandlerContext, domain: str) -> bool:
-    """Whether Shopify still honours the shop's token.
+    """Whether Shopify still accepts the shop's token.
 
-    Asked only once Shopify has told us that the shop leaves: what says "not now" at other times,
-    a frozen or locked shop, or no such shop at all, says that it is so.
+    Only used after Shopify has announced that the shop leaves. At other times a frozen, locked or
+    unknown shop means "not now"; here it confirms that the shop has left.
     """
     try:
         shop = await installed_shop(context.database, context.admin, domain)
@@ -121,7 +123,7 @@ async def is_still_installed(context: HandlerContext, domain: str) -> bool:
 
 
 async def installation_of(shop: InstalledShop, context: HandlerContext) -> Installation:
-    """What the shop says of itself. Raises `NeedsReauth` when it does not speak with us."""
+    """The shop's own data. Raises `NeedsReauth` if it refuses our token."""
     return await with_fresh_token(
         context.database,
         context.admin,

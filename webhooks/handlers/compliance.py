@@ -1,12 +1,12 @@
-"""The three topics the law asks for: what we hold of a customer, and erasure for real.
+"""The three compliance topics: what we store about a customer, and erasure.
 
-Of customers we hold nothing but the id on a job that one of them started from the storefront.
-The shop is bound from the signed body; a body that names another shop than its header is ignored.
-The topic is a header that nobody signed, so each body must also look like its own topic's: a
-captured request for data must not erase.
+The only customer data we store is the ID on jobs that a customer started from the storefront. The
+shop is taken from the signed body; a body that names another shop than its header is ignored. The
+topic is in an unsigned header, so each body must also have the form of its own topic: a replayed
+data request must not erase.
 
-None of them is ever given up (`topics.NEVER_GIVEN_UP`), and what there is much of is done in turns:
-each goes on where the one before was.
+They are retried until they succeed (`topics.NEVER_GIVEN_UP`). Large erasures are done in several
+runs, each of which continues where the previous one stopped.
 """
 
 from backend.jobs.erasure import count_jobs
@@ -26,7 +26,7 @@ from webhooks.payloads import (
 
 
 async def customer_data_requested(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
-    """Keep the request for the merchant, who reads at `/v1/privacy/requests` what we hold."""
+    """Store the request; the merchant reads the data at `/v1/privacy/requests`."""
     body = delivery.read(DataRequestPayload)
     shop = await signed_shop(delivery, context, body.shop_domain)
     if shop is None:
@@ -45,7 +45,7 @@ async def customer_data_requested(delivery: UnsettledDelivery, context: HandlerC
 
 
 async def customer_redacted(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
-    """Erase the jobs that this customer started, with their pictures."""
+    """Erase the jobs that this customer started, with their images."""
     body = delivery.read(CustomerRedactPayload)
     shop = await signed_shop(delivery, context, body.shop_domain)
     if shop is None:
@@ -64,10 +64,10 @@ async def customer_redacted(delivery: UnsettledDelivery, context: HandlerContext
 
 
 async def shop_redacted(delivery: UnsettledDelivery, context: HandlerContext) -> Outcome:
-    """Erase everything of a shop that has left; one that came back keeps its work.
+    """Erase everything of a shop that has left. A shop that reinstalled keeps its work.
 
-    An account that is still open is closed first if Shopify says that the shop is gone: the
-    `app/uninstalled` that should have closed it can have been lost.
+    If the account is still open, it is closed first if Shopify confirms that the shop has left: its
+    `app/uninstalled` may have been lost.
     """
     body = delivery.read(ShopRedactPayload)
     if body.shop_domain != delivery.shop_domain or body.customer is not None:
@@ -97,7 +97,7 @@ async def shop_redacted(delivery: UnsettledDelivery, context: HandlerContext) ->
 async def set_aside_if_gone(
     delivery: UnsettledDelivery, context: HandlerContext, shop: KnownShop
 ) -> KnownShop | None:
-    """Begin the erasure of this very installation; None when the shop is there."""
+    """Start the erasure of this installation; None if the shop has the app."""
     is_open = shop.status == "installed"
     if is_open and await close_if_gone(context, shop, delivery.shop_domain) is None:
         return None
@@ -115,7 +115,7 @@ async def set_aside_if_gone(
 async def signed_shop(
     delivery: UnsettledDelivery, context: HandlerContext, signed_domain: str
 ) -> KnownShop | None:
-    """The shop that the header and the signed body agree on."""
+    """The shop on which the header and the signed body agree."""
     if signed_domain != delivery.shop_domain:
         return None
     return await known_shop(context.database, delivery.shop_domain)

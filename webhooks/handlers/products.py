@@ -1,4 +1,4 @@
-"""A product was created or changed: do what its shop's rules say, once for each picture."""
+"""A product was created or changed: apply the shop's rules, once per image."""
 
 from backend.rules.apply import apply_rules
 from backend.shops.tokens import installed_shop, with_fresh_token
@@ -7,10 +7,10 @@ from webhooks.payloads import Delivery, ProductPayload
 
 
 async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcome:
-    """Read the product as it is now, and ask for its jobs.
+    """Read the product as it is now, and create its jobs.
 
-    The delivery's order does not matter, for its content is not used: whichever comes last reads
-    the same product, and the same picture makes the same jobs.
+    The order of deliveries does not matter, because their content is not used: the last one reads
+    the same product, and the same image creates the same jobs.
     """
     shop = await installed_shop(context.database, context.admin, delivery.shop_domain)
     if shop is None:

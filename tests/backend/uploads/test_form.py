@@ -88,7 +88,7 @@ async def test_a_file_may_have_25_million_bytes_and_not_one_more(shared_app: Run
     answer = await post_upload(shared_app, padded + b"\0")
     assert refusal(answer) == (413, "IMAGE_TOO_LARGE")
     told = answer.json()["error"]["message"]
-    assert told == "The file has more than 25 MB, the limit.", "refused here, not by the child"
+    assert told == "The file is larger than the limit of 25 MB.", "refused here, not by the child"
 
 
 async def test_a_body_over_the_limit_is_refused_announced_or_not(

@@ -62,5 +62,5 @@ async def test_an_unknown_job_is_said_to_be_unknown(running_app: RunningApp) -> 
     show = partial(CliRunner().invoke, main, ["jobs", "show", "0" * 26])
     said = await asyncio.to_thread(show, env=environment(running_app.settings))
     assert said.exit_code == 1
-    assert "No job" in said.stderr
+    assert "does not exist" in said.stderr
     assert isinstance(said.exception, SystemExit), "not a traceback"

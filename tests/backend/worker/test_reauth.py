@@ -67,7 +67,7 @@ async def test_a_job_of_a_locked_out_shop_waits_off_the_queue_and_says_so(
     detail = (await shared_app.detail(ref.public_id, shop=shop)).json()
     assert detail["status"] == "IN_PROGRESS"
     latest = detail["latest_event"]
-    assert latest["message"] == "Waiting for the shop to open the app again"
+    assert latest["message"] == "Waiting for the merchant to open the app again"
     assert latest["extra"] == {"waiting_for": "reauth"}
 
 

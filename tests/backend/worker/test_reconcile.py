@@ -68,11 +68,11 @@ async def test_the_exit_code_tells_that_something_could_not_be_mended(
 async def test_what_it_lacks_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as wrong:
         wrong.setenv("S3_BUCKET", "no-such-bucket")
-        with pytest.raises(StorageUnavailable, match="check S3_BUCKET"):
+        with pytest.raises(StorageUnavailable, match="Check S3_BUCKET"):
             await reconcile_all()
     monkeypatch.setenv("DATABASE_URL", NOBODY_LISTENS)
     for command in (reconcile_all, show_report):
-        with pytest.raises(DatabaseUnavailable, match="check DATABASE_URL"):
+        with pytest.raises(DatabaseUnavailable, match="Check DATABASE_URL"):
             await command()
     monkeypatch.setenv("DATABASE_URL", "")
     for command in (reconcile_all, show_report):

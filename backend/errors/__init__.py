@@ -1,0 +1,161 @@
+"""Every error that Atelier raises on purpose, with its HTTP status and its stable code.
+
+    AtelierError              base
+    ├── ConfigurationError        a setting is wrong: the process does not start
+    ├── RequestError              the caller can fix the request: 4xx                   client
+    │   ├── BadRequest            400
+    │   │   └── BodyTooSlow           400
+    │   ├── AmbiguousCredentials  400
+    │   ├── Unauthenticated       401
+    │   │   ├── InvalidSessionToken   401, asks App Bridge for a new token
+    │   │   └── ShopNotInstalled      401
+    │   ├── WorkflowDisabled      403
+    │   ├── ScopeMissing          403
+    │   ├── RouteNotFound         404
+    │   ├── JobNotFound           404
+    │   ├── PublicationNotFound   404
+    │   ├── BatchNotFound         404
+    │   ├── PrivacyRequestNotFound 404
+    │   ├── MethodNotAllowed      405, with Allow
+    │   ├── JobAlreadyFinished    409
+    │   ├── JobNotFinished        409
+    │   ├── AlreadyPublished      409
+    │   ├── BatchAlreadyFinished  409
+    │   ├── BatchNothingToRetry   409
+    │   ├── RequestInProgress     409
+    │   ├── PreconditionFailed    412
+    │   ├── BodyTooLarge          413
+    │   ├── ImageTooLarge         413                                                   images
+    │   ├── UnsupportedMedia      415
+    │   │   └── ImageTypeUnsupported  415                                               images
+    │   ├── InvalidRequest        422
+    │   │   ├── IdempotencyKeyReused  422
+    │   │   ├── PreviewNotPublishable 422
+    │   │   └── UnusableImage         422: ImageTooSmall, ImageAnimated,                images
+    │   │                                  ImageCorrupt, ImageTooComplex
+    │   └── TooManyRequests       429, with Retry-After                                 limits
+    │       ├── DailyCapReached       429
+    │       ├── VisitorCapReached     429
+    │       ├── TooManyOpenJobs       429
+    │       ├── TooManyOpenBatches    429
+    │       └── StorageQuotaReached   429
+    └── Unavailable               a temporary failure: 503 with Retry-After             unavailable
+        ├── DatabaseUnavailable
+        ├── ShopifyUnavailable
+        │   └── ShopifyBusy
+        ├── StorageUnavailable
+        ├── UploadsUnavailable
+        └── ServerBusy
+
+The column on the right names the module; all names can be imported from here. A released code never
+changes; a message may. Why a job, a publication or a batch failed is not an error of the API: those
+codes are in `backend.failures.codes`.
+"""
+
+from backend.errors.base import AtelierError, ConfigurationError, RequestError
+from backend.errors.client import (
+    AlreadyPublished,
+    AmbiguousCredentials,
+    BadRequest,
+    BatchAlreadyFinished,
+    BatchNotFound,
+    BatchNothingToRetry,
+    BodyTooLarge,
+    BodyTooSlow,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    InvalidSessionToken,
+    JobAlreadyFinished,
+    JobNotFinished,
+    JobNotFound,
+    MethodNotAllowed,
+    PreconditionFailed,
+    PreviewNotPublishable,
+    PrivacyRequestNotFound,
+    PublicationNotFound,
+    RequestInProgress,
+    RouteNotFound,
+    ScopeMissing,
+    ShopNotInstalled,
+    Unauthenticated,
+    UnsupportedMedia,
+    WorkflowDisabled,
+)
+from backend.errors.images import (
+    ImageAnimated,
+    ImageCorrupt,
+    ImageTooComplex,
+    ImageTooLarge,
+    ImageTooSmall,
+    ImageTypeUnsupported,
+    UnusableImage,
+)
+from backend.errors.limits import (
+    DailyCapReached,
+    StorageQuotaReached,
+    TooManyOpenBatches,
+    TooManyOpenJobs,
+    TooManyRequests,
+    VisitorCapReached,
+)
+from backend.errors.unavailable import (
+    DatabaseUnavailable,
+    ServerBusy,
+    ShopifyBusy,
+    ShopifyUnavailable,
+    StorageUnavailable,
+    Unavailable,
+    UploadsUnavailable,
+)
+
+__all__ = [
+    "AlreadyPublished",
+    "AmbiguousCredentials",
+    "AtelierError",
+    "BadRequest",
+    "BatchAlreadyFinished",
+    "BatchNotFound",
+    "BatchNothingToRetry",
+    "BodyTooLarge",
+    "BodyTooSlow",
+    "ConfigurationError",
+    "DailyCapReached",
+    "DatabaseUnavailable",
+    "IdempotencyKeyReused",
+    "ImageAnimated",
+    "ImageCorrupt",
+    "ImageTooComplex",
+    "ImageTooLarge",
+    "ImageTooSmall",
+    "ImageTypeUnsupported",
+    "InvalidRequest",
+    "InvalidSessionToken",
+    "JobAlreadyFinished",
+    "JobNotFinished",
+    "JobNotFound",
+    "MethodNotAllowed",
+    "PreconditionFailed",
+    "PreviewNotPublishable",
+    "PrivacyRequestNotFound",
+    "PublicationNotFound",
+    "RequestError",
+    "RequestInProgress",
+    "RouteNotFound",
+    "ScopeMissing",
+    "ServerBusy",
+    "ShopNotInstalled",
+    "ShopifyBusy",
+    "ShopifyUnavailable",
+    "StorageQuotaReached",
+    "StorageUnavailable",
+    "TooManyOpenBatches",
+    "TooManyOpenJobs",
+    "TooManyRequests",
+    "Unauthenticated",
+    "Unavailable",
+    "UnsupportedMedia",
+    "UnusableImage",
+    "UploadsUnavailable",
+    "VisitorCapReached",
+    "WorkflowDisabled",
+]

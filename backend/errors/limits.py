@@ -1,0 +1,70 @@
+"""Rate limits and quotas: 429, with the time after which to retry."""
+
+import random
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from backend.errors.base import RequestError
+
+
+class TooManyRequests(RequestError):
+    """The shop has exceeded a limit. Retry after `Retry-After` seconds.
+
+    A limit ends for all shops at the same instant (the end of a window, midnight), so each answer
+    adds a random delay: up to a quarter of the time, at most a minute.
+    """
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "RATE_LIMITED"
+    message = "Too many requests from this shop. Retry after the seconds in Retry-After."
+    headers: Mapping[str, str] = {"Retry-After": "60"}  # the default; each instance sets its own
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        seconds = max(retry_after, 1)
+        more = random.randint(0, min(seconds // 4, 60))  # noqa: S311 - spread, not secrecy
+        self.headers = {"Retry-After": str(seconds + more)}
+
+
+class DailyCapReached(TooManyRequests):
+    """The storefront has started its daily number of jobs."""
+
+    code = "DAILY_CAP_REACHED"
+    message = "This storefront has reached its daily limit of images. Try again tomorrow."
+
+
+class VisitorCapReached(TooManyRequests):
+    """This storefront visitor has started a visitor's daily number of jobs."""
+
+    code = "VISITOR_CAP_REACHED"
+    message = "You have reached your daily limit of images in this shop. Try again tomorrow."
+
+
+class TooManyOpenJobs(TooManyRequests):
+    """The shop has reached its limit of unfinished jobs."""
+
+    code = "TOO_MANY_OPEN_JOBS"
+    message = "This shop has too many unfinished jobs. Retry when some of them have finished."
+
+    def __init__(self, retry_after: int = 60) -> None:
+        super().__init__(retry_after)
+
+
+class TooManyOpenBatches(TooManyRequests):
+    """The shop has reached its limit of batches that are still creating jobs."""
+
+    code = "TOO_MANY_OPEN_BATCHES"
+    message = "Too many of this shop's batches are still creating jobs. Retry later."
+
+    def __init__(self, retry_after: int = 60) -> None:
+        super().__init__(retry_after)
+
+
+class StorageQuotaReached(TooManyRequests):
+    """The shop's images have reached its storage quota."""
+
+    code = "STORAGE_QUOTA_REACHED"
+    message = "This shop has used all of its image storage. Ask support for more."
+
+    def __init__(self, retry_after: int = 3600) -> None:
+        super().__init__(retry_after)
