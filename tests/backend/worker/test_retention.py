@@ -183,7 +183,7 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(
     assert await run_retention(shared_app) == {"expired_intermediate": 1}
 
 
-@pytest.mark.parametrize("broken", ["object_keys", "forget_files"])
+@pytest.mark.parametrize("broken", ["unannounced_keys", "forget_files"])
 async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_the_next(
     fast_app: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
