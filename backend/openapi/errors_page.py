@@ -59,7 +59,7 @@ ADVICE = {
 
 HEAD = """# Errors
 
-This page is generated: `make errors` writes it, from `backend/errors.py`,
+This page is generated: `make errors` writes it, from `backend/errors/`,
 `backend/failures/codes.py` and `backend/openapi/errors_page.py`. A code never changes once
 released; a message may. So a client decides by the code.
 
@@ -117,7 +117,7 @@ def api_errors() -> dict[str, list[type[AtelierError]]]:
     """The errors by code, but for the one that no response has: a process ends with it."""
     found: dict[str, list[type[AtelierError]]] = {}
     for kind in with_subclasses(AtelierError):
-        if kind is not ConfigurationError and kind.__module__ == AtelierError.__module__:
+        if kind is not ConfigurationError and kind.__module__.startswith("backend.errors"):
             found.setdefault(kind.code, []).append(kind)
     return found
 

@@ -47,7 +47,7 @@ def locations() -> dict[str, str]:
     return {path: body for path, body in found if "proxy_pass" in body}
 
 
-def test_nginx_serves_each_route_of_the_app(settings: Settings) -> None:
+def test_nginx_serves_every_route_of_the_app(settings: Settings) -> None:
     beginnings = tuple(locations())
     paths = [route.path for route in litestar_app(settings).routes]
     unserved = [path for path in paths if not path.startswith(beginnings)]
@@ -57,17 +57,17 @@ def test_nginx_serves_each_route_of_the_app(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("path", "limit"), [("/v1/uploads", MAX_UPLOAD), ("/webhooks", MAX_DELIVERY)]
 )
-def test_nginx_lets_through_what_a_route_takes_and_no_more(path: str, limit: int) -> None:
+def test_nginx_has_the_routes_own_body_limit(path: str, limit: int) -> None:
     assert f"client_max_body_size {limit};" in locations()[path]
 
 
-def test_nginx_lets_through_what_other_routes_take_and_no_more() -> None:
+def test_nginx_has_the_default_body_limit_elsewhere() -> None:
     others = set(locations()) - {"/v1/uploads", "/webhooks"}
     assert f"\n    client_max_body_size {DEFAULT_MAX_BODY_BYTES};" in SITE
     assert not any("client_max_body_size" in locations()[path] for path in others)
 
 
-def test_nginx_lets_go_of_a_connection_before_the_app_does_and_waits_out_a_long_poll() -> None:
+def test_nginx_timeouts_fit_keep_alive_and_long_polls() -> None:
     kept = re.search(r"^    keepalive_timeout (\d+)s;", HTTP, re.MULTILINE)
     waits = re.search(r"^    proxy_read_timeout (\d+)s;", SITE, re.MULTILINE)
     assert kept and int(kept[1]) < KEEP_ALIVE_SECONDS
@@ -75,7 +75,7 @@ def test_nginx_lets_go_of_a_connection_before_the_app_does_and_waits_out_a_long_
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_a_unit_is_hardened_and_holds_no_secret(unit: Path) -> None:
+def test_a_unit_is_hardened_and_contains_no_secret(unit: Path) -> None:
     parser = configparser.RawConfigParser(strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(unit)
@@ -86,7 +86,7 @@ def test_a_unit_is_hardened_and_holds_no_secret(unit: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
-def test_systemd_understands_every_line_of_the_units() -> None:
+def test_systemd_accepts_every_line_of_the_units() -> None:
     units = sorted((DEPLOY / "systemd").iterdir())
     found = subprocess.run(
         ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
@@ -98,14 +98,14 @@ def test_systemd_understands_every_line_of_the_units() -> None:
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_systemd_finds_little_that_a_unit_could_do_to_its_machine(unit: Path) -> None:
+def test_systemd_rates_the_units_as_safe(unit: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout[-200:]
 
 
 @pytest.mark.parametrize("role", ["web", "worker"])
-def test_a_policy_names_the_prefixes_of_the_code_and_no_wildcard_of_deeds(role: str) -> None:
+def test_a_bucket_policy_names_only_our_prefixes_and_no_wildcard_action(role: str) -> None:
     policy = json.loads((DEPLOY / "s3" / f"{role}.json").read_text())
     named = json.dumps(policy)
     assert "s3:*" not in named
@@ -114,13 +114,13 @@ def test_a_policy_names_the_prefixes_of_the_code_and_no_wildcard_of_deeds(role: 
     assert resources == {f"{ARTIFACT_PREFIX}*", f"{UPLOAD_PREFIX}*"} | of_worker
 
 
-def test_nothing_of_ours_expires_by_its_age() -> None:
+def test_the_bucket_lifecycle_expires_nothing_by_age() -> None:
     """What goes when is the database's to say; the bucket only forgets what is overwritten."""
     rules = json.loads((DEPLOY / "s3" / "lifecycle.json").read_text())["Rules"]
     assert not any("Days" in rule.get("Expiration", {}) for rule in rules)
 
 
-async def test_the_queries_of_the_operators_manual_run(running_app: RunningApp) -> None:
+async def test_the_queries_in_the_operations_manual_run(running_app: RunningApp) -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
     [block] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
     queries = [query for query in block.split(";") if query.strip()]

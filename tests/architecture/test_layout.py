@@ -18,7 +18,7 @@ UNGUARDED = {
 }
 
 
-def test_the_app_subscribes_to_exactly_the_topics_it_handles() -> None:
+def test_the_app_subscribes_to_exactly_the_handled_topics() -> None:
     config = tomllib.loads((ROOT / "shopify.app.toml").read_text())
     subscribed = [
         topic
@@ -28,14 +28,14 @@ def test_the_app_subscribes_to_exactly_the_topics_it_handles() -> None:
     assert sorted(subscribed) == sorted(TOPICS) == sorted(HANDLERS)
 
 
-def test_the_app_asks_for_the_api_version_it_speaks() -> None:
+def test_the_app_uses_one_api_version() -> None:
     from backend.shops.documents import API_VERSION
 
     config = tomllib.loads((ROOT / "shopify.app.toml").read_text())
     assert config["webhooks"]["api_version"] == API_VERSION
 
 
-def test_the_web_process_loads_no_pixels() -> None:
+def test_the_web_process_loads_no_pixel_code() -> None:
     script = "import sys, backend.app; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
@@ -43,7 +43,7 @@ def test_the_web_process_loads_no_pixels() -> None:
     assert pixel_modules(loaded.stdout.split()) == []
 
 
-async def test_every_route_but_health_and_the_document_has_exactly_one_guard(
+async def test_every_route_but_health_and_schema_has_exactly_one_guard(
     running_app: RunningApp,
 ) -> None:
     unguarded = set()

@@ -27,12 +27,12 @@ async def tables(url: str) -> set[str]:
     return {row["name"] for row in rows}
 
 
-async def test_the_models_are_what_the_migrations_build(database_url: str) -> None:
+async def test_models_and_migrations_agree(database_url: str) -> None:
     # `alembic check` raises when autogenerate would have something to add.
     await asyncio.to_thread(command.check, migrations.config(database_url))
 
 
-async def test_up_down_and_up_again(services: LocalServices) -> None:
+async def test_migrations_run_up_down_and_up_again(services: LocalServices) -> None:
     async with cloned_database(services.postgres.url(), "template0") as url:
         await asyncio.to_thread(migrations.upgrade, url)
         built = await tables(url)
@@ -43,7 +43,7 @@ async def test_up_down_and_up_again(services: LocalServices) -> None:
         assert await tables(url) == built
 
 
-async def test_the_migrations_need_no_superuser(services: LocalServices, template: str) -> None:
+async def test_migrations_need_no_superuser(services: LocalServices, template: str) -> None:
     """Only that the roles are there. A backfill as the owner, who sees no shop's rows, fails."""
     owner = f"owner_{uuid.uuid4().hex[:12]}"
     admin = await connect(services.postgres.url())
@@ -61,7 +61,7 @@ async def test_the_migrations_need_no_superuser(services: LocalServices, templat
     await admin.close()
 
 
-async def test_two_migrators_at_once_do_not_collide(services: LocalServices) -> None:
+async def test_two_concurrent_migrations_do_not_collide(services: LocalServices) -> None:
     async with cloned_database(services.postgres.url(), "template0") as url:
         migrators = [
             await asyncio.create_subprocess_exec(
@@ -78,7 +78,7 @@ async def test_two_migrators_at_once_do_not_collide(services: LocalServices) -> 
         assert "public.jobs" in await tables(url)
 
 
-async def test_every_tenant_table_leads_its_primary_key_with_the_shop(database_url: str) -> None:
+async def test_every_tenant_table_leads_its_keys_with_the_shop(database_url: str) -> None:
     connection = await connect(database_url)
     rows = await connection.fetch(
         "SELECT c.relname AS table, a.attname AS leading FROM pg_index i "

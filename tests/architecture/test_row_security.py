@@ -34,7 +34,7 @@ async def unguarded(connection: Connection) -> set[str]:
     }
 
 
-async def test_every_table_of_shops_rows_is_guarded(database_url: str) -> None:
+async def test_every_tenant_table_has_its_policies(database_url: str) -> None:
     connection = await connect(database_url)
     tables = {row["relname"] for row in await connection.fetch(SHOPS_TABLES)}
     assert tables >= {"shops", "webhook_deliveries", *TENANT_TABLES}
@@ -42,7 +42,7 @@ async def test_every_table_of_shops_rows_is_guarded(database_url: str) -> None:
     await connection.close()
 
 
-async def test_a_table_that_forgets_a_part_of_it_is_found(database_url: str) -> None:
+async def test_an_incomplete_policy_is_detected(database_url: str) -> None:
     connection = await connect(database_url)
     await connection.execute(
         f"""
@@ -57,7 +57,7 @@ async def test_a_table_that_forgets_a_part_of_it_is_found(database_url: str) -> 
     await connection.close()
 
 
-async def test_the_roles_own_nothing_and_are_above_nothing(database_url: str) -> None:
+async def test_the_roles_own_nothing_and_have_no_privileges(database_url: str) -> None:
     connection = await connect(database_url)
     for role in (WEB, WORKER):
         above = await connection.fetchval(

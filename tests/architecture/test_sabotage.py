@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("mutation", mutations([]), ids=lambda mutation: mutation.name)
-def test_a_patch_applies_and_names_a_threat_and_tests_that_are_there(mutation: Mutation) -> None:
+def test_every_patch_applies_and_names_a_threat_and_existing_tests(mutation: Mutation) -> None:
     command = ["git", "apply", "--check", str(mutation.file)]
     applied = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert applied.stderr == ""

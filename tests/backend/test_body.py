@@ -68,13 +68,13 @@ def findings(body: Any, kind: type[msgspec.Struct] = CatalogImage) -> list[tuple
         (None, CatalogImage, ["body"]),
     ],
 )
-def test_a_value_that_cannot_be_is_named(
+def test_an_invalid_value_is_reported_with_its_location(
     body: Any, kind: type[msgspec.Struct], loc: list[Any]
 ) -> None:
     assert [place for place, _ in findings(body, kind)] == [loc]
 
 
-def test_the_message_says_what_would_do() -> None:
+def test_the_message_lists_the_allowed_values() -> None:
     wrong = {**GOOD, "outputs": [{"size": 512, "format": "{{ liquid }}"}]}
     assert findings(wrong)[0][1] == "Expected one of avif, jpeg, webp"
     shadow = {**GOOD, "shadow": "x" * 100_000}
@@ -98,12 +98,12 @@ def test_the_message_says_what_would_do() -> None:
         "{}".encode("utf-16"),
     ],
 )
-def test_what_is_no_json_or_says_a_thing_twice_is_a_bad_request(raw: bytes) -> None:
+def test_invalid_or_duplicate_json_is_a_bad_request(raw: bytes) -> None:
     with pytest.raises(BadRequest):
         decode_strictly(raw, CatalogImage)
 
 
-def test_nesting_is_counted_and_brackets_in_strings_are_not() -> None:
+def test_nesting_is_limited_but_brackets_in_strings_are_not_counted() -> None:
     deep = b'{"x": ' + b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH + b"}"
     with pytest.raises(BadRequest, match="nested"):
         decode_strictly(deep, CatalogImage)
@@ -114,7 +114,7 @@ def test_nesting_is_counted_and_brackets_in_strings_are_not() -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda workflow: workflow.name)
-def test_every_choice_is_told_to_whoever_chose_something_else(workflow: Workflow) -> None:
+def test_every_choice_is_listed_for_an_invalid_value(workflow: Workflow) -> None:
     told = 0
     for kind in (workflow.request, storefront_request(workflow)):
         schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
@@ -127,7 +127,7 @@ def test_every_choice_is_told_to_whoever_chose_something_else(workflow: Workflow
     assert told >= 2
 
 
-def test_a_choice_is_told_however_deep_and_in_whichever_shape_it_stands() -> None:
+def test_a_choice_is_listed_at_any_depth() -> None:
     def message(rule: dict[str, Any]) -> str:
         return findings({"rules": [rule]}, SettingsRequest)[0][1]
 
@@ -142,19 +142,19 @@ def test_a_choice_is_told_however_deep_and_in_whichever_shape_it_stands() -> Non
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise_anything_but_our_own_errors(raw: bytes) -> None:
+def test_random_bytes_raise_only_our_own_errors(raw: bytes) -> None:
     for kind in (workflow.request for workflow in WORKFLOWS.values()):
         with pytest.raises((BadRequest, InvalidRequest)):
             decode_strictly(raw, kind)
 
 
-def test_a_good_body_is_its_struct_with_the_defaults() -> None:
+def test_a_valid_body_becomes_its_struct_with_defaults() -> None:
     assert decode_strictly(json.dumps(GOOD).encode(), CatalogImage) == CatalogImage(
         product_id="gid://shopify/Product/1"
     )
 
 
-def test_a_text_that_postgres_cannot_keep_is_named() -> None:
+def test_text_that_postgres_cannot_store_is_reported() -> None:
     artifacts = [{"sha256": "0" * 64}, {"sha256": "1" * 64, "alt": "nul: \0"}]
     [(loc, _)] = findings({"artifacts": artifacts}, PublicationRequest)
     assert loc == ["body", "artifacts", 1, "alt"]

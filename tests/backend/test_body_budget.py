@@ -60,7 +60,7 @@ def budget() -> BodyBudget:
     return BodyBudget(reader, LIMIT)
 
 
-async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
+async def test_a_body_beyond_the_budget_is_refused_until_another_ends(
     budget: BodyBudget,
 ) -> None:
     first, second = BodySender(budget), BodySender(budget)
@@ -76,7 +76,7 @@ async def test_past_the_budget_a_body_is_refused_until_another_is_answered(
 
 
 @pytest.mark.parametrize("length", [(b"content-length", b"25000000"), (b"te", b"chunked")])
-async def test_few_large_bodies_that_nobody_has_signed_arrive_at_once(
+async def test_a_limited_number_of_large_unsigned_bodies_is_read_at_once(
     budget: BodyBudget, length: tuple[bytes, bytes]
 ) -> None:
     senders = [BodySender(budget, length) for _ in range(MAX_LARGE_BODIES)]
@@ -100,7 +100,7 @@ async def scope_of(sender: BodySender) -> Any:
     return sender.scope
 
 
-async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signed_ones(
+async def test_unsigned_bodies_leave_room_for_small_and_signed_ones(
     budget: BodyBudget,
 ) -> None:
     large, larger, small, signed = (BodySender(budget) for _ in range(4))
@@ -117,7 +117,7 @@ async def test_what_nobody_has_signed_leaves_room_for_small_bodies_and_for_signe
     assert (budget.held, budget.unverified) == (0, 0)
 
 
-async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigned(
+async def test_a_verified_body_no_longer_counts_as_unsigned(
     budget: BodyBudget,
 ) -> None:
     sender = BodySender(budget)
@@ -131,7 +131,7 @@ async def test_a_body_whose_signature_is_good_no_longer_counts_among_the_unsigne
     assert (budget.held, budget.unverified) == (0, 0)
 
 
-async def test_a_body_that_trickles_is_refused_and_let_go_of(
+async def test_a_slow_body_is_refused_and_released(
     budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body_budget, "BODY_TIMEOUT", 0.2)
@@ -212,13 +212,13 @@ def refused() -> dict[str, tuple[Request, int]]:
 
 
 @pytest.mark.parametrize("what", refused())
-async def test_no_byte_is_read_for_what_no_body_could_make_good(what: str) -> None:
+async def test_a_request_that_must_fail_is_refused_without_reading_its_body(what: str) -> None:
     (path, query, headers), status = refused()[what]
     answer = await request_app(path, query, [MULTIPART, *headers])
     assert (answer.status, answer.reads) == (status, 0)
 
 
-async def test_a_wellformed_signature_is_refused_once_the_body_is_read() -> None:
+async def test_a_wrong_signature_is_refused_after_the_body_is_read() -> None:
     for path in ("/v1/uploads", "/v1/batches"):
         answer = await request_app(path, query(), [MULTIPART, SIGNED])
         assert (answer.status, answer.reads) == (401, 2)

@@ -31,7 +31,7 @@ async def finish_command(process: asyncio.subprocess.Process) -> tuple[int, str,
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_help_names_every_command() -> None:
+async def test_help_lists_every_command() -> None:
     code, out, _ = await finish_command(await start_atelier("--help"))
     assert code == 0
     for command in ("demo", "dev", "serve", "worker", "migrate", "jobs"):
@@ -50,7 +50,7 @@ async def test_a_server_refuses_to_start_without_a_real_secret(command: str, sec
     assert "Traceback" not in err
 
 
-async def test_a_server_that_ends_with_its_parent_says_only_why_it_does_not_start() -> None:
+async def test_a_server_with_end_with_parent_prints_only_its_start_error() -> None:
     """Its thread waits for the end of standard input, which stays open, while Python ends."""
     process = await start_atelier(
         "serve",
@@ -64,7 +64,7 @@ async def test_a_server_that_ends_with_its_parent_says_only_why_it_does_not_star
     assert err == "Error: Set S3_BUCKET in the environment.\n"
 
 
-async def test_a_server_refuses_to_start_with_a_previous_secret_that_never_ends() -> None:
+async def test_a_server_refuses_a_previous_secret_without_an_end() -> None:
     environ = {**COMPLETE_ENVIRONMENT, "SHOPIFY_API_SECRET_PREVIOUS": "shpss_of-before"}
     code, _, err = await finish_command(await start_atelier("serve", **environ))
     assert code == 1
@@ -72,7 +72,7 @@ async def test_a_server_refuses_to_start_with_a_previous_secret_that_never_ends(
     assert "of-before" not in err
 
 
-async def test_a_stand_in_off_this_machine_is_refused() -> None:
+async def test_a_stand_in_on_another_host_is_refused() -> None:
     command = await start_atelier(
         "serve", "--stand-in", "http://shopify.example:80", **COMPLETE_ENVIRONMENT
     )
@@ -81,7 +81,7 @@ async def test_a_stand_in_off_this_machine_is_refused() -> None:
     assert "loopback" in err
 
 
-async def test_sign_prints_a_command_and_says_what_it_lacks() -> None:
+async def test_sign_prints_a_curl_command_and_names_what_is_missing() -> None:
     arguments = ("sign", "GET", "https://a.example/v1/jobs?limit=2", "--shop", "n.myshopify.com")
     code, out, _ = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
     assert code == 0
@@ -93,7 +93,7 @@ async def test_sign_prints_a_command_and_says_what_it_lacks() -> None:
     assert (code, "SHOPIFY_API_SECRET" in err) == (1, True)
 
 
-async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(
+async def test_the_demo_prints_the_job_detail_and_leaves_only_its_images(
     service_directory: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "pictures"
@@ -112,7 +112,7 @@ async def test_the_demo_ends_with_the_job_detail_and_leaves_only_its_pictures(
 
 
 @pytest.mark.slow
-async def test_dev_serves_an_outsider_and_ends_without_a_trace(service_directory: Path) -> None:
+async def test_dev_serves_requests_and_leaves_nothing_behind(service_directory: Path) -> None:
     async with running_dev(service_directory) as (process, ready):
         assert ready["pid"] == process.pid
         token = signing.session_token(ready["shop"], api_key=ready["api_key"], secret=SECRET)

@@ -22,13 +22,13 @@ async def is_up(database: Database) -> bool:
         return bool(await connection.scalar(text("SELECT 1")) == 1)
 
 
-async def test_a_refused_connection_is_unavailability() -> None:
+async def test_a_refused_connection_is_database_unavailable() -> None:
     database = Database("postgresql://nobody@127.0.0.1:9/none")
     with pytest.raises(DatabaseUnavailable):
         await is_up(database)
 
 
-async def test_a_server_that_says_nothing_is_given_up_within_six_seconds() -> None:
+async def test_a_silent_server_is_given_up_within_six_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none")
         started = time.monotonic()
@@ -37,14 +37,14 @@ async def test_a_server_that_says_nothing_is_given_up_within_six_seconds() -> No
         assert time.monotonic() - started < 6
 
 
-async def test_cut_connections_heal_by_themselves(running_app: RunningApp) -> None:
+async def test_cut_connections_are_replaced_automatically(running_app: RunningApp) -> None:
     assert await is_up(running_app.database)
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     await running_app.execute(cut + " AND datname = current_database()")
     assert await is_up(running_app.database)
 
 
-async def test_a_statement_that_takes_too_long_is_unavailability(database_url: str) -> None:
+async def test_a_slow_statement_is_database_unavailable(database_url: str) -> None:
     database = Database(database_url, statement_timeout=0.2)
     with pytest.raises(DatabaseUnavailable):
         async with database.reading() as connection:
@@ -52,7 +52,7 @@ async def test_a_statement_that_takes_too_long_is_unavailability(database_url: s
     await database.close()
 
 
-async def test_a_full_pool_answers_instead_of_waiting_for_ever(database_url: str) -> None:
+async def test_a_full_pool_raises_instead_of_waiting_forever(database_url: str) -> None:
     database = Database(database_url, pool_size=1)
     async with database.reading():
         started = time.monotonic()
@@ -63,7 +63,7 @@ async def test_a_full_pool_answers_instead_of_waiting_for_ever(database_url: str
     await database.close()
 
 
-async def test_a_cancelled_query_gives_its_connection_back(database_url: str) -> None:
+async def test_a_cancelled_query_returns_its_connection(database_url: str) -> None:
     database = Database(database_url, pool_size=1)
 
     async def slow() -> None:
@@ -94,7 +94,7 @@ async def test_one_shop_holds_at_most_half_of_a_web_process_connections(
     await database.close()
 
 
-async def test_a_shop_that_waits_for_its_share_gets_it_when_one_comes_free(
+async def test_a_shop_waiting_for_its_share_gets_a_freed_connection(
     database_url: str,
 ) -> None:
     database = Database(database_url, pool_size=2)
@@ -108,7 +108,7 @@ async def test_a_shop_that_waits_for_its_share_gets_it_when_one_comes_free(
     await database.close()
 
 
-async def test_a_worker_works_for_one_shop_with_all_its_connections(database_url: str) -> None:
+async def test_a_worker_may_use_all_connections_for_one_shop(database_url: str) -> None:
     database = Database(database_url, role=WORKER, pool_size=2)
     async with database.reading(1), database.transaction(1):
         pass
@@ -128,7 +128,7 @@ ECHO = Query(select(NUMBER.label("number"), literal("always").label("word")))
 SLEEP = Query(select(func.pg_sleep(bindparam("seconds", type_=Float))))
 
 
-async def test_a_query_takes_its_parameters_by_name_and_keeps_its_own(database_url: str) -> None:
+async def test_a_query_takes_parameters_by_name_and_keeps_its_constants(database_url: str) -> None:
     database = Database(database_url)
     rows = await asyncio.gather(*(database.row(ECHO, number=number) for number in range(30)))
     assert [tuple(row or ()) for row in rows] == [(number, "always") for number in range(30)]
@@ -138,7 +138,7 @@ async def test_a_query_takes_its_parameters_by_name_and_keeps_its_own(database_u
 
 
 @pytest.mark.parametrize("url", [NOBODY_LISTENS, "postgresql://nobody@/none?host=/nowhere"])
-async def test_a_row_of_a_database_that_is_away_is_unavailability(url: str) -> None:
+async def test_a_query_without_a_database_is_database_unavailable(url: str) -> None:
     database = Database(url)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
@@ -146,7 +146,7 @@ async def test_a_row_of_a_database_that_is_away_is_unavailability(url: str) -> N
     await database.close()
 
 
-async def test_rows_are_had_again_whenever_the_connections_were_cut(
+async def test_queries_recover_whenever_the_connections_are_cut(
     running_app: RunningApp,
 ) -> None:
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
@@ -158,7 +158,7 @@ async def test_rows_are_had_again_whenever_the_connections_were_cut(
     assert all(await asyncio.gather(*(running_app.database.row(ECHO, number=n) for n in range(20))))
 
 
-async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
+async def test_a_slow_query_is_database_unavailable_and_blocks_nobody(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.1)
@@ -173,7 +173,7 @@ async def test_a_row_that_takes_too_long_is_unavailability_and_blocks_nobody(
     await database.close()
 
 
-async def test_a_database_without_a_schema_says_what_to_run(
+async def test_a_database_without_a_schema_names_the_command_to_run(
     services, running_app: RunningApp
 ) -> None:
     empty = Database(services.postgres.url("postgres"))

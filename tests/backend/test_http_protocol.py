@@ -62,16 +62,14 @@ async def answer(port: int, *parts: bytes) -> bytes:
         ),
     ],
 )
-async def test_what_is_no_body_is_refused_when_it_does_not_end(
-    port: int, endless: list[bytes]
-) -> None:
+async def test_endless_request_headers_are_refused(port: int, endless: list[bytes]) -> None:
     refused = await answer(port, *endless)
     assert refused.startswith(b"HTTP/1.1 431 ")
     assert b'"code":"HEADERS_TOO_LARGE"' in refused
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_a_header_within_the_limit_and_a_large_body_are_taken(
+async def test_headers_within_the_limit_and_a_large_body_are_accepted(
     port: int, at_once: bool
 ) -> None:
     size = 10 * MAX_HEADER_BYTES
@@ -84,7 +82,7 @@ async def test_a_header_within_the_limit_and_a_large_body_are_taken(
     assert str(size).encode() in taken
 
 
-async def test_each_request_of_a_connection_has_the_whole_limit(port: int) -> None:
+async def test_each_request_of_a_connection_has_the_full_limit(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(3):
         writer.write(LINE + HEADER * 40 + b"Content-Length: 0\r\n\r\n")
@@ -94,7 +92,7 @@ async def test_each_request_of_a_connection_has_the_whole_limit(port: int) -> No
     writer.close()
 
 
-async def test_a_second_request_of_a_connection_has_no_more(port: int) -> None:
+async def test_the_second_request_of_a_connection_is_limited_too(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(LINE + b"Content-Length: 0\r\n\r\n")
     await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)

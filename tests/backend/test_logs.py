@@ -31,7 +31,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return found
 
 
-def test_all_ways_make_the_same_line(log_stream: io.StringIO) -> None:
+def test_every_logging_api_writes_the_same_line(log_stream: io.StringIO) -> None:
     structlog.get_logger("a.module").info("done", status=200)
     log_briefly("a.module", "done", status=200)
     logging.getLogger("a.module").info("done")
@@ -40,7 +40,7 @@ def test_all_ways_make_the_same_line(log_stream: io.StringIO) -> None:
     assert lines(log_stream) == [expected, expected, short]
 
 
-def test_a_bug_is_logged_with_its_traceback_and_what_is_bound(log_stream: io.StringIO) -> None:
+def test_a_bug_is_logged_with_its_traceback_and_context(log_stream: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         try:
             raise RuntimeError("so it goes")
@@ -51,14 +51,14 @@ def test_a_bug_is_logged_with_its_traceback_and_what_is_bound(log_stream: io.Str
     assert line["exception"].endswith("RuntimeError: so it goes")
 
 
-def test_what_is_below_the_level_is_not_written(log_stream: io.StringIO) -> None:
+def test_lines_below_the_level_are_not_written(log_stream: io.StringIO) -> None:
     configure_logging(logging.WARNING, log_stream)
     structlog.get_logger("another.module").info("done")
     log_briefly("another.module", "done")
     assert log_stream.getvalue() == ""
 
 
-def test_whoever_captures_lines_captures_the_short_ones_too(log_stream: io.StringIO) -> None:
+def test_captured_logs_include_brief_lines(log_stream: io.StringIO) -> None:
     with structlog.testing.capture_logs() as captured:
         log_briefly("a.module", "done", status=200)
     assert captured == [{"event": "done", "status": 200, "log_level": "info"}]

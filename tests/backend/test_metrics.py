@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_the_figures_are_served_until_the_block_ends() -> None:
+def test_metrics_are_served_until_the_block_ends() -> None:
     EVENT_LOOP_LAG.set(0.125)
     address = f"127.0.0.1:{free_port()}"
     with served_metrics(address):
@@ -42,7 +42,7 @@ def test_the_figures_are_served_until_the_block_ends() -> None:
         httpx.get(f"http://{address}/metrics")
 
 
-def test_without_an_address_nothing_is_served() -> None:
+def test_without_an_address_no_metrics_are_served() -> None:
     with served_metrics(""):
         pass
 
@@ -53,7 +53,7 @@ def test_a_malformed_address_is_refused_with_an_example(listen: str) -> None:
         pass
 
 
-def test_an_address_that_is_taken_is_named() -> None:
+def test_a_taken_address_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=address), served_metrics(address):

@@ -35,7 +35,7 @@ async def test_the_same_key_is_queued_once(running_app: RunningApp) -> None:
     assert await running_app.rows(QUEUED) == [{"dedupe_key": "one", "priority": -2}]
 
 
-async def test_a_shop_with_many_jobs_waits_behind_itself(running_app: RunningApp) -> None:
+async def test_a_shop_with_many_jobs_does_not_delay_other_shops(running_app: RunningApp) -> None:
     await running_app.install()
     await running_app.install("south.myshopify.com")
     for _ in range(3):
@@ -50,7 +50,7 @@ async def test_a_shop_with_many_jobs_waits_behind_itself(running_app: RunningApp
     assert order == ["north", "south", "north", "north"]
 
 
-async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(running_app: RunningApp) -> None:
+async def test_a_shops_jobs_beyond_the_first_few_are_backlog(running_app: RunningApp) -> None:
     await running_app.install()
     for _ in range(MAX_FOREGROUND + 1):
         await running_app.request_job()
@@ -74,6 +74,8 @@ async def test_all_but_a_few_of_a_shops_jobs_are_its_backlog(running_app: Runnin
         (queue.RUN_JOB, -1, (queue.RUN_JOB, 0)),  # what was counted has ended meanwhile
     ],
 )
-def test_where_an_entry_waits(entrypoint: str, number: int, waits_at: tuple[str, int]) -> None:
+def test_entry_point_and_priority_follow_from_the_entrys_number(
+    entrypoint: str, number: int, waits_at: tuple[str, int]
+) -> None:
     entry = queue.Entry(entrypoint=entrypoint, dedupe_key="", payload=b"", number=number)
     assert queue.queue_position(entry) == waits_at

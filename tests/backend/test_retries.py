@@ -24,27 +24,27 @@ POLICY = RetryPolicy(
 @pytest.mark.parametrize(
     ("failures", "seconds"), [(1, 2), (2, 4), (5, 32), (7, 120), (10_000, 120)]
 )
-def test_pauses_double_up_to_the_longest(failures: int, seconds: float) -> None:
+def test_pauses_double_up_to_a_maximum(failures: int, seconds: float) -> None:
     pauses = [POLICY.pause(failures).total_seconds() for _ in range(200)]
     assert min(pauses) >= seconds * 0.75
     assert max(pauses) <= seconds * 1.25
 
 
-def test_pauses_are_scattered() -> None:
+def test_pauses_are_spread() -> None:
     assert len({POLICY.pause(3) for _ in range(50)}) > 40
 
 
-def test_a_pause_is_as_long_as_the_other_side_asks_for_within_the_longest() -> None:
+def test_a_requested_pause_is_kept_up_to_the_maximum() -> None:
     assert POLICY.pause(1, at_least=timedelta(seconds=30)) == timedelta(seconds=30)
     assert POLICY.pause(1, at_least=timedelta(hours=1)) == timedelta(minutes=2)
 
 
-def test_an_outage_is_waited_out_for_as_long_as_the_patience() -> None:
+def test_an_outage_is_waited_out_until_the_patience_ends() -> None:
     assert not POLICY.is_exhausted(timedelta(minutes=14, seconds=59))
     assert POLICY.is_exhausted(timedelta(minutes=15))
 
 
-def test_without_a_patience_it_is_waited_for_ever() -> None:
+def test_without_a_patience_the_wait_never_ends() -> None:
     endless = RetryPolicy(first=timedelta(seconds=1), longest=timedelta(days=1), give_up_after=None)
     assert not endless.is_exhausted(timedelta(days=1000))
 
@@ -58,7 +58,7 @@ def test_without_a_patience_it_is_waited_for_ever() -> None:
         (DELIVERIES, timedelta(hours=6)),
     ],
 )
-def test_the_pauses_of_each_kind_of_work_add_up_to_its_patience(
+def test_the_pauses_of_each_policy_add_up_to_its_patience(
     policy: RetryPolicy, at_least: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However they are scattered: here each is as short as can be."""
@@ -71,7 +71,7 @@ def test_the_pauses_of_each_kind_of_work_add_up_to_its_patience(
     assert pauses == sorted(pauses)
 
 
-def test_only_shopify_can_ask_to_be_left_alone_for_a_while() -> None:
+def test_only_shopify_errors_carry_a_requested_pause() -> None:
     assert requested_wait(ShopifyUnavailable(wait=7)) == timedelta(seconds=7)
     assert (
         requested_wait(ShopifyUnavailable()) == requested_wait(StorageUnavailable()) == timedelta(0)
@@ -79,7 +79,7 @@ def test_only_shopify_can_ask_to_be_left_alone_for_a_while() -> None:
     assert requested_wait(None) == timedelta(0)
 
 
-async def test_what_waits_for_the_database_is_done_once_it_is_back(
+async def test_work_continues_once_the_database_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("backend.retries.DATABASE_POLL_INTERVAL", 0)
@@ -93,7 +93,7 @@ async def test_what_waits_for_the_database_is_done_once_it_is_back(
     assert answers == []
 
 
-async def test_who_is_to_stop_does_not_wait_for_the_database() -> None:
+async def test_a_stopping_process_does_not_wait_for_the_database() -> None:
     stopping = asyncio.Event()
     stopping.set()
 

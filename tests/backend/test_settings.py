@@ -16,7 +16,7 @@ ROTATION = {
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
 
 
-def test_the_minimum_is_enough() -> None:
+def test_the_required_settings_are_enough() -> None:
     settings = Settings.from_env(COMPLETE_ENVIRONMENT)
     settings.require_real_secrets()
     assert settings.shopify_secrets(NOON) == (CURRENT,)
@@ -36,7 +36,7 @@ def test_each_missing_or_blank_setting_is_named(name: str, blank: str | None) ->
     "secret", ["secret", "hush", "CHANGEME", "atelier-demo-0123456789abcdef0123456789abcdef"]
 )
 @pytest.mark.parametrize("name", ["SHOPIFY_API_SECRET", "SHOPIFY_API_SECRET_PREVIOUS"])
-def test_a_secret_that_everybody_knows_is_refused(name: str, secret: str) -> None:
+def test_a_well_known_secret_is_refused(name: str, secret: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} is a demo value\. Set it to"):
         Settings.from_env({**COMPLETE_ENVIRONMENT, **ROTATION, name: secret}).require_real_secrets()
 
@@ -45,24 +45,24 @@ def test_a_secret_that_everybody_knows_is_refused(name: str, secret: str) -> Non
     ("name", "value"),
     [("DATABASE_URL", "mysql://localhost/x"), ("S3_ENDPOINT_URL", "localhost:9000")],
 )
-def test_a_url_of_the_wrong_kind_is_refused(name: str, value: str) -> None:
+def test_a_url_of_the_wrong_scheme_is_refused(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Settings.from_env({**COMPLETE_ENVIRONMENT, name: value})
 
 
-def test_nothing_of_the_settings_is_in_their_repr() -> None:
+def test_settings_do_not_appear_in_their_repr() -> None:
     settings = Settings.from_env({**COMPLETE_ENVIRONMENT, "TOKEN_KEYS": "a:b"})
     assert repr(settings) == "Settings(…)"
 
 
-def test_the_previous_secret_opens_the_doors_after_the_current_one_until_its_end() -> None:
+def test_the_previous_secret_is_valid_until_its_end() -> None:
     settings = Settings.from_env({**COMPLETE_ENVIRONMENT, **ROTATION})
     assert settings.shopify_secrets(NOON - 0.001) == (CURRENT, b"older")
     assert settings.shopify_secrets(NOON) == (CURRENT,)
 
 
 @pytest.mark.parametrize("not_after", ["", "soon", "2026-11-25T12:00:00", "2026-11-25"])
-def test_a_previous_secret_needs_a_time_with_a_zone_at_which_it_ends(not_after: str) -> None:
+def test_a_previous_secret_needs_an_end_with_a_time_zone(not_after: str) -> None:
     environ = {
         **COMPLETE_ENVIRONMENT,
         **ROTATION,
@@ -72,7 +72,7 @@ def test_a_previous_secret_needs_a_time_with_a_zone_at_which_it_ends(not_after: 
         Settings.from_env(environ)
 
 
-def test_a_previous_secret_whose_end_is_not_known_opens_nothing() -> None:
+def test_a_previous_secret_without_an_end_is_not_used() -> None:
     """However the settings were made."""
     settings = Settings(
         database_url="",
@@ -84,7 +84,7 @@ def test_a_previous_secret_whose_end_is_not_known_opens_nothing() -> None:
     assert settings.shopify_secrets(NOON) == (b"newer",)
 
 
-def test_a_setting_of_the_wrong_kind_is_named_and_not_repeated() -> None:
+def test_a_setting_of_the_wrong_type_is_named_but_not_shown() -> None:
     with pytest.raises(ConfigurationError, match="storefront_daily_cap") as caught:
         Settings.from_env({**COMPLETE_ENVIRONMENT, "STOREFRONT_DAILY_CAP": "a-secret-by-mistake"})
     assert "mistake" not in caught.value.message

@@ -67,7 +67,7 @@ async def next_notification(systemd: socket.socket, *, within: float = 30) -> by
     return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(systemd, 100), within)
 
 
-async def test_a_blocked_loop_says_nothing_until_it_turns_again(systemd: socket.socket) -> None:
+async def test_a_blocked_loop_sends_no_watchdog_messages(systemd: socket.socket) -> None:
     async with process(systemd, "-c", BLOCKED_LATER) as child:
         assert child.stdout is not None
         assert [await next_notification(systemd) for _ in range(4)] == [
@@ -87,7 +87,7 @@ async def test_a_blocked_loop_says_nothing_until_it_turns_again(systemd: socket.
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-async def test_web_and_worker_tell_that_they_are_ready_then_that_they_turn(
+async def test_web_and_worker_notify_systemd_when_ready_and_alive(
     systemd: socket.socket, settings: Settings, command: str
 ) -> None:
     arguments = ["-m", "backend.cli", command]
@@ -110,7 +110,7 @@ def lag() -> float:
     return value
 
 
-async def test_the_lag_of_a_loop_is_measured() -> None:
+async def test_the_event_loop_lag_is_measured() -> None:
     async with watched_loop({}, interval=0.01):
         await asyncio.sleep(0.05)
         assert lag() < 0.2
@@ -120,7 +120,7 @@ async def test_the_lag_of_a_loop_is_measured() -> None:
         await wait_until(lambda: lag() > 0.2)
 
 
-async def test_without_systemd_nothing_is_told_and_nothing_breaks() -> None:
+async def test_the_watchdog_does_nothing_without_systemd() -> None:
     async with watched_loop({}):
         await asyncio.sleep(0)
     async with watched_loop({"NOTIFY_SOCKET": "/nowhere/at/all"}):

@@ -68,14 +68,14 @@ async def answers_of_every_kind(shared_app: RunningApp) -> dict[str, httpx.Respo
     }
 
 
-async def test_every_answer_has_a_fresh_request_id(shared_app: RunningApp) -> None:
+async def test_every_response_has_a_fresh_request_id(shared_app: RunningApp) -> None:
     answers = await answers_of_every_kind(shared_app)
     ids = [answer.headers.get_list("x-request-id") for answer in answers.values()]
     assert all(len(each) == 1 and len(each[0]) == 24 for each in ids)
     assert len({each[0] for each in ids}) == len(answers)
 
 
-def test_no_answer_may_be_framed_sniffed_or_kept() -> None:
+def test_responses_may_not_be_framed_sniffed_or_stored() -> None:
     assert SECURITY_HEADERS == {
         "cache-control": "private, no-store",
         "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -83,7 +83,7 @@ def test_no_answer_may_be_framed_sniffed_or_kept() -> None:
     }
 
 
-async def test_every_answer_has_the_security_headers(shared_app: RunningApp) -> None:
+async def test_every_response_has_the_security_headers(shared_app: RunningApp) -> None:
     answers = await answers_of_every_kind(shared_app)
     lacking = {
         kind: name
@@ -101,22 +101,20 @@ HARMFUL = ["short", "x" * 65, "has space", "quo'te12", "a=b&c=d;e", "<script>", 
 
 
 @pytest.mark.parametrize("request_id", HARMLESS)
-async def test_a_harmless_id_of_the_callers_own_is_kept(
-    shared_app: RunningApp, request_id: str
-) -> None:
+async def test_a_harmless_request_id_is_kept(shared_app: RunningApp, request_id: str) -> None:
     answer = await shared_app.http.get("/v1/jobs/x", headers={"X-Request-Id": request_id})
     assert answer.headers.get_list("x-request-id") == [request_id]
     assert answer.json()["error"]["request_id"] == request_id
 
 
 @pytest.mark.parametrize("request_id", HARMFUL)
-async def test_any_other_id_is_replaced(shared_app: RunningApp, request_id: str) -> None:
+async def test_any_other_request_id_is_replaced(shared_app: RunningApp, request_id: str) -> None:
     answer = await shared_app.http.get("/v1/jobs/x", headers=[header("X-Request-Id", request_id)])
     assert len(answer.headers["x-request-id"]) == 24
     refusal(answer)
 
 
-async def test_a_bug_tells_nothing_of_itself(failing_app: httpx.AsyncClient) -> None:
+async def test_an_internal_error_reveals_no_details(failing_app: httpx.AsyncClient) -> None:
     for path in ("/breaks", "/fails"):
         answer = await failing_app.get(path)
         assert refusal(answer) == (500, "INTERNAL_ERROR")
@@ -124,7 +122,9 @@ async def test_a_bug_tells_nothing_of_itself(failing_app: httpx.AsyncClient) -> 
             assert detail not in answer.text
 
 
-async def test_a_bug_is_in_the_log_with_its_request_id(failing_app: httpx.AsyncClient) -> None:
+async def test_an_internal_error_is_logged_with_its_request_id(
+    failing_app: httpx.AsyncClient,
+) -> None:
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         answer = await failing_app.get("/breaks")
     bugs = [line for line in lines if line["event"] == "unexpected_error"]
@@ -132,7 +132,7 @@ async def test_a_bug_is_in_the_log_with_its_request_id(failing_app: httpx.AsyncC
     assert {line["request_id"] for line in lines} == {answer.headers["x-request-id"]}
 
 
-async def test_a_500_has_the_security_headers_too(failing_app: httpx.AsyncClient) -> None:
+async def test_an_internal_error_has_the_security_headers(failing_app: httpx.AsyncClient) -> None:
     answer = await failing_app.get("/breaks")
     assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
@@ -162,7 +162,7 @@ def logged() -> Iterator[Logged]:
     root.setLevel(level)
 
 
-async def test_the_access_log_has_one_line_a_request_with_the_paths_template(
+async def test_the_access_log_has_one_line_per_request_with_the_route(
     shared_app: RunningApp,
 ) -> None:
     ref = await waiting_job(shared_app)
@@ -178,7 +178,7 @@ async def test_the_access_log_has_one_line_a_request_with_the_paths_template(
     ]
 
 
-async def test_no_log_line_holds_a_query_a_token_a_body_or_a_presigned_url(
+async def test_logs_contain_no_query_token_body_or_presigned_url(
     shared_app: RunningApp, logged: Logged
 ) -> None:
     ref = await waiting_job(shared_app)
@@ -200,7 +200,7 @@ async def test_no_log_line_holds_a_query_a_token_a_body_or_a_presigned_url(
         assert secret not in text, secret
 
 
-async def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(
+async def test_a_client_disconnect_is_not_logged_as_an_error(
     shared_app: RunningApp,
 ) -> None:
     url = shared_app.http.base_url

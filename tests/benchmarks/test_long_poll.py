@@ -29,7 +29,7 @@ P99 = 0.150  # seconds, what we promise
 
 @pytest.mark.skipif(not WAITERS, reason="set WAITERS, as `make waiters` does")
 @pytest.mark.timeout(300)
-async def test_an_event_reaches_those_who_wait_for_it(
+async def test_an_event_reaches_its_waiters_in_time(
     shared_app: RunningApp, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claims = [await claimed_job(shared_app) for _ in range(WAITERS)]

@@ -23,7 +23,7 @@ time_machine.travel(time.time() + float(os.environ["CLOCK_SHIFT"]), tick=True).s
 
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P12", "clocks that are wrong by two minutes", wanted="0 double claims")
-async def test_jobs_are_made_once_whatever_the_workers_clocks_say(
+async def test_wrong_worker_clocks_do_not_duplicate_jobs(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(SHIFT)

@@ -50,7 +50,7 @@ async def job(shared_app: RunningApp) -> str:
         ("answer", 11),  # slower than send_timeout
     ],
 )
-async def test_slow_clients_are_gone_soon_and_slow_down_nobody(
+async def test_slow_clients_are_dropped_and_do_not_slow_others(
     edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
     left, times = await measure_attack(edge, shared_app, job, how, pause)
@@ -60,7 +60,7 @@ async def test_slow_clients_are_gone_soon_and_slow_down_nobody(
 
 
 @pytest.mark.parametrize(("how", "pause"), [("body", 1), ("answer", 1)])
-async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
+async def test_clients_just_fast_enough_do_not_slow_others(
     edge: Edge, shared_app: RunningApp, job: str, capsys, how: str, pause: float
 ) -> None:
     """nginx limits the time between two pieces, not that of the whole: they may stay."""
@@ -69,7 +69,7 @@ async def test_clients_just_fast_enough_for_nginx_slow_down_nobody(
     assert percentile(times, 0.99) < P99
 
 
-async def test_one_address_holds_no_more_than_its_share(
+async def test_one_address_holds_a_limited_number_of_connections(
     edge: Edge, shared_app: RunningApp, job: str, capsys
 ) -> None:
     left, times = await measure_attack(edge, shared_app, job, "body-alone", 1)
@@ -151,7 +151,7 @@ async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     assert b"smuggled" not in answers
 
 
-async def test_an_encoding_that_nobody_knows_is_refused(edge: Edge) -> None:
+async def test_an_unknown_transfer_encoding_is_refused(edge: Edge) -> None:
     answers = await send_raw(edge, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
     assert statuses(answers) == [501]
 
@@ -167,7 +167,7 @@ async def test_an_encoding_that_nobody_knows_is_refused(edge: Edge) -> None:
         ),
     ],
 )
-async def test_a_bare_lf_ends_a_line_for_nginx_and_reaches_the_app_as_one_request(
+async def test_a_bare_lf_reaches_the_app_as_one_request(
     edge: Edge, what: str, request_bytes: bytes
 ) -> None:
     """nginx takes it for a line's end, as RFC 9112 allows, and writes the request anew.
@@ -206,7 +206,7 @@ def statuses(answers: bytes) -> list[int]:
     ("path", "limit"),
     [("/v1/batches", 256_000), ("/webhooks", 5_000_000), ("/v1/uploads", 25_016_384)],
 )
-async def test_a_body_of_exactly_the_limit_reaches_the_app_and_one_byte_more_does_not(
+async def test_a_body_of_exactly_the_limit_is_accepted_and_one_more_byte_refused(
     edge: Edge, path: str, limit: int
 ) -> None:
     async with edge.client() as client:
@@ -226,9 +226,7 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(("length", "status"), [(16_382, 404), (16_383, 400)])
-async def test_a_header_line_and_the_end_of_the_header_may_have_16_kb(
-    edge: Edge, length: int, status: int
-) -> None:
+async def test_header_lines_may_have_16_kb(edge: Edge, length: int, status: int) -> None:
     line = b"X-Long: " + b"a" * (length - len(b"X-Long: \r\n")) + b"\r\n"
     request = b"GET /nothing HTTP/1.1\r\nHost: atelier.example.com\r\nConnection: close\r\n"
     assert statuses(await send_raw(edge, request + line + b"\r\n")) == [status]
@@ -237,7 +235,7 @@ async def test_a_header_line_and_the_end_of_the_header_may_have_16_kb(
 # What else the proxy promises
 
 
-async def test_nothing_that_a_client_says_of_itself_reaches_the_app(edge: Edge) -> None:
+async def test_a_client_may_send_only_a_harmless_request_id(edge: Edge) -> None:
     """And its own request id only where it is harmless."""
     async with edge.client() as client:
         kept = await client.get("/v1/jobs", headers={"X-Request-Id": "a-good-request-id"})
@@ -256,7 +254,7 @@ async def test_only_the_apps_own_paths_are_served(edge: Edge, path: str) -> None
     assert local or refusal(answer) == (404, "NOT_FOUND")
 
 
-async def test_no_query_is_logged_not_even_of_what_fails(edge: Edge) -> None:
+async def test_queries_are_never_logged(edge: Edge) -> None:
     async with edge.client() as client:
         await client.get("/v1/jobs?canary=of-a-query")
         await client.get("/nothing?canary=of-a-query")
@@ -266,21 +264,21 @@ async def test_no_query_is_logged_not_even_of_what_fails(edge: Edge) -> None:
     assert "canary" not in (edge.home / "atelier-error.log").read_text()
 
 
-async def test_another_name_meets_no_certificate(edge: Edge) -> None:
+async def test_another_host_name_gets_no_certificate(edge: Edge) -> None:
     with pytest.raises(ssl.SSLError):
         await asyncio.open_connection(
             "127.0.0.1", edge.port, ssl=edge.trust(), server_hostname="elsewhere.example.com"
         )
 
 
-async def test_plain_http_leads_to_https_without_the_query(edge: Edge) -> None:
+async def test_plain_http_redirects_to_https_without_the_query(edge: Edge) -> None:
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"http://127.0.0.1:{edge.plain_port}/v1/jobs?secret=1")
     assert answer.status_code == 308
     assert answer.headers["location"] == f"https://{NAME}/v1/jobs"
 
 
-async def test_processes_restarted_one_after_the_other_fail_no_read(
+async def test_a_rolling_restart_fails_no_read(
     edge: Edge, shared_app: RunningApp, job: str
 ) -> None:
     """The upgrade of docs/operations.md, under load and with somebody who waits for an event."""

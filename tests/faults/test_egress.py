@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_no_url_no_name_and_no_redirect_makes_the_fetcher_call_inside() -> None:
+def test_the_image_fetcher_never_calls_a_private_address() -> None:
     apart = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     run = subprocess.run(
         [*apart, sys.executable, "-m", "tests.faults.egress"],

@@ -58,7 +58,7 @@ class DistantShopify(AdminApi):
     "a shop's ten thousand webhooks hold up no other's webhook or single job",
     wanted=f"at most {FIRST} of them and {SOON:g} s",
 )
-async def test_small_shops_do_not_wait_for_a_big_ones_webhooks(
+async def test_small_shops_do_not_wait_for_a_big_shops_webhooks(
     running_app: RunningApp, record_promise: Measured
 ) -> None:
     await storm(running_app)

@@ -29,7 +29,7 @@ LONG = 30.0  # seconds that a render of the big shop takes where it takes long
 @pytest.mark.promise(
     "P19", "a shop's ten thousand jobs hold nobody up", wanted=f"at most {TWO_SLOTS.backlog}"
 )
-async def test_small_shops_do_not_wait_for_a_big_one(
+async def test_small_shops_do_not_wait_for_a_big_shop(
     running_app: RunningApp, record_promise: Measured
 ) -> None:
     gids = await shops(running_app)

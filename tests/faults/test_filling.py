@@ -28,7 +28,9 @@ P99 = 0.300  # seconds, for another shop meanwhile
 
 @pytest.mark.promise("P24", "500 uploads from 50 addresses fill no memory", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented-tls", "wellformed-tls"])
-async def test_behind_nginx(shared_app: RunningApp, record_promise: Measured, how: str) -> None:
+async def test_request_bodies_do_not_fill_memory_behind_nginx(
+    shared_app: RunningApp, record_promise: Measured, how: str
+) -> None:
     async with running_edge(shared_app) as edge, edge.client() as client:
         processes = [process.pid for process in edge.web.values()]
         await measure_flood(shared_app, client, how, edge.port, processes, record_promise)
@@ -36,7 +38,7 @@ async def test_behind_nginx(shared_app: RunningApp, record_promise: Measured, ho
 
 @pytest.mark.promise("P24", "the same with no proxy in front", wanted="400 MB, 300 ms")
 @pytest.mark.parametrize("how", ["invented", "wellformed"])
-async def test_without_a_proxy(
+async def test_request_bodies_do_not_fill_memory_without_a_proxy(
     shared_app: RunningApp, record_promise: Measured, tmp_path: Path, how: str
 ) -> None:
     async with (

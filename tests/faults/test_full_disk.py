@@ -41,7 +41,7 @@ def small_disk() -> Iterator[Path]:
 
 @pytest.mark.timeout(200)
 @pytest.mark.promise("P9", "an accepted job survives a full disk", wanted="0 lost, 202 and 503")
-async def test_a_full_disk_is_a_503_and_nothing_that_was_accepted_is_lost(
+async def test_a_full_disk_answers_503_and_loses_no_accepted_job(
     services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     with small_disk() as disk:

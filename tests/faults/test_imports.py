@@ -32,7 +32,7 @@ def imported(number: int) -> Product:
 
 
 @pytest.mark.timeout(600)
-async def test_ten_thousand_products_start_no_more_jobs_than_the_cap_pays_for(
+async def test_an_import_of_ten_thousand_products_stays_within_the_daily_cap(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()

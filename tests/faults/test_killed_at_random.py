@@ -22,7 +22,7 @@ FORGIVEN = "UPDATE jobs SET strikes = 0 WHERE status NOT IN ('SUCCESS', 'FAILURE
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P11", "jobs whose workers are killed at random all end", wanted="SUCCESS")
 @pytest.mark.promise("P12", "and each of them once", wanted="1 end each")
-async def test_jobs_end_well_however_often_their_workers_are_killed(
+async def test_jobs_succeed_however_often_their_workers_are_killed(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()

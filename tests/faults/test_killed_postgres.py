@@ -25,7 +25,7 @@ WRITERS = 8
 @pytest.mark.promise(
     "P21", "a killed database is an honest 503, and heals", wanted="only 202 and 503, 6 s, 5 s"
 )
-async def test_no_acknowledged_job_is_lost(
+async def test_killing_postgres_loses_no_acknowledged_job(
     services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     async with durable_app(services, renderer) as (running_app, server):

@@ -66,7 +66,7 @@ async def filled(running_app: RunningApp) -> None:
 @pytest.mark.promise(
     "P19", "another shop's POSTs beside many that ask for the list", wanted=f"202, {SERVED} s"
 )
-async def test_many_who_list_large_batches_leave_another_shop_served(
+async def test_listing_large_batches_does_not_block_another_shop(
     running_app: RunningApp, record_promise: Measured
 ) -> None:
     await filled(running_app)
@@ -89,7 +89,7 @@ async def test_many_who_list_large_batches_leave_another_shop_served(
 @pytest.mark.promise(
     "P19", "another shop's POSTs beside many that wait for a lock", wanted=f"202, {SERVED} s"
 )
-async def test_many_who_wait_for_a_lock_leave_another_shop_served(
+async def test_waiting_for_a_lock_does_not_block_another_shop(
     running_app: RunningApp, record_promise: Measured
 ) -> None:
     await running_app.install()

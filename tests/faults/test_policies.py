@@ -77,7 +77,7 @@ def policy_settings(
     return msgspec.structs.replace(settings, s3_endpoint_url=s3.endpoint_url, s3_bucket=BUCKET)
 
 
-async def test_each_process_can_do_all_that_it_does_and_its_urls_download(
+async def test_each_role_can_do_its_work_and_its_urls_download(
     policy_settings: Settings, renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
@@ -156,7 +156,7 @@ def succeeds(deed: Callable[[], Any]) -> bool:
     return True
 
 
-def test_the_bucket_takes_its_lifecycle_and_talks_to_nobody_in_the_clear(s3: EmbeddedS3) -> None:
+def test_the_bucket_accepts_its_lifecycle_and_refuses_plain_http(s3: EmbeddedS3) -> None:
     client = s3.client()
     client.create_bucket(Bucket="other-bucket")
     rules = json.loads((POLICIES / "lifecycle.json").read_text())

@@ -25,7 +25,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         server.stop()
 
 
-async def test_a_server_starts_with_the_settings_and_has_them(postgres: EmbeddedPostgres) -> None:
+async def test_postgres_starts_with_the_reference_settings(postgres: EmbeddedPostgres) -> None:
     wanted = re.findall(r"^(\w+) =", SETTINGS.read_text(), re.MULTILINE)
     connection = await asyncpg.connect(postgres.url())
     try:

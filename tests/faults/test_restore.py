@@ -61,7 +61,7 @@ async def sums(running_app: RunningApp) -> dict[str, str]:
 
 
 @pytest.mark.timeout(300)
-async def test_a_lost_database_comes_back_from_a_dump_and_meets_its_bucket_again(
+async def test_a_lost_database_is_restored_from_a_dump_and_reconciled(
     app_on_own_postgres: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running_app = app_on_own_postgres

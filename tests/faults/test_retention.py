@@ -44,7 +44,7 @@ VACUUM ANALYZE;
 @pytest.mark.timeout(1800)
 @pytest.mark.promise("P27", "the files of 100,000 old jobs expire", wanted="all, statements < 3 s")
 @pytest.mark.promise("P28", "100,000 old jobs go", wanted="all, statements < 3 s")
-async def test_a_hundred_thousand_old_jobs_go_in_slices(
+async def test_a_hundred_thousand_old_jobs_expire_in_slices(
     running_app: RunningApp, record_promise: Measured
 ) -> None:
     await fill(running_app.settings.database_url, JOBS)

@@ -56,7 +56,7 @@ class Balancer:
 
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P9", "a roll of web processes fails no request", wanted="0 failed")
-async def test_a_roll_of_the_web_processes_fails_no_request(
+async def test_a_rolling_restart_of_web_processes_fails_no_request(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
@@ -95,7 +95,7 @@ async def test_a_roll_of_the_web_processes_fails_no_request(
 
 @pytest.mark.timeout(300)
 @pytest.mark.promise("P11", "a roll of workers hands jobs over", wanted="10 s, SUCCESS")
-async def test_a_roll_of_workers_hands_every_job_over(
+async def test_a_rolling_restart_of_workers_hands_every_job_over(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()

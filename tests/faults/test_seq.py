@@ -31,7 +31,7 @@ class Undone(Exception):
 @pytest.mark.promise(
     "P13", "events are gapless, ordered, and none is missed", wanted="0 gaps, 0 missed"
 )
-async def test_no_cursor_misses_an_event(
+async def test_a_cursor_misses_no_event(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()

@@ -41,7 +41,7 @@ class Answer:
 @pytest.mark.promise(
     "P21", "a silent database is an honest 503, and heals", wanted="503 in 6 s, healed in 5 s"
 )
-async def test_every_request_is_answered_and_the_pools_heal(
+async def test_a_silent_database_gets_every_request_answered_and_pools_recover(
     running_app: RunningApp,
     services: LocalServices,
     monkeypatch: pytest.MonkeyPatch,

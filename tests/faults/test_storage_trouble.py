@@ -47,7 +47,7 @@ class ReadServices:
 @pytest.mark.promise(
     "P14", "SUCCESS means that every picture downloads", wanted="100 %, 0 rows without object"
 )
-async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
+async def test_storage_trouble_delays_or_fails_jobs_while_reads_continue(
     running_app: RunningApp, services: LocalServices, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
@@ -101,7 +101,7 @@ async def test_jobs_wait_or_fail_cleanly_and_reads_go_on(
 @pytest.mark.promise(
     "P11", "jobs outlive an outage of S3", wanted="all SUCCESS, 0 strikes, each told once"
 )
-async def test_jobs_outlive_an_outage_that_takes_longer_than_three_tries(
+async def test_jobs_outlive_an_outage_longer_than_three_attempts(
     running_app: RunningApp, services: LocalServices, tmp_path: Path, record_promise: Measured
 ) -> None:
     """With the patience of every day. Three tries and their pauses were over after 12 s."""

@@ -103,7 +103,7 @@ async def test_the_units_render_an_upload_in_their_sandbox(
 
 
 @pytest.mark.promise("P9", "a restart of the web unit refuses nobody", wanted="0 failed")
-async def test_a_restart_of_the_web_unit_refuses_nobody(
+async def test_restarting_the_web_unit_refuses_no_request(
     machine: Machine, record_promise: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WEB)
@@ -126,7 +126,7 @@ async def test_a_restart_of_the_web_unit_refuses_nobody(
 
 
 @pytest.mark.promise("P11", "systemd starts a killed worker again", wanted="1 restart, SUCCESS")
-async def test_a_killed_worker_is_started_again_and_goes_on(
+async def test_a_killed_worker_unit_restarts_and_continues(
     machine: Machine, running_app: RunningApp, record_promise: Measured
 ) -> None:
     await machine.systemctl("restart", SOCKET, WORKER)
@@ -143,7 +143,7 @@ async def test_a_killed_worker_is_started_again_and_goes_on(
 
 
 @pytest.mark.promise("P11", "a stop of the units hands jobs over", wanted="in time, SUCCESS")
-async def test_a_stop_of_the_units_is_clean_and_hands_the_job_over(
+async def test_stopping_the_units_is_clean_and_hands_the_job_over(
     machine: Machine, running_app: RunningApp, record_promise: Measured
 ) -> None:
     await machine.systemctl("start", SOCKET, WEB, WORKER)
@@ -174,7 +174,7 @@ async def test_a_stop_of_the_units_is_clean_and_hands_the_job_over(
     reason="the units have no watchdog",
 )
 @pytest.mark.promise("P21", "a process that stands still is ended", wanted="1 restart each")
-async def test_a_process_that_stands_still_is_ended_and_started_again(
+async def test_the_watchdog_restarts_a_frozen_process(
     machine: Machine, record_promise: Measured
 ) -> None:
     await machine.systemctl("restart", SOCKET, WEB, WORKER)

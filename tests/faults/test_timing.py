@@ -40,7 +40,7 @@ async def erased_job(shared_app: RunningApp) -> str:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["another shop's", "erased"])
-async def test_a_missing_job_takes_as_long_as_one_that_is_not_yours(
+async def test_a_missing_job_takes_as_long_as_a_foreign_one(
     shared_app: RunningApp, kind: str
 ) -> None:
     await shared_app.install(OTHER_SHOP)

@@ -60,7 +60,7 @@ def bodies_of(running_app: RunningApp) -> list[bytes]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P6", "a storm of webhooks is acknowledged", wanted="right status, p99 < 1 s")
-async def test_a_storm_is_acknowledged(
+async def test_a_webhook_storm_is_acknowledged(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
@@ -85,7 +85,7 @@ async def test_a_storm_is_acknowledged(
 
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P8", "one picture makes one job", wanted=f"{PRODUCTS} jobs")
-async def test_each_picture_makes_one_job_however_often_it_is_told_of(
+async def test_a_webhook_storm_creates_one_job_per_picture(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()
@@ -103,7 +103,7 @@ async def test_each_picture_makes_one_job_however_often_it_is_told_of(
 
 @pytest.mark.timeout(400)
 @pytest.mark.promise("P7", "a 2xx webhook is never lost", wanted="0 lost")
-async def test_no_acknowledged_webhook_is_lost_while_the_web_process_is_killed(
+async def test_no_acknowledged_webhook_is_lost_when_the_web_process_is_killed(
     running_app: RunningApp, tmp_path: Path, record_promise: Measured
 ) -> None:
     await running_app.install()

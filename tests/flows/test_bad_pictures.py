@@ -21,9 +21,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_the_job_fails_with_a_reason_and_the_next_one_succeeds(
-    running_app: RunningApp, name: str
-) -> None:
+async def test_a_bad_image_fails_its_own_job_only(running_app: RunningApp, name: str) -> None:
     picture, code = BAD[name]
     await running_app.install()
     bad = await running_app.request_job(picture())

@@ -43,7 +43,7 @@ async def wait_for_own_webhooks(running_app: RunningApp) -> list[str]:
     return [row["note"] for row in rows]
 
 
-async def test_published_through_the_queue_and_taken_back_without_a_second_job(
+async def test_a_publication_runs_and_is_withdrawn_without_a_second_job(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()
@@ -76,7 +76,7 @@ async def test_published_through_the_queue_and_taken_back_without_a_second_job(
     assert await publication_statuses(running_app, ref) == told
 
 
-async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_up_twice(
+async def test_a_killed_workers_publication_is_taken_over_without_duplicates(
     running_app: RunningApp, tmp_path: Path
 ) -> None:
     await running_app.install()
@@ -104,7 +104,7 @@ async def test_a_worker_process_that_is_killed_is_taken_over_and_nothing_is_put_
     assert await publication_statuses(running_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
-async def test_a_rule_publishes_by_itself_what_passes(running_app: RunningApp) -> None:
+async def test_a_rule_publishes_passing_results_automatically(running_app: RunningApp) -> None:
     await running_app.install()
     running_app.shopify.platform.steps_to_finish = 1
     rule = {"workflow": "catalog-image", "publish": {"position": 1}}

@@ -162,7 +162,7 @@ READS = {
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 @pytest.mark.parametrize("query", READS.values(), ids=READS)
-async def test_a_job_is_read_by_its_key(url: str, plans: Plans, query: Query, mode: str) -> None:
+async def test_reading_a_job_uses_its_key(url: str, plans: Plans, query: Query, mode: str) -> None:
     connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
     first = await connection.fetchval("SELECT min(public_id) FROM jobs WHERE shop_id = 1")
     given = {"shop_domain": SHOP, "public_id": first, "since": 3, "customer_id": "0000"}
@@ -177,7 +177,7 @@ async def test_a_job_is_read_by_its_key(url: str, plans: Plans, query: Query, mo
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-async def test_a_shops_waiting_deliveries_are_counted_by_their_own_index(
+async def test_waiting_deliveries_are_counted_by_their_own_index(
     url: str, plans: Plans, mode: str
 ) -> None:
     connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
@@ -209,7 +209,7 @@ ANYTHING = {"job_type": None, "status": None, "created_after": None, "offset": 0
 
 
 @pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
-async def test_a_page_of_jobs_reads_its_shops_alone(
+async def test_a_page_of_jobs_reads_only_its_shops_rows(
     database: Database, plans: Plans, asked: dict[str, Any]
 ) -> None:
     wanted = JobListRequest(limit=10, **{**ANYTHING, **asked})
@@ -220,9 +220,7 @@ async def test_a_page_of_jobs_reads_its_shops_alone(
     assert plans.sequential() == []
 
 
-async def test_the_few_jobs_that_failed_are_found_without_reading_the_others(
-    database: Database, plans: Plans
-) -> None:
+async def test_failed_jobs_are_found_by_their_own_index(database: Database, plans: Plans) -> None:
     asked: dict[str, Any] = {**ANYTHING, "status": JobStatus.FAILURE}
     wanted = JobListRequest(limit=10, **asked)
     async with database.reading(SHOP) as connection:
@@ -423,7 +421,7 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
 
 
 @pytest.mark.parametrize(("act", "touched"), ACTS.values(), ids=ACTS)
-async def test_it_goes_by_indexes(
+async def test_frequent_statements_use_indexes(
     database: Database, plans: Plans, act: Act, touched: set[str]
 ) -> None:
     async with database.engine.connect() as connection:
@@ -459,7 +457,7 @@ CHORES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
 
 
 @pytest.mark.parametrize(("chore", "touched"), CHORES.values(), ids=CHORES)
-async def test_a_chore_goes_by_indexes_too(
+async def test_maintenance_statements_use_indexes(
     database: Database,
     plans: Plans,
     chore: Callable[[Database], Awaitable[Any]],
@@ -471,9 +469,7 @@ async def test_a_chore_goes_by_indexes_too(
     assert plans.sequential() == []
 
 
-async def test_of_a_batch_that_has_ended_nothing_is_counted(
-    database: Database, plans: Plans
-) -> None:
+async def test_an_ended_batch_is_shown_without_counting(database: Database, plans: Plans) -> None:
     async with database.engine.connect() as connection:
         await enter(connection, SHOP_ID)
         await connection.execute(text("UPDATE batches SET counts = '{}', finished_at = now()"))
@@ -485,7 +481,7 @@ async def test_of_a_batch_that_has_ended_nothing_is_counted(
     assert plans.read() == {"shops", "batches"}
 
 
-async def test_a_missing_index_shows(database: Database, plans: Plans) -> None:
+async def test_a_missing_index_is_detected(database: Database, plans: Plans) -> None:
     async with database.engine.connect() as connection:
         await connection.execute(text("SET LOCAL ROLE none"))
         for name in ("unsettled", "line"):

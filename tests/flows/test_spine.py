@@ -7,7 +7,7 @@ import httpx
 from tests.running_app import RunningApp
 
 
-async def test_a_signed_webhook_becomes_pictures_that_download(running_app: RunningApp) -> None:
+async def test_a_signed_webhook_becomes_downloadable_images(running_app: RunningApp) -> None:
     await running_app.install()
     public_id = await running_app.finished_job()
 

@@ -12,7 +12,7 @@ from tests.scenarios import waiting_job
 from tests.source_tree import pixel_modules
 
 
-async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(
+async def test_the_web_process_accepts_an_upload_without_loading_pixel_code(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()
@@ -30,7 +30,7 @@ async def test_an_upload_is_taken_in_by_a_process_that_loads_no_pixels(
     assert pixel_modules(loaded) == []
 
 
-async def test_a_header_without_an_end_is_refused(running_app: RunningApp) -> None:
+async def test_an_endless_header_is_refused(running_app: RunningApp) -> None:
     async with running_web_process(running_app) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nx: " + b"a" * 200_000)
@@ -39,7 +39,7 @@ async def test_a_header_without_an_end_is_refused(running_app: RunningApp) -> No
         writer.close()
 
 
-async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(
+async def test_an_idle_connection_outlives_uvicorns_default_of_five_seconds(
     running_app: RunningApp,
 ) -> None:
     """A proxy that reuses it would meet a closed one, and its visitor a 502."""
@@ -54,7 +54,7 @@ async def test_an_idle_connection_outlives_uvicorns_own_five_seconds(
         writer.close()
 
 
-async def test_who_waits_for_an_event_is_answered_before_the_process_stops(
+async def test_a_long_poll_is_answered_before_the_process_stops(
     running_app: RunningApp,
 ) -> None:
     """A roll would cut it off after ten seconds, and the visitor would get a 502."""

@@ -18,7 +18,7 @@ from tests.flows.processes import (
 from tests.running_app import RunningApp
 
 
-async def test_a_worker_process_carries_a_webhook_to_pictures(
+async def test_a_worker_process_turns_a_webhook_into_images(
     running_app: RunningApp, tmp_path: Path
 ) -> None:
     await running_app.install()
@@ -57,7 +57,7 @@ async def test_a_stopped_worker_hands_its_job_over(running_app: RunningApp, tmp_
     await assert_complete_timeline(running_app, public_id)
 
 
-async def test_a_worker_survives_the_loss_of_its_database_connections(
+async def test_a_worker_survives_losing_its_database_connections(
     running_app: RunningApp, tmp_path: Path
 ) -> None:
     await running_app.install()

@@ -71,7 +71,7 @@ def is_near(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
     return int(np.abs(pixel[:3].astype(int) - colour).max()) <= 12
 
 
-async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_for(
+async def test_an_upload_becomes_catalog_images_as_requested(
     shared_app: RunningApp,
 ) -> None:
     outputs = [{"size": size, "format": kind} for size, kind in ((512, "avif"), (300, "jpeg"))]
@@ -96,7 +96,7 @@ async def test_an_upload_becomes_catalog_images_of_the_colour_and_formats_asked_
     assert "upload_key" not in detail["request"]
 
 
-async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
+async def test_a_product_keeps_its_place_on_an_uploaded_background(
     shared_app: RunningApp,
 ) -> None:
     detail = await finish_workflow(
@@ -119,7 +119,7 @@ async def test_a_product_stands_before_the_uploaded_background_where_it_stood(
     assert {"upload_image_url", "background_upload_image_url"} <= detail["request"].keys()
 
 
-async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_same_again(
+async def test_a_generated_backdrop_has_the_requested_colours_and_is_repeatable(
     shared_app: RunningApp, renderer: CachingRenderer
 ) -> None:
     body = {
@@ -139,7 +139,7 @@ async def test_a_backdrop_drawn_to_order_has_the_colours_asked_for_and_is_the_sa
     assert len(digests) == 1
 
 
-async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(shared_app: RunningApp) -> None:
+async def test_a_garment_on_the_mannequin_is_marked_as_a_preview(shared_app: RunningApp) -> None:
     product = shared_app.product(GARMENTS / "tee_navy.jpg")
     detail = await finish_workflow(
         shared_app,
@@ -159,7 +159,7 @@ async def test_a_garment_on_the_mannequin_says_that_it_is_a_preview(shared_app: 
     assert (await download_pixels(item)).shape[:2] == (512, 410)
 
 
-async def test_what_is_no_garment_is_framed_plainly_and_left_to_a_person(
+async def test_a_non_garment_is_framed_plainly_and_needs_review(
     shared_app: RunningApp,
 ) -> None:
     detail = await finish_workflow(

@@ -93,7 +93,7 @@ async def send_secrets_everywhere(client: httpx.AsyncClient, running_app: Runnin
     return [hmac, proxied.rpartition("=")[2]]
 
 
-async def test_no_secret_is_in_what_the_processes_say_or_store(
+async def test_no_secret_appears_in_process_output_or_storage(
     running_app: RunningApp, services: LocalServices, tmp_path: Path
 ) -> None:
     log, said = tmp_path / "worker.log", tmp_path / "web.log"

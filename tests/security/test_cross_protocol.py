@@ -80,7 +80,7 @@ def sign(text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_a_session_token_is_no_webhook(
+async def test_a_session_token_is_not_accepted_as_a_webhook(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     token = shared_app.shopify.id_token(SHOP)
@@ -93,7 +93,7 @@ async def test_a_session_token_is_no_webhook(
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_an_oauth_query_is_no_webhook(
+async def test_an_oauth_query_is_not_accepted_as_a_webhook(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     query = f"code=0907a61c&host=YWRtaW4&shop={SHOP}&state=0.67&timestamp=1337178173".encode()
@@ -117,7 +117,7 @@ def proxy_text(shop: str, **visitors: str) -> bytes:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_an_app_proxy_query_is_no_webhook(
+async def test_an_app_proxy_query_is_not_accepted_as_a_webhook(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     text = proxy_text(SHOP, **{"!": "{", "a": '{"id":1}'})
@@ -126,7 +126,7 @@ async def test_an_app_proxy_query_is_no_webhook(
 
 
 @pytest.mark.parametrize("space", [" ", "\t", "\n", "\r"])
-async def test_a_query_that_spells_an_object_after_white_space_is_no_webhook(
+async def test_a_query_that_spells_a_json_object_is_not_accepted_as_a_webhook(
     shared_app: RunningApp, victim: Watched, space: str
 ) -> None:
     """White space sorts before Shopify's own names, and JSON may begin with it."""
@@ -140,7 +140,7 @@ async def test_a_query_that_spells_an_object_after_white_space_is_no_webhook(
 
 @pytest.mark.parametrize("topic", ["app/uninstalled", "shop/redact", "customers/redact"])
 @pytest.mark.parametrize("shop", [SHOP, VICTIM])
-async def test_a_captured_product_is_harmless_under_another_topic(
+async def test_a_captured_product_webhook_is_harmless_under_another_topic(
     shared_app: RunningApp, victim: Watched, topic: str, shop: str
 ) -> None:
     own = await fingerprint(shared_app, SHOP)
@@ -152,7 +152,7 @@ async def test_a_captured_product_is_harmless_under_another_topic(
     assert await fingerprint(shared_app, SHOP) == own
 
 
-async def test_a_captured_product_makes_no_job_for_another_shop(
+async def test_a_captured_product_webhook_creates_no_job_for_another_shop(
     shared_app: RunningApp, victim: Watched
 ) -> None:
     captured = json.dumps(
@@ -163,7 +163,7 @@ async def test_a_captured_product_makes_no_job_for_another_shop(
 
 
 @pytest.mark.parametrize("topic", [*TOPICS[:3], "customers/data_request"])
-async def test_a_delivery_about_one_shop_does_nothing_to_another(
+async def test_a_webhook_of_one_shop_does_nothing_to_another(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     captured = json.dumps(shared_app.shopify.payload(SHOP, topic)).encode()
@@ -172,7 +172,7 @@ async def test_a_delivery_about_one_shop_does_nothing_to_another(
 
 
 @pytest.mark.parametrize("topic", ["customers/redact", "shop/redact"])
-async def test_a_captured_request_for_data_does_not_erase(
+async def test_a_captured_data_request_does_not_erase_anything(
     shared_app: RunningApp, victim: Watched, topic: str
 ) -> None:
     """It names the victim and the customer in its signed body; only its topic is a header."""
@@ -189,7 +189,7 @@ async def test_a_captured_request_for_data_does_not_erase(
 
 
 @pytest.mark.parametrize("case", ["/v1/jobs/{}", "/v1/installation", "/health/ready"])
-async def test_the_signature_of_an_empty_body_is_no_master_key(
+async def test_the_signature_of_an_empty_body_opens_no_other_route(
     shared_app: RunningApp, victim: Watched, case: str
 ) -> None:
     ref = await waiting_job(shared_app)
@@ -202,7 +202,9 @@ async def test_the_signature_of_an_empty_body_is_no_master_key(
     await victim.assert_untouched()
 
 
-async def test_a_webhook_and_its_signature_are_no_session_token(shared_app: RunningApp) -> None:
+async def test_a_webhook_signature_cannot_be_used_as_a_session_token(
+    shared_app: RunningApp,
+) -> None:
     """Nor can one be made from them: a token's two dots never stand in a JSON object's place."""
     body = json.dumps({"iss": f"https://{VICTIM}/admin"}).encode()
     signature = base64.urlsafe_b64encode(sign(body)).rstrip(b"=").decode()

@@ -237,12 +237,12 @@ def assert_linear(parse: Parser, most: int, unit: bytes, beginning: bytes = b"")
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_twice_the_bytes_are_twice_the_work(name: str) -> None:
+def test_parsing_time_grows_linearly_with_the_input(name: str) -> None:
     parse, most = PARSERS[name]
     for unit in UNITS:
         for beginning in [b"", *(OPENINGS if parse in (require_shallow, parse_strictly) else ())]:
             assert_linear(parse, most, unit, beginning)
 
 
-def test_twice_the_headers_are_twice_the_work() -> None:
+def test_parsing_time_grows_linearly_with_the_headers() -> None:
     assert_linear(as_many_headers, LINES, b"a")

@@ -58,7 +58,7 @@ def outside(*answers: list[str]) -> tuple[httpx.AsyncClient, WrittenDown]:
 # Which URLs
 
 
-async def test_nothing_but_the_cdn_is_even_looked_up() -> None:
+async def test_only_the_cdn_is_resolved() -> None:
     client, network = outside()  # a look-up would find no answer left
     for url in not_the_cdns():
         with pytest.raises(ProductImageRefused) as caught:
@@ -67,7 +67,7 @@ async def test_nothing_but_the_cdn_is_even_looked_up() -> None:
     assert network.dialled == []
 
 
-async def test_without_an_allow_list_the_inside_is_still_out_of_reach() -> None:
+async def test_private_addresses_are_unreachable_even_without_an_allow_list() -> None:
     """As the system itself resolves it, which knows more spellings of an address than we do."""
     transport = PublicInternet(verify=NOTHING_TRUSTED)
     network = transport.transport = WrittenDown()  # type: ignore[assignment]
@@ -92,17 +92,19 @@ def test_an_ordinary_address_is_public(address: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_special_is_never_public(address: IPv4Address | IPv6Address) -> None:
+def test_an_address_that_python_calls_special_is_never_public(
+    address: IPv4Address | IPv6Address,
+) -> None:
     assert address.is_global or not is_public(address)
 
 
-async def test_the_address_that_was_checked_is_the_one_that_is_dialled_under_its_name() -> None:
+async def test_the_checked_address_is_the_one_connected_to() -> None:
     client, network = outside([SHOPIFYS])
     assert await download_image(client, PHOTO) == b"a photo"
     assert network.dialled == [(SHOPIFYS, "cdn.shopify.com", "cdn.shopify.com")]
 
 
-async def test_one_inner_address_among_the_answers_is_enough_to_refuse() -> None:
+async def test_one_private_address_in_the_dns_answer_is_refused() -> None:
     for answer in ([SHOPIFYS, "127.0.0.1"], ["::1", SHOPIFYS], ["169.254.169.254"]):
         client, network = outside(answer)
         with pytest.raises(ProductImageUnavailable):
@@ -110,7 +112,7 @@ async def test_one_inner_address_among_the_answers_is_enough_to_refuse() -> None
         assert network.dialled == []
 
 
-async def test_a_name_that_turns_inwards_is_followed_only_while_it_is_public() -> None:
+async def test_dns_rebinding_is_refused_at_every_lookup() -> None:
     """Rebinding: the answer changes with every look-up, and there is one look-up a request."""
     client, network = outside([SHOPIFYS], ["127.0.0.1"], [SHOPIFYS, "10.0.0.1"], [SHOPIFYS])
     for opens in (True, False, False, True):
@@ -274,7 +276,7 @@ async def outcome(client: httpx.AsyncClient) -> str:
 
 
 @pytest.mark.parametrize("what", BAD)
-async def test_no_answer_takes_more_than_its_bytes_its_time_and_its_memory(
+async def test_a_download_is_limited_in_bytes_time_and_memory(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evil, expected = BAD[what]
@@ -301,7 +303,7 @@ LOCATIONS = [
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_leads_nowhere_whatever_the_client_is_set_to(status: int) -> None:
+async def test_redirects_are_never_followed(status: int) -> None:
     left = iter(LOCATIONS)
 
     async def redirect(writer: Writer) -> None:
@@ -315,7 +317,7 @@ async def test_a_redirect_leads_nowhere_whatever_the_client_is_set_to(status: in
             assert len(sent) == asked
 
 
-async def test_the_products_own_client_follows_nothing_and_heeds_no_proxy(
+async def test_the_products_http_client_ignores_redirects_and_proxies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from backend.settings import Settings

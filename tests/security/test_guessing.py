@@ -77,7 +77,7 @@ PLACES: list[tuple[Asker, str, str]] = [
 
 
 @pytest.mark.parametrize(("ask", "path", "code"), PLACES)
-async def test_one_id_too_many_that_is_not_there_is_met_with_429(
+async def test_too_many_unknown_ids_are_answered_with_429(
     shared_app: RunningApp, shop: str, ask: Asker, path: str, code: str
 ) -> None:
     other = await new_shop(shared_app)
@@ -94,10 +94,10 @@ async def test_one_id_too_many_that_is_not_there_is_met_with_429(
     assert refusal(await ask(shared_app, other, path.format("x"))) == (404, code)
 
 
-def test_a_shop_may_miss_sixty_times_a_minute_unless_it_is_told_otherwise() -> None:
+def test_the_default_limit_is_sixty_unknown_ids_a_minute() -> None:
     assert Settings.from_env(LEAST).rate_limit_misses == "60/minute"
 
 
-def test_a_budget_that_cannot_be_read_stops_the_process() -> None:
+def test_an_unreadable_limit_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="600/minute"):
         NotFoundLimit("some")

@@ -116,7 +116,9 @@ SIGNATURES = [signing.webhook_signature(BODY, secret) for secret in (SECRET, PRE
     mangled(*SIGNATURES, signing.webhook_signature(BODY, FOREIGN_SECRET)) | anything,
     st.sampled_from([None, *SECRETS, FOREIGN_SECRET]),
 )
-def test_webhooks(body: bytes, signature: bytes, signed_with: bytes | None) -> None:
+def test_webhook_verification_matches_the_oracle(
+    body: bytes, signature: bytes, signed_with: bytes | None
+) -> None:
     if signed_with is not None:
         signature = signing.webhook_signature(body, signed_with)
     passed = verify_webhook(body, signature, SECRETS)
@@ -143,7 +145,7 @@ HEADERS = [HEADER, b'{"alg":"none"}', b'{"alg":"HS512"}', b'{"alg":"hs256"}', b'
     st.tuples(mangled(*HEADERS), mangled(CLAIMS)),
     st.sampled_from([None, *SECRETS, FOREIGN_SECRET]),
 )
-def test_session_tokens(
+def test_session_token_verification_matches_the_oracle(
     token: bytes, parts: tuple[bytes, bytes], signed_with: bytes | None
 ) -> None:
     text = text_of(token)
@@ -180,7 +182,9 @@ def signed_as_it_reads(query: bytes, secret: bytes) -> bytes:
     mangled(QUERY),
     st.sampled_from([None, *SECRETS, FOREIGN_SECRET]),
 )
-def test_proxied_queries(query: bytes, unsigned: bytes, signed_with: bytes | None) -> None:
+def test_app_proxy_verification_matches_the_oracle(
+    query: bytes, unsigned: bytes, signed_with: bytes | None
+) -> None:
     if signed_with is not None:
         query = signed_as_it_reads(unsigned, signed_with)
     allowed = frozenset({"since"})
@@ -207,7 +211,7 @@ SIGNED_QUERY = URL.partition("?")[2].encode()
     mangled(BODY),
     st.sampled_from([None, *SECRETS, FOREIGN_SECRET]),
 )
-def test_signed_requests(
+def test_signed_request_verification_matches_the_oracle(
     signature: bytes,
     method: str,
     path: bytes,
@@ -240,7 +244,9 @@ NAMES = [b"x-shopify-topic", b"x-shopify-shop-domain", b"x-shopify-webhook-id"]
     mangled(BODY, b'{"shop_domain":"a.myshopify.com","customer":{"id":1},"orders_to_redact":[]}'),
     st.lists(st.tuples(st.sampled_from(NAMES), mangled(b"app/uninstalled", SHOP.encode()))),
 )
-def test_deliveries(body: bytes, extra: list[tuple[bytes, bytes]]) -> None:
+def test_webhook_headers_and_payloads_parse_or_are_refused(
+    body: bytes, extra: list[tuple[bytes, bytes]]
+) -> None:
     headers = [(name.lower(), value) for name, value in webhook_headers(body)]
     try:
         delivery = payloads.delivery([*headers, *extra], body)
@@ -275,7 +281,7 @@ BODIES: dict[type[msgspec.Struct], bytes] = {
 
 @many
 @given(st.data())
-def test_json_bodies(data: st.DataObject) -> None:
+def test_json_bodies_parse_or_are_refused(data: st.DataObject) -> None:
     kind, good = data.draw(st.sampled_from(list(BODIES.items())))
     with contextlib.suppress(BadRequest, InvalidRequest):
         found = decode_strictly(data.draw(mangled(good)), kind)
@@ -284,7 +290,7 @@ def test_json_bodies(data: st.DataObject) -> None:
 
 @many
 @given(mangled(new_public_id().encode(), b"2026-11-25T10:00:00Z", b'W/"1.2.3", "4.5.6"', b"*"))
-def test_ids_cursors_times_and_tags(raw: bytes) -> None:
+def test_ids_cursors_times_and_etags_parse_or_are_refused(raw: bytes) -> None:
     text = raw.decode(errors="surrogateescape")
     assert is_public_id(text) == (
         len(raw) == 26
@@ -305,7 +311,7 @@ SEALED = KEYS.encrypt("shpat_secret", shop=SHOP, column="access_token")
 
 @many
 @given(mangled(SEALED.encode()))
-def test_sealed_values(raw: bytes) -> None:
+def test_encrypted_tokens_decrypt_or_are_refused(raw: bytes) -> None:
     stored = text_of(raw)
     try:
         opened = KEYS.decrypt(stored, shop=SHOP, column="access_token")
@@ -316,7 +322,7 @@ def test_sealed_values(raw: bytes) -> None:
 
 @many
 @given(mangled(generate_key().encode(), f"{generate_key()},{generate_key()}".encode()))
-def test_token_keys(raw: bytes) -> None:
+def test_token_keys_parse_or_are_refused(raw: bytes) -> None:
     with contextlib.suppress(ConfigurationError):
         TokenKeys(text_of(raw))
 
@@ -325,7 +331,7 @@ def test_token_keys(raw: bytes) -> None:
 @given(
     mangled(b"https://cdn.shopify.com/s/files/1/x.jpg", b"https://cdn.shopify.com@evil.example/")
 )
-def test_urls_of_pictures(raw: bytes) -> None:
+def test_only_cdn_image_urls_are_allowed(raw: bytes) -> None:
     url = raw.decode(errors="replace")
     try:
         require_allowed_url(url)
@@ -346,7 +352,7 @@ ANSWERS = [
 
 @many
 @given(mangled(*ANSWERS), mangled(b"2.0", b"-1"))
-def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
+def test_shopify_responses_parse_or_are_refused(raw: bytes, wait: bytes) -> None:
     """Shopify is trusted, but a proxy may answer in its place with an error page."""
     seconds = retry_after(httpx.Response(429, headers=[(b"Retry-After", wait)]))
     assert seconds is None or 0 <= seconds < float("inf")
@@ -363,7 +369,7 @@ def test_shopifys_answers(raw: bytes, wait: bytes) -> None:
 
 @few
 @given(mangled(form(("file", b"a picture")), form(("other", b"x"), ("file", b"y"))))
-def test_multipart_forms(body: bytes) -> None:
+def test_multipart_forms_parse_or_are_refused(body: bytes) -> None:
     request: Any = FormRequest(f"multipart/form-data; boundary={BOUNDARY}", body)
     file = io.BytesIO()
     refusals = (MultipartError, BadRequest, InvalidRequest, ImageTooLarge)  # as `sent_file` has it
@@ -377,7 +383,7 @@ PICTURES = [jpeg(photo(520, 520)), png(photo(520, 520)), photo(520, 520).write_t
 
 @few
 @given(mangled(*PICTURES), st.integers(0, 200), st.binary(min_size=1, max_size=4))
-def test_pictures(data: bytes, at: int, other: bytes) -> None:
+def test_images_decode_or_are_refused(data: bytes, at: int, other: bytes) -> None:
     """In this process; the product does it in a child that may die."""
     harden_libvips()
     with contextlib.suppress(PictureRefused):

@@ -49,7 +49,7 @@ async def keys_stored(shared_app: RunningApp) -> list[str]:
     return [row["key"] for row in rows]
 
 
-async def test_only_an_image_url_tells_a_key_or_the_bucket(shared_app: RunningApp) -> None:
+async def test_only_image_urls_contain_keys_or_the_bucket(shared_app: RunningApp) -> None:
     ref, _ = await finished_job(shared_app)
     upload = await shared_app.http.post(
         "/v1/uploads", files={"file": picture()}, headers=shared_app.bearer(SHOP)
@@ -75,7 +75,7 @@ async def test_only_an_image_url_tells_a_key_or_the_bucket(shared_app: RunningAp
     assert len(urls) > 2, "and these do"
 
 
-async def test_an_image_url_lives_for_a_quarter_of_an_hour_and_pins_what_it_shows(
+async def test_an_image_url_lives_for_15_minutes_and_fixes_its_content_type(
     shared_app: RunningApp,
 ) -> None:
     ref, _ = await finished_job(shared_app)
@@ -87,7 +87,7 @@ async def test_an_image_url_lives_for_a_quarter_of_an_hour_and_pins_what_it_show
     assert query["X-Amz-SignedHeaders"] == ["host"]
 
 
-def test_a_tag_is_of_one_signing_window_so_that_no_304_leaves_a_dead_url() -> None:
+def test_an_etag_changes_with_the_signing_window() -> None:
     """T-25: a URL is signed for 15 minutes at its window's start, and a window lasts 5."""
     version = Version(attempt=1, last_seq=4, status="SUCCESS", seconds_a_stage=None)
     then = version.etag(0)
@@ -97,7 +97,7 @@ def test_a_tag_is_of_one_signing_window_so_that_no_304_leaves_a_dead_url() -> No
 
 @pytest.mark.parametrize("origin", ["null", "https://evil.example", f"https://{SHOP}", "http://x"])
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-async def test_no_other_origin_may_read_an_answer(
+async def test_no_response_allows_another_origin(
     shared_app: RunningApp, origin: str, method: str
 ) -> None:
     ref, _ = await finished_job(shared_app)
@@ -115,7 +115,7 @@ async def test_no_other_origin_may_read_an_answer(
 # The order in which a delivery is dealt with
 
 
-async def test_what_is_not_signed_is_refused_before_anybody_reads_it(
+async def test_an_unsigned_body_is_refused_before_it_is_parsed(
     shared_app: RunningApp,
 ) -> None:
     """T-09: unauthenticated bytes cost one HMAC and no more."""
@@ -125,7 +125,7 @@ async def test_what_is_not_signed_is_refused_before_anybody_reads_it(
     assert (await deliver(shared_app, unreadable)).status_code == 400
 
 
-async def test_a_delivery_that_could_not_be_committed_is_not_acknowledged(
+async def test_a_delivery_that_was_not_committed_is_not_acknowledged(
     running_app: RunningApp,
 ) -> None:
     """T-11: Shopify sends again whatever was not answered with 200."""

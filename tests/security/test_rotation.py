@@ -64,7 +64,7 @@ async def every_route(client: httpx.AsyncClient, settings: Settings, secret: str
 OPEN, SHUT = [200, 200, 200, 404], [401, 401, 401, 401]
 
 
-async def test_the_client_secret_is_changed_without_a_refused_request(
+async def test_the_client_secret_rotates_without_a_refused_request(
     shared_app: RunningApp,
 ) -> None:
     before, during, after = (
@@ -111,7 +111,7 @@ async def test_the_client_secret_is_changed_without_a_refused_request(
     ],
     ids=["old alone", "new alone", "both", "both, and the old one has ended", "both, no end"],
 )
-async def test_each_door_opens_for_the_secrets_of_its_time_and_for_no_other(
+async def test_each_endpoint_accepts_only_currently_valid_secrets(
     shared_app: RunningApp, current: str, previous: str, ends_in: int | None, opens: set[str]
 ) -> None:
     not_after = None if ends_in is None else datetime.now(UTC) + timedelta(seconds=ends_in)
@@ -122,7 +122,7 @@ async def test_each_door_opens_for_the_secrets_of_its_time_and_for_no_other(
             assert await every_route(client, settings, secret) == expected, secret
 
 
-async def test_the_old_secret_ends_in_a_process_that_goes_on(shared_app: RunningApp) -> None:
+async def test_the_previous_secret_expires_in_a_running_process(shared_app: RunningApp) -> None:
     """And with it what the process has remembered of tokens that the secret had signed."""
     ends_at = datetime.now(UTC) + timedelta(seconds=2)
     settings = rotating(shared_app, NEW, OLD, ends_at)
@@ -162,7 +162,7 @@ async def used(shared_app: RunningApp, shops: list[str], *generations: AdminApi)
     return len(generations) * len(shops) * 2
 
 
-async def test_the_keys_of_the_tokens_are_changed_without_an_unread_token(
+async def test_token_keys_rotate_without_an_unreadable_token(
     shared_app: RunningApp,
 ) -> None:
     first, new = shared_app.settings.token_keys, generate_key()

@@ -73,13 +73,13 @@ async def denied_code(database: Database, shop: str | None, sql: str, **paramete
 # Seeing
 
 
-async def test_who_has_entered_no_shop_sees_nothing(web: Database, jobs: dict[str, JobRef]) -> None:
+async def test_without_a_shop_no_rows_are_visible(web: Database, jobs: dict[str, JobRef]) -> None:
     assert await count_visible_rows(web) == dict.fromkeys(SEEN, 0)
     for nobody in ("unknown.myshopify.com", NO_SHOP, "", jobs[SHOP].shop_id):
         assert await count_visible_rows(web, nobody) == dict.fromkeys(SEEN, 0), nobody
 
 
-async def test_who_has_entered_a_shop_sees_its_rows_alone(
+async def test_with_a_shop_only_its_rows_are_visible(
     web: Database, jobs: dict[str, JobRef]
 ) -> None:
     for shop, ref in jobs.items():
@@ -91,7 +91,7 @@ async def test_who_has_entered_a_shop_sees_its_rows_alone(
             assert (await connection.scalars(text(domains))).all() == [shop]
 
 
-async def test_a_worker_sees_all_until_it_has_entered_a_shop(
+async def test_a_worker_sees_all_rows_until_it_enters_a_shop(
     shared_app: RunningApp, jobs: dict[str, JobRef]
 ) -> None:
     everything = await count_visible_rows(shared_app.database)
@@ -105,7 +105,9 @@ async def test_a_worker_sees_all_until_it_has_entered_a_shop(
 # Writing
 
 
-async def test_nothing_is_written_for_another_shop(web: Database, jobs: dict[str, JobRef]) -> None:
+async def test_rows_of_another_shop_cannot_be_written(
+    web: Database, jobs: dict[str, JobRef]
+) -> None:
     theirs = jobs[OTHER_SHOP]
     upload = "INSERT INTO uploads (shop_id, upload_key, key) VALUES (:s, 'upl_2', 'x')"
     assert await denied_code(web, SHOP, upload, s=theirs.shop_id) == DENIED
@@ -120,7 +122,7 @@ async def test_nothing_is_written_for_another_shop(web: Database, jobs: dict[str
     assert await denied_code(web, SHOP, "ALTER TABLE jobs DISABLE ROW LEVEL SECURITY") == DENIED
 
 
-async def test_a_refusal_does_not_tell_what_another_shop_has(
+async def test_a_refused_write_does_not_reveal_another_shops_rows(
     web: Database, jobs: dict[str, JobRef]
 ) -> None:
     """Postgres names no row that it hides, and keys begin with the shop."""
@@ -149,7 +151,7 @@ async def test_a_refusal_does_not_tell_what_another_shop_has(
 ENTRIES = "SELECT dedupe_key FROM queue.pgqueuer"
 
 
-async def test_the_web_process_puts_entries_on_the_queue_and_reads_nobody_elses(
+async def test_the_web_role_enqueues_but_reads_only_its_own_entries(
     shared_app: RunningApp, web: Database, jobs: dict[str, JobRef]
 ) -> None:
     theirs = {row["dedupe_key"] for row in await shared_app.rows(ENTRIES)}
@@ -178,7 +180,7 @@ async def test_the_web_process_puts_entries_on_the_queue_and_reads_nobody_elses(
         "INSERT INTO queue.pgqueuer_schedules (expression, entrypoint) VALUES ('', '')",
     ],
 )
-async def test_nothing_else_of_the_queue_is_the_web_processs(
+async def test_the_web_role_has_no_other_access_to_the_queue(
     web: Database, jobs: dict[str, JobRef], statement: str
 ) -> None:
     assert await denied_code(web, SHOP, statement) == DENIED
@@ -187,7 +189,9 @@ async def test_nothing_else_of_the_queue_is_the_web_processs(
 # Leaving: nothing of a shop is left on a connection
 
 
-async def test_a_shop_is_left_with_the_transaction(web: Database, jobs: dict[str, JobRef]) -> None:
+async def test_a_transaction_leaves_no_shop_on_its_connection(
+    web: Database, jobs: dict[str, JobRef]
+) -> None:
     async def fails() -> None:
         async with web.transaction(SHOP) as connection:
             await connection.execute(text("SELECT 1 / 0"))
@@ -207,7 +211,7 @@ async def test_a_shop_is_left_with_the_transaction(web: Database, jobs: dict[str
     assert await count_visible_rows(web) == dict.fromkeys(SEEN, 0)
 
 
-async def test_a_shop_is_left_with_the_one_statement_that_entered_it(
+async def test_a_single_statement_leaves_no_shop_on_its_connection(
     web: Database, jobs: dict[str, JobRef]
 ) -> None:
     known = {"shop_domain": SHOP, "public_id": jobs[SHOP].public_id}
@@ -247,7 +251,7 @@ async def left_behind(database: Database) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("how", ["hashjoin", "mergejoin", "nestloop", "indexscan", "seqscan"])
-async def test_the_shop_is_entered_before_anything_is_looked_up(
+async def test_every_join_plan_enters_the_shop_first(
     shared_app: RunningApp, jobs: dict[str, JobRef], how: str
 ) -> None:
     """However Postgres likes to join, and whether it plans for these values or for any."""
@@ -272,7 +276,7 @@ async def public_id(
     return [row["public_id"] for row in await connection.fetch(query.sql, *asked)]
 
 
-async def test_what_comes_first_is_the_outer_side_of_a_loop(
+async def test_the_shop_is_the_outer_side_of_the_nested_loop(
     shared_app: RunningApp, jobs: dict[str, JobRef]
 ) -> None:
     """Of all the joins that there are, only this one runs one side for each row of the other."""
@@ -302,13 +306,13 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 # A process that Postgres would not keep apart does not start
 
 
-async def test_a_superuser_is_refused(shared_app: RunningApp) -> None:
+async def test_a_superuser_role_is_refused_at_start(shared_app: RunningApp) -> None:
     with pytest.raises(ConfigurationError, match="SUPERUSER"):
         await shared_app.owner.require_schema()
 
 
 @pytest.mark.parametrize("mishap", ["DISABLE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"])
-async def test_a_table_without_row_security_is_refused(
+async def test_a_table_without_row_security_is_refused_at_start(
     running_app: RunningApp, mishap: str
 ) -> None:
     database = Database(running_app.settings.database_url)
@@ -321,7 +325,7 @@ async def test_a_table_without_row_security_is_refused(
         await required_schema(running_app.settings.database_url)
 
 
-async def test_row_security_switched_off_is_refused(running_app: RunningApp) -> None:
+async def test_row_security_switched_off_is_refused_at_start(running_app: RunningApp) -> None:
     name = await running_app.rows("SELECT current_database() AS name")
     await running_app.execute(f"ALTER DATABASE {name[0]['name']} SET row_security = off")
     database = Database(running_app.settings.database_url)
@@ -330,7 +334,7 @@ async def test_row_security_switched_off_is_refused(running_app: RunningApp) -> 
     await database.close()
 
 
-async def test_a_login_needs_to_be_a_member_of_the_role_and_no_more(
+async def test_the_login_needs_only_membership_of_the_role(
     running_app: RunningApp,
 ) -> None:
     """The strict set-up: whoever breaks into the process can become nothing else."""
@@ -348,7 +352,7 @@ async def test_a_login_needs_to_be_a_member_of_the_role_and_no_more(
     await running_app.execute(f"DROP ROLE {login}")
 
 
-async def test_a_role_that_is_not_there_says_what_to_run(running_app: RunningApp) -> None:
+async def test_a_missing_role_names_the_command_to_run(running_app: RunningApp) -> None:
     database = Database(running_app.settings.database_url, role="nobody_of_that_name")
     with pytest.raises(ConfigurationError, match="atelier migrate"):
         await database.require_schema()

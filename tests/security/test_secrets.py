@@ -78,7 +78,7 @@ async def live_troubles(running_app: RunningApp) -> None:
     )
 
 
-async def test_no_token_and_no_key_gets_into_logs_or_the_database(
+async def test_no_token_or_key_reaches_logs_or_the_database(
     running_app: RunningApp, log_output: io.StringIO
 ) -> None:
     await live_troubles(running_app)
@@ -98,7 +98,7 @@ def keys_of(running_app: RunningApp) -> list[str]:
     return [entry.split(":")[1] for entry in running_app.settings.token_keys.split(",")]
 
 
-def test_what_holds_a_token_does_not_print_it() -> None:
+def test_objects_that_hold_tokens_do_not_print_them() -> None:
     holders = [
         OfflineToken(access_token="shpat_canary", refresh_token="shprt_canary"),
         InstalledShop(id=1, domain=SHOP, scopes="", access_token="shpat_canary"),

@@ -42,7 +42,7 @@ async def ask(
 
 
 @pytest.mark.parametrize("secret", [SECRET, PREVIOUS_SECRET])
-async def test_a_server_of_ours_reads_and_acts_for_the_shop_it_signs_for(
+async def test_a_signed_request_reads_and_acts_for_its_shop(
     shared_app: RunningApp, secret: str
 ) -> None:
     finished, _ = await finished_job(shared_app)
@@ -58,7 +58,7 @@ async def test_a_server_of_ours_reads_and_acts_for_the_shop_it_signs_for(
     assert cancelled.status_code == 202
 
 
-async def test_a_wrong_or_stale_signature_and_one_of_another_request_are_refused(
+async def test_a_wrong_stale_or_foreign_signature_is_refused(
     shared_app: RunningApp,
 ) -> None:
     ref, _ = await finished_job(shared_app)
@@ -73,7 +73,7 @@ async def test_a_wrong_or_stale_signature_and_one_of_another_request_are_refused
         assert "x-shopify-retry-invalid-session-request" not in answer.headers
 
 
-async def test_another_shops_job_is_the_same_404_and_a_strange_shop_401(
+async def test_a_signed_request_cannot_reach_another_or_unknown_shop(
     shared_app: RunningApp,
 ) -> None:
     await shared_app.install(OTHER_SHOP)
@@ -83,7 +83,7 @@ async def test_another_shops_job_is_the_same_404_and_a_strange_shop_401(
     assert refusal(stranger) == (401, "SHOP_NOT_INSTALLED")
 
 
-async def test_two_credentials_are_ambiguous_and_a_signature_installs_nothing(
+async def test_two_credentials_are_refused_and_a_signature_cannot_install(
     shared_app: RunningApp,
 ) -> None:
     both = await ask(shared_app, "/v1/jobs", headers=shared_app.bearer())
@@ -93,7 +93,7 @@ async def test_two_credentials_are_ambiguous_and_a_signature_installs_nothing(
 
 
 @pytest.mark.parametrize("is_piped", [False, True])
-async def test_the_printed_command_makes_a_job(
+async def test_the_command_printed_by_sign_creates_a_job(
     shared_app: RunningApp, tmp_path: Path, is_piped: bool
 ) -> None:
     body = b'{"product_id": "gid://shopify/Product/1"}'

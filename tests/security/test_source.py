@@ -23,7 +23,7 @@ def names_in(node: ast.expr) -> list[str]:
     return found + [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)]
 
 
-def test_no_signature_is_compared_with_an_operator_that_stops_at_the_first_difference() -> None:
+def test_signatures_are_compared_in_constant_time() -> None:
     """T-07: `hmac.compare_digest` takes as long whatever the bytes are."""
     operators = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
     compared = [
@@ -38,7 +38,7 @@ def test_no_signature_is_compared_with_an_operator_that_stops_at_the_first_diffe
     assert compared == [], "compare signatures with `hmac.compare_digest`"
 
 
-def test_only_two_clients_call_out_and_both_are_the_admin_apis() -> None:
+def test_only_the_admin_api_clients_make_outbound_calls() -> None:
     """T-28: another client would go round the address checks of these two."""
     callers = {
         path

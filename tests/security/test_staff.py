@@ -12,7 +12,7 @@ shared_app = pytest.fixture(open_shared_app, scope="module")
 SECURITY = Path(__file__).parents[2] / "docs" / "security.md"
 
 
-async def test_what_one_member_of_staff_began_another_reads_and_cancels(
+async def test_one_staff_member_can_read_and_cancel_anothers_job(
     shared_app: RunningApp,
 ) -> None:
     ref = await waiting_job(shared_app)
@@ -28,7 +28,7 @@ async def test_what_one_member_of_staff_began_another_reads_and_cancels(
     assert statuses == [200, 200, 202]
 
 
-def test_the_table_of_who_may_do_what_has_every_door() -> None:
+def test_the_staff_permissions_table_lists_every_kind_of_access() -> None:
     section = SECURITY.read_text().partition("## Who may do what within a shop")[2]
     rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")]
     callers = [row.split("|")[1].strip() for row in rows[1:]]

@@ -21,18 +21,18 @@ CASES = [
 ]
 
 
-async def test_every_route_says_how_it_keeps_shops_apart(shared_app: RunningApp) -> None:
+async def test_every_route_has_a_tenant_isolation_check(shared_app: RunningApp) -> None:
     assert routes_of(shared_app) == set(CHECKS)
 
 
 @pytest.mark.parametrize(("check", "case"), CASES)
-async def test_two_shops_never_meet_at(
+async def test_every_route_isolates_two_shops(
     shared_app: RunningApp, check: Check, case: RouteCase
 ) -> None:
     await assert_isolated(shared_app, check, case)
 
 
-async def test_options_opens_no_route(shared_app: RunningApp) -> None:
+async def test_options_requests_reveal_nothing(shared_app: RunningApp) -> None:
     ref = await waiting_job(shared_app)
     for _, path in routes_of(shared_app):
         answer = await shared_app.http.options(path.format(public_id=ref.public_id, path="x"))

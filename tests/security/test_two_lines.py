@@ -70,13 +70,13 @@ async def running_apps(services: LocalServices, template: str) -> AsyncIterator[
 
 
 @pytest.mark.parametrize(("check", "case"), CHECKS.values())
-async def test_one_line_keeps_shops_apart_at(
+async def test_each_barrier_alone_isolates_two_shops(
     shared_app: RunningApp, check: tenant_isolation.Check, case: tenant_isolation.RouteCase
 ) -> None:
     await tenant_isolation.assert_isolated(shared_app, check, case)
 
 
-async def test_an_idempotency_key_is_one_shops(shared_app: RunningApp) -> None:
+async def test_an_idempotency_key_is_scoped_to_one_shop(shared_app: RunningApp) -> None:
     body = {"product_id": "gid://shopify/Product/1"}
     key = {"Idempotency-Key": "the same"}
     answers = [
@@ -89,7 +89,7 @@ async def test_an_idempotency_key_is_one_shops(shared_app: RunningApp) -> None:
     assert len({answer.json()["job_id"] for answer in answers}) == 2
 
 
-async def test_without_both_shops_would_meet(unprotected_app: RunningApp) -> None:
+async def test_without_both_barriers_shops_would_mix(unprotected_app: RunningApp) -> None:
     finished, _ = await finished_job(unprotected_app, shop=OTHER_SHOP)
     for end in ("", "/events"):
         answer = await tenant_isolation.by_token(

@@ -90,7 +90,7 @@ async def tell(running_app: RunningApp, shop: str, event: Event, webhook_id: str
     life=st.lists(st.sampled_from(["picture", "saved", "deleted"]), min_size=LAST, max_size=LAST),
     told=tellings(first_moment=LAST),
 )
-async def test_a_products_events_make_the_same_jobs_in_any_order(
+async def test_product_events_in_any_order_create_the_same_jobs(
     shared_app: RunningApp, birth: str, life: list[str], told: list[Telling]
 ) -> None:
     in_order = [Telling(number, LAST) for number in range(ACTS)]
@@ -144,7 +144,7 @@ async def product_of(shared_app: RunningApp, life: list[str], told: Sequence[Tel
     ),
     told=tellings(),
 )
-async def test_an_apps_events_leave_the_shop_as_it_is_in_any_order(
+async def test_app_events_in_any_order_leave_the_same_shop(
     shared_app: RunningApp, life: list[str], told: list[Telling]
 ) -> None:
     expected, found = [await app_of(shared_app, life, each) for each in (IN_ORDER, told)]

@@ -38,7 +38,7 @@ async def timeline(shared_app: RunningApp, public_id: str) -> list[tuple[int, st
     return [(each["seq"], each["event_type"]) for each in rows]
 
 
-async def test_a_removed_apps_account_is_closed_and_its_tokens_forgotten(
+async def test_an_uninstall_closes_the_shop_and_deletes_its_tokens(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.shopify.uninstall(shop)
@@ -51,7 +51,7 @@ async def test_a_removed_apps_account_is_closed_and_its_tokens_forgotten(
     assert (await shared_app.detail("x", shop=shop)).json()["error"]["code"] == "SHOP_NOT_INSTALLED"
 
 
-async def test_unfinished_jobs_end_with_one_event_and_finished_ones_stay(
+async def test_an_uninstall_ends_unfinished_jobs_with_one_event(
     shared_app: RunningApp, shop: str
 ) -> None:
     waiting = await waiting_job(shared_app, shop=shop)
@@ -75,7 +75,7 @@ async def test_unfinished_jobs_end_with_one_event_and_finished_ones_stay(
     assert [each["code"] for each in codes] == ["SHOP_UNINSTALLED"] * 2
 
 
-async def test_a_worker_in_the_middle_of_a_job_of_a_removed_app_can_write_no_more(
+async def test_an_uninstall_fences_a_worker_in_the_middle_of_a_job(
     shared_app: RunningApp, shop: str
 ) -> None:
     running = await claimed_job(shared_app, shop=shop)
@@ -85,7 +85,7 @@ async def test_a_worker_in_the_middle_of_a_job_of_a_removed_app_can_write_no_mor
         await make_stage(shared_app, running, "fetch")
 
 
-async def test_other_shops_notice_nothing(shared_app: RunningApp, shop: str) -> None:
+async def test_an_uninstall_does_not_affect_other_shops(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
     await waiting_job(shared_app, shop=OTHER_SHOP)
     before = await fingerprint(shared_app, OTHER_SHOP)
@@ -94,7 +94,7 @@ async def test_other_shops_notice_nothing(shared_app: RunningApp, shop: str) -> 
     assert await fingerprint(shared_app, OTHER_SHOP) == before
 
 
-async def test_shopifys_own_sample_with_its_nulls_closes_the_account(
+async def test_shopifys_sample_payload_with_nulls_closes_the_shop(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.shopify.uninstall(shop)
@@ -106,7 +106,7 @@ async def test_shopifys_own_sample_with_its_nulls_closes_the_account(
     )
 
 
-async def test_a_second_copy_finds_the_account_closed(shared_app: RunningApp, shop: str) -> None:
+async def test_a_second_uninstall_is_ignored(shared_app: RunningApp, shop: str) -> None:
     shared_app.shopify.uninstall(shop)
     await process_webhook(shared_app, UNINSTALLED, shop=shop)
     before = await fingerprint(shared_app, shop)
@@ -117,7 +117,7 @@ async def test_a_second_copy_finds_the_account_closed(shared_app: RunningApp, sh
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_a_token_that_has_run_out_does_not_keep_a_removed_apps_account_open(
+async def test_an_expired_token_does_not_keep_an_uninstalled_shop_open(
     shared_app: RunningApp, shop: str
 ) -> None:
     await expire_token(shared_app, shop)
@@ -125,7 +125,9 @@ async def test_a_token_that_has_run_out_does_not_keep_a_removed_apps_account_ope
     assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
 
 
-async def test_while_the_token_lives_nothing_is_closed(shared_app: RunningApp, shop: str) -> None:
+async def test_an_uninstall_is_ignored_while_the_token_works(
+    shared_app: RunningApp, shop: str
+) -> None:
     await waiting_job(shared_app, shop=shop)
     before = await fingerprint(shared_app, shop)
     assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == (
@@ -135,7 +137,7 @@ async def test_while_the_token_lives_nothing_is_closed(shared_app: RunningApp, s
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_an_uninstall_that_arrives_after_the_reinstall_is_ignored(
+async def test_an_uninstall_that_arrives_after_a_reinstall_is_ignored(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.shopify.uninstall(shop)
@@ -150,7 +152,7 @@ async def test_an_uninstall_that_arrives_after_the_reinstall_is_ignored(
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_a_reinstall_while_shopify_is_being_asked_stays_installed(
+async def test_a_reinstall_during_the_uninstall_check_stays_installed(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.shopify.uninstall(shop)
@@ -167,7 +169,7 @@ async def test_a_reinstall_while_shopify_is_being_asked_stays_installed(
 
 @pytest.mark.parametrize("call", ["graphql", "refresh"])
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 423])
-async def test_a_shop_that_says_it_leaves_and_opens_no_more_has_left(
+async def test_a_leaving_shop_that_refuses_every_call_is_closed(
     shared_app: RunningApp, shop: str, call: Call, status: int
 ) -> None:
     if call == "refresh":
@@ -179,7 +181,7 @@ async def test_a_shop_that_says_it_leaves_and_opens_no_more_has_left(
 
 
 @pytest.mark.parametrize("call", ["graphql", "refresh"])
-async def test_a_page_in_html_that_says_404_is_a_shop_that_has_left(
+async def test_an_html_404_page_counts_as_a_closed_shop(
     shared_app: RunningApp, shop: str, call: Call
 ) -> None:
     if call == "refresh":
@@ -188,9 +190,7 @@ async def test_a_page_in_html_that_says_404_is_a_shop_that_has_left(
     assert await process_webhook(shared_app, UNINSTALLED, shop=shop) == ("processed", "UNINSTALLED")
 
 
-async def test_a_body_that_names_another_shop_than_its_header_is_ignored(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_body_that_names_another_shop_is_ignored(shared_app: RunningApp, shop: str) -> None:
     shared_app.shopify.uninstall(shop)
     own_id = shared_app.shopify.platform.shops[shop].number
     for foreign in ({"id": own_id, "myshopify_domain": OTHER_SHOP}, {"id": 1}):
@@ -201,7 +201,7 @@ async def test_a_body_that_names_another_shop_than_its_header_is_ignored(
     assert (await row(shared_app, shop))["status"] == "installed"
 
 
-async def test_while_shopify_cannot_say_nothing_is_closed_and_it_is_asked_again(
+async def test_an_uninstall_is_retried_while_shopify_is_unavailable(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.shopify.uninstall(shop)
@@ -214,7 +214,7 @@ async def test_while_shopify_cannot_say_nothing_is_closed_and_it_is_asked_again(
 
 
 @pytest.mark.parametrize("current", [["read_products"], "read_products,write_orders", None, []])
-async def test_scopes_are_read_from_shopify_whatever_the_body_says(
+async def test_scopes_are_read_from_shopify_and_not_from_the_body(
     shared_app: RunningApp, shop: str, current: object
 ) -> None:
     shared_app.shopify.set_scopes(shop, {"read_products", "write_files"})

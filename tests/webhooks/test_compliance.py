@@ -46,9 +46,7 @@ async def rows_of_shop(shared_app: RunningApp, shop_id: int) -> dict[str, int]:
     }
 
 
-async def test_a_customer_is_told_how_many_jobs_are_theirs(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_data_request_counts_the_customers_jobs(shared_app: RunningApp, shop: str) -> None:
     for customer in (CUSTOMER, CUSTOMER, "2", None):
         await waiting_job(shared_app, shop=shop, customer_id=customer)
     before = await fingerprint(shared_app, shop)
@@ -58,7 +56,7 @@ async def test_a_customer_is_told_how_many_jobs_are_theirs(
     assert [table for table in before if before[table] != after[table]] == ["privacy_requests"]
 
 
-async def test_a_customers_jobs_go_with_their_pictures_and_all_others_stay(
+async def test_a_customer_redaction_erases_only_that_customers_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     finished, gone = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
@@ -76,7 +74,7 @@ async def test_a_customers_jobs_go_with_their_pictures_and_all_others_stay(
     assert await missing_objects(shared_app, kept + more) == []
 
 
-async def test_a_url_handed_out_before_the_erasure_opens_nothing_after_it(
+async def test_an_image_url_stops_working_after_the_erasure(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
@@ -86,9 +84,7 @@ async def test_a_url_handed_out_before_the_erasure_opens_nothing_after_it(
     assert (await shared_app.http.get(url)).status_code == 404
 
 
-async def test_the_same_customer_of_another_shop_is_somebody_else(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_customer_id_is_scoped_to_one_shop(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
     _, keys = await finished_job(shared_app, shop=OTHER_SHOP, customer_id=CUSTOMER)
     before = await fingerprint(shared_app, OTHER_SHOP)
@@ -97,7 +93,7 @@ async def test_the_same_customer_of_another_shop_is_somebody_else(
     assert await missing_objects(shared_app, keys) == []
 
 
-async def test_a_request_without_a_customer_or_for_another_shop_does_nothing(
+async def test_an_incomplete_or_foreign_redaction_does_nothing(
     shared_app: RunningApp, shop: str
 ) -> None:
     await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER)
@@ -119,7 +115,7 @@ async def test_a_request_without_a_customer_or_for_another_shop_does_nothing(
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_a_shop_that_left_is_erased_from_every_table_the_bucket_and_the_inbox(
+async def test_a_shop_redaction_erases_every_table_and_object(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
@@ -135,7 +131,7 @@ async def test_a_shop_that_left_is_erased_from_every_table_the_bucket_and_the_in
     assert await deliveries(shared_app, shop) == remembered
 
 
-async def test_a_shop_whose_uninstall_was_never_delivered_is_erased_all_the_same(
+async def test_a_shop_is_erased_even_if_its_uninstall_was_lost(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
@@ -146,7 +142,7 @@ async def test_a_shop_whose_uninstall_was_never_delivered_is_erased_all_the_same
     assert await missing_objects(shared_app, keys) == keys
 
 
-async def test_erasing_one_shop_leaves_the_others_as_they_were(
+async def test_erasing_one_shop_leaves_other_shops_unchanged(
     shared_app: RunningApp, shop: str
 ) -> None:
     await shared_app.install(OTHER_SHOP)
@@ -175,7 +171,7 @@ async def test_a_second_copy_of_an_erasure_is_harmless(shared_app: RunningApp, s
     assert sorted(notes) == ["ERASED 1 jobs and the shop", "NOTHING_HELD", "UNKNOWN_SHOP"]
 
 
-async def test_a_shop_that_is_back_keeps_everything(shared_app: RunningApp, shop: str) -> None:
+async def test_a_reinstalled_shop_is_not_erased(shared_app: RunningApp, shop: str) -> None:
     _, keys = await finished_job(shared_app, shop=shop)
     await uninstall_shop(shared_app, shop)
     shared_app.shopify.reinstall(shop)
@@ -186,7 +182,7 @@ async def test_a_shop_that_is_back_keeps_everything(shared_app: RunningApp, shop
     assert await missing_objects(shared_app, keys) == []
 
 
-async def test_an_erased_shop_can_come_back_and_begins_anew(
+async def test_an_erased_shop_can_reinstall_and_starts_empty(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)
@@ -197,7 +193,7 @@ async def test_an_erased_shop_can_come_back_and_begins_anew(
     assert (await shared_app.detail(ref.public_id, shop=shop)).status_code == 404
 
 
-async def test_an_erasure_that_cannot_reach_the_pictures_forgets_nothing_and_is_repeated(
+async def test_an_erasure_without_storage_keeps_the_rows_and_is_retried(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)

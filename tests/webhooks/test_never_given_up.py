@@ -116,7 +116,7 @@ CASES: list[tuple[str, Prepare]] = [
 @pytest.mark.parametrize(
     ("topic", "prepare"), CASES, ids=[f"{topic} {each.__name__}" for topic, each in CASES]
 )
-async def test_it_is_put_off_again_and_again_and_never_fails(
+async def test_a_compliance_delivery_is_retried_and_never_fails(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, topic: str, prepare: Prepare
 ) -> None:
     await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER)
@@ -135,7 +135,7 @@ async def test_it_is_put_off_again_and_again_and_never_fails(
     assert row["body"] is not None
 
 
-def test_the_pauses_grow_to_a_day_and_no_further() -> None:
+def test_retry_pauses_grow_to_one_day() -> None:
     pauses = [COMPLIANCE.pause(tries) for tries in range(1, 20)]
     assert pauses[0] < timedelta(seconds=10)
     assert max(pauses) <= DAY * 1.25 and pauses[-1] >= DAY * 0.75
@@ -144,7 +144,7 @@ def test_the_pauses_grow_to_a_day_and_no_further() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 423])
-async def test_a_shop_that_no_more_opens_is_erased_though_its_uninstall_was_lost(
+async def test_an_unreachable_shop_is_erased_without_its_uninstall(
     shared_app: RunningApp, shop: str, status: int
 ) -> None:
     await finished_job(shared_app, shop=shop)
@@ -153,7 +153,7 @@ async def test_a_shop_that_no_more_opens_is_erased_though_its_uninstall_was_lost
     assert ended == ("processed", "ERASED 1 jobs and the shop")
 
 
-async def test_an_entry_that_the_queue_has_lost_is_not_put_back_before_its_time(
+async def test_a_postponed_delivery_is_not_requeued_early(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await send_webhook(shared_app, "shop/redact", shop=shop)
@@ -184,7 +184,7 @@ async def queued(shared_app: RunningApp, ref: DeliveryRef) -> list[dict[str, obj
     )
 
 
-async def test_what_was_given_up_before_is_taken_up_again(
+async def test_failed_compliance_deliveries_are_taken_up_again(
     shared_app: RunningApp, shop: str
 ) -> None:
     law = [await send_webhook(shared_app, topic, shop=shop) for topic in sorted(COMPLIANCE_TOPICS)]
@@ -197,7 +197,7 @@ async def test_what_was_given_up_before_is_taken_up_again(
     assert (await delivery_status(shared_app, other.webhook_id))[0] == "failed"
 
 
-async def test_after_a_day_somebody_hears_of_it(shared_app: RunningApp, shop: str) -> None:
+async def test_an_overdue_compliance_delivery_is_logged(shared_app: RunningApp, shop: str) -> None:
     await shared_app.execute("UPDATE webhook_deliveries SET status = 'processed', body = NULL")
     ref = await send_webhook(shared_app, "customers/redact", shop=shop)
     assert await watch_compliance(shared_app.database) == 0
@@ -224,7 +224,7 @@ def operator(shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-async def test_the_list_shows_what_waits_and_why(
+async def test_the_inbox_lists_waiting_deliveries_with_their_error(
     shared_app: RunningApp,
     shop: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -251,7 +251,7 @@ async def test_the_list_shows_what_waits_and_why(
 
 
 @pytest.mark.usefixtures("operator")
-async def test_what_failed_or_waits_is_tried_again_now_and_what_ended_well_is_not(
+async def test_retry_applies_to_failed_and_waiting_deliveries_only(
     shared_app: RunningApp, shop: str
 ) -> None:
     failed, waits, done = [await send_product(shared_app, shop) for _ in range(3)]
@@ -280,7 +280,7 @@ async def test_what_failed_or_waits_is_tried_again_now_and_what_ended_well_is_no
 
 
 @pytest.mark.usefixtures("operator")
-async def test_all_that_failed_is_tried_again(
+async def test_retry_failed_retries_every_failed_delivery(
     shared_app: RunningApp, shop: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refs = [await send_product(shared_app, shop) for _ in range(3)]

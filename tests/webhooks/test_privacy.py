@@ -30,7 +30,7 @@ async def get_privacy(
     return found
 
 
-async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
+async def test_a_data_request_document_contains_all_that_is_held(
     shared_app: RunningApp, shop: str
 ) -> None:
     request = {"product_id": "gid://shopify/Product/1", "upload_key": "uploads/secret.jpg"}
@@ -51,9 +51,7 @@ async def test_a_request_is_a_document_with_all_that_is_held_and_nothing_else(
     assert not [key for key in [*keys, "secret.jpg", "http"] if key in text]
 
 
-async def test_it_says_until_when_the_merchant_has_to_hand_it_over(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_data_request_shows_its_deadline(shared_app: RunningApp, shop: str) -> None:
     await process_webhook(shared_app, "customers/data_request", shop=shop)
     rows = await shared_app.rows(
         "SELECT to_char(received_at + interval '30 days', 'YYYY-MM-DD') AS day "
@@ -64,15 +62,13 @@ async def test_it_says_until_when_the_merchant_has_to_hand_it_over(
     assert summary["hand_over_by"].startswith(rows[0]["day"])
 
 
-async def test_the_same_request_told_twice_is_kept_once(shared_app: RunningApp, shop: str) -> None:
+async def test_a_repeated_data_request_is_stored_once(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
         await process_webhook(shared_app, "customers/data_request", shop=shop)
     assert (await get_privacy(shared_app, shop))["count"] == 1
 
 
-async def test_lists_and_documents_of_any_length_come_page_by_page(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_requests_and_documents_are_paginated(shared_app: RunningApp, shop: str) -> None:
     requests = [await privacy_request(shared_app, shop=shop) for _ in range(3)]
     jobs = [await waiting_job(shared_app, shop=shop, customer_id=CUSTOMER) for _ in range(3)]
     for path, name, wanted in (
@@ -87,7 +83,7 @@ async def test_lists_and_documents_of_any_length_come_page_by_page(
         assert found == sorted(wanted, reverse=True)
 
 
-async def test_a_customers_requests_are_erased_with_them_and_others_stay(
+async def test_a_redaction_erases_only_that_customers_requests(
     shared_app: RunningApp, shop: str
 ) -> None:
     gone = await privacy_request(shared_app, shop=shop)
@@ -101,9 +97,7 @@ async def test_a_customers_requests_are_erased_with_them_and_others_stay(
             assert refusal(answer) == (404, "PRIVACY_REQUEST_NOT_FOUND")
 
 
-async def test_a_request_without_its_number_is_somebodys_replay(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_data_request_without_its_id_is_ignored(shared_app: RunningApp, shop: str) -> None:
     payload = shared_app.shopify.payload(shop, "customers/redact")
     ended = await process_webhook(shared_app, "customers/data_request", payload, shop=shop)
     assert ended == ("ignored", "BODY_MISMATCH")

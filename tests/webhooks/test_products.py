@@ -20,7 +20,9 @@ BURSTS = {
 
 
 @pytest.mark.parametrize("burst", BURSTS)
-async def test_a_burst_makes_one_job(shared_app: RunningApp, shop: str, burst: str) -> None:
+async def test_a_burst_of_product_webhooks_creates_one_job(
+    shared_app: RunningApp, shop: str, burst: str
+) -> None:
     product = shared_app.product(b"unread", shop=shop)
     await asyncio.gather(*(shared_app.send(topic, shop=shop) for topic in BURSTS[burst]))
     await shared_app.drain(only_webhooks=True)
@@ -29,7 +31,7 @@ async def test_a_burst_makes_one_job(shared_app: RunningApp, shop: str, burst: s
     assert [job["origin"] for job in jobs] == ["webhook"]
 
 
-async def test_a_later_burst_makes_no_second_job(shared_app: RunningApp, shop: str) -> None:
+async def test_a_later_burst_creates_no_second_job(shared_app: RunningApp, shop: str) -> None:
     shared_app.product(b"unread", shop=shop)
     assert (await process_webhook(shared_app, CREATE, shop=shop))[0] == "processed"
     for _ in range(2):
@@ -37,7 +39,7 @@ async def test_a_later_burst_makes_no_second_job(shared_app: RunningApp, shop: s
     assert len(await jobs_of(shared_app, shop)) == 1
 
 
-async def test_a_new_picture_makes_a_second_job(shared_app: RunningApp, shop: str) -> None:
+async def test_a_new_image_creates_a_second_job(shared_app: RunningApp, shop: str) -> None:
     product = shared_app.product(b"first", shop=shop)
     await process_webhook(shared_app, CREATE, shop=shop)
     changed = shared_app.shopify.replace_image(product, b"second")
@@ -47,7 +49,7 @@ async def test_a_new_picture_makes_a_second_job(shared_app: RunningApp, shop: st
 
 
 @pytest.mark.parametrize(("another_try_can_help", "jobs"), [(True, 2), (False, 1)])
-async def test_a_failed_picture_is_made_anew_where_another_try_can_help(
+async def test_a_failed_image_is_retried_only_if_the_failure_is_retryable(
     shared_app: RunningApp, shop: str, another_try_can_help: bool, jobs: int
 ) -> None:
     shared_app.product(b"unread", shop=shop)
@@ -64,14 +66,14 @@ async def test_a_failed_picture_is_made_anew_where_another_try_can_help(
     assert len(await jobs_of(shared_app, shop)) == jobs
 
 
-async def test_two_products_make_two_jobs(shared_app: RunningApp, shop: str) -> None:
+async def test_two_products_create_two_jobs(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
         shared_app.product(b"unread", shop=shop)
         await process_webhook(shared_app, CREATE, shop=shop)
     assert len(await jobs_of(shared_app, shop)) == 2
 
 
-async def test_the_picture_is_shopifys_answer_and_not_the_bodys(
+async def test_the_image_comes_from_shopify_and_not_from_the_body(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = shared_app.product(b"unread", shop=shop)
@@ -83,7 +85,7 @@ async def test_the_picture_is_shopifys_answer_and_not_the_bodys(
     ]
 
 
-async def test_a_product_that_is_gone_is_let_go(shared_app: RunningApp, shop: str) -> None:
+async def test_a_deleted_product_is_ignored(shared_app: RunningApp, shop: str) -> None:
     product = shared_app.product(b"unread", shop=shop)
     await shared_app.send(CREATE, shop=shop)
     shared_app.shopify.delete_product(product)
@@ -95,7 +97,7 @@ async def test_a_product_that_is_gone_is_let_go(shared_app: RunningApp, shop: st
     assert await jobs_of(shared_app, shop) == []
 
 
-async def test_a_product_without_a_picture_waits_until_it_has_one(
+async def test_a_product_without_an_image_waits_until_it_has_one(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = shared_app.shopify.create_product(shop, "Tee", None)
@@ -116,7 +118,7 @@ async def test_another_shops_product_is_not_found(shared_app: RunningApp, shop: 
     assert await jobs_of(shared_app, shop) == await jobs_of(shared_app, OTHER_SHOP) == []
 
 
-async def test_a_shop_that_has_not_granted_its_products_is_left_alone(
+async def test_a_shop_without_the_product_scope_is_ignored(
     shared_app: RunningApp, shop: str
 ) -> None:
     shared_app.product(b"unread", shop=shop)
@@ -126,7 +128,7 @@ async def test_a_shop_that_has_not_granted_its_products_is_left_alone(
     assert shared_app.shopify.calls["graphql"] == before
 
 
-async def test_a_shop_that_has_left_gets_no_job(shared_app: RunningApp, shop: str) -> None:
+async def test_an_uninstalled_shop_gets_no_job(shared_app: RunningApp, shop: str) -> None:
     shared_app.product(b"unread", shop=shop)
     shared_app.shopify.uninstall(shop)
     await process_webhook(shared_app, "app/uninstalled", shop=shop)

@@ -28,7 +28,7 @@ async def entries(shared_app: RunningApp, shop: str) -> int:
     return len(rows)
 
 
-async def test_a_delivery_is_stored_with_its_bytes_and_its_entry_in_the_queue(
+async def test_a_delivery_is_stored_with_its_body_and_queue_entry(
     shared_app: RunningApp, shop: str
 ) -> None:
     assert (await deliver(shared_app, BODY, shop=shop)).status_code == 200
@@ -38,14 +38,12 @@ async def test_a_delivery_is_stored_with_its_bytes_and_its_entry_in_the_queue(
     assert await entries(shared_app, shop) == 1
 
 
-async def test_the_shops_domain_is_stored_in_its_one_spelling(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_the_shop_domain_is_stored_in_lower_case(shared_app: RunningApp, shop: str) -> None:
     assert (await deliver(shared_app, BODY, shop=shop.upper())).status_code == 200
     assert len(await inbox(shared_app, shop)) == 1
 
 
-async def test_copies_of_a_delivery_are_welcome_and_change_nothing(
+async def test_duplicate_deliveries_are_acknowledged_and_stored_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     headers = webhook_headers(BODY, shop=shop)
@@ -54,7 +52,7 @@ async def test_copies_of_a_delivery_are_welcome_and_change_nothing(
     assert len(await inbox(shared_app, shop)) == await entries(shared_app, shop) == 1
 
 
-async def test_a_copy_of_what_is_settled_is_not_taken_up_again(
+async def test_a_duplicate_of_a_settled_delivery_is_not_processed_again(
     shared_app: RunningApp, shop: str
 ) -> None:
     headers = webhook_headers(BODY, shop=shop)
@@ -66,20 +64,22 @@ async def test_a_copy_of_what_is_settled_is_not_taken_up_again(
     assert await entries(shared_app, shop) == 0
 
 
-async def test_the_body_goes_once_it_was_acted_on(shared_app: RunningApp, shop: str) -> None:
+async def test_the_body_is_deleted_after_processing(shared_app: RunningApp, shop: str) -> None:
     await deliver(shared_app, BODY, shop=shop)
     await shared_app.drain(only_webhooks=True)
     assert [row["body"] for row in await inbox(shared_app, shop)] == [None]
 
 
-async def test_one_id_under_two_topics_is_two_deliveries(shared_app: RunningApp, shop: str) -> None:
+async def test_one_webhook_id_under_two_topics_is_two_deliveries(
+    shared_app: RunningApp, shop: str
+) -> None:
     webhook_id = str(uuid.uuid4())
     for topic in ("products/create", "products/update"):
         await deliver(shared_app, BODY, topic=topic, shop=shop, webhook_id=webhook_id)
     assert len(await inbox(shared_app, shop)) == await entries(shared_app, shop) == 2
 
 
-async def test_an_unknown_topic_is_noted_without_its_body(
+async def test_an_unknown_topic_is_recorded_without_its_body(
     shared_app: RunningApp, shop: str
 ) -> None:
     assert (await deliver(shared_app, BODY, topic="orders/paid", shop=shop)).status_code == 200
@@ -89,7 +89,7 @@ async def test_an_unknown_topic_is_noted_without_its_body(
     assert await entries(shared_app, shop) == 0
 
 
-async def test_a_shop_that_was_never_here_is_noted_without_its_body(shared_app: RunningApp) -> None:
+async def test_an_unknown_shop_is_recorded_without_the_body(shared_app: RunningApp) -> None:
     stranger = f"stranger-{uuid.uuid4().hex}.myshopify.com"
     assert (await deliver(shared_app, BODY, shop=stranger)).status_code == 200
     assert await inbox(shared_app, stranger) == [
@@ -98,7 +98,7 @@ async def test_a_shop_that_was_never_here_is_noted_without_its_body(shared_app: 
     assert await entries(shared_app, stranger) == 0
 
 
-async def test_a_body_that_does_not_look_like_its_topics_is_ignored_once_and_dropped(
+async def test_a_body_that_does_not_match_its_topic_is_ignored(
     shared_app: RunningApp, shop: str
 ) -> None:
     for payload in ({}, {"id": "x"}, {"id": None}, {"id": 1.5}):
@@ -118,7 +118,7 @@ async def lines(shared_app: RunningApp, shop: str) -> list[tuple[str, str, int]]
     return [(row["topic"], row["entrypoint"], row["priority"]) for row in rows]
 
 
-async def test_each_topic_of_a_shop_waits_in_a_line_of_its_own(
+async def test_each_topic_of_a_shop_has_its_own_queue_position(
     shared_app: RunningApp, shop: str
 ) -> None:
     for topic in (*["products/update"] * 3, "customers/redact", "app/uninstalled"):
@@ -133,7 +133,7 @@ async def test_each_topic_of_a_shop_waits_in_a_line_of_its_own(
     await shared_app.execute("DELETE FROM queue.pgqueuer WHERE dedupe_key LIKE :k", k=f"%:{shop}:%")
 
 
-async def test_only_so_many_are_counted_and_the_settled_are_not(
+async def test_queue_positions_count_only_a_limited_number_of_unsettled_deliveries(
     shared_app: RunningApp, shop: str
 ) -> None:
     await shared_app.execute(
@@ -151,7 +151,7 @@ async def test_only_so_many_are_counted_and_the_settled_are_not(
     await shared_app.execute("DELETE FROM webhook_deliveries WHERE shop_domain = :d", d=shop)
 
 
-async def test_what_is_put_back_on_the_queue_waits_in_its_line(
+async def test_a_requeued_delivery_keeps_its_queue_position(
     shared_app: RunningApp, shop: str
 ) -> None:
     for _ in range(3):

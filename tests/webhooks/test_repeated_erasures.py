@@ -27,7 +27,7 @@ def note_of(shop: str, ref: JobRef, **changes: object) -> ErasureNote:
     return ErasureNote(**(facts | changes))  # type: ignore[arg-type]
 
 
-async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
+async def test_a_customer_and_a_shop_restored_from_a_dump_are_erased_again(
     shared_app: RunningApp,
     shop: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -57,7 +57,7 @@ async def test_a_customer_and_a_shop_that_a_dump_brought_back_are_erased_again(
     assert await shared_app.rows("SELECT 1 FROM shops WHERE domain = :d", d=shop) == []
 
 
-async def test_an_account_of_another_number_is_a_later_one(
+async def test_a_later_installation_is_not_erased_by_an_old_note(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)
@@ -68,7 +68,7 @@ async def test_an_account_of_another_number_is_a_later_one(
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_a_shop_that_came_back_after_the_restore_keeps_what_is_new(
+async def test_a_shop_reinstalled_after_the_restore_keeps_its_new_data(
     shared_app: RunningApp, shop: str
 ) -> None:
     old, _ = await finished_job(shared_app, shop=shop)
@@ -82,7 +82,7 @@ async def test_a_shop_that_came_back_after_the_restore_keeps_what_is_new(
     assert await missing_objects(shared_app, keys) == []
 
 
-async def test_the_list_is_out_of_the_sweeps_sight_and_forgotten_in_its_time(
+async def test_erasure_notes_are_invisible_to_the_sweep_and_expire(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)

@@ -45,7 +45,7 @@ TROUBLES: dict[str, Callable[[StandInShopify], None]] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_what_shopify_cannot_answer_now_is_done_later(
+async def test_a_temporary_shopify_error_postpones_the_delivery(
     shared_app: RunningApp, shop: str, trouble: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -65,16 +65,14 @@ async def test_what_shopify_cannot_answer_now_is_done_later(
     )
 
 
-async def test_what_is_throttled_for_a_moment_is_waited_out(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_brief_throttle_is_waited_out(shared_app: RunningApp, shop: str) -> None:
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.throttle_next(2)
     await shared_app.drain(only_webhooks=True)
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_each_try_waits_longer_until_the_last_which_fails_and_keeps_the_body(
+async def test_retries_wait_longer_each_time_and_the_last_failure_keeps_the_body(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -100,7 +98,7 @@ def misread(*_: object) -> None:
     raise msgspec.ValidationError("Expected `str`, got `int`")
 
 
-async def test_what_does_not_decode_but_the_body_is_our_fault_and_not_the_bodys(
+async def test_a_decoding_error_outside_the_body_is_retried_as_our_fault(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -121,16 +119,14 @@ async def set_crashes(shared_app: RunningApp, ref: DeliveryRef, times: int) -> N
             assert await claim(connection, ref) is not None
 
 
-async def test_a_delivery_that_kills_its_workers_ends_as_failed(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_delivery_that_kills_its_workers_fails(shared_app: RunningApp, shop: str) -> None:
     ref = await product_sent(shared_app, shop)
     await set_crashes(shared_app, ref, DELIVERIES.crashes)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert await delivery_status(shared_app, ref.webhook_id) == ("failed", "WORKER_CRASHED")
 
 
-async def test_one_that_the_law_asks_for_is_put_off_instead(
+async def test_a_compliance_delivery_that_kills_its_workers_is_postponed(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await send_webhook(shared_app, "customers/redact", shop=shop)
@@ -141,7 +137,7 @@ async def test_one_that_the_law_asks_for_is_put_off_instead(
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
+async def test_an_error_that_the_worker_survives_is_not_counted_as_a_crash(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -153,7 +149,7 @@ async def test_a_failure_that_a_worker_comes_back_from_is_no_crash(
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_what_is_put_right_in_time_loses_no_product(
+async def test_a_fault_that_is_fixed_in_time_loses_no_product(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -165,7 +161,7 @@ async def test_what_is_put_right_in_time_loses_no_product(
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
+async def test_an_expired_token_is_refreshed_once_for_all_deliveries(
     shared_app: RunningApp, shop: str
 ) -> None:
     refs = [await product_sent(shared_app, shop) for _ in range(6)]
@@ -178,7 +174,7 @@ async def test_a_token_that_has_run_out_is_renewed_once_for_all_who_need_it(
 
 
 @pytest.mark.parametrize("trouble", ["an error", "a lost answer"])
-async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
+async def test_a_failed_token_refresh_is_repeated_with_the_same_token(
     shared_app: RunningApp, shop: str, trouble: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -192,16 +188,14 @@ async def test_a_renewal_that_failed_is_repeated_with_the_same_token(
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_a_token_that_shopify_refuses_before_its_time_is_renewed(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_token_refused_early_is_refreshed(shared_app: RunningApp, shop: str) -> None:
     ref = await product_sent(shared_app, shop)
     shared_app.shopify.revoke_access_tokens(shop)
     assert await handle_delivery(ref, shared_app.handler_context, 0) == Done()
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_again(
+async def test_deliveries_of_a_locked_out_shop_are_processed_after_reauth(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await product_sent(shared_app, shop)
@@ -214,7 +208,7 @@ async def test_what_comes_while_the_shop_is_locked_out_is_done_when_it_is_open_a
     assert (await delivery_status(shared_app, ref.webhook_id))[0] == DONE
 
 
-async def test_a_scope_that_was_withdrawn_fails_the_delivery_at_once(
+async def test_a_withdrawn_scope_fails_the_delivery_at_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await product_sent(shared_app, shop)

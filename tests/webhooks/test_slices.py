@@ -73,7 +73,7 @@ async def reinstall_shop(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(shop)
 
 
-async def test_a_shop_is_erased_turn_by_turn_and_all_of_it_is_counted(
+async def test_a_shop_is_erased_in_several_turns_and_counted_in_full(
     shared_app: RunningApp, shop: str
 ) -> None:
     keys = []
@@ -102,7 +102,7 @@ async def test_a_shop_is_erased_turn_by_turn_and_all_of_it_is_counted(
     assert await shared_app.rows("SELECT 1 FROM shops WHERE id = :s", s=shop_id) == []
 
 
-async def test_an_erasure_that_breaks_off_keeps_what_its_objects_are_known_by(
+async def test_an_interrupted_erasure_keeps_the_rows_of_remaining_objects(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refs = [await finished_job(shared_app, shop=shop, customer_id=CUSTOMER) for _ in range(4)]
@@ -125,7 +125,7 @@ async def test_an_erasure_that_breaks_off_keeps_what_its_objects_are_known_by(
     assert await delivery_status(shared_app, redaction.webhook_id) == ("processed", "ERASED 4 jobs")
 
 
-async def test_a_shop_that_comes_back_while_it_is_erased_starts_clean_and_keeps_what_is_new(
+async def test_a_shop_reinstalled_during_its_erasure_starts_empty(
     shared_app: RunningApp, shop: str
 ) -> None:
     old = [await finished_job(shared_app, shop=shop) for _ in range(5)]
@@ -158,7 +158,7 @@ async def test_a_shop_that_comes_back_while_it_is_erased_starts_clean_and_keeps_
     assert await shared_app.rows("SELECT 1 FROM shops WHERE id = :s", s=before) == []
 
 
-async def test_a_shop_that_comes_back_before_its_erasure_begins_keeps_everything(
+async def test_a_shop_reinstalled_before_its_erasure_keeps_everything(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await finished_job(shared_app, shop=shop)
@@ -175,7 +175,7 @@ async def test_a_shop_that_comes_back_before_its_erasure_begins_keeps_everything
     assert await jobs_of(shared_app, await shop_of(shared_app, shop)) == 1
 
 
-async def test_an_erasure_is_on_the_list_in_the_bucket_before_anything_is_gone(
+async def test_an_erasure_is_noted_in_the_bucket_before_anything_is_deleted(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop, customer_id=CUSTOMER)
@@ -187,7 +187,7 @@ async def test_an_erasure_is_on_the_list_in_the_bucket_before_anything_is_gone(
     assert await missing_objects(shared_app, keys) == keys
 
 
-async def test_the_account_of_a_shop_with_much_work_is_closed_first(
+async def test_a_shop_with_much_work_is_closed_before_its_work_ends(
     shared_app: RunningApp, shop: str
 ) -> None:
     jobs = [await waiting_job(shared_app, shop=shop) for _ in range(5)]
@@ -202,9 +202,7 @@ async def test_the_account_of_a_shop_with_much_work_is_closed_first(
     assert [row["status"] for row in rows] == ["FAILURE"] * 5
 
 
-async def test_work_of_a_shop_that_came_back_meanwhile_is_not_ended(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_work_of_a_reinstalled_shop_is_not_ended(shared_app: RunningApp, shop: str) -> None:
     for _ in range(5):
         await waiting_job(shared_app, shop=shop)
     shared_app.shopify.uninstall(shop)
@@ -220,7 +218,7 @@ async def test_work_of_a_shop_that_came_back_meanwhile_is_not_ended(
     assert rows == [{"status": "NOT_STARTED"}]
 
 
-async def test_a_publication_that_looks_at_its_shop_and_an_uninstall_do_not_block_each_other(
+async def test_a_publication_and_an_uninstall_do_not_deadlock(
     shared_app: RunningApp, shop: str
 ) -> None:
     job, _ = await finished_job(shared_app, shop=shop)

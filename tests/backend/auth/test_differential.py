@@ -111,22 +111,22 @@ def frozen_clock() -> Iterator[None]:
         yield
 
 
-def test_webhooks_diverge_only_as_listed() -> None:
+def test_webhook_verification_differs_from_shopifys_only_as_listed() -> None:
     found = divergences(corpus.webhooks(), our_verdict_on_webhook, their_verdict_on_webhook)
     assert found == WEBHOOKS.keys()
 
 
-def test_session_tokens_diverge_from_the_app_home_only_as_listed() -> None:
+def test_session_tokens_differ_from_the_app_home_package_only_as_listed() -> None:
     found = divergences(corpus.session_tokens(), our_verdict_on_token, verdict_of_app_home)
     assert found == APP_HOME.keys()
 
 
-def test_session_tokens_diverge_from_admin_extensions_only_as_listed() -> None:
+def test_session_tokens_differ_from_admin_extensions_only_as_listed() -> None:
     found = divergences(corpus.session_tokens(), our_verdict_on_token, verdict_of_admin_extensions)
     assert found == ADMIN_EXTENSIONS.keys()
 
 
-def test_proxied_requests_diverge_only_as_listed() -> None:
+def test_app_proxy_verification_differs_from_shopifys_only_as_listed() -> None:
     found = divergences(corpus.proxied_queries(), our_verdict_on_query, their_verdict_on_query)
     assert found == APP_PROXY.keys()
 

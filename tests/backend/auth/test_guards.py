@@ -44,7 +44,7 @@ def verified_tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_a_token_is_verified_once_and_proves_the_same_shop_again(
+def test_a_token_is_verified_once_and_then_remembered(
     verified_tokens: list[str],
 ) -> None:
     guard = MerchantGuard(SETTINGS)
@@ -54,7 +54,7 @@ def test_a_token_is_verified_once_and_proves_the_same_shop_again(
     assert len(verified_tokens) == 2
 
 
-def test_a_token_that_has_ended_proves_nothing_however_good_it_was() -> None:
+def test_a_remembered_token_expires_on_time() -> None:
     guard = MerchantGuard(SETTINGS)
     with time_machine.travel(NOON, tick=False) as now:
         old = header()
@@ -66,7 +66,7 @@ def test_a_token_that_has_ended_proves_nothing_however_good_it_was() -> None:
             guard.by_token(old)
 
 
-def test_a_token_of_the_previous_secret_is_not_remembered_beyond_that_secrets_end() -> None:
+def test_a_remembered_token_ends_with_its_secret() -> None:
     with time_machine.travel(NOON, tick=False) as now:
         settings = msgspec.structs.replace(
             SETTINGS,
@@ -84,7 +84,7 @@ def test_a_token_of_the_previous_secret_is_not_remembered_beyond_that_secrets_en
             guard.by_token(old)
 
 
-def test_what_was_refused_is_looked_at_each_time(verified_tokens: list[str]) -> None:
+def test_refused_tokens_are_verified_each_time(verified_tokens: list[str]) -> None:
     guard = MerchantGuard(SETTINGS)
     forged = header(secret="another")
     for _ in range(2):
@@ -93,7 +93,7 @@ def test_what_was_refused_is_looked_at_each_time(verified_tokens: list[str]) -> 
     assert len(verified_tokens) == 2
 
 
-def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limited_number_of_tokens_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "MAX_CACHED_TOKENS", 3)
     guard = MerchantGuard(SETTINGS)
     for number in range(10):

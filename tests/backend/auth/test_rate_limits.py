@@ -27,20 +27,20 @@ def refused_after(limits: RateLimits, shop: str, method: str) -> int:
     return 100
 
 
-def test_a_shop_over_its_budget_is_refused_and_another_is_not() -> None:
+def test_each_shop_has_its_own_rate_limit() -> None:
     limits = RateLimits(reads="5/minute", writes="2/minute")
     assert refused_after(limits, "a.myshopify.com", "GET") == 5
     assert refused_after(limits, "b.myshopify.com", "GET") == 5
 
 
-def test_reads_and_writes_are_counted_apart() -> None:
+def test_reads_and_writes_have_separate_limits() -> None:
     limits = RateLimits(reads="5/minute", writes="2/minute")
     assert refused_after(limits, "a.myshopify.com", "POST") == 2
     assert refused_after(limits, "a.myshopify.com", "HEAD") == 5
     assert refused_after(limits, "a.myshopify.com", "DELETE") == 0
 
 
-def test_the_window_slides_over_the_turn_of_the_minute() -> None:
+def test_the_window_slides_across_the_minute() -> None:
     clock = Clock(60.0)
     limits = RateLimits(reads="10/minute", writes="1/minute", clock=clock)
     assert refused_after(limits, "a.myshopify.com", "GET") == 10
@@ -52,7 +52,7 @@ def test_the_window_slides_over_the_turn_of_the_minute() -> None:
     assert refused_after(limits, "a.myshopify.com", "GET") == 10
 
 
-def test_a_refused_request_costs_nothing() -> None:
+def test_a_refused_request_is_not_counted() -> None:
     clock = Clock(60.0)
     limits = RateLimits(reads="2/minute", writes="1/minute", clock=clock)
     refused_after(limits, "a.myshopify.com", "GET")
@@ -63,7 +63,7 @@ def test_a_refused_request_costs_nothing() -> None:
     assert refused_after(limits, "a.myshopify.com", "GET") == 1
 
 
-def test_the_refusal_says_when_to_come_back() -> None:
+def test_the_refusal_has_a_retry_after_header() -> None:
     limits = RateLimits(reads="1/minute", writes="1/minute")
     limits.count("a.myshopify.com", "GET")
     with pytest.raises(TooManyRequests) as caught:
@@ -75,22 +75,20 @@ def test_the_refusal_says_when_to_come_back() -> None:
     ("left", "told"),
     [(0, {1}), (3, {3}), (8, {8, 9, 10}), (43_200, set(range(43_200, 43_261)))],
 )
-def test_shops_whose_window_ends_at_once_are_told_to_come_back_apart(
-    left: int, told: set[int]
-) -> None:
+def test_retry_after_hints_are_spread_and_never_too_early(left: int, told: set[int]) -> None:
     """And none of them before it has ended."""
     waits = {int(TooManyRequests(left).headers["Retry-After"]) for _ in range(2_000)}
     assert waits == told
 
 
 @pytest.mark.parametrize("wrong", ["", "many", "5/fortnight", "-1/minute", "5/0 minutes"])
-def test_a_budget_that_cannot_be_read_stops_the_process(wrong: str) -> None:
+def test_an_unreadable_limit_stops_the_start(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="600/minute"):
         RateLimits(reads=wrong, writes="1/minute")
 
 
 @pytest.mark.parametrize("left", [-1, 0, 1])
-def test_a_wait_that_is_over_is_a_second(left: int) -> None:
+def test_an_elapsed_wait_is_reported_as_one_second(left: int) -> None:
     assert TooManyRequests(left).headers == {"Retry-After": "1"}
 
 

@@ -42,11 +42,11 @@ def digested(request: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("secret", [SECRET, PREVIOUS])
-def test_the_current_and_the_previous_key_open(secret: bytes) -> None:
+def test_the_current_and_the_previous_key_are_accepted(secret: bytes) -> None:
     assert verified(oracle(secret, **REQUEST)) == SHOP
 
 
-def test_a_wrong_and_an_empty_key_do_not() -> None:
+def test_a_wrong_or_empty_key_is_refused() -> None:
     assert verified(oracle(b"wrong", **REQUEST)) is None
     empty = oracle(b"", **REQUEST)
     assert verify_signed_request(empty, (b"",), now=NOW, **digested(REQUEST)) is None
@@ -69,7 +69,7 @@ def test_every_part_of_the_request_is_signed(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("drift", "opens"), [(90, True), (-90, True), (91, False), (-91, False)])
-def test_it_is_good_for_ninety_seconds_either_way(drift: int, opens: bool) -> None:
+def test_a_signature_is_valid_for_ninety_seconds_either_way(drift: int, opens: bool) -> None:
     assert (verified(oracle(SECRET, **REQUEST), now=NOW + drift) == SHOP) is opens
 
 
@@ -93,12 +93,12 @@ def test_it_is_good_for_ninety_seconds_either_way(drift: int, opens: bool) -> No
         "",
     ],
 )
-def test_a_signed_query_must_name_one_shop_and_one_fresh_moment(query: str) -> None:
+def test_a_signed_query_must_contain_one_shop_and_one_fresh_timestamp(query: str) -> None:
     request = {**REQUEST, "query": query.encode()}
     assert verified(oracle(SECRET, **request), **request) is None
 
 
-def test_what_shopify_signs_with_the_same_secret_does_not_open_it() -> None:
+def test_shopifys_own_signatures_are_refused() -> None:
     digest = hashlib.sha256().hexdigest().encode()
     text = b"\n".join([b"GET", REQUEST["path"], REQUEST["query"], digest])
     for signed in (text, REQUEST["query"], b""):
@@ -107,14 +107,14 @@ def test_what_shopify_signs_with_the_same_secret_does_not_open_it() -> None:
 
 
 @given(st.binary(max_size=60), st.binary(max_size=200))
-def test_rubbish_is_refused_without_an_error(signature: bytes, query: bytes) -> None:
+def test_random_signatures_are_refused_without_exceptions(signature: bytes, query: bytes) -> None:
     assert verified(signature, query=query) is None
 
 
 @pytest.mark.parametrize(
     "url", ["https://a.example/v1/jobs/01ABC", "https://a.example/v1/jobs?limit=2"]
 )
-def test_what_the_command_line_signs_is_what_the_door_takes(url: str) -> None:
+def test_a_request_signed_by_the_command_line_is_accepted(url: str) -> None:
     address, signature = signed_request(SECRET, method="get", url=url, shop=SHOP, body=b"", now=NOW)
     path, _, query = address.removeprefix("https://a.example").partition("?")
     assert verified(signature.encode(), path=path.encode(), query=query.encode()) == SHOP

@@ -37,7 +37,7 @@ USUAL: dict[str, Any] = {
         ([], ""),
     ],
 )
-def test_the_address_is_the_last_public_one(forwarded: list[bytes], address: str) -> None:
+def test_the_visitors_address_is_the_last_public_one(forwarded: list[bytes], address: str) -> None:
     assert visitor_address(forwarded) == address
 
 
@@ -51,17 +51,17 @@ def test_the_address_is_the_last_public_one(forwarded: list[bytes], address: str
         {"secret": "another"},
     ],
 )
-def test_the_number_is_of_one_visitor_shop_day_and_secret(other: dict[str, Any]) -> None:
+def test_the_visitor_number_depends_on_visitor_shop_day_and_secret(other: dict[str, Any]) -> None:
     assert visitor_number(**USUAL) == visitor_number(**USUAL)
     assert visitor_number(**USUAL | other) != visitor_number(**USUAL)
 
 
-def test_a_customer_is_the_same_wherever_they_are() -> None:
+def test_a_customer_has_the_same_number_at_every_address() -> None:
     there = {"customer_id": "7", "forwarded": [b"8.8.8.8"]}
     assert visitor_number(**USUAL | there) == visitor_number(**USUAL | {"customer_id": "7"})
 
 
-def test_a_number_is_that_of_thousands_of_addresses() -> None:
+def test_thousands_of_addresses_share_a_visitor_number() -> None:
     numbers = {
         visitor_number(**USUAL | {"forwarded": [f"81.2.{a}.{b}".encode()]})
         for a in range(64)

@@ -57,7 +57,7 @@ FINISHED = (409, "BATCH_ALREADY_FINISHED")
         (Expansion.CANCELLED, 1, 1, 0, BatchStatus.CANCELLED),
     ],
 )
-def test_the_whole_is_told_from_the_expansion_and_the_counts(
+def test_the_batch_status_follows_from_expansion_and_counts(
     expansion: Expansion, good: int, bad: int, left: int, told: BatchStatus
 ) -> None:
     numbers = BatchCounts(total=good + bad + left, succeeded=good, failed=bad, in_progress=left)
@@ -73,7 +73,7 @@ async def test_the_counts_follow_the_jobs(shared_app: RunningApp, shop: str) -> 
     assert (await get_batch(shared_app, shop, ref))["finished_at"] is None
 
 
-async def test_it_is_finished_when_its_last_job_is(shared_app: RunningApp, shop: str) -> None:
+async def test_a_batch_finishes_with_its_last_job(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await end_jobs(shared_app, shop, ref, good=2, bad=1)
     assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 2, 1)
@@ -87,7 +87,9 @@ async def test_it_is_finished_when_its_last_job_is(shared_app: RunningApp, shop:
     assert "retry-after" not in answer.headers
 
 
-async def test_all_well_and_nothing_well(shared_app: RunningApp, shop: str) -> None:
+async def test_uniform_results_make_a_success_or_a_failure(
+    shared_app: RunningApp, shop: str
+) -> None:
     for good, told in ((2, "SUCCESS"), (0, "FAILURE")):
         ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
         await end_jobs(shared_app, shop, ref, good=good, bad=2 - good)
@@ -103,7 +105,7 @@ async def store_final_counts(shared_app: RunningApp) -> None:
         await settle_batches(shared_app.database)
 
 
-async def test_what_it_came_to_is_stored_and_outlives_its_jobs(
+async def test_a_finished_batchs_counts_are_stored_and_outlive_its_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
@@ -121,9 +123,7 @@ async def test_what_it_came_to_is_stored_and_outlives_its_jobs(
     }
 
 
-async def test_one_whose_jobs_still_run_is_counted_until_they_have_ended(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_batch_with_running_jobs_is_counted_live(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     for good in range(3):
         await store_final_counts(shared_app)
@@ -132,7 +132,7 @@ async def test_one_whose_jobs_still_run_is_counted_until_they_have_ended(
     assert (await get_batch(shared_app, shop, ref))["status"] == "SUCCESS"
 
 
-async def test_a_retry_has_what_was_stored_counted_anew(shared_app: RunningApp, shop: str) -> None:
+async def test_a_retry_counts_a_stored_batch_again(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(4)})
     await end_jobs(shared_app, shop, ref, good=2, bad=2)
     await store_final_counts(shared_app)
@@ -147,9 +147,7 @@ async def test_a_retry_has_what_was_stored_counted_anew(shared_app: RunningApp, 
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 2, 2)
 
 
-async def test_jobs_that_a_worker_of_the_version_before_has_made_count_too(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_jobs_without_a_batch_id_are_counted_too(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(4)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1, begun=1)
     for some in ("right(public_id, 1) < 'G'", "true"):
@@ -162,7 +160,7 @@ async def test_jobs_that_a_worker_of_the_version_before_has_made_count_too(
 # Retrying
 
 
-async def test_a_retry_makes_new_jobs_for_what_failed_and_for_nothing_else(
+async def test_a_retry_creates_new_jobs_only_for_failed_items(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(
@@ -185,9 +183,7 @@ async def test_a_retry_makes_new_jobs_for_what_failed_and_for_nothing_else(
     assert {job["request"]["margin"] for job in jobs} == {0.3}
 
 
-async def test_of_many_retries_at_once_one_makes_the_jobs(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_concurrent_retries_create_the_jobs_once(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await end_jobs(shared_app, shop, ref, bad=3)
     answers = await asyncio.gather(
@@ -200,9 +196,7 @@ async def test_of_many_retries_at_once_one_makes_the_jobs(
     assert len(await jobs_of(shared_app, ref)) == 6
 
 
-async def test_there_is_nothing_to_retry_before_something_has_failed(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_retry_without_failures_is_refused(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(2)})
     assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == NOTHING
     await run_expansion_to_end(shared_app, ref)
@@ -211,7 +205,9 @@ async def test_there_is_nothing_to_retry_before_something_has_failed(
     assert refusal(await post_batch_action(shared_app, shop, ref, "retry")) == NOTHING
 
 
-async def test_a_retry_can_fail_and_be_retried(shared_app: RunningApp, shop: str) -> None:
+async def test_a_retried_job_can_fail_and_be_retried_again(
+    shared_app: RunningApp, shop: str
+) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})
     for _ in range(3):
         await end_jobs(shared_app, shop, ref, bad=1)
@@ -221,7 +217,7 @@ async def test_a_retry_can_fail_and_be_retried(shared_app: RunningApp, shop: str
     assert await counts(shared_app, shop, ref) == ("SUCCESS", 0, 0, 1, 0)
 
 
-async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_nothing(
+async def test_a_retry_during_the_expansion_loses_nothing(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(
@@ -241,7 +237,7 @@ async def test_a_retry_in_the_middle_of_the_expansion_overtakes_it_and_loses_not
     assert len(await jobs_of(shared_app, ref)) == 6
 
 
-async def test_a_retry_whose_worker_dies_makes_nothing_twice(
+async def test_a_crash_during_a_retry_creates_nothing_twice(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
@@ -255,7 +251,7 @@ async def test_a_retry_whose_worker_dies_makes_nothing_twice(
     assert len(await jobs_of(shared_app, ref)) == 10
 
 
-async def test_an_expansion_that_failed_goes_on_where_it_was_left(
+async def test_a_failed_expansion_continues_after_a_retry(
     shared_app: RunningApp, shop: str
 ) -> None:
     tees = collection(shared_app, shop, 3)
@@ -270,7 +266,7 @@ async def test_an_expansion_that_failed_goes_on_where_it_was_left(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
 
 
-async def test_a_product_that_has_got_a_photo_has_a_job_after_the_retry(
+async def test_a_product_that_got_an_image_gets_a_job_on_retry(
     shared_app: RunningApp, shop: str
 ) -> None:
     bare = products(shared_app, shop, 1, image=None)
@@ -288,7 +284,7 @@ async def test_a_product_that_has_got_a_photo_has_a_job_after_the_retry(
 # Cancelling
 
 
-async def test_a_cancel_ends_what_has_not_ended_and_keeps_what_has(
+async def test_a_cancel_ends_unfinished_jobs_and_keeps_finished_ones(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
@@ -313,16 +309,14 @@ async def is_fenced(shared_app: RunningApp, job: JobRef) -> bool:
         return await claim(connection, job) is None
 
 
-async def test_a_cancel_leaves_the_shops_other_jobs_alone(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_cancel_does_not_affect_other_batches(shared_app: RunningApp, shop: str) -> None:
     other = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await post_batch_action(shared_app, shop, ref, "cancel")
     assert await counts(shared_app, shop, other) == ("IN_PROGRESS", 2, 0, 0, 0)
 
 
-async def test_a_cancel_before_the_expansion_makes_no_job(
+async def test_a_cancel_before_the_expansion_creates_no_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
@@ -332,9 +326,7 @@ async def test_a_cancel_before_the_expansion_makes_no_job(
     assert await jobs_of(shared_app, ref) == []
 
 
-async def test_a_cancel_in_the_middle_of_the_expansion_fences_it(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_cancel_during_the_expansion_fences_it(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
     )
@@ -367,7 +359,7 @@ def cancelled_slices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, [2, 1]), (4, [2, 2, 0])])
-async def test_a_cancel_goes_slice_by_slice(
+async def test_a_cancel_works_in_slices(
     shared_app: RunningApp, shop: str, cancelled_slices: list[int], count: int, expected: list[int]
 ) -> None:
     """Ten thousand jobs in one statement are more than a web process may ask for at once."""
@@ -377,7 +369,7 @@ async def test_a_cancel_goes_slice_by_slice(
     assert await counts(shared_app, shop, ref) == ("CANCELLED", 0, 0, 0, count)
 
 
-async def test_a_cancel_that_was_interrupted_is_finished_by_the_next(
+async def test_an_interrupted_cancel_is_finished_by_the_next(
     shared_app: RunningApp, shop: str, cancelled_slices: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
@@ -402,7 +394,7 @@ async def test_a_cancel_that_was_interrupted_is_finished_by_the_next(
     assert refusal(await post_batch_action(shared_app, shop, ref, "cancel")) == FINISHED
 
 
-async def test_a_retry_between_two_slices_of_a_cancel_has_the_last_word(
+async def test_a_retry_between_two_slices_of_a_cancel_wins(
     shared_app: RunningApp, shop: str, cancelled_slices: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
@@ -420,14 +412,14 @@ async def test_a_retry_between_two_slices_of_a_cancel_has_the_last_word(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
-async def test_what_has_finished_cannot_be_cancelled(shared_app: RunningApp, shop: str) -> None:
+async def test_a_finished_batch_cannot_be_cancelled(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1)
     assert refusal(await post_batch_action(shared_app, shop, ref, "cancel")) == FINISHED
     assert await counts(shared_app, shop, ref) == ("PARTIAL", 0, 0, 1, 1)
 
 
-async def test_a_cancelled_batch_can_be_taken_up_again(shared_app: RunningApp, shop: str) -> None:
+async def test_a_cancelled_batch_can_be_retried(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
     )
@@ -441,7 +433,7 @@ async def test_a_cancelled_batch_can_be_taken_up_again(shared_app: RunningApp, s
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 4, 0, 1, 0)
 
 
-async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(
+async def test_a_concurrent_cancel_and_retry_leave_a_consistent_batch(
     shared_app: RunningApp, shop: str
 ) -> None:
     for _ in range(3):
@@ -460,7 +452,7 @@ async def test_a_cancel_and_a_retry_at_once_leave_one_or_the_other(
         ]
 
 
-async def test_a_job_that_ends_while_its_batch_is_cancelled_ends_once(
+async def test_a_job_that_ends_during_a_cancel_has_one_end(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref: BatchRef = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("small_pages")
 # Sources
 
 
-async def test_a_collection_becomes_a_job_for_each_product_in_its_order(
+async def test_a_collection_becomes_one_job_per_product_in_order(
     shared_app: RunningApp, shop: str
 ) -> None:
     tees = collection(shared_app, shop, 5)
@@ -49,7 +49,7 @@ async def test_a_collection_becomes_a_job_for_each_product_in_its_order(
         assert {name: job["request"][name] for name in parameters} == parameters
 
 
-async def test_a_list_becomes_a_job_for_each_product_without_asking_shopify(
+async def test_a_product_list_becomes_jobs_without_calling_shopify(
     shared_app: RunningApp, shop: str
 ) -> None:
     asked = shared_app.shopify.calls["graphql"]
@@ -59,7 +59,7 @@ async def test_a_list_becomes_a_job_for_each_product_without_asking_shopify(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
-async def test_each_job_waits_behind_the_shops_others_as_if_it_had_come_alone(
+async def test_batch_jobs_queue_behind_the_shops_other_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     first = await expanded_batch(shared_app, shop, {"product_ids": product_gids(3)})
@@ -67,9 +67,7 @@ async def test_each_job_waits_behind_the_shops_others_as_if_it_had_come_alone(
     assert [job["priority"] for job in await jobs_of(shared_app, first)] == [-1, -2, -3, -4, -5]
 
 
-async def test_a_product_without_a_photo_has_no_job_and_the_others_do(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_product_without_an_image_fails_alone(shared_app: RunningApp, shop: str) -> None:
     bare, (tee,) = products(shared_app, shop, 1, image=None), products(shared_app, shop, 1)
     mixed = shared_app.shopify.create_collection(shop, "Mixed", [*bare, tee])
     ref = await expanded_batch(shared_app, shop, {"collection_id": mixed.gid})
@@ -80,7 +78,7 @@ async def test_a_product_without_a_photo_has_no_job_and_the_others_do(
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "another shop's", "a deleted one"])
-async def test_a_collection_that_the_shop_does_not_have_ends_it(
+async def test_a_missing_collection_ends_the_batch(
     shared_app: RunningApp, shop: str, whose: str
 ) -> None:
     tees = collection(shared_app, SHOP if whose == "another shop's" else shop, 1)
@@ -95,9 +93,7 @@ async def test_a_collection_that_the_shop_does_not_have_ends_it(
     assert await jobs_of(shared_app, ref) == []
 
 
-async def test_an_empty_collection_is_told_from_one_that_is_done(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_empty_collection_is_reported_as_such(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 0).gid}
     )
@@ -105,7 +101,7 @@ async def test_an_empty_collection_is_told_from_one_that_is_done(
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "COLLECTION_EMPTY")
 
 
-async def test_one_deleted_in_the_middle_keeps_the_jobs_that_it_has(
+async def test_a_collection_deleted_during_the_expansion_keeps_its_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     tees = collection(shared_app, shop, 3)
@@ -122,7 +118,7 @@ async def test_one_deleted_in_the_middle_keeps_the_jobs_that_it_has(
     assert found["counts"]["not_started"] == 2
 
 
-async def test_a_collection_with_too_many_products_is_refused_before_any_job(
+async def test_a_collection_that_is_too_large_creates_no_jobs(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "MAX_PRODUCTS", 4)
@@ -133,7 +129,7 @@ async def test_a_collection_with_too_many_products_is_refused_before_any_job(
     assert await jobs_of(shared_app, ref) == []
 
 
-async def test_one_that_grows_beyond_the_limit_stops_there(
+async def test_a_collection_that_grows_past_the_limit_stops_there(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "MAX_PRODUCTS", 4)
@@ -144,16 +140,14 @@ async def test_one_that_grows_beyond_the_limit_stops_there(
     assert (found["error"]["code"], found["counts"]["not_started"]) == ("BATCH_TOO_LARGE", 4)
 
 
-async def test_a_product_that_comes_twice_while_pages_are_read_has_one_job(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_product_listed_twice_gets_one_job(shared_app: RunningApp, shop: str) -> None:
     tees = products(shared_app, shop, 3)
     doubled = shared_app.shopify.create_collection(shop, "Twice", [*tees, tees[0]])
     ref = await expanded_batch(shared_app, shop, {"collection_id": doubled.gid})
     assert await products_of_jobs(shared_app, ref) == [tee.gid for tee in tees]
 
 
-async def test_without_read_products_it_fails_and_asks_nothing(
+async def test_a_missing_product_scope_fails_without_calling_shopify(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(
@@ -166,7 +160,7 @@ async def test_without_read_products_it_fails_and_asks_nothing(
     assert (await get_batch(shared_app, shop, ref))["error"]["code"] == "SCOPE_MISSING"
 
 
-async def test_a_scope_that_was_taken_away_unnoticed_is_the_same(
+async def test_a_scope_withdrawn_unnoticed_fails_the_same_way(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(
@@ -181,7 +175,7 @@ async def test_a_scope_that_was_taken_away_unnoticed_is_the_same(
 
 
 @pytest.mark.parametrize("source", ["collection", "list"])
-async def test_whoever_goes_on_after_a_crash_makes_nothing_twice(
+async def test_a_crash_at_any_step_creates_no_job_twice(
     shared_app: RunningApp, shop: str, source: str
 ) -> None:
     wanted = (
@@ -207,7 +201,7 @@ async def test_whoever_goes_on_after_a_crash_makes_nothing_twice(
     assert fatal >= 4, "the claim and three pages"
 
 
-async def test_a_page_that_was_not_committed_has_left_nothing(
+async def test_an_uncommitted_page_leaves_nothing(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await create_batch(
@@ -226,9 +220,7 @@ async def test_a_page_that_was_not_committed_has_left_nothing(
     assert len(await jobs_of(shared_app, ref)) == 3
 
 
-async def test_of_two_workers_the_one_that_was_overtaken_stops(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_worker_that_was_overtaken_stops(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
     )

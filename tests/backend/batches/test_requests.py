@@ -30,7 +30,7 @@ NO_UPLOAD = "upl_" + "0" * 32
 ROUTES = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
 
 
-async def test_what_is_asked_for_is_stored_with_its_queue_entry(
+async def test_a_request_stores_the_batch_and_its_queue_entry(
     shared_app: RunningApp, shop: str
 ) -> None:
     answer = await post_batch(shared_app, shop, {"product_ids": product_gids(2)})
@@ -58,7 +58,7 @@ async def test_what_is_asked_for_is_stored_with_its_queue_entry(
     assert len(queued) == 1
 
 
-async def test_the_worker_makes_what_can_be_made_and_tells_what_cannot(
+async def test_the_worker_creates_possible_jobs_and_reports_the_others(
     shared_app: RunningApp, shop: str
 ) -> None:
     await shared_app.execute("DELETE FROM queue.pgqueuer")
@@ -73,7 +73,7 @@ async def test_the_worker_makes_what_can_be_made_and_tells_what_cannot(
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda each: each.name)
-def test_the_parameters_are_the_workflows_own_without_what_names_the_photo(workflow: Any) -> None:
+def test_batch_parameters_exclude_the_source_image(workflow: Any) -> None:
     own = set(workflow.request.__struct_fields__) - set(ProductPhoto.__struct_fields__)
     assert set(workflow.without_photo.__struct_fields__) == own
 
@@ -121,7 +121,7 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
 
 
 @pytest.mark.parametrize(("body", "places"), BAD.values(), ids=BAD)
-async def test_what_cannot_be_is_refused_by_name_and_nothing_is_stored(
+async def test_an_invalid_request_is_reported_by_field_and_stores_nothing(
     shared_app: RunningApp, shop: str, body: dict[str, Any], places: list[list[Any]]
 ) -> None:
     before = await fingerprint(shared_app, shop)
@@ -133,7 +133,7 @@ async def test_what_cannot_be_is_refused_by_name_and_nothing_is_stored(
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_an_upload_serves_all_of_its_jobs(shared_app: RunningApp, shop: str) -> None:
+async def test_one_upload_serves_every_job_of_a_batch(shared_app: RunningApp, shop: str) -> None:
     key = f"upl_{uuid.uuid4().hex}"
     await shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
@@ -158,7 +158,7 @@ async def test_an_upload_serves_all_of_its_jobs(shared_app: RunningApp, shop: st
     assert used[0]["used_at"] is not None
 
 
-async def test_a_workflow_that_is_switched_off_is_neither_begun_nor_retried(
+async def test_a_disabled_workflow_can_be_neither_started_nor_retried(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(1)})
@@ -176,9 +176,7 @@ async def test_a_workflow_that_is_switched_off_is_neither_begun_nor_retried(
 # Twice
 
 
-async def test_the_same_request_with_the_same_key_is_one_batch(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_the_same_request_and_key_create_one_batch(shared_app: RunningApp, shop: str) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
     first, again = [await post_batch(shared_app, shop, ONE, **key) for _ in range(2)]
     assert again.json() == first.json()
@@ -190,7 +188,7 @@ async def test_the_same_request_with_the_same_key_is_one_batch(
     assert len(await list_batches(shared_app, shop)) == 1
 
 
-async def test_of_many_at_once_with_the_same_key_one_makes_the_batch(
+async def test_concurrent_requests_with_one_key_create_one_batch(
     shared_app: RunningApp, shop: str
 ) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
@@ -221,9 +219,7 @@ async def follow_pages(shared_app: RunningApp, shop: str, path: str, name: str) 
     return found
 
 
-async def test_batches_are_listed_newest_first_as_each_shows_itself(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_batches_are_listed_newest_first(shared_app: RunningApp, shop: str) -> None:
     refs = []
     for count in (1, 2, 3):
         refs.append(await expanded_batch(shared_app, shop, {"product_ids": product_gids(count)}))
@@ -236,7 +232,7 @@ async def test_a_shop_without_batches_has_an_empty_list(shared_app: RunningApp, 
     assert await list_batches(shared_app, shop) == []
 
 
-async def test_items_are_listed_in_their_order_and_by_what_became_of_them(
+async def test_items_are_listed_in_order_and_filtered_by_status(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(5)})
@@ -266,7 +262,7 @@ async def test_a_batch_without_items_has_an_empty_page(shared_app: RunningApp, s
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=51", "cursor=x", "cursor=null", "cursor=01J0000000000000000000000"]
 )
-async def test_a_page_of_batches_that_cannot_be_is_refused(
+async def test_an_invalid_page_of_batches_is_refused(
     shared_app: RunningApp, shop: str, query: str
 ) -> None:
     answer = await shared_app.http.get(f"/v1/batches?{query}", headers=shared_app.bearer(shop))
@@ -274,7 +270,7 @@ async def test_a_page_of_batches_that_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize("query", ["limit=201", "cursor=0", "cursor=null", "status=DONE"])
-async def test_a_page_of_items_that_cannot_be_is_refused(
+async def test_an_invalid_page_of_items_is_refused(
     shared_app: RunningApp, shop: str, query: str
 ) -> None:
     ref = await create_batch(shared_app, shop, ONE)
@@ -287,7 +283,7 @@ async def test_a_page_of_items_that_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_anothers_batch_is_none_at_all(
+async def test_another_shops_batch_is_not_found(
     shared_app: RunningApp, shop: str, method: str, path: str
 ) -> None:
     theirs = await expanded_batch(shared_app, SHOP, ONE)
@@ -307,7 +303,7 @@ async def test_anothers_batch_is_none_at_all(
     assert await fingerprint(shared_app, SHOP) == before
 
 
-async def test_a_shop_without_the_app_is_told_so(shared_app: RunningApp, shop: str) -> None:
+async def test_an_uninstalled_shop_gets_401(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(shared_app, shop, ONE)
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
     for method, path in ROUTES:

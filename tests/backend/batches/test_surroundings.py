@@ -34,7 +34,7 @@ OLD = "UPDATE batches SET changed_at = now() - interval '2 minutes' WHERE public
 # Shopify
 
 
-async def test_a_passing_trouble_costs_a_delay_and_no_job(
+async def test_a_temporary_shopify_error_delays_the_expansion_without_losing_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(
@@ -49,7 +49,7 @@ async def test_a_passing_trouble_costs_a_delay_and_no_job(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
-async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
+async def test_a_long_expansion_yields_to_other_work_between_pages(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "EXPANSION_SECONDS", 0.0)
@@ -61,7 +61,7 @@ async def test_one_that_takes_long_leaves_its_place_to_another_in_between(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
-async def test_every_page_renews_the_tries(shared_app: RunningApp, shop: str) -> None:
+async def test_every_page_resets_the_attempt_count(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 5).gid}
     )
@@ -81,7 +81,7 @@ async def test_every_page_renews_the_tries(shared_app: RunningApp, shop: str) ->
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 5, 0, 0, 0)
 
 
-async def test_a_lasting_trouble_ends_it_and_a_retry_cures_it(
+async def test_a_lasting_shopify_outage_fails_the_batch_until_a_retry(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(
@@ -98,9 +98,7 @@ async def test_a_lasting_trouble_ends_it_and_a_retry_cures_it(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
-async def test_a_token_that_died_before_its_time_is_renewed(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_token_revoked_early_is_refreshed(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
     )
@@ -109,7 +107,7 @@ async def test_a_token_that_died_before_its_time_is_renewed(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
-async def test_that_of_a_parked_shop_waits_for_the_merchant(
+async def test_a_batch_of_a_parked_shop_waits_for_the_merchant(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(
@@ -180,9 +178,7 @@ async def test_erasing_a_shop_erases_its_batches(shared_app: RunningApp, shop: s
         assert len(items) >= left and bool(items) == bool(batches) == bool(left)
 
 
-async def test_a_shop_that_is_erased_in_the_middle_stops_the_expansion(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_erasing_a_shop_stops_its_expansion(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(5)})
 
     async def erased(step: int) -> None:
@@ -197,7 +193,7 @@ async def test_a_shop_that_is_erased_in_the_middle_stops_the_expansion(
 # Housekeeping and hand-overs
 
 
-async def test_one_whose_queue_entry_was_lost_is_queued_again(
+async def test_a_batch_without_a_queue_entry_is_queued_again(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
@@ -214,7 +210,7 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
     assert not await is_queued(shared_app, ref.public_id), "it is done"
 
 
-async def test_a_retry_is_queued_while_the_entry_of_before_is_still_there(
+async def test_a_retry_is_queued_beside_the_previous_entry(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
@@ -232,9 +228,7 @@ async def test_a_retry_is_queued_while_the_entry_of_before_is_still_there(
     assert (await get_batch(shared_app, shop, ref))["status"] == "EXPANDING"
 
 
-async def test_a_worker_that_is_to_stop_hands_it_over_after_a_page(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_stopping_worker_hands_over_after_a_page(shared_app: RunningApp, shop: str) -> None:
     for body in (
         {"collection_id": collection(shared_app, shop, 5).gid},
         {"product_ids": product_gids(5)},
@@ -252,7 +246,7 @@ async def test_a_worker_that_is_to_stop_hands_it_over_after_a_page(
         assert len(await jobs_of(shared_app, ref)) == before + 5
 
 
-async def test_one_that_kills_its_workers_ends(
+async def test_a_batch_that_kills_its_workers_fails(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
@@ -270,7 +264,7 @@ async def test_one_that_kills_its_workers_ends(
     assert (found["status"], found["error"]["code"]) == ("FAILURE", "EXPANSION_CRASHED")
 
 
-async def test_a_database_that_is_away_for_a_moment_costs_nothing(
+async def test_a_short_database_outage_costs_no_attempts(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})

@@ -79,7 +79,7 @@ def start_parent(place: Path) -> subprocess.Popen[str]:
 # Postgres
 
 
-async def test_postgres_answers_with_our_settings(local):
+async def test_postgres_starts_with_our_settings(local):
     connection = await asyncpg.connect(local.postgres.url())
     try:
         assert "PostgreSQL 18" in await connection.fetchval("select version()")
@@ -109,7 +109,7 @@ async def test_postgres_is_durable_by_default_and_recovers_from_a_crash():
 # S3
 
 
-async def test_a_presigned_url_works_and_a_tampered_one_is_forbidden(local):
+async def test_a_presigned_url_works_and_a_modified_one_is_forbidden(local):
     url = local.s3.client().generate_presigned_url(
         "get_object", Params={"Bucket": "pictures", "Key": "a.png"}, ExpiresIn=60
     )
@@ -125,11 +125,11 @@ async def test_a_presigned_url_works_and_a_tampered_one_is_forbidden(local):
     assert [answer.status_code for answer in refused] == [403] * 4
 
 
-def test_the_file_with_the_credentials_is_readable_to_nobody_else(local):
+def test_the_credentials_file_is_private(local):
     assert (local.s3.directory / "s3.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_s3_takes_other_ports_when_one_is_taken(monkeypatch):
+def test_s3_chooses_other_ports_when_one_is_taken(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free_ports = seaweedfs.free_ports
         answers = iter([seaweedfs.Ports(taken.getsockname()[1], *range(11_001, 11_005))])
@@ -155,7 +155,7 @@ def test_leaving_ends_both_processes_and_removes_every_file(service_directory):
     assert list(service_directory.iterdir()) == []
 
 
-def test_a_failure_half_way_leaves_nothing(service_directory, monkeypatch):
+def test_a_failed_start_leaves_nothing(service_directory, monkeypatch):
     monkeypatch.setattr(seaweedfs, "_weed_executable", lambda: Path("/bin/false"))
     failure = pytest.raises(ServiceError, match="SeaweedFS did not start")
     with failure, local_services(service_directory, durable=False):
@@ -163,7 +163,7 @@ def test_a_failure_half_way_leaves_nothing(service_directory, monkeypatch):
     assert list(service_directory.iterdir()) == []
 
 
-def test_an_interrupt_during_start_up_leaves_nothing(service_directory):
+def test_an_interrupt_during_start_leaves_nothing(service_directory):
     with start_parent(service_directory) as parent:
         assert comes_true(lambda: any(service_directory.iterdir()))
         parent.send_signal(signal.SIGINT)
@@ -173,7 +173,7 @@ def test_an_interrupt_during_start_up_leaves_nothing(service_directory):
     )  # the reaper outlives its parent
 
 
-def test_the_services_die_with_a_parent_that_was_killed(service_directory):
+def test_the_services_end_when_their_parent_is_killed(service_directory):
     with start_parent(service_directory) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]

@@ -37,7 +37,7 @@ query ProductForJob($id: ID!) {
 # Admin GraphQL
 
 
-async def test_a_product_is_described_by_what_the_query_asks(shopify, client, token):
+async def test_a_product_query_returns_the_requested_fields(shopify, client, token):
     product = shopify.create_product(SHOP, "Navy Tee", GARMENT)
     answer = await ask(client, SHOP, token, PRODUCT_FOR_JOB, id=product.gid)
     assert answer.headers["X-Shopify-API-Version"] == "2026-10"
@@ -65,7 +65,7 @@ async def test_a_product_is_described_by_what_the_query_asks(shopify, client, to
     assert body["extensions"]["cost"]["throttleStatus"]["restoreRate"] == 100.0
 
 
-async def test_a_product_of_another_shop_or_deleted_is_null(shopify, client, token):
+async def test_a_foreign_or_deleted_product_is_null(shopify, client, token):
     foreign = shopify.create_product(OTHER_SHOP, "Theirs", b"x")
     deleted = shopify.create_product(SHOP, "Ours", b"x")
     shopify.delete_product(deleted)
@@ -74,13 +74,13 @@ async def test_a_product_of_another_shop_or_deleted_is_null(shopify, client, tok
         assert answer.json()["data"] == {"product": None}
 
 
-async def test_a_product_without_a_picture_has_no_featured_media(shopify, client, token):
+async def test_a_product_without_an_image_has_no_featured_media(shopify, client, token):
     product = shopify.create_product(SHOP, "Bare", None)
     answer = await ask(client, SHOP, token, PRODUCT_FOR_JOB, id=product.gid)
     assert answer.json()["data"]["product"]["featuredMedia"] is None
 
 
-async def test_the_installation_tells_the_granted_scopes(shopify, client, token):
+async def test_the_installation_query_returns_the_granted_scopes(shopify, client, token):
     shopify.set_scopes(SHOP, ["read_products"])
     answer = await ask(client, SHOP, token, INSTALLATION)
     assert answer.json()["data"] == {
@@ -99,14 +99,14 @@ async def test_a_missing_scope_is_denied(shopify, client, token):
 
 
 @pytest.mark.parametrize("shop", [OTHER_SHOP, SHOP])
-async def test_a_token_is_good_for_its_own_shop_and_no_made_up_token_for_any(client, token, shop):
+async def test_a_token_works_for_its_own_shop_only(client, token, shop):
     foreign = token if shop == OTHER_SHOP else "shpat_made_up"
     answer = await ask(client, shop, foreign, INSTALLATION)
     assert answer.status_code == 401
     assert answer.json()["errors"].startswith("[API] Invalid API key or access token")
 
 
-async def test_an_access_token_dies_at_its_time(shopify, client, clock):
+async def test_an_access_token_expires(shopify, client, clock):
     shopify.platform.access_token_lifetime = 60
     granted = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     assert granted["expires_in"] == 60
@@ -114,7 +114,7 @@ async def test_an_access_token_dies_at_its_time(shopify, client, clock):
     assert (await ask(client, SHOP, granted["access_token"], INSTALLATION)).status_code == 401
 
 
-async def test_revoking_kills_the_access_token_and_uninstalling_both(shopify, client):
+async def test_revoking_ends_the_access_token_and_uninstalling_both(shopify, client):
     first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     shopify.revoke_access_tokens(SHOP)
     assert (await ask(client, SHOP, first["access_token"], INSTALLATION)).status_code == 401
@@ -124,7 +124,7 @@ async def test_revoking_kills_the_access_token_and_uninstalling_both(shopify, cl
     assert (await refresh(client, SHOP, second["refresh_token"])).status_code == 401
 
 
-async def test_of_several_operations_the_named_one_is_answered(client, token):
+async def test_the_named_operation_is_executed(client, token):
     body = {"query": "query A { shop { id } } query B { shop { name } }", "operationName": "B"}
     url = f"https://{SHOP}/admin/api/2026-10/graphql.json"
     answer = await client.post(url, json=body, headers={"X-Shopify-Access-Token": token})
@@ -149,7 +149,7 @@ async def test_a_body_without_a_query_is_a_bad_request(client, token, body):
     assert answer.status_code == 400
 
 
-async def test_an_operation_it_does_not_know_is_a_graphql_error(client, token):
+async def test_an_unknown_operation_is_a_graphql_error(client, token):
     answer = await ask(client, SHOP, token, "query Orders { orders(first: 1) { nodes { id } } }")
     assert answer.status_code == 200
     assert answer.json()["errors"][0]["extensions"]["code"] == "undefinedField"
@@ -158,7 +158,7 @@ async def test_an_operation_it_does_not_know_is_a_graphql_error(client, token):
 # Pictures
 
 
-async def test_the_cdn_serves_the_bytes_as_they_were_uploaded(shopify, client):
+async def test_the_cdn_serves_the_uploaded_bytes(shopify, client):
     picture = shopify.create_product(SHOP, "Tee", GARMENT)
     bad = shopify.create_product(SHOP, "Bad", SVG, "image/svg+xml", "bad.svg", size=(40, 40))
     served = await client.get(picture.image_url)
@@ -170,14 +170,14 @@ async def test_the_cdn_serves_the_bytes_as_they_were_uploaded(shopify, client):
     assert shopify.calls["image"] == 2
 
 
-async def test_two_files_of_one_name_are_two_files(shopify, client):
+async def test_two_files_of_one_name_are_separate_files(shopify, client):
     first = shopify.create_product(SHOP, "One", b"one", filename="a.jpg")
     second = shopify.create_product(SHOP, "Two", b"two", filename="a.jpg")
     assert (await client.get(first.image_url)).content == b"one"
     assert (await client.get(second.image_url)).content == b"two"
 
 
-async def test_a_replaced_picture_is_another_media_and_the_old_url_is_gone(shopify, client):
+async def test_a_replaced_image_is_new_media_and_its_old_url_is_gone(shopify, client):
     before = shopify.create_product(SHOP, "Tee", b"old", filename="a.jpg")
     after = shopify.replace_image(before, b"new", filename="a.jpg")
     assert (after.id, after.media_gid == before.media_gid) == (before.id, False)
@@ -185,7 +185,7 @@ async def test_a_replaced_picture_is_another_media_and_the_old_url_is_gone(shopi
     assert (await client.get(before.image_url)).status_code == 404
 
 
-async def test_the_cdn_knows_no_other_file_and_the_shops_host_is_not_the_cdn(shopify, client):
+async def test_the_cdn_serves_only_its_own_files(shopify, client):
     url = shopify.create_product(SHOP, "Tee", b"x", filename="a.jpg").image_url
     assert (await client.get(url.replace("a.jpg", "b.jpg"))).status_code == 404
     assert (await client.get(url.replace("cdn.shopify.com", SHOP))).status_code == 404
@@ -194,7 +194,7 @@ async def test_the_cdn_knows_no_other_file_and_the_shops_host_is_not_the_cdn(sho
 # Trouble
 
 
-async def test_a_throttled_query_is_answered_200_with_an_error_and_no_data(shopify, client, token):
+async def test_a_throttled_query_is_a_200_with_an_error_and_no_data(shopify, client, token):
     shopify.throttle_next()
     throttled = await ask(client, SHOP, token, INSTALLATION)
     body = throttled.json()
@@ -205,7 +205,7 @@ async def test_a_throttled_query_is_answered_200_with_an_error_and_no_data(shopi
     assert shopify.calls["graphql"] == 2
 
 
-async def test_failures_come_as_often_as_ordered_and_only_where_ordered(shopify, client, token):
+async def test_failures_occur_as_often_as_ordered(shopify, client, token):
     shopify.fail_next("graphql", 503)
     shopify.fail_next("graphql", 429, 2)
     answers = [await ask(client, SHOP, token, INSTALLATION) for _ in range(4)]
@@ -216,7 +216,7 @@ async def test_failures_come_as_often_as_ordered_and_only_where_ordered(shopify,
 # Webhooks
 
 
-async def test_a_webhook_is_signed_over_its_bytes_and_carries_every_header(shopify, deliveries):
+async def test_a_webhook_is_signed_and_carries_every_header(shopify, deliveries):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     answer = await shopify.send_webhook(SHOP, "products/update", webhook_id="w-1", event_id="e-1")
     (request,) = deliveries
@@ -255,9 +255,7 @@ async def test_a_webhook_can_be_signed_with_another_secret(shopify, deliveries):
         ("shop/redact", "shop_domain", lambda shop, product: SHOP),
     ],
 )
-async def test_every_topic_has_a_body_with_shopifys_field_names(
-    shopify, deliveries, topic, field, expected
-):
+async def test_every_topic_has_shopifys_field_names(shopify, deliveries, topic, field, expected):
     product = shopify.create_product(SHOP, "Tee", b"x")
     shopify.set_scopes(SHOP, ["read_products"])
     await shopify.send_webhook(SHOP, topic)
@@ -265,7 +263,7 @@ async def test_every_topic_has_a_body_with_shopifys_field_names(
     assert json.loads(deliveries[0].content)[field] == expected(shop, product)
 
 
-async def test_a_payload_of_ones_own_is_sent_as_it_is(shopify, deliveries):
+async def test_a_custom_payload_is_sent_unchanged(shopify, deliveries):
     shop = shopify.platform.shops[SHOP]
     await shopify.send_webhook(
         SHOP, "app/uninstalled", payloads.app_uninstalled_payload(shop, null_domains=True)

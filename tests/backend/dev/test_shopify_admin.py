@@ -35,7 +35,7 @@ def ask(shopify, product):
     return ask
 
 
-def test_variables_aliases_comments_and_directives_are_understood(ask):
+def test_variables_aliases_comments_and_directives_are_supported(ask):
     document = """
     query Name($id: ID!, $brief: Boolean = true) {  # a comment
       mine: product(id: $id) { title handle @skip(if: $brief) __typename }
@@ -54,7 +54,7 @@ def test_a_field_of_one_type_needs_a_fragment(ask):
     assert error["extensions"]["code"] == "undefinedField"
 
 
-def test_a_denied_field_is_null_and_the_others_are_answered(shopify, ask):
+def test_a_denied_field_is_null_and_others_are_answered(shopify, ask):
     shopify.set_scopes(SHOP, ["write_files"])
     answer = ask("query ($id: ID!) { product(id: $id) { id } shop { name } }")
     assert answer["data"] == {"product": None, "shop": {"name": "a-shop"}}
@@ -62,9 +62,7 @@ def test_a_denied_field_is_null_and_the_others_are_answered(shopify, ask):
     assert (error["path"], error["extensions"]["code"]) == (["product"], "ACCESS_DENIED")
 
 
-def test_a_connection_gives_the_first_nodes_and_says_that_there_are_more(
-    shopify, product, ask, monkeypatch
-):
+def test_a_connection_returns_the_first_nodes_and_has_next_page(shopify, product, ask, monkeypatch):
     three = replace(product, media=product.media * 3)
     monkeypatch.setattr(shopify.platform.catalogue, "product", lambda *_: three)
     media = "query ($id: ID!) { product(id: $id) { media%s { nodes { id } pageInfo { %s } } } }"
@@ -119,7 +117,7 @@ def test_every_field_of_the_schema_has_a_value(ask):
         "query A { shop { id } } query B { shop { id } }",
     ],
 )
-def test_what_shopify_would_refuse_is_an_error_without_data(ask, document):
+def test_an_invalid_document_is_an_error_without_data(ask, document):
     answer = ask(document)
     assert answer["errors"] and "data" not in answer
 
@@ -135,5 +133,5 @@ def test_a_document_that_is_too_long_or_too_deep_is_refused(ask, document, messa
     assert message in ask(document)["errors"][0]["message"]
 
 
-def test_an_operation_that_is_not_there_is_an_error(ask):
+def test_an_unknown_operation_name_is_an_error(ask):
     assert "data" not in ask("query A { shop { id } }", operation_name="B")

@@ -67,7 +67,7 @@ async def test_a_file_is_uploaded_then_processing_then_ready(app):
     assert served.content == GARMENT.read_bytes()
 
 
-async def test_a_file_that_is_held_moves_only_by_hand(shopify, app, monkeypatch):
+async def test_a_held_file_advances_only_by_hand(shopify, app, monkeypatch):
     monkeypatch.setattr(shopify.platform, "is_held", True)
     gid = await created(app)
     for expected in ("UPLOADED", "PROCESSING", "READY", "READY"):
@@ -84,14 +84,14 @@ async def test_the_cdn_serves_a_file_only_once_it_is_ready(shopify, app):
     assert (await app.client.get(url)).status_code == 200
 
 
-async def test_a_slow_file_takes_as_many_polls_as_it_is_told(shopify, app, monkeypatch):
+async def test_a_slow_file_takes_the_configured_number_of_polls(shopify, app, monkeypatch):
     monkeypatch.setattr(shopify.platform, "steps_to_finish", 5)
     gid = await created(app)
     seen = [(await app.data(POLL, id=gid))["fileStatus"] for _ in range(5)]
     assert seen == ["PROCESSING"] * 4 + ["READY"]
 
 
-async def test_a_throttled_poll_takes_no_time(shopify, app):
+async def test_a_throttled_poll_does_not_advance_a_file(shopify, app):
     gid = await created(app)
     shopify.throttle_next()
     await app.answer(POLL, id=gid)
@@ -111,7 +111,7 @@ async def test_a_throttled_poll_takes_no_time(shopify, app):
         (png(10, 10, size=20_000_000), None),
     ],
 )
-async def test_what_shopify_cannot_process_fails_for_its_reason(shopify, app, content, code):
+async def test_an_unsupported_file_fails_with_a_reason(shopify, app, content, code):
     gid = await created(app, content)
     await shopify.step_files(2)
     file = await app.data(POLL, id=gid)
@@ -120,7 +120,7 @@ async def test_what_shopify_cannot_process_fails_for_its_reason(shopify, app, co
     assert (file["image"] is None) == bool(code)
 
 
-async def test_a_file_can_be_told_to_fail(shopify, app):
+async def test_a_file_can_be_ordered_to_fail(shopify, app):
     shopify.fail_next_file("MEDIA_TIMEOUT_ERROR")
     first, second = await created(app), await created(app)
     await shopify.step_files(2)
@@ -131,7 +131,7 @@ async def test_a_file_can_be_told_to_fail(shopify, app):
 # External sources
 
 
-async def test_an_external_picture_is_fetched_after_the_mutation(app, internet):
+async def test_an_external_image_is_fetched_after_the_mutation(app, internet):
     url = "https://bucket.example/a/final.png?X-Amz-Signature=0"
     payload = await app.data(CREATE, files=[{"originalSource": url}])
     internet[url] = httpx.Response(200, content=png(30, 40))
@@ -155,7 +155,7 @@ async def test_an_external_picture_is_fetched_after_the_mutation(app, internet):
     ],
     ids=["unreachable", "forbidden", "redirected", "too large"],
 )
-async def test_an_external_picture_that_cannot_be_had_fails(app, internet, answer, code):
+async def test_an_unavailable_external_image_fails(app, internet, answer, code):
     url = "https://bucket.example/final.png"
     if answer is not None:
         internet[url] = answer
@@ -165,7 +165,7 @@ async def test_an_external_picture_that_cannot_be_had_fails(app, internet, answe
     assert (file["fileStatus"], file["fileErrors"]) == ("FAILED", [{"code": code}])
 
 
-async def test_a_picture_without_end_is_not_fetched_to_its_end(app, internet):
+async def test_an_endless_external_image_is_not_fetched_completely(app, internet):
     taken = []
 
     async def endless() -> AsyncIterator[bytes]:
@@ -201,7 +201,7 @@ async def test_a_picture_without_end_is_not_fetched_to_its_end(app, internet):
         ({"contentType": "VIDEO"}, "INVALID"),
     ],
 )
-async def test_a_file_that_will_not_do_is_refused(shopify, app, fields, code):
+async def test_an_invalid_file_is_refused(shopify, app, fields, code):
     wanted = {"originalSource": "https://bucket.example/a.jpg", **fields}
     before = len(shopify.platform.catalogue.library.of_shop(shopify.platform.shops[SHOP].number))
     assert (
@@ -225,14 +225,14 @@ async def test_more_than_250_files_at_once_are_refused(app):
 # Names that are taken
 
 
-async def test_a_name_that_is_taken_gets_a_uuid(shopify, app):
+async def test_a_taken_name_gets_a_uuid(shopify, app):
     first, second = [await ready(shopify, app, filename="atelier.jpg") for _ in range(2)]
     urls = [(await app.data(POLL, id=gid))["image"]["url"] for gid in (first, second)]
     assert "/atelier.jpg?v=" in urls[0]
     assert "/atelier_" in urls[1]
 
 
-async def test_a_name_that_is_taken_is_an_error_where_that_is_asked_for(app):
+async def test_a_taken_name_is_an_error_on_request(app):
     await created(app, filename="atelier.jpg")
     fields = {"filename": "atelier.jpg", "duplicateResolutionMode": "RAISE_ERROR"}
     source = await uploaded(app)
@@ -242,7 +242,7 @@ async def test_a_name_that_is_taken_is_an_error_where_that_is_asked_for(app):
     )
 
 
-async def test_replacing_keeps_the_id_and_changes_bytes_and_version(shopify, app):
+async def test_replacing_a_file_keeps_its_id_and_changes_its_url(shopify, app):
     gid = await ready(shopify, app, filename="atelier.jpg")
     old = (await app.data(POLL, id=gid))["image"]["url"]
     fields = {"filename": "atelier.jpg", "duplicateResolutionMode": "REPLACE"}
@@ -272,12 +272,12 @@ async def test_files_are_found_by_name_and_status(shopify, app):
     ]
 
 
-async def test_a_search_by_what_is_not_known_is_refused(app):
+async def test_an_unknown_search_field_is_refused(app):
     answer = await app.answer(FILES, query="colour:red")
     assert "errors" in answer
 
 
-async def test_another_shops_file_is_not_there(shopify, client, app):
+async def test_another_shops_file_is_not_found(shopify, client, app):
     gid = await ready(shopify, app)
     granted = await exchange(client, OTHER_SHOP, shopify.id_token(OTHER_SHOP))
     other = granted.json()["access_token"]
@@ -297,7 +297,7 @@ async def test_another_shops_file_is_not_there(shopify, client, app):
 # Changing
 
 
-async def test_a_file_is_shown_by_products_and_taken_back(shopify, app):
+async def test_a_file_is_attached_to_and_detached_from_products(shopify, app):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     gid = await ready(shopify, app, alt="New")
     payload = await app.data(UPDATE, files=[{"id": gid, "referencesToAdd": [product.gid]}])
@@ -311,7 +311,7 @@ async def test_a_file_is_shown_by_products_and_taken_back(shopify, app):
     assert (await app.data(POLL, id=gid))["fileStatus"] == "READY", "the file itself stays"
 
 
-async def test_a_reference_that_is_there_is_not_doubled(shopify, app):
+async def test_an_existing_reference_is_not_duplicated(shopify, app):
     product = shopify.create_product(SHOP, "Tee", None)
     gid = await ready(shopify, app)
     for _ in range(2):
@@ -319,7 +319,7 @@ async def test_a_reference_that_is_there_is_not_doubled(shopify, app):
     assert len(shopify.current(product).media) == 1
 
 
-async def test_an_alt_text_is_changed_wherever_the_file_is_shown(shopify, app):
+async def test_an_alt_text_changes_wherever_the_file_is_shown(shopify, app):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     payload = await app.data(UPDATE, files=[{"id": product.media_gid, "alt": "Better"}])
     assert payload["files"][0]["alt"] == "Better"
@@ -349,7 +349,7 @@ async def test_a_file_that_is_not_ready_cannot_be_changed(shopify, app, monkeypa
         ({"referencesToRemove": ["gid://shopify/Product/1"]}, "REFERENCE_TARGET_DOES_NOT_EXIST"),
     ],
 )
-async def test_a_change_that_cannot_be_made_changes_nothing(shopify, app, change, code):
+async def test_an_impossible_change_changes_nothing(shopify, app, change, code):
     product = shopify.create_product(SHOP, "Tee", None)
     gid = await ready(shopify, app, alt="Old")
     good = {"id": gid, "alt": "New", "referencesToAdd": [product.gid]}
@@ -358,7 +358,7 @@ async def test_a_change_that_cannot_be_made_changes_nothing(shopify, app, change
     assert (await app.data(POLL, id=gid))["alt"] == "Old"
 
 
-async def test_a_product_of_another_shop_or_deleted_takes_no_file(shopify, app):
+async def test_a_foreign_or_deleted_product_takes_no_file(shopify, app):
     gid = await ready(shopify, app)
     deleted = shopify.create_product(SHOP, "Gone", None)
     shopify.delete_product(deleted)
@@ -367,7 +367,7 @@ async def test_a_product_of_another_shop_or_deleted_takes_no_file(shopify, app):
         assert code == "REFERENCE_TARGET_DOES_NOT_EXIST"
 
 
-async def test_a_product_holds_250_media(shopify, app):
+async def test_a_product_holds_at_most_250_media(shopify, app):
     product = shopify.create_product(SHOP, "Tee", None)
     for _ in range(249):
         shopify.add_image(product, b"x")
@@ -378,7 +378,7 @@ async def test_a_product_holds_250_media(shopify, app):
     assert (await app.data(UPDATE, files=both[:1]))["userErrors"] == []
 
 
-async def test_a_refusal_that_is_ordered_comes_once_and_nothing_is_done(shopify, app):
+async def test_an_ordered_refusal_occurs_once_and_changes_nothing(shopify, app):
     product = shopify.create_product(SHOP, "Tee", None)
     gid = await ready(shopify, app)
     shopify.refuse_next("fileUpdate", "FILE_LOCKED", at=["files", "0", "id"])
@@ -391,7 +391,7 @@ async def test_a_refusal_that_is_ordered_comes_once_and_nothing_is_done(shopify,
 # Deleting
 
 
-async def test_a_deleted_file_is_gone_from_products_and_the_cdn(shopify, app):
+async def test_a_deleted_file_disappears_from_products_and_the_cdn(shopify, app):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     shopify.show_at_variant(product, product.variants[0].gid, product.media_gid)
     payload = await app.data(DELETE, ids=[product.media_gid])
@@ -403,7 +403,7 @@ async def test_a_deleted_file_is_gone_from_products_and_the_cdn(shopify, app):
     assert await app.refusal(DELETE, ids=[product.media_gid]) == "FILE_DOES_NOT_EXIST"
 
 
-async def test_a_file_outlives_one_of_two_products_that_show_it(shopify, app):
+async def test_a_file_stays_until_its_last_product_is_deleted(shopify, app):
     first, second = [shopify.create_product(SHOP, title, None) for title in ("One", "Two")]
     gid = await ready(shopify, app)
     await app.data(UPDATE, files=[{"id": gid, "referencesToAdd": [first.gid, second.gid]}])

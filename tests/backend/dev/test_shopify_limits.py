@@ -16,7 +16,7 @@ def cost_of(answer: dict[str, Any]) -> Any:
     return answer["extensions"]["cost"]
 
 
-async def test_every_answer_tells_its_cost_and_what_is_left(app):
+async def test_every_response_contains_its_cost_and_the_remaining_points(app):
     assert cost_of(await app.answer(SHOP_ID)) == {
         "requestedQueryCost": 1,
         "actualQueryCost": 1,
@@ -56,7 +56,7 @@ async def test_objects_cost_one_connections_by_first_and_mutations_ten(app, docu
     assert cost_of(await app.answer(document))["requestedQueryCost"] == requested
 
 
-async def test_only_what_was_found_is_paid_for(shopify, app):
+async def test_only_returned_objects_are_charged(shopify, app):
     for title in ("One", "Two"):
         shopify.create_product(SHOP, title, None)
     cost = cost_of(await app.answer(TWENTY))
@@ -64,7 +64,7 @@ async def test_only_what_was_found_is_paid_for(shopify, app):
     assert cost["throttleStatus"]["currentlyAvailable"] == 1998.0
 
 
-async def test_an_empty_bucket_throttles_until_the_clock_has_filled_it(shopify, app, clock):
+async def test_an_empty_bucket_throttles_until_it_refills(shopify, app, clock):
     shopify.empty_bucket(SHOP)
     clock.now += 0.19  # 19 points
     throttled = await app.answer(TWENTY)
@@ -77,7 +77,7 @@ async def test_an_empty_bucket_throttles_until_the_clock_has_filled_it(shopify, 
     assert "data" in await app.answer(TWENTY)
 
 
-async def test_a_throttled_mutation_is_not_done(shopify, app, clock):
+async def test_a_throttled_mutation_is_not_executed(shopify, app, clock):
     product = shopify.create_product(SHOP, "Tee", None)
     change = 'mutation ($id: ID!) { productUpdate(product: {id: $id, title: "New"}) { %s } }'
     shopify.empty_bucket(SHOP)
@@ -86,13 +86,13 @@ async def test_a_throttled_mutation_is_not_done(shopify, app, clock):
     assert shopify.current(product).title == "Tee"
 
 
-async def test_each_shop_has_a_bucket_of_its_own_and_no_more_than_full(shopify, app, clock):
+async def test_each_shop_has_its_own_bucket_with_a_maximum(shopify, app, clock):
     shopify.empty_bucket("b-shop.myshopify.com")
     clock.now += 1800
     assert cost_of(await app.answer(SHOP_ID))["throttleStatus"]["currentlyAvailable"] == 1999.0
 
 
-async def test_a_clock_that_is_exchanged_counts_from_then_on(shopify, app, monkeypatch):
+async def test_a_replaced_clock_counts_from_then_on(shopify, app, monkeypatch):
     shopify.empty_bucket(SHOP)
     monkeypatch.setattr(shopify.platform, "clock", lambda: NOW + 3)
     assert shopify.platform.shops[SHOP].bucket.available == 300.0
@@ -104,7 +104,7 @@ async def test_a_bigger_plan_has_a_bigger_bucket(shopify, client, monkeypatch):
     assert shopify.create_shop("plus.myshopify.com").bucket.available == 20_000.0
 
 
-async def test_a_document_above_1000_points_is_refused_whatever_is_left(shopify, app):
+async def test_a_document_above_1000_points_is_always_refused(shopify, app):
     dear = "{ products(first: 250) { nodes { media(first: 4) { nodes { id } } } } }"
     answer = await app.answer(dear)
     (error,) = answer["errors"]
@@ -114,7 +114,7 @@ async def test_a_document_above_1000_points_is_refused_whatever_is_left(shopify,
     assert shopify.platform.shops[SHOP].bucket.available == 2000.0
 
 
-async def test_a_clock_that_goes_back_wins_and_loses_nothing(shopify, app, clock):
+async def test_a_clock_that_goes_back_does_no_harm(shopify, app, clock):
     shopify.empty_bucket(SHOP)
     clock.now = NOW - 100
     assert shopify.platform.shops[SHOP].bucket.available == 0.0
@@ -131,12 +131,12 @@ async def test_a_clock_that_goes_back_wins_and_loses_nothing(shopify, app, clock
         ("2020-01", "2026-01"),
     ],
 )
-async def test_an_expired_version_falls_forward_and_the_header_tells(client, token, asked, served):
+async def test_an_expired_api_version_falls_forward(client, token, asked, served):
     answer = await ask(client, SHOP, token, INSTALLATION, version=asked)
     assert answer.status_code == 200
     assert answer.headers["X-Shopify-API-Version"] == served
 
 
 @pytest.mark.parametrize("version", ["2031-01", "2026-11", "latest", "2026-1"])
-async def test_what_is_no_version_is_not_found(client, token, version):
+async def test_an_invalid_api_version_is_not_found(client, token, version):
     assert (await ask(client, SHOP, token, INSTALLATION, version=version)).status_code == 404

@@ -83,7 +83,7 @@ def gallery(shopify: StandInShopify, product: ProductRecord) -> list[str]:
 # Media
 
 
-async def test_a_product_tells_its_gallery_in_order(app, product):
+async def test_a_product_lists_its_gallery_in_order(app, product):
     found = await app.data(GALLERY, id=product.gid)
     assert [media["id"] for media in found["media"]["nodes"]] == [m.gid for m in product.media]
     assert [media["alt"] for media in found["media"]["nodes"]] == ["Tee", "Picture 0", "Picture 1"]
@@ -120,9 +120,7 @@ async def test_an_external_source_can_be_appended(shopify, app, product, interne
         ({"mediaContentType": "VIDEO"}, "1"),
     ],
 )
-async def test_media_that_will_not_do_are_refused_with_all_of_the_call(
-    shopify, app, product, media, field
-):
+async def test_invalid_media_refuse_the_whole_call(shopify, app, product, media, field):
     good = {"originalSource": "https://bucket.example/a.jpg", "mediaContentType": "IMAGE"}
     payload = await app.data(
         APPEND, product={"id": product.gid, "title": "New"}, media=[good, {**good, **media}]
@@ -151,7 +149,7 @@ async def test_a_title_and_a_status_can_be_changed(shopify, app, product, clock)
     assert blank["userErrors"][0]["field"] == ["title"]
 
 
-async def test_a_product_of_another_shop_or_deleted_is_not_changed(shopify, app, product):
+async def test_a_foreign_or_deleted_product_is_not_changed(shopify, app, product):
     foreign = shopify.create_product(OTHER_SHOP, "Theirs", None)
     shopify.delete_product(product)
     for each in (foreign, product):
@@ -162,7 +160,7 @@ async def test_a_product_of_another_shop_or_deleted_is_not_changed(shopify, app,
     assert shopify.current(foreign).title == "Theirs"
 
 
-async def test_an_id_of_another_kind_is_a_top_level_error(app, product):
+async def test_an_id_of_another_type_is_a_top_level_error(app, product):
     answer = await app.answer(APPEND, product={"id": product.media_gid})
     assert answer["errors"][0]["extensions"]["code"] == "argumentLiteralsIncompatible"
 
@@ -190,14 +188,14 @@ async def test_media_are_reordered_by_a_job(shopify, app, product):
         ([], [0, 1, 2]),
     ],
 )
-async def test_moves_are_made_one_after_the_other(shopify, app, product, moves, expected):
+async def test_moves_are_applied_in_order(shopify, app, product, moves, expected):
     before = gallery(shopify, product)
     await reordered(app, product, *((before[media], to) for media, to in moves))
     shopify.step_jobs(2)
     assert gallery(shopify, product) == [before[media] for media in expected]
 
 
-async def test_a_picture_that_the_product_has_not_cannot_be_moved(shopify, app, product):
+async def test_media_of_another_product_cannot_be_moved(shopify, app, product):
     other = shopify.create_product(SHOP, "Other", GARMENT)
     moves = [{"id": other.media_gid, "newPosition": 0}]
     code = await app.refusal(REORDER, id=product.gid, moves=moves)
@@ -205,17 +203,17 @@ async def test_a_picture_that_the_product_has_not_cannot_be_moved(shopify, app, 
 
 
 @pytest.mark.parametrize("position", [-1, "x", 1.5, True, None])
-async def test_a_position_is_a_whole_number(app, product, position):
+async def test_a_position_must_be_a_whole_number(app, product, position):
     moves = [{"id": product.media_gid, "newPosition": position}]
     answer = await app.answer(REORDER, id=product.gid, moves=moves)
     assert "errors" in answer and "data" not in answer
 
 
-async def test_a_job_that_is_not_the_shops_is_null(app):
+async def test_an_unknown_job_is_null(app):
     assert await app.data(JOB, id="gid://shopify/Job/1") is None
 
 
-async def test_a_job_outlives_a_product_that_was_deleted_meanwhile(shopify, app, product):
+async def test_a_job_outlives_its_deleted_product(shopify, app, product):
     job = await reordered(app, product, (product.media_gid, 2))
     shopify.delete_product(product)
     shopify.step_jobs(2)
@@ -225,7 +223,7 @@ async def test_a_job_outlives_a_product_that_was_deleted_meanwhile(shopify, app,
 # Variants
 
 
-async def test_a_variant_shows_a_picture_and_stops_showing_it(shopify, app, product):
+async def test_a_variant_shows_and_hides_an_image(shopify, app, product):
     pair = {"variantId": product.variants[1].gid, "mediaIds": [product.media_gid]}
     payload = await app.data(LINK, id=product.gid, pairs=[pair])
     assert payload["userErrors"] == []
@@ -240,7 +238,7 @@ async def test_a_variant_shows_a_picture_and_stops_showing_it(shopify, app, prod
     assert [v.media_id for v in shopify.current(product).variants] == [None, None]
 
 
-async def test_a_variant_shows_one_picture_only(shopify, app, product):
+async def test_a_variant_shows_only_one_image(shopify, app, product):
     first, second, _ = gallery(shopify, product)
     variant = product.variants[0].gid
     shopify.show_at_variant(product, variant, first)
@@ -252,7 +250,7 @@ async def test_a_variant_shows_one_picture_only(shopify, app, product):
     assert code == "TOO_MANY_MEDIA_PER_INPUT_PAIR"
 
 
-async def test_what_does_not_belong_together_is_not_linked(shopify, app, product):
+async def test_unrelated_media_and_variants_are_not_linked(shopify, app, product):
     other = shopify.create_product(SHOP, "Other", GARMENT)
     mine, theirs = product.variants[0].gid, other.variants[0].gid
     for document, pairs, code in (
@@ -267,7 +265,7 @@ async def test_what_does_not_belong_together_is_not_linked(shopify, app, product
         assert await app.refusal(document, id=product.gid, pairs=wanted) == code
 
 
-async def test_a_picture_that_is_not_ready_is_shown_by_no_variant(
+async def test_media_that_are_not_ready_cannot_be_linked_to_a_variant(
     shopify, app, product, monkeypatch
 ):
     monkeypatch.setattr(shopify.platform, "is_held", True)
@@ -285,7 +283,7 @@ def titles(page: dict[str, Any]) -> list[str]:
     return [node["title"] for node in page["nodes"]]
 
 
-async def test_pages_give_every_product_once(shopify, app):
+async def test_pages_contain_every_product_once(shopify, app):
     for number in range(7):
         shopify.create_product(SHOP, f"Product {number}", None)
     shopify.create_product(OTHER_SHOP, "Theirs", None)
@@ -300,7 +298,7 @@ async def test_pages_give_every_product_once(shopify, app):
     assert (await app.data(PRODUCTS, first=7))["pageInfo"]["hasNextPage"] is False
 
 
-async def test_a_cursor_outlives_its_product_and_new_ones(shopify, app):
+async def test_a_cursor_survives_deleted_and_new_products(shopify, app):
     products = [shopify.create_product(SHOP, f"Product {number}", None) for number in range(4)]
     page = await app.data(PRODUCTS, first=2)
     shopify.delete_product(products[1])
@@ -338,7 +336,7 @@ async def test_products_are_sorted_both_ways(shopify, app, clock):
         ("", ["Navy Tee", "Red Dress"]),
     ],
 )
-async def test_products_are_found_by_what_is_asked(shopify, app, clock, query, expected):
+async def test_products_are_found_by_search_terms(shopify, app, clock, query, expected):
     shopify.create_product(
         SHOP, "Navy Tee", None, product_type="Shirts", tags=("new", "blue"), vendor="Atelier"
     )
@@ -371,13 +369,13 @@ async def test_a_count_stops_at_its_limit(shopify, app):
         {"first": 1, "query": "updated_at:>yesterday"},
     ],
 )
-async def test_a_page_that_cannot_be_given_is_an_error(shopify, app, variables):
+async def test_invalid_page_arguments_are_an_error(shopify, app, variables):
     shopify.create_product(SHOP, "Tee", None)
     answer = await app.answer(PRODUCTS, **variables)
     assert answer.get("data") is None and answer["errors"]
 
 
-async def test_a_collection_gives_its_products_in_the_merchants_order(shopify, app):
+async def test_a_collection_lists_its_products_in_order(shopify, app):
     products = [shopify.create_product(SHOP, title, None) for title in ("a", "b", "c", "d")]
     collection = shopify.create_collection(SHOP, "Best", products[::-1])
     shopify.delete_product(products[2])
@@ -395,7 +393,7 @@ async def test_another_shops_collection_is_null(shopify, app):
     assert await app.data(COLLECTION, id=foreign.gid, first=1) is None
 
 
-async def test_nodes_of_every_kind_are_found_by_their_ids(shopify, app, product):
+async def test_nodes_of_every_type_are_found_by_id(shopify, app, product):
     collection = shopify.create_collection(SHOP, "Best", [product])
     document = "query Nodes($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
     gids = [product.gid, product.variants[1].gid, product.media_gid, collection.gid]
@@ -408,7 +406,7 @@ async def test_nodes_of_every_kind_are_found_by_their_ids(shopify, app, product)
 # What the merchant does
 
 
-async def test_the_merchant_moves_describes_and_removes_pictures(shopify, app, product):
+async def test_the_merchant_can_move_describe_and_remove_images(shopify, app, product):
     first, second, third = gallery(shopify, product)
     shopify.move_image(product, third, 0)
     shopify.set_alt(product, second, "Back")
@@ -420,7 +418,7 @@ async def test_the_merchant_moves_describes_and_removes_pictures(shopify, app, p
     ]
 
 
-async def test_a_webhook_tells_positions_alts_and_variants(shopify, product):
+async def test_a_product_webhook_contains_positions_alts_and_variants(shopify, product):
     shopify.show_at_variant(product, product.variants[1].gid, product.media[2].gid)
     body = shopify.payload(SHOP, "products/update")
     assert [media["position"] for media in body["media"]] == [1, 2, 3]

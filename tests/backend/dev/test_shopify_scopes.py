@@ -41,7 +41,7 @@ def denied(answer: dict[str, Any]) -> bool:
     return [error["extensions"]["code"] for error in answer.get("errors", [])] == ["ACCESS_DENIED"]
 
 
-def test_every_field_that_needs_a_scope_is_tried_here():
+def test_every_field_that_needs_a_scope_is_tested_here():
     assert CALLS.keys() == OPENED_BY.keys()
 
 
@@ -56,7 +56,7 @@ async def test_a_field_is_denied_without_its_scope(shopify, app, field):
 @pytest.mark.parametrize(
     ("field", "scope"), [(field, scope) for field, scopes in OPENED_BY.items() for scope in scopes]
 )
-async def test_each_of_its_scopes_opens_a_field(shopify, app, field, scope):
+async def test_each_of_a_fields_scopes_is_enough(shopify, app, field, scope):
     shopify.set_scopes(SHOP, [scope])
     answer = await app.answer(CALLS[field])
     # Any kind of node can be asked for, but a product needs the products' scope.
@@ -65,12 +65,12 @@ async def test_each_of_its_scopes_opens_a_field(shopify, app, field, scope):
 
 
 @pytest.mark.parametrize("field", ["productUpdate", "fileCreate", "fileUpdate"])
-async def test_reading_does_not_open_writing(shopify, app, field):
+async def test_a_read_scope_does_not_allow_writing(shopify, app, field):
     shopify.set_scopes(SHOP, ["read_products", "read_files"])
     assert denied(await app.answer(CALLS[field]))
 
 
-async def test_writing_opens_reading(shopify, app):
+async def test_a_write_scope_allows_reading(shopify, app):
     shopify.set_scopes(SHOP, ["write_products"])
     assert not denied(await app.answer(CALLS["products"]))
     assert denied(await app.answer(CALLS["files"]))

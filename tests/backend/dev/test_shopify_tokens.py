@@ -66,17 +66,17 @@ async def test_an_id_token_is_exchanged_for_an_expiring_offline_token(shopify, c
         "not ASCII",
     ],
 )
-async def test_an_id_token_that_does_not_hold_is_refused(client, id_token):
+async def test_an_invalid_id_token_is_refused(client, id_token):
     answer = await exchange(client, SHOP, id_token)
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid_subject_token"})
 
 
-async def test_the_wrong_client_secret_is_refused(shopify, client):
+async def test_a_wrong_client_secret_is_refused(shopify, client):
     answer = await exchange(client, SHOP, shopify.id_token(SHOP), client_secret="guess")
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid_client"})
 
 
-async def test_a_token_that_does_not_expire_is_refused(shopify, client):
+async def test_a_request_for_a_non_expiring_token_is_refused(shopify, client):
     answer = await exchange(client, SHOP, shopify.id_token(SHOP), expiring=0)
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
 
@@ -85,7 +85,7 @@ async def test_an_unknown_shop_is_not_found(client):
     assert (await exchange(client, "nobody.myshopify.com", "x")).status_code == 404
 
 
-async def test_a_shop_without_the_app_gets_no_token_until_it_is_installed_again(shopify, client):
+async def test_an_uninstalled_shop_gets_no_token_until_it_reinstalls(shopify, client):
     shopify.uninstall(SHOP)
     assert (await exchange(client, SHOP, shopify.id_token(SHOP))).status_code == 400
     shopify.reinstall(SHOP)
@@ -113,7 +113,7 @@ async def test_every_refresh_rotates_the_refresh_token(shopify, client):
     assert (await ask(client, SHOP, first["access_token"], INSTALLATION)).status_code == 200
 
 
-async def test_a_lost_answer_to_a_refresh_can_be_asked_for_again(shopify, client):
+async def test_a_refresh_with_a_lost_response_can_be_repeated(shopify, client):
     first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     shopify.lose_next_answer("refresh")
     lost = await refresh(client, SHOP, first["refresh_token"])
@@ -122,7 +122,7 @@ async def test_a_lost_answer_to_a_refresh_can_be_asked_for_again(shopify, client
     assert (await ask(client, SHOP, again.json()["access_token"], INSTALLATION)).status_code == 200
 
 
-async def test_a_new_exchange_retires_the_refresh_token_before_it(shopify, client):
+async def test_a_new_exchange_retires_earlier_refresh_tokens(shopify, client):
     first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     second = (await refresh(client, SHOP, first["refresh_token"])).json()
     await exchange(client, SHOP, shopify.id_token(SHOP))
@@ -130,14 +130,14 @@ async def test_a_new_exchange_retires_the_refresh_token_before_it(shopify, clien
         assert (await refresh(client, SHOP, before["refresh_token"])).status_code == 401
 
 
-async def test_a_refresh_token_is_good_for_its_own_shop_and_90_days(shopify, client, clock):
+async def test_a_refresh_token_works_for_its_own_shop_for_90_days(shopify, client, clock):
     granted = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     assert (await refresh(client, OTHER_SHOP, granted["refresh_token"])).status_code == 401
     clock.now += 90 * 24 * 3600
     assert (await refresh(client, SHOP, granted["refresh_token"])).status_code == 401
 
 
-async def test_a_used_refresh_token_can_be_tried_again_for_30_days(shopify, client, clock):
+async def test_a_used_refresh_token_can_be_repeated_for_30_days(shopify, client, clock):
     first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     await refresh(client, SHOP, first["refresh_token"])
     clock.now += 30 * DAY - 1
@@ -146,7 +146,7 @@ async def test_a_used_refresh_token_can_be_tried_again_for_30_days(shopify, clie
     assert (await refresh(client, SHOP, first["refresh_token"])).status_code == 401
 
 
-async def test_a_second_try_does_not_lengthen_a_refresh_tokens_90_days(shopify, client, clock):
+async def test_repeating_a_refresh_does_not_extend_its_90_days(shopify, client, clock):
     first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     clock.now += 89 * DAY
     await refresh(client, SHOP, first["refresh_token"])
@@ -154,7 +154,7 @@ async def test_a_second_try_does_not_lengthen_a_refresh_tokens_90_days(shopify, 
     assert (await refresh(client, SHOP, first["refresh_token"])).status_code == 401
 
 
-async def test_a_refresh_retires_no_exchange_that_came_after_its_token(shopify, client):
+async def test_a_retired_refresh_token_does_not_affect_a_later_exchange(shopify, client):
     first = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     second = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     assert (await refresh(client, SHOP, first["refresh_token"])).status_code == 401
@@ -164,7 +164,7 @@ async def test_a_refresh_retires_no_exchange_that_came_after_its_token(shopify, 
 # Tokens of the old kind
 
 
-async def test_an_app_from_before_april_2026_still_gets_a_token_without_expiry(
+async def test_an_app_from_before_april_2026_gets_a_non_expiring_token(
     shopify, client, monkeypatch
 ):
     monkeypatch.setattr(shopify.platform, "app_kind", "old")
@@ -182,7 +182,7 @@ async def test_an_app_from_before_april_2026_still_gets_a_token_without_expiry(
         ("custom", NEW_YEAR, 200),
     ],
 )
-async def test_from_2027_a_public_app_is_refused_with_a_token_that_does_not_expire(
+async def test_from_2027_a_public_app_cannot_use_non_expiring_tokens(
     shopify, client, clock, monkeypatch, kind, now, status
 ):
     monkeypatch.setattr(shopify.platform, "app_kind", kind)
@@ -198,7 +198,7 @@ async def migrate(client: httpx.AsyncClient, token: str | None) -> httpx.Respons
     return await exchange(client, SHOP, token, subject_token_type=grants.OFFLINE_TOKEN)
 
 
-async def test_a_lasting_token_is_exchanged_for_a_pair_and_dies(shopify, client, monkeypatch):
+async def test_a_non_expiring_token_is_migrated_and_then_dead(shopify, client, monkeypatch):
     monkeypatch.setattr(shopify.platform, "app_kind", "old")
     lasting = shopify.grant_lasting_token(SHOP)
     pair = (await migrate(client, lasting)).json()
@@ -207,7 +207,7 @@ async def test_a_lasting_token_is_exchanged_for_a_pair_and_dies(shopify, client,
     assert (await refresh(client, SHOP, pair["refresh_token"])).status_code == 200
 
 
-async def test_a_lost_migration_brings_the_same_pair_for_seven_days(shopify, client, clock):
+async def test_a_lost_migration_returns_the_same_pair_for_seven_days(shopify, client, clock):
     lasting = shopify.grant_lasting_token(SHOP)
     first = (await migrate(client, lasting)).json()
     clock.now += 7 * DAY - 1
@@ -218,7 +218,7 @@ async def test_a_lost_migration_brings_the_same_pair_for_seven_days(shopify, cli
     assert (await migrate(client, lasting)).json() == {"error": "invalid_subject_token"}
 
 
-async def test_a_pair_that_was_refreshed_cannot_be_had_by_migrating_again(shopify, client):
+async def test_a_refreshed_pair_cannot_be_migrated_again(shopify, client):
     lasting = shopify.grant_lasting_token(SHOP)
     pair = (await migrate(client, lasting)).json()
     await refresh(client, SHOP, pair["refresh_token"])
@@ -226,7 +226,7 @@ async def test_a_pair_that_was_refreshed_cannot_be_had_by_migrating_again(shopif
 
 
 @pytest.mark.parametrize("token", ["shpat_made_up", "", None])
-async def test_a_token_that_is_not_the_shops_cannot_be_migrated(shopify, client, token):
+async def test_a_foreign_token_cannot_be_migrated(shopify, client, token):
     shopify.grant_lasting_token(SHOP)
     assert (await migrate(client, token)).json() == {"error": "invalid_subject_token"}
 

@@ -35,14 +35,14 @@ async def creates(app: App, target: dict[str, Any]) -> Any:
     return await app.data(CREATE, files=[{"originalSource": target["resourceUrl"]}])
 
 
-async def test_a_put_is_signed_in_its_url_and_says_what_headers_it_needs(app):
+async def test_a_put_target_is_signed_and_lists_its_headers(app):
     target = await stage(app)
     assert target["resourceUrl"].endswith("/tee.jpg")
     assert target["url"].startswith(target["resourceUrl"] + "?X-Goog-Algorithm=")
     assert {"name": "content_type", "value": "image/jpeg"} in target["parameters"]
 
 
-async def test_put_bytes_can_be_made_a_file(shopify, client, app):
+async def test_uploaded_put_bytes_can_become_a_file(shopify, client, app):
     target = await stage(app)
     assert (await put(client, target, GARMENT.read_bytes())).status_code == 200
     payload = await creates(app, target)
@@ -51,7 +51,7 @@ async def test_put_bytes_can_be_made_a_file(shopify, client, app):
     assert shopify.calls["upload"] == 1
 
 
-async def test_posted_bytes_can_be_made_a_file(client, app):
+async def test_uploaded_post_bytes_can_become_a_file(client, app):
     target = await stage(app, httpMethod="POST")
     assert (await post(client, target)).status_code == 201
     assert (await creates(app, target))["userErrors"] == []
@@ -63,13 +63,13 @@ async def test_a_file_name_may_have_spaces_and_accents(client, app):
     assert (await creates(app, target))["userErrors"] == []
 
 
-async def test_a_target_without_its_bytes_is_no_source(app):
+async def test_a_target_without_bytes_is_not_a_valid_source(app):
     payload = await creates(app, await stage(app))
     assert [error["code"] for error in payload["userErrors"]] == ["INVALID_IMAGE_SOURCE_URL"]
     assert payload["files"] == []
 
 
-async def test_another_shops_upload_is_no_source(shopify, client, app):
+async def test_another_shops_upload_is_not_a_valid_source(shopify, client, app):
     target = await stage(app)
     await put(client, target)
     granted = await exchange(client, OTHER_SHOP, shopify.id_token(OTHER_SHOP))
@@ -92,7 +92,7 @@ async def test_another_shops_upload_is_no_source(shopify, client, app):
     ],
     ids=["signature", "expiry", "algorithm", "type", "no type", "size"],
 )
-async def test_a_put_that_is_not_as_it_was_signed_is_refused(client, app, changes, status):
+async def test_a_put_that_differs_from_its_signature_is_refused(client, app, changes, status):
     target = await stage(app)
     assert (await put(client, target, **changes)).status_code == status
     assert (await creates(app, target))["files"] == []
@@ -108,13 +108,13 @@ async def test_a_put_that_is_not_as_it_was_signed_is_refused(client, app, change
     ],
     ids=["signature", "type", "acl", "key"],
 )
-async def test_a_post_that_is_not_as_it_was_signed_is_refused(client, app, changes):
+async def test_a_post_that_differs_from_its_signature_is_refused(client, app, changes):
     target = await stage(app, httpMethod="POST")
     assert (await post(client, target, **changes)).status_code == 403
     assert (await creates(app, target))["files"] == []
 
 
-async def test_a_target_takes_the_method_it_was_asked_for(client, app):
+async def test_a_target_accepts_only_the_requested_method(client, app):
     signed_put, signed_post = await stage(app), await stage(app, httpMethod="POST")
     crossed = {**signed_put, "url": signed_post["url"]}
     assert (await post(client, crossed)).status_code == 403
@@ -124,13 +124,13 @@ async def test_a_target_takes_the_method_it_was_asked_for(client, app):
     assert answer.status_code == 403
 
 
-async def test_a_signature_is_good_for_its_own_target_only(client, app):
+async def test_a_signature_is_valid_for_its_own_target_only(client, app):
     mine, other = await stage(app), await stage(app)
     moved = {"url": other["resourceUrl"] + "?" + httpx.URL(mine["url"]).query.decode()}
     assert (await put(client, moved)).status_code == 403
 
 
-async def test_a_target_dies_at_its_time(shopify, client, app, clock, monkeypatch):
+async def test_a_target_expires(shopify, client, app, clock, monkeypatch):
     monkeypatch.setattr(shopify.platform, "upload_lifetime", 60)
     target = await stage(app)
     clock.now += 60
@@ -138,7 +138,7 @@ async def test_a_target_dies_at_its_time(shopify, client, app, clock, monkeypatc
     assert (refused.status_code, "ExpiredToken" in refused.text) == (400, True)
 
 
-async def test_an_announced_size_has_to_be_kept(client, app):
+async def test_an_announced_size_must_be_kept(client, app):
     target = await stage(app, fileSize="5")
     assert (await put(client, target, b"too long")).status_code == 400
     assert (await put(client, target, b"bytes")).status_code == 200
@@ -156,7 +156,7 @@ async def test_an_announced_size_has_to_be_kept(client, app):
         ({"fileSize": "0"}, "fileSize"),
     ],
 )
-async def test_a_target_for_something_else_is_refused(app, changes, field):
+async def test_a_target_for_another_resource_is_refused(app, changes, field):
     wanted = {"resource": "IMAGE", "filename": "tee.jpg", "mimeType": "image/jpeg", **changes}
     payload = await app.data(STAGE, input=[wanted])
     assert payload["stagedTargets"] is None
@@ -169,7 +169,7 @@ async def test_more_than_250_targets_are_refused(app):
     assert answer["errors"][0]["extensions"]["code"] == "MAX_INPUT_SIZE_EXCEEDED"
 
 
-async def test_the_storage_is_not_the_shops_and_has_no_listing(client, app):
+async def test_the_upload_storage_has_its_own_host_and_no_listing(client, app):
     target = await stage(app)
     url = target["url"].replace("shopify-staged-uploads.storage.googleapis.com", SHOP)
     assert (await client.put(url, content=b"x")).status_code == 404
@@ -177,7 +177,7 @@ async def test_the_storage_is_not_the_shops_and_has_no_listing(client, app):
     assert (await client.get(target["resourceUrl"])).status_code in (404, 405)
 
 
-async def test_an_upload_can_fail_at_the_edge_and_be_lost_on_the_way_back(shopify, client, app):
+async def test_an_upload_can_fail_or_lose_its_response(shopify, client, app):
     target = await stage(app)
     shopify.fail_next("upload", 503)
     shopify.lose_next_answer("upload")

@@ -40,7 +40,7 @@ async def storm(shopify: StandInShopify, count: int = 100, **how: Any) -> list[S
     return await shopify.send_storm(SHOP, "products/update", count, lambda n: {"id": n}, **how)
 
 
-async def test_a_storm_has_its_share_of_duplicates_and_of_forgeries(shopify, deliveries):
+async def test_a_storm_contains_the_given_share_of_duplicates_and_forgeries(shopify, deliveries):
     answers = await storm(shopify, duplicates=0.3, forged=0.1)
     assert len(answers) == len(deliveries) == 100
     assert sum(answer.is_duplicate for answer in answers) == 30
@@ -54,7 +54,7 @@ async def test_a_storm_has_its_share_of_duplicates_and_of_forgeries(shopify, del
     assert {json.loads(body)["id"] for body in bodies.values()} == set(range(60))
 
 
-async def test_a_storm_comes_out_of_order_and_with_one_seed_in_the_same(shopify, deliveries):
+async def test_a_storm_is_shuffled_and_repeatable_with_its_seed(shopify, deliveries):
     orders = []
     for seed in (1, 1, 2):
         deliveries.clear()
@@ -65,13 +65,13 @@ async def test_a_storm_comes_out_of_order_and_with_one_seed_in_the_same(shopify,
     assert sorted(orders[0]) == sorted(orders[2]) == list(range(100))
 
 
-async def test_a_storm_tells_what_the_app_answered(shopify, statuses):
+async def test_a_storm_returns_the_apps_responses(shopify, statuses):
     statuses.extend([503] * 4)
     answers = await storm(shopify, 10)
     assert Counter(answer.status for answer in answers) == {503: 4, 200: 6}
 
 
-async def test_a_storm_without_bodies_of_its_own_tells_of_the_newest_product(shopify, deliveries):
+async def test_a_storm_without_bodies_uses_the_newest_product(shopify, deliveries):
     product = shopify.create_product(SHOP, "Tee", None)
     await shopify.send_storm(SHOP, "products/update", 3)
     assert {json.loads(request.content)["id"] for request in deliveries} == {product.id}
@@ -80,7 +80,7 @@ async def test_a_storm_without_bodies_of_its_own_tells_of_the_newest_product(sho
 # The outbox
 
 
-async def test_a_delivery_that_arrives_is_not_repeated(shopify, deliveries, clock):
+async def test_an_acknowledged_delivery_is_not_repeated(shopify, deliveries, clock):
     delivery = shopify.queue_webhook(SHOP, "shop/redact")
     assert await shopify.deliver_due() == [delivery]
     clock.now += 5 * 3600
@@ -89,7 +89,7 @@ async def test_a_delivery_that_arrives_is_not_repeated(shopify, deliveries, cloc
     assert len(deliveries) == 1
 
 
-async def test_a_delivery_that_fails_is_tried_eight_more_times_in_four_hours(
+async def test_a_failed_delivery_is_retried_eight_times_in_four_hours(
     shopify, deliveries, statuses, clock
 ):
     statuses.extend([500] * 20)
@@ -107,7 +107,7 @@ async def test_a_delivery_that_fails_is_tried_eight_more_times_in_four_hours(
         assert len({request.headers[f"X-Shopify-{header}"] for request in deliveries}) == 1
 
 
-async def test_a_delivery_is_not_tried_before_its_time(shopify, deliveries, statuses, clock):
+async def test_a_delivery_is_not_retried_before_its_time(shopify, deliveries, statuses, clock):
     statuses.append(302)  # a redirect is no success
     delivery = shopify.queue_webhook(SHOP, "shop/redact")
     await shopify.deliver_due()
@@ -137,7 +137,7 @@ async def new_product_bodies(
 
 
 @pytest.mark.usefixtures("echoes")
-async def test_our_own_changes_of_a_product_come_back_as_webhooks(shopify, app, deliveries):
+async def test_our_own_product_changes_cause_webhooks(shopify, app, deliveries):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     gid = await ready(shopify, app)
     assert await new_product_bodies(shopify, deliveries) == [], "nobody shows the file yet"
@@ -157,7 +157,7 @@ async def test_our_own_changes_of_a_product_come_back_as_webhooks(shopify, app, 
 
 
 @pytest.mark.usefixtures("echoes")
-async def test_a_product_tells_when_its_new_picture_is_ready(
+async def test_a_product_sends_a_webhook_when_its_new_image_is_ready(
     shopify, app, deliveries, internet, monkeypatch
 ):
     monkeypatch.setattr(shopify.platform, "is_held", True)
@@ -176,7 +176,7 @@ async def test_a_product_tells_when_its_new_picture_is_ready(
 
 
 @pytest.mark.usefixtures("echoes")
-async def test_what_the_merchant_does_is_the_tests_to_send(shopify, app, deliveries):
+async def test_the_merchants_changes_send_no_automatic_webhooks(shopify, app, deliveries):
     product = shopify.create_product(SHOP, "Tee", GARMENT)
     shopify.add_image(product, png(1, 1))
     await app.data("{ shop { id } }")
@@ -184,7 +184,9 @@ async def test_what_the_merchant_does_is_the_tests_to_send(shopify, app, deliver
 
 
 @pytest.mark.usefixtures("echoes")
-async def test_an_echo_that_fails_waits_in_the_outbox(shopify, app, deliveries, statuses, clock):
+async def test_a_failed_automatic_webhook_waits_in_the_outbox(
+    shopify, app, deliveries, statuses, clock
+):
     product = shopify.create_product(SHOP, "Tee", None)
     statuses.append(503)
     await app.data(APPEND, product={"id": product.gid, "title": "New"})
@@ -196,7 +198,7 @@ async def test_an_echo_that_fails_waits_in_the_outbox(shopify, app, deliveries, 
     assert delivery.has_arrived and len(deliveries) == 2
 
 
-async def test_without_the_switch_nothing_is_sent(shopify, app, deliveries):
+async def test_automatic_webhooks_are_off_by_default(shopify, app, deliveries):
     product = shopify.create_product(SHOP, "Tee", None)
     await app.data(APPEND, product={"id": product.gid, "title": "New"})
     await shopify.settled()
@@ -204,7 +206,7 @@ async def test_without_the_switch_nothing_is_sent(shopify, app, deliveries):
 
 
 @pytest.mark.usefixtures("echoes")
-async def test_a_refused_mutation_has_no_echo(shopify, app, deliveries):
+async def test_a_refused_mutation_sends_no_webhook(shopify, app, deliveries):
     gid = await created(app)
     product = shopify.create_product(SHOP, "Tee", None)
     shopify.refuse_next("fileUpdate", "FILE_LOCKED")

@@ -13,7 +13,7 @@ from backend.dev import signing
 SHOP = "a-shop.myshopify.com"
 
 
-def test_a_session_token_is_a_valid_jwt_with_the_claims_shopify_sends():
+def test_a_session_token_is_a_valid_jwt_with_shopifys_claims():
     secret = "a secret as long as PyJWT likes it"
     token = signing.session_token(SHOP, api_key="key", secret=secret, user_id="7", now=1_000)
     claims = jwt.decode(
@@ -34,7 +34,7 @@ def test_an_override_replaces_a_claim_and_none_removes_it():
     assert "jti" not in claims
 
 
-def test_a_webhook_signature_is_the_base64_of_the_hmac_of_the_bytes():
+def test_a_webhook_signature_is_the_base64_hmac_of_the_bytes():
     body = b'{"id": 1, "title": "caf\xc3\xa9"}'
     expected = base64.b64encode(hmac.digest(b"hush", body, hashlib.sha256)).decode()
     assert signing.webhook_signature(body, "hush") == expected
@@ -108,11 +108,11 @@ OF_THE_GEM = {
         ),
     ],
 )
-def test_an_app_proxy_query_carries_the_signature_of_the_vector(params, secret, signature):
+def test_an_app_proxy_query_has_the_documented_signature(params, secret, signature):
     assert signing.app_proxy_query(params, secret).endswith(f"&signature={signature}")
 
 
-def test_an_app_proxy_query_sorts_the_joined_strings_and_not_the_keys():
+def test_an_app_proxy_query_sorts_the_joined_strings():
     params = {"a": "1", "a1": "2", "shop": "s.myshopify.com", "timestamp": "1"}
     query = signing.app_proxy_query(params, "hush")
     assert "&signature=6c59a2e4" in query and query.endswith("d00df52")

@@ -33,7 +33,7 @@ def test_an_origin_that_is_not_plain_http_on_loopback_is_refused(origin):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_the_names_of_loopback_are_accepted(host):
+def test_loopback_names_are_accepted(host):
     LoopbackShopify(f"http://{host}:8123")
 
 
@@ -62,7 +62,7 @@ async def test_every_url_but_shopifys_is_refused(origin, url):
             await client.get(url)
 
 
-async def test_the_stand_in_sees_the_host_that_was_asked_for(origin):
+async def test_the_stand_in_receives_the_requested_host(origin):
     async with httpx.AsyncClient(transport=LoopbackShopify(origin)) as client:
         known = await client.post("https://a-shop.myshopify.com/admin/oauth/access_token", json={})
         unknown = await client.post(
@@ -75,6 +75,6 @@ async def test_the_stand_in_sees_the_host_that_was_asked_for(origin):
 @pytest.mark.parametrize(
     "host", ["cdn.shopify.com", "shopify-staged-uploads.storage.googleapis.com"]
 )
-async def test_the_hosts_of_files_are_the_stand_ins_too(origin, host):
+async def test_the_file_hosts_are_served_by_the_stand_in(origin, host):
     async with httpx.AsyncClient(transport=LoopbackShopify(origin)) as client:
         assert (await client.get(f"https://{host}/nothing")).status_code == 404

@@ -40,7 +40,7 @@ def test_the_product_is_centred_within_its_margin():
     assert master.framing.scale == 2.0 and master.framing.upscaled
 
 
-def test_a_cut_edge_stays_at_the_edge_instead_of_floating():
+def test_a_cropped_edge_stays_at_the_images_edge():
     master = compose(
         block(600, 600, top=200, left=200, bottom=600, right=400),
         size=1000,
@@ -52,7 +52,7 @@ def test_a_cut_edge_stays_at_the_edge_instead_of_floating():
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#f4efe6", "#000000"])
-def test_the_background_is_exact_right_up_to_the_product(background):
+def test_the_background_is_exact_up_to_the_product(background):
     rgba = block(700, 700, top=200, left=200, bottom=500, right=500)
     rgb = compose(rgba, size=800, margin=0.2, background=background).rgb
     paper = list(bytes.fromhex(background[1:]))
@@ -94,7 +94,7 @@ def test_the_corners_of_every_final_are_pure_white_after_encoding(cut_garment, n
 
 @pytest.mark.parametrize("background", ["#ffffff", "#f4efe6"])
 @pytest.mark.parametrize("format_", ["jpeg", "webp", "avif"])
-def test_a_contact_shadow_lies_below_the_product_and_leaves_the_corners_alone(background, format_):
+def test_a_contact_shadow_lies_below_the_product_and_not_in_the_corners(background, format_):
     rgba = block(900, 900, top=100, left=200, bottom=700, right=700)
     plain, shaded = (
         compose(rgba, size=800, margin=0.12, background=background, shadow=shadow).rgb
@@ -110,7 +110,7 @@ def test_a_contact_shadow_lies_below_the_product_and_leaves_the_corners_alone(ba
     assert quality.corners_are(final, background)
 
 
-def test_narrower_paper_keeps_the_product_whole_and_centred():
+def test_a_narrower_canvas_keeps_the_product_whole_and_centred():
     rgb = compose(
         block(900, 900, top=100, left=100, bottom=500, right=500),
         size=1000,
@@ -122,7 +122,7 @@ def test_narrower_paper_keeps_the_product_whole_and_centred():
     assert box(rgb) == (180, 820, 80, 720)
 
 
-def test_an_avif_says_av1_and_is_smaller_than_the_jpeg(cut_garment):
+def test_an_avif_is_av1_and_smaller_than_the_jpeg(cut_garment):
     rgb = compose(cut_garment("tee_navy").rgba, size=700, margin=0.08, background="#ffffff").rgb
     avif = encode_final(rgb, size=700, format_="avif")
     assert avif[4:12] == b"ftypavif" and b"av01" in avif[:400]
@@ -131,7 +131,7 @@ def test_an_avif_says_av1_and_is_smaller_than_the_jpeg(cut_garment):
     assert drift < 1.5
 
 
-def test_a_drawn_gradient_keeps_its_grain_when_asked_for_more_quality():
+def test_a_generated_gradient_keeps_its_grain_with_smooth_encoding():
     ramp = np.linspace(100, 110, 400)[:, None, None] + np.random.default_rng(7).normal(
         0, 1.2, (400, 400, 1)
     )
@@ -147,13 +147,13 @@ def test_a_drawn_gradient_keeps_its_grain_when_asked_for_more_quality():
         assert grain[1] > 1.5 * grain[0]
 
 
-def test_a_png_comes_back_as_it_was(cut_garment):
+def test_a_png_is_lossless(cut_garment):
     cutout = cut_garment("tee_navy")
     assert (decode_own(encode_png(cutout.rgba)) == cutout.rgba).all()
     assert (decode_own(encode_png(cutout.mask)) == cutout.mask).all()
 
 
-def test_the_placeholder_fits_into_a_row_of_the_database(cut_garment):
+def test_the_placeholder_is_small_enough_for_a_database_row(cut_garment):
     master = compose(cut_garment("dress_floral").rgba, size=512, margin=0.08, background="#ffffff")
     uri = placeholder(master.rgb)
     assert uri.startswith("data:image/webp;base64,") and len(uri) < 600

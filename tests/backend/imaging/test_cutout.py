@@ -44,21 +44,21 @@ def test_clean_garments_pass(cut_garment, name):
     assert verdict_on(cut_garment(name).quality).verdict == "pass"
 
 
-def test_cream_stripes_on_off_white_are_sent_to_a_person_with_a_reason(cut_garment):
+def test_low_contrast_stripes_need_review_with_a_reason(cut_garment):
     verdict = verdict_on(cut_garment("breton_long_sleeve").quality)
     assert verdict.verdict == "needs_review"
     assert [reason.code for reason in verdict.reasons] == ["UNCERTAIN_OUTLINE"]
 
 
 @pytest.mark.parametrize("name", ["tee_navy", "tee_white", "dress_floral", "breton_long_sleeve"])
-def test_no_garment_has_a_hole_or_a_stray_island(cut_garment, name):
+def test_a_cutout_has_no_holes_or_stray_specks(cut_garment, name):
     solid = cut_garment(name).mask > 127
     assert not enclosed(~solid).any()
     assert (filters.without_specks(solid, 0.99) == solid).all()
 
 
 @pytest.mark.parametrize("name", ["tee_navy", "dress_floral"])
-def test_the_edge_of_a_dark_garment_keeps_no_light_halo(cut_garment, name):
+def test_the_edge_of_a_dark_garment_has_no_light_halo(cut_garment, name):
     rgba = cut_garment(name).rgba
     rim = (rgba[..., 3] > 12) & (rgba[..., 3] < 243)
     inside = filters.erode(rgba[..., 3] > 250, 6) & filters.dilate(rim, 20)
@@ -94,19 +94,19 @@ def test_white_stripes_get_no_holes(net):
     assert alpha[300:800, 300:600].min() == 255
 
 
-def test_without_a_model_colour_alone_cuts_out_the_navy_tee(garment, cut_garment):
+def test_colour_alone_cuts_out_the_navy_tee(garment, cut_garment):
     cutout = cut_out(decode(garment("tee_navy")), None)
     assert not cutout.quality.by_model and cutout.quality.certain is None
     assert overlap(cutout.mask, cut_garment("tee_navy").mask / 255) > 0.995
     assert verdict_on(cutout.quality).verdict == "pass"
 
 
-def test_without_a_model_white_on_white_is_sent_to_a_person(garment):
+def test_white_on_white_without_a_model_needs_review(garment):
     verdict = verdict_on(cut_out(decode(garment("tee_white")), None).quality)
     assert "LOW_CONTRAST" in [reason.code for reason in verdict.reasons]
 
 
-def test_weights_with_one_wrong_byte_are_never_handed_to_the_runtime(tmp_path, monkeypatch):
+def test_modified_model_weights_are_never_loaded(tmp_path, monkeypatch):
     def loaded(*_: object, **__: object) -> None:
         pytest.fail("untrusted weights were loaded")
 
@@ -120,7 +120,7 @@ def test_weights_with_one_wrong_byte_are_never_handed_to_the_runtime(tmp_path, m
     assert load_net(None) is None
 
 
-def test_a_cut_out_that_the_merchant_made_is_taken_as_it_is():
+def test_a_cutout_made_by_the_merchant_is_used_unchanged():
     image = files.photo()
     alpha = (image[1] < 100).ifthenelse(255, 0)
     cutout = cut_out(decode(files.png(image.bandjoin(alpha))), None)
@@ -129,7 +129,7 @@ def test_a_cut_out_that_the_merchant_made_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize("model", ["net", "colour"])
-def test_bare_paper_has_no_subject(net, model):
+def test_an_empty_photo_has_no_subject(net, model):
     with pytest.raises(SubjectNotFound):
         cut_out(decode(scenes.empty()), net if model == "net" else None)
 
@@ -139,13 +139,13 @@ def test_a_fully_transparent_file_has_no_subject():
         cut_out(decode(files.png(files.photo().bandjoin(0))), None)
 
 
-def test_a_busy_background_is_sent_to_a_person(net):
+def test_a_busy_background_needs_review(net):
     quality = cut_out(decode(scenes.tee_outdoors()), net).quality
     assert quality.backdrop == "scene"
     assert "BUSY_BACKGROUND" in [reason.code for reason in verdict_on(quality).reasons]
 
 
-def test_a_product_that_leaves_the_photo_is_reported_with_its_sides(net):
+def test_a_cropped_product_is_reported_with_its_sides(net):
     cropped = files.srgb(decode(scenes.tee(scenes.NAVY).jpeg).rgb).crop(0, 0, 900, 700)
     quality = cut_out(decode(files.jpeg(cropped)), net).quality
     assert quality.touches_edge == ["bottom"]

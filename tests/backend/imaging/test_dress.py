@@ -36,7 +36,7 @@ def is_cloth(rgb: NDArray[np.uint8]) -> Mask:
     return np.asarray(rgb[..., 2].astype(int) - rgb[..., 0] > 25)
 
 
-def test_the_picture_is_4_to_5_and_its_background_exact(dressed_garment):
+def test_the_preview_is_4_to_5_with_an_exact_background(dressed_garment):
     _, dressed = dressed_garment
     assert dressed.rgb.shape == (800, 640, 3)
     assert (dressed.rgb[[0, 0, 400, 400], [0, -1, 0, -1]] == PAPER).all()
@@ -58,7 +58,7 @@ def test_no_pixel_of_the_garment_is_repainted(dressed_garment):
         assert len(seen) > 20 and np.abs(seen - wanted).max() <= 2
 
 
-def test_the_body_shows_above_or_below_the_garment_and_hardly_beside_it(dressed_garment):
+def test_the_body_shows_above_and_below_the_garment(dressed_garment):
     _, dressed = dressed_garment
     body, cloth = is_body(dressed.rgb), is_cloth(dressed.rgb)
     rows, _columns = filters.bounds(cloth)
@@ -69,7 +69,7 @@ def test_the_body_shows_above_or_below_the_garment_and_hardly_beside_it(dressed_
     assert beside.sum() < 0.05 * cloth.sum()
 
 
-def test_the_garment_casts_a_shadow_on_the_body_below_its_hem():
+def test_the_garment_casts_a_shadow_below_its_hem():
     fitting = try_on(outlines.cutout(outlines.tee()), "top", "female")
     rgb = draw(fitting, size=800, background="#f4f4f2").rgb
     hem = filters.bounds(is_cloth(rgb))[0].stop
@@ -77,7 +77,7 @@ def test_the_garment_casts_a_shadow_on_the_body_below_its_hem():
     assert leg[hem + 4] < leg[hem + 60] - 25
 
 
-def test_a_garment_down_to_the_ankles_shows_whole_feet_on_a_floor():
+def test_an_ankle_length_garment_shows_whole_feet_on_a_floor():
     fitting = try_on(outlines.cutout(outlines.trousers()), "bottom", "male")
     rgb = draw(fitting, size=800, background="#f4f4f2").rgb
     assert (rgb[-1] == PAPER).all()
@@ -85,7 +85,7 @@ def test_a_garment_down_to_the_ankles_shows_whole_feet_on_a_floor():
     assert ((below > 200) & (below < 238)).sum() > 200  # their soft shadow on the floor
 
 
-def test_feet_are_not_cut_off_below_a_hem_at_the_calves():
+def test_feet_below_a_calf_length_hem_are_not_cut_off():
     skirt = outlines.taper(60, 500, 75, 150)
     fitting = try_on(outlines.cutout(skirt), "bottom", "female")
     rgb = draw(fitting, size=800, background="#f4f4f2").rgb
@@ -93,13 +93,13 @@ def test_feet_are_not_cut_off_below_a_hem_at_the_calves():
     assert is_body(rgb)[hem + 20].any() and (rgb[-1] == PAPER).all()
 
 
-def test_a_bodys_end_is_the_pictures_end_and_never_in_the_air():
+def test_the_body_ends_at_the_images_edge():
     fitting = try_on(outlines.cutout(outlines.tee()), "top", "female")
     rgb = draw(fitting, size=800, background="#f4f4f2").rgb
     assert is_body(rgb)[-1].sum() > 100
 
 
-def test_both_bodies_and_other_papers_are_drawn():
+def test_both_bodies_and_other_backgrounds_are_drawn():
     cutout = outlines.cutout(outlines.dress())
     pictures = [
         draw(try_on(cutout, "dress", body), size=400, background="#203040").rgb

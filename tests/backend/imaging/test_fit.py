@@ -22,7 +22,7 @@ def measured():
     return lambda shape: measure_garment(outlines.cutout(shape)[..., 3])
 
 
-def test_the_bodies_are_upright_symmetrical_and_their_points_lie_on_them(body):
+def test_the_mannequins_are_upright_and_symmetrical(body):
     mask = body.mask
     mirrored = mask[:, ::-1]
     assert (mask & mirrored).sum() / (mask | mirrored).sum() > 0.98
@@ -31,7 +31,7 @@ def test_the_bodies_are_upright_symmetrical_and_their_points_lie_on_them(body):
     assert body.waist < body.width_at(body.chest) < body.width_at(body.hip + 150)
 
 
-def test_marks_are_found_in_photo_pixels(measured):
+def test_garment_landmarks_are_found_in_photo_pixels(measured):
     tee = measured(outlines.tee())
     assert tee.axis * tee.cell == pytest.approx(250, abs=8)  # counted from the sleeve's end
     assert tee.torso * tee.cell == pytest.approx(255, abs=8)
@@ -43,7 +43,7 @@ def test_marks_are_found_in_photo_pixels(measured):
     assert trousers.waistband * trousers.cell == pytest.approx(190, abs=15)
 
 
-def test_wide_sleeves_do_not_make_the_torso_wider(measured):
+def test_wide_sleeves_do_not_widen_the_torso(measured):
     sleeved = (
         outlines.tee() | outlines.block(110, 420, 90, 150) | outlines.block(110, 420, 450, 510)
     )
@@ -54,9 +54,7 @@ def test_wide_sleeves_do_not_make_the_torso_wider(measured):
     ("shape", "category"),
     [(outlines.tee, "top"), (outlines.dress, "dress"), (outlines.trousers, "bottom")],
 )
-def test_garments_of_their_category_fit_whatever_their_size_in_the_photo(
-    body, measured, shape, category
-):
+def test_garments_of_their_category_fit_at_any_photo_size(body, measured, shape, category):
     fit = fit_garment(measured(shape()), body, category)
     assert fit is not None and fit.quality > 0.93
     half = measure_garment(outlines.cutout(shape())[::2, ::2, 3])
@@ -75,7 +73,7 @@ def test_the_sample_dress_fits_as_a_dress(cut_garment, body):
     assert fit is not None and fit.quality > 0.97
 
 
-def test_a_garment_hangs_from_the_collar_or_the_belt_on_the_bodys_axis(body, measured):
+def test_a_garment_hangs_from_the_collar_or_belt_on_the_bodys_axis(body, measured):
     tee = measured(outlines.tee())
     top = fit_garment(tee, body, "top")
     assert top is not None and body.neck - 20 < top.top < body.shoulder
@@ -105,7 +103,7 @@ def test_a_garment_hangs_from_the_collar_or_the_belt_on_the_bodys_axis(body, mea
         "scarf",
     ],
 )
-def test_what_would_look_wrong_is_told_by_its_quality(body, measured, shape, category):
+def test_a_bad_fit_has_a_low_quality(body, measured, shape, category):
     fit = fit_garment(measured(shape), body, category)
     assert fit is None or fit.quality < GOOD
 
@@ -114,7 +112,7 @@ def test_an_outline_without_a_torso_has_no_fit(body, measured):
     assert fit_garment(measured(outlines.trousers()), body, "top") is None
 
 
-def test_narrow_shoulders_cost_more_than_the_same_area_below(body, measured):
+def test_narrow_shoulders_lower_the_quality_of_the_fit(body, measured):
     tee = outlines.tee()
     narrow = tee & ~((np.abs(outlines.column - 300) > 62) & (outlines.row < 230))
     fit = fit_garment(measured(narrow), body, "top")

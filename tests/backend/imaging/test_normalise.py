@@ -39,7 +39,7 @@ UPRIGHT = {
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_each_exif_orientation_is_applied_to_the_pixels_and_its_tag_is_gone(orientation):
+def test_each_exif_orientation_is_applied_and_removed(orientation):
     photo = corners_photo().copy()
     photo.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     made = normalise(files.jpeg(photo))
@@ -49,7 +49,7 @@ def test_each_exif_orientation_is_applied_to_the_pixels_and_its_tag_is_gone(orie
     assert not pyvips.Image.new_from_buffer(made.data, "").get_typeof("orientation")
 
 
-def test_nothing_that_a_camera_wrote_survives():
+def test_camera_metadata_is_removed():
     sent = files.located_jpeg()
     assert b"canary" in sent
     made = normalise(sent)
@@ -66,7 +66,7 @@ def test_a_wide_gamut_photo_keeps_its_look_without_its_profile():
 
 
 @pytest.mark.parametrize("make", [files.zip_tailed_png, files.zip_tailed_jpeg])
-def test_an_archive_behind_the_last_pixel_is_left_behind(make):
+def test_an_archive_behind_the_last_pixel_is_dropped(make):
     sent = make()
     assert b"canary.html" in sent
     made = normalise(sent)
@@ -74,7 +74,7 @@ def test_an_archive_behind_the_last_pixel_is_left_behind(make):
     assert made.data.endswith(b"\xff\xd9")
 
 
-def test_grey_16_bit_and_cmyk_all_become_a_plain_colour_jpeg():
+def test_grey_16_bit_and_cmyk_images_become_a_colour_jpeg():
     grey = files.png(files.photo().colourspace("b-w"))
     deep = files.png(files.photo().colourspace("rgb16"))
     cmyk = files.jpeg(files.photo().icc_transform("cmyk", input_profile="srgb"))
@@ -87,7 +87,7 @@ def test_grey_16_bit_and_cmyk_all_become_a_plain_colour_jpeg():
 
 
 @pytest.mark.parametrize("depth", ["srgb", "rgb16"])
-def test_transparency_is_kept_to_the_level_as_png(depth):
+def test_transparency_is_kept_exactly_as_png(depth):
     ramp = pyvips.Image.identity().embed(0, 0, 800, 600, extend="copy")
     rgba = files.photo().bandjoin(ramp)
     sent = rgba if depth == "srgb" else rgba.colourspace("rgb16")
@@ -120,20 +120,20 @@ def test_the_stored_jpeg_keeps_full_colour_resolution():
         ((12_000, 520), (11_815, 512)),  # shrunk to 4096 it would be too narrow for any job
     ],
 )
-def test_only_a_photo_with_more_than_4096_pixels_a_side_is_shrunk(sent, stored):
+def test_only_a_photo_above_4096_pixels_a_side_is_shrunk(sent, stored):
     made = normalise(files.jpeg(pyvips.Image.black(*sent, bands=3).copy(interpretation="srgb")))
     found = probe(made.data)
     assert (found.width, found.height) == stored == (made.width, made.height)
     assert (made.source.width, made.source.height) == sent
 
 
-def test_a_large_transparent_picture_is_kept_at_the_working_size():
+def test_a_large_transparent_image_is_kept_at_the_working_size():
     clear = pyvips.Image.black(3000, 2400, bands=4).copy(interpretation="srgb")
     made = normalise(files.png(clear))
     assert (made.width, made.height) == (2048, 1638)
 
 
-def test_a_photo_that_is_all_grain_stays_within_what_later_stages_accept(monkeypatch):
+def test_a_noisy_photo_stays_within_the_later_stages_limit(monkeypatch):
     noise = files.srgb(np.random.default_rng(7).integers(0, 256, (700, 700, 3), dtype=np.uint8))
     sent = files.jpeg(noise)
     generous = normalise(sent)
@@ -156,7 +156,7 @@ def test_a_photo_that_is_all_grain_stays_within_what_later_stages_accept(monkeyp
         (files.png(files.photo())[:1500], "IMAGE_CORRUPT"),
     ],
 )
-def test_whatever_no_job_could_use_is_refused(sent, code):
+def test_an_unusable_image_is_refused(sent, code):
     with pytest.raises(ImageRefused) as caught:
         normalise(sent)
     assert caught.value.code == code

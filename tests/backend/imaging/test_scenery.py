@@ -36,7 +36,7 @@ def saturation(rgb) -> float:
 
 
 @pytest.mark.parametrize("scene", SETS)
-def test_the_brightest_light_of_a_neutral_set_shows_the_colour_asked_for(scene):
+def test_the_brightest_light_of_a_neutral_set_is_the_requested_colour(scene):
     upper = drawn(scene)[:500]
     brightest = upper[upper.sum(axis=-1) >= np.quantile(upper.sum(axis=-1), 0.98)].mean(axis=0)
     assert np.abs(brightest - levels(GREEN)).max() < 24
@@ -51,7 +51,7 @@ def test_the_second_colour_is_the_floors(scene):
 
 
 @pytest.mark.parametrize("scene", SETS)
-def test_the_third_colour_glows_somewhere_on_the_wall(scene):
+def test_the_third_colour_glows_on_the_wall(scene):
     plain, glowing = (
         drawn(scene, colours=(SAND, SAND)),
         drawn(scene, colours=(SAND, SAND, "#2040ff")),
@@ -70,7 +70,7 @@ def test_every_scene_and_every_mood_looks_different():
 
 
 @pytest.mark.parametrize("scene", SETS)
-def test_moods_do_what_their_names_say(scene):
+def test_moods_change_warmth_brightness_and_contrast(scene):
     looks = {mood: drawn(scene, mood, (SAND,)) for mood in MOODS}
     warmth = {mood: float((look[..., 0] - look[..., 2]).mean()) for mood, look in looks.items()}
     assert warmth["warm"] > warmth["neutral"] + 8 > warmth["cool"] + 16
@@ -102,7 +102,7 @@ def test_a_wall_is_lit_from_one_side_and_a_spotlight_in_the_middle():
     assert spot[400, 410] > spot[400, 20] + 30 and spot[400, 410] > spot[10, 410] + 30
 
 
-def test_the_same_words_give_the_same_bytes_and_the_shape_asked_for():
+def test_the_same_parameters_draw_the_same_bytes():
     one, two = (pixels(scene_at_size(drawn("wall", aspect=1.5), 600, 400)) for _ in range(2))
     assert one.shape == (400, 600, 3) and (one == two).all()
 
@@ -117,6 +117,6 @@ def test_a_long_gradient_has_no_bands():
     assert np.abs(patch - np.median(patch)).max() < 16
 
 
-def test_colours_that_are_not_named_follow_from_the_first():
+def test_missing_colours_are_derived_from_the_first():
     table = drawn("tabletop", colours=("#30405a",))
     assert table[-100, 400].argmax() == 2 and saturation(table[-200:]) > 10

@@ -25,14 +25,14 @@ def swapped(product, background: bytes, *, size=750, shadow="none"):
     return swap_with_picture(product, background, size=size, shadow=shadow)
 
 
-def test_every_pixel_of_the_product_stays_at_its_place(product):
+def test_every_pixel_of_the_product_keeps_its_place(product):
     result = swapped(product, picture(1200, 1500))
     solid = product[..., 3] == 255
     assert result.scale == 1.0
     assert np.abs(result.rgb[solid].astype(int) - product[..., :3][solid]).max() <= 1
 
 
-def test_the_picture_keeps_the_photos_shape_and_the_product_its_share_of_it(product):
+def test_the_result_keeps_the_photos_shape_and_the_products_share(product):
     rgb = swapped(product, picture(1200, 600), size=1500).rgb
     assert rgb.shape == (1500, 1200, 3)
     green = (rgb[..., 1] > 70) & (rgb[..., 0] < 60) & (rgb[..., 2] < 60) & (rgb[..., 1] < 180)
@@ -42,9 +42,7 @@ def test_the_picture_keeps_the_photos_shape_and_the_product_its_share_of_it(prod
 
 
 @pytest.mark.parametrize("background", [(2400, 600), (600, 2000), (600, 600), (1200, 1500)])
-def test_the_background_covers_the_picture_undistorted_and_is_cropped_to_its_middle(
-    product, background
-):
+def test_the_background_covers_the_image_undistorted_and_centred(product, background):
     rgb = swapped(product, picture(*background)).rgb
     assert rgb.shape == (750, 600, 3)
     last = rgb[10].astype(int).argmax(axis=-1)
@@ -58,12 +56,12 @@ def test_the_background_covers_the_picture_undistorted_and_is_cropped_to_its_mid
     assert len(edges) in (0, 2) and (len(edges) == 0 or abs(edges.sum() - 599) <= 3)
 
 
-def test_a_background_smaller_than_the_picture_is_enlarged_to_fill_it(product):
+def test_a_small_background_is_enlarged_to_fill_the_image(product):
     rgb = swapped(product, picture(600, 600), size=1500).rgb
     assert rgb.shape == (1500, 1200, 3) and rgb[[0, -1]].max(axis=-1).min() > 100
 
 
-def test_a_turned_background_is_set_upright(product):
+def test_a_rotated_background_is_set_upright(product):
     turned = files.photo(1500, 1200).copy()
     turned.set_type(pyvips.GValue.gint_type, "orientation", 6)
     rgb = swapped(product, files.jpeg(turned)).rgb.astype(int)
@@ -71,7 +69,7 @@ def test_a_turned_background_is_set_upright(product):
     assert rgb[180, 300, 0] - rgb[180, 300, 2] > 100 and rgb[560, 450].min() > 220
 
 
-def test_a_transparent_background_lies_on_white(product):
+def test_a_transparent_background_is_laid_on_white(product):
     clear = files.photo(800, 1000).bandjoin(0)
     assert (swapped(product, files.png(clear)).rgb[5, 5] == 255).all()
 
@@ -86,7 +84,7 @@ def test_a_transparent_background_lies_on_white(product):
         (files.jpeg(files.photo(300, 300)), "IMAGE_TOO_SMALL"),
     ],
 )
-def test_a_background_is_as_untrusted_as_any_upload(product, background, code):
+def test_a_background_is_checked_like_any_upload(product, background, code):
     with pytest.raises(ImageRefused) as caught:
         swapped(product, background)
     assert caught.value.code == code
@@ -101,7 +99,7 @@ def test_no_trace_of_the_old_background_is_left_at_the_edge(cut_garment):
     assert rgb[rim].mean() < 45 and (rgb[rgba[..., 3] == 0] == 0).all()
 
 
-def test_the_contact_shadow_darkens_the_ground_below_and_nothing_else(product):
+def test_the_contact_shadow_darkens_only_the_ground_below(product):
     background = picture(1200, 1500)
     plain, shaded = (swapped(product, background, shadow=s).rgb for s in ("none", "contact"))
     taken = plain.astype(int).max(axis=-1) - shaded.astype(int).max(axis=-1)
@@ -125,7 +123,7 @@ def test_a_set_is_drawn_behind_the_product_with_its_shadow(product, scene):
     assert beside > 15 if scene == "wall" else beside < 2
 
 
-def test_the_same_words_give_the_same_picture(product):
+def test_the_same_parameters_give_the_same_image(product):
     one, two = (
         swap_with_set(product, "tabletop", "warm", ("#c9b8a4",), size=500, shadow="contact").rgb
         for _ in range(2)

@@ -37,7 +37,7 @@ async def ends(shared_app: RunningApp, public_id: str) -> list[str]:
     return [row["event_type"] for row in rows]
 
 
-async def test_a_waiting_job_ends_at_once_and_no_worker_takes_it(shared_app: RunningApp) -> None:
+async def test_cancelling_a_waiting_job_ends_it_at_once(shared_app: RunningApp) -> None:
     ref = await waiting_job(shared_app)
     answer = await cancel(shared_app, ref.public_id)
     assert answer.status_code == 202
@@ -49,7 +49,7 @@ async def test_a_waiting_job_ends_at_once_and_no_worker_takes_it(shared_app: Run
         assert await claim(connection, ref) is None
 
 
-async def test_a_running_jobs_worker_finds_out_at_its_next_checkpoint(
+async def test_cancelling_a_running_job_fences_its_worker_at_the_next_checkpoint(
     shared_app: RunningApp,
 ) -> None:
     begun = await claimed_job(shared_app)
@@ -60,7 +60,7 @@ async def test_a_running_jobs_worker_finds_out_at_its_next_checkpoint(
     assert await ends(shared_app, begun.ref.public_id) == ["failed"]
 
 
-async def test_a_finished_job_stays_as_it_is(shared_app: RunningApp) -> None:
+async def test_a_finished_job_cannot_be_cancelled(shared_app: RunningApp) -> None:
     ref, _ = await finished_job(shared_app)
     assert refusal(await cancel(shared_app, ref.public_id)) == (409, "JOB_ALREADY_FINISHED")
     again = await waiting_job(shared_app)
@@ -69,7 +69,7 @@ async def test_a_finished_job_stays_as_it_is(shared_app: RunningApp) -> None:
     assert await ends(shared_app, again.public_id) == ["failed"]
 
 
-async def test_of_a_cancel_and_a_success_at_once_one_wins(shared_app: RunningApp) -> None:
+async def test_a_cancel_racing_a_success_leaves_exactly_one_end(shared_app: RunningApp) -> None:
     for _ in range(10):
         begun = await claimed_job(shared_app)
 
@@ -87,7 +87,7 @@ async def test_of_a_cancel_and_a_success_at_once_one_wins(shared_app: RunningApp
         assert await ends(shared_app, begun.ref.public_id) == [expected]
 
 
-async def test_nobody_cancels_what_is_not_theirs(shared_app: RunningApp) -> None:
+async def test_a_shop_cannot_cancel_another_shops_job(shared_app: RunningApp) -> None:
     await shared_app.install(OTHER_SHOP)
     ref = await waiting_job(shared_app, shop=OTHER_SHOP)
     for public_id in (ref.public_id, "0" * 26, "nonsense"):

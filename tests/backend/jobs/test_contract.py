@@ -55,13 +55,13 @@ async def detail(running_app: RunningApp, public_id: str) -> dict[str, Any]:
     return body
 
 
-def test_the_schema_is_a_schema_and_closes_every_object_of_the_table() -> None:
+def test_the_job_schema_is_valid_and_allows_no_extra_fields() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     closed = [SCHEMA, *(SCHEMA["$defs"][name] for name in ("artifact", "event", "failure"))]
     assert all(each["additionalProperties"] is False for each in closed)
 
 
-async def test_a_real_job_keeps_the_contract_while_it_waits_and_when_it_has_succeeded(
+async def test_a_real_job_matches_the_contract_while_waiting_and_after_success(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()
@@ -76,7 +76,7 @@ async def test_a_real_job_keeps_the_contract_while_it_waits_and_when_it_has_succ
     assert done["latest_event"]["seq"] == waiting["latest_event"]["seq"] + 6
 
 
-async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_result(
+async def test_a_running_job_shows_its_latest_stage_and_no_result(
     shared_app: RunningApp,
 ) -> None:
     job = await claimed_job(shared_app)
@@ -90,7 +90,7 @@ async def test_a_running_job_shows_its_newest_stage_with_its_pictures_and_no_res
     assert [item["role"] for item in event["artifacts"]] == ["intermediate"] * 2
 
 
-async def test_final_pictures_are_no_result_before_the_job_has_succeeded(
+async def test_final_images_are_not_a_result_until_the_job_succeeds(
     shared_app: RunningApp,
 ) -> None:
     job = await claimed_job(shared_app)
@@ -98,7 +98,7 @@ async def test_final_pictures_are_no_result_before_the_job_has_succeeded(
     assert (await detail(shared_app, job.ref.public_id))["result"] == []
 
 
-async def test_a_succeeded_job_lists_its_final_pictures_in_order(shared_app: RunningApp) -> None:
+async def test_a_succeeded_job_lists_its_final_images_in_order(shared_app: RunningApp) -> None:
     ref, keys = await finished_job(shared_app)
     body = await detail(shared_app, ref.public_id)
     assert [item["image_url"].partition("?")[0] for item in body["result"]] == [
@@ -109,7 +109,7 @@ async def test_a_succeeded_job_lists_its_final_pictures_in_order(shared_app: Run
     assert body["latest_event"]["artifacts"] == []
 
 
-async def test_a_failed_job_says_why_and_has_no_result(shared_app: RunningApp) -> None:
+async def test_a_failed_job_gives_the_reason_and_no_result(shared_app: RunningApp) -> None:
     ref = await failed_job(shared_app, FAILURE)
     body = await detail(shared_app, ref.public_id)
     assert body["status"] == "FAILURE"
@@ -121,7 +121,9 @@ async def test_a_failed_job_says_why_and_has_no_result(shared_app: RunningApp) -
     }
 
 
-async def test_a_key_in_the_request_becomes_a_url_that_downloads(shared_app: RunningApp) -> None:
+async def test_a_storage_key_in_the_request_is_shown_as_a_working_url(
+    shared_app: RunningApp,
+) -> None:
     owner = await waiting_job(shared_app)
     key = await stored_picture(shared_app, owner, "upload", "source")
     ref = await waiting_job(
@@ -136,9 +138,7 @@ async def test_a_key_in_the_request_becomes_a_url_that_downloads(shared_app: Run
 
 
 @pytest.mark.parametrize("depth", ["an object", "a list"])
-async def test_a_key_deep_in_the_request_becomes_a_url_as_well(
-    shared_app: RunningApp, depth: str
-) -> None:
+async def test_a_nested_storage_key_is_shown_as_a_url(shared_app: RunningApp, depth: str) -> None:
     key = await stored_picture(shared_app, await waiting_job(shared_app), "upload", depth)
     inner = {"front_key": key}
     look = inner if depth == "an object" else [inner]
@@ -148,7 +148,7 @@ async def test_a_key_deep_in_the_request_becomes_a_url_as_well(
     assert [path[-1] for path, _ in leaves(body["request"])] == ["front_image_url"]
 
 
-async def test_every_kind_of_error_has_the_same_envelope(shared_app: RunningApp) -> None:
+async def test_every_error_uses_the_same_envelope(shared_app: RunningApp) -> None:
     body = b'{"id":1}'
     job = f"/v1/jobs/{'0' * 26}"
     encoded = [*webhook_headers(body), header("Content-Encoding", "gzip")]
@@ -172,7 +172,7 @@ async def test_every_kind_of_error_has_the_same_envelope(shared_app: RunningApp)
     ]
 
 
-async def test_without_its_database_detail_answers_503_in_the_envelope(
+async def test_job_detail_answers_503_without_the_database(
     shared_app: RunningApp,
 ) -> None:
     async with without_database(shared_app) as client:

@@ -43,7 +43,7 @@ async def invalid_locations(shared_app: RunningApp, name: str, body: Any) -> lis
     return [item["loc"] for item in answer.json()["detail"]]
 
 
-def test_every_workflow_is_asked_for_here() -> None:
+def test_every_workflow_is_covered_by_these_tests() -> None:
     assert sorted(MINIMAL_PARAMETERS) == sorted(workflow.name for workflow in WORKFLOWS.values())
 
 
@@ -64,7 +64,7 @@ async def test_jobs_that_are_made_at_once_keep_their_price(shared_app: RunningAp
 
 
 @pytest.mark.parametrize("name", OFFLINE)
-async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
+async def test_creating_a_job_stores_its_first_event_and_queue_entry(
     shared_app: RunningApp, name: str
 ) -> None:
     answer = await post_job(shared_app, name)
@@ -93,7 +93,7 @@ async def test_a_job_is_made_with_its_first_event_and_its_queue_entry(
     assert len(queued) == 1
 
 
-async def test_the_job_shows_its_request_with_the_defaults_and_without_what_was_left_out(
+async def test_the_stored_request_includes_defaults_and_omits_unset_fields(
     shared_app: RunningApp,
 ) -> None:
     made = (
@@ -108,14 +108,14 @@ async def test_the_job_shows_its_request_with_the_defaults_and_without_what_was_
     }
 
 
-async def test_the_photo_is_named_in_exactly_one_way(shared_app: RunningApp) -> None:
+async def test_the_source_image_must_be_given_in_exactly_one_way(shared_app: RunningApp) -> None:
     assert await invalid_locations(shared_app, "catalog-image", {}) == [["body", "upload_key"]]
     both = {"product_id": PRODUCT, "media_id": "gid://shopify/MediaImage/1"}
     found = await invalid_locations(shared_app, "catalog-image", both)
     assert found == [["body", "product_id"], ["body", "media_id"]]
 
 
-async def test_an_upload_that_is_not_there_is_named(shared_app: RunningApp) -> None:
+async def test_an_unknown_upload_is_reported_with_its_field(shared_app: RunningApp) -> None:
     assert await invalid_locations(shared_app, "catalog-image", {"upload_key": UNKNOWN_UPLOAD}) == [
         ["body", "upload_key"]
     ]
@@ -136,7 +136,7 @@ async def test_an_upload_that_is_not_there_is_named(shared_app: RunningApp) -> N
         ({"outputs": [{"size": 99, "format": "jpeg"}]}, ["body", "outputs", 0, "size"]),
     ],
 )
-async def test_what_does_not_belong_in_the_body_is_named(
+async def test_an_unexpected_field_is_reported_with_its_location(
     shared_app: RunningApp, change: dict[str, Any], loc: list[Any]
 ) -> None:
     assert await invalid_locations(
@@ -144,7 +144,7 @@ async def test_what_does_not_belong_in_the_body_is_named(
     ) == [loc]
 
 
-async def test_the_body_is_json_and_says_so(shared_app: RunningApp) -> None:
+async def test_the_body_must_be_declared_as_json(shared_app: RunningApp) -> None:
     async def sent(content: bytes, **headers: str) -> tuple[int, str]:
         answer = await shared_app.http.post(
             "/v1/catalog-image", content=content, headers={**shared_app.bearer(), **headers}
@@ -163,7 +163,7 @@ async def test_the_body_is_json_and_says_so(shared_app: RunningApp) -> None:
     assert await sent(b" " * 256_001, **json) == (413, "BODY_TOO_LARGE")
 
 
-async def test_a_bad_idempotency_key_is_named_as_the_sender_wrote_it(
+async def test_an_invalid_idempotency_key_is_reported_by_its_header_name(
     shared_app: RunningApp,
 ) -> None:
     answer = await post_job(shared_app, "catalog-image", **{"Idempotency-Key": "k" * 256})
@@ -171,7 +171,7 @@ async def test_a_bad_idempotency_key_is_named_as_the_sender_wrote_it(
     assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
 
 
-async def test_a_job_that_its_shop_left_behind_ends_when_a_worker_comes_to_it(
+async def test_a_job_of_an_uninstalled_shop_ends_when_a_worker_takes_it(
     shared_app: RunningApp,
 ) -> None:
     gone = "left-behind.myshopify.com"
@@ -191,11 +191,11 @@ async def test_a_job_that_its_shop_left_behind_ends_when_a_worker_comes_to_it(
     assert ended[0]["extra"]["error"]["code"] == "SHOP_UNINSTALLED"
 
 
-async def test_a_workflow_that_nobody_knows_is_not_found(shared_app: RunningApp) -> None:
+async def test_an_unknown_workflow_is_not_found(shared_app: RunningApp) -> None:
     assert refusal(await post_job(shared_app, "try-on", {})) == (404, "NOT_FOUND")
 
 
-async def test_operations_tell_what_there_is_and_what_it_costs(shared_app: RunningApp) -> None:
+async def test_operations_list_every_workflow_with_its_price(shared_app: RunningApp) -> None:
     answer = await shared_app.http.get("/v1/operations", headers=shared_app.bearer())
     assert answer.json()["operations"] == [
         {
@@ -208,7 +208,7 @@ async def test_operations_tell_what_there_is_and_what_it_costs(shared_app: Runni
     ]
 
 
-async def test_a_workflow_that_is_switched_off_says_so_and_a_budget_is_a_shops_own(
+async def test_a_disabled_workflow_is_refused_and_rate_limits_are_per_shop(
     services, template, renderer
 ) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
@@ -237,7 +237,7 @@ async def test_a_workflow_that_is_switched_off_says_so_and_a_budget_is_a_shops_o
             assert south.status_code == 202
 
 
-def test_a_misspelt_workflow_is_not_silently_left_on(shared_app: RunningApp) -> None:
+def test_a_misspelt_disabled_workflow_stops_the_start(shared_app: RunningApp) -> None:
     settings = replace(shared_app.settings, disabled_workflows="catalog_image")
     with pytest.raises(ConfigurationError, match="catalog-image"):
         create_app(settings)

@@ -45,7 +45,7 @@ def comparable(response: httpx.Response) -> tuple[int, bytes, list[tuple[str, st
 # The pictures
 
 
-async def test_every_picture_downloads_as_it_was_stored_and_is_shown_inline(
+async def test_every_image_downloads_unchanged_and_inline(
     shared_app: RunningApp,
 ) -> None:
     ref, keys = await finished_job(shared_app)
@@ -75,9 +75,7 @@ TAMPERINGS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
-async def test_a_url_opens_nothing_once_something_in_it_is_changed(
-    shared_app: RunningApp, what: str
-) -> None:
+async def test_a_modified_image_url_is_rejected(shared_app: RunningApp, what: str) -> None:
     url = await final_url(shared_app)
     changed = TAMPERINGS[what](url)
     assert changed != url
@@ -86,13 +84,13 @@ async def test_a_url_opens_nothing_once_something_in_it_is_changed(
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_a_url_only_reads(shared_app: RunningApp, method: str) -> None:
+async def test_an_image_url_allows_only_reading(shared_app: RunningApp, method: str) -> None:
     url = await final_url(shared_app)
     assert (await download(url, method)).status_code == 403
     assert (await download(url)).status_code == 200
 
 
-async def test_a_url_dies_when_it_says_so(shared_app: RunningApp) -> None:
+async def test_an_image_url_expires_at_its_stated_time(shared_app: RunningApp) -> None:
     _, keys = await finished_job(shared_app)
 
     def signed(age: float) -> str:
@@ -103,7 +101,7 @@ async def test_a_url_dies_when_it_says_so(shared_app: RunningApp) -> None:
     assert (await download(signed(3600))).status_code == 403
 
 
-async def test_every_url_has_ten_minutes_left_when_it_is_served(shared_app: RunningApp) -> None:
+async def test_every_image_url_is_valid_for_ten_more_minutes(shared_app: RunningApp) -> None:
     ref, _ = await finished_job(shared_app)
     asked_at = time.time()
     detail = (await shared_app.detail(ref.public_id)).json()
@@ -114,7 +112,7 @@ async def test_every_url_has_ten_minutes_left_when_it_is_served(shared_app: Runn
         assert expires_at - answered_at <= URL_LIFETIME
 
 
-async def test_two_polls_are_equal_byte_for_byte(shared_app: RunningApp) -> None:
+async def test_two_polls_return_identical_bytes(shared_app: RunningApp) -> None:
     ref, _ = await finished_job(shared_app)
 
     async def poll() -> tuple[bytes, Any]:
@@ -127,7 +125,7 @@ async def test_two_polls_are_equal_byte_for_byte(shared_app: RunningApp) -> None
     assert first == second
 
 
-async def test_the_bytes_change_with_the_signing_window_and_not_within_it(
+async def test_the_response_changes_only_with_the_signing_window(
     shared_app: RunningApp,
 ) -> None:
     ref, _ = await finished_job(shared_app)
@@ -171,7 +169,7 @@ def malformed_ids(own: str) -> dict[str, str]:
     }
 
 
-async def test_missing_foreign_and_malformed_ids_answer_exactly_alike(
+async def test_missing_foreign_and_malformed_ids_get_the_same_answer(
     shared_app: RunningApp,
 ) -> None:
     await shared_app.install(OTHER_SHOP)
@@ -190,7 +188,7 @@ async def test_missing_foreign_and_malformed_ids_answer_exactly_alike(
 
 
 @pytest.mark.parametrize("path", ["..%2fjobs%2f{}", "{}/x", "{}%2fx"])
-async def test_a_path_beyond_an_id_tells_nothing_of_the_id_in_it(
+async def test_a_path_beyond_an_id_does_not_reveal_whether_the_id_exists(
     shared_app: RunningApp, path: str
 ) -> None:
     own = (await waiting_job(shared_app)).public_id
@@ -199,7 +197,7 @@ async def test_a_path_beyond_an_id_tells_nothing_of_the_id_in_it(
     assert {answer.status_code for answer in answers} == {404}
 
 
-async def test_a_missing_job_has_no_etag_and_is_never_not_modified(shared_app: RunningApp) -> None:
+async def test_a_missing_job_has_no_etag_and_is_never_304(shared_app: RunningApp) -> None:
     headers = {**shared_app.bearer(), "If-None-Match": "*"}
     response = await shared_app.http.get(f"/v1/jobs/{new_public_id()}", headers=headers)
     assert response.status_code == 404
@@ -209,7 +207,7 @@ async def test_a_missing_job_has_no_etag_and_is_never_not_modified(shared_app: R
 # Shops that are not here
 
 
-async def test_a_shop_that_never_installed_is_told_so(shared_app: RunningApp) -> None:
+async def test_a_shop_that_never_installed_gets_401(shared_app: RunningApp) -> None:
     shared_app.shopify.create_shop("stranger.myshopify.com")
     ref = await waiting_job(shared_app)
     response = await shared_app.detail(ref.public_id, shop="stranger.myshopify.com")
@@ -217,7 +215,7 @@ async def test_a_shop_that_never_installed_is_told_so(shared_app: RunningApp) ->
     assert "x-shopify-retry-invalid-session-request" not in response.headers
 
 
-async def test_a_shop_that_uninstalled_is_told_so_and_sees_its_jobs_again_once_it_is_back(
+async def test_a_reinstalled_shop_sees_its_old_jobs_again(
     shared_app: RunningApp,
 ) -> None:
     shop = "leaving.myshopify.com"

@@ -18,9 +18,7 @@ READS = ["/v1/jobs/{}", "/v1/jobs/{}/events"]
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_a_known_version_is_answered_without_a_body(
-    shared_app: RunningApp, path: str
-) -> None:
+async def test_a_matching_etag_gets_304_without_a_body(shared_app: RunningApp, path: str) -> None:
     ref, _ = await finished_job(shared_app)
     url = path.format(ref.public_id)
     first = await shared_app.http.get(url, headers=shared_app.bearer())
@@ -37,7 +35,7 @@ async def test_a_known_version_is_answered_without_a_body(
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_every_change_of_a_job_is_a_new_version(shared_app: RunningApp, path: str) -> None:
+async def test_every_change_of_a_job_changes_its_etag(shared_app: RunningApp, path: str) -> None:
     tags = []
 
     async def look(public_id: str) -> None:
@@ -56,7 +54,7 @@ async def test_every_change_of_a_job_is_a_new_version(shared_app: RunningApp, pa
     assert len(set(versions)) == 4
 
 
-async def test_another_shops_version_is_the_same_404_and_has_no_tag(shared_app: RunningApp) -> None:
+async def test_another_shops_etag_gets_404(shared_app: RunningApp) -> None:
     await shared_app.install(OTHER_SHOP)
     ref, _ = await finished_job(shared_app, shop=OTHER_SHOP)
     tag = (await shared_app.detail(ref.public_id, shop=OTHER_SHOP)).headers["etag"]
@@ -69,7 +67,7 @@ async def test_another_shops_version_is_the_same_404_and_has_no_tag(shared_app: 
         assert answer.headers["cache-control"] == "private, no-store"
 
 
-async def test_a_running_job_says_when_to_ask_again_and_a_finished_one_does_not(
+async def test_only_an_unfinished_job_has_retry_after(
     shared_app: RunningApp,
 ) -> None:
     begun = await claimed_job(shared_app)
@@ -93,7 +91,7 @@ async def test_a_running_job_says_when_to_ask_again_and_a_finished_one_does_not(
     ("pace", "hints"),
     [(None, {1}), (0.2, {1}), (2.0, {2}), (4.0, {3, 4, 5}), (600.0, {8, 9, 10, 11, 12})],
 )
-def test_pages_that_asked_at_once_are_told_to_come_back_apart(
+def test_simultaneous_pollers_get_spread_retry_after_hints(
     pace: float | None, hints: set[int]
 ) -> None:
     version = Version(attempt=1, last_seq=1, status="IN_PROGRESS", seconds_a_stage=pace)
@@ -106,5 +104,5 @@ def test_pages_that_asked_at_once_are_told_to_come_back_apart(
     ("header", "expected"),
     [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("a", False)],
 )
-def test_if_none_match_is_read_as_http_has_it(header: str, expected: bool) -> None:
+def test_if_none_match_follows_the_http_rules(header: str, expected: bool) -> None:
     assert matches(header, '"a"') is expected

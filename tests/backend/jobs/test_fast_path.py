@@ -71,7 +71,7 @@ async def ids(shared_app: RunningApp) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("tag", TAGS)
-async def test_it_answers_what_the_route_answers(
+async def test_the_fast_path_answers_exactly_like_the_route(
     shared_app: RunningApp, fast_path_urls: list[str], path: tuple[str, str], tag: str | None
 ) -> None:
     bearer = await known_token(shared_app)
@@ -90,7 +90,7 @@ async def test_it_answers_what_the_route_answers(
         assert comparable(short) == comparable(route), kind
 
 
-async def test_a_shop_that_has_left_is_refused_at_once(
+async def test_the_fast_path_refuses_an_uninstalled_shop_at_once(
     shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     shop = "leaving.myshopify.com"
@@ -107,7 +107,7 @@ async def test_a_shop_that_has_left_is_refused_at_once(
     assert len(fast_path_urls) == 1
 
 
-async def test_a_token_that_was_not_seen_yet_goes_the_routes_way(
+async def test_an_unseen_token_takes_the_normal_route(
     shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     ref = await waiting_job(shared_app)
@@ -133,7 +133,7 @@ UNPLAIN: dict[str, tuple[int, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("kind", UNPLAIN)
-async def test_whatever_is_not_plain_goes_the_routes_way(
+async def test_an_unusual_request_takes_the_normal_route(
     shared_app: RunningApp, fast_path_urls: list[str], kind: str
 ) -> None:
     ref = await waiting_job(shared_app)
@@ -150,7 +150,7 @@ async def test_whatever_is_not_plain_goes_the_routes_way(
     "path", ["", "/", "/x", "/x/", "/x//events", "/x/events/", "/x/publication"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-async def test_other_addresses_and_methods_go_the_routes_way(
+async def test_other_paths_and_methods_take_the_normal_route(
     shared_app: RunningApp, fast_path_urls: list[str], method: str, path: str
 ) -> None:
     bearer = await known_token(shared_app)
@@ -159,14 +159,14 @@ async def test_other_addresses_and_methods_go_the_routes_way(
     assert fast_path_urls == ([f"/v1/jobs{path}"] if (method, path) == ("GET", "/x") else [])
 
 
-async def test_a_signed_request_goes_the_routes_way(
+async def test_a_signed_request_takes_the_normal_route(
     shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     await shared_app.http.get("/v1/jobs/x", headers={"X-Shopify-Hmac-Sha256": "A" * 44})
     assert fast_path_urls == []
 
 
-async def test_both_ways_count_against_one_budget(
+async def test_both_paths_count_against_one_rate_limit(
     shared_app: RunningApp, fast_path_urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bearer = await known_token(shared_app)
@@ -178,7 +178,7 @@ async def test_both_ways_count_against_one_budget(
     assert (len(counted), len(set(counted)), len(fast_path_urls)) == (2, 1, 1)
 
 
-async def test_without_a_database_it_is_an_honest_503(
+async def test_the_fast_path_answers_503_without_the_database(
     shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     bearer = shared_app.bearer()
@@ -190,7 +190,7 @@ async def test_without_a_database_it_is_an_honest_503(
     assert comparable(answers[0]) == comparable(answers[1])
 
 
-async def test_a_bug_tells_nothing_and_is_in_the_log_with_its_request_id(
+async def test_a_bug_in_the_fast_path_is_logged_and_reveals_nothing(
     shared_app: RunningApp, fast_path_urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bearer = await known_token(shared_app)

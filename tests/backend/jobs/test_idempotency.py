@@ -126,7 +126,7 @@ def is_first(answer: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
-async def test_of_many_at_once_one_makes_the_job_and_all_others_get_its_answer_or_try_again(
+async def test_concurrent_requests_with_one_key_create_one_job(
     shared_app: RunningApp, shop: str, count: int
 ) -> None:
     answers = await many_at_once(shared_app, shop, count)
@@ -145,7 +145,7 @@ async def test_of_many_at_once_one_makes_the_job_and_all_others_get_its_answer_o
     assert again.json()["job_id"] in await stored_jobs(shared_app, shop)
 
 
-async def test_of_two_bodies_at_once_under_one_key_one_is_done_and_the_other_refused(
+async def test_of_two_bodies_with_one_key_only_one_is_accepted(
     shared_app: RunningApp, shop: str
 ) -> None:
     answers = await asyncio.gather(
@@ -159,9 +159,7 @@ async def test_of_two_bodies_at_once_under_one_key_one_is_done_and_the_other_ref
     assert len(await stored_jobs(shared_app, shop)) == 1
 
 
-async def test_a_day_later_the_key_is_new_and_of_many_at_once_one_takes_it(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_expired_key_can_be_reused_once(shared_app: RunningApp, shop: str) -> None:
     before = await post_job(shared_app, shop, "k")
     await shared_app.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
     answers = await asyncio.gather(*(post_job(shared_app, shop, "k", OTHER_BODY) for _ in range(8)))
@@ -189,7 +187,7 @@ async def claim_key_elsewhere(shared_app: RunningApp, shop: str) -> AsyncIterato
         yield
 
 
-async def test_while_the_first_is_still_running_the_second_is_told_to_come_back(
+async def test_a_repeat_during_a_long_first_request_gets_409(
     shared_app: RunningApp, shop: str
 ) -> None:
     with pytest.raises(Dies):
@@ -205,7 +203,7 @@ async def test_while_the_first_is_still_running_the_second_is_told_to_come_back(
     assert len(await stored_jobs(shared_app, shop)) == 2
 
 
-async def test_if_the_first_ends_soon_the_second_waits_for_its_answer(
+async def test_a_repeat_waits_for_a_first_request_that_ends_soon(
     shared_app: RunningApp, shop: str
 ) -> None:
     async with claim_key_elsewhere(shared_app, shop):
@@ -220,7 +218,7 @@ async def test_if_the_first_ends_soon_the_second_waits_for_its_answer(
 # Which request it is
 
 
-async def test_a_key_counts_for_one_shop_on_one_route(shared_app: RunningApp, shop: str) -> None:
+async def test_a_key_is_scoped_to_one_shop_and_route(shared_app: RunningApp, shop: str) -> None:
     assert is_first(await post_job(shared_app, shop, "k"))
     assert is_first(await post_job(shared_app, shop, "k", PREVIEW_BODY, path=PREVIEW))
     assert is_first(await post_job(shared_app, OTHER_SHOP, "k"))
@@ -229,7 +227,7 @@ async def test_a_key_counts_for_one_shop_on_one_route(shared_app: RunningApp, sh
 
 
 @pytest.mark.parametrize("secret", [SECRET, PREVIOUS_SECRET])
-async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
+async def test_a_signed_request_replays_the_answer_to_a_session_token(
     shared_app: RunningApp, shop: str, secret: str
 ) -> None:
     first = await post_job(shared_app, shop, "k")
@@ -253,7 +251,7 @@ async def test_a_server_of_the_shop_gets_the_answer_that_its_page_has_got(
     assert len(await stored_jobs(shared_app, shop)) == 1
 
 
-async def test_the_answer_stays_the_same_whatever_becomes_of_the_job(
+async def test_the_replayed_answer_does_not_change_with_the_job(
     shared_app: RunningApp, shop: str
 ) -> None:
     first = await post_job(shared_app, shop, "k")
@@ -265,7 +263,7 @@ async def test_the_answer_stays_the_same_whatever_becomes_of_the_job(
 
 
 @pytest.mark.parametrize("key", ["k" * 255, "!", "ключ".encode(), b"\xff\xfe"])
-async def test_a_key_is_any_text_of_up_to_255_characters(
+async def test_a_key_may_be_any_text_of_up_to_255_characters(
     shared_app: RunningApp, shop: str, key: str | bytes
 ) -> None:
     first = await post_job(shared_app, shop, key)
@@ -275,7 +273,7 @@ async def test_a_key_is_any_text_of_up_to_255_characters(
 
 
 @pytest.mark.parametrize("key", ["k" * 256, ""])
-async def test_a_key_that_is_none_is_refused_and_nothing_is_made(
+async def test_an_invalid_key_is_refused_and_creates_nothing(
     shared_app: RunningApp, shop: str, key: str
 ) -> None:
     answer = await post_job(shared_app, shop, key)
@@ -295,7 +293,7 @@ async def test_a_key_that_is_none_is_refused_and_nothing_is_made(
     ],
     ids=["a malformed field", "no photo", "an upload that is not there"],
 )
-async def test_a_refusal_is_not_kept_so_that_it_can_be_put_right(
+async def test_a_rejected_request_does_not_use_up_its_key(
     shared_app: RunningApp, shop: str, body: bytes
 ) -> None:
     for _ in range(2):
@@ -314,7 +312,7 @@ FAIL_AT = {
 
 
 @pytest.mark.parametrize("where", FAIL_AT)
-async def test_if_the_transaction_fails_neither_the_key_nor_the_job_is_kept(
+async def test_a_failed_transaction_keeps_neither_key_nor_job(
     shared_app: RunningApp, shop: str, where: str
 ) -> None:
     await shared_app.execute(

@@ -16,13 +16,13 @@ def number(public_id: str) -> int:
     return value
 
 
-def test_an_id_carries_the_time_in_its_first_48_bits() -> None:
+def test_an_id_starts_with_48_bits_of_time() -> None:
     before = int(time.time() * 1000)
     drawn = number(new_public_id()) >> 80
     assert before <= drawn <= int(time.time() * 1000)
 
 
-def test_ids_of_the_same_millisecond_are_not_neighbours() -> None:
+def test_ids_of_one_millisecond_are_far_apart() -> None:
     numbers = sorted(number(new_public_id()) for _ in range(20_000))
     same = [
         after - before
@@ -33,7 +33,7 @@ def test_ids_of_the_same_millisecond_are_not_neighbours() -> None:
     assert min(same) > 2**40
 
 
-def test_its_own_ids_are_recognised() -> None:
+def test_generated_ids_are_recognised() -> None:
     assert all(is_public_id(new_public_id()) for _ in range(100))
     assert is_public_id(IMPOSSIBLE)
 
@@ -42,5 +42,5 @@ def test_its_own_ids_are_recognised() -> None:
     "text",
     ["", "0" * 25, "0" * 27, "8" + "0" * 25, "i" * 26, "I" * 26, "0" * 25 + "\n", "é" * 26],
 )
-def test_anything_else_is_not_an_id(text: str) -> None:
+def test_malformed_ids_are_rejected(text: str) -> None:
     assert not is_public_id(text)

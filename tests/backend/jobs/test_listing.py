@@ -41,7 +41,7 @@ async def create_jobs(shared_app: RunningApp, shop: str, count: int) -> list[str
     return made[::-1]
 
 
-async def test_newest_first_with_the_few_fields_of_a_list(
+async def test_the_list_is_newest_first_with_summary_fields(
     shared_app: RunningApp, shop: str
 ) -> None:
     made = await create_jobs(shared_app, shop, 3)
@@ -53,7 +53,7 @@ async def test_newest_first_with_the_few_fields_of_a_list(
     assert "link" not in answer.headers
 
 
-async def test_the_links_lead_through_every_job_once_while_new_ones_come(
+async def test_pages_cover_every_job_once_while_new_jobs_arrive(
     shared_app: RunningApp, shop: str
 ) -> None:
     made = await create_jobs(shared_app, shop, 5)
@@ -70,7 +70,7 @@ async def test_the_links_lead_through_every_job_once_while_new_ones_come(
     assert seen == made
 
 
-async def test_offset_and_filters(shared_app: RunningApp, shop: str) -> None:
+async def test_the_list_supports_offset_and_filters(shared_app: RunningApp, shop: str) -> None:
     made = await create_jobs(shared_app, shop, 3)
     assert ids(await list_jobs(shared_app, shop, offset=1, limit=1)) == [made[1]]
     running = (await claimed_job(shared_app, shop=shop)).ref.public_id
@@ -83,7 +83,7 @@ async def test_offset_and_filters(shared_app: RunningApp, shop: str) -> None:
     assert len(ids(await list_jobs(shared_app, shop, created_after="2026-01-01T00:00:00"))) == 5
 
 
-async def test_an_empty_shop_has_an_empty_list_and_a_strange_one_is_refused(
+async def test_a_new_shop_has_an_empty_list_and_an_unknown_shop_gets_401(
     shared_app: RunningApp, shop: str
 ) -> None:
     assert ids(await list_jobs(shared_app, shop)) == []
@@ -109,7 +109,7 @@ async def test_an_empty_shop_has_an_empty_list_and_a_strange_one_is_refused(
         ({"cursor": "0" * 26, "offset": 1}, "offset"),
     ],
 )
-async def test_a_wrong_parameter_is_named(
+async def test_an_invalid_query_parameter_is_reported_by_name(
     shared_app: RunningApp, shop: str, query: dict[str, Any], named: str
 ) -> None:
     answer = await list_jobs(shared_app, shop, **query)

@@ -78,7 +78,7 @@ async def wait_until_listening(shared_app: RunningApp) -> None:
     await wait_until(lambda: shared_app.rows(f"SELECT 1 FROM {EAR} AND state = 'idle'"))
 
 
-async def test_the_cursor_gives_what_is_newer_and_nothing_else(shared_app: RunningApp) -> None:
+async def test_since_returns_only_newer_events(shared_app: RunningApp) -> None:
     ref, _ = await finished_job(shared_app)
     whole = (await get_events(shared_app, ref.public_id)).json()
     assert [event["seq"] for event in whole["events"]] == [1, 2, 3, 4]
@@ -95,7 +95,7 @@ async def test_the_cursor_gives_what_is_newer_and_nothing_else(shared_app: Runni
     assert (nothing["events"], nothing["latest_seq"]) == ([], 4)
 
 
-async def test_a_waiting_caller_hears_of_an_event_as_soon_as_it_commits(
+async def test_a_waiting_request_returns_as_soon_as_an_event_commits(
     shared_app: RunningApp,
     waits: Waits,
 ) -> None:
@@ -110,7 +110,7 @@ async def test_a_waiting_caller_hears_of_an_event_as_soon_as_it_commits(
     assert time.monotonic() - committed < wakeups.WHILE_LISTENING / 2, "woken, not found by looking"
 
 
-async def test_a_caller_who_waits_in_vain_gets_an_empty_list(shared_app: RunningApp) -> None:
+async def test_a_wait_without_events_returns_an_empty_list(shared_app: RunningApp) -> None:
     ref = await waiting_job(shared_app)
     started = time.monotonic()
     answer = (await get_events(shared_app, ref.public_id, since=1, wait=1)).json()
@@ -118,14 +118,14 @@ async def test_a_caller_who_waits_in_vain_gets_an_empty_list(shared_app: Running
     assert 0.9 < time.monotonic() - started < wakeups.WHILE_LISTENING
 
 
-async def test_nobody_waits_for_a_failed_job(shared_app: RunningApp) -> None:
+async def test_a_failed_job_is_not_waited_for(shared_app: RunningApp) -> None:
     ref = await failed_job(shared_app, Failure(code="ANY", message="Any"))
     started = time.monotonic()
     assert numbers(await get_events(shared_app, ref.public_id, since=2, wait=25)) == []
     assert time.monotonic() - started < wakeups.WHILE_LISTENING
 
 
-async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
+async def test_events_after_success_can_be_waited_for(
     shared_app: RunningApp,
     waits: Waits,
 ) -> None:
@@ -138,7 +138,7 @@ async def test_what_becomes_of_a_job_after_its_success_is_waited_for_too(
     assert numbers(await poll) == [5]
 
 
-async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(
+async def test_an_event_wakes_only_the_waiters_of_its_job(
     shared_app: RunningApp,
 ) -> None:
     begun, other = await claimed_job(shared_app), await claimed_job(shared_app)
@@ -157,7 +157,7 @@ async def test_an_event_wakes_those_who_wait_for_its_job_and_nobody_else(
     assert not ear.waiters, "who has stopped waiting is forgotten"
 
 
-async def test_however_many_wait_one_connection_listens(
+async def test_one_connection_listens_for_any_number_of_waiters(
     shared_app: RunningApp, waits: Waits
 ) -> None:
     begun = [await claimed_job(shared_app) for _ in range(15)]
@@ -192,7 +192,7 @@ class Telling(wakeups.Wakeups):
         self.heard.set()
 
 
-async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_through(
+async def test_an_event_committed_between_read_and_wait_is_not_missed(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = await claimed_job(shared_app)
@@ -222,7 +222,7 @@ async def test_what_commits_between_the_reading_and_the_waiting_is_not_slept_thr
     assert time.monotonic() - heard_at[0] < wakeups.WHILE_LISTENING * 0.4, "before its first look"
 
 
-async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
+async def test_waiters_take_turns_and_leave_connections_to_other_requests(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else all whom a reconnection wakes would get a 503, and everybody else beside them."""
@@ -248,7 +248,7 @@ async def test_those_who_wait_take_turns_and_leave_the_pool_to_others(
     await database.close()
 
 
-async def test_a_turn_that_does_not_come_is_a_database_that_is_away() -> None:
+async def test_a_turn_that_never_comes_is_database_unavailable() -> None:
     ear = wakeups.Wakeups("postgresql://nobody@127.0.0.1:9/none")
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(wakeups.TURNS):
@@ -259,7 +259,7 @@ async def test_a_turn_that_does_not_come_is_a_database_that_is_away() -> None:
         pass
 
 
-async def test_a_poller_misses_nothing_of_a_job_under_way(shared_app: RunningApp) -> None:
+async def test_a_poller_receives_every_event_of_a_running_job(shared_app: RunningApp) -> None:
     begun = await claimed_job(shared_app)
     seen: list[int] = []
 
@@ -280,7 +280,7 @@ async def test_a_poller_misses_nothing_of_a_job_under_way(shared_app: RunningApp
     assert seen == list(range(1, 13))
 
 
-async def test_waiters_go_on_by_looking_when_the_listener_is_cut_off(
+async def test_waiters_poll_when_the_listener_is_cut_off(
     shared_app: RunningApp, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = await claimed_job(shared_app)
@@ -298,7 +298,9 @@ async def test_waiters_go_on_by_looking_when_the_listener_is_cut_off(
 @pytest.mark.parametrize(
     "query", [{"since": -1}, {"since": "x"}, {"since": 2**40}, {"wait": 26}, {"wait": -1}]
 )
-async def test_a_wrong_parameter_is_named(shared_app: RunningApp, query: dict[str, Any]) -> None:
+async def test_an_invalid_query_parameter_is_reported_by_name(
+    shared_app: RunningApp, query: dict[str, Any]
+) -> None:
     ref = await waiting_job(shared_app)
     answer = await get_events(shared_app, ref.public_id, **query)
     assert refusal(answer) == (422, "INVALID_REQUEST")

@@ -30,9 +30,7 @@ STEPS = int(os.environ.get("MACHINE_STEPS", "25"))
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)  # once it has failed, it takes its time to find a shorter way to fail
-def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
-    services: LocalServices, template: str
-) -> None:
+def test_random_histories_keep_every_job_invariant(services: LocalServices, template: str) -> None:
     profile = settings(
         max_examples=EXAMPLES or 20,
         stateful_step_count=STEPS,
@@ -48,9 +46,7 @@ def test_whatever_happens_in_whatever_order_the_jobs_are_as_promised(
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_whoever_wins_a_race_of_forty_the_job_has_one_end(
-    shared_app: RunningApp, seed: int
-) -> None:
+async def test_a_race_of_forty_leaves_a_job_with_one_end(shared_app: RunningApp, seed: int) -> None:
     begun = await claimed_job(shared_app)
     ref = begun.ref
 

@@ -82,9 +82,7 @@ async def jobs_of(shared_app: RunningApp, shop: str) -> int:
     return int((await shared_app.rows(counted, s=await shop_id_of(shared_app, shop)))[0]["n"])
 
 
-async def test_one_job_too_many_is_refused_until_another_has_ended(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_the_open_jobs_quota_refuses_one_more_job(shared_app: RunningApp, shop: str) -> None:
     await fill(shared_app, shop)
     refused = await post_job(shared_app, shop)
     assert refusal(refused) == JOBS_FULL
@@ -99,7 +97,7 @@ async def test_one_job_too_many_is_refused_until_another_has_ended(
     assert (await post_job(shared_app, shop)).status_code == 202
 
 
-async def test_a_rule_that_finds_no_room_is_put_off_to_the_next_sweep(
+async def test_a_rule_blocked_by_a_quota_waits_for_the_next_sweep(
     shared_app: RunningApp, shop: str
 ) -> None:
     await fill(shared_app, shop)
@@ -125,7 +123,7 @@ async def sweep(shared_app: RunningApp, ref: ShopRef) -> int:
     return await sweep_products(ref, shared_app.worker_context, frozenset(), until=until)
 
 
-async def test_a_batch_waits_for_room_and_goes_on(shared_app: RunningApp, shop: str) -> None:
+async def test_a_batch_waits_for_the_open_jobs_quota(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(3)})
     await fill(shared_app, shop)
     for _ in range(20):  # more often than it may try
@@ -138,7 +136,7 @@ async def test_a_batch_waits_for_room_and_goes_on(shared_app: RunningApp, shop: 
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
 
 
-async def test_batches_leave_the_last_tenth_to_whoever_asks_now(
+async def test_batches_leave_a_tenth_of_the_quota_to_single_jobs(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(9)})
@@ -149,7 +147,7 @@ async def test_batches_leave_the_last_tenth_to_whoever_asks_now(
     assert refusal(await post_job(shared_app, shop)) == JOBS_FULL
 
 
-async def test_one_batch_too_many_is_refused_until_the_jobs_of_another_are_made(
+async def test_the_open_batches_quota_refuses_one_more_batch(
     shared_app: RunningApp, shop: str
 ) -> None:
     first, _ = [
@@ -167,7 +165,7 @@ async def test_one_batch_too_many_is_refused_until_the_jobs_of_another_are_made(
     assert (await ref_of(shared_app, first.public_id)).round == 0
 
 
-async def test_whoever_has_no_room_in_the_bucket_makes_nothing_more(
+async def test_the_storage_quota_refuses_jobs_batches_and_uploads(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(1)})
@@ -188,7 +186,7 @@ async def test_whoever_has_no_room_in_the_bucket_makes_nothing_more(
     assert (await post_job(shared_app, shop)).status_code == 202
 
 
-async def test_what_a_shop_has_in_the_bucket_is_counted_as_it_uploads_and_each_night(
+async def test_stored_bytes_are_counted_at_upload_and_each_night(
     shared_app: RunningApp, shop: str
 ) -> None:
     await upload_picture(shared_app, shop=shop)
@@ -204,7 +202,7 @@ async def test_what_a_shop_has_in_the_bucket_is_counted_as_it_uploads_and_each_n
 
 
 @pytest.mark.parametrize("quotas", [Quotas(open_jobs=0, open_batches=0, stored_mb=0)])
-def test_none_is_no_quota(quotas: Any) -> None:
+def test_a_quota_of_zero_means_no_limit(quotas: Any) -> None:
     assert quotas.has_room_for(10**9)
     assert quotas.has_room_for_batches(10**9)
     assert quotas.has_room_left(10**15)

@@ -120,7 +120,7 @@ async def test_a_visitor_starts_a_job_and_follows_it(shared_app: RunningApp) -> 
     assert later.json() == {"public_id": made["job_id"], "events": [], "latest_seq": 1}
 
 
-async def test_the_same_question_is_the_same_job_and_another_is_not(shared_app: RunningApp) -> None:
+async def test_the_same_storefront_request_returns_the_same_job(shared_app: RunningApp) -> None:
     first = await start_preview(shared_app, product(2))
     assert await start_preview(shared_app, product(2)) == first
     assert await start_preview(shared_app, {**product(2), "body": "female"}) == first  # the default
@@ -128,7 +128,9 @@ async def test_the_same_question_is_the_same_job_and_another_is_not(shared_app: 
     assert await start_preview(shared_app, product(3)) != first
 
 
-async def test_a_repeated_question_tells_how_far_the_job_is(shared_app: RunningApp) -> None:
+async def test_a_repeated_storefront_request_returns_the_current_status(
+    shared_app: RunningApp,
+) -> None:
     first = await start_preview(shared_app, product(4))
     await shared_app.execute(
         "UPDATE jobs SET status = 'IN_PROGRESS' WHERE public_id = :id", id=first
@@ -169,7 +171,7 @@ def dearer(workflow: Workflow, price: int) -> Iterator[None]:
         msgspec.structs.force_setattr(workflow, "credits_cost", before)
 
 
-async def test_a_question_is_asked_anew_once_its_job_has_failed(shared_app: RunningApp) -> None:
+async def test_a_storefront_request_is_retried_after_its_job_failed(shared_app: RunningApp) -> None:
     first = await start_preview(shared_app, product(5))
     rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=first)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=first)
@@ -194,14 +196,12 @@ async def test_a_question_is_asked_anew_once_its_job_has_failed(shared_app: Runn
         {**DRESS, "outputs": [{"size": 512, "format": "webp"}] * 2},
     ],
 )
-async def test_a_visitor_names_a_product_and_nothing_else(
-    shared_app: RunningApp, body: Any
-) -> None:
+async def test_a_visitor_may_name_only_a_product(shared_app: RunningApp, body: Any) -> None:
     assert refusal(await post_preview(shared_app, body)) == (422, "INVALID_REQUEST")
 
 
 @pytest.mark.parametrize("name", ["catalog-image", "background-swap-with-image", "uploads"])
-async def test_what_is_not_marked_for_the_storefront_is_not_there(
+async def test_only_storefront_workflows_are_exposed_to_visitors(
     shared_app: RunningApp, name: str
 ) -> None:
     assert refusal(await request_as_visitor(shared_app, f"/{name}", method="POST", json=DRESS)) == (
@@ -210,9 +210,7 @@ async def test_what_is_not_marked_for_the_storefront_is_not_there(
     )
 
 
-async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
-    services, template, renderer
-) -> None:
+async def test_the_daily_cap_is_exact_and_per_shop(services, template, renderer) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), storefront_daily_cap=3)
         async with open_running_app(settings, renderer) as running_app:
@@ -231,9 +229,7 @@ async def test_the_days_number_of_jobs_is_a_shops_own_and_exact(
             await start_preview(running_app, product(9))
 
 
-async def test_visitors_who_come_all_at_once_get_no_more_than_that(
-    services, template, renderer
-) -> None:
+async def test_the_daily_cap_holds_for_concurrent_visitors(services, template, renderer) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), storefront_daily_cap=3)
         async with open_running_app(settings, renderer) as running_app:
@@ -261,7 +257,7 @@ async def capped(
             yield running_app
 
 
-async def test_one_visitor_has_a_share_and_the_last_quarter_is_the_customers(
+async def test_one_visitor_has_a_share_and_a_quarter_is_kept_for_customers(
     services, template, renderer
 ) -> None:
     async with capped(services, template, renderer, shop=8, visitor=2) as running_app:
@@ -292,7 +288,7 @@ async def test_one_visitor_has_a_share_and_the_last_quarter_is_the_customers(
         assert left == [{"what": "storefront_jobs", "amount": 8}]
 
 
-async def test_a_product_that_is_not_there_gives_its_place_back_once_and_not_the_visitors(
+async def test_a_missing_product_refunds_the_shops_cap_but_not_the_visitors(
     services, template, renderer
 ) -> None:
     async with capped(services, template, renderer, shop=3, visitor=2) as running_app:
@@ -310,7 +306,7 @@ async def test_a_product_that_is_not_there_gives_its_place_back_once_and_not_the
         assert refusal(again) == (429, "VISITOR_CAP_REACHED")
 
 
-async def test_a_job_that_fails_for_another_reason_has_had_its_place(
+async def test_other_failures_still_count_against_the_daily_cap(
     shared_app: RunningApp,
 ) -> None:
     shop = await new_shop(shared_app)
@@ -324,12 +320,14 @@ async def test_a_job_that_fails_for_another_reason_has_had_its_place(
     assert await shared_app.rows(counted, s=ref.shop_id) == [{"amount": 1}]
 
 
-async def test_visitors_who_ask_the_same_all_at_once_get_one_job(shared_app: RunningApp) -> None:
+async def test_concurrent_identical_storefront_requests_create_one_job(
+    shared_app: RunningApp,
+) -> None:
     crowd = await asyncio.gather(*(post_preview(shared_app, product(6)) for _ in range(8)))
     assert len({answer.json()["job_id"] for answer in crowd}) == 1
 
 
-async def test_a_job_that_is_erased_while_it_stands_in_the_way_does_not(
+async def test_a_job_erased_during_a_duplicate_check_is_created_again(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = itertools.count()
@@ -344,7 +342,7 @@ async def test_a_job_that_is_erased_while_it_stands_in_the_way_does_not(
     assert (await request_as_visitor(shared_app, f"/jobs/{job}")).status_code == 200
 
 
-async def test_a_cap_of_none_makes_none(services, template, renderer) -> None:
+async def test_a_daily_cap_of_zero_allows_no_jobs(services, template, renderer) -> None:
     async with cloned_database(services.postgres.url(), template) as url:
         settings = replace(settings_for(services, url), storefront_daily_cap=0)
         async with open_running_app(settings, renderer) as running_app:
@@ -355,7 +353,7 @@ async def test_a_cap_of_none_makes_none(services, template, renderer) -> None:
 # Seeing
 
 
-async def test_a_customers_job_is_that_customers_alone(shared_app: RunningApp) -> None:
+async def test_a_customers_job_is_visible_to_that_customer_only(shared_app: RunningApp) -> None:
     hers = await start_preview(shared_app, product(20), customer=ANNA)
     for path in (f"/jobs/{hers}", f"/jobs/{hers}/events"):
         assert (await request_as_visitor(shared_app, path, customer=ANNA)).status_code == 200
@@ -365,7 +363,7 @@ async def test_a_customers_job_is_that_customers_alone(shared_app: RunningApp) -
     assert await start_preview(shared_app, product(20)) != hers
 
 
-async def test_what_nobody_in_particular_started_every_visitor_of_the_shop_sees(
+async def test_anonymous_jobs_are_visible_to_all_visitors(
     shared_app: RunningApp,
 ) -> None:
     job = await start_preview(shared_app, product(21))
@@ -375,7 +373,7 @@ async def test_what_nobody_in_particular_started_every_visitor_of_the_shop_sees(
         ).status_code == 200
 
 
-async def test_a_merchants_job_and_another_shops_are_not_there(shared_app: RunningApp) -> None:
+async def test_visitors_cannot_see_merchants_or_other_shops_jobs(shared_app: RunningApp) -> None:
     await shared_app.install(OTHER_SHOP)
     merchants, _ = await finished_job(shared_app)
     theirs = await start_preview(shared_app, product(22), shop=OTHER_SHOP)
@@ -390,7 +388,7 @@ async def test_a_merchants_job_and_another_shops_are_not_there(shared_app: Runni
     assert len({answer.content for answer in answers}) == 1
 
 
-async def test_the_merchant_sees_what_visitors_started(shared_app: RunningApp) -> None:
+async def test_merchants_see_visitors_jobs(shared_app: RunningApp) -> None:
     job = await start_preview(shared_app, product(23), customer=ANNA)
     assert (await shared_app.detail(job)).status_code == 200
 
@@ -398,7 +396,7 @@ async def test_the_merchant_sees_what_visitors_started(shared_app: RunningApp) -
 # Authentication
 
 
-async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(
+async def test_storefront_routes_require_a_fresh_app_proxy_signature(
     shared_app: RunningApp,
 ) -> None:
     job = await start_preview(shared_app, product(30))
@@ -422,7 +420,7 @@ async def test_the_door_needs_the_proxys_fresh_signature_and_no_other_key(
     assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
 
 
-async def test_a_signed_query_opens_no_other_door(shared_app: RunningApp) -> None:
+async def test_an_app_proxy_query_does_not_open_merchant_routes(shared_app: RunningApp) -> None:
     job = await start_preview(shared_app, product(31))
     query = signing.app_proxy_query(
         {"shop": SHOP, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
@@ -430,13 +428,13 @@ async def test_a_signed_query_opens_no_other_door(shared_app: RunningApp) -> Non
     assert refusal(await shared_app.http.get(f"/v1/jobs/{job}?{query}")) == (401, "UNAUTHENTICATED")
 
 
-async def test_a_bad_since_is_named(shared_app: RunningApp) -> None:
+async def test_an_invalid_since_is_reported_by_name(shared_app: RunningApp) -> None:
     job = await start_preview(shared_app, product(32))
     answer = await request_as_visitor(shared_app, f"/jobs/{job}/events", params={"since": "-1"})
     assert refusal(answer) == (422, "INVALID_REQUEST")
 
 
-async def test_a_shop_that_has_left_has_no_storefront(shared_app: RunningApp) -> None:
+async def test_an_uninstalled_shop_has_no_storefront(shared_app: RunningApp) -> None:
     gone = "gone.myshopify.com"
     await shared_app.install(gone)
     job = await start_preview(shared_app, product(33), shop=gone)
@@ -446,7 +444,9 @@ async def test_a_shop_that_has_left_has_no_storefront(shared_app: RunningApp) ->
     assert refusal(await post_preview(shared_app, product(34), shop=gone)) == left
 
 
-async def test_no_answer_can_be_taken_for_a_template_or_kept(shared_app: RunningApp) -> None:
+async def test_storefront_responses_are_never_cached_or_rendered_as_liquid(
+    shared_app: RunningApp,
+) -> None:
     hostile = {**DRESS, "category": "{{ shop.metafields }}"}
     answers = [
         await post_preview(shared_app, hostile),
@@ -461,7 +461,7 @@ async def test_no_answer_can_be_taken_for_a_template_or_kept(shared_app: Running
         assert "{{" not in answer.text
 
 
-async def test_nothing_that_is_refused_leaves_a_trace(shared_app: RunningApp) -> None:
+async def test_refused_storefront_requests_store_nothing(shared_app: RunningApp) -> None:
     before = await fingerprint(shared_app)
     await post_preview(shared_app, {"product_id": "x"})
     await post_preview(shared_app, secret="wrong")

@@ -39,7 +39,7 @@ async def wait_until_hears(ears: Wakeups, *, hears: bool, within: float = 10) ->
 
 
 @pytest.mark.parametrize("error", [InternalClientError, RuntimeError])
-async def test_it_listens_again_after_any_error_and_does_not_say_that_it_hears_meanwhile(
+async def test_the_listener_reconnects_after_any_error(
     database_url: str, connection_errors: list[Exception], error: type[Exception]
 ) -> None:
     ears = Wakeups(database_url)
@@ -53,7 +53,7 @@ async def test_it_listens_again_after_any_error_and_does_not_say_that_it_hears_m
     assert not ears.hears
 
 
-async def test_a_connection_that_was_ended_is_noticed_before_the_next_probe(
+async def test_a_closed_listener_connection_is_noticed_at_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeups, "PROBE", 60.0)

@@ -10,9 +10,7 @@ from tests.backend.openapi.sample_requests import ELSEWHERE, Answers
 from tests.running_app import RunningApp
 
 
-async def test_every_status_that_is_promised_can_really_be_had(
-    document: Document, found: Answers
-) -> None:
+async def test_every_documented_status_occurs(document: Document, found: Answers) -> None:
     promised = {
         (operation["operationId"], int(status))
         for _, _, operation in operations(document)
@@ -22,18 +20,18 @@ async def test_every_status_that_is_promised_can_really_be_had(
     assert had == promised - ELSEWHERE
 
 
-async def test_every_answer_is_as_it_is_described(document: Document, found: Answers) -> None:
+async def test_every_response_matches_its_schema(document: Document, found: Answers) -> None:
     described = {operation["operationId"]: operation for _, _, operation in operations(document)}
     for (name, _), answer in found.items():
         assert_documented(document, described[name], answer)
 
 
-def test_every_schema_is_one(document: Document) -> None:
+def test_every_schema_is_valid(document: Document) -> None:
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_every_reference_leads_somewhere(document: Document) -> None:
+def test_every_reference_resolves(document: Document) -> None:
     for reference in references(document):
         at: Any = document
         for step in reference.removeprefix("#/").split("/"):
@@ -50,7 +48,7 @@ def references(value: Any) -> list[str]:
     return own + [found for each in value.values() for found in references(each)]
 
 
-def test_every_operation_says_what_it_does_and_for_whom(document: Document) -> None:
+def test_every_operation_has_a_summary_description_tags_and_security(document: Document) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     for _, path, operation in operations(document):
         assert operation["summary"] and operation["description"], path
@@ -58,7 +56,7 @@ def test_every_operation_says_what_it_does_and_for_whom(document: Document) -> N
         assert bool(operation["security"]) != path.startswith("/health"), path
 
 
-def test_every_request_body_is_closed_to_what_it_does_not_know(document: Document) -> None:
+def test_every_request_body_forbids_unknown_fields(document: Document) -> None:
     schemas = document["components"]["schemas"]
     for _, path, operation in operations(document):
         for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -68,7 +66,7 @@ def test_every_request_body_is_closed_to_what_it_does_not_know(document: Documen
             assert (schema.get("additionalProperties") is False) != (path == "/webhooks"), path
 
 
-async def test_a_method_that_an_address_does_not_have_is_refused_with_those_that_it_has(
+async def test_an_unsupported_method_gets_405_with_the_allowed_ones(
     shared_app: RunningApp, document: Document
 ) -> None:
     for template, item in document["paths"].items():
@@ -79,7 +77,7 @@ async def test_a_method_that_an_address_does_not_have_is_refused_with_those_that
             assert set(answer.headers["allow"].split(", ")) == {*own, "OPTIONS"}
 
 
-async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in(
+async def test_options_lists_every_method_to_an_authenticated_caller(
     shared_app: RunningApp, document: Document
 ) -> None:
     for template, item in document["paths"].items():
@@ -92,6 +90,6 @@ async def test_options_tells_every_method_of_an_address_to_whom_its_door_lets_in
             assert answer.status_code in {400, 401}
 
 
-def test_the_document_is_made_only_when_somebody_asks(shared_app: RunningApp) -> None:
+def test_the_document_is_generated_only_on_request(shared_app: RunningApp) -> None:
     app = create_app(shared_app.settings)
     assert app.app.app.app.plugins.get("OpenAPIPlugin")._openapi is None  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ def shape(value: Any, name: str = "") -> Any:
     return {key: shape(each, key) for key, each in value.items()}
 
 
-async def test_there_are_examples_of_every_answer_that_has_a_body(live: Examples) -> None:
+async def test_every_response_with_a_body_has_an_example(live: Examples) -> None:
     names = {name: set(answers) for name, answers in live.items()}
     elsewhere = {name: {str(status)} for name, status in ELSEWHERE if status < 400}
     assert {
@@ -94,14 +94,14 @@ async def test_there_are_examples_of_every_answer_that_has_a_body(live: Examples
     } == names | elsewhere
 
 
-async def test_todays_answers_look_like_the_recorded_ones(live: Examples) -> None:
+async def test_current_responses_look_like_the_recorded_examples(live: Examples) -> None:
     stored = recorded_examples()
     for name, answers in live.items():
         for about, answer in answers.items():
             assert shape(answer) == shape(stored[name][about]), (name, about)
 
 
-def test_every_recorded_answer_is_valid(document: Document) -> None:
+def test_every_example_is_valid(document: Document) -> None:
     checked = 0
     for _, _, operation in operations(document):
         for answer in operation["responses"].values():
@@ -112,7 +112,7 @@ def test_every_recorded_answer_is_valid(document: Document) -> None:
     assert checked > 50
 
 
-def test_no_recorded_answer_holds_a_key_or_a_host_of_a_real_machine() -> None:
+def test_examples_contain_no_key_or_real_host() -> None:
     text = "".join(file.read_text() for file in FOLDER.glob("*.json"))
     assert set(re.findall(r"https?://([^/\"]+)", text)) == {PICTURES}
     assert set(re.findall(r"X-Amz-Signature=([^&\"]+)", text)) == {"0" * 64}

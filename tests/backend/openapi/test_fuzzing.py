@@ -67,7 +67,7 @@ async def populated_app(
         for name, guard in GUARDS_DOCUMENTED.items()
     ],
 )
-async def test_every_answer_is_one_that_the_document_has(
+async def test_every_response_to_random_requests_is_documented(
     populated_app: RunningApp, key: Callable[[RunningApp], credentials.Sign], paths: str
 ) -> None:
     document = (await populated_app.http.get("/schema/openapi.json")).json()

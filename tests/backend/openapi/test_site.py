@@ -30,7 +30,7 @@ async def test_the_document_is_openapi_3_1(shared_app: RunningApp) -> None:
     assert answer.json()["openapi"].startswith("3.1.")
 
 
-async def test_the_page_names_every_operation_and_every_schema(
+async def test_the_page_names_every_operation_and_schema(
     shared_app: RunningApp, schema_page: httpx.Response
 ) -> None:
     document = (await shared_app.http.get("/schema/openapi.json")).json()
@@ -41,7 +41,7 @@ async def test_the_page_names_every_operation_and_every_schema(
         assert f'id="{name}"' in schema_page.text
 
 
-async def test_the_page_loads_nothing_and_runs_nothing(schema_page: httpx.Response) -> None:
+async def test_the_page_loads_and_runs_nothing(schema_page: httpx.Response) -> None:
     assert schema_page.headers["content-type"] == "text/html; charset=utf-8"
     assert (
         re.findall(r"<(?:script|link|img|iframe|object|base)\b|\bon\w+=|\bsrc=", schema_page.text)
@@ -50,7 +50,7 @@ async def test_the_page_loads_nothing_and_runs_nothing(schema_page: httpx.Respon
     assert set(re.findall(r'href="([^"]*)"', schema_page.text)) == {"/schema/openapi.json"}
 
 
-async def test_its_policy_allows_its_own_style_and_nothing_else(
+async def test_the_pages_policy_allows_only_its_own_style(
     schema_page: httpx.Response,
 ) -> None:
     policy = dict(
@@ -62,21 +62,21 @@ async def test_its_policy_allows_its_own_style_and_nothing_else(
     assert {"default-src", "frame-ancestors"} <= set(policy)
 
 
-async def test_both_can_be_kept_for_a_while(shared_app: RunningApp) -> None:
+async def test_page_and_document_may_be_cached(shared_app: RunningApp) -> None:
     for path in ("/schema", "/schema/openapi.json"):
         answer = await shared_app.http.get(path)
         assert answer.headers["cache-control"] == "public, max-age=300"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_there_is_nothing_else_below_it(shared_app: RunningApp) -> None:
+async def test_other_schema_paths_are_not_found(shared_app: RunningApp) -> None:
     for path in ("/schema/redoc", "/schema/nothing.json", "/schema/openapi.yaml"):
         answer = await shared_app.http.get(path)
         assert refusal(answer) == (404, "NOT_FOUND")
         assert answer.headers["cache-control"] == "private, no-store"
 
 
-def test_whatever_is_in_the_document_is_text_on_the_page() -> None:
+def test_hostile_text_in_the_document_is_escaped_on_the_page() -> None:
     operation = {
         "operationId": HOSTILE,
         "summary": HOSTILE,

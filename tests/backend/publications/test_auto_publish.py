@@ -30,7 +30,7 @@ async def finish_rule_job(
     return ref, digests
 
 
-async def test_the_first_picture_goes_up_with_the_alt_and_the_place_that_were_asked_for(
+async def test_auto_publish_uses_the_requested_alt_text_and_position(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await finish_rule_job(shared_app, shop, product, verdict="pass")
@@ -53,7 +53,7 @@ async def test_the_first_picture_goes_up_with_the_alt_and_the_place_that_were_as
     ],
     ids=["a person should look", "only a preview", "no verdict", "no final picture"],
 )
-async def test_what_nobody_vouches_for_waits_for_the_merchant(
+async def test_results_that_need_review_are_not_published_automatically(
     shared_app: RunningApp, shop: str, product: ProductRecord, meta: dict[str, Any]
 ) -> None:
     before = gallery_of(shared_app, product)

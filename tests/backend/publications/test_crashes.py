@@ -104,7 +104,7 @@ async def at_each(steps: range, case: Callable[[int], Awaitable[None]]) -> None:
     await asyncio.gather(*(tried(step) for step in steps))
 
 
-async def test_killed_at_any_step_it_publishes_each_picture_once(
+async def test_a_crash_at_any_step_publishes_each_image_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -123,9 +123,7 @@ async def test_killed_at_any_step_it_publishes_each_picture_once(
     await at_each(range(1, len(steps) + 1), case)
 
 
-async def test_killed_again_and_again_it_publishes_each_picture_once(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_repeated_crashes_publish_each_image_once(shared_app: RunningApp, shop: str) -> None:
     product = product_with_two_images(shared_app, shop)
     ref = await request_publication(shared_app, shop, product)
     for step in (3, 3, 3, 4, 4, 2, 3, 3):
@@ -134,7 +132,7 @@ async def test_killed_again_and_again_it_publishes_each_picture_once(
     await assert_published(shared_app, shop, ref, product)
 
 
-async def test_killed_at_any_step_it_takes_everything_back(
+async def test_a_crash_at_any_step_of_a_withdrawal_restores_everything(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -154,7 +152,7 @@ async def test_killed_at_any_step_it_takes_everything_back(
     await at_each(range(1, len(steps) + 1), case)
 
 
-async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
+async def test_a_withdrawal_at_any_step_of_publishing_restores_everything(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -180,7 +178,7 @@ async def test_taken_back_at_any_step_of_publishing_it_stops_and_undoes(
     await at_each(range(1, len(steps), 2), case)
 
 
-async def test_taken_back_by_another_worker_while_one_is_in_the_middle_of_a_call(
+async def test_a_withdrawal_by_another_worker_during_a_call_restores_everything(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -217,7 +215,7 @@ LOST: list[tuple[Call, str | None]] = [
 
 
 @pytest.mark.parametrize(("call", "field"), LOST, ids=str)
-async def test_an_answer_that_was_lost_is_not_a_reason_to_do_it_twice(
+async def test_a_lost_response_does_not_publish_twice(
     shared_app: RunningApp, shop: str, call: Call, field: str | None
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -241,7 +239,7 @@ TAKING_BACK = (
 
 
 @pytest.mark.parametrize("field", TAKING_BACK)
-async def test_an_answer_that_was_lost_while_taking_back_does_no_harm(
+async def test_a_lost_response_during_a_withdrawal_does_no_harm(
     shared_app: RunningApp, shop: str, field: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -253,7 +251,7 @@ async def test_an_answer_that_was_lost_while_taking_back_does_no_harm(
     await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
-async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
+async def test_a_file_missing_from_the_search_is_not_uploaded_twice(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -273,7 +271,7 @@ async def test_a_file_that_the_search_does_not_show_yet_is_not_made_twice(
     await assert_published(shared_app, shop, ref, product)
 
 
-async def test_a_taking_back_whose_file_was_never_heard_of_finds_it_by_its_name(
+async def test_a_withdrawal_finds_an_unconfirmed_file_by_its_name(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -287,7 +285,7 @@ async def test_a_taking_back_whose_file_was_never_heard_of_finds_it_by_its_name(
     await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
-async def test_the_snapshot_is_what_was_before_and_is_taken_once(
+async def test_the_snapshot_is_taken_once_and_before_any_change(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -304,7 +302,7 @@ async def test_the_snapshot_is_what_was_before_and_is_taken_once(
     await assert_restored(shared_app, shop, ref, product, before, shown)
 
 
-async def test_taking_back_does_not_wait_for_a_publishing_that_waits(
+async def test_a_withdrawal_does_not_wait_for_a_postponed_publication(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)
@@ -331,7 +329,7 @@ async def put_off_further(shared_app: RunningApp, ref: JobRef) -> None:
         assert (await connection.execute(text(moved), {"key": key})).all()
 
 
-async def test_two_workers_at_once_publish_each_picture_once(
+async def test_two_concurrent_workers_publish_each_image_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = product_with_two_images(shared_app, shop)

@@ -27,9 +27,7 @@ def gallery(media: str, **variants: str | None) -> Gallery:
 
 
 @given(ORDERS, ORDERS)
-def test_the_moves_one_after_the_other_make_the_wanted_order(
-    current: list[str], wanted: list[str]
-) -> None:
+def test_the_moves_produce_the_wanted_order(current: list[str], wanted: list[str]) -> None:
     order = list(current)
     for move in moves(current, wanted):
         order.remove(move.id)
@@ -39,7 +37,7 @@ def test_the_moves_one_after_the_other_make_the_wanted_order(
 
 
 @given(ORDERS, st.dictionaries(st.sampled_from(NAMES), st.integers(1, 12), max_size=4))
-def test_what_has_a_place_gets_it_and_the_rest_keeps_its_order(
+def test_placed_items_get_their_position_and_the_rest_keep_their_order(
     current: list[str], places: dict[str, int]
 ) -> None:
     places = {name: place for place, name in {p: n for n, p in places.items()}.items()}
@@ -53,22 +51,22 @@ def test_what_has_a_place_gets_it_and_the_rest_keeps_its_order(
     assert arranged(order, places) == order, "doing it again changes nothing"
 
 
-def test_the_old_order_comes_back_around_what_was_added() -> None:
+def test_the_original_order_is_restored_around_added_media() -> None:
     assert restored_order(list("dxbya"), gallery("abcd")) == list("axbyd")
     assert restored_order(list("xab"), gallery("ab")) == list("xab")
 
 
-def test_only_alt_texts_that_differ_are_set_again() -> None:
+def test_only_differing_alt_texts_are_restored() -> None:
     before, now = gallery("abC"), gallery("ABcX")
     assert changed_alts(now, before) == {"a": "old", "b": "old", "c": "new"}
 
 
-def test_a_media_that_cannot_be_changed_just_now_is_left_alone() -> None:
+def test_media_that_are_not_ready_are_left_alone() -> None:
     now = Gallery(media=(GalleryMedia(id="a", alt="new", is_ready=False),), variants={})
     assert changed_alts(now, gallery("a")) == {}
 
 
-def test_variants_show_again_what_they_showed() -> None:
+def test_variants_get_their_original_media_back() -> None:
     before = gallery("abc", same="a", lost="a", other="b", none=None, gone="c")
     now = gallery("abx", same="a", lost=None, other="a", none="b", gone=None, new="x")
     links = changed_links(now, before)
@@ -76,16 +74,16 @@ def test_variants_show_again_what_they_showed() -> None:
     assert links.attach == (("lost", "a"), ("other", "b"))
 
 
-def test_a_variant_keeps_what_the_merchant_has_added_since() -> None:
+def test_a_variant_keeps_media_that_the_merchant_added() -> None:
     links = changed_links(gallery("ax", v="x"), gallery("a", v="a"))
     assert (links.detach, links.attach) == ((), ())
 
 
-def test_what_is_taken_out_is_shown_nowhere() -> None:
+def test_removed_media_are_detached_from_variants() -> None:
     assert without_media(gallery("ab", v="a", w="b"), ["a"]) == gallery("b", v=None, w="b")
 
 
-def test_what_has_been_changed_since_it_was_found_counts_as_it_is_now() -> None:
+def test_edits_made_during_the_withdrawal_are_kept() -> None:
     snapshot = gallery("abc", s="a", m="b", x="c")
     found = gallery("bac", s="b", m="b", x="a")  # before the taking back was asked for
     now = gallery("bacD", s="b", m="c", x=None)  # one variant lets go, as ours do
@@ -97,7 +95,7 @@ def test_what_has_been_changed_since_it_was_found_counts_as_it_is_now() -> None:
 
 
 @given(ORDERS, ORDERS)
-def test_what_is_as_found_or_as_it_was_is_nobodys_later_edit(
+def test_an_unchanged_gallery_contains_no_later_edits(
     snapshot: list[str], found: list[str]
 ) -> None:
     before = gallery("".join(snapshot))

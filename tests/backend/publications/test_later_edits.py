@@ -25,7 +25,7 @@ from tests.running_app import RunningApp
 GALLERY = "backend.publications.restore.product_gallery"
 
 
-async def test_what_the_merchant_changes_between_two_steps_stays(
+async def test_a_merchants_edit_between_two_steps_is_kept(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The worker was stopped after it had given the alt texts back."""
@@ -56,7 +56,7 @@ async def test_what_the_merchant_changes_between_two_steps_stays(
     assert [media for media, _ in others] == [second, first], "the order is the merchant's now"
 
 
-async def test_a_worker_that_was_stopped_before_it_writes_and_was_overtaken_writes_nothing(
+async def test_a_stopped_worker_that_was_overtaken_writes_nothing(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = product_with_two_images(shared_app, shop)

@@ -33,7 +33,7 @@ from tests.running_app import RunningApp
 from tests.scenarios import wait_for_call
 
 
-async def test_the_pictures_come_behind_the_products_own(
+async def test_images_are_added_after_the_products_own(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, variants = gallery_of(shared_app, product), variant_media(shared_app, product)
@@ -50,7 +50,7 @@ async def test_the_pictures_come_behind_the_products_own(
     assert made["published_at"] is not None
 
 
-async def test_the_bytes_that_arrive_are_the_artifacts(
+async def test_the_uploaded_bytes_are_the_artifacts(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -60,7 +60,7 @@ async def test_the_bytes_that_arrive_are_the_artifacts(
     assert last.filename == f"atelier-{ref.public_id}-1.png"
 
 
-async def test_positions_are_places_among_all_media(
+async def test_positions_count_all_media_of_the_product(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     a, b, c = (gid for gid, _ in gallery_of(shared_app, product))
@@ -80,7 +80,7 @@ async def test_another_product_of_the_shop_can_be_named(
     assert len(gallery_of(shared_app, product)) == 4
 
 
-async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
+async def test_the_jobs_timeline_shows_its_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -99,7 +99,7 @@ async def test_the_jobs_timeline_tells_of_it_and_the_job_stays_as_it_is(
     assert event["extra"] == {"publication": {"status": "PUBLISHED", "error": None}}
 
 
-async def test_the_queue_brings_it_to_a_worker(
+async def test_the_queue_runs_a_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 1
@@ -110,7 +110,7 @@ async def test_the_queue_brings_it_to_a_worker(
     assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
-async def test_a_product_with_many_media_and_variants_is_read_whole(
+async def test_a_product_with_many_media_and_variants_is_read_completely(
     shared_app: RunningApp, shop: str
 ) -> None:
     sizes = [f"Size {n}" for n in range(130)]
@@ -133,7 +133,7 @@ async def test_a_product_with_many_media_and_variants_is_read_whole(
     assert gallery_of(shared_app, product)[119][0] == our_media(shared_app, ref, shop)[0]
 
 
-async def test_a_picture_that_is_on_the_product_already_is_not_put_there_again(
+async def test_an_image_already_on_the_product_is_not_attached_again(
     shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody promises that adding what is there does nothing."""
@@ -167,7 +167,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("mutation", ["fileCreate", "fileUpdate"])
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
+async def test_a_shopify_refusal_maps_to_our_code_and_leaves_nothing_behind(
     shared_app: RunningApp, shop: str, product: ProductRecord, mutation: str, code: str
 ) -> None:
     before, variants = gallery_of(shared_app, product), variant_media(shared_app, product)
@@ -190,7 +190,7 @@ async def test_a_refusal_has_a_code_of_ours_and_leaves_nothing_behind(
     assert latest["extra"]["publication"]["error"] == made["error"]
 
 
-async def test_a_failure_after_half_of_them_takes_the_other_half_back(
+async def test_a_failure_after_some_images_removes_them_again(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -206,7 +206,7 @@ async def test_a_failure_after_half_of_them_takes_the_other_half_back(
     assert our_media(shared_app, ref, shop) == []
 
 
-async def test_a_file_that_fails_says_why(
+async def test_a_failed_file_reports_the_reason(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(
@@ -218,7 +218,7 @@ async def test_a_file_that_fails_says_why(
     assert our_media(shared_app, ref, shop) == []
 
 
-async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
+async def test_a_deleted_or_foreign_product_is_not_found(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     foreign = shared_app.product(b"unread")
@@ -232,7 +232,7 @@ async def test_a_product_that_was_deleted_or_is_another_shops_is_not_found(
     assert len(shared_app.shopify.current(foreign).media) == 1
 
 
-async def test_a_full_product_takes_no_more(
+async def test_a_product_at_the_media_limit_is_refused(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     for number in range(246):
@@ -243,7 +243,7 @@ async def test_a_full_product_takes_no_more(
     assert len(gallery_of(shared_app, product)) == 249
 
 
-async def test_scopes_that_were_taken_away_meanwhile_end_it(
+async def test_withdrawn_scopes_end_the_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -258,7 +258,7 @@ async def test_scopes_that_were_taken_away_meanwhile_end_it(
 
 
 @pytest.mark.parametrize("code", ["FILE_LOCKED", "MEDIA_CANNOT_BE_MODIFIED", "NON_READY_STATE"])
-async def test_what_shopify_is_just_busy_with_is_tried_again(
+async def test_a_busy_file_is_retried(
     shared_app: RunningApp, shop: str, product: ProductRecord, code: str
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -270,7 +270,7 @@ async def test_what_shopify_is_just_busy_with_is_tried_again(
     assert len(our_media(shared_app, ref, shop)) == 2
 
 
-async def test_a_shopify_that_stays_away_fails_it_in_the_end(
+async def test_a_lasting_shopify_outage_fails_the_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -284,7 +284,7 @@ async def test_a_shopify_that_stays_away_fails_it_in_the_end(
     assert sum(delays, timedelta(0)) >= timedelta(minutes=30), "and no try was used up before"
 
 
-async def test_a_throttled_question_is_asked_again_within_the_same_run(
+async def test_a_throttled_call_is_repeated_in_the_same_run(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -295,7 +295,7 @@ async def test_a_throttled_question_is_asked_again_within_the_same_run(
     assert len(our_media(shared_app, ref, shop)) == 1
 
 
-async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
+async def test_a_long_retry_after_is_waited_for_in_the_queue(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -307,7 +307,7 @@ async def test_what_shopify_asks_to_wait_for_is_waited_for_off_the_worker(
     assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
-async def test_a_file_that_takes_long_gives_its_worker_free(
+async def test_a_slow_file_frees_its_worker(
     shared_app: RunningApp, shop: str, product: ProductRecord, slow_files: None
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -326,7 +326,7 @@ async def test_a_file_that_takes_long_gives_its_worker_free(
     assert len(our_media(shared_app, ref, shop)) == 1
 
 
-async def test_a_file_that_is_never_ready_ends_it_and_goes(
+async def test_a_file_that_is_never_ready_fails_and_is_removed(
     shared_app: RunningApp, shop: str, product: ProductRecord, slow_files: None
 ) -> None:
     shared_app.shopify.platform.steps_to_finish = 10_000
@@ -345,7 +345,7 @@ async def test_a_file_that_is_never_ready_ends_it_and_goes(
     assert (gallery_of(shared_app, product), our_media(shared_app, ref, shop)) == (before, [])
 
 
-async def test_a_move_that_takes_long_is_asked_for_once(
+async def test_a_slow_reorder_is_requested_once(
     shared_app: RunningApp,
     shop: str,
     product: ProductRecord,
@@ -381,7 +381,7 @@ def slow_files(shared_app: RunningApp) -> Iterator[None]:
     shared_app.shopify.platform.steps_to_finish = usual
 
 
-async def test_a_token_that_dies_in_the_middle_is_renewed(
+async def test_a_token_that_expires_during_publishing_is_refreshed(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)

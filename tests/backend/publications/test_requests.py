@@ -23,7 +23,7 @@ from tests.scenarios import claimed_job, fingerprint, refusal
 UNKNOWN = "0" * 64
 
 
-async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
+async def test_a_request_stores_the_publication_its_event_and_queue_entry(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -60,7 +60,7 @@ async def test_what_is_asked_for_is_stored_with_its_event_and_its_queue_entry(
     assert len(queued) == 1
 
 
-async def test_a_job_that_has_not_ended_well_cannot_be_published(
+async def test_only_a_succeeded_job_can_be_published(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = (await claimed_job(shared_app, shop=shop, request={"product_id": product.gid})).ref
@@ -88,7 +88,7 @@ async def test_a_preview_cannot_be_published(
     ).status_code == 202
 
 
-async def test_only_final_artifacts_of_this_very_job_can_be_published(
+async def test_only_final_artifacts_of_the_same_job_can_be_published(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -119,7 +119,7 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
-async def test_what_cannot_be_is_refused_and_nothing_is_stored(
+async def test_an_invalid_request_is_refused_and_stores_nothing(
     shared_app: RunningApp, shop: str, product: ProductRecord, body: Any
 ) -> None:
     ref, _ = await publishable_job(shared_app, shop, product)
@@ -130,7 +130,7 @@ async def test_what_cannot_be_is_refused_and_nothing_is_stored(
     assert await fingerprint(shared_app, shop) == before
 
 
-async def test_an_alt_text_that_cannot_be_stored_is_named(
+async def test_an_unstorable_alt_text_is_reported_with_its_location(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -142,7 +142,7 @@ async def test_an_alt_text_that_cannot_be_stored_is_named(
 
 
 @pytest.mark.parametrize("scopes", ["read_products", "write_products", "write_files", ""])
-async def test_without_both_scopes_it_is_refused(
+async def test_publishing_requires_both_scopes(
     shared_app: RunningApp, shop: str, product: ProductRecord, scopes: str
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -153,7 +153,7 @@ async def test_without_both_scopes_it_is_refused(
     )
 
 
-async def test_one_publication_of_a_job_stands_at_a_time(
+async def test_a_job_has_at_most_one_active_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -175,7 +175,7 @@ async def test_one_publication_of_a_job_stands_at_a_time(
     )
 
 
-async def test_a_failed_one_may_be_followed_by_another(
+async def test_a_failed_publication_can_be_followed_by_another(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -205,7 +205,7 @@ async def test_the_same_key_and_body_get_the_same_answer(
     assert refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-async def test_a_key_counts_for_one_job(
+async def test_an_idempotency_key_is_scoped_to_one_job(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     key = {"Idempotency-Key": "mine"}
@@ -216,7 +216,7 @@ async def test_a_key_counts_for_one_job(
         assert "idempotency-replayed" not in answer.headers
 
 
-async def test_a_refused_request_does_not_spend_its_key(
+async def test_a_refused_request_does_not_use_up_its_key(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -233,7 +233,7 @@ async def test_a_refused_request_does_not_spend_its_key(
     ).status_code == 202
 
 
-async def test_a_job_that_was_never_published_has_no_publication(
+async def test_an_unpublished_job_has_no_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, _ = await publishable_job(shared_app, shop, product)
@@ -244,7 +244,7 @@ async def test_a_job_that_was_never_published_has_no_publication(
         assert refusal(answer) == (404, "PUBLICATION_NOT_FOUND")
 
 
-async def test_another_shops_job_is_no_job(
+async def test_another_shops_job_is_not_found(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)

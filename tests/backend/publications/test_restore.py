@@ -42,7 +42,7 @@ async def withdraw(shared_app: RunningApp, shop: str, ref: JobRef) -> None:
     assert our_media(shared_app, ref, shop) == []
 
 
-async def test_everything_is_as_it_was(
+async def test_a_withdrawal_restores_the_gallery(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
@@ -57,7 +57,7 @@ async def test_everything_is_as_it_was(
     ]
 
 
-async def test_the_order_the_alt_texts_and_the_variants_come_back(
+async def test_a_withdrawal_restores_order_alt_texts_and_variants(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
@@ -72,7 +72,7 @@ async def test_the_order_the_alt_texts_and_the_variants_come_back(
     assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
 
 
-async def test_an_alt_text_that_was_added_to_a_media_without_one_goes(
+async def test_an_alt_text_added_since_is_removed_again(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = await publish_on_top(shared_app, shop, product)
@@ -82,7 +82,7 @@ async def test_an_alt_text_that_was_added_to_a_media_without_one_goes(
     assert gallery_of(shared_app, product)[-1] == (last, "")
 
 
-async def test_what_the_merchant_added_stays_where_it_is(
+async def test_media_added_by_the_merchant_stay_in_place(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -96,7 +96,7 @@ async def test_what_the_merchant_added_stays_where_it_is(
     assert variant_media(shared_app, product)[2] == added.gid
 
 
-async def test_another_jobs_pictures_stay_where_they_are(
+async def test_images_of_another_job_stay_in_place(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -109,7 +109,7 @@ async def test_another_jobs_pictures_stay_where_they_are(
     assert gallery_of(shared_app, product) == before
 
 
-async def test_what_the_merchant_deleted_does_not_come_back(
+async def test_media_deleted_by_the_merchant_are_not_restored(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -121,7 +121,7 @@ async def test_what_the_merchant_deleted_does_not_come_back(
     assert variant_media(shared_app, product) == [None, before[2][0], None]
 
 
-async def test_a_product_that_is_gone_needs_nothing(
+async def test_withdrawing_from_a_deleted_product_succeeds(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = await publish_on_top(shared_app, shop, product)
@@ -129,7 +129,7 @@ async def test_a_product_that_is_gone_needs_nothing(
     await withdraw(shared_app, shop, ref)
 
 
-async def test_before_anything_was_done_nothing_is_done(
+async def test_withdrawing_an_unstarted_publication_makes_no_calls(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -143,7 +143,7 @@ async def test_before_anything_was_done_nothing_is_done(
     assert gallery_of(shared_app, product) == before
 
 
-async def test_taking_back_twice_is_taking_back_once(
+async def test_withdrawing_twice_is_the_same_as_once(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref = await publish_on_top(shared_app, shop, product)
@@ -155,7 +155,7 @@ async def test_taking_back_twice_is_taking_back_once(
     assert (await publication_statuses(shared_app, ref)).count("RESTORING") == 1
 
 
-async def test_the_job_can_be_published_again_afterwards(
+async def test_a_job_can_be_published_again_after_a_withdrawal(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before, shown = gallery_of(shared_app, product), variant_media(shared_app, product)
@@ -173,7 +173,7 @@ async def test_the_job_can_be_published_again_afterwards(
     assert (gallery_of(shared_app, product), variant_media(shared_app, product)) == (before, shown)
 
 
-async def test_a_failed_taking_back_can_be_asked_for_again(
+async def test_a_failed_withdrawal_can_be_requested_again(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -188,7 +188,7 @@ async def test_a_failed_taking_back_can_be_asked_for_again(
     assert gallery_of(shared_app, product) == before
 
 
-async def test_a_failed_publication_that_left_something_can_be_taken_back(
+async def test_a_failed_publication_that_left_images_can_be_withdrawn(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -204,7 +204,7 @@ async def test_a_failed_publication_that_left_something_can_be_taken_back(
 
 
 @pytest.mark.parametrize("position", [None, 1])
-async def test_two_jobs_on_one_product_are_taken_back_in_any_order(
+async def test_two_publications_on_one_product_can_be_withdrawn_in_any_order(
     shared_app: RunningApp, shop: str, product: ProductRecord, position: int | None
 ) -> None:
     before = gallery_of(shared_app, product)

@@ -12,7 +12,7 @@ from backend.publications.states import (
 ALL = set(PublicationStatus)
 
 
-def test_every_state_can_be_reached_and_restored_is_the_end() -> None:
+def test_every_state_is_reachable_and_restored_is_final() -> None:
     reached, frontier = set(), {PublicationStatus.PENDING}
     while frontier:
         reached |= frontier
@@ -23,19 +23,19 @@ def test_every_state_can_be_reached_and_restored_is_the_end() -> None:
     assert PUBLICATION_TRANSITIONS[PublicationStatus.RESTORED] == frozenset()
 
 
-def test_from_everywhere_there_is_a_way_back() -> None:
+def test_every_state_can_lead_to_restoring() -> None:
     others = ALL - {PublicationStatus.RESTORED}
     assert states_before(PublicationStatus.RESTORING) == others
 
 
-def test_what_is_unfinished_is_one_errand() -> None:
+def test_every_unfinished_state_belongs_to_exactly_one_task() -> None:
     first, second = TASK_STATES.values()
     assert first.isdisjoint(second)
     finished = {PublicationStatus.PUBLISHED, PublicationStatus.FAILED, PublicationStatus.RESTORED}
     assert first | second == ALL - finished
 
 
-def test_the_database_knows_the_same_states() -> None:
+def test_the_database_allows_the_same_states() -> None:
     for model, statuses in ((Publication, PublicationStatus), (PublishedMedia, MediaStatus)):
         checks = [
             str(constraint.sqltext)

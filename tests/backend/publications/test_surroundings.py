@@ -41,7 +41,7 @@ async def jobs_of(shared_app: RunningApp, shop: str) -> int:
 # The echo
 
 
-async def test_what_we_published_makes_no_job(
+async def test_our_published_image_creates_no_job(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -50,7 +50,7 @@ async def test_what_we_published_makes_no_job(
     assert await jobs_of(shared_app, shop) == 1
 
 
-async def test_it_stays_ours_after_it_was_taken_back(
+async def test_a_withdrawn_image_still_counts_as_ours(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -66,7 +66,7 @@ async def test_it_stays_ours_after_it_was_taken_back(
     assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
 
 
-async def test_the_merchants_own_picture_makes_one(
+async def test_the_merchants_own_image_creates_a_job(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -74,7 +74,7 @@ async def test_the_merchants_own_picture_makes_one(
     assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed"
 
 
-async def test_what_is_ours_in_another_shop_is_not_ours_here(
+async def test_our_image_in_another_shop_is_not_ours_here(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     foreign = shared_app.product(b"unread")
@@ -101,7 +101,7 @@ async def rows_of(shared_app: RunningApp, ref: Any) -> int:
     return len(found)
 
 
-async def test_an_uninstall_stops_what_is_under_way(
+async def test_an_uninstall_ends_a_running_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -133,7 +133,7 @@ async def test_erasing_a_shop_erases_its_publications(
     assert await rows_of(shared_app, kept) == 3
 
 
-async def test_a_job_that_is_erased_in_the_middle_stops_its_publication(
+async def test_erasing_a_job_stops_its_publication(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product)
@@ -145,7 +145,7 @@ async def test_a_job_that_is_erased_in_the_middle_stops_its_publication(
 # Waiting, and being taken up again
 
 
-async def test_one_whose_queue_entry_was_lost_is_queued_again(
+async def test_a_publication_without_a_queue_entry_is_queued_again(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     await shared_app.execute("DELETE FROM queue.pgqueuer")
@@ -163,7 +163,7 @@ async def test_one_whose_queue_entry_was_lost_is_queued_again(
     assert await requeue_overdue(shared_app.database) == 0, "it is done"
 
 
-async def test_that_of_a_parked_shop_waits_for_the_merchant(
+async def test_a_publication_of_a_parked_shop_waits_for_the_merchant(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -182,7 +182,7 @@ async def test_that_of_a_parked_shop_waits_for_the_merchant(
     assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
-async def test_a_worker_that_is_to_stop_hands_it_over(
+async def test_a_stopping_worker_hands_a_publication_over(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -199,7 +199,7 @@ async def test_a_worker_that_is_to_stop_hands_it_over(
     assert len(our_media(shared_app, ref, shop)) == 1
 
 
-async def test_one_that_kills_its_workers_ends_and_leaves_nothing(
+async def test_a_publication_that_kills_its_workers_fails_and_leaves_nothing(
     shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = gallery_of(shared_app, product)
@@ -222,7 +222,7 @@ async def poison(_key: str) -> bytes:
     raise RuntimeError
 
 
-async def test_a_database_that_is_away_for_a_moment_costs_nothing(
+async def test_a_short_database_outage_costs_no_attempts(
     shared_app: RunningApp, shop: str, product: ProductRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
@@ -241,7 +241,7 @@ async def test_a_database_that_is_away_for_a_moment_costs_nothing(
     assert await publication_statuses(shared_app, ref) == ["PENDING", "PUBLISHING", "PUBLISHED"]
 
 
-async def test_the_snapshot_has_nothing_of_ours(
+async def test_the_snapshot_contains_none_of_our_media(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
     shared_app.shopify.add_image(product, png("more"), "image/png")

@@ -24,7 +24,7 @@ def with_background(bench: JobRun, background: bytes) -> JobRun:
     return JobRun(data={**bench.data, "background": background}, facts=bench.facts, made={})
 
 
-async def test_a_product_is_set_before_an_uploaded_picture(renderer, segmented):
+async def test_a_product_is_placed_on_an_uploaded_image(renderer, segmented):
     start = with_background(await segmented("tee_navy"), SKY)
     bench = await run(renderer, BACKGROUND_SWAP_WITH_IMAGE, start, shadow="none", outputs=OUTPUTS)
     assert bench.facts["validate"]["background"]["width"] == 1400
@@ -44,7 +44,7 @@ async def test_a_product_is_set_before_an_uploaded_picture(renderer, segmented):
     assert {"lqip", "sha256", "bytes", "width", "height", "reasons"} <= set(meta)
 
 
-async def test_a_product_is_set_before_a_set_drawn_to_order(renderer, segmented):
+async def test_a_product_is_placed_on_a_generated_set(renderer, segmented):
     start = await segmented("tee_navy")
     words = {"scene_type": "studio", "dominant_colors": ["#3a6ea5"], "outputs": OUTPUTS}
     one, two, warm = [
@@ -57,7 +57,7 @@ async def test_a_product_is_set_before_a_set_drawn_to_order(renderer, segmented)
     assert np.abs(wall - [0x3A, 0x6E, 0xA5]).max() < 25
 
 
-async def test_finals_are_saved_finely_enough_for_a_drawn_gradient(renderer, segmented):
+async def test_finals_with_a_generated_gradient_use_smooth_encoding(renderer, segmented):
     bench = await run(
         renderer,
         BACKGROUND_SWAP_WITH_SPEC,
@@ -74,7 +74,7 @@ async def test_finals_are_saved_finely_enough_for_a_drawn_gradient(renderer, seg
     assert len(bench.finals()[0].data) == pytest.approx(fine, rel=0.02)
 
 
-async def test_the_cut_outs_doubts_reach_the_finals(renderer, segmented):
+async def test_doubts_about_the_cutout_reach_the_finals(renderer, segmented):
     bench = await run(
         renderer,
         BACKGROUND_SWAP_WITH_SPEC,
@@ -85,9 +85,7 @@ async def test_the_cut_outs_doubts_reach_the_finals(renderer, segmented):
     assert [reason["code"] for reason in bench.finals()[0].meta["reasons"]] == ["UNCERTAIN_OUTLINE"]
 
 
-async def test_a_background_that_went_bad_since_validation_is_still_refused_by_name(
-    renderer, segmented
-):
+async def test_a_background_damaged_after_validation_is_refused_by_name(renderer, segmented):
     cutout = (await segmented("tee_navy")).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
         await ask(
@@ -106,7 +104,7 @@ async def test_a_background_that_went_bad_since_validation_is_still_refused_by_n
     [{}, {"scene_type": "beach"}, {"scene_type": "wall", "mood": "angry"}],
     ids=["no-scene", "unknown-scene", "unknown-mood"],
 )
-async def test_a_set_that_nobody_can_draw_is_the_callers_mistake(renderer, segmented, params):
+async def test_invalid_set_parameters_are_an_invalid_request(renderer, segmented, params):
     cutout = (await segmented("tee_navy")).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
         await ask(

@@ -51,7 +51,7 @@ def ends_within(pid: int, seconds: float) -> bool:
     return not is_alive(pid)
 
 
-async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehaving_renderer):
+async def test_a_child_starts_with_the_first_request_and_is_kept(misbehaving_renderer):
     assert misbehaving_renderer.child_pids == []
     assert await echoes(misbehaving_renderer)
     first = misbehaving_renderer.child_pids
@@ -59,7 +59,7 @@ async def test_a_child_is_started_with_the_first_request_and_then_kept(misbehavi
     assert misbehaving_renderer.child_pids == first
 
 
-async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving_renderer):
+async def test_low_priority_requests_queue_one_at_a_time(misbehaving_renderer):
     ended = []
 
     async def render(name: str, is_low_priority: bool) -> None:
@@ -76,7 +76,7 @@ async def test_of_those_who_are_patient_only_one_is_in_the_line(misbehaving_rend
     assert ended == ["first", "other", "another", "second", "third"]
 
 
-async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving_renderer):
+async def test_a_hanging_child_is_stopped_at_the_wall_clock_limit(misbehaving_renderer):
     started = time.monotonic()
     failed = await failure(misbehaving_renderer, "hang")
     assert (failed.code, failed.failure.retryable) == ("RENDER_TIMEOUT", False)
@@ -84,7 +84,7 @@ async def test_a_hanging_child_is_cut_off_at_the_wall_clock_limit(misbehaving_re
     assert await echoes(misbehaving_renderer)
 
 
-async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall_clock_limit():
+async def test_a_spinning_child_is_stopped_at_the_cpu_limit():
     renderer = LocalRenderer(
         None, limits=RenderLimits(wall_seconds=60, cpu_seconds=1), child_module=MISBEHAVING
     )
@@ -97,7 +97,7 @@ async def test_a_child_that_burns_its_cpu_time_is_a_timeout_long_before_the_wall
 
 
 @pytest.mark.parametrize("stage", ["hog", "native-hog"])
-async def test_a_memory_hog_is_refused_and_replaced(misbehaving_renderer, stage):
+async def test_a_child_out_of_memory_is_refused_and_replaced(misbehaving_renderer, stage):
     assert await echoes(misbehaving_renderer)
     before = misbehaving_renderer.child_pids
     failed = await failure(misbehaving_renderer, stage)
@@ -107,15 +107,13 @@ async def test_a_memory_hog_is_refused_and_replaced(misbehaving_renderer, stage)
 
 
 @pytest.mark.parametrize("stage", ["die", "raise", "lie-about-length"])
-async def test_a_child_that_breaks_is_a_retryable_crash_and_is_replaced(
-    misbehaving_renderer, stage
-):
+async def test_a_broken_child_is_a_retryable_crash_and_is_replaced(misbehaving_renderer, stage):
     failed = await failure(misbehaving_renderer, stage)
     assert (failed.code, failed.failure.retryable) == ("RENDER_CRASHED", True)
     assert await echoes(misbehaving_renderer)
 
 
-async def test_a_child_killed_from_outside_at_work_is_a_retryable_crash(misbehaving_renderer):
+async def test_a_child_killed_while_working_is_a_retryable_crash(misbehaving_renderer):
     assert await echoes(misbehaving_renderer)
     work = asyncio.create_task(failure(misbehaving_renderer, "hang"))
     await asyncio.sleep(0)  # the request is in the pipe
@@ -124,14 +122,14 @@ async def test_a_child_killed_from_outside_at_work_is_a_retryable_crash(misbehav
     assert await echoes(misbehaving_renderer)
 
 
-async def test_what_a_library_prints_does_not_reach_the_frames(misbehaving_renderer, caplog):
+async def test_library_output_does_not_corrupt_the_frames(misbehaving_renderer, caplog):
     assert (await misbehaving_renderer.render(ask("chatter", mine=1))).facts == {"mine": 1}
     assert await echoes(misbehaving_renderer)
     await misbehaving_renderer.close()
     assert "a library greets" in caplog.text
 
 
-async def test_a_cancelled_request_leaves_no_answer_for_the_next_one(misbehaving_renderer):
+async def test_a_cancelled_request_leaves_no_response_for_the_next_one(misbehaving_renderer):
     assert await echoes(misbehaving_renderer)
     before = misbehaving_renderer.child_pids[0]
     cancelled = asyncio.create_task(
@@ -152,7 +150,7 @@ async def test_a_request_cancelled_while_its_child_starts_leaves_no_process(misb
     assert children_of(os.getpid()) == misbehaving_renderer.child_pids
 
 
-async def test_requests_wait_for_a_free_slot_and_each_gets_its_own_answer():
+async def test_requests_wait_for_a_slot_and_each_gets_its_own_response():
     renderer = LocalRenderer(None, slots=2, child_module=MISBEHAVING)
     assert all(await asyncio.gather(*(echoes(renderer) for _ in range(20))))
     assert len(renderer.child_pids) == 2
@@ -176,7 +174,7 @@ async def test_no_credential_is_in_the_childs_environment(misbehaving_renderer, 
     }
 
 
-async def test_the_child_has_no_descriptor_of_the_parent_but_its_pipes(misbehaving_renderer):
+async def test_the_child_inherits_only_its_pipes(misbehaving_renderer):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.set_inheritable(True)
         assert await echoes(misbehaving_renderer)
@@ -185,13 +183,13 @@ async def test_the_child_has_no_descriptor_of_the_parent_but_its_pipes(misbehavi
         assert Path(f"/proc/self/fd/{server.fileno()}").readlink() not in held
 
 
-async def test_a_key_pressed_in_the_terminal_does_not_reach_the_child(misbehaving_renderer):
+async def test_the_child_runs_in_its_own_session(misbehaving_renderer):
     assert await echoes(misbehaving_renderer)
     (pid,) = misbehaving_renderer.child_pids
     assert os.getsid(pid) == pid != os.getsid(0)
 
 
-async def test_the_limits_hold_in_the_child(misbehaving_renderer):
+async def test_resource_limits_apply_to_the_child(misbehaving_renderer):
     assert await echoes(misbehaving_renderer)
     limits = Path(f"/proc/{misbehaving_renderer.child_pids[0]}/limits").read_text()
     soft = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()}
@@ -222,7 +220,7 @@ asyncio.run(main())
 """
 
 
-def test_a_child_at_work_ends_when_its_parent_is_killed():
+def test_a_working_child_ends_when_its_parent_is_killed():
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, MISBEHAVING], stdout=subprocess.PIPE, cwd=ROOT
     ) as parent:
@@ -233,7 +231,7 @@ def test_a_child_at_work_ends_when_its_parent_is_killed():
     assert ends_within(child, 5)
 
 
-def test_a_child_whose_parent_is_gone_before_it_starts_ends_at_once():
+def test_a_child_whose_parent_is_gone_ends_at_once():
     config = json.dumps({"parent_pid": 1 << 22, "model_path": None, "limits": {}})
     finished = subprocess.run(
         [sys.executable, "-m", "backend.renderers.child", config],
@@ -244,7 +242,7 @@ def test_a_child_whose_parent_is_gone_before_it_starts_ends_at_once():
     assert finished.returncode == 1
 
 
-async def test_close_leaves_no_process_even_with_a_request_under_way(misbehaving_renderer):
+async def test_close_leaves_no_process_even_during_a_request(misbehaving_renderer):
     assert await echoes(misbehaving_renderer)
     (pid,) = misbehaving_renderer.child_pids
     work = asyncio.create_task(failure(misbehaving_renderer, "hang"))

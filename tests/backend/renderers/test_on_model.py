@@ -69,7 +69,7 @@ async def test_a_garment_becomes_a_labelled_preview(renderer, segmented, name, c
     assert bench.facts["encode_render"] == {"verdict": "pass", "reasons": []}
 
 
-async def test_without_a_fit_the_garment_is_shown_by_itself_and_a_person_asked(renderer):
+async def test_a_garment_without_a_fit_is_shown_alone_and_needs_review(renderer):
     tilted = outlines.tilted(outlines.tee(), 25)
     bench = await run(
         renderer,
@@ -100,7 +100,7 @@ async def test_without_a_fit_the_garment_is_shown_by_itself_and_a_person_asked(r
         ({"by_model": False, "contrast": 3.0}, "LOW_CONTRAST"),
     ],
 )
-async def test_a_doubtful_outline_is_not_put_on_a_mannequin(renderer, figure, code):
+async def test_a_doubtful_cutout_is_not_put_on_a_mannequin(renderer, figure, code):
     bench = await run(
         renderer,
         PRODUCT_TO_MODEL_DIRECT,
@@ -117,7 +117,7 @@ async def test_a_doubtful_outline_is_not_put_on_a_mannequin(renderer, figure, co
 @pytest.mark.parametrize(
     ("figure", "code"), [({"soft": 0.2}, "SOFT_EDGES"), ({"coverage": 0.05}, "SMALL_PRODUCT")]
 )
-async def test_other_doubts_are_for_a_person_to_judge_in_the_preview(renderer, figure, code):
+async def test_other_doubts_need_review_in_the_preview(renderer, figure, code):
     bench = await run(
         renderer,
         PRODUCT_TO_MODEL_DIRECT,
@@ -130,7 +130,7 @@ async def test_other_doubts_are_for_a_person_to_judge_in_the_preview(renderer, f
     assert final.meta["verdict"] == "needs_review" and codes(final.meta) == [code]
 
 
-async def test_a_cut_out_nobody_measured_is_not_put_on_a_mannequin(renderer):
+async def test_an_unmeasured_cutout_is_not_put_on_a_mannequin(renderer):
     start = cut(outlines.tee())
     rendered = await ask(
         renderer,
@@ -153,7 +153,7 @@ async def test_a_cut_out_nobody_measured_is_not_put_on_a_mannequin(renderer):
     ],
     ids=["no-category", "unknown-category", "unknown-body", "without-the-facts-of-dress"],
 )
-async def test_what_a_picture_shows_is_never_guessed(renderer, stage, params):
+async def test_a_missing_or_unknown_category_is_an_invalid_request(renderer, stage, params):
     picture = cut(outlines.tee()).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
         await ask(

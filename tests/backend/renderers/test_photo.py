@@ -9,7 +9,7 @@ from tests.backend.renderers.stage_runs import ask
 GOOD = files.jpeg(files.photo())
 
 
-async def test_each_picture_has_its_facts(renderer):
+async def test_each_input_image_has_its_facts(renderer):
     small = files.png(files.photo(700, 512))
     facts = (await ask(renderer, "validate", source=GOOD, background=small)).facts
     assert (facts["format"], facts["width"], facts["height"]) == ("jpeg", 800, 600)
@@ -27,7 +27,7 @@ async def test_each_picture_has_its_facts(renderer):
         (GOOD[:9000], "IMAGE_CORRUPT", "the image is damaged"),
     ],
 )
-async def test_a_bad_background_is_called_the_background(renderer, bad, code, message):
+async def test_an_error_names_the_background_if_it_is_at_fault(renderer, bad, code, message):
     with pytest.raises(RenderFailed) as caught:
         await ask(renderer, "validate", source=GOOD, background=bad)
     assert caught.value.code == code
@@ -38,7 +38,7 @@ async def test_a_bad_background_is_called_the_background(renderer, bad, code, me
     assert "background" not in of_the_photo.value.failure.message
 
 
-async def test_validate_needs_the_products_photo(renderer):
+async def test_validation_needs_the_products_photo(renderer):
     with pytest.raises(RenderFailed) as caught:
         await ask(renderer, "validate", background=GOOD)
     assert caught.value.code == "RENDER_REQUEST_INVALID"

@@ -45,7 +45,7 @@ async def stage(renderer: LocalRenderer, name: str, **inputs: bytes) -> Rendered
     return await ask(renderer, name, None, CATALOG_IMAGE, **inputs)
 
 
-async def test_a_garment_becomes_a_jpeg_and_a_webp_that_carry_their_whole_story(renderer, garment):
+async def test_a_garment_becomes_a_jpeg_and_a_webp_with_complete_metadata(renderer, garment):
     source = garment("tee_navy")
     made, facts = await pipeline(renderer, source)
     assert facts["validate"] == {
@@ -78,7 +78,7 @@ async def test_a_garment_becomes_a_jpeg_and_a_webp_that_carry_their_whole_story(
     assert peak_memory(renderer.child_pids[0]) < 600 * 1024**2
 
 
-async def test_the_jobs_parameters_and_the_cut_outs_verdict_reach_the_finals(renderer, garment):
+async def test_parameters_and_the_cutouts_verdict_reach_the_finals(renderer, garment):
     made, facts = await pipeline(
         renderer,
         garment("breton_long_sleeve"),
@@ -107,7 +107,7 @@ async def test_an_avif_and_a_contact_shadow_are_made_on_request(renderer, segmen
     assert taken.max() > 60 and taken[0].max() == taken[-1].max() == 0
 
 
-async def test_the_size_asked_for_is_the_longer_side_of_every_final(renderer, segmented):
+async def test_the_requested_size_is_the_longer_side_of_every_final(renderer, segmented):
     start = await segmented("dress_floral")
     outputs = [{"size": 400, "format": "jpeg"}, {"size": 300, "format": "webp"}]
     swap = await run(renderer, BACKGROUND_SWAP_WITH_SPEC, start, scene_type="wall", outputs=outputs)
@@ -124,7 +124,7 @@ async def test_without_the_earlier_facts_no_image_passes(renderer):
     assert [reason["code"] for reason in finals[0].meta["reasons"]] == ["NOT_MEASURED"]
 
 
-async def test_with_forged_weights_the_engine_says_that_no_model_was_used(garment, tmp_path):
+async def test_modified_weights_are_reported_as_no_model(garment, tmp_path):
     forged = tmp_path / "u2netp.onnx"
     forged.write_bytes(MODEL.read_bytes()[:-1] + b"!")
     renderer = LocalRenderer(forged)
@@ -145,13 +145,13 @@ async def test_with_forged_weights_the_engine_says_that_no_model_was_used(garmen
         (files.animated_webp(), "IMAGE_ANIMATED"),
     ],
 )
-async def test_a_bad_upload_fails_validation_for_good(renderer, source, code):
+async def test_a_bad_upload_fails_validation_permanently(renderer, source, code):
     with pytest.raises(RenderFailed) as caught:
         await stage(renderer, "validate", source=source)
     assert (caught.value.code, caught.value.failure.retryable) == (code, False)
 
 
-async def test_a_bomb_leaves_the_childs_memory_flat_and_the_child_alive(renderer):
+async def test_a_decompression_bomb_does_not_grow_the_childs_memory(renderer):
     await stage(renderer, "validate", source=files.jpeg(files.photo()))
     (pid,) = renderer.child_pids
     before = peak_memory(pid)
@@ -161,7 +161,7 @@ async def test_a_bomb_leaves_the_childs_memory_flat_and_the_child_alive(renderer
     assert renderer.child_pids == [pid]
 
 
-async def test_paper_without_a_product_fails_for_good(renderer):
+async def test_a_photo_without_a_product_fails_permanently(renderer):
     with pytest.raises(RenderFailed) as caught:
         await stage(renderer, "segment", source=scenes.empty())
     assert (caught.value.code, caught.value.failure.retryable) == ("SUBJECT_NOT_FOUND", False)
@@ -190,7 +190,7 @@ async def test_paper_without_a_product_fails_for_good(renderer):
         "unknown-parameter",
     ],
 )
-async def test_a_request_that_makes_no_sense_is_the_callers_mistake(renderer, request_):
+async def test_an_invalid_request_is_refused_permanently(renderer, request_):
     with pytest.raises(RenderFailed) as caught:
         await renderer.render(request_)
     assert (caught.value.code, caught.value.failure.retryable) == ("RENDER_REQUEST_INVALID", False)

@@ -10,7 +10,7 @@ from tests.backend.imaging import files
 from tests.backend.renderers.stage_runs import ask
 
 
-async def test_an_upload_comes_back_upright_and_plain_with_its_figures(renderer):
+async def test_an_upload_is_returned_upright_without_metadata(renderer):
     sent = files.located_jpeg()
     rendered = await ask(renderer, "normalise", source=sent)
     (upload,) = rendered.files
@@ -39,7 +39,7 @@ async def test_an_upload_comes_back_upright_and_plain_with_its_figures(renderer)
     }
 
 
-async def test_what_was_stored_passes_every_later_check(renderer):
+async def test_a_normalised_upload_passes_every_later_check(renderer):
     clear = files.png(files.photo(2600, 2100).bandjoin(200))
     (upload,) = (await ask(renderer, "normalise", source=clear)).files
     assert upload.content_type == "image/png"
@@ -58,7 +58,7 @@ async def test_what_was_stored_passes_every_later_check(renderer):
         (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
     ],
 )
-async def test_a_bad_upload_is_refused_for_good(renderer, sent, code):
+async def test_a_bad_upload_is_refused_permanently(renderer, sent, code):
     with pytest.raises(RenderFailed) as caught:
         await ask(renderer, "normalise", source=sent)
     assert (caught.value.code, caught.value.failure.retryable) == (code, False)

@@ -44,7 +44,7 @@ async def age_spending(shared_app: RunningApp, shop: str, days: int) -> None:
 # When
 
 
-async def test_a_products_first_picture_and_a_changed_one_are_told_apart(
+async def test_a_first_image_and_a_changed_image_are_distinguished(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, ON_CREATION)
@@ -58,7 +58,7 @@ async def test_a_products_first_picture_and_a_changed_one_are_told_apart(
 
 
 @pytest.mark.parametrize("order", [[CREATE, UPDATE], [UPDATE, CREATE], [UPDATE, UPDATE]])
-async def test_a_new_products_picture_is_its_first_in_whatever_order_it_is_told(
+async def test_a_new_products_image_is_its_first_in_any_webhook_order(
     shared_app: RunningApp, shop: str, order: list[str]
 ) -> None:
     await put_settings(shared_app, shop, ON_CHANGE)
@@ -69,9 +69,7 @@ async def test_a_new_products_picture_is_its_first_in_whatever_order_it_is_told(
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
-async def test_a_picture_that_came_later_is_the_first_too(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_image_added_later_is_also_the_first(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, ON_CREATION)
     product = shared_app.shopify.create_product(shop, "Tee", None)
     assert await delivery_outcome(shared_app, shop, CREATE) == ("ignored", "NO_IMAGE")
@@ -79,7 +77,7 @@ async def test_a_picture_that_came_later_is_the_first_too(
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
-async def test_a_product_that_was_there_before_us_has_not_been_created(
+async def test_a_product_older_than_the_installation_is_not_created(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, ON_CREATION)
@@ -124,11 +122,13 @@ def product_with(**facts: Any) -> ReadProduct:
         (ProductFilter(statuses=("DRAFT",)), False),
     ],
 )
-def test_a_filter_admits_what_has_one_of_each_list(wanted: ProductFilter, admitted: bool) -> None:
+def test_a_filter_admits_products_that_match_every_list(
+    wanted: ProductFilter, admitted: bool
+) -> None:
     assert admits(wanted, product_with()) is admitted
 
 
-async def test_the_filter_looks_at_what_shopify_says_of_the_product(
+async def test_the_filter_uses_shopifys_current_product_data(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE | {"filter": {"tags": ["Summer"]}})
@@ -141,7 +141,7 @@ async def test_the_filter_looks_at_what_shopify_says_of_the_product(
 # What
 
 
-async def test_every_rule_makes_its_job_with_its_parameters(
+async def test_every_rule_creates_its_job_with_its_parameters(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE | {"parameters": {"margin": 0.2}}, SPEC)
@@ -154,7 +154,7 @@ async def test_every_rule_makes_its_job_with_its_parameters(
     assert await delivery_outcome(shared_app, shop) == ("ignored", "ALREADY_MADE")
 
 
-async def test_the_upload_of_a_rule_reaches_its_job(shared_app: RunningApp, shop: str) -> None:
+async def test_a_rules_upload_reaches_its_job(shared_app: RunningApp, shop: str) -> None:
     upload_key = await upload_picture(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
@@ -168,9 +168,7 @@ async def test_the_upload_of_a_rule_reaches_its_job(shared_app: RunningApp, shop
     assert job["request"]["background_upload_key"] == stored[0]["key"]
 
 
-async def test_a_workflow_that_is_switched_off_is_not_run(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_disabled_workflow_is_not_run(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, SPEC)
     product = await read(shared_app, shop, shared_app.product(b"x", shop=shop))
     shop_id = await shop_id_of(shared_app, shop)
@@ -196,7 +194,7 @@ async def read(shared_app: RunningApp, shop: str, product: ProductRecord) -> Rea
 # How much
 
 
-async def test_an_import_cannot_spend_more_than_the_cap(shared_app: RunningApp, shop: str) -> None:
+async def test_an_import_cannot_exceed_the_daily_cap(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=5)
     for _ in range(30):
         shared_app.product(b"x", shop=shop)
@@ -206,7 +204,7 @@ async def test_an_import_cannot_spend_more_than_the_cap(shared_app: RunningApp, 
     assert (await get_settings(shared_app, shop))["credits_spent_today"] == 5
 
 
-async def test_what_was_too_much_today_is_not_tomorrow(shared_app: RunningApp, shop: str) -> None:
+async def test_the_daily_cap_resets_the_next_day(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=1)
     shared_app.product(b"x", shop=shop)
     assert await delivery_outcome(shared_app, shop, CREATE) == ("processed", "JOB")
@@ -231,7 +229,7 @@ async def test_a_product_gets_all_its_jobs_or_none(shared_app: RunningApp, shop:
     assert (len(await jobs_of(shared_app, shop)), await seen_pictures(shared_app, shop)) == (3, 2)
 
 
-async def test_what_costs_more_than_the_whole_cap_is_told_apart(
+async def test_a_product_above_the_whole_cap_is_reported_as_such(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, SPEC, daily_credit_cap=5)
@@ -243,9 +241,7 @@ async def test_what_costs_more_than_the_whole_cap_is_told_apart(
     assert len(await jobs_of(shared_app, shop)) == 2
 
 
-async def test_what_is_made_already_is_no_part_of_the_price(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_existing_jobs_are_not_part_of_the_price(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=5)
     shared_app.product(b"x", shop=shop)
     await delivery_outcome(shared_app, shop, CREATE)
@@ -263,7 +259,7 @@ async def seen_pictures(shared_app: RunningApp, shop: str) -> int:
     return len(rows)
 
 
-async def test_what_is_there_already_costs_nothing(shared_app: RunningApp, shop: str) -> None:
+async def test_an_existing_job_costs_nothing(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=1)
     shared_app.product(b"x", shop=shop)
     for _ in range(3):

@@ -47,7 +47,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize("rules", [[], [RULE]], ids=["unset", "set"])
-async def test_another_default_and_a_new_parameter_make_nothing_anew(
+async def test_a_new_default_or_parameter_creates_no_second_job(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, rules: list[Any]
 ) -> None:
     if rules:
@@ -61,7 +61,7 @@ async def test_another_default_and_a_new_parameter_make_nothing_anew(
     assert [job["request"]["margin"] for job in await jobs_of(shared_app, shop)] == [0.08, 0.2]
 
 
-async def test_a_new_version_and_another_choice_do(
+async def test_a_new_version_or_another_choice_creates_a_second_job(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared_app.product(b"x", shop=shop)
@@ -74,7 +74,7 @@ async def test_a_new_version_and_another_choice_do(
 
 
 @pytest.mark.parametrize("parameters", [{}, {"margin": 0.25, "shadow": "contact"}])
-async def test_what_an_older_release_has_made_is_not_made_anew(
+async def test_a_job_of_an_older_release_is_not_created_again(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]
 ) -> None:
     """The key as 0014 wrote it, and the rule's row with every parameter in it."""
@@ -106,9 +106,7 @@ async def test_what_an_older_release_has_made_is_not_made_anew(
     assert await delivery_outcome(shared_app, shop) == ALREADY_MADE
 
 
-async def test_what_a_job_that_is_gone_has_made_is_not_made_anew(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_deleted_job_is_not_created_again(shared_app: RunningApp, shop: str) -> None:
     shared_app.product(b"x", shop=shop)
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
     await shared_app.execute(

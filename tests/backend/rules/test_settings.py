@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("same_day")
 ANY_PRODUCT: dict[str, Any] = {"statuses": [], "vendors": [], "product_types": [], "tags": []}
 
 
-async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture(
+async def test_the_default_rule_makes_a_catalog_image_of_every_image(
     shared_app: RunningApp, shop: str
 ) -> None:
     parameters = msgspec.json.decode(msgspec.json.encode(CatalogImage()))
@@ -39,9 +39,7 @@ async def test_a_shop_that_has_set_nothing_gets_a_catalog_image_of_every_picture
     }
 
 
-async def test_what_is_put_takes_the_place_of_all_that_there_was(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_put_replaces_all_settings(shared_app: RunningApp, shop: str) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, CATALOG_RULE, daily_credit_cap=5)
     swap = {
         "workflow": "background-swap-with-spec",
@@ -60,11 +58,11 @@ async def test_what_is_put_takes_the_place_of_all_that_there_was(
     assert answer.json()["daily_credit_cap"] == 1000
 
 
-async def test_no_rules_is_a_setting_too(shared_app: RunningApp, shop: str) -> None:
+async def test_an_empty_list_of_rules_is_valid(shared_app: RunningApp, shop: str) -> None:
     assert (await put_settings(shared_app, shop)).json()["rules"] == []
 
 
-async def test_one_shops_settings_are_not_anothers(shared_app: RunningApp, shop: str) -> None:
+async def test_settings_belong_to_one_shop(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
     before = await get_settings(shared_app, OTHER_SHOP)
     await put_settings(shared_app, shop, daily_credit_cap=1)
@@ -124,7 +122,7 @@ WRONG: dict[str, tuple[list[dict[str, Any]], list[str | int]]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_what_cannot_be_is_refused_by_name_and_changes_nothing(
+async def test_an_invalid_rule_is_reported_by_field_and_changes_nothing(
     shared_app: RunningApp, shop: str, wrong: str
 ) -> None:
     rules, place = WRONG[wrong]
@@ -141,7 +139,7 @@ async def test_a_negative_cap_is_refused(shared_app: RunningApp, shop: str) -> N
 
 
 @pytest.mark.parametrize(("cap", "status"), [(0, 200), (4, 422), (5, 200)])
-async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them_all(
+async def test_a_cap_below_the_price_of_one_rule_is_refused(
     shared_app: RunningApp, shop: str, cap: int, status: int
 ) -> None:
     swap = {"workflow": "background-swap-with-spec", "parameters": {"scene_type": "wall"}}
@@ -152,7 +150,7 @@ async def test_a_cap_that_one_rule_alone_exceeds_is_refused_unless_it_stops_them
         assert "5 credits" in answer.json()["detail"][0]["msg"]
 
 
-async def test_a_rule_that_cannot_run_any_more_is_shown_and_stops_no_other(
+async def test_a_retired_rule_is_shown_and_does_not_stop_others(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE)
@@ -186,7 +184,7 @@ async def tag_of(shared_app: RunningApp, shop: str) -> str:
     return (await shared_app.http.get(PATH, headers=shared_app.bearer(shop))).headers["etag"]
 
 
-async def test_of_two_who_have_read_the_same_settings_the_second_changes_nothing(
+async def test_the_second_of_two_conflicting_updates_is_refused(
     shared_app: RunningApp, shop: str
 ) -> None:
     for first, second in ((1, 2), (3, 4)):  # when nothing was set yet, and later
@@ -198,9 +196,7 @@ async def test_of_two_who_have_read_the_same_settings_the_second_changes_nothing
         assert changed.headers["etag"] == await tag_of(shared_app, shop) != tag
 
 
-async def test_of_many_who_change_the_same_settings_at_once_one_does(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_of_many_concurrent_updates_one_succeeds(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
         tag = await tag_of(shared_app, shop)
         crowd = await asyncio.gather(*(put_if(shared_app, shop, tag, cap) for cap in range(6)))
@@ -208,23 +204,21 @@ async def test_of_many_who_change_the_same_settings_at_once_one_does(
 
 
 @pytest.mark.parametrize("names", ['"9"', 'W/"1"', "1", "x", '"0", W/"1"', ""])
-async def test_a_tag_that_is_not_the_versions_own_changes_nothing(
-    shared_app: RunningApp, shop: str, names: str
-) -> None:
+async def test_a_wrong_etag_changes_nothing(shared_app: RunningApp, shop: str, names: str) -> None:
     await put_settings(shared_app, shop, daily_credit_cap=7)
     assert refusal(await put_if(shared_app, shop, names, 8)) == (412, "PRECONDITION_FAILED")
     assert (await get_settings(shared_app, shop))["daily_credit_cap"] == 7
 
 
 @pytest.mark.parametrize("names", ['"1"', '"0", "1"', "*"])
-async def test_any_of_the_tags_may_be_the_versions_and_a_star_is_all_of_them(
+async def test_if_match_accepts_a_list_and_a_star(
     shared_app: RunningApp, shop: str, names: str
 ) -> None:
     await put_settings(shared_app, shop, daily_credit_cap=7)
     assert (await put_if(shared_app, shop, names, 8)).status_code == 200
 
 
-async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop: str) -> None:
+async def test_an_upload_used_by_a_rule_is_kept(shared_app: RunningApp, shop: str) -> None:
     upload_key = await upload_picture(shared_app, shop=shop)
     swap = {
         "workflow": "background-swap-with-image",
@@ -237,7 +231,7 @@ async def test_an_upload_that_a_rule_names_is_kept(shared_app: RunningApp, shop:
     assert (await shared_app.rows(used, key=upload_key))[0]["used_at"] is not None
 
 
-async def test_another_shops_upload_is_like_none(shared_app: RunningApp, shop: str) -> None:
+async def test_another_shops_upload_is_unknown(shared_app: RunningApp, shop: str) -> None:
     await shared_app.install(OTHER_SHOP)
     upload_key = await upload_picture(shared_app, shop=OTHER_SHOP)
     swap = {

@@ -86,7 +86,7 @@ async def ask(admin: AdminApi, *, max_wait: float) -> Any:
     return await admin.graphql(SHOP, "shpat_x", QUESTION, {}, max_wait=max_wait)
 
 
-async def test_it_waits_as_long_as_the_missing_points_take(
+async def test_the_client_waits_until_enough_points_are_restored(
     offline: Settings, waits: list[float]
 ) -> None:
     admin = client(offline, (200, throttled(120, 100, 100), {}), (200, SAID, {}))
@@ -94,7 +94,7 @@ async def test_it_waits_as_long_as_the_missing_points_take(
     assert waits == [pytest.approx(0.21, abs=0.011)], "a little more, and never less"
 
 
-async def test_it_waits_as_long_as_retry_after_says(offline: Settings, waits: list[float]) -> None:
+async def test_the_client_waits_for_retry_after(offline: Settings, waits: list[float]) -> None:
     for status in (429, 430):
         slow = (status, {"errors": "slow"}, {"Retry-After": "0.2"})
         admin = client(offline, slow, slow, (200, SAID, {}))
@@ -116,7 +116,7 @@ async def test_it_waits_as_long_as_retry_after_says(offline: Settings, waits: li
         ((430, {}, {}), None),
     ],
 )
-async def test_what_takes_longer_than_its_patience_is_the_callers_to_wait_for(
+async def test_a_wait_beyond_the_patience_is_left_to_the_caller(
     offline: Settings, answer: Any, wait: float | None
 ) -> None:
     admin = client(offline, answer)
@@ -126,7 +126,7 @@ async def test_what_takes_longer_than_its_patience_is_the_callers_to_wait_for(
     assert questions(admin) == 1
 
 
-async def test_an_answer_that_may_have_been_lost_is_not_asked_for_again(offline: Settings) -> None:
+async def test_a_request_with_a_lost_response_is_not_repeated(offline: Settings) -> None:
     for status in (500, 502, 503, 504):
         admin = client(offline, (status, {}, {"Retry-After": "0.1"}), (200, SAID, {}))
         with pytest.raises(ShopifyUnavailable) as caught:
@@ -135,7 +135,7 @@ async def test_an_answer_that_may_have_been_lost_is_not_asked_for_again(offline:
         assert questions(admin) == 1
 
 
-async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> None:
+async def test_the_three_places_of_errors_are_distinguished(offline: Settings) -> None:
     with pytest.raises(TokenRefused):
         await ask(client(offline, (401, {"errors": "x"}, {})), max_wait=0)
     with pytest.raises(ShopifyRefused, match="HTTP 403"):
@@ -158,9 +158,7 @@ async def test_the_three_places_of_errors_are_told_apart(offline: Settings) -> N
 
 
 @pytest.mark.parametrize("error", [{"extensions": None}, {"extensions": "x"}, {}, None, "No", 1])
-async def test_an_error_without_a_code_is_a_refusal_all_the_same(
-    offline: Settings, error: Any
-) -> None:
+async def test_an_error_without_a_code_is_a_refusal(offline: Settings, error: Any) -> None:
     with pytest.raises(ShopifyRefused):
         await ask(client(offline, (200, {"errors": [error]}, {})), max_wait=0)
 
@@ -175,14 +173,12 @@ async def test_an_error_without_a_code_is_a_refusal_all_the_same(
         {"data": {"fileCreate": {"files": [], "userErrors": [1]}}},
     ],
 )
-async def test_a_payload_that_lacks_what_it_should_have_is_an_outage(
-    offline: Settings, body: Any
-) -> None:
+async def test_an_incomplete_payload_is_an_outage(offline: Settings, body: Any) -> None:
     with pytest.raises(ShopifyUnavailable):
         await mutate(client(offline, (200, body, {})), KEEPS, "mutation", CreatedPayload)
 
 
-async def test_another_version_than_ours_is_told_once(
+async def test_another_api_version_is_logged_once(
     offline: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expired = {"X-Shopify-API-Version": "2027-01"}
@@ -202,7 +198,7 @@ async def test_another_version_than_ours_is_told_once(
 @pytest.mark.parametrize(
     "domain", ["evil.example", "north.myshopify.com.evil.example", "a\n.myshopify.com", ""]
 )
-async def test_a_token_leaves_only_for_a_shop(offline: Settings, domain: str) -> None:
+async def test_a_token_is_sent_only_to_a_shop_domain(offline: Settings, domain: str) -> None:
     admin = client(offline, (200, SAID, {}))
     with pytest.raises(ValueError):
         await admin.graphql(domain, "shpat_x", QUESTION, {})

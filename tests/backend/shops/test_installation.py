@@ -51,7 +51,7 @@ async def assert_can_work_for(shared_app: RunningApp, shop: str) -> None:
         await shared_app.handler_context.admin.installation(shop, found.access_token)
 
 
-async def test_an_installation_opens_an_account_and_tells_no_token(
+async def test_an_installation_stores_the_shop_and_reveals_no_token(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     response = await post_installation(shared_app, new_shop_domain)
@@ -66,7 +66,7 @@ async def test_an_installation_opens_an_account_and_tells_no_token(
     await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_a_shop_that_has_granted_nothing_has_no_scopes(
+async def test_a_shop_that_granted_nothing_has_no_scopes(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     shared_app.shopify.set_scopes(new_shop_domain, [])
@@ -85,7 +85,7 @@ async def test_an_installation_can_be_repeated(
     await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_a_shop_that_comes_back_finds_its_jobs(
+async def test_a_reinstalled_shop_keeps_its_jobs(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     await post_installation(shared_app, new_shop_domain)
@@ -101,7 +101,7 @@ async def test_a_shop_that_comes_back_finds_its_jobs(
     await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_two_tabs_that_install_at_once_leave_tokens_that_work(
+async def test_two_concurrent_installations_leave_working_tokens(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """Each exchange retires the other's refresh token; the one that is stored must be alive."""
@@ -118,7 +118,7 @@ async def test_two_tabs_that_install_at_once_leave_tokens_that_work(
     await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_a_token_that_shopify_does_not_honour_asks_for_a_fresh_one(
+async def test_a_session_token_refused_by_shopify_asks_for_a_new_one(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     shared_app.shopify.uninstall(new_shop_domain)
@@ -130,7 +130,7 @@ async def test_a_token_that_shopify_does_not_honour_asks_for_a_fresh_one(
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 423, 429, 430, 500, 503])
 @pytest.mark.parametrize("call", ["exchange", "graphql"])
-async def test_whatever_shopify_answers_is_never_an_error_of_ours(
+async def test_no_shopify_response_causes_an_internal_error(
     shared_app: RunningApp, new_shop_domain: str, call: Call, status: int
 ) -> None:
     shared_app.shopify.fail_next(call, status)
@@ -151,7 +151,7 @@ UNREADABLE: list[tuple[Call, object]] = [
 
 
 @pytest.mark.parametrize(("call", "body"), UNREADABLE)
-async def test_an_answer_that_lacks_what_it_should_have_is_an_outage(
+async def test_an_incomplete_response_is_an_outage(
     shared_app: RunningApp, new_shop_domain: str, call: Call, body: object
 ) -> None:
     shared_app.shopify.platform.faults[call].append(Fault(HttpResponse(200, body)))
@@ -162,7 +162,7 @@ async def test_an_answer_that_lacks_what_it_should_have_is_an_outage(
     assert await rows(shared_app, new_shop_domain) == []
 
 
-async def test_a_shop_that_removed_the_app_and_took_it_again_unheard_gets_new_tokens(
+async def test_an_unnoticed_reinstall_gets_new_tokens(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """The news of the removal is late, so the account looks open and its tokens alive."""
@@ -176,7 +176,7 @@ async def test_a_shop_that_removed_the_app_and_took_it_again_unheard_gets_new_to
     assert ended == ("ignored", "STILL_INSTALLED")
 
 
-async def test_the_late_news_of_a_removal_does_not_keep_a_shop_from_coming_back(
+async def test_a_late_uninstall_does_not_prevent_a_reinstall(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """It arrives after the app was taken again, and before anybody opened it."""
@@ -193,7 +193,7 @@ async def test_the_late_news_of_a_removal_does_not_keep_a_shop_from_coming_back(
     await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_a_shop_that_no_token_opens_any_more_is_opened_by_a_session_token(
+async def test_a_session_token_reopens_a_locked_out_shop(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     await post_installation(shared_app, new_shop_domain)
@@ -206,7 +206,7 @@ async def test_a_shop_that_no_token_opens_any_more_is_opened_by_a_session_token(
     await assert_can_work_for(shared_app, new_shop_domain)
 
 
-async def test_a_session_token_that_shopify_refuses_leaves_the_shop_locked_out(
+async def test_a_refused_session_token_leaves_the_shop_locked_out(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     await post_installation(shared_app, new_shop_domain)
@@ -219,7 +219,7 @@ async def test_a_session_token_that_shopify_refuses_leaves_the_shop_locked_out(
     assert await fingerprint(shared_app, new_shop_domain) == before
 
 
-async def test_raised_scopes_count_as_soon_as_shopify_tells_of_them(
+async def test_raised_scopes_apply_after_the_scopes_webhook(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     shared_app.shopify.set_scopes(new_shop_domain, {"read_files"})
@@ -237,7 +237,7 @@ async def test_raised_scopes_count_as_soon_as_shopify_tells_of_them(
 
 
 @pytest.mark.parametrize("heard", [True, False])
-async def test_lowered_scopes_count_even_before_shopify_tells_of_them(
+async def test_lowered_scopes_apply_even_before_the_scopes_webhook(
     shared_app: RunningApp, new_shop_domain: str, heard: bool
 ) -> None:
     await post_installation(shared_app, new_shop_domain)
@@ -250,7 +250,7 @@ async def test_lowered_scopes_count_even_before_shopify_tells_of_them(
 
 
 @pytest.mark.parametrize("call", ["exchange", "graphql"])
-async def test_while_shopify_is_away_the_page_is_asked_to_come_back(
+async def test_a_shopify_outage_answers_503_with_retry_after(
     shared_app: RunningApp, new_shop_domain: str, call: Call
 ) -> None:
     shared_app.shopify.fail_next(call, 503)
@@ -260,7 +260,7 @@ async def test_while_shopify_is_away_the_page_is_asked_to_come_back(
     assert (await post_installation(shared_app, new_shop_domain)).status_code == 200
 
 
-async def test_a_throttled_installation_is_asked_to_come_back(
+async def test_a_throttled_installation_answers_503(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     shared_app.shopify.throttle_next()
@@ -270,7 +270,7 @@ async def test_a_throttled_installation_is_asked_to_come_back(
     )
 
 
-async def test_a_failed_repetition_leaves_the_account_as_it_was(
+async def test_a_failed_reinstallation_changes_nothing(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     await post_installation(shared_app, new_shop_domain)
@@ -280,7 +280,7 @@ async def test_a_failed_repetition_leaves_the_account_as_it_was(
     assert await fingerprint(shared_app, new_shop_domain) == before
 
 
-async def test_a_repetition_that_fails_after_the_exchange_keeps_the_new_tokens(
+async def test_a_reinstallation_that_fails_after_the_exchange_keeps_the_new_tokens(
     shared_app: RunningApp, new_shop_domain: str
 ) -> None:
     """The exchange has retired the old ones; everything else stays."""

@@ -35,31 +35,31 @@ def decrypt(value: str, keys: str = NEW, shop: str = SHOP, column: str = COLUMN)
     return TokenKeys(keys).decrypt(value, shop=shop, column=column)
 
 
-def test_what_was_sealed_opens_in_its_place_and_shows_nothing_of_the_secret() -> None:
+def test_an_encrypted_value_decrypts_and_does_not_contain_the_secret() -> None:
     value = encrypt()
     assert decrypt(value) == SECRET
     assert SECRET not in value
     assert SECRET[6:] not in base64.urlsafe_b64decode(value.split(".")[2] + "==").decode("latin-1")
 
 
-def test_the_same_secret_is_never_sealed_alike() -> None:
+def test_the_same_secret_is_encrypted_differently_each_time() -> None:
     assert encrypt() != encrypt()
 
 
 @pytest.mark.parametrize(
     "elsewhere", [{"shop": "south.myshopify.com"}, {"column": "refresh_token"}]
 )
-def test_moved_to_another_row_or_column_it_does_not_open(elsewhere: dict[str, str]) -> None:
+def test_a_value_moved_to_another_row_or_column_does_not_decrypt(elsewhere: dict[str, str]) -> None:
     with pytest.raises(TokenUnreadable):
         decrypt(encrypt(), **elsewhere)
 
 
-def test_under_another_key_of_the_same_name_it_does_not_open() -> None:
+def test_a_different_key_of_the_same_name_does_not_decrypt() -> None:
     with pytest.raises(TokenUnreadable):
         decrypt(encrypt(f"a:{key()}"), f"a:{key(first=1)}")
 
 
-def test_a_key_that_was_given_another_name_does_not_open_its_old_values() -> None:
+def test_a_renamed_key_does_not_decrypt_its_old_values() -> None:
     one = key()
     renamed = encrypt(f"a:{one}").replace("v1.a.", "v1.b.")
     with pytest.raises(TokenUnreadable):
@@ -67,7 +67,7 @@ def test_a_key_that_was_given_another_name_does_not_open_its_old_values() -> Non
 
 
 @given(st.integers(0, 10_000), st.sampled_from("Aa0_.-"))
-def test_one_changed_character_anywhere_opens_nothing(at: int, other: str) -> None:
+def test_one_changed_character_prevents_decryption(at: int, other: str) -> None:
     value = encrypt()
     at = 3 + at % (len(value) - 4)  # the last one has bits that say nothing
     assume(other != value[at])
@@ -78,16 +78,16 @@ def test_one_changed_character_anywhere_opens_nothing(at: int, other: str) -> No
 @pytest.mark.parametrize(
     "value", ["v1.", "v1.a.b", "v1..", f"v2.a.{'A' * 60}", "v1.a.=" + "A" * 60]
 )
-def test_a_mangled_value_is_never_taken_for_a_plain_one(value: str) -> None:
+def test_a_damaged_value_is_never_treated_as_plain_text(value: str) -> None:
     with pytest.raises(TokenUnreadable):
         decrypt(value)
 
 
-def test_a_value_of_before_is_read_as_it_is() -> None:
+def test_a_plain_value_is_read_unchanged() -> None:
     assert decrypt(SECRET) == SECRET
 
 
-def test_every_key_opens_and_the_first_one_seals() -> None:
+def test_every_key_decrypts_and_the_first_key_encrypts() -> None:
     both = f"{NEW},{OLD}"
     assert decrypt(encrypt(OLD), both) == SECRET
     assert encrypt(both).startswith(f"v1.{NEW.split(':')[0]}.")
@@ -96,7 +96,9 @@ def test_every_key_opens_and_the_first_one_seals() -> None:
 
 
 @given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
-def test_no_two_places_have_the_same_associated_data(one: list[str], other: list[str]) -> None:
+def test_associated_data_is_unique_for_each_shop_and_column(
+    one: list[str], other: list[str]
+) -> None:
     assert (associated_data(*one) == associated_data(*other)) is (one == other)
 
 
@@ -116,18 +118,18 @@ def test_no_two_places_have_the_same_associated_data(one: list[str], other: list
         f"a:{key()},a:{key()}",
     ],
 )
-def test_keys_that_will_not_do_are_refused_with_a_way_out_and_without_the_key(text: str) -> None:
+def test_unusable_keys_are_refused_without_showing_them(text: str) -> None:
     with pytest.raises(ConfigurationError, match="atelier keys new") as caught:
         TokenKeys(text)
     found = text.rpartition(":")[2]
     assert len(found) < 5 or found not in str(caught.value)
 
 
-def test_both_alphabets_and_spaces_are_understood() -> None:
+def test_both_base64_alphabets_and_spaces_are_accepted() -> None:
     raw = base64.b64decode(OLD.split(":")[1])
     spelt = f" a:{base64.urlsafe_b64encode(raw).decode()} , {NEW} "
     assert decrypt(encrypt(f"a:{base64.b64encode(raw).decode()}"), spelt) == SECRET
 
 
-def test_no_key_is_in_the_repr() -> None:
+def test_no_key_appears_in_the_repr() -> None:
     assert NEW.split(":")[1] not in repr(TokenKeys(NEW))

@@ -70,7 +70,7 @@ async def store_plain(shared_app: RunningApp, shop: str) -> None:
 
 
 @pytest.mark.parametrize(("left", "renewals"), [(6, 0), (4, 1), (-60, 1)])
-async def test_a_token_is_renewed_in_its_last_five_minutes(
+async def test_a_token_is_refreshed_in_its_last_five_minutes(
     shared_app: RunningApp, shop: str, left: int, renewals: int
 ) -> None:
     before = shared_app.shopify.calls["refresh"]
@@ -80,9 +80,7 @@ async def test_a_token_is_renewed_in_its_last_five_minutes(
     assert shared_app.shopify.calls["refresh"] == before + renewals
 
 
-async def test_a_lasting_token_of_the_old_kind_is_never_renewed(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_non_expiring_token_is_never_refreshed(shared_app: RunningApp, shop: str) -> None:
     await shared_app.execute(
         "UPDATE shops SET access_token_expires_at = NULL, refresh_token = NULL WHERE domain = :d",
         d=shop,
@@ -92,7 +90,7 @@ async def test_a_lasting_token_of_the_old_kind_is_never_renewed(
     assert shared_app.shopify.calls["refresh"] == before
 
 
-async def test_twenty_who_need_it_at_once_get_one_and_the_same_new_token(
+async def test_twenty_concurrent_users_share_one_refreshed_token(
     shared_app: RunningApp, shop: str
 ) -> None:
     before = shared_app.shopify.calls["refresh"]
@@ -102,7 +100,7 @@ async def test_twenty_who_need_it_at_once_get_one_and_the_same_new_token(
     assert shared_app.shopify.calls["refresh"] == before + 1
 
 
-async def test_a_renewal_whose_answer_was_lost_is_asked_for_again(
+async def test_a_refresh_with_a_lost_response_is_repeated(
     shared_app: RunningApp, shop: str
 ) -> None:
     await expire_token(shared_app, shop)
@@ -114,7 +112,7 @@ async def test_a_renewal_whose_answer_was_lost_is_asked_for_again(
     await shared_app.handler_context.admin.installation(shop, found.access_token)
 
 
-async def test_a_refresh_token_that_has_died_parks_the_shop_and_shopify_is_asked_no_more(
+async def test_a_dead_refresh_token_parks_the_shop_without_further_calls(
     shared_app: RunningApp, shop: str
 ) -> None:
     await lock_out(shared_app, shop)
@@ -130,7 +128,7 @@ async def test_a_refresh_token_that_has_died_parks_the_shop_and_shopify_is_asked
     assert shared_app.shopify.calls == calls
 
 
-async def test_a_parked_shop_that_opens_the_app_can_be_worked_for(
+async def test_a_parked_shop_works_again_after_opening_the_app(
     shared_app: RunningApp, shop: str
 ) -> None:
     await lock_out(shared_app, shop)
@@ -141,7 +139,7 @@ async def test_a_parked_shop_that_opens_the_app_can_be_worked_for(
     assert await get_installed_shop(shared_app, shop) is not None
 
 
-async def test_whoever_sees_the_refusal_late_does_not_park_a_shop_that_is_open_again(
+async def test_a_late_refusal_does_not_park_a_reopened_shop(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The refusal was of the tokens of before."""
@@ -155,7 +153,7 @@ async def test_whoever_sees_the_refusal_late_does_not_park_a_shop_that_is_open_a
 
 
 @pytest.mark.parametrize("status", [402, 403, 423, 429, 500, 503])
-async def test_trouble_that_passes_parks_nobody(
+async def test_temporary_errors_do_not_park_the_shop(
     shared_app: RunningApp, shop: str, status: int
 ) -> None:
     await expire_token(shared_app, shop)
@@ -165,7 +163,7 @@ async def test_trouble_that_passes_parks_nobody(
     assert await get_installed_shop(shared_app, shop) is not None
 
 
-async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
+async def test_a_refresh_that_takes_too_long_is_abandoned_and_repeated(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await expire_token(shared_app, shop)
@@ -183,7 +181,7 @@ async def test_a_renewal_that_takes_too_long_is_given_up_and_asked_for_again(
     await assert_token_works(shared_app, shop)
 
 
-async def test_a_renewal_during_an_exchange_waits_for_it_and_is_not_needed(
+async def test_a_refresh_during_an_exchange_waits_and_is_skipped(
     shared_app: RunningApp, shop: str
 ) -> None:
     """Each would retire the other's tokens."""
@@ -199,7 +197,7 @@ async def test_a_renewal_during_an_exchange_waits_for_it_and_is_not_needed(
     await assert_token_works(shared_app, shop)
 
 
-async def test_an_exchange_during_a_renewal_waits_for_it_and_has_the_last_word(
+async def test_an_exchange_during_a_refresh_waits_and_wins(
     shared_app: RunningApp, shop: str
 ) -> None:
     await expire_token(shared_app, shop)
@@ -213,7 +211,7 @@ async def test_an_exchange_during_a_renewal_waits_for_it_and_has_the_last_word(
     await assert_token_works(shared_app, shop)
 
 
-async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
+async def test_a_refresh_stores_no_tokens_for_an_uninstalled_shop(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin = shared_app.handler_context.admin
@@ -234,7 +232,7 @@ async def test_a_renewal_gives_no_tokens_to_a_shop_that_leaves_meanwhile(
     assert (stored["access_token"], stored["refresh_token"]) == (None, None)
 
 
-async def test_a_slow_shopify_does_not_take_all_connections(
+async def test_a_slow_shopify_does_not_take_every_connection(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *shops, bystander = [await new_shop(shared_app) for _ in range(3)]
@@ -258,7 +256,7 @@ async def test_a_slow_shopify_does_not_take_all_connections(
     await database.close()
 
 
-async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
+async def test_a_token_without_expiry_is_refreshed_once_refused(
     shared_app: RunningApp, shop: str
 ) -> None:
     """Shopify did not say `expires_in`; its token ends all the same."""
@@ -269,7 +267,7 @@ async def test_a_token_without_an_end_is_renewed_once_shopify_refuses_it(
     await assert_token_works(shared_app, shop)
 
 
-async def test_an_answer_without_expires_in_is_stored_and_used(
+async def test_a_response_without_expires_in_is_stored_and_used(
     shared_app: RunningApp, shop: str
 ) -> None:
     pair = {"access_token": "shpat_a", "refresh_token": "shprt_b"}
@@ -281,7 +279,7 @@ async def test_an_answer_without_expires_in_is_stored_and_used(
     assert (await shop_row(shared_app, shop))["access_token_expires_at"] is None
 
 
-async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
+async def test_a_token_of_the_previous_client_secret_is_refreshed_with_it(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The operator has put the new secret in first, and Shopify does not know it yet."""
@@ -294,7 +292,7 @@ async def test_a_token_of_the_previous_client_secret_is_renewed_with_it(
     await admin.close()
 
 
-async def test_a_previous_client_secret_that_has_ended_renews_nothing(
+async def test_an_expired_previous_client_secret_refreshes_nothing(
     shared_app: RunningApp, shop: str
 ) -> None:
     settings = msgspec.structs.replace(
@@ -310,7 +308,7 @@ async def test_a_previous_client_secret_that_has_ended_renews_nothing(
     await admin.close()
 
 
-async def test_what_a_renewal_says_of_the_scopes_counts(shared_app: RunningApp, shop: str) -> None:
+async def test_a_refresh_updates_the_scopes(shared_app: RunningApp, shop: str) -> None:
     shared_app.shopify.set_scopes(shop, {"read_files"})
     await expire_token(shared_app, shop)
     found = await get_installed_shop(shared_app, shop)
@@ -321,7 +319,7 @@ async def test_what_a_renewal_says_of_the_scopes_counts(shared_app: RunningApp, 
 # At rest
 
 
-async def test_only_sealed_tokens_are_in_the_row(shared_app: RunningApp, shop: str) -> None:
+async def test_only_encrypted_tokens_are_stored(shared_app: RunningApp, shop: str) -> None:
     for _ in range(2):
         stored = await shop_row(shared_app, shop)
         for name in ("access_token", "refresh_token"):
@@ -330,7 +328,7 @@ async def test_only_sealed_tokens_are_in_the_row(shared_app: RunningApp, shop: s
         await get_installed_shop(shared_app, shop)
 
 
-async def test_plain_tokens_of_before_work_and_are_sealed_at_the_next_renewal(
+async def test_plain_tokens_work_and_are_encrypted_at_the_next_refresh(
     shared_app: RunningApp, shop: str
 ) -> None:
     await store_plain(shared_app, shop)
@@ -356,7 +354,7 @@ SWAPS = {
 
 
 @pytest.mark.parametrize("what", SWAPS)
-async def test_swapped_tokens_open_nothing_and_the_shop_is_parked(
+async def test_swapped_tokens_do_not_decrypt_and_park_the_shop(
     shared_app: RunningApp, shop: str, what: str
 ) -> None:
     other = await new_shop(shared_app)
@@ -371,9 +369,7 @@ async def test_swapped_tokens_open_nothing_and_the_shop_is_parked(
     await assert_token_works(shared_app, shop)
 
 
-async def test_a_key_that_this_process_lacks_parks_nobody(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_missing_token_key_parks_no_shop(shared_app: RunningApp, shop: str) -> None:
     """It is the operator's mistake, and mended by them."""
     admin = AdminApi(
         msgspec.structs.replace(shared_app.settings, token_keys=generate_key()),
@@ -385,7 +381,7 @@ async def test_a_key_that_this_process_lacks_parks_nobody(
     await assert_token_works(shared_app, shop)
 
 
-async def test_a_shop_that_is_not_here_has_no_token(shared_app: RunningApp) -> None:
+async def test_an_unknown_shop_has_no_token(shared_app: RunningApp) -> None:
     assert await get_installed_shop(shared_app, "stranger.myshopify.com") is None
 
 
@@ -399,12 +395,12 @@ async def test_a_shop_that_is_not_here_has_no_token(shared_app: RunningApp) -> N
         ("", "read_products", False),
     ],
 )
-def test_writing_implies_reading_and_nothing_else(granted: str, asked: str, covered: bool) -> None:
+def test_a_write_scope_implies_only_its_read_scope(granted: str, asked: str, covered: bool) -> None:
     shop = InstalledShop(id=1, domain="a.myshopify.com", scopes=granted, access_token="x")
     assert shop.has_granted(asked) is covered
 
 
-async def test_who_waits_for_anothers_refresh_waits_longer_than_a_statement_may_take(
+async def test_waiting_for_a_refresh_outlasts_the_statement_timeout(
     shared_app: RunningApp, shop: str
 ) -> None:
     """A refresh may take 8 s; a statement of the web process 3, or here a fifth of a second."""
@@ -424,7 +420,7 @@ async def test_who_waits_for_anothers_refresh_waits_longer_than_a_statement_may_
     await waiters.close()
 
 
-async def test_who_waits_for_anothers_refresh_does_not_wait_for_ever(
+async def test_waiting_for_a_refresh_ends_at_a_deadline(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokens, "LOCK_TIMEOUT", 0.3)

@@ -25,7 +25,7 @@ def key_of(data: bytes, **changes: object) -> str:
     return artifact_key(**{**parts, **changes}, data=data)  # type: ignore[arg-type]
 
 
-async def test_what_was_put_is_got_and_put_once(running_app: RunningApp) -> None:
+async def test_an_object_is_stored_once_and_read_back(running_app: RunningApp) -> None:
     store: ObjectStore = running_app.worker_context.store
     key = key_of(b"once")
     await store.put(key, b"once", content_type="image/png")
@@ -33,7 +33,7 @@ async def test_what_was_put_is_got_and_put_once(running_app: RunningApp) -> None
     assert await store.get(key) == b"once"
 
 
-async def test_an_object_that_has_lain_there_for_long_will_not_do(
+async def test_an_old_object_is_not_reused(
     running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep may be about to delete it."""
@@ -49,7 +49,7 @@ async def test_an_object_that_has_lain_there_for_long_will_not_do(
         await store.put(key, b"left behind", content_type="image/png")
 
 
-async def test_deleted_objects_are_gone_and_deleting_them_again_is_no_error(
+async def test_deleting_objects_twice_is_no_error(
     running_app: RunningApp,
 ) -> None:
     store = running_app.worker_context.store
@@ -63,7 +63,7 @@ async def test_deleted_objects_are_gone_and_deleting_them_again_is_no_error(
             await store.get(key)
 
 
-def test_keys_are_opaque_and_differ_in_every_part() -> None:
+def test_keys_are_opaque_and_depend_on_every_part() -> None:
     keys = {
         key_of(b"data"),
         key_of(b"other"),
@@ -78,7 +78,7 @@ def test_keys_are_opaque_and_differ_in_every_part() -> None:
     assert all(len(key) == len("artifacts/") + 32 for key in keys)
 
 
-async def test_an_s3_that_answers_nobody_stalls_no_call_to_shopify(
+async def test_a_silent_s3_does_not_block_calls_to_shopify(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Names are looked up in threads too, before a call can even begin."""
@@ -103,7 +103,7 @@ async def test_an_s3_that_answers_nobody_stalls_no_call_to_shopify(
         await asyncio.gather(*gets)
 
 
-async def test_no_more_calls_run_at_once_than_there_are_connections(
+async def test_concurrent_calls_do_not_exceed_the_connections(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """boto3 would open one more for each, and throw it away again."""

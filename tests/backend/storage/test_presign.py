@@ -71,7 +71,7 @@ def by_botocore(
     content_type=st.sampled_from(["image/jpeg", "image/svg+xml", "text/plain; charset=utf-8"]),
     filename=st.text(st.characters(codec="utf-8"), max_size=20),
 )
-def test_a_url_is_the_one_that_botocore_signs(
+def test_a_url_equals_the_one_botocore_signs(
     base: str, credentials: Credentials, key: str, content_type: str, filename: str
 ) -> None:
     signer = Signer(credentials.get_frozen_credentials(), region="eu-central-1", base=base, at=AT)
@@ -91,7 +91,7 @@ def presigner_at(settings: Settings) -> Callable[[float], tuple[Presigner, list[
     return made
 
 
-def test_a_url_stays_the_same_within_its_window_and_then_changes(presigner_at: Any) -> None:
+def test_a_url_is_stable_within_its_window_and_then_changes(presigner_at: Any) -> None:
     presigner, times = presigner_at(10 * SIGNING_WINDOW)
     first = presigner.sign("artifacts/a.jpg", "image/jpeg")
     times[0] = 11 * SIGNING_WINDOW - 1
@@ -101,7 +101,7 @@ def test_a_url_stays_the_same_within_its_window_and_then_changes(presigner_at: A
     assert presigner.sign("artifacts/a.jpg", "image/jpeg").url != first.url
 
 
-def test_one_key_is_signed_for_each_type_on_its_own(presigner_at: Any) -> None:
+def test_one_key_is_signed_separately_for_each_content_type(presigner_at: Any) -> None:
     presigner, _ = presigner_at(10 * SIGNING_WINDOW)
     jpeg = presigner.sign("artifacts/a", "image/jpeg").url
     assert presigner.sign("artifacts/a", "image/png").url != jpeg
@@ -139,7 +139,7 @@ class Role:
         self.credentials._expiry_time = datetime.now(UTC) + timedelta(minutes=5)
 
 
-async def test_an_instance_role_that_is_slow_to_renew_its_credentials_does_not_stop_the_loop(
+async def test_a_slow_credential_renewal_does_not_block_the_loop(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = Role()
@@ -159,7 +159,7 @@ async def test_an_instance_role_that_is_slow_to_renew_its_credentials_does_not_s
     assert threading.get_ident() not in role.threads
 
 
-async def test_a_renewal_that_fails_is_tried_again_and_urls_are_signed_meanwhile(
+async def test_a_failed_credential_renewal_is_retried_while_urls_are_signed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = Role()

@@ -30,7 +30,7 @@ WRONG_PARTS = {
 
 
 @pytest.mark.parametrize("what", WRONG_PARTS)
-async def test_anything_but_one_part_named_file_is_refused_by_name(
+async def test_a_form_must_contain_exactly_one_part_named_file(
     shared_app: RunningApp, what: str
 ) -> None:
     body, name = WRONG_PARTS[what]
@@ -57,7 +57,7 @@ async def test_a_body_that_is_not_multipart_is_refused(shared_app: RunningApp, w
     assert refusal(await post_form(shared_app, MALFORMED[what])) == (400, "BAD_REQUEST")
 
 
-async def test_any_bytes_in_a_part_are_taken_for_the_file_that_they_are(
+async def test_any_bytes_in_the_file_part_are_treated_as_a_file(
     shared_app: RunningApp,
 ) -> None:
     body = form(("file", b"\xff\xfe not UTF-8")).replace(b'; filename="x"', b"")
@@ -71,7 +71,7 @@ async def test_another_content_type_is_refused(shared_app: RunningApp, kind: str
     assert refusal(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-async def test_an_encoded_body_and_one_without_a_boundary_are_refused(
+async def test_an_encoded_body_or_a_missing_boundary_is_refused(
     shared_app: RunningApp,
 ) -> None:
     encoded = {**shared_app.bearer(), **MULTIPART, "Content-Encoding": "gzip"}
@@ -82,7 +82,7 @@ async def test_an_encoded_body_and_one_without_a_boundary_are_refused(
     assert refusal(answer) == (400, "BAD_REQUEST")
 
 
-async def test_a_file_may_have_25_million_bytes_and_not_one_more(shared_app: RunningApp) -> None:
+async def test_a_file_may_have_at_most_25_million_bytes(shared_app: RunningApp) -> None:
     padded = picture().ljust(MAX_FILE_BYTES, b"\0")  # a decoder stops at the picture's end
     assert (await post_upload(shared_app, padded)).status_code == 201
     answer = await post_upload(shared_app, padded + b"\0")
@@ -91,7 +91,7 @@ async def test_a_file_may_have_25_million_bytes_and_not_one_more(shared_app: Run
     assert told == "The file is larger than the limit of 25 MB.", "refused here, not by the child"
 
 
-async def test_a_body_over_the_limit_is_refused_announced_or_not(
+async def test_a_body_over_the_limit_is_refused_announced_or_chunked(
     shared_app: RunningApp, shop: str
 ) -> None:
     sent = 0

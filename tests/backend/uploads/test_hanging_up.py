@@ -34,7 +34,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     return Seen.files
 
 
-async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
+async def test_a_disconnect_during_the_upload_leaves_nothing(
     shared_app: RunningApp, shop: str, files: list[Seen]
 ) -> None:
     body = form(("file", bytes(3_000_000)))
@@ -55,7 +55,7 @@ async def test_one_who_hangs_up_in_the_middle_leaves_nothing(
     assert (await post_upload(shared_app, picture(), shop=shop)).status_code == 201
 
 
-async def test_nobody_works_for_one_who_hung_up_before_the_answer(
+async def test_a_disconnect_before_the_response_cancels_the_work(
     shared_app: RunningApp, shop: str, files: list[Seen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, ready = asyncio.Event(), asyncio.Event()

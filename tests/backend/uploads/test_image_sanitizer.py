@@ -37,7 +37,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_what_is_no_usable_picture_is_refused_whatever_it_calls_itself(
+async def test_an_unusable_image_is_refused_whatever_its_name(
     shared_app: RunningApp, shop: str, what: str
 ) -> None:
     data, status, code = REFUSED[what]
@@ -73,14 +73,16 @@ class Breaking:
         (codes.RENDER_REQUEST_INVALID, RenderFailed),
     ],
 )
-async def test_a_breakdown_is_ours_or_the_pictures(failure: Failure, seen: type[Exception]) -> None:
+async def test_a_render_error_maps_to_a_server_or_an_image_error(
+    failure: Failure, seen: type[Exception]
+) -> None:
     image_sanitizer = ImageSanitizer(Breaking(failure))
     with pytest.raises(seen):
         await image_sanitizer.sanitize(io.BytesIO(b"x"))
     assert issubclass(seen, AtelierError) or seen is RenderFailed, "the latter becomes a 500"
 
 
-async def test_a_child_that_dies_costs_one_answer_and_not_the_next(
+async def test_a_dying_child_fails_one_request_and_not_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     renderer = LocalRenderer(None)
@@ -104,7 +106,7 @@ async def test_a_child_that_dies_costs_one_answer_and_not_the_next(
     await image_sanitizer.close()
 
 
-async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
+async def test_of_many_concurrent_uploads_some_are_told_to_retry(
     shared_app: RunningApp, shop: str
 ) -> None:
     data = picture(1600, 1600)
@@ -120,7 +122,7 @@ async def test_of_many_uploads_at_once_a_few_wait_and_the_rest_come_back_later(
     )
 
 
-async def test_no_more_than_its_places_are_ever_taken() -> None:
+async def test_no_more_uploads_than_places_are_processed_at_once() -> None:
     image_sanitizer = ImageSanitizer(Breaking(codes.RENDER_CRASHED), capacity=2)
     with image_sanitizer.slot():
         with image_sanitizer.slot(), pytest.raises(UploadsUnavailable), image_sanitizer.slot():
@@ -130,7 +132,7 @@ async def test_no_more_than_its_places_are_ever_taken() -> None:
     assert image_sanitizer.free == 2
 
 
-async def test_the_child_ends_with_the_web_process_that_started_it(
+async def test_the_child_ends_with_its_web_process(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids: list[int] = []

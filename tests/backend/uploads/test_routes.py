@@ -27,7 +27,7 @@ from tests.scenarios import refusal
 UNINSTALLED = "closed.myshopify.com"
 
 
-async def test_a_picture_comes_back_upright_and_without_what_it_carried(
+async def test_an_image_is_returned_upright_without_metadata(
     shared_app: RunningApp,
 ) -> None:
     answer = await post_upload(shared_app, located_jpeg())
@@ -43,7 +43,7 @@ async def test_a_picture_comes_back_upright_and_without_what_it_carried(
     assert (image.width, image.height) == (600, 800), "sent lying on its side"
 
 
-async def test_a_transparent_picture_stays_a_png(shared_app: RunningApp) -> None:
+async def test_a_transparent_image_stays_a_png(shared_app: RunningApp) -> None:
     cut_out = photo().bandjoin(128).copy(interpretation="srgb")
     body = (await post_upload(shared_app, png(cut_out), kind="image/png")).json()
     got = await shared_app.http.get(body["image_url"])
@@ -51,7 +51,7 @@ async def test_a_transparent_picture_stays_a_png(shared_app: RunningApp) -> None
     assert pyvips.Image.new_from_buffer(got.content, "").hasalpha()
 
 
-async def test_nothing_that_the_sender_calls_it_is_kept_or_told(shared_app: RunningApp) -> None:
+async def test_the_senders_file_name_and_type_are_not_kept(shared_app: RunningApp) -> None:
     answer = await post_upload(shared_app, picture(), name="canary-name.html", kind="text/canary")
     assert answer.status_code == 201
     assert "canary" not in answer.text + str(dict(answer.headers))
@@ -61,7 +61,7 @@ async def test_nothing_that_the_sender_calls_it_is_kept_or_told(shared_app: Runn
     assert "canary" not in str(dict(got.headers))
 
 
-async def test_the_name_and_the_object_of_an_upload_cannot_be_told_from_each_other(
+async def test_upload_keys_and_object_keys_are_unrelated(
     shared_app: RunningApp,
 ) -> None:
     rows = [await row_of(shared_app, await upload_picture(shared_app)) for _ in range(2)]
@@ -71,7 +71,7 @@ async def test_the_name_and_the_object_of_an_upload_cannot_be_told_from_each_oth
     assert all(row["stored_at"] and not row["used_at"] for row in rows)
 
 
-async def test_a_signed_request_uploads_too_and_covers_every_byte(
+async def test_a_signed_request_can_upload_and_signs_every_byte(
     shared_app: RunningApp, shop: str
 ) -> None:
     body = form(("file", picture()))
@@ -90,13 +90,13 @@ async def test_a_signed_request_uploads_too_and_covers_every_byte(
     assert len(await uploads_of(shared_app, shop)) == 1
 
 
-async def test_who_has_no_key_uploads_nothing(shared_app: RunningApp) -> None:
+async def test_an_unauthenticated_upload_is_refused(shared_app: RunningApp) -> None:
     answer = await shared_app.http.post("/v1/uploads", files={"file": picture()})
     assert refusal(answer) == (401, "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize("data", [picture(), b"not a picture"], ids=["picture", "garbage"])
-async def test_a_shop_that_has_not_installed_the_app_is_told_so_before_its_picture_is_looked_at(
+async def test_an_uninstalled_shop_gets_401_before_its_image_is_read(
     shared_app: RunningApp, data: bytes
 ) -> None:
     shared_app.shopify.create_shop(UNINSTALLED)
@@ -106,9 +106,7 @@ async def test_a_shop_that_has_not_installed_the_app_is_told_so_before_its_pictu
     )
 
 
-async def test_when_the_store_is_away_the_upload_fails_and_no_job_can_name_it(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_unreachable_store_fails_the_upload(shared_app: RunningApp, shop: str) -> None:
     nowhere = msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
     async with (
         serve_app(nowhere, LoopbackShopify(shared_app.shopify.origin)) as url,
@@ -123,7 +121,7 @@ async def test_when_the_store_is_away_the_upload_fails_and_no_job_can_name_it(
     assert [row["stored_at"] for row in await uploads_of(shared_app, shop)] == [None]
 
 
-async def test_an_upload_names_the_shop_of_its_token_and_no_other(
+async def test_an_upload_belongs_to_the_shop_of_its_token(
     shared_app: RunningApp, shop: str
 ) -> None:
     before = len(await uploads_of(shared_app, SHOP))

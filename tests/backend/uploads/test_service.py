@@ -39,9 +39,7 @@ async def refusal_of(shared_app: RunningApp, shop: str, **wanted: str) -> list[d
     return refused.value.detail
 
 
-async def test_a_job_gets_the_objects_behind_its_upload_keys(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_job_gets_the_objects_of_its_upload_keys(shared_app: RunningApp, shop: str) -> None:
     photo, background = (
         await upload_picture(shared_app, shop=shop),
         await upload_picture(shared_app, shop=shop),
@@ -61,7 +59,7 @@ async def test_a_job_gets_the_objects_behind_its_upload_keys(
     assert latest > first, "it is kept for as long from its last use on"
 
 
-async def test_another_shops_upload_is_refused_exactly_as_one_that_never_was(
+async def test_another_shops_upload_is_refused_like_an_unknown_one(
     shared_app: RunningApp, shop: str
 ) -> None:
     own, foreign = (
@@ -82,7 +80,7 @@ async def test_every_field_without_an_upload_is_named(shared_app: RunningApp, sh
 
 
 @pytest.mark.parametrize("column", ["stored_at = NULL", "expired_at = now()"])
-async def test_an_upload_that_is_not_stored_or_has_expired_is_refused(
+async def test_an_unstored_or_expired_upload_is_refused(
     shared_app: RunningApp, shop: str, column: str
 ) -> None:
     upload_key = await upload_picture(shared_app, shop=shop)
@@ -103,7 +101,7 @@ class Interrupted(ObjectStore):
         await super().put(key, data, content_type=content_type)
 
 
-async def test_whatever_ends_a_put_leaves_a_row_that_knows_the_object(
+async def test_an_interrupted_put_leaves_a_row_that_names_the_object(
     shared_app: RunningApp, shop: str
 ) -> None:
     async def crash() -> None:
@@ -117,7 +115,7 @@ async def test_whatever_ends_a_put_leaves_a_row_that_knows_the_object(
     assert await refusal_of(shared_app, shop, upload_key=row["upload_key"])
 
 
-async def test_a_shop_that_is_erased_in_the_middle_of_an_upload_leaves_no_object(
+async def test_erasing_a_shop_during_an_upload_leaves_no_object(
     shared_app: RunningApp, shop: str
 ) -> None:
     shop_id = await shop_id_of(shared_app, shop)
@@ -140,7 +138,7 @@ async def test_a_shop_that_is_erased_in_the_middle_of_an_upload_leaves_no_object
     assert await uploads_of(shared_app, shop) == []
 
 
-async def test_a_shop_that_has_left_takes_nothing_in(shared_app: RunningApp, shop: str) -> None:
+async def test_an_uninstalled_shop_cannot_upload(shared_app: RunningApp, shop: str) -> None:
     shop_id = await receiving_shop(shared_app.database, shop)
     await shared_app.execute("UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=shop)
     with pytest.raises(ShopNotInstalled):
@@ -156,7 +154,7 @@ async def test_a_shop_that_has_left_takes_nothing_in(shared_app: RunningApp, sho
     assert await uploads_of(shared_app, shop) == []
 
 
-async def test_an_erased_shops_uploads_go_used_or_not_and_all_others_stay(
+async def test_erasing_a_shop_deletes_all_its_uploads_and_no_others(
     shared_app: RunningApp, shop: str
 ) -> None:
     other = await new_shop(shared_app)
@@ -174,7 +172,7 @@ async def test_an_erased_shops_uploads_go_used_or_not_and_all_others_stay(
     assert await use_uploads_in_job(shared_app, other, upload_key=theirs) == {"upload_key": kept}
 
 
-async def test_an_erasure_that_is_cut_off_keeps_the_rows_for_the_next_try(
+async def test_an_interrupted_erasure_keeps_the_rows_for_the_next_try(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_key = await upload_picture(shared_app, shop=shop)

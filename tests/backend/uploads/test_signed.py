@@ -46,7 +46,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-async def test_a_signed_upload_is_put_aside_on_disk_and_made_into_the_picture_that_was_sent(
+async def test_a_large_signed_upload_is_spooled_to_disk(
     shared_app: RunningApp, shop: str, files: list[Any]
 ) -> None:
     picture = png(photo(700, 700))
@@ -58,7 +58,7 @@ async def test_a_signed_upload_is_put_aside_on_disk_and_made_into_the_picture_th
     assert len(await uploads_of(shared_app, shop)) == 1
 
 
-async def test_what_was_put_aside_for_nobody_is_closed(
+async def test_the_spool_file_of_a_refused_upload_is_closed(
     shared_app: RunningApp, shop: str, files: list[Any]
 ) -> None:
     body = form(("file", bytes(1000)))

@@ -25,7 +25,7 @@ from tests.scenarios import claimed_job, finished_job, is_stored, missing_object
 NOTHING = ((0, 0), (0, 0))
 
 
-async def test_what_no_row_names_goes_after_a_day(isolated_app: RunningApp) -> None:
+async def test_unreferenced_objects_are_deleted_after_a_day(isolated_app: RunningApp) -> None:
     key = await put_unreferenced_object(isolated_app)
     tallies = await sweep_bucket(isolated_app.settings, isolated_app.worker_context)
     assert tallies["object_without_row"].found == 0, "its row may be about to be committed"
@@ -34,7 +34,7 @@ async def test_what_no_row_names_goes_after_a_day(isolated_app: RunningApp) -> N
     assert not await is_stored(isolated_app, key)
 
 
-async def test_what_any_row_names_stays(isolated_app: RunningApp) -> None:
+async def test_referenced_objects_are_kept(isolated_app: RunningApp) -> None:
     _, keys = await finished_job(isolated_app)
     job = await claimed_job(isolated_app)
     between = await stored_picture(isolated_app, job.ref, "fetch", "source")
@@ -59,13 +59,15 @@ async def test_what_any_row_names_stays(isolated_app: RunningApp) -> None:
     assert await missing_objects(isolated_app, keys) == []
 
 
-async def test_what_is_not_ours_in_the_bucket_is_not_looked_at(isolated_app: RunningApp) -> None:
+async def test_foreign_objects_in_the_bucket_are_ignored(isolated_app: RunningApp) -> None:
     for key in ("backups/atelier.dump", "artifacts.txt", "uploads-of-somebody/1.jpg"):
         await put_unreferenced_object(isolated_app, key)
     assert await run_sweep(isolated_app) == NOTHING
 
 
-async def test_what_a_worker_put_while_its_job_was_erased_goes(isolated_app: RunningApp) -> None:
+async def test_an_object_stored_while_its_job_was_erased_is_deleted(
+    isolated_app: RunningApp,
+) -> None:
     job = await claimed_job(isolated_app)
     await erase_jobs(isolated_app.database, isolated_app.worker_context.store, job.ref.shop_id)
     key = await stored_picture(isolated_app, job.ref, "segment", "late")
@@ -73,7 +75,7 @@ async def test_what_a_worker_put_while_its_job_was_erased_goes(isolated_app: Run
     assert not await is_stored(isolated_app, key)
 
 
-async def test_both_sides_are_compared_across_pages_and_batches(
+async def test_the_sweep_compares_both_sides_across_pages_and_batches(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(named_keys, "KEYS_PER_FETCH", 2)
@@ -86,7 +88,7 @@ async def test_both_sides_are_compared_across_pages_and_batches(
     assert await missing_objects(isolated_app, kept + strays) == strays
 
 
-async def test_what_a_pass_cannot_remember_is_counted_and_left_for_the_next(
+async def test_findings_beyond_the_memory_limit_wait_for_the_next_pass(
     isolated_app: RunningApp,
 ) -> None:
     strays = [await put_unreferenced_object(isolated_app) for _ in range(5)]
@@ -98,7 +100,7 @@ async def test_what_a_pass_cannot_remember_is_counted_and_left_for_the_next(
 # Races
 
 
-async def test_a_row_that_comes_to_name_an_old_leftover_while_the_sweep_is_at_it_names_another(
+async def test_an_old_object_is_not_reused_while_the_sweep_may_delete_it(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A day is two seconds here: the leftover is old, and the stage is made again."""
@@ -135,14 +137,14 @@ async def record(running_app: RunningApp, bench: JobRun, file: RenderedFile) -> 
         )
 
 
-async def test_a_young_leftover_is_used_again(isolated_app: RunningApp) -> None:
+async def test_a_recent_unreferenced_object_is_reused(isolated_app: RunningApp) -> None:
     job = await claimed_job(isolated_app)
     cutout = raw_file("cutout", b"the same bytes each time")
     first = await JobRun(job, isolated_app.worker_context).put("segment", cutout)
     assert await JobRun(job, isolated_app.worker_context).put("segment", cutout) == first
 
 
-async def test_a_job_that_comes_and_goes_while_the_sweep_reads_is_no_finding(
+async def test_a_job_created_and_erased_during_the_sweep_is_no_finding(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, _ = await finished_job(isolated_app)
@@ -160,7 +162,7 @@ async def test_a_job_that_comes_and_goes_while_the_sweep_reads_is_no_finding(
 # When not to
 
 
-async def test_where_too_much_differs_nothing_is_touched_until_somebody_says_so(
+async def test_too_many_findings_stop_the_sweep_until_forced(
     isolated_app: RunningApp,
 ) -> None:
     strays = [await put_unreferenced_object(isolated_app) for _ in range(4)]
@@ -173,7 +175,7 @@ async def test_where_too_much_differs_nothing_is_touched_until_somebody_says_so(
     assert await run_sweep(isolated_app, spared=3, share=1.0) == ((4, 4), (0, 0))
 
 
-async def test_a_small_share_of_a_large_bucket_is_no_reason_to_hesitate(
+async def test_a_small_share_of_findings_does_not_stop_the_sweep(
     isolated_app: RunningApp,
 ) -> None:
     _, kept = await finished_job(isolated_app)
@@ -182,7 +184,7 @@ async def test_a_small_share_of_a_large_bucket_is_no_reason_to_hesitate(
     assert await missing_objects(isolated_app, kept + strays) == strays
 
 
-async def test_beside_an_empty_bucket_no_row_is_touched(isolated_app: RunningApp) -> None:
+async def test_an_empty_bucket_changes_no_rows(isolated_app: RunningApp) -> None:
     upload_key = await upload_picture(isolated_app)
     await isolated_app.worker_context.store.delete(
         [(await row_of(isolated_app, upload_key))["key"]]
@@ -191,7 +193,7 @@ async def test_beside_an_empty_bucket_no_row_is_touched(isolated_app: RunningApp
     assert await row_of(isolated_app, upload_key)
 
 
-async def test_a_database_that_goes_away_half_way_costs_no_object(
+async def test_losing_the_database_during_the_sweep_deletes_nothing(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(named_keys, "KEYS_PER_FETCH", 1)
@@ -212,7 +214,7 @@ async def test_a_database_that_goes_away_half_way_costs_no_object(
     assert await missing_objects(isolated_app, kept + strays) == []
 
 
-async def test_a_store_that_goes_away_half_way_costs_no_row(
+async def test_losing_the_store_during_the_sweep_changes_no_rows(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_key = await upload_picture(isolated_app)
@@ -231,7 +233,7 @@ async def test_a_store_that_goes_away_half_way_costs_no_row(
     assert await row_of(isolated_app, upload_key)
 
 
-async def test_a_bucket_without_order_is_refused(
+async def test_an_unordered_bucket_listing_is_refused(
     isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strays = [await put_unreferenced_object(isolated_app) for _ in range(3)]
@@ -246,7 +248,7 @@ async def test_a_bucket_without_order_is_refused(
     assert await missing_objects(isolated_app, strays) == []
 
 
-async def test_one_worker_sweeps_every_night(isolated_app: RunningApp) -> None:
+async def test_the_bucket_sweep_runs_every_night(isolated_app: RunningApp) -> None:
     async with manager(
         isolated_app.settings, isolated_app.worker_context, isolated_app.handler_context
     ) as pgq:
@@ -257,5 +259,5 @@ async def test_one_worker_sweeps_every_night(isolated_app: RunningApp) -> None:
         await sweep.parameters.func(None)  # type: ignore[arg-type, call-arg]
 
 
-def test_the_sweep_leaves_a_worker_half_a_day_between_its_object_and_its_row() -> None:
+def test_the_sweep_leaves_half_a_day_between_an_object_and_its_row() -> None:
     assert SweepLimits().settled - objects.MAX_REUSABLE_AGE >= timedelta(hours=12)

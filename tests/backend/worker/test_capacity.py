@@ -53,7 +53,7 @@ class Held(NoRenderer):
         return await super().render(request)
 
 
-async def test_a_shop_with_one_job_begins_beside_a_backlog_that_takes_long(
+async def test_a_small_shop_starts_beside_a_slow_backlog(
     running_app: RunningApp,
 ) -> None:
     held = Held((GARMENTS / "tee_white.jpg").read_bytes())
@@ -117,7 +117,9 @@ async def wait_for_jobs(running_app: RunningApp, sql: str, shop: str, count: int
             await asyncio.sleep(0.02)
 
 
-async def test_every_entry_point_but_a_shops_first_few_has_a_share(running_app: RunningApp) -> None:
+async def test_every_entry_point_except_first_jobs_has_exactly_one_share(
+    running_app: RunningApp,
+) -> None:
     shared = [name for share in PLACES.shares for name in share.entrypoints]
     assert len(shared) == len(set(shared))
     firsts = {queue.RUN_JOB, queue.HANDLE_WEBHOOK, queue.PUBLISH, queue.UNPUBLISH}

@@ -25,7 +25,7 @@ async def jobs(running_app: RunningApp, *arguments: str) -> asyncio.subprocess.P
     )
 
 
-async def test_show_prints_what_the_shop_sees(running_app: RunningApp) -> None:
+async def test_jobs_show_prints_what_the_api_returns(running_app: RunningApp) -> None:
     await running_app.install()
     ref, _ = await finished_job(running_app)
     out, _ = await (await jobs(running_app, "show", ref.public_id)).communicate()
@@ -36,7 +36,7 @@ async def test_show_prints_what_the_shop_sees(running_app: RunningApp) -> None:
     assert len(shown["result"]) == 2
 
 
-async def test_watch_follows_a_job_to_its_end(running_app: RunningApp) -> None:
+async def test_jobs_watch_follows_a_job_to_its_end(running_app: RunningApp) -> None:
     await running_app.install()
     public_id = await running_app.request_job()
     watching = await jobs(running_app, "watch", public_id)
@@ -49,7 +49,7 @@ async def test_watch_follows_a_job_to_its_end(running_app: RunningApp) -> None:
     assert watching.returncode == 0
 
 
-async def test_watching_a_cancelled_job_ends_with_an_error_code(running_app: RunningApp) -> None:
+async def test_jobs_watch_fails_for_a_cancelled_job(running_app: RunningApp) -> None:
     await running_app.install()
     ref = await waiting_job(running_app)
     await running_app.http.post(f"/v1/jobs/{ref.public_id}/cancel", headers=running_app.bearer())
@@ -58,7 +58,7 @@ async def test_watching_a_cancelled_job_ends_with_an_error_code(running_app: Run
     assert watching.returncode == 1
 
 
-async def test_an_unknown_job_is_said_to_be_unknown(running_app: RunningApp) -> None:
+async def test_jobs_show_reports_an_unknown_job(running_app: RunningApp) -> None:
     show = partial(CliRunner().invoke, main, ["jobs", "show", "0" * 26])
     said = await asyncio.to_thread(show, env=environment(running_app.settings))
     assert said.exit_code == 1

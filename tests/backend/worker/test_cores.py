@@ -14,7 +14,7 @@ PHOTO = Path(__file__).parents[2] / "data/garments/tee_navy.jpg"
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 8, 64])
-def test_the_childrens_threads_together_are_no_more_than_the_cores(monkeypatch, slots):
+def test_render_threads_do_not_exceed_the_cores(monkeypatch, slots):
     for there_are in (1, 2, 4, 16):
         monkeypatch.setattr("backend.worker.run.cores", lambda there_are=there_are: there_are)
         threads = render_limits(slots).threads

@@ -114,7 +114,7 @@ async def enqueue_entries(url: str, name: str, count: int) -> None:
     await connection.close()
 
 
-async def test_it_does_not_look_for_work_while_every_place_is_taken(database_url: str) -> None:
+async def test_a_full_worker_does_not_poll_for_work(database_url: str) -> None:
     async with running_worker(database_url, {RUN_JOB: ENTRIES}) as worker:
         for _ in range(PLACES):
             await worker.next_one()
@@ -122,7 +122,7 @@ async def test_it_does_not_look_for_work_while_every_place_is_taken(database_url
         assert worker.looks == [2, 2]
 
 
-async def test_each_place_that_becomes_free_is_filled_at_once(database_url: str) -> None:
+async def test_a_free_slot_is_filled_at_once(database_url: str) -> None:
     async with running_worker(database_url, {RUN_JOB: ENTRIES}) as worker:
         taken = [await worker.next_one() for _ in range(PLACES)]
         for _ in range(ENTRIES - PLACES):
@@ -132,7 +132,7 @@ async def test_each_place_that_becomes_free_is_filled_at_once(database_url: str)
         assert worker.looks == [2, 2, 1, 1, 1, 1, 1, 1]
 
 
-async def test_told_to_stop_it_takes_nothing_more_and_ends(database_url: str) -> None:
+async def test_a_stopping_worker_takes_no_more_entries(database_url: str) -> None:
     async with running_worker(database_url, {RUN_JOB: ENTRIES}) as worker:
         taken = [await worker.next_one() for _ in range(PLACES)]
         worker.stopping.set()
@@ -143,7 +143,7 @@ async def test_told_to_stop_it_takes_nothing_more_and_ends(database_url: str) ->
         assert worker.looks == [2, 2]
 
 
-async def test_a_backlog_that_waits_for_its_places_is_not_looked_for(database_url: str) -> None:
+async def test_a_backlog_at_its_share_is_not_polled(database_url: str) -> None:
     async with running_worker(
         database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 3}
     ) as worker:
@@ -155,7 +155,7 @@ async def test_a_backlog_that_waits_for_its_places_is_not_looked_for(database_ur
         assert worker.begun.empty()
 
 
-async def test_beside_a_backlog_that_waits_a_new_entry_is_taken_at_once(database_url: str) -> None:
+async def test_a_new_entry_is_taken_at_once_beside_a_waiting_backlog(database_url: str) -> None:
     async with running_worker(
         database_url, {RUN_BACKLOG: ENTRIES}, places=10, shares={RUN_BACKLOG: 3}
     ) as worker:
@@ -166,7 +166,7 @@ async def test_beside_a_backlog_that_waits_a_new_entry_is_taken_at_once(database
         assert worker.begun.empty()
 
 
-async def test_each_share_has_its_places_whatever_another_has(database_url: str) -> None:
+async def test_each_share_is_independent_of_the_others(database_url: str) -> None:
     entries = {RUN_BACKLOG: ENTRIES, HANDLE_BACKLOG: ENTRIES}
     shares = {RUN_BACKLOG: 3, HANDLE_BACKLOG: 2}
     async with running_worker(database_url, entries, places=10, shares=shares) as worker:
@@ -177,7 +177,7 @@ async def test_each_share_has_its_places_whatever_another_has(database_url: str)
         assert sorted(worker.names) == [HANDLE_BACKLOG] * 2 + [RUN_BACKLOG] * 3
 
 
-async def test_while_a_backlog_fills_its_places_again_others_are_not_looked_for_each_time(
+async def test_refilling_a_backlog_does_not_poll_for_other_entries(
     database_url: str,
 ) -> None:
     async with running_worker(

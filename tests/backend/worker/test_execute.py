@@ -37,7 +37,7 @@ async def terminal_events(running_app: RunningApp, ref: JobRef) -> list[str]:
     return [row["event_type"] for row in rows]
 
 
-async def test_a_finished_stage_is_not_made_again(running_app: RunningApp) -> None:
+async def test_a_finished_stage_is_not_repeated(running_app: RunningApp) -> None:
     ref = await new_job(running_app)
 
     async def break_at_compose(request: RenderRequest) -> None:
@@ -53,7 +53,7 @@ async def test_a_finished_stage_is_not_made_again(running_app: RunningApp) -> No
     assert await job_status(running_app, ref) == "SUCCESS"
 
 
-async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
+async def test_a_crashing_render_is_tried_three_times_with_growing_delays(
     running_app: RunningApp,
 ) -> None:
     ref = await new_job(running_app)
@@ -76,7 +76,7 @@ async def test_a_render_that_crashes_is_tried_three_times_with_growing_delays(
     assert detail["latest_event"]["extra"]["error"]["code"] == "RENDER_CRASHED"
 
 
-async def test_what_cannot_pass_fails_at_once(running_app: RunningApp) -> None:
+async def test_a_permanent_failure_ends_the_job_at_once(running_app: RunningApp) -> None:
     ref = await new_job(running_app)
 
     async def refuse(_request: RenderRequest) -> None:
@@ -94,7 +94,7 @@ async def test_what_cannot_pass_fails_at_once(running_app: RunningApp) -> None:
     assert await job_status(running_app, ref) == "FAILURE"
 
 
-async def test_a_worker_that_lost_its_job_writes_nothing(running_app: RunningApp) -> None:
+async def test_a_worker_that_lost_its_lease_writes_nothing(running_app: RunningApp) -> None:
     ref = await new_job(running_app)
 
     async def overtaken(request: RenderRequest) -> None:
@@ -111,7 +111,7 @@ async def test_a_worker_that_lost_its_job_writes_nothing(running_app: RunningApp
     assert await terminal_events(running_app, ref) == []
 
 
-async def test_of_two_ends_only_the_first_counts(running_app: RunningApp) -> None:
+async def test_only_the_first_end_of_a_job_counts(running_app: RunningApp) -> None:
     ref = await new_job(running_app)
     holder = await claim_job(running_app, ref)
 
@@ -137,7 +137,7 @@ async def test_an_ended_job_cannot_be_claimed(running_app: RunningApp) -> None:
         assert await claim(connection, ref) is None
 
 
-async def test_a_job_without_progress_is_buried_at_the_fourth_claim(
+async def test_a_job_without_progress_fails_at_its_fourth_claim(
     running_app: RunningApp,
 ) -> None:
     ref = await new_job(running_app)
@@ -174,7 +174,7 @@ async def test_a_stopping_worker_hands_over_between_two_stages(running_app: Runn
         ("https://[bad", "IMAGE_SOURCE_REFUSED"),
     ],
 )
-async def test_the_photo_is_fetched_from_the_cdn_and_from_nowhere_else(
+async def test_the_source_image_is_fetched_only_from_the_cdn(
     running_app: RunningApp, url: str, code: str
 ) -> None:
     ref = await new_job(running_app)

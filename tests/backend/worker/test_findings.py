@@ -18,7 +18,7 @@ async def report(running_app: RunningApp) -> list[tuple[str, int, int]]:
     return [(kind, found, repaired) for _, kind, found, repaired in findings]
 
 
-async def test_a_day_is_summed_up_and_what_was_undone_is_not_counted(
+async def test_findings_are_summed_by_day_and_rolled_back_with_their_transaction(
     running_app: RunningApp,
 ) -> None:
     async with running_app.database.transaction() as connection:
@@ -36,7 +36,7 @@ async def test_a_day_is_summed_up_and_what_was_undone_is_not_counted(
     assert await report(running_app) == [("unused_upload", 5, 3)]
 
 
-async def test_the_report_goes_back_for_a_month(running_app: RunningApp) -> None:
+async def test_the_report_covers_thirty_days(running_app: RunningApp) -> None:
     for age in (0, 29, 30):
         await running_app.execute(
             "INSERT INTO findings VALUES ((now() AT TIME ZONE 'UTC')::date - CAST(:age AS int), "
@@ -48,7 +48,7 @@ async def test_the_report_goes_back_for_a_month(running_app: RunningApp) -> None
     assert [(days[0] - day).days for day in days] == [0, 29]
 
 
-async def test_every_sweep_counts(isolated_app: RunningApp) -> None:
+async def test_every_sweep_records_its_findings(isolated_app: RunningApp) -> None:
     await isolated_app.request_job()
     isolated_app.product()
     await isolated_app.send("products/create")

@@ -33,7 +33,7 @@ async def strikes(running_app: RunningApp) -> int:
     return int((await running_app.rows("SELECT strikes FROM jobs"))[0]["strikes"])
 
 
-async def test_a_job_that_outages_interrupt_again_and_again_still_succeeds(
+async def test_a_job_interrupted_by_outages_still_succeeds(
     running_app: RunningApp,
 ) -> None:
     ref = await new_job(running_app)
@@ -44,7 +44,7 @@ async def test_a_job_that_outages_interrupt_again_and_again_still_succeeds(
     assert await job_status(running_app, ref) == "SUCCESS"
 
 
-async def test_a_job_that_is_handed_over_again_and_again_still_succeeds(
+async def test_a_job_handed_over_many_times_still_succeeds(
     running_app: RunningApp,
 ) -> None:
     ref = await new_job(running_app)
@@ -57,7 +57,7 @@ async def test_a_job_that_is_handed_over_again_and_again_still_succeeds(
     assert await job_status(running_app, ref) == "SUCCESS"
 
 
-async def test_a_job_that_is_interrupted_for_ever_ends(running_app: RunningApp) -> None:
+async def test_endless_interruptions_end_the_job(running_app: RunningApp) -> None:
     ref = await new_job(running_app)
     await running_app.execute("UPDATE jobs SET attempt = :n", n=MAX_CLAIMS)
     interrupted = context_with(running_app, RecordingRenderer(NoRenderer(), outage))
@@ -68,7 +68,7 @@ async def test_a_job_that_is_interrupted_for_ever_ends(running_app: RunningApp) 
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
-async def test_only_the_interrupted_attempts_own_strike_is_taken_back(
+async def test_an_interruption_gives_back_only_its_own_attempt(
     running_app: RunningApp, others: int
 ) -> None:
     ref = await new_job(running_app)
@@ -80,7 +80,7 @@ async def test_only_the_interrupted_attempts_own_strike_is_taken_back(
     assert await strikes(running_app) == others
 
 
-async def test_the_strike_of_whoever_has_got_further_meanwhile_stays(
+async def test_an_interruption_gives_back_nothing_after_later_progress(
     running_app: RunningApp,
 ) -> None:
     ref = await new_job(running_app)

@@ -61,7 +61,7 @@ async def ref_of(running_app: RunningApp, public_id: str) -> JobRef:
 # Unfinished jobs
 
 
-async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(
+async def test_losing_a_stages_file_repeats_that_stage_and_the_later_ones(
     fast_app: RunningApp,
 ) -> None:
     public_id = await fast_app.request_job()
@@ -87,7 +87,9 @@ async def test_an_unfinished_job_makes_the_stage_again_and_all_after_it(
     assert sorted(row["seq"] for row in events) == list(range(1, len(events) + 1))
 
 
-async def test_whoever_works_on_it_is_fenced_without_a_strike(isolated_app: RunningApp) -> None:
+async def test_the_sweep_fences_the_worker_without_counting_an_attempt(
+    isolated_app: RunningApp,
+) -> None:
     job = await claimed_job(isolated_app)
     await make_stage(isolated_app, job, "fetch")
     [key] = await make_stage(isolated_app, job, "segment")
@@ -115,7 +117,7 @@ async def test_whoever_works_on_it_is_fenced_without_a_strike(isolated_app: Runn
 # Finished jobs
 
 
-async def test_a_finished_job_gets_the_same_bytes_back(
+async def test_a_finished_jobs_lost_images_are_rendered_again_identically(
     isolated_app: RunningApp, renderer: CachingRenderer
 ) -> None:
     public_id = await isolated_app.finished_job()
@@ -137,7 +139,7 @@ async def digest(running_app: RunningApp, key: str) -> str:
     return hashlib.sha256(await running_app.worker_context.store.get(key)).hexdigest()
 
 
-async def test_even_the_original_comes_back_while_the_shop_has_it(fast_app: RunningApp) -> None:
+async def test_a_lost_source_image_is_fetched_again_from_the_shop(fast_app: RunningApp) -> None:
     public_id = await fast_app.finished_job()
     files = await files_of(fast_app, public_id)
     await delete_objects(fast_app, *files.values())
@@ -145,7 +147,7 @@ async def test_even_the_original_comes_back_while_the_shop_has_it(fast_app: Runn
     assert await missing_objects(fast_app, list(files.values())) == []
 
 
-async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_the_lost(
+async def test_a_different_rendering_does_not_replace_a_lost_image(
     fast_app: RunningApp,
 ) -> None:
     public_id = await fast_app.finished_job()
@@ -172,7 +174,7 @@ async def test_a_picture_that_comes_out_differently_is_not_put_in_the_place_of_t
     )
 
 
-async def test_an_original_that_nobody_has_any_more_is_told_of_once(fast_app: RunningApp) -> None:
+async def test_an_unrecoverable_source_image_is_reported_once(fast_app: RunningApp) -> None:
     public_id = await fast_app.finished_job()
     await delete_objects(fast_app, (await files_of(fast_app, public_id))["fetch", "source"])
     await fast_app.execute(
@@ -184,7 +186,7 @@ async def test_an_original_that_nobody_has_any_more_is_told_of_once(fast_app: Ru
     assert (await fast_app.detail(public_id)).json()["status"] == "SUCCESS"
 
 
-async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_made(
+async def test_a_job_erased_during_its_repair_leaves_no_objects(
     fast_app: RunningApp,
 ) -> None:
     public_id = await fast_app.finished_job()
@@ -200,7 +202,7 @@ async def test_nothing_is_left_of_a_job_that_was_erased_while_its_files_were_mad
     assert not await is_stored(fast_app, key)
 
 
-async def test_a_shop_that_has_left_is_left_alone(fast_app: RunningApp) -> None:
+async def test_lost_objects_of_an_uninstalled_shop_are_ignored(fast_app: RunningApp) -> None:
     _, keys = await finished_job(fast_app)
     await delete_objects(fast_app, *keys)
     await fast_app.execute("UPDATE shops SET status = 'uninstalled'")
@@ -210,14 +212,14 @@ async def test_a_shop_that_has_left_is_left_alone(fast_app: RunningApp) -> None:
 # Uploads
 
 
-async def test_a_lost_upload_that_no_job_uses_is_forgotten(isolated_app: RunningApp) -> None:
+async def test_a_lost_unused_upload_is_forgotten(isolated_app: RunningApp) -> None:
     upload_key = await upload_picture(isolated_app)
     await delete_objects(isolated_app, (await row_of(isolated_app, upload_key))["key"])
     assert await run_sweep(isolated_app) == ((0, 0), (1, 1))
     assert await uploads_of(isolated_app) == []
 
 
-async def test_a_lost_upload_that_has_served_a_job_is_told_of_once_and_serves_no_other(
+async def test_a_lost_used_upload_is_reported_once_and_not_used_again(
     isolated_app: RunningApp,
 ) -> None:
     upload_key = await upload_picture(isolated_app)

@@ -8,7 +8,7 @@ from tests.running_app import RunningApp
 OLD = "now() - interval '2 minutes'"
 
 
-async def test_a_job_whose_queue_entry_was_lost_is_queued_again(running_app: RunningApp) -> None:
+async def test_a_job_without_a_queue_entry_is_queued_again(running_app: RunningApp) -> None:
     await running_app.install()
     public_id = await running_app.request_job()
     await running_app.execute("DELETE FROM queue.pgqueuer")
@@ -20,7 +20,7 @@ async def test_a_job_whose_queue_entry_was_lost_is_queued_again(running_app: Run
     assert (await running_app.detail(public_id)).json()["status"] == "SUCCESS"
 
 
-async def test_a_job_that_waits_for_its_shop_is_left_alone_until_the_shop_is_open(
+async def test_a_job_waiting_for_reauth_is_requeued_once_its_shop_is_open(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()
@@ -33,7 +33,7 @@ async def test_a_job_that_waits_for_its_shop_is_left_alone_until_the_shop_is_ope
     assert await requeue_overdue(running_app.database) == 1, "whose resumption was lost"
 
 
-async def test_a_delivery_whose_queue_entry_was_lost_is_queued_again(
+async def test_a_delivery_without_a_queue_entry_is_queued_again(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()
@@ -46,7 +46,7 @@ async def test_a_delivery_whose_queue_entry_was_lost_is_queued_again(
     assert len(await running_app.rows("SELECT 1 FROM jobs")) == 1
 
 
-async def test_only_what_is_settled_and_old_is_pruned(running_app: RunningApp) -> None:
+async def test_only_old_settled_deliveries_are_pruned(running_app: RunningApp) -> None:
     await running_app.install()
     running_app.product()
     await running_app.send("products/create", webhook_id="settled")
@@ -65,7 +65,7 @@ async def test_only_what_is_settled_and_old_is_pruned(running_app: RunningApp) -
 
 
 @pytest.mark.usefixtures("same_day")
-async def test_answers_and_days_that_nobody_needs_any_more_are_pruned(
+async def test_expired_idempotency_keys_and_daily_counts_are_pruned(
     running_app: RunningApp,
 ) -> None:
     await running_app.install()

@@ -90,7 +90,7 @@ async def assert_all_done(shared_app: RunningApp, refs: list[JobRef]) -> None:
     assert found == [{"status": "SUCCESS", "jobs": len(refs)}]
 
 
-async def test_fifty_jobs_in_several_processes_need_one_refresh(
+async def test_fifty_jobs_in_several_processes_cause_one_token_refresh(
     shared_app: RunningApp, shop: str, worker_contexts: list[WorkerContext]
 ) -> None:
     refs = await jobs(shared_app, shop)
@@ -111,7 +111,7 @@ async def test_fifty_jobs_in_several_processes_need_one_refresh(
     assert shared_app.shopify.calls["refresh"] == before["refresh"] + 1
 
 
-async def test_fifty_who_find_a_token_refused_before_its_time_need_one_refresh(
+async def test_fifty_refused_requests_cause_one_token_refresh(
     shared_app: RunningApp, shop: str, worker_contexts: list[WorkerContext]
 ) -> None:
     shops = [await installed_shop(each.database, each.admin, shop) for each in worker_contexts]
@@ -134,7 +134,7 @@ async def test_fifty_who_find_a_token_refused_before_its_time_need_one_refresh(
     assert shared_app.shopify.calls["refresh"] == before["refresh"] + 1
 
 
-async def test_fifty_wait_for_a_refresh_that_takes_longer_than_others_wait_for_a_lock(
+async def test_fifty_waiters_outlast_a_slow_token_refresh(
     shared_app: RunningApp, shop: str, worker_contexts: list[WorkerContext]
 ) -> None:
     """Two seconds is what a statement waits for a lock, and anybody for a connection."""

@@ -67,7 +67,7 @@ async def run_until_end(ref: JobRef, worker_context: WorkerContext) -> list[time
     return pauses
 
 
-async def test_storage_that_is_away_is_waited_for_a_quarter_of_an_hour_and_costs_no_strike(
+async def test_a_storage_outage_is_waited_out_for_fifteen_minutes(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -82,7 +82,7 @@ async def test_storage_that_is_away_is_waited_for_a_quarter_of_an_hour_and_costs
     ]
 
 
-async def test_a_shopify_that_is_away_is_waited_for_as_long(
+async def test_a_shopify_outage_is_waited_out_for_fifteen_minutes(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -98,7 +98,7 @@ async def test_a_shopify_that_is_away_is_waited_for_as_long(
     ]
 
 
-async def test_a_job_that_waits_says_so_and_goes_on_as_if_nothing_had_been(
+async def test_a_job_reports_its_wait_and_continues_afterwards(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -113,9 +113,7 @@ async def test_a_job_that_waits_says_so_and_goes_on_as_if_nothing_had_been(
     assert (stored["status"], stored["outages"]) == ("SUCCESS", 0)
 
 
-async def test_real_storage_that_nobody_answers_for_is_an_outage(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_unreachable_store_counts_as_an_outage(shared_app: RunningApp, shop: str) -> None:
     ref = await new_waiting_job(shared_app, shop)
     store = ObjectStore(
         msgspec.structs.replace(shared_app.settings, s3_endpoint_url="http://127.0.0.1:9")
@@ -126,7 +124,7 @@ async def test_real_storage_that_nobody_answers_for_is_an_outage(
     assert (await job_row(shared_app, ref))["outages"] == 1
 
 
-async def test_pauses_grow_and_each_stage_that_is_made_renews_the_patience(
+async def test_pauses_grow_and_start_again_after_each_finished_stage(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -153,7 +151,7 @@ async def test_pauses_grow_and_each_stage_that_is_made_renews_the_patience(
 @pytest.mark.parametrize(
     ("status", "asked_for", "waits"), [(429, "90.5", 90.5), (429, "86400", 120), (503, "0", 3)]
 )
-async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
+async def test_a_job_returns_no_earlier_than_shopifys_retry_after(
     shared_app: RunningApp, shop: str, status: int, asked_for: str, waits: float
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -167,7 +165,7 @@ async def test_a_job_comes_back_when_shopify_wants_it_and_not_before(
 @pytest.mark.parametrize(
     ("error", "away"), [(ObjectMissing, None), (StorageUnavailable, "storage")]
 )
-def test_an_object_that_is_not_there_is_no_outage(
+def test_a_missing_object_is_not_an_outage(
     error: type[StorageUnavailable], away: str | None
 ) -> None:
     with pytest.raises(StageFailed) as caught, failures():
@@ -185,7 +183,7 @@ async def test_crashes_still_count_between_outages(shared_app: RunningApp, shop:
     assert await failure_code(shared_app, ref) == "WORKER_CRASHED"
 
 
-async def test_a_worker_that_lost_its_job_meanwhile_does_not_put_it_off(
+async def test_a_worker_that_lost_its_lease_does_not_postpone_the_job(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -204,7 +202,7 @@ async def test_a_worker_that_lost_its_job_meanwhile_does_not_put_it_off(
     assert (stored["strikes"], stored["outages"]) == (2, 0)
 
 
-async def test_a_wait_for_the_merchant_ends_what_outages_there_were(
+async def test_waiting_for_the_merchant_resets_the_outage_count(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -216,7 +214,7 @@ async def test_a_wait_for_the_merchant_ends_what_outages_there_were(
     assert (await job_row(shared_app, ref))["outages"] == 0
 
 
-async def test_a_job_that_waits_is_on_the_queue_once(shared_app: RunningApp, shop: str) -> None:
+async def test_a_waiting_job_has_one_queue_entry(shared_app: RunningApp, shop: str) -> None:
     ref = await new_waiting_job(shared_app, shop)
     await run_job(ref, without_storage(shared_app))
     await shared_app.execute(

@@ -48,7 +48,7 @@ async def products_with_jobs(shared_app: RunningApp, shop: str) -> list[Any]:
     return [job["request"]["product_id"] for job in await jobs_of(shared_app, shop)]
 
 
-async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(
+async def test_a_product_with_a_lost_webhook_gets_its_jobs_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     await move_sweep_mark(shared_app, shop, 1)
@@ -59,7 +59,7 @@ async def test_a_product_whose_webhook_was_lost_gets_its_jobs_once(
     assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
-async def test_what_was_missed_is_counted(shared_app: RunningApp, shop: str) -> None:
+async def test_missed_products_are_counted(shared_app: RunningApp, shop: str) -> None:
     await move_sweep_mark(shared_app, shop, 1)
     for _ in range(2):
         shared_app.product(b"x", shop=shop)
@@ -77,7 +77,7 @@ async def findings(shared_app: RunningApp) -> int:
     return int(rows[0]["count"] or 0)
 
 
-async def test_a_product_whose_webhook_came_was_not_missed(
+async def test_a_product_whose_webhook_arrived_is_not_counted_as_missed(
     shared_app: RunningApp, shop: str
 ) -> None:
     await move_sweep_mark(shared_app, shop, 1)
@@ -87,23 +87,21 @@ async def test_a_product_whose_webhook_came_was_not_missed(
     assert len(await jobs_of(shared_app, shop)) == 1
 
 
-async def test_what_changed_just_now_is_left_to_its_webhook(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_recent_changes_are_left_to_their_webhook(shared_app: RunningApp, shop: str) -> None:
     await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
     assert await sweep_shop(shared_app, shop, datetime.now(UTC) - WEBHOOK_GRACE) == 0
     assert await sweep_shop(shared_app, shop) == 1
 
 
-async def test_all_pages_are_looked_at(shared_app: RunningApp, shop: str) -> None:
+async def test_the_sweep_reads_every_page_of_products(shared_app: RunningApp, shop: str) -> None:
     await move_sweep_mark(shared_app, shop, 1)
     products = [shared_app.product(b"x", shop=shop) for _ in range(55)]
     assert await sweep_shop(shared_app, shop) == 55
     assert await products_with_jobs(shared_app, shop) == [product.gid for product in products]
 
 
-async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(
+async def test_a_daily_cap_pauses_the_sweep_until_the_next_day(
     shared_app: RunningApp, shop: str
 ) -> None:
     await put_settings(shared_app, shop, CATALOG_RULE, daily_credit_cap=2)
@@ -121,7 +119,7 @@ async def test_a_cap_halts_the_sweep_and_the_next_day_goes_on(
     assert await products_with_jobs(shared_app, shop) == [product.gid for product in products]
 
 
-async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
+async def test_a_product_above_the_daily_cap_does_not_stop_the_sweep(
     shared_app: RunningApp, shop: str
 ) -> None:
     swap = {
@@ -140,7 +138,7 @@ async def test_a_product_that_costs_more_than_the_cap_does_not_halt_the_sweep(
     assert (await shared_app.rows(found, d=shop))[0]["mark"] == until
 
 
-async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
+async def test_an_interrupted_sweep_continues_where_it_stopped(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await move_sweep_mark(shared_app, shop, 1)
@@ -164,7 +162,7 @@ async def test_a_sweep_that_is_interrupted_goes_on_where_it_was(
     assert len(set(await products_with_jobs(shared_app, shop))) == 55
 
 
-async def test_a_worker_that_is_to_stop_leaves_the_rest_to_the_next(
+async def test_a_stopping_worker_leaves_the_sweep_to_the_next_run(
     shared_app: RunningApp, shop: str
 ) -> None:
     await move_sweep_mark(shared_app, shop, 1)
@@ -177,7 +175,7 @@ async def test_a_worker_that_is_to_stop_leaves_the_rest_to_the_next(
     assert await sweep_shop(shared_app, shop) == 1
 
 
-async def test_a_parked_shop_is_left_alone(shared_app: RunningApp, shop: str) -> None:
+async def test_a_shop_that_needs_reauth_is_not_swept(shared_app: RunningApp, shop: str) -> None:
     await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
     await lock_out(shared_app, shop)
@@ -185,7 +183,7 @@ async def test_a_parked_shop_is_left_alone(shared_app: RunningApp, shop: str) ->
     assert await jobs_of(shared_app, shop) == []
 
 
-async def test_what_changed_while_the_app_was_away_is_not_swept(
+async def test_changes_made_while_the_app_was_uninstalled_are_not_swept(
     shared_app: RunningApp, shop: str
 ) -> None:
     await move_sweep_mark(shared_app, shop, 1)
@@ -200,14 +198,16 @@ async def test_what_changed_while_the_app_was_away_is_not_swept(
     assert await jobs_of(shared_app, shop) == []
 
 
-async def test_opening_the_app_does_not_move_the_mark(shared_app: RunningApp, shop: str) -> None:
+async def test_opening_the_app_does_not_move_the_sweep_mark(
+    shared_app: RunningApp, shop: str
+) -> None:
     await move_sweep_mark(shared_app, shop, 1)
     shared_app.product(b"x", shop=shop)
     await shared_app.install(shop)
     assert await sweep_shop(shared_app, shop) == 1
 
 
-async def test_the_queue_brings_each_askable_shop_once(running_app: RunningApp) -> None:
+async def test_each_reachable_shop_is_queued_for_a_sweep_once(running_app: RunningApp) -> None:
     await running_app.install()
     parked, closed = "parked.myshopify.com", "closed.myshopify.com"
     for each in (parked, closed):
@@ -229,7 +229,7 @@ async def test_the_queue_brings_each_askable_shop_once(running_app: RunningApp) 
     assert len(await jobs_of(running_app, SHOP)) == 1
 
 
-async def test_the_mark_is_the_databases_whatever_the_workers_clock_says(
+async def test_the_sweep_mark_uses_the_databases_clock(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Ahead(datetime):

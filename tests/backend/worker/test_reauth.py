@@ -57,7 +57,7 @@ async def locked_out_job(shared_app: RunningApp, shop: str) -> JobRef:
     return ref
 
 
-async def test_a_job_of_a_locked_out_shop_waits_off_the_queue_and_says_so(
+async def test_a_job_of_a_locked_out_shop_waits_off_the_queue(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
@@ -71,7 +71,7 @@ async def test_a_job_of_a_locked_out_shop_waits_off_the_queue_and_says_so(
     assert latest["extra"] == {"waiting_for": "reauth"}
 
 
-async def test_when_the_merchant_opens_the_app_its_jobs_go_on_at_once(
+async def test_opening_the_app_resumes_waiting_jobs_at_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
@@ -87,7 +87,7 @@ async def test_when_the_merchant_opens_the_app_its_jobs_go_on_at_once(
         assert kinds == ["queued", "queued", *["stage"] * 5, "succeeded"]
 
 
-async def test_more_jobs_than_fit_a_batch_go_on(
+async def test_more_waiting_jobs_than_one_batch_are_resumed(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reauth, "RESUMED_AT_ONCE", 2)
@@ -102,7 +102,7 @@ async def test_more_jobs_than_fit_a_batch_go_on(
         assert await queue_entries(shared_app, refs[0]) == ["run_backlog"] * 5
 
 
-async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(
+async def test_a_reauth_wait_counts_no_attempts_and_is_reported_once(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
@@ -115,7 +115,7 @@ async def test_however_often_it_is_tried_it_strikes_nothing_and_is_told_once(
     assert (await job_row(shared_app, ref))["strikes"] == 0
 
 
-async def test_a_job_that_got_further_and_waits_again_says_so_again(
+async def test_a_job_that_waits_again_after_progress_reports_it_again(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -129,7 +129,7 @@ async def test_a_job_that_got_further_and_waits_again_says_so_again(
     assert waits == [2, 4]
 
 
-async def test_a_worker_that_lost_its_job_cannot_put_it_back(
+async def test_a_worker_that_lost_its_lease_cannot_put_a_job_back(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)  # it has been told already: no event is fenced
@@ -144,7 +144,7 @@ async def test_a_worker_that_lost_its_job_cannot_put_it_back(
     assert await job_row(shared_app, ref) == before
 
 
-async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried_again(
+async def test_a_job_that_missed_its_shops_resumption_is_retried(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The shop is open again before the job has said that it waits."""
@@ -154,7 +154,7 @@ async def test_a_job_that_comes_too_late_for_the_resumption_of_its_shop_is_tried
     assert await after_lockout(JOB, job_run, context, NeedsReauth(shop)) == Retry(LOCKED_OUT_PAUSE)
 
 
-async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
+async def test_a_job_with_a_missing_token_key_is_retried_indefinitely(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await new_waiting_job(shared_app, shop)
@@ -168,7 +168,7 @@ async def test_a_job_whose_tokens_key_is_missing_here_is_tried_again_for_ever(
     assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
-async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_for_ever(
+async def test_refused_app_credentials_are_retried_indefinitely(
     shared_app: RunningApp, shop: str
 ) -> None:
     """The operator has mistyped the client secret, and the shop's token is due."""
@@ -186,7 +186,7 @@ async def test_a_job_of_an_app_whose_credentials_shopify_refuses_is_tried_again_
     assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
-async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
+async def test_work_that_needs_no_token_continues_in_a_locked_out_shop(
     shared_app: RunningApp, shop: str
 ) -> None:
     product = shared_app.product(b"a photo", shop=shop)
@@ -200,7 +200,7 @@ async def test_work_that_needs_no_token_goes_on_in_a_locked_out_shop(
     assert (await job_row(shared_app, ref))["status"] == "SUCCESS"
 
 
-async def test_reads_and_new_jobs_are_answered_as_usual_in_a_locked_out_shop(
+async def test_reads_and_new_jobs_work_in_a_locked_out_shop(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await locked_out_job(shared_app, shop)
@@ -224,9 +224,7 @@ async def test_a_waiting_job_can_be_cancelled(shared_app: RunningApp, shop: str)
     assert (await public_events(shared_app, shop, ref))[-1][1] == "failed"
 
 
-async def test_waiting_jobs_of_a_shop_that_removed_the_app_end(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_waiting_jobs_end_when_the_app_is_removed(shared_app: RunningApp, shop: str) -> None:
     ref = await locked_out_job(shared_app, shop)
     shared_app.shopify.uninstall(shop)
     assert await process_webhook(shared_app, "app/uninstalled", shop=shop) == (
@@ -239,7 +237,7 @@ async def test_waiting_jobs_of_a_shop_that_removed_the_app_end(
 
 
 @pytest.mark.parametrize(("days", "ends"), [(29, False), (31, True)])
-async def test_nothing_waits_for_more_than_thirty_days(
+async def test_a_reauth_wait_ends_after_thirty_days(
     shared_app: RunningApp, shop: str, days: int, ends: bool
 ) -> None:
     ref = await locked_out_job(shared_app, shop)

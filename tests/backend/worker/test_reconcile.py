@@ -19,7 +19,7 @@ def env(isolated_app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("env")
-async def test_everything_is_mended_and_printed_and_reported_later(
+async def test_reconcile_repairs_prints_and_records_everything(
     isolated_app: RunningApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await isolated_app.request_job()
@@ -41,7 +41,7 @@ async def test_everything_is_mended_and_printed_and_reported_later(
 
 
 @pytest.mark.usefixtures("env")
-async def test_the_exit_code_tells_that_something_could_not_be_mended(
+async def test_the_exit_code_reports_what_could_not_be_repaired(
     isolated_app: RunningApp,
 ) -> None:
     _, keys = await finished_job(isolated_app)  # whose pictures nothing can make
@@ -65,7 +65,7 @@ async def test_the_exit_code_tells_that_something_could_not_be_mended(
 
 
 @pytest.mark.usefixtures("env")
-async def test_what_it_lacks_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_dependency_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as wrong:
         wrong.setenv("S3_BUCKET", "no-such-bucket")
         with pytest.raises(StorageUnavailable, match="Check S3_BUCKET"):
@@ -80,6 +80,6 @@ async def test_what_it_lacks_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) 
             await command()
 
 
-async def test_help_tells_what_the_options_are_for() -> None:
+async def test_help_explains_the_options() -> None:
     code, out, _ = await run_reconcile("--help")
     assert (code, "--report" in out, "--force" in out) == (0, True, True)

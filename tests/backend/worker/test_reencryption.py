@@ -54,7 +54,7 @@ async def keys_command(shared_app: RunningApp, *arguments: str, keys: str = "") 
     return process.returncode, out.decode()
 
 
-async def test_a_rotation_ends_with_an_old_key_that_nobody_needs(
+async def test_a_rotation_leaves_no_token_under_the_old_key(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reencryption, "SHOPS_PER_TRANSACTION", 2)
@@ -85,7 +85,7 @@ def numbers(tally: ReencryptionTally) -> tuple[int, int]:
     return tally.seen, tally.total
 
 
-async def test_plain_tokens_of_before_are_sealed(shared_app: RunningApp, shop: str) -> None:
+async def test_plain_tokens_are_encrypted(shared_app: RunningApp, shop: str) -> None:
     keys = TokenKeys(shared_app.settings.token_keys)
     for name in ("access_token", "refresh_token"):
         rows = await shared_app.rows(f"SELECT {name} AS t FROM shops WHERE domain = :d", d=shop)
@@ -97,7 +97,7 @@ async def test_plain_tokens_of_before_are_sealed(shared_app: RunningApp, shop: s
     assert await opens(shared_app, shop, shared_app.settings.token_keys)
 
 
-async def test_tokens_that_are_renewed_meanwhile_are_not_lost(
+async def test_tokens_refreshed_during_reencryption_are_kept(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The refresh comes between the reading of a row and its writing."""
@@ -126,7 +126,9 @@ async def test_tokens_that_are_renewed_meanwhile_are_not_lost(
     )
 
 
-async def test_the_commands_make_a_key_and_seal_under_it(shared_app: RunningApp, shop: str) -> None:
+async def test_the_keys_commands_create_a_key_and_reencrypt(
+    shared_app: RunningApp, shop: str
+) -> None:
     code, made = await keys_command(shared_app, "new")
     assert code == 0
     code, out = await keys_command(
@@ -143,7 +145,7 @@ async def test_the_commands_make_a_key_and_seal_under_it(shared_app: RunningApp,
     assert (await keys_command(shared_app, "reencrypt", keys=back))[0] == 0
 
 
-async def test_without_keys_the_command_says_how_to_make_one(shared_app: RunningApp) -> None:
+async def test_reencrypt_without_keys_explains_how_to_create_one(shared_app: RunningApp) -> None:
     code, out = await keys_command(shared_app, "reencrypt", keys="a:b")
     assert code == 1
     assert "atelier keys new" in out
@@ -151,7 +153,7 @@ async def test_without_keys_the_command_says_how_to_make_one(shared_app: Running
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-async def test_no_server_starts_without_keys(shared_app: RunningApp, command: str) -> None:
+async def test_no_server_starts_without_token_keys(shared_app: RunningApp, command: str) -> None:
     env = {
         "DATABASE_URL": shared_app.settings.database_url,
         "S3_BUCKET": "b",

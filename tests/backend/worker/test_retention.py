@@ -96,7 +96,7 @@ async def events(running_app: RunningApp, ref: JobRef, shop: str) -> list[dict[s
 # Files
 
 
-async def test_what_a_job_stored_on_the_way_goes_after_its_time_and_its_pictures_stay(
+async def test_intermediate_files_expire_and_final_images_stay(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, (between, *finals) = await finished_job(shared_app, shop=shop)
@@ -113,9 +113,7 @@ async def test_what_a_job_stored_on_the_way_goes_after_its_time_and_its_pictures
     assert await run_retention(shared_app) == {}
 
 
-async def test_an_event_says_how_many_of_its_pictures_have_expired(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_event_counts_its_expired_images(shared_app: RunningApp, shop: str) -> None:
     job = await claimed_job(shared_app, shop=shop)
     await make_stage(shared_app, job, "validate", pictures=0)
     await make_stage(shared_app, job, "segment", pictures=2)
@@ -135,9 +133,7 @@ async def test_an_event_says_how_many_of_its_pictures_have_expired(
     assert answer.status_code == 200, "a 304 would have the caller show what has gone"
 
 
-async def test_an_unfinished_job_keeps_its_files_however_old_it_is(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_unfinished_job_keeps_its_files(shared_app: RunningApp, shop: str) -> None:
     job = await claimed_job(shared_app, shop=shop)
     [key] = await make_stage(shared_app, job, "segment")
     await shared_app.execute(
@@ -148,7 +144,7 @@ async def test_an_unfinished_job_keeps_its_files_however_old_it_is(
     assert await is_stored(shared_app, key)
 
 
-async def test_all_slices_are_looked_at_and_counted(
+async def test_every_slice_is_expired_and_counted(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "JOBS_PER_PASS", 2)
@@ -171,9 +167,7 @@ async def counted(running_app: RunningApp) -> int:
     return int(rows[0]["n"])
 
 
-async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_locked_row_is_left_to_the_next_pass(shared_app: RunningApp, shop: str) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)
     await age_job(shared_app, ref, 31)
     async with shared_app.database.transaction() as connection:
@@ -184,7 +178,7 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_pass(
 
 
 @pytest.mark.parametrize("broken", ["unannounced_keys", "forget_files"])
-async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_the_next(
+async def test_a_crash_while_expiring_files_is_completed_by_the_next_pass(
     fast_app: RunningApp, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     public_id = await fast_app.finished_job()
@@ -213,7 +207,7 @@ async def test_a_crash_half_way_shows_nothing_that_is_gone_and_is_made_good_by_t
     assert await run_sweep(fast_app) == NOTHING_FOUND
 
 
-async def test_a_lost_picture_is_made_again_from_the_shops_photo(fast_app: RunningApp) -> None:
+async def test_a_lost_image_is_rendered_again_from_the_shops_photo(fast_app: RunningApp) -> None:
     public_id = await fast_app.finished_job()
     ref = JobRef(shop_id=await shop_id_of(fast_app), public_id=public_id)
     picture = (await files_of(fast_app, public_id))["encode", "large"]
@@ -246,7 +240,7 @@ async def upload_job(shared_app: RunningApp, shop: str) -> tuple[JobRef, str, st
     return ref, upload_key, key
 
 
-async def test_an_upload_goes_with_the_files_of_the_last_job_that_names_it(
+async def test_an_upload_expires_with_the_last_job_that_uses_it(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, upload_key, key = await upload_job(shared_app, shop)
@@ -262,7 +256,7 @@ async def test_an_upload_goes_with_the_files_of_the_last_job_that_names_it(
     assert upload_key not in [row["upload_key"] for row in await uploads_of(shared_app)]
 
 
-async def test_an_upload_that_a_rule_names_or_that_was_asked_for_lately_is_kept(
+async def test_an_upload_used_by_a_rule_or_recently_is_kept(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, upload_key, key = await upload_job(shared_app, shop)
@@ -280,7 +274,7 @@ async def test_an_upload_that_a_rule_names_or_that_was_asked_for_lately_is_kept(
     assert await run_retention(shared_app) == {"expired_upload": 1}
 
 
-async def test_a_job_whose_upload_has_gone_says_so(shared_app: RunningApp, shop: str) -> None:
+async def test_a_job_with_an_expired_upload_reports_it(shared_app: RunningApp, shop: str) -> None:
     ref = await waiting_job(
         shared_app, shop=shop, request={"upload_key": f"uploads/{'0' * 32}.jpg"}
     )
@@ -292,7 +286,7 @@ async def test_a_job_whose_upload_has_gone_says_so(shared_app: RunningApp, shop:
 # Jobs
 
 
-async def test_a_whole_job_goes_after_its_time_with_all_that_is_its(
+async def test_an_expired_job_is_deleted_with_all_its_data(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
@@ -325,9 +319,7 @@ async def test_a_published_job_is_kept_until_its_publication_is_gone(
     assert (await run_retention(shared_app, BOTH))["expired_job"] == 1
 
 
-async def test_what_a_rule_has_had_made_is_not_made_again(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_an_expired_rule_job_is_not_created_again(shared_app: RunningApp, shop: str) -> None:
     shared_app.product(b"x", shop=shop)
     _, note = await process_webhook(shared_app, UPDATE, shop=shop)
     ref = JobRef(shop_id=await shop_id_of(shared_app, shop), public_id=str(note).split()[1])
@@ -338,9 +330,7 @@ async def test_what_a_rule_has_had_made_is_not_made_again(
     assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
 
 
-async def test_a_batch_goes_with_its_last_job_and_none_before_the_batch_has_ended(
-    shared_app: RunningApp, shop: str
-) -> None:
+async def test_a_batch_expires_with_its_last_job(shared_app: RunningApp, shop: str) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await end_jobs(shared_app, shop, ref, good=1, bad=1)
     await shared_app.execute(
@@ -367,7 +357,7 @@ async def test_a_batch_goes_with_its_last_job_and_none_before_the_batch_has_ende
     assert refusal(answer) == (404, "BATCH_NOT_FOUND")
 
 
-async def test_a_crash_half_way_through_a_job_is_made_good_by_the_next_pass(
+async def test_a_crash_while_expiring_a_job_is_completed_by_the_next_pass(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
@@ -406,7 +396,7 @@ def test_files_never_outlive_their_job(
     assert RetentionPeriods.of(msgspec.structs.replace(settings, **days)) == terms
 
 
-async def test_one_worker_does_it_every_night(shared_app: RunningApp) -> None:
+async def test_retention_runs_every_night(shared_app: RunningApp) -> None:
     async with manager(
         shared_app.settings, shared_app.worker_context, shared_app.handler_context
     ) as pgq:

@@ -42,7 +42,9 @@ async def retire(shared_app: RunningApp, table: str, public_id: str) -> None:
     )
 
 
-async def test_a_finished_job_is_shown_as_ever(shared_app: RunningApp, shop: str) -> None:
+async def test_a_finished_job_of_a_retired_workflow_is_still_shown(
+    shared_app: RunningApp, shop: str
+) -> None:
     ref, keys = await finished_job(shared_app, shop=shop)
     await retire(shared_app, "jobs", ref.public_id)
     found = (await shared_app.detail(ref.public_id, shop=shop)).json()
@@ -54,7 +56,9 @@ async def test_a_finished_job_is_shown_as_ever(shared_app: RunningApp, shop: str
     assert [job["public_id"] for job in listed.json()["jobs"]] == [ref.public_id]
 
 
-async def test_an_unfinished_job_ends_and_says_why(shared_app: RunningApp, shop: str) -> None:
+async def test_an_unfinished_job_of_a_retired_workflow_fails_with_a_reason(
+    shared_app: RunningApp, shop: str
+) -> None:
     ref = await waiting_job(shared_app, shop=shop)
     await retire(shared_app, "jobs", ref.public_id)
     assert await run_job(ref, shared_app.worker_context) == Done()
@@ -63,7 +67,7 @@ async def test_an_unfinished_job_ends_and_says_why(shared_app: RunningApp, shop:
     assert found["latest_event"]["extra"]["error"]["code"] == "WORKFLOW_RETIRED"
 
 
-async def test_a_batch_that_has_ended_is_shown_by_its_name_and_not_retried(
+async def test_an_ended_batch_of_a_retired_workflow_is_shown_but_not_retried(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await expanded_batch(shared_app, shop, {"product_ids": product_gids(2)})
@@ -79,7 +83,9 @@ async def test_a_batch_that_has_ended_is_shown_by_its_name_and_not_retried(
     )
 
 
-async def test_an_unfinished_batch_ends_and_says_why(shared_app: RunningApp, shop: str) -> None:
+async def test_an_unfinished_batch_of_a_retired_workflow_fails_with_a_reason(
+    shared_app: RunningApp, shop: str
+) -> None:
     ref = await create_batch(shared_app, shop, {"product_ids": product_gids(2)})
     await retire(shared_app, "batches", ref.public_id)
     assert await run_expansion_to_end(shared_app, ref) == []

@@ -43,21 +43,21 @@ async def failure_of_sources(shared_app: RunningApp, job: JobLease) -> tuple[str
     return caught.value.failure.code, caught.value.failure.retryable
 
 
-async def test_a_products_photo_is_its_featured_one_as_of_now(shared_app: RunningApp) -> None:
+async def test_a_products_source_is_its_current_featured_image(shared_app: RunningApp) -> None:
     product = shared_app.product(b"old")
     job = await claim_job(shared_app, product_id=product.gid)
     shared_app.shopify.replace_image(product, b"new")
     assert await fetch_sources(shared_app, job) == {"source": b"new"}
 
 
-async def test_a_media_image_is_read_by_its_own_id(shared_app: RunningApp) -> None:
+async def test_a_media_image_is_read_by_its_id(shared_app: RunningApp) -> None:
     product = shared_app.product(b"a photo")
     assert await fetch_sources(
         shared_app, await claim_job(shared_app, media_id=product.media_gid)
     ) == {"source": b"a photo"}
 
 
-async def test_uploads_come_from_our_own_bucket(shared_app: RunningApp) -> None:
+async def test_uploads_are_read_from_our_bucket(shared_app: RunningApp) -> None:
     keys = {"upload_key": "uploads/one.jpg", "background_upload_key": "uploads/two.jpg"}
     for key in keys.values():
         await shared_app.worker_context.store.put(key, key.encode(), content_type="image/jpeg")
@@ -69,7 +69,7 @@ async def test_uploads_come_from_our_own_bucket(shared_app: RunningApp) -> None:
     assert shared_app.shopify.calls.total() == before
 
 
-async def test_an_upload_that_is_no_longer_there_is_to_be_sent_again(
+async def test_a_missing_upload_must_be_sent_again(
     shared_app: RunningApp,
 ) -> None:
     for gone in ({"upload_key": "uploads/never.jpg"}, {"upload_key": None}):
@@ -79,7 +79,7 @@ async def test_an_upload_that_is_no_longer_there_is_to_be_sent_again(
         )
 
 
-async def test_an_upload_that_storage_does_not_hand_out_is_storages_trouble(
+async def test_an_unreadable_bucket_is_a_storage_outage(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await claim_job(shared_app, upload_key="uploads/one.jpg")
@@ -88,7 +88,7 @@ async def test_an_upload_that_storage_does_not_hand_out_is_storages_trouble(
         await fetch_sources(shared_app, job)
 
 
-async def test_what_the_shop_does_not_have_is_not_found(shared_app: RunningApp) -> None:
+async def test_products_and_media_outside_the_shop_are_not_found(shared_app: RunningApp) -> None:
     await shared_app.install(OTHER_SHOP)
     foreign = shared_app.product(b"theirs", shop=OTHER_SHOP)
     gone = shared_app.product(b"gone")
@@ -108,7 +108,7 @@ async def test_what_the_shop_does_not_have_is_not_found(shared_app: RunningApp) 
         )
 
 
-async def test_a_product_without_a_photo_says_so(shared_app: RunningApp) -> None:
+async def test_a_product_without_an_image_is_reported(shared_app: RunningApp) -> None:
     product = shared_app.shopify.create_product(SHOP, "Bare", None)
     assert await failure_of_sources(
         shared_app, await claim_job(shared_app, product_id=product.gid)
@@ -118,7 +118,7 @@ async def test_a_product_without_a_photo_says_so(shared_app: RunningApp) -> None
     )
 
 
-async def test_a_visitor_gets_no_picture_of_what_the_storefront_does_not_show(
+async def test_a_visitor_gets_no_image_of_an_unlisted_product(
     shared_app: RunningApp,
 ) -> None:
     product = shared_app.product(b"a secret")
@@ -178,7 +178,7 @@ async def throttled(shared_app: RunningApp) -> None:
         (forbidden, "SHOPIFY_REFUSED", False),
     ],
 )
-async def test_trouble_with_the_shop_ends_the_job_with_a_reason(
+async def test_permanent_shop_errors_end_the_job_with_a_reason(
     running_app: RunningApp, trouble: Trouble, code: str, retryable: bool
 ) -> None:
     await running_app.install()
@@ -189,7 +189,7 @@ async def test_trouble_with_the_shop_ends_the_job_with_a_reason(
 
 
 @pytest.mark.parametrize("trouble", [busy, frozen, throttled])
-async def test_a_shopify_that_is_away_is_an_outage_and_no_reason(
+async def test_temporary_shop_errors_count_as_an_outage(
     running_app: RunningApp, trouble: Trouble
 ) -> None:
     await running_app.install()
@@ -201,7 +201,7 @@ async def test_a_shopify_that_is_away_is_an_outage_and_no_reason(
 
 
 @pytest.mark.parametrize("is_due", [True, False])
-async def test_a_shop_that_no_token_opens_is_no_fault_of_the_job(
+async def test_a_shop_that_needs_reauth_does_not_fail_the_job(
     shared_app: RunningApp, is_due: bool
 ) -> None:
     """The app may be gone, or may have been idle for 90 days: Shopify answers alike."""
@@ -216,7 +216,7 @@ async def test_a_shop_that_no_token_opens_is_no_fault_of_the_job(
     assert await fetch_sources(shared_app, job) == {"source": b"a photo"}
 
 
-async def test_a_cdn_that_stumbles_is_asked_again_later(shared_app: RunningApp) -> None:
+async def test_a_cdn_error_is_retried(shared_app: RunningApp) -> None:
     product = shared_app.product(b"a photo")
     shared_app.shopify.fail_next("image", 503)
     with pytest.raises(ProductImageUnavailable):

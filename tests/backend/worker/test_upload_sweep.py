@@ -40,7 +40,7 @@ async def use_upload(shared_app: RunningApp, upload_key: str) -> None:
         await use_uploads(connection, shop_id=shop_id, wanted={"upload_key": upload_key})
 
 
-async def test_what_is_old_and_unused_goes_and_nothing_else(shared_app: RunningApp) -> None:
+async def test_only_old_unused_uploads_are_deleted(shared_app: RunningApp) -> None:
     old, young, used = (
         await old_upload(shared_app),
         await old_upload(shared_app, 23),
@@ -63,7 +63,7 @@ async def test_what_is_old_and_unused_goes_and_nothing_else(shared_app: RunningA
     assert await sweep_uploads(shared_app.database, shared_app.worker_context.store) == 0
 
 
-async def test_more_than_a_batch_goes_in_one_sweep(
+async def test_one_sweep_deletes_more_than_one_batch(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "ROWS_PER_SWEEP", 2)
@@ -92,7 +92,7 @@ class Crashing(ObjectStore):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the objects", "after them"])
-async def test_a_sweep_that_dies_is_carried_on_by_the_next_and_no_job_gets_in_between(
+async def test_an_interrupted_sweep_is_finished_by_the_next(
     shared_app: RunningApp, after: bool
 ) -> None:
     upload_key, key = await old_upload(shared_app)
@@ -106,7 +106,7 @@ async def test_a_sweep_that_dies_is_carried_on_by_the_next_and_no_job_gets_in_be
     assert not await is_stored(shared_app, key)
 
 
-async def test_what_a_job_is_just_taking_is_left_to_it(shared_app: RunningApp) -> None:
+async def test_an_upload_being_used_by_a_job_is_kept(shared_app: RunningApp) -> None:
     upload_key, key = await old_upload(shared_app)
     shop_id = await shop_id_of(shared_app)
     async with shared_app.database.transaction() as connection:
@@ -118,7 +118,7 @@ async def test_what_a_job_is_just_taking_is_left_to_it(shared_app: RunningApp) -
     assert await is_stored(shared_app, key)
 
 
-async def test_what_the_sweep_is_just_marking_no_job_gets(shared_app: RunningApp) -> None:
+async def test_an_upload_being_expired_cannot_be_used(shared_app: RunningApp) -> None:
     upload_key, _ = await old_upload(shared_app)
     async with shared_app.database.transaction() as sweeping:
         await sweeping.exec_driver_sql(
@@ -132,7 +132,7 @@ async def test_what_the_sweep_is_just_marking_no_job_gets(shared_app: RunningApp
     await sweep_uploads(shared_app.database, shared_app.worker_context.store)
 
 
-async def test_while_the_store_is_away_nothing_is_forgotten(
+async def test_an_unreachable_store_keeps_the_upload_rows(
     shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_key, key = await old_upload(shared_app)
@@ -149,7 +149,7 @@ async def test_while_the_store_is_away_nothing_is_forgotten(
     assert not await is_stored(shared_app, key)
 
 
-async def test_every_worker_sweeps_by_the_clock(shared_app: RunningApp) -> None:
+async def test_the_upload_sweep_runs_every_hour(shared_app: RunningApp) -> None:
     upload_key, _ = await old_upload(shared_app)
     async with manager(
         shared_app.settings, shared_app.worker_context, shared_app.handler_context
