@@ -7,7 +7,7 @@ import click
 @click.argument("method")
 @click.argument("url")
 @click.option(
-    "--shop", required_variable=True, help="The shop to act for: its *.myshopify.com domain."
+    "--shop", required=True, help="The shop to act for: its *.myshopify.com domain."
 )
 @click.option(
     "--body",
