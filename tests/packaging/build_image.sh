@@ -1,6 +1,7 @@
 #!/bin/sh
 # Build the Dockerfile without a container engine: buildah in a chroot, on a base by debootstrap.
 # Usage, as root: build_image.sh DIRECTORY. Leaves DIRECTORY/image/{root,config.json}.
+# Without layers: the driver vfs copies the whole tree for each of them, some 20 GB.
 # Where a proxy breaks TLS, PIP_CERT names its certificate, as for pip itself.
 set -eu
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -23,7 +24,7 @@ if [ -n "${PIP_CERT:-}" ]; then
     printf '[global]\ncert = /run/proxy.crt\n' > pip.conf
     set -- --volume "$PWD/pip.conf:/etc/pip.conf:ro" --volume "$PIP_CERT:/run/proxy.crt:ro"
 fi
-buildah build --layers --isolation chroot --pull-never --format docker "$@" \
+buildah build --isolation chroot --pull-never --format docker "$@" \
     --build-arg BASE="$base" --tag localhost/atelier "$project"
 buildah inspect --type image localhost/atelier > image/config.json
 ln -sfn "$(buildah mount "$(buildah from --pull-never localhost/atelier)")" image/root
