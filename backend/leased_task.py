@@ -22,8 +22,9 @@ The kinds are in `worker/execute.py` (jobs), `publications/execution.py`, `batch
 new one, say outbound webhooks, is a row with `attempt`, the number of attempts that nobody came
 back from and `outages`; a `TaskKind`; and an entry point in `worker/run.py`. Webhook deliveries
 (`worker/webhook_dispatch.py`) only share the outcomes: their handlers are idempotent, so two may
-run at once, and there is nothing to fence. As a kind they would claim by `webhooks.receive.claim`,
-return the attempt by `survive`, and have every `Exception` among their `failures`.
+run at once, and there is nothing to fence. As a kind they would claim by
+`webhooks.receive.claim_delivery`, return the attempt by `survive`, and have every `Exception` among
+their `failures`.
 """
 
 import asyncio

@@ -22,7 +22,15 @@ from backend.dev.shopify.state import Call
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.failures.registry import Failure
 from backend.jobs.ids import new_public_id
-from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, claim, fail, succeed
+from backend.jobs.lifecycle import (
+    Checkpoint,
+    JobLease,
+    NewArtifact,
+    advance,
+    fail,
+    lease_job,
+    succeed,
+)
 from backend.jobs.service import JobRef, request_job
 from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.storage.keys import artifact_key
@@ -257,7 +265,7 @@ async def claimed_job(running_app: RunningApp, **what: Any) -> JobLease:
     """A job that a worker has claimed and not worked on."""
     ref = await waiting_job(running_app, **what)
     async with running_app.database.transaction() as connection:
-        claimed = await claim(connection, ref)
+        claimed = await lease_job(connection, ref)
     assert claimed is not None
     return claimed
 

@@ -37,7 +37,7 @@ from webhooks.topics import TOPICS
 
 UNINSTALLED = "app/uninstalled"
 COUNTED = 50  # deliveries of one shop and topic; whatever waits beyond has the same number
-SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain", type_=Text)
+DELIVERY_SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain", type_=Text)
 TOPIC: BindParameter[str] = bindparam("topic", type_=Text)
 
 
@@ -46,7 +46,7 @@ def storing() -> Any:
 
     Written once, and one statement: in a storm of deliveries each round trip counts.
     """
-    entered = select(setting(DOMAIN_SETTING, SHOP_DOMAIN).label("domain"))
+    entered = select(setting(DOMAIN_SETTING, DELIVERY_SHOP_DOMAIN).label("domain"))
     context = entered.offset(OFFSET_ZERO).subquery("context")
     is_known = select(SHOPS.c.id).where(SHOPS.c.domain == context.c.domain).exists()
     note = case(
@@ -55,7 +55,7 @@ def storing() -> Any:
     noted = select(note.label("note")).offset(OFFSET_ZERO).lateral("noted")
     is_wanted = noted.c.note.is_(None)
     values: dict[Any, Any] = {
-        WebhookDelivery.shop_domain: SHOP_DOMAIN,
+        WebhookDelivery.shop_domain: DELIVERY_SHOP_DOMAIN,
         WebhookDelivery.topic: TOPIC,
         WebhookDelivery.webhook_id: bindparam("webhook_id", type_=Text),
         WebhookDelivery.event_id: bindparam("event_id", type_=Text),
@@ -70,7 +70,7 @@ def storing() -> Any:
             list(values), select(*values.values()).select_from(context.join(noted, true()))
         )
         .on_conflict_do_nothing()
-        .returning(WebhookDelivery.status, waiting(SHOP_DOMAIN, TOPIC).label("waiting"))
+        .returning(WebhookDelivery.status, waiting(DELIVERY_SHOP_DOMAIN, TOPIC).label("waiting"))
     )
 
 
@@ -174,7 +174,7 @@ UNSETTLED: tuple[Any, ...] = (
 )
 
 
-async def claim(connection: AsyncConnection, ref: DeliveryRef) -> UnsettledDelivery | None:
+async def claim_delivery(connection: AsyncConnection, ref: DeliveryRef) -> UnsettledDelivery | None:
     """The delivery, while nobody has settled it; until `survive` its run counts as a crash."""
     claimed = (
         update(WebhookDelivery)

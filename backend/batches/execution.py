@@ -11,17 +11,22 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from backend.batches.failures import EXPECTED, MAX_PRODUCTS, ExpansionFailed, failure_of
+from backend.batches.failures import (
+    EXPECTED_BATCH_ERRORS,
+    MAX_PRODUCTS,
+    ExpansionFailed,
+    batch_failure_of,
+)
 from backend.batches.leases import (
     PAGE,
     BatchLease,
     BatchRef,
-    claim,
     end,
     is_full,
+    lease_batch,
     make_jobs,
-    note,
-    return_attempt,
+    note_batch,
+    return_batch_attempt,
     take_in,
 )
 from backend.batches.states import Expansion
@@ -65,9 +70,9 @@ async def run_expansion(ref: BatchRef, context: BatchContext) -> TaskOutcome:
 
     async def claim_batch() -> BatchLease | None:
         async with context.database.transaction(ref.shop_id) as connection:
-            return await claim(connection, ref)
+            return await lease_batch(connection, ref)
 
-    return await run_task(EXPANSION, context, claim_batch, batch_id=ref.public_id)
+    return await run_task(EXPANSION_TASK, context, claim_batch, batch_id=ref.public_id)
 
 
 async def expand(lease: BatchLease, context: BatchContext) -> TaskOutcome:
@@ -101,17 +106,17 @@ async def waits_for_room(lease: BatchLease, context: BatchContext) -> bool:
         if not await is_full(connection, lease.ref.shop_id, context.quotas):
             return False
     async with context.database.transaction(lease.ref.shop_id) as connection:
-        await note(connection, lease)
+        await note_batch(connection, lease)
     log.info("batch_waits_for_room")
     return True
 
 
 async def next_step(lease: BatchLease, context: BatchContext) -> BatchLease | None:
     """Read a page of what is still to be read, then make one of jobs; None when that was all."""
-    return await (make_page(lease, context) if lease.is_read else read_page(lease, context))
+    return await (make_page(lease, context) if lease.is_read else take_next_page(lease, context))
 
 
-async def read_page(lease: BatchLease, context: BatchContext) -> BatchLease:
+async def take_next_page(lease: BatchLease, context: BatchContext) -> BatchLease:
     """Read the collection's next page and take it in."""
     page = await next_page(lease, context)
     if page is None:
@@ -148,38 +153,38 @@ async def next_page(lease: BatchLease, context: BatchContext) -> CollectionPage 
 async def make_page(lease: BatchLease, context: BatchContext) -> BatchLease | None:
     """Make jobs for items that have none; None when those were the last, and it has ended."""
     async with context.database.transaction(lease.ref.shop_id) as connection:
-        await note(connection, lease)
+        await note_batch(connection, lease)
         if await make_jobs(connection, lease) == PAGE:
             return msgspec.structs.replace(lease, tries=1, outages=0)
         await end(connection, lease.ref, Expansion.EXPANDED)
     return None
 
 
-async def give_up(lease: BatchLease, context: BatchContext, error: Exception) -> TaskOutcome:
+async def fail_expansion(lease: BatchLease, context: BatchContext, error: Exception) -> TaskOutcome:
     """End the expansion; the jobs that have been made go on."""
-    failure = failure_of(error)
+    failure = batch_failure_of(error)
     log.warning("batch_failed", code=failure.code, cause=str(error)[:300])
     async with context.database.transaction(lease.ref.shop_id) as connection:
-        await note(connection, lease)
+        await note_batch(connection, lease)
         await end(connection, lease.ref, Expansion.FAILED, failure)
     increment(BATCHES_EXPANDED, "failed", failure.code)
     return Done()
 
 
-def outage(error: Exception) -> str | None:
+def expansion_outage(error: Exception) -> str | None:
     """The failure's code, if waiting can cure it."""
-    failure = failure_of(error)
+    failure = batch_failure_of(error)
     return failure.code if failure.retryable else None
 
 
-EXPANSION = TaskKind(
+EXPANSION_TASK = TaskKind(
     name="batch",
     policy=BATCHES,
     run=expand,
-    failures=EXPECTED,
-    outage=outage,
-    return_attempt=return_attempt,
-    wait_out=lambda connection, lease, _: return_attempt(connection, lease, outages=1),
-    wait_for_reauth=note,  # housekeeping takes it up again (`worker.maintenance`)
-    after_failure=give_up,
+    failures=EXPECTED_BATCH_ERRORS,
+    outage=expansion_outage,
+    return_attempt=return_batch_attempt,
+    wait_out=lambda connection, lease, _: return_batch_attempt(connection, lease, outages=1),
+    wait_for_reauth=note_batch,  # housekeeping takes it up again (`worker.maintenance`)
+    after_failure=fail_expansion,
 )

@@ -12,11 +12,11 @@ class ExpansionFailed(Failed):
     """The expansion cannot go on."""
 
 
-# What `failure_of` knows.
-EXPECTED = (ExpansionFailed, ShopifyRefused, ShopifyUnavailable)
+# What `batch_failure_of` knows.
+EXPECTED_BATCH_ERRORS = (ExpansionFailed, ShopifyRefused, ShopifyUnavailable)
 
 
-def failure_of(error: Exception) -> Failure:
+def batch_failure_of(error: Exception) -> Failure:
     """What an error means for the batch."""
     match error:
         case ExpansionFailed():

@@ -53,12 +53,12 @@ class BatchLease(msgspec.Struct, frozen=True, kw_only=True):
     shop_domain: str
 
 
-async def claim(connection: AsyncConnection, ref: BatchRef) -> BatchLease | None:
+async def lease_batch(connection: AsyncConnection, ref: BatchRef) -> BatchLease | None:
     """Take the batch; None when there is nothing to expand any more, or in another round."""
     domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
     taken = (
         update(Batch)
-        .where(*this(ref), Batch.round == ref.round, Batch.expansion == Expansion.EXPANDING)
+        .where(*batch_key(ref), Batch.round == ref.round, Batch.expansion == Expansion.EXPANDING)
         .values(attempt=Batch.attempt + 1, tries=Batch.tries + 1, changed_at=func.now())
         .returning(
             Batch.attempt,
@@ -76,18 +76,18 @@ async def claim(connection: AsyncConnection, ref: BatchRef) -> BatchLease | None
     return None if row is None else BatchLease(ref=ref, **row)
 
 
-async def note(connection: AsyncConnection, lease: BatchLease, **changes: Any) -> None:
+async def note_batch(connection: AsyncConnection, lease: BatchLease, **changes: Any) -> None:
     """Record progress of the batch: the counts start again. Its row stays locked."""
     noted = await connection.execute(
         update(Batch)
-        .where(*still(lease))
+        .where(*leased_batch(lease))
         .values(tries=0, outages=0, changed_at=func.now(), **changes)
     )
     if noted.rowcount == 0:
         raise Fenced(lease.ref.public_id)
 
 
-async def return_attempt(
+async def return_batch_attempt(
     connection: AsyncConnection, lease: BatchLease, *, outages: int = 0
 ) -> int:
     """Do not count the claim as a try: what stopped it was no fault of the batch's.
@@ -96,7 +96,7 @@ async def return_attempt(
     """
     counted = await connection.scalar(
         update(Batch)
-        .where(*still(lease))
+        .where(*leased_batch(lease))
         .values(tries=func.greatest(Batch.tries - 1, 0), outages=Batch.outages + outages)
         .returning(Batch.outages)
     )
@@ -113,7 +113,7 @@ async def take_in(
     Raises `ExpansionFailed` when they become too many.
     """
     reached: dict[str, Any] = {"cursor": page.next_cursor, "is_read": page.next_cursor is None}
-    await note(connection, lease, **reached)
+    await note_batch(connection, lease, **reached)
     await add_items(connection, lease.ref, page)
     await make_jobs(connection, lease)
     return msgspec.structs.replace(lease, tries=1, outages=0, **reached)
@@ -176,7 +176,7 @@ async def end(
     has_failed = expansion is Expansion.FAILED
     await connection.execute(
         update(Batch)
-        .where(*this(ref))
+        .where(*batch_key(ref))
         .values(
             expansion=expansion,
             attempt=Batch.attempt + 1,
@@ -225,14 +225,18 @@ async def enqueue_expansion(connection: AsyncConnection, ref: BatchRef) -> None:
     await queue.enqueue(connection, entry)
 
 
-def this(ref: BatchRef) -> tuple[Any, ...]:
+def batch_key(ref: BatchRef) -> tuple[Any, ...]:
     """The batch."""
     return Batch.shop_id == ref.shop_id, Batch.public_id == ref.public_id
 
 
-def still(lease: BatchLease) -> tuple[Any, ...]:
+def leased_batch(lease: BatchLease) -> tuple[Any, ...]:
     """The batch, while nobody has overtaken."""
-    return *this(lease.ref), Batch.attempt == lease.attempt, Batch.expansion == Expansion.EXPANDING
+    return (
+        *batch_key(lease.ref),
+        Batch.attempt == lease.attempt,
+        Batch.expansion == Expansion.EXPANDING,
+    )
 
 
 def items_of(ref: BatchRef) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ async def batch_list(
 
     Raises `ShopNotInstalled`.
     """
-    statement = queries.page(shop_domain, before=wanted.cursor, limit=wanted.limit + 1)
+    statement = queries.batch_page(shop_domain, before=wanted.cursor, limit=wanted.limit + 1)
     page = await read_page(connection, statement, wanted)
     batches = [batch_response(row) for row in page.rows]
     return page.following, BatchListResponse(

@@ -39,7 +39,7 @@ def one(shop_domain: str, public_id: str) -> Select[Any]:
     return counted(shop_domain, batch.lateral("batch"))
 
 
-def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
+def batch_page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
     """The shop's batches with their counts, newest first; one row of nulls if there are none."""
     batches = select(Batch).where(Batch.shop_id == Shop.id)
     if before is not None:

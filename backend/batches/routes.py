@@ -50,10 +50,10 @@ BatchId = Annotated[
 ]
 # Small, because the counts of each batch on a page are computed per request.
 BatchLimit = Annotated[int, QueryParameter(ge=1, le=50)]
-Cursor = Annotated[
+BatchCursor = Annotated[
     str | None, QueryParameter(pattern=PATTERN, description="From the `Link` header.")
 ]
-Place = Annotated[
+ItemCursor = Annotated[
     int | None, QueryParameter(ge=1, le=MAX_PRODUCTS, description="From the `Link` header.")
 ]
 
@@ -131,7 +131,7 @@ async def list_batches(
     request: MerchantRequest,
     database: NamedDependency[Database],
     limit: BatchLimit = 20,
-    cursor: Cursor = None,
+    cursor: BatchCursor = None,
 ) -> Response[BatchListResponse]:
     """The shop's batches, newest first."""
     wanted = PageRequest(limit=limit, cursor=cursor)
@@ -159,7 +159,7 @@ async def list_batch_items(
     database: NamedDependency[Database],
     status: Annotated[JobStatus | None, QueryParameter()] = None,
     limit: Limit = 50,
-    cursor: Place = None,
+    cursor: ItemCursor = None,
 ) -> Response[BatchItemsResponse]:
     """The batch's products in order, each with its newest job."""
     wanted = ItemListRequest(status=status, limit=limit, cursor=cursor)

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.batches import queries
 from backend.batches.leases import (
     BatchRef,
+    batch_key,
     end,
     enqueue_expansion,
     items_of,
     require_room,
-    this,
 )
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchResponse
@@ -90,7 +90,7 @@ async def retry_batch(
     again = msgspec.structs.replace(ref, round=ref.round + 1)
     await connection.execute(
         update(Batch)
-        .where(*this(ref))
+        .where(*batch_key(ref))
         .values(
             expansion=Expansion.EXPANDING,
             round=again.round,

@@ -6,9 +6,7 @@ import click
 @click.command()
 @click.argument("method")
 @click.argument("url")
-@click.option(
-    "--shop", required=True, help="The shop to act for: its *.myshopify.com domain."
-)
+@click.option("--shop", required=True, help="The shop to act for: its *.myshopify.com domain.")
 @click.option(
     "--body",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),

@@ -62,7 +62,7 @@ class NewArtifact(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any]
 
 
-async def claim(where: Database | AsyncConnection, ref: JobRef) -> JobLease | None:
+async def lease_job(where: Database | AsyncConnection, ref: JobRef) -> JobLease | None:
     """Take the job; None when it has ended already, or ends here: poison, or without a shop.
 
     A shop that was asking for the job while it left has left it behind.
@@ -135,7 +135,7 @@ async def advance(
     )
 
 
-async def return_attempt(connection: AsyncConnection, claimed: JobLease) -> None:
+async def return_job_attempt(connection: AsyncConnection, claimed: JobLease) -> None:
     """Do not count the claim against the stage: what stopped the attempt was no fault of the job's.
 
     Somebody else may have claimed the job meanwhile: then their own claim stays counted.

@@ -15,7 +15,7 @@ from backend.privacy.models import PrivacyRequest
 from backend.shops.models import Shop
 
 
-def page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
+def privacy_request_page(shop_domain: str, *, before: str | None, limit: int) -> Select[Any]:
     """The shop's requests, newest first; without any, one row of nulls."""
     requests = select(PrivacyRequest).where(PrivacyRequest.shop_id == Shop.id)
     if before is not None:

@@ -19,7 +19,7 @@ from backend.privacy.service import request_document, request_list
 RequestId = Annotated[
     str, PathParameter(description="The request's ID, a ULID.", schema_extra={"pattern": PATTERN})
 ]
-Cursor = Annotated[
+PrivacyRequestCursor = Annotated[
     str | None, QueryParameter(pattern=PATTERN, description="From the `Link` header.")
 ]
 
@@ -40,7 +40,7 @@ async def list_privacy_requests(
     request: MerchantRequest,
     database: NamedDependency[Database],
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: PrivacyRequestCursor = None,
 ) -> Response[PrivacyRequestListResponse]:
     """Customers' requests for their data, newest first.
 
@@ -62,7 +62,7 @@ async def get_privacy_request(
     public_id: RequestId,
     database: NamedDependency[Database],
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: PrivacyRequestCursor = None,
 ) -> Response[PrivacyRequestResponse]:
     """The data to hand over: the stored jobs that the customer started."""
     wanted = PageRequest(limit=limit, cursor=cursor)

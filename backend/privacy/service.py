@@ -62,7 +62,9 @@ async def request_list(
 
     Raises `ShopNotInstalled`.
     """
-    statement = queries.page(shop_domain, before=wanted.cursor, limit=wanted.limit + 1)
+    statement = queries.privacy_request_page(
+        shop_domain, before=wanted.cursor, limit=wanted.limit + 1
+    )
     page = await read_page(connection, statement, wanted)
     requests = [PrivacyRequestSummary(**facts(row)) for row in page.rows]
     return page.following, PrivacyRequestListResponse(

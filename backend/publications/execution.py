@@ -15,17 +15,17 @@ from backend.leased_task import AT_ONCE, Done, Retry, TaskKind, TaskOutcome, run
 from backend.metrics import PUBLICATIONS_ENDED, increment
 from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import (
-    EXPECTED,
-    failure_of,
+    EXPECTED_PUBLICATION_ERRORS,
+    publication_failure_of,
 )
 from backend.publications.leases import (
     PublicationLease,
     PublicationRef,
-    claim,
+    lease_publication,
     move,
-    note,
     note_busy,
-    return_attempt,
+    note_publication,
+    return_publication_attempt,
 )
 from backend.publications.publish import publish
 from backend.publications.restore import remove_ours, restore
@@ -45,9 +45,9 @@ async def run_publication(
 
     async def claim_publication() -> PublicationLease | None:
         async with context.database.transaction(ref.shop_id) as connection:
-            return await claim(connection, ref, task)
+            return await lease_publication(connection, ref, task)
 
-    return await run_task(PUBLICATION, context, claim_publication, job_id=ref.job_id)
+    return await run_task(PUBLICATION_TASK, context, claim_publication, job_id=ref.job_id)
 
 
 async def run_state(lease: PublicationLease, context: PublicationContext) -> TaskOutcome:
@@ -91,7 +91,7 @@ async def give_up_after(
     lease: PublicationLease, context: PublicationContext, error: Exception
 ) -> TaskOutcome:
     """Give up because of an error."""
-    failure = failure_of(error)
+    failure = publication_failure_of(error)
     log.warning("publication_failed", code=failure.code, cause=str(error)[:300])
     return await give_up(lease, context, failure)
 
@@ -103,7 +103,7 @@ async def give_up(
     is_publishing = lease.status is PublicationStatus.PUBLISHING and lease.error is None
     if is_publishing and failure.code not in HOPELESS:
         async with context.database.transaction(lease.ref.shop_id) as connection:
-            await note(connection, lease, error=msgspec.structs.asdict(failure))
+            await note_publication(connection, lease, error=msgspec.structs.asdict(failure))
         return AT_ONCE
     await ends(lease, context, PublicationStatus.FAILED, lease.error or failure)
     return Done()
@@ -121,21 +121,21 @@ async def while_busy(
     return Retry(SHOPIFY_PROCESSING.pause_after(waited))
 
 
-def outage(error: Exception) -> str | None:
+def publication_outage(error: Exception) -> str | None:
     """The failure's code, if waiting can cure it."""
-    failure = failure_of(error)
+    failure = publication_failure_of(error)
     return failure.code if failure.retryable else None
 
 
-PUBLICATION = TaskKind(
+PUBLICATION_TASK = TaskKind(
     name="publication",
     logged=("attempt", "status"),
     policy=PUBLICATIONS,
     run=run_state,
-    failures=EXPECTED,
-    outage=outage,
-    return_attempt=return_attempt,
-    wait_out=lambda connection, lease, _: return_attempt(connection, lease, outages=1),
-    wait_for_reauth=note,  # housekeeping takes it up again (`worker.maintenance`)
+    failures=EXPECTED_PUBLICATION_ERRORS,
+    outage=publication_outage,
+    return_attempt=return_publication_attempt,
+    wait_out=lambda connection, lease, _: return_publication_attempt(connection, lease, outages=1),
+    wait_for_reauth=note_publication,  # housekeeping takes it up again (`worker.maintenance`)
     after_failure=give_up_after,
 )

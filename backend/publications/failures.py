@@ -45,8 +45,8 @@ class PublicationFailed(Failed):
     """The publication cannot go on."""
 
 
-# What `failure_of` knows.
-EXPECTED = (
+# What `publication_failure_of` knows.
+EXPECTED_PUBLICATION_ERRORS = (
     PublicationFailed,
     MutationRefused,
     ShopifyRefused,
@@ -55,7 +55,7 @@ EXPECTED = (
 )
 
 
-def failure_of(error: Exception) -> Failure:
+def publication_failure_of(error: Exception) -> Failure:
     """What an error means for the publication."""
     match error:
         case PublicationFailed():

@@ -9,7 +9,11 @@ from functools import partial
 
 from backend.leased_task import Fenced
 from backend.publications.context import PublicationContext, StillBusy
-from backend.publications.failures import EXPECTED, PublicationFailed, refused_by_shopify
+from backend.publications.failures import (
+    EXPECTED_PUBLICATION_ERRORS,
+    PublicationFailed,
+    refused_by_shopify,
+)
 from backend.publications.leases import Picture, PublicationLease, is_meant_to_be, note_picture
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
@@ -45,7 +49,7 @@ async def discard(media_id: str, lease: PublicationLease, context: PublicationCo
     async with context.database.reading(lease.ref.shop_id) as connection:
         if await is_meant_to_be(connection, lease.ref):
             return
-    with contextlib.suppress(*EXPECTED):  # a leftover file is harmless
+    with contextlib.suppress(*EXPECTED_PUBLICATION_ERRORS):  # a leftover file is harmless
         await context.ask(lease, lambda admin, shop: media_api.delete_file(admin, shop, media_id))
 
 

@@ -100,7 +100,7 @@ class PublicationLease(msgspec.Struct, frozen=True, kw_only=True):
         return [picture for picture in self.pictures if picture.round == self.ref.round]
 
 
-async def claim(
+async def lease_publication(
     connection: AsyncConnection, ref: PublicationRef, task: str
 ) -> PublicationLease | None:
     """Take the publication; None when that task has nothing to do any more."""
@@ -108,7 +108,7 @@ async def claim(
     domain = select(Shop.domain).where(Shop.id == ref.shop_id).scalar_subquery()
     taken = (
         update(Publication)
-        .where(*this(ref), Publication.status.in_(TASK_STATES[task]))
+        .where(*publication_key(ref), Publication.status.in_(TASK_STATES[task]))
         .values(
             status=case((begins, PublicationStatus.PUBLISHING), else_=Publication.status),
             attempt=Publication.attempt + 1,
@@ -166,15 +166,19 @@ async def pictures(connection: AsyncConnection, ref: PublicationRef) -> list[dic
     return [dict(row) for row in (await connection.execute(found)).mappings()]
 
 
-async def note(connection: AsyncConnection, lease: PublicationLease, **changes: Any) -> None:
+async def note_publication(
+    connection: AsyncConnection, lease: PublicationLease, **changes: Any
+) -> None:
     """Record progress of the publication: the counts of tries and outages start again."""
     values = {**GOT_FURTHER, **changes}
-    noted = await connection.execute(update(Publication).where(*still(lease)).values(values))
+    noted = await connection.execute(
+        update(Publication).where(*leased_publication(lease)).values(values)
+    )
     if noted.rowcount == 0:
         raise Fenced(lease.ref.job_id)
 
 
-async def return_attempt(
+async def return_publication_attempt(
     connection: AsyncConnection, lease: PublicationLease, *, outages: int = 0
 ) -> int:
     """Do not count the claim as a try: what stopped it was no fault of the publication's.
@@ -183,7 +187,7 @@ async def return_attempt(
     """
     counted = await connection.scalar(
         update(Publication)
-        .where(*still(lease))
+        .where(*leased_publication(lease))
         .values(
             tries=func.greatest(Publication.tries - 1, 0), outages=Publication.outages + outages
         )
@@ -203,7 +207,7 @@ async def note_busy(
     """
     noted = (
         update(Publication)
-        .where(*still(lease))
+        .where(*leased_publication(lease))
         .values(
             tries=func.greatest(Publication.tries - 1, 0),
             shopify_busy_since=func.coalesce(Publication.shopify_busy_since, func.now()),
@@ -226,7 +230,7 @@ async def note_picture(
     connection: AsyncConnection, lease: PublicationLease, picture: Picture, **changes: Any
 ) -> Picture:
     """Record something about one picture; the picture as it is now."""
-    await note(connection, lease)
+    await note_publication(connection, lease)
     await connection.execute(
         update(PublishedMedia)
         .where(
@@ -249,7 +253,7 @@ async def move(
     """Enter a state, and say so on the job's timeline."""
     moved = await connection.execute(
         update(Publication)
-        .where(*still(lease), Publication.status.in_(states_before(target)))
+        .where(*leased_publication(lease), Publication.status.in_(states_before(target)))
         .values({"status": target, **GOT_FURTHER, **facts_of(target, failure)})
     )
     if moved.rowcount == 0:
@@ -269,14 +273,20 @@ def facts_of(target: PublicationStatus, failure: Failure | None) -> dict[str, An
 
 async def require_lease(connection: AsyncConnection, lease: PublicationLease) -> None:
     """Raise `Fenced` when somebody has overtaken."""
-    if await connection.scalar(select(Publication.attempt).where(*still(lease))) is None:
+    if (
+        await connection.scalar(select(Publication.attempt).where(*leased_publication(lease)))
+        is None
+    ):
         raise Fenced(lease.ref.job_id)
 
 
 async def is_meant_to_be(connection: AsyncConnection, ref: PublicationRef) -> bool:
     """Whether it is published or still going to be, whoever works on it."""
     meant = Publication.status.in_(MEANT), Publication.error.is_(None)
-    return await connection.scalar(select(Publication.round).where(*this(ref), *meant)) is not None
+    return (
+        await connection.scalar(select(Publication.round).where(*publication_key(ref), *meant))
+        is not None
+    )
 
 
 async def tell(
@@ -316,7 +326,7 @@ async def enqueue_task(connection: AsyncConnection, ref: PublicationRef, task: s
     await queue.enqueue(connection, entry)
 
 
-def this(ref: PublicationRef) -> tuple[Any, ...]:
+def publication_key(ref: PublicationRef) -> tuple[Any, ...]:
     """The publication."""
     return (
         Publication.shop_id == ref.shop_id,
@@ -325,6 +335,6 @@ def this(ref: PublicationRef) -> tuple[Any, ...]:
     )
 
 
-def still(lease: PublicationLease) -> tuple[Any, ...]:
+def leased_publication(lease: PublicationLease) -> tuple[Any, ...]:
     """The publication, while nobody has overtaken."""
-    return *this(lease.ref), Publication.attempt == lease.attempt
+    return *publication_key(lease.ref), Publication.attempt == lease.attempt

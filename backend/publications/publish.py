@@ -9,7 +9,7 @@ from backend.publications.context import PublicationContext, StillBusy
 from backend.publications.failures import PublicationFailed
 from backend.publications.files import create, wait_until_ready
 from backend.publications.gallery import arranged, moves, without_media
-from backend.publications.leases import Picture, PublicationLease, note, note_picture
+from backend.publications.leases import Picture, PublicationLease, note_picture, note_publication
 from backend.publications.states import MediaStatus
 from backend.shops import media_api
 from backend.shops.media_responses import Gallery
@@ -36,7 +36,7 @@ async def take_snapshot(lease: PublicationLease, context: PublicationContext) ->
         raise PublicationFailed(MEDIA_LIMIT_REACHED)
     ours = [picture.media_id for picture in lease.pictures if picture.media_id]
     async with context.database.transaction(lease.ref.shop_id) as connection:
-        await note(connection, lease, snapshot=as_stored(without_media(gallery, ours)))
+        await note_publication(connection, lease, snapshot=as_stored(without_media(gallery, ours)))
 
 
 async def product_gallery(lease: PublicationLease, context: PublicationContext) -> Gallery | None:

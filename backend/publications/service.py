@@ -12,7 +12,13 @@ from backend.failures.registry import Failure
 from backend.jobs.ids import lookup_id
 from backend.jobs.lookup import shop_row
 from backend.publications import queries
-from backend.publications.leases import GOT_FURTHER, PublicationRef, enqueue_task, tell, this
+from backend.publications.leases import (
+    GOT_FURTHER,
+    PublicationRef,
+    enqueue_task,
+    publication_key,
+    tell,
+)
 from backend.publications.models import Publication
 from backend.publications.schemas import PublicationResponse
 from backend.publications.states import UNFINISHED_PUBLICATION, PublicationStatus, states_before
@@ -50,7 +56,7 @@ async def take_back(
     is_new = Publication.status.in_(states_before(target) - {target})
     overtaken = await connection.execute(
         update(Publication)
-        .where(*this(ref), is_new)
+        .where(*publication_key(ref), is_new)
         .values(
             {
                 "status": target,

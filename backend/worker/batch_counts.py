@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
-from backend.batches.leases import BatchRef, this
+from backend.batches.leases import BatchRef, batch_key
 from backend.batches.models import Batch
 from backend.batches.service import counts_of
 from backend.batches.states import Expansion
@@ -40,7 +40,7 @@ async def settle_batch(connection: AsyncConnection, ref: BatchRef) -> bool:
 
     The row is locked first, so a retry comes either before, and then nothing is stored, or after.
     """
-    still = (*this(ref), Batch.round == ref.round, Batch.expansion != Expansion.EXPANDING)
+    still = (*batch_key(ref), Batch.round == ref.round, Batch.expansion != Expansion.EXPANDING)
     held = select(Batch.public_id).where(*still).with_for_update(key_share=True)
     if await connection.scalar(held) is None:
         return False

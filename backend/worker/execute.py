@@ -17,10 +17,10 @@ from backend.jobs.lifecycle import (
     Checkpoint,
     JobLease,
     advance,
-    claim,
     fail,
+    lease_job,
     put_back,
-    return_attempt,
+    return_job_attempt,
     succeed,
     wait_out,
 )
@@ -49,10 +49,10 @@ async def run_job(ref: JobRef, context: WorkerContext) -> TaskOutcome:
     """Take the job as far as it goes."""
 
     async def claim_job() -> JobRun | None:
-        claimed = await claim(context.database, ref)
+        claimed = await lease_job(context.database, ref)
         return JobRun(claimed, context) if claimed else None
 
-    return await run_task(JOB, context, claim_job, job_id=ref.public_id)
+    return await run_task(JOB_TASK, context, claim_job, job_id=ref.public_id)
 
 
 async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
@@ -149,14 +149,14 @@ def progress(workflow: Workflow, done: int) -> dict[str, object]:
     return {"progress": {"done": done, "total": len(workflow.stages)}}
 
 
-JOB = TaskKind(
+JOB_TASK = TaskKind(
     name="job",
     logged=("attempt", "job_type"),
     policy=JOBS,
     run=run_stages,
     failures=(StageFailed,),
     outage=lambda error: error.failure.code if error.away else None,
-    return_attempt=lambda connection, job_run: return_attempt(connection, job_run.claimed),
+    return_attempt=lambda connection, job_run: return_job_attempt(connection, job_run.claimed),
     wait_out=wait_out_outage,
     wait_for_reauth=wait_for_merchant,
     after_failure=retry_or_fail,

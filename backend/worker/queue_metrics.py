@@ -30,7 +30,7 @@ SELECT entrypoint AS kind,
        greatest(extract(epoch FROM now() - min(execute_after)), 0)::float8 AS oldest
 FROM queue.pgqueuer WHERE status = 'queued' GROUP BY entrypoint
 """
-RUNNING = """
+RUNNING_ENTRIES = """
 SELECT entrypoint AS kind, count(*) AS running
 FROM queue.pgqueuer WHERE status = 'picked' GROUP BY entrypoint
 """
@@ -74,17 +74,17 @@ async def takes_lock(driver: Driver) -> bool:
 async def measure_queue(driver: Driver) -> None:
     """Set the metrics to what the queue has now."""
     waiting: Sequence[Mapping[str, Any]] = await driver.fetch(WAITING)
-    running: Sequence[Mapping[str, Any]] = await driver.fetch(RUNNING)
+    running: Sequence[Mapping[str, Any]] = await driver.fetch(RUNNING_ENTRIES)
     forget_queue()
     for row in waiting:
-        show(row, "due", "delayed")
+        set_gauges(row, "due", "delayed")
         QUEUE_OLDEST.labels(row["kind"]).set(row["oldest"])
     for row in running:
-        show(row, "running")
+        set_gauges(row, "running")
     QUEUE_MEASURED.set_to_current_time()
 
 
-def show(row: Mapping[str, Any], *states: str) -> None:
+def set_gauges(row: Mapping[str, Any], *states: str) -> None:
     """Set what a row says of its kind."""
     for state in states:
         QUEUE_ENTRIES.labels(row["kind"], state).set(row[state])

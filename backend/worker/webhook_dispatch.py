@@ -20,7 +20,7 @@ from backend.worker.compliance import put_off_delivery
 from webhooks.handlers import HANDLERS
 from webhooks.outcome import HandlerContext, Outcome
 from webhooks.payloads import PayloadMismatch, UnsettledDelivery
-from webhooks.receive import DeliveryRef, claim, go_on, settle, survive
+from webhooks.receive import DeliveryRef, claim_delivery, go_on, settle, survive
 from webhooks.topics import NEVER_GIVEN_UP
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ async def handle_delivery(
     with structlog.contextvars.bound_contextvars(shop=ref.shop_domain, topic=ref.topic):
         try:
             async with handler_context.database.transaction(ref.shop_domain) as connection:
-                delivery = await claim(connection, ref)
+                delivery = await claim_delivery(connection, ref)
             if delivery is None:
                 return Done()
             try:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from backend.jobs.lifecycle import claim
+from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef
 from tests.backend.publications.scenarios import (
     finish,
@@ -26,7 +26,7 @@ async def job_of_a_webhook(running_app: RunningApp) -> tuple[JobRef, list[str]]:
     shop_id = (await running_app.rows("SELECT id FROM shops"))[0]["id"]
     ref = JobRef(shop_id=shop_id, public_id=public_id)
     async with running_app.database.transaction() as connection:
-        claimed = await claim(connection, ref)
+        claimed = await lease_job(connection, ref)
     assert claimed is not None
     return ref, await finish(running_app, claimed)
 

@@ -244,12 +244,12 @@ async def whole_life(connection: AsyncConnection) -> None:
         natural_key=uuid.uuid4().hex,
     )
     assert ref is not None
-    claimed = await lifecycle.claim(connection, ref)
+    claimed = await lifecycle.lease_job(connection, ref)
     assert claimed is not None
     await lifecycle.put_back(connection, claimed, message="Waits", waiting_for="reauth")
     await make_stage(connection, claimed)
     await reopen(connection, ref, ["validate"])
-    again = await lifecycle.claim(connection, ref)
+    again = await lifecycle.lease_job(connection, ref)
     assert again is not None
     await make_stage(connection, again)
     await lifecycle.succeed(connection, again, {})
@@ -333,7 +333,7 @@ async def published(connection: AsyncConnection) -> None:
     await connection.execute(publication_queries.job_to_publish(SHOP, job.public_id))
     await connection.execute(publication_queries.final_artifacts(SHOP_ID, job.public_id, ["any"]))
     await publications.pictures(connection, ref)
-    await publications.claim(connection, ref, "publish")
+    await publications.lease_publication(connection, ref, "publish")
     await stop_publications(connection, SHOP_ID, CANCELLED, datetime.now(UTC))
 
 
@@ -342,11 +342,11 @@ async def batched(connection: AsyncConnection) -> None:
     ref = batches.BatchRef(shop_id=SHOP_ID, public_id="batch-100", round=0)
     everything = partial(batch_queries.items, SHOP, ref.public_id, after=0, limit=10)
     await connection.execute(batch_queries.one(SHOP, ref.public_id))
-    await connection.execute(batch_queries.page(SHOP, before=None, limit=10))
+    await connection.execute(batch_queries.batch_page(SHOP, before=None, limit=10))
     await connection.execute(everything(status=None))
     await connection.execute(everything(status=JobStatus.FAILURE))
     await connection.execute(batch_queries.failed_items(SHOP_ID, ref.public_id))
-    await batches.claim(connection, ref)
+    await batches.lease_batch(connection, ref)
     await stop_batch(connection, SHOP_ID, CANCELLED, datetime.now(UTC))
 
 
@@ -384,7 +384,9 @@ async def customer_asks(connection: AsyncConnection) -> None:
         connection, SHOP_ID, shopify_id=0, customer_id="0000", requested_at=datetime.now(UTC)
     )
     await erasure.count_jobs(connection, SHOP_ID, "0000")
-    await connection.execute(privacy_queries.page(SHOP, before="request-9", limit=10))
+    await connection.execute(
+        privacy_queries.privacy_request_page(SHOP, before="request-9", limit=10)
+    )
     held = privacy_queries.held(SHOP, "request-100", before=None, limit=10)
     await connection.execute(held)
 
@@ -474,7 +476,7 @@ async def test_an_ended_batch_is_shown_without_counting(database: Database, plan
         await enter(connection, SHOP_ID)
         await connection.execute(text("UPDATE batches SET counts = '{}', finished_at = now()"))
         plans.clear()
-        await connection.execute(batch_queries.page(SHOP, before=None, limit=10))
+        await connection.execute(batch_queries.batch_page(SHOP, before=None, limit=10))
         await connection.rollback()
 
     assert "batches" in plans.tables()

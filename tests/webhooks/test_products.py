@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import claim, fail
+from backend.jobs.lifecycle import fail, lease_job
 from backend.jobs.service import JobRef
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import CREATE, UPDATE, jobs_of, process_webhook
@@ -56,7 +56,7 @@ async def test_a_failed_image_is_retried_only_if_the_failure_is_retryable(
     await process_webhook(shared_app, CREATE, shop=shop)
     job = (await jobs_of(shared_app, shop))[0]
     async with shared_app.database.transaction() as connection:
-        claimed = await claim(
+        claimed = await lease_job(
             connection, JobRef(shop_id=job["shop_id"], public_id=job["public_id"])
         )
         assert claimed is not None

@@ -14,7 +14,7 @@ from backend.retries import DELIVERIES, PAUSE_JITTER
 from backend.worker.webhook_dispatch import handle_delivery
 from tests.running_app import RunningApp
 from tests.scenarios import delivery_status, expire_token, lock_out, send_webhook
-from webhooks.receive import DeliveryRef, claim
+from webhooks.receive import DeliveryRef, claim_delivery
 
 TOPIC = "products/update"
 DONE = "processed"
@@ -116,7 +116,7 @@ async def set_crashes(shared_app: RunningApp, ref: DeliveryRef, times: int) -> N
     """So many workers have begun with it, and never came back."""
     for _ in range(times):
         async with shared_app.database.transaction(ref.shop_domain) as connection:
-            assert await claim(connection, ref) is not None
+            assert await claim_delivery(connection, ref) is not None
 
 
 async def test_a_delivery_that_kills_its_workers_fails(shared_app: RunningApp, shop: str) -> None:

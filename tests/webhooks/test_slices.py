@@ -6,7 +6,7 @@ import pytest
 
 from backend.jobs import completion, erasure
 from backend.leased_task import AT_ONCE, Done
-from backend.publications.leases import PublicationRef, claim
+from backend.publications.leases import PublicationRef, lease_publication
 from backend.queue import PUBLISH
 from backend.shops.tokens import is_parked
 from backend.slices import TimeSlice
@@ -231,7 +231,7 @@ async def test_a_publication_and_an_uninstall_do_not_deadlock(
     ref = await send_webhook(shared_app, "app/uninstalled", shop=shop)
     publication = PublicationRef(shop_id=job.shop_id, job_id=job.public_id, round=1)
     async with shared_app.database.transaction(shop) as connection:
-        await claim(connection, publication, PUBLISH)  # locks the publication
+        await lease_publication(connection, publication, PUBLISH)  # locks the publication
         stopping = asyncio.create_task(process_delivery_to_end(shared_app, ref))
         async with asyncio.timeout(1.5):  # less than Postgres takes to look for a deadlock twice
             while True:

@@ -78,7 +78,7 @@ class GraphQlContext:
         return resolve
 
     def _require(self, field: str) -> None:
-        if not scopes.covers(self.shop.scopes, field):
+        if not scopes.opens_field(self.shop.scopes, field):
             raise access_denied(field, scopes.OPENED_BY[field])
 
 

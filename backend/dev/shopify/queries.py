@@ -14,7 +14,7 @@ from backend.dev.shopify.graphql_context import (
 from backend.dev.shopify.media import Media
 from backend.dev.shopify.products import ProductRecord
 from backend.dev.shopify.refusals import access_denied
-from backend.dev.shopify.scopes import OPENED_BY, covers
+from backend.dev.shopify.scopes import OPENED_BY, opens_field
 from backend.dev.shopify.views import (
     FILE_KEYS,
     PRODUCT_KEYS,
@@ -67,11 +67,11 @@ def query_root(context: GraphQlContext) -> dict[str, Resolver]:
 
 def _node(context: GraphQlContext, gid: str) -> View | None:
     match kind_of(gid):
-        case "Product" if covers(context.shop.scopes, "product"):
+        case "Product" if opens_field(context.shop.scopes, "product"):
             return _product(context, gid)
-        case "ProductVariant" if covers(context.shop.scopes, "product"):
+        case "ProductVariant" if opens_field(context.shop.scopes, "product"):
             return _variant(context, gid)
-        case "Collection" if covers(context.shop.scopes, "product"):
+        case "Collection" if opens_field(context.shop.scopes, "product"):
             return _collection(context, gid)
         case "MediaImage":
             media = context.catalogue.media(context.shop.number, gid)

@@ -30,7 +30,7 @@ OPENED_BY: dict[str, tuple[str, ...]] = {
 }
 
 
-def covers(granted: Collection[str], field: str) -> bool:
+def opens_field(granted: Collection[str], field: str) -> bool:
     """Whether one of the scopes that open this field is granted; writing implies reading."""
     opened_by = OPENED_BY.get(field, ())
     held = {*granted, *(f"read_{each[6:]}" for each in granted if each.startswith("write_"))}

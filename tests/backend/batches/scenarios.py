@@ -11,7 +11,7 @@ from backend.batches.execution import BatchContext, run_expansion
 from backend.batches.leases import BatchRef
 from backend.dev.shopify.products import Collection, ProductRecord
 from backend.failures.codes import PRODUCT_NOT_FOUND
-from backend.jobs.lifecycle import claim, fail, succeed
+from backend.jobs.lifecycle import fail, lease_job, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry
 from tests.backend.publications.crash_points import Happens, count_steps
@@ -150,7 +150,7 @@ async def end_jobs(
     for number, item in enumerate(waiting):
         job = JobRef(shop_id=ref.shop_id, public_id=item["job_id"])
         async with shared_app.database.transaction() as connection:
-            claimed = await claim(connection, job)
+            claimed = await lease_job(connection, job)
             assert claimed is not None
             if number < good:
                 await succeed(connection, claimed, {})

@@ -11,7 +11,7 @@ from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef
 from backend.batches.states import BatchCounts, BatchStatus, Expansion, status_of
 from backend.errors import DatabaseUnavailable
-from backend.jobs.lifecycle import claim, succeed
+from backend.jobs.lifecycle import lease_job, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced
 from backend.worker.batch_counts import settle_batches
@@ -306,7 +306,7 @@ async def test_a_cancel_ends_unfinished_jobs_and_keeps_finished_ones(
 async def is_fenced(shared_app: RunningApp, job: JobRef) -> bool:
     """Whether nobody can work on the job any more."""
     async with shared_app.database.transaction() as connection:
-        return await claim(connection, job) is None
+        return await lease_job(connection, job) is None
 
 
 async def test_a_cancel_does_not_affect_other_batches(shared_app: RunningApp, shop: str) -> None:
@@ -459,7 +459,7 @@ async def test_a_job_that_ends_during_a_cancel_has_one_end(
     (item,) = await get_items(shared_app, shop, ref)
     job = JobRef(shop_id=ref.shop_id, public_id=item["job_id"])
     async with shared_app.database.transaction() as connection:
-        claimed = await claim(connection, job)
+        claimed = await lease_job(connection, job)
     assert claimed is not None
     await post_batch_action(shared_app, shop, ref, "cancel")
     with pytest.raises(Fenced):

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from backend.jobs.lifecycle import claim, succeed
+from backend.jobs.lifecycle import lease_job, succeed
 from backend.leased_task import Fenced
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import (
@@ -46,7 +46,7 @@ async def test_cancelling_a_waiting_job_ends_it_at_once(shared_app: RunningApp) 
     assert event["event_type"] == "failed"
     assert event["extra"]["error"]["code"] == "CANCELLED"
     async with shared_app.database.transaction() as connection:
-        assert await claim(connection, ref) is None
+        assert await lease_job(connection, ref) is None
 
 
 async def test_cancelling_a_running_job_fences_its_worker_at_the_next_checkpoint(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from backend.app import create_app
 from backend.errors import ConfigurationError
-from backend.jobs.lifecycle import claim
+from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef, request_jobs
 from backend.shops.service import installed_id
 from backend.workflows import WORKFLOWS
@@ -181,7 +181,7 @@ async def test_a_job_of_an_uninstalled_shop_ends_when_a_worker_takes_it(
     shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=gone)
     async with shared_app.database.transaction() as connection:
         ref = JobRef(shop_id=shops[0]["id"], public_id=made)
-        assert await claim(connection, ref) is None
+        assert await lease_job(connection, ref) is None
     ended = await shared_app.rows(
         "SELECT j.status, e.extra FROM jobs j JOIN job_events e ON e.job_id = j.public_id "
         "AND e.seq = j.last_seq WHERE j.public_id = :id",

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from backend.dev.services import LocalServices
-from backend.jobs.lifecycle import JobLease, claim, succeed
+from backend.jobs.lifecycle import JobLease, lease_job, succeed
 from backend.leased_task import Fenced
 from tests.backend.jobs.machine.rules import JobMachine
 from tests.backend.jobs.machine.shared_app import SharedApp
@@ -66,7 +66,7 @@ async def test_a_race_of_forty_leaves_a_job_with_one_end(shared_app: RunningApp,
 
     async def claimed_and_succeeded() -> bool:
         async with shared_app.database.transaction() as connection:
-            worker = await claim(connection, ref)
+            worker = await lease_job(connection, ref)
         return worker is not None and await succeeded(worker)
 
     async def the_first_succeeded() -> bool:

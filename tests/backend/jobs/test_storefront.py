@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from backend.dev import signing
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import claim, fail
+from backend.jobs.lifecycle import fail, lease_job
 from backend.jobs.service import JobRef, request_job
 from backend.worker.maintenance import prune
 from backend.workflows import WORKFLOWS
@@ -176,7 +176,7 @@ async def test_a_storefront_request_is_retried_after_its_job_failed(shared_app: 
     rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=first)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=first)
     async with shared_app.database.transaction() as connection:
-        claimed = await claim(connection, ref)
+        claimed = await lease_job(connection, ref)
         assert claimed is not None
         await fail(connection, claimed, Failure(code="NO_IMAGE", message="No image"))
     second = await start_preview(shared_app, product(5))
@@ -313,7 +313,7 @@ async def test_other_failures_still_count_against_the_daily_cap(
     job = await start_preview(shared_app, product(8), shop=shop)
     rows = await shared_app.rows("SELECT shop_id FROM jobs WHERE public_id = :id", id=job)
     ref = JobRef(shop_id=rows[0]["shop_id"], public_id=job)
-    claimed = await claim(shared_app.database, ref)
+    claimed = await lease_job(shared_app.database, ref)
     assert claimed is not None
     await fail(shared_app.database, claimed, Failure(code="IMAGE_CORRUPT", message="No image"))
     counted = "SELECT amount FROM daily_counts WHERE shop_id = :s AND what = 'storefront_jobs'"

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from backend.jobs.lifecycle import claim, succeed
+from backend.jobs.lifecycle import lease_job, succeed
 from backend.jobs.service import JobRef
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import make_stage
@@ -42,7 +42,7 @@ async def pretend(shared_app: RunningApp, public_id: str) -> None:
     """Finish the job without making its pictures."""
     shop_id = (await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP))[0]["id"]
     async with shared_app.database.transaction() as connection:
-        job = await claim(connection, JobRef(shop_id=shop_id, public_id=public_id))
+        job = await lease_job(connection, JobRef(shop_id=shop_id, public_id=public_id))
     assert job is not None
     await make_stage(shared_app, job, "segment")
     await make_stage(shared_app, job, "encode", role="final", pictures=2)

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from backend.jobs.lifecycle import JobLease, claim
+from backend.jobs.lifecycle import JobLease, lease_job
 from backend.jobs.service import JobRef
 from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.worker.context import WorkerContext
@@ -48,7 +48,7 @@ async def new_job(running_app: RunningApp) -> JobRef:
 async def claim_job(running_app: RunningApp, ref: JobRef) -> JobLease:
     """The claim of another worker."""
     async with running_app.database.transaction() as connection:
-        taken = await claim(connection, ref)
+        taken = await lease_job(connection, ref)
     assert taken is not None
     return taken
 

@@ -9,7 +9,7 @@ import pytest
 
 from backend.failures.codes import IMAGE_CORRUPT, RENDER_CRASHED
 from backend.failures.registry import Failure
-from backend.jobs.lifecycle import claim, fail, succeed
+from backend.jobs.lifecycle import fail, lease_job, succeed
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced, Retry
 from backend.renderers.base import RenderFailed, RenderRequest
@@ -134,7 +134,7 @@ async def test_an_ended_job_cannot_be_claimed(running_app: RunningApp) -> None:
     async with running_app.database.transaction() as connection:
         await fail(connection, holder, REASON)
     async with running_app.database.transaction() as connection:
-        assert await claim(connection, ref) is None
+        assert await lease_job(connection, ref) is None
 
 
 async def test_a_job_without_progress_fails_at_its_fourth_claim(
@@ -144,7 +144,7 @@ async def test_a_job_without_progress_fails_at_its_fourth_claim(
     for _ in range(3):
         await claim_job(running_app, ref)
     async with running_app.database.transaction() as connection:
-        assert await claim(connection, ref) is None
+        assert await lease_job(connection, ref) is None
     detail = (await running_app.detail(ref.public_id)).json()
     assert detail["status"] == "FAILURE"
     assert detail["latest_event"]["extra"]["error"]["code"] == "WORKER_CRASHED"

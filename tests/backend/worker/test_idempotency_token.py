@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from backend.failures.codes import RENDER_CRASHED
-from backend.jobs.lifecycle import Checkpoint, claim
+from backend.jobs.lifecycle import Checkpoint, lease_job
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
@@ -81,7 +81,7 @@ async def test_a_token_depends_on_the_parameters_and_on_the_input(
 ) -> None:
     ref = await new_job(shared_app, shop, margin=0.1)
     async with shared_app.database.transaction() as connection:
-        lease = await claim(connection, ref)
+        lease = await lease_job(connection, ref)
     assert lease is not None
     job_run = JobRun(lease, shared_app.worker_context)
     tokens: set[str] = set()

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from backend.errors import DatabaseUnavailable
-from backend.jobs.lifecycle import return_attempt
+from backend.jobs.lifecycle import return_job_attempt
 from backend.leased_task import Done, Retry
 from backend.renderers.base import RenderRequest
 from backend.retries import JOBS, MAX_CLAIMS
@@ -76,7 +76,7 @@ async def test_an_interruption_gives_back_only_its_own_attempt(
     for _ in range(others):
         await claim_job(running_app, ref)
     async with running_app.database.transaction() as connection:
-        await return_attempt(connection, interrupted)
+        await return_job_attempt(connection, interrupted)
     assert await strikes(running_app) == others
 
 
@@ -88,5 +88,5 @@ async def test_an_interruption_gives_back_nothing_after_later_progress(
     await claim_job(running_app, ref)
     await running_app.execute("UPDATE jobs SET strikes = 1")  # as a finished stage leaves it
     async with running_app.database.transaction() as connection:
-        await return_attempt(connection, interrupted)
+        await return_job_attempt(connection, interrupted)
     assert await strikes(running_app) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.errors import StorageUnavailable
-from backend.jobs.lifecycle import claim, put_back
+from backend.jobs.lifecycle import lease_job, put_back
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Retry, TaskOutcome
 from backend.retries import JOBS, PAUSE_JITTER
@@ -178,7 +178,7 @@ async def test_crashes_still_count_between_outages(shared_app: RunningApp, shop:
     for _ in range(JOBS.crashes):
         await run_job(ref, without_storage(shared_app))
         async with shared_app.database.transaction() as connection:
-            assert await claim(connection, ref) is not None  # and never came back
+            assert await lease_job(connection, ref) is not None  # and never came back
     assert await run_job(ref, without_storage(shared_app)) == Done()
     assert await failure_code(shared_app, ref) == "WORKER_CRASHED"
 
@@ -191,7 +191,7 @@ async def test_a_worker_that_lost_its_lease_does_not_postpone_the_job(
     class Overtaken(AwayStore):
         async def put(self, key: str, data: bytes, *, content_type: str) -> None:
             async with shared_app.database.transaction() as connection:
-                await claim(connection, ref)
+                await lease_job(connection, ref)
             raise StorageUnavailable
 
     worker_context = msgspec.structs.replace(
@@ -208,7 +208,7 @@ async def test_waiting_for_the_merchant_resets_the_outage_count(
     ref = await new_waiting_job(shared_app, shop)
     await run_job(ref, without_storage(shared_app))
     async with shared_app.database.transaction() as connection:
-        claimed = await claim(connection, ref)
+        claimed = await lease_job(connection, ref)
         assert claimed is not None
         await put_back(connection, claimed, message="Waiting", waiting_for="reauth")
     assert (await job_row(shared_app, ref))["outages"] == 0

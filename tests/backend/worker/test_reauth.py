@@ -7,7 +7,7 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.dev.transport import LoopbackShopify
-from backend.jobs.lifecycle import claim, put_back
+from backend.jobs.lifecycle import lease_job, put_back
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Fenced, Retry, after_lockout
 from backend.retries import JOBS, LOCKED_OUT_PAUSE
@@ -16,7 +16,7 @@ from backend.shops.service import ShopRef
 from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import NeedsReauth, installed_shop
 from backend.worker import reauth
-from backend.worker.execute import JOB, run_job
+from backend.worker.execute import JOB_TASK, run_job
 from backend.worker.reauth import end_long_waits, resume_shop
 from backend.worker.stages import JobRun
 from tests.backend.worker.job_state import (
@@ -121,7 +121,7 @@ async def test_a_job_that_waits_again_after_progress_reports_it_again(
     ref = await new_waiting_job(shared_app, shop)
     for _ in range(2):
         async with shared_app.database.transaction() as connection:
-            claimed = await claim(connection, ref)
+            claimed = await lease_job(connection, ref)
             assert claimed is not None
             await put_back(connection, claimed, message="Waiting", waiting_for="reauth")
         await make_stage(shared_app, claimed, f"stage {claimed.attempt}")
@@ -134,8 +134,8 @@ async def test_a_worker_that_lost_its_lease_cannot_put_a_job_back(
 ) -> None:
     ref = await locked_out_job(shared_app, shop)  # it has been told already: no event is fenced
     async with shared_app.database.transaction() as connection:
-        old = await claim(connection, ref)
-        await claim(connection, ref)
+        old = await lease_job(connection, ref)
+        await lease_job(connection, ref)
     assert old is not None
     before = await job_row(shared_app, ref)
     with pytest.raises(Fenced):
@@ -151,7 +151,9 @@ async def test_a_job_that_missed_its_shops_resumption_is_retried(
     claimed = await claimed_job(shared_app, shop=shop)
     context = shared_app.worker_context
     job_run = JobRun(claimed, context)
-    assert await after_lockout(JOB, job_run, context, NeedsReauth(shop)) == Retry(LOCKED_OUT_PAUSE)
+    assert await after_lockout(JOB_TASK, job_run, context, NeedsReauth(shop)) == Retry(
+        LOCKED_OUT_PAUSE
+    )
 
 
 async def test_a_job_with_a_missing_token_key_is_retried_indefinitely(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.errors import ShopifyUnavailable, StorageUnavailable
-from backend.jobs.lifecycle import JobLease, claim
+from backend.jobs.lifecycle import JobLease, lease_job
 from backend.jobs.service import request_job
 from backend.shops.product_image import ProductImageUnavailable
 from backend.shops.tokens import NeedsReauth
@@ -26,7 +26,7 @@ async def claim_job(shared_app: RunningApp, origin: Any = "api", **request: str 
             connection, CATALOG_IMAGE, shop_id=shops[0]["id"], request=request, origin=origin
         )
         assert ref is not None
-        found = await claim(connection, ref)
+        found = await lease_job(connection, ref)
     assert found is not None
     return found
 

@@ -31,7 +31,7 @@ import migrations
 from backend.db import Database
 from backend.dev.services import EmbeddedPostgres
 from backend.errors import DatabaseUnavailable
-from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, claim
+from backend.jobs.lifecycle import Checkpoint, JobLease, NewArtifact, advance, lease_job
 from backend.jobs.service import request_job
 from backend.tenancy import WORKER
 from backend.workflows.catalog_image import CATALOG_IMAGE
@@ -204,7 +204,7 @@ async def begun_jobs(database: Database, url: str, count: int) -> list[JobLease]
                 origin="webhook",
             )
             assert ref is not None
-            begun = await claim(transaction, ref)
+            begun = await lease_job(transaction, ref)
             assert begun is not None
             claims.append(begun)
     return claims

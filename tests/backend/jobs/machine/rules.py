@@ -34,8 +34,8 @@ from backend.jobs.lifecycle import (
     JobLease,
     NewArtifact,
     advance,
-    claim,
     fail,
+    lease_job,
     succeed,
 )
 from backend.jobs.service import JobRef, natural_key, request_job
@@ -267,7 +267,7 @@ class JobMachine(RuleBasedStateMachine):
     def claim(self, job: str) -> Any:
         """A worker takes the job, whoever has had it before; not a finished one, nor poison."""
         taken = self.run(
-            self.shared_app.commit(lambda connection: claim(connection, self.refs[job]))
+            self.shared_app.commit(lambda connection: lease_job(connection, self.refs[job]))
         )
         known = self.model.jobs.get(job)
         if known is None or not known.claim():
@@ -436,7 +436,9 @@ class JobMachine(RuleBasedStateMachine):
         """Neither the attempt nor the strike counts, and nothing ends."""
         known = self.model.jobs.get(job)
         if not is_cancel:
-            self.run(self.shared_app.crash(lambda connection: claim(connection, self.refs[job])))
+            self.run(
+                self.shared_app.crash(lambda connection: lease_job(connection, self.refs[job]))
+            )
         elif known and not known.is_final:
             self.run(
                 self.shared_app.crash(
