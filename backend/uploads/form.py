@@ -79,7 +79,9 @@ def require_only_file(part: MultipartSegment, number: int) -> None:
 def require_file_size(size: int) -> None:
     """Refuse a file as soon as it is too large."""
     if size > MAX_FILE_BYTES:
-        raise ImageTooLarge(f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB, the limit.")
+        raise ImageTooLarge(
+            f"The file is larger than the limit of {MAX_FILE_BYTES // 1_000_000} MB."
+        )
 
 
 def part_error(part: str, why: str) -> InvalidRequest:

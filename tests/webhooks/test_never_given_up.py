@@ -288,5 +288,5 @@ async def test_retry_failed_retries_every_failed_delivery(
         "UPDATE webhook_deliveries SET status = 'failed' WHERE shop_domain = :d", d=shop
     )
     assert await inbox.retry_deliveries([], failed=True)
-    assert "3 deliveries are tried again." in capsys.readouterr().out
+    assert "3 deliveries are queued again." in capsys.readouterr().out
     assert {(await delivery_status(shared_app, ref.webhook_id))[0] for ref in refs} == {"received"}

@@ -34,7 +34,7 @@ def collection(shared_app: RunningApp, shop: str, count: int) -> Collection:
 
 def product_gids(count: int, start: int = 1) -> list[str]:
     """Products that need not exist."""
-    return [f"gid://shopify/ProductRecord/{number}" for number in range(start, start + count)]
+    return [f"gid://shopify/Product/{number}" for number in range(start, start + count)]
 
 
 async def post_batch(

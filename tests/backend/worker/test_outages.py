@@ -105,7 +105,7 @@ async def test_a_job_reports_its_wait_and_continues_afterwards(
     for _ in range(JOBS.crashes + 2):
         assert isinstance(await run_job(ref, without_storage(shared_app)), Retry)
     latest = (await shared_app.detail(ref.public_id, shop=shop)).json()["latest_event"]
-    assert latest["message"] == "Waiting for the image storage to answer again"
+    assert latest["message"] == "Waiting for the image storage to respond"
     stored = await job_row(shared_app, ref)
     assert (stored["status"], stored["strikes"], stored["outages"]) == ("IN_PROGRESS", 0, 5)
     assert await run_job(ref, shared_app.worker_context) == Done()
