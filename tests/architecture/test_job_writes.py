@@ -3,9 +3,8 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from tests.source_tree import ROOT
+from tests.source_tree import product_modules
 
 EVENTS, COMPLETION = "backend/jobs/events.py", "backend/jobs/completion.py"
 TERMINAL = re.compile(r"\b(SUCCESS|FAILURE)\b")
@@ -15,15 +14,15 @@ RAW_SQL = re.compile(
 
 
 def test_only_one_module_inserts_events() -> None:
-    assert {path for path, tree in sources() if inserts_events(tree)} == {EVENTS}
+    assert {path for path, tree in product_modules() if inserts_events(tree)} == {EVENTS}
 
 
 def test_only_one_module_sets_a_terminal_status() -> None:
-    assert {path for path, tree in sources() if ends_jobs(tree)} == {COMPLETION}
+    assert {path for path, tree in product_modules() if ends_jobs(tree)} == {COMPLETION}
 
 
 def test_no_module_does_either_in_raw_sql() -> None:
-    assert {path for path, tree in sources() if has_raw_writes(tree)} == set()
+    assert {path for path, tree in product_modules() if has_raw_writes(tree)} == set()
 
 
 def test_other_ways_to_write_are_found() -> None:
@@ -39,13 +38,6 @@ def test_other_ways_to_write_are_found() -> None:
     claim = "update(Job).where(Job.status != JobStatus.FAILURE).values(status='IN_PROGRESS')"
     assert not ends_jobs(ast.parse(claim))
     assert has_raw_writes(ast.parse("text('UPDATE jobs SET status = :status')"))
-
-
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    """Each module of ours, parsed; the stand-in Shopify has no jobs."""
-    for package in ("backend", "webhooks"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(Path(path).read_text())
 
 
 def inserts_events(tree: ast.AST) -> bool:

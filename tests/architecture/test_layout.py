@@ -76,7 +76,14 @@ def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
                     "BatchItem",
                 )
             )
-            names = ("shop_id", "unfinished(", "leased_", "batch_key(", "publication_key(", "*scope")
+            names = (
+                "shop_id",
+                "unfinished(",
+                "leased_",
+                "batch_key(",
+                "publication_key(",
+                "*scope",
+            )
             scoped = any(word in function for word in names)
             if builds and not scoped:
                 suspects.append(f"{relative}: {function.splitlines()[0]}")

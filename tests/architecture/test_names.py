@@ -3,19 +3,17 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
-from tests.source_tree import ROOT
+from tests.source_tree import product_modules
 
 CONVENTIONS = {"P", "T", "log", "main", "serve", "show"}  # `serve` and `show` are commands too
 
 
 def test_a_public_name_is_defined_in_one_module() -> None:
     found = defaultdict(list)
-    for package in ("backend", "webhooks"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for name in public_names(path):
-                found[name].append(path.relative_to(ROOT).as_posix())
+    for path, tree in product_modules():
+        for name in public_names(tree):
+            found[name].append(path)
     assert [
         f"{name}: {', '.join(paths)}"
         for name, paths in sorted(found.items())
@@ -23,10 +21,10 @@ def test_a_public_name_is_defined_in_one_module() -> None:
     ] == []
 
 
-def public_names(path: Path) -> Iterator[str]:
+def public_names(tree: ast.Module) -> Iterator[str]:
     """What the module defines at its top level, without what it keeps to itself."""
     names: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):

@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.source_tree import ROOT
+from tests.source_tree import ROOT, syntax_tree
 
 
 def test_test_modules_do_not_import_each_other() -> None:
@@ -19,7 +19,7 @@ def test_test_modules_do_not_import_each_other() -> None:
 def imported_modules(source: str) -> set[str]:
     """The modules that a source imports, and the names that it imports from packages."""
     modules = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(syntax_tree(source)):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

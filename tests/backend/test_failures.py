@@ -3,8 +3,6 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,7 +18,7 @@ from backend.openapi.examples import ERRORS, FOLDER
 from backend.publications.schemas import PublicationError
 from backend.retries import JOBS
 from backend.worker.reauth import MAX_REAUTH_WAIT
-from tests.source_tree import ROOT
+from tests.source_tree import ROOT, product_modules
 
 CONSTANTS = {name: each for name, each in vars(codes).items() if isinstance(each, Failure)}
 
@@ -43,7 +41,7 @@ def test_recorded_errors_have_known_codes() -> None:
 
 
 def test_only_the_registry_makes_failures() -> None:
-    assert {path.relative_to(ROOT).as_posix() for path, tree in sources() if makes(tree)} == {
+    assert {path for path, tree in product_modules() if makes(tree)} == {
         "backend/failures/registry.py"
     }
     assert makes(ast.parse("from x import y\nF = registry.Failure(code='X', message='X.')"))
@@ -52,8 +50,8 @@ def test_only_the_registry_makes_failures() -> None:
 def test_every_failure_is_used() -> None:
     used = {
         node.attr if isinstance(node, ast.Attribute) else node.id
-        for path, tree in sources()
-        if path.parent.name != "failures"
+        for path, tree in product_modules()
+        if not path.startswith("backend/failures/")
         for node in ast.walk(tree)
         if isinstance(node, ast.Name | ast.Attribute)
     }
@@ -104,13 +102,6 @@ def test_the_description_of_the_api_lists_the_codes_of_each_noun() -> None:
     assert set(of_batches) == {*of_jobs, *codes.codes_of(Noun.BATCH)}
     assert set(of_publications) == set(codes.codes_of(Noun.PUBLICATION))
     assert {*of_jobs, *of_batches, *of_publications} == set(DEFINITIONS)
-
-
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    """Each module of ours, parsed."""
-    for package in ("backend", "webhooks"):
-        for path in (ROOT / package).rglob("*.py"):
-            yield path, ast.parse(path.read_text())
 
 
 def makes(tree: ast.AST) -> bool:

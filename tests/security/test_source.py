@@ -3,18 +3,17 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.source_tree import product_modules
+
 SECRET_NAME = re.compile(r"(^|_)(hmac|mac|sig|signature)s?($|_)")
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
     """The product's modules by path; what only runs on a developer's machine aside."""
-    for path in [*ROOT.glob("backend/**/*.py"), *ROOT.glob("webhooks/**/*.py")]:
-        relative = path.relative_to(ROOT).as_posix()
-        if not relative.startswith("backend/dev/"):
-            yield relative, ast.parse(path.read_text())
+    for path, tree in product_modules():
+        if not path.startswith("backend/dev/"):
+            yield path, tree
 
 
 def names_in(node: ast.expr) -> list[str]:
