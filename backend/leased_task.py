@@ -11,7 +11,7 @@ too late raises `Fenced` and changes nothing. No transaction is open while the t
 | raises `HandedOver` (we are to stop) | is run again at once, by another worker                |
 | raises `DatabaseUnavailable`         | is run again once the database is back                 |
 | raises `NeedsReauth` or the like     | waits, off the queue, until a merchant opens the app   |
-| raises an outage, of its `failures`  | waits with growing pauses, as the policy's patience is |
+| raises an outage, of its `failures`  | waits with growing pauses, until its policy gives up   |
 | raises another of its `failures`     | `after_failure` decides                                |
 | is killed                            | is claimed again; too often, and its kind ends it      |
 

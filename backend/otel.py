@@ -94,7 +94,7 @@ class Recorder:
 class TracedRequests:
     """ASGI wrapper: a trace begins with each request that may change something.
 
-    A caller's `traceparent` is not taken: strangers choose neither our traces nor what is sampled.
+    A caller's `traceparent` is not taken: clients must not choose our traces or what is sampled.
     """
 
     def __init__(self, app: Any, recorder: Recorder) -> None:

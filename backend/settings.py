@@ -179,7 +179,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def require_real_secrets(self) -> None:
-        """Refuse to serve strangers on a secret that everybody knows."""
+        """Refuse to serve with a secret that is public knowledge."""
         for name in ("shopify_api_secret", "shopify_api_secret_previous"):
             secret = getattr(self, name)
             if secret.startswith(DEMO_SECRET_PREFIX) or secret.lower() in PLACEHOLDER_SECRETS:

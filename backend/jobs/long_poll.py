@@ -27,8 +27,8 @@ async def wait_for_events(
     deadline = time.monotonic() + wait
     with reads.wakeups.watching(public_id) as woken:
         while True:
-            patience = max(deadline - time.monotonic(), 0) + POOL_TIMEOUT
-            async with reads.wakeups.turn(patience):
+            timeout = max(deadline - time.monotonic(), 0) + POOL_TIMEOUT
+            async with reads.wakeups.turn(timeout):
                 version, page = await job_events(
                     reads.database,
                     reads.presigner,

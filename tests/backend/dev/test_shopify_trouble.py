@@ -1,4 +1,4 @@
-"""The stand-in's switches for trouble, and that each strikes where it is aimed."""
+"""The stand-in's fault controls, and that each fault hits only its target."""
 
 import time
 

@@ -30,17 +30,17 @@ async def renderer() -> AsyncIterator[LocalRenderer]:
 
 @pytest.fixture(scope="session")
 def segmented(renderer, garment):
-    """A sample garment's bench after `segment`, by name; each is cut out once."""
+    """A sample garment's run after `segment`, by name; each is cut out once."""
     benches: dict[str, JobRun] = {}
 
-    async def bench(name: str) -> JobRun:
+    async def stage_run(name: str) -> JobRun:
         if name not in benches:
             source = garment(name)
             benches[name] = JobRun(data={"source": source})
             keep(benches[name], "segment", await ask(renderer, "segment", source=source))
         return benches[name]
 
-    return bench
+    return stage_run
 
 
 @pytest.fixture

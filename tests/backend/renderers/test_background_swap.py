@@ -20,24 +20,26 @@ OUTPUTS = [{"size": 750, "format": "jpeg"}, {"size": 400, "format": "avif"}]
 SKY = files.jpeg(files.srgb(np.full((900, 1400, 3), [60, 120, 220], dtype=np.uint8)))
 
 
-def with_background(bench: JobRun, background: bytes) -> JobRun:
-    return JobRun(data={**bench.data, "background": background}, facts=bench.facts, made={})
+def with_background(stage_run: JobRun, background: bytes) -> JobRun:
+    return JobRun(data={**stage_run.data, "background": background}, facts=stage_run.facts, made={})
 
 
 async def test_a_product_is_placed_on_an_uploaded_image(renderer, segmented):
     start = with_background(await segmented("tee_navy"), SKY)
-    bench = await run(renderer, BACKGROUND_SWAP_WITH_IMAGE, start, shadow="none", outputs=OUTPUTS)
-    assert bench.facts["validate"]["background"]["width"] == 1400
-    assert [(f.name, f.kind, f.label) for f in bench.finals()] == [
+    stage_run = await run(
+        renderer, BACKGROUND_SWAP_WITH_IMAGE, start, shadow="none", outputs=OUTPUTS
+    )
+    assert stage_run.facts["validate"]["background"]["width"] == 1400
+    assert [(f.name, f.kind, f.label) for f in stage_run.finals()] == [
         ("swap-750.jpg", "background_swap", "600 × 750 JPEG"),
         ("swap-400.avif", "background_swap", "320 × 400 AVIF"),
     ]
-    rgb = decode_own(bench.data["master"]).astype(int)
-    alpha = decode_own(bench.data["cutout"])[::2, ::2, 3]
+    rgb = decode_own(stage_run.data["master"]).astype(int)
+    alpha = decode_own(stage_run.data["cutout"])[::2, ::2, 3]
     around = filters.erode(alpha == 0, 3)  # beyond what scaling spreads of the edge
     assert np.abs(rgb[around] - [60, 120, 220]).max() <= 6
     assert rgb[alpha == 255].mean() < 100
-    meta = bench.finals()[0].meta
+    meta = stage_run.finals()[0].meta
     assert (meta["verdict"], meta["generative"]) == ("pass", False)
     assert meta["engine"]["model"] == "u2netp" and meta["quality"]["shadow"] == "none"
     assert {"certain", "soft", "scale"} <= set(meta["quality"])
@@ -58,31 +60,33 @@ async def test_a_product_is_placed_on_a_generated_set(renderer, segmented):
 
 
 async def test_finals_with_a_generated_gradient_use_smooth_encoding(renderer, segmented):
-    bench = await run(
+    stage_run = await run(
         renderer,
         BACKGROUND_SWAP_WITH_SPEC,
         await segmented("tee_navy"),
         scene_type="studio",
         outputs=[{"size": 500, "format": "webp"}],
     )
-    master = decode_own(bench.data["master"])
+    master = decode_own(stage_run.data["master"])
     coarse, fine = (
         len(encode_final(master, size=500, format_="webp", smooth=smooth))
         for smooth in (False, True)
     )
     assert fine > 1.1 * coarse
-    assert len(bench.finals()[0].data) == pytest.approx(fine, rel=0.02)
+    assert len(stage_run.finals()[0].data) == pytest.approx(fine, rel=0.02)
 
 
 async def test_doubts_about_the_cutout_reach_the_finals(renderer, segmented):
-    bench = await run(
+    stage_run = await run(
         renderer,
         BACKGROUND_SWAP_WITH_SPEC,
         await segmented("breton_long_sleeve"),
         scene_type="wall",
         outputs=OUTPUTS[:1],
     )
-    assert [reason["code"] for reason in bench.finals()[0].meta["reasons"]] == ["UNCERTAIN_OUTLINE"]
+    assert [reason["code"] for reason in stage_run.finals()[0].meta["reasons"]] == [
+        "UNCERTAIN_OUTLINE"
+    ]
 
 
 async def test_a_background_damaged_after_validation_is_refused_by_name(renderer, segmented):
@@ -117,7 +121,7 @@ async def test_invalid_set_parameters_are_an_invalid_request(renderer, segmented
 async def test_the_largest_outputs_fit_into_a_childs_limits(segmented):
     start = with_background(await segmented("tee_navy"), SKY)
     renderer = LocalRenderer(None)  # its own child: the others' peak memory is measured elsewhere
-    bench = await run(
+    stage_run = await run(
         renderer,
         BACKGROUND_SWAP_WITH_IMAGE,
         start,
@@ -125,6 +129,6 @@ async def test_the_largest_outputs_fit_into_a_childs_limits(segmented):
     )
     status = Path(f"/proc/{renderer.child_pids[0]}/status").read_text()
     await renderer.close()
-    assert [(f.meta["width"], f.meta["height"]) for f in bench.finals()] == [(3277, 4096)] * 2
+    assert [(f.meta["width"], f.meta["height"]) for f in stage_run.finals()] == [(3277, 4096)] * 2
     (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     assert int(peak) < 800 * 1024  # kB; measured 0.6 GB

@@ -43,7 +43,7 @@ def codes(meta) -> list[str]:
     ("name", "category", "body"), [("tee_navy", "top", "male"), ("dress_floral", "dress", "female")]
 )
 async def test_a_garment_becomes_a_labelled_preview(renderer, segmented, name, category, body):
-    bench = await run(
+    stage_run = await run(
         renderer,
         PRODUCT_TO_MODEL_DIRECT,
         await segmented(name),
@@ -51,11 +51,11 @@ async def test_a_garment_becomes_a_labelled_preview(renderer, segmented, name, c
         body=body,
         outputs=SMALL,
     )
-    assert [(f.name, f.kind, f.label) for f in bench.finals()] == [
+    assert [(f.name, f.kind, f.label) for f in stage_run.finals()] == [
         ("mannequin-800.jpg", "on_model_render", LABEL),
         ("mannequin-400.webp", "on_model_render", LABEL),
     ]
-    for final in bench.finals():
+    for final in stage_run.finals():
         height, width = decode_own(final.data).shape[:2]
         assert (final.meta["width"], final.meta["height"]) == (width, height)
         assert width / height == 0.8
@@ -65,13 +65,13 @@ async def test_a_garment_becomes_a_labelled_preview(renderer, segmented, name, c
         assert final.meta["fit_q"] > 0.95
         assert final.meta["engine"]["model"] == "u2netp"
         assert final.meta["verdict"] == "pass" and final.meta["lqip"].startswith("data:image/webp")
-    assert bench.facts["dress"]["is_preview"] is True
-    assert bench.facts["encode_render"] == {"verdict": "pass", "reasons": []}
+    assert stage_run.facts["dress"]["is_preview"] is True
+    assert stage_run.facts["encode_render"] == {"verdict": "pass", "reasons": []}
 
 
 async def test_a_garment_without_a_fit_is_shown_alone_and_needs_review(renderer):
     tilted = outlines.tilted(outlines.tee(), 25)
-    bench = await run(
+    stage_run = await run(
         renderer,
         PRODUCT_TO_MODEL_DIRECT,
         cut(tilted),
@@ -79,12 +79,12 @@ async def test_a_garment_without_a_fit_is_shown_alone_and_needs_review(renderer)
         background="#f4efe6",
         outputs=SMALL,
     )
-    for final in bench.finals():
+    for final in stage_run.finals():
         assert final.kind == "catalog_image" and final.label != LABEL
         assert final.meta["is_preview"] is False and "renderer" not in final.meta
         assert final.meta["fit_q"] < 0.85
         assert final.meta["verdict"] == "needs_review" and codes(final.meta) == ["POOR_FIT"]
-    rgb = decode_own(bench.data["master"])
+    rgb = decode_own(stage_run.data["master"])
     assert rgb.shape == (800, 640, 3)
     assert (rgb[[0, 0, -1, -1], [0, -1, 0, -1]] == [0xF4, 0xEF, 0xE6]).all()
     grey = (rgb.max(axis=-1) - rgb.min(axis=-1) < 10) & (rgb.max(axis=-1) < 225)
@@ -101,14 +101,14 @@ async def test_a_garment_without_a_fit_is_shown_alone_and_needs_review(renderer)
     ],
 )
 async def test_a_doubtful_cutout_is_not_put_on_a_mannequin(renderer, figure, code):
-    bench = await run(
+    stage_run = await run(
         renderer,
         PRODUCT_TO_MODEL_DIRECT,
         cut(outlines.tee(), **figure),
         category="top",
         outputs=SMALL[1:],
     )
-    (final,) = bench.finals()
+    (final,) = stage_run.finals()
     assert final.kind == "catalog_image" and final.meta["is_preview"] is False
     assert codes(final.meta) == ["POOR_CUTOUT", code]
     assert final.meta["fit_q"] > 0.9  # it is not the fit that is to blame
@@ -118,14 +118,14 @@ async def test_a_doubtful_cutout_is_not_put_on_a_mannequin(renderer, figure, cod
     ("figure", "code"), [({"soft": 0.2}, "SOFT_EDGES"), ({"coverage": 0.05}, "SMALL_PRODUCT")]
 )
 async def test_other_doubts_need_review_in_the_preview(renderer, figure, code):
-    bench = await run(
+    stage_run = await run(
         renderer,
         PRODUCT_TO_MODEL_DIRECT,
         cut(outlines.tee(), **figure),
         category="top",
         outputs=SMALL[1:],
     )
-    (final,) = bench.finals()
+    (final,) = stage_run.finals()
     assert final.kind == "on_model_render" and final.meta["is_preview"] is True
     assert final.meta["verdict"] == "needs_review" and codes(final.meta) == [code]
 

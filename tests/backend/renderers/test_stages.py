@@ -25,8 +25,8 @@ async def pipeline(
     renderer: LocalRenderer, source: bytes, **params: Any
 ) -> tuple[dict[str, RenderedFile], dict[str, Any]]:
     """All four stages; files and facts by name."""
-    bench = await run(renderer, CATALOG_IMAGE, JobRun(data={"source": source}), **params)
-    return bench.made, bench.facts
+    stage_run = await run(renderer, CATALOG_IMAGE, JobRun(data={"source": source}), **params)
+    return stage_run.made, stage_run.facts
 
 
 def test_the_local_engine_claims_exactly_the_stages_that_its_child_runs():

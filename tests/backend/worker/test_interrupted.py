@@ -28,7 +28,7 @@ async def outage(request: RenderRequest) -> None:
     raise DatabaseUnavailable
 
 
-async def strikes(running_app: RunningApp) -> int:
+async def stage_attempts(running_app: RunningApp) -> int:
     """As the only job's row says."""
     return int((await running_app.rows("SELECT strikes FROM jobs"))[0]["strikes"])
 
@@ -77,7 +77,7 @@ async def test_an_interruption_gives_back_only_its_own_attempt(
         await claim_job(running_app, ref)
     async with running_app.database.transaction() as connection:
         await return_job_attempt(connection, interrupted)
-    assert await strikes(running_app) == others
+    assert await stage_attempts(running_app) == others
 
 
 async def test_an_interruption_gives_back_nothing_after_later_progress(
@@ -89,4 +89,4 @@ async def test_an_interruption_gives_back_nothing_after_later_progress(
     await running_app.execute("UPDATE jobs SET strikes = 1")  # as a finished stage leaves it
     async with running_app.database.transaction() as connection:
         await return_job_attempt(connection, interrupted)
-    assert await strikes(running_app) == 1
+    assert await stage_attempts(running_app) == 1

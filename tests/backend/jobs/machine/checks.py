@@ -177,7 +177,7 @@ def is_as_modelled(row: Row, job: ModelJob) -> None:
     assert row["customer_id"] == job.customer
     assert (row["natural_key"] is None) == (job.natural is None)
     assert row["status"] == job.status
-    assert (row["attempt"], row["strikes"]) == (job.attempt, job.strikes)
+    assert (row["attempt"], row["strikes"]) == (job.attempt, job.stage_attempts)
     assert (row["started_at"] is not None) == (job.attempt > 0)
     assert [tuple(event[1:]) for event in rows(row["events"])] == job.events
     assert [tuple(item[:3]) for item in rows(row["artifacts"])] == job.artifacts

@@ -11,7 +11,7 @@ from backend.jobs.lifecycle import JobLease
 from backend.jobs.states import JobStatus
 
 KEPT_HOURS = 24
-STRIKES = 3
+MAX_STAGE_ATTEMPTS = 3
 FINAL = frozenset({JobStatus.SUCCESS, JobStatus.FAILURE})
 
 Natural = tuple[Any, ...]
@@ -28,7 +28,7 @@ class ModelJob:
     natural: Natural | None = None
     status: JobStatus = JobStatus.NOT_STARTED
     attempt: int = 0
-    strikes: int = 0
+    stage_attempts: int = 0
     events: list[tuple[str, str | None, str | None]] = field(
         default_factory=lambda: [("queued", None, None)]
     )
@@ -47,20 +47,20 @@ class ModelJob:
         return [stage for _, stage, _ in self.events if stage is not None]
 
     def claim(self) -> bool:
-        """Somebody takes it; whether they may work on it, for the fourth strike ends it."""
+        """A worker claims it; whether it may work on it: the fourth attempt at a stage ends it."""
         if self.is_final:
             return False
         self.status = JobStatus.IN_PROGRESS
         self.attempt += 1
-        self.strikes += 1
-        if self.strikes > STRIKES:
+        self.stage_attempts += 1
+        if self.stage_attempts > MAX_STAGE_ATTEMPTS:
             self.end(JobStatus.FAILURE, "WORKER_CRASHED")
             return False
         return True
 
     def advance(self, stage: str, artifacts: list[tuple[str, str, str]]) -> None:
-        """A stage is recorded, and the strikes begin anew."""
-        self.strikes = 1
+        """A stage is recorded, and the count of attempts starts again."""
+        self.stage_attempts = 1
         self.events.append(("stage", stage, None))
         self.artifacts += artifacts
 

@@ -274,7 +274,7 @@ class JobMachine(RuleBasedStateMachine):
             assert taken is None
             return multiple()
         assert taken is not None
-        assert (taken.attempt, taken.stage_attempts) == (known.attempt, known.strikes)
+        assert (taken.attempt, taken.stage_attempts) == (known.attempt, known.stage_attempts)
         assert (taken.shop_domain, taken.origin) == (known.shop, known.origin)
         assert sorted(taken.done) == sorted(known.done)
         return Worker(taken, list(known.done))
@@ -433,7 +433,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule(job=jobs, is_cancel=st.booleans())
     def crash_while_taking(self, job: str, is_cancel: bool) -> None:
-        """Neither the attempt nor the strike counts, and nothing ends."""
+        """The attempt does not count, and nothing ends."""
         known = self.model.jobs.get(job)
         if not is_cancel:
             self.run(
