@@ -30,6 +30,7 @@ from backend.imaging.backdrop import (
 from backend.imaging.decode import Picture
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
+from backend.imaging.openings import Openings, find_openings
 from backend.imaging.quality import CutoutQuality, judge_cutout
 from backend.imaging.subject import SIDE, SubjectNet
 
@@ -71,6 +72,7 @@ class _Coarse:
     difference: Difference
     found: Mask
     subject: Mask
+    openings: Openings
 
     def reach(self, divisor: int) -> int:
         """A distance in its pixels that grows with the picture."""
@@ -121,16 +123,21 @@ def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
     known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
     backdrop = _fitted(rgb, known, factor)
     difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
+    luma = lab_pixels[..., 0] / 100
+    openings = find_openings(probability, luma, backdrop, difference)
+    if backdrop.is_studio:
+        probability = np.where(openings.mask, 0, probability)
     found = _main_regions(probability)
     return _Coarse(
         factor=factor,
         guess=guess,
-        luma=lab_pixels[..., 0] / 100,
+        luma=luma,
         probability=probability,
         backdrop=backdrop,
         difference=difference,
         found=found,
-        subject=_whole_subject(found, probability, backdrop, difference),
+        subject=_whole_subject(found, openings.mask, backdrop, difference),
+        openings=openings,
     )
 
 
@@ -155,29 +162,18 @@ def _require_subject(mask: Mask) -> None:
 
 
 def _whole_subject(
-    found: Mask, probability: Floats, backdrop: Backdrop, difference: Difference
+    found: Mask, openings: Mask, backdrop: Backdrop, difference: Difference
 ) -> Mask:
-    """Add what the net missed: holes that are none, and parts that are clearly not backdrop."""
+    """Add what the net missed: parts that are clearly not backdrop, and holes that are none."""
     if not backdrop.is_studio:
         return found
     different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
     grown = filters.touching(different | found, found)
-    return grown | _false_holes(grown, probability, difference.distance < backdrop.threshold)
+    return _without_holes(grown) & ~openings
 
 
-def _false_holes(subject: Mask, probability: Floats, like_backdrop: Mask) -> Mask:
-    """Enclosed regions, unless net and colour agree that the backdrop shows through them.
-
-    A bag's handle encloses backdrop; a label or a white print only looks like it.
-    """
-    enclosed = ~subject & ~filters.touching(~subject, filters.border(subject.shape))
-    labels = filters.regions(enclosed)
-    areas = np.maximum(np.bincount(labels.ravel()), 1)
-    plain = np.bincount(labels.ravel(), like_backdrop.ravel()) / areas
-    doubt = np.bincount(labels.ravel(), probability.ravel()) / areas
-    false = (plain < 0.9) | (doubt > 0.25)
-    false[0] = False
-    return false[labels]
+def _without_holes(subject: Mask) -> Mask:
+    return ~filters.touching(~subject, filters.border(subject.shape))
 
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:

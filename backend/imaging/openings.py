@@ -1,0 +1,54 @@
+"""Openings in the product that show the backdrop: a mug's handle, a ring, the loop of a strap.
+
+A label or a print in the paper's colour looks the same, so two witnesses are asked: the colour, with
+the fall-off of light that a print does not follow, and the net. On coloured or grey paper the colour
+is believed even against the net, which takes a ring for a disc. On white paper it is not, for white
+prints and soles are common there; what the two disagree about is reported as doubtful.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.imaging import filters
+from backend.imaging.backdrop import Backdrop, Difference
+from backend.imaging.filters import Floats, Mask
+
+# Shares of the picture: smaller openings are noise; smaller doubts nobody would see.
+MIN_OPENING = 2e-4
+MIN_DOUBT = 2e-3
+# Of an opening's pixels at least this share is backdrop in full light, the rest in shadow.
+MIN_LIT = 0.3
+# Mean probability up to which the net agrees that there is no product.
+MAX_AGREED = 0.25
+# CIE L* from which paper is white, or blown out, and tells nothing apart from a white print.
+WHITE = 0.96
+
+
+@dataclass(frozen=True)
+class Openings:
+    """mask: where the backdrop shows. doubtful: share of the picture that may show it as well."""
+
+    mask: Mask
+    doubtful: float
+
+
+def find_openings(
+    probability: Floats, luma: Floats, backdrop: Backdrop, difference: Difference
+) -> Openings:
+    """Judge each region of the backdrop's colour that does not reach the picture's frame."""
+    lit = difference.distance < backdrop.threshold
+    alike = lit | difference.shaded()
+    enclosed = alike & ~filters.touching(alike, filters.border(alike.shape))
+    labels = filters.regions(filters.dilate(filters.erode(enclosed, 1), 1) & enclosed)
+    areas = np.bincount(labels.ravel())
+    lit_share, believed, brightness = (
+        np.bincount(labels.ravel(), weights.ravel()) / np.maximum(areas, 1)
+        for weights in (lit, probability, luma)
+    )
+    shares = areas / labels.size
+    shares[0] = 0
+    agreed = believed < MAX_AGREED
+    opened = (shares > MIN_OPENING) & (agreed | ((lit_share > MIN_LIT) & (brightness < WHITE)))
+    doubtful = (shares > MIN_DOUBT) & ~agreed & (lit_share > MIN_LIT)
+    return Openings(opened[labels], float(shares[doubtful].sum()))
