@@ -43,6 +43,11 @@ class Backdrop:
         return self.noise < STUDIO_NOISE
 
     @property
+    def is_coloured(self) -> bool:
+        """Whether the paper's own hue tells it from white, grey and black."""
+        return bool(np.hypot(*self.coefficients[0, 1:]) > COLOURED)
+
+    @property
     def kind(self) -> Literal["studio", "scene"]:
         return "studio" if self.is_studio else "scene"
 

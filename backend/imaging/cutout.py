@@ -14,6 +14,7 @@ more; only in a band along the outline are the photo's own pixels looked at, and
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,8 +34,11 @@ from backend.imaging.matte import solve_edge
 from backend.imaging.openings import Openings, find_openings
 from backend.imaging.quality import CutoutQuality, judge_cutout
 from backend.imaging.subject import SIDE, SubjectNet
+from backend.imaging.surroundings import look_around
+from backend.imaging.transparency import Box, opaque, photo_within
 
 MIN_COVERAGE = 0.01
+MIN_THIN_COVERAGE = 0.001  # a necklace's
 COARSE_SIDE = 640
 # The backdrop's surface is fitted to every so many pixels of every so many rows.
 SAMPLE_STEP = 6
@@ -91,30 +95,62 @@ class _Band:
 
 def cut_out(picture: Picture, net: SubjectNet | None) -> Cutout:
     """Separate the product from its background; raise `SubjectNotFound` if there is none."""
-    if picture.alpha is not None:
+    if picture.alpha is None:
+        return _photo_cut_out(picture.rgb, net)
+    box = photo_within(picture.alpha)
+    if box is None:
         return _already_cut_out(picture.rgb, picture.alpha)
-    coarse = _looked_at(picture.rgb, net)
+    return _framed_cut_out(picture.rgb, picture.alpha, box, net)
+
+
+def _photo_cut_out(rgb: NDArray[np.uint8], net: SubjectNet | None) -> Cutout:
+    """The net misses what is thin; on a plain backdrop colour alone finds that too."""
+    try:
+        return _cut_out_with(rgb, net, MIN_COVERAGE)
+    except SubjectNotFound:
+        if net is None:
+            raise
+        return _cut_out_with(rgb, None, MIN_THIN_COVERAGE)
+
+
+def _cut_out_with(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Cutout:
+    coarse = _looked_at(rgb, net, least)
     backdrop = coarse.backdrop
-    subject = filters.enlarged(coarse.subject, coarse.factor, picture.rgb.shape[:2])
-    band = _along_the_outline(picture.rgb, coarse)
+    subject = filters.enlarged(coarse.subject, coarse.factor, rgb.shape[:2])
+    band = _along_the_outline(rgb, coarse)
     soft = _guided_edge(band, coarse)
     if backdrop.is_studio:
         soft = _carved_by_colour(soft, band, subject, coarse)
     alpha = subject.astype(np.float32)
     alpha.flat[band.where] = soft
-    _require_subject(alpha > 0.5)
-    rgba = solve_edge(picture.rgb, alpha, trust_colour=backdrop.is_studio)
+    _require_subject(alpha > 0.5, least)
+    rgba = solve_edge(rgb, alpha, trust_colour=backdrop.is_studio)
+    solid = filters.shrunk(rgba[..., 3], coarse.factor) > 127
+    _require_subject(solid, least)
     quality = judge_cutout(
         rgba[..., 3],
         backdrop=backdrop,
-        contrast=_contrast(rgba[..., 3], coarse),
+        contrast=float(np.percentile(coarse.difference.distance[solid], 5)),
         certain=float(np.mean((coarse.guess < 0.1) | (coarse.guess > 0.9))) if net else None,
         extended=float(np.mean(coarse.subject & ~coarse.found)),
+        doubtful_openings=coarse.openings.doubtful,
+        surroundings=look_around(solid, backdrop, coarse.difference),
     )
     return Cutout(rgba, quality)
 
 
-def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
+def _framed_cut_out(
+    rgb: NDArray[np.uint8], alpha: Floats, box: Box, net: SubjectNet | None
+) -> Cutout:
+    """A whole photo with a little transparency at its rim: cut out as a photo, where it has one."""
+    inner = _photo_cut_out(opaque(rgb[box], alpha[box]), net)
+    rgba = np.zeros((*alpha.shape, 4), dtype=np.uint8)
+    rgba[box] = inner.rgba
+    padded = inner.rgba.shape[:2] != alpha.shape
+    return Cutout(rgba, msgspec.structs.replace(inner.quality, padded=padded))
+
+
+def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> _Coarse:
     """Tell product from backdrop, to within a few pixels."""
     factor = max(1, max(rgb.shape) // COARSE_SIDE)
     lab_pixels = lab(filters.shrunk(rgb, factor))
@@ -126,8 +162,8 @@ def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
     luma = lab_pixels[..., 0] / 100
     openings = find_openings(probability, luma, backdrop, difference)
     if backdrop.is_studio:
-        probability = np.where(openings.mask, 0, probability)
-    found = _main_regions(probability)
+        probability = np.where(filters.dilate(openings.mask, 2), 0, probability)
+    found = _main_regions(probability, least)
     return _Coarse(
         factor=factor,
         guess=guess,
@@ -150,20 +186,18 @@ def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
     return fit_backdrop(sample[row, column], y[rows[row], 0], x[0, columns[column]])
 
 
-def _main_regions(probability: Floats) -> Mask:
+def _main_regions(probability: Floats, least: float) -> Mask:
     found = probability > 0.5
-    _require_subject(found)
+    _require_subject(found, least)
     return filters.without_specks(found, 0.02)
 
 
-def _require_subject(mask: Mask) -> None:
-    if mask.mean() < MIN_COVERAGE:
+def _require_subject(mask: Mask, least: float) -> None:
+    if mask.mean() < least:
         raise SubjectNotFound
 
 
-def _whole_subject(
-    found: Mask, openings: Mask, backdrop: Backdrop, difference: Difference
-) -> Mask:
+def _whole_subject(found: Mask, openings: Mask, backdrop: Backdrop, difference: Difference) -> Mask:
     """Add what the net missed: parts that are clearly not backdrop, and holes that are none."""
     if not backdrop.is_studio:
         return found
@@ -236,14 +270,8 @@ def _local_means(band: _Band, coarse: _Coarse) -> Floats:
     return np.asarray(means[:, :3] / np.maximum(means[:, 3:], 1e-6))
 
 
-def _contrast(alpha: NDArray[np.uint8], coarse: _Coarse) -> float:
-    """ΔE from the backdrop that 95 % of the product exceeds."""
-    solid = filters.shrunk(alpha, coarse.factor) > 127
-    return float(np.percentile(coarse.difference.distance[solid], 5))
-
-
 def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
     """The merchant sent transparency: that is a better mask than any we could find."""
-    _require_subject(alpha > 0.5)
+    _require_subject(alpha > 0.5, MIN_COVERAGE)
     rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
     return Cutout(rgba, judge_cutout(rgba[..., 3], certain=None, extended=0.0))

@@ -1,9 +1,9 @@
 """Openings in the product that show the backdrop: a mug's handle, a ring, the loop of a strap.
 
-A label or a print in the paper's colour looks the same, so two witnesses are asked: the colour, with
-the fall-off of light that a print does not follow, and the net. On coloured or grey paper the colour
-is believed even against the net, which takes a ring for a disc. On white paper it is not, for white
-prints and soles are common there; what the two disagree about is reported as doubtful.
+A label or a print in the paper's colour looks the same, so both colour and the net are asked. When
+they disagree, colour wins on coloured and grey paper, because the net takes a ring for a disc. On
+white paper the net wins, because white prints and soles are common there. A disagreement is
+reported as doubtful, unless the paper has a colour of its own.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ WHITE = 0.96
 
 @dataclass(frozen=True)
 class Openings:
-    """mask: where the backdrop shows. doubtful: share of the picture that may show it as well."""
+    """mask: where the backdrop shows. doubtful: share of the picture in dispute."""
 
     mask: Mask
     doubtful: float
@@ -51,4 +51,5 @@ def find_openings(
     agreed = believed < MAX_AGREED
     opened = (shares > MIN_OPENING) & (agreed | ((lit_share > MIN_LIT) & (brightness < WHITE)))
     doubtful = (shares > MIN_DOUBT) & ~agreed & (lit_share > MIN_LIT)
+    doubtful &= not (backdrop.is_coloured and opened.any())
     return Openings(opened[labels], float(shares[doubtful].sum()))

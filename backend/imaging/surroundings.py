@@ -1,0 +1,87 @@
+"""What a photo shows beside one product on a backdrop, as figures for the verdict.
+
+All are measured on the photo shrunk for a first look (`cutout`), with the finished alpha.
+"""
+
+import msgspec
+import numpy as np
+
+from backend.imaging import filters
+from backend.imaging.backdrop import Backdrop, Difference
+from backend.imaging.filters import Mask
+
+# The rim is what lies between these distances inside the outline, in pixels.
+RIM = (2, 6)
+# Of what the product differs from the backdrop in its middle, the rim shows at least this share.
+FAINT = 0.12
+# A mirror image is at least this share of the product's height, much like it and clearly paler.
+MIN_MIRRORED, MIN_LIKENESS, MAX_STRENGTH = 0.12, 0.75, 0.75
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of 0 to 1.
+
+    faint: of the outline, where the product hardly differs from the backdrop.
+    left_out: the largest other thing on the backdrop, of the picture.
+    smallest_part: the smallest separate part of the cut-out, of the largest; 1 if there is one.
+    filled: the product's share of the box around it; 1 is an upright rectangle.
+    mirrored: the share of the product's height that repeats what is above it upside down, paler.
+    """
+
+    faint: float
+    left_out: float
+    smallest_part: float
+    filled: float
+    mirrored: float
+
+
+def look_around(solid: Mask, backdrop: Backdrop, difference: Difference) -> Surroundings:
+    """Measure a (height, width) mask of the product against what surrounds it."""
+    return Surroundings(
+        faint=round(_faint(solid, backdrop, difference), 3),
+        left_out=round(_left_out(solid, backdrop, difference), 5),
+        smallest_part=round(_smallest_part(solid), 3),
+        filled=round(float(solid[filters.bounds(solid)].mean()), 4),
+        mirrored=round(_mirrored(solid, difference), 3),
+    )
+
+
+def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
+    rim = filters.erode(solid, RIM[0]) & ~filters.erode(solid, RIM[1])
+    if not rim.any():
+        return 0.0
+    limit = max(2 * backdrop.threshold, FAINT * float(np.median(difference.distance[solid])))
+    return float(np.mean(difference.distance[rim] < limit))
+
+
+def _left_out(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
+    """Grain is worn off, and what reaches the frame is the table's edge or the room."""
+    different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
+    other = different & ~filters.dilate(solid, max(solid.shape) // 60)
+    other = filters.dilate(filters.erode(other, 1), 1)
+    other &= ~filters.touching(other, filters.border(other.shape, 2))
+    areas = np.bincount(filters.regions(other).ravel())
+    return float(areas[1:].max(initial=0)) / solid.size
+
+
+def _smallest_part(solid: Mask) -> float:
+    areas = np.bincount(filters.regions(filters.without_specks(solid, 0.01)).ravel())[1:]
+    areas = areas[areas > 0]
+    return float(areas.min() / areas.max())
+
+
+def _mirrored(solid: Mask, difference: Difference) -> float:
+    """The likeliest line of contact between the product and its image on a glossy table."""
+    box = filters.bounds(solid)
+    shape, strength = solid[box], difference.distance[box]
+    height = shape.shape[0]
+    for depth in range(height // 2, int(MIN_MIRRORED * height), -max(1, height // 100)):
+        image, product = shape[height - depth :], shape[height - 2 * depth : height - depth][::-1]
+        both = image & product
+        if both.sum() < MIN_LIKENESS * (image | product).sum():
+            continue
+        pale = strength[height - depth :][both].mean()
+        full = strength[height - 2 * depth : height - depth][::-1][both].mean()
+        if pale < MAX_STRENGTH * full:
+            return float(depth / height)
+    return 0.0
