@@ -78,6 +78,14 @@ class Difference:
         return np.asarray(dimmed & (self.tint < np.maximum(tolerance, self.tinge)))
 
 
+@dataclass(frozen=True)
+class Ringing:
+    """What JPEG may do to the backdrop beside the product: `strength` in ΔE, `reach` in pixels."""
+
+    strength: float
+    reach: int
+
+
 def lab(rgb: NDArray[np.uint8]) -> Floats:
     """sRGB to CIE Lab, D65: L 0..100, a and b about ±100."""
     converted: Floats = pyvips.Image.new_from_array(rgb).colourspace("lab").numpy()

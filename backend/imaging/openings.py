@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.imaging import filters
-from backend.imaging.backdrop import Backdrop, Difference
+from backend.imaging.backdrop import Backdrop, Difference, Ringing
 from backend.imaging.filters import Floats, Mask
 
 # Shares of the picture: smaller openings are noise; smaller doubts nobody would see.
@@ -34,7 +34,7 @@ class Openings:
 
 
 def find_openings(
-    probability: Floats, luma: Floats, backdrop: Backdrop, difference: Difference
+    probability: Floats, luma: Floats, backdrop: Backdrop, difference: Difference, ringing: Ringing
 ) -> Openings:
     """Judge each region of the backdrop's colour that does not reach the picture's frame."""
     lit = difference.distance < backdrop.threshold
@@ -52,4 +52,12 @@ def find_openings(
     opened = (shares > MIN_OPENING) & (agreed | ((lit_share > MIN_LIT) & (brightness < WHITE)))
     doubtful = (shares > MIN_DOUBT) & ~agreed & (lit_share > MIN_LIT)
     doubtful &= not (backdrop.is_coloured and opened.any())
-    return Openings(opened[labels], float(shares[doubtful].sum()))
+    mask = _up_to_the_product(opened[labels], difference, ringing)
+    return Openings(mask, float(shares[doubtful].sum()))
+
+
+def _up_to_the_product(opened: Mask, difference: Difference, ringing: Ringing) -> Mask:
+    """JPEG rings along the product's edge, so that the backdrop there is not quite its colour."""
+    alike = (difference.distance < ringing.strength) | difference.shaded(ringing.strength)
+    near = filters.dilate(opened, ringing.reach) & alike
+    return np.asarray(opened | filters.touching(near, opened))

@@ -21,6 +21,7 @@ MIN_MIRRORED, MIN_LIKENESS, MAX_STRENGTH = 0.12, 0.75, 0.75
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of 0 to 1.
 
+    bare: of the product, where it looks just like the backdrop in full light.
     faint: of the outline, where the product hardly differs from the backdrop.
     left_out: the largest other thing on the backdrop, of the picture.
     smallest_part: the smallest separate part of the cut-out, of the largest; 1 if there is one.
@@ -28,6 +29,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     mirrored: the share of the product's height that repeats what is above it upside down, paler.
     """
 
+    bare: float
     faint: float
     left_out: float
     smallest_part: float
@@ -38,6 +40,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 def look_around(solid: Mask, backdrop: Backdrop, difference: Difference) -> Surroundings:
     """Measure a (height, width) mask of the product against what surrounds it."""
     return Surroundings(
+        bare=round(float(np.mean(difference.distance[solid] < backdrop.threshold)), 3),
         faint=round(_faint(solid, backdrop, difference), 3),
         left_out=round(_left_out(solid, backdrop, difference), 5),
         smallest_part=round(_smallest_part(solid), 3),

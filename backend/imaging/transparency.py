@@ -25,6 +25,11 @@ def photo_within(alpha: Floats) -> Box | None:
     return box if solid[box].mean() >= MIN_FILLED else None
 
 
+def is_padded(alpha: Floats, box: Box) -> bool:
+    """Whether that photo leaves more of the file empty than a thin border."""
+    return bool(alpha[box].size < MIN_FILLED * alpha.size)
+
+
 def opaque(rgb: NDArray[np.uint8], alpha: Floats) -> NDArray[np.uint8]:
     """The photo with the colour of its rim wherever it is transparent."""
     solid = alpha > 0.5

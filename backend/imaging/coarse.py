@@ -1,0 +1,134 @@
+"""Tell product from backdrop to within a few pixels, on the photo shrunk to `COARSE_SIDE`.
+
+The net says which blob is the product. On a plain backdrop, colour adds the parts that the net
+missed and takes away the openings that it filled.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.imaging import filters
+from backend.imaging.backdrop import (
+    Backdrop,
+    Difference,
+    Ringing,
+    compared,
+    fit_backdrop,
+    guess_subject,
+    lab,
+    positions,
+)
+from backend.imaging.filters import Floats, Mask
+from backend.imaging.openings import Openings, find_openings
+from backend.imaging.subject import SubjectNet
+
+COARSE_SIDE = 640
+# The backdrop's surface is fitted to every so many pixels of every so many rows.
+SAMPLE_STEP = 6
+# JPEG's blocks of 8 px are 16 px wide in colour, and ring in proportion to the edge's contrast.
+RINGING_REACH = 16
+RINGING_SHARE = 0.08
+# Hue as a share of the lightness lost, where a shadow is lit by the product beside it.
+MAX_REFLECTED = 0.4
+
+
+class SubjectNotFound(Exception):
+    """Nothing, or next to nothing, stands out from the background."""
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The photo shrunk by `factor`, and what is known of it, as (height, width) arrays.
+
+    guess: the net's, or colour's, at its own size. found: what that is sure of. subject: with what
+    colour adds to it and takes away.
+    """
+
+    factor: int
+    guess: Floats
+    luma: Floats
+    probability: Floats
+    backdrop: Backdrop
+    difference: Difference
+    found: Mask
+    subject: Mask
+    openings: Openings
+
+    def reach(self, divisor: int) -> int:
+        """A distance in its pixels that grows with the picture."""
+        return int(max(self.subject.shape)) // divisor
+
+
+def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coarse:
+    """Find a product of at least this share of the picture, or raise `SubjectNotFound`."""
+    factor = max(1, max(rgb.shape) // COARSE_SIDE)
+    lab_pixels = lab(filters.shrunk(rgb, factor))
+    guess = net.probability(rgb) if net else guess_subject(lab_pixels)
+    probability = filters.resize(guess, *lab_pixels.shape[:2])
+    known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
+    backdrop = _fitted(rgb, known, factor)
+    difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
+    luma = lab_pixels[..., 0] / 100
+    ringing = _ringing(probability, backdrop, difference, factor)
+    openings = find_openings(probability, luma, backdrop, difference, ringing)
+    if backdrop.is_studio:
+        probability = np.where(filters.dilate(openings.mask, 2), 0, probability)
+    found = probability > 0.5
+    require_subject(found, least)
+    found = filters.without_specks(found, 0.02)
+    subject = found
+    if backdrop.is_studio:
+        missed = _clearly_different(probability, backdrop, difference, ringing)
+        subject = _without_holes(filters.touching(missed | found, found)) & ~openings.mask
+    return Coarse(factor, guess, luma, probability, backdrop, difference, found, subject, openings)
+
+
+def require_subject(mask: Mask, least: float) -> None:
+    """Raise `SubjectNotFound` if the mask covers less than this share of the picture."""
+    if mask.mean() < least:
+        raise SubjectNotFound
+
+
+def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
+    """The backdrop as the photo's own pixels have it, with all of their grain."""
+    y, x = positions(rgb.shape)
+    rows, columns = (np.arange(0, length, SAMPLE_STEP) for length in rgb.shape[:2])
+    row, column = np.nonzero(known[np.ix_(rows // factor, columns // factor)])
+    sample = lab(np.ascontiguousarray(rgb[::SAMPLE_STEP, ::SAMPLE_STEP]))
+    return fit_backdrop(sample[row, column], y[rows[row], 0], x[0, columns[column]])
+
+
+def _ringing(
+    probability: Floats, backdrop: Backdrop, difference: Difference, factor: int
+) -> Ringing:
+    sure = (probability > 0.5) & (difference.distance > 2 * backdrop.threshold)
+    contrast = float(np.median(difference.distance[sure])) if sure.any() else 0.0
+    strength = max(backdrop.threshold, RINGING_SHARE * contrast)
+    return Ringing(strength, reach=max(2, RINGING_REACH // factor))
+
+
+def _clearly_different(
+    probability: Floats, backdrop: Backdrop, difference: Difference, ringing: Ringing
+) -> Mask:
+    """Pixels that are neither backdrop nor its shadow, whatever the net says.
+
+    Only where the net sees no product may they be ringing: it is unsure of white stripes on white.
+    """
+    strength = np.where(probability < 0.1, ringing.strength, 0)
+    shadow = difference.shaded(tolerated(strength, probability, difference))
+    return (difference.distance > np.maximum(2 * backdrop.threshold, strength)) & ~shadow
+
+
+def tolerated(ringing: Floats | float, probability: Floats, difference: Difference) -> Floats:
+    """The ΔE of hue that a shadow may have: ringing, and where the net sees no product, its light.
+
+    A product throws light of its own colour into its shadow.
+    """
+    reflected = np.where(probability < 0.1, MAX_REFLECTED * difference.darker, 0)
+    return np.asarray(np.maximum(ringing, reflected))
+
+
+def _without_holes(subject: Mask) -> Mask:
+    return ~filters.touching(~subject, filters.border(subject.shape))
