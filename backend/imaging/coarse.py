@@ -30,6 +30,8 @@ SAMPLE_STEP = 6
 # JPEG's blocks of 8 px are 16 px wide in colour, and ring in proportion to the edge's contrast.
 RINGING_REACH = 16
 RINGING_SHARE = 0.08
+# The probability below which the net sees no product.
+UNLIKELY = 0.1
 # Hue as a share of the lightness lost, where a shadow is lit by the product beside it.
 MAX_REFLECTED = 0.4
 
@@ -67,7 +69,7 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
     lab_pixels = lab(filters.shrunk(rgb, factor))
     guess = net.probability(rgb) if net else guess_subject(lab_pixels)
     probability = filters.resize(guess, *lab_pixels.shape[:2])
-    known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
+    known = ~filters.dilate(probability > UNLIKELY, max(probability.shape) // 25)
     backdrop = _fitted(rgb, known, factor)
     difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
     luma = lab_pixels[..., 0] / 100
@@ -112,13 +114,18 @@ def _ringing(
 def _clearly_different(
     probability: Floats, backdrop: Backdrop, difference: Difference, ringing: Ringing
 ) -> Mask:
-    """Pixels that are neither backdrop nor its shadow, whatever the net says.
+    """Pixels that are neither backdrop nor its shadow, whatever the net says."""
+    shadow = difference.shaded(tolerated(0, probability, difference))
+    different = (difference.distance > 2 * backdrop.threshold) & ~shadow
+    rings = (difference.distance < ringing.strength) | difference.shaded(ringing.strength)
+    rings &= different & (probability < UNLIKELY)
+    return different & ~(rings & ~_broad(rings, ringing.reach // 2))
 
-    Only where the net sees no product may they be ringing: it is unsure of white stripes on white.
-    """
-    strength = np.where(probability < 0.1, ringing.strength, 0)
-    shadow = difference.shaded(tolerated(strength, probability, difference))
-    return (difference.distance > np.maximum(2 * backdrop.threshold, strength)) & ~shadow
+
+def _broad(mask: Mask, radius: int) -> Mask:
+    """Where it is wider than that, grain aside: a white stripe on white paper, and no ringing."""
+    closed = filters.erode(filters.dilate(mask, 2), 2)
+    return filters.dilate(filters.erode(closed, radius), 2 * radius)
 
 
 def tolerated(ringing: Floats | float, probability: Floats, difference: Difference) -> Floats:
@@ -126,7 +133,7 @@ def tolerated(ringing: Floats | float, probability: Floats, difference: Differen
 
     A product throws light of its own colour into its shadow.
     """
-    reflected = np.where(probability < 0.1, MAX_REFLECTED * difference.darker, 0)
+    reflected = np.where(probability < UNLIKELY, MAX_REFLECTED * difference.darker, 0)
     return np.asarray(np.maximum(ringing, reflected))
 
 
