@@ -18,11 +18,11 @@ from backend.imaging.filters import Floats, Mask
 # ΔE that 95 % of the far pixels stay under on paper; measured 0.4–3 on studio shots, 9 and more
 # on scenes.
 STUDIO_NOISE = 6.0
-# A shadow on white or grey paper takes at most this much lightness; anything darker is a dark
-# product. On coloured paper its hue gives it away, and it may leave a fifth of the light: of the
-# cube root of the light 0.58 are left then.
+# A shadow leaves at least a fifth of the light, and 0.58 of the light's cube root. On white or grey
+# paper, where no hue gives it away, it takes at most this much lightness: anything darker is a dark
+# product.
+DEEPEST = 0.42
 SHADOW_DEPTH = 30.0
-COLOURED_DEPTH = 0.42
 COLOURED = 12.0  # chroma
 # Reported when too few pixels are left to fit: as unlike paper as black is unlike white.
 NO_BACKDROP = 100.0
@@ -113,7 +113,8 @@ def compared(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Floats) -> Di
         tint += (hue - of_paper * dimming) ** 2
         chroma += of_paper**2
     coloured = chroma > COLOURED**2
-    deepest = np.where(coloured, COLOURED_DEPTH * (paper + 16), SHADOW_DEPTH)
+    deepest = DEEPEST * (paper + 16)
+    deepest = np.where(coloured, deepest, np.minimum(deepest, SHADOW_DEPTH))
     noise = backdrop.threshold
     tinge = np.where(coloured, noise + 0.15 * darker, np.maximum(noise, 0.1 * darker))
     return Difference(np.sqrt(distance), darker, deepest, np.sqrt(tint), tinge)

@@ -44,13 +44,13 @@ class SubjectNotFound(Exception):
 class Coarse:
     """The photo shrunk by `factor`, and what is known of it, as (height, width) arrays.
 
-    guess: the net's, or colour's, at its own size. found: what that is sure of. subject: with what
-    colour adds to it and takes away.
+    guess: the net's, or colour's, at its own size. lab_pixels: CIE Lab. found: what the guess is
+    sure of. subject: with what colour adds to it and takes away.
     """
 
     factor: int
     guess: Floats
-    luma: Floats
+    lab_pixels: Floats
     probability: Floats
     backdrop: Backdrop
     difference: Difference
@@ -72,9 +72,8 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
     known = ~filters.dilate(probability > UNLIKELY, max(probability.shape) // 25)
     backdrop = _fitted(rgb, known, factor)
     difference = compared(lab_pixels, backdrop, *positions(lab_pixels.shape))
-    luma = lab_pixels[..., 0] / 100
     ringing = _ringing(probability, backdrop, difference, factor)
-    openings = find_openings(probability, luma, backdrop, difference, ringing)
+    openings = find_openings(probability, lab_pixels[..., 0], backdrop, difference, ringing)
     if backdrop.is_studio:
         probability = np.where(filters.dilate(openings.mask, 2), 0, probability)
     found = probability > 0.5
@@ -83,8 +82,10 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
     subject = found
     if backdrop.is_studio:
         missed = _clearly_different(probability, backdrop, difference, ringing)
-        subject = _without_holes(filters.touching(missed | found, found)) & ~openings.mask
-    return Coarse(factor, guess, luma, probability, backdrop, difference, found, subject, openings)
+        subject = filters.without_holes(filters.touching(missed | found, found)) & ~openings.mask
+    return Coarse(
+        factor, guess, lab_pixels, probability, backdrop, difference, found, subject, openings
+    )
 
 
 def require_subject(mask: Mask, least: float) -> None:
@@ -135,7 +136,3 @@ def tolerated(ringing: Floats | float, probability: Floats, difference: Differen
     """
     reflected = np.where(probability < UNLIKELY, MAX_REFLECTED * difference.darker, 0)
     return np.asarray(np.maximum(ringing, reflected))
-
-
-def _without_holes(subject: Mask) -> Mask:
-    return ~filters.touching(~subject, filters.border(subject.shape))

@@ -77,20 +77,26 @@ def cut_out(picture: Picture, net: SubjectNet | None) -> Cutout:
 
 
 def _photo_cut_out(rgb: NDArray[np.uint8], net: SubjectNet | None) -> Cutout:
-    """The net misses what is thin, or takes it for a disc; colour alone finds that too."""
+    """By the net; by colour alone where that tells more of something thin."""
+    if net is None:
+        return _cut_out_by(None, rgb, MIN_COVERAGE)
     try:
-        cutout = _cut_out_by(net, rgb, MIN_COVERAGE)
+        by_net = _cut_out_by(net, rgb, MIN_COVERAGE)
     except SubjectNotFound:
-        if net is None:
-            raise
-        return _cut_out_by(None, rgb, MIN_THIN_COVERAGE)
-    if net is None or _bare_share(cutout) < MOSTLY:
-        return cutout
+        return _thin_cut_out(rgb)
+    if _bare_share(by_net) < MOSTLY:
+        return by_net
     try:
-        by_colour = _cut_out_by(None, rgb, MIN_THIN_COVERAGE)
+        by_colour = _thin_cut_out(rgb)
     except SubjectNotFound:
-        return cutout
-    return by_colour if _bare_share(by_colour) < HARDLY else cutout
+        return by_net
+    return by_colour if _bare_share(by_colour) < HARDLY else by_net
+
+
+def _thin_cut_out(rgb: NDArray[np.uint8]) -> Cutout:
+    """The net overlooks a necklace, or takes it for a disc."""
+    cutout = _cut_out_by(None, rgb, MIN_THIN_COVERAGE)
+    return Cutout(cutout.rgba, msgspec.structs.replace(cutout.quality, overruled=True))
 
 
 def _bare_share(cutout: Cutout) -> float:
@@ -131,7 +137,7 @@ def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
 def _guided_edge(band: _Band, coarse: Coarse) -> Floats:
     """Pull the soft edge onto the photo's own edges."""
     line = filters.guiding(
-        coarse.luma,
+        coarse.lab_pixels[..., 0] / 100,
         np.maximum(coarse.probability, coarse.subject),
         sigma=coarse.reach(160) / 2,
         epsilon=1e-4,
@@ -194,7 +200,7 @@ def _judged(
         certain=float(np.mean((guess < 0.1) | (guess > 0.9))) if by_model else None,
         extended=float(np.mean(coarse.subject & ~coarse.found)),
         doubtful_openings=coarse.openings.doubtful,
-        surroundings=look_around(solid, coarse.backdrop, coarse.difference),
+        surroundings=look_around(solid, coarse.lab_pixels, coarse.backdrop, coarse.difference),
     )
 
 

@@ -22,7 +22,7 @@ MIN_LIT = 0.3
 # Mean probability up to which the net agrees that there is no product.
 MAX_AGREED = 0.25
 # CIE L* from which paper is white, or blown out, and tells nothing apart from a white print.
-WHITE = 0.96
+WHITE = 96
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Openings:
 
 
 def find_openings(
-    probability: Floats, luma: Floats, backdrop: Backdrop, difference: Difference, ringing: Ringing
+    probability: Floats, light: Floats, backdrop: Backdrop, difference: Difference, ringing: Ringing
 ) -> Openings:
     """Judge each region of the backdrop's colour that does not reach the picture's frame."""
     lit = difference.distance < backdrop.threshold
@@ -44,7 +44,7 @@ def find_openings(
     areas = np.bincount(labels.ravel())
     lit_share, believed, brightness = (
         np.bincount(labels.ravel(), weights.ravel()) / np.maximum(areas, 1)
-        for weights in (lit, probability, luma)
+        for weights in (lit, probability, light)
     )
     shares = areas / labels.size
     shares[0] = 0

@@ -20,10 +20,11 @@ MIN_CONTRAST = 6.0
 MAX_SOFT = 0.08
 MAX_FAINT = 0.2
 MAX_EXTENDED = 0.15
+MAX_LEFTOVER = 0.01
 MAX_LEFT_OUT = 0.001
 MIN_PART = 0.5  # both shoes of a pair are about as large
 MAX_FILLED = 0.985
-MIN_COVERAGE = 0.1
+MIN_BOX = 0.12
 # A 1200 × 1500 photo of a garment fills a 2048 px square at 1.6 to 1.9. Storefronts show at most
 # about half of the square's pixels a side, so up to twice that is hardly seen: noted, not doubted.
 NOTED_SCALE, MAX_SCALE = 2.0, 4.0
@@ -61,6 +62,7 @@ class CutoutQuality(msgspec.Struct, frozen=True, kw_only=True):
     extended: share of the picture that colour added to what the net found.
     doubtful_openings: share of the picture that may be openings, or prints in the paper's colour.
     surroundings: what else the photo shows; null if the transparency came with the file.
+    overruled: whether colour alone decided although a net was asked.
     padded: whether the photo was found on transparent padding.
     touches_edge: sides on which the photo cuts the product off.
     """
@@ -76,6 +78,7 @@ class CutoutQuality(msgspec.Struct, frozen=True, kw_only=True):
     doubtful_openings: float = 0.0
     surroundings: Surroundings | None = None
     padded: bool = False
+    overruled: bool = False
     touches_edge: list[Side]
 
 
@@ -107,6 +110,7 @@ def _cutout_doubts(cutout: CutoutQuality | None) -> Iterator[Doubt]:
         yield True, "NOT_MEASURED", "The outline was not measured. Check the edges."
         return
     certain = 1.0 if cutout.certain is None else cutout.certain
+    box = cutout.coverage / (cutout.surroundings.filled if cutout.surroundings else 1)
     yield (
         cutout.backdrop == "scene",
         "BUSY_BACKGROUND",
@@ -122,6 +126,12 @@ def _cutout_doubts(cutout: CutoutQuality | None) -> Iterator[Doubt]:
         cutout.contrast is not None and not cutout.by_model and cutout.contrast < MIN_CONTRAST,
         "LOW_CONTRAST",
         "The product is almost as light as its background. Check that nothing is missing.",
+    )
+    yield (
+        cutout.overruled,
+        "FOUND_BY_COLOUR",
+        "The product was found by its colour alone, as it is thin or hard to make out. "
+        "Check that nothing is missing.",
     )
     yield (
         cutout.extended > MAX_EXTENDED * cutout.coverage,
@@ -145,9 +155,9 @@ def _cutout_doubts(cutout: CutoutQuality | None) -> Iterator[Doubt]:
         "Much of the outline is soft. Check fur, tulle and blurred edges.",
     )
     yield (
-        cutout.coverage < MIN_COVERAGE,
+        box < MIN_BOX,
         "SMALL_PRODUCT",
-        f"The product fills only {cutout.coverage:.0%} of the photo. A closer photo is sharper.",
+        f"The product takes only {box:.0%} of the photo. A closer photo is sharper.",
     )
     yield (
         bool(cutout.touches_edge),
@@ -163,6 +173,16 @@ def _surroundings_doubts(around: Surroundings | None) -> Iterator[Doubt]:
         around.faint > MAX_FAINT,
         "FAINT_OUTLINE",
         "The product hardly stands out from its background. Check that nothing is missing.",
+    )
+    yield (
+        around.leftover > MAX_LEFTOVER,
+        "LEFTOVERS",
+        "Bits of the background were left along the outline. Check the edges.",
+    )
+    yield (
+        around.badge > 0,
+        "BADGE",
+        "A round badge may overlap the product. Upload a photo without it.",
     )
     yield (
         around.left_out > MAX_LEFT_OUT,

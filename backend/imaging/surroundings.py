@@ -8,12 +8,17 @@ import numpy as np
 
 from backend.imaging import filters
 from backend.imaging.backdrop import Backdrop, Difference
-from backend.imaging.filters import Mask
+from backend.imaging.filters import Floats, Mask
 
 # The rim is what lies between these distances inside the outline, in pixels.
 RIM = (2, 6)
 # Of what the product differs from the backdrop in its middle, the rim shows at least this share.
 FAINT = 0.12
+# Along the whole rim of a product that stands out as clearly as this, ΔE, nothing may be faint.
+VIVID = 40.0
+# A round badge: its share of the product, how far its colours lie from the product's and from each
+# other, ΔE, and how well a disc describes it.
+BADGE_SHARE, BADGE_CONTRAST, BADGE_SPREAD, BADGE_ROUND = (0.015, 0.3), 40.0, 3.0, 0.93
 # A mirror image is at least this share of the product's height, much like it and clearly paler.
 MIN_MIRRORED, MIN_LIKENESS, MAX_STRENGTH = 0.12, 0.75, 0.75
 
@@ -23,6 +28,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     bare: of the product, where it looks just like the backdrop in full light.
     faint: of the outline, where the product hardly differs from the backdrop.
+    leftover: of the rim of a product that stands out clearly, what looks like backdrop.
+    badge: of the product, a disc of one other colour on its outline.
     left_out: the largest other thing on the backdrop, of the picture.
     smallest_part: the smallest separate part of the cut-out, of the largest; 1 if there is one.
     filled: the product's share of the box around it; 1 is an upright rectangle.
@@ -31,17 +38,23 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     bare: float
     faint: float
+    leftover: float
+    badge: float
     left_out: float
     smallest_part: float
     filled: float
     mirrored: float
 
 
-def look_around(solid: Mask, backdrop: Backdrop, difference: Difference) -> Surroundings:
-    """Measure a (height, width) mask of the product against what surrounds it."""
+def look_around(
+    solid: Mask, lab_pixels: Floats, backdrop: Backdrop, difference: Difference
+) -> Surroundings:
+    """Measure a (height, width) mask of the product in a Lab picture against what surrounds it."""
     return Surroundings(
         bare=round(float(np.mean(difference.distance[solid] < backdrop.threshold)), 3),
         faint=round(_faint(solid, backdrop, difference), 3),
+        leftover=round(_leftover(solid, difference), 3),
+        badge=round(_badge(solid, lab_pixels), 3),
         left_out=round(_left_out(solid, backdrop, difference), 5),
         smallest_part=round(_smallest_part(solid), 3),
         filled=round(float(solid[filters.bounds(solid)].mean()), 4),
@@ -55,6 +68,39 @@ def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
         return 0.0
     limit = max(2 * backdrop.threshold, FAINT * float(np.median(difference.distance[solid])))
     return float(np.mean(difference.distance[rim] < limit))
+
+
+def _leftover(solid: Mask, difference: Difference) -> float:
+    usual = float(np.median(difference.distance[solid]))
+    if usual < VIVID:
+        return 0.0
+    rim = solid & ~filters.erode(solid, RIM[1])
+    return float(np.mean(difference.distance[rim] < FAINT * usual))
+
+
+def _badge(solid: Mask, lab_pixels: Floats) -> float:
+    """A shop's round badge that overlaps the product; a round part inside of it is a print."""
+    usual = np.median(lab_pixels[solid], axis=0)
+    other = solid & (np.linalg.norm(lab_pixels - usual, axis=-1) > BADGE_CONTRAST)
+    labels = filters.regions(filters.dilate(filters.erode(other, 2), 2))
+    shares = np.bincount(labels.ravel()) / solid.sum()
+    for label in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
+        region = filters.without_holes(labels == label)
+        on_outline = bool((filters.dilate(region, 3) & ~solid).any())
+        if label and on_outline and _is_disc(region) and _spread(lab_pixels[region]) < BADGE_SPREAD:
+            return float(shares[label])
+    return 0.0
+
+
+def _is_disc(region: Mask) -> bool:
+    rows, columns = np.nonzero(region)
+    radius = np.sqrt(rows.size / np.pi)
+    inside = np.hypot(rows - rows.mean(), columns - columns.mean()) <= radius
+    return bool(inside.mean() > BADGE_ROUND)
+
+
+def _spread(colours: Floats) -> float:
+    return float(np.median(np.linalg.norm(colours - np.median(colours, axis=0), axis=-1)))
 
 
 def _left_out(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:

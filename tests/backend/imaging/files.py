@@ -24,8 +24,12 @@ def srgb(pixels: NDArray[np.uint8]) -> pyvips.Image:
     return pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
 
 
-def jpeg(image: pyvips.Image, **options: object) -> bytes:
-    data: bytes = image.write_to_buffer(".jpg", Q=92, **options)
+def grey(pixels: NDArray[np.uint8]) -> pyvips.Image:
+    return pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+
+
+def jpeg(image: pyvips.Image, quality: int = 92, **options: object) -> bytes:
+    data: bytes = image.write_to_buffer(".jpg", Q=quality, **options)
     return data
 
 
