@@ -14,8 +14,6 @@ from backend.imaging.filters import Floats, Mask
 RIM = (2, 6)
 # Of what the product differs from the backdrop in its middle, the rim shows at least this share.
 FAINT = 0.12
-# Along the whole rim of a product that stands out as clearly as this, ΔE, nothing may be faint.
-VIVID = 40.0
 # A round badge: its share of the product, how far its colours lie from the product's and from each
 # other, ΔE, and how well a disc describes it.
 BADGE_SHARE, BADGE_CONTRAST, BADGE_SPREAD, BADGE_ROUND = (0.015, 0.3), 40.0, 3.0, 0.93
@@ -53,7 +51,7 @@ def look_around(
     return Surroundings(
         bare=round(float(np.mean(difference.distance[solid] < backdrop.threshold)), 3),
         faint=round(_faint(solid, backdrop, difference), 3),
-        leftover=round(_leftover(solid, difference), 3),
+        leftover=round(_leftover(solid, backdrop, difference), 3),
         badge=round(_badge(solid, lab_pixels), 3),
         left_out=round(_left_out(solid, backdrop, difference), 5),
         smallest_part=round(_smallest_part(solid), 3),
@@ -70,12 +68,12 @@ def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     return float(np.mean(difference.distance[rim] < limit))
 
 
-def _leftover(solid: Mask, difference: Difference) -> float:
-    usual = float(np.median(difference.distance[solid]))
-    if usual < VIVID:
-        return 0.0
+def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
+    limit = FAINT * float(np.median(difference.distance[solid]))
+    if limit < backdrop.threshold:
+        return 0.0  # a product so pale that this says nothing
     rim = solid & ~filters.erode(solid, RIM[1])
-    return float(np.mean(difference.distance[rim] < FAINT * usual))
+    return float(np.mean(difference.distance[rim] < limit))
 
 
 def _badge(solid: Mask, lab_pixels: Floats) -> float:
@@ -129,8 +127,9 @@ def _mirrored(solid: Mask, difference: Difference) -> float:
         both = image & product
         if both.sum() < MIN_LIKENESS * (image | product).sum():
             continue
-        pale = strength[height - depth :][both].mean()
-        full = strength[height - 2 * depth : height - depth][::-1][both].mean()
+        # All of the image is paler, and not just a print.
+        pale = np.percentile(strength[height - depth :][both], 90)
+        full = np.median(strength[height - 2 * depth : height - depth][::-1][both])
         if pale < MAX_STRENGTH * full:
             return float(depth / height)
     return 0.0
