@@ -72,6 +72,17 @@ class Difference:
     tint: Floats
     tinge: Floats
 
+    def thinned(self, step: int) -> "Difference":
+        """Every so many pixels of every so many rows."""
+        every = (slice(None, None, step), slice(None, None, step))
+        return Difference(
+            self.distance[every],
+            self.darker[every],
+            self.deepest[every],
+            self.tint[every],
+            self.tinge[every],
+        )
+
     def shaded(self, tolerance: Floats | float = 0.0) -> Mask:
         """Pixels that may be backdrop in shadow: darker, and of its hue within `tolerance` ΔE."""
         dimmed = (self.darker > 0) & (self.darker < self.deepest)

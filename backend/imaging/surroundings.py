@@ -1,6 +1,6 @@
 """What a photo shows beside one product on a backdrop, as figures for the verdict.
 
-All are measured on the photo shrunk for a first look (`cutout`), with the finished alpha.
+All are measured on the shrunk photo (`coarse`), with the finished alpha.
 """
 
 import msgspec
@@ -10,8 +10,9 @@ from backend.imaging import filters
 from backend.imaging.backdrop import Backdrop, Difference
 from backend.imaging.filters import Floats, Mask
 
-# The rim is what lies between these distances inside the outline, in pixels.
-RIM = (2, 6)
+STEP = 2  # a quarter of the pixels says as much
+# The rim is what lies between these distances inside the outline, in those pixels.
+RIM = (1, 3)
 # Of what the product differs from the backdrop in its middle, the rim shows at least this share.
 FAINT = 0.12
 # A round badge: its share of the product, how far its colours lie from the product's and from each
@@ -48,6 +49,8 @@ def look_around(
     solid: Mask, lab_pixels: Floats, backdrop: Backdrop, difference: Difference
 ) -> Surroundings:
     """Measure a (height, width) mask of the product in a Lab picture against what surrounds it."""
+    solid, lab_pixels = solid[::STEP, ::STEP], lab_pixels[::STEP, ::STEP]
+    difference = difference.thinned(STEP)
     return Surroundings(
         bare=round(float(np.mean(difference.distance[solid] < backdrop.threshold)), 3),
         faint=round(_faint(solid, backdrop, difference), 3),
@@ -80,11 +83,11 @@ def _badge(solid: Mask, lab_pixels: Floats) -> float:
     """A shop's round badge that overlaps the product; a round part inside of it is a print."""
     usual = np.median(lab_pixels[solid], axis=0)
     other = solid & (np.linalg.norm(lab_pixels - usual, axis=-1) > BADGE_CONTRAST)
-    labels = filters.regions(filters.dilate(filters.erode(other, 2), 2))
+    labels = filters.regions(filters.dilate(filters.erode(other, 1), 1))
     shares = np.bincount(labels.ravel()) / solid.sum()
     for label in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
         region = filters.without_holes(labels == label)
-        on_outline = bool((filters.dilate(region, 3) & ~solid).any())
+        on_outline = bool((filters.dilate(region, 2) & ~solid).any())
         if label and on_outline and _is_disc(region) and _spread(lab_pixels[region]) < BADGE_SPREAD:
             return float(shares[label])
     return 0.0
