@@ -2,6 +2,9 @@
 
 PNG has three more ways to say it (third edition, 4.3): `cICP` with code points, as Photoshop writes
 Display P3; `sRGB`; and `gAMA` with `cHRM`. libvips knows only profiles, so one is made and put in.
+
+The result is within one level of the exact one in colour. In grey, lcms interpolates between 33
+points, which makes the darkest tones of a linear file up to ten levels wrong.
 """
 
 import struct

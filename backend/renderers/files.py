@@ -14,7 +14,7 @@ from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
 from backend.renderers.base import RenderedFile, RenderFailed, RenderRequest
 
 # Goes up whenever the same input would give other pixels.
-VERSION = "3"
+VERSION = "4"
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,9 @@ def stamp(
         segment.quality if segment else None, scale=scale, corners_clean=corners_clean
     )
     reasons = [*concerns, *found.reasons]
-    verdict = Verdict(verdict="needs_review" if reasons else "pass", reasons=reasons)
+    verdict = Verdict(
+        verdict="needs_review" if reasons else "pass", reasons=reasons, notes=found.notes
+    )
     figures = {
         **(msgspec.to_builtins(segment.quality) if segment else {}),
         **(msgspec.to_builtins(framing) if framing else {}),

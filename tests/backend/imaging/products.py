@@ -88,17 +88,23 @@ def photo(shape: Shape, colour: Colour, setting: Setting | None = None) -> Photo
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     alpha = _alpha(shape, x, y)
     uneven = 1 - 2 * setting.texture * np.abs(np.sin(x / 95)) + setting.texture * np.sin(y / 120)
-    product = _linear(colour) * uneven[..., None]
+    product = linear(colour) * uneven[..., None]
     light = _paper(setting, alpha, x, y)
     light = _mirrored(light, product, alpha, setting.reflection)
     light = _over(light, product, alpha)
     for extra in setting.extras:
         covered = _alpha(extra.shape, x, y)
-        light = _over(light, _linear(extra.colour), covered)
+        light = _over(light, linear(extra.colour), covered)
         alpha = np.maximum(alpha, covered) if extra.is_product else alpha * (1 - covered)
     grain = np.random.default_rng(7).normal(0, setting.grain, (HEIGHT, WIDTH, 1))
     rgb = np.clip(255 * encoded(np.clip(light, 0, 1)) + grain + 0.5, 0, 255)
     return Photo(rgb.astype(np.uint8), alpha)
+
+
+def linear(colour: Colour | NDArray[np.uint8]) -> Floats:
+    """sRGB in 0..255 to linear light in 0..1."""
+    value = np.asarray(colour) / 255
+    return np.asarray(np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4))
 
 
 def encoded(light: Floats) -> Floats:
@@ -177,7 +183,7 @@ def _paper(setting: Setting, alpha: Floats, x: Floats, y: Floats) -> Floats:
     fall_off = 1 - 0.12 * ((x / WIDTH - 0.45) ** 2 + (y / HEIGHT - 0.4) ** 2)
     thrown = filters.blur(np.roll(alpha, (13, 11), axis=(0, 1)).astype(np.float32), 8)
     lit = fall_off * (1 - setting.shadow * thrown)
-    return np.asarray(_linear(setting.paper) * lit[..., None] * setting.surface)
+    return np.asarray(linear(setting.paper) * lit[..., None] * setting.surface)
 
 
 def _mirrored(light: Floats, product: Floats, alpha: Floats, share: float) -> Floats:
@@ -201,11 +207,6 @@ def _over(below: Floats, above: Floats, alpha: Floats) -> Floats:
 
 def _alpha(shape: Shape, x: Floats, y: Floats) -> Floats:
     return np.clip(0.5 - shape(x, y), 0, 1)
-
-
-def _linear(colour: Colour) -> Floats:
-    value = np.array(colour) / 255
-    return np.asarray(np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4))
 
 
 def _ellipse(x: Floats, y: Floats, across: float, down: float) -> Floats:
