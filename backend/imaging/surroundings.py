@@ -15,6 +15,8 @@ STEP = 2  # a quarter of the pixels says as much
 RIM = (1, 3)
 # Of what the product differs from the backdrop in its middle, the rim shows at least this share.
 FAINT = 0.12
+# Less than this share of it at the very edge is backdrop, tinted by JPEG.
+LEFT = 0.25
 # A round badge: its share of the product, how far its colours lie from the product's and from each
 # other, ΔE, and how well a disc describes it.
 BADGE_SHARE, BADGE_CONTRAST, BADGE_SPREAD, BADGE_ROUND = (0.015, 0.3), 40.0, 3.0, 0.93
@@ -72,11 +74,11 @@ def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
 
 
 def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
-    limit = FAINT * float(np.median(difference.distance[solid]))
-    if limit < backdrop.threshold:
+    usual = float(np.median(difference.distance[solid]))
+    if FAINT * usual < backdrop.threshold:
         return 0.0  # a product so pale that this says nothing
     rim = solid & ~filters.erode(solid, RIM[1])
-    return float(np.mean(difference.distance[rim] < limit))
+    return float(np.mean(difference.distance[rim] < LEFT * usual))
 
 
 def _badge(solid: Mask, lab_pixels: Floats) -> float:
