@@ -206,7 +206,7 @@ def _over(below: Floats, above: Floats, alpha: Floats) -> Floats:
 
 
 def _alpha(shape: Shape, x: Floats, y: Floats) -> Floats:
-    return np.clip(0.5 - shape(x, y), 0, 1)
+    return np.asarray(np.clip(0.5 - shape(x, y), 0, 1))
 
 
 def _ellipse(x: Floats, y: Floats, across: float, down: float) -> Floats:

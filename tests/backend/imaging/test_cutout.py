@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.imaging import filters
-from backend.imaging.cutout import SubjectNotFound, cut_out
+from backend.imaging.coarse import SubjectNotFound
+from backend.imaging.cutout import cut_out
 from backend.imaging.decode import decode
 from backend.imaging.quality import verdict_on
 from backend.imaging.subject import load_net

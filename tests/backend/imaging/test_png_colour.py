@@ -11,7 +11,7 @@ from backend.imaging.decode import ImageRefused, decode
 from backend.imaging.encode import decode_own
 from backend.imaging.normalise import normalise
 from tests.backend.imaging import files
-from tests.backend.imaging.products import encoded, linear
+from tests.backend.imaging.products import Floats, encoded, linear
 
 SIDE = 520
 # From linear sRGB to linear Display P3.
@@ -46,7 +46,7 @@ def png(pixels: NDArray[np.uint8], *chunks: bytes) -> bytes:
     return data[:33] + b"".join(chunks) + data[33:]
 
 
-def levels(light: NDArray[np.float64]) -> NDArray[np.uint8]:
+def levels(light: Floats) -> NDArray[np.uint8]:
     return (255 * encoded(np.clip(light, 0, 1)) + 0.5).astype(np.uint8)
 
 

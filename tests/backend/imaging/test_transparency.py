@@ -24,7 +24,7 @@ def rounded(radius: int = 30) -> NDArray[np.float32]:
     across = np.abs(x - WIDTH / 2 + 0.5) - WIDTH / 2 + radius
     down = np.abs(y - HEIGHT / 2 + 0.5) - HEIGHT / 2 + radius
     outside = np.hypot(np.maximum(across, 0), np.maximum(down, 0))
-    return (outside < radius).astype(np.float32)
+    return np.asarray(outside < radius, dtype=np.float32)
 
 
 def padded() -> NDArray[np.float32]:
