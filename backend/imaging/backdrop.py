@@ -43,6 +43,11 @@ class Backdrop:
         return self.noise < STUDIO_NOISE
 
     @property
+    def lightness(self) -> float:
+        """CIE L* in the picture's middle."""
+        return float(self.coefficients[0, 0])
+
+    @property
     def is_coloured(self) -> bool:
         """Whether the paper's own hue tells it from white, grey and black."""
         return bool(np.hypot(*self.coefficients[0, 1:]) > COLOURED)

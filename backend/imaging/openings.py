@@ -49,7 +49,9 @@ def find_openings(
     shares = areas / labels.size
     shares[0] = 0
     agreed = believed < MAX_AGREED
-    opened = (shares > MIN_OPENING) & (agreed | ((lit_share > MIN_LIT) & (brightness < WHITE)))
+    # On coloured paper even a shadow has the paper's hue.
+    is_paper = (lit_share > MIN_LIT) & (brightness < WHITE) | backdrop.is_coloured
+    opened = (shares > MIN_OPENING) & (agreed | is_paper)
     doubtful = (shares > MIN_DOUBT) & ~agreed & (lit_share > MIN_LIT)
     doubtful &= not (backdrop.is_coloured and opened.any())
     mask = _up_to_the_product(opened[labels], difference, ringing)

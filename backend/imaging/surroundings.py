@@ -15,6 +15,9 @@ STEP = 2  # a quarter of the pixels says as much
 RIM = (1, 3)
 # Of what the product differs from the backdrop in its middle, the rim shows at least this share.
 FAINT = 0.12
+# CIE L* of paper on which a black product looks like a shadow. On light paper a light grey product
+# does, but there the net tells them apart.
+DARK = 40.0
 # Less than this share of it at the very edge is backdrop, tinted by JPEG.
 LEFT = 0.25
 # A round badge: its share of the product, how far its colours lie from the product's and from each
@@ -70,7 +73,10 @@ def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     if not rim.any():
         return 0.0
     limit = max(2 * backdrop.threshold, FAINT * float(np.median(difference.distance[solid])))
-    return float(np.mean(difference.distance[rim] < limit))
+    is_faint = difference.distance < limit
+    if backdrop.lightness < DARK:
+        is_faint = is_faint | difference.shaded()
+    return float(np.mean(is_faint[rim]))
 
 
 def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
