@@ -64,7 +64,10 @@ class Coarse:
 
 
 def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coarse:
-    """Find a product of at least this share of the picture, or raise `SubjectNotFound`."""
+    """Find a product of at least this share of the picture, or raise `SubjectNotFound`.
+
+    Guess where it is, fit the backdrop around it, then correct the guess by colour.
+    """
     factor = max(1, max(rgb.shape) // COARSE_SIDE)
     lab_pixels = lab(filters.shrunk(rgb, factor))
     guess = net.probability(rgb) if net else guess_subject(lab_pixels)
@@ -82,6 +85,7 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
     subject = found
     if backdrop.is_studio:
         missed = _clearly_different(probability, backdrop, difference, ringing)
+        # Every other hole is a print or a pale part.
         subject = filters.without_holes(filters.touching(missed | found, found)) & ~openings.mask
     return Coarse(
         factor, guess, lab_pixels, probability, backdrop, difference, found, subject, openings
@@ -106,6 +110,7 @@ def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
 def _ringing(
     probability: Floats, backdrop: Backdrop, difference: Difference, factor: int
 ) -> Ringing:
+    """As strong as the product's usual contrast makes it."""
     sure = (probability > 0.5) & (difference.distance > 2 * backdrop.threshold)
     contrast = float(np.median(difference.distance[sure])) if sure.any() else 0.0
     strength = max(backdrop.threshold, RINGING_SHARE * contrast)

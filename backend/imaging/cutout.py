@@ -38,6 +38,8 @@ from backend.imaging.transparency import Box, is_padded, opaque, photo_within
 
 MIN_COVERAGE = 0.01
 MIN_THIN_COVERAGE = 0.001  # a necklace's
+# Shares of the cut-out that look just like the backdrop: what the net found is then no product, and
+# what colour finds instead is one.
 MOSTLY, HARDLY = 0.5, 0.1
 
 
