@@ -18,8 +18,12 @@ from backend.imaging.filters import Floats, Mask
 # ΔE that 95 % of the far pixels stay under on paper; measured 0.4–3 on studio shots, 9 and more
 # on scenes.
 STUDIO_NOISE = 6.0
-# A contact shadow takes at most this much lightness; anything darker is a dark product.
+# A shadow leaves at least a fifth of the light, and 0.58 of the light's cube root. On white or grey
+# paper, where no hue gives it away, it takes at most this much lightness: anything darker is a dark
+# product.
+DEEPEST = 0.42
 SHADOW_DEPTH = 30.0
+COLOURED = 12.0  # chroma
 # Reported when too few pixels are left to fit: as unlike paper as black is unlike white.
 NO_BACKDROP = 100.0
 
@@ -39,6 +43,16 @@ class Backdrop:
         return self.noise < STUDIO_NOISE
 
     @property
+    def lightness(self) -> float:
+        """CIE L* in the picture's middle."""
+        return float(self.coefficients[0, 0])
+
+    @property
+    def is_coloured(self) -> bool:
+        """Whether the paper's own hue tells it from white, grey and black."""
+        return bool(np.hypot(*self.coefficients[0, 1:]) > COLOURED)
+
+    @property
     def kind(self) -> Literal["studio", "scene"]:
         return "studio" if self.is_studio else "scene"
 
@@ -52,19 +66,40 @@ class Backdrop:
 class Difference:
     """How pixels differ from the backdrop, in ΔE (CIE76).
 
-    distance: in all. darker: in lightness alone, negative if lighter. tint: in hue, after allowing
-    for a shadow, which scales the light so that chroma shrinks with lightness.
+    distance: in all. darker: in lightness alone, negative if lighter. deepest: as dark as a shadow
+    may be there. tint: in hue, after allowing for a shadow, which leaves the same share of the
+    light in every colour. tinge: how much of that a shadow may have.
     """
 
     distance: Floats
     darker: Floats
+    deepest: Floats
     tint: Floats
+    tinge: Floats
+
+    def thinned(self, step: int) -> "Difference":
+        """Every so many pixels of every so many rows."""
+        every = (slice(None, None, step), slice(None, None, step))
+        return Difference(
+            self.distance[every],
+            self.darker[every],
+            self.deepest[every],
+            self.tint[every],
+            self.tinge[every],
+        )
 
     def shaded(self, tolerance: Floats | float = 0.0) -> Mask:
-        """Pixels that may be shaded backdrop: darker, with its hue within `tolerance` ΔE."""
-        allowed = np.maximum(tolerance, np.maximum(1.2, 0.1 * self.darker))
-        dimmed = (self.darker > 0) & (self.darker < SHADOW_DEPTH)
-        return np.asarray(dimmed & (self.tint < allowed))
+        """Pixels that may be backdrop in shadow: darker, and of its hue within `tolerance` ΔE."""
+        dimmed = (self.darker > 0) & (self.darker < self.deepest)
+        return np.asarray(dimmed & (self.tint < np.maximum(tolerance, self.tinge)))
+
+
+@dataclass(frozen=True)
+class Ringing:
+    """What JPEG may do to the backdrop beside the product: `strength` in ΔE, `reach` in pixels."""
+
+    strength: float
+    reach: int
 
 
 def lab(rgb: NDArray[np.uint8]) -> Floats:
@@ -85,13 +120,20 @@ def backdrop_difference(lab_pixels: Floats, backdrop: Backdrop, y: Floats, x: Fl
     """Compare (..., 3) pixels at these positions with the backdrop there."""
     light, *hues = np.moveaxis(lab_pixels, -1, 0)
     paper, *tints = (_quadratic(channel, y, x) for channel in backdrop.coefficients.T)
-    dimming = light / np.maximum(paper, 1)
+    # Lab is made of the light's cube roots, so that they all shrink by the same factor.
+    dimming = (light + 16) / (paper + 16)
     darker = paper - light
-    distance, tint = darker * darker, np.zeros_like(darker)
+    distance, tint, chroma = darker * darker, np.zeros_like(darker), np.zeros_like(darker)
     for hue, of_paper in zip(hues, tints, strict=True):
         distance += (hue - of_paper) ** 2
         tint += (hue - of_paper * dimming) ** 2
-    return Difference(np.sqrt(distance), darker, np.sqrt(tint))
+        chroma += of_paper**2
+    coloured = chroma > COLOURED**2
+    deepest = DEEPEST * (paper + 16)
+    deepest = np.where(coloured, deepest, np.minimum(deepest, SHADOW_DEPTH))
+    noise = backdrop.threshold
+    tinge = np.where(coloured, noise + 0.15 * darker, np.maximum(noise, 0.1 * darker))
+    return Difference(np.sqrt(distance), darker, deepest, np.sqrt(tint), tinge)
 
 
 def guess_subject(lab_pixels: Floats) -> Floats:

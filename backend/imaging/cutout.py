@@ -7,40 +7,40 @@ Three sources are combined, each where it is good:
 3. on a plain backdrop, colour knows the edge best. It may carve only from outside, so that a white
    stripe never becomes a hole, and may add parts that the net missed if they touch the product.
 
-What is product and what is backdrop is found out on the photo shrunk to `COARSE_SIDE` or a little
-more; only in a band along the outline are the photo's own pixels looked at, and there all of them.
-`matte` then solves the last pixels and takes the backdrop's colour out of the edge.
+What is product and what is backdrop is found out on the shrunk photo (`coarse`). Only in a band
+along the outline are the photo's own pixels looked at, and there all of them. `matte` then solves
+the last pixels and takes the backdrop's colour out of the edge.
 """
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging import filters
-from backend.imaging.backdrop import (
-    Backdrop,
-    Difference,
-    backdrop_difference,
-    fit_backdrop,
-    guess_subject,
-    lab,
-    positions,
+from backend.imaging.backdrop import backdrop_difference, lab, positions
+from backend.imaging.coarse import (
+    RINGING_SHARE,
+    Coarse,
+    SubjectNotFound,
+    look_at,
+    require_subject,
+    tolerated,
 )
 from backend.imaging.decode import DecodedImage
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
 from backend.imaging.quality import CutoutQuality, judge_cutout
 from backend.imaging.subject import NET_INPUT_SIDE, SubjectNet
+from backend.imaging.surroundings import look_around
+from backend.imaging.transparency import Box, is_padded, opaque, photo_within
 
 MIN_SUBJECT_COVERAGE = 0.01
-COARSE_SIDE = 640
-# The backdrop's surface is fitted to every so many pixels of every so many rows.
-SAMPLE_STEP = 6
-
-
-class SubjectNotFound(Exception):
-    """Nothing, or almost nothing, differs from the background."""
+MIN_THIN_COVERAGE = 0.001  # a necklace's
+# Shares of the cut-out that look just like the backdrop: what the net found is then no product, and
+# what colour finds instead is one.
+MOSTLY, HARDLY = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -57,27 +57,6 @@ class Cutout:
 
 
 @dataclass(frozen=True)
-class _Coarse:
-    """The photo shrunk by `factor`, and what is known of it, as (height, width) arrays.
-
-    found: what the net is sure of. subject: with what colour adds to it.
-    """
-
-    factor: int
-    guess: Floats
-    luma: Floats
-    probability: Floats
-    backdrop: Backdrop
-    difference: Difference
-    found: Mask
-    subject: Mask
-
-    def reach(self, divisor: int) -> int:
-        """A distance in its pixels, in proportion to the image size."""
-        return int(max(self.subject.shape)) // divisor
-
-
-@dataclass(frozen=True)
 class _Band:
     """The photo's own pixels along the outline: their numbers, places and CIE Lab colours."""
 
@@ -89,99 +68,67 @@ class _Band:
 
 def cut_out(picture: DecodedImage, net: SubjectNet | None) -> Cutout:
     """Separate the product from its background; raise `SubjectNotFound` if there is none."""
-    if picture.alpha is not None:
+    if picture.alpha is None:
+        return _photo_cut_out(picture.rgb, net)
+    box = photo_within(picture.alpha)
+    if box is None:
         return _already_cut_out(picture.rgb, picture.alpha)
-    coarse = _looked_at(picture.rgb, net)
-    backdrop = coarse.backdrop
-    subject = filters.enlarged(coarse.subject, coarse.factor, picture.rgb.shape[:2])
-    band = _along_the_outline(picture.rgb, coarse)
+    if is_padded(picture.alpha, box):
+        return _padded_cut_out(picture.rgb, picture.alpha, box, net)
+    return _photo_cut_out(opaque(picture.rgb, picture.alpha), net)
+
+
+def _photo_cut_out(rgb: NDArray[np.uint8], net: SubjectNet | None) -> Cutout:
+    """By the net; by colour alone where that tells more of something thin."""
+    if net is None:
+        return _cut_out_by(None, rgb, MIN_SUBJECT_COVERAGE)
+    try:
+        by_net = _cut_out_by(net, rgb, MIN_SUBJECT_COVERAGE)
+    except SubjectNotFound:
+        return _thin_cut_out(rgb)
+    if _bare_share(by_net) < MOSTLY:
+        return by_net
+    try:
+        by_colour = _thin_cut_out(rgb)
+    except SubjectNotFound:
+        return by_net
+    return by_colour if _bare_share(by_colour) < HARDLY else by_net
+
+
+def _thin_cut_out(rgb: NDArray[np.uint8]) -> Cutout:
+    """The net overlooks a necklace, or takes it for a disc."""
+    cutout = _cut_out_by(None, rgb, MIN_THIN_COVERAGE)
+    return Cutout(cutout.rgba, msgspec.structs.replace(cutout.quality, overruled=True))
+
+
+def _bare_share(cutout: Cutout) -> float:
+    """The share of the cut-out that looks just like the backdrop; 0 where that is not plain."""
+    around = cutout.quality.surroundings
+    return around.bare if around and cutout.quality.backdrop == "studio" else 0.0
+
+
+def _cut_out_by(net: SubjectNet | None, rgb: NDArray[np.uint8], least: float) -> Cutout:
+    coarse = look_at(rgb, net, least)
+    alpha = _alpha(rgb, coarse)
+    require_subject(alpha > 0.5, least)
+    rgba = solve_edge(rgb, alpha, trust_colour=coarse.backdrop.is_studio)
+    return Cutout(rgba, _judged(rgba, coarse, least, by_model=net is not None))
+
+
+def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
+    """(height, width) in 0..1, with the photo's own pixels along the outline."""
+    subject = filters.enlarged(coarse.subject, coarse.factor, rgb.shape[:2])
+    band = _along_the_outline(rgb, coarse)
     soft = _guided_edge(band, coarse)
-    if backdrop.is_studio:
+    if coarse.backdrop.is_studio:
         soft = _carved_by_colour(soft, band, subject, coarse)
     alpha = subject.astype(np.float32)
     alpha.flat[band.where] = soft
-    _require_subject(alpha > 0.5)
-    rgba = solve_edge(picture.rgb, alpha, trust_colour=backdrop.is_studio)
-    quality = judge_cutout(
-        rgba[..., 3],
-        backdrop=backdrop,
-        contrast=_contrast(rgba[..., 3], coarse),
-        certain=float(np.mean((coarse.guess < 0.1) | (coarse.guess > 0.9))) if net else None,
-        extended=float(np.mean(coarse.subject & ~coarse.found)),
-    )
-    return Cutout(rgba, quality)
+    return alpha
 
 
-def _looked_at(rgb: NDArray[np.uint8], net: SubjectNet | None) -> _Coarse:
-    """Separate product and backdrop, to within a few pixels."""
-    factor = max(1, max(rgb.shape) // COARSE_SIDE)
-    lab_pixels = lab(filters.shrunk(rgb, factor))
-    guess = net.probability(rgb) if net else guess_subject(lab_pixels)
-    probability = filters.resize(guess, *lab_pixels.shape[:2])
-    known = ~filters.dilate(probability > 0.1, max(probability.shape) // 25)
-    backdrop = _fitted(rgb, known, factor)
-    difference = backdrop_difference(lab_pixels, backdrop, *positions(lab_pixels.shape))
-    found = _main_regions(probability)
-    return _Coarse(
-        factor=factor,
-        guess=guess,
-        luma=lab_pixels[..., 0] / 100,
-        probability=probability,
-        backdrop=backdrop,
-        difference=difference,
-        found=found,
-        subject=_whole_subject(found, probability, backdrop, difference),
-    )
-
-
-def _fitted(rgb: NDArray[np.uint8], known: Mask, factor: int) -> Backdrop:
-    """The backdrop fitted to the photo's full-resolution pixels, including their noise."""
-    y, x = positions(rgb.shape)
-    rows, columns = (np.arange(0, length, SAMPLE_STEP) for length in rgb.shape[:2])
-    row, column = np.nonzero(known[np.ix_(rows // factor, columns // factor)])
-    sample = lab(np.ascontiguousarray(rgb[::SAMPLE_STEP, ::SAMPLE_STEP]))
-    return fit_backdrop(sample[row, column], y[rows[row], 0], x[0, columns[column]])
-
-
-def _main_regions(probability: Floats) -> Mask:
-    found = probability > 0.5
-    _require_subject(found)
-    return filters.without_specks(found, 0.02)
-
-
-def _require_subject(mask: Mask) -> None:
-    if mask.mean() < MIN_SUBJECT_COVERAGE:
-        raise SubjectNotFound
-
-
-def _whole_subject(
-    found: Mask, probability: Floats, backdrop: Backdrop, difference: Difference
-) -> Mask:
-    """Add what the net missed: false holes, and parts that are clearly not backdrop."""
-    if not backdrop.is_studio:
-        return found
-    different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
-    grown = filters.touching(different | found, found)
-    return grown | _false_holes(grown, probability, difference.distance < backdrop.threshold)
-
-
-def _false_holes(subject: Mask, probability: Floats, like_backdrop: Mask) -> Mask:
-    """Enclosed regions, unless net and colour agree that the backdrop shows through them.
-
-    A bag's handle encloses backdrop; a label or a white print only looks like it.
-    """
-    enclosed = ~subject & ~filters.touching(~subject, filters.border(subject.shape))
-    labels = filters.regions(enclosed)
-    areas = np.maximum(np.bincount(labels.ravel()), 1)
-    plain = np.bincount(labels.ravel(), like_backdrop.ravel()) / areas
-    doubt = np.bincount(labels.ravel(), probability.ravel()) / areas
-    false = (plain < 0.9) | (doubt > 0.25)
-    false[0] = False
-    return false[labels]
-
-
-def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:
-    """The band along the outline; deep inside is solid, far outside is empty."""
+def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
+    """Deep inside is solid and far outside is empty: nothing there needs a second look."""
     reach = coarse.reach(45)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
@@ -189,10 +136,10 @@ def _along_the_outline(rgb: NDArray[np.uint8], coarse: _Coarse) -> _Band:
     return _Band(where, rows, columns, lab(rgb.reshape(-1, 3).take(where, axis=0)[None])[0])
 
 
-def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
+def _guided_edge(band: _Band, coarse: Coarse) -> Floats:
     """Pull the soft edge onto the photo's own edges."""
     line = filters.guiding(
-        coarse.luma,
+        coarse.lab_pixels[..., 0] / 100,
         np.maximum(coarse.probability, coarse.subject),
         sigma=coarse.reach(160) / 2,
         epsilon=1e-4,
@@ -202,21 +149,21 @@ def _guided_edge(band: _Band, coarse: _Coarse) -> Floats:
     return filters.smoothstep(0.08, 0.92, slope * band.colours[:, 0] / 100 + offset)
 
 
-def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse) -> Floats:
-    """Replace the soft alpha by the alpha from colour, where colour is reliable."""
+def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: Coarse) -> Floats:
+    """Replace the soft alpha by what colour says, as far as colour can say it."""
     threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
     difference = backdrop_difference(
         band.colours, coarse.backdrop, y[band.rows, 0], x[0, band.columns]
     )
     contrast, separable, shady = _local_means(band, coarse).T
-    # JPEG rings around an edge in proportion to its contrast: more than this is no ringing.
-    ringing = 0.08 * contrast
+    ringing = RINGING_SHARE * contrast
     bar = np.maximum(threshold, ringing)
     coloured = np.clip((difference.distance - bar) / (0.8 * bar), 0, 1)
     # Grey products look like shadows themselves; there the net has the last word.
     probability = filters.sampled(coarse.probability, coarse.factor, band.rows, band.columns)
-    coloured[difference.shaded(ringing) & ((shady < 0.2) | (probability < 0.5))] = 0
+    shaded = difference.shaded(tolerated(ringing, probability, difference))
+    coloured[shaded & ((shady < 0.2) | (probability < 0.5))] = 0
     # Where the net is sure, colour may move the edge by one of the net's own pixels and no further.
     solid = filters.erode(coarse.probability > 0.9, coarse.reach(NET_INPUT_SIDE))
     reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
@@ -228,13 +175,15 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: _Coarse)
     return np.where(reachable, trust * coloured + (1 - trust) * soft, soft)
 
 
-def _local_means(band: _Band, coarse: _Coarse) -> Floats:
+def _local_means(band: _Band, coarse: Coarse) -> Floats:
     """(n, 3) for the band, of the product's inside alone: distance, the same saturated, shaded."""
     distance, saturation = coarse.difference.distance, 6 * coarse.backdrop.threshold
     inside = filters.erode(coarse.subject, max(1, round(3 / coarse.factor)))
     # The second mean is saturated, so that vivid pixels cannot vouch for pale neighbours.
     seen = [distance, np.minimum(distance, saturation), coarse.difference.shaded()]
-    weighted = np.dstack([*seen, np.ones_like(distance)]) * inside[..., None]
+    # A chain has no inside; there its rim has to do.
+    weights = inside + 1e-3 * coarse.subject
+    weighted = np.dstack([*seen, np.ones_like(distance)]) * weights[..., None]
     sigma = coarse.reach(45) / 3
     shrink = max(1, int(sigma // 1.25))
     blurred = filters.blur(filters.shrunk(weighted, shrink), sigma / shrink)
@@ -242,14 +191,43 @@ def _local_means(band: _Band, coarse: _Coarse) -> Floats:
     return np.asarray(means[:, :3] / np.maximum(means[:, 3:], 1e-6))
 
 
-def _contrast(alpha: NDArray[np.uint8], coarse: _Coarse) -> float:
-    """ΔE from the backdrop that 95 % of the product exceeds."""
-    solid = filters.shrunk(alpha, coarse.factor) > 127
-    return float(np.percentile(coarse.difference.distance[solid], 5))
+def _judged(
+    rgba: NDArray[np.uint8], coarse: Coarse, least: float, *, by_model: bool
+) -> CutoutQuality:
+    solid = filters.shrunk(rgba[..., 3], coarse.factor) > 127
+    require_subject(solid, least)
+    guess, distance = coarse.guess, coarse.difference.distance[solid]
+    return judge_cutout(
+        rgba[..., 3],
+        backdrop=coarse.backdrop,
+        contrast=float(np.percentile(distance, 5)),
+        certain=float(np.mean((guess < 0.1) | (guess > 0.9))) if by_model else None,
+        extended=float(np.mean(coarse.subject & ~coarse.found)),
+        doubtful_openings=coarse.openings.doubtful,
+        surroundings=look_around(solid, coarse.lab_pixels, coarse.backdrop, coarse.difference),
+    )
+
+
+def _padded_cut_out(
+    rgb: NDArray[np.uint8], alpha: Floats, box: Box, net: SubjectNet | None
+) -> Cutout:
+    """A rectangle on transparent padding: a photo if it has a plain backdrop, else the product."""
+    rgba = np.zeros((*alpha.shape, 4), dtype=np.uint8)
+    try:
+        inner = _photo_cut_out(opaque(rgb[box], alpha[box]), net)
+    except SubjectNotFound:
+        inner = None
+    if inner is None or inner.quality.backdrop == "scene":
+        inner = _already_cut_out(rgb[box], alpha[box])
+    rgba[box] = inner.rgba
+    quality = msgspec.structs.replace(
+        inner.quality, padded=True, coverage=round(float(rgba[..., 3].mean()) / 255, 4)
+    )
+    return Cutout(rgba, quality)
 
 
 def _already_cut_out(rgb: NDArray[np.uint8], alpha: Floats) -> Cutout:
-    """Use the source's own transparency, which is a better mask than any computed one."""
-    _require_subject(alpha > 0.5)
+    """The merchant sent transparency: that is a better mask than any we could find."""
+    require_subject(alpha > 0.5, MIN_SUBJECT_COVERAGE)
     rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
     return Cutout(rgba, judge_cutout(rgba[..., 3], certain=None, extended=0.0))

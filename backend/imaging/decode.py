@@ -5,7 +5,6 @@ lazily, so a 30,000 × 30,000 PNG of a few kilobytes is refused from its header 
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from backend.failures.codes import (
 )
 from backend.failures.registry import Failed
 from backend.imaging.filters import Floats
+from backend.imaging.png_colour import UnsupportedColours, chunks_before_pixels, with_profile
 
 Format = Literal["jpeg", "png", "webp"]
 
@@ -89,7 +89,9 @@ def probe(data: bytes) -> Probe:
 
 def decode(data: bytes) -> DecodedImage:
     """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
-    header = open_header(data, probe(data).format)
+    format_ = probe(data).format
+    data = with_declared_colours(data, format_)
+    header = open_header(data, format_)
     try:
         image = pyvips.Image.thumbnail_buffer(
             data,
@@ -109,7 +111,9 @@ def decode(data: bytes) -> DecodedImage:
 
 def decode_covering(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
     """Probe, then read every pixel of the middle: (height, width, 3), nothing left uncovered."""
-    header = open_header(data, probe(data).format)
+    format_ = probe(data).format
+    data = with_declared_colours(data, format_)
+    header = open_header(data, format_)
     try:
         image = pyvips.Image.thumbnail_buffer(
             data,
@@ -156,16 +160,29 @@ def open_header(data: bytes, format_: Format) -> Any:
 
 def _check_still(data: bytes, format_: Format, header: Any) -> None:
     pages = header.get("n-pages") if header.get_typeof("n-pages") else 1
-    if pages > 1 or (format_ == "png" and b"acTL" in _png_chunks_before_pixels(data)):
+    if pages > 1 or (format_ == "png" and _is_animated_png(data)):
         raise ImageRefused(IMAGE_ANIMATED)
 
 
-def _png_chunks_before_pixels(data: bytes) -> Iterator[bytes]:
-    """Chunk names up to IDAT: libvips silently decodes only the first frame of an animated PNG."""
-    at = 8
-    while at + 8 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
-        yield name
-        at += 12 + int.from_bytes(data[at : at + 4])
+def _is_animated_png(data: bytes) -> bool:
+    """libvips shows only an animated PNG's first frame and says nothing; one frame is a still."""
+    return any(
+        name == b"acTL" and int.from_bytes(content[:4]) > 1
+        for name, content in chunks_before_pixels(data)
+    )
+
+
+def with_declared_colours(data: bytes, format_: Format) -> bytes:
+    """The file, with a profile wherever its colours are not sRGB. Raises `ImageRefused`."""
+    if format_ != "png":
+        return data
+    try:
+        return with_profile(data)
+    except UnsupportedColours as error:
+        message = (
+            "This PNG uses HDR or video colours. Export it as sRGB or Display P3 and try again."
+        )
+        raise ImageRefused(IMAGE_TYPE_UNSUPPORTED.with_message(message)) from error
 
 
 def _check_pixels(width: int, height: int) -> None:

@@ -120,6 +120,11 @@ def without_specks(mask: Mask, share: float) -> Mask:
     return np.asarray(large.take(labels))
 
 
+def without_holes(mask: Mask) -> Mask:
+    """The mask with whatever it encloses."""
+    return ~touching(~mask, border(mask.shape))
+
+
 def border(shape: tuple[int, int], depth: int = 1) -> Mask:
     """A frame of `depth` pixels along the picture's edge."""
     frame = np.ones(shape, dtype=bool)

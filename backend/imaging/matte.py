@@ -16,6 +16,8 @@ from backend.imaging.filters import Floats, Indices, Mask
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
 EDGE_RADIUS = 3
 SIGMA = 2.5
+# A chain is so thin that less than this share of it is inside; then all of it has to do.
+MIN_INSIDE = 0.1
 # Enclosed openings below this share of the surroundings' area, some 14 px square, are noise.
 PINHOLE = 5e-4
 # RGB distance (0..1) between product and backdrop below which noise outweighs the projection.
@@ -37,6 +39,8 @@ def solve_edge(rgb: NDArray[np.uint8], alpha: Floats, *, trust_colour: bool) -> 
 def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
     inside = filters.erode(alpha > 0.5, EDGE_RADIUS)
     outside = ~filters.dilate(alpha > 0.5, EDGE_RADIUS)
+    if inside.sum() < MIN_INSIDE * (alpha > 0.5).sum():
+        inside = alpha > 0.5
     product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
     if trust_colour:
         edge = np.flatnonzero(~(inside | outside))

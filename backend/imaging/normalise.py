@@ -19,6 +19,7 @@ from backend.imaging.decode import (
     open_header,
     probe,
     unreadable,
+    with_declared_colours,
 )
 from backend.imaging.encode import saved
 
@@ -61,6 +62,7 @@ def normalise(data: bytes) -> Normalised:
 
 def _pixels(data: bytes, source: Probe) -> Any:
     """Upright 8-bit sRGB or sRGBA in memory, since it is read twice: for its alpha and for good."""
+    data = with_declared_colours(data, source.format)
     header = open_header(data, source.format)
     width, height = _within(STORED_SIDE, source.width, source.height)
     try:

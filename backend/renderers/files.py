@@ -12,8 +12,8 @@ import msgspec
 from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
 from backend.renderers.base import RenderedFile
 
-# Raise it whenever the same input would give other pixels.
-ENGINE_VERSION = "3"
+# Goes up whenever the same input would give other pixels.
+ENGINE_VERSION = "4"
 
 
 class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,9 @@ def stamp(
         segment.quality if segment else None, scale=scale, corners_clean=corners_clean
     )
     reasons = [*concerns, *found.reasons]
-    verdict = Verdict(verdict="needs_review" if reasons else "pass", reasons=reasons)
+    verdict = Verdict(
+        verdict="needs_review" if reasons else "pass", reasons=reasons, notes=found.notes
+    )
     figures = {
         **(msgspec.to_builtins(segment.quality) if segment else {}),
         **(msgspec.to_builtins(framing) if framing else {}),

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from backend.failures.codes import SUBJECT_NOT_FOUND
-from backend.imaging.cutout import SubjectNotFound, cut_out
+from backend.imaging.coarse import SubjectNotFound
+from backend.imaging.cutout import cut_out
 from backend.imaging.decode import ImageRefused, decode, probe
 from backend.imaging.encode import encode_png
 from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net

@@ -24,8 +24,12 @@ def srgb(pixels: NDArray[np.uint8]) -> pyvips.Image:
     return pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
 
 
-def jpeg(image: pyvips.Image, **options: object) -> bytes:
-    data: bytes = image.write_to_buffer(".jpg", Q=92, **options)
+def grey(pixels: NDArray[np.uint8]) -> pyvips.Image:
+    return pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+
+
+def jpeg(image: pyvips.Image, quality: int = 92, **options: object) -> bytes:
+    data: bytes = image.write_to_buffer(".jpg", Q=quality, **options)
     return data
 
 
@@ -58,11 +62,12 @@ def bomb_png(side: int = 30_000) -> bytes:
     )
 
 
-def animated_png() -> bytes:
-    """A still PNG whose first chunk after the header announces two frames."""
+def animated_png(frames: int = 2) -> bytes:
+    """A still PNG whose first chunk after the header announces so many frames."""
     still = png(photo())
+    control = _chunk(b"acTL", struct.pack(">II", frames, 0))
     after_header = 8 + 25
-    return still[:after_header] + _chunk(b"acTL", struct.pack(">II", 2, 0)) + still[after_header:]
+    return still[:after_header] + control + still[after_header:]
 
 
 def animated_webp() -> bytes:

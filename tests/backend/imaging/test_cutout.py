@@ -9,23 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.imaging import filters
-from backend.imaging.cutout import SubjectNotFound, cut_out
+from backend.imaging.coarse import SubjectNotFound
+from backend.imaging.cutout import cut_out
 from backend.imaging.decode import decode
 from backend.imaging.quality import verdict_on
 from backend.imaging.subject import load_net
 from tests.backend.imaging import files, scenes
 from tests.backend.imaging.conftest import MODEL
-
-
-def edge_error(alpha: NDArray[np.uint8], truth: filters.Floats) -> float:
-    """Mean absolute alpha error within 6 px of the true outline, where all of the difficulty is."""
-    near = filters.dilate((truth > 0) & (truth < 1), 6)
-    return float(np.abs(alpha / 255 - truth)[near].mean())
-
-
-def overlap(alpha: NDArray[np.uint8], truth: filters.Floats) -> float:
-    """Intersection over union at one half."""
-    return float(((alpha > 127) & (truth > 0.5)).sum() / ((alpha > 127) | (truth > 0.5)).sum())
+from tests.backend.imaging.outline_errors import edge_error, overlap
 
 
 def colour_drift(rgba: NDArray[np.uint8], scene: scenes.Scene) -> float:

@@ -112,6 +112,11 @@ def test_animations_are_refused(make):
     assert refused(make()) == "IMAGE_ANIMATED"
 
 
+def test_an_animated_png_with_one_frame_is_a_still():
+    still = decode(files.png(files.photo())).rgb
+    assert (decode(files.animated_png(frames=1)).rgb == still).all()
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("kept", [0.9, 0.5])
 def test_a_truncated_file_is_refused_as_corrupt(suffix, kept):
