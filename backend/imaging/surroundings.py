@@ -12,7 +12,7 @@ from backend.imaging.filters import Floats, Mask
 
 STEP = 2  # a quarter of the pixels says as much
 # The rim is what lies between these distances inside the outline, in those pixels.
-RIM = (1, 3)
+OUTLINE_RIM = (1, 3)
 # Of what the product differs from the backdrop in its middle, the rim shows at least this share.
 FAINT = 0.12
 # CIE L* of paper on which a black product looks like a shadow. On light paper a light grey product
@@ -69,7 +69,7 @@ def look_around(
 
 
 def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
-    rim = filters.erode(solid, RIM[0]) & ~filters.erode(solid, RIM[1])
+    rim = filters.erode(solid, OUTLINE_RIM[0]) & ~filters.erode(solid, OUTLINE_RIM[1])
     if not rim.any():
         return 0.0
     limit = max(2 * backdrop.threshold, FAINT * float(np.median(difference.distance[solid])))
@@ -83,7 +83,7 @@ def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     usual = float(np.median(difference.distance[solid]))
     if FAINT * usual < backdrop.threshold:
         return 0.0  # a product so pale that this says nothing
-    rim = solid & ~filters.erode(solid, RIM[1])
+    rim = solid & ~filters.erode(solid, OUTLINE_RIM[1])
     return float(np.mean(difference.distance[rim] < LEFT * usual))
 
 
