@@ -90,6 +90,7 @@ async def test_a_web_process_counts_answers_by_route_and_status(
         assert value(samples, "atelier_database_waits_total", pool=pool) == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_counts_what_it_has_done_and_shows_the_queue(
     running_app: RunningApp, job_id: str, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ from tests.backend.imaging.products import (
 )
 
 Cut = Callable[[bytes], Cutout]
-SLOW = pytest.mark.slow
+pytestmark = pytest.mark.slow  # each cuts out a photo with the net
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +59,18 @@ def on(paper: str, shadow: float = 0.4) -> Setting:
     ("shape", "colour", "setting"),
     [
         (products.mug, RED, on("purple", 0.45)),
-        pytest.param(products.mug, TEAL, on("tan", 0.45), marks=SLOW),
-        pytest.param(products.mug, NAVY, on("pink"), marks=SLOW),
-        pytest.param(products.mug, RED, on("green", 0.5), marks=SLOW),
-        pytest.param(products.mug, RED, on("white", 0.3), marks=SLOW),
-        pytest.param(products.bag, RED, on("grey"), marks=SLOW),
-        pytest.param(products.bag, NAVY, on("tan"), marks=SLOW),
-        pytest.param(products.bag, SILVER, on("white", 0.2), marks=SLOW),
-        pytest.param(products.watch, BLACK, on("white", 0.3), marks=SLOW),
+        pytest.param(products.mug, TEAL, on("tan", 0.45)),
+        pytest.param(products.mug, NAVY, on("pink")),
+        pytest.param(products.mug, RED, on("green", 0.5)),
+        pytest.param(products.mug, RED, on("white", 0.3)),
+        pytest.param(products.bag, RED, on("grey")),
+        pytest.param(products.bag, NAVY, on("tan")),
+        pytest.param(products.bag, SILVER, on("white", 0.2)),
+        pytest.param(products.watch, BLACK, on("white", 0.3)),
         (products.watch, BLACK, on("tan")),
         (products.ring, SILVER, on("blue")),
-        pytest.param(
-            products.mug, RED, Setting(paper=(190, 150, 110), surface=planks()), marks=SLOW
-        ),
-        pytest.param(products.bag, NAVY, Setting(surface=table_edge()), marks=SLOW),
+        pytest.param(products.mug, RED, Setting(paper=(190, 150, 110), surface=planks())),
+        pytest.param(products.bag, NAVY, Setting(surface=table_edge())),
     ],
 )
 def test_openings_are_open_and_shadows_gone_on_every_paper(cut, shape, colour, setting):
@@ -93,24 +91,20 @@ def test_openings_are_open_and_shadows_gone_on_every_paper(cut, shape, colour, s
         pytest.param(
             photo(products.bottle, (200, 206, 208), Setting(paper=(206, 208, 211), texture=0.02)),
             "FAINT_OUTLINE",
-            marks=SLOW,
         ),
         pytest.param(
             photo(products.bottle, RED, Setting(paper=PAPERS["grey"], reflection=0.35)),
             "REFLECTION",
-            marks=SLOW,
         ),
         pytest.param(
             photo(products.mug, BLACK, Setting(extras=(Extra(slab(590, 300, 5, 200), RED),))),
             "ITEM_LEFT_OUT",
-            marks=SLOW,
         ),
         pytest.param(
             photo(products.mug, TEAL, Setting(extras=(Extra(disc(420, 170, 60), RED),))),
             "BADGE",
-            marks=SLOW,
         ),
-        pytest.param(photo(products.ring, GOLD, on("white", 0.25)), "OPENING_UNCLEAR", marks=SLOW),
+        pytest.param(photo(products.ring, GOLD, on("white", 0.25)), "OPENING_UNCLEAR"),
     ],
     ids=["black-on-black", "clear-glass", "reflection", "second-item", "badge", "ring-on-white"],
 )
@@ -118,14 +112,12 @@ def test_what_the_photo_leaves_open_is_a_reason_of_its_own(cut, taken, reason):
     assert reason in reasons(cut(taken.jpeg()))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("quality", [10, 15, 20])
 def test_a_strongly_compressed_photo_never_passes_with_a_halo(cut, plain, quality):
     cutout = cut(plain.jpeg(quality))
     assert overlap(cutout.mask, plain.alpha) > 0.985 or reasons(cutout)
 
 
-@pytest.mark.slow
 def test_a_pair_passes_and_a_part_that_is_much_smaller_does_not(cut):
     left = partial(products.mug, size=0.6, at=(150, 300))
     right = partial(products.mug, size=0.6, at=(470, 300))
@@ -143,7 +135,6 @@ def test_a_thin_necklace_is_found_by_its_colour_and_a_person_asked(cut):
     assert cutout.mask[200:400, 300:360].max() == 0  # and nothing between its sides
 
 
-@pytest.mark.slow
 def test_a_photo_in_a_white_mat_is_sent_to_a_person(cut, plain):
     tan = photo(products.mug, TEAL, on("tan"))
     mat = np.full((900, 840, 3), 245, dtype=np.uint8)
@@ -166,7 +157,7 @@ def rounded() -> products.Floats:
 
 @pytest.mark.parametrize(
     "alpha",
-    [rounded(), pytest.param(254, marks=SLOW), pytest.param(dotted(), marks=SLOW)],
+    [rounded(), pytest.param(254), pytest.param(dotted())],
     ids=["rounded-corners", "alpha-254", "one-pixel"],
 )
 def test_a_photo_with_a_little_transparency_is_cut_out(cut, plain, alpha):
