@@ -31,7 +31,7 @@ from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.worker.context import WorkerContext
-from backend.worker.run import manager
+from backend.worker.run import contexts, manager
 from tests.wait import wait_until
 from webhooks.outcome import HandlerContext
 
@@ -134,28 +134,17 @@ async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncItera
         stack.push_async_callback(owner.close)
         admin = AdminApi(settings, LoopbackShopify(shopify.origin))
         stack.push_async_callback(admin.close)
-        store = ObjectStore(settings)
+        worker_context, handler_context = contexts(
+            settings, database=database, admin=admin, store=ObjectStore(settings), renderer=renderer
+        )
         yield RunningApp(
             settings=settings,
             shopify=shopify,
             http=http,
             database=database,
             owner=owner,
-            worker_context=WorkerContext(
-                database=database,
-                store=store,
-                admin=admin,
-                renderer=renderer,
-                stopping=asyncio.Event(),
-                quotas=settings.quotas,
-            ),
-            handler_context=HandlerContext(
-                database=database,
-                admin=admin,
-                store=store,
-                disabled=settings.disabled,
-                quotas=settings.quotas,
-            ),
+            worker_context=worker_context,
+            handler_context=handler_context,
         )
 
 

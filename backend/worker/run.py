@@ -33,6 +33,7 @@ from backend.metrics import served_metrics, watch_pools
 from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
+from backend.renderers.base import Renderer
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
@@ -119,6 +120,18 @@ async def open_worker_context(
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
+    return contexts(settings, database=database, admin=admin, store=store, renderer=renderer)
+
+
+def contexts(
+    settings: Settings,
+    *,
+    database: Database,
+    admin: AdminApi,
+    store: ObjectStore,
+    renderer: Renderer,
+) -> tuple[WorkerContext, HandlerContext]:
+    """What a worker's tasks and webhook handlers share of these services."""
     context = WorkerContext(
         database=database,
         store=store,
