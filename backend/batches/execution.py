@@ -46,6 +46,7 @@ from backend.retries import BATCHES
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.shops.collection_responses import CollectionPage
+from backend.shops.pagination import PageCursor
 from backend.shops.tokens import installed_shop, with_fresh_token
 from backend.workflows import WORKFLOWS
 
@@ -130,24 +131,31 @@ async def take_next_page(lease: BatchLease, context: BatchContext) -> BatchLease
 
 
 async def next_page(lease: BatchLease, context: BatchContext) -> CollectionPage | None:
-    """The products behind the cursor, or None if the shop has no such collection."""
+    """The products behind the cursor, or None if the shop has no such collection.
+
+    Empty pages are skipped, so that only the collection's last page can be without products.
+    """
     shop = await installed_shop(context.database, context.admin, lease.shop_domain)
     if shop is None:
         raise ExpansionFailed(SHOP_NOT_INSTALLED)
     if not shop.has_granted("read_products"):
         raise ExpansionFailed(SCOPE_MISSING)
-    return await with_fresh_token(
-        context.database,
-        context.admin,
-        shop,
-        lambda shop: context.admin.collection_page(
-            shop.domain,
-            shop.access_token,
-            str(lease.collection_id),
-            first=PAGE,
-            after=lease.cursor,
-        ),
-    )
+    cursor = PageCursor(lease.cursor)
+    while True:
+        page = await with_fresh_token(
+            context.database,
+            context.admin,
+            shop,
+            lambda shop: context.admin.collection_page(
+                shop.domain,
+                shop.access_token,
+                str(lease.collection_id),
+                first=PAGE,
+                after=cursor.after,
+            ),
+        )
+        if page is None or not cursor.advance(page.products) or page.products.nodes:
+            return page
 
 
 async def make_page(lease: BatchLease, context: BatchContext) -> BatchLease | None:

@@ -42,6 +42,7 @@
     └── Unavailable               a temporary failure: 503 with Retry-After             unavailable
         ├── DatabaseUnavailable
         ├── ShopifyUnavailable
+        │   ├── ShopInactive
         │   └── ShopifyBusy
         ├── StorageUnavailable
         ├── UploadsUnavailable
@@ -103,6 +104,7 @@ from backend.errors.unavailable import (
     ServerBusy,
     ShopifyBusy,
     ShopifyUnavailable,
+    ShopInactive,
     StorageUnavailable,
     Unavailable,
     UploadsUnavailable,
@@ -143,6 +145,7 @@ __all__ = [
     "RouteNotFound",
     "ScopeMissing",
     "ServerBusy",
+    "ShopInactive",
     "ShopNotInstalled",
     "ShopifyBusy",
     "ShopifyUnavailable",

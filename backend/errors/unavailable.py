@@ -43,6 +43,10 @@ class ShopifyBusy(ShopifyUnavailable):
     """Shopify throttled the request and did not carry it out."""
 
 
+class ShopInactive(ShopifyUnavailable):
+    """Shopify answers nothing for this shop: it has not paid, is locked, or is closed for now."""
+
+
 class StorageUnavailable(Unavailable):
     """S3 does not respond or refuses the request."""
 

@@ -10,7 +10,6 @@ Shopify reports errors in three places: the HTTP status, the response's `errors`
 import asyncio
 import contextlib
 import functools
-import math
 import random
 import re
 import time
@@ -29,6 +28,7 @@ from backend.errors import (
     InvalidSessionToken,
     ShopifyBusy,
     ShopifyUnavailable,
+    ShopInactive,
 )
 from backend.metrics import SHOPIFY_CALLS, count_call
 from backend.settings import Settings
@@ -41,8 +41,15 @@ from backend.shops.documents import (
     MEDIA_IMAGE,
     PRODUCT,
 )
+from backend.shops.response_status import (
+    INACTIVE_CODE,
+    INACTIVE_STATUSES,
+    THROTTLED_STATUSES,
+    refuses_token,
+    retry_after,
+    time_to_restore,
+)
 from backend.shops.shopify_responses import (
-    Cost,
     Installation,
     InstallationAnswer,
     MediaAnswer,
@@ -68,7 +75,6 @@ ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
 OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
 ADMIN_API_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
-THROTTLED_STATUSES = {429, 430}
 DEFAULT_WAIT = 1.0  # seconds, where Shopify does not say how long
 MIN_WAIT = 0.1
 TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
@@ -76,13 +82,6 @@ MAX_THROTTLE_WAIT = 10.0  # seconds, of a worker's questions
 MAX_TOKEN_CALLS = (
     4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
 )
-CLOSED_STATUSES = {402, 423}  # the shop has not paid, or is locked: it can open again
-FROZEN_STATUSES = {
-    *CLOSED_STATUSES,
-    403,
-}  # the shop is locked out for now: says nothing about its tokens
-# What a shop answers that has told us that it is leaving: nobody opens it for us any more.
-UNINSTALLED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, *FROZEN_STATUSES})
 
 
 class TokenRefused(Exception):
@@ -246,12 +245,10 @@ class AdminApi:
             {"query": document, "variables": variables},
             {"X-Shopify-Access-Token": token},
         )
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if refuses_token(response):
             raise TokenRefused(shop)
-        if response.status_code in CLOSED_STATUSES:
-            raise ShopifyUnavailable(
-                f"{shop}: HTTP {response.status_code}", answered=response.status_code
-            )
+        if response.status_code in INACTIVE_STATUSES:
+            raise ShopInactive(f"{shop}: HTTP {response.status_code}")
         if response.status_code != HTTPStatus.OK:
             raise ShopifyRefused(
                 f"{shop}: HTTP {response.status_code}", answered=response.status_code
@@ -262,6 +259,8 @@ class AdminApi:
         if "THROTTLED" in codes:
             wait = time_to_restore(cost_of(answer))
             raise ShopifyBusy("Shopify is throttling requests.", wait=wait)
+        if INACTIVE_CODE in codes:
+            raise ShopInactive(f"{shop}: {codes}")
         if not TRANSIENT_ERROR_CODES.isdisjoint(codes):
             raise ShopifyUnavailable(f"{shop}: {codes}")
         if codes:
@@ -286,8 +285,8 @@ class AdminApi:
         response = await self._post(shop, "/admin/oauth/access_token", body, {})
         if response.status_code == HTTPStatus.OK:
             return readable(json_object(response), OfflineToken)
-        if response.status_code in FROZEN_STATUSES:
-            raise ShopifyUnavailable(answered=response.status_code)
+        if response.status_code in INACTIVE_STATUSES:
+            raise ShopInactive(f"{shop}: HTTP {response.status_code}")
         try:
             error = json_object(response).get("error")
         except ShopifyUnavailable as unreadable:  # such as an HTML page with a 404
@@ -329,21 +328,3 @@ def operation_of(document: str) -> str:
     """The name of the operation in one of our documents."""
     found = OPERATION.search(document)
     return found[1] if found else "unnamed"
-
-
-def retry_after(response: httpx.Response) -> float | None:
-    """The seconds in Retry-After, which Shopify writes with a fraction; None without one."""
-    try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def time_to_restore(cost: Cost | None) -> float | None:
-    """The seconds until the shop's rate-limit bucket has enough points for the query."""
-    if cost is None or cost.throttle_status.restore_rate <= 0:
-        return None
-    status = cost.throttle_status
-    missing = cost.requested_query_cost - status.currently_available
-    return max(missing / status.restore_rate, 0.0)

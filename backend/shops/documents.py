@@ -104,9 +104,10 @@ mutation CreateFile($files: [FileCreateInput!]!) {
 """
 
 FIND_FILE = """
-query FindFile($query: String!) {
-  files(first: 10, query: $query) {
+query FindFile($query: String!, $after: String) {
+  files(first: 10, after: $after, query: $query) {
     nodes { ... on MediaImage { id fileStatus fileErrors { code } image { url } } }
+    pageInfo { hasNextPage endCursor }
   }
 }
 """

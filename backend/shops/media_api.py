@@ -12,7 +12,7 @@ import msgspec
 
 from backend.errors import ShopifyUnavailable
 from backend.shops import documents
-from backend.shops.admin_api import THROTTLED_STATUSES, AdminApi, retry_after
+from backend.shops.admin_api import AdminApi
 from backend.shops.media_responses import (
     CreatedPayload,
     File,
@@ -28,6 +28,8 @@ from backend.shops.media_responses import (
     StagedTarget,
     VariantNode,
 )
+from backend.shops.pagination import PageCursor
+from backend.shops.response_status import THROTTLED_STATUSES, retry_after
 from backend.shops.shopify_responses import readable
 from backend.shops.tokens import InstalledShop
 
@@ -71,9 +73,9 @@ async def gallery(admin: AdminApi, shop: InstalledShop, product: str) -> Gallery
 async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[GalleryMedia] | None:
     """All media of the product in their order, or None if the shop has no such product."""
     media: list[GalleryMedia] = []
-    cursor: str | None = None
+    cursor = PageCursor()
     while True:
-        data = await ask(admin, shop, documents.PRODUCT_MEDIA, id=product, after=cursor)
+        data = await ask(admin, shop, documents.PRODUCT_MEDIA, id=product, after=cursor.after)
         found = readable(data, ProductMediaAnswer).product
         if found is None:
             return None
@@ -81,23 +83,21 @@ async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[G
             GalleryMedia(id=node.id, alt=node.alt or "", is_ready=node.status == "READY")
             for node in found.media.nodes
         ]
-        cursor = found.media.page_info.end_cursor
-        if not found.media.page_info.has_next_page:
+        if not cursor.advance(found.media):
             return media
 
 
 async def variants_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[VariantNode]:
     """All variants of the product."""
     variants: list[VariantNode] = []
-    cursor: str | None = None
+    cursor = PageCursor()
     while True:
-        data = await ask(admin, shop, documents.PRODUCT_VARIANTS, id=product, after=cursor)
+        data = await ask(admin, shop, documents.PRODUCT_VARIANTS, id=product, after=cursor.after)
         found = readable(data, ProductVariantsAnswer).product
         if found is None:
             return []
         variants += found.variants.nodes
-        cursor = found.variants.page_info.end_cursor
-        if not found.variants.page_info.has_next_page:
+        if not cursor.advance(found.variants):
             return variants
 
 
@@ -155,12 +155,17 @@ async def create_file(
 
 async def find_file(admin: AdminApi, shop: InstalledShop, filename: str) -> File | None:
     """The shop's image file of that name. Shopify's search can lag by some seconds."""
-    data = await ask(admin, shop, documents.FIND_FILE, query=f'filename:"{filename}"')
     stem = filename.rpartition(".")[0].lower()
-    for file in readable(data, FilesAnswer).files.nodes:
-        if file.id is not None and (file.stem is None or file.stem.lower() == stem):
-            return file
-    return None
+    query = f'filename:"{filename}"'
+    cursor = PageCursor()
+    while True:
+        data = await ask(admin, shop, documents.FIND_FILE, query=query, after=cursor.after)
+        files = readable(data, FilesAnswer).files
+        for file in files.nodes:
+            if file.id is not None and (file.stem is None or file.stem.lower() == stem):
+                return file
+        if not cursor.advance(files):
+            return None
 
 
 async def file_state(admin: AdminApi, shop: InstalledShop, media: str) -> File | None:

@@ -141,10 +141,11 @@ class CreatedPayload(msgspec.Struct, frozen=True):
     files: list[Identified]
 
 
-class FilesPage(msgspec.Struct, frozen=True):
-    """The results of a search for files."""
+class FilesPage(msgspec.Struct, frozen=True, rename="camel"):
+    """A page of the results of a search for files."""
 
     nodes: list[File]
+    page_info: PageInfo
 
 
 class FilesAnswer(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from backend.errors import DatabaseUnavailable, ShopifyUnavailable
 from backend.rules.apply import apply_rules
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.models import Shop
+from backend.shops.pagination import PageCursor
 from backend.shops.scopes import covers
 from backend.shops.service import ShopRef
 from backend.shops.shopify_responses import ProductPage
@@ -135,20 +136,19 @@ async def changes(
     if row is None or row.products_swept_until >= until:
         return
     shop = await installed_shop(context.database, context.admin, row.domain)
-    after: str | None = None
+    cursor = PageCursor()
     while shop is not None:
         question = partial(
             changed_products,
             context.admin,
             since=row.products_swept_until,
             until=until,
-            after=after,
+            after=cursor.after,
         )
         page = await with_fresh_token(context.database, context.admin, shop, question)
         yield shop, page
-        if not page.page_info.has_next_page:
+        if not cursor.advance(page):
             return
-        after = page.page_info.end_cursor
 
 
 async def changed_products(admin: AdminApi, shop: InstalledShop, **which: Any) -> ProductPage:
@@ -156,9 +156,14 @@ async def changed_products(admin: AdminApi, shop: InstalledShop, **which: Any) -
     return await admin.changed_products(shop.domain, shop.access_token, **which)
 
 
-def mark_after(page: ProductPage, until: datetime) -> datetime:
-    """The time up to which the shop's changes are processed after this page."""
-    return page.nodes[-1].updated_at if page.page_info.has_next_page else until
+def mark_after(page: ProductPage, until: datetime) -> datetime | None:
+    """The time up to which the shop's changes are processed after this page.
+
+    None if the page does not tell: it is empty, and not the last one.
+    """
+    if not page.page_info.has_next_page:
+        return until
+    return page.nodes[-1].updated_at if page.nodes else None
 
 
 async def record_sweep(

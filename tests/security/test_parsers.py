@@ -42,8 +42,8 @@ from backend.jobs.ids import is_public_id, new_public_id
 from backend.jobs.listing import moment
 from backend.publications.schemas import PublicationRequest
 from backend.rules.schemas import SettingsRequest
-from backend.shops.admin_api import retry_after
 from backend.shops.product_image import ProductImageRefused, require_allowed_url
+from backend.shops.response_status import retry_after
 from backend.shops.shopify_responses import (
     OfflineToken,
     ProductAnswer,

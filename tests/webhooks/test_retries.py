@@ -40,6 +40,7 @@ TROUBLES: dict[str, Callable[[StandInShopify], None]] = {
     "too many requests": lambda shopify: shopify.fail_next("graphql", 429, retry_after="60"),
     "an internal error": lambda shopify: shopify.fail_next("graphql", 500),
     "unavailable": lambda shopify: shopify.fail_next("graphql", 503),
+    "an inactive shop": lambda shopify: shopify.fail_next("graphql", 403),
     "a lost answer": lambda shopify: shopify.lose_next_answer("graphql"),
 }
 

@@ -4,12 +4,13 @@ from datetime import datetime
 
 from backend.batches.service import stop_batch
 from backend.db import Database
-from backend.errors import ShopifyUnavailable
+from backend.errors import ShopifyUnavailable, ShopInactive
 from backend.failures.codes import SHOP_UNINSTALLED
 from backend.jobs.completion import end_unfinished
 from backend.jobs.models import Job
 from backend.publications.service import stop_publications
-from backend.shops.admin_api import UNINSTALLED_STATUSES, ShopifyRefused
+from backend.shops.admin_api import ShopifyRefused
+from backend.shops.response_status import UNINSTALLED_STATUSES
 from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
 from backend.shops.shopify_responses import Installation
 from backend.shops.tokens import InstalledShop, NeedsReauth, installed_shop, with_fresh_token
@@ -113,7 +114,7 @@ async def is_still_installed(context: HandlerContext, domain: str) -> bool:
         if shop is None:
             return False
         await installation_of(shop, context)
-    except NeedsReauth:
+    except (NeedsReauth, ShopInactive):
         return False
     except (ShopifyRefused, ShopifyUnavailable) as error:
         if error.answered in UNINSTALLED_STATUSES:

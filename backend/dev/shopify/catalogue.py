@@ -71,7 +71,7 @@ class Catalogue:
         bare = tuple(replace(variant, media_id=None) for variant in current.variants)
         return self.put(replace(current, media=(media,), variants=bare), now)
 
-    def unlist(self, product: ProductRecord, now: datetime) -> None:
+    def unpublish(self, product: ProductRecord, now: datetime) -> None:
         """Take the product out of the online store."""
         self.put(replace(self._products[product.id], published_at=None), now)
 
@@ -86,12 +86,14 @@ class Catalogue:
         del self._products[product_id]
 
     def media(self, shop_number: int, gid: str) -> Media | None:
-        """Return the picture if it is this shop's."""
-        number = gid.removeprefix("gid://shopify/MediaImage/")
+        """Return the media if it is this shop's, and of the kind that the id names."""
+        number = gid.rpartition("/")[2]
         # `isdigit` alone would let other scripts' digits through, which int() reads.
         is_number = number.isascii() and number.isdigit() and len(number) < 20
         found = self.library.get(int(number)) if is_number else None
-        return found if found is not None and found.shop_number == shop_number else None
+        if found is None or found.shop_number != shop_number or found.gid != gid:
+            return None
+        return found
 
     def delete_media(self, media: Media, now: datetime) -> list[ProductRecord]:
         """Delete a file, with every reference to it; the products that have changed."""

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from backend.dev.shopify.refusals import error
 
@@ -11,6 +13,7 @@ MAX_PAGE = 250
 
 T = TypeVar("T")
 SortKey = list[Any]
+PageFault = Literal["empty", "stuck"]
 Resolver = Callable[..., object]
 
 
@@ -20,14 +23,17 @@ def connection(
     *,
     key: Callable[[T], SortKey],
     ordered: bool = False,
+    faults: "deque[PageFault] | None" = None,
 ) -> Resolver:
     """The resolver of a connection over these rows.
 
     `key` places a row in the order and ends in its id. The rows are sorted by it, unless they are
-    `ordered` by somebody's hand.
+    `ordered` by somebody's hand. A page takes the fault that is due, if there is one.
     """
 
     def resolve(_info: object, **arguments: Any) -> object:
+        if faults:
+            return _faulty_page(faults.popleft(), arguments.get("after"))
         backwards = bool(arguments.get("reverse"))
         found = list(rows) if ordered else sorted(rows, key=key)
         if backwards:
@@ -64,6 +70,17 @@ def _page(
     }
 
 
+def _faulty_page(fault: PageFault, after: str | None) -> dict[str, object]:
+    """No nodes but a next page: after an "empty" one, what would have been on this page."""
+    end = after
+    if fault == "empty":
+        last = None if after is None else _decoded(after)
+        position = {"behind": last, "page": uuid.uuid4().hex}
+        end = base64.b64encode(json.dumps(position).encode()).decode()
+    info = {"hasNextPage": True, "hasPreviousPage": False, "startCursor": None, "endCursor": end}
+    return {"nodes": [], "edges": [], "pageInfo": info}
+
+
 def _checked(first: int | None) -> int:
     if first is None:
         raise error("you must provide one of first or last", "BAD_REQUEST")
@@ -83,6 +100,8 @@ def _after(
     if cursor is None:
         return rows
     last = _decoded(cursor)
+    if last is None:
+        return rows
     if ordered:
         # By hand there is no "greater": behind the row itself, and nothing if that has gone.
         place = next((at for at, row in enumerate(rows) if key(row)[-1] == last[-1]), len(rows))
@@ -94,11 +113,16 @@ def _cursor(key: SortKey) -> str:
     return base64.b64encode(json.dumps(key).encode()).decode()
 
 
-def _decoded(cursor: str) -> SortKey:
+def _decoded(cursor: str) -> SortKey | None:
+    """The key of the row that the cursor is behind; None for one that is before all rows."""
     try:
         value = json.loads(base64.b64decode(cursor, validate=True))
     except ValueError:
         value = None
+    if isinstance(value, dict):
+        value = value.get("behind", ())
+        if value is None:
+            return None
     if not isinstance(value, list) or not value:
         raise error(f"`{cursor}` is not a valid cursor.", "INVALID_CURSOR")
     return value

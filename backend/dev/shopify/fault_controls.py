@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from backend.dev.shopify.connections import PageFault
 from backend.dev.shopify.refusals import Refusal, throttled
 from backend.dev.shopify.state import Call, Fault, HttpResponse, Platform
 
@@ -90,6 +91,14 @@ class FaultControls:
         """
         self.platform.refusals[mutation].extend([Refusal(code, at, message)] * times)
 
+    def fault_next_pages(self, connection: str, *faults: PageFault) -> None:
+        """Answer the next pages of a connection, such as `Product.media`, with these faults.
+
+        "empty" is a page without nodes that is not the last; a page after a "stuck" one can never
+        be reached, because its cursor leads to the same page again.
+        """
+        self.platform.page_faults[connection].extend(faults)
+
     # In what is asynchronous
 
     def fail_next_file(self, code: str, times: int = 1) -> None:
@@ -107,7 +116,10 @@ class FaultControls:
         return self.platform.shops[shop].grants.issue_lasting()
 
     def lock_shop(self, shop: str, status: int = 402) -> None:
-        """Answer everything of this shop with 402 (frozen) or 423 (locked); its tokens live."""
+        """Answer everything of this shop with 402 (frozen), 403 (unavailable) or 423 (locked).
+
+        With 200, GraphQL answers SHOP_INACTIVE. The shop's tokens live.
+        """
         self.platform.shops[shop].locked_with = status
 
     def unlock_shop(self, shop: str) -> None:

@@ -1,13 +1,14 @@
 """The context of an Admin API request: the calling app, for one shop, with its granted scopes."""
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backend.dev.shopify import scopes
 from backend.dev.shopify.catalogue import Catalogue
-from backend.dev.shopify.connections import Resolver
+from backend.dev.shopify.connections import PageFault, Resolver
 from backend.dev.shopify.products import ProductRecord
 from backend.dev.shopify.refusals import Refusal, access_denied, error
 from backend.dev.shopify.state import Event, Platform, ShopRecord
@@ -35,6 +36,10 @@ class GraphQlContext:
     def product(self, gid: str) -> ProductRecord | None:
         """The shop's product. Raises a top-level error for an id that is not a product's."""
         return self.catalogue.product(self.shop.number, number_of(gid, "Product"))
+
+    def page_faults(self, name: str) -> "deque[PageFault]":
+        """The faults that are due for this connection's next pages."""
+        return self.platform.page_faults[name]
 
     def changed(self, product: ProductRecord) -> ProductRecord:
         """Store what a mutation has made of a product; a webhook will tell."""

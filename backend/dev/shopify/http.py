@@ -11,7 +11,7 @@ import msgspec
 from litestar import Litestar, Request, Response, get, post, put
 from litestar.params import FromPath
 
-from backend.dev.shopify import admin, token_endpoint
+from backend.dev.shopify import admin, refusals, token_endpoint
 from backend.dev.shopify.fault_injection import respond
 from backend.dev.shopify.media import CDN_HOST
 from backend.dev.shopify.state import Call, HttpResponse, Platform, ShopRecord
@@ -158,6 +158,8 @@ def _graphql(
     )
     if refused is not None:
         return refused
+    if shop.locked_with == 200:
+        return HttpResponse(200, {"errors": [refusals.shop_inactive()]})
     if asked is None:
         return _NO_QUERY
     result = admin.metered_answer(
@@ -167,7 +169,7 @@ def _graphql(
 
 
 def _locked(shop: ShopRecord) -> HttpResponse | None:
-    if shop.locked_with is None:
+    if shop.locked_with in (None, 200):
         return None
     return HttpResponse(shop.locked_with, {"errors": "Unavailable Shop"})
 

@@ -13,6 +13,13 @@ from typing import Literal
 CDN_HOST = "cdn.shopify.com"
 
 FileStatus = Literal["UPLOADED", "PROCESSING", "READY", "FAILED"]
+MediaKind = Literal["MediaImage", "Video", "ExternalVideo", "Model3d"]
+CONTENT_TYPES: dict[MediaKind, str] = {
+    "MediaImage": "IMAGE",
+    "Video": "VIDEO",
+    "ExternalVideo": "EXTERNAL_VIDEO",
+    "Model3d": "MODEL_3D",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +54,17 @@ class Media:
     """How often time has passed for it since it was uploaded."""
     source: str | None = None
     """The external URL that has still to be fetched."""
+    kind: MediaKind = "MediaImage"
 
     @property
     def gid(self) -> str:
         """The id as GraphQL has it."""
-        return f"gid://shopify/MediaImage/{self.id}"
+        return f"gid://shopify/{self.kind}/{self.id}"
+
+    @property
+    def content_type(self) -> str:
+        """What GraphQL calls the kind of media, such as IMAGE."""
+        return CONTENT_TYPES[self.kind]
 
     @property
     def url(self) -> str:
@@ -88,6 +101,7 @@ class Library:
         alt: str | None = None,
         status: FileStatus = "READY",
         source: str | None = None,
+        kind: MediaKind = "MediaImage",
     ) -> Media:
         """Take a file in; a name that is taken gets a UUID, as it does at Shopify."""
         return self.put(
@@ -102,6 +116,7 @@ class Library:
                 alt=alt,
                 status=status,
                 source=source,
+                kind=kind,
             )
         )
 

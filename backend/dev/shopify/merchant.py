@@ -7,7 +7,7 @@ from pathlib import Path
 from backend.dev import signing
 from backend.dev.shopify import products
 from backend.dev.shopify.bucket import Bucket
-from backend.dev.shopify.media import image_content
+from backend.dev.shopify.media import ImageContent, MediaKind, image_content
 from backend.dev.shopify.products import ProductRecord
 from backend.dev.shopify.state import Platform, ShopRecord
 
@@ -117,10 +117,25 @@ class MerchantActions:
         alt: str | None = None,
     ) -> ProductRecord:
         """Put another picture at the end of the gallery."""
-        platform = self.platform
         picture = image_content(image, content_type=content_type, filename=filename, size=size)
+        return self._add_to_gallery(product, picture, alt=alt)
+
+    def add_video(self, product: ProductRecord, kind: MediaKind = "Video") -> ProductRecord:
+        """Put a video, or a 3D model, at the end of the gallery; nobody looks at its bytes."""
+        content = image_content(b"", content_type="", filename=f"{kind}.bin", size=(0, 0))
+        return self._add_to_gallery(product, content, kind=kind)
+
+    def _add_to_gallery(
+        self,
+        product: ProductRecord,
+        content: ImageContent,
+        *,
+        alt: str | None = None,
+        kind: MediaKind = "MediaImage",
+    ) -> ProductRecord:
+        platform = self.platform
         media = platform.catalogue.library.add(
-            product.shop_number, picture, platform.now(), alt=alt
+            product.shop_number, content, platform.now(), alt=alt, kind=kind
         )
         current = self.current(product)
         return platform.catalogue.put(
@@ -177,9 +192,14 @@ class MerchantActions:
         picture = image_content(image, content_type=content_type, filename=filename, size=size)
         return platform.catalogue.replace_picture(product, picture, platform.now())
 
-    def unlist_product(self, product: ProductRecord) -> None:
+    def unpublish_product(self, product: ProductRecord) -> None:
         """Take the product out of the online store; the admin still has it."""
-        self.platform.catalogue.unlist(product, self.platform.now())
+        self.platform.catalogue.unpublish(product, self.platform.now())
+
+    def set_status(self, product: ProductRecord, status: str) -> ProductRecord:
+        """Give the product a ProductStatus, such as UNLISTED: open only to those with its link."""
+        current = replace(self.current(product), status=status)
+        return self.platform.catalogue.put(current, self.platform.now())
 
     def delete_product(self, product: ProductRecord) -> None:
         """Delete the product and its files."""

@@ -44,7 +44,11 @@ def event_payload(event: Event, platform: Platform) -> Payload | None:
 
 def product_payload(product: ProductRecord) -> Payload:
     """`products/create` and `products/update`: names no shop."""
-    images = [_image(media, product) for media in product.media if media.status == "READY"]
+    images = [
+        _image(media, product)
+        for media in product.media
+        if media.kind == "MediaImage" and media.status == "READY"
+    ]
     variants = [_variant(variant, product) for variant in product.variants]
     return {
         "id": product.id,
@@ -172,7 +176,7 @@ def _media(media: Media, product: ProductRecord) -> Payload:
     return {
         **_placed(media, product),
         "status": media.status,
-        "media_content_type": "IMAGE",
+        "media_content_type": media.content_type,
         "preview_image": {
             **(preview if ready else dict.fromkeys(preview)),
             "status": media.status,

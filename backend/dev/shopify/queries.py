@@ -73,7 +73,7 @@ def _node(context: GraphQlContext, gid: str) -> View | None:
             return _variant(context, gid)
         case "Collection" if opens_field(context.shop.scopes, "product"):
             return _collection(context, gid)
-        case "MediaImage":
+        case "MediaImage" | "Video" | "ExternalVideo" | "Model3d":
             media = context.catalogue.media(context.shop.number, gid)
             return None if media is None else media_view(media)
         case "Product" | "ProductVariant" | "Collection":
@@ -117,6 +117,7 @@ def _products(context: GraphQlContext, arguments: Arguments) -> object:
         rows,
         lambda product: product_view(context, product),
         key=lambda product: [sort_key(product), product.id],
+        faults=context.page_faults("products"),
     )
     return page(None, **arguments)
 
@@ -131,7 +132,12 @@ def _files(context: GraphQlContext, arguments: Arguments) -> object:
     sort_key = _FILE_ORDER.get(arguments.get("sortKey") or "ID", _by_id)
     files = context.catalogue.library.of_shop(context.shop.number)
     rows = search.search_rows(files, arguments.get("query"), file_facts, FILE_KEYS)
-    page = connection(rows, media_view, key=lambda media: [sort_key(media), media.id])
+    page = connection(
+        rows,
+        media_view,
+        key=lambda media: [sort_key(media), media.id],
+        faults=context.page_faults("files"),
+    )
     return page(None, **arguments)
 
 

@@ -49,6 +49,17 @@ def max_cost_exceeded(cost: int, limit: int) -> dict[str, object]:
     }
 
 
+def shop_inactive() -> dict[str, object]:
+    """The error for every document while the shop is not active."""
+    return {
+        "message": "The shop is not active.",
+        "extensions": {
+            "code": "SHOP_INACTIVE",
+            "documentation": "https://shopify.dev/docs/api/usage/response-codes",
+        },
+    }
+
+
 def throttled() -> dict[str, object]:
     """The error for a document that has to wait until the bucket has filled again."""
     return {

@@ -9,6 +9,7 @@ from typing import Literal
 
 from backend.dev.shopify.bucket import Bucket
 from backend.dev.shopify.catalogue import Catalogue
+from backend.dev.shopify.connections import PageFault
 from backend.dev.shopify.grants import Grants
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import Staging
@@ -57,7 +58,7 @@ class ShopRecord:
     previous_scopes: frozenset[str] = frozenset()
     installed: bool = True
     locked_with: int | None = None
-    """The status that answers everything while the shop is frozen (402) or locked (423)."""
+    """The status that answers everything while the shop is inactive: 402, 403, 423 or 200."""
     grants: Grants = field(default_factory=Grants)
     work: "list[AsyncOperation]" = field(default_factory=list)
     """What goes on asynchronously besides files, the oldest first."""
@@ -120,6 +121,10 @@ class Platform:
     faults: defaultdict[Call, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
     """The userErrors to come, by mutation."""
+    page_faults: "defaultdict[str, deque[PageFault]]" = field(
+        default_factory=lambda: defaultdict(deque)
+    )
+    """The faults of the next pages, by connection, such as `products` or `Product.media`."""
     file_failures: deque[str] = field(default_factory=deque)
     """The FileErrorCodes with which the next files end."""
     events: list[Event] = field(default_factory=list)

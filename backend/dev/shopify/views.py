@@ -3,8 +3,9 @@
 A value is a function if the field takes arguments or is expensive to compute.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from backend.dev.shopify import search
 from backend.dev.shopify.connections import connection
@@ -21,6 +22,7 @@ PRODUCT_KEYS = {
     *("default", "id", "title", "handle", "status", "vendor", "product_type", "tag"),
     *("published_status", *_TIMES),
 }
+MEDIA_KEYS = {"id", "media_type"}
 FILE_KEYS = {"default", "id", "filename", "media_type", "status", *_TIMES}
 
 
@@ -44,13 +46,29 @@ def product_view(context: GraphQlContext, product: ProductRecord) -> View:
         "updatedAt": lambda _info: graphql_datetime(product.updated_at),
         "featuredMedia": lambda _info: media_view(gallery[0]) if gallery else None,
         "mediaCount": {"count": len(gallery), "precision": "EXACT"},
-        "media": connection(gallery, media_view, key=lambda media: [media.id], ordered=True),
+        "media": lambda info, **arguments: gallery_page(context, gallery, info, **arguments),
         "variants": connection(
             product.variants,
             lambda variant: variant_view(context, product, variant),
             key=lambda variant: [variant.position, variant.id],
+            faults=context.page_faults("Product.variants"),
         ),
     }
+
+
+def gallery_page(
+    context: GraphQlContext, gallery: Sequence[Media], info: object, **arguments: Any
+) -> object:
+    """A page of a product's media, or of those that the `query` asks for."""
+    found = search.search_rows(gallery, arguments.get("query"), media_facts, MEDIA_KEYS)
+    page = connection(
+        found,
+        media_view,
+        key=lambda media: [media.id],
+        ordered=True,
+        faults=context.page_faults("Product.media"),
+    )
+    return page(info, **arguments)
 
 
 def variant_view(context: GraphQlContext, product: ProductRecord, variant: Variant) -> View:
@@ -69,8 +87,9 @@ def variant_view(context: GraphQlContext, product: ProductRecord, variant: Varia
 
 
 def media_view(media: Media) -> View:
-    """`MediaImage`; it has an image once it is ready."""
-    image = image_view(media) if media.status == "READY" else None
+    """`Media`: a `MediaImage` that has an image once it is ready, or a video or 3D model."""
+    is_image = media.kind == "MediaImage"
+    image = image_view(media) if is_image and media.status == "READY" else None
     errors = (
         [
             {
@@ -83,12 +102,12 @@ def media_view(media: Media) -> View:
         else []
     )
     return {
-        "__typename": "MediaImage",
+        "__typename": media.kind,
         "id": media.gid,
         "alt": media.alt,
         "createdAt": lambda _info: graphql_datetime(media.created_at),
         "updatedAt": lambda _info: graphql_datetime(media.updated_at),
-        "mediaContentType": "IMAGE",
+        "mediaContentType": media.content_type,
         "status": media.status,
         "mediaErrors": errors,
         "fileStatus": media.status,
@@ -130,6 +149,7 @@ def collection_view(context: GraphQlContext, collection: Collection) -> View:
             lambda product: product_view(context, product),
             key=lambda product: [product.id],
             ordered=True,
+            faults=context.page_faults("Collection.products"),
         ),
     }
 
@@ -178,11 +198,16 @@ def file_facts(media: Media) -> dict[str, search.Value]:
         "id": str(media.id),
         # Shopify's search knows the name with and without its extension.
         "filename": (media.filename, media.filename.rpartition(".")[0]),
-        "media_type": "IMAGE",
+        "media_type": media.content_type,
         "status": media.status,
         "created_at": media.created_at,
         "updated_at": media.updated_at,
     }
+
+
+def media_facts(media: Media) -> dict[str, search.Value]:
+    """What a search among a product's media can ask."""
+    return {"id": str(media.id), "media_type": media.content_type}
 
 
 def graphql_datetime(at: datetime) -> str:

@@ -98,6 +98,42 @@ async def test_a_lasting_shopify_outage_fails_the_batch_until_a_retry(
     assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
 
 
+async def test_a_batch_passes_empty_pages_of_its_collection(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 3).gid}
+    )
+    shared_app.shopify.fault_next_pages("Collection.products", "empty", "empty")
+    assert await run_expansion_to_end(shared_app, ref) == []
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
+
+
+async def test_a_page_without_a_next_cursor_is_read_again_later(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 3).gid}
+    )
+    shared_app.shopify.fault_next_pages("Collection.products", "stuck", "empty", "stuck")
+    assert len(await run_expansion_to_end(shared_app, ref)) == 2
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 3, 0, 0, 0)
+
+
+@pytest.mark.parametrize("status", [402, 403, 423, 200])
+async def test_a_batch_of_an_inactive_shop_waits(
+    shared_app: RunningApp, shop: str, status: int
+) -> None:
+    ref = await create_batch(
+        shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}
+    )
+    shared_app.shopify.lock_shop(shop, status)
+    assert isinstance(await run_expansion(ref, shared_app.worker_context.batch_context), Retry)
+    shared_app.shopify.unlock_shop(shop)
+    assert await run_expansion_to_end(shared_app, ref) == []
+    assert await counts(shared_app, shop, ref) == ("IN_PROGRESS", 1, 0, 0, 0)
+
+
 async def test_a_token_revoked_early_is_refreshed(shared_app: RunningApp, shop: str) -> None:
     ref = await create_batch(
         shared_app, shop, {"collection_id": collection(shared_app, shop, 1).gid}

@@ -234,7 +234,7 @@ async def test_a_foreign_token_cannot_be_migrated(shopify, client, token):
 # Shops that are closed for a while
 
 
-@pytest.mark.parametrize("status", [402, 423])
+@pytest.mark.parametrize("status", [402, 403, 423])
 async def test_a_frozen_shop_answers_nothing_and_keeps_its_tokens(shopify, client, status):
     granted = (await exchange(client, SHOP, shopify.id_token(SHOP))).json()
     shopify.lock_shop(SHOP, status)

@@ -293,7 +293,7 @@ async def test_a_missing_product_refunds_the_shops_cap_but_not_the_visitors(
 ) -> None:
     async with capped(services, template, renderer, shop=3, visitor=2) as running_app:
         hidden = running_app.product()
-        running_app.shopify.unlist_product(hidden)
+        running_app.shopify.unpublish_product(hidden)
         asked = [{**DRESS, "product_id": hidden.gid}, product(1)]
         for body in asked:
             await start_preview(running_app, body, address="81.2.3.4")

@@ -14,6 +14,7 @@ from backend.publications.leases import PublicationRef
 from backend.retries import PAUSE_JITTER, SHOPIFY_PROCESSING
 from backend.shops import media_api
 from tests.backend.publications.scenarios import (
+    first_publication,
     gallery_of,
     get_publication,
     our_media,
@@ -282,6 +283,46 @@ async def test_a_lasting_shopify_outage_fails_the_publication(
     assert (made["status"], made["error"]["code"]) == ("FAILED", "SHOPIFY_UNAVAILABLE")
     assert made["error"]["retryable"]
     assert sum(delays, timedelta(0)) >= timedelta(minutes=30), "and no try was used up before"
+
+
+@pytest.mark.parametrize("status", [402, 403, 423, 200])
+async def test_a_publication_of_an_inactive_shop_waits(
+    shared_app: RunningApp, shop: str, product: ProductRecord, status: int
+) -> None:
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
+    shared_app.shopify.lock_shop(shop, status)
+    outcome = await run_publication(first_publication(ref), publication_context_of(shared_app))
+    assert isinstance(outcome, Retry)
+    shared_app.shopify.unlock_shop(shop)
+    assert await run_publication_to_end(shared_app, ref) == []
+    assert len(our_media(shared_app, ref, shop)) == 1
+
+
+async def test_empty_pages_of_media_and_variants_are_passed(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    before = gallery_of(shared_app, product)
+    for connection in ("Product.media", "Product.variants"):
+        shared_app.shopify.fault_next_pages(connection, "empty", "empty")
+    made = await publish(shared_app, shop, ref, publication_request(digests, position=[1]))
+    assert made["status"] == "PUBLISHED"
+    ours = our_media(shared_app, ref, shop)
+    assert [media for media, _ in gallery_of(shared_app, product)] == [
+        *ours,
+        *(media for media, _ in before),
+    ]
+
+
+async def test_a_page_of_media_without_a_next_cursor_is_read_again_later(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
+    shared_app.shopify.fault_next_pages("Product.media", "empty", "stuck")
+    assert len(await run_publication_to_end(shared_app, ref)) == 1
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
 async def test_a_throttled_call_is_repeated_in_the_same_run(

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.errors import ShopifyBusy, ShopifyUnavailable
+from backend.errors import ShopifyBusy, ShopifyUnavailable, ShopInactive
 from backend.settings import Settings
 from backend.shops import admin_api
 from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
@@ -138,11 +138,8 @@ async def test_a_request_with_a_lost_response_is_not_repeated(offline: Settings)
 async def test_the_three_places_of_errors_are_distinguished(offline: Settings) -> None:
     with pytest.raises(TokenRefused):
         await ask(client(offline, (401, {"errors": "x"}, {})), max_wait=0)
-    with pytest.raises(ShopifyRefused, match="HTTP 403"):
-        await ask(client(offline, (403, {"errors": "x"}, {})), max_wait=0)
-    for closed in (402, 423):
-        with pytest.raises(ShopifyUnavailable):
-            await ask(client(offline, (closed, {"errors": "x"}, {})), max_wait=0)
+    with pytest.raises(ShopifyRefused, match="HTTP 404"):
+        await ask(client(offline, (404, {"errors": "x"}, {})), max_wait=0)
     denied = {"errors": [{"message": "No", "extensions": {"code": "ACCESS_DENIED"}}], "data": None}
     with pytest.raises(ShopifyRefused) as caught:
         await ask(client(offline, (200, denied, {})), max_wait=0)
@@ -155,6 +152,27 @@ async def test_the_three_places_of_errors_are_distinguished(offline: Settings) -
     with pytest.raises(MutationRefused) as refused:
         await mutate(client(offline, (200, declined, {})), KEEPS, "mutation", CreatedPayload)
     assert (refused.value.code, refused.value.message) == ("INVALID", "No")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (402, {"errors": "Unavailable Shop"}, {}),
+        (403, {"errors": "Unavailable Shop"}, {}),
+        (403, {}, {}),
+        (423, {"errors": "Unavailable Shop"}, {}),
+        (200, {"errors": [{"message": "x", "extensions": {"code": "SHOP_INACTIVE"}}]}, {}),
+    ],
+)
+async def test_an_inactive_shop_can_be_asked_again_later(offline: Settings, answer: Any) -> None:
+    with pytest.raises(ShopInactive):
+        await ask(client(offline, answer), max_wait=0)
+
+
+async def test_a_403_for_a_token_without_an_expiry_refuses_the_token(offline: Settings) -> None:
+    body = {"errors": "[API] Non-expiring access tokens are no longer accepted for the Admin API"}
+    with pytest.raises(TokenRefused):
+        await ask(client(offline, (403, body, {})), max_wait=0)
 
 
 @pytest.mark.parametrize("error", [{"extensions": None}, {"extensions": "x"}, {}, None, "No", 1])

@@ -134,8 +134,7 @@ async def test_a_product_above_the_daily_cap_does_not_stop_the_sweep(
     later = shared_app.product(b"y", shop=shop)
     assert await sweep_shop(shared_app, shop, until := soon()) == 2
     assert await products_with_jobs(shared_app, shop) == [cheap.gid, later.gid]
-    found = "SELECT products_swept_until AS mark FROM shops WHERE domain = :d"
-    assert (await shared_app.rows(found, d=shop))[0]["mark"] == until
+    assert await sweep_mark(shared_app, shop) == until
 
 
 async def test_an_interrupted_sweep_continues_where_it_stopped(
@@ -160,6 +159,46 @@ async def test_an_interrupted_sweep_continues_where_it_stopped(
     monkeypatch.undo()
     assert await sweep_shop(shared_app, shop) == 5
     assert len(set(await products_with_jobs(shared_app, shop))) == 55
+
+
+async def test_the_sweep_passes_an_empty_page(shared_app: RunningApp, shop: str) -> None:
+    await move_sweep_mark(shared_app, shop, 1)
+    for _ in range(55):
+        shared_app.product(b"x", shop=shop)
+    shared_app.shopify.fault_next_pages("products", "empty", "empty")
+    assert await sweep_shop(shared_app, shop, until := soon()) == 55
+    assert await sweep_mark(shared_app, shop) == until
+
+
+async def test_a_page_without_a_next_cursor_ends_the_sweep_until_the_next_run(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await move_sweep_mark(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    mark = await sweep_mark(shared_app, shop)
+    shared_app.shopify.fault_next_pages("products", "empty", "stuck")
+    assert await sweep_shop(shared_app, shop) == 0
+    assert await sweep_mark(shared_app, shop) == mark
+    assert await sweep_shop(shared_app, shop) == 1
+
+
+@pytest.mark.parametrize("status", [402, 403, 423, 200])
+async def test_an_inactive_shop_is_swept_once_it_is_open_again(
+    shared_app: RunningApp, shop: str, status: int
+) -> None:
+    await move_sweep_mark(shared_app, shop, 1)
+    shared_app.product(b"x", shop=shop)
+    shared_app.shopify.lock_shop(shop, status)
+    assert await sweep_shop(shared_app, shop) == 0
+    shared_app.shopify.unlock_shop(shop)
+    assert await sweep_shop(shared_app, shop) == 1
+
+
+async def sweep_mark(shared_app: RunningApp, shop: str) -> datetime:
+    """The time up to which the shop was swept."""
+    found = "SELECT products_swept_until AS mark FROM shops WHERE domain = :d"
+    mark: datetime = (await shared_app.rows(found, d=shop))[0]["mark"]
+    return mark
 
 
 async def test_a_stopping_worker_leaves_the_sweep_to_the_next_run(

@@ -124,7 +124,7 @@ async def test_a_visitor_gets_no_image_of_an_unlisted_product(
     product = shared_app.product(b"a secret")
     shown = await claim_job(shared_app, "storefront", product_id=product.gid)
     assert await fetch_sources(shared_app, shown) == {"source": b"a secret"}
-    shared_app.shopify.unlist_product(product)
+    shared_app.shopify.unpublish_product(product)
     hidden = await claim_job(shared_app, "storefront", product_id=product.gid)
     assert await failure_of_sources(shared_app, hidden) == ("PRODUCT_NOT_FOUND", False)
     merchants = await claim_job(shared_app, product_id=product.gid)
@@ -156,7 +156,17 @@ async def busy(shared_app: RunningApp) -> None:
 
 async def frozen(shared_app: RunningApp) -> None:
     """The merchant has not paid Shopify."""
-    shared_app.shopify.fail_next("graphql", 402)
+    shared_app.shopify.lock_shop(SHOP, 402)
+
+
+async def unavailable(shared_app: RunningApp) -> None:
+    """Shopify has closed the shop for now."""
+    shared_app.shopify.lock_shop(SHOP, 403)
+
+
+async def inactive(shared_app: RunningApp) -> None:
+    """The same, as GraphQL says it."""
+    shared_app.shopify.lock_shop(SHOP, 200)
 
 
 async def forbidden(shared_app: RunningApp) -> None:
@@ -188,7 +198,7 @@ async def test_permanent_shop_errors_end_the_job_with_a_reason(
     assert await failure_of_sources(running_app, job) == (code, retryable)
 
 
-@pytest.mark.parametrize("trouble", [busy, frozen, throttled])
+@pytest.mark.parametrize("trouble", [busy, frozen, unavailable, inactive, throttled])
 async def test_temporary_shop_errors_count_as_an_outage(
     running_app: RunningApp, trouble: Trouble
 ) -> None:
