@@ -132,7 +132,7 @@ async def add_items(connection: AsyncConnection, ref: BatchRef, page: Collection
             "batch_id": ref.public_id,
             "ordinal": ordinal,
             "product_id": product.gid,
-            "error": None if product.has_image else msgspec.structs.asdict(NO_IMAGE),
+            "error": None if product.can_have_image else msgspec.structs.asdict(NO_IMAGE),
         }
         for ordinal, product in enumerate(products, before + 1)
     ]

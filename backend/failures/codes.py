@@ -80,10 +80,10 @@ MEDIA_NOT_FOUND = define(
 )
 NO_IMAGE = define(
     "NO_IMAGE",
-    "The product has no photo as its first media. Add one, then retry.",
+    "The product has no photo. Add one, then retry.",
     JOB,
     BATCH,
-    advice="Add a photo to the product as its first media, then try again.",
+    advice="Add a photo to the product, then try again. Videos and 3D models do not count.",
 )
 UPLOAD_EXPIRED = define(
     "UPLOAD_EXPIRED",

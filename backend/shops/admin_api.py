@@ -9,9 +9,7 @@ Shopify reports errors in three places: the HTTP status, the response's `errors`
 
 import asyncio
 import contextlib
-import functools
 import random
-import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,6 +18,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import httpx
+import msgspec
 import structlog
 
 from backend.auth.shop_domain import is_shop_domain
@@ -37,10 +36,13 @@ from backend.shops.documents import (
     API_VERSION,
     CHANGED_PRODUCTS,
     COLLECTION_PRODUCTS,
+    FURTHER_MEDIA,
     INSTALLATION,
     MEDIA_IMAGE,
     PRODUCT,
+    operation_of,
 )
+from backend.shops.pagination import PageCursor
 from backend.shops.response_status import (
     INACTIVE_CODE,
     INACTIVE_STATUSES,
@@ -50,6 +52,7 @@ from backend.shops.response_status import (
     time_to_restore,
 )
 from backend.shops.shopify_responses import (
+    FurtherMediaAnswer,
     Installation,
     InstallationAnswer,
     MediaAnswer,
@@ -73,11 +76,11 @@ log = structlog.get_logger(__name__)
 EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:id_token"
 OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
-OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
 ADMIN_API_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 DEFAULT_WAIT = 1.0  # seconds, where Shopify does not say how long
 MIN_WAIT = 0.1
 TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+MAX_MEDIA_PAGES = 10  # of a product, when its first image is looked for; it has at most 250 media
 MAX_THROTTLE_WAIT = 10.0  # seconds, of a worker's questions
 MAX_TOKEN_CALLS = (
     4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
@@ -170,7 +173,8 @@ class AdminApi:
     async def product(self, shop: str, token: str, gid: str) -> Product | None:
         """The current product, or None if this shop has no such product."""
         answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, max_wait=MAX_THROTTLE_WAIT)
-        return readable(answer, ProductAnswer).product
+        product = readable(answer, ProductAnswer).product
+        return product and await self._with_first_image(shop, token, product)
 
     async def changed_products(
         self, shop: str, token: str, *, since: datetime, until: datetime, after: str | None
@@ -181,7 +185,25 @@ class AdminApi:
         answer = await self.graphql(
             shop, token, CHANGED_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
         )
-        return readable(answer, ProductsAnswer).products
+        page = readable(answer, ProductsAnswer).products
+        nodes = [await self._with_first_image(shop, token, each) for each in page.nodes]
+        return ProductPage(nodes=nodes, page_info=page.page_info)
+
+    async def _with_first_image(self, shop: str, token: str, product: Product) -> Product:
+        """The product with the page of its media that has its first image, if it has one."""
+        media, cursor = product.media, PageCursor()
+        for _ in range(MAX_MEDIA_PAGES):
+            if media.first_image is not None or not cursor.advance(media):
+                break
+            variables = {"id": product.gid, "after": cursor.after}
+            answer = await self.graphql(
+                shop, token, FURTHER_MEDIA, variables, max_wait=MAX_THROTTLE_WAIT
+            )
+            found = readable(answer, FurtherMediaAnswer).product
+            if found is None:  # deleted meanwhile
+                break
+            media = found.media
+        return msgspec.structs.replace(product, media=media)
 
     async def media_image(self, shop: str, token: str, gid: str) -> ProductImage | None:
         """The image, or None if this shop has no image with that id, or it is not ready."""
@@ -321,10 +343,3 @@ def shopify_call(operation: str) -> Iterator[None]:
     """Count the block as a call to Shopify, and trace it."""
     with count_call(SHOPIFY_CALLS, operation), span(f"shopify {operation}", is_call=True):
         yield
-
-
-@functools.cache
-def operation_of(document: str) -> str:
-    """The name of the operation in one of our documents."""
-    found = OPERATION.search(document)
-    return found[1] if found else "unnamed"

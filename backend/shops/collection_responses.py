@@ -2,21 +2,19 @@
 
 import msgspec
 
-from backend.shops.shopify_responses import PageInfo, ShopMedia
+from backend.shops.shopify_responses import MediaOfShop, PageInfo
 
 
-class CollectionProduct(
-    msgspec.Struct, frozen=True, rename={"gid": "id", "featured_media": "featuredMedia"}
-):
+class CollectionProduct(msgspec.Struct, frozen=True, rename={"gid": "id"}):
     """A product of the collection, and its first media if it has one."""
 
     gid: str
-    featured_media: ShopMedia | None = None
+    media: MediaOfShop
 
     @property
-    def has_image(self) -> bool:
-        """Whether the first media is an image, ready or still processing."""
-        return self.featured_media is not None and self.featured_media.id is not None
+    def can_have_image(self) -> bool:
+        """Whether the first media is an image, or others follow, which the job will look at."""
+        return self.media.first_image is not None or self.media.page_info.has_next_page
 
 
 class Products(msgspec.Struct, frozen=True, rename="camel"):

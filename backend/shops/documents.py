@@ -1,9 +1,21 @@
 """Every GraphQL document we send to Shopify's Admin API, for API version 2026-10."""
 
-API_VERSION = "2026-10"
+import functools
+import re
 
-PRODUCT_AS_READ = """
-fragment ProductAsRead on Product {
+API_VERSION = "2026-10"
+OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
+
+PHOTO = """
+fragment Photo on MediaImage {
+  id
+  status
+  image { url width height }
+}
+"""
+
+PRODUCT_AS_READ = f"""{PHOTO}
+fragment ProductAsRead on Product {{
   id
   title
   status
@@ -13,10 +25,11 @@ fragment ProductAsRead on Product {
   createdAt
   publishedAt
   updatedAt
-  featuredMedia {
-    ... on MediaImage { id image { url width height } }
-  }
-}
+  media(first: 3) {{
+    nodes {{ ...Photo }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}
 """
 
 PRODUCT = f"""{PRODUCT_AS_READ}
@@ -36,10 +49,22 @@ query ChangedProducts($query: String!, $after: String) {{
 }}
 """
 
-MEDIA_IMAGE = """
-query MediaImageForJob($id: ID!) {
-  node(id: $id) { ... on MediaImage { id image { url width height } } }
-}
+# The further media of a product whose first ones are videos and 3D models.
+FURTHER_MEDIA = f"""{PHOTO}
+query FurtherMedia($id: ID!, $after: String) {{
+  product(id: $id) {{
+    media(first: 50, after: $after) {{
+      nodes {{ ...Photo }}
+      pageInfo {{ hasNextPage endCursor }}
+    }}
+  }}
+}}
+"""
+
+MEDIA_IMAGE = f"""{PHOTO}
+query MediaImageForJob($id: ID!) {{
+  node(id: $id) {{ ...Photo }}
+}}
 """
 
 COLLECTION_PRODUCTS = """
@@ -47,7 +72,13 @@ query CollectionForBatch($id: ID!, $first: Int!, $after: String) {
   collection(id: $id) {
     productsCount { count }
     products(first: $first, after: $after) {
-      nodes { id featuredMedia { ... on MediaImage { id } } }
+      nodes {
+        id
+        media(first: 1) {
+          nodes { ... on MediaImage { id } }
+          pageInfo { hasNextPage endCursor }
+        }
+      }
       pageInfo { hasNextPage endCursor }
     }
   }
@@ -166,3 +197,10 @@ mutation AppendVariantMedia($id: ID!, $pairs: [ProductVariantAppendMediaInput!]!
   }
 }
 """
+
+
+@functools.cache
+def operation_of(document: str) -> str:
+    """The name of the operation in a document."""
+    found = OPERATION.search(document)
+    return found[1] if found else "unnamed"

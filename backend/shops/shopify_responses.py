@@ -19,7 +19,6 @@ PRODUCT_FIELDS = {
     "created_at": "createdAt",
     "published_at": "publishedAt",
     "updated_at": "updatedAt",
-    "featured_media": "featuredMedia",
 }
 
 
@@ -64,9 +63,10 @@ class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShopMedia(msgspec.Struct, frozen=True):
-    """A media of the shop; only an image that is ready has an id and an image here."""
+    """A media of the shop. Only an image has an id here, and only one that is ready an image."""
 
     id: str | None = None
+    status: str = ""
     image: Image | None = None
 
     @property
@@ -75,6 +75,25 @@ class ShopMedia(msgspec.Struct, frozen=True):
         if self.id is None or self.image is None:
             return None
         return ProductImage(media_gid=self.id, url=self.image.url)
+
+
+class PageInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """The end of a page."""
+
+    has_next_page: bool
+    end_cursor: str | None = None
+
+
+class MediaOfShop(msgspec.Struct, frozen=True, rename="camel"):
+    """A page of a product's media."""
+
+    nodes: list[ShopMedia]
+    page_info: PageInfo
+
+    @property
+    def first_image(self) -> ShopMedia | None:
+        """The first image, ready or still processing; None if there is none on this page."""
+        return next((each for each in self.nodes if each.id and each.status != "FAILED"), None)
 
 
 class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
@@ -88,31 +107,24 @@ class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     tags: list[str]
     created_at: datetime
     updated_at: datetime
+    media: MediaOfShop
     published_at: datetime | None = None
-    featured_media: ShopMedia | None = None
 
     @property
     def is_published(self) -> bool:
-        """Whether it is visible in the online store."""
-        return self.status == "ACTIVE" and self.published_at is not None
+        """Whether the online store shows it, if only to those who have its link."""
+        return self.status in {"ACTIVE", "UNLISTED"} and self.published_at is not None
 
     @property
     def image(self) -> ProductImage | None:
-        """The featured image, or None if the featured media is not a ready image."""
-        return self.featured_media.ready if self.featured_media else None
+        """The first of its media that is an image; None if there is none, or it is not ready."""
+        return self.media.first_image.ready if self.media.first_image else None
 
 
 class ProductAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.PRODUCT`."""
 
     product: Product | None
-
-
-class PageInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """The end of a page."""
-
-    has_next_page: bool
-    end_cursor: str | None = None
 
 
 class ProductPage(msgspec.Struct, frozen=True, rename="camel"):
@@ -126,6 +138,18 @@ class ProductsAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.CHANGED_PRODUCTS`."""
 
     products: ProductPage
+
+
+class ProductMedia(msgspec.Struct, frozen=True):
+    """A product with a page of its media."""
+
+    media: MediaOfShop
+
+
+class FurtherMediaAnswer(msgspec.Struct, frozen=True):
+    """The data of `documents.FURTHER_MEDIA`."""
+
+    product: ProductMedia | None
 
 
 class MediaAnswer(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ ProductGid = Annotated[
     str,
     msgspec.Meta(
         pattern=f"^gid://shopify/Product/[0-9]{{1,20}}{END}",
-        description="A product of this shop; its featured photo is used.",
+        description="A product of this shop; its first photo is used.",
     ),
 ]
 MediaGid = Annotated[

@@ -23,7 +23,7 @@ from backend.metrics import (
     watch_pools,
 )
 from backend.shops import documents
-from backend.shops.admin_api import OPERATION, operation_of
+from backend.shops.documents import OPERATION, operation_of
 from tests.scenarios import NOBODY_LISTENS
 
 

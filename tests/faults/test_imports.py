@@ -26,7 +26,7 @@ def imported(number: int) -> Product:
         "tags": [],
         "createdAt": datetime.now(UTC),
         "updatedAt": datetime.now(UTC),
-        "featuredMedia": image,
+        "media": {"nodes": [image], "pageInfo": {"hasNextPage": False}},
     }
     return msgspec.convert(facts, Product)
 

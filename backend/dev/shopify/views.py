@@ -3,9 +3,8 @@
 A value is a function if the field takes arguments or is expensive to compute.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from backend.dev.shopify import search
 from backend.dev.shopify.connections import connection
@@ -22,7 +21,6 @@ PRODUCT_KEYS = {
     *("default", "id", "title", "handle", "status", "vendor", "product_type", "tag"),
     *("published_status", *_TIMES),
 }
-MEDIA_KEYS = {"id", "media_type"}
 FILE_KEYS = {"default", "id", "filename", "media_type", "status", *_TIMES}
 
 
@@ -46,7 +44,13 @@ def product_view(context: GraphQlContext, product: ProductRecord) -> View:
         "updatedAt": lambda _info: graphql_datetime(product.updated_at),
         "featuredMedia": lambda _info: media_view(gallery[0]) if gallery else None,
         "mediaCount": {"count": len(gallery), "precision": "EXACT"},
-        "media": lambda info, **arguments: gallery_page(context, gallery, info, **arguments),
+        "media": connection(
+            gallery,
+            media_view,
+            key=lambda media: [media.id],
+            ordered=True,
+            faults=context.page_faults("Product.media"),
+        ),
         "variants": connection(
             product.variants,
             lambda variant: variant_view(context, product, variant),
@@ -54,21 +58,6 @@ def product_view(context: GraphQlContext, product: ProductRecord) -> View:
             faults=context.page_faults("Product.variants"),
         ),
     }
-
-
-def gallery_page(
-    context: GraphQlContext, gallery: Sequence[Media], info: object, **arguments: Any
-) -> object:
-    """A page of a product's media, or of those that the `query` asks for."""
-    found = search.search_rows(gallery, arguments.get("query"), media_facts, MEDIA_KEYS)
-    page = connection(
-        found,
-        media_view,
-        key=lambda media: [media.id],
-        ordered=True,
-        faults=context.page_faults("Product.media"),
-    )
-    return page(info, **arguments)
 
 
 def variant_view(context: GraphQlContext, product: ProductRecord, variant: Variant) -> View:
@@ -203,11 +192,6 @@ def file_facts(media: Media) -> dict[str, search.Value]:
         "created_at": media.created_at,
         "updated_at": media.updated_at,
     }
-
-
-def media_facts(media: Media) -> dict[str, search.Value]:
-    """What a search among a product's media can ask."""
-    return {"id": str(media.id), "media_type": media.content_type}
 
 
 def graphql_datetime(at: datetime) -> str:

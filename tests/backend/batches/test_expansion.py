@@ -77,6 +77,21 @@ async def test_a_product_without_an_image_fails_alone(shared_app: RunningApp, sh
     assert (waiting["product_id"], waiting["error"]) == (tee.gid, None)
 
 
+async def test_a_product_whose_first_media_is_a_video_gets_its_job(
+    shared_app: RunningApp, shop: str
+) -> None:
+    filmed, only_filmed = products(shared_app, shop, 2, image=None)
+    for product in (filmed, only_filmed):
+        shared_app.shopify.add_video(product)
+    shared_app.shopify.add_image(filmed, b"x")
+    films = shared_app.shopify.create_collection(shop, "Films", [filmed, only_filmed])
+    ref = await expanded_batch(shared_app, shop, {"collection_id": films.gid})
+    waiting, failed = await get_items(shared_app, shop, ref)
+    assert (waiting["product_id"], waiting["error"]) == (filmed.gid, None)
+    assert waiting["job_id"] is not None
+    assert failed["error"]["code"] == "NO_IMAGE"
+
+
 @pytest.mark.parametrize("whose", ["nobody's", "another shop's", "a deleted one"])
 async def test_a_missing_collection_ends_the_batch(
     shared_app: RunningApp, shop: str, whose: str

@@ -102,6 +102,7 @@ def product_with(**facts: Any) -> ReadProduct:
         "tags": ["Summer", "sale"],
         "createdAt": datetime.now(UTC),
         "updatedAt": datetime.now(UTC),
+        "media": {"nodes": [], "pageInfo": {"hasNextPage": False}},
     }
     return msgspec.convert(usual | facts, ReadProduct)
 

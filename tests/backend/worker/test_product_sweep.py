@@ -170,6 +170,17 @@ async def test_the_sweep_passes_an_empty_page(shared_app: RunningApp, shop: str)
     assert await sweep_mark(shared_app, shop) == until
 
 
+async def test_the_sweep_finds_the_image_behind_videos(shared_app: RunningApp, shop: str) -> None:
+    await move_sweep_mark(shared_app, shop, 1)
+    product = shared_app.shopify.create_product(shop, "Filmed", None)
+    for _ in range(4):
+        shared_app.shopify.add_video(product)
+    assert await sweep_shop(shared_app, shop) == 0
+    await move_sweep_mark(shared_app, shop, 1)
+    shared_app.shopify.add_image(product, b"x")
+    assert await sweep_shop(shared_app, shop) == 1
+
+
 async def test_a_page_without_a_next_cursor_ends_the_sweep_until_the_next_run(
     shared_app: RunningApp, shop: str
 ) -> None:

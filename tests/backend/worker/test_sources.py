@@ -1,10 +1,12 @@
 """Where a job's source images come from, and its failures."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from backend.dev.shopify.media import MediaKind
 from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.jobs.lifecycle import JobLease, lease_job
 from backend.jobs.service import request_job
@@ -43,7 +45,7 @@ async def failure_of_sources(shared_app: RunningApp, job: JobLease) -> tuple[str
     return caught.value.failure.code, caught.value.failure.retryable
 
 
-async def test_a_products_source_is_its_current_featured_image(shared_app: RunningApp) -> None:
+async def test_a_products_source_is_its_current_first_image(shared_app: RunningApp) -> None:
     product = shared_app.product(b"old")
     job = await claim_job(shared_app, product_id=product.gid)
     shared_app.shopify.replace_image(product, b"new")
@@ -110,15 +112,58 @@ async def test_products_and_media_outside_the_shop_are_not_found(shared_app: Run
 
 async def test_a_product_without_an_image_is_reported(shared_app: RunningApp) -> None:
     product = shared_app.shopify.create_product(SHOP, "Bare", None)
-    assert await failure_of_sources(
-        shared_app, await claim_job(shared_app, product_id=product.gid)
-    ) == (
-        "NO_IMAGE",
-        False,
-    )
+    for kind in ("none", "a video"):
+        job = await claim_job(shared_app, product_id=product.gid)
+        assert await failure_of_sources(shared_app, job) == ("NO_IMAGE", False), kind
+        shared_app.shopify.add_video(product)
 
 
-async def test_a_visitor_gets_no_image_of_an_unlisted_product(
+@pytest.mark.parametrize("videos", [1, 3, 60])
+async def test_videos_and_models_before_the_first_image_are_passed(
+    shared_app: RunningApp, videos: int
+) -> None:
+    product = shared_app.shopify.create_product(SHOP, "Filmed", None)
+    kinds: list[MediaKind] = ["Video", "Model3d", "ExternalVideo"]
+    for number in range(videos):
+        shared_app.shopify.add_video(product, kinds[number % 3])
+    shared_app.shopify.add_image(product, b"first")
+    shared_app.shopify.add_image(product, b"second")
+    shared_app.shopify.fault_next_pages("Product.media", "empty")
+    job = await claim_job(shared_app, product_id=product.gid)
+    assert await fetch_sources(shared_app, job) == {"source": b"first"}
+
+
+async def test_an_image_that_shopify_could_not_process_is_passed(shared_app: RunningApp) -> None:
+    product = shared_app.product(b"broken")
+    shared_app.shopify.add_image(product, b"good")
+    broken = shared_app.shopify.current(product).media[0]
+    library = shared_app.shopify.platform.catalogue.library
+    library.put(replace(broken, status="FAILED", error="IMAGE_PROCESSING_FAILURE"))
+    job = await claim_job(shared_app, product_id=product.gid)
+    assert await fetch_sources(shared_app, job) == {"source": b"good"}
+    library.put(replace(broken, status="PROCESSING"))
+    job = await claim_job(shared_app, product_id=product.gid)
+    assert await failure_of_sources(shared_app, job) == ("NO_IMAGE", False), "it comes first"
+
+
+async def test_a_visitor_gets_the_image_of_an_unlisted_product(shared_app: RunningApp) -> None:
+    product = shared_app.product(b"by link only")
+    shared_app.shopify.set_status(product, "UNLISTED")
+    job = await claim_job(shared_app, "storefront", product_id=product.gid)
+    assert await fetch_sources(shared_app, job) == {"source": b"by link only"}
+
+
+@pytest.mark.parametrize("status", ["DRAFT", "ARCHIVED"])
+async def test_a_visitor_gets_no_image_of_a_product_that_is_not_for_sale(
+    shared_app: RunningApp, status: str
+) -> None:
+    product = shared_app.product(b"a secret")
+    shared_app.shopify.set_status(product, status)
+    job = await claim_job(shared_app, "storefront", product_id=product.gid)
+    assert await failure_of_sources(shared_app, job) == ("PRODUCT_NOT_FOUND", False)
+
+
+async def test_a_visitor_gets_no_image_of_an_unpublished_product(
     shared_app: RunningApp,
 ) -> None:
     product = shared_app.product(b"a secret")
