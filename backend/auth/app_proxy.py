@@ -6,10 +6,10 @@ the path, not the body. A request can be replayed until its timestamp is stale.
 
 The signed text has no separators, so `a=1b=2` is both one parameter and two, and a visitor
 who may choose any name could have Shopify sign a text that also reads as somebody else's
-customer id. Three rules close that: the route names the visitor's parameters it knows and
-all others are refused, Shopify's own appear once and in their own shape, and no value holds
-a "=". They rest on Shopify's own customer id being in every text, empty for an anonymous
-visitor, as it is today: a forged one is then always a second one.
+customer id. Three rules close that: all parameters are refused but those that the route
+knows and those of a theme preview, Shopify's own appear once and in their own shape, and no
+value holds a "=". They rest on Shopify's own customer id being in every text, empty for an
+anonymous visitor, as it is today: a forged one is then always a second one.
 
 Source: shopify.dev, "Authenticate app proxies"; the order is that of the gem shopify_app.
 """
@@ -35,6 +35,14 @@ _RESERVED: Mapping[str, Callable[[str], object]] = {
     "logged_in_customer_id": re.compile(r"[0-9]{0,20}").fullmatch,
     "hmac": re.compile(r"[0-9a-f]{64}").fullmatch,
 }
+# What Shopify adds to the links of a theme preview and of `shopify theme dev`; ignored here.
+_PREVIEW = frozenset(
+    {
+        *("preview_theme_id", "preview_key", "key", "pb", "design_mode", "oseid"),
+        *("profile_liquid", "_ab", "_bt", "_cd", "_fd", "_sc"),
+    }
+)
+_PREVIEW_VALUE = re.compile(r"[\w.~-]{0,200}", re.ASCII)
 _REQUIRED = frozenset({"shop", "timestamp", "signature"})
 
 
@@ -59,12 +67,21 @@ def verify_app_proxy(
     `raw_query` is the query string as received, without "?"; `now` is Unix time in seconds;
     `allowed` names the visitor's parameters that this route knows. Empty secrets are ignored.
     """
-    query = decoded_query(raw_query)
-    if query is None or not _is_well_formed(query, allowed):
+    query = _signed_query(raw_query, secrets, now)
+    if query is None or _unknown(query, allowed):
         return None
-    if not _is_fresh(query, now) or not _is_signed(query, secrets):
-        return None
-    return _proxy_request(query)
+    return _proxy_request(query, allowed)
+
+
+def unknown_parameters(
+    raw_query: bytes, secrets: Sequence[bytes], *, now: int, allowed: frozenset[str] = frozenset()
+) -> list[str]:
+    """The parameters because of which alone `verify_app_proxy` refuses the query. Never raises.
+
+    For the message to whoever wrote the storefront's request. They are the sender's own words.
+    """
+    query = _signed_query(raw_query, secrets, now)
+    return [] if query is None else _unknown(query, allowed)
 
 
 def decoded_query(raw_query: bytes) -> dict[str, list[str]] | None:
@@ -93,10 +110,28 @@ def proxy_signature(query: Mapping[str, Sequence[str]], secret: bytes) -> bytes:
     return hmac.digest(secret, b"".join(texts), "sha256").hex().encode()
 
 
-def _is_well_formed(query: Mapping[str, Sequence[str]], allowed: frozenset[str]) -> bool:
+def _signed_query(
+    raw_query: bytes, secrets: Sequence[bytes], now: int
+) -> dict[str, list[str]] | None:
+    """The query if Shopify signed it just now; the visitor's parameters are not checked yet."""
+    query = decoded_query(raw_query)
+    if query is None or not _is_well_formed(query):
+        return None
+    return query if _is_fresh(query, now) and _is_signed(query, secrets) else None
+
+
+def _unknown(query: Mapping[str, Sequence[str]], allowed: frozenset[str]) -> list[str]:
+    """The visitor's parameters that the route does not know."""
+    return [
+        name
+        for name in query.keys() - _RESERVED.keys() - allowed
+        if name not in _PREVIEW or not all(map(_PREVIEW_VALUE.fullmatch, query[name]))
+    ]
+
+
+def _is_well_formed(query: Mapping[str, Sequence[str]]) -> bool:
     return (
         query.keys() >= _REQUIRED
-        and query.keys() - _RESERVED.keys() <= allowed
         and all(_is_reserved_shape(name, query[name]) for name in query.keys() & _RESERVED.keys())
         and not any("=" in value for values in query.values() for value in values)
     )
@@ -119,10 +154,10 @@ def _is_signed(query: Mapping[str, Sequence[str]], secrets: Sequence[bytes]) -> 
     )
 
 
-def _proxy_request(query: Mapping[str, list[str]]) -> ProxyRequest:
+def _proxy_request(query: Mapping[str, list[str]], allowed: frozenset[str]) -> ProxyRequest:
     return ProxyRequest(
         shop=query["shop"][0],
         logged_in_customer_id=query.get("logged_in_customer_id", [""])[0] or None,
         path_prefix=query.get("path_prefix", [""])[0],
-        params={name: values for name, values in query.items() if name not in _RESERVED},
+        params={name: values for name, values in query.items() if name in allowed},
     )

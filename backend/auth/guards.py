@@ -17,7 +17,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 
-from backend.auth.app_proxy import verify_app_proxy
+from backend.auth.app_proxy import unknown_parameters, verify_app_proxy
 from backend.auth.rate_limits import RateLimits
 from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import claimed_shop, verify_signed_request
@@ -40,10 +40,15 @@ BEARER_PREFIX = b"bearer "
 SIGNATURE_HEADER = b"x-shopify-hmac-sha256"
 FORWARDED_FOR = b"x-forwarded-for"
 NOT_A_WEBHOOK = "X-Shopify-Hmac-Sha256 is missing or does not match the body."
+NOT_PROXIED = (
+    "The app proxy's signature is missing or wrong, or its timestamp is too old. "
+    "Use the shop's app proxy."
+)
 NOT_SIGNED = (
     "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is too old. "
     "See `atelier sign --help`."
 )
+MAX_SHOWN_CHARACTERS = 50  # of a parameter's name, in an error
 MAX_CACHED_TOKENS = 10_000  # some megabytes
 
 
@@ -180,14 +185,12 @@ class ProxyGuard:
         if header_values(headers, b"authorization") or header_values(headers, SIGNATURE_HEADER):
             raise AmbiguousCredentials
         now = self.clock()
-        proven = verify_app_proxy(
-            connection.scope["query_string"],
-            self.secrets(now),
-            now=int(now),
-            allowed=handler.opt.get("proxy_params", frozenset()),
-        )
+        query, secrets = connection.scope["query_string"], self.secrets(now)
+        allowed: frozenset[str] = handler.opt.get("proxy_params", frozenset())
+        proven = verify_app_proxy(query, secrets, now=int(now), allowed=allowed)
         if proven is None:
-            raise Unauthenticated("The app proxy's signature is missing. Use the shop's app proxy.")
+            unknown = unknown_parameters(query, secrets, now=int(now), allowed=allowed)
+            raise unknown_here(unknown) if unknown else Unauthenticated(NOT_PROXIED)
         self.limits.count(proven.shop, as_request(connection).method)
         customer_id = proven.logged_in_customer_id
         number = visitor_number(
@@ -235,6 +238,12 @@ class WebhookGuard:
             raise Unauthenticated(NOT_A_WEBHOOK)
         self.require_headers(headers)
         return signatures[0]
+
+
+def unknown_here(parameters: list[str]) -> BadRequest:
+    """The error for query parameters that the route does not know."""
+    name = min(parameters)[:MAX_SHOWN_CHARACTERS]
+    return BadRequest(f"This endpoint does not know the query parameter {name!r}. Remove it.")
 
 
 def as_request(connection: HttpConnection) -> Request[Any, Any, Any]:

@@ -93,7 +93,14 @@ GUARDS_DOCUMENTED: dict[type, GuardDocumentation] = {
     ),
     ProxyGuard: GuardDocumentation(
         security=[{"proxySignature": [], "shop": [], "timestamp": []}],
-        errors=(AmbiguousCredentials, Unauthenticated, BodyTooSlow, TooManyRequests, ServerBusy),
+        errors=(
+            AmbiguousCredentials,
+            BadRequest,  # a query parameter that the endpoint does not know
+            Unauthenticated,
+            BodyTooSlow,
+            TooManyRequests,
+            ServerBusy,
+        ),
     ),
     WebhookGuard: GuardDocumentation(
         security=[{"webhookSignature": []}],

@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from multipart import MultipartError
 
-from backend.auth.app_proxy import verify_app_proxy
+from backend.auth.app_proxy import unknown_parameters, verify_app_proxy
 from backend.auth.session_token import verify_session_token
 from backend.auth.shop_domain import is_shop_domain
 from backend.auth.signed_request import signed_request, verify_signed_request
@@ -189,6 +189,10 @@ def test_app_proxy_verification_matches_the_oracle(
         query = signed_as_it_reads(unsigned, signed_with)
     allowed = frozenset({"since"})
     verified = verify_app_proxy(query, SECRETS, now=NOW, allowed=allowed)
+    unknown = unknown_parameters(query, SECRETS, now=NOW, allowed=allowed)
+    assert verified is None or not unknown
+    if unknown:
+        assert reference_signatures.query_is_proxied(query, SECRETS)
     if verified is not None:
         assert reference_signatures.query_is_proxied(query, SECRETS)
         assert is_shop_domain(verified.shop)

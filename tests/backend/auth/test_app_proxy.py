@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.auth.app_proxy import ProxyRequest, decoded_query, proxy_signature, verify_app_proxy
+from backend.auth.app_proxy import (
+    ProxyRequest,
+    decoded_query,
+    proxy_signature,
+    unknown_parameters,
+    verify_app_proxy,
+)
 from tests.backend.auth import signing
 from tests.backend.auth.signing import FOREIGN_SECRET, NOW, PREVIOUS_SECRET, SECRET, SHOP
 
@@ -262,6 +268,37 @@ def test_a_parameter_unknown_to_the_route_is_refused() -> None:
     assert verify(pairs, allowed=["Job", "jobs"]) is None
     assert verify(pairs, allowed=[]) is None
     assert verify(shopify_parameters(**{"": "1"})) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pb", "0"), ("preview_theme_id", "133598314681"), ("_fd", "0"), ("key", "")],
+)
+def test_the_parameters_of_a_theme_preview_are_known_and_dropped(name: str, value: str) -> None:
+    found = verify([*shopify_parameters(job="1").items(), (name, value), (name, value)])
+    assert found is not None
+    assert found.params == {"job": ["1"]}
+    assert not unknown_to_route(shopify_parameters(**{name: value}))
+
+
+@pytest.mark.parametrize("value", ["0;", "a b", "a=b", "\u0661", "x" * 201, "0\n"])
+def test_a_preview_parameter_with_another_value_is_refused(value: str) -> None:
+    assert verify(shopify_parameters(pb=value)) is None
+
+
+def unknown_to_route(pairs: dict[str, str], secret: bytes = SECRET, now: int = NOW) -> list[str]:
+    """The parameters that are named to the sender of `pairs`."""
+    raw_query = signing.proxy_query(pairs.items(), secret)
+    return unknown_parameters(raw_query, [SECRET], now=now, allowed=frozenset({"job"}))
+
+
+def test_unknown_parameters_are_named_only_to_whom_shopify_signed_for() -> None:
+    pairs = shopify_parameters(job="1", utm_source="x", pb="?")
+    assert sorted(unknown_to_route(pairs)) == ["pb", "utm_source"]
+    assert unknown_to_route(pairs, secret=FOREIGN_SECRET) == []
+    assert unknown_to_route(pairs, now=NOW + 91) == []
+    assert unknown_to_route(shopify_parameters(shop="evil.com", utm_source="x")) == []
+    assert unknown_to_route(shopify_parameters(job="1")) == []
 
 
 def test_a_route_allows_no_parameters_by_default() -> None:

@@ -407,17 +407,46 @@ async def test_storefront_routes_require_a_fresh_app_proxy_signature(
     assert refusal(await request_as_visitor(shared_app, path, secret="wrong")) == refused
     for age in (100, -100):
         assert refusal(await request_as_visitor(shared_app, path, age=age)) == refused
-    assert refusal(await request_as_visitor(shared_app, path, params={"since": "0"})) == refused
-    assert (
-        refusal(await request_as_visitor(shared_app, f"{path}/events", params={"wait": "1"}))
-        == refused
-    )
     assert refusal(await shared_app.http.get(f"/proxy/v1{path}", headers=shared_app.bearer())) == (
         400,
         "AMBIGUOUS_CREDENTIALS",
     )
     both = await request_as_visitor(shared_app, path, headers=shared_app.bearer())
     assert refusal(both) == (400, "AMBIGUOUS_CREDENTIALS")
+
+
+PREVIEW = {
+    **{"preview_theme_id": "133598314681", "_ab": "0", "_fd": "0", "_sc": "1", "pb": "0"},
+    **{"key": "6ff4e66a2f6b0b0e", "preview_key": "08d5", "design_mode": "", "oseid": "Qq-4_x"},
+}
+
+
+async def test_a_request_in_a_theme_preview_is_accepted(shared_app: RunningApp) -> None:
+    job = await start_preview(shared_app, product(35))
+    seen = await request_as_visitor(shared_app, f"/jobs/{job}", params=PREVIEW)
+    assert seen.status_code == 200, seen.text
+    events = f"/jobs/{job}/events"
+    seen = await request_as_visitor(shared_app, events, params=PREVIEW | {"since": "0"})
+    assert seen.status_code == 200, seen.text
+
+
+async def test_an_unknown_parameter_is_named_once_the_signature_is_verified(
+    shared_app: RunningApp,
+) -> None:
+    job = await start_preview(shared_app, product(36))
+    for path, name in ((f"/jobs/{job}", "since"), (f"/jobs/{job}/events", "utm_source")):
+        answer = await request_as_visitor(shared_app, path, params={name: "0"})
+        assert refusal(answer) == (400, "BAD_REQUEST")
+        assert repr(name) in answer.json()["error"]["message"]
+        unsigned = await request_as_visitor(shared_app, path, params={name: "0"}, secret="wrong")
+        assert refusal(unsigned) == (401, "UNAUTHENTICATED")
+        stale = await request_as_visitor(shared_app, path, params={name: "0"}, age=100)
+        assert refusal(stale) == (401, "UNAUTHENTICATED")
+    strange = await request_as_visitor(shared_app, f"/jobs/{job}", params={"pb": "0 or 1"})
+    assert refusal(strange) == (400, "BAD_REQUEST")
+    long = await request_as_visitor(shared_app, f"/jobs/{job}", params={"x\n" * 900: "0"})
+    assert refusal(long) == (400, "BAD_REQUEST")
+    assert len(long.text) < 400
 
 
 async def test_an_app_proxy_query_does_not_open_merchant_routes(shared_app: RunningApp) -> None:
