@@ -1,15 +1,21 @@
 """The reads of publications. Every one of them starts from the shop."""
 
+import re
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Select, Text, and_, cast, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.jobs.ids import is_public_id
 from backend.jobs.models import Artifact, Job
 from backend.jobs.queries import installed
 from backend.publications.models import Publication, PublishedMedia
 from backend.shops.models import Shop
+
+OWN_FILENAME = re.compile(r"(?<![0-9a-z])atelier-([0-9a-z]{26})-[0-9]+(?![0-9a-z])", re.IGNORECASE)
 
 
 def latest(shop_domain: str, public_id: str) -> Select[Any]:
@@ -122,3 +128,49 @@ async def is_own_media(connection: AsyncConnection, shop_id: int, media_id: str)
         .limit(1)
     )
     return await connection.scalar(found) is not None
+
+
+async def is_own_file(connection: AsyncConnection, shop_id: int, url: str) -> bool:
+    """Whether the file at this URL has the name of one that we made for a job of this shop."""
+    job_id = job_in_filename(url)
+    if job_id is None:
+        return False
+    found = select(Job.public_id).where(Job.shop_id == shop_id, Job.public_id == job_id)
+    return await connection.scalar(found) is not None
+
+
+def job_in_filename(url: str) -> str | None:
+    """The job that a file's name tells, such as `atelier-01J…-1.jpg`; None for other files.
+
+    Shopify adds a UUID to a name that exists, and importers a number, a size, or lower case.
+    """
+    found = OWN_FILENAME.search(PurePosixPath(unquote(urlsplit(url).path)).name)
+    return found[1].upper() if found and is_public_id(found[1].upper()) else None
+
+
+async def has_published(connection: AsyncConnection, shop_id: int) -> bool:
+    """Whether the shop has images that we published."""
+    found = select(PublishedMedia.number).where(
+        PublishedMedia.shop_id == shop_id, PublishedMedia.media_id.is_not(None)
+    )
+    return await connection.scalar(found.limit(1)) is not None
+
+
+async def published_digests(connection: AsyncConnection, shop_id: int, size: int) -> set[str]:
+    """The SHA-256 of each image of so many bytes that we published in this shop."""
+    artifact = and_(
+        Artifact.shop_id == PublishedMedia.shop_id,
+        Artifact.job_id == PublishedMedia.job_id,
+        Artifact.stage == PublishedMedia.stage,
+        Artifact.name == PublishedMedia.name,
+    )
+    found = (
+        select(PublishedMedia.sha256)
+        .join(Artifact, artifact)
+        .where(
+            PublishedMedia.shop_id == shop_id,
+            PublishedMedia.media_id.is_not(None),
+            Artifact.meta["bytes"].as_integer() == size,
+        )
+    )
+    return set((await connection.scalars(found)).all())

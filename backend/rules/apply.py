@@ -5,8 +5,10 @@ content: the same product makes the same jobs, whoever calls this and how often.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+import httpx
 import msgspec
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -18,9 +20,10 @@ from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
 from backend.jobs.prices import price_of
 from backend.jobs.service import JobRef, natural_key, request_job
-from backend.publications.queries import is_own_media
+from backend.publications.queries import has_published
 from backend.rules.keys import is_made, keys_of
 from backend.rules.models import SeenPicture
+from backend.rules.own_images import has_own_bytes, is_own_image, remember
 from backend.rules.schemas import AutoPublish, ProductFilter, Trigger
 from backend.rules.settings import (
     StoredRule,
@@ -39,6 +42,10 @@ TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
 class CapReached(Exception):
     """The jobs cost more than the rules may spend, today or ever; the text is the note."""
+
+
+class NotCompared(Exception):
+    """The image may be one that we published, which only its bytes can tell."""
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,17 +72,47 @@ async def apply_rules(
     *,
     disabled: frozenset[str],
     quotas: Quotas = UNLIMITED,
+    files: httpx.AsyncClient | None = None,
 ) -> Applied:
     """Create all the jobs that the shop's rules want for the product, or none.
 
     `disabled` names workflows. `worker.product_sweep` creates later what a limit prevents now.
+    `files` downloads from Shopify's CDN; without it, no image is compared with those we published.
     """
-    if product.image is None:
+    image = product.image
+    if image is None:
         return Applied(note="NO_IMAGE")
+    apply = partial(
+        apply_to_image, database, shop_id, product, image, disabled=disabled, quotas=quotas
+    )
+    try:
+        return await apply(is_ours=False if files is None else None)
+    except NotCompared:  # the image is downloaded while no transaction is open
+        assert files is not None
+    return await apply(is_ours=await has_own_bytes(database, files, shop_id, image))
+
+
+async def apply_to_image(
+    database: Database,
+    shop_id: int,
+    product: Product,
+    image: ProductImage,
+    *,
+    disabled: frozenset[str],
+    quotas: Quotas,
+    is_ours: bool | None,
+) -> Applied:
+    """The same in one transaction. Raises `NotCompared` if `is_ours` is None and matters."""
     try:
         async with database.transaction(shop_id) as connection:
             return await applied(
-                connection, shop_id, product, product.image, disabled=disabled, quotas=quotas
+                connection,
+                shop_id,
+                product,
+                image,
+                disabled=disabled,
+                quotas=quotas,
+                is_ours=is_ours,
             )
     except CapReached as reached:
         return Applied(note=str(reached))
@@ -91,12 +128,14 @@ async def applied(
     *,
     disabled: frozenset[str],
     quotas: Quotas,
+    is_ours: bool | None,
 ) -> Applied:
     """Create the jobs in the caller's transaction.
 
-    Raises `CapReached`, `TooManyOpenJobs` or `StorageQuotaReached`; the caller must roll back then.
+    Raises `CapReached`, `TooManyOpenJobs`, `StorageQuotaReached` or `NotCompared`; the caller must
+    roll back then.
     """
-    if await is_own_media(connection, shop_id, image.media_gid):
+    if await is_own_image(connection, shop_id, image):
         return Applied(note="OWN_MEDIA")
     shop = await settings_row(connection, Shop.id == shop_id, Shop.status == "installed")
     if shop is None:
@@ -108,6 +147,11 @@ async def applied(
     if not wanted:
         return Applied(note="NO_RULE")
     missing = await not_made(connection, shop, wanted, product, image)
+    if missing and is_ours is None and await has_published(connection, shop.id):
+        raise NotCompared
+    if missing and is_ours:
+        await remember(connection, shop.id, missing)
+        return Applied(note="OWN_MEDIA")
     if sum(rule_price(rule) for rule in missing.values()) > settings.daily_credit_cap:
         raise CapReached(TOO_MUCH_EVER)
     if not quotas.has_room_left(shop.stored_bytes):

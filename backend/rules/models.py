@@ -49,7 +49,10 @@ class SeenPicture(Base):
 
 
 class PastJob(Base):
-    """The natural key of a deleted job of a rule, so that it is not created again."""
+    """The natural key of a job of a rule that is not to be created, or not again.
+
+    It was deleted, or its image turned out to be one that we published.
+    """
 
     __tablename__ = "past_jobs"
 

@@ -44,6 +44,25 @@ async def download_image(http: httpx.AsyncClient, url: str) -> bytes:
         raise ProductImageUnavailable(str(error)) from error
 
 
+async def size_of_image(http: httpx.AsyncClient, url: str) -> int:
+    """The image's size in bytes, without downloading it.
+
+    Raises `ProductImageUnavailable` or `ProductImageRefused`.
+    """
+    require_allowed_url(url)
+    try:
+        with count_call(SHOPIFY_CALLS, "photo_size"), span("shopify photo size", is_call=True):
+            response = await http.head(url, headers={"Accept-Encoding": "identity"})
+    except httpx.InvalidURL as error:
+        raise ProductImageRefused(IMAGE_SOURCE_REFUSED) from error
+    except httpx.HTTPError as error:
+        raise ProductImageUnavailable(str(error)) from error
+    size = response.headers.get("Content-Length", "")
+    if response.status_code != 200 or not (size.isascii() and size.isdigit()):
+        raise ProductImageUnavailable(f"HTTP {response.status_code} without a size")
+    return int(size[:19])
+
+
 def require_allowed_url(url: str) -> None:
     """Allow only https to an allowed host on its default port, without user info."""
     try:

@@ -114,7 +114,12 @@ async def dealt_with(
         if context.stopping.is_set():
             return missed, False
         applied = await apply_rules(
-            context.database, shop.id, product, disabled=disabled, quotas=context.quotas
+            context.database,
+            shop.id,
+            product,
+            disabled=disabled,
+            quotas=context.quotas,
+            files=context.files,
         )
         if applied.is_capped:
             return missed, False

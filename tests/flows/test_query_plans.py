@@ -27,6 +27,7 @@ from backend.jobs import completion, erasure, lifecycle, queries
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.daily_quotas import amount_of, is_within
 from backend.jobs.idempotency import Repeatable, answered_before
+from backend.jobs.ids import new_public_id
 from backend.jobs.listing import JobListRequest, job_list
 from backend.jobs.models import Job
 from backend.jobs.reopen import reopen
@@ -321,6 +322,10 @@ async def delivery(connection: AsyncConnection) -> None:
 async def product(connection: AsyncConnection) -> None:
     """What is asked before a product makes a job."""
     await publication_queries.is_own_media(connection, SHOP_ID, "gid://shopify/MediaImage/1")
+    file = f"https://cdn.shopify.com/s/files/1/1/files/atelier-{new_public_id()}-1.jpg?v=1"
+    await publication_queries.is_own_file(connection, SHOP_ID, file)
+    await publication_queries.has_published(connection, SHOP_ID)
+    await publication_queries.published_digests(connection, SHOP_ID, 1)
     await shop_settings(connection, shop_domain=SHOP)
     await amount_of(connection, SHOP_ID, date(2026, 11, 1), "rule_credits")
 

@@ -27,6 +27,11 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
     if product is None:
         return ignored("PRODUCT_NOT_FOUND")
     applied = await apply_rules(
-        context.database, shop.id, product, disabled=context.disabled, quotas=context.quotas
+        context.database,
+        shop.id,
+        product,
+        disabled=context.disabled,
+        quotas=context.quotas,
+        files=context.admin.files,
     )
     return processed(applied.note) if applied.made else ignored(applied.note)

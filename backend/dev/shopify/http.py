@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Litestar, Request, Response, get, post, put
+from litestar import Litestar, Request, Response, post, put, route
 from litestar.params import FromPath
 
 from backend.dev.shopify import admin, refusals, token_endpoint
@@ -75,7 +75,7 @@ def stand_in_app(platform: Platform, before: AroundRequest, after: AroundRequest
             await after(shop)
         return answer
 
-    @get("/s/files/1/{number:int}/files/{filename:str}")
+    @route("/s/files/1/{number:int}/files/{filename:str}", http_method=["GET", "HEAD"])
     async def cdn_file(
         request: Request[Any, Any, Any], number: FromPath[int], filename: FromPath[str]
     ) -> Response[Any]:

@@ -17,6 +17,7 @@ from tests.backend.publications.scenarios import (
     our_media,
     png,
     post_publication,
+    product_with_two_images,
     publication_context_of,
     publication_request,
     publication_statuses,
@@ -64,6 +65,83 @@ async def test_a_withdrawn_image_still_counts_as_ours(
         o=media,
     )
     assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+
+
+async def published_file(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> tuple[str, bytes]:
+    """The name and the bytes of a file that we published."""
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests))
+    media = shared_app.shopify.current(product).media[-1]
+    return media.filename, media.picture.content
+
+
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        "{stem}.png",
+        "{stem}_6e7b9a2c-3a4f-4a57-9d0e-2b1f0c8d7e6f.png",
+        "{stem}_2048x2048.png",
+        "{stem}-1.jpg",
+        "copy of {stem}.png",
+    ],
+)
+async def test_our_published_file_imported_again_creates_no_job(
+    shared_app: RunningApp, shop: str, product: ProductRecord, renamed: str
+) -> None:
+    name, _ = await published_file(shared_app, shop, product)
+    for stem in (name.removesuffix(".png"), name.removesuffix(".png").lower()):
+        shared_app.shopify.create_product(
+            shop, "Tee", b"as re-encoded", "image/png", renamed.format(stem=stem)
+        )
+        assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+    assert await jobs_of(shared_app, shop) == 1
+
+
+async def test_the_bytes_of_our_published_file_create_no_job_under_another_name(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
+    _, content = await published_file(shared_app, shop, product)
+    shared_app.shopify.create_product(shop, "Tee", content, "image/png", "front.png")
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "OWN_MEDIA")
+    downloads = shared_app.shopify.calls["image"]
+    assert await process_webhook(shared_app, UPDATE, shop=shop) == ("ignored", "ALREADY_MADE")
+    assert shared_app.shopify.calls["image"] == downloads, "it is compared once"
+    assert await jobs_of(shared_app, shop) == 1
+
+
+@pytest.mark.parametrize("trouble", [404, 503])
+async def test_an_image_that_cannot_be_compared_creates_its_job(
+    shared_app: RunningApp, shop: str, product: ProductRecord, trouble: int
+) -> None:
+    await published_file(shared_app, shop, product)
+    shared_app.shopify.create_product(shop, "Tee", png("another"), "image/png", "front.png")
+    shared_app.shopify.fail_next("image", trouble)
+    assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed"
+
+
+async def test_only_images_of_the_same_size_are_downloaded_to_be_compared(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
+    _, content = await published_file(shared_app, shop, product)
+    for other, requests in ((content + b"x", 1), (content[:-1] + b"x", 2)):
+        before = shared_app.shopify.calls["image"]
+        shared_app.shopify.create_product(shop, "Tee", other, "image/png", "front.png")
+        assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed"
+        assert shared_app.shopify.calls["image"] - before == requests
+
+
+async def test_a_name_like_ours_is_ours_only_for_a_job_of_this_shop(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
+    other = product_with_two_images(shared_app, SHOP)
+    foreign, content = await published_file(shared_app, SHOP, other)
+    names = [foreign, "atelier-1.png", "atelier-01J00000000000000000000000-1.png"]
+    for number, name in enumerate(names):
+        shared_app.shopify.create_product(shop, "Tee", content, "image/png", name)
+        assert (await process_webhook(shared_app, UPDATE, shop=shop))[0] == "processed", name
+        assert await jobs_of(shared_app, shop) == number + 1
 
 
 async def test_the_merchants_own_image_creates_a_job(
