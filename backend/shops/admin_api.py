@@ -42,11 +42,13 @@ from backend.shops.documents import (
     PRODUCT,
     operation_of,
 )
-from backend.shops.pagination import PageCursor
+from backend.shops.first_image import page_with_first_image
 from backend.shops.response_status import (
+    ACCESS_DENIED,
     INACTIVE_CODE,
     INACTIVE_STATUSES,
     THROTTLED_STATUSES,
+    denies_access,
     refuses_token,
     retry_after,
     time_to_restore,
@@ -56,12 +58,13 @@ from backend.shops.shopify_responses import (
     Installation,
     InstallationAnswer,
     MediaAnswer,
+    MediaOfShop,
     OfflineToken,
     Product,
     ProductAnswer,
-    ProductImage,
     ProductPage,
     ProductsAnswer,
+    ShopMedia,
     cost_of,
     error_codes,
     json_object,
@@ -80,11 +83,8 @@ ADMIN_API_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 DEFAULT_WAIT = 1.0  # seconds, where Shopify does not say how long
 MIN_WAIT = 0.1
 TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
-MAX_MEDIA_PAGES = 10  # of a product, when its first image is looked for; it has at most 250 media
 MAX_THROTTLE_WAIT = 10.0  # seconds, of a worker's questions
-MAX_TOKEN_CALLS = (
-    4  # shops whose tokens a process fetches at once: each holds a connection meanwhile
-)
+MAX_TOKEN_CALLS = 4  # shops whose tokens a process fetches at once, each with a connection
 
 
 class TokenRefused(Exception):
@@ -101,7 +101,7 @@ class ShopifyRefused(Exception):
         self, message: str, codes: tuple[str, ...] = (), *, answered: int | None = None
     ) -> None:
         super().__init__(message)
-        self.is_denied = "ACCESS_DENIED" in codes
+        self.is_denied = ACCESS_DENIED in codes
         self.answered = answered
 
 
@@ -119,7 +119,12 @@ class AdminApi:
         self.token_calls = asyncio.Semaphore(MAX_TOKEN_CALLS)
         self.other_versions: set[str] = set()
         self.http = httpx.AsyncClient(
-            transport=transport, timeout=ADMIN_API_TIMEOUT, follow_redirects=False, trust_env=False
+            transport=transport,
+            timeout=ADMIN_API_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            # Without it, the token endpoint refuses with a page for people.
+            headers={"Accept": "application/json"},
         )
         # For the URLs in Shopify's responses: images and upload targets.
         self.files = httpx.AsyncClient(
@@ -191,27 +196,25 @@ class AdminApi:
 
     async def _with_first_image(self, shop: str, token: str, product: Product) -> Product:
         """The product with the page of its media that has its first image, if it has one."""
-        media, cursor = product.media, PageCursor()
-        for _ in range(MAX_MEDIA_PAGES):
-            if media.first_image is not None or not cursor.advance(media):
-                break
-            variables = {"id": product.gid, "after": cursor.after}
+
+        async def read(after: str | None) -> MediaOfShop | None:
+            variables = {"id": product.gid, "after": after}
             answer = await self.graphql(
                 shop, token, FURTHER_MEDIA, variables, max_wait=MAX_THROTTLE_WAIT
             )
             found = readable(answer, FurtherMediaAnswer).product
-            if found is None:  # deleted meanwhile
-                break
-            media = found.media
+            return found.media if found else None
+
+        media = await page_with_first_image(product.media, read)
         return msgspec.structs.replace(product, media=media)
 
-    async def media_image(self, shop: str, token: str, gid: str) -> ProductImage | None:
-        """The image, or None if this shop has no image with that id, or it is not ready."""
+    async def media_image(self, shop: str, token: str, gid: str) -> ShopMedia | None:
+        """The image, ready or not; None if this shop has no image with that id."""
         answer = await self.graphql(
             shop, token, MEDIA_IMAGE, {"id": gid}, max_wait=MAX_THROTTLE_WAIT
         )
         media = readable(answer, MediaAnswer).node
-        return media.ready if media else None
+        return media if media is not None and media.id is not None else None
 
     async def collection_page(
         self, shop: str, token: str, gid: str, *, first: int, after: str | None
@@ -269,6 +272,8 @@ class AdminApi:
         )
         if refuses_token(response):
             raise TokenRefused(shop)
+        if denies_access(response):
+            raise ShopifyRefused(f"{shop}: {response.text[:200]}", (ACCESS_DENIED,))
         if response.status_code in INACTIVE_STATUSES:
             raise ShopInactive(f"{shop}: HTTP {response.status_code}")
         if response.status_code != HTTPStatus.OK:

@@ -13,6 +13,7 @@ import httpx
 from backend.failures.codes import IMAGE_NOT_FOUND, IMAGE_SOURCE_REFUSED, IMAGE_TOO_LARGE
 from backend.failures.registry import Failed
 from backend.metrics import SHOPIFY_CALLS, count_call
+from backend.shops.response_status import THROTTLED_STATUSES
 from backend.tracing import span
 
 ALLOWED_HOSTS = frozenset({"cdn.shopify.com"})
@@ -80,7 +81,7 @@ async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
     size = 0
     headers = {"Accept-Encoding": "identity"}
     async with http.stream("GET", url, headers=headers, follow_redirects=False) as response:
-        if response.is_server_error or response.status_code == 429:
+        if response.is_server_error or response.status_code in THROTTLED_STATUSES:
             raise ProductImageUnavailable(f"HTTP {response.status_code}")
         if response.status_code != 200 or "content-encoding" in response.headers:
             message = f"Shopify's CDN answered {response.status_code} instead of the photo."

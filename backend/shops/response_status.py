@@ -9,9 +9,11 @@ from backend.shops.shopify_responses import Cost
 
 THROTTLED_STATUSES = {429, 430}
 # The shop has not paid, is unavailable, or is locked. It can open again, and its tokens are valid.
-# Shopify reports a missing scope as ACCESS_DENIED in a 200, never as a 403.
 INACTIVE_STATUSES = {402, 403, 423}
 INACTIVE_CODE = "SHOP_INACTIVE"  # of a GraphQL error in a 200
+# GraphQL reports a missing scope as this code in a 200; a 403 that names the scope is the REST way.
+ACCESS_DENIED = "ACCESS_DENIED"
+SCOPE_NOT_APPROVED = "merchant approval"
 # A 403 about the token, not the shop: a merchant has to open the app, which gets one that expires.
 LASTING_TOKEN_REFUSED = "non-expiring access token"
 # What a shop may answer that has told us that it is leaving. It may also be inactive.
@@ -23,6 +25,12 @@ def refuses_token(response: httpx.Response) -> bool:
     if response.status_code == HTTPStatus.FORBIDDEN:
         return LASTING_TOKEN_REFUSED in response.text.lower()
     return response.status_code == HTTPStatus.UNAUTHORIZED
+
+
+def denies_access(response: httpx.Response) -> bool:
+    """Whether the response says that a scope is missing."""
+    is_forbidden = response.status_code == HTTPStatus.FORBIDDEN
+    return is_forbidden and SCOPE_NOT_APPROVED in response.text.lower()
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -70,6 +70,11 @@ class ShopMedia(msgspec.Struct, frozen=True):
     image: Image | None = None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether Shopify could not process the image."""
+        return self.status == "FAILED"
+
+    @property
     def ready(self) -> ProductImage | None:
         """The image, if the media is one and ready."""
         if self.id is None or self.image is None:
@@ -93,7 +98,7 @@ class MediaOfShop(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def first_image(self) -> ShopMedia | None:
         """The first image, ready or still processing; None if there is none on this page."""
-        return next((each for each in self.nodes if each.id and each.status != "FAILED"), None)
+        return next((each for each in self.nodes if each.id and not each.has_failed), None)
 
 
 class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):

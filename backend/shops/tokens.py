@@ -121,6 +121,8 @@ async def refresh_tokens(
             await park(connection, row, error)
         else:
             changes = token_columns(token, admin.token_keys, domain)
+            if token.refresh_token is None:  # then the old one stays valid (RFC 6749, section 6)
+                del changes[REFRESH_TOKEN]
             if token.scope:
                 changes["scopes"] = token.scope
             # A concurrent uninstall may have deleted the tokens; they must stay deleted.

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from backend.errors import ShopifyUnavailable
 from backend.failures.codes import (
     MEDIA_NOT_FOUND,
     NO_IMAGE,
@@ -20,7 +21,7 @@ from backend.failures.registry import Failed
 from backend.jobs.lifecycle import JobLease
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.product_image import download_image
-from backend.shops.shopify_responses import Product
+from backend.shops.shopify_responses import Product, ShopMedia
 from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
@@ -87,15 +88,23 @@ async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> 
     """Query the shop."""
     if media_id := claimed.request.get("media_id"):
         media = await admin.media_image(shop.domain, shop.access_token, media_id)
-        if media is None:
+        if media is None or media.has_failed:
             raise SourceFailed(MEDIA_NOT_FOUND)
-        return media.url
+        return ready_url(media)
     product = await admin.product(shop.domain, shop.access_token, claimed.request["product_id"])
     if product is None or not may_be_seen(product, claimed.origin):
         raise SourceFailed(PRODUCT_NOT_FOUND)
-    if product.image is None:
+    first = product.media.first_image
+    if first is None:
         raise SourceFailed(NO_IMAGE)
-    return product.image.url
+    return ready_url(first)
+
+
+def ready_url(image: ShopMedia) -> str:
+    """The image's URL. Raises `ShopifyUnavailable` while Shopify is still processing it."""
+    if image.ready is None:
+        raise ShopifyUnavailable("Shopify is still processing the image.")
+    return image.ready.url
 
 
 def may_be_seen(product: Product, origin: str) -> bool:

@@ -140,7 +140,20 @@ def _token(
     shop = platform.shops.get(_host(request))
     if shop is None:
         return _NOT_FOUND
-    return _locked(shop) or token_endpoint.granted(platform, shop, form)
+    answer = _locked(shop) or token_endpoint.granted(platform, shop, form)
+    return answer if _wants_json(request) else _as_page(answer)
+
+
+def _wants_json(request: Request[Any, Any, Any]) -> bool:
+    return "application/json" in request.headers.get("accept", "")
+
+
+def _as_page(answer: HttpResponse) -> HttpResponse:
+    """A refusal as Shopify writes it for people, who do not ask for JSON."""
+    if answer.status == 200:
+        return answer
+    page = b"<!DOCTYPE html><title>Oauth error</title>"
+    return HttpResponse(answer.status, page, content_type="text/html")
 
 
 def _graphql(

@@ -68,7 +68,9 @@ def shopify(stand_in, clock, deliveries, statuses, internet):
 
 @pytest.fixture(scope="session")
 async def wire(stand_in):
-    async with httpx.AsyncClient(transport=LoopbackShopify(stand_in.origin)) as client:
+    async with httpx.AsyncClient(
+        transport=LoopbackShopify(stand_in.origin), headers={"Accept": "application/json"}
+    ) as client:
         yield client
 
 

@@ -63,7 +63,8 @@ async def test_every_url_but_shopifys_is_refused(origin, url):
 
 
 async def test_the_stand_in_receives_the_requested_host(origin):
-    async with httpx.AsyncClient(transport=LoopbackShopify(origin)) as client:
+    accept = {"Accept": "application/json"}
+    async with httpx.AsyncClient(transport=LoopbackShopify(origin), headers=accept) as client:
         known = await client.post("https://a-shop.myshopify.com/admin/oauth/access_token", json={})
         unknown = await client.post(
             "https://b-shop.myshopify.com/admin/oauth/access_token", json={}

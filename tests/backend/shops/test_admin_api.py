@@ -169,6 +169,13 @@ async def test_an_inactive_shop_can_be_asked_again_later(offline: Settings, answ
         await ask(client(offline, answer), max_wait=0)
 
 
+async def test_a_403_that_names_a_scope_is_a_missing_scope(offline: Settings) -> None:
+    body = {"errors": "[API] This action requires merchant approval for read_products scope."}
+    with pytest.raises(ShopifyRefused) as caught:
+        await ask(client(offline, (403, body, {})), max_wait=0)
+    assert caught.value.is_denied
+
+
 async def test_a_403_for_a_token_without_an_expiry_refuses_the_token(offline: Settings) -> None:
     body = {"errors": "[API] Non-expiring access tokens are no longer accepted for the Admin API"}
     with pytest.raises(TokenRefused):

@@ -279,6 +279,19 @@ async def test_a_response_without_expires_in_is_stored_and_used(
     assert (await shop_row(shared_app, shop))["access_token_expires_at"] is None
 
 
+async def test_a_response_without_a_refresh_token_keeps_the_old_one(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await expire_token(shared_app, shop)
+    before = (await shop_row(shared_app, shop))["refresh_token"]
+    only = {"access_token": "shpat_a", "expires_in": 3600}
+    shared_app.shopify.platform.faults["refresh"].append(Fault(HttpResponse(200, only)))
+    await get_installed_shop(shared_app, shop)
+    assert (await shop_row(shared_app, shop))["refresh_token"] == before
+    await expire_token(shared_app, shop)
+    await assert_token_works(shared_app, shop)
+
+
 async def test_a_token_of_the_previous_client_secret_is_refreshed_with_it(
     shared_app: RunningApp, shop: str
 ) -> None:

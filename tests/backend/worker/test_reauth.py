@@ -195,8 +195,8 @@ async def test_work_that_needs_no_token_continues_in_a_locked_out_shop(
     admin = shared_app.handler_context.admin
     token = (await installed_shop(shared_app.database, admin, shop)).access_token  # type: ignore[union-attr]
     photo = await admin.media_image(shop, token, product.media_gid)
-    assert photo is not None
-    ref = await waiting_job(shared_app, shop=shop, request={"source_url": photo.url})
+    assert photo is not None and photo.ready is not None
+    ref = await waiting_job(shared_app, shop=shop, request={"source_url": photo.ready.url})
     await lock_out(shared_app, shop)
     assert await run_job(ref, shared_app.worker_context) == Done()
     assert (await job_row(shared_app, ref))["status"] == "SUCCESS"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.dev.shopify.media import MediaKind
+from backend.dev.shopify.media import FileStatus, MediaKind
 from backend.errors import ShopifyUnavailable, StorageUnavailable
 from backend.jobs.lifecycle import JobLease, lease_job
 from backend.jobs.service import request_job
@@ -141,9 +141,27 @@ async def test_an_image_that_shopify_could_not_process_is_passed(shared_app: Run
     library.put(replace(broken, status="FAILED", error="IMAGE_PROCESSING_FAILURE"))
     job = await claim_job(shared_app, product_id=product.gid)
     assert await fetch_sources(shared_app, job) == {"source": b"good"}
-    library.put(replace(broken, status="PROCESSING"))
-    job = await claim_job(shared_app, product_id=product.gid)
-    assert await failure_of_sources(shared_app, job) == ("NO_IMAGE", False), "it comes first"
+    job = await claim_job(shared_app, media_id=broken.gid)
+    assert await failure_of_sources(shared_app, job) == ("MEDIA_NOT_FOUND", False)
+
+
+@pytest.mark.parametrize("status", ["UPLOADED", "PROCESSING"])
+async def test_an_image_that_shopify_still_processes_is_waited_for(
+    shared_app: RunningApp, status: FileStatus
+) -> None:
+    product = shared_app.product(b"first")
+    shared_app.shopify.add_image(product, b"second")
+    first = shared_app.shopify.current(product).media[0]
+    library = shared_app.shopify.platform.catalogue.library
+    for request in ({"product_id": product.gid}, {"media_id": first.gid}):
+        shared_app.shopify.platform.is_held = True
+        library.put(replace(first, status=status))
+        job = await claim_job(shared_app, **request)
+        with pytest.raises(ShopifyUnavailable, match="still processing"):
+            await fetch_sources(shared_app, job)
+        library.put(first)
+        shared_app.shopify.platform.is_held = False
+        assert await fetch_sources(shared_app, job) == {"source": b"first"}
 
 
 async def test_a_visitor_gets_the_image_of_an_unlisted_product(shared_app: RunningApp) -> None:
@@ -271,8 +289,9 @@ async def test_a_shop_that_needs_reauth_does_not_fail_the_job(
     assert await fetch_sources(shared_app, job) == {"source": b"a photo"}
 
 
-async def test_a_cdn_error_is_retried(shared_app: RunningApp) -> None:
+@pytest.mark.parametrize("status", [429, 430, 503, 520])
+async def test_a_cdn_error_is_retried(shared_app: RunningApp, status: int) -> None:
     product = shared_app.product(b"a photo")
-    shared_app.shopify.fail_next("image", 503)
+    shared_app.shopify.fail_next("image", status)
     with pytest.raises(ProductImageUnavailable):
         await fetch_sources(shared_app, await claim_job(shared_app, product_id=product.gid))
