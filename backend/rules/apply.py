@@ -280,4 +280,5 @@ def wish(rule: Any, product: Product) -> dict[str, Any] | None:
     publish: AutoPublish | None = getattr(rule, "publish", None)
     if publish is None:
         return None
-    return {"position": publish.position, "alt": product.title[:MAX_ALT_CHARACTERS] or None}
+    title = " ".join(product.title.split())
+    return {"position": publish.position, "alt": title[:MAX_ALT_CHARACTERS] or None}

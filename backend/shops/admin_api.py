@@ -49,6 +49,8 @@ from backend.shops.response_status import (
     INACTIVE_STATUSES,
     THROTTLED_STATUSES,
     denies_access,
+    is_busy,
+    is_transient,
     refuses_token,
     retry_after,
     time_to_restore,
@@ -82,7 +84,6 @@ OFFLINE_TOKEN_TYPE = "urn:shopify:params:oauth:token-type:offline-access-token"
 ADMIN_API_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 DEFAULT_WAIT = 1.0  # seconds, where Shopify does not say how long
 MIN_WAIT = 0.1
-TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
 MAX_THROTTLE_WAIT = 10.0  # seconds, of a worker's questions
 MAX_TOKEN_CALLS = 4  # shops whose tokens a process fetches at once, each with a connection
 
@@ -177,7 +178,7 @@ class AdminApi:
 
     async def product(self, shop: str, token: str, gid: str) -> Product | None:
         """The current product, or None if this shop has no such product."""
-        answer = await self.graphql(shop, token, PRODUCT, {"id": gid}, max_wait=MAX_THROTTLE_WAIT)
+        answer = await self._read(shop, token, PRODUCT, id=gid)
         product = readable(answer, ProductAnswer).product
         return product and await self._with_first_image(shop, token, product)
 
@@ -186,10 +187,7 @@ class AdminApi:
     ) -> ProductPage:
         """A page of the products changed in that time, the oldest change first."""
         query = f"updated_at:>='{since.isoformat()}' AND updated_at:<='{until.isoformat()}'"
-        variables = {"query": query, "after": after}
-        answer = await self.graphql(
-            shop, token, CHANGED_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
-        )
+        answer = await self._read(shop, token, CHANGED_PRODUCTS, query=query, after=after)
         page = readable(answer, ProductsAnswer).products
         nodes = [await self._with_first_image(shop, token, each) for each in page.nodes]
         return ProductPage(nodes=nodes, page_info=page.page_info)
@@ -198,10 +196,7 @@ class AdminApi:
         """The product with the page of its media that has its first image, if it has one."""
 
         async def read(after: str | None) -> MediaOfShop | None:
-            variables = {"id": product.gid, "after": after}
-            answer = await self.graphql(
-                shop, token, FURTHER_MEDIA, variables, max_wait=MAX_THROTTLE_WAIT
-            )
+            answer = await self._read(shop, token, FURTHER_MEDIA, id=product.gid, after=after)
             found = readable(answer, FurtherMediaAnswer).product
             return found.media if found else None
 
@@ -210,9 +205,7 @@ class AdminApi:
 
     async def media_image(self, shop: str, token: str, gid: str) -> ShopMedia | None:
         """The image, ready or not; None if this shop has no image with that id."""
-        answer = await self.graphql(
-            shop, token, MEDIA_IMAGE, {"id": gid}, max_wait=MAX_THROTTLE_WAIT
-        )
+        answer = await self._read(shop, token, MEDIA_IMAGE, id=gid)
         media = readable(answer, MediaAnswer).node
         return media if media is not None and media.id is not None else None
 
@@ -220,9 +213,8 @@ class AdminApi:
         self, shop: str, token: str, gid: str, *, first: int, after: str | None
     ) -> CollectionPage | None:
         """A page of a collection's products, in its order; None if there is no such collection."""
-        variables = {"id": gid, "first": first, "after": after}
-        answer = await self.graphql(
-            shop, token, COLLECTION_PRODUCTS, variables, max_wait=MAX_THROTTLE_WAIT
+        answer = await self._read(
+            shop, token, COLLECTION_PRODUCTS, id=gid, first=first, after=after
         )
         return readable(answer, CollectionAnswer).collection
 
@@ -234,6 +226,10 @@ class AdminApi:
         return Installation(
             shop_gid=found.shop.id, scopes=",".join(scope.handle for scope in granted)
         )
+
+    async def _read(self, shop: str, token: str, document: str, **variables: Any) -> Any:
+        """`data` of a worker's query, which waits while Shopify throttles it."""
+        return await self.graphql(shop, token, document, variables, max_wait=MAX_THROTTLE_WAIT)
 
     async def graphql(
         self,
@@ -288,7 +284,7 @@ class AdminApi:
             raise ShopifyBusy("Shopify is throttling requests.", wait=wait)
         if INACTIVE_CODE in codes:
             raise ShopInactive(f"{shop}: {codes}")
-        if not TRANSIENT_ERROR_CODES.isdisjoint(codes):
+        if any(is_transient(code) for code in codes):
             raise ShopifyUnavailable(f"{shop}: {codes}")
         if codes:
             raise ShopifyRefused(f"{shop}: {codes}", tuple(codes))
@@ -336,7 +332,7 @@ class AdminApi:
             response = await self.http.post(f"https://{shop}{path}", json=body, headers=headers)
         except httpx.HTTPError as error:
             raise ShopifyUnavailable from error
-        if response.status_code in THROTTLED_STATUSES or response.is_server_error:
+        if is_busy(response):
             log.warning("shopify_busy", shop=shop, path=path, status=response.status_code)
             kind = ShopifyBusy if response.status_code in THROTTLED_STATUSES else ShopifyUnavailable
             raise kind(wait=retry_after(response))

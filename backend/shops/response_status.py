@@ -16,8 +16,23 @@ ACCESS_DENIED = "ACCESS_DENIED"
 SCOPE_NOT_APPROVED = "merchant approval"
 # A 403 about the token, not the shop: a merchant has to open the app, which gets one that expires.
 LASTING_TOKEN_REFUSED = "non-expiring access token"
+TRANSIENT_ERROR_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+TRANSIENT_MESSAGES = ("internal error", "internal server error", "timeout")
 # What a shop may answer that has told us that it is leaving. It may also be inactive.
 UNINSTALLED_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND})
+
+
+def is_busy(response: httpx.Response) -> bool:
+    """Whether the status says that the same request can succeed later."""
+    return response.is_server_error or response.status_code in {
+        HTTPStatus.REQUEST_TIMEOUT,
+        *THROTTLED_STATUSES,
+    }
+
+
+def is_transient(code: str) -> bool:
+    """Whether a GraphQL error passes: by its code, or by its message where it has none."""
+    return code in TRANSIENT_ERROR_CODES or code.lower().startswith(TRANSIENT_MESSAGES)
 
 
 def refuses_token(response: httpx.Response) -> bool:

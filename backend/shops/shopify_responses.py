@@ -3,6 +3,7 @@
 A response without a required field counts as an outage (`ShopifyUnavailable`), not as a result.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ import msgspec
 from backend.errors import ShopifyUnavailable
 
 T = TypeVar("T")
+NUL_ESCAPE = rb"\u0000"
+NUL = re.compile(rb"(?<!\\)((?:\\\\)*)(?:\\u0000)+")  # not after a backslash that is escaped itself
 UNREADABLE_RESPONSE = "Shopify's response could not be parsed."
 PRODUCT_FIELDS = {
     "gid": "id",
@@ -220,11 +223,16 @@ def readable(answer: Any, kind: type[T]) -> T:
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
-    """The body as a JSON object. Raises `ShopifyUnavailable` for anything else."""
+    """The body as a JSON object, without NUL. Raises `ShopifyUnavailable` for anything else."""
     try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
+        return msgspec.json.decode(without_nul(response.content), type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ShopifyUnavailable(UNREADABLE_RESPONSE) from error
+
+
+def without_nul(body: bytes) -> bytes:
+    """The JSON without NUL in its texts, which Postgres cannot store."""
+    return NUL.sub(rb"\1", body) if NUL_ESCAPE in body else body
 
 
 def error_codes(errors: object) -> list[str]:

@@ -88,6 +88,28 @@ async def test_a_product_older_than_the_installation_is_not_created(
     assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
 
 
+# Odd texts
+
+
+@pytest.mark.parametrize(
+    ("title", "alt"),
+    [
+        ("Dress 👗🔥", "Dress 👗🔥"),
+        ("a\u0000b", "ab"),
+        ("Tee\r\n\tshirt ", "Tee shirt"),
+        (" \u00a0 ", None),
+        ("e\u0301" * 300, "e\u0301" * 256),
+    ],
+)
+async def test_any_title_can_become_an_alt_text(
+    shared_app: RunningApp, shop: str, title: str, alt: str | None
+) -> None:
+    await put_settings(shared_app, shop, CATALOG_RULE | {"publish": {"position": 1}})
+    shared_app.shopify.create_product(shop, title, b"x", vendor=title, tags=(title,))
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
+    assert (await jobs_of(shared_app, shop))[0]["publish"]["alt"] == alt
+
+
 # Which products
 
 

@@ -14,6 +14,7 @@ from backend.shops.admin_api import AdminApi, ShopifyRefused, TokenRefused
 from backend.shops.documents import API_VERSION
 from backend.shops.media_api import MutationRefused, mutate
 from backend.shops.media_responses import CreatedPayload
+from backend.shops.shopify_responses import json_object
 from backend.shops.token_encryption import generate_key
 from backend.shops.tokens import InstalledShop
 
@@ -180,6 +181,37 @@ async def test_a_403_for_a_token_without_an_expiry_refuses_the_token(offline: Se
     body = {"errors": "[API] Non-expiring access tokens are no longer accepted for the Admin API"}
     with pytest.raises(TokenRefused):
         await ask(client(offline, (403, body, {})), max_wait=0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (408, {}, {}),
+        (520, "error code: 520", {}),
+        (200, {"errors": [{"message": "Internal error. Looks like something went wrong."}]}, {}),
+        (200, {"errors": "Internal Server Error"}, {}),
+        (200, {"errors": [{"message": "Timeout"}]}, {}),
+    ],
+)
+async def test_an_error_that_passes_is_an_outage(offline: Settings, answer: Any) -> None:
+    with pytest.raises(ShopifyUnavailable):
+        await ask(client(offline, answer), max_wait=0)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"a\u0000b", "ab"),
+        (rb"\u0000\u0000", ""),
+        (rb"a\\u0000", "a\\u0000"),
+        (rb"a\\\u0000b", "a\\b"),
+        (rb"\u00001", "1"),
+        (rb"\n\u0000\ud83d\ude00", "\n\U0001f600"),
+    ],
+)
+def test_nul_is_removed_from_texts_and_nothing_else(written: bytes, read: str) -> None:
+    response = httpx.Response(200, content=b'{"title": "' + written + b'"}')
+    assert json_object(response) == {"title": read}
 
 
 @pytest.mark.parametrize("error", [{"extensions": None}, {"extensions": "x"}, {}, None, "No", 1])
