@@ -50,7 +50,7 @@ from backend.shops.response_status import (
     THROTTLED_STATUSES,
     denies_access,
     is_busy,
-    is_transient,
+    is_passing_error,
     refuses_token,
     retry_after,
     time_to_restore,
@@ -60,10 +60,10 @@ from backend.shops.shopify_responses import (
     Installation,
     InstallationAnswer,
     MediaAnswer,
-    MediaOfShop,
     OfflineToken,
     Product,
     ProductAnswer,
+    ProductMediaPage,
     ProductPage,
     ProductsAnswer,
     ShopMedia,
@@ -195,7 +195,7 @@ class AdminApi:
     async def _with_first_image(self, shop: str, token: str, product: Product) -> Product:
         """The product with the page of its media that has its first image, if it has one."""
 
-        async def read(after: str | None) -> MediaOfShop | None:
+        async def read(after: str | None) -> ProductMediaPage | None:
             answer = await self._read(shop, token, FURTHER_MEDIA, id=product.gid, after=after)
             found = readable(answer, FurtherMediaAnswer).product
             return found.media if found else None
@@ -284,7 +284,7 @@ class AdminApi:
             raise ShopifyBusy("Shopify is throttling requests.", wait=wait)
         if INACTIVE_CODE in codes:
             raise ShopInactive(f"{shop}: {codes}")
-        if any(is_transient(code) for code in codes):
+        if any(is_passing_error(code) for code in codes):
             raise ShopifyUnavailable(f"{shop}: {codes}")
         if codes:
             raise ShopifyRefused(f"{shop}: {codes}", tuple(codes))

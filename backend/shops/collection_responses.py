@@ -2,14 +2,14 @@
 
 import msgspec
 
-from backend.shops.shopify_responses import MediaOfShop, PageInfo
+from backend.shops.shopify_responses import PageInfo, ProductMediaPage
 
 
 class CollectionProduct(msgspec.Struct, frozen=True, rename={"gid": "id"}):
     """A product of the collection, and its first media if it has one."""
 
     gid: str
-    media: MediaOfShop
+    media: ProductMediaPage
 
     @property
     def can_have_image(self) -> bool:

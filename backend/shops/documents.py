@@ -6,7 +6,7 @@ import re
 API_VERSION = "2026-10"
 OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
 
-PHOTO = """
+PHOTO_FRAGMENT = """
 fragment Photo on MediaImage {
   id
   status
@@ -14,7 +14,7 @@ fragment Photo on MediaImage {
 }
 """
 
-PRODUCT_AS_READ = f"""{PHOTO}
+PRODUCT_AS_READ = f"""{PHOTO_FRAGMENT}
 fragment ProductAsRead on Product {{
   id
   title
@@ -50,7 +50,7 @@ query ChangedProducts($query: String!, $after: String) {{
 """
 
 # The further media of a product whose first ones are videos and 3D models.
-FURTHER_MEDIA = f"""{PHOTO}
+FURTHER_MEDIA = f"""{PHOTO_FRAGMENT}
 query FurtherMedia($id: ID!, $after: String) {{
   product(id: $id) {{
     media(first: 50, after: $after) {{
@@ -61,7 +61,7 @@ query FurtherMedia($id: ID!, $after: String) {{
 }}
 """
 
-MEDIA_IMAGE = f"""{PHOTO}
+MEDIA_IMAGE = f"""{PHOTO_FRAGMENT}
 query MediaImageForJob($id: ID!) {{
   node(id: $id) {{ ...Photo }}
 }}

@@ -14,7 +14,7 @@ from backend.shops.shopify_responses import PageInfo
 MAX_EMPTY_PAGES = 50  # in a row
 
 
-class Page(Protocol):
+class ConnectionPage(Protocol):
     """What every connection returns."""
 
     @property
@@ -31,7 +31,7 @@ class PageCursor:
         self.used = {None, after}
         self.empty_pages = 0
 
-    def advance(self, page: Page) -> bool:
+    def advance(self, page: ConnectionPage) -> bool:
         """Move behind the page; False if it was the last one.
 
         Raises `ShopifyUnavailable` if there is a next page but no way to reach it.

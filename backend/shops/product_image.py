@@ -13,7 +13,7 @@ import httpx
 from backend.failures.codes import IMAGE_NOT_FOUND, IMAGE_SOURCE_REFUSED, IMAGE_TOO_LARGE
 from backend.failures.registry import Failed
 from backend.metrics import SHOPIFY_CALLS, count_call
-from backend.shops.response_status import THROTTLED_STATUSES
+from backend.shops.response_status import is_busy
 from backend.tracing import span
 
 ALLOWED_HOSTS = frozenset({"cdn.shopify.com"})
@@ -53,7 +53,8 @@ async def size_of_image(http: httpx.AsyncClient, url: str) -> int:
     require_allowed_url(url)
     try:
         with count_call(SHOPIFY_CALLS, "photo_size"), span("shopify photo size", is_call=True):
-            response = await http.head(url, headers={"Accept-Encoding": "identity"})
+            headers = {"Accept-Encoding": "identity"}
+            response = await http.head(url, headers=headers, follow_redirects=False)
     except httpx.InvalidURL as error:
         raise ProductImageRefused(IMAGE_SOURCE_REFUSED) from error
     except httpx.HTTPError as error:
@@ -81,7 +82,7 @@ async def limited_get(http: httpx.AsyncClient, url: str) -> bytes:
     size = 0
     headers = {"Accept-Encoding": "identity"}
     async with http.stream("GET", url, headers=headers, follow_redirects=False) as response:
-        if response.is_server_error or response.status_code in THROTTLED_STATUSES:
+        if is_busy(response):
             raise ProductImageUnavailable(f"HTTP {response.status_code}")
         if response.status_code != 200 or "content-encoding" in response.headers:
             message = f"Shopify's CDN answered {response.status_code} instead of the photo."

@@ -30,7 +30,7 @@ def is_busy(response: httpx.Response) -> bool:
     }
 
 
-def is_transient(code: str) -> bool:
+def is_passing_error(code: str) -> bool:
     """Whether a GraphQL error passes: by its code, or by its message where it has none."""
     return code in TRANSIENT_ERROR_CODES or code.lower().startswith(TRANSIENT_MESSAGES)
 

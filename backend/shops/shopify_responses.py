@@ -92,7 +92,7 @@ class PageInfo(msgspec.Struct, frozen=True, rename="camel"):
     end_cursor: str | None = None
 
 
-class MediaOfShop(msgspec.Struct, frozen=True, rename="camel"):
+class ProductMediaPage(msgspec.Struct, frozen=True, rename="camel"):
     """A page of a product's media."""
 
     nodes: list[ShopMedia]
@@ -115,7 +115,7 @@ class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     tags: list[str]
     created_at: datetime
     updated_at: datetime
-    media: MediaOfShop
+    media: ProductMediaPage
     published_at: datetime | None = None
 
     @property
@@ -151,7 +151,7 @@ class ProductsAnswer(msgspec.Struct, frozen=True):
 class ProductMedia(msgspec.Struct, frozen=True):
     """A product with a page of its media."""
 
-    media: MediaOfShop
+    media: ProductMediaPage
 
 
 class FurtherMediaAnswer(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ CDN_HOST = "cdn.shopify.com"
 
 FileStatus = Literal["UPLOADED", "PROCESSING", "READY", "FAILED"]
 MediaKind = Literal["MediaImage", "Video", "ExternalVideo", "Model3d"]
-CONTENT_TYPES: dict[MediaKind, str] = {
+MEDIA_CONTENT_TYPES: dict[MediaKind, str] = {
     "MediaImage": "IMAGE",
     "Video": "VIDEO",
     "ExternalVideo": "EXTERNAL_VIDEO",
@@ -64,7 +64,7 @@ class Media:
     @property
     def content_type(self) -> str:
         """What GraphQL calls the kind of media, such as IMAGE."""
-        return CONTENT_TYPES[self.kind]
+        return MEDIA_CONTENT_TYPES[self.kind]
 
     @property
     def url(self) -> str:

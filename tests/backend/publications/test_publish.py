@@ -325,6 +325,34 @@ async def test_a_page_of_media_without_a_next_cursor_is_read_again_later(
     assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
 
 
+@pytest.mark.parametrize(("position", "place"), [(None, 4), (1, 0), (2, 1)])
+async def test_a_gallery_with_videos_keeps_its_order(
+    shared_app: RunningApp, shop: str, position: int | None, place: int
+) -> None:
+    product = shared_app.shopify.create_product(shop, "Filmed", None)
+    for kind in ("Video", "Model3d", "ExternalVideo"):
+        shared_app.shopify.add_video(product, kind)
+    shared_app.shopify.add_image(product, png("last"), "image/png")
+    before = gallery_of(shared_app, product)
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await publish(shared_app, shop, ref, publication_request(digests, position=[position]))
+    ours = our_media(shared_app, ref, shop)[0]
+    assert gallery_of(shared_app, product) == [*before[:place], (ours, None), *before[place:]]
+    await withdraw_publication(shared_app, shop, ref)
+    await run_publication_to_end(shared_app, ref)
+    assert gallery_of(shared_app, product) == before
+
+
+async def test_an_upload_target_that_has_expired_is_replaced(
+    shared_app: RunningApp, shop: str, product: ProductRecord
+) -> None:
+    ref, digests = await publishable_job(shared_app, shop, product, pictures=1)
+    await post_publication(shared_app, shop, ref, publication_request(digests))
+    shared_app.shopify.fail_next("upload", 403)
+    assert len(await run_publication_to_end(shared_app, ref)) == 1
+    assert (await get_publication(shared_app, shop, ref))["status"] == "PUBLISHED"
+
+
 async def test_a_throttled_call_is_repeated_in_the_same_run(
     shared_app: RunningApp, shop: str, product: ProductRecord
 ) -> None:
