@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from backend.cli.development import demo, dev
+from backend.cli.development import demo, dev, stand_in
 from backend.cli.explanations import CommandFailed, explained
 from backend.cli.inspection import jobs, webhooks
 from backend.cli.maintenance import erasures, keys, migrate, reconcile
 from backend.cli.run import INTERRUPTED
 from backend.cli.servers import serve, worker
-from backend.cli.sign import sign
+from backend.cli.sign import sign, token
 
 
 class Commands(click.Group):
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, dev, serve, worker, migrate, sign),
+    *(demo, dev, stand_in, serve, worker, migrate, sign, token),
     *(keys, reconcile, jobs, webhooks, erasures),
 ):
     main.add_command(command)

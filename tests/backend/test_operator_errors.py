@@ -69,6 +69,8 @@ async def one_line(*arguments: str, code: int, **env: str) -> str:
         (("migrat",), "No such command 'migrat'. Did you mean 'migrate'?"),
         (("--verbose",), "No such option '--verbose'."),
         (("worker", "--slots", "0"), "'--slots': 0 is not in the range"),
+        (("sign", "GET", "v1/jobs", "--shop", "north"), "'v1/jobs' is not an http(s) URL."),
+        (("token", "--shop", "http://north"), "'http://north' is not a shop's domain"),
     ],
 )
 async def test_a_wrong_command_line_is_named_in_one_line(
