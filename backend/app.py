@@ -55,7 +55,10 @@ UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
 def create_app(
-    settings: Settings, *, shopify_transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    *,
+    store: ObjectStore | None = None,
+    shopify_transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastPath:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
@@ -109,7 +112,7 @@ def create_app(
             "admin": provided(admin),
             "presigner": provided(presigner),
             "reads": provided(reads),
-            "store": provided(ObjectStore(settings)),
+            "store": provided(store or ObjectStore(settings)),
             "image_sanitizer": provided(image_sanitizer),
         },
         request_class=StrictRequest,

@@ -8,7 +8,8 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import ClauseElement, MetaData, RowMapping, text
+import structlog
+from sqlalchemy import ClauseElement, MetaData, RowMapping
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -20,7 +21,10 @@ from backend.concurrency import KeyedSemaphores
 from backend.connections import CONNECTION_LOST, Connections, ConnectionSlots
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.metrics import DATABASE_UNAVAILABLE, increment
+from backend.schema_check import NO_SCHEMA, compare_clocks, require_current_schema
 from backend.tenancy import WEB, enter, require_row_security
+
+log = structlog.get_logger(__name__)
 
 # When Postgres stops answering, a request waits for a slot and then for either a dead connection
 # or a statement without an answer. Both sums stay below six seconds.
@@ -28,7 +32,6 @@ CONNECT_TIMEOUT = 2.0  # seconds to get a working connection
 STATEMENT_GRACE = 0.5  # seconds for Postgres to end a statement before we drop the connection
 POOL_TIMEOUT = 2.0  # seconds to wait for a free connection before a 503
 SHOP_BUSY = "This shop has too many requests in progress; nothing was stored. Retry shortly."
-NO_SCHEMA = "The database has no schema yet. Run `atelier migrate`."
 
 # Every constraint has a name, so that migrations can refer to it.
 NAMING_CONVENTION = {
@@ -211,27 +214,28 @@ class Database:
         )
 
     async def require_schema(self) -> None:
-        """Raise `ConfigurationError` without migrations or without row-level security."""
+        """Raise `ConfigurationError` without this release's schema or row-level security."""
         with role_errors(self.role):
             async with self.reading() as connection:
-                if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-                    raise ConfigurationError(NO_SCHEMA)
+                await require_current_schema(connection, Base.metadata)
                 await require_row_security(connection)
+                await compare_clocks(connection)
+
+    async def require_schema_at_start(self) -> None:
+        """`require_schema`, if Postgres is up already: it may start after this process."""
+        try:
+            await self.require_schema()
+        except DatabaseUnavailable as error:
+            log.warning(
+                "database_unreachable",
+                cause=str(error.__cause__),
+                message="Waiting for Postgres. If this lasts, check the host in DATABASE_URL.",
+            )
 
     async def close(self) -> None:
         """Close every pooled connection."""
         self.connections.close()
         await self.engine.dispose()
-
-
-async def required_schema(url: str) -> None:
-    """`Database.require_schema` at a process's start, if Postgres is up already."""
-    database = Database(url, pool_size=1)
-    try:
-        with contextlib.suppress(DatabaseUnavailable):  # Postgres may start after us
-            await database.require_schema()
-    finally:
-        await database.close()
 
 
 async def fetch_row(

@@ -5,6 +5,8 @@ AWS credentials and region are not here: boto3 reads `AWS_*` itself.
 
 import math
 import os
+import re
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +22,23 @@ from backend.errors import ConfigurationError
 DEMO_SECRET_PREFIX = "atelier-demo-"
 PLACEHOLDER_SECRETS = frozenset({"secret", "hush", "changeme", "change-me", "test", "demo"})
 
-# Where `make` puts the weights, as seen from the project's folder or from anywhere in its clone.
+# Where `make` and the README's commands put the weights.
 MODEL_FILE = Path(".models/rembg/u2netp.onnx")
-MODEL_PATH = MODEL_FILE if MODEL_FILE.exists() else Path(__file__).parents[1] / MODEL_FILE
 
+
+def default_model_path() -> Path:
+    """The weights in the current folder, beside the virtual environment, or in the clone."""
+    places = (Path(), Path(sys.prefix).parent, Path(__file__).parents[1])
+    return next((p / MODEL_FILE for p in places if (p / MODEL_FILE).exists()), MODEL_FILE)
+
+
+MODEL_PATH = default_model_path()
 
 Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
+# Requests per time, such as 600/minute or 20 per 5 seconds: `auth.rate_limits` takes it apart.
+RATE = r"(?i)^ *([1-9]\d*) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s? *$"
+Rate = Annotated[str, msgspec.Meta(pattern=RATE)]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,16 +82,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shopify_api_secret_previous_not_after: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     token_keys: str = ""  # see `backend.shops.token_encryption`; no server starts without
     segment_model_path: Path = MODEL_PATH
-    rate_limit_reads: str = "30000/minute"  # for each shop, guard and web process
-    rate_limit_writes: str = "1200/minute"
-    rate_limit_misses: str = "60/minute"  # 404s on ids, for each shop and web process
-    storefront_daily_cap: int = 200  # jobs that a shop's visitors may start in a day (UTC)
+    rate_limit_reads: Rate = "30000/minute"  # for each shop, guard and web process
+    rate_limit_writes: Rate = "1200/minute"
+    rate_limit_misses: Rate = "60/minute"  # 404s on ids, for each shop and web process
+    storefront_daily_cap: Amount = 200  # jobs that a shop's visitors may start in a day (UTC)
     engines: str = ""  # stage=engine, with commas between; `local` runs all other stages
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
-    storefront_visitor_daily_cap: int = 10  # of them, jobs that one visitor may start
-    quota_open_jobs: int = 20_000  # unfinished jobs of a shop; 0 is no quota
-    quota_open_batches: int = 20  # batches of a shop whose jobs are still being made; 0 is no quota
-    quota_stored_mb: int = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
+    storefront_visitor_daily_cap: Amount = 10  # of them, jobs that one visitor may start
+    quota_open_jobs: Amount = 20_000  # unfinished jobs of a shop; 0 is no quota
+    quota_open_batches: Amount = 20  # batches of a shop that are still creating jobs; 0: no quota
+    quota_stored_mb: Amount = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
@@ -108,8 +121,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             settings = msgspec.convert(
                 raw, cls, strict=False, dec_hook=lambda kind, value: kind(value)
             )
-        except msgspec.ValidationError as error:  # it tells the field and the type, not the value
-            raise ConfigurationError(f"A setting is invalid: {error}.") from None
+        except msgspec.ValidationError as error:
+            raise setting_error(error) from None
         settings.require_safe_urls()
         settings.require_an_end_of_the_previous_secret()
         return settings
@@ -163,12 +176,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def require_safe_urls(self) -> None:
         """Refuse URLs that would fail later and further away from their cause."""
-        if not self.database_url.startswith(("postgresql://", "postgres://")):
-            raise ConfigurationError("DATABASE_URL must start with postgresql://")
+        require_database_url(self.database_url)
         for name in ("s3_endpoint_url", "s3_public_endpoint_url"):
             url = getattr(self, name)
-            if url and urlsplit(url).scheme not in {"http", "https"}:
-                raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {url!r}.")
+            if url and not is_http_url(url):
+                raise ConfigurationError(
+                    f"{name.upper()} must be an http(s) URL with a host, not {url!r}."
+                )
 
     def require_an_end_of_the_previous_secret(self) -> None:
         """Refuse a previous secret that would stay valid without a time limit."""
@@ -195,3 +209,45 @@ def required_variable(name: str, environ: Mapping[str, str] = os.environ) -> str
     if not value:
         raise ConfigurationError(f"Set {name} in the environment.")
     return value
+
+
+def required_database_url(environ: Mapping[str, str] = os.environ) -> str:
+    """`DATABASE_URL`, for a command that needs no more. Raises `ConfigurationError`."""
+    url = required_variable("DATABASE_URL", environ)
+    require_database_url(url)
+    return url
+
+
+def require_database_url(url: str) -> None:
+    """Raise `ConfigurationError` unless it is a URL of Postgres."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ConfigurationError("DATABASE_URL must start with postgresql://")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:  # such as a password with / or #, which ends the host early
+        raise ConfigurationError(
+            "DATABASE_URL is not a valid URL. It reads postgresql://user:password@host:5432/name; "
+            "write special characters of the password as %XX, such as %2F for a slash."
+        ) from None
+
+
+def is_http_url(url: str) -> bool:
+    """Whether it is an absolute http or https URL."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        return False
+
+
+def setting_error(error: msgspec.ValidationError) -> ConfigurationError:
+    """The variable and what it must be; never its value, which may be a secret."""
+    expected, _, field = str(error).partition(" - at `$.")
+    expected = re.sub(r"^Expected `int`(, got `\w+`)?", "it must be a whole number", expected)
+    expected = re.sub(
+        "^Invalid RFC3339 .*|^Expected `datetime`.*",
+        "it must be a time with a time zone, such as 2026-12-24T18:00:00Z",
+        expected,
+    )
+    expected = re.sub("^Expected .* regex .*", "it must be a rate such as 600/minute", expected)
+    return ConfigurationError(f"{field.rstrip('`').upper()} is invalid: {expected}.")

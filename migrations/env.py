@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import backend.worker.reconciliation_report  # noqa: F401  these two register the models with Base
 import webhooks.models  # noqa: F401
-from backend.db import Base, asyncpg_url
+from backend.db import Base, asyncpg_url, database_errors
 from backend.queue import QUEUE_SCHEMA
+from backend.schema_check import POSTGRES_VERSION, require_postgres_version
 
 MIGRATOR_LOCK = 4_172_011_001  # any constant; only migrators take it
 
@@ -29,6 +30,7 @@ def migrate(connection: Connection) -> None:
         compare_server_default=True,
     )
     with context.begin_transaction():
+        require_postgres_version(connection.scalar(POSTGRES_VERSION))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATOR_LOCK})
         connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         # An owner sees no shop's rows: let a backfill that forgets it fail, not find nothing to do.
@@ -40,9 +42,10 @@ async def main() -> None:
     """Connect and migrate."""
     url = asyncpg_url(context.config.attributes["database_url"])
     engine = create_async_engine(url, poolclass=pool.NullPool, connect_args={"timeout": 10})
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-        await connection.commit()
+    with database_errors():
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+            await connection.commit()
     await engine.dispose()
 
 

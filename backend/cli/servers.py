@@ -1,20 +1,26 @@
 """`atelier serve` and `atelier worker`: the processes of a deployment."""
 
+import errno
 import faulthandler
 import os
 import socket
+import tempfile
 import threading
 from typing import TYPE_CHECKING
 
 import click
+import structlog
 
 from backend.cli.development import require_development_modules
 from backend.cli.run import run
+from backend.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from backend.dev.transport import LoopbackShopify
     from backend.settings import Settings
+    from backend.storage.objects import ObjectStore
 
+log = structlog.get_logger(__name__)
 READ_AHEAD = 64 * 1024  # bytes that the kernel buffers for a connection, and uvicorn reads at once
 
 stand_in_option = click.option(
@@ -39,16 +45,18 @@ def serve(
     """Serve the HTTP API and receive webhooks. Put a TLS-terminating proxy in front."""
     # First, so that a wrong setting is reported at once: the other imports take seconds.
     settings, transport = started("atelier-web", stand_in, end_with_parent=end_with_parent)
+    listening = bound_socket(host, port, fd)
 
     import uvicorn
 
     from backend.app import KEEP_ALIVE_SECONDS, create_app
-    from backend.db import required_schema
     from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
+    from backend.storage.objects import ObjectStore
 
-    run(required_schema(settings.database_url))
-    app = create_app(settings, shopify_transport=transport)
+    store = ObjectStore(settings)
+    app = create_app(settings, store=store, shopify_transport=transport)
+    run(check_services(settings, store))
 
     class Server(uvicorn.Server):
         """Answers long-polls before it shuts down: they would delay it, and be cut off."""
@@ -68,9 +76,9 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=10,
     )
-    listening = config.bind_socket() if fd is None else socket.socket(fileno=fd)
     # What arrives before the app reads it is in no budget: hundreds of clients times 256 KB.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
+    log.info("listening", address=str(listening.getsockname()))
     with served_metrics(settings.metrics_listen):
         Server(config).run([listening])
 
@@ -104,6 +112,7 @@ def started(
     if end_with_parent:
         threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     settings = Settings.from_env()
+    tempfile.gettempdir()  # raises FileNotFoundError if none can be written: uploads need one
     transport = None
     if stand_in is None:
         settings.require_real_secrets()
@@ -115,6 +124,46 @@ def started(
     TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     click.get_current_context().with_resource(traced_process(service))
     return settings, transport
+
+
+def bound_socket(host: str, port: int, fd: int | None) -> socket.socket:
+    """The socket to serve on, not listening yet. Raises `ConfigurationError`."""
+    listening = None
+    try:
+        if fd is not None:
+            return socket.socket(fileno=fd)
+        listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise ConfigurationError(cannot_listen(error, host, port, fd)) from error
+    return listening
+
+
+def cannot_listen(error: OSError, host: str, port: int, fd: int | None) -> str:
+    """Why there is no socket to serve on, and what to do."""
+    if fd is not None:
+        return f"--fd {fd} is not an open socket: {error.strerror}."
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use by another process. Choose another with --port."
+    if error.errno == errno.EACCES:
+        return f"This user may not listen on port {port}. Choose one above 1023 with --port."
+    return f"Cannot listen on {host}: {error.strerror}. Set --host to an address of this machine."
+
+
+async def check_services(settings: "Settings", store: "ObjectStore") -> None:
+    """Raise `ConfigurationError` if Postgres or the bucket will not serve this process."""
+    from backend.db import Database
+    from backend.storage.bucket_check import require_bucket
+
+    database = Database(settings.database_url, pool_size=1)
+    try:
+        await database.require_schema_at_start()
+    finally:
+        await database.close()
+    await require_bucket(store, may_list=False)
 
 
 def exit_at_end_of_input() -> None:

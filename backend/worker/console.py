@@ -15,7 +15,7 @@ from backend.jobs.progress import show_progress
 from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse
 from backend.jobs.wakeups import Wakeups
-from backend.settings import Settings, required_variable
+from backend.settings import Settings, required_database_url, required_variable
 from backend.shops.token_encryption import TokenKeys
 from backend.storage.presign import Presigner
 from backend.tenancy import WORKER
@@ -74,7 +74,7 @@ async def watch_job(public_id: str) -> bool:
 async def reencrypt_tokens() -> bool:
     """Encrypt every token with the first key; return whether no other key is needed."""
     keys = TokenKeys(required_variable("TOKEN_KEYS"))
-    database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
+    database = Database(required_database_url(), role=WORKER, pool_size=1)
 
     def show(tally: ReencryptionTally) -> None:
         click.echo(f"{tally.seen} of {tally.total} shops …", err=True)

@@ -9,7 +9,6 @@ from backend.settings import Settings
 from backend.shops.service import KnownShop, known_shop, uninstall
 from backend.slices import TimeSlice
 from backend.storage.erasures import ErasureNote, noted_erasures
-from backend.worker.reconcile import clear_words
 from backend.worker.run import open_worker_context
 from webhooks.erasure import begin_erasure, erase_customer, erase_shop, name_aside
 from webhooks.outcome import HandlerContext
@@ -19,7 +18,6 @@ async def repeat_erasures() -> None:
     """Go through the list in the bucket, and print the result of each erasure."""
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
-        stack.enter_context(clear_words())
         context, handler_context = await open_worker_context(stack, settings, 1, None)
         await context.database.require_schema()
         count = 0

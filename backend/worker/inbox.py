@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.queue import HANDLE_WEBHOOK
-from backend.settings import required_variable
+from backend.settings import required_database_url
 from backend.tenancy import WORKER
 from backend.worker.maintenance import QUEUE_TABLE
-from backend.worker.reconcile import clear_words
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_delivery
 
@@ -136,13 +135,10 @@ async def wait_no_longer(connection: AsyncConnection, ref: DeliveryRef) -> None:
 
 @contextlib.asynccontextmanager
 async def inbox() -> AsyncIterator[Database]:
-    """The database with the workers' role. Raises `DatabaseUnavailable` with what to check."""
-    database = Database(
-        required_variable("DATABASE_URL"), role=WORKER, pool_size=1, statement_timeout=30
-    )
+    """The database with the workers' role."""
+    database = Database(required_database_url(), role=WORKER, pool_size=1, statement_timeout=30)
     try:
-        with clear_words():
-            await database.require_schema()
-            yield database
+        await database.require_schema()
+        yield database
     finally:
         await database.close()

@@ -1,15 +1,12 @@
 """`atelier reconcile`: run every sweep at once, or print the findings of the last days."""
 
-import contextlib
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import get_args
 
 import click
 
 from backend.db import Database
-from backend.errors import DatabaseUnavailable, StorageUnavailable
-from backend.settings import Settings, required_variable
+from backend.settings import Settings, required_database_url
 from backend.tenancy import WORKER
 from backend.worker import retention
 from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
@@ -31,7 +28,6 @@ async def reconcile_all(*, force: bool = False) -> bool:
     """Run every sweep and print a line per kind; return whether everything found was repaired."""
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
-        stack.enter_context(clear_words())
         context, _ = await open_worker_context(stack, settings, 1, None)
         await context.database.require_schema()
         tallies = await swept(settings, context, SweepLimits(share=1.0) if force else SweepLimits())
@@ -83,33 +79,17 @@ def report_progress(objects: int) -> None:
 
 async def show_report() -> None:
     """Print the findings of each of the last days."""
-    database = Database(required_variable("DATABASE_URL"), role=WORKER, pool_size=1)
+    database = Database(required_database_url(), role=WORKER, pool_size=1)
     try:
-        with clear_words():
-            await database.require_schema()
-            async with database.reading() as connection:
-                findings = await recent_findings(connection)
+        await database.require_schema()
+        async with database.reading() as connection:
+            findings = await recent_findings(connection)
     finally:
         await database.close()
     for day, kind, found, repaired in findings:
         click.echo(f"{day}  {finding_line(kind, FindingTally(found=found, repaired=repaired))}")
     if not findings:
         click.echo(f"Nothing was found in the last {DAYS} days.")
-
-
-@contextlib.contextmanager
-def clear_words() -> Iterator[None]:
-    """Say what to check, instead of only that a server is not responding."""
-    try:
-        yield
-    except DatabaseUnavailable as error:
-        raise DatabaseUnavailable(
-            "Postgres is not responding. Check DATABASE_URL and that Postgres is running."
-        ) from error
-    except StorageUnavailable as error:
-        raise StorageUnavailable(
-            "The bucket is not responding. Check S3_BUCKET, S3_ENDPOINT_URL and AWS_*."
-        ) from error
 
 
 def finding_line(kind: str, tally: FindingTally) -> str:

@@ -5,7 +5,6 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -39,6 +38,7 @@ from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
+from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
@@ -51,6 +51,7 @@ from backend.worker.context import WorkerContext
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
 from backend.worker.execute import run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
+from backend.worker.outage_log import shorten_outages
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
@@ -82,9 +83,10 @@ async def run_worker(
         context, handler_context = await open_worker_context(
             stack, settings, slots, shopify_transport
         )
-        with contextlib.suppress(DatabaseUnavailable):  # Postgres may start later than this process
-            await context.database.require_schema()
+        await context.database.require_schema_at_start()
+        await require_bucket(context.store, may_list=True)
         await stack.enter_async_context(kept_gauge(context.database))
+        shorten_outages()
         stop_on_signals(context.stopping)
         await stack.enter_async_context(watched_loop())
         log.info("worker_started", slots=slots)
@@ -114,7 +116,12 @@ async def open_worker_context(
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
     if not settings.segment_model_path.exists():
-        log.warning("segment_model_missing", path=str(settings.segment_model_path))
+        log.warning(
+            "segment_model_missing",
+            path=str(settings.segment_model_path),
+            message="Cut-outs are worse without it. Install models.lock as the README says, or set "
+            "SEGMENT_MODEL_PATH.",
+        )
     local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
     renderer = chosen_engines({DEFAULT_ENGINE: local}, settings.chosen_engines, WORKFLOWS.values())
     stack.push_async_callback(database.close)

@@ -5,13 +5,16 @@ import json
 import shlex
 import signal
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from backend.auth.session_token import verify_session_token
 from backend.dev import signing
+from backend.dev.transport import LoopbackShopify
 from tests.commands import (
     COMPLETE_ENVIRONMENT,
     SECRET,
@@ -91,6 +94,48 @@ async def test_sign_prints_a_curl_command_and_names_what_is_missing() -> None:
     assert words[5].startswith("https://a.example/v1/jobs?limit=2&shop=n.myshopify.com&timestamp=")
     code, _, err = await finish_command(await start_atelier(*arguments))
     assert (code, "SHOPIFY_API_SECRET" in err) == (1, True)
+
+
+async def test_token_prints_a_session_token_that_our_api_accepts() -> None:
+    arguments = ("token", "--shop", "North.myshopify.com", "--user", "7")
+    code, out, err = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
+    assert (code, err) == (0, "")
+    key, secret = (COMPLETE_ENVIRONMENT[f"SHOPIFY_API_{name}"] for name in ("KEY", "SECRET"))
+    session = verify_session_token(out.strip(), api_key=key, secrets=[secret.encode()])
+    assert session is not None
+    assert (session.shop, session.user_id) == ("north.myshopify.com", "7")
+    assert session.expires_at - datetime.now(UTC) <= timedelta(seconds=60)
+    code, _, err = await finish_command(await start_atelier(*arguments))
+    assert (code, err) == (1, "Error: Set SHOPIFY_API_KEY in the environment.\n")
+
+
+async def test_the_stand_in_shopify_serves_a_shop_until_ctrl_c() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    process = await start_atelier(
+        "stand-in", "--port", port, "--shop", "north", **COMPLETE_ENVIRONMENT
+    )
+    assert process.stdout is not None
+    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    assert ready == {"origin": f"http://127.0.0.1:{port}", "shops": ["north.myshopify.com"]}
+    transport = LoopbackShopify(ready["origin"])
+    async with httpx.AsyncClient(transport=transport) as http:
+        answer = await http.get("https://north.myshopify.com/admin/api/2026-10/graphql.json")
+        assert answer.status_code < 500
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_the_stand_in_says_that_the_app_does_not_answer(tmp_path: Path) -> None:
+    (tmp_path / "a_tee.jpg").write_bytes(b"")
+    arguments = ("stand-in", "--app-url", "http://127.0.0.1:1", "--product", tmp_path / "a_tee.jpg")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    code, _, err = await finish_command(
+        await start_atelier(*map(str, arguments), "--port", port, **COMPLETE_ENVIRONMENT)
+    )
+    assert code == 1
+    assert err.endswith("http://127.0.0.1:1 does not answer. Start `atelier serve` first.\n")
 
 
 async def test_the_demo_prints_the_job_detail_and_leaves_only_its_images(

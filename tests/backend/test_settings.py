@@ -85,6 +85,6 @@ def test_a_previous_secret_without_an_end_is_not_used() -> None:
 
 
 def test_a_setting_of_the_wrong_type_is_named_but_not_shown() -> None:
-    with pytest.raises(ConfigurationError, match="storefront_daily_cap") as caught:
+    with pytest.raises(ConfigurationError, match="STOREFRONT_DAILY_CAP") as caught:
         Settings.from_env({**COMPLETE_ENVIRONMENT, "STOREFRONT_DAILY_CAP": "a-secret-by-mistake"})
     assert "mistake" not in caught.value.message

@@ -12,7 +12,7 @@ from sqlalchemy import Float, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from backend import queue
-from backend.db import Database, Query, required_schema
+from backend.db import Database, Query
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.jobs import queries
 from backend.jobs.models import Job
@@ -320,9 +320,9 @@ async def test_a_table_without_row_security_is_refused_at_start(
     await running_app.execute(f"ALTER TABLE publications {mishap}")
     with pytest.raises(ConfigurationError, match=r"publications\. Run `atelier migrate`"):
         await database.require_schema()
-    await database.close()
     with pytest.raises(ConfigurationError):
-        await required_schema(running_app.settings.database_url)
+        await database.require_schema_at_start()
+    await database.close()
 
 
 async def test_row_security_switched_off_is_refused_at_start(running_app: RunningApp) -> None:

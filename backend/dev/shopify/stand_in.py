@@ -47,13 +47,15 @@ class StandInShopify(MerchantActions, Webhooks, FaultControls):
         source_transport: httpx.AsyncBaseTransport | None = None,
         access_token_lifetime: int = 3600,
         clock: Callable[[], float] = time.time,
+        port: int = 0,
     ) -> None:
         """`app_url` is where webhooks go, and may be set later; `app_transport` how they go there.
 
         Without that they go over plain http.
 
         `source_transport` is how the external URLs of files are fetched: without one, none can be.
-        `access_token_lifetime` is in seconds, and `clock` gives seconds since the epoch.
+        `access_token_lifetime` is in seconds, and `clock` gives seconds since the epoch. `port` is
+        its own; 0 is any that is free.
         """
         self.app_url = app_url
         self.platform = Platform(
@@ -66,10 +68,11 @@ class StandInShopify(MerchantActions, Webhooks, FaultControls):
         self._sending = set()
         self._app_transport = app_transport
         self._source_transport = source_transport
+        self._port = port
 
     async def __aenter__(self) -> Self:
         # The socket listens from here on: a request that comes before the server is ready waits.
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1", self._port))
         # Its connections inherit this. Without it, each answer waits 40 ms for a delayed ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = EmbeddedServer(

@@ -2,13 +2,12 @@
 
 import pytest
 
-from backend.errors import ConfigurationError, DatabaseUnavailable, StorageUnavailable
 from backend.worker.reconcile import reconcile_all, show_report
 from tests.backend.uploads.multipart_forms import row_of, upload_picture
 from tests.commands import repairs_by_kind, run_reconcile
 from tests.flows.processes import environment
 from tests.running_app import RunningApp
-from tests.scenarios import NOBODY_LISTENS, finished_job
+from tests.scenarios import finished_job
 
 
 @pytest.fixture
@@ -62,22 +61,6 @@ async def test_the_exit_code_reports_what_could_not_be_repaired(
         "expired_job": (0, 0),
     }
     assert ("object_lost" in err, keys[0] in err) == (True, False)
-
-
-@pytest.mark.usefixtures("env")
-async def test_a_missing_dependency_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as wrong:
-        wrong.setenv("S3_BUCKET", "no-such-bucket")
-        with pytest.raises(StorageUnavailable, match="Check S3_BUCKET"):
-            await reconcile_all()
-    monkeypatch.setenv("DATABASE_URL", NOBODY_LISTENS)
-    for command in (reconcile_all, show_report):
-        with pytest.raises(DatabaseUnavailable, match="Check DATABASE_URL"):
-            await command()
-    monkeypatch.setenv("DATABASE_URL", "")
-    for command in (reconcile_all, show_report):
-        with pytest.raises(ConfigurationError, match="Set DATABASE_URL"):
-            await command()
 
 
 async def test_help_explains_the_options() -> None:
