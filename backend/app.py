@@ -17,6 +17,7 @@ from backend.body import StrictRequest
 from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
 from backend.jobs.read_services import ReadServices
@@ -56,7 +57,7 @@ UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 def create_app(
     settings: Settings, *, shopify_transport: httpx.AsyncBaseTransport | None = None
-) -> FastPath:
+) -> HttpSemantics[FastPath]:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
     watch_pools(database.pools)
@@ -120,7 +121,8 @@ def create_app(
         logging_config=None,
     )
     counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
-    return FastPath(traced_requests(RequestContext(counted)), merchant, not_found_limit, reads)
+    routed = traced_requests(RequestContext(counted))
+    return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads))
 
 
 def provided(service: object) -> Provide:
