@@ -31,6 +31,7 @@ from backend.openapi_responses import documented
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router
+from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.rules.routes import settings_router
@@ -114,6 +115,7 @@ def create_app(
             "image_sanitizer": provided(image_sanitizer),
         },
         request_class=StrictRequest,
+        before_request=require_each_once,
         exception_handlers={**EXCEPTION_HANDLERS, **not_found_limit.exception_handlers},
         request_max_body_size=DEFAULT_MAX_BODY_BYTES,
         lifespan=[lifespan],

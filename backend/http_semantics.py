@@ -59,6 +59,11 @@ def listed_header(scope: Any, name: bytes) -> str | None:
     return ", ".join(lines) if lines else None
 
 
+def is_encoded(content_encoding: str | None) -> bool:
+    """Whether the body with this header is encoded; `identity` and "" say that it is not."""
+    return (content_encoding or "").lower() not in {"", "identity"}
+
+
 def sent_method(scope: Any) -> str:
     """The method that the client sent: HEAD where the app sees a GET."""
     method: str = scope.get(SENT_METHOD) or scope["method"]

@@ -92,7 +92,7 @@ class RequestContext:
 def header_problem(scope: HTTPScope) -> str | None:
     """Why the headers cannot be meant: another reader might choose the other value of two."""
     names = [name for name, _ in scope["headers"]]
-    if names.count(b"host") != 1 and (b"host" in names or scope["http_version"] == "1.1"):
+    if names.count(b"host") > 1:
         return "Send exactly one Host header."  # RFC 9112 §3.2
     repeated = next((name for name in ONE_VALUE if names.count(name) > 1), None)
     return f"Send the header {repeated.decode().title()} once." if repeated else None

@@ -31,7 +31,7 @@ from backend.errors import (
     Unauthenticated,
     UnsupportedMedia,
 )
-from backend.http_semantics import sent_method
+from backend.http_semantics import is_encoded, sent_method
 from backend.settings import Settings
 from backend.spool import spool_body
 
@@ -146,7 +146,7 @@ class MerchantGuard:
         query = request.scope["query_string"]
         if claimed_shop(signature, query, now=arrived) is None:
             raise Unauthenticated(NOT_SIGNED)
-        if header_values(request.scope["headers"], b"content-encoding"):
+        if is_encoded(request.headers.get("content-encoding")):
             raise UnsupportedMedia("Send a signed body without a Content-Encoding.")
         digest = await digest_of_body(request, handler)
         shop = verify_signed_request(

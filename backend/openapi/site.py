@@ -29,6 +29,9 @@ as HEAD. OPTIONS answers 204 with Allow and needs the same credential. \
 There is no CORS: the embedded page has the same origin as the API, and a storefront calls its own \
 domain, through Shopify's app proxy.
 
+Bodies refuse unknown fields, and lists refuse unknown query parameters. A query parameter, \
+Content-Type and Idempotency-Key may be sent once.
+
 429 and 503 say in Retry-After when to retry. A 500 is a bug: report its request ID.
 """
 

@@ -237,10 +237,14 @@ async def test_a_header_with_one_value_may_not_be_sent_twice(
     assert name in msgspec.json.decode(body)["error"]["message"]
 
 
-async def test_http_1_1_needs_a_host_and_http_1_0_does_not(shared_app: RunningApp) -> None:
-    request = b"GET /health/live HTTP/1.1\r\n\r\n"
-    assert (await exchange(shared_app, request))[0][0] == 400
-    assert (await exchange(shared_app, request.replace(b"1.1", b"1.0")))[0][0] == 200
+@pytest.mark.parametrize("coding", ["", "identity", "Identity"])
+async def test_a_body_without_a_real_encoding_is_accepted(
+    shared_app: RunningApp, coding: str
+) -> None:
+    json_body = {"Content-Type": "application/json", "Content-Encoding": coding}
+    bearer = {**shared_app.bearer(), **json_body}
+    answer = await shared_app.http.post("/v1/catalog-image", content=PRODUCT, headers=bearer)
+    assert answer.status_code == 202
 
 
 async def test_several_lines_of_if_none_match_are_one_list(shared_app: RunningApp) -> None:
