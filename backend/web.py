@@ -30,7 +30,7 @@ from backend.errors import (
 from backend.http_semantics import sent_method
 from backend.logs import log_briefly
 from backend.metrics import count_request
-from backend.openapi_responses import Error, ErrorCause, InvalidRequestError, Problem
+from backend.openapi_responses import ErrorCause, ErrorResponse, InvalidRequestError, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -259,9 +259,9 @@ def internal_error() -> JsonResponse:
     return JsonResponse(AtelierError.status, AtelierError.headers, body)
 
 
-def envelope(code: str, message: str) -> Error:
+def envelope(code: str, message: str) -> ErrorResponse:
     """The envelope of an error."""
-    return Error(error=cause(code, message))
+    return ErrorResponse(error=cause(code, message))
 
 
 def cause(code: str, message: str) -> ErrorCause:

@@ -93,7 +93,14 @@ GUARDS_DOCUMENTED: dict[type, GuardDocumentation] = {
     ),
     ProxyGuard: GuardDocumentation(
         security=[{"proxySignature": [], "shop": [], "timestamp": []}],
-        errors=(AmbiguousCredentials, Unauthenticated, BodyTooSlow, TooManyRequests, ServerBusy),
+        errors=(
+            AmbiguousCredentials,
+            BadRequest,
+            Unauthenticated,
+            BodyTooSlow,
+            TooManyRequests,
+            ServerBusy,
+        ),
     ),
     WebhookGuard: GuardDocumentation(
         security=[{"webhookSignature": []}],
