@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image
+.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth clients secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -64,6 +64,18 @@ pixels: $(SETUP) .venv-pixels/.ready ## catalog images against rembg and Pillow;
 	@$(PYTHON) -m venv .venv-pixels
 	@.venv-pixels/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@U2NET_HOME=.models/rembg .venv-pixels/bin/python -c 'import rembg'  # compiles for a minute, once
+	@touch $@
+
+clients: $(SETUP) .venv-clients/.ready ## generate clients (TypeScript, Python) from the API's description and run them; a minute
+	@$(BIN)/python -m pytest -rs --timeout 600 tests/clients
+
+# Not in $(VENV): generators and compilers with dependencies of their own. npm is optional: without
+# it the test of the TypeScript client is skipped.
+.venv-clients/.ready: tests/clients/requirements.lock tests/clients/package-lock.json
+	@$(PYTHON) -m venv .venv-clients
+	@.venv-clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@mkdir -p .venv-clients/node && cp tests/clients/package.json tests/clients/package-lock.json .venv-clients/node
+	@! command -v npm >/dev/null || npm ci --prefix .venv-clients/node --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 wheel: $(SETUP) ## install the wheels in a fresh environment and run them; some minutes, with a network
@@ -126,7 +138,9 @@ lock: $(SETUP) ## resolve the lock files again
 	@$(BIN)/uv pip compile -q $(LOCK) --group build -o requirements-build.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
+	@$(BIN)/uv pip compile -q $(LOCK) tests/clients/requirements.in -o tests/clients/requirements.lock
+	@cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 clean: ## remove everything that set-up and runs have created
-	@rm -rf $(VENV) .venv-pixels .models demo-output
+	@rm -rf $(VENV) .venv-pixels .venv-clients .models demo-output

@@ -17,6 +17,7 @@ from backend.body import StrictRequest
 from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
 from backend.jobs.read_services import ReadServices
@@ -30,6 +31,7 @@ from backend.openapi_responses import documented
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router
+from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.rules.routes import settings_router
@@ -59,7 +61,7 @@ def create_app(
     *,
     store: ObjectStore | None = None,
     shopify_transport: httpx.AsyncBaseTransport | None = None,
-) -> FastPath:
+) -> HttpSemantics[FastPath]:
     """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
     database = Database(settings.database_url)
     watch_pools(database.pools)
@@ -116,6 +118,7 @@ def create_app(
             "image_sanitizer": provided(image_sanitizer),
         },
         request_class=StrictRequest,
+        before_request=require_each_once,
         exception_handlers={**EXCEPTION_HANDLERS, **not_found_limit.exception_handlers},
         request_max_body_size=DEFAULT_MAX_BODY_BYTES,
         lifespan=[lifespan],
@@ -123,7 +126,8 @@ def create_app(
         logging_config=None,
     )
     counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
-    return FastPath(traced_requests(RequestContext(counted)), merchant, not_found_limit, reads)
+    routed = traced_requests(RequestContext(counted))
+    return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads))
 
 
 def provided(service: object) -> Provide:

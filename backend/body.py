@@ -2,8 +2,12 @@
 
 By default Litestar converts "1" to 1, keeps the last of two equal keys and recurses to any depth.
 Its own conversion still runs afterwards, on values that are already checked.
+
+What clients write for the same value is accepted: 1024.0 for an integer, as JSON Schema has it and
+languages with one type of number write it, and a byte order mark (RFC 8259, 8.1).
 """
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ import msgspec
 from litestar import Request
 
 from backend.errors import BadRequest, InvalidRequest, UnsupportedMedia
+from backend.http_semantics import is_encoded
 
 MAX_JSON_DEPTH = 32
 LONGEST_NAME, LONGEST_MESSAGE = 64, 200  # characters of the request that a response may repeat
@@ -30,7 +35,9 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """The body as plain values. Raises `BadRequest`, `InvalidRequest`, `UnsupportedMedia`."""
-        if self.content_type[0] != "application/json" or "content-encoding" in self.headers:
+        if self.content_type[0] != "application/json" or is_encoded(
+            self.headers.get("content-encoding")
+        ):
             raise UnsupportedMedia("Send the body as application/json without a Content-Encoding.")
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
         return msgspec.to_builtins(decode_strictly(await self.body(), kind))
@@ -38,10 +45,14 @@ class StrictRequest(Request[Any, Any, Any]):
 
 def decode_strictly(raw: bytes, kind: type[msgspec.Struct]) -> msgspec.Struct:
     """The body as a `kind`. Raises `BadRequest` for bad JSON, `InvalidRequest` for bad values."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     require_shallow(raw)
     try:
-        plain_values = json.loads(raw, object_pairs_hook=without_duplicates)
-        body = msgspec.json.decode(raw, type=kind)
+        plain_values = json.loads(
+            raw, object_pairs_hook=without_duplicates, parse_float=number_without_fraction
+        )
+        msgspec.json.decode(raw)  # stricter than `json`: no NaN, no UTF-16, no lone surrogates
+        body = msgspec.convert(plain_values, kind)
     except msgspec.ValidationError as error:
         raise InvalidRequest([validation_problem(str(error), kind)]) from error
     except (
@@ -69,6 +80,12 @@ def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise BadRequest("An object in the body has a duplicate key.")
     return found
+
+
+def number_without_fraction(text: str) -> int | float:
+    """The number: as an integer if it is one, such as 1024.0 or 1e3."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def paths_of_nul(value: Any, place: list[str | int]) -> Iterator[list[str | int]]:

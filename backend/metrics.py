@@ -13,7 +13,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ParamSpec, Protocol
+from typing import Any, ParamSpec, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -228,6 +228,7 @@ def served_metrics(listen: str) -> Iterator[None]:
     host, port = parsed(listen)
     try:
         server, thread = start_http_server(port, host)
+        server.set_app(with_head(server.get_app()))
     except OSError as error:
         raise ConfigurationError(f"METRICS_LISTEN: cannot listen on {listen}: {error}.") from error
     try:
@@ -236,6 +237,22 @@ def served_metrics(listen: str) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def with_head(app: Any) -> Any:
+    """The WSGI app, which answers HEAD as GET without the body."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "HEAD":
+            found: Iterable[bytes] = app(environ, start_response)
+            return found
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+        body = app({**environ, "REQUEST_METHOD": "GET"}, lambda *head: started.append(head))
+        status, headers = started[0]
+        start_response(status, [*headers, ("Content-Length", str(sum(map(len, body))))])
+        return [b""]
+
+    return answer
 
 
 def parsed(listen: str) -> tuple[str, int]:

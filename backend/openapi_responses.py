@@ -36,7 +36,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     type: Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Error(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of every error."""
 
     error: ErrorCause
@@ -119,7 +119,7 @@ def error_response(errors: tuple[type[AtelierError], ...]) -> DocumentedResponse
     named = [set(error.headers) for error in errors]
     always, possible = set.intersection(*named), set.union(*named)
     return DocumentedResponse(
-        InvalidRequestError if issubclass(errors[0], InvalidRequest) else Error,
+        InvalidRequestError if issubclass(errors[0], InvalidRequest) else ErrorResponse,
         description="\n".join(
             f"- `{error.code}`: {' '.join((error.__doc__ or '').split())}" for error in errors
         ),

@@ -27,9 +27,10 @@ from backend.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from backend.http_semantics import sent_method
 from backend.logs import log_briefly
 from backend.metrics import count_request
-from backend.openapi_responses import Error, ErrorCause, InvalidRequestError, Problem
+from backend.openapi_responses import ErrorCause, ErrorResponse, InvalidRequestError, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ FRAMEWORK_ERRORS: dict[int, type[RequestError]] = {
     for error in (BadRequest, RouteNotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMedia)
 }
 CONTENT_TYPE = (b"content-type", b"application/json")
+ONE_VALUE = (b"content-type", b"idempotency-key")  # credentials are up to the guards
 # The headers of every response that does not set its own.
 SECURITY_HEADERS = {
     "cache-control": "private, no-store",
@@ -68,7 +70,7 @@ class RequestContext:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if scope["method"] == "OPTIONS":
+                if scope["method"] == "OPTIONS" or message["status"] == MethodNotAllowed.status:
                     message["headers"] = with_every_method(scope, message["headers"])
                 message["headers"] = with_standard_headers(message["headers"], request_id)
                 seconds = time.perf_counter() - started
@@ -77,8 +79,8 @@ class RequestContext:
 
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            if has_two_hosts(scope):
-                response = response_to_error(BadRequest("Send exactly one Host header."))
+            if problem := header_problem(scope):
+                response = response_to_error(BadRequest(problem))
                 log_access(scope, response.status, time.perf_counter() - started, request_id)
                 await send_json(send, response, request_id)
             else:
@@ -87,21 +89,38 @@ class RequestContext:
             structlog.contextvars.reset_contextvars(**bound)
 
 
-def has_two_hosts(scope: Scope) -> bool:
-    """Whether there are several Host headers: a proxy might use another (RFC 9112 §3.2)."""
-    return sum(name == b"host" for name, _ in scope["headers"]) > 1
+def header_problem(scope: HTTPScope) -> str | None:
+    """Why the headers cannot be meant: another reader might choose the other value of two."""
+    names = [name for name, _ in scope["headers"]]
+    if names.count(b"host") > 1:
+        return "Send exactly one Host header."  # RFC 9112 §3.2
+    repeated = next((name for name in ONE_VALUE if names.count(name) > 1), None)
+    return f"Send the header {repeated.decode().title()} once." if repeated else None
 
 
 def with_every_method(scope: HTTPScope, headers: RawHeaders) -> RawHeaders:
-    """The headers with a complete Allow: Litestar lists only the first handler's methods."""
-    allowed = {
+    """The headers with a complete Allow.
+
+    Litestar lists only the first handler's methods for OPTIONS, and knows no HEAD: see
+    `http_semantics`.
+    """
+    others = {
         method
         for route in scope["litestar_app"].routes
         if route.path_format == scope.get("path_template")
         for method in getattr(route, "methods", ())
     }
-    value = ", ".join(sorted(allowed)).encode()
-    return [(name, value if name.lower() == b"allow" else old) for name, old in headers]
+    return [
+        (name, allowed(value, others) if name.lower() == b"allow" else value)
+        for name, value in headers
+    ]
+
+
+def allowed(value: bytes, others: set[str]) -> bytes:
+    """An Allow header with these methods too, and with HEAD wherever there is GET."""
+    methods = {*value.decode().split(", "), *others}
+    head = {"HEAD"} if "GET" in methods else set()
+    return ", ".join(sorted(methods | head)).encode()
 
 
 STANDARD_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
@@ -132,12 +151,13 @@ def current_request_id() -> str:
 
 def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -> None:
     """One line a request: the path's template, for a path itself can carry ids and tokens."""
-    count_request(scope["method"], scope.get("path_template", "unmatched"), int(status), seconds)
+    method, route = sent_method(scope), scope.get("path_template", "unmatched")
+    count_request(method, route, int(status), seconds)
     log_briefly(
         __name__,
         "request",
-        method=scope["method"],
-        route=scope.get("path_template", "unmatched"),
+        method=method,
+        route=route,
         status=int(status),
         ms=round(seconds * 1000, 1),
         request_id=request_id,
@@ -239,9 +259,9 @@ def internal_error() -> JsonResponse:
     return JsonResponse(AtelierError.status, AtelierError.headers, body)
 
 
-def envelope(code: str, message: str) -> Error:
+def envelope(code: str, message: str) -> ErrorResponse:
     """The envelope of an error."""
-    return Error(error=cause(code, message))
+    return ErrorResponse(error=cause(code, message))
 
 
 def cause(code: str, message: str) -> ErrorCause:

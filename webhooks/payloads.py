@@ -166,7 +166,7 @@ def optional_header(headers: list[tuple[bytes, bytes]], name: str) -> str | None
         raise BadRequest(f"{name} was sent more than once.")
     if not found:
         return None
-    text = found[0].decode("latin-1").strip()
+    text = found[0].decode("latin-1")
     if len(text) > MAX_HEADER or not (text.isascii() and text.isprintable()):
         raise BadRequest(f"{name} is too long or not printable ASCII.")
     return text

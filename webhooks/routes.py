@@ -43,7 +43,11 @@ class Delivering(Operation):
     """Documents the delivery, which the route reads as raw bytes."""
 
     def __post_init__(self) -> None:
-        payload = Schema(type=OpenAPIType.OBJECT, description="The topic's payload.")
+        payload = Schema(
+            type=OpenAPIType.OBJECT,
+            description="The topic's payload.",
+            additional_properties=True,
+        )
         self.request_body = RequestBody(
             {"application/json": OpenAPIMediaType(payload)}, required=True
         )

@@ -31,6 +31,7 @@ from backend.errors import (
     Unauthenticated,
     UnsupportedMedia,
 )
+from backend.http_semantics import is_encoded, sent_method
 from backend.settings import Settings
 from backend.spool import spool_body
 
@@ -127,7 +128,7 @@ class MerchantGuard:
 
     def verify_token(self, authorization: bytes) -> Merchant:
         """Verify the header's token and cache its merchant. Raises `InvalidSessionToken`."""
-        token = authorization[len(BEARER_PREFIX) :].decode("latin-1")
+        token = authorization[len(BEARER_PREFIX) :].lstrip(b" ").decode("latin-1")  # RFC 9110 §11.4
         now = self.clock()
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:
@@ -150,13 +151,13 @@ class MerchantGuard:
         query = request.scope["query_string"]
         if claimed_shop(signature, query, now=arrived) is None:
             raise Unauthenticated(NOT_SIGNED)
-        if header_values(request.scope["headers"], b"content-encoding"):
+        if is_encoded(request.headers.get("content-encoding")):
             raise UnsupportedMedia("Send a signed body without a Content-Encoding.")
         digest = await digest_of_body(request, handler)
         shop = verify_signed_request(
             signature,
             self.secrets(self.clock()),
-            method=request.method,
+            method=sent_method(request.scope),
             path=request.scope["raw_path"],
             query=query,
             digest=digest,

@@ -10,13 +10,13 @@ from backend.failures.schema import code_of
 from backend.jobs.schemas import Moment, PublicId
 from backend.jobs.states import JobStatus
 from backend.workflows import WORKFLOWS
-from backend.workflows.pictures import END, ProductGid
+from backend.workflows.pictures import END, SHOPIFY_ID, ProductGid
 
 MAX_LISTED = 1000
 CollectionGid = Annotated[
     str,
     msgspec.Meta(
-        pattern=f"^gid://shopify/Collection/[0-9]{{1,20}}{END}",
+        pattern=f"^gid://shopify/Collection/{SHOPIFY_ID}{END}",
         description="A collection of this shop with at most 10,000 products.",
     ),
 ]

@@ -62,7 +62,7 @@ def serve(
         """Answers long-polls before it shuts down: they would delay it, and be cut off."""
 
         async def shutdown(self, sockets: "list[socket.socket] | None" = None) -> None:
-            app.reads.wakeups.close()
+            app.app.reads.wakeups.close()
             await super().shutdown(sockets)
 
     config = uvicorn.Config(

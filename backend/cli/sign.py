@@ -71,7 +71,8 @@ def sign(method: str, url: str, shop: str, body: str | None, content_type: str) 
         body=data,
         now=int(time.time()),
     )
-    words = ["curl", "-X", method.upper(), "-H", f"X-Shopify-Hmac-Sha256: {signature}", address]
+    verb = ["--head"] if method.upper() == "HEAD" else ["-X", method.upper()]  # -X HEAD would hang
+    words = ["curl", *verb, "-H", f"X-Shopify-Hmac-Sha256: {signature}", address]
     if body:
         words += ["-H", f"Content-Type: {content_type}", "--data-binary", f"@{body}"]
     click.echo(shlex.join(words))

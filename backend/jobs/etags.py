@@ -10,6 +10,7 @@ from backend.jobs.states import UNFINISHED
 from backend.retries import jittered
 
 SHORTEST_POLL, LONGEST_POLL = 1, 10  # seconds
+TAG_HEADER = b"if-none-match"
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from backend.auth.guards import SIGNATURE_HEADER, MerchantGuard
 from backend.auth.not_found_limit import NotFoundLimit
 from backend.errors import AtelierError
 from backend.jobs.conditional_get import read_detail, read_events
+from backend.jobs.etags import TAG_HEADER
 from backend.jobs.read_services import ReadServices
 from backend.web import (
     JsonResponse,
@@ -32,8 +33,7 @@ JOBS_PREFIX, EVENTS_SEGMENT = "/v1/jobs/", "events"
 DETAIL_ROUTE, EVENTS_ROUTE = "/v1/jobs/{public_id}", "/v1/jobs/{public_id}/events"
 QUERY = re.compile(rb"since=([0-9]{1,9})")
 HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
-ONCE = frozenset({b"host", b"authorization", b"if-none-match"})
-TAG_HEADER = b"if-none-match"
+ONCE = frozenset({b"host", b"authorization", TAG_HEADER})
 
 
 class PlainRequest(NamedTuple):

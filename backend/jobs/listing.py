@@ -1,5 +1,6 @@
 """A shop's jobs, page by page."""
 
+import re
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,6 +12,8 @@ from backend.jobs.ids import is_public_id
 from backend.jobs.paging import query_problem, read_page
 from backend.jobs.schemas import JobListResponse, JobSummary
 from backend.jobs.states import JobStatus
+
+BLANK_BEFORE_OFFSET = re.compile(r"(:[0-9]{2}(?:\.[0-9]+)?) ([0-9]{2}:[0-9]{2})\Z")
 
 
 class JobListRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +54,13 @@ async def job_list(
 
 
 def moment(name: str, text: str | None) -> datetime | None:
-    """Parse a time parameter. Litestar would also accept a bare number."""
+    """Parse a time parameter. Litestar would also accept a bare number.
+
+    A `+` that was not percent-encoded arrives as a blank: it can only be that of the offset.
+    """
     try:
-        found = None if text is None else msgspec.convert(text, datetime)
+        plain = text and BLANK_BEFORE_OFFSET.sub(r"\1+\2", text)
+        found = None if plain is None else msgspec.convert(plain, datetime)
         return found and found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidRequest([query_problem(name, "Send a date and time (RFC 3339).")]) from error

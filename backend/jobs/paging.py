@@ -4,7 +4,7 @@ A page is read with one row more than it shows, to know whether there is a next 
 the last key that was shown, so new rows shift nothing. The next page's address is in `Link`.
 """
 
-from collections.abc import Container
+from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
@@ -13,7 +13,10 @@ from sqlalchemy import Select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.body import LONGEST_NAME
 from backend.errors import InvalidRequest, ShopNotInstalled
+
+OF_A_SIGNED_REQUEST = ("shop", "timestamp")  # query parameters that the guard reads
 
 
 class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +72,16 @@ def link(path: str, following: str | None) -> dict[str, str]:
     return {"Link": f'<{path}?{following}>; rel="next"'} if following else {}
 
 
-def require_given(sent: Container[str], wanted: msgspec.Struct) -> None:
-    """Refuse the word null: Litestar treats it as no value, which would silently drop a filter."""
+def require_given(sent: Collection[str], wanted: msgspec.Struct) -> None:
+    """Refuse what would silently drop a filter: an unknown name, or the word null for a value.
+
+    Litestar ignores the former and treats the latter as no value.
+    """
+    if unknown := set(sent) - {*wanted.__struct_fields__, *OF_A_SIGNED_REQUEST}:
+        known = f"Unknown parameter. Known ones: {', '.join(wanted.__struct_fields__)}."
+        raise InvalidRequest(
+            [query_problem(name[:LONGEST_NAME], known) for name in sorted(unknown)]
+        )
     nulls = [
         name for name in wanted.__struct_fields__ if name in sent and getattr(wanted, name) is None
     ]

@@ -10,8 +10,10 @@ from litestar.types import Guard
 from backend.auth.guards import Merchant
 from backend.db import Database
 from backend.errors import InvalidRequest, JobAlreadyFinished, JobNotFound
+from backend.http_semantics import listed_header, sent_method
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.conditional_get import read_detail, read_events
+from backend.jobs.etags import TAG_HEADER
 from backend.jobs.ids import PATTERN
 from backend.jobs.listing import JobListRequest, job_list, moment
 from backend.jobs.long_poll import wait_for_events
@@ -101,7 +103,7 @@ async def get_job(
         reads,
         shop_domain=request.auth.shop,
         public_id=public_id,
-        tags=request.headers.get("if-none-match"),
+        tags=listed_header(request.scope, TAG_HEADER),
     )
     return Response(answer.body, status_code=answer.status, headers=answer.headers)
 
@@ -115,10 +117,13 @@ async def get_job_events(
     since: Since = 0,
     wait: Wait = 0,
 ) -> Response[JobEventsResponse | None]:
-    """The job's public events after `since`. With `wait`, waits until there is one."""
+    """The job's public events after `since`. With `wait`, waits until there is one.
+
+    HEAD does not wait.
+    """
     of_job: dict[str, Any] = {"shop_domain": request.auth.shop, "public_id": public_id}
-    if not wait:
-        tags = request.headers.get("if-none-match")
+    if not wait or sent_method(request.scope) == "HEAD":
+        tags = listed_header(request.scope, TAG_HEADER)
         answer = await read_events(reads, **of_job, tags=tags, since=since)
         return Response(answer.body, status_code=answer.status, headers=answer.headers)
     window = reads.presigner.current_window()

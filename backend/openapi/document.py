@@ -15,7 +15,7 @@ from backend.openapi.headers import header_components, headers_of
 from backend.openapi.schemas import COMPONENT_REF, component_schemas, of_codes, parameter
 from backend.openapi_responses import (
     DocumentedResponse,
-    Error,
+    ErrorResponse,
     InvalidRequestError,
     error_responses,
 )
@@ -34,7 +34,7 @@ Document = dict[str, Any]
 def completed_document(found: Document, app: Litestar) -> Document:
     """The complete document of the app, from Litestar's own, which is not modified."""
     paths: dict[str, dict[str, Document]] = {}
-    kinds: set[type[msgspec.Struct]] = {Error, InvalidRequestError}
+    kinds: set[type[msgspec.Struct]] = {ErrorResponse, InvalidRequestError}
     for path, method, handler in documented_routes(app):
         answers = answers_of(handler)
         kinds |= kinds_of(handler, answers)

@@ -10,38 +10,53 @@ from typing import Any
 import msgspec
 
 from backend.batches.schemas import BatchRequest
+from backend.jobs.artifact_meta import ArtifactMeta
+from backend.jobs.schemas import ArtifactResponse
+from backend.openapi.portable import portable_schema
 from backend.workflows.pictures import ProductPhoto
 
 COMPONENT_REF = "#/components/schemas/{name}"
 LITESTARS_DEFAULTS = {"deprecated": False, "allowEmptyValue": False, "allowReserved": False}
 NULL = {"type": "null"}
-PHOTO = dict.fromkeys(ProductPhoto.__struct_fields__, "string")
-PRODUCT_SOURCE = {"collection_id": "string", "product_ids": "array"}
+STRING = {"type": "string"}
+PHOTO = dict.fromkeys(ProductPhoto.__struct_fields__, STRING)
+PRODUCT_SOURCE = {"collection_id": STRING, "product_ids": {"type": "array", "items": STRING}}
 
 
 def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
     """The schemas of these Structs and of all types they refer to, by name."""
-    ordered = sorted(set(kinds), key=lambda kind: kind.__name__)
+    described: set[type[msgspec.Struct]] = {*kinds, ArtifactMeta}
+    ordered = sorted(described, key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=COMPONENT_REF)
     for kind in ordered:
         if issubclass(kind, ProductPhoto):
-            schemas[kind.__name__]["oneOf"] = exactly_one(PHOTO)
+            schemas[kind.__name__]["allOf"] = exactly_one(PHOTO)
         if kind is BatchRequest:
-            schemas[kind.__name__]["oneOf"] = exactly_one(PRODUCT_SOURCE)
-    return dict(sorted(schemas.items()))
+            schemas[kind.__name__]["allOf"] = exactly_one(PRODUCT_SOURCE)
+    if artifact := schemas.get(ArtifactResponse.__name__):
+        artifact["properties"]["meta"] = {"$ref": COMPONENT_REF.format(name=ArtifactMeta.__name__)}
+    schemas[ArtifactMeta.__name__]["additionalProperties"] = True
+    return {name: portable_schema(schemas[name]) for name in sorted(schemas)}
 
 
-def exactly_one(fields: dict[str, str]) -> list[dict[str, Any]]:
-    """What `creation.require_one` holds a request to: one of these fields, of its type."""
+def exactly_one(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """What `creation.require_one` holds a request to: one of these fields, of its type.
+
+    Not `oneOf` beside `properties`, which openapi-python-client takes for all there is.
+    """
     return [
-        {"required": [name], "properties": {name: {"type": kind}}} for name, kind in fields.items()
+        {
+            "oneOf": [
+                {"required": [name], "properties": {name: kind}} for name, kind in fields.items()
+            ]
+        }
     ]
 
 
 def parameter(found: dict[str, Any]) -> dict[str, Any]:
     """A parameter without `null`: on the wire it is present or absent."""
     kept = {key: value for key, value in found.items() if LITESTARS_DEFAULTS.get(key) != value}
-    schema = without_null(found["schema"])
+    schema = portable_schema(without_null(found["schema"]))
     description = schema.pop("description", None) or found.get("description")
     return {**kept, "schema": schema} | ({"description": description} if description else {})
 
@@ -60,5 +75,6 @@ def whole(value: Any) -> Any:
 
 def of_codes(name: str, codes: tuple[str, ...]) -> dict[str, Any]:
     """The schema of an error, limited to these codes."""
-    here = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}
+    code = {"type": "string", "enum": list(codes)}
+    here = {"properties": {"error": {"properties": {"code": code}}}}
     return {"allOf": [{"$ref": COMPONENT_REF.format(name=name)}, here]}

@@ -23,10 +23,14 @@ answers like data that does not exist.
 
 Every response has X-Request-Id. Every error has the body \
 {"error": {"code", "message", "request_id"}}. A released code never changes. An unknown path \
-answers 404 NOT_FOUND. A method that a path does not support, including HEAD, answers \
-405 METHOD_NOT_ALLOWED with Allow. OPTIONS answers 204 with Allow and needs the same credential. \
+answers 404 NOT_FOUND. A method that a path does not support answers 405 METHOD_NOT_ALLOWED with \
+Allow. HEAD answers as GET does, without the body and without waiting; a signed request signs it \
+as HEAD. OPTIONS answers 204 with Allow and needs the same credential. \
 There is no CORS: the embedded page has the same origin as the API, and a storefront calls its own \
 domain, through Shopify's app proxy.
+
+Bodies refuse unknown fields, and lists refuse unknown query parameters. A query parameter, \
+Content-Type and Idempotency-Key may be sent once.
 
 429 and 503 say in Retry-After when to retry. A 500 is a bug: report its request ID.
 """

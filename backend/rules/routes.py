@@ -9,6 +9,7 @@ from litestar.types import Guard
 
 from backend.db import Database
 from backend.errors import PreconditionFailed
+from backend.http_semantics import listed_header
 from backend.jobs.creation_routes import OF_A_BODY
 from backend.jobs.routes import MerchantRequest
 from backend.openapi_responses import OF_A_SHOP, documented
@@ -53,7 +54,10 @@ async def put_settings(
     """
     async with database.transaction(request.auth.shop) as connection:
         changed = await change_settings(
-            connection, shop_domain=request.auth.shop, wanted=data, if_match=if_match
+            connection,
+            shop_domain=request.auth.shop,
+            wanted=data,
+            if_match=if_match and listed_header(request.scope, b"if-match"),
         )
     return tagged(changed)
 

@@ -11,7 +11,9 @@ and the sweep may have looked just before. Both ages are measured by the store's
 """
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -38,6 +40,13 @@ start_at_zero(STORAGE_CALLS, ("delete", "get", "put"), ("ok", StorageUnavailable
 DELETE_BATCH = 1000  # S3's own limit for DeleteObjects
 SETTLED_AGE = timedelta(hours=24)  # by then the row of an object is committed, or never will be
 MAX_REUSABLE_AGE = SETTLED_AGE / 2  # the other half is for a worker to commit the row
+# Stores other than AWS's refuse the checksums that botocore adds since 1.36 (Backblaze B2), or the
+# trailer that has them over TLS. TLS and the signed SHA-256 of each body remain.
+OUTSIDE_AWS: Any = {
+    "s3": {"addressing_style": "path"},
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
 
 
 class Leftover(Exception):
@@ -59,13 +68,15 @@ class ObjectStore:
             endpoint_url=settings.s3_endpoint_url,
             config=Config(
                 signature_version="s3v4",  # a custom endpoint would get SigV2 otherwise
-                s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
                 max_pool_connections=settings.s3_connections,
                 connect_timeout=2,
                 read_timeout=10,
                 retries={"total_max_attempts": 3, "mode": "standard"},
+                **(OUTSIDE_AWS if settings.s3_endpoint_url else {}),
             ),
         )
+        if settings.s3_endpoint_url:
+            self.client.meta.events.register("before-call.s3.DeleteObjects", use_content_md5)
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
         """Store `data` under a content-addressed `key`; an existing young object is reused.
@@ -144,6 +155,13 @@ class ObjectStore:
     def _clock(self) -> datetime:
         with storage_errors():
             return answered_at(self.client.head_bucket(Bucket=self.bucket))
+
+
+def use_content_md5(params: dict[str, Any], **_: object) -> None:
+    """Send the digest that DeleteObjects needs as Content-MD5: older MinIO knows no other."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+    params["context"].get("checksum", {}).pop("request_algorithm", None)
 
 
 def answered_at(answer: Any) -> datetime:

@@ -15,6 +15,7 @@ from typing import IO, Any
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from backend.errors import BadRequest, ImageTooLarge, InvalidRequest, UnsupportedMedia
+from backend.http_semantics import is_encoded
 from backend.spool import SPOOL_KEY, AnyRequest, pieces, spool_file, spooled_pieces, write_at
 
 PART_NAME = "file"
@@ -42,7 +43,7 @@ async def sent_file(request: AnyRequest) -> AsyncIterator[IO[bytes]]:
 def boundary_of(request: AnyRequest) -> str:
     """The boundary of the multipart body."""
     content_type, options = request.content_type
-    if content_type != "multipart/form-data" or "content-encoding" in request.headers:
+    if content_type != "multipart/form-data" or is_encoded(request.headers.get("content-encoding")):
         raise UnsupportedMedia("Send the image as multipart/form-data, in a part named file.")
     if not options.get("boundary"):
         raise BadRequest("The Content-Type has no boundary.")

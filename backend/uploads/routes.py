@@ -6,7 +6,14 @@ from typing import Any
 from litestar import Request, Router, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
 from litestar.types import Guard
 
 from backend.auth.guards import Merchant
@@ -63,7 +70,10 @@ class Uploading(Operation):
 
     def __post_init__(self) -> None:
         picture = Schema(
-            content_media_type="image/*", description="JPEG, PNG or WebP, up to 25 MB."
+            type=OpenAPIType.STRING,
+            format=OpenAPIFormat.BINARY,  # of OpenAPI 3.0; most generators still need it
+            content_media_type="image/*",
+            description="JPEG, PNG or WebP, up to 25 MB.",
         )
         form = Schema(
             type=OpenAPIType.OBJECT,

@@ -6,6 +6,7 @@ import msgspec
 
 # `$` also matches before a trailing line break; END does not.
 END = r"$(?!\n)"
+SHOPIFY_ID = "(0|[1-9][0-9]{0,19})"  # without leading zeros: one thing has one id
 HexColour = Annotated[
     str, msgspec.Meta(pattern=f"^#[0-9a-f]{{6}}{END}", description="sRGB, for example #f4f4f2.")
 ]
@@ -15,14 +16,14 @@ UploadKey = Annotated[
 ProductGid = Annotated[
     str,
     msgspec.Meta(
-        pattern=f"^gid://shopify/Product/[0-9]{{1,20}}{END}",
+        pattern=f"^gid://shopify/Product/{SHOPIFY_ID}{END}",
         description="A product of this shop; its first photo is used.",
     ),
 ]
 MediaGid = Annotated[
     str,
     msgspec.Meta(
-        pattern=f"^gid://shopify/MediaImage/[0-9]{{1,20}}{END}",
+        pattern=f"^gid://shopify/MediaImage/{SHOPIFY_ID}{END}",
         description="A photo in this shop's files.",
     ),
 ]

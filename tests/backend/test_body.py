@@ -1,5 +1,6 @@
 """Strict JSON: what is refused, how it is named, and what is let through."""
 
+import codecs
 import json
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.batches.requests import checked_parameters
+from backend.batches.schemas import BatchRequest
 from backend.body import MAX_JSON_DEPTH, decode_strictly
 from backend.errors import BadRequest, InvalidRequest
 from backend.jobs.storefront import storefront_request
@@ -21,6 +24,7 @@ ProductToModelDirect = BY_NAME["product-to-model-direct"].request
 BackgroundSwapWithSpec = BY_NAME["background-swap-with-spec"].request
 MESSAGE = "Object contains unknown field `" + "x" * 200
 GOOD = {"product_id": "gid://shopify/Product/1"}
+CATALOG_BATCH = {"workflow": "catalog-image"}
 
 
 def findings(body: Any, kind: type[msgspec.Struct] = CatalogImage) -> list[tuple[list[Any], str]]:
@@ -74,6 +78,73 @@ def test_an_invalid_value_is_reported_with_its_location(
     assert [place for place, _ in findings(body, kind)] == [loc]
 
 
+@pytest.mark.parametrize("size", ["1024.0", "1024.000", "1.024e3", "102400E-2"])
+def test_a_whole_number_is_an_integer_however_it_is_written(size: str) -> None:
+    raw = json.dumps({**GOOD, "outputs": [{"size": "SIZE", "format": "jpeg"}]})
+    body: Any = decode_strictly(raw.replace('"SIZE"', size).encode(), CatalogImage)
+    assert repr(body.outputs[0].size) == "1024"
+
+
+@pytest.mark.parametrize("size", ["1024.5", "1e-400", "1e300", '"1024.0"', "true"])
+def test_any_other_number_is_no_integer(size: str) -> None:
+    raw = json.dumps({**GOOD, "outputs": [{"size": "SIZE", "format": "jpeg"}]})
+    with pytest.raises(InvalidRequest) as caught:
+        decode_strictly(raw.replace('"SIZE"', size).encode(), CatalogImage)
+    assert [each["loc"] for each in caught.value.detail] == [["body", "outputs", 0, "size"]]
+
+
+def test_a_whole_number_in_a_batchs_parameters_is_an_integer() -> None:
+    raw = b'{"workflow":"catalog-image","parameters":{"outputs":[{"size":512.0,"format":"webp"}]}}'
+    batch: Any = decode_strictly(raw, BatchRequest)
+    checked: Any = checked_parameters(BY_NAME["catalog-image"], batch.parameters)
+    assert checked.outputs[0].size == 512
+
+
+def test_a_fraction_may_be_a_whole_number() -> None:
+    body: Any = decode_strictly(
+        b'{"product_id":"gid://shopify/Product/1","margin":0}', CatalogImage
+    )
+    assert body.margin == 0
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    raw = codecs.BOM_UTF8 + json.dumps(GOOD).encode()
+    assert decode_strictly(raw, CatalogImage) == decode_strictly(raw[3:], CatalogImage)
+    for encoding in ("utf-16", "utf-32"):
+        with pytest.raises(BadRequest):
+            decode_strictly(json.dumps(GOOD).encode(encoding), CatalogImage)
+
+
+@pytest.mark.parametrize("number", ["00", "01", "00042", "", "-1", "1" * 21, "1.0"])
+def test_a_shopify_id_has_no_leading_zeros(number: str) -> None:
+    wrong: list[tuple[dict[str, Any], Any, list[Any]]] = [
+        ({"product_id": f"gid://shopify/Product/{number}"}, CatalogImage, ["product_id"]),
+        ({"media_id": f"gid://shopify/MediaImage/{number}"}, CatalogImage, ["media_id"]),
+        (
+            {**CATALOG_BATCH, "collection_id": f"gid://shopify/Collection/{number}"},
+            BatchRequest,
+            ["collection_id"],
+        ),
+        (
+            {**CATALOG_BATCH, "product_ids": [f"gid://shopify/Product/{number}"]},
+            BatchRequest,
+            ["product_ids", 0],
+        ),
+        (
+            {"artifacts": [{"sha256": "0" * 64}], "product_id": f"gid://shopify/Product/{number}"},
+            PublicationRequest,
+            ["product_id"],
+        ),
+        (
+            {"category": "dress", "product_id": f"gid://shopify/Product/{number}"},
+            storefront_request(BY_NAME["product-to-model-direct"]),
+            ["product_id"],
+        ),
+    ]
+    for body, kind, place in wrong:
+        assert [loc for loc, _ in findings(body, kind)] == [["body", *place]]
+
+
 def test_the_message_lists_the_allowed_values() -> None:
     wrong = {**GOOD, "outputs": [{"size": 512, "format": "{{ liquid }}"}]}
     assert findings(wrong)[0][1] == "Expected one of avif, jpeg, webp"
@@ -94,7 +165,7 @@ def test_the_message_lists_the_allowed_values() -> None:
         b'{"margin": 0.1, "margin": 0.2}',
         b'{"product_id": "gid://shopify/Product/1", "product\\u005fid": "x"}',
         b'{"outputs": [{"size": 256, "size": 512, "format": "jpeg"}]}',
-        b'\xef\xbb\xbf{"margin": 0.1}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"margin": 0.1}',
         "{}".encode("utf-16"),
     ],
 )

@@ -36,8 +36,12 @@ def test_metrics_are_served_until_the_block_ends() -> None:
     EVENT_LOOP_LAG.set(0.125)
     address = f"127.0.0.1:{free_port()}"
     with served_metrics(address):
-        text = httpx.get(f"http://{address}/metrics").text
-    assert "atelier_event_loop_lag_seconds 0.125" in text
+        get = httpx.get(f"http://{address}/metrics")
+        head = httpx.head(f"http://{address}/metrics")
+    assert "atelier_event_loop_lag_seconds 0.125" in get.text
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{address}/metrics")
 

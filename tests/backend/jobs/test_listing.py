@@ -1,7 +1,7 @@
 """A shop's jobs, page by page."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -92,6 +92,37 @@ async def test_a_new_shop_has_an_empty_list_and_an_unknown_shop_gets_401(
     assert refusal(stranger) == (401, "SHOP_NOT_INSTALLED")
 
 
+@pytest.mark.parametrize("seconds", ["00", "00.123456"])
+async def test_a_plus_in_a_time_need_not_be_percent_encoded(
+    shared_app: RunningApp, shop: str, seconds: str
+) -> None:
+    made = await create_jobs(shared_app, shop, 1)
+    zone = timezone(timedelta(hours=2))
+    for hours, expected in ((-1, made), (1, [])):
+        then = datetime.now(zone) + timedelta(hours=hours)
+        query = then.strftime(f"created_after=%Y-%m-%dT%H:%M:{seconds}+02:00")
+        answer = await shared_app.http.get(f"/v1/jobs?{query}", headers=shared_app.bearer(shop))
+        assert ids(answer) == expected
+
+
+@pytest.mark.parametrize("twice", ["status=SUCCESS&status=FAILURE", "limit=1&limit=1", "x&x"])
+async def test_a_query_parameter_may_not_be_sent_twice(
+    shared_app: RunningApp, shop: str, twice: str
+) -> None:
+    ref = await waiting_job(shared_app, shop=shop)
+    for path in ("/v1/jobs", "/v1/batches", f"/v1/jobs/{ref.public_id}/events"):
+        answer = await shared_app.http.get(f"{path}?{twice}", headers=shared_app.bearer(shop))
+        assert refusal(answer) == (400, "BAD_REQUEST")
+        assert twice[: len(twice) // 2].split("=")[0] in answer.json()["error"]["message"]
+
+
+async def test_every_list_refuses_an_unknown_filter(shared_app: RunningApp, shop: str) -> None:
+    for path in ("/v1/jobs", "/v1/batches", "/v1/privacy/requests"):
+        answer = await shared_app.http.get(f"{path}?x=1", headers=shared_app.bearer(shop))
+        assert refusal(answer) == (422, "INVALID_REQUEST")
+        assert "limit" in answer.json()["detail"][0]["msg"]
+
+
 @pytest.mark.parametrize(
     ("query", "named"),
     [
@@ -105,6 +136,9 @@ async def test_a_new_shop_has_an_empty_list_and_an_unknown_shop_gets_401(
         ({"created_after": "0001-01-01T00:00:00+23:00"}, "created_after"),
         ({"created_after": "null"}, "created_after"),
         ({"status": "null"}, "status"),
+        ({"stauts": "SUCCESS"}, "stauts"),
+        ({"x" * 100: 1}, "x" * 64),
+        ({"created_after": "2026-01-01T00:00:00 junk"}, "created_after"),
         ({"cursor": "x"}, "cursor"),
         ({"cursor": "0" * 26, "offset": 1}, "offset"),
     ],

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -61,6 +62,41 @@ async def test_deleting_objects_twice_is_no_error(
     for key in keys:
         with pytest.raises(StorageUnavailable):
             await store.get(key)
+
+
+async def test_stores_other_than_aws_get_no_checksums_that_they_may_not_know(
+    running_app: RunningApp,
+) -> None:
+    """The headers as sent to the real server, which accepts each request."""
+    store = ObjectStore(running_app.settings)
+    assert running_app.settings.s3_endpoint_url
+    sent: dict[str, set[str]] = {}
+
+    def keep(request: Any, event_name: str, **_: object) -> None:
+        sent[event_name.rpartition(".")[2]] = {name.lower() for name in request.headers}
+
+    store.client.meta.events.register("before-send.s3", keep)
+    key = key_of(b"plain")
+    await store.put(key, b"plain", content_type="image/png")
+    assert await store.get(key) == b"plain"
+    await store.age(key)
+    await store.clock()
+    await store.delete([key])
+    assert await store.age(key) is None
+    assert set(sent) == {"PutObject", "GetObject", "HeadObject", "HeadBucket", "DeleteObjects"}
+    for operation, names in sent.items():
+        assert not [name for name in names if "checksum" in name or "trailer" in name], operation
+        assert ("content-md5" in names) == (operation == "DeleteObjects")
+        assert "x-amz-content-sha256" in names
+
+
+async def test_aws_gets_the_checksums_of_its_own_client(
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    settings = msgspec.structs.replace(running_app.settings, s3_endpoint_url=None)
+    config = ObjectStore(settings).client.meta.config
+    assert config.request_checksum_calculation == "when_supported"  # type: ignore[attr-defined]
 
 
 def test_keys_are_opaque_and_depend_on_every_part() -> None:
