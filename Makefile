@@ -124,6 +124,7 @@ lock: $(SETUP) ## resolve the lock files again
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --extra render --extra otel -o requirements-otel.lock
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q $(LOCK) --group build -o requirements-build.lock
+	@$(BIN)/uv pip compile -q $(LOCK) --group heic -o requirements-heic.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

@@ -2,8 +2,21 @@
 
 API_VERSION = "2026-10"
 
-PRODUCT_AS_READ = """
-fragment ProductAsRead on Product {
+# "Any file type to .webp" is what Shopify's CDN converts, besides JPEG, which has no transparency.
+# 5760 pixels is the largest side that it accepts in a transformation.
+IMAGE_AS_READ = """
+fragment ImageAsRead on MediaImage {
+  id
+  mimeType
+  image {
+    url
+    webpUrl: url(transform: {preferredContentType: WEBP, maxWidth: 5760, maxHeight: 5760})
+  }
+}
+"""
+
+PRODUCT_AS_READ = f"""{IMAGE_AS_READ}
+fragment ProductAsRead on Product {{
   id
   title
   status
@@ -13,10 +26,8 @@ fragment ProductAsRead on Product {
   createdAt
   publishedAt
   updatedAt
-  featuredMedia {
-    ... on MediaImage { id image { url width height } }
-  }
-}
+  featuredMedia {{ ...ImageAsRead }}
+}}
 """
 
 PRODUCT = f"""{PRODUCT_AS_READ}
@@ -36,10 +47,10 @@ query ChangedProducts($query: String!, $after: String) {{
 }}
 """
 
-MEDIA_IMAGE = """
-query MediaImageForJob($id: ID!) {
-  node(id: $id) { ... on MediaImage { id image { url width height } } }
-}
+MEDIA_IMAGE = f"""{IMAGE_AS_READ}
+query MediaImageForJob($id: ID!) {{
+  node(id: $id) {{ ...ImageAsRead }}
+}}
 """
 
 COLLECTION_PRODUCTS = """

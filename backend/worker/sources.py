@@ -65,7 +65,7 @@ async def uploaded(key: str | None, context: WorkerContext) -> bytes:
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
-    """The current URL of the product's or the media's photo on Shopify's CDN."""
+    """The current URL from which to download the product's or the media's photo."""
     try:
         shop = await installed_shop(context.database, context.admin, claimed.shop_domain)
         if shop is None:
@@ -89,13 +89,13 @@ async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> 
         media = await admin.media_image(shop.domain, shop.access_token, media_id)
         if media is None:
             raise SourceFailed(MEDIA_NOT_FOUND)
-        return media.url
+        return media.download_url
     product = await admin.product(shop.domain, shop.access_token, claimed.request["product_id"])
     if product is None or not may_be_seen(product, claimed.origin):
         raise SourceFailed(PRODUCT_NOT_FOUND)
     if product.image is None:
         raise SourceFailed(NO_IMAGE)
-    return product.image.url
+    return product.image.download_url
 
 
 def may_be_seen(product: Product, origin: str) -> bool:
