@@ -22,7 +22,9 @@ from backend.failures.codes import (
 )
 from backend.failures.registry import Failed
 from backend.imaging.filters import Floats
-from backend.imaging.png_colour import UnsupportedColours, chunks_before_pixels, with_profile
+from backend.imaging.png_chunks import chunks_before_pixels
+from backend.imaging.png_colour import UnsupportedColours, with_profile
+from backend.imaging.source_type import DigitalSourceType, declared_generative
 
 Format = Literal["jpeg", "png", "webp"]
 
@@ -39,14 +41,18 @@ class ImageRefused(Failed):
     """The image cannot be used; the failure's message says what to do about it."""
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """The image header; `width` and `height` are pixels after EXIF orientation."""
+class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The image header; `width` and `height` are pixels after EXIF orientation.
+
+    `digital_source_type` is set if the photo declares that a generative model had a part in it.
+    """
 
     format: Format
     width: int
     height: int
     bytes: int
     sha256: str
+    digital_source_type: DigitalSourceType | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ def probe(data: bytes) -> Probe:
         height=height,
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
+        digital_source_type=_declared_type(header),
     )
 
 
@@ -170,6 +177,10 @@ def _is_animated_png(data: bytes) -> bool:
         name == b"acTL" and int.from_bytes(content[:4]) > 1
         for name, content in chunks_before_pixels(data)
     )
+
+
+def _declared_type(header: Any) -> DigitalSourceType | None:
+    return declared_generative(header.get("xmp-data")) if header.get_typeof("xmp-data") else None
 
 
 def with_declared_colours(data: bytes, format_: Format) -> bytes:

@@ -1,7 +1,8 @@
-"""Re-encodes an untrusted upload: upright sRGB pixels in a new file, without metadata.
+"""Re-encodes an untrusted upload: upright sRGB pixels in a new file, without its metadata.
 
 Whatever else the merchant's file carried (position, camera, thumbnails, a colour profile, an
-archive behind the last pixel) stays behind, since only pixels are written. No net is asked: this is
+archive behind the last pixel) stays behind, since only pixels are written, and that a generative
+model had a part in them if the file says so. No net is asked: this is
 what happens to a file before anybody knows what it shows.
 """
 
@@ -21,7 +22,7 @@ from backend.imaging.decode import (
     unreadable,
     with_declared_colours,
 )
-from backend.imaging.encode import saved
+from backend.imaging.encode import saved, saved_png
 
 # The largest picture we deliver; a background behind it can use as many pixels and no more.
 STORED_SIDE = 4096
@@ -54,9 +55,9 @@ def normalise(data: bytes) -> Normalised:
         pixels = pixels[:3]  # a fully opaque channel says nothing
     if pixels.hasalpha():
         pixels = _shrunk(pixels)
-        content_type, encoded = "image/png", saved(pixels, ".png", compression=6, filter="all")
+        content_type, encoded = "image/png", _png(pixels, source)
     else:
-        content_type, encoded = "image/jpeg", _jpeg(pixels)
+        content_type, encoded = "image/jpeg", _jpeg(pixels, source)
     return Normalised(encoded, content_type, pixels.width, pixels.height, source)
 
 
@@ -96,9 +97,20 @@ def _shrunk(pixels: Any) -> Any:
     return pixels.thumbnail_image(width, height=height, size="force").copy_memory()
 
 
-def _jpeg(pixels: Any) -> bytes:
+def _png(pixels: Any, source: Probe) -> bytes:
+    return saved_png(pixels, source.digital_source_type, compression=6, filter="all")
+
+
+def _jpeg(pixels: Any, source: Probe) -> bytes:
     for quality in JPEG_QUALITIES:
-        data = saved(pixels, ".jpg", Q=quality, subsample_mode="off", optimize_coding=True)
+        data = saved(
+            pixels,
+            ".jpg",
+            source.digital_source_type,
+            Q=quality,
+            subsample_mode="off",
+            optimize_coding=True,
+        )
         if len(data) <= MAX_BYTES:
             break
     return data

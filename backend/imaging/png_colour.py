@@ -9,14 +9,14 @@ points, which makes the darkest tones of a linear file up to ten levels wrong.
 
 import struct
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.imaging.png_chunks import chunks_before_pixels, with_chunk
+
 Matrix = NDArray[np.float64]
 
-SIGNATURE = 8  # bytes
 GREY, GREY_ALPHA = 0, 4  # colour types
 # Red, green, blue and white, as x and y.
 SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
@@ -47,15 +47,6 @@ class UnsupportedColours(Exception):
     """A `cICP` that nobody can turn into sRGB without a choice of taste: HDR, or YCbCr."""
 
 
-def chunks_before_pixels(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each chunk up to IDAT, as far as they are whole."""
-    at = SIGNATURE
-    while at + 8 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
-        length = int.from_bytes(data[at : at + 4])
-        yield name, data[at + 8 : at + 8 + length]
-        at += 12 + length
-
-
 def with_profile(data: bytes) -> bytes:
     """The PNG, with a profile if its colours are not sRGB. Raises `UnsupportedColours`."""
     chunks = dict(reversed(list(chunks_before_pixels(data))))  # the first of each name
@@ -65,10 +56,7 @@ def with_profile(data: bytes) -> bytes:
         return data
     is_grey = header[9] in (GREY, GREY_ALPHA)
     profile = b"Declared\0\0" + zlib.compress(_profile(*declared, is_grey=is_grey))
-    body = b"iCCP" + profile
-    chunk = struct.pack(">I", len(profile)) + body + struct.pack(">I", zlib.crc32(body))
-    end_of_header = SIGNATURE + 25
-    return data[:end_of_header] + chunk + data[end_of_header:]
+    return with_chunk(data, b"iCCP", profile)
 
 
 def _declared(chunks: dict[bytes, bytes]) -> tuple[Primaries, Curve] | None:
