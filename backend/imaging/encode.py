@@ -38,7 +38,7 @@ def encode_png(pixels: NDArray[np.uint8], source_type: DigitalSourceType | None 
 
 
 def decode_own(data: bytes) -> NDArray[np.uint8]:
-    """Read back a file that this module wrote; a damaged one raises `pyvips.Error`."""
+    """Decode a file that this module wrote; a damaged one raises `pyvips.Error`."""
     pixels: NDArray[np.uint8] = pyvips.Image.new_from_buffer(data, "", fail_on="error").numpy()
     return pixels
 
@@ -60,22 +60,6 @@ def encode_final(
         image = image.thumbnail_image(size, height=size)
     options = FINAL_OPTIONS[format_] | ({"Q": SMOOTH_QUALITY[format_]} if smooth else {})
     return saved(image, SUFFIXES[format_], source_type, **options)
-
-
-def decode_final(data: bytes, format_: FinalFormat) -> NDArray[np.uint8]:
-    """Decode a final image as its viewer will; only for bytes that `encode_final` just returned.
-
-    AVIF's loader is allowed for these bytes alone and blocked again at once, so that no file from
-    outside ever reaches it: a child works on one request at a time.
-    """
-    if format_ != "avif":
-        return decode_own(data)
-    pyvips.operation_block_set("VipsForeignLoadHeif", False)
-    try:
-        pixels: NDArray[np.uint8] = pyvips.Image.heifload_buffer(data, fail_on="error").numpy()
-    finally:
-        pyvips.operation_block_set("VipsForeignLoadHeif", True)
-    return pixels
 
 
 def placeholder(master: NDArray[np.uint8]) -> str:

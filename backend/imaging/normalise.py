@@ -16,11 +16,9 @@ from backend.imaging.decode import (
     MIN_SIDE,
     WORK_SIDE,
     Probe,
-    colour_management,
-    open_header,
     probe,
     unreadable,
-    with_declared_colours,
+    upright,
 )
 from backend.imaging.encode import saved, saved_png
 
@@ -42,7 +40,7 @@ class Normalised:
 
 
 def normalise(data: bytes) -> Normalised:
-    """Re-encode an untrusted JPEG, PNG or WebP; raise `ImageRefused` for whatever is not one.
+    """Re-encode an untrusted image of any format that we read; else raise `ImageRefused`.
 
     The longer side is at most `STORED_SIDE`. JPEG q92 at 4:4:4 without transparency. With it, PNG
     of at most `WORK_SIDE`: a transparent picture is a product, which no later stage looks at any
@@ -63,19 +61,10 @@ def normalise(data: bytes) -> Normalised:
 
 def _pixels(data: bytes, source: Probe) -> Any:
     """Upright 8-bit sRGB or sRGBA in memory, since it is read twice: for its alpha and for good."""
-    data = with_declared_colours(data, source.format)
-    header = open_header(data, source.format)
     width, height = _within(STORED_SIDE, source.width, source.height)
     try:
-        image = pyvips.Image.thumbnail_buffer(
-            data,
-            width,
-            height=height,
-            size="force",  # to the pixel: `down` would round the shorter side under `MIN_SIDE`
-            option_string="fail_on=error",
-            **colour_management(header),
-        )
-        return image.colourspace("srgb").cast("uchar").copy_memory()
+        # `force`, to the pixel: `down` would round the shorter side under `MIN_SIDE`.
+        return upright(data, source.format, width, height=height, size="force").copy_memory()
     except pyvips.Error as error:
         raise unreadable(error) from error
 

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from backend.imaging.decode import ImageRefused
 from backend.imaging.encode import decode_own, encode_png
+from backend.imaging.formats import ImageRefused
 from backend.imaging.source_type import source_type_of
 from backend.imaging.swap import Swapped, swap_with_picture, swap_with_set
 from backend.renderers.base import Rendered, RenderRequest

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from backend.imaging.encode import (
     SUFFIXES,
     FinalFormat,
-    decode_final,
     decode_own,
     encode_final,
     placeholder,
@@ -54,7 +53,7 @@ def encode_outputs(
     lqip = placeholder(pixels)
     files = []
     for output, data in zip(outputs, _encoded(pixels, outputs, source_type, smooth), strict=True):
-        seen = decode_final(data, output.format)
+        seen = decode_own(data)
         height, width = seen.shape[:2]
         final = file_of(
             name=f"{stem}-{output.size}{SUFFIXES[output.format]}",

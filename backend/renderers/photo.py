@@ -8,8 +8,9 @@ import msgspec
 from backend.failures.codes import SUBJECT_NOT_FOUND
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
-from backend.imaging.decode import ImageRefused, decode, probe
+from backend.imaging.decode import decode, probe
 from backend.imaging.encode import encode_png
+from backend.imaging.formats import ImageRefused
 from backend.imaging.source_type import source_type_of
 from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest

@@ -63,7 +63,9 @@ class Uploading(Operation):
 
     def __post_init__(self) -> None:
         picture = Schema(
-            content_media_type="image/*", description="JPEG, PNG or WebP, up to 25 MB."
+            content_media_type="image/*",
+            description="JPEG, PNG, WebP, AVIF, a still GIF, or a TIFF of one page, up to 25 MB; "
+            "HEIC if the server has a decoder for it.",
         )
         form = Schema(
             type=OpenAPIType.OBJECT,
