@@ -39,6 +39,7 @@ SHOP = "north.myshopify.com"
 OTHER_SHOP = "south.myshopify.com"
 OWNER = "none"  # whoever the URL logs in: the migrations' role, which is a superuser here
 GARMENTS = Path(__file__).parent / "data" / "garments"
+HEIC = Path(__file__).parent / "data" / "heic"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from backend.errors.client import BodyTooLarge, InvalidRequest, UnsupportedMedia
 
 
 class ImageTypeUnsupported(UnsupportedMedia):
-    """The uploaded file is not a JPEG, PNG or WebP, whatever its declared type."""
+    """The uploaded file is not an image in a format that we read, whatever its declared type."""
 
     code = "IMAGE_TYPE_UNSUPPORTED"
-    message = "The file is not a JPEG, PNG or WebP image."
+    message = "The file has no image format that we read."
 
 
 class ImageTooLarge(RequestError):
@@ -34,7 +34,7 @@ class ImageTooSmall(UnusableImage):
 
 
 class ImageAnimated(UnusableImage):
-    """The image has more than one frame."""
+    """The image has more than one frame or page."""
 
     code = "IMAGE_ANIMATED"
 

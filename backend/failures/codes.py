@@ -132,9 +132,10 @@ BATCH_TOO_LARGE = define(
 # The photo.
 IMAGE_TYPE_UNSUPPORTED = define(
     "IMAGE_TYPE_UNSUPPORTED",
-    "This file is not a JPEG, PNG or WebP image. Save the photo as one of these and try again.",
+    "This file has no image format that we read. Save the photo as JPEG or PNG and try again.",
     JOB,
-    advice="Save the photo as JPEG, PNG or WebP.",
+    advice="Save the photo as JPEG or PNG. WebP, AVIF, still GIF, TIFF and, with the extra `heic`, "
+    "HEIC are read too. The message names the file's format if we know it.",
 )
 IMAGE_TOO_LARGE = define(
     "IMAGE_TOO_LARGE",
@@ -152,7 +153,7 @@ IMAGE_ANIMATED = define(
     "IMAGE_ANIMATED",
     "This image is animated. Upload a still photo of the product.",
     JOB,
-    advice="Use a still photo.",
+    advice="Use a still photo, and of a TIFF one page.",
 )
 IMAGE_CORRUPT = define(
     "IMAGE_CORRUPT",

@@ -6,7 +6,7 @@ lazily, so a 30,000 × 30,000 PNG of a few kilobytes is refused from its header 
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,33 +20,48 @@ from backend.failures.codes import (
     IMAGE_TOO_SMALL,
     IMAGE_TYPE_UNSUPPORTED,
 )
-from backend.failures.registry import Failed
+from backend.imaging.boxes import code_points_of, tiled_pixels_of
 from backend.imaging.filters import Floats
-from backend.imaging.png_colour import UnsupportedColours, chunks_before_pixels, with_profile
+from backend.imaging.formats import Format, ImageRefused, format_of
+from backend.imaging.heic import decode_heic, read_header
+from backend.imaging.png_chunks import chunks_before_pixels
+from backend.imaging.png_colour import UnsupportedColours, profile_of_code_points, with_profile
+from backend.imaging.source_type import DigitalSourceType, declared_generative
+from backend.imaging.tiff import checked_tiff
 
-Format = Literal["jpeg", "png", "webp"]
-
-LOADERS = {"jpeg": "Jpeg", "png": "Png", "webp": "Webp"}
+# libvips' loaders: the class, and the function. HEIC has none here.
+LOADERS: dict[Format, tuple[str, str]] = {
+    "jpeg": ("Jpeg", "jpegload_buffer"),
+    "png": ("Png", "pngload_buffer"),
+    "webp": ("Webp", "webpload_buffer"),
+    "gif": ("Nsgif", "gifload_buffer"),
+    "tiff": ("Tiff", "tiffload_buffer"),
+    "avif": ("Heif", "heifload_buffer"),
+}
+SHRUNK_ON_LOAD: frozenset[Format] = frozenset({"jpeg", "png", "webp"})
+# Their decoder has turned them already, as the container says; EXIF says it again.
+IN_HEIF_CONTAINER: frozenset[Format] = frozenset({"avif", "heic"})
 MAX_BYTES = 25_000_000
 MAX_PIXELS = 64_000_000
+MAX_TILED_PIXELS = 2 * MAX_PIXELS  # tiles may reach beyond the picture's edge
 MAX_SIDE = 12_000
 MIN_SIDE = 512
 # The master is 2048 px square: detail beyond that is paid for in memory and then thrown away.
 WORK_SIDE = 2048
 
 
-class ImageRefused(Failed):
-    """The image cannot be used; the failure's message says what to do about it."""
+class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The image header; `width` and `height` are pixels as they are shown.
 
-
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """The image header; `width` and `height` are pixels after EXIF orientation."""
+    `digital_source_type` is set if the photo declares that a generative model had a part in it.
+    """
 
     format: Format
     width: int
     height: int
     bytes: int
     sha256: str
+    digital_source_type: DigitalSourceType | None = None
 
 
 @dataclass(frozen=True)
@@ -58,52 +73,39 @@ class DecodedImage:
 
 
 def harden_libvips(*, threads: int = 1) -> None:
-    """Allow three loaders and nothing else, keep no cache; once per process, before any image.
+    """Allow the loaders above and nothing else, keep no cache; once per process, before any image.
 
-    `block_untrusted_set` alone still lets GIF and TIFF through, hence the allow-list.
+    `block_untrusted_set` alone would block SVG only, hence the allow-list.
     """
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(threads)
     pyvips.operation_block_set("VipsForeignLoad", True)
-    for loader in LOADERS.values():
+    for loader, _ in LOADERS.values():
         pyvips.operation_block_set(f"VipsForeignLoad{loader}", False)
 
 
 def probe(data: bytes) -> Probe:
     """Read the header only. Raises `ImageRefused` for an image that we do not accept."""
-    format_ = _sniff(data)
+    format_ = format_of(data)
     _check_bytes(data)
-    header = open_header(data, format_)
-    _check_still(data, format_, header)
-    _check_pixels(header.width, header.height)
-    turned = header.get_typeof("orientation") != 0 and header.get("orientation") >= 5
-    width, height = (header.height, header.width) if turned else (header.width, header.height)
+    _check_tiles(data, format_)
+    width, height, xmp = _heic_facts(data) if format_ == "heic" else _facts(data, format_)
     return Probe(
         format=format_,
         width=width,
         height=height,
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
+        digital_source_type=declared_generative(xmp) if xmp else None,
     )
 
 
 def decode(data: bytes) -> DecodedImage:
     """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
     format_ = probe(data).format
-    data = with_declared_colours(data, format_)
-    header = open_header(data, format_)
     try:
-        image = pyvips.Image.thumbnail_buffer(
-            data,
-            WORK_SIDE,
-            height=WORK_SIDE,
-            size="down",
-            # Without it a truncated JPEG decodes to grey rows. The `fail_on` of thumbnail_buffer
-            # itself does not reach the loader (libvips 8.18).
-            option_string="fail_on=error",
-            **colour_management(header),
-        )
-        pixels = image.colourspace("srgb").cast("uchar").numpy()
+        image = upright(data, format_, WORK_SIDE, height=WORK_SIDE, size="down")
+        pixels = image.numpy()
     except pyvips.Error as error:
         raise unreadable(error) from error
     return _picture(pixels)
@@ -112,33 +114,57 @@ def decode(data: bytes) -> DecodedImage:
 def decode_covering(data: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
     """Probe, then read every pixel of the middle: (height, width, 3), nothing left uncovered."""
     format_ = probe(data).format
-    data = with_declared_colours(data, format_)
-    header = open_header(data, format_)
     try:
-        image = pyvips.Image.thumbnail_buffer(
-            data,
-            width,
-            height=height,
-            crop="centre",
-            option_string="fail_on=error",
-            **colour_management(header),
-        ).colourspace("srgb")
+        image = upright(data, format_, width, height=height, crop="centre")
         if image.hasalpha():
-            image = image.flatten(background=255)
-        pixels: NDArray[np.uint8] = image.cast("uchar").numpy()
+            image = image.flatten(background=255).cast("uchar")
+        pixels: NDArray[np.uint8] = image.numpy()
     except pyvips.Error as error:
         raise unreadable(error) from error
     return pixels
 
 
-def _sniff(data: bytes) -> Format:
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    raise ImageRefused(IMAGE_TYPE_UNSUPPORTED)
+def upright(data: bytes, format_: Format, width: int, **options: Any) -> pyvips.Image:
+    """The probed image, upright, in sRGB or sRGBA of 8 bits; `options` are of libvips' thumbnail.
+
+    Pixels are read later: a damaged file raises `pyvips.Error` then, or `ImageRefused` now.
+    """
+    if format_ in SHRUNK_ON_LOAD:
+        data = _with_declared_colours(data, format_)
+        image = pyvips.Image.thumbnail_buffer(
+            data,
+            width,
+            # Without it a truncated JPEG decodes to grey rows. The `fail_on` of thumbnail_buffer
+            # itself does not reach the loader (libvips 8.18).
+            option_string="fail_on=error",
+            **_colour_management(_open(data, format_)),
+            **options,
+        )
+    else:
+        image = decode_heic(read_header(data)) if format_ == "heic" else _open(data, format_)
+        is_heif = format_ in IN_HEIF_CONTAINER
+        image = _with_code_points(image, data) if is_heif else image
+        colours = _colour_management(image)
+        image = image.thumbnail_image(width, no_rotate=is_heif, **colours, **options)
+    return image.colourspace("srgb").cast("uchar")
+
+
+def _heic_facts(data: bytes) -> tuple[int, int, bytes | None]:
+    header = read_header(data)
+    _check_pixels(header.width, header.height)
+    return header.width, header.height, header.xmp
+
+
+def _facts(data: bytes, format_: Format) -> tuple[int, int, bytes | None]:
+    """Width and height as they are shown, and the XMP."""
+    header = _open(data, format_)
+    _check_still(data, format_, header)
+    _check_pixels(header.width, header.height)
+    xmp = header.get("xmp-data") if header.get_typeof("xmp-data") else None
+    has_turn = header.get_typeof("orientation") != 0 and format_ not in IN_HEIF_CONTAINER
+    if has_turn and header.get("orientation") >= 5:
+        return header.height, header.width, xmp
+    return header.width, header.height, xmp
 
 
 def _check_bytes(data: bytes) -> None:
@@ -150,15 +176,26 @@ def _check_bytes(data: bytes) -> None:
         raise ImageRefused(IMAGE_TOO_LARGE.with_message(message))
 
 
-def open_header(data: bytes, format_: Format) -> Any:
-    load = getattr(pyvips.Image, f"{format_}load_buffer")
+def _check_tiles(data: bytes, format_: Format) -> None:
+    """A small picture may be a grid that shows a huge one hundreds of times."""
+    if format_ in IN_HEIF_CONTAINER and tiled_pixels_of(data, MAX_TILED_PIXELS) > MAX_TILED_PIXELS:
+        raise ImageRefused(IMAGE_TOO_LARGE)
+
+
+def _open(data: bytes, format_: Format) -> pyvips.Image:
+    """Lazily, with libvips. Raises `ImageRefused`."""
+    load = getattr(pyvips.Image, LOADERS[format_][1])
     try:
-        return load(data, fail_on="error")
+        image = load(data, fail_on="error")
     except pyvips.Error as error:
         raise unreadable(error) from error
+    return checked_tiff(data, image) if format_ == "tiff" else image
 
 
 def _check_still(data: bytes, format_: Format, header: Any) -> None:
+    """A TIFF's pages have been looked at; of an AVIF's pictures the primary one is taken."""
+    if format_ in ("tiff", "avif"):
+        return
     pages = header.get("n-pages") if header.get_typeof("n-pages") else 1
     if pages > 1 or (format_ == "png" and _is_animated_png(data)):
         raise ImageRefused(IMAGE_ANIMATED)
@@ -172,17 +209,34 @@ def _is_animated_png(data: bytes) -> bool:
     )
 
 
-def with_declared_colours(data: bytes, format_: Format) -> bytes:
+def _with_declared_colours(data: bytes, format_: Format) -> bytes:
     """The file, with a profile wherever its colours are not sRGB. Raises `ImageRefused`."""
     if format_ != "png":
         return data
     try:
         return with_profile(data)
     except UnsupportedColours as error:
-        message = (
-            "This PNG uses HDR or video colours. Export it as sRGB or Display P3 and try again."
-        )
-        raise ImageRefused(IMAGE_TYPE_UNSUPPORTED.with_message(message)) from error
+        raise _video_colours() from error
+
+
+def _with_code_points(image: pyvips.Image, data: bytes) -> pyvips.Image:
+    """The image with a profile for its container's code points, unless it has a profile."""
+    code_points = code_points_of(data)
+    if code_points is None or image.get_typeof("icc-profile-data") != 0 or image.bands < 3:
+        return image
+    try:
+        profile = profile_of_code_points(*code_points)
+    except UnsupportedColours as error:
+        raise _video_colours() from error
+    if profile is not None:
+        image = image.copy()
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
+
+
+def _video_colours() -> ImageRefused:
+    message = "This image uses HDR or video colours. Export it as sRGB or Display P3 and try again."
+    return ImageRefused(IMAGE_TYPE_UNSUPPORTED.with_message(message))
 
 
 def _check_pixels(width: int, height: int) -> None:
@@ -201,7 +255,7 @@ def _check_pixels(width: int, height: int) -> None:
         raise ImageRefused(IMAGE_TOO_SMALL.with_message(message))
 
 
-def colour_management(header: Any) -> dict[str, str]:
+def _colour_management(header: Any) -> dict[str, str]:
     """Convert only images that are not sRGB: lcms takes ten times as long as decoding."""
     foreign = header.get_typeof("icc-profile-data") != 0 or header.interpretation == "cmyk"
     return {"output_profile": "srgb"} if foreign else {}

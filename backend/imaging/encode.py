@@ -1,4 +1,4 @@
-"""Encodes arrays to image files without any metadata, such as a photo's GPS position.
+"""Encodes arrays to image files. Of metadata they have our own XMP at most, never a photo's GPS.
 
 Intermediates are lossless PNG at the fastest setting, since they are read back once or twice.
 Finals are JPEG (for Shopify, which re-encodes for each browser), WebP and AVIF (for downloads).
@@ -11,6 +11,9 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from backend.imaging.png_chunks import with_chunk
+from backend.imaging.source_type import DigitalSourceType, xmp_packet
+
 FinalFormat = Literal["jpeg", "webp", "avif"]
 
 # 4:4:4, because halved chroma frays a red sleeve against white.
@@ -22,24 +25,31 @@ FINAL_OPTIONS: dict[FinalFormat, dict[str, Any]] = {
 }
 # Stronger compression drops the grain that hides the steps of a long gradient, and bands appear.
 SMOOTH_QUALITY: dict[FinalFormat, int] = {"jpeg": 88, "webp": 92, "avif": 80}
+# Of an iTXt chunk: not compressed, without a language.
+XMP_KEYWORD = b"XML:com.adobe.xmp" + bytes(5)
 SUFFIXES: dict[FinalFormat, str] = {"jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], source_type: DigitalSourceType | None = None) -> bytes:
     """Lossless PNG of (height, width[, 3 or 4]) sRGB or grey."""
     grey = pixels.ndim == 2
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w" if grey else "srgb")
-    return saved(image, ".png", compression=1, filter="up")
+    return saved_png(image, source_type, compression=1, filter="up")
 
 
 def decode_own(data: bytes) -> NDArray[np.uint8]:
-    """Read back a file that this module wrote; a damaged one raises `pyvips.Error`."""
+    """Decode a file that this module wrote; a damaged one raises `pyvips.Error`."""
     pixels: NDArray[np.uint8] = pyvips.Image.new_from_buffer(data, "", fail_on="error").numpy()
     return pixels
 
 
 def encode_final(
-    master: NDArray[np.uint8], *, size: int, format_: FinalFormat, smooth: bool = False
+    master: NDArray[np.uint8],
+    *,
+    size: int,
+    format_: FinalFormat,
+    source_type: DigitalSourceType | None = None,
+    smooth: bool = False,
 ) -> bytes:
     """The master with a longer side of `size` pixels, as JPEG q88, WebP q82 or AVIF q70.
 
@@ -49,23 +59,7 @@ def encode_final(
     if size != max(image.width, image.height):
         image = image.thumbnail_image(size, height=size)
     options = FINAL_OPTIONS[format_] | ({"Q": SMOOTH_QUALITY[format_]} if smooth else {})
-    return saved(image, SUFFIXES[format_], **options)
-
-
-def decode_final(data: bytes, format_: FinalFormat) -> NDArray[np.uint8]:
-    """Decode a final image as its viewer will; only for bytes that `encode_final` just returned.
-
-    AVIF's loader is allowed for these bytes alone and blocked again at once, so that no file from
-    outside ever reaches it: a child works on one request at a time.
-    """
-    if format_ != "avif":
-        return decode_own(data)
-    pyvips.operation_block_set("VipsForeignLoadHeif", False)
-    try:
-        pixels: NDArray[np.uint8] = pyvips.Image.heifload_buffer(data, fail_on="error").numpy()
-    finally:
-        pyvips.operation_block_set("VipsForeignLoadHeif", True)
-    return pixels
+    return saved(image, SUFFIXES[format_], source_type, **options)
 
 
 def placeholder(master: NDArray[np.uint8]) -> str:
@@ -74,7 +68,26 @@ def placeholder(master: NDArray[np.uint8]) -> str:
     return "data:image/webp;base64," + base64.b64encode(saved(image, ".webp", Q=50)).decode()
 
 
-def saved(image: pyvips.Image, suffix: str, **options: Any) -> bytes:
-    """Encode without any metadata; `options` are those of libvips' saver for the suffix."""
-    data: bytes = image.write_to_buffer(suffix, keep="none", **options)
+def saved_png(
+    image: pyvips.Image, source_type: DigitalSourceType | None = None, **options: Any
+) -> bytes:
+    """Like `saved`. libvips would compress the XMP in a zTXt, where few programs look for it."""
+    data = saved(image, ".png", **options)
+    if source_type is None:
+        return data
+    return with_chunk(data, b"iTXt", XMP_KEYWORD + xmp_packet(source_type))
+
+
+def saved(
+    image: pyvips.Image,
+    suffix: str,
+    source_type: DigitalSourceType | None = None,
+    **options: Any,
+) -> bytes:
+    """Encode with no metadata but the source type; `options` are of libvips' saver."""
+    keep = "none"
+    if source_type is not None:
+        image, keep = image.copy(), "xmp"
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp_packet(source_type))
+    data: bytes = image.write_to_buffer(suffix, keep=keep, **options)
     return data

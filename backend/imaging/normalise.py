@@ -1,7 +1,8 @@
-"""Re-encodes an untrusted upload: upright sRGB pixels in a new file, without metadata.
+"""Re-encodes an untrusted upload: upright sRGB pixels in a new file, without its metadata.
 
 Whatever else the merchant's file carried (position, camera, thumbnails, a colour profile, an
-archive behind the last pixel) stays behind, since only pixels are written. No net is asked: this is
+archive behind the last pixel) stays behind, since only pixels are written, and that a generative
+model had a part in them if the file says so. No net is asked: this is
 what happens to a file before anybody knows what it shows.
 """
 
@@ -15,13 +16,11 @@ from backend.imaging.decode import (
     MIN_SIDE,
     WORK_SIDE,
     Probe,
-    colour_management,
-    open_header,
     probe,
     unreadable,
-    with_declared_colours,
+    upright,
 )
-from backend.imaging.encode import saved
+from backend.imaging.encode import saved, saved_png
 
 # The largest picture we deliver; a background behind it can use as many pixels and no more.
 STORED_SIDE = 4096
@@ -41,7 +40,7 @@ class Normalised:
 
 
 def normalise(data: bytes) -> Normalised:
-    """Re-encode an untrusted JPEG, PNG or WebP; raise `ImageRefused` for whatever is not one.
+    """Re-encode an untrusted image of any format that we read; else raise `ImageRefused`.
 
     The longer side is at most `STORED_SIDE`. JPEG q92 at 4:4:4 without transparency. With it, PNG
     of at most `WORK_SIDE`: a transparent picture is a product, which no later stage looks at any
@@ -54,27 +53,18 @@ def normalise(data: bytes) -> Normalised:
         pixels = pixels[:3]  # a fully opaque channel says nothing
     if pixels.hasalpha():
         pixels = _shrunk(pixels)
-        content_type, encoded = "image/png", saved(pixels, ".png", compression=6, filter="all")
+        content_type, encoded = "image/png", _png(pixels, source)
     else:
-        content_type, encoded = "image/jpeg", _jpeg(pixels)
+        content_type, encoded = "image/jpeg", _jpeg(pixels, source)
     return Normalised(encoded, content_type, pixels.width, pixels.height, source)
 
 
 def _pixels(data: bytes, source: Probe) -> Any:
     """Upright 8-bit sRGB or sRGBA in memory, since it is read twice: for its alpha and for good."""
-    data = with_declared_colours(data, source.format)
-    header = open_header(data, source.format)
     width, height = _within(STORED_SIDE, source.width, source.height)
     try:
-        image = pyvips.Image.thumbnail_buffer(
-            data,
-            width,
-            height=height,
-            size="force",  # to the pixel: `down` would round the shorter side under `MIN_SIDE`
-            option_string="fail_on=error",
-            **colour_management(header),
-        )
-        return image.colourspace("srgb").cast("uchar").copy_memory()
+        # `force`, to the pixel: `down` would round the shorter side under `MIN_SIDE`.
+        return upright(data, source.format, width, height=height, size="force").copy_memory()
     except pyvips.Error as error:
         raise unreadable(error) from error
 
@@ -96,9 +86,20 @@ def _shrunk(pixels: Any) -> Any:
     return pixels.thumbnail_image(width, height=height, size="force").copy_memory()
 
 
-def _jpeg(pixels: Any) -> bytes:
+def _png(pixels: Any, source: Probe) -> bytes:
+    return saved_png(pixels, source.digital_source_type, compression=6, filter="all")
+
+
+def _jpeg(pixels: Any, source: Probe) -> bytes:
     for quality in JPEG_QUALITIES:
-        data = saved(pixels, ".jpg", Q=quality, subsample_mode="off", optimize_coding=True)
+        data = saved(
+            pixels,
+            ".jpg",
+            source.digital_source_type,
+            Q=quality,
+            subsample_mode="off",
+            optimize_coding=True,
+        )
         if len(data) <= MAX_BYTES:
             break
     return data

@@ -9,14 +9,14 @@ points, which makes the darkest tones of a linear file up to ten levels wrong.
 
 import struct
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.imaging.png_chunks import chunks_before_pixels, with_chunk
+
 Matrix = NDArray[np.float64]
 
-SIGNATURE = 8  # bytes
 GREY, GREY_ALPHA = 0, 4  # colour types
 # Red, green, blue and white, as x and y.
 SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
@@ -30,6 +30,8 @@ SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 CURVES = {1: BT709_CURVE, 4: (2.2,), 5: (2.8,), 6: BT709_CURVE, 8: (1.0,), 13: SRGB_CURVE,
           14: BT709_CURVE, 15: BT709_CURVE}  # fmt: skip
+DISPLAY_CURVES = frozenset({4, 5, 8, 13})
+HDR_TRANSFERS = frozenset({16, 18})  # PQ and HLG
 SCALE = 100_000  # of `gAMA` and `cHRM`
 # Whole numbers for 1 / 2.2 mean sRGB to every browser; libpng ignores the same five per cent.
 NEARLY_SRGB = 0.05
@@ -44,16 +46,7 @@ Primaries = tuple[float, ...]
 
 
 class UnsupportedColours(Exception):
-    """A `cICP` that nobody can turn into sRGB without a choice of taste: HDR, or YCbCr."""
-
-
-def chunks_before_pixels(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each chunk up to IDAT, as far as they are whole."""
-    at = SIGNATURE
-    while at + 8 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
-        length = int.from_bytes(data[at : at + 4])
-        yield name, data[at + 8 : at + 8 + length]
-        at += 12 + length
+    """Colours that nobody can turn into sRGB without a choice of taste: HDR, or YCbCr."""
 
 
 def with_profile(data: bytes) -> bytes:
@@ -65,10 +58,22 @@ def with_profile(data: bytes) -> bytes:
         return data
     is_grey = header[9] in (GREY, GREY_ALPHA)
     profile = b"Declared\0\0" + zlib.compress(_profile(*declared, is_grey=is_grey))
-    body = b"iCCP" + profile
-    chunk = struct.pack(">I", len(profile)) + body + struct.pack(">I", zlib.crc32(body))
-    end_of_header = SIGNATURE + 25
-    return data[:end_of_header] + chunk + data[end_of_header:]
+    return with_chunk(data, b"iCCP", profile)
+
+
+def profile_of_code_points(primaries: int, transfer: int) -> bytes | None:
+    """An ICC profile for what AVIF and HEIC declare (ITU-T H.273); None means sRGB.
+
+    As viewers do, unknown primaries are taken for sRGB's, and every video camera's curve for
+    sRGB's curve. Raises `UnsupportedColours` for HDR.
+    """
+    if transfer in HDR_TRANSFERS:
+        raise UnsupportedColours
+    curve = CURVES[transfer] if transfer in DISPLAY_CURVES else SRGB_CURVE
+    points = PRIMARIES.get(primaries, SRGB_PRIMARIES)
+    if (points, curve) == (SRGB_PRIMARIES, SRGB_CURVE):
+        return None
+    return _profile(points, curve, is_grey=False)
 
 
 def _declared(chunks: dict[bytes, bytes]) -> tuple[Primaries, Curve] | None:

@@ -27,7 +27,7 @@ ADVICE = {
     "IMAGE_TOO_COMPLEX": "Upload a smaller or simpler photo.",
     "IMAGE_TOO_LARGE": "Save the photo with stronger compression or fewer pixels.",
     "IMAGE_TOO_SMALL": "Upload a larger photo.",
-    "IMAGE_TYPE_UNSUPPORTED": "Save the photo as JPEG, PNG or WebP.",
+    "IMAGE_TYPE_UNSUPPORTED": "Save the photo as JPEG or PNG.",
     "INTERNAL_ERROR": "Retry later. Quote the `request_id` when you report it.",
     "INVALID_REQUEST": "Correct the values that `detail` names.",
     "JOB_ALREADY_FINISHED": "Nothing. Read its result with `GET /v1/jobs/{public_id}`.",

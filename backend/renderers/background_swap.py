@@ -2,14 +2,15 @@
 
 import msgspec
 
-from backend.imaging.decode import ImageRefused
 from backend.imaging.encode import decode_own, encode_png
+from backend.imaging.formats import ImageRefused
+from backend.imaging.source_type import source_type_of
 from backend.imaging.swap import Swapped, swap_with_picture, swap_with_set
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
 from backend.renderers.photo import blaming
-from backend.renderers.requests import earlier_facts, input_of, job_parameters
+from backend.renderers.requests import declared_types, earlier_facts, input_of, job_parameters
 from backend.workflows.background_swap import BackgroundSwap, BackgroundSwapWithSpec
 from backend.workflows.pictures import ShadowChoice
 from backend.workflows.stages import StageFile, StageName
@@ -68,6 +69,9 @@ def encode_swap(request: RenderRequest) -> Rendered:
         kind="background_swap",
         stem="swap",
         meta_of=lambda _: meta,
+        source_type=source_type_of(
+            *declared_types(request), is_composite=StageName.SWAP_WITH_IMAGE in request.facts
+        ),
         smooth=True,
     )
 

@@ -56,6 +56,13 @@ class RenderFailed(Failed):
     """A stage that did not finish; its failure is shown to the merchant."""
 
 
+class NativeCrash(RenderFailed):
+    """A library's native code ended the child process in the middle of the stage.
+
+    Only a broken or crafted file is known to do so. The failure is retryable as any other crash.
+    """
+
+
 class Renderer(Protocol):
     """Renders stages. It raises `RenderFailed`; cancelling `render` abandons the work."""
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from backend.imaging import quality
 from backend.imaging.compose import Framing, compose
 from backend.imaging.encode import decode_own, encode_png
+from backend.imaging.source_type import source_type_of
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
-from backend.renderers.requests import earlier_facts, input_of, job_parameters
+from backend.renderers.requests import declared_types, earlier_facts, input_of, job_parameters
 from backend.workflows.catalog_image import CatalogImage
 from backend.workflows.stages import StageFile, StageName
 
@@ -55,4 +56,5 @@ def encode_catalog(request: RenderRequest) -> Rendered:
         kind="catalog_image",
         stem="catalog",
         meta_of=meta_of,
+        source_type=source_type_of(*declared_types(request)),
     )

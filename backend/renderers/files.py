@@ -12,8 +12,8 @@ import msgspec
 from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
 from backend.renderers.base import RenderedFile
 
-# Goes up whenever the same input would give other pixels.
-ENGINE_VERSION = "4"
+# Goes up whenever the same input would give other files.
+ENGINE_VERSION = "5"
 
 
 class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):

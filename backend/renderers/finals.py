@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from backend.imaging.encode import (
     SUFFIXES,
     FinalFormat,
-    decode_final,
     decode_own,
     encode_final,
     placeholder,
 )
+from backend.imaging.source_type import DigitalSourceType
 from backend.renderers.base import Rendered
 from backend.renderers.files import file_of, verdict_of
 from backend.workflows.pictures import Output, Outputs
@@ -39,20 +39,21 @@ def encode_outputs(
     kind: str,
     stem: str,
     meta_of: MetaOf,
+    source_type: DigitalSourceType,
     label: str | None = None,
     smooth: bool = False,
 ) -> Rendered:
     """Finals of that kind, made from the PNG `master`; the facts are the verdict on the first.
 
     Each final is decoded again: a file that cannot be opened must not be delivered, and it is
-    measured as its viewer will see it. Without a `label`, size and format are the label. `smooth`
-    is for pictures with long soft gradients.
+    measured as its viewer will see it. `source_type` is written into each. Without a `label`, size
+    and format are the label. `smooth` is for pictures with long soft gradients.
     """
     pixels = decode_own(master)
     lqip = placeholder(pixels)
     files = []
-    for output, data in zip(outputs, _encoded(pixels, outputs, smooth), strict=True):
-        seen = decode_final(data, output.format)
+    for output, data in zip(outputs, _encoded(pixels, outputs, source_type, smooth), strict=True):
+        seen = decode_own(data)
         height, width = seen.shape[:2]
         final = file_of(
             name=f"{stem}-{output.size}{SUFFIXES[output.format]}",
@@ -61,17 +62,31 @@ def encode_outputs(
             label=label or f"{width} × {height} {FORMAT_NAMES[output.format]}",
             content_type=f"image/{output.format}",
             data=data,
-            meta={"width": width, "height": height, "lqip": lqip, **meta_of(seen)},
+            meta={
+                "width": width,
+                "height": height,
+                "lqip": lqip,
+                "digital_source_type": source_type,
+                **meta_of(seen),
+            },
         )
         files.append(final)
     return Rendered(files=files, facts=verdict_of(files[0].meta))
 
 
-def _encoded(pixels: NDArray[np.uint8], outputs: Outputs, smooth: bool) -> Iterable[bytes]:
+def _encoded(
+    pixels: NDArray[np.uint8], outputs: Outputs, source_type: DigitalSourceType, smooth: bool
+) -> Iterable[bytes]:
     """In parallel, on as many threads as libvips may use: most encoders use one thread."""
 
     def encoded(output: Output) -> bytes:
-        return encode_final(pixels, size=output.size, format_=output.format, smooth=smooth)
+        return encode_final(
+            pixels,
+            size=output.size,
+            format_=output.format,
+            source_type=source_type,
+            smooth=smooth,
+        )
 
     with ThreadPoolExecutor(pyvips.concurrency_get()) as pool:
         return list(pool.map(encoded, outputs))

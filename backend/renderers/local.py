@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from backend.failures.codes import RENDER_CRASHED, RENDER_TIMEOUT
-from backend.renderers.base import Rendered, RenderFailed, RenderRequest
+from backend.renderers.base import NativeCrash, Rendered, RenderFailed, RenderRequest
 from backend.renderers.wire import (
     HEADER,
     ChildConfig,
@@ -46,6 +46,7 @@ LOCAL_STAGES = frozenset(
         StageName.ENCODE_SWAP,
     }
 )
+NATIVE_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE})
 # All that a child inherits; notably no AWS_*, SHOPIFY_* or DATABASE_URL.
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ")
 
@@ -127,9 +128,7 @@ class _Slot:
         except TimeoutError as error:
             raise RenderFailed(RENDER_TIMEOUT) from error
         except (EOFError, OSError) as error:
-            exit_code = await self._exit_code()
-            failure = RENDER_TIMEOUT if exit_code == -signal.SIGXCPU else RENDER_CRASHED
-            raise RenderFailed(failure) from error
+            raise _early_end(await self._exit_code()) from error
         except (ValueError, msgspec.DecodeError) as error:
             raise RenderFailed(RENDER_CRASHED) from error
         finally:
@@ -199,6 +198,16 @@ async def _log_stderr(child: Process) -> None:
     """Log what the child writes, quoted: it may itself quote a hostile file."""
     while child.stderr is not None and (words := await child.stderr.read(4096)):
         log.warning("renderer child %d says %r", child.pid, words.decode(errors="replace"))
+
+
+def _early_end(exit_code: int | None) -> RenderFailed:
+    """Why a child ended without a reply. Whoever kills it from outside says nothing of the file."""
+    if exit_code == -signal.SIGXCPU:
+        return RenderFailed(RENDER_TIMEOUT)
+    if exit_code is not None and -exit_code in NATIVE_CRASHES:
+        log.error("renderer child ended by %s", signal.Signals(-exit_code).name)
+        return NativeCrash(RENDER_CRASHED)
+    return RenderFailed(RENDER_CRASHED)
 
 
 def _environment() -> dict[str, str]:

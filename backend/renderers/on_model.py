@@ -16,10 +16,17 @@ from backend.imaging.compose import compose
 from backend.imaging.dress import ASPECT, draw, try_on
 from backend.imaging.encode import decode_own, encode_png
 from backend.imaging.quality import Concern, verdict_on
+from backend.imaging.source_type import source_type_of
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
-from backend.renderers.requests import bad_render_request, earlier_facts, input_of, job_parameters
+from backend.renderers.requests import (
+    bad_render_request,
+    declared_types,
+    earlier_facts,
+    input_of,
+    job_parameters,
+)
 from backend.workflows.product_to_model import GarmentCategory, MannequinBody, ProductToModelDirect
 from backend.workflows.stages import StageFile, StageName
 
@@ -87,6 +94,7 @@ def encode_render(request: RenderRequest) -> Rendered:
         stem="mannequin" if facts.is_preview else "catalog",
         label=LABEL if facts.is_preview else None,
         meta_of=lambda _: meta,
+        source_type=source_type_of(*declared_types(request), is_composite=facts.is_preview),
     )
 
 

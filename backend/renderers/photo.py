@@ -8,8 +8,10 @@ import msgspec
 from backend.failures.codes import SUBJECT_NOT_FOUND
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
-from backend.imaging.decode import ImageRefused, decode, probe
+from backend.imaging.decode import decode, probe
 from backend.imaging.encode import encode_png
+from backend.imaging.formats import ImageRefused
+from backend.imaging.source_type import source_type_of
 from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.files import (
@@ -19,7 +21,7 @@ from backend.renderers.files import (
     stamp,
     verdict_of,
 )
-from backend.renderers.requests import input_of
+from backend.renderers.requests import declared_types, input_of
 from backend.workflows.stages import StageFile
 
 
@@ -61,10 +63,12 @@ def segment(request: RenderRequest, net: SubjectNet | None) -> Rendered:
     )
     meta = stamp(facts)
     height, width = cutout.mask.shape
+    declared = declared_types(request)[:1]  # the background is not in it
+    cutout_png = encode_png(cutout.rgba, source_type_of(*declared))
     return Rendered(
         files=[
             intermediate_png(StageFile.MASK, encode_png(cutout.mask), (width, height), meta),
-            intermediate_png(StageFile.CUTOUT, encode_png(cutout.rgba), (width, height), meta),
+            intermediate_png(StageFile.CUTOUT, cutout_png, (width, height), meta),
         ],
         facts=msgspec.to_builtins(facts) | verdict_of(meta),
     )

@@ -8,11 +8,19 @@ from typing import TypeVar
 import msgspec
 
 from backend.failures.codes import RENDER_REQUEST_INVALID
+from backend.imaging.source_type import DigitalSourceType
 from backend.renderers.base import RenderFailed, RenderRequest
 from backend.workflows import WORKFLOWS
 from backend.workflows.stages import StageName
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+class PhotoFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of what `validate` answers: what the photos declare about generative models."""
+
+    digital_source_type: DigitalSourceType | None = None
+    background: "PhotoFacts | None" = None
 
 
 def input_of(request: RenderRequest, name: str) -> bytes:
@@ -35,6 +43,13 @@ def job_parameters(request: RenderRequest, kind: type[T]) -> T:
 def earlier_facts(request: RenderRequest, stage: StageName, kind: type[T]) -> T | None:
     """What an earlier stage answered; None if that stage is not known to have run."""
     return msgspec.convert(request.facts[stage], kind) if stage in request.facts else None
+
+
+def declared_types(request: RenderRequest) -> tuple[DigitalSourceType | None, ...]:
+    """What the product's photo declares, and the background if there is one."""
+    photo = earlier_facts(request, StageName.VALIDATE, PhotoFacts) or PhotoFacts()
+    background = photo.background or PhotoFacts()
+    return photo.digital_source_type, background.digital_source_type
 
 
 def bad_render_request(why: str) -> RenderFailed:

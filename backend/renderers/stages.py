@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from backend.imaging.decode import ImageRefused, harden_libvips
+from backend.imaging.decode import harden_libvips
+from backend.imaging.formats import ImageRefused
 from backend.renderers import background_swap, catalog, on_model, photo, upload
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.requests import bad_render_request

@@ -253,7 +253,7 @@ async def run_rule(
         request={
             "product_id": product.gid,
             "media_id": image.media_gid,
-            "source_url": image.url,
+            "source_url": image.download_url,
             **await stored_request(connection, shop.id, rule.parameters),
         },
         origin="webhook",

@@ -6,11 +6,17 @@ import re
 API_VERSION = "2026-10"
 OPERATION = re.compile(r"^(?:query|mutation) (\w+)", re.MULTILINE)
 
+# "Any file type to .webp" is what Shopify's CDN converts, besides JPEG, which has no transparency.
+# 5760 pixels is the largest side that it accepts in a transformation.
 PHOTO_FRAGMENT = """
 fragment Photo on MediaImage {
   id
   status
-  image { url width height }
+  mimeType
+  image {
+    url
+    webpUrl: url(transform: {preferredContentType: WEBP, maxWidth: 5760, maxHeight: 5760})
+  }
 }
 """
 

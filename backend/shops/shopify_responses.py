@@ -16,6 +16,8 @@ T = TypeVar("T")
 NUL_ESCAPE = rb"\u0000"
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)(?:\\u0000)+")  # not after a backslash that is escaped itself
 UNREADABLE_RESPONSE = "Shopify's response could not be parsed."
+# Shopify's CDN converts the others, at some loss: a worker may have no decoder for HEIC.
+ORIGINALS_AS_THEY_ARE = frozenset({"image/jpeg", "image/png", "image/webp"})
 PRODUCT_FIELDS = {
     "gid": "id",
     "product_type": "productType",
@@ -58,19 +60,32 @@ class Image(msgspec.Struct, frozen=True):
     url: str
 
 
+class ConvertibleImage(msgspec.Struct, frozen=True, rename="camel"):
+    """An image on Shopify's CDN: the merchant's file, and the same picture as WebP."""
+
+    url: str
+    webp_url: str
+
+
 class ProductImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of the shop: its media id and its URL on Shopify's CDN."""
+    """An image of the shop: its media id and its URLs on Shopify's CDN.
+
+    `url` is the merchant's file; it changes when the image does, and keys are made of it.
+    `download_url` is the same picture in a format that every worker reads.
+    """
 
     media_gid: str
     url: str
+    download_url: str
 
 
-class ShopMedia(msgspec.Struct, frozen=True):
+class ShopMedia(msgspec.Struct, frozen=True, rename="camel"):
     """A media of the shop. Only an image has an id here, and only one that is ready an image."""
 
     id: str | None = None
     status: str = ""
-    image: Image | None = None
+    mime_type: str | None = None
+    image: ConvertibleImage | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -79,10 +94,15 @@ class ShopMedia(msgspec.Struct, frozen=True):
 
     @property
     def ready(self) -> ProductImage | None:
-        """The image, if the media is one and ready."""
+        """The image, if the media is one and ready. A format that we read is not converted."""
         if self.id is None or self.image is None:
             return None
-        return ProductImage(media_gid=self.id, url=self.image.url)
+        as_it_is = self.mime_type in ORIGINALS_AS_THEY_ARE
+        return ProductImage(
+            media_gid=self.id,
+            url=self.image.url,
+            download_url=self.image.url if as_it_is else self.image.webp_url,
+        )
 
 
 class PageInfo(msgspec.Struct, frozen=True, rename="camel"):

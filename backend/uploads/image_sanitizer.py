@@ -19,7 +19,13 @@ from backend.errors import (
     UploadsUnavailable,
 )
 from backend.failures import codes
-from backend.renderers.base import RenderedFile, Renderer, RenderFailed, RenderRequest
+from backend.renderers.base import (
+    NativeCrash,
+    RenderedFile,
+    Renderer,
+    RenderFailed,
+    RenderRequest,
+)
 from backend.workflows.stages import StageFile, StageName
 
 MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
@@ -79,6 +85,8 @@ class ImageSanitizer:
 
 def upload_error(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
+    if isinstance(failed, NativeCrash):
+        return ImageCorrupt(codes.IMAGE_CORRUPT.message)
     if failed.failure.retryable:
         return UploadsUnavailable("The image could not be checked at the moment. Retry shortly.")
     refused = ERRORS_BY_CODE.get(failed.failure.code)

@@ -73,7 +73,8 @@ class Uploading(Operation):
             type=OpenAPIType.STRING,
             format=OpenAPIFormat.BINARY,  # of OpenAPI 3.0; most generators still need it
             content_media_type="image/*",
-            description="JPEG, PNG or WebP, up to 25 MB.",
+            description="JPEG, PNG, WebP, AVIF, a still GIF, or a TIFF of one page, up to 25 MB; "
+            "HEIC if the server has a decoder for it.",
         )
         form = Schema(
             type=OpenAPIType.OBJECT,

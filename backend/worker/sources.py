@@ -66,7 +66,7 @@ async def uploaded(key: str | None, context: WorkerContext) -> bytes:
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
-    """The current URL of the product's or the media's photo on Shopify's CDN."""
+    """The current URL from which to download the product's or the media's photo."""
     try:
         shop = await installed_shop(context.database, context.admin, claimed.shop_domain)
         if shop is None:
@@ -101,10 +101,10 @@ async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> 
 
 
 def ready_url(image: ShopMedia) -> str:
-    """The image's URL. Raises `ShopifyUnavailable` while Shopify is still processing it."""
+    """Where to download it. Raises `ShopifyUnavailable` while Shopify still processes it."""
     if image.ready is None:
         raise ShopifyUnavailable("Shopify is still processing the image.")
-    return image.ready.url
+    return image.ready.download_url
 
 
 def may_be_seen(product: Product, origin: str) -> bool:

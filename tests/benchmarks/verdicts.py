@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
-from backend.imaging.decode import DecodedImage, ImageRefused, decode, harden_libvips
+from backend.imaging.decode import DecodedImage, decode, harden_libvips
+from backend.imaging.formats import ImageRefused
 from backend.imaging.quality import Verdict, verdict_on
 from backend.imaging.subject import load_net
 from tests.backend.imaging import files, products

@@ -16,7 +16,8 @@ PRODUCTS, CAP = 10_000, 1_000
 
 def imported(number: int) -> Product:
     """A product as Shopify tells of it."""
-    image = {"id": f"gid://shopify/MediaImage/{number}", "image": {"url": f"https://x/{number}"}}
+    urls = {"url": f"https://x/{number}", "webpUrl": f"https://x/{number}.webp"}
+    image = {"id": f"gid://shopify/MediaImage/{number}", "image": urls}
     facts = {
         "id": f"gid://shopify/Product/{number}",
         "title": "Tee",

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 import pyvips
 
+from backend.imaging.encode import XMP_KEYWORD
+from backend.imaging.png_chunks import with_chunk
+from backend.imaging.source_type import DigitalSourceType, xmp_packet
 from tests.backend.imaging.files import jpeg, png, srgb
 from tests.backend.jobs.contract import assert_no_storage_names
 from tests.caching_renderer import CachingRenderer
 from tests.flows.pictures import cut_out_shirt
 from tests.running_app import GARMENTS, RunningApp
 from tests.scenarios import open_shared_app
+from tests.source_types import source_type_in
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
@@ -56,12 +60,19 @@ async def finish_workflow(
     return detail
 
 
-async def download_pixels(item: dict[str, Any]) -> np.ndarray:
-    """The pixels behind an artifact's URL."""
+async def download(item: dict[str, Any]) -> bytes:
+    """The file behind an artifact's URL; a final says the same about itself as its meta."""
     async with httpx.AsyncClient() as anyone:
         answer = await anyone.get(item["image_url"])
     assert answer.headers["content-type"] == item["meta"]["content_type"]
-    pixels: np.ndarray = pyvips.Image.new_from_buffer(answer.content, "").numpy()
+    if item["role"] == "final":
+        assert source_type_in(answer.content) == item["meta"]["digital_source_type"]
+    return answer.content
+
+
+async def download_pixels(item: dict[str, Any]) -> np.ndarray:
+    """The pixels behind an artifact's URL."""
+    pixels: np.ndarray = pyvips.Image.new_from_buffer(await download(item), "").numpy()
     assert pixels.shape[:2] == (item["meta"]["height"], item["meta"]["width"])
     return pixels
 
@@ -89,11 +100,33 @@ async def test_an_upload_becomes_catalog_images_as_requested(
     assert kinds == [("catalog_image", "image/avif"), ("catalog_image", "image/jpeg")]
     last = await download_pixels(detail["result"][1])
     assert last.shape[:2] == (300, 300)
+    assert detail["result"][1]["meta"]["digital_source_type"] == "algorithmicallyEnhanced"
     assert is_near(last[0, 0], (0x20, 0x40, 0xC0)) and is_near(last[150, 150], (190, 20, 30))
     async with httpx.AsyncClient() as anyone:
         shown = await anyone.get(detail["request"]["upload_image_url"])
     assert (shown.status_code, shown.headers["content-type"]) == (200, "image/png")
     assert "upload_key" not in detail["request"]
+
+
+async def test_every_format_says_that_a_model_made_the_photo(shared_app: RunningApp) -> None:
+    by_model = xmp_packet(DigitalSourceType.TRAINED_ALGORITHMIC_MEDIA)
+    photo = with_chunk(cut_out_shirt(), b"iTXt", XMP_KEYWORD + by_model)
+    outputs = [{"size": 300, "format": kind} for kind in ("jpeg", "webp", "avif")]
+    body = {"upload_key": await upload(shared_app, photo), "outputs": outputs}
+    detail = await finish_workflow(shared_app, "catalog-image", body)
+    finals = [source_type_in(await download(item)) for item in detail["result"]]
+    assert finals == ["trainedAlgorithmicMedia"] * 3
+    events = await shared_app.http.get(
+        f"/v1/jobs/{detail['public_id']}/events", headers=shared_app.bearer()
+    )
+    [cutout] = [
+        item
+        for event in events.json()["events"]
+        for item in event["artifacts"]
+        if item["kind"] == "cutout"
+    ]
+    assert cutout["meta"]["content_type"] == "image/png"
+    assert source_type_in(await download(cutout)) == "trainedAlgorithmicMedia"
 
 
 async def test_a_product_keeps_its_place_on_an_uploaded_background(
@@ -111,6 +144,7 @@ async def test_a_product_keeps_its_place_on_an_uploaded_background(
     )
     (item,) = detail["result"]
     assert item["kind"] == "background_swap"
+    assert item["meta"]["digital_source_type"] == "composite"
     pixels = await download_pixels(item)
     assert pixels.shape[:2] == (512, 384)
     assert is_near(pixels[10, 10], (30, 160, 60)) and is_near(pixels[500, 370], (30, 160, 60))
@@ -135,6 +169,7 @@ async def test_a_generated_backdrop_has_the_requested_colours_and_is_repeatable(
     blue = pixels[20, 20].astype(int)
     assert blue[2] > blue[1] > blue[0]
     assert is_near(pixels[288, 160], (190, 20, 30))
+    assert first["result"][0]["meta"]["digital_source_type"] == "algorithmicallyEnhanced"
     digests = {each["result"][0]["meta"]["sha256"] for each in (first, second)}
     assert len(digests) == 1
 
@@ -155,6 +190,7 @@ async def test_a_garment_on_the_mannequin_is_marked_as_a_preview(shared_app: Run
         False,
         False,
     )
+    assert meta["digital_source_type"] == "composite"
     assert meta["renderer"] == "local-mannequin" and meta["fit_q"] >= 0.85
     assert (await download_pixels(item)).shape[:2] == (512, 410)
 
@@ -174,4 +210,5 @@ async def test_a_non_garment_is_framed_plainly_and_needs_review(
     (item,) = detail["result"]
     assert item["kind"] == "catalog_image" and item["meta"]["is_preview"] is False
     assert item["meta"]["verdict"] == "needs_review"
+    assert item["meta"]["digital_source_type"] == "algorithmicallyEnhanced"
     assert "POOR_FIT" in [reason["code"] for reason in item["meta"]["reasons"]]

@@ -32,15 +32,18 @@ from backend.errors import (
     BadRequest,
     ConfigurationError,
     ImageTooLarge,
+    ImageTypeUnsupported,
     InvalidRequest,
     ShopifyUnavailable,
 )
-from backend.imaging.decode import ImageRefused as PictureRefused
+from backend.errors.images import UnusableImage
 from backend.imaging.decode import decode, harden_libvips
+from backend.imaging.formats import ImageRefused as PictureRefused
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id, new_public_id
 from backend.jobs.listing import moment
 from backend.publications.schemas import PublicationRequest
+from backend.renderers.local import LocalRenderer
 from backend.rules.schemas import SettingsRequest
 from backend.shops.product_image import ProductImageRefused, require_allowed_url
 from backend.shops.response_status import retry_after
@@ -54,10 +57,12 @@ from backend.shops.shopify_responses import (
 from backend.shops.token_encryption import TokenKeys, TokenUnreadable, UnknownKey, generate_key
 from backend.spool import pieces
 from backend.uploads.form import boundary_of, copy_file_part
+from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.web import chosen_request_id
 from backend.workflows import WORKFLOWS
 from tests.backend.auth import signing
 from tests.backend.auth.signing import API_KEY, FOREIGN_SECRET, PREVIOUS_SECRET, SECRET, SHOP
+from tests.backend.imaging import heif_files
 from tests.backend.imaging.files import jpeg, photo, png
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
 from tests.scenarios import webhook_headers
@@ -382,7 +387,16 @@ def test_multipart_forms_parse_or_are_refused(body: bytes) -> None:
         assert 0 < len(file.getvalue()) <= len(body)
 
 
-PICTURES = [jpeg(photo(520, 520)), png(photo(520, 520)), photo(520, 520).write_to_buffer(".webp")]
+PICTURES = [
+    jpeg(photo(520, 520)),
+    png(photo(520, 520)),
+    *(photo(520, 520).write_to_buffer(f".{suffix}") for suffix in ("webp", "gif", "tif")),
+    photo(520, 520).write_to_buffer(".avif", effort=0),
+]
+HEIC_PICTURES = [
+    *(heif_files.sample(name) for name in ("opaque", "ten_bit", "alpha")),
+    heif_files.heif(heif_files.coded(heif_files.sample("opaque")), grid=(2, 1), orientation=6),
+]
 
 
 @few
@@ -394,3 +408,24 @@ def test_images_decode_or_are_refused(data: bytes, at: int, other: bytes) -> Non
         picture = decode(data[:at] + other + data[at + len(other) :])
         height, width, _ = picture.rgb.shape
         assert 0 < height * width <= 64_000_000
+
+
+def test_heic_files_are_stored_or_refused_by_the_child() -> None:
+    """The decoder of these has crashed before, and may: then the file is refused, and no other."""
+    renderer = LocalRenderer(None)
+    sanitizer = ImageSanitizer(renderer)
+
+    async def upload(data: bytes) -> str:
+        return (await sanitizer.sanitize(io.BytesIO(data))).content_type
+
+    @few
+    @given(mangled(*HEIC_PICTURES), st.integers(0, 2000), st.binary(min_size=1, max_size=4))
+    def check(data: bytes, at: int, other: bytes) -> None:
+        with contextlib.suppress(UnusableImage, ImageTooLarge, ImageTypeUnsupported):
+            made = runner.run(upload(data[:at] + other + data[at + len(other) :]))
+            assert made in ("image/jpeg", "image/png")
+
+    with asyncio.Runner() as runner:
+        check()
+        assert runner.run(upload(HEIC_PICTURES[0])) == "image/jpeg"
+        runner.run(sanitizer.close())

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Litestar, Request, Response, post, put, route
 from litestar.params import FromPath
 
-from backend.dev.shopify import admin, refusals, token_endpoint
+from backend.dev.shopify import admin, refusals, token_endpoint, transforms
 from backend.dev.shopify.fault_injection import respond
 from backend.dev.shopify.media import CDN_HOST
 from backend.dev.shopify.state import Call, HttpResponse, Platform, ShopRecord
@@ -202,7 +202,13 @@ def _unknown(platform: Platform, shop: ShopRecord, token: str) -> HttpResponse |
 def _file(
     platform: Platform, request: Request[Any, Any, Any], path: str, version: str | None
 ) -> HttpResponse:
-    picture = platform.catalogue.file(path, version) if _host(request) == CDN_HOST else None
+    if _host(request) != CDN_HOST:
+        return _NO_FILE
+    picture = platform.catalogue.file(path, version)
+    if picture is None and (wanted := transforms.transformation(path)) is not None:
+        original, transformation = wanted
+        found = platform.catalogue.file(original, version)
+        picture = found and transforms.transformed(found, transformation)
     if picture is None:
         return _NO_FILE
     return HttpResponse(200, picture.content, content_type=picture.content_type)

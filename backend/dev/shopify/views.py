@@ -13,6 +13,7 @@ from backend.dev.shopify.media import Media
 from backend.dev.shopify.processing import FILE_ERROR_MESSAGES
 from backend.dev.shopify.products import Collection, ProductRecord, Variant
 from backend.dev.shopify.state import ShopRecord
+from backend.dev.shopify.transforms import image_url
 
 View = Mapping[str, object]
 
@@ -114,7 +115,7 @@ def image_view(media: Media) -> View:
     """`Image`."""
     return {
         "id": media.gid.replace("MediaImage", "ImageSource"),
-        "url": media.url,
+        "url": lambda _info, transform=None: image_url(media, transform),
         "width": media.picture.width,
         "height": media.picture.height,
         "altText": media.alt,

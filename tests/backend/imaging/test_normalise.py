@@ -8,8 +8,9 @@ import pytest
 import pyvips
 
 from backend.imaging import normalise as normalising
-from backend.imaging.decode import MAX_BYTES, ImageRefused, probe
+from backend.imaging.decode import MAX_BYTES, probe
 from backend.imaging.encode import decode_own
+from backend.imaging.formats import ImageRefused
 from backend.imaging.normalise import normalise
 from tests.backend.imaging import files
 from tests.backend.imaging.conftest import ROOT
@@ -146,8 +147,8 @@ def test_a_noisy_photo_stays_within_the_later_stages_limit(monkeypatch):
     ("sent", "code"),
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
-        (b"GIF89a" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
-        (b"\x00\x00\x00\x1cftypavif" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
+        (b"GIF89a" + bytes(100), "IMAGE_CORRUPT"),
+        (b"\x00\x00\x00\x1cftypavif" + bytes(100), "IMAGE_CORRUPT"),
         (files.bomb_png(), "IMAGE_TOO_LARGE"),
         (files.jpeg(files.photo(900, 511)), "IMAGE_TOO_SMALL"),
         (files.animated_png(), "IMAGE_ANIMATED"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.imaging.decode import ImageRefused, decode
+from backend.imaging.decode import decode
 from backend.imaging.encode import decode_own
+from backend.imaging.formats import ImageRefused
 from backend.imaging.normalise import normalise
 from tests.backend.imaging import files
 from tests.backend.imaging.products import Floats, encoded, linear

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pyvips
 
-from backend.imaging.decode import ImageRefused
+from backend.imaging.formats import ImageRefused
 from backend.imaging.swap import swap_with_picture, swap_with_set
 from tests.backend.imaging import files, outlines
 

@@ -1,5 +1,6 @@
 """A child that does what a hostile image might make ours do; only tests name this module."""
 
+import ctypes
 import os
 import signal
 import time
@@ -22,6 +23,8 @@ def misbehave(request: RenderRequest) -> Rendered:
             return Rendered(files=[], facts={"hoarded": len(hoard)})
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "crash":
+            ctypes.string_at(0)
         case "raise":
             raise RuntimeError("a bug")
         case "native-hog":

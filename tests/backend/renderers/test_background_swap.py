@@ -7,8 +7,10 @@ import pytest
 
 from backend.imaging import filters
 from backend.imaging.encode import decode_own, encode_final
-from backend.renderers.base import RenderFailed
+from backend.imaging.source_type import DigitalSourceType
+from backend.renderers.base import RenderFailed, RenderRequest
 from backend.renderers.local import LocalRenderer
+from backend.renderers.requests import declared_types
 from backend.workflows.background_swap import (
     BACKGROUND_SWAP_WITH_IMAGE,
     BACKGROUND_SWAP_WITH_SPEC,
@@ -46,6 +48,15 @@ async def test_a_product_is_placed_on_an_uploaded_image(renderer, segmented):
     assert {"lqip", "sha256", "bytes", "width", "height", "reasons"} <= set(meta)
 
 
+def test_what_the_photo_and_the_background_declare_is_known_to_later_stages():
+    facts = {"validate": {"width": 600, "background": {"digital_source_type": "composite"}}}
+    request = RenderRequest(stage="encode_swap", inputs={}, facts=facts)
+    assert declared_types(request) == (None, "composite")
+    facts["validate"]["digital_source_type"] = "trainedAlgorithmicMedia"
+    assert declared_types(request) == ("trainedAlgorithmicMedia", "composite")
+    assert declared_types(RenderRequest(stage="encode_swap", inputs={})) == (None, None)
+
+
 async def test_a_product_is_placed_on_a_generated_set(renderer, segmented):
     start = await segmented("tee_navy")
     words = {"scene_type": "studio", "dominant_colors": ["#3a6ea5"], "outputs": OUTPUTS}
@@ -69,7 +80,15 @@ async def test_finals_with_a_generated_gradient_use_smooth_encoding(renderer, se
     )
     master = decode_own(stage_run.data["master"])
     coarse, fine = (
-        len(encode_final(master, size=500, format_="webp", smooth=smooth))
+        len(
+            encode_final(
+                master,
+                size=500,
+                format_="webp",
+                source_type=DigitalSourceType.ALGORITHMICALLY_ENHANCED,
+                smooth=smooth,
+            )
+        )
         for smooth in (False, True)
     )
     assert fine > 1.1 * coarse

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from backend.renderers.base import RenderFailed, RenderRequest
+from backend.renderers.base import NativeCrash, RenderFailed, RenderRequest
 from backend.renderers.local import KEPT_VARIABLES, LocalRenderer
 from backend.renderers.wire import RenderLimits
 from tests.backend.renderers.conftest import MISBEHAVING, ROOT
@@ -110,6 +110,12 @@ async def test_a_child_out_of_memory_is_refused_and_replaced(misbehaving_rendere
 async def test_a_broken_child_is_a_retryable_crash_and_is_replaced(misbehaving_renderer, stage):
     failed = await failure(misbehaving_renderer, stage)
     assert (failed.code, failed.failure.retryable) == ("RENDER_CRASHED", True)
+    assert await echoes(misbehaving_renderer)
+
+
+async def test_a_crash_of_native_code_is_told_from_a_killed_child(misbehaving_renderer):
+    assert type(await failure(misbehaving_renderer, "crash")) is NativeCrash
+    assert type(await failure(misbehaving_renderer, "die")) is RenderFailed
     assert await echoes(misbehaving_renderer)
 
 

@@ -123,3 +123,18 @@ def test_the_frozen_defaults_are_those_of_the_first_version(workflow: Any) -> No
     fields = msgspec.structs.fields(workflow.without_photo)
     defaults = {each.name: each.default for each in fields if not each.required}
     assert msgspec.json.decode(msgspec.json.encode(defaults)) == DEFAULTS_THEN[workflow.job_type]
+
+
+async def test_a_key_is_made_of_the_merchants_file_not_of_its_conversion(
+    shared_app: RunningApp, shop: str
+) -> None:
+    product = shared_app.shopify.create_product(shop, "Tee", b"x", "image/heic", "Tee.heic")
+    assert await delivery_outcome(shared_app, shop) == ("processed", "JOB")
+    [job] = await jobs_of(shared_app, shop)
+    picture = natural_key(product.media_gid, product.image_url)
+    version = f"v{CATALOG_IMAGE.version}"
+    assert job["natural_key"] == natural_key(
+        CATALOG_IMAGE.job_type, version, product.gid, picture, "{}"
+    )
+    assert ".webp?" in job["request"]["source_url"] and ".webp" not in product.image_url
+    assert await delivery_outcome(shared_app, shop) == ALREADY_MADE

@@ -10,7 +10,7 @@ import pytest
 from httpx import AsyncClient
 
 from backend.dev.transport import LoopbackShopify
-from backend.errors import AtelierError, ImageTooComplex, UploadsUnavailable
+from backend.errors import AtelierError, ImageCorrupt, ImageTooComplex, UploadsUnavailable
 from backend.failures import codes
 from backend.failures.registry import Failure
 from backend.renderers import local
@@ -20,6 +20,7 @@ from backend.renderers.wire import frame
 from backend.uploads.form import PART_NAME
 from backend.uploads.image_sanitizer import MAX_PENDING_UPLOADS, ImageSanitizer
 from tests.backend.imaging.files import animated_png, bomb_png
+from tests.backend.uploads import crashing_child
 from tests.backend.uploads.multipart_forms import picture, post_upload, uploads_of
 from tests.flows.pictures import SVG
 from tests.running_app import RunningApp, serve_app
@@ -28,7 +29,12 @@ from tests.scenarios import refusal
 REFUSED = {
     "HTML": (b"<html><script>alert(1)</script></html>", 415, "IMAGE_TYPE_UNSUPPORTED"),
     "SVG": (SVG, 415, "IMAGE_TYPE_UNSUPPORTED"),
-    "GIF": (b"GIF89a" + bytes(200), 415, "IMAGE_TYPE_UNSUPPORTED"),
+    "PDF": (b"%PDF-1.7" + bytes(200), 415, "IMAGE_TYPE_UNSUPPORTED"),
+    "GIF": (b"GIF89a" + bytes(200), 422, "IMAGE_CORRUPT"),
+    "TIFF": (b"II*\0\x08\0\0\0" + bytes(200), 422, "IMAGE_CORRUPT"),
+    "AVIF": (b"\0\0\0\x0cftypavif" + bytes(200), 422, "IMAGE_CORRUPT"),
+    "HEIC": (b"\0\0\0\x0cftypheic" + bytes(200), 422, "IMAGE_CORRUPT"),
+    "HEIC sequence": (b"\0\0\0\x0cftyphevc" + bytes(200), 422, "IMAGE_ANIMATED"),
     "truncated": (picture()[:4000], 422, "IMAGE_CORRUPT"),
     "a bomb": (bomb_png(), 413, "IMAGE_TOO_LARGE"),
     "40 × 40": (picture(40, 40), 422, "IMAGE_TOO_SMALL"),
@@ -103,6 +109,17 @@ async def test_a_dying_child_fails_one_request_and_not_the_next(
     with pytest.raises(UploadsUnavailable):
         await developing
     assert (await image_sanitizer.sanitize(io.BytesIO(picture()))).content_type == "image/jpeg"
+    await image_sanitizer.close()
+
+
+async def test_a_file_that_crashes_the_decoder_is_refused_and_the_next_one_is_not() -> None:
+    renderer = LocalRenderer(None, child_module=crashing_child.__name__)
+    image_sanitizer = ImageSanitizer(renderer)
+    with pytest.raises(ImageCorrupt) as caught:
+        await image_sanitizer.sanitize(io.BytesIO(crashing_child.DEADLY))
+    assert caught.value.status == 422
+    made = await image_sanitizer.sanitize(io.BytesIO(picture()))
+    assert made.content_type == "image/jpeg"
     await image_sanitizer.close()
 
 

@@ -1,10 +1,12 @@
 """Where a job's source images come from, and its failures."""
 
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from backend.dev.shopify.media import FileStatus, MediaKind
 from backend.errors import ShopifyUnavailable, StorageUnavailable
@@ -14,7 +16,7 @@ from backend.shops.product_image import ProductImageUnavailable
 from backend.shops.tokens import NeedsReauth
 from backend.worker.sources import SourceFailed, source_files
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.running_app import HEIC, OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import expire_token, open_shared_app
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
@@ -57,6 +59,33 @@ async def test_a_media_image_is_read_by_its_id(shared_app: RunningApp) -> None:
     assert await fetch_sources(
         shared_app, await claim_job(shared_app, media_id=product.media_gid)
     ) == {"source": b"a photo"}
+
+
+@pytest.mark.parametrize("kind", ["heic", "gif", "tiff", "avif"])
+async def test_an_original_that_we_may_not_read_arrives_as_webp(
+    shared_app: RunningApp, kind: str
+) -> None:
+    drawn = Image.new("RGB", (600, 600), "navy")
+    with io.BytesIO() as file:
+        if kind != "heic":
+            drawn.save(file, kind)
+        content = file.getvalue() or (HEIC / "opaque.heic").read_bytes()
+    product = shared_app.shopify.create_product(SHOP, "Tee", content, f"image/{kind}", f"a.{kind}")
+    for asked in ({"product_id": product.gid}, {"media_id": product.media_gid}):
+        files = await fetch_sources(shared_app, await claim_job(shared_app, **asked))
+        assert files["source"][:4] == b"RIFF" and files["source"][8:12] == b"WEBP"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+async def test_an_original_that_we_read_arrives_unchanged(
+    shared_app: RunningApp, kind: str
+) -> None:
+    with io.BytesIO() as file:
+        Image.new("RGB", (600, 600), "navy").save(file, kind)
+        content = file.getvalue()
+    product = shared_app.shopify.create_product(SHOP, "Tee", content, f"image/{kind}", f"a.{kind}")
+    job = await claim_job(shared_app, product_id=product.gid)
+    assert await fetch_sources(shared_app, job) == {"source": content}
 
 
 async def test_uploads_are_read_from_our_bucket(shared_app: RunningApp) -> None:
