@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol with a size limit for request lines, headers and trailers.
 
 uvicorn itself has no such limit and would buffer whatever a client sends. nginx refuses headers
-over 16 KB; this is for clients that do not come through it.
+over 16 KB; this is for clients that do not come through it. They also get our own errors, where
+uvicorn answers in plain text.
 """
 
 import secrets
@@ -11,12 +12,17 @@ import msgspec
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from backend.errors import BadRequest
+
 log = structlog.get_logger(__name__)
 
 MAX_HEADER_BYTES = 65_536  # bytes without the end of a header or a chunk of a body
 TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 MAX_DRAINED_BYTES = 26_000_000  # more than any route's body
 TOO_LARGE_CODE = "HEADERS_TOO_LARGE"
+NO_UPGRADE = "This server speaks HTTP/1.1 only. Send the request without an Upgrade header."
+FRAMING = (b"content-length", b"transfer-encoding")
+NO_BODY = {b"content-length": b"0"}
 parse = HttpToolsProtocol.data_received
 
 
@@ -44,19 +50,34 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self.waiting = 0 if len(cycle.body) > held else self.waiting + len(data)
         if self.waiting > MAX_HEADER_BYTES or self.drained > MAX_DRAINED_BYTES:
-            self.refuse()
+            log.warning("headers_too_large")
+            message = f"The request's line, headers and trailers may have {MAX_HEADER_BYTES} bytes."
+            self.refuse(TOO_LARGE, TOO_LARGE_CODE, message)
 
-    def refuse(self) -> None:
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's answer to bytes that are no HTTP request."""
+        self.refuse(BadRequest.status, BadRequest.code, BadRequest.message)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Ignore an Upgrade header; but the parser skips the body of such a request.
+
+        Java's HttpClient sends one (`h2c`) with its first request over plain HTTP.
+        """
+        framing = {name: value for name, value in self.headers if name in FRAMING}
+        if framing and framing != NO_BODY:
+            self.cycle.disconnected = True  # the app must not act on half a request
+            self.cycle.message_event.set()
+            self.refuse(BadRequest.status, BadRequest.code, NO_UPGRADE)
+
+    def refuse(self, status: HTTPStatus, code: str, message: str) -> None:
         """Respond once and close: the start of a next request cannot be found."""
         if self.transport.is_closing():
             return
-        log.warning("headers_too_large")
         request_id = secrets.token_hex(12)
-        message = f"The request's line, headers and trailers may have {MAX_HEADER_BYTES} bytes."
-        error = {"code": TOO_LARGE_CODE, "message": message, "request_id": request_id}
+        error = {"code": code, "message": message, "request_id": request_id}
         body = msgspec.json.encode({"error": error})
         head = (
-            f"HTTP/1.1 {TOO_LARGE.value} {TOO_LARGE.phrase}",
+            f"HTTP/1.1 {status.value} {status.phrase}",
             "content-type: application/json",
             f"content-length: {len(body)}",
             f"x-request-id: {request_id}",

@@ -119,7 +119,11 @@ class MerchantGuard:
         """The merchant of a session token."""
         if not authorizations or authorizations[0][: len(BEARER_PREFIX)].lower() != BEARER_PREFIX:
             raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
-        return self.cached(authorizations[0]) or self.verify_token(authorizations[0])
+        # Several blanks are allowed (RFC 9110 §11.4). They are dropped before the cache, or it would
+        # hold one token many times.
+        length = len(BEARER_PREFIX)
+        authorization = authorizations[0][:length] + authorizations[0][length:].lstrip(b" ")
+        return self.cached(authorization) or self.verify_token(authorization)
 
     def cached(self, authorization: bytes) -> Merchant | None:
         """The merchant of a header that was verified before, until its token expires."""
@@ -128,7 +132,7 @@ class MerchantGuard:
 
     def verify_token(self, authorization: bytes) -> Merchant:
         """Verify the header's token and cache its merchant. Raises `InvalidSessionToken`."""
-        token = authorization[len(BEARER_PREFIX) :].lstrip(b" ").decode("latin-1")  # RFC 9110 §11.4
+        token = authorization[len(BEARER_PREFIX) :].decode("latin-1")
         now = self.clock()
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:

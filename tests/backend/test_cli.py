@@ -138,6 +138,12 @@ async def test_the_stand_in_says_that_the_app_does_not_answer(tmp_path: Path) ->
     assert err.endswith("http://127.0.0.1:1 does not answer. Start `atelier serve` first.\n")
 
 
+async def test_sign_prints_a_head_request_that_does_not_wait_for_a_body() -> None:
+    arguments = ("sign", "head", "https://a.example/v1/jobs", "--shop", "n.myshopify.com")
+    _, out, _ = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
+    assert shlex.split(out)[:3] == ["curl", "--head", "-H"]
+
+
 async def test_the_demo_prints_the_job_detail_and_leaves_only_its_images(
     service_directory: Path, tmp_path: Path
 ) -> None:

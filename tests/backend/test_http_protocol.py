@@ -1,6 +1,7 @@
 """The limit of a request's line, headers and trailers, which does not apply to bodies."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -66,6 +67,47 @@ async def test_endless_request_headers_are_refused(port: int, endless: list[byte
     refused = await answer(port, *endless)
     assert refused.startswith(b"HTTP/1.1 431 ")
     assert b'"code":"HEADERS_TOO_LARGE"' in refused
+
+
+def error_in(response: bytes) -> dict[str, Any]:
+    """The `error` of a 400 that closes the connection."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert {b"content-type: application/json", b"connection: close"} <= set(head.split(b"\r\n"))
+    found: dict[str, Any] = json.loads(body)["error"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        b"FOO / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET  HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",  # TLS
+    ],
+)
+async def test_bytes_that_are_no_request_get_our_error(port: int, malformed: bytes) -> None:
+    error = error_in(await answer(port, malformed))
+    assert error["code"] == "BAD_REQUEST"
+    assert error["message"] and error["request_id"]
+
+
+UPGRADE = LINE + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
+)
+async def test_a_body_beside_an_upgrade_is_refused_and_not_lost(port: int, body: bytes) -> None:
+    assert "Upgrade" in error_in(await answer(port, UPGRADE + body))["message"]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"Content-Length: 0\r\n\r\n"])
+async def test_an_upgrade_without_a_body_is_ignored(port: int, end: bytes) -> None:
+    taken = await answer(port, UPGRADE + end)
+    assert taken.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("at_once", [True, False])

@@ -65,7 +65,6 @@ async def test_blanks_around_a_session_token_change_nothing(
     bearer = shared_app.bearer()["Authorization"]
     for value in (bearer, blanks.format(bearer), bearer.replace(" ", "  ")):
         request = request_bytes("GET", f"/v1/jobs/{ref.public_id}", [("Authorization", value)])
-        # The second one takes the fast path.
         assert [status for status, _ in await exchange(shared_app, request, request)] == [200, 200]
 
 

@@ -54,6 +54,14 @@ def test_a_token_is_verified_once_and_then_remembered(
     assert len(verified_tokens) == 2
 
 
+def test_a_token_is_remembered_once_however_many_blanks_precede_it() -> None:
+    guard = MerchantGuard(SETTINGS)
+    token = header()[0].removeprefix(b"Bearer ")
+    for blanks in (1, 2, 100):
+        assert guard.by_token([b"Bearer" + b" " * blanks + token]).shop == "north.myshopify.com"
+    assert list(guard.token_cache) == [b"Bearer " + token]
+
+
 def test_a_remembered_token_expires_on_time() -> None:
     guard = MerchantGuard(SETTINGS)
     with time_machine.travel(NOON, tick=False) as now:
