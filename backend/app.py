@@ -27,6 +27,8 @@ from backend.jobs.wakeups import Wakeups
 from backend.metrics import watch_pools
 from backend.openapi.site import openapi_config
 from backend.openapi_responses import documented
+from backend.page.routes import page_router
+from backend.page.shell import SHOPIFY, ShopifyOrigins
 from backend.overview.routes import overview_router
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
@@ -57,9 +59,16 @@ UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
 def create_app(
-    settings: Settings, *, shopify_transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    *,
+    shopify_transport: httpx.AsyncBaseTransport | None = None,
+    shopify_origins: ShopifyOrigins = SHOPIFY,
 ) -> FastPath:
-    """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
+    """The ASGI application.
+
+    `shopify_transport` stands in for the network in dev and tests, and `shopify_origins` for the
+    admin and the CDN that the page is for.
+    """
     database = Database(settings.database_url)
     watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
@@ -108,6 +117,7 @@ def create_app(
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
             health_router(),
+            page_router(settings, pictures=presigner.origin, shopify=shopify_origins),
         ],
         dependencies={
             "database": provided(database),

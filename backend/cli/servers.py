@@ -46,9 +46,11 @@ def serve(
     from backend.db import required_schema
     from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
+    from backend.page.shell import SHOPIFY, ShopifyOrigins
 
     run(required_schema(settings.database_url))
-    app = create_app(settings, shopify_transport=transport)
+    origins = ShopifyOrigins(cdn=stand_in, admin=stand_in) if stand_in else SHOPIFY
+    app = create_app(settings, shopify_transport=transport, shopify_origins=origins)
 
     class Server(uvicorn.Server):
         """Answers long-polls before it shuts down: they would delay it, and be cut off."""

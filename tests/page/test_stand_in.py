@@ -1,5 +1,6 @@
 """The stand-in admin and CDN: what a page can do in it, and each mistake that it reports."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.page.admin_page import AdminPage
 from tests.page.conftest import opened_admin
 from tests.page.problems import Problems
 from tests.page.tiny_app import TinyApp, tiny_app
+from tests.wait import wait_until
 
 SHOP = "tiny.myshopify.com"
 
@@ -113,3 +115,99 @@ async def test_a_save_bar_asks_before_the_page_is_left(tiny: TinyApp, admin: Adm
     assert await admin.frame.evaluate("window.discarded") is True
     await admin.page.go_back()
     await admin.page.wait_for_url("**/apps/atelier")
+
+
+MISTAKES = {
+    "unknown attribute": ('<s-badge colour="red">New</s-badge>', 'has no attribute "colour"'),
+    "unknown value": ('<s-badge tone="danger">New</s-badge>', 'tone="danger"> is not'),
+    "unknown size": ('<s-box padding="huge"></s-box>', 'padding="huge"> is not spaces'),
+    "not a number": ('<s-progress max="many"></s-progress>', 'max="many"> is not number'),
+    "unknown element": ("<s-card></s-card>", "<s-card> is no element of Polaris"),
+    "unknown icon": ('<s-icon type="unicorn"></s-icon>', 'type="unicorn"> is not icon'),
+    "unknown slot": ('<s-badge slot="nowhere">New</s-badge>', 'no slot "nowhere" of <s-page>'),
+    "wrong child": ("<s-select label='Size'><s-box></s-box></s-select>", "cannot be in <s-select>"),
+    "text for nobody": ("<s-table>Nothing</s-table>", "<s-table> shows no text of its own"),
+    "child of a leaf": ("<s-divider><s-text>No</s-text></s-divider>", "there is no <s-divider>"),
+    "no such command target": (
+        '<s-button commandFor="gone" command="--show">Open</s-button>',
+        'commandfor="gone">: no element has this id',
+    ),
+    "title bar variant": (
+        '<s-button slot="primary-action" variant="tertiary">Go</s-button>',
+        "<s-page> wants variant primary",
+    ),
+    "second menu": (
+        "<s-app-nav></s-app-nav><s-app-nav></s-app-nav>",
+        "a document can have only one <s-app-nav>",
+    ),
+}
+CALLS = {
+    "property of the wrong kind": (
+        "document.createElement('s-button').disabled = 'yes'",
+        "disabled is a string, not boolean",
+    ),
+    "unknown event": (
+        "document.createElement('s-banner').addEventListener('close', () => {})",
+        '<s-banner> has no event "close"',
+    ),
+    "unknown toast option": (
+        "shopify.toast.show('Saved', { error: true })",
+        'toast.show has no option "error"',
+    ),
+    "unknown part of shopify": ("shopify.modal", "there is no shopify.modal"),
+}
+
+
+async def test_a_mistake_in_the_document_is_a_console_error(
+    tiny: TinyApp, admin: AdminPage
+) -> None:
+    tiny.body = (
+        f'<s-page heading="Tiny">{"".join(markup for markup, _ in MISTAKES.values())}</s-page>'
+    )
+    await admin.open()
+    for _, complaint in MISTAKES.values():
+        await reported(admin, complaint)
+
+
+async def test_a_mistake_in_what_is_drawn_later_is_a_console_error(
+    tiny: TinyApp, admin: AdminPage
+) -> None:
+    await admin.open()
+    assert admin.problems.found == []
+    for markup, complaint in MISTAKES.values():
+        await admin.frame.evaluate(
+            "markup => { document.querySelector('s-page').innerHTML = markup; }", markup
+        )
+        await reported(admin, complaint)
+    for script, complaint in CALLS.values():
+        await admin.frame.evaluate(f"() => {{ {script}; }}")
+        await reported(admin, complaint)
+
+
+@pytest.mark.parametrize(
+    ("before", "complaint"),
+    [
+        ('<script src="/other.js"></script>', "it must be the first script"),
+        ('<script src="data:text/javascript,1"></script>', "it must be the first script"),
+    ],
+)
+async def test_app_bridge_wants_to_be_the_first_script(
+    before: str, complaint: str, tiny: TinyApp, admin: AdminPage
+) -> None:
+    tiny.before_scripts = before
+    admin.problems.allow("uncaught: .*Unexpected token '<'")  # it is the document
+    await admin.open()
+    await reported(admin, complaint)
+
+
+async def test_a_request_to_another_origin_is_reported(tiny: TinyApp, admin: AdminPage) -> None:
+    await admin.open()
+    admin.problems.allow("failed GET|blocked by CORS policy")
+    await admin.frame.evaluate("url => fetch(url).catch(() => {})", f"{tiny.cdn}/elsewhere")
+    await reported(admin, "the admin is asked first")
+
+
+async def reported(admin: AdminPage, complaint: str) -> None:
+    """The complaint was made; it does not fail the test."""
+    await wait_until(lambda: any(complaint in each for each in admin.problems.found))
+    admin.problems.allow(re.escape(complaint))

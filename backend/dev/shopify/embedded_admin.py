@@ -42,8 +42,7 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
     def cdn_script(name: FromPath[str]) -> Response[bytes]:
         if name not in CDN_SCRIPTS:
             raise NotFoundException
-        content = b"".join((_FILES / part).read_bytes() for part in CDN_SCRIPTS[name])
-        return _uncached(content, _SCRIPT)
+        return _uncached(CDN_SCRIPTS[name](), _SCRIPT)
 
     @get("/admin-assets/{name:str}", sync_to_thread=False)
     def admin_asset(name: FromPath[str]) -> Response[bytes]:
@@ -98,9 +97,21 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
     return Router("/", route_handlers=[cdn_script, admin_asset, app_in_admin, id_token, resources])
 
 
-CDN_SCRIPTS = {"app-bridge.js": ("app-bridge.js",), "polaris-1.js": ("polaris-1.js",)}
-"""The files that each of the CDN's scripts consists of."""
+def polaris() -> bytes:
+    """The script of all elements, made of its parts: they share one scope."""
+    elements = (_FILES / "polaris" / "elements.json").read_bytes()
+    parts = [(_FILES / "polaris" / f"{name}.js").read_bytes() for name in POLARIS_PARTS]
+    return b"(() => {\nconst ELEMENTS = %s;\n%s})();\n" % (elements, b"\n".join(parts))
 
+
+POLARIS_PARTS = (
+    *("checks", "element"),  # first: the others build on them
+    *("layout", "text", "actions", "fields", "tables", "overlays"),
+)
+CDN_SCRIPTS: dict[str, Callable[[], bytes]] = {
+    "app-bridge.js": (_FILES / "app-bridge.js").read_bytes,
+    "polaris-1.js": polaris,
+}
 ADMIN_ASSETS = {"admin.js": _SCRIPT, "admin.css": _STYLE}
 
 

@@ -1,0 +1,80 @@
+"""The page's static files: read once, kept in memory plain and gzipped, named by their digest.
+
+The digest of all files is a folder of their URLs, so that browsers may keep them for ever: the
+page of another release names another folder.
+"""
+
+import functools
+import gzip
+import hashlib
+import mimetypes
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+STATIC = Path(__file__).parent / "static"
+SERVED_SUFFIXES = frozenset({".js", ".json", ".LICENSE"})
+IMPORTED = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)"', re.MULTILINE)
+
+
+class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file."""
+
+    media_type: str
+    plain: bytes
+    gzipped: bytes
+
+
+class StaticFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """All files by their path, and the digest of all."""
+
+    digest: str
+    files: Mapping[str, StaticFile]
+
+    @property
+    def base(self) -> str:
+        """The path of their folder."""
+        return f"/page/{self.digest}"
+
+    def modules(self, entry: str) -> list[str]:
+        """The module and all that it imports, directly or not, in the order of their discovery."""
+        found = [entry]
+        for name in found:  # which grows meanwhile
+            folder = Path(name).parent
+            for imported in IMPORTED.findall(self.files[name].plain.decode()):
+                path = static_name(folder / imported)
+                if path not in found:
+                    found.append(path)
+        return found
+
+
+@functools.cache
+def static_files() -> StaticFiles:
+    """The files of this release."""
+    paths = sorted(path for path in STATIC.rglob("*") if path.suffix in SERVED_SUFFIXES)
+    bodies = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in paths}
+    digest = hashlib.sha256()
+    for name, body in bodies.items():
+        digest.update(f"{name}\0{len(body)}\0".encode() + body)
+    return StaticFiles(
+        digest=digest.hexdigest()[:16],
+        files={name: static_file(name, body) for name, body in bodies.items()},
+    )
+
+
+def static_file(name: str, body: bytes) -> StaticFile:
+    """The file, compressed."""
+    guessed, _ = mimetypes.guess_type(name)
+    return StaticFile(
+        # Not the machine's own table of types, which may call JavaScript something else.
+        media_type="text/javascript" if name.endswith(".js") else guessed or "text/plain",
+        plain=body,
+        gzipped=gzip.compress(body, 9, mtime=0),
+    )
+
+
+def static_name(path: Path) -> str:
+    """The path without `..`; it stays inside the folder of static files."""
+    return (STATIC / path).resolve().relative_to(STATIC.resolve()).as_posix()
