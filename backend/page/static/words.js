@@ -1,5 +1,7 @@
 // Everything that the page says, in English, and the functions that say it in the merchant's
 // language: `locale/<language>.json` has the same keys. A key that is missing there stays English.
+// Reasons, stages and most failures are in English as the API words them, for merchants; so only the
+// other languages have their keys: `reason.CODE`, `stage.NAME`, `failure.CODE`.
 // A text with a number has a form for each plural category of its language; `{name}` is filled in.
 
 /** @import { ApiError } from "./api.js" */
@@ -86,74 +88,17 @@ export const ENGLISH = /** @type {const} */ ({
   "verdict.pass": "Looks good",
   "verdict.review": "Please check",
   "verdict.preview": "Preview only",
-  "reason.NOT_MEASURED": "The outline was not measured. Check the edges.",
-  "reason.BUSY_BACKGROUND": "The background is not plain. Check the edges.",
-  "reason.UNCERTAIN_OUTLINE": "Part of the outline is uncertain. Check that nothing is missing.",
-  "reason.LOW_CONTRAST": "The product is almost as light as its background.",
-  "reason.FOUND_BY_COLOUR": "The product was found by its color alone.",
-  "reason.ADDED_BY_COLOUR": "Parts were found by their color alone. Check for shadows.",
-  "reason.OPENING_UNCLEAR": "An area inside the product may be an opening.",
-  "reason.PADDED": "The photo was a rectangle on a transparent background.",
-  "reason.SOFT_EDGES": "Much of the outline is soft. Check fur and blurred edges.",
-  "reason.SMALL_PRODUCT": "The product is small in the photo. A closer photo is sharper.",
-  "reason.CUT_OFF": "The photo cuts the product off.",
-  "reason.FAINT_OUTLINE": "The product hardly stands out from its background.",
-  "reason.LEFTOVERS": "Bits of the background may be left. Check the edges.",
-  "reason.BADGE": "A badge may overlap the product. Use a photo without it.",
-  "reason.ITEM_LEFT_OUT": "Something else in the photo was left out.",
-  "reason.SEPARATE_PARTS": "There are separate parts. Check that all belong to the product.",
-  "reason.RECTANGULAR": "The cut-out is a rectangle. Check that it is the product.",
-  "reason.REFLECTION": "The cut-out may contain a reflection of the product.",
-  "reason.ENLARGED": "The product was enlarged and may look blurred. Use a larger photo.",
-  "reason.CORNERS": "The background does not reach every corner.",
-  "reason.POOR_FIT": "The garment does not fit the mannequin well, so it is shown without one.",
-  "reason.POOR_CUTOUT": "The outline is too uncertain for the mannequin.",
 
   "failure.CANCELLED": "It was cancelled.",
-  "failure.ERASED": "It was erased at someone's request.",
-  "failure.SHOP_NOT_INSTALLED": "The app is not installed in this shop. Install it, then try again.",
   "failure.SHOP_UNINSTALLED": "The app was removed from the shop. Now that it is back, try again.",
   "failure.REAUTH_NEEDED": "Nobody opened Atelier for 30 days. Now that it is open, try again.",
   "failure.SCOPE_MISSING":
     "Atelier lacks access to products or files. Open it again and grant the access.",
-  "failure.PRODUCT_NOT_FOUND": "The product was deleted in Shopify.",
-  "failure.MEDIA_NOT_FOUND": "The photo was deleted in Shopify. Choose another one.",
-  "failure.NO_IMAGE": "The product's first media is not a photo. Add one, then try again.",
   "failure.UPLOAD_EXPIRED": "The uploaded photo is no longer stored. Upload it again.",
-  "failure.IMAGE_NOT_FOUND": "Shopify did not deliver the photo. Check that it still exists.",
-  "failure.IMAGE_SOURCE_REFUSED": "The photo is not stored at Shopify. Upload it instead.",
   "failure.WORKFLOW_RETIRED": "This kind of image is no longer offered. Choose another one.",
-  "failure.COLLECTION_NOT_FOUND": "The collection was deleted in Shopify.",
-  "failure.COLLECTION_EMPTY": "The collection has no products. Add some, then try again.",
-  "failure.BATCH_TOO_LARGE": "The collection has more than 10,000 products. Split it.",
-  "failure.IMAGE_TYPE_UNSUPPORTED": "The photo is not a JPEG, PNG or WebP. Save it as one of these.",
-  "failure.IMAGE_TOO_LARGE": "The photo has too many bytes or pixels. Use a smaller one.",
-  "failure.IMAGE_TOO_SMALL": "The photo has too few pixels. Use a larger one.",
-  "failure.IMAGE_ANIMATED": "The photo is animated. Use a still one.",
-  "failure.IMAGE_CORRUPT": "The photo is damaged. Export it again and use the new file.",
-  "failure.SUBJECT_NOT_FOUND":
-    "No product was found. Use a photo of one product on a plain background.",
-  "failure.RENDER_TIMEOUT": "The photo took too long. Use a smaller or simpler one.",
-  "failure.RENDER_OUT_OF_MEMORY": "The photo needs too much memory. Use a smaller one.",
-  "failure.RENDER_CRASHED": "The photo could not be processed. Try again, or use another photo.",
-  "failure.WORKER_CRASHED": "It failed three times. Try another photo, or ask support.",
-  "failure.SHOPIFY_UNAVAILABLE": "Shopify did not respond in time. Try again later.",
-  "failure.STORAGE_UNAVAILABLE": "The image storage did not respond in time. Try again later.",
-  "failure.MEDIA_LIMIT_REACHED": "A product can have at most 250 media. Remove some first.",
-  "failure.ALT_TOO_LONG": "Shopify refused the alt text because it is too long. Shorten it.",
   "failure.RESTORE_INCOMPLETE":
     "Our images are gone, but not everything is as it was. Restore the originals again.",
 
-  "stage.fetch": "Got the photo",
-  "stage.validate": "Checked the photo",
-  "stage.segment": "Cut out the product",
-  "stage.compose": "Placed it on the background",
-  "stage.dress": "Put it on the mannequin",
-  "stage.swap_with_image": "Changed the background",
-  "stage.swap_with_spec": "Drew the background",
-  "stage.encode": "Saved the images",
-  "stage.encode_render": "Saved the images",
-  "stage.encode_swap": "Saved the images",
   "event.queued": "Waiting for its turn",
   "event.succeeded": "Done",
 
@@ -421,7 +366,7 @@ export function text(key, values = {}) {
  * @param {string} fallback
  */
 export function textOr(key, fallback) {
-  return key in ENGLISH ? text(/** @type {WordKey} */ (key)) : fallback;
+  return key in ENGLISH || key in translated ? text(/** @type {WordKey} */ (key)) : fallback;
 }
 
 /**
