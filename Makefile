@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image
+.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -18,7 +18,7 @@ dev: $(SETUP) ## run everything on this machine until Ctrl-C
 	@$(BIN)/atelier dev
 
 # Compile imported modules once, not in each process that the tests start.
-test quick slow: export PYTHONDONTWRITEBYTECODE =
+test quick slow page: export PYTHONDONTWRITEBYTECODE =
 
 test: $(SETUP) ## the test suite, in at most 8 minutes of CPU
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
@@ -34,6 +34,10 @@ slow: $(SETUP) ## the rest of the suite: large images, thousands of requests, th
 
 machine: $(SETUP) ## many random histories of jobs; some minutes
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
+
+page: $(SETUP) ## the embedded page in a real browser, on the real stack; installs Debian's Chromium as root
+	@$(BIN)/python -m tests.page.chromium
+	@$(BIN)/python -m pytest tests/page
 
 faults: $(SETUP) ## kill, cut off, fill and stop things; print each promise with its figure
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
@@ -90,7 +94,7 @@ examples: $(SETUP) ## record the example responses of the OpenAPI document
 errors: $(SETUP) ## write docs/errors.md anew from the codes
 	@$(BIN)/python -m backend.openapi.errors_page > docs/errors.md
 
-check: format lint types contracts pagetypes test slow ## what CI runs
+check: format lint types contracts pagetypes test slow page ## what CI runs
 
 format: $(SETUP)
 	@$(BIN)/ruff format --check .

@@ -29,11 +29,13 @@ from backend.openapi.site import openapi_config
 from backend.openapi_responses import documented
 from backend.page.routes import page_router
 from backend.page.shell import SHOPIFY, ShopifyOrigins
+from backend.overview.routes import overview_router
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
+from backend.review.routes import dismissal_router, review_router
 from backend.rules.routes import settings_router
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -95,6 +97,9 @@ def create_app(
         route_handlers=[
             jobs_router(merchant),
             publications_router(merchant),
+            review_router(merchant),
+            dismissal_router(merchant),
+            overview_router(merchant),
             creation_router(merchant, settings.disabled, settings.quotas),
             batches_router(merchant, settings.disabled, settings.quotas),
             storefront_router(

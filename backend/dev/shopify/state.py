@@ -13,7 +13,7 @@ from backend.dev.shopify.grants import Grants
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import Staging
 
-Call = Literal["exchange", "refresh", "graphql", "image", "upload"]
+Call = Literal["exchange", "refresh", "graphql", "image", "upload", "id_token"]
 """The kinds of request that are counted and can be made to fail."""
 
 AppKind = Literal["new", "old", "custom"]
@@ -120,6 +120,8 @@ class Platform:
     faults: defaultdict[Call, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     refusals: defaultdict[str, deque[Refusal]] = field(default_factory=lambda: defaultdict(deque))
     """The userErrors to come, by mutation."""
+    stale_id_tokens: int = 0
+    """How many of the next session tokens that the admin hands out are expired."""
     file_failures: deque[str] = field(default_factory=deque)
     """The FileErrorCodes with which the next files end."""
     events: list[Event] = field(default_factory=list)
