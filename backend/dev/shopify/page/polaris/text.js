@@ -46,7 +46,7 @@ for (const [tag, type] of [["s-unordered-list", "disc"], ["s-ordered-list", "dec
   });
 define("s-list-item", {
   html: '<div role="listitem"><slot></slot></div>',
-  css: ":host { display: contents } div { display: list-item }",
+  css: ":host { display: list-item }", // the hosts are siblings, so that they are counted
 });
 
 define("s-badge", {
