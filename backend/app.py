@@ -27,9 +27,9 @@ from backend.jobs.wakeups import Wakeups
 from backend.metrics import watch_pools
 from backend.openapi.site import openapi_config
 from backend.openapi_responses import documented
+from backend.overview.routes import overview_router
 from backend.page.routes import page_router
 from backend.page.shell import SHOPIFY, ShopifyOrigins
-from backend.overview.routes import overview_router
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router

@@ -17,8 +17,8 @@ from backend.imaging.encode import (
     placeholder,
 )
 from backend.renderers.base import Rendered
-from backend.renderers.files import file_of, verdict_of
-from backend.workflows.pictures import Output, Outputs
+from backend.renderers.files import file_of, thumbnail_of, verdict_of
+from backend.workflows.pictures import THUMBNAIL, Output, Outputs
 
 FORMAT_NAMES: dict[FinalFormat, str] = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 
@@ -42,7 +42,9 @@ def encode_outputs(
     label: str | None = None,
     smooth: bool = False,
 ) -> Rendered:
-    """Finals of that kind, made from the PNG `master`; the facts are the verdict on the first.
+    """Finals of that kind, made from the PNG `master`, and its thumbnail.
+
+    The facts are the verdict on the first final.
 
     Each final is decoded again: a file that cannot be opened must not be delivered, and it is
     measured as its viewer will see it. Without a `label`, size and format are the label. `smooth`
@@ -64,7 +66,8 @@ def encode_outputs(
             meta={"width": width, "height": height, "lqip": lqip, **meta_of(seen)},
         )
         files.append(final)
-    return Rendered(files=files, facts=verdict_of(files[0].meta))
+    small = thumbnail_of(THUMBNAIL, pixels)
+    return Rendered(files=[*files, small], facts=verdict_of(files[0].meta))
 
 
 def _encoded(pixels: NDArray[np.uint8], outputs: Outputs, smooth: bool) -> Iterable[bytes]:

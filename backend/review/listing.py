@@ -15,7 +15,7 @@ from backend.jobs.read_services import ReadServices
 from backend.jobs.schemas import ArtifactResponse
 from backend.publications.states import PublicationStatus
 from backend.review import queries
-from backend.review.queries import ORIGINAL_PREVIEW, PREVIEW, StoredReview
+from backend.review.queries import StoredReview
 from backend.review.schemas import (
     CardProduct,
     CardPublication,
@@ -26,6 +26,7 @@ from backend.review.schemas import (
 from backend.storage.keys import content_type_of
 from backend.storage.presign import Presigner
 from backend.web import JsonResponse
+from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 BEHIND_ALL = "Z" * 26  # every ID is smaller
 REVALIDATE = {"Cache-Control": "private, no-cache"}
@@ -87,8 +88,8 @@ def card_of(row: Record, presigner: Presigner) -> ReviewCard:
         job_type=row["job_type"],
         created_at=row["created_at"],
         product=product_of(row),
-        original=small(ORIGINAL_PREVIEW, artifacts, presigner) or upload_of(row, presigner),
-        preview=small(PREVIEW, artifacts, presigner),
+        original=small(ORIGINAL_THUMBNAIL, artifacts, presigner) or upload_of(row, presigner),
+        preview=small(THUMBNAIL, artifacts, presigner),
         result=[artifact_response(final, presigner) for final in finals],
         verdict=judged.get("verdict"),
         reasons=[reason["message"] for reason in judged.get("reasons", ())],

@@ -26,6 +26,7 @@ from backend.jobs.models import Artifact, Job
 from backend.jobs.queries import SHOP_DOMAIN, artifacts
 from backend.publications.models import Publication
 from backend.tenancy import SHOPS, entered_shop
+from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 
 class StoredReview(StrEnum):
@@ -35,9 +36,6 @@ class StoredReview(StrEnum):
     DISMISSED = "DISMISSED"
     PUBLISHED = "PUBLISHED"
 
-
-# The kinds of the small pictures of a job, beside its final ones.
-ORIGINAL_PREVIEW, PREVIEW = "original_preview", "preview"
 
 STATE: BindParameter[str] = bindparam("state", type_=Text)
 BEFORE: BindParameter[str] = bindparam("before", type_=Text)
@@ -55,7 +53,7 @@ IS_LIVE: ColumnElement[bool] = Publication.status.not_in(
 def cards_page() -> Select[Any]:
     """A page of cards, newest first; no row if the shop is not installed, one of nulls if empty."""
     shop = entered_shop(SHOP_DOMAIN, SHOPS.c.status == "installed")
-    kinds: list[Any] = [literal_column(f"'{kind}'") for kind in (ORIGINAL_PREVIEW, PREVIEW)]
+    kinds: list[Any] = [literal_column(f"'{kind}'") for kind in (ORIGINAL_THUMBNAIL, THUMBNAIL)]
     pictures = or_(Artifact.role == "final", Artifact.kind.in_(kinds))
     cards = (
         select(

@@ -77,6 +77,9 @@ class ShopMedia(msgspec.Struct, frozen=True):
         return ProductImage(media_gid=self.id, url=self.image.url)
 
 
+MAX_TITLE_CHARACTERS = 255  # Shopify's limit
+
+
 class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     """A product."""
 
@@ -95,6 +98,11 @@ class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     def is_published(self) -> bool:
         """Whether it is visible in the online store."""
         return self.status == "ACTIVE" and self.published_at is not None
+
+    @property
+    def stored_title(self) -> str:
+        """The title as a job keeps it; Postgres stores no null character."""
+        return self.title.replace("\0", "")[:MAX_TITLE_CHARACTERS]
 
     @property
     def image(self) -> ProductImage | None:

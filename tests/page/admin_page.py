@@ -37,6 +37,10 @@ class AdminPage:
         await self.page.goto(f"{url}?{query}" if query else url)
         await self.app.locator(SHOWN).first.wait_for(state="attached")
 
+    async def loaded(self) -> None:
+        """Wait until nothing of the page is loading."""
+        await expect(self.app.locator("s-spinner")).to_have_count(0)
+
     @property
     def app(self) -> FrameLocator:
         """The app's document, for locators."""
@@ -70,6 +74,11 @@ class AdminPage:
     def action(self, name: str) -> Locator:
         """A button of the title bar."""
         return self.page.locator("#title-bar").get_by_role("button", name=name)
+
+    @property
+    def home(self) -> Locator:
+        """The app's name above its menu, which leads to its first page."""
+        return self.page.locator("#home")
 
     def menu(self, name: str) -> Locator:
         """An entry of the app's menu."""

@@ -61,7 +61,11 @@ async def measure_first_view(
 ) -> FirstView:
     """Open the page, wait until everything is there, and count. `is_slow`: a weak phone."""
     requests: list[Request] = []
-    admin.page.on("request", requests.append)
+
+    def keep(request: Request) -> None:
+        requests.append(request)
+
+    admin.page.on("request", keep)
     if is_slow:
         session = await admin.page.context.new_cdp_session(admin.page)
         await session.send("Network.enable")
@@ -70,7 +74,7 @@ async def measure_first_view(
     await admin.open(path)
     await admin.frame.wait_for_function(_ALL_IS_SHOWN)
     vitals = await admin.frame.evaluate(_VITALS)
-    admin.page.remove_listener("request", requests.append)
+    admin.page.remove_listener("request", keep)
     view = FirstView(layout_shift=vitals["cls"], largest_paint=vitals["lcp"])
     for request in requests:
         await _count(view, request, admin)

@@ -9,10 +9,11 @@ import httpx
 
 from backend.dev.shopify import ProductRecord
 from backend.dev.stack import GARMENTS, Stack
+from backend.jobs.states import UNFINISHED, JobStatus
 from tests.wait import wait_until
 
 JOB_TIMEOUT = 90  # seconds; the machine may be busy
-ENDED = frozenset({"SUCCESS", "FAILED", "CANCELED"})
+ENDED = frozenset(JobStatus) - UNFINISHED
 
 _numbers = itertools.count(1)
 

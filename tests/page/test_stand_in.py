@@ -27,7 +27,7 @@ async def served() -> AsyncIterator[tuple[TinyApp, StandInShopify]]:
 def tiny(served: tuple[TinyApp, StandInShopify]) -> TinyApp:
     """The app, as it was at first."""
     app, _ = served
-    fresh = TinyApp(cdn=app.cdn)
+    fresh = TinyApp(cdn=app.cdn, origin=app.origin)
     app.__dict__.update(fresh.__dict__)
     return app
 

@@ -33,6 +33,8 @@ class TinyApp:
     stale_answers: int = 0
     """How many of the next requests of `/answer` are told that their token is stale."""
     cdn: str = ""
+    origin: str = ""
+    """Its own."""
 
     def document(self) -> str:
         """The whole document."""
@@ -74,7 +76,7 @@ async def tiny_app() -> AsyncIterator[tuple[TinyApp, StandInShopify]]:
     await wait_until(lambda: server.started or serving.done(), poll=0.005)
     origin = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     async with StandInShopify(api_key=API_KEY, secret=SECRET, app_url=origin) as shopify:
-        app.cdn = shopify.origin
+        app.cdn, app.origin = shopify.origin, origin
         yield app, shopify
     server.leave()
     await serving

@@ -25,6 +25,10 @@ class WebServer:
         finally:
             await self._start()
 
+    def log_lines(self) -> list[str]:
+        """What the web process has logged, those before it included."""
+        return [line for log in self.logs if log.exists() for line in log.read_text().splitlines()]
+
     async def close(self) -> None:
         """Stop what was started here."""
         await self._started.aclose()

@@ -165,6 +165,7 @@ export const ENGLISH = /** @type {const} */ ({
   "event.succeeded": "Done",
 
   "list.failed": "The list can't be loaded",
+  "list.newest": "Newest first",
   "list.more": "Show more",
   "list.all": "All",
   "list.workflow": "Kind",
@@ -245,6 +246,7 @@ export const ENGLISH = /** @type {const} */ ({
   "make.none.collection": "Choose a collection.",
   "make.none.files": "Add at least one photo that could be uploaded.",
   "make.drop": "Drop photos here: JPEG, PNG or WebP, up to 25 MB each, 20 at once",
+  "make.tooMany": "At most 20 photos at once. The others were left out.",
   "make.uploading": "Uploading",
   "make.uploaded": "{done} of {all} photos uploaded",
   "make.remove": "Remove {name}",
@@ -277,6 +279,7 @@ export const ENGLISH = /** @type {const} */ ({
   "form.mood": "Mood",
   "form.dominant_colors": "Color",
   "form.background_upload_key": "Drop the background picture here: JPEG, PNG or WebP, up to 25 MB",
+  "form.dropRejected": "Some files were left out: they are no JPEG, PNG or WebP images.",
   "form.uploaded": "The picture is uploaded",
   "form.choose": "Choose",
   "form.choice.none": "None",

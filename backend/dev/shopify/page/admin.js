@@ -10,6 +10,7 @@ const post = (type, payload = {}) =>
 
 $("#shop").textContent = boot.shop;
 frame.src = boot.launch;
+$("#home").onclick = (event) => { event.preventDefault(); post("navigate", { path: "/" }); };
 
 addEventListener("message", async ({ origin, source, data }) => {
   if (origin !== appOrigin || source !== frame.contentWindow) return;

@@ -60,10 +60,10 @@ export function problemsOf(parameters) {
  * The fields of the parameters.
  * @param {Parameters} parameters
  * @param {Record<string, string>} problems By name.
- * @param {{ set: (name: string, value: unknown) => unknown,
+ * @param {{ set: (name: string, value: unknown) => unknown, rejected: (name: string) => unknown,
  *   uploadBackground: (files: readonly File[]) => unknown }} act
  */
-export const parameterFields = (parameters, problems, { set, uploadBackground }) =>
+export const parameterFields = (parameters, problems, { set, rejected, uploadBackground }) =>
   Object.entries(parameters).map(([name, value]) => {
     const label = textOr(`form.${name}`, name);
     const field = { key: name, label, error: problems[name] ?? "" };
@@ -74,7 +74,7 @@ export const parameterFields = (parameters, problems, { set, uploadBackground })
     if (name === "dominant_colors") return colours(field, value, change);
     if (name === "outputs") return outputs(field, value, change);
     return h("s-stack", { key: name, gap: "small" },
-      dropZone(field, uploadBackground),
+      dropZone(field, uploadBackground, () => rejected(name)),
       value && h("s-badge", { tone: "success" }, text("form.uploaded")));
   });
 
@@ -142,7 +142,8 @@ const outputs = ({ key, label, error }, values, set) =>
  * Where photos are dropped.
  * @param {{ label: string, error?: string, key?: string, multiple?: boolean }} field
  * @param {(files: readonly File[]) => unknown} onFiles
+ * @param {() => unknown} onRejected For files of another type, which Polaris keeps back.
  */
-export const dropZone = (field, onFiles) =>
-  h("s-drop-zone", { ...field, accept: PHOTO_TYPES,
+export const dropZone = (field, onFiles, onRejected) =>
+  h("s-drop-zone", { ...field, accept: PHOTO_TYPES, onDropRejected: onRejected,
     onChange: (event) => onFiles(event.currentTarget.files) });

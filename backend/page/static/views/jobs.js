@@ -42,7 +42,7 @@ export const jobs = defineScreen({
     h("s-page", { heading: text("nav.jobs") },
       makeButton(),
       statusBanner(state, "list.failed"),
-      h("s-section", { accessibilityLabel: text("nav.jobs") },
+      h("s-section", { heading: text("list.newest") },
         h("s-stack", { gap: "base" },
           statusFilter(state.route.query.get("status") ?? "", act.filter),
           state.rows?.length === 0 ? nothing("jobs.none", "jobs.none.details")
@@ -64,7 +64,7 @@ export const batches = defineScreen({
     h("s-page", { heading: text("nav.batches") },
       makeButton(),
       statusBanner(state, "list.failed"),
-      h("s-section", { accessibilityLabel: text("nav.batches") },
+      h("s-section", { heading: text("list.newest") },
         state.rows?.length === 0 ? nothing("batches.none", "batches.none.details")
           : table(state, act.more,
             ["list.workflow", "list.created", "list.status", "list.done"], (batch) => [

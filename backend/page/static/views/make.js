@@ -93,13 +93,16 @@ function actions({ set, state, go }) {
       const known = state().photos.map(({ file }) => file);
       const added = files.filter((file) => !known.some((other) => isSame(file, other)));
       const photos = added.slice(0, MAX_PHOTOS - known.length).map(newPhoto);
-      change({ photos: [...state().photos, ...photos], problems: {} });
+      const problems = photos.length < added.length ? { source: text("make.tooMany") } : {};
+      change({ photos: [...state().photos, ...photos], problems });
       for (const photo of photos) {
         const uploaded = await upload(photo);
         const shown = state().photos.map((each) => (each === photo ? uploaded : each));
         change({ photos: shown });
       }
     },
+    /** @param {string} name Of the field whose files were of another type. */
+    rejected: (name) => set({ problems: { ...state().problems, [name]: text("form.dropRejected") } }),
     /** @param {Photo} photo */
     removePhoto: (photo) => change({ photos: state().photos.filter((each) => each !== photo) }),
     /** @param {readonly File[]} files */
@@ -219,8 +222,8 @@ function view(state, act) {
           labelAccessibilityVisibility: "exclusive",
           onChange: (event) => act.setSource(
             /** @type {MakeState["source"]} */ (event.currentTarget.values[0])) },
-          SOURCES.map((each) => h("s-choice", { key: each, value: each,
-            selected: each === state.source }, text(`make.source.${each}`)))),
+          SOURCES.map((each) =>
+            h("s-choice", { key: each, value: each }, text(`make.source.${each}`)))),
         photosOf(state, act),
         state.problems.source && h("s-text", { tone: "critical" }, state.problems.source))),
     h("s-section", { heading: text("make.how") },
@@ -231,7 +234,7 @@ function view(state, act) {
           operations.filter(({ name }) => DEFAULTS[name]).map(({ name, enabled }) =>
             h("s-option", { key: name, value: name, disabled: !enabled }, workflowName(name)))),
         parameterFields(parameters, state.problems,
-          { set: act.setParameter, uploadBackground: act.setBackground }))
+          { set: act.setParameter, rejected: act.rejected, uploadBackground: act.setBackground }))
         : skeletonCards({ count: 1, height: "320px" })),
     h("s-section", { heading: text("make.price") },
       h("s-stack", { gap: "base" },
@@ -267,7 +270,8 @@ function photosOf({ source, products, collection, photos }, act) {
 function ownPhotos(photos, act) {
   const done = photos.filter(({ key, error }) => key || error).length;
   return h("s-stack", { gap: "small" },
-    dropZone({ label: text("make.drop"), multiple: true }, act.addPhotos),
+    dropZone({ label: text("make.drop"), multiple: true }, act.addPhotos,
+      () => act.rejected("source")),
     done < photos.length && h("s-progress", { value: done, max: photos.length,
       accessibilityLabel: text("make.uploaded", { done, all: photos.length }) }),
     photos.map((photo) => h("s-stack", { key: photo.file.name + photo.file.lastModified,

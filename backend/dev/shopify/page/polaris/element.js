@@ -40,7 +40,7 @@ function define(tag, { html = "<slot></slot>", css = "", draw, start, members = 
       this.root = this.attachShadow({ mode: "open", delegatesFocus: Boolean(options.takesFocus) });
       this.root.adoptedStyleSheets = [COMMON, own];
       this.root.innerHTML = html;
-      this.values = {};
+      this.kept = {};
       if (options.isField) this.internals = this.attachInternals();
       start?.call(this);
     }
@@ -65,13 +65,13 @@ function property({ prototype }, name, type) {
   const read = {
     boolean: (element) => element.hasAttribute(name),
     number: (element) => Number(element.getAttribute(name)),
-    "string[]": (element) => element.values[name] ?? [],
-    "File[]": (element) => element.values[name] ?? [],
+    "string[]": (element) => element.kept[name] ?? [],
+    "File[]": (element) => element.kept[name] ?? [],
   }[type] ?? ((element) => element.getAttribute(name) ?? "");
   const write = {
     boolean: (element, value) => element.toggleAttribute(name, Boolean(value)),
-    "string[]": (element, value) => { element.values[name] = value || []; element.redraw(); },
-    "File[]": (element, value) => { element.values[name] = value || []; element.redraw(); },
+    "string[]": (element, value) => { element.kept[name] = value || []; element.redraw(); },
+    "File[]": (element, value) => { element.kept[name] = value || []; element.redraw(); },
   }[type] ?? ((element, value) => {
     if (value === "" || value === null || value === undefined) element.removeAttribute(name);
     else element.setAttribute(name, value);

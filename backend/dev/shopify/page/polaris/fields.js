@@ -88,18 +88,18 @@ define("s-select", {
     get value() { return this.$("select").value; },
     set value(value) {
       checkProperty(this, "value", "string", value);
-      this.values.value = value ?? "";
-      this.$("select").value = this.values.value;
-      this.internals.setFormValue(this.values.value);
+      this.kept.value = value ?? "";
+      this.$("select").value = this.kept.value;
+      this.internals.setFormValue(this.kept.value);
     },
     attributeChangedCallback(name, old, value) {
-      if (name === "value") this.values.value = value ?? "";
+      if (name === "value") this.kept.value = value ?? "";
       this.redraw();
     },
   },
   draw() {
     const select = this.$("select");
-    const now = this.values.value ?? select.value;
+    const now = this.kept.value ?? select.value;
     select.replaceChildren(
       ...(this.placeholder ? [nativeOption({ value: "", textContent: this.placeholder })] : []),
       ...[...this.children].filter((each) => !each.slot).map(nativeOption),
@@ -107,7 +107,7 @@ define("s-select", {
     drawField.call(this);
     if ([...select.options].some(({ value }) => value === now)) select.value = now;
     else if (now) complain(`<s-select value="${now}"> has no such option`);
-    this.values.value = select.value;
+    this.kept.value = select.value;
   },
 });
 
@@ -164,7 +164,7 @@ define("s-choice-list", {
     new MutationObserver(() => this.redraw())
       .observe(this, { subtree: true, childList: true, characterData: true, attributes: true });
     this.$(".choices").addEventListener("change", () => {
-      this.values.values = [...this.root.querySelectorAll("input:checked")].map(({ value }) => value);
+      this.kept.values = [...this.root.querySelectorAll("input:checked")].map(({ value }) => value);
       this.emit("change", { bubbles: true });
     });
   },
@@ -174,7 +174,7 @@ define("s-choice-list", {
       "visually-hidden", this.labelAccessibilityVisibility === "exclusive");
     tell(this, ".error", this.error);
     tell(this, ".details", this.error ? "" : this.details);
-    const chosen = this.values.values ??
+    const chosen = this.kept.values ??
       [...this.querySelectorAll("s-choice[selected]")].map(({ value }) => value);
     const focused = this.root.activeElement?.value;
     this.$(".choices").replaceChildren(

@@ -71,6 +71,14 @@ define("s-divider", {
   html: "<hr>", css: "hr { margin: 0; border: 0; border-top: 1px solid #ebebeb }",
 });
 
+/** A heading's level follows from the sections around it that have a heading of their own. */
+function headingLevel(element) {
+  let level = 2;
+  for (let at = element.parentElement; at; at = at.parentElement)
+    if (at.localName === "s-section" && at.hasAttribute("heading")) level += 1;
+  return String(level);
+}
+
 define("s-page", {
   html: `<main><h1 class="visually-hidden"></h1><slot name="supplemental-start"></slot>
     <div class="columns"><div class="column"><slot></slot></div>
@@ -121,9 +129,14 @@ define("s-section", {
 });
 
 define("s-empty-state", {
-  html: `<slot name="graphic"></slot><h3></h3><slot name="subheading"></slot>
-    <div><slot name="secondary-actions"></slot><slot name="primary-action"></slot></div>`,
-  css: `:host { padding: 32px 16px; text-align: center } h3 { font-size: 14px }
-    div { display: flex; gap: 8px; justify-content: center; margin-top: 12px }`,
-  draw() { tell(this, "h3", this.heading); },
+  html: `<slot name="graphic"></slot><div class="heading" role="heading"></div>
+    <slot name="subheading"></slot>
+    <div class="actions"><slot name="secondary-actions"></slot>
+    <slot name="primary-action"></slot></div>`,
+  css: `:host { padding: 32px 16px; text-align: center } .heading { font-size: 14px; font-weight: 650 }
+    .actions { display: flex; gap: 8px; justify-content: center; margin-top: 12px }`,
+  draw() {
+    tell(this, ".heading", this.heading);
+    mark(this.$(".heading"), "aria-level", headingLevel(this));
+  },
 });

@@ -27,15 +27,12 @@ define("s-text", {
 });
 define("s-paragraph", { html: '<p class="words"><slot></slot></p>', draw: drawWords });
 
-// A heading's level follows from the sections around it.
 define("s-heading", {
   html: '<div class="words" role="heading"><slot></slot></div>',
   css: ".words { font-size: 13px; font-weight: 650 }",
   draw() {
     const heading = this.$(".words");
-    let level = 2;
-    for (let at = this.closest("s-section"); at; at = at.parentElement?.closest("s-section")) level += 1;
-    mark(heading, "aria-level", String(level));
+    mark(heading, "aria-level", headingLevel(this));
     mark(heading, "role", this.accessibilityRole === "" ? "heading" : this.accessibilityRole);
     heading.classList.toggle("visually-hidden", this.accessibilityVisibility === "exclusive");
     if (this.fontSize) heading.style.fontSize = FONT_SIZES[this.fontSize] ?? "";
@@ -49,7 +46,7 @@ for (const [tag, type] of [["s-unordered-list", "disc"], ["s-ordered-list", "dec
   });
 define("s-list-item", {
   html: '<div role="listitem"><slot></slot></div>',
-  css: ":host { display: contents } div { display: list-item }",
+  css: ":host { display: list-item }", // the hosts are siblings, so that they are counted
 });
 
 define("s-badge", {
