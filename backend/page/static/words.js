@@ -29,6 +29,7 @@ export const ENGLISH = /** @type {const} */ ({
   "unknown.details": "The address may be old or incomplete.",
   "outside.details": "Open Atelier from your Shopify admin: Apps, then Atelier.",
 
+  "error.OFFLINE": "Atelier can't be reached at the moment. Try again.",
   "error.PAGE_ERROR": "The page has an error. Reload it; if that does not help, tell support what you did.",
   "error.UNREADABLE": "Atelier sent a response that the page can't read.",
   "error.INTERNAL_ERROR": "Atelier has an error. Tell support the request ID.",
