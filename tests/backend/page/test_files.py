@@ -1,6 +1,5 @@
 """The page's static files: kept for ever by browsers, and small."""
 
-import gzip
 import hashlib
 import re
 
@@ -8,7 +7,7 @@ import httpx
 import pytest
 
 from backend.page.files import STATIC, static_files
-from backend.page.routes import PAGE_PATHS, accepts_gzip
+from backend.page.routes import PAGE_PATHS, SCREEN_MODULES, accepts_gzip
 from tests.source_tree import ROOT
 
 MAX_OWN_BYTES, MAX_OWN_FILES = 30_000, 14
@@ -76,9 +75,15 @@ async def test_head_of_a_file_has_no_body(page: httpx.AsyncClient) -> None:
     assert response.status_code == 200 and response.content == b""
 
 
-def test_the_shell_preloads_all_modules() -> None:
+def test_every_module_belongs_to_a_screen() -> None:
     modules = {name for name in FILES.files if name.endswith(".js")}
-    assert set(FILES.modules("main.js")) == modules, "a module is unused, or is not preloaded"
+    assert set(FILES.modules("main.js", *SCREEN_MODULES.values())) == modules, "one is unused"
+
+
+def test_the_shell_preloads_what_the_browser_imports() -> None:
+    """`main.js` loads the same module for an address as the server has it preload."""
+    entry = (STATIC / "main.js").read_text()
+    assert set(re.findall(r'import\("\./(.*?)"\)', entry)) == set(SCREEN_MODULES.values())
 
 
 def test_the_browser_has_a_screen_for_each_address() -> None:
@@ -92,14 +97,18 @@ def test_the_browser_has_a_screen_for_each_address() -> None:
     assert found == {re.sub(r"\{.*\}", "{}", path) for path in PAGE_PATHS}
 
 
-async def test_the_page_is_small(page: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("path", SCREEN_MODULES)
+async def test_the_first_view_is_small(page: httpx.AsyncClient, path: str) -> None:
     """The budget: the merchant waits for these bytes before anything is shown."""
-    own = [name for name in FILES.files if name.endswith(".js") and not name.startswith("vendor/")]
-    total = sum(len(gzip.compress(FILES.files[name].plain, 9)) for name in own)
-    shell = await page.get("/")
+    first = FILES.modules("main.js", SCREEN_MODULES[path])
+    own = [name for name in first if not name.startswith("vendor/")]
+    shell = await page.get(re.sub(r"\{.*\}", "x", path))
     assert len(own) <= MAX_OWN_FILES, own
-    assert total <= MAX_OWN_BYTES
+    assert sum(len(FILES.files[name].gzipped) for name in own) <= MAX_OWN_BYTES
     assert len(shell.content) <= MAX_SHELL_BYTES
+    assert all(
+        f'<link rel="modulepreload" href="{FILES.base}/{name}">' in shell.text for name in first
+    )
 
 
 def test_the_vendored_library_is_unchanged_and_licensed() -> None:

@@ -75,7 +75,7 @@ async def test_the_unverified_shop_of_the_address_is_ignored(
 async def test_each_address_has_the_same_document_for_everybody(
     page: httpx.AsyncClient, path: str
 ) -> None:
-    plain = await page.get("/")
+    plain = await page.get(path)
     launched = await page.get(launch(id_token(), path=path))
     assert launched.content == plain.content
     assert launched.headers["content-type"] == "text/html; charset=utf-8"

@@ -1,19 +1,11 @@
 // What the real Polaris lets pass or ignores is an error here, so that a test sees it. `ELEMENTS` is
 // elements.json: each element's attributes with their types, its slots with what may be in them,
-// and its events.
+// and its events. `ICONS` is icons.json: a sign for each icon that the page uses; Polaris has some 600.
 
 const SPACES = ["none", "small-500", "small-400", "small-300", "small-200", "small-100", "small",
   "base", "large", "large-100", "large-200", "large-300", "large-400", "large-500"];
 const RADII = ["none", "small-200", "small-100", "small", "base", "large", "large-100",
   "large-200", "max"];
-// Those that the page uses; Polaris has some 600.
-const ICONS = {
-  "alert-circle": "!", "alert-triangle": "⚠", "arrow-left": "←", "arrow-right": "→", check: "✓",
-  "check-circle": "✓", clock: "◷", delete: "⌫", edit: "✎", export: "↗", external: "↗", hide: "⊘",
-  image: "▣", "image-add": "⊞", "image-magic": "✦", info: "i", magic: "✦", "menu-horizontal": "…",
-  minus: "−", plus: "+", product: "◇", "question-circle": "?", refresh: "↻", search: "⌕",
-  settings: "⚙", undo: "↶", upload: "↥", view: "◉", wand: "✦", x: "×", "x-circle": "×",
-};
 const GLOBAL = new Set(["id", "slot", "lang", "dir", "hidden"]);
 const DOM_EVENTS = /^(click|dblclick|key|pointer|mouse|touch|focus|blur|drag|drop|paste|copy|wheel|scroll|toggle|beforetoggle|transition|animation|contextmenu|shopify:)/;
 
