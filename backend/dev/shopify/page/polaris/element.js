@@ -40,6 +40,7 @@ function define(tag, { html = "<slot></slot>", css = "", draw, start, members = 
       this.root = this.attachShadow({ mode: "open", delegatesFocus: Boolean(options.takesFocus) });
       this.root.adoptedStyleSheets = [COMMON, own];
       this.root.innerHTML = html;
+      this.root.addEventListener("slotchange", () => this.redraw());
       this.kept = {};
       if (options.isField) this.internals = this.attachInternals();
       start?.call(this);
@@ -108,13 +109,4 @@ function mark(part, name, value) {
   if (value === "" || value === false || value === null || value === undefined)
     part.removeAttribute(name);
   else part.setAttribute(name, value === true ? "" : value);
-}
-
-/** Hide a slot's wrapper while the slot is empty. */
-function hideEmptySlots(element) {
-  for (const slot of element.root.querySelectorAll("slot[name]")) {
-    const show = () => { slot.hidden = slot.assignedNodes().length === 0; element.slotted?.(); };
-    slot.addEventListener("slotchange", show);
-    show();
-  }
 }

@@ -92,10 +92,6 @@ define("s-page", {
     .column { display: grid; gap: 16px; align-content: start; min-width: 0 }
     @media (max-width: 600px) {
       main { padding: 0 0 16px } .two { grid-template-columns: minmax(0, 1fr) } }`,
-  start() {
-    const slot = this.$('slot[name="aside"]');
-    slot.addEventListener("slotchange", () => this.redraw());
-  },
   draw() {
     this.$("h1").textContent = this.heading;
     this.$("main").className = this.inlineSize;
