@@ -11,6 +11,7 @@ from tests.running_app import RunningApp
 async def only_card(running_app: RunningApp, public_id: str) -> dict[str, Any]:
     """The job's card."""
     answer = await running_app.http.get("/v1/review", headers=running_app.bearer())
+    card: dict[str, Any]
     [card] = [card for card in answer.json()["cards"] if card["public_id"] == public_id]
     return card
 

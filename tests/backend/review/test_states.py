@@ -2,6 +2,7 @@
 
 import pytest
 
+from backend.worker.review_backfill import correct_reviews
 from tests.backend.publications.scenarios import publication_request, publishable_job
 from tests.backend.review.cards import card_ids, dismissal, get_review, reviewable_job
 from tests.running_app import RunningApp
@@ -92,10 +93,16 @@ async def test_a_job_published_before_the_upgrade_does_not_wait(
     shared_app: RunningApp, shop: str
 ) -> None:
     public_id = await publish(shared_app, shop)
-    await shared_app.execute(
-        "UPDATE jobs SET review = 'WAITING' WHERE public_id = :id", id=public_id
-    )
+    waiting, _ = await finished_job(shared_app, shop=shop)
+    restored = await publish(shared_app, shop)
+    await set_publication(shared_app, restored, "RESTORED")
+    await shared_app.execute("UPDATE jobs SET review = 'WAITING' WHERE review = 'PUBLISHED'")
     assert await states_of(shared_app, shop, public_id) == []
+    await correct_reviews(shared_app.database, step=1)
+    assert await states_of(shared_app, shop, public_id) == ["published"]
+    for other in (waiting.public_id, restored):
+        assert await states_of(shared_app, shop, other) == ["waiting"]
+    assert await correct_reviews(shared_app.database) == 0
 
 
 async def test_a_published_job_cannot_be_dismissed(shared_app: RunningApp, shop: str) -> None:

@@ -18,7 +18,8 @@ import { DEFAULTS, parameterFields, problemsOf } from "./form.js";
  * a field is named as in the API, such as `filter.tags`.
  * @typedef {{ index: number, operations: OperationResponse[],
  *   isRefused: (field: string) => boolean, change: (change: Partial<RuleForm>) => void,
- *   uploadBackground: (files: readonly File[]) => unknown, remove: () => void }} CardContext
+ *   uploadBackground: (files: readonly File[]) => unknown, refuse: (field: string) => void,
+ *   remove: () => void }} CardContext
  */
 
 export const MAX_RULES = 20;
@@ -69,9 +70,15 @@ export const toNumber = (typed) =>
 /** The parameters without a value, as the server would report them. @param {RuleForm[]} rules */
 export const missingInRules = (rules) =>
   rules.flatMap(({ parameters }, index) =>
-    Object.entries(problemsOf(parameters)).map(([name, msg]) => /** @type {Problem} */ ({
-      loc: ["body", "rules", index, "parameters", name], msg, type: "value_error",
-    })));
+    Object.keys(problemsOf(parameters)).map((name) => problemAt(index, `parameters.${name}`)));
+
+/**
+ * A problem that the page finds itself, as the server would report it.
+ * @param {number} index @param {string} field
+ * @returns {Problem}
+ */
+export const problemAt = (index, field) =>
+  ({ loc: ["body", "rules", index, ...field.split(".")], msg: field, type: "value_error" });
 
 /** @param {RuleForm} rule @param {CardContext} context */
 export function ruleCard(rule, context) {
@@ -105,12 +112,13 @@ function workflowField({ workflow }, { operations, isRefused, change }) {
 }
 
 /** @param {RuleForm} rule @param {CardContext} context */
-function parametersOf({ parameters }, { isRefused, change, uploadBackground }) {
+function parametersOf({ parameters }, { isRefused, change, uploadBackground, refuse }) {
   const own = problemsOf(parameters);
   const refused = Object.keys(parameters).filter((name) => isRefused(`parameters.${name}`));
   const problems = refused.map((name) => [name, own[name] ?? text("settings.problem.other")]);
   return parameterFields(parameters, Object.fromEntries(problems), {
     set: (name, value) => change({ parameters: { ...parameters, [name]: value } }),
+    rejected: (name) => refuse(`parameters.${name}`),
     uploadBackground,
   });
 }
