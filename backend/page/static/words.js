@@ -32,6 +32,7 @@ export const ENGLISH = /** @type {const} */ ({
   "stale.reload": "Load the page again",
   "outside.details": "Open Atelier from your Shopify admin: Apps, then Atelier.",
 
+  "error.OFFLINE": "Atelier can't be reached at the moment. Try again.",
   "error.PAGE_ERROR": "The page has an error. Reload it; if that does not help, tell support what you did.",
   "error.UNREADABLE": "Atelier sent a response that the page can't read.",
   "error.INTERNAL_ERROR": "Atelier has an error. Tell support the request ID.",

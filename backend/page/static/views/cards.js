@@ -155,7 +155,8 @@ export class Compare extends HTMLElement {
     this.shadow.adoptedStyleSheets = [sheet];
     this.shadow.innerHTML = `<div id="frame">
       <img id="original" alt="" loading="lazy" decoding="async">
-      <img id="result" alt="" loading="lazy" decoding="async"><div id="line"></div>
+      <img id="result" alt="" loading="lazy" decoding="async">
+      <div id="line" aria-hidden="true"></div>
       <input type="range" min="0" max="100" value="50">
       <span id="before" aria-hidden="true"></span><span id="after" aria-hidden="true"></span>
       </div>`;
