@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page
+.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page screenshots
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -127,6 +127,10 @@ PAGE_PACKAGES := tests/page_types/package.json tests/page_types/package-lock.jso
 
 picture: $(SETUP) ## render the README's image again
 	@$(BIN)/python docs/before_after.py
+
+screenshots: $(SETUP) ## take the pictures of the page in README.md and docs/page.md again
+	@$(BIN)/python -m tests.page.chromium
+	@$(BIN)/python -m tests.page.screenshots
 
 $(SETUP): requirements-dev.lock models.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

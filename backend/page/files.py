@@ -16,6 +16,8 @@ import msgspec
 
 STATIC = Path(__file__).parent / "static"
 SERVED_SUFFIXES = frozenset({".js", ".json", ".LICENSE"})
+# A comment on lines of its own. Types in JSDoc are a quarter of what would be sent.
+COMMENT = re.compile(rb"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
 IMPORTED = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)"', re.MULTILINE)
 
 
@@ -54,7 +56,8 @@ class StaticFiles(msgspec.Struct, frozen=True, kw_only=True):
 def static_files() -> StaticFiles:
     """The files of this release."""
     paths = sorted(path for path in STATIC.rglob("*") if path.suffix in SERVED_SUFFIXES)
-    bodies = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in paths}
+    names = {path.relative_to(STATIC).as_posix(): path for path in paths}
+    bodies = {name: served_bytes(name, path.read_bytes()) for name, path in names.items()}
     digest = hashlib.sha256()
     for name, body in bodies.items():
         digest.update(f"{name}\0{len(body)}\0".encode() + body)
@@ -62,6 +65,13 @@ def static_files() -> StaticFiles:
         digest=digest.hexdigest()[:16],
         files={name: static_file(name, body) for name, body in bodies.items()},
     )
+
+
+def served_bytes(name: str, body: bytes) -> bytes:
+    """The file without the comments of our own code; its lines keep their numbers."""
+    if not name.endswith(".js") or name.startswith("vendor/"):  # these begin with their licence
+        return body
+    return COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), body)
 
 
 def static_file(name: str, body: bytes) -> StaticFile:

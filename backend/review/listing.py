@@ -30,6 +30,7 @@ from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 BEHIND_ALL = "Z" * 26  # every ID is smaller
 REVALIDATE = {"Cache-Control": "private, no-cache"}
+VERSION = ("public_id", "attempt", "last_seq", "dismissed_at")
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +73,12 @@ async def read_review(
 
 
 def etag_of(rows: list[Record], window: int) -> str:
-    """The tag of what was read, and of the window at which its URLs are signed."""
-    read = repr([tuple(row) for row in rows]).encode()
-    return f'"{hashlib.blake2b(read, digest_size=16).hexdigest()}.{window}"'
+    """The tag of these cards, with URLs that are signed at `window`.
+
+    Every change of a job's images or of its publication raises `attempt` or `last_seq`.
+    """
+    versions = [[row[name] for name in VERSION] for row in rows]
+    return f'"{hashlib.blake2b(repr(versions).encode(), digest_size=16).hexdigest()}.{window}"'
 
 
 def card_of(row: Record, presigner: Presigner) -> ReviewCard:

@@ -61,6 +61,8 @@ def cards_page() -> Select[Any]:
             Job.job_type,
             Job.created_at,
             Job.dismissed_at,
+            Job.attempt,
+            Job.last_seq,
             Job.product_title,
             Job.request["product_id"].astext.label("product_id"),
             Job.request["upload_key"].astext.label("upload_key"),

@@ -65,9 +65,8 @@ class Story:
         stages = self.admin.app.get_by_role("listitem")
         await expect(stages.nth(1)).to_be_visible()
         await self.see("3_live_job")
-        await expect(self.admin.app.get_by_text("2048 × 2048 JPEG").first).to_be_visible(
-            timeout=RENDERED
-        )
+        slider = self.admin.app.locator("atelier-compare")
+        await expect(slider).to_be_visible(timeout=RENDERED)
 
     async def compare(self) -> None:
         """The image waits for review; the slider shows the original and the result."""

@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from backend.page.files import STATIC, static_files
+from backend.page.files import STATIC, served_bytes, static_files
 from backend.page.routes import PAGE_PATHS, SCREEN_MODULES, accepts_gzip
 from tests.source_tree import ROOT
 
@@ -20,7 +20,7 @@ FILES = static_files()
 async def test_a_file_is_immutable_and_gzipped(page: httpx.AsyncClient) -> None:
     response = await page.get(f"{FILES.base}/main.js", headers={"Accept-Encoding": "br, gzip"})
     assert response.status_code == 200
-    assert response.content == (STATIC / "main.js").read_bytes()
+    assert response.content == served_bytes("main.js", (STATIC / "main.js").read_bytes())
     assert response.headers["content-encoding"] == "gzip"
     assert response.headers["content-type"].startswith("text/javascript")
     assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
@@ -32,7 +32,7 @@ async def test_a_file_is_immutable_and_gzipped(page: httpx.AsyncClient) -> None:
 async def test_a_client_without_gzip_gets_the_plain_file(page: httpx.AsyncClient) -> None:
     response = await page.get(f"{FILES.base}/main.js", headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in response.headers
-    assert response.content == (STATIC / "main.js").read_bytes()
+    assert response.content == served_bytes("main.js", (STATIC / "main.js").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,30 @@ async def test_the_first_view_is_small(page: httpx.AsyncClient, path: str) -> No
     assert all(
         f'<link rel="modulepreload" href="{FILES.base}/{name}">' in shell.text for name in first
     )
+
+
+def test_lines_are_as_short_as_pythons() -> None:
+    """A text in `words.js` may be longer."""
+    own = [path for path in STATIC.rglob("*.js") if "vendor" not in path.parts]
+    lines = [
+        f"{path.name}: {line}"
+        for path in own
+        for line in path.read_text().splitlines()
+        if len(line) > 100 and not re.fullmatch(r'\s*(\w+: )?".*",', line)
+    ]
+    assert lines == []
+
+
+def test_comments_on_lines_of_their_own_are_not_served() -> None:
+    code = [
+        b"const f = (a) => /** @type {string} */ (a); // stays",
+        b"  /** @type {X} */ (g)(1); /* stays, too */",
+        b'const url = "https://example.com";',
+    ]
+    comments = [b"// A line", b"/** @param {string} a\n * over two lines */", b"  /* gone */"]
+    source = b"\n".join(comments + code)
+    assert served_bytes("main.js", source) == b"\n" * 4 + b"\n".join(code)
+    assert served_bytes("vendor/preact.js", source) == source
 
 
 def test_the_vendored_library_is_unchanged_and_licensed() -> None:

@@ -64,10 +64,12 @@ async def test_any_other_launch_may_be_framed_by_the_admin_alone(
 
 
 @pytest.mark.parametrize("shop", ["evil.example", "north.myshopify.com *", "x;script-src *"])
+@pytest.mark.parametrize("tokens", [[], [id_token(FOREIGN_SECRET)]], ids=["no token", "forged"])
 async def test_the_unverified_shop_of_the_address_is_ignored(
-    page: httpx.AsyncClient, shop: str
+    page: httpx.AsyncClient, shop: str, tokens: list[str]
 ) -> None:
-    response = await page.get("/", params={"shop": shop, "host": shop, "hmac": "0" * 64})
+    launched = {"shop": shop, "host": shop, "hmac": "0" * 64, "id_token": tokens}
+    response = await page.get("/", params=launched)
     assert directives(response)["frame-ancestors"] == ADMIN
 
 

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.backend.publications.scenarios import publishable_job
+from backend.publications.leases import lease_publication
+from backend.worker.expiry import retract
+from backend.worker.retention import EXPIRING_FILES
+from tests.backend.publications.scenarios import (
+    first_publication,
+    post_publication,
+    publication_request,
+    publishable_job,
+)
 from tests.backend.review.cards import card_ids, dismissal, get_review, reviewable_job
 from tests.running_app import RunningApp
 from tests.scenarios import claimed_job, finished_job, refusal, waiting_job
@@ -101,3 +109,21 @@ async def test_an_invalid_query_parameter_is_reported_by_name(
     answer = await get_review(shared_app, shop, **query)
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert [item["loc"] for item in answer.json()["detail"]] == [["query", named]]
+
+
+async def test_a_changed_publication_and_expired_files_change_the_page(
+    shared_app: RunningApp, shop: str
+) -> None:
+    product = shared_app.product(b"unread", shop=shop)
+    job, digests = await publishable_job(shared_app, shop, product)
+    await post_publication(shared_app, shop, job, publication_request(digests))
+    tags = [(await get_review(shared_app, shop, state="published")).headers["etag"]]
+    context = shared_app.worker_context.publication_context
+    ref = first_publication(job)
+    async with context.database.transaction(ref.shop_id) as connection:
+        await lease_publication(connection, ref, "publish")
+    tags.append((await get_review(shared_app, shop, state="published")).headers["etag"])
+    async with context.database.transaction() as connection:
+        await retract(connection, [job], EXPIRING_FILES)
+    tags.append((await get_review(shared_app, shop, state="published")).headers["etag"])
+    assert len(set(tags)) == 3

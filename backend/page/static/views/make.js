@@ -102,7 +102,8 @@ function actions({ set, state, go }) {
       }
     },
     /** @param {string} name Of the field whose files were of another type. */
-    rejected: (name) => set({ problems: { ...state().problems, [name]: text("form.dropRejected") } }),
+    rejected: (name) =>
+      set({ problems: { ...state().problems, [name]: text("form.dropRejected") } }),
     /** @param {Photo} photo */
     removePhoto: (photo) => change({ photos: state().photos.filter((each) => each !== photo) }),
     /** @param {readonly File[]} files */
@@ -236,7 +237,8 @@ function view(state, act) {
         parameterFields(parameters, state.problems,
           { set: act.setParameter, rejected: act.rejected, uploadBackground: act.setBackground }))
         : skeletonCards({ count: 1, height: "320px" })),
-    h("s-section", { heading: text("make.price") },
+    // Another key than while it loads: a section that moves would count as a layout shift.
+    h("s-section", { key: operations ? "price" : "loading", heading: text("make.price") },
       h("s-stack", { gap: "base" },
         h("s-box", { accessibilityRole: "status" }, price(state)),
         h("s-stack", { direction: "inline" },
