@@ -88,7 +88,8 @@ export function openScreen(screen, { route, root, go }) {
     answer: (path, headers) => get(path, signal, headers),
     read: async (path) => (await get(path, signal)).body,
   });
-  const change = (/** @type {Partial<CommonState>} */ some) => set(/** @type {Partial<CommonState & S>} */ (some));
+  const change = (/** @type {Partial<CommonState>} */ some) =>
+    set(/** @type {Partial<CommonState & S>} */ (some));
 
   /** @param {string} path @param {AbortSignal} signal @param {Record<string, string>} [headers] */
   async function get(path, signal, headers = {}) {

@@ -22,13 +22,15 @@ export function statusBanner({ failure, authorizing }, heading = "state.error") 
   if (kind === "session") return retrying("state.session", failure);
   return h("s-banner", { tone: "critical", heading: text(heading) },
     h("s-paragraph", null, errorText(failure.error)),
-    failure.error.requestId && h("s-paragraph", { color: "subdued" }, text("state.request", { id: failure.error.requestId })),
+    failure.error.requestId && h("s-paragraph", { color: "subdued" },
+      text("state.request", { id: failure.error.requestId })),
     againButton(failure));
 }
 
 /** @param {WordKey} heading @param {WordKey} details */
 function waiting(heading, details) {
-  return h("s-banner", { tone: "info", heading: text(heading) }, h("s-paragraph", null, text(details)));
+  return h("s-banner", { tone: "info", heading: text(heading) },
+    h("s-paragraph", null, text(details)));
 }
 
 /** @param {WordKey} heading @param {Failure} failure */
@@ -40,7 +42,8 @@ function retrying(heading, failure) {
 }
 
 /** @param {Failure} failure */
-const againButton = (failure) => h("s-button", { slot: "secondary-actions", onClick: failure.again }, text("state.again"));
+const againButton = (failure) =>
+  h("s-button", { slot: "secondary-actions", onClick: failure.again }, text("state.again"));
 
 /**
  * Boxes as large as the cards that come in their place, so that nothing jumps.
@@ -48,7 +51,8 @@ const againButton = (failure) => h("s-button", { slot: "secondary-actions", onCl
  */
 export function skeletonCards({ count, height, columns = "1fr" }) {
   const boxes = Array.from({ length: count }, (_, i) =>
-    h("s-box", { key: i, padding: "base", border: "base", borderRadius: "base", minBlockSize: /** @type {any} */ (height) }));
+    h("s-box", { key: i, padding: "base", border: "base", borderRadius: "base",
+      minBlockSize: /** @type {any} */ (height) }));
   return h("s-stack", { gap: "base" },
     h("s-spinner", { accessibilityLabel: text("state.loading"), size: "base" }),
     h("s-grid", { gridTemplateColumns: columns, gap: "base" }, boxes));
@@ -73,7 +77,8 @@ export const makeButton = () =>
 
 /** An address that is not one of the page's. */
 export function unknownPage() {
-  const home = h("s-button", { slot: "primary-action", variant: "primary", href: "/" }, text("nav.review"));
+  const home = h("s-button", { slot: "primary-action", variant: "primary", href: "/" },
+    text("nav.review"));
   return h("s-page", { heading: text("app.name") },
     emptyState({ heading: "unknown.heading", details: "unknown.details", action: home }));
 }

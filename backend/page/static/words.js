@@ -1,7 +1,7 @@
 // Everything that the page says, in English, and the functions that say it in the merchant's
 // language: `locale/<language>.json` has the same keys. A key that is missing there stays English.
-// Reasons, stages and most failures are in English as the API words them, for merchants; so only the
-// other languages have their keys: `reason.CODE`, `stage.NAME`, `failure.CODE`.
+// Reasons, stages and most failures are in English as the API words them, for merchants; so only
+// the other languages have their keys: `reason.CODE`, `stage.NAME`, `failure.CODE`.
 // A text with a number has a form for each plural category of its language; `{name}` is filled in.
 
 /** @import { ApiError } from "./api.js" */
@@ -33,14 +33,17 @@ export const ENGLISH = /** @type {const} */ ({
   "outside.details": "Open Atelier from your Shopify admin: Apps, then Atelier.",
 
   "error.OFFLINE": "Atelier can't be reached at the moment. Try again.",
-  "error.PAGE_ERROR": "The page has an error. Reload it; if that does not help, tell support what you did.",
+  "error.PAGE_ERROR":
+    "The page has an error. Reload it; if that does not help, tell support what you did.",
   "error.UNREADABLE": "Atelier sent a response that the page can't read.",
   "error.INTERNAL_ERROR": "Atelier has an error. Tell support the request ID.",
-  "error.SCOPE_MISSING": "Atelier may not change this shop's product media. Open the app again and grant the access that Shopify asks for.",
+  "error.SCOPE_MISSING":
+    "Atelier may not change this shop's product media. Open the app again and grant the access that Shopify asks for.",
   "error.PRECONDITION_FAILED": "Someone else changed this at the same time.",
   "error.TOO_MANY_OPEN_JOBS": "Too many jobs are unfinished. Try again when some have finished.",
   "error.TOO_MANY_OPEN_BATCHES": "Too many batches are still starting their jobs. Try again later.",
-  "error.STORAGE_QUOTA_REACHED": "This shop has used all of its image storage. Ask support for more.",
+  "error.STORAGE_QUOTA_REACHED":
+    "This shop has used all of its image storage. Ask support for more.",
   "error.RATE_LIMITED": "Too many requests at once. Try again in a minute.",
 
   "error.IMAGE_TYPE_UNSUPPORTED": "This file is not a JPEG, PNG or WebP image.",
@@ -79,11 +82,14 @@ export const ENGLISH = /** @type {const} */ ({
   "settings.invalid": "Not saved: check the marked fields",
   "settings.invalid.details": "At least one value is not possible.",
   "settings.retired": {
-    one: "{count} rule no longer runs, because Atelier no longer offers what it does. Saving removes it.",
-    other: "{count} rules no longer run, because Atelier no longer offers what they do. Saving removes them.",
+    one:
+      "{count} rule no longer runs, because Atelier no longer offers what it does. Saving removes it.",
+    other:
+      "{count} rules no longer run, because Atelier no longer offers what they do. Saving removes them.",
   },
   "settings.spending": "Spending",
-  "settings.spending.details": "What all rules together may spend in a day. A day begins at midnight UTC.",
+  "settings.spending.details":
+    "What all rules together may spend in a day. A day begins at midnight UTC.",
   "settings.cap": "Daily limit",
   "settings.credits": "credits",
   "settings.spent": {
@@ -103,7 +109,8 @@ export const ENGLISH = /** @type {const} */ ({
     one: "{workflow} ({count} credit)",
     other: "{workflow} ({count} credits)",
   },
-  "settings.workflow.off": "Your Atelier does not offer this at the moment, so the rule does not run.",
+  "settings.workflow.off":
+    "Your Atelier does not offer this at the moment, so the rule does not run.",
   "settings.on": "When",
   "settings.on.product_created": "A product gets its first photo",
   "settings.on.image_changed": "A product's first photo changes",
@@ -205,7 +212,10 @@ export const ENGLISH = /** @type {const} */ ({
   "review.dismissOne": "Not this one: {title}",
   "review.putBack": "Put back",
   "review.putBackOne": "Put back {title}",
-  "review.didPublish": { one: "{count} image is being published", other: "{count} images are being published" },
+  "review.didPublish": {
+    one: "{count} image is being published",
+    other: "{count} images are being published",
+  },
   "review.didDismiss": "{title} is dismissed",
   "review.didPutBack": "{title} waits for you again",
   "review.undo": "Undo",
@@ -257,7 +267,8 @@ export const ENGLISH = /** @type {const} */ ({
   "make.about.product-to-model-direct":
     "The garment on a mannequin. It is a preview to look at, and cannot be published.",
   "make.about.background-swap-with-image": "The product in front of a picture of yours.",
-  "make.about.background-swap-with-spec": "The product in front of a background that Atelier draws.",
+  "make.about.background-swap-with-spec":
+    "The product in front of a background that Atelier draws.",
   "make.price": "Price",
   "make.credits": { one: "{count} credit", other: "{count} credits" },
   "make.priceAll": "{items} × {credits} = at most {total}",
@@ -314,7 +325,8 @@ export const ENGLISH = /** @type {const} */ ({
   "form.refused": "Atelier does not accept this value.",
 
   "jobs.none": "No jobs here",
-  "jobs.none.details": "Each image that Atelier makes is a job. Those with this status are listed here.",
+  "jobs.none.details":
+    "Each image that Atelier makes is a job. Those with this status are listed here.",
   "batches.none": "No batches yet",
   "batches.none.details": "Make images of many products at once, and follow them here.",
 
@@ -323,7 +335,8 @@ export const ENGLISH = /** @type {const} */ ({
   "batch.incomplete": "The collection could not be read completely",
   "batch.progress": "Progress",
   "batch.done": "{done} of {total} done",
-  "batch.counts": "{succeeded} succeeded, {failed} failed, {running} in progress, {waiting} waiting",
+  "batch.counts":
+    "{succeeded} succeeded, {failed} failed, {running} in progress, {waiting} waiting",
   "batch.expanding": "The collection is still being read, so the number may grow.",
   "batch.products": "Products",
   "batch.product": "Product {id}",
@@ -422,8 +435,8 @@ export async function chooseLanguage(locale) {
  */
 export function text(key, values = {}) {
   const word = /** @type {Word} */ (translated[key] ?? ENGLISH[key]);
-  const form = typeof word === "string" ? word : (word[pluralOf(Number(values.count))] ?? word.other ?? "");
-  return form.replaceAll(/\{(\w+)\}/g, (_, /** @type {string} */ name) => shown(values[name]));
+  const form = typeof word === "string" ? word : word[pluralOf(Number(values.count))] ?? word.other;
+  return (form ?? "").replaceAll(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
 
 /**
@@ -461,10 +474,12 @@ export const list = (items) => new Intl.ListFormat(language).format(items);
  * @param {string | Date} at ISO 8601, as the API sends it.
  */
 export const moment = (at) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(at));
+  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" })
+    .format(new Date(at));
 
 /**
  * The time of day, to the second.
  * @param {string | Date} at
  */
-export const clock = (at) => new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(new Date(at));
+export const clock = (at) =>
+  new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(new Date(at));

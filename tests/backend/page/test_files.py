@@ -111,6 +111,18 @@ async def test_the_first_view_is_small(page: httpx.AsyncClient, path: str) -> No
     )
 
 
+def test_lines_are_as_short_as_pythons() -> None:
+    """A text in `words.js` may be longer."""
+    own = [path for path in STATIC.rglob("*.js") if "vendor" not in path.parts]
+    lines = [
+        f"{path.name}: {line}"
+        for path in own
+        for line in path.read_text().splitlines()
+        if len(line) > 100 and not re.fullmatch(r'\s*(\w+: )?".*",', line)
+    ]
+    assert lines == []
+
+
 def test_comments_on_lines_of_their_own_are_not_served() -> None:
     code = [
         b"const f = (a) => /** @type {string} */ (a); // stays",

@@ -21,7 +21,7 @@ def english() -> dict[str, Word]:
     """The table in `words.js`, which is JSON but for its commas, breaks and unquoted names."""
     source = (STATIC / "words.js").read_text()
     table = source.partition("ENGLISH = /** @type {const} */ (")[2].partition("\n});")[0] + "\n}"
-    table = re.sub(r"(?<=[{,])(\s*)(one|two|few|many|zero|other): ", r'\1"\2": ', table)
+    table = re.sub(r"(?<=[{,])(\s*)(one|two|few|many|zero|other):", r'\1"\2":', table)
     words: dict[str, Word] = json.loads(re.sub(r",(\s*})", r"\1", table))
     return words
 

@@ -102,7 +102,8 @@ function actions({ set, state, go }) {
       }
     },
     /** @param {string} name Of the field whose files were of another type. */
-    rejected: (name) => set({ problems: { ...state().problems, [name]: text("form.dropRejected") } }),
+    rejected: (name) =>
+      set({ problems: { ...state().problems, [name]: text("form.dropRejected") } }),
     /** @param {Photo} photo */
     removePhoto: (photo) => change({ photos: state().photos.filter((each) => each !== photo) }),
     /** @param {readonly File[]} files */
