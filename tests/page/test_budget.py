@@ -2,9 +2,10 @@
 
 import pytest
 
+from backend.dev.stack import Stack
 from tests.page.admin_page import AdminPage
 from tests.page.measurements import FirstView, measure_first_view
-from tests.page.shops import Shop
+from tests.page.shops import Shop, open_shop
 
 MAX_SCRIPT_BYTES = 30_000  # as transferred
 MAX_SCRIPT_FILES = 14
@@ -13,9 +14,10 @@ MAX_API_CALLS = 4
 MAX_PICTURE_BYTES = 400_000
 
 
-@pytest.fixture
-async def busy_shop(shop: Shop) -> Shop:
-    """With images of all sample garments to review, so that the first view is full."""
+@pytest.fixture(scope="module")
+async def shop(stack: Stack) -> Shop:
+    """One for all, with images of all sample garments to review: the first view is full."""
+    shop = await open_shop(stack)
     garments = ("tee_navy", "tee_white", "dress_floral", "breton_long_sleeve")
     jobs = [await shop.request_job(shop.product(garment)) for garment in garments]
     for job in jobs:
@@ -24,18 +26,14 @@ async def busy_shop(shop: Shop) -> Shop:
 
 
 @pytest.mark.parametrize("path", ["/", "/make", "/jobs", "/settings"])
-async def test_the_first_view_keeps_to_its_budget(
-    path: str, busy_shop: Shop, admin: AdminPage
-) -> None:
+async def test_the_first_view_keeps_to_its_budget(path: str, admin: AdminPage) -> None:
     view = await measure_first_view(admin, path)
     require_within_budget(view)
     if path == "/":
         assert view.picture_bytes > 0, "there is nothing to measure"
 
 
-async def test_the_largest_paint_on_a_weak_phone_is_reported(
-    busy_shop: Shop, admin: AdminPage
-) -> None:
+async def test_the_largest_paint_on_a_weak_phone_is_reported(admin: AdminPage) -> None:
     view = await measure_first_view(admin, is_slow=True)
     require_within_budget(view)
     assert view.largest_paint > 0

@@ -66,8 +66,8 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
         shop = _opened_shop(platform, request, store)
         if handle not in {APP_HANDLE, platform.api_key}:
             raise NotFoundException
-        query = dict(request.query_params)
-        locale = query.pop("locale", "en")
+        query = request.query_params.dict()  # of `ids[]` an admin link has several
+        locale = query.pop("locale", ["en"])[-1]
         host = f"{request.url.netloc}/store/{store}"
         boot = {
             "shop": shop.domain,
@@ -120,11 +120,10 @@ ADMIN_ASSETS = {"admin.js": _SCRIPT, "admin.css": _STYLE}
 
 
 def launch_query(
-    platform: Platform, shop: ShopRecord, host: str, locale: str, extra: dict[str, str]
+    platform: Platform, shop: ShopRecord, host: str, locale: str, extra: dict[str, list[str]]
 ) -> str:
     """The signed query with which the admin opens the app. `host` is the admin's, with its path."""
     parameters = {
-        **extra,
         "embedded": "1",
         "host": base64.b64encode(host.encode()).decode().rstrip("="),
         "id_token": _session_token(platform, shop),
@@ -133,7 +132,16 @@ def launch_query(
         "shop": shop.domain,
         "timestamp": str(int(platform.clock())),
     }
-    return urlencode({**parameters, "hmac": signing.launch_signature(parameters, platform.secret)})
+    signature = signing.launch_signature(parameters | signed_values(extra), platform.secret)
+    return urlencode({**extra, **parameters, "hmac": signature}, doseq=True)
+
+
+def signed_values(extra: dict[str, list[str]]) -> dict[str, str]:
+    """As they are signed: `ids[]=1&ids[]=2` as `ids=["1", "2"]`."""
+    return {
+        name.removesuffix("[]"): json.dumps(values) if name.endswith("[]") else values[-1]
+        for name, values in extra.items()
+    }
 
 
 def _admin_document(boot: dict[str, str]) -> bytes:

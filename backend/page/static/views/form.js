@@ -94,15 +94,21 @@ const choice = (field, value, choices, set) =>
     choices.map((each) =>
       h("s-option", { key: each, value: each }, textOr(`form.choice.${each}`, each))));
 
+// Preact sets a field's `value` whenever it draws, so what is typed is kept at each `input`.
+/** NaN while there is none. @param {{ value: string }} field */
+const numberIn = ({ value }) => (value.trim() ? Number(value) : NaN);
+/** @param {number} value */
+const numberText = (value) => (Number.isNaN(value) ? "" : String(value));
+
 /** @param {Field} field @param {number} value @param {Change} set */
 const margin = (field, value, set) =>
   h("s-number-field", { ...field, details: text("form.margin.details"), min: 0, max: 40,
-    suffix: "%", value: String(Math.round(value * 100)),
-    onChange: (event) => set(Number(event.currentTarget.value) / 100) });
+    suffix: "%", value: numberText(Math.round(value * 100)),
+    onInput: (event) => set(numberIn(event.currentTarget) / 100) });
 
 /** @param {Field} field @param {string} value @param {Change} set */
 const colour = (field, value, set) =>
-  h("s-color-field", { ...field, value,
+  h("s-color-field", { ...field, value, onInput: (event) => set(event.currentTarget.value),
     onChange: (event) => set(event.currentTarget.value.toLowerCase()) });
 
 /** One to three colours. @param {Field} field @param {string[]} values @param {Change} set */
@@ -125,8 +131,8 @@ const outputs = ({ key, label, error }, values, set) =>
       h("s-grid", { key: i, gridTemplateColumns: "1fr 1fr auto", gap: "small-200",
         alignItems: "end" },
         h("s-number-field", { label: text("form.longSide", { n: i + 1 }), min: 256, max: 4096,
-          suffix: "px", value: String(size), onChange: (event) =>
-            set(values.with(i, { size: Number(event.currentTarget.value), format })) }),
+          suffix: "px", value: numberText(size), onInput: (event) =>
+            set(values.with(i, { size: numberIn(event.currentTarget), format })) }),
         h("s-select", { label: text("form.format", { n: i + 1 }), value: format,
           onChange: (event) => set(values.with(i, { size, format: event.currentTarget.value })) },
           FORMATS.map((each) => h("s-option", { key: each, value: each }, each.toUpperCase()))),

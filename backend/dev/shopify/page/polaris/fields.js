@@ -204,8 +204,9 @@ define("s-drop-zone", {
   html: `<label class="zone"><span class="label"></span><input class="control" type="file">
     <slot></slot></label><div class="error" id="error"></div>`,
   css: `${FIELD_CSS} .zone { display: grid; gap: 8px; justify-items: center; padding: 24px;
+      grid-template-columns: minmax(0, 1fr);
       border: 1px dashed #8a8a8a; border-radius: 8px; background: #fdfdfd; cursor: pointer }
-    .control { border: 0; width: auto }`,
+    .control { border: 0; width: auto; max-width: 100% }`,
   start() {
     const zone = this.$(".zone");
     this.$(".control").addEventListener("change", () => this.take([...this.$(".control").files]));
