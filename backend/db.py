@@ -54,7 +54,7 @@ class Query:
 
     For the most frequent statements: to compile one each time and execute it through SQLAlchemy
     costs several times what Postgres takes to answer it. `statement` has a `bindparam` for each
-    parameter of `Database.row`, `Database.change` and `fetch_row`.
+    parameter of `Database.row`, `Database.rows`, `Database.change` and `fetch_row`.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -85,8 +85,8 @@ class Database:
     """Connections to Postgres, bound to the event loop that first uses them.
 
     Through `transaction` and `reading`, one shop's requests hold at most half of a web process's
-    pool. `row`, `change` and `run` are for single short statements that wait for no lock, such as
-    reads of a job and the receipt of a webhook.
+    pool. `row`, `rows`, `change` and `run` are for single short statements that wait for no lock,
+    such as reads of a job and the receipt of a webhook.
     `pool_size` is a hard cap on each of two pools: SQLAlchemy's and our own `Connections`.
     `statement_timeout` is in seconds and enforced by the server; the client's own timeout is
     longer, so that Postgres itself ends a runaway statement. Every connection acts as `role`,
@@ -187,6 +187,14 @@ class Database:
         """The one row of a query, or None: one round trip on a connection."""
         arguments = query.arguments(parameters)
         return await self.run(lambda connection: connection.fetchrow(query.sql, *arguments))
+
+    async def rows(self, query: Query, **parameters: Any) -> list[asyncpg.Record]:
+        """The rows of a query: one round trip on a connection."""
+        arguments = query.arguments(parameters)
+        rows: list[asyncpg.Record] = await self.run(
+            lambda connection: connection.fetch(query.sql, *arguments)
+        )
+        return rows
 
     async def run(
         self, work: Callable[[asyncpg.Connection], Awaitable[Any]], *, is_repeatable: bool = True

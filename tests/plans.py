@@ -65,6 +65,18 @@ class Plans(list[Plan]):
             if node["Node Type"] == "Seq Scan" and node["Schema"] == "public"
         ]
 
+    def indexes(self) -> set[str]:
+        """The indexes that the plans use."""
+        return {node["Index Name"] for node in self.nodes() if "Index Name" in node}
+
+    def scans(self) -> list[Plan]:
+        """Each scan of a table of ours."""
+        return [node for node in self.nodes() if "Relation Name" in node]
+
+    def nodes(self) -> Iterator[Plan]:
+        """The nodes of all plans."""
+        return (node for plan in self for node in nodes(plan["Plan"]))
+
     def read(self) -> set[str]:
         """The tables that a part of a plan has been run for: many a part never is."""
         return {

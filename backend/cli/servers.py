@@ -52,10 +52,12 @@ def serve(
     from backend.app import KEEP_ALIVE_SECONDS, create_app
     from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
+    from backend.page.shell import SHOPIFY, ShopifyOrigins
     from backend.storage.objects import ObjectStore
 
     store = ObjectStore(settings)
-    app = create_app(settings, store=store, shopify_transport=transport)
+    origins = ShopifyOrigins(cdn=stand_in, admin=stand_in) if stand_in else SHOPIFY
+    app = create_app(settings, store=store, shopify_transport=transport, shopify_origins=origins)
     run(check_services(settings, store))
 
     class Server(uvicorn.Server):

@@ -50,6 +50,7 @@ async def run_dev(port: int | None) -> None:
             ready = {
                 "base_url": stack.base_url,
                 "shop": SHOP,
+                "admin_url": stack.shopify.admin_url(SHOP),
                 "api_key": stack.settings.shopify_api_key,
                 "product_id": product.id,
                 "job_id": public_id,

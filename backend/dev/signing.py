@@ -78,6 +78,12 @@ def app_proxy_query(params: Mapping[str, str | Sequence[str]], secret: str) -> s
     return urlencode({**values, "signature": [signature]}, doseq=True)
 
 
+def launch_signature(params: Mapping[str, str], secret: str) -> str:
+    """Return the `hmac` with which the admin signs the query that opens an app."""
+    message = "&".join(f"{name}={params[name]}" for name in sorted(params))
+    return _hmac_sha256(message.encode(), secret).hexdigest()
+
+
 def _hmac_sha256(message: bytes, secret: str) -> hmac.HMAC:
     return hmac.new(secret.encode(), message, hashlib.sha256)
 

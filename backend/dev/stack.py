@@ -55,6 +55,8 @@ class Stack:
     shopify: StandInShopify
     http: httpx.AsyncClient
     database: Database
+    environment: dict[str, str]
+    """Of the child processes."""
     processes: tuple["LocalProcess", ...]
 
     def authorization(self) -> dict[str, str]:
@@ -169,6 +171,7 @@ async def local_stack(
             shopify=shopify,
             http=http,
             database=database,
+            environment=env,
             processes=(web, worker),
         )
 

@@ -14,12 +14,14 @@
     │   ├── RouteNotFound         404
     │   ├── JobNotFound           404
     │   ├── PublicationNotFound   404
+    │   ├── ProductNotFound       404
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
+    │   ├── JobHasNoProduct       409
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── RequestInProgress     409
@@ -67,12 +69,14 @@ from backend.errors.client import (
     InvalidRequest,
     InvalidSessionToken,
     JobAlreadyFinished,
+    JobHasNoProduct,
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
     PreconditionFailed,
     PreviewNotPublishable,
     PrivacyRequestNotFound,
+    ProductNotFound,
     PublicationNotFound,
     RequestInProgress,
     RouteNotFound,
@@ -133,12 +137,14 @@ __all__ = [
     "InvalidRequest",
     "InvalidSessionToken",
     "JobAlreadyFinished",
+    "JobHasNoProduct",
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
     "PreconditionFailed",
     "PreviewNotPublishable",
     "PrivacyRequestNotFound",
+    "ProductNotFound",
     "PublicationNotFound",
     "RequestError",
     "RequestInProgress",

@@ -87,6 +87,14 @@ class PublicationNotFound(RequestError):
     message = "This job has not been published."
 
 
+class ProductNotFound(RequestError):
+    """The job's product no longer exists in the shop."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "PRODUCT_NOT_FOUND"
+    message = "The product was deleted in Shopify."
+
+
 class BatchNotFound(RequestError):
     """The shop has no such batch. Missing, malformed and other shops' IDs get the same answer."""
 
@@ -124,7 +132,7 @@ class JobNotFinished(RequestError):
 
     status = HTTPStatus.CONFLICT
     code = "JOB_NOT_FINISHED"
-    message = "Only a successful job can be published."
+    message = "Only a successful job can be published or dismissed."
 
 
 class AlreadyPublished(RequestError):
@@ -133,6 +141,14 @@ class AlreadyPublished(RequestError):
     status = HTTPStatus.CONFLICT
     code = "ALREADY_PUBLISHED"
     message = "The job is already published. DELETE the publication first."
+
+
+class JobHasNoProduct(RequestError):
+    """The job was made from an upload or a photo, not from a product."""
+
+    status = HTTPStatus.CONFLICT
+    code = "JOB_HAS_NO_PRODUCT"
+    message = "This job was not created from a product. Choose one to publish to."
 
 
 class BatchAlreadyFinished(RequestError):

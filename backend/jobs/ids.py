@@ -7,6 +7,7 @@ ID is random, so an ID reveals nothing about any other.
 import re
 import secrets
 import time
+from datetime import datetime
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 LENGTH = 26
@@ -17,7 +18,16 @@ IMPOSSIBLE = "0" * LENGTH  # from the year 1970: no job has it
 
 def new_public_id() -> str:
     """A new ULID, 26 characters of upper-case base 32."""
-    number = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    return as_ulid((int(time.time() * 1000) << 80) | secrets.randbits(80))
+
+
+def first_id_at(moment: datetime) -> str:
+    """The smallest ULID of that time: IDs from then on are not smaller."""
+    return as_ulid(int(moment.timestamp() * 1000) << 80)
+
+
+def as_ulid(number: int) -> str:
+    """128 bits as 26 characters."""
     return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 

@@ -112,11 +112,13 @@ async def advance(
     checkpoint: Checkpoint,
     artifacts: Sequence[NewArtifact],
     end: dict[str, Any] | None = None,
+    product_title: str | None = None,
 ) -> None:
     """Record a finished stage: its event, its artifacts and its checkpoint.
 
     The count of attempts starts again: this one is now the first at the next stage. With an `end`,
-    the last event's `extra`, there is no next one: the job has succeeded.
+    the last event's `extra`, there is no next one: the job has succeeded. A `product_title` that
+    was read is kept with the job.
     """
     announced = [
         {"ordinal": n, **msgspec.structs.asdict(artifact)} for n, artifact in enumerate(artifacts)
@@ -132,6 +134,7 @@ async def advance(
         files=json_text(checkpoint.files),
         facts=json_text(checkpoint.facts),
         artifacts=json_text(announced),
+        product_title=product_title,
     )
 
 

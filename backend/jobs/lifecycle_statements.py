@@ -45,6 +45,7 @@ FINAL_EXTRA: BindParameter[Any] = bindparam("final_extra", type_=JSONB)
 FILES: BindParameter[Any] = bindparam("files", type_=JSONB)
 FACTS: BindParameter[Any] = bindparam("facts", type_=JSONB)
 ARTIFACTS: BindParameter[Any] = bindparam("artifacts", type_=JSONB)
+PRODUCT_TITLE: BindParameter[Any] = bindparam("product_title", type_=Text)
 FREES_KEY: BindParameter[bool] = bindparam("frees_key", type_=Boolean)
 
 THIS_JOB = (Job.shop_id == SHOP_ID, Job.public_id == PUBLIC_ID)
@@ -96,7 +97,12 @@ def insert_artifacts(job: CTE, before_last: int) -> CTE:
 
 def advancing(*, ends: bool) -> Query:
     """Record a finished stage; if `ends`, the job has succeeded with it."""
-    step: dict[str, Any] = {"stage_attempts": 1, "outages": 0, "waiting_since": null()}
+    step: dict[str, Any] = {
+        "stage_attempts": 1,
+        "outages": 0,
+        "waiting_since": null(),
+        "product_title": func.coalesce(PRODUCT_TITLE, Job.product_title),
+    }
     terminal: tuple[CTE, ...] = ()
     if ends:
         job, terminal = finish_job(

@@ -56,7 +56,9 @@ class Job(Base):
     succeeded; null leaves that to the merchant. `credits_cost` is its price when it was made; null
     is a job from before the column (`prices`). `batch_id` is the batch that counts it. `files` says
     whether its intermediates and originals are there: they expire some time after its end
-    (`worker.retention`).
+    (`worker.retention`). `product_title` is the product's title when a worker read it. `review` is
+    where the job is in the merchant's review (`review.queries`); a trigger on `publications` keeps
+    PUBLISHED, for writers of every version.
     """
 
     __tablename__ = "jobs"
@@ -66,6 +68,7 @@ class Job(Base):
         ),
         CheckConstraint("origin IN ('api', 'webhook', 'storefront')", name="origin"),
         CheckConstraint("files IN ('KEPT', 'EXPIRING', 'EXPIRED')", name="files"),
+        CheckConstraint("review IN ('WAITING', 'DISMISSED', 'PUBLISHED')", name="review"),
         UniqueConstraint("shop_id", "natural_key"),
         Index(
             "ix_jobs_unfinished",
@@ -83,6 +86,13 @@ class Job(Base):
             "shop_id",
             "public_id",
             postgresql_where=text("finished_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_review",
+            "shop_id",
+            "review",
+            "public_id",
+            postgresql_where=text("status = 'SUCCESS' AND origin <> 'storefront'"),
         ),
         named_upload("upload_key"),
         named_upload("background_upload_key"),
@@ -119,6 +129,9 @@ class Job(Base):
     stage_attempts: Mapped[int] = mapped_column("strikes", SmallInteger, server_default="0")
     outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     files: Mapped[str] = mapped_column(Text, server_default="KEPT")
+    product_title: Mapped[str | None] = mapped_column(Text)
+    review: Mapped[str] = mapped_column(Text, server_default="WAITING")
+    dismissed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[datetime] = created_at()
     waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -39,6 +39,7 @@ async def request_job(
     natural_key: str | None = None,
     customer_id: str | None = None,
     publish: dict[str, Any] | None = None,
+    product_title: str | None = None,
     quotas: Quotas = UNLIMITED,
 ) -> JobRef | None:
     """Create the job; return None if the shop already has one with this `natural_key`.
@@ -59,6 +60,7 @@ async def request_job(
             natural_key=natural_key,
             request=request,
             publish=publish,
+            product_title=product_title,
             credits_cost=price_of(workflow, request),
             last_seq=1,
         )

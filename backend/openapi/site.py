@@ -40,6 +40,8 @@ TAG_DESCRIPTIONS = {
     "Workflows": "Create jobs. Each workflow has its own endpoint.",
     "Batches": "One workflow for many products.",
     "Publications": "Publish a job's images on a product, and remove them again.",
+    "Review": "Finished images that wait for a decision: publish or dismiss.",
+    "Overview": "The home page's numbers, and its setup guide.",
     "Settings": "Rules for jobs that start automatically when products change.",
     "Privacy": "Customers' requests for their data.",
     "Uploads": "Input images for jobs.",

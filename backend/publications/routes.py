@@ -1,4 +1,7 @@
-"""`/v1/jobs/{public_id}/publication`: publish a job's images on a product, or remove them."""
+"""`/v1/jobs/{public_id}/publication`: publish a job's images on a product, or remove them.
+
+And `…/product`: the product's media, to see where they would go.
+"""
 
 from typing import Any
 
@@ -11,19 +14,28 @@ from backend.db import Database
 from backend.errors import (
     AlreadyPublished,
     IdempotencyKeyReused,
+    JobHasNoProduct,
     JobNotFinished,
     PreviewNotPublishable,
+    ProductNotFound,
     PublicationNotFound,
     RequestInProgress,
     ScopeMissing,
+    ShopifyUnavailable,
 )
 from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.routes import OF_A_JOB, JobId, MerchantRequest
 from backend.openapi_responses import documented
+from backend.publications.product_media import job_product
 from backend.publications.requests import request_publication
-from backend.publications.schemas import PublicationRequest, PublicationResponse
+from backend.publications.schemas import (
+    ProductResponse,
+    PublicationRequest,
+    PublicationResponse,
+)
 from backend.publications.service import publication, take_back
+from backend.shops.admin_api import AdminApi
 
 PUBLISHING = documented(
     PublicationResponse,
@@ -40,6 +52,10 @@ PUBLISHING = documented(
 )
 PUBLICATION_RESPONSES = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound)
 TAKING_BACK = documented(PublicationResponse, *OF_A_JOB, PublicationNotFound, status=202)
+
+PRODUCT_RESPONSES = documented(
+    ProductResponse, *OF_A_JOB, JobHasNoProduct, ProductNotFound, ScopeMissing, ShopifyUnavailable
+)
 
 
 @post(
@@ -98,7 +114,18 @@ async def delete_publication(
         return await take_back(connection, shop_domain=request.auth.shop, public_id=public_id)
 
 
+@get("/{public_id:str}/product", responses=PRODUCT_RESPONSES)
+async def get_job_product(
+    request: MerchantRequest,
+    public_id: JobId,
+    database: NamedDependency[Database],
+    admin: NamedDependency[AdminApi],
+) -> ProductResponse:
+    """The job's product with its media in order, read from Shopify."""
+    return await job_product(database, admin, shop_domain=request.auth.shop, public_id=public_id)
+
+
 def publications_router(guard: Guard) -> Router:
     """The routes, protected by `guard`."""
-    handlers: list[Any] = [post_publication, get_publication, delete_publication]
+    handlers: list[Any] = [post_publication, get_publication, delete_publication, get_job_product]
     return Router("/v1/jobs", route_handlers=handlers, guards=[guard], tags=["Publications"])

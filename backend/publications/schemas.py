@@ -1,6 +1,6 @@
 """Requests and responses of `/v1/jobs/{public_id}/publication`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -69,3 +69,22 @@ class PublicationResponse(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment
     published_at: Moment | None
     restored_at: Moment | None
+
+
+class ProductMediaItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A media of a product. `ours`: Atelier created it. `image_url` is null while it processes."""
+
+    id: str
+    type: Literal["IMAGE", "VIDEO", "EXTERNAL_VIDEO", "MODEL_3D"]
+    alt: str
+    image_url: str | None
+    ours: bool
+
+
+class ProductResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's product, with its media in their order, as Shopify has them now."""
+
+    id: str
+    title: str
+    handle: str
+    media: list[ProductMediaItem]

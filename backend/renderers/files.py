@@ -8,8 +8,11 @@ import hashlib
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from backend.imaging.quality import Concern, CutoutQuality, Verdict, verdict_on
+from backend.imaging.thumbnail import thumbnail
 from backend.renderers.base import RenderedFile
 
 # Goes up whenever the same input would give other files.
@@ -82,6 +85,20 @@ def intermediate_png(
         content_type="image/png",
         data=data,
         meta={"width": size[0], "height": size[1], **meta},
+    )
+
+
+def thumbnail_of(kind: str, pixels: NDArray[np.uint8]) -> RenderedFile:
+    """The small copy of a picture, (height, width, 3 or 4) sRGB, as an intermediate."""
+    data, (width, height) = thumbnail(pixels)
+    return file_of(
+        name=kind,
+        kind=kind,
+        role="intermediate",
+        label=None,
+        content_type="image/webp",
+        data=data,
+        meta={"width": width, "height": height, "generative": False},
     )
 
 

@@ -17,8 +17,8 @@ from backend.imaging.encode import (
 )
 from backend.imaging.source_type import DigitalSourceType
 from backend.renderers.base import Rendered
-from backend.renderers.files import file_of, verdict_of
-from backend.workflows.pictures import Output, Outputs
+from backend.renderers.files import file_of, thumbnail_of, verdict_of
+from backend.workflows.pictures import THUMBNAIL, Output, Outputs
 
 FORMAT_NAMES: dict[FinalFormat, str] = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 
@@ -43,7 +43,9 @@ def encode_outputs(
     label: str | None = None,
     smooth: bool = False,
 ) -> Rendered:
-    """Finals of that kind, made from the PNG `master`; the facts are the verdict on the first.
+    """Finals of that kind, made from the PNG `master`, and its thumbnail.
+
+    The facts are the verdict on the first final.
 
     Each final is decoded again: a file that cannot be opened must not be delivered, and it is
     measured as its viewer will see it. `source_type` is written into each. Without a `label`, size
@@ -71,7 +73,8 @@ def encode_outputs(
             },
         )
         files.append(final)
-    return Rendered(files=files, facts=verdict_of(files[0].meta))
+    small = thumbnail_of(THUMBNAIL, pixels)
+    return Rendered(files=[*files, small], facts=verdict_of(files[0].meta))
 
 
 def _encoded(

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from backend.failures.codes import SUBJECT_NOT_FOUND
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
-from backend.imaging.decode import decode, probe
+from backend.imaging.decode import DecodedImage, decode, probe
 from backend.imaging.encode import encode_png
 from backend.imaging.formats import ImageRefused
 from backend.imaging.source_type import source_type_of
@@ -19,9 +21,11 @@ from backend.renderers.files import (
     SegmentFacts,
     intermediate_png,
     stamp,
+    thumbnail_of,
     verdict_of,
 )
 from backend.renderers.requests import declared_types, input_of
+from backend.workflows.pictures import ORIGINAL_THUMBNAIL
 from backend.workflows.stages import StageFile
 
 
@@ -40,15 +44,15 @@ class KeptNet:
 
 
 def validate(request: RenderRequest) -> Rendered:
-    """Read every pixel of every picture in the request.
+    """Read every pixel of every picture in the request; make a thumbnail of `source`.
 
     The facts are the header of `source`; those of any other picture stand under its name.
     """
-    facts = _checked(StageFile.SOURCE, input_of(request, StageFile.SOURCE))
+    facts, picture = _checked(StageFile.SOURCE, input_of(request, StageFile.SOURCE))
     for name, data in request.inputs.items():
         if name != StageFile.SOURCE:
-            facts[name] = _checked(name, data)
-    return Rendered(files=[], facts=facts)
+            facts[name], _ = _checked(name, data)
+    return Rendered(files=[thumbnail_of(ORIGINAL_THUMBNAIL, _pixels(picture))], facts=facts)
 
 
 def segment(request: RenderRequest, net: SubjectNet | None) -> Rendered:
@@ -83,11 +87,18 @@ def blaming(name: str, refused: ImageRefused) -> ImageRefused:
     return ImageRefused(refused.failure.with_message(message))
 
 
-def _checked(name: str, data: bytes) -> dict[str, Any]:
+def _checked(name: str, data: bytes) -> tuple[dict[str, Any], DecodedImage]:
     try:
         found = probe(data)
-        decode(data)  # a truncated file shows only when every pixel is read
+        picture = decode(data)  # a truncated file shows only when every pixel is read
     except ImageRefused as refused:
         raise blaming(name, refused) from refused
     facts: dict[str, Any] = msgspec.to_builtins(found)
-    return facts
+    return facts, picture
+
+
+def _pixels(picture: DecodedImage) -> NDArray[np.uint8]:
+    """(height, width, 3), or 4 with transparency."""
+    if picture.alpha is None:
+        return picture.rgb
+    return np.dstack((picture.rgb, np.rint(picture.alpha * 255).astype(np.uint8)))

@@ -259,6 +259,7 @@ async def run_rule(
         origin="webhook",
         natural_key=key,
         publish=wish(rule, product),
+        product_title=product.stored_title,
         quotas=quotas,
     )
 

@@ -111,6 +111,20 @@ query ProductMedia($id: ID!, $after: String) {
 }
 """
 
+SHOWN_PRODUCT = """
+query ShownProduct($id: ID!, $after: String) {
+  product(id: $id) {
+    id
+    title
+    handle
+    media(first: 100, after: $after) {
+      nodes { id alt mediaContentType preview { image { url } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
 PRODUCT_VARIANTS = """
 query ProductVariants($id: ID!, $after: String) {
   product(id: $id) {

@@ -1,6 +1,7 @@
 """Shopify's responses about files and product media: the types that we read."""
 
 from pathlib import PurePosixPath
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -53,6 +54,57 @@ class ProductMediaAnswer(msgspec.Struct, frozen=True):
     """The data of `documents.PRODUCT_MEDIA`."""
 
     product: MediaOfProduct | None
+
+
+class MediaPreview(msgspec.Struct, frozen=True):
+    """The picture of a media; of a video, one of its frames."""
+
+    image: Image | None = None
+
+
+class ShownMedia(msgspec.Struct, frozen=True, rename="camel"):
+    """A media of a product, as the merchant sees it."""
+
+    id: str
+    media_content_type: Literal["IMAGE", "VIDEO", "EXTERNAL_VIDEO", "MODEL_3D"]
+    alt: str | None = None
+    preview: MediaPreview | None = None
+
+    @property
+    def image_url(self) -> str | None:
+        """Its picture on Shopify's CDN, once there is one."""
+        return self.preview.image.url if self.preview and self.preview.image else None
+
+
+class ShownProduct(msgspec.Struct, frozen=True, kw_only=True):
+    """A product with all its media, in their order."""
+
+    id: str
+    title: str
+    handle: str
+    media: tuple[ShownMedia, ...]
+
+
+class ShownPage(msgspec.Struct, frozen=True, rename="camel"):
+    """A page of a product's media, as the merchant sees them."""
+
+    nodes: list[ShownMedia]
+    page_info: PageInfo
+
+
+class PageOfProduct(msgspec.Struct, frozen=True):
+    """A product with a page of its media."""
+
+    id: str
+    title: str
+    handle: str
+    media: ShownPage
+
+
+class ShownProductAnswer(msgspec.Struct, frozen=True):
+    """The data of `documents.SHOWN_PRODUCT`."""
+
+    product: PageOfProduct | None
 
 
 class VariantMedia(msgspec.Struct, frozen=True):

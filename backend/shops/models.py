@@ -15,8 +15,8 @@ class Shop(Base):
     token is valid: the shop is parked until a merchant opens the app. `joined_at` is the first
     installation, and `products_swept_until` the time up to which `worker.product_sweep` has read
     the shop's changes. `stored_bytes` is the size of its objects at the last `worker.bucket_sweep`,
-    plus its uploads since. An account that is being erased has another text as its `domain`
-    (`service.set_aside`).
+    plus its uploads since. `setup_dismissed_at` is when a merchant closed the page's setup guide.
+    An account that is being erased has another text as its `domain` (`service.set_aside`).
     """
 
     __tablename__ = "shops"
@@ -40,3 +40,4 @@ class Shop(Base):
     reauth_needed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     uninstalled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     stored_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    setup_dismissed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -124,6 +124,9 @@ class ProductMediaPage(msgspec.Struct, frozen=True, rename="camel"):
         return next((each for each in self.nodes if each.id and not each.has_failed), None)
 
 
+MAX_TITLE_CHARACTERS = 255  # Shopify's limit
+
+
 class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     """A product."""
 
@@ -142,6 +145,11 @@ class Product(msgspec.Struct, frozen=True, rename=PRODUCT_FIELDS):
     def is_published(self) -> bool:
         """Whether the online store shows it, if only to those who have its link."""
         return self.status in {"ACTIVE", "UNLISTED"} and self.published_at is not None
+
+    @property
+    def stored_title(self) -> str:
+        """The title as a job keeps it: not longer than Shopify allows."""
+        return self.title[:MAX_TITLE_CHARACTERS]
 
     @property
     def image(self) -> ProductImage | None:

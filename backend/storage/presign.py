@@ -62,6 +62,12 @@ class Presigner:
         self.signer: Signer | None = None
         self.signed: dict[tuple[str, str], SignedUrl] = {}
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the URLs."""
+        address = urlsplit(self.base)
+        return f"{address.scheme}://{address.netloc}"
+
     def current_window(self) -> int:
         """The start of the current signing window, in seconds since the epoch."""
         return int(self.clock()) // SIGNING_WINDOW * SIGNING_WINDOW

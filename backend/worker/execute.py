@@ -100,6 +100,7 @@ async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_las
             checkpoint=checkpoint,
             artifacts=artifacts,
             end=progress(workflow, total) if is_last else None,
+            product_title=job_run.product_title,
         )
     job_run.done[stage.name] = checkpoint
     job_run.claimed = msgspec.structs.replace(job_run.claimed, stage_attempts=1, outages=0)

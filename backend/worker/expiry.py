@@ -55,6 +55,7 @@ WITH marked AS (
 ), gone AS (
     DELETE FROM artifacts a USING marked
     WHERE a.shop_id = marked.shop_id AND a.job_id = marked.public_id AND a.role = ANY(:roles)
+    AND a.kind <> ALL(:kept_kinds)
     RETURNING a.shop_id, a.job_id, a.stage, a.name, a.seq, a.key
 ), told AS (
     UPDATE job_events e SET extra = e.extra || jsonb_build_object(
@@ -109,10 +110,14 @@ SELECT count(*) FROM gone
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):
-    """What expires: artifacts with these roles, of jobs with this `files` state."""
+    """What expires: artifacts with these roles, of jobs with this `files` state.
+
+    Artifacts of the `kept_kinds` stay.
+    """
 
     files: str
     roles: tuple[str, ...]
+    kept_kinds: tuple[str, ...] = ()
     only: str = ""
 
 
@@ -125,7 +130,12 @@ async def retract(
     the ETag changes. Jobs whose rows are locked are skipped.
     """
     ours = refs(await connection.execute(written(LOCKED), of(jobs)))
-    parameters = {**of(ours), "files": extent.files, "roles": list(extent.roles)}
+    parameters = {
+        **of(ours),
+        "files": extent.files,
+        "roles": list(extent.roles),
+        "kept_kinds": list(extent.kept_kinds),
+    }
     return refs(await connection.execute(written(RETRACTED, only=extent.only), parameters))
 
 

@@ -1,6 +1,7 @@
 """Retention: delete files that are no longer available, and whole jobs if the operator wishes.
 
-- A job's intermediates and originals are deleted some time after it ends. Its final images stay.
+- A job's intermediates and originals are deleted some time after it ends. Its final images stay,
+  and so do the thumbnails: together they have some 30 kB.
 - Uploads are deleted the same time after their last use, once no job, rule or running batch names
   them.
 - Jobs are deleted with all their rows, if an operator has set a time. Published jobs are kept, and
@@ -35,13 +36,15 @@ from backend.worker.expiry import (
 )
 from backend.worker.maintenance import DoomedUploads, sweep_uploads
 from backend.worker.reconciliation_report import FindingTally, Kind, record
+from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 JOBS_PER_PASS = 500  # jobs
 FEW_BATCHES = 20  # of up to 10,000 items each
 
 INTERMEDIATE_ROLES, ALL_ROLES = ("intermediate",), ("intermediate", "final")
-INTERRUPTED_EXPIRY = Extent(files="EXPIRING", roles=INTERMEDIATE_ROLES)
-EXPIRING_FILES = Extent(files="KEPT", roles=INTERMEDIATE_ROLES)
+THUMBNAILS = (ORIGINAL_THUMBNAIL, THUMBNAIL)
+INTERRUPTED_EXPIRY = Extent(files="EXPIRING", roles=INTERMEDIATE_ROLES, kept_kinds=THUMBNAILS)
+EXPIRING_FILES = Extent(files="KEPT", roles=INTERMEDIATE_ROLES, kept_kinds=THUMBNAILS)
 EXPIRED_JOBS = Extent(files="EXPIRED", roles=ALL_ROLES, only=DISPENSABLE)
 
 Ending = tuple[datetime, int, str]  # when a job ended, its shop, its ID

@@ -56,6 +56,7 @@ from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
 from backend.worker.retention import RetentionPeriods, expire
+from backend.worker.review_backfill import correct_reviews
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
 from webhooks.outcome import HandlerContext
@@ -266,6 +267,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
 
     @pgq.schedule("prune", "17 3 * * *")
     async def each_night_prune(_schedule: Schedule) -> None:
+        await correct_reviews(context.database)
         await prune(context.database)
         await forget_old_notes(context.store)
 

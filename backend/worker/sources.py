@@ -4,6 +4,7 @@ They have not been decoded yet; `validate` does that in a child process.
 """
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import structlog
 
@@ -37,21 +38,37 @@ class SourceFailed(Failed):
     """A picture cannot be had."""
 
 
-async def source_files(
-    claimed: JobLease, context: WorkerContext
-) -> AsyncIterator[tuple[str, bytes]]:
-    """Each image of the job's request, by the name its stages use.
+class ShopPhoto(NamedTuple):
+    """A photo on Shopify's CDN, and the title of its product if that was read for it."""
+
+    url: str
+    product_title: str | None = None
+
+
+class SourceFile(NamedTuple):
+    """An image of a job's request, by the name its stages use."""
+
+    name: StageFile
+    data: bytes
+    product_title: str | None = None
+
+
+async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterator[SourceFile]:
+    """Each image of the job's request.
 
     Raises `SourceFailed`, `NeedsReauth`, and the errors of Shopify, storage and downloads.
     """
     request = claimed.request
     if "upload_key" in request:
-        yield StageFile.SOURCE, await uploaded(request["upload_key"], context)
+        yield SourceFile(StageFile.SOURCE, await uploaded(request["upload_key"], context))
     else:
-        url = request.get("source_url") or await shop_photo(claimed, context)
-        yield StageFile.SOURCE, await download_image(context.files, url)
+        known = request.get("source_url")
+        photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
+        data = await download_image(context.files, photo.url)
+        yield SourceFile(StageFile.SOURCE, data, photo.product_title)
     if "background_upload_key" in request:
-        yield StageFile.BACKGROUND, await uploaded(request["background_upload_key"], context)
+        key = request["background_upload_key"]
+        yield SourceFile(StageFile.BACKGROUND, await uploaded(key, context))
 
 
 async def uploaded(key: str | None, context: WorkerContext) -> bytes:
@@ -65,8 +82,8 @@ async def uploaded(key: str | None, context: WorkerContext) -> bytes:
         raise SourceFailed(UPLOAD_EXPIRED) from error
 
 
-async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
-    """The current URL from which to download the product's or the media's photo."""
+async def shop_photo(claimed: JobLease, context: WorkerContext) -> ShopPhoto:
+    """The product's or the media's current photo."""
     try:
         shop = await installed_shop(context.database, context.admin, claimed.shop_domain)
         if shop is None:
@@ -77,27 +94,27 @@ async def shop_photo(claimed: JobLease, context: WorkerContext) -> str:
             context.database,
             context.admin,
             shop,
-            lambda shop: photo_url(claimed, context.admin, shop),
+            lambda shop: photo_in_shop(claimed, context.admin, shop),
         )
     except ShopifyRefused as error:
         log.warning("photo_refused", cause=str(error)[:300])
         raise SourceFailed(SCOPE_MISSING if error.is_denied else SHOPIFY_REFUSED) from error
 
 
-async def photo_url(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> str:
+async def photo_in_shop(claimed: JobLease, admin: AdminApi, shop: InstalledShop) -> ShopPhoto:
     """Query the shop."""
     if media_id := claimed.request.get("media_id"):
         media = await admin.media_image(shop.domain, shop.access_token, media_id)
         if media is None or media.has_failed:
             raise SourceFailed(MEDIA_NOT_FOUND)
-        return ready_url(media)
+        return ShopPhoto(ready_url(media))
     product = await admin.product(shop.domain, shop.access_token, claimed.request["product_id"])
     if product is None or not may_be_seen(product, claimed.origin):
         raise SourceFailed(PRODUCT_NOT_FOUND)
     first = product.media.first_image
     if first is None:
         raise SourceFailed(NO_IMAGE)
-    return ready_url(first)
+    return ShopPhoto(ready_url(first), product.stored_title)
 
 
 def ready_url(image: ShopMedia) -> str:

@@ -37,7 +37,10 @@ class StageFailed(Failed):
 
 
 class JobRun:
-    """One run of a job: its claim, its finished stages, and their files in memory."""
+    """One run of a job: its claim, its finished stages, and their files in memory.
+
+    `product_title` is known once this run has read the product.
+    """
 
     def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
         self.ref, self.attempt, self.job_type = claimed.ref, claimed.attempt, claimed.job_type
@@ -45,6 +48,7 @@ class JobRun:
         self.context = context
         self.done = dict(claimed.done)
         self.at_hand: dict[str, bytes] = {}
+        self.product_title: str | None = None
 
     @property
     def keys(self) -> dict[str, str]:
@@ -112,9 +116,10 @@ async def store_files(
 
 async def fetch_sources(job_run: JobRun) -> Rendered:
     """The job's input images, byte for byte."""
-    files = [
-        raw_file(name, data) async for name, data in source_files(job_run.claimed, job_run.context)
-    ]
+    files = []
+    async for source in source_files(job_run.claimed, job_run.context):
+        files.append(raw_file(source.name, source.data))
+        job_run.product_title = source.product_title or job_run.product_title
     return Rendered(files=files, facts={file.name: file.meta for file in files})
 
 

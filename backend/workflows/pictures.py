@@ -7,6 +7,9 @@ import msgspec
 # `$` also matches before a trailing line break; END does not.
 END = r"$(?!\n)"
 SHOPIFY_ID = "(0|[1-9][0-9]{0,19})"  # without leading zeros: one thing has one id
+# The kinds of the small copies that are kept of a job's photo and of its first final image, as long
+# as the job is. They are stored with artifacts: never change one.
+ORIGINAL_THUMBNAIL, THUMBNAIL = "original_thumbnail", "thumbnail"
 HexColour = Annotated[
     str, msgspec.Meta(pattern=f"^#[0-9a-f]{{6}}{END}", description="sRGB, for example #f4f4f2.")
 ]

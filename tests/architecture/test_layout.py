@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 
+from backend.page.routes import PAGE_PATHS
 from tests.running_app import RunningApp
 from tests.source_tree import ROOT, functions_of, litestar_app, pixel_modules
 from webhooks.handlers import HANDLERS
@@ -15,6 +16,8 @@ UNGUARDED = {
     "/schema",
     "/schema/openapi.json",
     "/schema/{path:str}",  # Litestar's own; answers our 404
+    "/page/{digest:str}/{name:path}",  # the page's code
+    *PAGE_PATHS,  # a shell without any shop's data
 }
 
 
@@ -43,7 +46,7 @@ def test_the_web_process_loads_no_pixel_code() -> None:
     assert pixel_modules(loaded.stdout.split()) == []
 
 
-async def test_every_route_but_health_and_schema_has_exactly_one_guard(
+async def test_every_route_but_health_schema_and_page_has_exactly_one_guard(
     running_app: RunningApp,
 ) -> None:
     unguarded = set()

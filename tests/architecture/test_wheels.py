@@ -29,8 +29,14 @@ def project(root: Path) -> dict[str, object]:
 def test_the_production_wheel_has_the_product_and_nothing_of_development() -> None:
     files = files_of_wheel(ROOT)
     assert {path.partition("/")[0] for path in files} == {"backend", "migrations", "webhooks"}
-    assert {path for path in files if path.startswith("backend/dev")} == set()
-    needed = {"backend/cli/__main__.py", "backend/imaging/mannequins/female.webp"}
+    outside = ("backend/dev", "backend/page/extensions")
+    assert {path for path in files if path.startswith(outside)} == set()
+    needed = {
+        "backend/cli/__main__.py",
+        "backend/imaging/mannequins/female.webp",
+        "backend/page/static/vendor/preact.js",
+        "backend/page/static/vendor/preact.LICENSE",
+    }
     assert needed <= files
 
 

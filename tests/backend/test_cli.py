@@ -172,6 +172,8 @@ async def test_dev_serves_requests_and_leaves_nothing_behind(service_directory: 
                 f"/v1/jobs/{ready['job_id']}", headers={"Authorization": f"Bearer {token}"}
             )
             assert answer.json()["status"] == "SUCCESS"
+            opened = await http.get(ready["admin_url"])
+            assert f'"launch": "{ready["base_url"]}/?embedded=1&' in opened.text
             body = json.dumps({"id": ready["product_id"]}).encode()
             again = await http.post(
                 "/webhooks",

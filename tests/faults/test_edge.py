@@ -245,7 +245,10 @@ async def test_a_client_may_send_only_a_harmless_request_id(edge: Edge) -> None:
     assert "server" not in kept.headers or kept.headers["server"] == "nginx"
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/health/ready", "/health/live", "/.git/config"])
+@pytest.mark.parametrize(
+    "path",
+    ["/metrics", "/jobs/a/b", "/make/x", "/health/ready", "/health/live", "/.git/config"],
+)
 async def test_only_the_apps_own_paths_are_served(edge: Edge, path: str) -> None:
     async with edge.client() as client:
         answer = await client.get(path)
@@ -254,10 +257,25 @@ async def test_only_the_apps_own_paths_are_served(edge: Edge, path: str) -> None
     assert local or refusal(answer) == (404, "NOT_FOUND")
 
 
+async def test_the_page_is_served_with_its_own_headers(edge: Edge) -> None:
+    async with edge.client() as client:
+        for path in ("/", "/make", "/jobs", "/jobs/x", "/batches", "/batches/x", "/settings"):
+            shell = await client.get(path)
+            assert shell.status_code == 200, path
+            assert "frame-ancestors" in shell.headers["content-security-policy"]
+            assert shell.headers["strict-transport-security"]
+        [script] = re.findall('type="module" src="([^"]+)"', shell.text)
+        file = await client.get(script)
+        assert file.headers["cache-control"].endswith("immutable")
+        assert file.headers["content-encoding"] == "gzip"
+        assert refusal(await client.get("/page/0000/main.js")) == (404, "NOT_FOUND")
+
+
 async def test_queries_are_never_logged(edge: Edge) -> None:
     async with edge.client() as client:
         await client.get("/v1/jobs?canary=of-a-query")
         await client.get("/nothing?canary=of-a-query")
+        await client.get("/?id_token=canary=of-a-query")
     lines = [json.loads(line) for line in edge.access_log.splitlines()]
     assert any(line["path"] == "/nothing" for line in lines)
     assert "canary" not in edge.access_log

@@ -34,11 +34,14 @@ from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef, request_job, request_jobs
 from backend.jobs.states import JobStatus
 from backend.jobs.storefront import release_failed, with_key
+from backend.overview.queries import OVERVIEW
 from backend.privacy import queries as privacy_queries
 from backend.privacy.service import forget_requests, keep_request
 from backend.publications import leases as publications
 from backend.publications import queries as publication_queries
 from backend.publications.service import publication, stop_publications
+from backend.review.dismissal import dismiss, take_dismissal_back
+from backend.review.queries import REVIEW_PAGE
 from backend.rules.settings import shop_settings
 from backend.shops.service import ShopRef, erase, installed_id, known_shop
 from backend.tenancy import WEB, WORKER, enter
@@ -46,7 +49,7 @@ from backend.worker import expiry, maintenance, reauth, retention
 from backend.worker.batch_counts import settle_batches
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.benchmarks.http import data
-from tests.plans import Plans, nodes
+from tests.plans import Plans
 from tests.running_app import cloned_database
 from webhooks.outcome import processed
 from webhooks.payloads import Delivery
@@ -114,6 +117,10 @@ SELECT 1 + n % 100, 'request-' || n, n, n, now() FROM generate_series(1, 3000) n
 
 UPDATE jobs SET origin = 'storefront', customer_id = right(public_id, 4), natural_key = public_id
 WHERE right(public_id, 1) IN ('0', '1');
+
+UPDATE publications SET status = 'RESTORED' WHERE right(job_id, 1) BETWEEN '2' AND '9';
+
+UPDATE jobs SET review = 'DISMISSED' WHERE right(public_id, 1) BETWEEN '2' AND '5';
 """
 
 Act = Callable[[AsyncConnection], Awaitable[Any]]
@@ -178,6 +185,41 @@ async def test_reading_a_job_uses_its_key(url: str, plans: Plans, query: Query, 
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("state", ["WAITING", "DISMISSED", "PUBLISHED"])
+async def test_a_page_of_the_review_reads_only_its_cards(
+    url: str, plans: Plans, state: str, mode: str
+) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    given = {"shop_domain": SHOP, "state": state, "before": "Z" * 26, "limit": 3}
+
+    found = await connection.fetch(REVIEW_PAGE.sql, *REVIEW_PAGE.arguments(given))
+
+    await connection.close()
+    assert plans.sequential() == []
+    [jobs] = [node for node in plans.scans() if node["Relation Name"] == "jobs"]
+    assert jobs["Index Name"] == "ix_jobs_review"
+    assert (jobs["Actual Rows"], jobs.get("Rows Removed by Filter", 0)) == (3, 0)
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_the_overview_counts_by_indexes(url: str, plans: Plans, mode: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    given = {"shop_domain": SHOP, "since_id": "01K"}
+
+    await connection.fetchrow(OVERVIEW.sql, *OVERVIEW.arguments(given))
+
+    await connection.close()
+    assert {"jobs", "publications", "daily_counts", "shop_settings"} <= plans.tables()
+    assert {"ix_jobs_review", "ix_jobs_unfinished", "ix_jobs_failed"} <= plans.indexes()
+    assert plans.sequential() == []
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_waiting_deliveries_are_counted_by_their_own_index(
     url: str, plans: Plans, mode: str
 ) -> None:
@@ -193,8 +235,7 @@ async def test_waiting_deliveries_are_counted_by_their_own_index(
 
     await transaction.rollback()
     await connection.close()
-    used = {node.get("Index Name") for plan in plans for node in nodes(plan["Plan"])}
-    assert "ix_webhook_deliveries_line" in used
+    assert "ix_webhook_deliveries_line" in plans.indexes()
     assert plans.sequential() == []
 
 
@@ -229,9 +270,7 @@ async def test_failed_jobs_are_found_by_their_own_index(database: Database, plan
         await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
         await job_list(connection, shop_domain=SHOP, wanted=wanted)
 
-    assert "ix_jobs_failed" in {
-        node.get("Index Name") for plan in plans for node in nodes(plan["Plan"])
-    }
+    assert "ix_jobs_failed" in plans.indexes()
 
 
 async def whole_life(connection: AsyncConnection) -> None:
@@ -342,6 +381,18 @@ async def published(connection: AsyncConnection) -> None:
     await stop_publications(connection, SHOP_ID, CANCELLED, datetime.now(UTC))
 
 
+async def decided(connection: AsyncConnection) -> None:
+    """A publication is restored, its job is dismissed, and that is taken back."""
+    job = await one_job(connection)
+    restored = text(
+        "UPDATE publications SET status = 'RESTORED' "
+        "WHERE shop_id = :shop_id AND job_id = :public_id"
+    )
+    await connection.execute(restored, msgspec.structs.asdict(job))
+    await dismiss(connection, shop_domain=SHOP, public_id=job.public_id)
+    await take_dismissal_back(connection, shop_domain=SHOP, public_id=job.public_id)
+
+
 async def batched(connection: AsyncConnection) -> None:
     """Batches are looked at, worked on and stopped."""
     ref = batches.BatchRef(shop_id=SHOP_ID, public_id="batch-100", round=0)
@@ -416,6 +467,7 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
     "a_delivery": (delivery, {"webhook_deliveries", "shops"}),
     "a_product": (product, {"published_media", "shop_settings", "daily_counts"}),
     "a_publication": (published, {"publications", "published_media", "artifacts"}),
+    "a_decision": (decided, {"publications", "jobs", "shops"}),
     "a_batch": (batched, {"batches", "batch_items", "jobs"}),
     "what_has_expired": (expired, {"jobs", "job_events", "artifacts", "job_stages"}),
     "a_customer_asks": (customer_asks, {"privacy_requests", "jobs", "shops"}),

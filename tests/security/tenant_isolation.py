@@ -135,6 +135,60 @@ async def a_publication_is_its_shops_alone(
     assert answer.json()["status"] == "PENDING"
 
 
+async def a_dismissal_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """To make and to take back, whatever state the job is in."""
+    for ref in others:
+        for method in ("POST", "DELETE"):
+            answer = await ask(shared_app, method, f"/v1/jobs/{ref.public_id}/dismissal")
+            assert refusal(answer) == NOT_FOUND
+
+
+async def a_product_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Shopify is not asked for what another shop's job is about."""
+    for ref in others:
+        answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}/product")
+        assert refusal(answer) == NOT_FOUND
+
+
+async def a_review_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Each of its lists, from its own start and from a cursor that is the other's."""
+    own, _ = await finished_job(shared_app)
+    foreign = {ref.public_id for ref in others}
+    for query in ("", "&state=published", "&state=dismissed", f"&cursor={max(foreign)}"):
+        answer = await ask(shared_app, "GET", f"/v1/review?limit=100{query}")
+        found = {card["public_id"] for card in answer.json()["cards"]}
+        assert foreign.isdisjoint(found)
+        assert query or own.public_id in found
+
+
+async def an_overview_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """Its numbers are those of its own jobs, and so is its setup guide."""
+    theirs = await shared_app.http.get("/v1/overview", headers=shared_app.bearer(OTHER_SHOP))
+    for method, dismissed in (("DELETE", False), ("POST", True)):
+        await ask(shared_app, method, "/v1/overview/setup-dismissal")
+        found = (await ask(shared_app, "GET", "/v1/overview")).json()
+        assert found["setup"]["dismissed"] is dismissed
+    [counted] = await shared_app.rows(
+        "SELECT count(*) FILTER (WHERE status = 'FAILURE') AS failed, "
+        "count(*) FILTER (WHERE status IN ('NOT_STARTED', 'IN_PROGRESS')) AS running, "
+        "count(*) FILTER (WHERE review = 'WAITING' AND status = 'SUCCESS' "
+        "AND origin <> 'storefront') AS waiting "
+        "FROM jobs WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=SHOP,
+    )
+    assert {name: found[name] for name in counted} == counted
+    after = await shared_app.http.get("/v1/overview", headers=shared_app.bearer(OTHER_SHOP))
+    assert after.json() == theirs.json()
+
+
 async def a_list_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -414,6 +468,17 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     **{
         (method, "/v1/jobs/{public_id}/publication"): (a_publication_is_its_shops_alone, MERCHANT)
         for method in ("POST", "GET", "DELETE")
+    },
+    **{
+        (method, "/v1/jobs/{public_id}/dismissal"): (a_dismissal_is_its_shops_alone, MERCHANT)
+        for method in ("POST", "DELETE")
+    },
+    ("GET", "/v1/jobs/{public_id}/product"): (a_product_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/review"): (a_review_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/overview"): (an_overview_is_its_shops_alone, MERCHANT),
+    **{
+        (method, "/v1/overview/setup-dismissal"): (an_overview_is_its_shops_alone, MERCHANT)
+        for method in ("POST", "DELETE")
     },
     ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
     **{

@@ -9,15 +9,19 @@ from sqlalchemy.sql import operators, visitors
 from backend import app
 from backend.db import Database, Query
 from backend.jobs import queries
+from backend.overview import queries as overview_queries
+from backend.review import queries as review_queries
 
 SHOPS_KEYS = {("shops", "id"), ("shops", "domain")}
 ENTERED = "shop"  # what `tenancy.entered_shop` calls the shop in a statement of its own
 HOT = {
-    "ONE_VERSION": queries.version(),
-    "ONE_DETAIL": queries.detail(),
-    "ONE_TIMELINE": queries.timeline(),
-    "VISITORS_DETAIL": queries.detail(queries.FOR_VISITORS),
-    "VISITORS_TIMELINE": queries.timeline(queries.FOR_VISITORS),
+    (queries, "ONE_VERSION"): queries.version(),
+    (queries, "ONE_DETAIL"): queries.detail(),
+    (queries, "ONE_TIMELINE"): queries.timeline(),
+    (queries, "VISITORS_DETAIL"): queries.detail(queries.FOR_VISITORS),
+    (queries, "VISITORS_TIMELINE"): queries.timeline(queries.FOR_VISITORS),
+    (review_queries, "REVIEW_PAGE"): review_queries.cards_page(),
+    (overview_queries, "OVERVIEW"): overview_queries.overview(),
 }
 
 
@@ -30,8 +34,8 @@ def remove_shop_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
         return database
 
     monkeypatch.setattr(app, "Database", forgetful_database)
-    for name, statement in HOT.items():
-        monkeypatch.setattr(queries, name, Query(without_shop_conditions(statement)))
+    for (module, name), statement in HOT.items():
+        monkeypatch.setattr(module, name, Query(without_shop_conditions(statement)))
 
 
 def on_execute(

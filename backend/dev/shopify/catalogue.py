@@ -147,6 +147,11 @@ class Catalogue:
         found = self._collections.get(collection_id)
         return found if found is not None and found.shop_number == shop_number else None
 
+    def collections(self, shop_number: int) -> list[Collection]:
+        """The shop's collections, the oldest first."""
+        found = self._collections.values()
+        return [collection for collection in found if collection.shop_number == shop_number]
+
     def delete_collection(self, collection: Collection) -> None:
         """Remove a collection; its products stay. Raises KeyError when there is none."""
         del self._collections[collection.id]

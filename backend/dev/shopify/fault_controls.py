@@ -111,6 +111,10 @@ class FaultControls:
         """Kill the shop's access tokens before their time; its refresh token lives."""
         self.platform.shops[shop].grants.revoke_access()
 
+    def expire_next_id_token(self, times: int = 1) -> None:
+        """Hand out an expired session token in the admin, as a page that was asleep gets it."""
+        self.platform.stale_id_tokens += times
+
     def grant_lasting_token(self, shop: str) -> str:
         """Give the app a token of the old kind, as it may still have from before 2026-04."""
         return self.platform.shops[shop].grants.issue_lasting()

@@ -12,10 +12,12 @@ from litestar import Litestar, Request, Response, post, put, route
 from litestar.params import FromPath
 
 from backend.dev.shopify import admin, refusals, token_endpoint, transforms
+from backend.dev.shopify.embedded_admin import embedded_admin
 from backend.dev.shopify.fault_injection import respond
 from backend.dev.shopify.media import CDN_HOST
 from backend.dev.shopify.state import Call, HttpResponse, Platform, ShopRecord
 from backend.dev.shopify.upload_http import multipart, post_object, put_object
+from backend.dev.transport import LOOPBACK_HOSTS
 
 MAX_REQUEST_BYTES = (
     32_000_000  # bytes: above what may be uploaded, so that its limit is what refuses
@@ -45,7 +47,12 @@ class GraphQlRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     operation_name: str | None = None
 
 
-def stand_in_app(platform: Platform, before: AroundRequest, after: AroundRequest) -> Litestar:
+def stand_in_app(
+    platform: Platform,
+    before: AroundRequest,
+    after: AroundRequest,
+    app_url: Callable[[], str],
+) -> Litestar:
     """Return the ASGI application that answers for all of Shopify's hosts."""
 
     @post("/admin/oauth/access_token", status_code=200)
@@ -107,7 +114,14 @@ def stand_in_app(platform: Platform, before: AroundRequest, after: AroundRequest
 
     # Logging is the host program's: Litestar would configure the root logger.
     return Litestar(
-        [access_token, admin_graphql, cdn_file, staged_put, staged_post],
+        [
+            access_token,
+            admin_graphql,
+            cdn_file,
+            staged_put,
+            staged_post,
+            embedded_admin(platform, app_url),
+        ],
         openapi_config=None,
         logging_config=None,
     )
@@ -202,7 +216,8 @@ def _unknown(platform: Platform, shop: ShopRecord, token: str) -> HttpResponse |
 def _file(
     platform: Platform, request: Request[Any, Any, Any], path: str, version: str | None
 ) -> HttpResponse:
-    if _host(request) != CDN_HOST:
+    # A browser has the CDN's files from the stand-in's own address: see `page/app-bridge.js`.
+    if _host(request) not in {CDN_HOST, *LOOPBACK_HOSTS}:
         return _NO_FILE
     picture = platform.catalogue.file(path, version)
     if picture is None and (wanted := transforms.transformation(path)) is not None:

@@ -14,6 +14,7 @@ import uvicorn
 
 from backend.dev.shopify import async_steps, sources
 from backend.dev.shopify.deliveries import WEBHOOK_TIMEOUT
+from backend.dev.shopify.embedded_admin import admin_path
 from backend.dev.shopify.embedded_server import EmbeddedServer, Wire
 from backend.dev.shopify.fault_controls import FaultControls
 from backend.dev.shopify.http import stand_in_app
@@ -77,7 +78,7 @@ class StandInShopify(MerchantActions, Webhooks, FaultControls):
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = EmbeddedServer(
             uvicorn.Config(
-                stand_in_app(self.platform, self._before, self._after),
+                stand_in_app(self.platform, self._before, self._after, lambda: self.app_url),
                 http=Wire,
                 lifespan="off",
                 log_config=None,
@@ -113,6 +114,13 @@ class StandInShopify(MerchantActions, Webhooks, FaultControls):
         """Where the server listens, such as `http://127.0.0.1:8123`."""
         host, port = self._socket.getsockname()
         return f"http://{host}:{port}"
+
+    def admin_url(self, shop: str, path: str = "/") -> str:
+        """Where a merchant's browser opens the app: its page `path` in the shop's admin.
+
+        A query such as `?locale=de` may follow.
+        """
+        return self.origin + admin_path(self.platform.shops[shop].domain, path)
 
     # Time passing by hand, for `platform.is_held`
 

@@ -14,7 +14,7 @@ from backend.dev.shopify.grants import Grants
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import Staging
 
-Call = Literal["exchange", "refresh", "graphql", "image", "upload"]
+Call = Literal["exchange", "refresh", "graphql", "image", "upload", "id_token"]
 """The kinds of request that are counted and can be made to fail."""
 
 AppKind = Literal["new", "old", "custom"]
@@ -125,6 +125,8 @@ class Platform:
         default_factory=lambda: defaultdict(deque)
     )
     """The faults of the next pages, by connection, such as `products` or `Product.media`."""
+    stale_id_tokens: int = 0
+    """How many of the next session tokens that the admin hands out are expired."""
     file_failures: deque[str] = field(default_factory=deque)
     """The FileErrorCodes with which the next files end."""
     events: list[Event] = field(default_factory=list)

@@ -26,7 +26,9 @@ async def of_one_job(shared_app: RunningApp) -> Answers:
     await (shared_app.drain() if RECORD else pretend(shared_app, public_id))
     finished = await answers_about(shared_app, public_id)
     assert finished["get_job"]["status"] == "SUCCESS"
-    return {name: {"waiting": waiting[name], "finished": finished[name]} for name in waiting}
+    both = {name: {"waiting": waiting[name], "finished": finished[name]} for name in waiting}
+    review = await shared_app.http.get("/v1/review", headers=shared_app.bearer())
+    return both | {"list_review": {"200": review.json()}}
 
 
 async def answers_about(shared_app: RunningApp, public_id: str) -> dict[str, Any]:
@@ -44,7 +46,13 @@ async def pretend(shared_app: RunningApp, public_id: str) -> None:
     async with shared_app.database.transaction() as connection:
         job = await lease_job(connection, JobRef(shop_id=shop_id, public_id=public_id))
     assert job is not None
-    await make_stage(shared_app, job, "segment")
+    await make_stage(shared_app, job, "segment", pictures=2)
     await make_stage(shared_app, job, "encode", role="final", pictures=2)
+    await shared_app.execute(
+        "UPDATE artifacts SET kind = "
+        "CASE name WHEN 'picture-0' THEN 'original_thumbnail' ELSE 'thumbnail' END "
+        "WHERE job_id = :id AND role = 'intermediate'",
+        id=public_id,
+    )
     async with shared_app.database.transaction() as connection:
         await succeed(connection, job, {"progress": {"done": 5, "total": 5}})

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from backend.dev.shopify import ProductRecord
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import WORKFLOWS
 from tests.backend.batches import scenarios as batches
@@ -23,7 +24,7 @@ from tests.scenarios import finished_job, privacy_request, waiting_job, without_
 
 Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
-LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests"}
+LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests", "/v1/review"}
 SEVERAL = 4  # at a time
 
 # Statuses that take more than these tests may do.
@@ -31,6 +32,7 @@ UNKNOWN_SHOP = "stranger.myshopify.com"
 ELSEWHERE = {
     ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
     ("post_publication", 403),  # takes another shop: tests/backend/publications
+    ("get_job_product", 403),  # the same
 }
 
 
@@ -169,6 +171,7 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     shared_app.shopify.create_shop(UNKNOWN_SHOP)
     await shared_app.execute("UPDATE shops SET stored_bytes = 1000000 WHERE domain = :d", d=SHOP)
     batch = {"workflow": "catalog-image", "product_ids": batches.product_gids(1)}
+    of_deleted, _ = await scenarios.publishable_job(shared_app, SHOP, product=deleted(shared_app))
     preview = {**body, "category": "dress"}
     visit = credentials.app_proxy(shared_app)(
         SimpleNamespace(url="/proxy/v1/product-to-model-direct")
@@ -183,12 +186,22 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
             await shared_app.http.post(path, json={**body, "margin": 0.2}, headers=key),
             await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(UNKNOWN_SHOP)),
             await shared_app.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
+            await shared_app.http.get(
+                f"/v1/jobs/{of_deleted.public_id}/product", headers=shared_app.bearer()
+            ),
             await full.post(visit, json=preview),
             await greedy.post(visit, json=preview),
             await busy.post(path, json=body, headers=shared_app.bearer()),
             await busy.post("/v1/batches", json=batch, headers=shared_app.bearer()),
             await stuffed.post(path, json=body, headers=shared_app.bearer()),
         ]
+
+
+def deleted(shared_app: RunningApp) -> ProductRecord:
+    """A product that the shop no longer has."""
+    product = shared_app.product()
+    shared_app.shopify.delete_product(product)
+    return product
 
 
 @contextlib.asynccontextmanager
@@ -220,8 +233,8 @@ async def client_of(shared_app: RunningApp, **changes: Any) -> AsyncIterator[htt
 
 async def good(client: Client) -> httpx.Response:
     """What it is for."""
-    if client.path.endswith("/publication"):
-        return await of_a_publication(client)
+    if client.path.endswith(("/publication", "/dismissal", "/product")):
+        return await of_a_product(client)
     if client.path.startswith("/v1/batches/"):
         return await client.ask(public_id=await partly_done(client.shared_app))
     if client.path.endswith("/background-swap-with-image"):
@@ -245,11 +258,13 @@ async def of_a_customer(client: Client) -> httpx.Response:
     )
 
 
-async def of_a_publication(client: Client) -> httpx.Response:
+async def of_a_product(client: Client) -> httpx.Response:
     """A job that has something to publish, and has published it if that is to be read."""
     product = client.shared_app.product()
     job, digests = await scenarios.publishable_job(client.shared_app, SHOP, product)
     asked = scenarios.publication_request(digests)
+    if not client.path.endswith("/publication"):
+        return await client.ask(public_id=job.public_id)
     if client.method == "POST":
         return await client.ask(public_id=job.public_id, content=msgspec.json.encode(asked))
     await scenarios.post_publication(client.shared_app, SHOP, job, asked)
@@ -297,7 +312,7 @@ async def too_long(client: Client) -> httpx.Response:
 
 async def conflict(client: Client) -> httpx.Response:
     """What has ended, or has not; or a key that somebody is just claiming."""
-    if client.path.endswith(("/publication", "/retry")):
+    if client.path.endswith(("/publication", "/retry", "/dismissal", "/product")):
         return await client.ask()
     if client.path.endswith("/cancel"):
         public_id = await client.new_one()
@@ -347,6 +362,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     200: good,
     201: good,
     202: good,
+    204: good,
     304: lambda client: client.ask(If_None_Match="*"),
     400: two_credentials,
     401: no_credential,

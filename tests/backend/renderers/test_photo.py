@@ -18,6 +18,12 @@ async def test_each_input_image_has_its_facts(renderer):
     assert background["sha256"] != facts["sha256"]
 
 
+async def test_only_the_products_photo_gets_a_thumbnail(renderer):
+    [small] = (await ask(renderer, "validate", source=GOOD, background=GOOD)).files
+    assert (small.name, small.role) == ("original_thumbnail", "intermediate")
+    assert (small.meta["width"], small.meta["height"]) == (512, 384)
+
+
 @pytest.mark.parametrize(
     ("bad", "code", "message"),
     [

@@ -56,11 +56,13 @@ async def test_a_garment_becomes_a_jpeg_and_a_webp_with_complete_metadata(render
         "sha256": hashlib.sha256(source).hexdigest(),
     }
     assert [(file.name, file.kind, file.role) for file in made.values()] == [
+        ("original_thumbnail", "original_thumbnail", "intermediate"),
         ("mask", "mask", "intermediate"),
         ("cutout", "cutout", "intermediate"),
         ("master", "master", "intermediate"),
         ("catalog-2048.jpg", "catalog_image", "final"),
         ("catalog-1024.webp", "catalog_image", "final"),
+        ("thumbnail", "thumbnail", "intermediate"),
     ]
     final = made["catalog-2048.jpg"]
     assert (final.label, final.content_type) == ("2048 × 2048 JPEG", "image/jpeg")

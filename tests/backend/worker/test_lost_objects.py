@@ -147,6 +147,18 @@ async def test_a_lost_source_image_is_fetched_again_from_the_shop(fast_app: Runn
     assert await missing_objects(fast_app, list(files.values())) == []
 
 
+async def test_lost_thumbnails_are_made_again(isolated_app: RunningApp) -> None:
+    public_id = await isolated_app.finished_job()
+    rows = await isolated_app.rows(
+        "SELECT key FROM artifacts WHERE job_id = :id AND kind LIKE '%thumbnail'", id=public_id
+    )
+    keys = [row["key"] for row in rows]
+    assert len(keys) == 2
+    await delete_objects(isolated_app, *keys)
+    assert await run_sweep(isolated_app) == ((0, 0), (2, 2))
+    assert await missing_objects(isolated_app, keys) == []
+
+
 async def test_a_different_rendering_does_not_replace_a_lost_image(
     fast_app: RunningApp,
 ) -> None:

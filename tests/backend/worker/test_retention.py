@@ -113,6 +113,23 @@ async def test_intermediate_files_expire_and_final_images_stay(
     assert await run_retention(shared_app) == {}
 
 
+async def test_thumbnails_stay_as_long_as_their_job(shared_app: RunningApp, shop: str) -> None:
+    ref, (small, *finals) = await finished_job(shared_app, shop=shop)
+    await shared_app.execute(
+        "UPDATE artifacts SET kind = 'thumbnail' WHERE job_id = :id AND role = 'intermediate'",
+        id=ref.public_id,
+    )
+    await age_job(shared_app, ref, 31)
+    assert await run_retention(shared_app) == {}
+    assert await missing_objects(shared_app, [small, *finals]) == []
+    answer = await shared_app.http.get("/v1/review", headers=shared_app.bearer(shop))
+    [card] = answer.json()["cards"]
+    assert (await shared_app.http.get(card["preview"]["image_url"])).status_code == 200
+    await age_job(shared_app, ref, 91)
+    assert await run_retention(shared_app, BOTH) == {"expired_job": 1}
+    assert await missing_objects(shared_app, [small, *finals]) == [small, *finals]
+
+
 async def test_an_event_counts_its_expired_images(shared_app: RunningApp, shop: str) -> None:
     job = await claimed_job(shared_app, shop=shop)
     await make_stage(shared_app, job, "validate", pictures=0)

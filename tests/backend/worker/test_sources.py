@@ -37,7 +37,8 @@ async def claim_job(shared_app: RunningApp, origin: Any = "api", **request: str 
 
 async def fetch_sources(shared_app: RunningApp, job: JobLease) -> dict[str, bytes]:
     """The job's pictures."""
-    return {name: data async for name, data in source_files(job, shared_app.worker_context)}
+    found = source_files(job, shared_app.worker_context)
+    return {source.name: source.data async for source in found}
 
 
 async def failure_of_sources(shared_app: RunningApp, job: JobLease) -> tuple[str, bool]:
@@ -52,6 +53,18 @@ async def test_a_products_source_is_its_current_first_image(shared_app: RunningA
     job = await claim_job(shared_app, product_id=product.gid)
     shared_app.shopify.replace_image(product, b"new")
     assert await fetch_sources(shared_app, job) == {"source": b"new"}
+
+
+async def test_the_title_of_a_product_is_kept_if_it_was_read(shared_app: RunningApp) -> None:
+    long = shared_app.shopify.create_product(SHOP, "x" * 255, b"a photo")
+    job = await claim_job(shared_app, product_id=long.gid)
+    before = shared_app.shopify.calls.total()
+    [source] = [each async for each in source_files(job, shared_app.worker_context)]
+    assert source.product_title == "x" * 255
+    assert shared_app.shopify.calls.total() == before + 2, "the product, and its photo"
+    job = await claim_job(shared_app, media_id=long.media_gid)
+    [source] = [each async for each in source_files(job, shared_app.worker_context)]
+    assert source.product_title is None
 
 
 async def test_a_media_image_is_read_by_its_id(shared_app: RunningApp) -> None:

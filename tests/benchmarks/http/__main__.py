@@ -27,6 +27,7 @@ WORK = {
     "detail": ("ours", "peer", "bare"),
     "detail_304": ("ours", "bare"),
     "events": ("ours", "bare"),
+    "review": ("ours", "bare"),
     "webhook": ("ours", "bare"),
 }
 WARM_UP = 1.0  # seconds

@@ -30,6 +30,8 @@ class Client:
         if work == "webhook":
             return self.deliveries()
         tokens = {shop: self.token(shop) for shop in {shop for shop, _ in self.jobs}}
+        if work == "review":
+            return cycle([self.review(shop, server, token) for shop, token in tokens.items()])
         path = "/events" if work == "events" else ""
         query = f"?since={SINCE}" if work == "events" else "?"
         headers = f"If-None-Match: {tag}\r\n" if work == "detail_304" else ""
@@ -42,6 +44,11 @@ class Client:
                 for shop, job in self.jobs
             ]
         )
+
+    def review(self, shop: str, server: str, token: str) -> bytes:
+        """The first page of the shop's review."""
+        query = f"?shop={shop}" if server == "bare" else ""
+        return get(f"/v1/review{query}", CREDENTIALS.format(token=token))
 
     def token(self, shop: str) -> str:
         """The session token of a page that is open in that shop's admin."""

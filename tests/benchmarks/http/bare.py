@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import asyncpg
 
 from backend.jobs import queries
+from backend.review.queries import REVIEW_PAGE
 from backend.tenancy import WEB
 
 Scope = dict[str, Any]
@@ -72,8 +73,10 @@ class Bare:
         """What the database says."""
         if scope["method"] == "POST":
             return await self.store((await receive())["body"])
-        _, _, _, job, *rest = scope["path"].split("/")
         query = parse_qs(scope["query_string"].decode())
+        if scope["path"] == "/v1/review":
+            return await self.review(query["shop"][0])
+        _, _, _, job, *rest = scope["path"].split("/")
         has_tag = any(name == b"if-none-match" for name, _ in scope["headers"])
         statement = QUERIES["events" if rest else "version" if has_tag else "detail"]
         given = {
@@ -85,6 +88,12 @@ class Bare:
         if has_tag:
             return 304, b""
         return 200, "\n".join(map(str, row.values())).encode()
+
+    async def review(self, shop: str) -> tuple[int, bytes]:
+        """The first page of a shop's cards."""
+        given = {"shop_domain": shop, "state": "WAITING", "before": "Z" * 26, "limit": 25}
+        rows = await self.reading.fetch(REVIEW_PAGE.sql, *REVIEW_PAGE.arguments(given))
+        return 200, "\n".join(str(value) for row in rows for value in row.values()).encode()
 
     async def store(self, body: bytes) -> tuple[int, bytes]:
         """The two inserts of a delivery, in one transaction."""

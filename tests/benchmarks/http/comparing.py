@@ -40,7 +40,25 @@ async def compare_answers(running: dict[str, Server], client: Client) -> str:
             )
             for event in events.json()["events"]:
                 assert event["message"] in rows.text
+        await compare_reviews(running, client, http)
         return str(ours.headers["etag"])
+
+
+async def compare_reviews(
+    running: dict[str, Server], client: Client, http: httpx.AsyncClient
+) -> None:
+    """Whether the rows of a page of the review have what its cards are made of."""
+    for shop in {shop for shop, _ in client.jobs[:COMPARED]}:
+        key = {"Authorization": f"Bearer {client.token(shop)}"}
+        ours, bare = [
+            await http.get(f"http://127.0.0.1:{running[name].port}/v1/review{query}", headers=key)
+            for name, query in (("ours", ""), ("bare", f"?shop={shop}"))
+        ]
+        assert ours.json()["count"] > 0
+        for card in ours.json()["cards"]:
+            digests = [each["meta"]["sha256"] for each in card["result"]]
+            for fact in (card["public_id"], card["product"]["id"], *digests):
+                assert fact in bare.text, f"{fact} is not in the bare answer"
 
 
 def plain(answer: Any) -> Any:

@@ -1,0 +1,1 @@
+"""The numbers of the page's home, and its setup guide."""

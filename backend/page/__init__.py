@@ -1,0 +1,1 @@
+"""The page that merchants open in Shopify's admin."""

@@ -1,0 +1,485 @@
+// Everything that the page says, in English, and the functions that say it in the merchant's
+// language: `locale/<language>.json` has the same keys. A key that is missing there stays English.
+// Reasons, stages and most failures are in English as the API words them, for merchants; so only
+// the other languages have their keys: `reason.CODE`, `stage.NAME`, `failure.CODE`.
+// A text with a number has a form for each plural category of its language; `{name}` is filled in.
+
+/** @import { ApiError } from "./api.js" */
+
+export const ENGLISH = /** @type {const} */ ({
+  "app.name": "Atelier",
+  "nav.review": "Review",
+  "nav.make": "Make images",
+  "nav.jobs": "Jobs",
+  "nav.batches": "Batches",
+  "nav.settings": "Settings",
+
+  "state.loading": "Loading",
+  "state.again": "Try again",
+  "state.error": "This did not work",
+  "state.offline": "Atelier can't be reached",
+  "state.limited": "Too many requests at once",
+  "state.session": "Shopify has not confirmed your session yet",
+  "state.retries": "The page tries again at {time}. What you see may be out of date.",
+  "state.notDone": "Your last change was not carried out.",
+  "state.authorizing": "Connecting to your shop",
+  "state.authorizing.details": "Shopify is giving Atelier access again. This takes a few seconds.",
+  "state.request": "Request ID for support: {id}",
+  "unknown.heading": "There is no such page",
+  "unknown.details": "The address may be old or incomplete.",
+  "stale.heading": "This part of Atelier can't be loaded",
+  "stale.details": "There is no connection, or there is a new version of Atelier.",
+  "stale.reload": "Load the page again",
+  "outside.details": "Open Atelier from your Shopify admin: Apps, then Atelier.",
+
+  "error.OFFLINE": "Atelier can't be reached at the moment. Try again.",
+  "error.PAGE_ERROR":
+    "The page has an error. Reload it; if that does not help, tell support what you did.",
+  "error.UNREADABLE": "Atelier sent a response that the page can't read.",
+  "error.INTERNAL_ERROR": "Atelier has an error. Tell support the request ID.",
+  "error.SCOPE_MISSING":
+    "Atelier may not change this shop's product media. Open the app again and grant the access that Shopify asks for.",
+  "error.PRECONDITION_FAILED": "Someone else changed this at the same time.",
+  "error.TOO_MANY_OPEN_JOBS": "Too many jobs are unfinished. Try again when some have finished.",
+  "error.TOO_MANY_OPEN_BATCHES": "Too many batches are still starting their jobs. Try again later.",
+  "error.STORAGE_QUOTA_REACHED":
+    "This shop has used all of its image storage. Ask support for more.",
+  "error.RATE_LIMITED": "Too many requests at once. Try again in a minute.",
+
+  "error.IMAGE_TYPE_UNSUPPORTED": "This file is not a JPEG, PNG or WebP image.",
+  "error.IMAGE_TOO_LARGE": "This photo is too large: at most 25 MB and 100 million pixels.",
+  "error.IMAGE_TOO_SMALL": "This photo has too few pixels. Use a larger one.",
+  "error.IMAGE_ANIMATED": "This photo is animated. Use a still one.",
+  "error.IMAGE_CORRUPT": "This photo is damaged or incomplete. Export it again.",
+  "error.IMAGE_TOO_COMPLEX": "This photo takes too long to read. Save it as a JPEG and try again.",
+  "error.JOB_NOT_FOUND": "This job no longer exists.",
+  "error.BATCH_NOT_FOUND": "This batch no longer exists.",
+  "error.JOB_NOT_FINISHED": "This job has not finished yet.",
+  "error.JOB_ALREADY_FINISHED": "This job has finished already.",
+  "error.BATCH_ALREADY_FINISHED": "This batch has finished already.",
+  "error.BATCH_NOTHING_TO_RETRY": "Nothing in this batch has failed.",
+  "error.ALREADY_PUBLISHED": "These images are published already.",
+  "error.PREVIEW_NOT_PUBLISHABLE": "A preview cannot be published.",
+  "error.JOB_HAS_NO_PRODUCT": "This job was made from a photo of your own, without a product.",
+  "error.PRODUCT_NOT_FOUND": "The product was deleted in Shopify.",
+  "error.SHOPIFY_UNAVAILABLE": "Shopify does not respond at the moment. Try again in a minute.",
+  "error.WORKFLOW_DISABLED": "This kind of image is switched off at the moment.",
+  "error.INVALID_REQUEST": "Atelier does not accept these values.",
+  "error.UNAUTHENTICATED": "Shopify did not confirm who you are. Reload the page.",
+
+  "workflow.catalog-image": "Catalog image",
+  "workflow.background-swap-with-image": "Product in front of a picture",
+  "workflow.background-swap-with-spec": "Product in front of a drawn background",
+  "workflow.product-to-model-direct": "Product on a mannequin",
+
+  "settings.save": "Save",
+  "settings.discard": "Discard",
+  "settings.saved": "Settings saved",
+  "settings.notLoaded": "The settings could not be loaded or saved",
+  "settings.conflict": "Your changes are not saved",
+  "settings.conflict.details": "Someone else has changed the settings since you opened this page.",
+  "settings.conflict.show": "Discard mine and show the saved settings",
+  "settings.invalid": "Not saved: check the marked fields",
+  "settings.invalid.details": "At least one value is not possible.",
+  "settings.retired": {
+    one:
+      "{count} rule no longer runs, because Atelier no longer offers what it does. Saving removes it.",
+    other:
+      "{count} rules no longer run, because Atelier no longer offers what they do. Saving removes them.",
+  },
+  "settings.spending": "Spending",
+  "settings.spending.details":
+    "What all rules together may spend in a day. A day begins at midnight UTC.",
+  "settings.cap": "Daily limit",
+  "settings.credits": "credits",
+  "settings.spent": {
+    one: "{count} credit spent today. At the limit, rules wait until the next day.",
+    other: "{count} credits spent today. At the limit, rules wait until the next day.",
+  },
+  "settings.rules": "Rules",
+  "settings.rules.details": "A rule makes images by itself when products change. At most {count}.",
+  "settings.rules.none": "There are no rules",
+  "settings.rules.none.details": "Images are made only when you ask for them.",
+  "settings.rules.add": "Add rule",
+  "settings.rule": "Rule {count}: {workflow}",
+  "settings.rule.remove": "Remove rule",
+  "settings.rule.removeThis": "Remove rule {count}",
+  "settings.workflow": "What it makes",
+  "settings.workflow.price": {
+    one: "{workflow} ({count} credit)",
+    other: "{workflow} ({count} credits)",
+  },
+  "settings.workflow.off":
+    "Your Atelier does not offer this at the moment, so the rule does not run.",
+  "settings.on": "When",
+  "settings.on.product_created": "A product gets its first photo",
+  "settings.on.image_changed": "A product's first photo changes",
+  "settings.publish": "Publish without review when the check finds nothing wrong",
+  "settings.publish.details": "Otherwise every image waits on the Review page.",
+  "settings.position": "Place among the product's images",
+  "settings.position.details": "Empty: after the others.",
+  "settings.filter": "Only for products with",
+  "settings.statuses": "Status",
+  "settings.statuses.details": "None chosen: every status.",
+  "settings.status.ACTIVE": "Active",
+  "settings.status.DRAFT": "Draft",
+  "settings.status.ARCHIVED": "Archived",
+  "settings.status.UNLISTED": "Unlisted",
+  "settings.vendors": "One of these vendors",
+  "settings.product_types": "One of these product types",
+  "settings.tags": "One of these tags",
+  "settings.lines": "One a line. Empty: any.",
+  "settings.problem.cap": "Enter a whole number from 0 to 1,000,000.",
+  "settings.problem.on": "Choose at least one.",
+  "settings.problem.position": "Enter a whole number from 1 to 250, or nothing.",
+  "settings.problem.lines": "Enter at most 50 lines, each with at most 255 characters.",
+  "settings.problem.other": "This value is not possible.",
+
+  "status.NOT_STARTED": "Waiting",
+  "status.IN_PROGRESS": "In progress",
+  "status.SUCCESS": "Done",
+  "status.FAILURE": "Failed",
+  "status.EXPANDING": "Starting",
+  "status.PARTIAL": "Partly done",
+  "status.CANCELLED": "Cancelled",
+  "status.PENDING": "Publishing soon",
+  "status.PUBLISHING": "Publishing",
+  "status.PUBLISHED": "Published",
+  "status.FAILED": "Publishing failed",
+  "status.RESTORING": "Restoring",
+  "status.RESTORED": "Originals restored",
+  "publication.PENDING": "The images will be published in a moment.",
+  "publication.PUBLISHING": "The images are being added to the product.",
+  "publication.PUBLISHED": "The images are on the product.",
+  "publication.FAILED": "The images could not be published.",
+  "publication.RESTORING": "The images are being removed from the product.",
+  "publication.RESTORED": "The product has its original images again.",
+
+  "verdict.pass": "Looks good",
+  "verdict.review": "Please check",
+  "verdict.preview": "Preview only",
+
+  "failure.CANCELLED": "It was cancelled.",
+  "failure.SHOP_UNINSTALLED": "The app was removed from the shop. Now that it is back, try again.",
+  "failure.REAUTH_NEEDED": "Nobody opened Atelier for 30 days. Now that it is open, try again.",
+  "failure.SCOPE_MISSING":
+    "Atelier lacks access to products or files. Open it again and grant the access.",
+  "failure.UPLOAD_EXPIRED": "The uploaded photo is no longer stored. Upload it again.",
+  "failure.WORKFLOW_RETIRED": "This kind of image is no longer offered. Choose another one.",
+  "failure.RESTORE_INCOMPLETE":
+    "Our images are gone, but not everything is as it was. Restore the originals again.",
+
+  "event.queued": "Waiting for its turn",
+  "event.succeeded": "Done",
+
+  "list.failed": "The list can't be loaded",
+  "list.newest": "Newest first",
+  "list.more": "Show more",
+  "list.all": "All",
+  "list.workflow": "Kind",
+  "list.created": "Started",
+  "list.status": "Status",
+  "list.done": "Done",
+  "list.product": "Product",
+  "list.result": "Result",
+
+  "review.failed": "The list can't be loaded",
+  "review.show": "Show",
+  "review.waiting": "Waiting for you",
+  "review.dismissed": "Dismissed",
+  "review.published": "Published",
+  "review.none.waiting": "Nothing waits for you",
+  "review.why.waiting":
+    "New product photos become catalog images by themselves. Or choose some products now.",
+  "review.none.dismissed": "Nothing is dismissed",
+  "review.why.dismissed": "Images that you do not want are kept here. You can take them back.",
+  "review.none.published": "Nothing is published yet",
+  "review.why.published": "Images that you publish are listed here, with the way back.",
+  "review.figures": "Numbers of your shop",
+  "review.figure.waiting": "Waiting for you",
+  "review.figure.running": "In progress",
+  "review.figure.failed": "Failed in 7 days",
+  "review.figure.credits": "Credits of rules today",
+  "review.ofCap": "{spent} of {cap}",
+  "review.select": "Select",
+  "review.selectNone": "Stop selecting",
+  "review.selectAll": "Select all shown",
+  "review.selectOne": "Select {title}",
+  "review.publish": "Publish",
+  "review.publishOne": "Publish {title}",
+  "review.publishMany": { one: "Publish {count}", other: "Publish {count}" },
+  "review.dismiss": "Not this one",
+  "review.dismissOne": "Not this one: {title}",
+  "review.putBack": "Put back",
+  "review.putBackOne": "Put back {title}",
+  "review.didPublish": {
+    one: "{count} image is being published",
+    other: "{count} images are being published",
+  },
+  "review.didDismiss": "{title} is dismissed",
+  "review.didPutBack": "{title} waits for you again",
+  "review.undo": "Undo",
+  "compare.label": "{title}: original and result",
+  "compare.before": "Before",
+  "compare.after": "After",
+  "compare.value": "{percent} % original",
+
+  "guide.heading": "Set up Atelier",
+  "guide.hide": "Hide",
+  "guide.done": "{done} of {all} steps done",
+  "guide.check": "Done",
+  "guide.pick": "Choose products and make images of them",
+  "guide.look": "Compare each image with its original",
+  "guide.publish": "Publish the ones that you like",
+  "guide.rules": "Decide what happens to new product photos",
+
+  "keys.heading": "Keyboard shortcuts",
+  "keys.where": "They work while the focus is in the list of images.",
+  "keys.j": "j: next image",
+  "keys.k": "k: previous image",
+  "keys.p": "p: publish",
+  "keys.x": "x: not this one",
+  "keys.u": "u: undo",
+  "keys.space": "Space: the original or the result",
+  "keys.help": "?: this list",
+
+  "make.failed": "The images could not be started",
+  "make.photos": "Photos",
+  "make.source": "Where the photos are",
+  "make.source.products": "Products",
+  "make.source.collection": "A collection",
+  "make.source.files": "My own photos",
+  "make.pickProducts": "Choose products",
+  "make.pickCollection": "Choose a collection",
+  "make.products": { one: "{count} product", other: "{count} products" },
+  "make.photoCount": { one: "{count} photo", other: "{count} photos" },
+  "make.none.products": "Choose at least one product.",
+  "make.none.collection": "Choose a collection.",
+  "make.none.files": "Add at least one photo that could be uploaded.",
+  "make.drop": "Drop photos here: JPEG, PNG or WebP, up to 25 MB each, 20 at once",
+  "make.tooMany": "At most 20 photos at once. The others were left out.",
+  "make.uploading": "Uploading",
+  "make.uploaded": "{done} of {all} photos uploaded",
+  "make.remove": "Remove {name}",
+  "make.how": "Images",
+  "make.workflow": "Kind of image",
+  "make.about.catalog-image": "The product, cut out, on a clean square background.",
+  "make.about.product-to-model-direct":
+    "The garment on a mannequin. It is a preview to look at, and cannot be published.",
+  "make.about.background-swap-with-image": "The product in front of a picture of yours.",
+  "make.about.background-swap-with-spec":
+    "The product in front of a background that Atelier draws.",
+  "make.price": "Price",
+  "make.credits": { one: "{count} credit", other: "{count} credits" },
+  "make.priceAll": "{items} × {credits} = at most {total}",
+  "make.priceEach": "{credits} for each product of the collection",
+  "make.rulesLeft":
+    "Your rules have {left} of {cap} credits left today. What you start here does not count there.",
+  "make.start": "Make images",
+  "make.confirm": "Make these images?",
+  "make.confirmDetails": "Nothing is published: the images wait for your review.",
+  "make.back": "Back",
+
+  "form.background": "Background color",
+  "form.margin": "Margin",
+  "form.margin.details": "Empty border around the product, 0 to 40 % of the side",
+  "form.shadow": "Shadow",
+  "form.outputs": "Sizes and formats",
+  "form.category": "Kind of garment",
+  "form.body": "Mannequin",
+  "form.scene_type": "Scene",
+  "form.mood": "Mood",
+  "form.dominant_colors": "Color",
+  "form.background_upload_key": "Drop the background picture here: JPEG, PNG or WebP, up to 25 MB",
+  "form.dropRejected": "Some files were left out: they are no JPEG, PNG or WebP images.",
+  "form.uploaded": "The picture is uploaded",
+  "form.choose": "Choose",
+  "form.choice.none": "None",
+  "form.choice.contact": "Soft shadow under the product",
+  "form.choice.top": "Top",
+  "form.choice.bottom": "Trousers or skirt",
+  "form.choice.dress": "Dress",
+  "form.choice.female": "Female",
+  "form.choice.male": "Male",
+  "form.choice.studio": "Studio",
+  "form.choice.tabletop": "Tabletop",
+  "form.choice.wall": "Wall",
+  "form.choice.spotlight": "Spotlight",
+  "form.choice.neutral": "Neutral",
+  "form.choice.bright": "Bright",
+  "form.choice.warm": "Warm",
+  "form.choice.cool": "Cool",
+  "form.choice.dramatic": "Dramatic",
+  "form.nth": "{label} {n}",
+  "form.addColour": "Add a color",
+  "form.removeColour": "Remove the last color",
+  "form.longSide": "Longer side of image {n}",
+  "form.format": "Format of image {n}",
+  "form.addOutput": "Add a size",
+  "form.removeOutput": "Remove image {n}",
+  "form.missing": "This is required.",
+  "form.wrongMargin": "Enter 0 to 40.",
+  "form.wrongColour": "Enter a color such as #f4f4f2.",
+  "form.wrongSize": "The longer side has 256 to 4096 pixels.",
+  "form.same": "Two images have the same size and format.",
+  "form.refused": "Atelier does not accept this value.",
+
+  "jobs.none": "No jobs here",
+  "jobs.none.details":
+    "Each image that Atelier makes is a job. Those with this status are listed here.",
+  "batches.none": "No batches yet",
+  "batches.none.details": "Make images of many products at once, and follow them here.",
+
+  "batch.heading": "Batch",
+  "batch.failed": "The batch could not be loaded or changed",
+  "batch.incomplete": "The collection could not be read completely",
+  "batch.progress": "Progress",
+  "batch.done": "{done} of {total} done",
+  "batch.counts":
+    "{succeeded} succeeded, {failed} failed, {running} in progress, {waiting} waiting",
+  "batch.expanding": "The collection is still being read, so the number may grow.",
+  "batch.products": "Products",
+  "batch.product": "Product {id}",
+  "batch.noItems": "No product has this status.",
+  "batch.open": "Open the job",
+  "batch.openJob": "Open the job of product {id}",
+  "batch.retry": { one: "Retry failed ({count})", other: "Retry failed ({count})" },
+  "batch.cancel": "Cancel the batch",
+  "batch.keep": "Keep it running",
+  "batch.cancelHeading": "Cancel this batch?",
+  "batch.cancelDetails": {
+    one: "{count} product is not done yet and will not be made. What is done stays.",
+    other: "{count} products are not done yet and will not be made. What is done stays.",
+  },
+
+  "job.heading": "Job",
+  "job.failed": "The job could not be loaded or changed",
+  "job.failure": "The images could not be made",
+  "job.again": "Make images again",
+  "job.waiting": "This job waits",
+  "job.waiting.reauth": "It goes on as soon as Atelier has access to your shop again.",
+  "job.waiting.shopify": "Shopify does not respond. It goes on by itself.",
+  "job.waiting.storage": "The image storage does not respond. It goes on by itself.",
+  "job.images": "Images",
+  "job.noImages": "There are no images.",
+  "job.file": "{width} × {height} {format}",
+  "job.size": "{kilobytes} kB",
+  "job.progress": "Steps done",
+  "job.timeline": "Timeline",
+  "job.cancel": "Cancel the job",
+  "job.keep": "Keep it running",
+  "job.cancelHeading": "Cancel this job?",
+  "job.cancelDetails": "Its images will not be made.",
+
+  "publish.heading": "On the product",
+  "publish.failed": "Publishing did not work",
+  "publish.preview": "This is a preview to look at. It cannot be published.",
+  "publish.alt": "Alt text",
+  "publish.alt.details": "For people who do not see the image, and for search engines",
+  "publish.place": "Place",
+  "publish.atEnd": "At the end",
+  "publish.willBe": "The product's media after publishing",
+  "publish.isNow": "The product's media",
+  "publish.new": "New",
+  "publish.ours": "From Atelier",
+  "publish.type.IMAGE": "Image",
+  "publish.type.VIDEO": "Video",
+  "publish.type.EXTERNAL_VIDEO": "Video",
+  "publish.type.MODEL_3D": "3D model",
+  "publish.publish": "Publish",
+  "publish.restore": "Restore originals",
+  "publish.keep": "Keep the images",
+  "publish.restoreHeading": "Restore the originals?",
+  "publish.restoreDetails": {
+    one: "{count} image of Atelier is removed from the product.",
+    other: "{count} images of Atelier are removed from the product.",
+  },
+  "publish.restoreRest":
+    "The order, alt texts and variant images of the product's other media are restored. Images that you have added since stay. You can do this at any time.",
+});
+
+/** @typedef {keyof typeof ENGLISH} WordKey */
+/** @typedef {string | { [category in Intl.LDMLPluralRule]?: string }} Word */
+/** @typedef {Record<string, string | number>} Values */
+
+const LANGUAGES = ["de"]; // besides English: the files in `locale/`
+
+let language = "en";
+/** @type {Partial<Record<string, Word>>} */
+let translated = {};
+
+/**
+ * Choose the language of a locale such as `de-AT`; English if there is none.
+ * @param {string} locale
+ */
+export async function chooseLanguage(locale) {
+  const name = locale.split("-")[0]?.toLowerCase() ?? "";
+  language = LANGUAGES.includes(name) || name === "en" ? locale : "en";
+  document.documentElement.lang = language;
+  if (!LANGUAGES.includes(name)) return;
+  // Not `fetch`: App Bridge would wait for a session token first.
+  const file = `./locale/${name}.json`;
+  try {
+    translated = (await import(file, { with: { type: "json" } })).default;
+  } catch (error) {
+    language = document.documentElement.lang = "en"; // an old browser: English works too
+    console.warn("The translation could not be loaded.", error);
+  }
+}
+
+/**
+ * The text in the merchant's language. Numbers among the values are formatted; `count` chooses the
+ * plural.
+ * @param {WordKey} key
+ * @param {Values} [values]
+ */
+export function text(key, values = {}) {
+  const word = /** @type {Word} */ (translated[key] ?? ENGLISH[key]);
+  const form = typeof word === "string" ? word : word[pluralOf(Number(values.count))] ?? word.other;
+  return (form ?? "").replaceAll(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+}
+
+/**
+ * A text by a key that is put together, such as `workflow.${name}`; `fallback` if there is none.
+ * @param {string} key
+ * @param {string} fallback
+ */
+export function textOr(key, fallback) {
+  return key in ENGLISH || key in translated ? text(/** @type {WordKey} */ (key)) : fallback;
+}
+
+/**
+ * Our own words for the code of an error, else the server's message.
+ * @param {ApiError} error
+ */
+export const errorText = (error) => textOr(`error.${error.code}`, error.message);
+
+/** @param {number} count */
+const pluralOf = (count) => new Intl.PluralRules(language).select(count);
+
+/** @param {string | number | undefined} value */
+const shown = (value) => (typeof value === "number" ? number(value) : (value ?? ""));
+
+/** @param {number} value */
+export const number = (value) => new Intl.NumberFormat(language).format(value);
+
+/**
+ * A list, such as "Hats, Shirts, and Socks".
+ * @param {string[]} items
+ */
+export const list = (items) => new Intl.ListFormat(language).format(items);
+
+/**
+ * Day and time.
+ * @param {string | Date} at ISO 8601, as the API sends it.
+ */
+export const moment = (at) =>
+  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" })
+    .format(new Date(at));
+
+/**
+ * The time of day, to the second.
+ * @param {string | Date} at
+ */
+export const clock = (at) =>
+  new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(new Date(at));

@@ -1,0 +1,1 @@
+"""What the merchant decides on: finished images to publish or to dismiss."""

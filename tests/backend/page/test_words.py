@@ -1,0 +1,103 @@
+"""What the page says is in one table, and in each language."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from backend.failures.codes import codes_of
+from backend.failures.registry import Noun
+from backend.imaging import quality
+from backend.page.files import STATIC
+from backend.workflows.stages import StageName
+from tests.backend.page.words import Word, english, literals, translations
+from tests.source_tree import ROOT
+
+ENGLISH = english()
+LANGUAGES = translations()
+MODULES = sorted({*STATIC.glob("*.js"), *STATIC.glob("views/*.js")} - {STATIC / "words.js"})
+
+# Two words, or a capitalised one: a sentence or a label. CSS, HTTP, ids and addresses are not.
+VISIBLE = re.compile(r"[A-Za-z’']{2,} [A-Za-z’']{2,}|^[A-Z][a-z’']+[.!?]?$")
+NOT_VISIBLE = re.compile(
+    r"repeat\(|\dfr\b|max-width|solid |var\(|^(Accept|Content-Type|Link|Authorization|ETag)$"
+    r"|^(Escape|Enter|Home|End)$|^No response\.$"
+)
+CODE_OR_TAG = re.compile(r"\$\{.*\}?|<[^>]*>", re.DOTALL)
+
+
+def forms(word: Word) -> list[str]:
+    return [word] if isinstance(word, str) else list(word.values())
+
+
+def placeholders(word: Word) -> set[str]:
+    return {name for form in forms(word) for name in re.findall(r"\{(\w+)\}", form)}
+
+
+def of_the_api() -> set[str]:
+    """Keys that only other languages have: in English the API's own words are shown."""
+    source = (ROOT / "backend" / "imaging" / "quality.py").read_text()
+    assert quality.__doc__
+    reasons = set(re.findall(r'"([A-Z][A-Z_]+)"', source))
+    return {
+        *(f"reason.{code}" for code in reasons),
+        *(f"stage.{stage}" for stage in StageName),
+        *(f"failure.{code}" for code in codes_of(*Noun)),
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_has_the_same_keys(language: str) -> None:
+    words = LANGUAGES[language].keys()
+    assert words == ENGLISH.keys() | of_the_api()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_text_has_the_same_placeholders_in_each_language(language: str) -> None:
+    words = LANGUAGES[language]
+    differ = {
+        key
+        for key in words.keys() & ENGLISH.keys()
+        if placeholders(words[key]) != placeholders(ENGLISH[key])
+    }
+    assert differ == set()
+
+
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+def test_no_text_is_empty_and_plurals_have_the_general_form(language: str) -> None:
+    words = ENGLISH if language == "en" else LANGUAGES[language]
+    assert all(form.strip() for word in words.values() for form in forms(word))
+    assert all(
+        "other" in word and "{count}" in word["other"]
+        for word in words.values()
+        if isinstance(word, dict)
+    )
+
+
+def test_words_js_names_the_languages_that_there_are() -> None:
+    source = (STATIC / "words.js").read_text()
+    [named] = re.findall(r"const LANGUAGES = \[(.*?)\]", source)
+    assert re.findall(r'"(\w+)"', named) == list(LANGUAGES)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_a_module_contains_no_visible_text(module: Path) -> None:
+    texts = [CODE_OR_TAG.sub("", text).strip() for text in literals(module)]
+    found = [text for text in texts if VISIBLE.search(text) and not NOT_VISIBLE.search(text)]
+    assert found == [], "put the text into words.js"
+
+
+def test_every_word_is_used() -> None:
+    source = "".join(path.read_text() for path in MODULES) + (STATIC / "words.js").read_text()
+    assert unused(ENGLISH, source) == []
+
+
+def unused(keys: Iterable[str], source: str) -> list[str]:
+    """Keys that no literal has, whole or up to a placeholder."""
+    return [
+        key
+        for key in keys
+        if source.count(f'"{key}"') < (2 if key in ENGLISH else 1)
+        and not any(f"`{key[: i + 1]}${{" in source for i, c in enumerate(key) if c == ".")
+    ]

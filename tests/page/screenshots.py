@@ -1,0 +1,88 @@
+"""Takes the pictures of the page for README and `docs/page.md`: `make screenshots`.
+
+Of the running page, with the tests' own helpers: what they show is what the code does.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pyvips
+from playwright.async_api import Page, ViewportSize, async_playwright, expect
+
+from backend.dev.stack import Stack, local_stack
+from tests.page.admin_page import AdminPage
+from tests.page.chromium import FLAGS, chromium_path
+from tests.page.problems import Problems
+from tests.page.shops import Shop, open_shop
+from tests.page.story import Story
+from tests.source_tree import ROOT
+
+README_PICTURE = ROOT / "docs" / "page_review.webp"
+STEPS = ROOT / "docs" / "page"
+GARMENTS = {
+    "tee_navy": "Navy tee",
+    "dress_floral": "Floral dress",
+    "breton_long_sleeve": "Breton shirt",
+    "tee_white": "White tee",
+}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
+QUALITY = 82  # WebP
+
+
+async def main() -> None:
+    """Both sets; the files that are there are replaced."""
+    async with local_stack() as stack, async_playwright() as playwright:
+        chromium = playwright.chromium
+        path = chromium_path(chromium.executable_path)
+        browser = await chromium.launch(executable_path=path, args=FLAGS)
+        context = await browser.new_context(viewport=SIZE, reduced_motion="reduce")
+        problems = Problems()
+        problems.watch(context)
+        page = await context.new_page()
+        await show_review(stack, page, problems)
+        await show_story(stack, page, problems)
+        await browser.close()
+    if problems.found:
+        raise SystemExit("\n".join(problems.found))
+
+
+async def show_review(stack: Stack, page: Page, problems: Problems) -> None:
+    """The first page of a shop with finished images of all sample garments."""
+    shop = await open_shop(stack)
+    products = [shop.product(garment, title) for garment, title in reversed(GARMENTS.items())]
+    jobs = [await shop.request_job(product) for product in products]
+    for job in jobs:
+        await shop.ended_job(job)
+    await shop.call("POST", "/v1/overview/setup-dismissal")
+    admin = admin_page(shop, page, problems)
+    await admin.open()
+    await expect(admin.app.locator("atelier-compare")).to_have_count(len(jobs))
+    await take(page, README_PICTURE)
+
+
+async def show_story(stack: Stack, page: Page, problems: Problems) -> None:
+    """Each step of the story."""
+    shop = await open_shop(stack)
+
+    async def see(step: str) -> None:
+        await take(page, STEPS / f"{step}.webp")
+
+    await Story(admin=admin_page(shop, page, problems), shop=shop, see=see).tell()
+
+
+def admin_page(shop: Shop, page: Page, problems: Problems) -> AdminPage:
+    """The admin of that shop, in this tab."""
+    return AdminPage(page=page, shopify=shop.stack.shopify, shop=shop.domain, problems=problems)
+
+
+async def take(page: Page, path: Path) -> None:
+    """Save what the window shows as WebP, once its pictures are there."""
+    await page.wait_for_load_state("networkidle")
+    screenshot = pyvips.Image.new_from_buffer(await page.screenshot(), "")
+    path.parent.mkdir(exist_ok=True)
+    screenshot.webpsave(str(path), Q=QUALITY, effort=6, strip=True)
+    print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,85 @@
+"""Batches: progress, the products by status, retrying what failed, cancelling."""
+
+import re
+
+from playwright.async_api import expect
+
+from backend.dev.shopify import ProductRecord
+from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
+from tests.page.admin_page import AdminPage
+from tests.page.shops import Shop, photo
+from tests.page.worker import paused_worker
+
+SMALL = {"outputs": [{"size": 256, "format": "webp"}]}
+
+
+async def request_batch(shop: Shop, *products: ProductRecord) -> str:
+    """A batch of catalog images of these products; its public id."""
+    ids = [product.gid for product in products]
+    body = {"workflow": "catalog-image", "product_ids": ids, "parameters": SMALL}
+    return str((await shop.call("POST", "/v1/batches", json=body)).json()["public_id"])
+
+
+async def test_a_batch_is_followed_and_its_failures_are_retried(
+    admin: AdminPage, shop: Shop
+) -> None:
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    with paused_worker(shop.stack):
+        batch = await request_batch(shop, shop.product(), empty)
+        await admin.open(f"/batches/{batch}")
+        await expect(admin.app.get_by_text("0 of 2 done").first).to_be_visible()
+    await expect(admin.app.get_by_text("1 succeeded, 1 failed")).to_be_visible(timeout=60_000)
+    await expect(admin.app.get_by_text("Partly done")).to_be_visible()
+    await expect(admin.app.get_by_text("Add one, then retry.")).to_be_visible()
+
+    await admin.app.get_by_label("Status").select_option("FAILURE")
+    await expect(admin.app.get_by_role("link", name=re.compile("^Product"))).to_have_count(1)
+    shop.stack.shopify.add_image(empty, photo("tee_white"))
+    await admin.action("Retry failed (1)").click()
+    await expect(admin.app.get_by_text("2 succeeded, 0 failed")).to_be_visible(timeout=60_000)
+    await expect(admin.action("Retry failed")).to_have_count(0)
+    await expect(admin.app.get_by_text("No product has this status.")).to_be_visible()
+    await admin.app.get_by_label("Status").select_option("SUCCESS")
+    await admin.app.get_by_role("link", name="Open the job").first.click()
+    await expect(admin.app.get_by_text("Timeline")).to_be_visible()
+
+
+async def test_a_batch_is_cancelled_after_one_question(admin: AdminPage, shop: Shop) -> None:
+    with paused_worker(shop.stack):
+        batch = await request_batch(shop, shop.product(), shop.product())
+        await admin.open(f"/batches/{batch}")
+        await admin.action("Cancel the batch").click()
+        modal = admin.app.locator("#cancel")
+        await expect(modal).to_contain_text("2 products are not done yet")
+        await modal.get_by_role("button", name="Cancel the batch").click()
+        await expect(admin.app.get_by_text("Cancelled", exact=True)).to_be_visible()
+    await expect(admin.action("Cancel the batch")).to_have_count(0)
+    await expect(admin.action("Retry failed (2)")).to_be_visible()
+
+
+async def test_a_batch_that_is_not_there(admin: AdminPage, shop: Shop) -> None:
+    admin.problems.allow("404 GET /v1/batches/")
+    await admin.open(f"/batches/{'0' * 26}")
+    await expect(admin.app.get_by_text("This batch no longer exists.")).to_be_visible()
+
+
+async def test_the_list_of_batches(admin: AdminPage, shop: Shop) -> None:
+    await admin.open("/batches")
+    await expect(admin.app.get_by_text("No batches yet")).to_be_visible()
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    await request_batch(shop, empty)
+    await admin.open("/batches")
+    await admin.app.get_by_role("link", name="Catalog image").click()
+    await expect(admin.app.get_by_text("1 of 1 done").first).to_be_visible(timeout=60_000)
+
+
+async def test_everybody_can_use_it(admin: AdminPage, shop: Shop) -> None:
+    empty = shop.stack.shopify.create_product(shop.domain, "Empty", None)
+    batch = await request_batch(shop, empty)
+    await make_narrow(admin)
+    for path in (f"/batches/{batch}", "/batches"):
+        await admin.open(path)
+        await expect(admin.app.get_by_text("of 1 done").first).to_be_visible()
+        assert await axe_findings(admin) == []
+        assert await sideways_overflow(admin) == 0
+        assert await small_targets(admin) == []

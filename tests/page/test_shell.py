@@ -1,0 +1,161 @@
+"""The page's shell in a browser: who may frame it, where its token goes, and how it is reached."""
+
+from collections.abc import AsyncIterator
+from html import escape
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, Request, expect
+
+from backend.dev.stack import Stack
+from tests.page.admin_page import AdminPage
+from tests.page.problems import Problems
+from tests.page.shops import Shop
+from tests.page.tiny_app import tiny_app
+from tests.page.web_server import WebServer
+from tests.wait import wait_until
+
+JWT = "eyJ"  # how the header of each session token begins
+STALE = "401 GET /v1/"
+UNREACHABLE = "net::ERR_CONNECTION_REFUSED"
+
+
+@pytest.fixture
+async def context(browser: Browser, problems: Problems) -> AsyncIterator[BrowserContext]:
+    """A browser without any admin."""
+    opened = await browser.new_context()
+    problems.watch(opened)
+    yield opened
+    await opened.close()
+
+
+# Frames
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+async def test_another_origin_cannot_frame_the_page(
+    is_signed: bool, context: BrowserContext, shop: Shop, problems: Problems
+) -> None:
+    """Not even with the launch URL of a shop, which the merchant may have copied."""
+    token = shop.stack.shopify.id_token(shop.domain)
+    launch = f"?shop={shop.domain}&id_token={token}" if is_signed else ""
+    page = await framing(context, f"{shop.stack.base_url}/{launch}")
+    await wait_until(lambda: any("frame-ancestors" in each for each in problems.found))
+    assert await page.frames[1].evaluate("typeof shopify") == "undefined"
+
+
+async def framing(context: BrowserContext, url: str) -> Page:
+    """A page of another origin on this machine, with the URL in a frame."""
+    async with tiny_app() as (foreign, _):
+        foreign.scripts = ()
+        foreign.body = f'<iframe src="{escape(url)}"></iframe>'
+        page = await context.new_page()
+        await page.goto(foreign.origin)
+    return page
+
+
+# The session token
+
+
+async def test_the_token_is_in_no_address_referrer_or_log_line(
+    admin: AdminPage, shop: Shop, web: WebServer
+) -> None:
+    sent: list[Request] = []
+    admin.page.on("request", lambda request: sent.append(request))  # noqa: PLW0108 (not a builtin)
+    await admin.open("/settings")
+    await admin.menu("Jobs").click()
+    await admin.page.wait_for_url("**/jobs")
+
+    launch = [each.url for each in sent if "id_token=" in each.url]
+    assert len(launch) == 1  # the launch itself; nothing after it
+    assert JWT not in admin.frame.url
+    assert JWT not in admin.page.url
+    assert JWT not in str(await admin.frame.evaluate("JSON.stringify(history.state)"))
+    referrers = [(await each.all_headers()).get("referer", "") for each in sent]
+    assert len(referrers) > 5
+    assert not any(JWT in each or "id_token" in each for each in referrers)
+    for line in web.log_lines():
+        assert JWT not in line
+        assert shop.domain.partition(".")[0] not in line or "id_token" not in line
+    assert any('"/settings"' in line for line in web.log_lines())
+
+
+async def test_a_stale_token_is_replaced_once_and_the_merchant_sees_nothing_of_it(
+    admin: AdminPage, stack: Stack
+) -> None:
+    await admin.open("/jobs")
+    stack.shopify.expire_next_id_token()
+    admin.problems.allow(STALE)
+    await admin.menu("Settings").click()
+    await admin.title.get_by_text("Settings").wait_for()
+    await admin.loaded()
+    [stale] = admin.problems.found  # and not a second time
+    assert stale.startswith(STALE)
+    await expect(admin.app.locator("s-banner")).to_have_count(0)
+
+
+async def test_while_the_admin_has_only_stale_tokens_the_page_waits_and_then_goes_on(
+    admin: AdminPage, stack: Stack
+) -> None:
+    await admin.open("/jobs")
+    stack.shopify.expire_next_id_token(times=4)
+    admin.problems.allow(STALE)
+    await admin.menu("Settings").click()
+    banner = admin.app.locator("s-banner")
+    await expect(banner).to_contain_text("Try again")
+    await expect(banner).to_have_count(0)
+    await admin.loaded()
+
+
+# Ways to the page
+
+
+async def test_an_address_outside_the_admin_leads_into_it(
+    context: BrowserContext, shop: Shop, problems: Problems
+) -> None:
+    page = await context.new_page()
+    await page.goto(f"{shop.stack.base_url}/settings?shop={shop.domain}")
+    await page.wait_for_url(f"{shop.stack.shopify.origin}/store/*/apps/*/settings")
+    settings = page.frame_locator("iframe").locator("s-page[heading=Settings]")
+    await settings.wait_for(state="attached")
+    assert problems.unexpected == []
+
+
+async def test_an_address_without_a_shop_says_where_to_open_the_app(
+    context: BrowserContext, stack: Stack
+) -> None:
+    page = await context.new_page()
+    await page.goto(stack.base_url)
+    await expect(page.get_by_text("Open Atelier from your Shopify admin")).to_be_visible()
+
+
+async def test_menu_back_and_deep_link_show_the_same_screen(admin: AdminPage) -> None:
+    await admin.open("/settings")
+    await expect(admin.title).to_have_text("Settings")
+    await expect(admin.menu("Settings")).to_have_attribute("aria-current", "page")
+    await admin.menu("Jobs").click()
+    await admin.page.wait_for_url("**/apps/atelier/jobs")
+    documents = await admin.frame.evaluate("performance.getEntriesByType('navigation').length")
+    await admin.page.go_back()
+    await expect(admin.title).to_have_text("Settings")
+    assert admin.page.url.endswith("/apps/atelier/settings")
+    await admin.page.go_forward()
+    await admin.page.wait_for_url("**/apps/atelier/jobs")
+    assert documents == 1
+    await admin.page.reload()
+    await admin.page.wait_for_url("**/apps/atelier/jobs")
+
+
+# Without the web process
+
+
+async def test_the_page_outlives_the_web_process_and_goes_on_by_itself(
+    admin: AdminPage, web: WebServer
+) -> None:
+    await admin.open("/jobs")
+    admin.problems.allow(UNREACHABLE)
+    async with web.down():
+        await admin.menu("Settings").click()
+        banner = admin.app.locator("s-banner")
+        await expect(banner).to_contain_text("Atelier can't be reached")
+    await expect(banner).to_have_count(0)
+    await admin.loaded()

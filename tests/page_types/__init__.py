@@ -1,0 +1,1 @@
+"""The types of the page's code: `make pagetypes`."""
