@@ -50,10 +50,11 @@ def is_spendable() -> ColumnElement[bool]:
 
 
 async def require_credits(connection: AsyncConnection, shop_id: int, required: int) -> None:
-    """Raise `InsufficientBalance` unless the shop has that much now.
+    """Raise `InsufficientBalance` unless the shop has that much; it keeps it in this transaction.
 
-    In a transaction that has the account (`locked_account`) the credits stay until its end.
+    Only the transaction's own jobs can take from it: the account is locked.
     """
+    await connection.execute(locked_account(shop_id))
     available = (await balance_of(connection, shop_id)).available
     if available < required:
         raise InsufficientBalance(required=required, available=available)

@@ -10,6 +10,7 @@
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a new token
     │   │   └── ShopNotInstalled      401
     │   ├── InsufficientBalance   402                                                   limits
+    │   ├── StorefrontUnpaid      402
     │   ├── WorkflowDisabled      403
     │   ├── ScopeMissing          403
     │   ├── RouteNotFound         404
@@ -100,6 +101,7 @@ from backend.errors.limits import (
     DailyCapReached,
     InsufficientBalance,
     StorageQuotaReached,
+    StorefrontUnpaid,
     TooManyOpenBatches,
     TooManyOpenJobs,
     TooManyRequests,
@@ -160,6 +162,7 @@ __all__ = [
     "ShopifyUnavailable",
     "StorageQuotaReached",
     "StorageUnavailable",
+    "StorefrontUnpaid",
     "TooManyOpenBatches",
     "TooManyOpenJobs",
     "TooManyRequests",

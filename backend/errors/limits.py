@@ -41,6 +41,14 @@ class InsufficientBalance(RequestError):
         self.required, self.available = required, available
 
 
+class StorefrontUnpaid(RequestError):
+    """The shop has too few credits for what its visitor asks for. Visitors get no numbers."""
+
+    status = HTTPStatus.PAYMENT_REQUIRED
+    code = InsufficientBalance.code
+    message = "This is not available in this shop at the moment."
+
+
 class DailyCapReached(TooManyRequests):
     """The storefront has started its daily number of jobs."""
 

@@ -105,7 +105,8 @@ def response(operation_id: str, answer: DocumentedResponse) -> Document:
         return described
     name = get_name(answer.data_container)
     if answer.codes:
-        schema, examples = of_codes(name, answer.codes), error_examples(answer.codes)
+        fields = getattr(answer.data_container, "__struct_fields__", ())
+        schema, examples = of_codes(name, answer.codes), error_examples(answer.codes, fields)
     else:
         schema, examples = {"$ref": COMPONENT_REF.format(name=name)}, success_examples(operation_id)
     content = {"schema": schema} | ({"examples": examples} if examples else {})

@@ -183,7 +183,7 @@ def upgrade() -> None:
         op.execute(function)
     for name, when in TRIGGERS.items():
         op.execute(f"CREATE TRIGGER {name} {when} EXECUTE FUNCTION {name}()")
-    op.add_column("batches", sa.Column("waiting_for", sa.Text()))
+    op.add_column("batches", sa.Column("waiting_credits", sa.Integer()))
     op.add_column("batches", sa.Column("waiting_since", sa.DateTime(timezone=True)))
 
 
@@ -350,7 +350,7 @@ def protect_tables() -> None:
 def downgrade() -> None:
     """Undo, in reverse order. The jobs stay, and the credits they hold are lost with the ledger."""
     op.drop_column("batches", "waiting_since")
-    op.drop_column("batches", "waiting_for")
+    op.drop_column("batches", "waiting_credits")
     for name in reversed(TRIGGERS):
         op.execute(f"DROP TRIGGER {name} ON jobs")
     for name in reversed(FUNCTIONS):
