@@ -1,5 +1,6 @@
 """What the tests of the ledger share: shops with credits, and what their accounts say."""
 
+import time
 import uuid
 from datetime import datetime
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import httpx
 
 from backend.credits.grants import GrantSource, grant_credits
+from backend.dev import signing
 from backend.failures.registry import Failure
 from backend.jobs.lifecycle import fail, lease_job, succeed
 from backend.jobs.service import JobRef
+from tests.conftest import SECRET
 from tests.minimal_requests import MINIMAL_PARAMETERS
 from tests.running_app import RunningApp
 
@@ -58,6 +61,15 @@ async def post_job(
     headers = shared_app.bearer(shop) | ({"Idempotency-Key": key} if key else {})
     body = {"product_id": product, **MINIMAL_PARAMETERS[workflow]}
     return await shared_app.http.post(f"/v1/{workflow}", json=body, headers=headers)
+
+
+async def visit(shared_app: RunningApp, shop: str, *, product: str = PRODUCT) -> httpx.Response:
+    """Ask for an image that costs 10 as a visitor of the shop's storefront."""
+    query = signing.app_proxy_query(
+        {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
+    )
+    body = {"product_id": product, **MINIMAL_PARAMETERS[COSTS_10]}
+    return await shared_app.http.post(f"/proxy/v1/{COSTS_10}?{query}", json=body)
 
 
 async def made_job(

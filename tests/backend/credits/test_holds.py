@@ -1,19 +1,16 @@
 """A job holds its price until it ends; without enough credits there is no job."""
 
 import asyncio
-import time
 from typing import Any
 
 import httpx
 import pytest
 
-from backend.dev import signing
 from backend.failures.codes import IMAGE_CORRUPT
 from backend.rules.apply import Applied
 from tests.backend.credits.ledger import (
     COSTS_5,
     COSTS_10,
-    PRODUCT,
     TOO_FEW,
     balance,
     charged,
@@ -23,6 +20,7 @@ from tests.backend.credits.ledger import (
     id_of,
     made_job,
     post_job,
+    visit,
 )
 from tests.backend.rules.settings_api import (
     CATALOG_RULE,
@@ -30,8 +28,6 @@ from tests.backend.rules.settings_api import (
     get_settings,
     put_settings,
 )
-from tests.conftest import SECRET
-from tests.minimal_requests import MINIMAL_PARAMETERS
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import CREATE, NoRenderer, jobs_of, open_shared_app, refusal
 
@@ -127,15 +123,6 @@ async def test_without_billing_there_is_no_ledger(services, template) -> None:
         assert await charged(running_app, ref) is None
         for table in ("credit_accounts", "credit_entries", "credit_hold_lots"):
             assert await running_app.rows(f"SELECT 1 FROM {table}") == []
-
-
-async def visit(shared_app: RunningApp, shop: str) -> httpx.Response:
-    """Ask for an image as a visitor of the shop's storefront."""
-    query = signing.app_proxy_query(
-        {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
-    )
-    body = {"product_id": PRODUCT, **MINIMAL_PARAMETERS[COSTS_10]}
-    return await shared_app.http.post(f"/proxy/v1/{COSTS_10}?{query}", json=body)
 
 
 def refusal_with_numbers(answer: httpx.Response) -> tuple[Any, int, int]:
