@@ -124,7 +124,7 @@ class CreditEntry(Base):
     )
 
     shop_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("credit_accounts.shop_id", ondelete="CASCADE"), primary_key=True
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
     )
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(Text)

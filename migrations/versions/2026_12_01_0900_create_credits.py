@@ -197,9 +197,7 @@ def create_accounts() -> None:
         sa.Column("last_seq", sa.BigInteger(), server_default="0", nullable=False),
         sa.CheckConstraint("available >= 0", name=op.f("ck_credit_accounts_available")),
         sa.CheckConstraint("held >= 0", name=op.f("ck_credit_accounts_held")),
-        sa.ForeignKeyConstraint(
-            ["shop_id"], ["shops.id"], name=op.f("fk_credit_accounts_shop_id"), ondelete="CASCADE"
-        ),
+        of_the_shop("credit_accounts"),
         sa.PrimaryKeyConstraint("shop_id", name=op.f("pk_credit_accounts")),
     )
 
@@ -227,7 +225,12 @@ def create_grants() -> None:
         sa.CheckConstraint(
             "closed_at IS NULL OR remaining = 0", name=op.f("ck_credit_grants_closed_at")
         ),
-        of_the_account("credit_grants"),
+        sa.ForeignKeyConstraint(
+            ["shop_id"],
+            ["credit_accounts.shop_id"],
+            name=op.f("fk_credit_grants_shop_id"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_credit_grants")),
         sa.UniqueConstraint(
             "shop_id", "source", "ref", name=op.f("uq_credit_grants_shop_id_source_ref")
@@ -276,7 +279,7 @@ def create_entries() -> None:
             "kind IN ('grant', 'hold', 'capture', 'release', 'expire', 'void')",
             name=op.f("ck_credit_entries_kind"),
         ),
-        of_the_account("credit_entries"),
+        of_the_shop("credit_entries"),
         sa.PrimaryKeyConstraint("shop_id", "seq", name=op.f("pk_credit_entries")),
     )
     for name, kinds in (("hold", "kind = 'hold'"), ("end", "kind IN ('capture', 'release')")):
@@ -315,13 +318,10 @@ def created_at() -> sa.Column[datetime]:
     )
 
 
-def of_the_account(table: str) -> sa.ForeignKeyConstraint:
-    """The account whose row it is."""
+def of_the_shop(table: str) -> sa.ForeignKeyConstraint:
+    """The shop whose row it is. Entries name no account: the check would be half of their cost."""
     return sa.ForeignKeyConstraint(
-        ["shop_id"],
-        ["credit_accounts.shop_id"],
-        name=op.f(f"fk_{table}_shop_id"),
-        ondelete="CASCADE",
+        ["shop_id"], ["shops.id"], name=op.f(f"fk_{table}_shop_id"), ondelete="CASCADE"
     )
 
 
