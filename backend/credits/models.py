@@ -50,8 +50,8 @@ class CreditAccount(Base):
 class CreditGrant(Base):
     """A lot: credits that came together. `ref` names what they came from, once for each source.
 
-    `remaining` is neither held nor spent. A lot that has expired or was voided is closed: what
-    jobs give back to it makes a new lot of the same source, which nobody granted.
+    `remaining` is neither held nor spent. A lot that has expired or was voided is closed. What
+    jobs give back to an expired one makes a new lot of the same source, which nobody granted.
     """
 
     __tablename__ = "credit_grants"

@@ -109,7 +109,8 @@ BEGIN
 END
 $$
 """
-# What a closed lot gets back lives for 30 days more, in a lot of its own.
+# What an expired lot gets back lives for 30 days more, in a lot of its own. The money of a voided
+# lot went back before, and so its credits go too.
 SETTLE = """
 CREATE FUNCTION settle_credits() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -122,26 +123,30 @@ BEGIN
         );
         RETURN NULL;
     END IF;
+    PERFORM post_credit_entry(
+        OLD.shop_id, 'release', OLD.credits_cost, -OLD.credits_cost, OLD.public_id, NULL
+    );
     FOR part IN
         SELECT taken.grant_id, taken.amount, lot.source,
-               lot.closed_at IS NOT NULL OR lot.expires_at <= now() AS is_dead
+               lot.expires_at <= now() AS has_expired, lot.closed_at IS NOT NULL AS is_closed
         FROM credit_hold_lots taken
         JOIN credit_grants lot ON lot.shop_id = taken.shop_id AND lot.id = taken.grant_id
         WHERE taken.shop_id = OLD.shop_id AND taken.job_id = OLD.public_id
     LOOP
-        IF part.is_dead THEN
+        IF part.has_expired THEN
             INSERT INTO credit_grants (shop_id, source, ref, amount, remaining, expires_at)
             VALUES (OLD.shop_id, part.source,
                     'released:' || OLD.public_id || ':' || part.grant_id,
                     part.amount, part.amount, now() + interval '30 days');
+        ELSIF part.is_closed THEN
+            PERFORM post_credit_entry(
+                OLD.shop_id, 'void', -part.amount, 0, NULL, part.grant_id
+            );
         ELSE
             UPDATE credit_grants SET remaining = remaining + part.amount
             WHERE shop_id = OLD.shop_id AND id = part.grant_id;
         END IF;
     END LOOP;
-    PERFORM post_credit_entry(
-        OLD.shop_id, 'release', OLD.credits_cost, -OLD.credits_cost, OLD.public_id, NULL
-    );
     RETURN NULL;
 END
 $$
