@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -92,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quota_open_jobs: Amount = 20_000  # unfinished jobs of a shop; 0 is no quota
     quota_open_batches: Amount = 20  # batches of a shop that are still creating jobs; 0: no quota
     quota_stored_mb: Amount = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
+    billing: Literal["none", "manual", "app_pricing"] = "none"  # who charges for a shop's jobs
+    plans_file: str = ""  # what merchants can buy: see `billing.plans`
+    billing_test_charges: bool = False  # charges are test charges, and grant credits all the same
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
