@@ -60,12 +60,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceList(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merchant can buy, in the order of the file. `is_test` asks for test charges."""
+    """What a merchant can buy, in the order of the file, and the terms of it all.
+
+    Nothing is bought or granted unless `is_sold`. With `is_test`, charges are test charges, which
+    cost nothing, and test charges grant credits. A plan's credits can be spent for `rollover_days`
+    after their month.
+    """
 
     plans: tuple[Plan, ...] = ()
     packs: tuple[Pack, ...] = ()
     is_sold: bool = False
     is_test: bool = False
+    rollover_days: int = 0
 
     def plan(self, handle: str) -> Plan | None:
         """The plan of that handle."""
@@ -105,7 +111,12 @@ def price_list(settings: Settings) -> PriceList:
             "deploy/plans.toml and set your own prices."
         )
     sold = read_plans_file(Path(settings.plans_file))
-    return msgspec.structs.replace(sold, is_sold=True, is_test=settings.billing_test_charges)
+    return msgspec.structs.replace(
+        sold,
+        is_sold=True,
+        is_test=settings.billing_test_charges,
+        rollover_days=settings.rollover_days,
+    )
 
 
 def read_plans_file(path: Path) -> PriceList:

@@ -9,6 +9,7 @@
     │   ├── Unauthenticated       401
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a new token
     │   │   └── ShopNotInstalled      401
+    │   ├── InsufficientBalance   402                                                   limits
     │   ├── WorkflowDisabled      403
     │   ├── ScopeMissing          403
     │   ├── RouteNotFound         404
@@ -97,6 +98,7 @@ from backend.errors.images import (
 )
 from backend.errors.limits import (
     DailyCapReached,
+    InsufficientBalance,
     StorageQuotaReached,
     TooManyOpenBatches,
     TooManyOpenJobs,
@@ -134,6 +136,7 @@ __all__ = [
     "ImageTooLarge",
     "ImageTooSmall",
     "ImageTypeUnsupported",
+    "InsufficientBalance",
     "InvalidRequest",
     "InvalidSessionToken",
     "JobAlreadyFinished",
