@@ -26,9 +26,11 @@ from tests.faults.web import WebProcess, running_web
 from tests.faults.writers import PATIENCE, Ledger
 from tests.flows.processes import expire_heartbeats, start_worker
 from tests.running_app import SHOP, RunningApp
+from tests.source_tree import ROOT
 from tests.wait import wait_until
 
 WRITERS = 8
+PLANS_FILE = str(ROOT / "deploy" / "plans.toml")
 JOBS = int(os.environ.get("LEDGER_JOBS", "10"))  # of each writer
 KILLS = int(os.environ.get("LEDGER_KILLS", "9"))
 GRANTED = 1_000
@@ -80,7 +82,10 @@ async def test_killing_anything_leaves_ledgers_that_add_up(
     services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     async with (
-        durable_app(services, renderer, billing="manual") as (running_app, postgres),
+        durable_app(services, renderer, billing="manual", plans_file=PLANS_FILE) as (
+            running_app,
+            postgres,
+        ),
         running_web(running_app.settings, running_app.shopify.origin, tmp_path / "web") as web,
         victims(running_app, web, postgres, tmp_path / "worker") as killed,
     ):
