@@ -128,6 +128,9 @@ FROM generate_series(0, 8999) n;
 INSERT INTO purchases (shop_id, id, kind, handle, label, name, credits, price, currency, charge_gid)
 SELECT shop_id, ref, 'pack', 'pack-100', '100 credits', ref, 100, 9, 'USD', ref FROM credit_grants;
 
+INSERT INTO plan_periods (shop_id, ends_at, granted)
+SELECT 1 + n % 3000, now() + n * interval '1 day', 100 FROM generate_series(1, 6000) n;
+
 INSERT INTO subscriptions (shop_id) SELECT n FROM generate_series(1, 3000) n;
 
 INSERT INTO credit_hold_lots (shop_id, job_id, grant_id, amount)
