@@ -1,7 +1,7 @@
 """Retention: delete files that are no longer available, and whole jobs if the operator wishes.
 
 - A job's intermediates and originals are deleted some time after it ends. Its final images stay,
-  and so do the thumbnails: together they have some 30 kB.
+  and so do the thumbnails, which have some 30 kB.
 - Uploads are deleted the same time after their last use, once no job, rule or running batch names
   them.
 - Jobs are deleted with all their rows, if an operator has set a time. Published jobs are kept, and

@@ -1,10 +1,12 @@
 """Settings in a browser: what is saved, what is refused, and what is kept when something fails."""
 
+import asyncio
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, Route, expect
 
+from backend.dev.stack import Stack
 from tests.page.accessibility import (
     axe_findings,
     make_narrow,
@@ -12,7 +14,9 @@ from tests.page.accessibility import (
     small_targets,
 )
 from tests.page.admin_page import AdminPage
-from tests.page.shops import Shop
+from tests.page.conftest import opened_admin
+from tests.page.problems import Problems
+from tests.page.shops import Shop, open_shop
 from tests.page.web_server import WebServer
 
 
@@ -160,6 +164,27 @@ async def test_settings_load_by_themselves_when_the_server_is_back(
         await admin.menu("Settings").click()
         await expect(admin.app.get_by_text("can't be loaded")).to_be_visible()
     await expect(admin.app.get_by_label("Daily limit")).to_have_value("1000")
+
+
+async def test_settings_wait_until_the_shop_has_given_access(
+    browser: Browser, stack: Stack, problems: Problems, request: pytest.FixtureRequest
+) -> None:
+    """As after a reinstall: reads are refused until the installation has ended."""
+    may_install = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_install.wait()
+        await route.continue_()
+
+    shop = await open_shop(stack, installed=False)
+    async with opened_admin(browser, stack.shopify, shop.domain, problems, request) as admin:
+        await admin.page.route("**/v1/installation", hold)
+        problems.allow("401 GET /v1/(settings|operations)")
+        await admin.open("/settings")
+        await expect(admin.app.get_by_text("Connecting to your shop")).to_be_visible()
+        may_install.set()
+        await expect(admin.app.get_by_label("Daily limit")).to_have_value("1000")
+        await expect(admin.app.get_by_text("Connecting to your shop")).to_have_count(0)
 
 
 @pytest.mark.parametrize("is_narrow", [False, True])

@@ -105,6 +105,15 @@ async def test_a_job_published_before_the_upgrade_does_not_wait(
     assert await correct_reviews(shared_app.database) == 0
 
 
+async def test_a_job_that_an_older_worker_ends_waits(shared_app: RunningApp, shop: str) -> None:
+    job = await claimed_job(shared_app, shop=shop)
+    await shared_app.execute(
+        "UPDATE jobs SET status = 'SUCCESS', finished_at = now() WHERE public_id = :id",
+        id=job.ref.public_id,
+    )
+    assert await states_of(shared_app, shop, job.ref.public_id) == ["waiting"]
+
+
 async def test_a_published_job_cannot_be_dismissed(shared_app: RunningApp, shop: str) -> None:
     public_id = await publish(shared_app, shop)
     answer = await dismissal(shared_app, shop, public_id)
