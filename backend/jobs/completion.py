@@ -1,15 +1,16 @@
 """How a job ends: by `finish_job`. Nothing else sets a terminal status.
 
 It builds the SQL for one job or for many: terminal status, `finished_at`, the terminal event, and
-the release of what the job held, all in one statement. Its callers choose the jobs:
+the release of what the job held, all in one statement. With its status a job's credits are captured
+or released, by triggers, which know every way a job ends (migration `0022_credits`). Its callers
+choose the jobs:
 
 - `lifecycle.advance` with the last stage, `lifecycle.succeed` and `lifecycle.fail`: the job that a
   worker has claimed, through the statements of `lifecycle_statements`;
 - `fail_unfinished` and `end_unfinished` below: jobs that are cancelled, erased, have waited for too
   long, or whose shop has removed the app.
 
-What has to happen with the end of every job (credits captured or released, an outbound webhook) is
-added to `finish_job`.
+What has to happen with the end of every job (an outbound webhook) is added to `finish_job`.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -28,6 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CTE
 
@@ -38,7 +40,7 @@ from backend.jobs.events import append_event, change_job, in_sql
 from backend.jobs.models import DailyCount, Job
 from backend.jobs.queries import may_become
 from backend.jobs.states import UNFINISHED, JobStatus
-from backend.metrics import JOBS_ENDED, increment
+from backend.metrics import CREDIT_ENTRIES, JOBS_ENDED, increment
 from backend.slices import ITEMS_PER_SLICE, TimeSlice
 
 TERMINAL_EVENT: dict[JobStatus, Literal["succeeded", "failed"]] = {
@@ -77,13 +79,31 @@ def finish_job(
         *where,
         may_become(target),
         events=events,
-        returning=(Job.job_type, created_on()) if returns_quota else (Job.job_type,),
+        returning=(Job.job_type, charged(), *((created_on(),) if returns_quota else ())),
         status=target,
         finished_at=func.now(),
         **changes,
     )
-    terminal = append_event(job, TERMINAL_EVENT[target], message=message, extra=extra)
+    told = in_sql(extra, JSONB).op("||")(job.c.charged)
+    terminal = append_event(job, TERMINAL_EVENT[target], message=message, extra=told)
     return FinishedJob(job, (terminal, return_quota(job)) if returns_quota else (terminal,))
+
+
+def charged() -> ColumnElement[Any]:
+    """What the end of the job has charged, for its event; nothing if its price was not held.
+
+    The triggers that settle the price have set the state (migration `0022_credits`).
+    """
+    credits_ = case((Job.credit_state == "captured", Job.credits_cost), else_=0)
+    told = func.jsonb_build_object("charged", credits_)
+    nothing = func.jsonb_build_object()
+    return case((Job.credit_state == "none", nothing), else_=told).label("charged")
+
+
+def held_its_price(job: CTE) -> ColumnElement[bool]:
+    """Whether the job that has ended held credits until then."""
+    is_told: ColumnElement[bool] = cast(job.c.charged, JSONB).has_key("charged")
+    return is_told.label("held_its_price")
 
 
 def created_on() -> ColumnElement[Any]:
@@ -123,10 +143,12 @@ async def fail_unfinished(
         frees_key=failure.retryable,
     )
     job_type, count = ended.job.c.job_type, func.count()
-    counts = select(job_type, count).group_by(job_type).add_cte(*ended.writes)
+    released = count.filter(held_its_price(ended.job))
+    counts = select(job_type, count, released).group_by(job_type).add_cte(*ended.writes)
     total = 0
-    for type_, number in await connection.execute(counts):
+    for type_, number, paid in await connection.execute(counts):
         increment(JOBS_ENDED, type_, "failed", failure.code, by=number)
+        increment(CREDIT_ENTRIES, "release", by=paid)
         total += number
     return total
 

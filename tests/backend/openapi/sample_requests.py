@@ -5,15 +5,24 @@ import contextlib
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.credits.grants import grant_credits
 from backend.dev.shopify import ProductRecord
 from backend.dev.transport import LoopbackShopify
+from backend.jobs.cancellation import cancel_job
+from backend.jobs.lifecycle import lease_job, succeed
+from backend.jobs.service import JobRef, request_jobs
+from backend.settings import UNLIMITED
+from backend.shops.service import installed_id
 from backend.workflows import WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
 from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
@@ -29,6 +38,8 @@ SEVERAL = 4  # at a time
 
 # Statuses that take more than these tests may do.
 UNKNOWN_SHOP = "stranger.myshopify.com"
+PREPAID_SHOP = "prepaid.myshopify.com"
+EXPIRY = datetime(2100, 1, 1, tzinfo=UTC)
 ELSEWHERE = {
     ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
     ("post_publication", 403),  # takes another shop: tests/backend/publications
@@ -211,10 +222,11 @@ async def circumstances(shared_app: RunningApp) -> AsyncIterator[dict[int, httpx
     once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
     async with (
         client_of(shared_app, disabled_workflows=names) as switched_off,
+        client_of(shared_app, billing="manual") as prepaid,
         client_of(shared_app, **once) as limited,
         without_database(shared_app) as alone,
     ):
-        yield {403: switched_off, 429: limited, 503: alone}
+        yield {402: prepaid, 403: switched_off, 429: limited, 503: alone}
 
 
 @contextlib.asynccontextmanager
@@ -241,12 +253,46 @@ async def good(client: Client) -> httpx.Response:
         return await client.ask(content=await body_with_upload(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
+    is_usual = client.http is client.shared_app.http
+    if is_usual and client.path in {"/v1/credits", "/v1/transactions"}:
+        return await of_a_prepaid_shop(client)
     if client.path == "/v1/privacy/requests":
         await privacy_request(client.shared_app)
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
         await partly_done(client.shared_app)
     return await client.ask(query="?limit=2" if is_list else "")
+
+
+async def of_a_prepaid_shop(client: Client) -> httpx.Response:
+    """A shop that has bought credits, of which jobs have taken some."""
+    shared_app = client.shared_app
+    await shared_app.install(PREPAID_SHOP)
+    async with shared_app.database.transaction(PREPAID_SHOP) as connection:
+        shop_id = await installed_id(connection, PREPAID_SHOP)
+        if await grant_credits(
+            connection, shop_id, source="pack", ref="1", amount=50, expires_at=EXPIRY
+        ):
+            prepaid = msgspec.structs.replace(UNLIMITED, prepaid=True)
+            made = await request_jobs(
+                connection,
+                CATALOG_IMAGE,
+                shop_id=shop_id,
+                requests=[{}] * 3,
+                origin="api",
+                quotas=prepaid,
+            )
+            await end_two(connection, made)
+    async with client_of(shared_app, billing="manual") as http:
+        return await http.get(client.path, headers=shared_app.bearer(PREPAID_SHOP))
+
+
+async def end_two(connection: AsyncConnection, made: list[JobRef]) -> None:
+    """The first one ends well, the second one is cancelled."""
+    lease = await lease_job(connection, made[0])
+    assert lease is not None
+    await succeed(connection, lease, {})
+    await cancel_job(connection, shop_domain=PREPAID_SHOP, public_id=made[1].public_id)
 
 
 async def of_a_customer(client: Client) -> httpx.Response:
@@ -310,6 +356,15 @@ async def too_long(client: Client) -> httpx.Response:
     return await client.ask(sign=sign, content=b" " * size)
 
 
+async def unpaid(client: Client) -> httpx.Response:
+    """More than the shop, which has no credits, can pay."""
+    if client.path.endswith("/retry"):
+        return await client.ask(public_id=await partly_done(client.shared_app))
+    if client.path.endswith("/background-swap-with-image"):
+        return await client.ask(content=await body_with_upload(client))
+    return await client.ask()
+
+
 async def conflict(client: Client) -> httpx.Response:
     """What has ended, or has not; or a key that somebody is just claiming."""
     if client.path.endswith(("/publication", "/retry", "/dismissal", "/product")):
@@ -366,6 +421,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     304: lambda client: client.ask(If_None_Match="*"),
     400: two_credentials,
     401: no_credential,
+    402: unpaid,
     403: good,
     404: lambda client: client.ask(public_id=NOBODYS),
     409: conflict,
