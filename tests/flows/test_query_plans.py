@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.account.usage import USAGE
 from backend.batches import leases as batches
 from backend.batches import queries as batch_queries
 from backend.batches.service import stop_batch
@@ -217,6 +218,25 @@ async def test_the_overview_counts_by_indexes(url: str, plans: Plans, mode: str)
     assert {"jobs", "publications", "daily_counts", "shop_settings"} <= plans.tables()
     assert {"ix_jobs_review", "ix_jobs_unfinished", "ix_jobs_failed"} <= plans.indexes()
     assert plans.sequential() == []
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_usage_reads_only_the_jobs_of_its_days(url: str, plans: Plans, mode: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    ids = await connection.fetch("SELECT public_id FROM jobs WHERE shop_id = 1 ORDER BY 1 DESC")
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    given = {"shop_domain": SHOP, "since": long_ago, "since_id": ids[2]["public_id"]}
+
+    [found] = await connection.fetch(USAGE.sql, *USAGE.arguments(given))
+
+    await connection.close()
+    assert plans.sequential() == []
+    [jobs] = [node for node in plans.scans() if node["Relation Name"] == "jobs"]
+    assert (jobs["Actual Rows"], jobs.get("Rows Removed by Filter", 0)) == (3, 0)
+    assert (found["jobs"], found["unpriced"]) == (3, 3)
+    assert len(ids) > 3
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

@@ -189,6 +189,20 @@ async def an_overview_is_its_shops_alone(
     assert after.json() == theirs.json()
 
 
+async def usage_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """It counts the shop's own jobs."""
+    await finished_job(shared_app)
+    [own] = await shared_app.rows(
+        "SELECT count(*) AS jobs FROM jobs WHERE status = 'SUCCESS' "
+        "AND shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=SHOP,
+    )
+    found = (await ask(shared_app, "GET", "/v1/usage")).json()["days"]
+    assert sum(each["jobs"] for each in found) == own["jobs"]
+
+
 async def a_list_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -480,6 +494,7 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         (method, "/v1/overview/setup-dismissal"): (an_overview_is_its_shops_alone, MERCHANT)
         for method in ("POST", "DELETE")
     },
+    ("GET", "/v1/usage"): (usage_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
     **{
         (method, f"/v1/batches/{{public_id}}{end}"): (a_batch_is_its_shops_alone, MERCHANT)

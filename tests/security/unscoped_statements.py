@@ -7,6 +7,7 @@ from sqlalchemy import BinaryExpression, BindParameter, ColumnElement, event, tr
 from sqlalchemy.sql import operators, visitors
 
 from backend import app
+from backend.account import usage
 from backend.db import Database, Query
 from backend.jobs import queries
 from backend.overview import queries as overview_queries
@@ -22,6 +23,7 @@ HOT = {
     (queries, "VISITORS_TIMELINE"): queries.timeline(queries.FOR_VISITORS),
     (review_queries, "REVIEW_PAGE"): review_queries.cards_page(),
     (overview_queries, "OVERVIEW"): overview_queries.overview(),
+    (usage, "USAGE"): usage.usage_by_day(),
 }
 
 
