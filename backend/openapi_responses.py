@@ -14,7 +14,13 @@ from typing import Annotated
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 
-from backend.errors import AtelierError, DatabaseUnavailable, InvalidRequest, ShopNotInstalled
+from backend.errors import (
+    AtelierError,
+    DatabaseUnavailable,
+    InsufficientBalance,
+    InvalidRequest,
+    ShopNotInstalled,
+)
 
 # The errors of every route that looks up the caller's shop.
 OF_A_SHOP = (ShopNotInstalled, DatabaseUnavailable)
@@ -47,6 +53,23 @@ class InvalidRequestError(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     error: ErrorCause
     detail: list[Problem]
+
+
+class InsufficientBalanceError(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The body of a 402: the error, what the request costs, and what the shop has, in credits."""
+
+    error: ErrorCause
+    required: Annotated[int, msgspec.Meta(ge=1)]
+    available: Annotated[int, msgspec.Meta(ge=0)]
+
+
+# The bodies of the errors that have more than `error`.
+BODIES: dict[type[AtelierError], type[msgspec.Struct]] = {
+    InvalidRequest: InvalidRequestError,
+    InsufficientBalance: InsufficientBalanceError,
+}
 
 
 @dataclass
@@ -119,7 +142,7 @@ def error_response(errors: tuple[type[AtelierError], ...]) -> DocumentedResponse
     named = [set(error.headers) for error in errors]
     always, possible = set.intersection(*named), set.union(*named)
     return DocumentedResponse(
-        InvalidRequestError if issubclass(errors[0], InvalidRequest) else ErrorResponse,
+        next((body for kind, body in BODIES.items() if issubclass(errors[0], kind)), ErrorResponse),
         description="\n".join(
             f"- `{error.code}`: {' '.join((error.__doc__ or '').split())}" for error in errors
         ),

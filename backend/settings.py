@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,11 +42,15 @@ Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of each a shop may have at once; 0 is as much as it likes."""
+    """How much of each a shop may have at once; 0 is as much as it likes.
+
+    If `prepaid`, its jobs are paid with its credits too.
+    """
 
     open_jobs: int = 20_000
     open_batches: int = 20
     stored_mb: int = 100_000
+    prepaid: bool = False
 
     @property
     def jobs_of_batches(self) -> float:
@@ -92,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quota_open_jobs: Amount = 20_000  # unfinished jobs of a shop; 0 is no quota
     quota_open_batches: Amount = 20  # batches of a shop that are still creating jobs; 0: no quota
     quota_stored_mb: Amount = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
+    billing: Literal["none", "manual", "app_pricing"] = "none"  # who charges for a shop's jobs
+    rollover_days: Days = 0  # how long a plan's credits can be spent after their period
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
@@ -149,6 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             open_jobs=self.quota_open_jobs,
             open_batches=self.quota_open_batches,
             stored_mb=self.quota_stored_mb,
+            prepaid=self.billing != "none",
         )
 
     @property
@@ -249,5 +256,8 @@ def setting_error(error: msgspec.ValidationError) -> ConfigurationError:
         "it must be a time with a time zone, such as 2026-12-24T18:00:00Z",
         expected,
     )
+    if expected.startswith("Invalid enum value"):
+        choices = get_args(get_type_hints(Settings)[field.rstrip("`")])
+        expected = f"it must be one of {', '.join(choices)}"
     expected = re.sub("^Expected .* regex .*", "it must be a rate such as 600/minute", expected)
     return ConfigurationError(f"{field.rstrip('`').upper()} is invalid: {expected}.")

@@ -20,6 +20,7 @@ from backend.errors import (
     AtelierError,
     BadRequest,
     BodyTooLarge,
+    InsufficientBalance,
     InvalidRequest,
     MethodNotAllowed,
     RequestError,
@@ -30,7 +31,13 @@ from backend.errors import (
 from backend.http_semantics import sent_method
 from backend.logs import log_briefly
 from backend.metrics import count_request
-from backend.openapi_responses import ErrorCause, ErrorResponse, InvalidRequestError, Problem
+from backend.openapi_responses import (
+    ErrorCause,
+    ErrorResponse,
+    InsufficientBalanceError,
+    InvalidRequestError,
+    Problem,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -214,6 +221,16 @@ def invalid_request(_request: Request[Any, Any, Any], error: InvalidRequest) -> 
     return litestar_response(JsonResponse(error.status, error.headers, body))
 
 
+def insufficient_balance(
+    _request: Request[Any, Any, Any], error: InsufficientBalance
+) -> Response[Any]:
+    """The 402: the envelope, plus what it costs and what there is."""
+    body = InsufficientBalanceError(
+        error=cause(error.code, error.message), required=error.required, available=error.available
+    )
+    return litestar_response(JsonResponse(error.status, error.headers, body))
+
+
 def invalid_parameters(
     request: Request[Any, Any, Any], error: ValidationException
 ) -> Response[Any]:
@@ -282,6 +299,7 @@ def litestar_response(response: JsonResponse) -> Response[Any]:
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AtelierError: atelier_error,
     InvalidRequest: invalid_request,
+    InsufficientBalance: insufficient_balance,
     ValidationException: invalid_parameters,
     HTTPException: framework_error,
     Exception: unexpected_error,

@@ -63,6 +63,10 @@ TENANT_TABLES = (
     "batches",
     "batch_items",
     "privacy_requests",
+    "credit_accounts",
+    "credit_grants",
+    "credit_hold_lots",
+    "credit_entries",
 )
 CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"

@@ -28,9 +28,11 @@ from backend.batches.leases import (
     note_batch,
     return_batch_attempt,
     take_in,
+    wait_for_credits,
 )
 from backend.batches.states import Expansion
 from backend.db import Database
+from backend.errors import InsufficientBalance
 from backend.failures.codes import (
     BATCH_TOO_LARGE,
     COLLECTION_EMPTY,
@@ -79,12 +81,24 @@ async def run_expansion(ref: BatchRef, context: BatchContext) -> TaskOutcome:
 async def expand(lease: BatchLease, context: BatchContext) -> TaskOutcome:
     """Page by page, until its time is up or all of it is done.
 
-    Raises `HandedOver`, `ExpansionFailed`, and what Shopify does.
+    A page that the shop cannot pay waits for its credits. Raises `HandedOver`, `ExpansionFailed`,
+    and what Shopify does.
     """
     if lease.job_type not in WORKFLOWS:
         raise ExpansionFailed(WORKFLOW_RETIRED)
     if lease.tries > BATCHES.crashes:
         raise ExpansionFailed(EXPANSION_CRASHED)
+    try:
+        return await take_turn(lease, context)
+    except InsufficientBalance as error:
+        async with context.database.transaction(lease.ref.shop_id) as connection:
+            waits = await wait_for_credits(connection, lease, error.required)
+        log.info("batch_waits_for_credits", required=error.required, available=error.available)
+        return Done() if waits else Retry(NEXT_TURN)
+
+
+async def take_turn(lease: BatchLease, context: BatchContext) -> TaskOutcome:
+    """The same until the shop's credits run out. Raises `InsufficientBalance` too."""
     clock = asyncio.get_running_loop().time
     ends = clock() + EXPANSION_SECONDS
     while not await waits_for_room(lease, context):
@@ -127,7 +141,7 @@ async def take_next_page(lease: BatchLease, context: BatchContext) -> BatchLease
     if lease.cursor is None and not page.products.nodes:
         raise ExpansionFailed(COLLECTION_EMPTY)
     async with context.database.transaction(lease.ref.shop_id) as connection:
-        return await take_in(connection, lease, page)
+        return await take_in(connection, lease, page, context.quotas)
 
 
 async def next_page(lease: BatchLease, context: BatchContext) -> CollectionPage | None:
@@ -162,7 +176,7 @@ async def make_page(lease: BatchLease, context: BatchContext) -> BatchLease | No
     """Make jobs for items that have none; None when those were the last, and it has ended."""
     async with context.database.transaction(lease.ref.shop_id) as connection:
         await note_batch(connection, lease)
-        if await make_jobs(connection, lease) == PAGE:
+        if await make_jobs(connection, lease, context.quotas) == PAGE:
             return msgspec.structs.replace(lease, tries=1, outages=0)
         await end(connection, lease.ref, Expansion.EXPANDED)
     return None

@@ -16,9 +16,11 @@ from backend import queue
 from backend.batches.failures import MAX_PRODUCTS, ExpansionFailed
 from backend.batches.models import Batch, BatchItem
 from backend.batches.states import Expansion
-from backend.errors import TooManyOpenBatches
+from backend.credits.accounts import require_credits
+from backend.errors import InsufficientBalance, TooManyOpenBatches
 from backend.failures.codes import BATCH_TOO_LARGE, NO_IMAGE
 from backend.failures.registry import Failure
+from backend.jobs.prices import price_of
 from backend.jobs.queries import unfinished_count
 from backend.jobs.service import request_jobs
 from backend.leased_task import Fenced
@@ -28,6 +30,7 @@ from backend.shops.models import Shop
 from backend.workflows import WORKFLOWS
 
 PAGE = 200  # items whose jobs are made in one transaction
+NOT_WAITING: dict[str, Any] = {"waiting_credits": None, "waiting_since": None}
 
 
 class BatchRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +84,7 @@ async def note_batch(connection: AsyncConnection, lease: BatchLease, **changes: 
     noted = await connection.execute(
         update(Batch)
         .where(*leased_batch(lease))
-        .values(tries=0, outages=0, changed_at=func.now(), **changes)
+        .values(tries=0, outages=0, changed_at=func.now(), **NOT_WAITING | changes)
     )
     if noted.rowcount == 0:
         raise Fenced(lease.ref.public_id)
@@ -106,16 +109,16 @@ async def return_batch_attempt(
 
 
 async def take_in(
-    connection: AsyncConnection, lease: BatchLease, page: CollectionPage
+    connection: AsyncConnection, lease: BatchLease, page: CollectionPage, quotas: Quotas
 ) -> BatchLease:
     """Store a page of the collection: its items with their jobs, and where the next page is.
 
-    Raises `ExpansionFailed` when they become too many.
+    Raises `ExpansionFailed` when they become too many, and `InsufficientBalance`.
     """
     reached: dict[str, Any] = {"cursor": page.next_cursor, "is_read": page.next_cursor is None}
     await note_batch(connection, lease, **reached)
     await add_items(connection, lease.ref, page)
-    await make_jobs(connection, lease)
+    await make_jobs(connection, lease, quotas)
     return msgspec.structs.replace(lease, tries=1, outages=0, **reached)
 
 
@@ -142,17 +145,26 @@ async def add_items(connection: AsyncConnection, ref: BatchRef, page: Collection
         await connection.execute(statement, rows)
 
 
-async def make_jobs(connection: AsyncConnection, lease: BatchLease) -> int:
-    """Make the jobs of a page of the items that have none yet; how many there were."""
+async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quotas) -> int:
+    """Make the jobs of a page of the items that have none yet; how many there were.
+
+    Raises `InsufficientBalance` if the shop cannot pay all of them: then none is made.
+    """
     pending = select(BatchItem.ordinal, BatchItem.product_id).where(*pending_items(lease.ref))
     found = (await connection.execute(pending.order_by(BatchItem.ordinal).limit(PAGE))).all()
+    workflow = WORKFLOWS[lease.job_type]
+    requests = [{**lease.parameters, "product_id": row.product_id} for row in found]
+    if quotas.prepaid:
+        required = sum(price_of(workflow, request) for request in requests)
+        await require_credits(connection, lease.ref.shop_id, required)
     refs = await request_jobs(
         connection,
-        WORKFLOWS[lease.job_type],
+        workflow,
         shop_id=lease.ref.shop_id,
-        requests=[{**lease.parameters, "product_id": row.product_id} for row in found],
+        requests=requests,
         origin="api",
         batch_id=lease.ref.public_id,
+        quotas=quotas,
     )
     ordinals = cast([row.ordinal for row in found], ARRAY(Integer))
     jobs = cast([ref.public_id for ref in refs], ARRAY(Text))
@@ -163,6 +175,20 @@ async def make_jobs(connection: AsyncConnection, lease: BatchLease) -> int:
         .values(job_id=made.c.job_id)
     )
     return len(found)
+
+
+async def wait_for_credits(connection: AsyncConnection, lease: BatchLease, required: int) -> bool:
+    """Let the batch wait, off the queue, for so many credits; False if the shop has them by now.
+
+    What adds credits takes the account too: either it is seen here, or it sees the batch waiting.
+    """
+    since = func.coalesce(Batch.waiting_since, func.now())
+    await note_batch(connection, lease, waiting_credits=required, waiting_since=since)
+    try:
+        await require_credits(connection, lease.ref.shop_id, required)
+    except InsufficientBalance:
+        return True
+    return False
 
 
 async def end(
@@ -186,6 +212,7 @@ async def end(
             changed_at=func.now(),
             ended_at=func.now(),
             finished_at=None,
+            **NOT_WAITING,
         )
     )
     if error:

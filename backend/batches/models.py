@@ -37,7 +37,8 @@ class Batch(Base):
     counts claims, retries and cancels, and fences the worker's writes. `tries` counts the claims
     without progress, except those cut short by an outage: these are `outages` (`backend.retries`).
     `error` is why the expansion failed, `ended_at` when it ended for whatever reason. `changed_at`
-    is the time of the last progress.
+    is the time of the last progress. While the expansion waits, off the queue, for the shop to have
+    the credits of its next page, `waiting_credits` is how many, and `waiting_since` when it began.
 
     `counts` are the `BatchCounts` as of `counted_at`. They are final once `finished_at` is set to
     the end of the last job.
@@ -83,6 +84,8 @@ class Batch(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    waiting_credits: Mapped[int | None] = mapped_column(Integer)
+    waiting_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     counts: Mapped[dict[str, int] | None] = mapped_column(JSONB(none_as_null=True))
     counted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

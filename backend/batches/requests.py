@@ -11,6 +11,7 @@ from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchRequest, BatchResponse
 from backend.batches.states import BatchCounts, BatchStatus
 from backend.body import validation_problem
+from backend.credits.accounts import require_credits
 from backend.errors import InvalidRequest
 from backend.jobs.creation import (
     require_distinct_outputs,
@@ -20,6 +21,7 @@ from backend.jobs.creation import (
 )
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
+from backend.jobs.prices import price_of
 from backend.settings import Quotas
 from backend.shops.service import admitted_id
 from backend.workflows import BY_NAME
@@ -44,7 +46,8 @@ async def request_batch(
     """Store the batch with its queue entry, and with its items if the request lists them.
 
     Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
-    `StorageQuotaReached` or `TooManyOpenBatches`.
+    `StorageQuotaReached`, `TooManyOpenBatches`, or `InsufficientBalance` if all that is listed
+    costs more than the shop has.
     """
     require_one(wanted, ("collection_id", "product_ids"), "the products")
     require_distinct_products(wanted.product_ids or ())
@@ -58,6 +61,9 @@ async def request_batch(
     with within("parameters"):
         stored = await stored_request(connection, shop_id, parameters)
     await require_room(connection, shop_id, quotas)
+    if quotas.prepaid:
+        each = price_of(BY_NAME[wanted.workflow], stored)
+        await require_credits(connection, shop_id, each * len(wanted.product_ids or ()))
     ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
     await store_batch(connection, ref, wanted, stored)
     return RequestedBatch(answer=answer)
@@ -102,6 +108,7 @@ def accepted_batch(wanted: BatchRequest, now: Any) -> BatchResponse:
         collection_id=wanted.collection_id,
         status=BatchStatus.EXPANDING,
         counts=BatchCounts(total=listed, not_started=listed),
+        waiting_for=None,
         error=None,
         created_at=now,
         finished_at=None,

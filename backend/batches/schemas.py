@@ -53,6 +53,7 @@ class BatchError(msgspec.Struct, frozen=True, kw_only=True):
 class BatchResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A batch, with its products counted by the status of their newest jobs.
 
+    `waiting_for` says what the rest of it waits for: it goes on when the shop has the credits.
     `error` says why the collection could not be read completely.
     """
 
@@ -61,6 +62,7 @@ class BatchResponse(msgspec.Struct, frozen=True, kw_only=True):
     collection_id: str | None
     status: BatchStatus
     counts: BatchCounts
+    waiting_for: Literal["credits"] | None = None  # absent from responses stored before it
     error: BatchError | None
     created_at: Moment
     finished_at: Moment | None

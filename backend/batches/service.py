@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.batches import queries
 from backend.batches.leases import (
+    NOT_WAITING,
     BatchRef,
     batch_key,
     end,
@@ -19,6 +20,7 @@ from backend.batches.leases import (
 from backend.batches.models import Batch, BatchItem
 from backend.batches.schemas import BatchResponse
 from backend.batches.states import RUNNING, BatchCounts, Expansion, status_of
+from backend.credits.accounts import require_credits
 from backend.db import Database
 from backend.errors import (
     BatchAlreadyFinished,
@@ -32,6 +34,7 @@ from backend.jobs.completion import fail_unfinished
 from backend.jobs.ids import lookup_id
 from backend.jobs.lookup import shop_row
 from backend.jobs.models import Job
+from backend.jobs.prices import price_of
 from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
@@ -54,6 +57,7 @@ def batch_response(row: RowMapping) -> BatchResponse:
         "workflow": name_of(row["job_type"]),
         "status": status,
         "counts": counts,
+        "waiting_for": None if row["waiting_since"] is None else "credits",
         "finished_at": row["finished_at"] or (None if status in RUNNING else row["end"]),
     }
     return msgspec.convert(
@@ -79,7 +83,8 @@ async def retry_batch(
     """Have new jobs created for the failed items, and finish reading the collection.
 
     Of concurrent retries only one succeeds: the row is locked. Raises as `batch` does, and
-    `BatchNothingToRetry`, `WorkflowDisabled` or `TooManyOpenBatches`.
+    `BatchNothingToRetry`, `WorkflowDisabled`, `TooManyOpenBatches`, or `InsufficientBalance` if the
+    failed items cost more than the shop has.
     """
     ref, expansion, is_read = await held_row(connection, shop_domain, public_id, disabled)
     reset = await reset_failed(connection, ref)
@@ -87,6 +92,8 @@ async def retry_batch(
         raise BatchNothingToRetry
     if expansion is not Expansion.EXPANDING:
         await require_room(connection, ref.shop_id, quotas)
+    if quotas.prepaid:
+        await require_price(connection, ref, reset)
     again = msgspec.structs.replace(ref, round=ref.round + 1)
     await connection.execute(
         update(Batch)
@@ -101,10 +108,19 @@ async def retry_batch(
             changed_at=func.now(),
             ended_at=None,
             finished_at=None,
+            **NOT_WAITING,
         )
     )
     await enqueue_expansion(connection, again)
     return await batch(connection, shop_domain=shop_domain, public_id=public_id)
+
+
+async def require_price(connection: AsyncConnection, ref: BatchRef, items: int) -> None:
+    """Raise `InsufficientBalance` unless the shop can pay for so many of the batch's items."""
+    columns = select(Batch.job_type, Batch.parameters).where(*batch_key(ref))
+    found = (await connection.execute(columns)).one()
+    each = price_of(WORKFLOWS[found.job_type], found.parameters)
+    await require_credits(connection, ref.shop_id, each * items)
 
 
 async def reset_failed(connection: AsyncConnection, ref: BatchRef) -> int:

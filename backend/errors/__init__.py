@@ -9,6 +9,8 @@
     │   ├── Unauthenticated       401
     │   │   ├── InvalidSessionToken   401, asks App Bridge for a new token
     │   │   └── ShopNotInstalled      401
+    │   ├── InsufficientBalance   402                                                   limits
+    │   ├── StorefrontUnpaid      402
     │   ├── WorkflowDisabled      403
     │   ├── ScopeMissing          403
     │   ├── RouteNotFound         404
@@ -97,7 +99,9 @@ from backend.errors.images import (
 )
 from backend.errors.limits import (
     DailyCapReached,
+    InsufficientBalance,
     StorageQuotaReached,
+    StorefrontUnpaid,
     TooManyOpenBatches,
     TooManyOpenJobs,
     TooManyRequests,
@@ -134,6 +138,7 @@ __all__ = [
     "ImageTooLarge",
     "ImageTooSmall",
     "ImageTypeUnsupported",
+    "InsufficientBalance",
     "InvalidRequest",
     "InvalidSessionToken",
     "JobAlreadyFinished",
@@ -157,6 +162,7 @@ __all__ = [
     "ShopifyUnavailable",
     "StorageQuotaReached",
     "StorageUnavailable",
+    "StorefrontUnpaid",
     "TooManyOpenBatches",
     "TooManyOpenJobs",
     "TooManyRequests",

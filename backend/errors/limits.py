@@ -1,4 +1,4 @@
-"""Rate limits and quotas: 429, with the time after which to retry."""
+"""Rate limits and quotas: 429, with the time after which to retry; and 402 without credits."""
 
 import random
 from collections.abc import Mapping
@@ -24,6 +24,29 @@ class TooManyRequests(RequestError):
         seconds = max(retry_after, 1)
         more = random.randint(0, min(seconds // 4, 60))  # noqa: S311 - spread, not secrecy
         self.headers = {"Retry-After": str(seconds + more)}
+
+
+class InsufficientBalance(RequestError):
+    """The shop has fewer credits than the request costs. Nothing was stored.
+
+    The body has both numbers beside `error`.
+    """
+
+    status = HTTPStatus.PAYMENT_REQUIRED
+    code = "INSUFFICIENT_BALANCE"
+    message = "This shop does not have enough credits for this. Buy credits, then try again."
+
+    def __init__(self, *, required: int, available: int) -> None:
+        super().__init__()
+        self.required, self.available = required, available
+
+
+class StorefrontUnpaid(RequestError):
+    """The shop has too few credits for what its visitor asks for. Visitors get no numbers."""
+
+    status = HTTPStatus.PAYMENT_REQUIRED
+    code = InsufficientBalance.code
+    message = "This is not available in this shop at the moment."
 
 
 class DailyCapReached(TooManyRequests):

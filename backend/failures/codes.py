@@ -51,6 +51,13 @@ REAUTH_NEEDED = define(
     retryable=True,
     advice="Open the app in the Shopify admin, which renews its access. Then create the job again.",
 )
+CREDITS_NEEDED = define(
+    "CREDITS_NEEDED",
+    "The shop had too few credits for 30 days. Buy credits, then retry the batch.",
+    BATCH,
+    retryable=True,
+    advice="Buy credits, then retry the batch: it goes on where it stopped.",
+)
 SCOPE_MISSING = define(
     "SCOPE_MISSING",
     "The app may not read this shop's products. Grant it read_products.",

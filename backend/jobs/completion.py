@@ -1,15 +1,16 @@
 """How a job ends: by `finish_job`. Nothing else sets a terminal status.
 
 It builds the SQL for one job or for many: terminal status, `finished_at`, the terminal event, and
-the release of what the job held, all in one statement. Its callers choose the jobs:
+the release of what the job held, all in one statement. With its status a job's credits are captured
+or released, by triggers, which know every way a job ends (migration `0022_credits`). Its callers
+choose the jobs:
 
 - `lifecycle.advance` with the last stage, `lifecycle.succeed` and `lifecycle.fail`: the job that a
   worker has claimed, through the statements of `lifecycle_statements`;
 - `fail_unfinished` and `end_unfinished` below: jobs that are cancelled, erased, have waited for too
   long, or whose shop has removed the app.
 
-What has to happen with the end of every job (credits captured or released, an outbound webhook) is
-added to `finish_job`.
+What has to happen with the end of every job (an outbound webhook) is added to `finish_job`.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -28,6 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CTE
 
@@ -77,13 +79,25 @@ def finish_job(
         *where,
         may_become(target),
         events=events,
-        returning=(Job.job_type, created_on()) if returns_quota else (Job.job_type,),
+        returning=(Job.job_type, charged(), *((created_on(),) if returns_quota else ())),
         status=target,
         finished_at=func.now(),
         **changes,
     )
-    terminal = append_event(job, TERMINAL_EVENT[target], message=message, extra=extra)
+    told = in_sql(extra, JSONB).op("||")(job.c.charged)
+    terminal = append_event(job, TERMINAL_EVENT[target], message=message, extra=told)
     return FinishedJob(job, (terminal, return_quota(job)) if returns_quota else (terminal,))
+
+
+def charged() -> ColumnElement[Any]:
+    """What the end of the job has charged, for its event; nothing if its price was not held.
+
+    The triggers that settle the price have set the state (migration `0022_credits`).
+    """
+    credits_ = case((Job.credit_state == "captured", Job.credits_cost), else_=0)
+    told = func.jsonb_build_object("charged", credits_)
+    nothing = func.jsonb_build_object()
+    return case((Job.credit_state == "none", nothing), else_=told).label("charged")
 
 
 def created_on() -> ColumnElement[Any]:

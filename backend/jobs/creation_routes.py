@@ -15,6 +15,7 @@ from backend.errors import (
     BodyTooLarge,
     ConfigurationError,
     IdempotencyKeyReused,
+    InsufficientBalance,
     InvalidRequest,
     RequestInProgress,
     StorageQuotaReached,
@@ -47,8 +48,8 @@ IdempotencyKeyHeader = Annotated[
 
 # Errors of every JSON body.
 OF_A_BODY = (BadRequest, BodyTooLarge, UnsupportedMedia, InvalidRequest)
-# Errors of the per-shop quotas.
-OF_QUOTAS = (TooManyOpenJobs, StorageQuotaReached)
+# Errors of the per-shop quotas, and of a shop without credits.
+OF_QUOTAS = (InsufficientBalance, TooManyOpenJobs, StorageQuotaReached)
 CREATION = documented(
     JobAcceptedResponse,
     *OF_A_SHOP,

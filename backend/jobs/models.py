@@ -54,11 +54,13 @@ class Job(Base):
     further. `last_seq` is the newest public event's number. `natural_key` says what the job is
     *about*, so that asking twice makes one job. `publish` says how to publish it once it has
     succeeded; null leaves that to the merchant. `credits_cost` is its price when it was made; null
-    is a job from before the column (`prices`). `batch_id` is the batch that counts it. `files` says
-    whether its intermediates and originals are there: they expire some time after its end
-    (`worker.retention`). `product_title` is the product's title when a worker read it. `review` is
-    where the job is in the merchant's review (`review.queries`); a trigger on `publications` keeps
-    PUBLISHED, for writers of every version.
+    is a job from before the column (`prices`). `credit_state` says what has become of the price: a
+    job that is inserted as `held` takes it from its shop's credits, and triggers capture or release
+    it with the job's end (`backend.credits`); `none` costs nothing. `batch_id` is the batch that
+    counts it. `files` says whether its intermediates and originals are there: they expire some time
+    after its end (`worker.retention`). `product_title` is the product's title when a worker read
+    it. `review` is where the job is in the merchant's review (`review.queries`); a trigger on
+    `publications` keeps PUBLISHED, for writers of every version.
     """
 
     __tablename__ = "jobs"
@@ -69,6 +71,12 @@ class Job(Base):
         CheckConstraint("origin IN ('api', 'webhook', 'storefront')", name="origin"),
         CheckConstraint("files IN ('KEPT', 'EXPIRING', 'EXPIRED')", name="files"),
         CheckConstraint("review IN ('WAITING', 'DISMISSED', 'PUBLISHED')", name="review"),
+        CheckConstraint(
+            "status IN ('NOT_STARTED', 'IN_PROGRESS') AND credit_state IN ('none', 'held') "
+            "OR status = 'SUCCESS' AND credit_state IN ('none', 'captured') "
+            "OR status = 'FAILURE' AND credit_state IN ('none', 'released')",
+            name="credit_state",
+        ),
         UniqueConstraint("shop_id", "natural_key"),
         Index(
             "ix_jobs_unfinished",
@@ -124,6 +132,7 @@ class Job(Base):
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
     publish: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     credits_cost: Mapped[int | None] = mapped_column(SmallInteger)
+    credit_state: Mapped[str] = mapped_column(Text, server_default="none")
     last_seq: Mapped[int] = mapped_column(Integer, server_default="0")
     attempt: Mapped[int] = mapped_column(Integer, server_default="0")
     stage_attempts: Mapped[int] = mapped_column("strikes", SmallInteger, server_default="0")

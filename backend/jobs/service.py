@@ -1,17 +1,19 @@
 """Create a job: its row, its first event and its queue entry in the caller's transaction."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import ARRAY, Text, any_, cast, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CTE
 
 from backend import queue
-from backend.errors import TooManyOpenJobs
+from backend.errors import InsufficientBalance, TooManyOpenJobs
 from backend.jobs import queries
 from backend.jobs.events import append_event
 from backend.jobs.ids import new_public_id
@@ -19,6 +21,8 @@ from backend.jobs.models import Job
 from backend.jobs.prices import price_of
 from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
+
+TOO_FEW_CREDITS = "AT402"  # SQLSTATE of the trigger `hold_credits`
 
 
 class JobRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +48,9 @@ async def request_job(
 ) -> JobRef | None:
     """Create the job; return None if the shop already has one with this `natural_key`.
 
-    `publish` is the request for `publications.auto_publish`. Raises `TooManyOpenJobs`: then the
-    transaction must not commit. Concurrent requests count only their own jobs, so a few more than
-    the quota may be accepted.
+    `publish` is the request for `publications.auto_publish`. Raises `TooManyOpenJobs` or
+    `InsufficientBalance`: then the transaction must not commit. Concurrent requests count only
+    their own jobs, so a few more than the quota may be accepted; credits are never overdrawn.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     made = (
@@ -61,16 +65,17 @@ async def request_job(
             request=request,
             publish=publish,
             product_title=product_title,
-            credits_cost=price_of(workflow, request),
             last_seq=1,
+            **charge(price_of(workflow, request), quotas),
         )
         .on_conflict_do_nothing(index_elements=["shop_id", "natural_key"])
         .returning(Job.shop_id, Job.public_id, Job.last_seq)
         .cte("made")
     )
     event = append_queued_event(made, workflow)
-    if await connection.scalar(select(made.c.public_id).add_cte(event)) is None:
-        return None
+    with credit_errors():
+        if await connection.scalar(select(made.c.public_id).add_cte(event)) is None:
+            return None
     if not quotas.has_room_for(await enqueue_jobs(connection, shop_id, [ref])):
         raise TooManyOpenJobs
     return ref
@@ -84,8 +89,12 @@ async def request_jobs(
     requests: Sequence[dict[str, Any]],
     origin: Literal["api", "webhook", "storefront"],
     batch_id: str | None = None,
+    quotas: Quotas = UNLIMITED,
 ) -> list[JobRef]:
-    """Create a job for each request, in order, in a few statements for any number of them."""
+    """Create a job for each request, in order, in a few statements for any number of them.
+
+    Raises `InsufficientBalance`: then the transaction must not commit.
+    """
     refs = [JobRef(shop_id=shop_id, public_id=new_public_id()) for _ in requests]
     if not refs:
         return []
@@ -97,12 +106,13 @@ async def request_jobs(
             "origin": origin,
             "batch_id": batch_id,
             "request": request,
-            "credits_cost": price_of(workflow, request),
             "last_seq": 1,
+            **charge(price_of(workflow, request), quotas),
         }
         for ref, request in zip(refs, requests, strict=True)
     ]
-    await connection.execute(insert(Job), rows)
+    with credit_errors():
+        await connection.execute(insert(Job), rows)
     ids = cast([ref.public_id for ref in refs], ARRAY(Text))
     made = (
         select(Job.shop_id, Job.public_id, Job.last_seq)
@@ -113,6 +123,25 @@ async def request_jobs(
     await connection.execute(select(func.count()).select_from(made).add_cte(event))
     await enqueue_jobs(connection, shop_id, refs)
     return refs
+
+
+def charge(price: int, quotas: Quotas) -> dict[str, Any]:
+    """The job's price, and that it holds so many of the shop's credits: triggers take them."""
+    is_held = quotas.prepaid and price > 0
+    return {"credits_cost": price, "credit_state": "held" if is_held else "none"}
+
+
+@contextmanager
+def credit_errors() -> Iterator[None]:
+    """Raise `InsufficientBalance` when the trigger finds too few credits for the job."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != TOO_FEW_CREDITS:
+            raise
+        cause: Any = error.orig and error.orig.__cause__  # asyncpg's own error
+        required, available = map(int, cause.detail.split())
+        raise InsufficientBalance(required=required, available=available) from error
 
 
 def append_queued_event(made: CTE, workflow: Workflow) -> CTE:

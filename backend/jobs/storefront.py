@@ -6,7 +6,7 @@ quarter is for customers who are logged in. What ends because there is no such p
 does not count for the shop (`completion.return_quota`), but it does for whoever has asked.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +28,7 @@ from backend.workflows.pictures import ProductGid
 from backend.workflows.registry import Workflow
 
 ORIGIN: Final = "storefront"
+MOST = 2**31 - 1  # a cap that no count reaches
 
 
 class DailyCaps(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ async def make_storefront_job(
     """The visitor's job, created now or earlier today; after a failed one, a new one is created.
 
     Raises `InvalidRequest`, `ShopNotInstalled`, `DailyCapReached`, `VisitorCapReached`,
-    `StorageQuotaReached` or `TooManyOpenJobs`.
+    `StorageQuotaReached`, `TooManyOpenJobs` or `InsufficientBalance`.
     """
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, visitor.shop, quotas)
@@ -68,6 +69,8 @@ async def make_storefront_job(
     request = msgspec.to_builtins(asked)
     key = key_of(workflow, request, visitor, now)
     await release_failed(connection, shop_id, key)
+    if quotas.prepaid:  # before the credits: a job that ends takes the count first too
+        await lock_count(connection, shop_id, now.date())
     ref = await request_job(
         connection,
         workflow,
@@ -111,6 +114,11 @@ async def release_failed(connection: AsyncConnection, shop_id: int, key: str) ->
         .where(Job.shop_id == shop_id, Job.natural_key == key, Job.status == JobStatus.FAILURE)
         .values(natural_key=None)
     )
+
+
+async def lock_count(connection: AsyncConnection, shop_id: int, day: date) -> None:
+    """Have the count of the shop's visitors until the transaction ends."""
+    await is_within(connection, shop_id, day, STOREFRONT_JOBS, amount=0, cap=MOST)
 
 
 async def count_job(

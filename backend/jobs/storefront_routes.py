@@ -16,11 +16,15 @@ from backend.auth.guards import Visitor
 from backend.db import Database
 from backend.errors import (
     DailyCapReached,
+    InsufficientBalance,
     InvalidRequest,
+    StorageQuotaReached,
+    StorefrontUnpaid,
+    TooManyOpenJobs,
     VisitorCapReached,
     WorkflowDisabled,
 )
-from backend.jobs.creation_routes import OF_A_BODY, OF_QUOTAS, require_enabled
+from backend.jobs.creation_routes import OF_A_BODY, require_enabled
 from backend.jobs.detail import job_detail, job_events
 from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
@@ -43,7 +47,9 @@ VISITOR_CREATION = documented(
     WorkflowDisabled,
     DailyCapReached,
     VisitorCapReached,
-    *OF_QUOTAS,
+    StorefrontUnpaid,
+    TooManyOpenJobs,
+    StorageQuotaReached,
     status=202,
 )
 
@@ -110,16 +116,19 @@ def visitor_creation_route(
         Each shop has a daily limit of jobs, and each of its visitors a share of it.
         """
         require_enabled(workflow, disabled)
-        async with database.transaction(request.auth.shop) as connection:
-            return await make_storefront_job(
-                connection,
-                workflow,
-                data,
-                visitor=request.auth,
-                request_id=current_request_id(),
-                caps=caps,
-                quotas=quotas,
-            )
+        try:
+            async with database.transaction(request.auth.shop) as connection:
+                return await make_storefront_job(
+                    connection,
+                    workflow,
+                    data,
+                    visitor=request.auth,
+                    request_id=current_request_id(),
+                    caps=caps,
+                    quotas=quotas,
+                )
+        except InsufficientBalance as error:
+            raise StorefrontUnpaid from error
 
     return make
 

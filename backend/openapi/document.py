@@ -14,9 +14,9 @@ from backend.openapi.guards import SCHEMES, guard_of
 from backend.openapi.headers import header_components, headers_of
 from backend.openapi.schemas import COMPONENT_REF, component_schemas, of_codes, parameter
 from backend.openapi_responses import (
+    BODIES,
     DocumentedResponse,
     ErrorResponse,
-    InvalidRequestError,
     error_responses,
 )
 
@@ -34,7 +34,7 @@ Document = dict[str, Any]
 def completed_document(found: Document, app: Litestar) -> Document:
     """The complete document of the app, from Litestar's own, which is not modified."""
     paths: dict[str, dict[str, Document]] = {}
-    kinds: set[type[msgspec.Struct]] = {ErrorResponse, InvalidRequestError}
+    kinds: set[type[msgspec.Struct]] = {ErrorResponse, *BODIES.values()}
     for path, method, handler in documented_routes(app):
         answers = answers_of(handler)
         kinds |= kinds_of(handler, answers)
@@ -105,7 +105,8 @@ def response(operation_id: str, answer: DocumentedResponse) -> Document:
         return described
     name = get_name(answer.data_container)
     if answer.codes:
-        schema, examples = of_codes(name, answer.codes), error_examples(answer.codes)
+        fields = getattr(answer.data_container, "__struct_fields__", ())
+        schema, examples = of_codes(name, answer.codes), error_examples(answer.codes, fields)
     else:
         schema, examples = {"$ref": COMPONENT_REF.format(name=name)}, success_examples(operation_id)
     content = {"schema": schema} | ({"examples": examples} if examples else {})

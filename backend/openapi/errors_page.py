@@ -29,6 +29,7 @@ ADVICE = {
     "IMAGE_TOO_SMALL": "Upload a larger photo.",
     "IMAGE_TYPE_UNSUPPORTED": "Save the photo as JPEG or PNG.",
     "INTERNAL_ERROR": "Retry later. Quote the `request_id` when you report it.",
+    "INSUFFICIENT_BALANCE": "Buy credits or choose less; the body has `required` and `available`.",
     "INVALID_REQUEST": "Correct the values that `detail` names.",
     "JOB_ALREADY_FINISHED": "Nothing. Read its result with `GET /v1/jobs/{public_id}`.",
     "JOB_HAS_NO_PRODUCT": "Name a `product_id` when you publish.",

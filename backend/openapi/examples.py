@@ -4,6 +4,7 @@
 code.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,17 @@ def success_examples(operation_id: str) -> Examples:
     return {name: {"value": value} for name, value in recorded(operation_id).items()}
 
 
-def error_examples(codes: tuple[str, ...]) -> Examples:
-    """The recorded errors by code."""
-    errors = recorded(ERRORS)
-    return {code: {"value": errors[code]} for code in codes if code in errors}
+def error_examples(codes: tuple[str, ...], fields: Iterable[str]) -> Examples:
+    """The recorded errors by code, of those whose body has these fields.
+
+    Visitors get `INSUFFICIENT_BALANCE` without its numbers.
+    """
+    errors, wanted = recorded(ERRORS), set(fields)
+    return {
+        code: {"value": errors[code]}
+        for code in codes
+        if code in errors and set(errors[code]) == wanted
+    }
 
 
 @cache

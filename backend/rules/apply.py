@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.errors import StorageQuotaReached, TooManyOpenJobs
+from backend.errors import InsufficientBalance, StorageQuotaReached, TooManyOpenJobs
 from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
 from backend.jobs.prices import price_of
@@ -37,6 +37,7 @@ from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
 
 MAX_ALT_CHARACTERS = 512  # Shopify's limit
+LIMITS = (TooManyOpenJobs, StorageQuotaReached, InsufficientBalance)  # they may pass
 TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
 
@@ -57,7 +58,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_capped(self) -> bool:
         """Whether a limit was reached that may allow the jobs later."""
-        return self.note in {TOO_MUCH_TODAY, TooManyOpenJobs.code, StorageQuotaReached.code}
+        return self.note in {TOO_MUCH_TODAY, *(error.code for error in LIMITS)}
 
     @property
     def is_over_cap(self) -> bool:
@@ -116,7 +117,7 @@ async def apply_to_image(
             )
     except CapReached as reached:
         return Applied(note=str(reached))
-    except (TooManyOpenJobs, StorageQuotaReached) as error:
+    except LIMITS as error:
         return Applied(note=error.code)
 
 
@@ -132,8 +133,7 @@ async def applied(
 ) -> Applied:
     """Create the jobs in the caller's transaction.
 
-    Raises `CapReached`, `TooManyOpenJobs`, `StorageQuotaReached` or `NotCompared`; the caller must
-    roll back then.
+    Raises `CapReached`, `NotCompared` or one of `LIMITS`; the caller must roll back then.
     """
     if await is_own_image(connection, shop_id, image):
         return Applied(note="OWN_MEDIA")

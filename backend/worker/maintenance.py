@@ -12,11 +12,13 @@ from sqlalchemy import (
     DateTime,
     Select,
     Text,
+    and_,
     column,
     delete,
     exists,
     func,
     literal_column,
+    or_,
     select,
     table,
     tuple_,
@@ -43,6 +45,7 @@ from backend.shops.models import Shop
 from backend.slices import delete_all
 from backend.storage.objects import ObjectStore
 from backend.uploads.models import Upload
+from backend.worker.credits import can_be_paid
 from backend.worker.reconciliation_report import Kind, record
 from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_deliveries
@@ -164,9 +167,13 @@ async def requeue_publications(connection: AsyncConnection, task: str) -> int:
 
 
 async def requeue_batches(connection: AsyncConnection) -> int:
-    """Requeue batches that still create jobs but have no queue entry."""
+    """Requeue batches that still create jobs but have no queue entry.
+
+    One that waits for credits is due when its shop has them: a grant or a job's end may add some.
+    """
     ref = (Batch.shop_id, Batch.public_id, Batch.round)
-    due = Batch.expansion == Expansion.EXPANDING
+    is_payable = or_(Batch.waiting_since.is_(None), can_be_paid())
+    due = and_(Batch.expansion == Expansion.EXPANDING, is_payable)
     rows = await connection.execute(unqueued(Batch, EXPAND_BATCH, ref, due))
     refs = [BatchRef(**row) for row in rows.mappings()]
     for each in refs:

@@ -1,4 +1,6 @@
-"""Work that waits for a merchant: resume it when they open the app, end it if they never do.
+"""Work that waits for a merchant: resume it when they open the app or have new credits.
+
+What waits for an app that nobody opens ends.
 
 A waiting job is unfinished, has `waiting_since` and no queue entry (`leased_task`). A delivery that
 came meanwhile is failed as `REAUTH_NEEDED`, and kept.
@@ -9,6 +11,9 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import func, select, tuple_, update
 
+from backend.batches.leases import BatchRef, enqueue_expansion
+from backend.batches.models import Batch
+from backend.batches.states import Expansion
 from backend.db import Database
 from backend.failures.codes import REAUTH_NEEDED
 from backend.jobs.completion import end_unfinished
@@ -33,7 +38,8 @@ async def resume_shop(ref: ShopRef, database: Database) -> None:
         jobs += resumed
     while resumed := await resume_deliveries(ref, database):
         deliveries += resumed
-    log.info("shop_resumed", shop_id=ref.shop_id, jobs=jobs, deliveries=deliveries)
+    batches = await resume_batches(ref, database)
+    log.info("shop_resumed", shop_id=ref.shop_id, jobs=jobs, deliveries=deliveries, batches=batches)
 
 
 async def resume_jobs(ref: ShopRef, database: Database) -> int:
@@ -83,6 +89,25 @@ async def resume_deliveries(ref: ShopRef, database: Database) -> int:
     async with database.transaction(ref.shop_id) as connection:
         found = (await connection.execute(resumed)).mappings().all()
         await enqueue_deliveries(connection, [DeliveryRef(**row) for row in found])
+    return len(found)
+
+
+async def resume_batches(ref: ShopRef, database: Database) -> int:
+    """Queue the shop's batches that wait for credits; return how many there were.
+
+    Each finds out whether it can be paid. What this misses is due within a minute
+    (`maintenance.requeue_batches`).
+    """
+    waiting = select(Batch.public_id, Batch.round).where(
+        Batch.shop_id == ref.shop_id,
+        Batch.expansion == Expansion.EXPANDING,
+        Batch.waiting_since.is_not(None),
+    )
+    async with database.transaction(ref.shop_id) as connection:
+        found = (await connection.execute(waiting)).all()
+        for row in found:
+            batch = BatchRef(shop_id=ref.shop_id, public_id=row.public_id, round=row.round)
+            await enqueue_expansion(connection, batch)
     return len(found)
 
 

@@ -48,6 +48,7 @@ from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
+from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
 from backend.worker.execute import run_job
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
@@ -264,6 +265,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     async def each_minute_requeue(_schedule: Schedule) -> None:
         await requeue_overdue(context.database)
         await settle_batches(context.database)
+        await expire_credits(context.database)
 
     @pgq.schedule("prune", "17 3 * * *")
     async def each_night_prune(_schedule: Schedule) -> None:
@@ -290,6 +292,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def each_hour_end_long_waits(_schedule: Schedule) -> None:
         await end_long_waits(context.database)
+        await end_unpaid_batches(context.database)
 
     @pgq.schedule("watch_compliance", "3 * * * *")
     async def each_hour_watch_compliance(_schedule: Schedule) -> None:

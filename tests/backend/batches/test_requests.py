@@ -42,6 +42,7 @@ async def test_a_request_stores_the_batch_and_its_queue_entry(
         "collection_id": None,
         "status": "EXPANDING",
         "counts": {"total": 2, "not_started": 2, "in_progress": 0, "succeeded": 0, "failed": 0},
+        "waiting_for": None,
         "error": None,
         "created_at": batch["created_at"],
         "finished_at": None,

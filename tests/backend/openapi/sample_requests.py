@@ -211,10 +211,11 @@ async def circumstances(shared_app: RunningApp) -> AsyncIterator[dict[int, httpx
     once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
     async with (
         client_of(shared_app, disabled_workflows=names) as switched_off,
+        client_of(shared_app, billing="manual") as prepaid,
         client_of(shared_app, **once) as limited,
         without_database(shared_app) as alone,
     ):
-        yield {403: switched_off, 429: limited, 503: alone}
+        yield {402: prepaid, 403: switched_off, 429: limited, 503: alone}
 
 
 @contextlib.asynccontextmanager
@@ -310,6 +311,15 @@ async def too_long(client: Client) -> httpx.Response:
     return await client.ask(sign=sign, content=b" " * size)
 
 
+async def unpaid(client: Client) -> httpx.Response:
+    """More than the shop, which has no credits, can pay."""
+    if client.path.endswith("/retry"):
+        return await client.ask(public_id=await partly_done(client.shared_app))
+    if client.path.endswith("/background-swap-with-image"):
+        return await client.ask(content=await body_with_upload(client))
+    return await client.ask()
+
+
 async def conflict(client: Client) -> httpx.Response:
     """What has ended, or has not; or a key that somebody is just claiming."""
     if client.path.endswith(("/publication", "/retry", "/dismissal", "/product")):
@@ -366,6 +376,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     304: lambda client: client.ask(If_None_Match="*"),
     400: two_credentials,
     401: no_credential,
+    402: unpaid,
     403: good,
     404: lambda client: client.ask(public_id=NOBODYS),
     409: conflict,

@@ -1,0 +1,49 @@
+"""Close lots: nothing more is spent from them, and what remained is taken off the account."""
+
+from typing import Literal
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.credits.accounts import locked_account, post_entry
+from backend.credits.grants import GrantSource
+from backend.credits.models import CreditGrant
+
+
+async def expire_lots(connection: AsyncConnection, shop_id: int) -> int:
+    """Close the shop's lots whose time is over; return how many credits that were left."""
+    return await close_lots(connection, shop_id, "expire", CreditGrant.expires_at <= func.now())
+
+
+async def void_lot(
+    connection: AsyncConnection, shop_id: int, *, source: GrantSource, ref: str
+) -> int:
+    """Close a lot whose money went back; return how many credits were left of it.
+
+    What jobs hold of it stays with them, and what is spent is spent: no balance gets below 0.
+    """
+    this_one = (CreditGrant.source == source, CreditGrant.ref == ref)
+    return await close_lots(connection, shop_id, "void", *this_one)
+
+
+async def close_lots(
+    connection: AsyncConnection,
+    shop_id: int,
+    kind: Literal["expire", "void"],
+    *which: ColumnElement[bool],
+) -> int:
+    """Close the open ones among them, with an entry for what remained of each; return the sum."""
+    await connection.execute(locked_account(shop_id))
+    chosen = (CreditGrant.shop_id == shop_id, CreditGrant.closed_at.is_(None), *which)
+    found = await connection.execute(select(CreditGrant.id, CreditGrant.remaining).where(*chosen))
+    total = 0
+    for lot in found.all():
+        await connection.execute(
+            update(CreditGrant)
+            .where(CreditGrant.shop_id == shop_id, CreditGrant.id == lot.id)
+            .values(remaining=0, closed_at=func.now())
+        )
+        if lot.remaining:
+            await post_entry(connection, shop_id, kind, -lot.remaining, lot.id)
+        total += lot.remaining
+    return total
