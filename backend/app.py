@@ -104,7 +104,7 @@ def create_app(
             review_router(merchant),
             dismissal_router(merchant),
             overview_router(merchant),
-            account_router(merchant),
+            account_router(merchant, is_prepaid=settings.quotas.prepaid),
             creation_router(merchant, settings.disabled, settings.quotas),
             batches_router(merchant, settings.disabled, settings.quotas),
             storefront_router(

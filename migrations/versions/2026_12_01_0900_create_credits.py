@@ -212,6 +212,7 @@ def create_grants() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("remaining", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True)),
@@ -287,6 +288,12 @@ def create_entries() -> None:
             unique=True,
             postgresql_where=sa.text(kinds),
         )
+    op.create_index(
+        "ix_credit_entries_of_lots",
+        "credit_entries",
+        ["shop_id", "seq"],
+        postgresql_where=sa.text("grant_id IS NOT NULL"),
+    )
 
 
 def create_trial_marks() -> None:

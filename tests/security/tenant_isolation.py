@@ -8,14 +8,19 @@ from typing import Any
 import httpx
 import pytest
 from litestar import Litestar
+from msgspec.structs import replace
 
 from backend.app import create_app
 from backend.auth.signed_request import signed_request
+from backend.credits.grants import grant_credits
 from backend.dev import signing
 from backend.errors import InvalidRequest
-from backend.jobs.service import JobRef
+from backend.jobs.service import JobRef, request_job
+from backend.settings import UNLIMITED
+from backend.shops.service import installed_id
 from backend.uploads.service import use_uploads
 from backend.workflows import WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import SECRET
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
@@ -201,6 +206,47 @@ async def usage_is_its_shops_alone(
     )
     found = (await ask(shared_app, "GET", "/v1/usage")).json()["days"]
     assert sum(each["jobs"] for each in found) == own["jobs"]
+
+
+async def credits_are_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """Its balance, its lots and its transactions, also from a cursor that is the other's."""
+    own = await prepaid_job(shared_app, SHOP, 3)
+    found = (await ask(shared_app, "GET", "/v1/credits")).json()
+    assert found["available"] + found["held"] == 3
+    theirs = await shared_app.rows(
+        "SELECT job_id FROM credit_entries e JOIN shops s ON s.id = e.shop_id "
+        "WHERE s.domain = :d AND kind = 'hold'",
+        d=OTHER_SHOP,
+    )
+    foreign = {row["job_id"] for row in theirs}
+    for query in ("", f"&cursor={max(foreign)}"):
+        answer = await ask(shared_app, "GET", f"/v1/transactions?kind=spend&limit=200{query}")
+        ids = {item["id"] for item in answer.json()["items"]}
+        assert foreign and foreign.isdisjoint(ids)
+        assert query or own.public_id in ids
+    answer = await ask(shared_app, "GET", "/v1/transactions?kind=purchases&limit=200")
+    assert sum(item["credits_delta"] for item in answer.json()["items"]) == 3
+
+
+async def prepaid_job(shared_app: RunningApp, shop: str, amount: int) -> JobRef:
+    """A job that holds its price from a grant of that many credits, which the shop gets once."""
+    async with shared_app.database.transaction(shop) as connection:
+        shop_id = await installed_id(connection, shop)
+        await grant_credits(
+            connection, shop_id, source="manual", ref="once", amount=amount, expires_at=None
+        )
+        ref = await request_job(
+            connection,
+            CATALOG_IMAGE,
+            shop_id=shop_id,
+            request=PRODUCT,
+            origin="api",
+            quotas=replace(UNLIMITED, prepaid=True),
+        )
+    assert ref is not None
+    return ref
 
 
 async def a_list_is_its_shops_alone(
@@ -494,6 +540,8 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         (method, "/v1/overview/setup-dismissal"): (an_overview_is_its_shops_alone, MERCHANT)
         for method in ("POST", "DELETE")
     },
+    ("GET", "/v1/credits"): (credits_are_its_shops_alone, MERCHANT),
+    ("GET", "/v1/transactions"): (credits_are_its_shops_alone, MERCHANT),
     ("GET", "/v1/usage"): (usage_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
     **{
@@ -555,6 +603,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)
     await foreign_request(shared_app)
+    await prepaid_job(shared_app, OTHER_SHOP, 1000)
     before = await fingerprint(shared_app, OTHER_SHOP)
     await check(shared_app, others, case)
     assert await fingerprint(shared_app, OTHER_SHOP) == before
