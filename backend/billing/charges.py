@@ -35,10 +35,10 @@ from backend.shops.tokens import InstalledShop, with_fresh_token
 
 log = structlog.get_logger(__name__)
 
-UNAPPROVED = timedelta(days=2)  # after which Shopify lets a charge expire
+APPROVAL_TIME = timedelta(days=2)  # after which Shopify lets a charge expire
 MAX_OPEN_CHARGES = 20  # of a shop; a read of Shopify sees the latest 50
 OPEN = ("INTENT", "PENDING")
-COLUMNS = (
+PURCHASE_COLUMNS = (
     Purchase.id,
     Purchase.name,
     Purchase.kind,
@@ -69,20 +69,18 @@ async def request_charge(
     """
     purchase_id = new_public_id()
     name = f"{item.name} · {purchase_id}"
-    async with database.transaction(shop.id) as connection:
+    async with database.transaction(shop.domain) as connection:
         await store_intent(connection, shop.id, purchase_id, name, item, is_test=is_test)
     ask = creation_of(admin, item, name=name, return_url=return_url, is_test=is_test)
     try:
         charge = await with_fresh_token(database, admin, shop, ask)
     except MutationRefused as error:
         log.warning("charge_refused", shop=shop.domain, cause=error.message[:300])
-        async with database.transaction(shop.id) as connection:
+        async with database.transaction(shop.domain) as connection:
             await note_charge(connection, shop.id, purchase_id, status="FAILED")
         raise ChargeRefused(f"Shopify refused to create the charge: {error.message}") from error
-    async with database.transaction(shop.id) as connection:
-        await note_charge(
-            connection, shop.id, purchase_id, status="PENDING", charge_gid=charge.gid
-        )
+    async with database.transaction(shop.domain) as connection:
+        await note_charge(connection, shop.id, purchase_id, status="PENDING", charge_gid=charge.gid)
     return charge.confirmation_url
 
 
@@ -126,7 +124,7 @@ async def store_intent(
     open_charges = select(func.count()).where(
         Purchase.shop_id == shop_id,
         Purchase.status.in_(OPEN),
-        Purchase.created_at > func.now() - UNAPPROVED,
+        Purchase.created_at > func.now() - APPROVAL_TIME,
     )
     if (await connection.execute(open_charges)).scalar_one() >= MAX_OPEN_CHARGES:
         raise TooManyOpenCharges
@@ -200,7 +198,9 @@ async def requests_of(
 ) -> dict[str, Row[Any]]:
     """The shop's requests with the names of these charges."""
     names = [charge.name for charge in charges]
-    found = select(*COLUMNS).where(Purchase.shop_id == shop_id, Purchase.name.in_(names))
+    found: Any = select(*PURCHASE_COLUMNS).where(
+        Purchase.shop_id == shop_id, Purchase.name.in_(names)
+    )
     return {row.name: row for row in await connection.execute(found)}
 
 
@@ -234,7 +234,7 @@ async def forget_unanswered(connection: AsyncConnection, shop_id: int) -> None:
         .where(
             Purchase.shop_id == shop_id,
             Purchase.status == "INTENT",
-            Purchase.created_at < func.now() - UNAPPROVED,
+            Purchase.created_at < func.now() - APPROVAL_TIME,
         )
         .values(status="EXPIRED")
     )
@@ -245,7 +245,7 @@ async def has_open_charges(connection: AsyncConnection, shop_id: int) -> bool:
     found = select(Purchase.id).where(
         Purchase.shop_id == shop_id,
         Purchase.status.in_(OPEN),
-        Purchase.created_at > func.now() - UNAPPROVED,
+        Purchase.created_at > func.now() - APPROVAL_TIME,
     )
     return await connection.scalar(found.limit(1)) is not None
 

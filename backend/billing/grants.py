@@ -36,8 +36,8 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def period_end(self) -> datetime | None:
         """When the merchant is charged again."""
-        is_plan = isinstance(self.charge, AppSubscription)
-        return self.charge.current_period_end if is_plan else None
+        charge = self.charge
+        return charge.current_period_end if isinstance(charge, AppSubscription) else None
 
 
 async def grant_pack(

@@ -20,7 +20,7 @@ from backend.settings import Settings
 MIN_PRICE = Decimal("0.50")  # Shopify refuses less
 MAX_PRICE = Decimal("10000.00")
 MAX_TRIAL_DAYS = 1000
-MAX_FILE_BYTES = 1_000_000
+MAX_PLANS_FILE_BYTES = 1_000_000
 REFUSED_FRACTION = re.compile(r"\.\d{3,}$")  # more than cents
 
 Handle = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -82,7 +82,7 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
         return next((pack for pack in self.packs if pack.handle == handle), None)
 
 
-Item = TypeVar("Item", Plan, Pack)
+Offer = TypeVar("Offer", Plan, Pack)
 
 EXPECTED = {
     "handle": "must be lower-case letters, digits and dashes, at most 40",
@@ -98,19 +98,9 @@ EXPECTED = {
 
 def price_list(settings: Settings) -> PriceList:
     """What the settings say is sold. Raises `ConfigurationError`."""
-    if settings.billing == "none":
+    if settings.billing != "manual":
         return PriceList()
-    if settings.billing == "app_pricing":
-        raise ConfigurationError(
-            "BILLING=app_pricing is not in this release. Set BILLING=manual to sell plans and "
-            "packs through Shopify's Billing API, or BILLING=none."
-        )
-    if not settings.plans_file:
-        raise ConfigurationError(
-            "BILLING=manual needs PLANS_FILE, the file with your plans and packs. Copy "
-            "deploy/plans.toml and set your own prices."
-        )
-    sold = read_plans_file(Path(settings.plans_file))
+    sold = read_plans_file(Path(settings.plans_file)) if settings.plans_file else PriceList()
     return msgspec.structs.replace(
         sold,
         is_sold=True,
@@ -119,19 +109,34 @@ def price_list(settings: Settings) -> PriceList:
     )
 
 
+def require_billing_settings(settings: Settings) -> None:
+    """Refuse to start with credits that nobody can buy, or a wrong price list."""
+    if settings.billing == "app_pricing":
+        raise ConfigurationError(
+            "BILLING=app_pricing is not in this release. Set BILLING=manual to sell plans and "
+            "packs through Shopify's Billing API, or BILLING=none."
+        )
+    if settings.billing == "manual" and not settings.plans_file:
+        raise ConfigurationError(
+            "BILLING=manual needs PLANS_FILE, the file with your plans and packs. Copy "
+            "deploy/plans.toml and set your own prices."
+        )
+    price_list(settings)
+
+
 def read_plans_file(path: Path) -> PriceList:
     """The plans and packs in a TOML or JSON file.
 
     Raises `ConfigurationError` with one line for each problem.
     """
-    document = parsed(path)
+    document = plans_document(path)
     problems = [
         f"{name}: is not known; the file has [[plans]] and [[packs]]"
         for name in document
         if name not in {"plans", "packs"}
     ]
-    plans = items(document.get("plans", []), Plan, "plans", problems)
-    packs = items(document.get("packs", []), Pack, "packs", problems)
+    plans = offers_in(document.get("plans", []), Plan, "plans", problems)
+    packs = offers_in(document.get("packs", []), Pack, "packs", problems)
     problems += trial_problems(plans)
     if not (document.get("plans") or document.get("packs")):
         problems.append("the file has neither plans nor packs; add at least one")
@@ -141,15 +146,15 @@ def read_plans_file(path: Path) -> PriceList:
     return PriceList(plans=tuple(plans), packs=tuple(packs))
 
 
-def parsed(path: Path) -> dict[str, Any]:
+def plans_document(path: Path) -> dict[str, Any]:
     """The file's content, with prices as exact decimals. Raises `ConfigurationError`."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(MAX_PLANS_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"PLANS_FILE {path} cannot be read: {error.strerror}.") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"PLANS_FILE {path} is larger than {MAX_FILE_BYTES} bytes.")
+    if len(content) > MAX_PLANS_FILE_BYTES:
+        raise ConfigurationError(f"PLANS_FILE {path} is larger than {MAX_PLANS_FILE_BYTES} bytes.")
     try:
         text = content.decode()
         document = (
@@ -165,12 +170,12 @@ def parsed(path: Path) -> dict[str, Any]:
     return document
 
 
-def items(listed: object, kind: type[Item], where: str, problems: list[str]) -> list[Item]:
+def offers_in(listed: object, kind: type[Offer], where: str, problems: list[str]) -> list[Offer]:
     """The valid entries of a list; what is wrong with the others is added to `problems`."""
     if not isinstance(listed, list):
         problems.append(f"{where}: must be a list; write [[{where}]] above each entry")
         return []
-    found: list[Item] = []
+    found: list[Offer] = []
     for index, raw in enumerate(listed):
         at = f"{where}[{index}]"
         mine = entry_problems(raw, kind, at)

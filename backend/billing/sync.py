@@ -44,12 +44,12 @@ async def sync_billing(
     shop = await installed_shop(database, admin, shop_domain) if prices.is_sold else None
     if shop is None:
         return 0
-    async with database.transaction(shop.id) as connection:
+    async with database.transaction(shop.domain) as connection:
         asked_at = await begin_read(connection, shop.id, min_seconds)
     if asked_at is None:
         return 0
     state = await with_fresh_token(database, admin, shop, partial(billing_state, admin))
-    async with database.transaction(shop.id) as connection:
+    async with database.transaction(shop.domain) as connection:
         return await settle_billing(connection, shop, state, prices, asked_at)
 
 

@@ -1,6 +1,7 @@
 """What happens to a shop's charges outside the app: approvals, missed payments, time."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from backend.dev.shopify.charges import Charge
 from backend.dev.shopify.state import ChargeEvent, Platform
@@ -52,6 +53,11 @@ class BillingActions:
     def thaw_subscription(self, shop: str) -> list[Charge]:
         """Let the frozen subscription be active again."""
         return self._changed(shop, self.platform.shops[shop].charges.thaw(self.platform.now()))
+
+    def charges_age(self, shop: str, days: int) -> None:
+        """Let so many days pass for the shop's charges alone, where the app's clock cannot move."""
+        for charge in self.platform.shops[shop].charges.charges:
+            charge.grow_older(timedelta(days=days))
 
     def _changed(self, shop: str, charges: Iterable[Charge]) -> list[Charge]:
         changed = list(charges)

@@ -11,7 +11,7 @@ from typing import Literal
 
 ChargeKind = Literal["AppSubscription", "AppPurchaseOneTime"]
 
-UNAPPROVED = timedelta(days=2)
+APPROVAL_WINDOW = timedelta(days=2)
 PERIODS = {"EVERY_30_DAYS": timedelta(days=30), "ANNUAL": timedelta(days=365)}
 SUBSCRIPTION_UPDATE = "app_subscriptions/update"
 PURCHASE_UPDATE = "app_purchases_one_time/update"
@@ -56,6 +56,13 @@ class Charge:
         """When a plan that begins with its approval is to be paid again."""
         start = max(self.updated_at, self.created_at + timedelta(days=self.trial_days))
         return start + PERIODS[self.interval]
+
+    def grow_older(self, age: timedelta) -> None:
+        """Move all that has happened, and will, into the past."""
+        self.created_at -= age
+        self.updated_at -= age
+        self.period_end = self.period_end and self.period_end - age
+        self.begins_at = self.begins_at and self.begins_at - age
 
 
 @dataclass(slots=True)
@@ -121,7 +128,7 @@ class ChargeBook:
             if charge.begins_at is not None:
                 if charge.begins_at <= now:
                     changed += self._begin(charge, charge.begins_at)
-            elif charge.created_at + UNAPPROVED <= now:
+            elif charge.created_at + APPROVAL_WINDOW <= now:
                 changed.append(_moved(charge, "EXPIRED", now))
         current = self.active
         while current and current.period_end and current.period_end <= now:

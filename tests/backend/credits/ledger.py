@@ -1,5 +1,6 @@
 """What the tests of the ledger share: shops with credits, and what their accounts say."""
 
+import time
 import uuid
 from datetime import datetime
 from typing import Any
@@ -7,12 +8,17 @@ from typing import Any
 import httpx
 
 from backend.credits.grants import GrantSource, grant_credits
-from backend.settings import Quotas
+from backend.dev import signing
+from backend.failures.registry import Failure
+from backend.jobs.lifecycle import fail, lease_job, succeed
+from backend.jobs.service import JobRef
+from tests.conftest import SECRET
+from tests.minimal_requests import MINIMAL_PARAMETERS
 from tests.running_app import RunningApp
 
-PREPAID = Quotas(open_jobs=0, open_batches=0, stored_mb=0, prepaid=True)
-BODY = {"product_id": "gid://shopify/Product/1"}  # costs 1
-MODEL_BODY = {"product_id": "gid://shopify/Product/1"}  # of product-to-model
+PRODUCT = "gid://shopify/Product/1"  # which need not exist
+# A workflow for each price, with the fewest fields.
+COSTS_1, COSTS_5, COSTS_10 = "catalog-image", "background-swap-with-spec", "product-to-model-direct"
 TOO_FEW = (402, "INSUFFICIENT_BALANCE")
 
 
@@ -44,11 +50,57 @@ async def grant(
 
 
 async def post_job(
-    shared_app: RunningApp, shop: str, *, key: str | None = None, workflow: str = "catalog-image"
+    shared_app: RunningApp,
+    shop: str,
+    workflow: str = COSTS_1,
+    *,
+    product: str = PRODUCT,
+    key: str | None = None,
 ) -> httpx.Response:
     """Ask for a job."""
     headers = shared_app.bearer(shop) | ({"Idempotency-Key": key} if key else {})
-    return await shared_app.http.post(f"/v1/{workflow}", json=BODY, headers=headers)
+    body = {"product_id": product, **MINIMAL_PARAMETERS[workflow]}
+    return await shared_app.http.post(f"/v1/{workflow}", json=body, headers=headers)
+
+
+async def visit(shared_app: RunningApp, shop: str, *, product: str = PRODUCT) -> httpx.Response:
+    """Ask for an image that costs 10 as a visitor of the shop's storefront."""
+    query = signing.app_proxy_query(
+        {"shop": shop, "timestamp": str(int(time.time())), "logged_in_customer_id": ""}, SECRET
+    )
+    body = {"product_id": product, **MINIMAL_PARAMETERS[COSTS_10]}
+    return await shared_app.http.post(f"/proxy/v1/{COSTS_10}?{query}", json=body)
+
+
+async def made_job(
+    shared_app: RunningApp, shop: str, workflow: str = COSTS_1, *, product: str = PRODUCT
+) -> JobRef:
+    """A job that no worker has claimed."""
+    answer = await post_job(shared_app, shop, workflow, product=product)
+    assert answer.status_code == 202, answer.text
+    return JobRef(shop_id=await id_of(shared_app, shop), public_id=answer.json()["job_id"])
+
+
+async def end_job(shared_app: RunningApp, ref: JobRef, failure: Failure | None = None) -> None:
+    """A worker ends the job, well or with a failure."""
+    claimed = await lease_job(shared_app.database, ref)
+    assert claimed is not None
+    if failure is None:
+        await succeed(shared_app.database, claimed, {})
+    else:
+        await fail(shared_app.database, claimed, failure)
+
+
+async def charged(shared_app: RunningApp, ref: JobRef) -> int | None:
+    """What the job's last event says that it has charged; None if it says nothing."""
+    rows = await shared_app.rows(
+        "SELECT extra->'charged' AS charged FROM job_events WHERE job_id = :id "
+        "AND event_type IN ('succeeded', 'failed')",
+        id=ref.public_id,
+    )
+    assert len(rows) == 1
+    told: int | None = rows[0]["charged"]
+    return told
 
 
 async def balance(shared_app: RunningApp, shop: str) -> tuple[int, int]:
