@@ -16,6 +16,7 @@ from backend.shops.models import Shop as ShopRow
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
 from tests.page.api_answers import answer, error
+from tests.page.measurements import measure_first_view
 from tests.page.shops import Shop, photo
 from tests.page.worker import paused_worker
 from tests.source_tree import ROOT
@@ -130,7 +131,6 @@ async def test_make_tells_price_and_balance_and_leads_to_the_plans(
 ) -> None:
     first, second = (number_of(shop.product().gid) for _ in range(2))
     await grant(shop, 1)
-    await answer(admin, "/v1/plans", PLANS)
     await admin.open(f"/make?id={first}")
     price = section(admin, "Price")
     await expect(price).to_contain_text("1 product × 1 credit = at most 1 credit")
@@ -219,28 +219,46 @@ async def test_balance_plan_and_offers_are_shown(admin: AdminPage) -> None:
     await expect(section(admin, "Packs")).to_contain_text("$6.50")
 
 
-@pytest.mark.parametrize(
-    ("button", "path", "body"),
-    [
-        ("Choose Studio, annual", "/v1/subscription", {"plan": "studio-annual"}),
-        ("Buy 100 credits", "/v1/purchases", {"pack": "pack-100"}),
-    ],
-)
-async def test_an_order_leads_the_whole_tab_to_shopify(
-    button: str, path: str, body: dict[str, str], admin: AdminPage
-) -> None:
-    confirmation = f"{admin.shopify.origin}/admin-assets/admin.css?charge"  # a page of Shopify's
-    await answer(admin, "/v1/plans", PLANS)
-    await answer(admin, path, {"confirmation_url": confirmation}, 201)
+async def decide(admin: AdminPage, decision: str) -> None:
+    """Approve or decline the charge on Shopify's page, to which the tab has gone."""
+    await admin.page.wait_for_url("**/charges/*")
+    await admin.page.get_by_role("button", name=decision).click()
+
+
+async def test_a_pack_is_bought_and_its_credits_are_there(admin: AdminPage, shop: Shop) -> None:
     await admin.open("/plan")
-    async with admin.page.expect_request(f"**{path}") as sent:
-        await admin.app.get_by_role("button", name=button).click()
-    assert (await sent.value).post_data_json == body
-    await admin.page.wait_for_url(confirmation)
+    await expect(badges(admin)).to_have_text(["0 credits left"])
+    await admin.app.get_by_role("button", name="Buy 100 credits").click()
+    await decide(admin, "Approve")
+    await admin.page.wait_for_url("**/plan?charge_id=*")
+    await expect(notice(admin, "Shopify has your approval")).to_be_visible()
+    await expect(badges(admin)).to_have_text(["100 credits left"])
+    lot = section(admin, "Balance").locator("s-table-row")
+    await expect(lot.locator("s-table-cell").first).to_have_text("Pack")
+
+
+async def test_a_plan_with_a_trial_is_chosen(admin: AdminPage) -> None:
+    await admin.open("/plan")
+    await expect(section(admin, "Plans")).to_contain_text("7 days free, with 20 credits")
+    await admin.app.get_by_role("button", name="Choose Starter").click()
+    await decide(admin, "Approve")
+    await expect(badges(admin)).to_have_text(["20 credits left"])
+    await expect(section(admin, "Plans").get_by_text("Current plan")).to_have_count(1)
+    await expect(admin.app.get_by_role("button", name="Choose Starter")).to_have_count(0)
+    await expect(section(admin, "Plans")).not_to_contain_text("days free")  # once a shop
+
+
+async def test_a_declined_charge_changes_nothing(admin: AdminPage) -> None:
+    await admin.open("/plan")
+    await admin.app.get_by_role("button", name="Buy 100 credits").click()
+    await decide(admin, "Decline")
+    await expect(badges(admin)).to_have_text(["0 credits left"])
+    await admin.menu("Credits").click()
+    await expect(admin.app.get_by_role("button", name="Buy 100 credits")).to_be_enabled()
+    await expect(notice(admin, "Shopify has your approval")).to_have_count(0)
 
 
 async def test_a_refused_order_can_be_repeated(admin: AdminPage) -> None:
-    await answer(admin, "/v1/plans", PLANS)
     await answer(admin, "/v1/purchases", error("SHOPIFY_UNAVAILABLE"), 500)
     admin.problems.allow("500 POST /v1/purchases")
     await admin.open("/plan")
@@ -253,7 +271,6 @@ async def test_a_refused_order_can_be_repeated(admin: AdminPage) -> None:
 async def test_credits_that_come_after_the_return_appear_by_themselves(
     admin: AdminPage, shop: Shop
 ) -> None:
-    await answer(admin, "/v1/plans", PLANS)
     await admin.open("/plan?charge_id=1")
     await expect(notice(admin, "Shopify has your approval")).to_be_visible()
     await expect(badges(admin)).to_have_text(["0 credits left"])
@@ -262,12 +279,11 @@ async def test_credits_that_come_after_the_return_appear_by_themselves(
 
 
 async def test_a_shop_without_a_plan_sees_what_it_can_buy(admin: AdminPage) -> None:
-    await answer(admin, "/v1/plans", {"plans": [], "packs": [PACK]})
     await admin.open("/plan")
     await expect(section(admin, "Balance")).to_contain_text("None")
     await expect(section(admin, "Balance").locator("s-table")).to_have_count(0)
     await expect(admin.app.get_by_role("button", name="Buy 100 credits")).to_be_visible()
-    await expect(section(admin, "Plans")).to_have_count(0)
+    await expect(admin.app.get_by_role("button", name="Choose Studio", exact=True)).to_be_visible()
 
 
 async def test_where_nothing_is_sold_support_is_named(admin: AdminPage) -> None:
@@ -283,7 +299,6 @@ async def test_the_plan_while_it_loads_and_after_an_error(admin: AdminPage) -> N
         await may_fail.wait()
         await route.fulfill(status=500, json=error("INTERNAL_ERROR", "req-42"))
 
-    await answer(admin, "/v1/plans", PLANS)
     await admin.page.route("**/v1/credits", fail, times=1)
     admin.problems.allow("500 GET /v1/credits")
     await admin.open("/plan")
@@ -313,6 +328,14 @@ async def test_the_plan_is_in_german_for_a_german_merchant(admin: AdminPage) -> 
     await expect(badges(admin)).to_have_text(["Noch 1.207 Credits", "24 reserviert"])
     await expect(section(admin, "Tarife")).to_contain_text("29,00\u00a0$ alle 30 Tage")
     await expect(admin.app.get_by_role("button", name="100 credits kaufen")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/make", "/plan"])
+async def test_the_first_view_with_a_balance_is_small(path: str, admin: AdminPage) -> None:
+    view = await measure_first_view(admin, path)
+    assert len(view.api_calls) <= 4, view
+    assert "GET /v1/credits" in view.api_calls
+    assert view.layout_shift == 0, view
 
 
 @pytest.mark.parametrize("is_narrow", [False, True])

@@ -7,16 +7,12 @@ import { skeletonCards, statusBanner } from "../states.js";
 import { day, money, number, text, textOr } from "../words.js";
 import { DAYS, usageSection } from "./usage.js";
 
-/** @import { CreditsResponse, UsageOfADay, UsageResponse } from "atelier-api" */
+/** @import { CreditsResponse, PackResponse, PlanResponse, PlansResponse } from "atelier-api" */
+/** @import { UsageOfADay, UsageResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
-/** @typedef {{ handle: string, name: string, price: string, currency: string,
- *   credits: number }} Pack */
-/** @typedef {Pack & { trial_days: number, trial_credits: number,
- *   interval: "EVERY_30_DAYS" | "ANNUAL", current: boolean }} Offer */
-/** @typedef {{ plans: Offer[], packs: Pack[] }} Plans */
 /**
  * `sending` is the handle of what is being ordered.
- * @typedef {{ credits: CreditsResponse | null, plans: Plans | null, usage: UsageOfADay[] | null,
+ * @typedef {{ credits: CreditsResponse | null, plans: PlansResponse | null, usage: UsageOfADay[] | null,
  *   sending: string | null }} PlanState
  */
 /** @typedef {Context<PlanState>} PlanContext */
@@ -143,7 +139,7 @@ const lotsTable = (lots) =>
         h("s-table-cell", null, number(remaining)),
         h("s-table-cell", null, end ? day(end) : text("plan.never"))))));
 
-/** @param {PlanState} state @param {Plans} offered @param {PlanActions} act */
+/** @param {PlanState} state @param {PlansResponse} offered @param {PlanActions} act */
 function offers(state, { plans, packs }, act) {
   if (!plans.length && !packs.length) {
     return h("s-section", { key: "offers", heading: text("plan.plans") },
@@ -172,7 +168,7 @@ function offers(state, { plans, packs }, act) {
 }
 
 /**
- * @param {Pack} pack
+ * @param {PackResponse | PlanResponse} item
  * @param {{ price: string, credits: string, trial?: string | false,
  *   action: import("preact").VNode }} shown
  */
@@ -187,7 +183,7 @@ const offer = ({ handle, name }, { price, credits, trial, action }) =>
 
 /**
  * @param {PlanState} state
- * @param {Pack} pack
+ * @param {PackResponse | PlanResponse} item
  * @param {"choose" | "buy"} what
  * @param {(handle: string) => unknown} order
  */
