@@ -35,13 +35,12 @@ async function load(context) {
   const { read, route, set } = context;
   const isBack = route.query.has("charge_id"); // from Shopify, with the merchant's approval
   if (isBack) await install(); // which has the server read from Shopify what was bought
-  const [credits, usage] = await Promise.all([
+  const [credits, usage, plans] = await Promise.all([
     /** @type {Promise<CreditsResponse>} */ (read("/v1/credits")),
     /** @type {Promise<UsageResponse>} */ (read(`/v1/usage?days=${DAYS}`)),
+    /** @type {Promise<PlansResponse>} */ (read("/v1/plans")),
   ]);
-  set({ credits, usage: usage.days });
-  if (credits.unlimited) return;
-  set({ plans: await read("/v1/plans") });
+  set({ credits, usage: usage.days, plans });
   if (isBack) await followCredits(context);
 }
 
@@ -96,8 +95,7 @@ function view(state, act) {
     credits?.unlimited && h("s-section", { accessibilityLabel: text("plan.balance") },
       h("s-paragraph", null, text("plan.unlimited"))),
     isCharged && balance(credits),
-    isCharged && (plans ? offers(state, plans, act)
-      : skeletonCards({ count: 1, height: "200px" })),
+    isCharged && plans && offers(state, plans, act),
     usage && usageSection(usage));
 }
 
