@@ -51,8 +51,8 @@ class CreditGrant(Base):
     """A lot: credits that came together. `ref` names what they came from, once for each source.
 
     `reason` is why somebody granted it by hand; the merchant reads it. `remaining` is neither held
-    nor spent. A lot that has expired or was voided is closed: what jobs give back to it makes a new
-    lot of the same source, which nobody granted.
+    nor spent. A lot that has expired or was voided is closed. What jobs give back to an expired one
+    makes a new lot of the same source, which nobody granted.
     """
 
     __tablename__ = "credit_grants"
@@ -132,7 +132,7 @@ class CreditEntry(Base):
     )
 
     shop_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("credit_accounts.shop_id", ondelete="CASCADE"), primary_key=True
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
     )
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(Text)
