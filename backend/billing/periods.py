@@ -7,7 +7,7 @@ app, grants nothing twice; and as soon as that month is over, the current one gi
 """
 
 import calendar
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 MONTHS_OF_A_YEAR = 12
 
@@ -39,4 +39,4 @@ def trial_end(created_at: datetime, trial_days: int) -> datetime:
 
 def period_ref(ends_at: datetime, total: int) -> str:
     """The `ref` of a plan's grant: the month, and how many credits it has with this grant."""
-    return f"{ends_at:%Y-%m-%dT%H:%M:%SZ}:{total}"
+    return f"{ends_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}:{total}"

@@ -5,7 +5,6 @@ file applies to later purchases only.
 """
 
 import json
-import re
 import tomllib
 from collections.abc import Iterable
 from decimal import Decimal
@@ -21,7 +20,6 @@ MIN_PRICE = Decimal("0.50")  # Shopify refuses less
 MAX_PRICE = Decimal("10000.00")
 MAX_TRIAL_DAYS = 1000
 MAX_PLANS_FILE_BYTES = 1_000_000
-REFUSED_FRACTION = re.compile(r"\.\d{3,}$")  # more than cents
 
 Handle = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^\S[^\n\r\t]{0,58}\S$")]
@@ -227,11 +225,12 @@ def exact_price(value: object) -> Decimal | None:
         return None
     try:
         price = Decimal(value)
-    except ArithmeticError:
+        if not MIN_PRICE <= price <= MAX_PRICE:
+            return None
+        exact = price.quantize(Decimal("0.01"))
+    except ArithmeticError:  # not a number
         return None
-    if not price.is_finite() or REFUSED_FRACTION.search(format(price, "f")):
-        return None
-    return price.quantize(Decimal("0.01")) if MIN_PRICE <= price <= MAX_PRICE else None
+    return exact if exact == price else None
 
 
 def trial_problems(plans: Iterable[Plan]) -> list[str]:

@@ -19,7 +19,7 @@ ADVICE = {
     "BODY_TOO_LARGE": "Send a smaller body.",
     "BILLING_DISABLED": "Nothing: this installation charges no merchant.",
     "BODY_TOO_SLOW": "Send the request again over a faster connection.",
-    "CHARGE_REFUSED": "See Shopify's reason; [what each means](operations.md#credits-and-billing).",
+    "CHARGE_REFUSED": "See Shopify's reason; [what each means](operations.md#billing).",
     "DAILY_CAP_REACHED": "Wait as long as `Retry-After` says.",
     "DATABASE_UNAVAILABLE": "Retry after `Retry-After` seconds.",
     "HEADERS_TOO_LARGE": "Send a shorter URL and fewer or shorter headers.",

@@ -1,16 +1,33 @@
 """The plans file: everything is checked at start, and each problem says what to do."""
 
 import json
+import os
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from backend.billing.plans import read_plans_file
+from backend.billing.plans import read_plans_file, require_billing_settings
 from backend.errors import ConfigurationError
+from backend.settings import Settings
+from backend.shops.token_encryption import generate_key
 
 EXAMPLE = Path(__file__).parents[3] / "deploy/plans.toml"
-PLAN = {"handle": "pro", "name": "Pro", "price": "9.00", "credits": 10}
+PLAN: dict[str, object] = {"handle": "pro", "name": "Pro", "price": "9.00", "credits": 10}
+
+
+@pytest.fixture
+def settings_without_services() -> Settings:
+    """Of a deployment that is not there."""
+    return Settings(
+        database_url="postgresql://atelier@127.0.0.1:9/atelier",
+        s3_bucket="b",
+        shopify_api_key="k",
+        shopify_api_secret="s",
+    )
 
 
 def problems(tmp_path: Path, document: object) -> str:
@@ -91,3 +108,44 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     path.write_text("[[plans]\n")
     with pytest.raises(ConfigurationError, match=r"is not valid TOML: "):
         read_plans_file(path)
+
+
+def test_what_cannot_be_sold_is_refused_at_start(settings_without_services: Settings) -> None:
+    for changes, said in (
+        ({"billing": "manual"}, "BILLING=manual needs PLANS_FILE"),
+        ({"billing": "manual", "plans_file": "/absent.toml"}, "cannot be read"),
+        ({"billing": "app_pricing"}, "BILLING=app_pricing is not in this release"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            require_billing_settings(msgspec.structs.replace(settings_without_services, **changes))
+
+
+def test_an_app_that_charges_nothing_needs_no_file(settings_without_services: Settings) -> None:
+    require_billing_settings(settings_without_services)
+
+
+@pytest.mark.slow
+def test_no_process_starts_with_a_wrong_plans_file(tmp_path: Path) -> None:
+    path = tmp_path / "plans.toml"
+    path.write_text(EXAMPLE.read_text().replace('"9.00"', '"0.10"'))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "DATABASE_URL": "postgresql://atelier@127.0.0.1:9/atelier",
+        "S3_BUCKET": "b",
+        "SHOPIFY_API_KEY": "k",
+        "SHOPIFY_API_SECRET": "a-secret-that-nobody-knows",
+        "TOKEN_KEYS": generate_key(),
+        "BILLING": "manual",
+        "PLANS_FILE": str(path),
+    }
+    for command in ("serve", "worker"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "backend.cli", command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode != 0
+        assert "plans[0].price: must be a number from 0.50" in ended.stderr
