@@ -14,6 +14,10 @@ from backend.account.routes import account_router
 from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
 from backend.auth.not_found_limit import NotFoundLimit
 from backend.batches.routes import batches_router
+from backend.billing.plans import price_list
+from backend.billing.refresh import ShopifyBillingRefresh
+from backend.billing.routes import billing_router
+from backend.billing.service import BillingServices
 from backend.body import StrictRequest
 from backend.body_budget import BodyBudget
 from backend.db import Database
@@ -80,6 +84,10 @@ def create_app(
     merchant = MerchantGuard(settings)
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
     presigner = Presigner(settings)
+    prices = price_list(settings)
+    billing = BillingServices(
+        prices=prices, admin_url=shopify_origins.admin, client_id=settings.shopify_api_key
+    )
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
     # Its child starts with the first upload; no model, for nobody asks what the picture shows.
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
@@ -118,6 +126,7 @@ def create_app(
             ),
             settings_router(merchant),
             privacy_router(merchant),
+            billing_router(merchant),
             uploads_router(merchant, settings.quotas),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
@@ -127,6 +136,8 @@ def create_app(
         dependencies={
             "database": provided(database),
             "admin": provided(admin),
+            "billing": provided(billing),
+            "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices)),
             "presigner": provided(presigner),
             "reads": provided(reads),
             "store": provided(store or ObjectStore(settings)),

@@ -98,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quota_stored_mb: Amount = 100_000  # megabytes of a shop's objects in the bucket; 0 is no quota
     billing: Literal["none", "manual", "app_pricing"] = "none"  # who charges for a shop's jobs
     rollover_days: Days = 0  # how long a plan's credits can be spent after their period
+    plans_file: str = ""  # what merchants can buy: see `billing.plans`
+    billing_test_charges: bool = False  # charges are test charges, and grant credits all the same
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served

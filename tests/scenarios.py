@@ -67,6 +67,9 @@ TENANT_TABLES = (
     "credit_grants",
     "credit_hold_lots",
     "credit_entries",
+    "purchases",
+    "subscriptions",
+    "plan_periods",
 )
 CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"
@@ -111,9 +114,11 @@ async def new_shop(shared_app: RunningApp) -> str:
 
 
 @contextlib.asynccontextmanager
-async def without_database(running_app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
-    """The same app on another socket, without a reachable Postgres."""
-    settings = msgspec.structs.replace(running_app.settings, database_url=NOBODY_LISTENS)
+async def without_database(
+    running_app: RunningApp, **changes: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The same app on another socket, with other settings and without a reachable Postgres."""
+    settings = msgspec.structs.replace(running_app.settings, database_url=NOBODY_LISTENS, **changes)
     async with (
         serve_app(settings, LoopbackShopify(running_app.shopify.origin)) as url,
         httpx.AsyncClient(base_url=url, verify=NO_TLS) as client,

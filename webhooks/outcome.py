@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from backend.billing.plans import PriceList
 from backend.db import Database
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
@@ -20,6 +21,7 @@ class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):
     store: ObjectStore
     disabled: frozenset[str]  # names of the disabled workflows
     quotas: Quotas = UNLIMITED
+    prices: PriceList = PriceList()
 
 
 class Outcome(msgspec.Struct, frozen=True):

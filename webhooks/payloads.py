@@ -79,6 +79,24 @@ class ScopesPayload(msgspec.Struct, frozen=True):
     shop_id: str | None = None
 
 
+class ChargeOfShop(msgspec.Struct, frozen=True):
+    """A charge in a billing topic: whose it is. The rest is read from Shopify."""
+
+    admin_graphql_api_shop_id: str | None = None
+
+
+class SubscriptionPayload(msgspec.Struct, frozen=True):
+    """`app_subscriptions/update`."""
+
+    app_subscription: ChargeOfShop
+
+
+class OneTimePurchasePayload(msgspec.Struct, frozen=True):
+    """`app_purchases_one_time/update`."""
+
+    app_purchase_one_time: ChargeOfShop
+
+
 class CustomerPayload(msgspec.Struct, frozen=True):
     """The customer that a compliance request is about."""
 

@@ -7,4 +7,7 @@ What is done about each is in `webhooks.handlers`, which only a worker loads.
 COMPLIANCE_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 # Retried until they succeed: if an `app/uninstalled` is missed, the account stays open.
 NEVER_GIVEN_UP = COMPLIANCE_TOPICS | {"app/uninstalled"}
-TOPICS = NEVER_GIVEN_UP | {"products/create", "products/update", "app/scopes_update"}
+BILLING_TOPICS = frozenset({"app_subscriptions/update", "app_purchases_one_time/update"})
+TOPICS = (
+    NEVER_GIVEN_UP | BILLING_TOPICS | {"products/create", "products/update", "app/scopes_update"}
+)

@@ -10,7 +10,7 @@ from litestar.types import Guard
 
 from backend.batches.failures import MAX_PRODUCTS
 from backend.batches.listing import ItemListRequest, batch_items, batch_list
-from backend.batches.requests import request_batch
+from backend.batches.requests import RequestedBatch, request_batch
 from backend.batches.schemas import (
     BatchItemsResponse,
     BatchListResponse,
@@ -41,6 +41,7 @@ from backend.jobs.routes import POLL_HINT, Limit, MerchantRequest
 from backend.jobs.states import JobStatus
 from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
+from backend.shops.billing_refresh import BillingRefresh, with_refresh
 from backend.workflows import BY_NAME
 
 MIN_BATCH_POLL, MAX_BATCH_POLL = 2, 30  # seconds
@@ -102,6 +103,7 @@ def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteH
         request: MerchantRequest,
         data: JSONBody[BatchRequest],
         database: NamedDependency[Database],
+        billing_refresh: NamedDependency[BillingRefresh],
         idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[BatchResponse]:
         """Create a job of one workflow for each product of a collection or a list.
@@ -112,14 +114,18 @@ def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteH
         repeatable = idempotency_key and Repeatable(
             route="POST /v1/batches", key=idempotency_key, body=await request.body()
         )
-        async with database.transaction(request.auth.shop) as connection:
-            asked = await request_batch(
-                connection,
-                data,
-                shop_domain=request.auth.shop,
-                repeatable=repeatable or None,
-                quotas=quotas,
-            )
+
+        async def store() -> RequestedBatch:
+            async with database.transaction(request.auth.shop) as connection:
+                return await request_batch(
+                    connection,
+                    data,
+                    shop_domain=request.auth.shop,
+                    repeatable=repeatable or None,
+                    quotas=quotas,
+                )
+
+        asked = await with_refresh(billing_refresh, request.auth.shop, store)
         headers = {"Location": f"/v1/batches/{asked.answer.public_id}"}
         if asked.is_replay:
             headers["Idempotency-Replayed"] = "true"
@@ -179,20 +185,27 @@ def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
 
     @post("/{public_id:str}/retry", status_code=202, responses=BATCH_RETRY_RESPONSES)
     async def post_batch_retry(
-        request: MerchantRequest, public_id: BatchId, database: NamedDependency[Database]
+        request: MerchantRequest,
+        public_id: BatchId,
+        database: NamedDependency[Database],
+        billing_refresh: NamedDependency[BillingRefresh],
     ) -> Response[BatchResponse]:
         """Create new jobs for the products that failed, and finish reading the collection.
 
         The old jobs stay as they are. A cancelled batch is resumed.
         """
-        async with database.transaction(request.auth.shop) as connection:
-            body = await retry_batch(
-                connection,
-                shop_domain=request.auth.shop,
-                public_id=public_id,
-                disabled=disabled,
-                quotas=quotas,
-            )
+
+        async def store() -> BatchResponse:
+            async with database.transaction(request.auth.shop) as connection:
+                return await retry_batch(
+                    connection,
+                    shop_domain=request.auth.shop,
+                    public_id=public_id,
+                    disabled=disabled,
+                    quotas=quotas,
+                )
+
+        body = await with_refresh(billing_refresh, request.auth.shop, store)
         return Response(body, headers=poll_hint(body))
 
     return post_batch_retry

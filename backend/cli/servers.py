@@ -117,6 +117,7 @@ def started(
     service: str, stand_in: str | None, *, end_with_parent: bool
 ) -> "tuple[Settings, LoopbackShopify | None]":
     """What every server process does first: logs, settings, a check of secrets and keys, traces."""
+    from backend.billing.plans import require_billing_settings
     from backend.logs import configure_logging
     from backend.settings import Settings
     from backend.shops.token_encryption import TokenKeys
@@ -136,6 +137,7 @@ def started(
         from backend.dev.transport import LoopbackShopify
 
         transport = LoopbackShopify(stand_in)
+    require_billing_settings(settings)
     TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     click.get_current_context().with_resource(traced_process(service))
     return settings, transport

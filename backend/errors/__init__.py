@@ -26,6 +26,9 @@
     │   ├── JobHasNoProduct       409
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
+    │   ├── BillingDisabled       409
+    │   ├── PlanAlreadyActive     409
+    │   ├── ChargeRefused         409
     │   ├── RequestInProgress     409
     │   ├── PreconditionFailed    412
     │   ├── BodyTooLarge          413
@@ -42,6 +45,7 @@
     │       ├── VisitorCapReached     429
     │       ├── TooManyOpenJobs       429
     │       ├── TooManyOpenBatches    429
+    │       ├── TooManyOpenCharges    429
     │       └── StorageQuotaReached   429
     └── Unavailable               a temporary failure: 503 with Retry-After             unavailable
         ├── DatabaseUnavailable
@@ -65,8 +69,10 @@ from backend.errors.client import (
     BatchAlreadyFinished,
     BatchNotFound,
     BatchNothingToRetry,
+    BillingDisabled,
     BodyTooLarge,
     BodyTooSlow,
+    ChargeRefused,
     IdempotencyKeyReused,
     InvalidRequest,
     InvalidSessionToken,
@@ -75,6 +81,7 @@ from backend.errors.client import (
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
+    PlanAlreadyActive,
     PreconditionFailed,
     PreviewNotPublishable,
     PrivacyRequestNotFound,
@@ -103,6 +110,7 @@ from backend.errors.limits import (
     StorageQuotaReached,
     StorefrontUnpaid,
     TooManyOpenBatches,
+    TooManyOpenCharges,
     TooManyOpenJobs,
     TooManyRequests,
     VisitorCapReached,
@@ -126,8 +134,10 @@ __all__ = [
     "BatchAlreadyFinished",
     "BatchNotFound",
     "BatchNothingToRetry",
+    "BillingDisabled",
     "BodyTooLarge",
     "BodyTooSlow",
+    "ChargeRefused",
     "ConfigurationError",
     "DailyCapReached",
     "DatabaseUnavailable",
@@ -146,6 +156,7 @@ __all__ = [
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
+    "PlanAlreadyActive",
     "PreconditionFailed",
     "PreviewNotPublishable",
     "PrivacyRequestNotFound",
@@ -164,6 +175,7 @@ __all__ = [
     "StorageUnavailable",
     "StorefrontUnpaid",
     "TooManyOpenBatches",
+    "TooManyOpenCharges",
     "TooManyOpenJobs",
     "TooManyRequests",
     "Unauthenticated",

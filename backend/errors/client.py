@@ -167,6 +167,30 @@ class BatchNothingToRetry(RequestError):
     message = "This batch has no failed items to retry."
 
 
+class BillingDisabled(RequestError):
+    """The operator does not charge merchants, so there is nothing to buy."""
+
+    status = HTTPStatus.CONFLICT
+    code = "BILLING_DISABLED"
+    message = "This app does not charge its merchants: there is nothing to buy."
+
+
+class PlanAlreadyActive(RequestError):
+    """The shop has this plan already."""
+
+    status = HTTPStatus.CONFLICT
+    code = "PLAN_ALREADY_ACTIVE"
+    message = "The shop has this plan already. Choose another one."
+
+
+class ChargeRefused(RequestError):
+    """Shopify refused to create the charge. The message has Shopify's reason."""
+
+    status = HTTPStatus.CONFLICT
+    code = "CHARGE_REFUSED"
+    message = "Shopify refused to create the charge."
+
+
 class RequestInProgress(RequestError):
     """The first request with this Idempotency-Key is still in progress."""
 

@@ -83,6 +83,19 @@ class TooManyOpenBatches(TooManyRequests):
         super().__init__(retry_after)
 
 
+class TooManyOpenCharges(TooManyRequests):
+    """The shop has too many charges that its merchant has not decided on."""
+
+    code = "TOO_MANY_OPEN_CHARGES"
+    message = (
+        "Too many charges of this shop wait for approval. Approve or decline one of them, or wait: "
+        "they expire after two days."
+    )
+
+    def __init__(self, retry_after: int = 3600) -> None:
+        super().__init__(retry_after)
+
+
 class StorageQuotaReached(TooManyRequests):
     """The shop's images have reached its storage quota."""
 

@@ -29,6 +29,7 @@ from backend.jobs.routes import MerchantRequest
 from backend.jobs.schemas import JobAcceptedResponse, OperationResponse, OperationsResponse
 from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
+from backend.shops.billing_refresh import BillingRefresh, with_refresh
 from backend.shops.service import installed_id
 from backend.web import current_request_id
 from backend.workflows import RETIRED, WORKFLOWS
@@ -93,6 +94,7 @@ def workflow_route(
         request: MerchantRequest,
         data: JSONBody[kind],
         database: NamedDependency[Database],
+        billing_refresh: NamedDependency[BillingRefresh],
         idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[JobAcceptedResponse]:
         """Returns once the job is stored. Follow it at `GET /v1/jobs/{job_id}`."""
@@ -100,17 +102,20 @@ def workflow_route(
         repeatable = idempotency_key and Repeatable(
             route=f"POST /v1/{workflow.name}", key=idempotency_key, body=await request.body()
         )
-        async with database.transaction(request.auth.shop) as connection:
-            made = await make_job(
-                connection,
-                workflow,
-                data,
-                shop_domain=request.auth.shop,
-                request_id=current_request_id(),
-                repeatable=repeatable or None,
-                quotas=quotas,
-            )
-        return accepted_response(made)
+
+        async def store() -> Made:
+            async with database.transaction(request.auth.shop) as connection:
+                return await make_job(
+                    connection,
+                    workflow,
+                    data,
+                    shop_domain=request.auth.shop,
+                    request_id=current_request_id(),
+                    repeatable=repeatable or None,
+                    quotas=quotas,
+                )
+
+        return accepted_response(await with_refresh(billing_refresh, request.auth.shop, store))
 
     return make
 

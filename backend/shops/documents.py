@@ -218,6 +218,60 @@ mutation AppendVariantMedia($id: ID!, $pairs: [ProductVariantAppendMediaInput!]!
 }
 """
 
+# Billing
+
+# `activeSubscriptions` is the state; the others only tell how our latest requests ended.
+BILLING = """
+fragment Subscribed on AppSubscription {
+  id
+  name
+  status
+  test
+  trialDays
+  createdAt
+  currentPeriodEnd
+  lineItems {
+    plan {
+      pricingDetails { ... on AppRecurringPricing { interval price { amount currencyCode } } }
+    }
+  }
+}
+query Billing {
+  currentAppInstallation {
+    activeSubscriptions { ...Subscribed }
+    allSubscriptions(first: 20, reverse: true) { nodes { ...Subscribed } }
+    oneTimePurchases(first: 50, reverse: true) {
+      nodes { id name status test createdAt price { amount currencyCode } }
+    }
+  }
+}
+"""
+
+CREATE_SUBSCRIPTION = """
+mutation CreateSubscription(
+  $name: String!, $lineItems: [AppSubscriptionLineItemInput!]!, $returnUrl: URL!,
+  $trialDays: Int, $test: Boolean
+) {
+  appSubscriptionCreate(
+    name: $name, lineItems: $lineItems, returnUrl: $returnUrl, trialDays: $trialDays, test: $test
+  ) {
+    appSubscription { id }
+    confirmationUrl
+    userErrors { field message }
+  }
+}
+"""
+
+CREATE_PURCHASE = """
+mutation CreatePurchase($name: String!, $price: MoneyInput!, $returnUrl: URL!, $test: Boolean) {
+  appPurchaseOneTimeCreate(name: $name, price: $price, returnUrl: $returnUrl, test: $test) {
+    appPurchaseOneTime { id }
+    confirmationUrl
+    userErrors { field message }
+  }
+}
+"""
+
 
 @functools.cache
 def operation_of(document: str) -> str:

@@ -279,7 +279,11 @@ async def mutate(
     admin: AdminApi, shop: InstalledShop, document: str, kind: type[T], **variables: Any
 ) -> T:
     """The payload of a mutation as a `kind`. Raises `MutationRefused`."""
-    data = await ask(admin, shop, document, **variables)
+    return payload_of(await ask(admin, shop, document, **variables), kind)
+
+
+def payload_of(data: Any, kind: type[T]) -> T:
+    """The payload of the one mutation in `data`. Raises `MutationRefused`."""
     payload = next(iter(readable(data, dict[str, dict[str, Any]]).values()), {})
     errors = [*(payload.get("userErrors") or ()), *(payload.get("mediaUserErrors") or ())]
     if errors:

@@ -16,6 +16,7 @@ from backend.errors import (
 )
 from backend.openapi_responses import documented
 from backend.shops.admin_api import AdminApi
+from backend.shops.billing_refresh import BillingRefresh
 from backend.shops.service import InstallationResponse, install
 
 
@@ -35,6 +36,7 @@ async def create_installation(
     request: Request[Merchant, Any, Any],
     database: NamedDependency[Database],
     admin: NamedDependency[AdminApi],
+    billing_refresh: NamedDependency[BillingRefresh],
 ) -> InstallationResponse:
     """Exchange the request's session token for an offline token. Safe to repeat."""
     merchant = request.auth
@@ -42,7 +44,9 @@ async def create_installation(
         raise Unauthenticated(
             "This endpoint needs a session token; a signed request is not accepted."
         )
-    return await install(database, admin, domain=merchant.shop, session_token=merchant.token)
+    response = await install(database, admin, domain=merchant.shop, session_token=merchant.token)
+    await billing_refresh.when_opened(merchant.shop)
+    return response
 
 
 def installation_router(guard: Guard) -> Router:

@@ -6,6 +6,7 @@ import httpx
 import msgspec
 
 from backend.batches.execution import BatchContext
+from backend.billing.plans import PriceList
 from backend.db import Database
 from backend.publications.context import PublicationContext
 from backend.renderers.base import Renderer
@@ -23,6 +24,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     renderer: Renderer
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
+    prices: PriceList = PriceList()
 
     @property
     def publication_context(self) -> PublicationContext:

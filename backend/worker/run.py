@@ -24,6 +24,7 @@ from pgqueuer.models import Job, Schedule
 from backend import queue
 from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef
+from backend.billing.plans import price_list
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
@@ -44,6 +45,7 @@ from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
+from backend.worker.billing_sweep import sweep_billing
 from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.capacity import Capacity, LowPriorityRenderer
 from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
@@ -142,6 +144,7 @@ def contexts(
     renderer: Renderer,
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
+    prices = price_list(settings)
     context = WorkerContext(
         database=database,
         store=store,
@@ -149,6 +152,7 @@ def contexts(
         renderer=renderer,
         stopping=asyncio.Event(),
         quotas=settings.quotas,
+        prices=prices,
     )
     handler_context = HandlerContext(
         database=database,
@@ -156,6 +160,7 @@ def contexts(
         store=store,
         disabled=settings.disabled,
         quotas=settings.quotas,
+        prices=prices,
     )
     return context, handler_context
 
@@ -281,6 +286,10 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     @pgq.schedule("sweep_products", "11 * * * *")
     async def each_hour_enqueue_sweeps(_schedule: Schedule) -> None:
         await enqueue_sweeps(context.database)
+
+    @pgq.schedule("sweep_billing", "29 * * * *")
+    async def each_hour_sweep_billing(_schedule: Schedule) -> None:
+        await sweep_billing(context)
 
     @pgq.schedule("sweep_bucket", "37 2 * * *")
     async def each_night_sweep_bucket(_schedule: Schedule) -> None:

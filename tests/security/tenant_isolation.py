@@ -4,9 +4,12 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 from msgspec.structs import replace
@@ -15,6 +18,7 @@ from backend.app import create_app
 from backend.auth.signed_request import signed_request
 from backend.credits.grants import grant_credits
 from backend.dev import signing
+from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.errors import InvalidRequest
 from backend.jobs.service import JobRef, request_job
 from backend.page.routes import PAGE_PATHS
@@ -26,7 +30,7 @@ from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import SECRET
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
-from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp, serve_app
 from tests.scenarios import (
     deliver,
     fingerprint,
@@ -43,6 +47,7 @@ Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
 OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
+PLANS_FILE = Path(__file__).parents[2] / "deploy/plans.toml"
 PRODUCT = {"product_id": "gid://shopify/Product/1"}
 
 
@@ -432,6 +437,39 @@ async def foreign_request(shared_app: RunningApp) -> None:
         await waiting_job(shared_app, shop=OTHER_SHOP, customer_id=CUSTOMER)
 
 
+async def a_purchase_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """Whose plan is shown, and whose account an order is for."""
+    settings = msgspec.structs.replace(
+        shared_app.settings, billing="manual", plans_file=str(PLANS_FILE)
+    )
+    asked = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pack-100"}}
+    async with (
+        serve_app(settings, LoopbackShopify(shared_app.shopify.origin)) as url,
+        httpx.AsyncClient(base_url=url, verify=NO_TLS) as http,
+    ):
+        selling = replace(shared_app, http=http)
+        listed = (await ask(selling, "GET", "/v1/plans")).json()["plans"]
+        assert [plan["current"] for plan in listed] == [False] * 3
+        theirs = await http.get("/v1/plans", headers=shared_app.bearer(OTHER_SHOP))
+        assert [plan["current"] for plan in theirs.json()["plans"]] == [False, True, False]
+        for path, body in asked.items():
+            charges = len(shared_app.shopify.platform.shops[SHOP].charges.charges)
+            assert (await ask(selling, "POST", path, body)).status_code == 201
+            assert len(shared_app.shopify.platform.shops[SHOP].charges.charges) == charges + 1
+    assert shared_app.shopify.platform.shops[OTHER_SHOP].charges.charges == []
+
+
+async def foreign_subscription(shared_app: RunningApp) -> None:
+    """A plan of the other shop's."""
+    await shared_app.execute(
+        "INSERT INTO subscriptions (shop_id, handle, name, status) SELECT id, 'studio', 'Studio', "
+        "'ACTIVE' FROM shops WHERE domain = :d ON CONFLICT DO NOTHING",
+        d=OTHER_SHOP,
+    )
+
+
 async def operations_are_everybodys(
     shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -583,6 +621,9 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
         for method in ("GET", "PUT")
     },
+    ("GET", "/v1/plans"): (a_purchase_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/subscription"): (a_purchase_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/purchases"): (a_purchase_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/uploads"): (an_upload_is_its_shops_alone, (by_token,)),
     ("POST", "/v1/installation"): (an_installation_is_its_shops_alone, (by_token,)),
     **{
@@ -626,6 +667,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     for name in FOR_VISITORS:
         await visitors_job(shared_app, name, shop=OTHER_SHOP)
     await foreign_upload(shared_app)
+    await foreign_subscription(shared_app)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)
     await foreign_request(shared_app)

@@ -24,6 +24,7 @@ from graphql import (
 )
 
 from backend.dev.shopify import async_steps, refusals
+from backend.dev.shopify.billing_mutations import billing_mutations
 from backend.dev.shopify.cost import MAX_COST, GraphQlOperation
 from backend.dev.shopify.file_mutations import file_mutations
 from backend.dev.shopify.graphql_context import GraphQlContext
@@ -193,6 +194,7 @@ def _execute(context: GraphQlContext, document: GraphQlOperation) -> dict[str, o
             **query_root(context),
             **file_mutations(context),
             **product_mutations(context),
+            **billing_mutations(context),
         },
         variable_values=document.given,
         operation_name=name.value if name else None,

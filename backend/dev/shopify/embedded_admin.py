@@ -63,7 +63,7 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
         handle: FromPath[str],
         path: FromPath[str] = "/",
     ) -> Response[bytes]:
-        shop = _opened_shop(platform, request, store)
+        shop = opened_shop(platform, request, store)
         if handle not in {APP_HANDLE, platform.api_key}:
             raise NotFoundException
         query = request.query_params.dict()  # of `ids[]` an admin link has several
@@ -79,7 +79,7 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
 
     @get("/store/{store:str}/id_token")
     async def id_token(request: Request[Any, Any, Any], store: FromPath[str]) -> Response[Any]:
-        shop = _opened_shop(platform, request, store)
+        shop = opened_shop(platform, request, store)
         return await respond(platform, "id_token", lambda: _id_token(platform, shop), request)
 
     @get("/store/{store:str}/resources/{kind:str}", sync_to_thread=False)
@@ -88,7 +88,7 @@ def embedded_admin(platform: Platform, app_url: Callable[[], str]) -> Router:
         store: FromPath[str],
         kind: FromPath[str],
     ) -> list[dict[str, object]]:
-        shop = _opened_shop(platform, request, store)
+        shop = opened_shop(platform, request, store)
         listed = {"product": _products, "collection": _collections}
         if kind not in listed:
             raise NotFoundException
@@ -154,7 +154,8 @@ def _uncached(content: bytes, content_type: str) -> Response[bytes]:
     return Response(content, media_type=content_type, headers={"Cache-Control": "no-store"})
 
 
-def _opened_shop(platform: Platform, request: Request[Any, Any, Any], store: str) -> ShopRecord:
+def opened_shop(platform: Platform, request: Request[Any, Any, Any], store: str) -> ShopRecord:
+    """The shop of that store, for a browser on this machine. Raises NotFoundException."""
     # Another name for this machine (DNS rebinding) must not let a web page read a session token.
     host = request.headers.get("host", "").rpartition(":")[0].strip("[]")
     shop = platform.shops.get(store.removesuffix(_SHOP_SUFFIX) + _SHOP_SUFFIX)

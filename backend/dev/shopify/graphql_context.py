@@ -2,16 +2,17 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backend.dev.shopify import scopes
 from backend.dev.shopify.catalogue import Catalogue
+from backend.dev.shopify.charges import Charge
 from backend.dev.shopify.connections import PageFault, Resolver
 from backend.dev.shopify.products import ProductRecord
 from backend.dev.shopify.refusals import Refusal, access_denied, error
-from backend.dev.shopify.state import Event, Platform, ShopRecord
+from backend.dev.shopify.state import ChargeEvent, Event, Platform, ShopRecord
 
 MAX_INPUT_SIZE = 250  # entries of a list that is an argument
 
@@ -46,6 +47,12 @@ class GraphQlContext:
         stored = self.catalogue.put(product, self.platform.now())
         self.platform.events.append(Event(self.shop.domain, "products/update", stored.id))
         return stored
+
+    def charges_changed(self, charges: Iterable[Charge]) -> None:
+        """Have webhooks tell of charges whose status has changed."""
+        self.platform.events += [
+            ChargeEvent(self.shop.domain, charge.topic, charge.number) for charge in charges
+        ]
 
     def query(self, field: str, work: Callable[[Arguments], object]) -> Resolver:
         """The resolver of a root field that reads."""

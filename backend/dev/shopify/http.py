@@ -12,6 +12,7 @@ from litestar import Litestar, Request, Response, post, put, route
 from litestar.params import FromPath
 
 from backend.dev.shopify import admin, refusals, token_endpoint, transforms
+from backend.dev.shopify.charge_page import charge_page
 from backend.dev.shopify.embedded_admin import embedded_admin
 from backend.dev.shopify.fault_injection import respond
 from backend.dev.shopify.media import CDN_HOST
@@ -121,6 +122,7 @@ def stand_in_app(
             staged_put,
             staged_post,
             embedded_admin(platform, app_url),
+            charge_page(platform, after),
         ],
         openapi_config=None,
         logging_config=None,

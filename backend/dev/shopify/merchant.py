@@ -52,9 +52,13 @@ class MerchantActions:
         )
 
     def uninstall(self, shop: str) -> None:
-        """Remove the app: every token is dead at once. The webhook is the caller's to send."""
+        """Remove the app: every token is dead at once, and its subscription is cancelled.
+
+        The webhook is the caller's to send; of the subscription there is none.
+        """
         self.platform.shops[shop].installed = False
         self.platform.shops[shop].grants.revoke_all()
+        self.platform.shops[shop].charges.cancel_all(self.platform.now())
 
     def reinstall(self, shop: str) -> None:
         """Install the app again; it has no token until the next exchange."""

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 from backend.dev.shopify.catalogue import Catalogue
+from backend.dev.shopify.charges import Charge
 from backend.dev.shopify.media import Media
 from backend.dev.shopify.products import ProductRecord, Variant
-from backend.dev.shopify.state import Event, Platform, ShopRecord
+from backend.dev.shopify.state import ChargeEvent, Event, Platform, ShopRecord
 
 Payload = dict[str, object]
 
@@ -31,13 +32,22 @@ def sample_payload(topic: str, shop: ShopRecord, catalogue: Catalogue, now: date
         "customers/data_request": lambda: customers_data_request_payload(shop),
         "customers/redact": lambda: customers_redact_payload(shop),
         "shop/redact": lambda: shop_redact_payload(shop),
+        "app_subscriptions/update": lambda: charge_payload(
+            shop.charges.of_kind("AppSubscription")[-1], shop
+        ),
+        "app_purchases_one_time/update": lambda: charge_payload(
+            shop.charges.of_kind("AppPurchaseOneTime")[-1], shop
+        ),
     }
     return samples[topic]()
 
 
-def event_payload(event: Event, platform: Platform) -> Payload | None:
+def event_payload(event: Event | ChargeEvent, platform: Platform) -> Payload | None:
     """The body for something that has just changed; None when it has gone since."""
     shop = platform.shops[event.shop]
+    if isinstance(event, ChargeEvent):
+        charge = shop.charges.find(event.number)
+        return None if charge is None else charge_payload(charge, shop)
     found = platform.catalogue.product(shop.number, event.product_id)
     return None if found is None else product_payload(found)
 
@@ -136,6 +146,31 @@ def customers_redact_payload(shop: ShopRecord) -> Payload:
 def shop_redact_payload(shop: ShopRecord) -> Payload:
     """`shop/redact`."""
     return _shop_identity(shop)
+
+
+def charge_payload(charge: Charge, shop: ShopRecord, status: str | None = None) -> Payload:
+    """`app_subscriptions/update` and `app_purchases_one_time/update`: the latter has no price.
+
+    `status` replaces the charge's own, as an earlier delivery that comes late has it.
+    """
+    about: Payload = {
+        "admin_graphql_api_id": charge.gid,
+        "name": charge.name,
+        "status": status or charge.status,
+        "admin_graphql_api_shop_id": shop.gid,
+        "created_at": _local(charge.created_at),
+        "updated_at": _local(charge.updated_at),
+    }
+    if charge.kind == "AppPurchaseOneTime":
+        return {"app_purchase_one_time": about}
+    priced = {
+        "currency": charge.currency,
+        "capped_amount": None,
+        "price": str(charge.price),
+        "interval": charge.interval.lower(),
+        "plan_handle": None,
+    }
+    return {"app_subscription": {**about, **priced}}
 
 
 _CUSTOMER: Payload = {"id": 191167, "email": "john@example.com", "phone": "555-625-1199"}

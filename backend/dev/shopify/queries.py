@@ -51,7 +51,8 @@ def query_root(context: GraphQlContext) -> dict[str, Resolver]:
     """A resolver for each field of `QueryRoot`."""
     reads = {
         "shop": lambda _: shop_view(context.shop),
-        "currentAppInstallation": lambda _: installation_view(context.shop),
+        "shopBillingPreferences": lambda _: {"currency": context.shop.billing_currency},
+        "currentAppInstallation": lambda _: _installation(context),
         "node": lambda arguments: _node(context, arguments["id"]),
         "nodes": lambda arguments: [_node(context, gid) for gid in arguments["ids"]],
         "product": lambda arguments: _product(context, arguments["id"]),
@@ -63,6 +64,11 @@ def query_root(context: GraphQlContext) -> dict[str, Resolver]:
         "job": lambda arguments: _job(context, arguments["id"]),
     }
     return {field: context.query(field, work) for field, work in reads.items()}
+
+
+def _installation(context: GraphQlContext) -> View:
+    context.charges_changed(context.shop.charges.pass_time(context.platform.now()))
+    return installation_view(context.shop)
 
 
 def _node(context: GraphQlContext, gid: str) -> View | None:

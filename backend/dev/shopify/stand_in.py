@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 
 from backend.dev.shopify import async_steps, sources
+from backend.dev.shopify.billing_actions import BillingActions
 from backend.dev.shopify.deliveries import WEBHOOK_TIMEOUT
 from backend.dev.shopify.embedded_admin import admin_path
 from backend.dev.shopify.embedded_server import EmbeddedServer, Wire
@@ -30,7 +31,7 @@ STAND_IN_KEEP_ALIVE = (
 )
 
 
-class StandInShopify(MerchantActions, Webhooks, FaultControls):
+class StandInShopify(MerchantActions, BillingActions, Webhooks, FaultControls):
     """Shopify on 127.0.0.1, inside the current event loop: `async with StandInShopify(…)`.
 
     Reach it with `backend.dev.transport.LoopbackShopify(shopify.origin)`. A shop is named by its
@@ -74,6 +75,7 @@ class StandInShopify(MerchantActions, Webhooks, FaultControls):
     async def __aenter__(self) -> Self:
         # The socket listens from here on: a request that comes before the server is ready waits.
         self._socket = socket.create_server(("127.0.0.1", self._port))
+        self.platform.origin = self.origin
         # Its connections inherit this. Without it, each answer waits 40 ms for a delayed ACK.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = EmbeddedServer(

@@ -9,6 +9,7 @@ from typing import Literal
 
 from backend.dev.shopify.bucket import Bucket
 from backend.dev.shopify.catalogue import Catalogue
+from backend.dev.shopify.charges import ChargeBook
 from backend.dev.shopify.connections import PageFault
 from backend.dev.shopify.grants import Grants
 from backend.dev.shopify.refusals import Refusal
@@ -60,6 +61,9 @@ class ShopRecord:
     locked_with: int | None = None
     """The status that answers everything while the shop is inactive: 402, 403, 423 or 200."""
     grants: Grants = field(default_factory=Grants)
+    billing_currency: str = "USD"
+    """In which Shopify bills the merchant."""
+    charges: ChargeBook = field(default_factory=ChargeBook)
     work: "list[AsyncOperation]" = field(default_factory=list)
     """What goes on asynchronously besides files, the oldest first."""
 
@@ -89,6 +93,15 @@ class Event:
     product_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChargeEvent:
+    """A change of a charge's status that a webhook reports."""
+
+    shop: str
+    topic: str
+    number: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Platform:
     """The whole of the stand-in's memory."""
@@ -102,6 +115,10 @@ class Platform:
     latency: float = 0.0
     """Seconds to wait before each answer."""
     app_kind: AppKind = "new"
+    has_app_pricing: bool = False
+    """The app's plans are in the Dev Dashboard: the Billing API creates no charges."""
+    origin: str = ""
+    """Where the server listens, once it does."""
     bucket_size: float = 2000.0
     """Points; like the next, of shops that are created from now on."""
     restore_rate: float = 100.0
@@ -115,6 +132,7 @@ class Platform:
     shops: dict[str, ShopRecord] = field(default_factory=dict)
     shop_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(60_000_000_001))
     work_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(700_000_000_001))
+    charge_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(30_000_000_001))
     catalogue: Catalogue = field(default_factory=Catalogue)
     staging: Staging = field(default_factory=Staging)
     calls: Counter[Call] = field(default_factory=Counter)
@@ -129,7 +147,7 @@ class Platform:
     """How many of the next session tokens that the admin hands out are expired."""
     file_failures: deque[str] = field(default_factory=deque)
     """The FileErrorCodes with which the next files end."""
-    events: list[Event] = field(default_factory=list)
+    events: "list[Event | ChargeEvent]" = field(default_factory=list)
     """What the app's own calls have changed and no webhook has told yet."""
 
     def next_fault(self, call: Call, fields: Collection[str] = ()) -> Fault | None:

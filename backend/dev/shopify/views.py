@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from backend.dev.shopify import search
+from backend.dev.shopify.charges import Charge
 from backend.dev.shopify.connections import connection
 from backend.dev.shopify.graphql_context import GraphQlContext
 from backend.dev.shopify.media import Media
@@ -161,7 +162,60 @@ def installation_view(shop: ShopRecord) -> View:
             {"handle": scope, "description": scope.replace("_", " ").capitalize()}
             for scope in sorted(shop.scopes)
         ],
+        "activeSubscriptions": [
+            subscription_view(charge) for charge in (shop.charges.active,) if charge is not None
+        ],
+        "allSubscriptions": connection(
+            shop.charges.of_kind("AppSubscription"),
+            subscription_view,
+            key=lambda charge: [charge.created_at.timestamp(), charge.number],
+        ),
+        "oneTimePurchases": connection(
+            shop.charges.of_kind("AppPurchaseOneTime"),
+            purchase_view,
+            key=lambda charge: [charge.created_at.timestamp(), charge.number],
+        ),
     }
+
+
+def subscription_view(charge: Charge) -> View:
+    """`AppSubscription`."""
+    price = _money(charge)
+    pricing = {"__typename": "AppRecurringPricing", "interval": charge.interval, "price": price}
+    return {
+        "__typename": "AppSubscription",
+        "id": charge.gid,
+        "name": charge.name,
+        "status": charge.status,
+        "test": charge.test,
+        "trialDays": charge.trial_days,
+        "returnUrl": charge.return_url,
+        "createdAt": graphql_datetime(charge.created_at),
+        "currentPeriodEnd": charge.period_end and graphql_datetime(charge.period_end),
+        "lineItems": [
+            {
+                "id": f"gid://shopify/AppSubscriptionLineItem/{charge.number}?v=1&index=0",
+                "plan": {"pricingDetails": pricing},
+            }
+        ],
+    }
+
+
+def purchase_view(charge: Charge) -> View:
+    """`AppPurchaseOneTime`."""
+    return {
+        "__typename": "AppPurchaseOneTime",
+        "id": charge.gid,
+        "name": charge.name,
+        "status": charge.status,
+        "test": charge.test,
+        "createdAt": graphql_datetime(charge.created_at),
+        "price": _money(charge),
+    }
+
+
+def _money(charge: Charge) -> View:
+    return {"amount": str(charge.price.normalize()), "currencyCode": charge.currency}
 
 
 def product_facts(product: ProductRecord) -> dict[str, search.Value]:

@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,9 @@ Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
 LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests", "/v1/review"}
 SEVERAL = 4  # at a time
+PLANS_FILE = Path(__file__).parents[3] / "deploy/plans.toml"
+SELLING = {"billing": "manual", "plans_file": str(PLANS_FILE)}
+ORDERS = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pack-100"}}
 
 # Statuses that take more than these tests may do.
 UNKNOWN_SHOP = "stranger.myshopify.com"
@@ -105,6 +109,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.encode(wanted), "application/json"
         if name == "settings" and self.method == "PUT":
             return b'{"rules":[{"workflow":"catalog-image"}]}', "application/json"
+        if self.path in ORDERS:
+            return msgspec.json.encode(ORDERS[self.path]), "application/json"
         if "requestBody" in self.operation:
             return b'{"id":1}', "application/json"
         return b"", "application/json"
@@ -153,7 +159,8 @@ async def request_every_response(shared_app: RunningApp, document: Document) -> 
         async def witness(
             method: str, path: str, operation: Document, status: int
         ) -> httpx.Response:
-            http = clients.get(status, shared_app.http)
+            is_sold = path == "/v1/plans" and status == 200
+            http = clients[201] if is_sold else clients.get(status, shared_app.http)
             async with few:
                 return await WAYS[status](
                     Client(
@@ -222,11 +229,11 @@ async def circumstances(shared_app: RunningApp) -> AsyncIterator[dict[int, httpx
     once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
     async with (
         client_of(shared_app, disabled_workflows=names) as switched_off,
-        client_of(shared_app, billing="manual") as prepaid,
+        client_of(shared_app, **SELLING) as prepaid,
         client_of(shared_app, **once) as limited,
-        without_database(shared_app) as alone,
+        without_database(shared_app, **SELLING) as alone,
     ):
-        yield {402: prepaid, 403: switched_off, 429: limited, 503: alone}
+        yield {201: prepaid, 402: prepaid, 403: switched_off, 429: limited, 503: alone}
 
 
 @contextlib.asynccontextmanager

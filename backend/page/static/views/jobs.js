@@ -1,5 +1,6 @@
 // Many jobs: the list of all, the list of batches, and one batch.
 import { call, nextPage, poll } from "../api.js";
+import { buyButton } from "../credits.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import {
@@ -175,6 +176,10 @@ function batchView(state, act) {
     statusBanner(state, "batch.failed"),
     found?.error && h("s-banner", { tone: "critical", heading: text("batch.incomplete") },
       h("s-paragraph", null, failureText(found.error))),
+    isRunning && found.waiting_for === "credits" &&
+      h("s-banner", { tone: "warning", heading: text("batch.waiting") },
+        h("s-paragraph", null, text("batch.waiting.details")),
+        buyButton("secondary-actions")),
     found ? progress(found) : skeletonCards({ count: 1, height: "120px" }),
     h("s-section", { heading: text("batch.products") },
       h("s-stack", { gap: "base" },

@@ -1,0 +1,88 @@
+"""`/v1/plans`, `/v1/subscription` and `/v1/purchases`: what a merchant can buy, and buys."""
+
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from litestar.types import Guard
+
+from backend.billing.schemas import (
+    ConfirmationResponse,
+    PlansResponse,
+    PurchaseRequest,
+    SubscriptionRequest,
+)
+from backend.billing.service import BillingServices, buy_pack, offered_plans, subscribe
+from backend.db import Database
+from backend.errors import (
+    BillingDisabled,
+    ChargeRefused,
+    PlanAlreadyActive,
+    ShopifyUnavailable,
+    TooManyOpenCharges,
+)
+from backend.jobs.creation_routes import OF_A_BODY
+from backend.jobs.routes import MerchantRequest
+from backend.openapi_responses import OF_A_SHOP, documented
+from backend.shops.admin_api import AdminApi
+
+OF_A_CHARGE = (
+    *OF_A_SHOP,
+    *OF_A_BODY,
+    BillingDisabled,
+    ChargeRefused,
+    TooManyOpenCharges,
+    ShopifyUnavailable,
+)
+SUBSCRIBING = documented(ConfirmationResponse, *OF_A_CHARGE, PlanAlreadyActive, status=201)
+BUYING = documented(ConfirmationResponse, *OF_A_CHARGE, status=201)
+
+
+@get("/plans", responses=documented(PlansResponse, *OF_A_SHOP))
+async def list_plans(
+    request: MerchantRequest,
+    database: NamedDependency[Database],
+    billing: NamedDependency[BillingServices],
+) -> PlansResponse:
+    """The plans and packs that the shop can buy, and which plan it has."""
+    async with database.reading(request.auth.shop) as connection:
+        return await offered_plans(connection, billing.prices, request.auth.shop)
+
+
+@post("/subscription", status_code=201, summary="Subscribe to plan", responses=SUBSCRIBING)
+async def post_subscription(
+    request: MerchantRequest,
+    data: JSONBody[SubscriptionRequest],
+    database: NamedDependency[Database],
+    admin: NamedDependency[AdminApi],
+    billing: NamedDependency[BillingServices],
+) -> ConfirmationResponse:
+    """Ask Shopify for a subscription, which the merchant approves at `confirmation_url`.
+
+    It replaces the current one. Nothing is charged or granted before the approval.
+    """
+    return await subscribe(database, admin, billing, request.auth.shop, data.plan)
+
+
+@post("/purchases", status_code=201, summary="Buy pack", responses=BUYING)
+async def post_purchase(
+    request: MerchantRequest,
+    data: JSONBody[PurchaseRequest],
+    database: NamedDependency[Database],
+    admin: NamedDependency[AdminApi],
+    billing: NamedDependency[BillingServices],
+) -> ConfirmationResponse:
+    """Ask Shopify for the payment of a pack, which the merchant approves at `confirmation_url`.
+
+    Nothing is charged or granted before the approval.
+    """
+    return await buy_pack(database, admin, billing, request.auth.shop, data.pack)
+
+
+def billing_router(guard: Guard) -> Router:
+    """The routes, protected by `guard`."""
+    return Router(
+        "/v1",
+        route_handlers=[list_plans, post_subscription, post_purchase],
+        guards=[guard],
+        tags=["Billing"],
+    )
