@@ -32,8 +32,9 @@ QUICK := $(filter-out %/test_cli.py,$(QUICK))
 slow: $(SETUP) ## the rest of the suite: large images, thousands of requests, the stand-in Shopify
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
-machine: $(SETUP) ## many random histories of jobs; some minutes
+machine: $(SETUP) ## many random histories of jobs and of ledgers; some minutes
 	@MACHINE_EXAMPLES=500 MACHINE_STEPS=50 $(BIN)/python -m pytest tests/backend/jobs/test_machine.py
+	@LEDGER_HISTORIES=30 LEDGER_STEPS=100 $(BIN)/python -m pytest tests/backend/credits/test_histories.py
 
 page: $(SETUP) ## the embedded page in a real browser, on the real stack; installs Debian's Chromium as root
 	@$(BIN)/python -m tests.page.chromium

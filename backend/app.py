@@ -10,6 +10,7 @@ from litestar import Litestar, Router, get
 from litestar.di import NamedDependency, Provide
 from sqlalchemy import text
 
+from backend.account.routes import account_router
 from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
 from backend.auth.not_found_limit import NotFoundLimit
 from backend.batches.routes import batches_router
@@ -111,6 +112,7 @@ def create_app(
             review_router(merchant),
             dismissal_router(merchant),
             overview_router(merchant),
+            account_router(merchant, is_prepaid=settings.quotas.prepaid),
             creation_router(merchant, settings.disabled, settings.quotas),
             batches_router(merchant, settings.disabled, settings.quotas),
             storefront_router(

@@ -87,6 +87,15 @@ BATCHES_EXPANDED = Counter(
     "Batches that are done with making jobs: expanded, or failed with a code.",
     ["outcome", "code"],
 )
+CREDIT_ENTRIES = Counter(
+    "atelier_credit_entries",
+    "Entries of the shops' ledgers, by kind: grant, hold, capture, release, expire or void.",
+    ["kind"],
+)
+CREDIT_DIFFERENCES = Counter(
+    "atelier_credit_differences",
+    "Shops whose balance differs from their ledger, found by a nightly comparison.",
+)
 QUEUE_ENTRIES = Gauge(
     "atelier_queue_entries",
     "Queue entries by kind: due, delayed until later, or running. Measured by one worker.",

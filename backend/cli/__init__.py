@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from backend.cli.credits import credits_commands
 from backend.cli.development import demo, dev, stand_in
 from backend.cli.explanations import CommandFailed, explained
 from backend.cli.inspection import jobs, webhooks
@@ -65,6 +66,6 @@ def main() -> None:
 
 for command in (
     *(demo, dev, stand_in, serve, worker, migrate, sign, token),
-    *(keys, reconcile, jobs, webhooks, erasures),
+    *(keys, reconcile, jobs, webhooks, credits_commands, erasures),
 ):
     main.add_command(command)

@@ -40,7 +40,8 @@ def migrate(revision: str) -> None:
 def reconcile(report: bool, force: bool) -> None:
     """Repair now what the workers repair on a schedule.
 
-    Lost queue entries, products whose webhook never came, unused uploads, objects and rows.
+    Lost queue entries, products whose webhook never came, unused uploads, objects and rows. Also
+    compares every shop's credits with its ledger: a difference is repaired by nobody.
 
     Prints what was found and repaired, by kind. Safe while the service runs. Exit code 1 if
     something could not be repaired.

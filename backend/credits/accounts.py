@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.credits.models import CreditAccount, CreditGrant
 from backend.errors import InsufficientBalance
+from backend.metrics import CREDIT_ENTRIES, increment
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,3 +67,4 @@ async def post_entry(
     await connection.execute(
         select(func.post_credit_entry(shop_id, kind, amount, 0, None, grant_id))
     )
+    increment(CREDIT_ENTRIES, kind)

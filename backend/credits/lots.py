@@ -20,7 +20,8 @@ async def void_lot(
 ) -> int:
     """Close a lot whose money went back; return how many credits were left of it.
 
-    What jobs hold of it stays with them, and what is spent is spent: no balance gets below 0.
+    What is spent is spent, and no balance gets below 0. What jobs hold of it stays with them until
+    their end: what they would give back is voided then.
     """
     this_one = (CreditGrant.source == source, CreditGrant.ref == ref)
     return await close_lots(connection, shop_id, "void", *this_one)

@@ -50,8 +50,9 @@ class CreditAccount(Base):
 class CreditGrant(Base):
     """A lot: credits that came together. `ref` names what they came from, once for each source.
 
-    `remaining` is neither held nor spent. A lot that has expired or was voided is closed: what
-    jobs give back to it makes a new lot of the same source, which nobody granted.
+    `reason` is why somebody granted it by hand; the merchant reads it. `remaining` is neither held
+    nor spent. A lot that has expired or was voided is closed. What jobs give back to an expired one
+    makes a new lot of the same source, which nobody granted.
     """
 
     __tablename__ = "credit_grants"
@@ -70,6 +71,7 @@ class CreditGrant(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     source: Mapped[str] = mapped_column(Text)
     ref: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
     amount: Mapped[int] = mapped_column(Integer)
     remaining: Mapped[int] = mapped_column(Integer)
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -121,10 +123,16 @@ class CreditEntry(Base):
             unique=True,
             postgresql_where=text("kind IN ('capture', 'release')"),
         ),
+        Index(
+            "ix_credit_entries_of_lots",
+            "shop_id",
+            "seq",
+            postgresql_where=text("grant_id IS NOT NULL"),
+        ),
     )
 
     shop_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("credit_accounts.shop_id", ondelete="CASCADE"), primary_key=True
+        BigInteger, ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True
     )
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(Text)

@@ -40,7 +40,7 @@ from backend.jobs.events import append_event, change_job, in_sql
 from backend.jobs.models import DailyCount, Job
 from backend.jobs.queries import may_become
 from backend.jobs.states import UNFINISHED, JobStatus
-from backend.metrics import JOBS_ENDED, increment
+from backend.metrics import CREDIT_ENTRIES, JOBS_ENDED, increment
 from backend.slices import ITEMS_PER_SLICE, TimeSlice
 
 TERMINAL_EVENT: dict[JobStatus, Literal["succeeded", "failed"]] = {
@@ -100,6 +100,12 @@ def charged() -> ColumnElement[Any]:
     return case((Job.credit_state == "none", nothing), else_=told).label("charged")
 
 
+def held_its_price(job: CTE) -> ColumnElement[bool]:
+    """Whether the job that has ended held credits until then."""
+    is_told: ColumnElement[bool] = cast(job.c.charged, JSONB).has_key("charged")
+    return is_told.label("held_its_price")
+
+
 def created_on() -> ColumnElement[Any]:
     """The day (UTC) that the job counts against."""
     return cast(func.timezone("UTC", Job.created_at), Date).label("day")
@@ -137,10 +143,12 @@ async def fail_unfinished(
         frees_key=failure.retryable,
     )
     job_type, count = ended.job.c.job_type, func.count()
-    counts = select(job_type, count).group_by(job_type).add_cte(*ended.writes)
+    released = count.filter(held_its_price(ended.job))
+    counts = select(job_type, count, released).group_by(job_type).add_cte(*ended.writes)
     total = 0
-    for type_, number in await connection.execute(counts):
+    for type_, number, paid in await connection.execute(counts):
         increment(JOBS_ENDED, type_, "failed", failure.code, by=number)
+        increment(CREDIT_ENTRIES, "release", by=paid)
         total += number
     return total
 

@@ -9,7 +9,7 @@ the connection's.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import func, select, update
@@ -25,7 +25,7 @@ from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
 from backend.jobs.states import JobStatus
 from backend.leased_task import Fenced
-from backend.metrics import JOBS_ENDED, increment
+from backend.metrics import CREDIT_ENTRIES, JOBS_ENDED, increment
 from backend.retries import JOBS
 
 
@@ -123,7 +123,7 @@ async def advance(
     announced = [
         {"ordinal": n, **msgspec.structs.asdict(artifact)} for n, artifact in enumerate(artifacts)
     ]
-    await write(
+    row = await write(
         where,
         lifecycle_statements.ADVANCE if end is None else lifecycle_statements.ADVANCE_TO_THE_END,
         claimed,
@@ -136,6 +136,8 @@ async def advance(
         artifacts=json_text(announced),
         product_title=product_title,
     )
+    if end is not None:
+        count_settled(row, "capture")
 
 
 async def return_job_attempt(connection: AsyncConnection, claimed: JobLease) -> None:
@@ -209,12 +211,8 @@ async def succeed(
     where: Database | AsyncConnection, claimed: JobLease, extra: dict[str, Any]
 ) -> None:
     """End the job well."""
-    await write(
-        where,
-        lifecycle_statements.SUCCEED,
-        claimed,
-        extra=json_text(extra),
-    )
+    row = await write(where, lifecycle_statements.SUCCEED, claimed, extra=json_text(extra))
+    count_settled(row, "capture")
 
 
 async def fail(
@@ -230,7 +228,7 @@ async def fail(
     the shop's day back.
     """
     gives_back = was_for_nothing and claimed.origin == "storefront"
-    await write(
+    row = await write(
         where,
         lifecycle_statements.FAIL_FOR_NOTHING if gives_back else lifecycle_statements.FAIL,
         claimed,
@@ -239,12 +237,13 @@ async def fail(
         frees_key=failure.retryable,
     )
     increment(JOBS_ENDED, claimed.job_type, "failed", failure.code)
+    count_settled(row, "release")
 
 
 async def write(
     where: Database | AsyncConnection, statement: Query, claimed: JobLease, **parameters: Any
-) -> None:
-    """Run a statement on the claimed job. Raises `Fenced` when it is somebody else's by now."""
+) -> Any:
+    """Run a statement on the claimed job; its row. Raises `Fenced` if somebody else has it now."""
     row = await fetch_row(
         where,
         statement,
@@ -254,6 +253,13 @@ async def write(
     )
     if row is None:
         raise Fenced(claimed.ref.public_id)
+    return row
+
+
+def count_settled(row: Any, kind: Literal["capture", "release"]) -> None:
+    """Count the ledger's entry, if the job that has ended held its price."""
+    if row["held_its_price"]:
+        increment(CREDIT_ENTRIES, kind)
 
 
 def json_text(value: Any) -> str:

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import CTE
 
 from backend.db import Query
-from backend.jobs.completion import finish_job
+from backend.jobs.completion import finish_job, held_its_price
 from backend.jobs.events import append_event, change_job
 from backend.jobs.models import Artifact, Job, JobStage
 from backend.jobs.queries import PUBLIC_ID, may_become
@@ -111,8 +111,9 @@ def advancing(*, ends: bool) -> Query:
     else:
         job = change_job(*LEASED, may_become(JobStatus.IN_PROGRESS), **step)
     before_last = int(ends)  # the terminal event comes after the stage's
+    columns = (job.c.last_seq, held_its_price(job)) if ends else (job.c.last_seq,)
     return Query(
-        select(job.c.last_seq).add_cte(
+        select(*columns).add_cte(
             append_event(
                 job, "stage", stage=STAGE, message=MESSAGE, extra=EXTRA, before_last=before_last
             ),
@@ -133,13 +134,13 @@ def failing(*, returns_quota: bool) -> Query:
         frees_key=FREES_KEY,
         returns_quota=returns_quota,
     )
-    return Query(select(job.c.last_seq).add_cte(*writes))
+    return Query(select(job.c.last_seq, held_its_price(job)).add_cte(*writes))
 
 
 def succeeding() -> Query:
     """End the job well."""
     job, writes = finish_job(JobStatus.SUCCESS, *LEASED, message=FINISHED, extra=EXTRA)
-    return Query(select(job.c.last_seq).add_cte(*writes))
+    return Query(select(job.c.last_seq, held_its_price(job)).add_cte(*writes))
 
 
 CLAIM = Query(

@@ -1,7 +1,7 @@
 """Create a job: its row, its first event and its queue entry in the caller's transaction."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from backend.jobs.events import append_event
 from backend.jobs.ids import new_public_id
 from backend.jobs.models import Job
 from backend.jobs.prices import price_of
+from backend.metrics import CREDIT_ENTRIES, increment
 from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
 
@@ -53,6 +54,7 @@ async def request_job(
     their own jobs, so a few more than the quota may be accepted; credits are never overdrawn.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
+    price = charge(price_of(workflow, request), quotas)
     made = (
         upsert(Job)
         .values(
@@ -66,7 +68,7 @@ async def request_job(
             publish=publish,
             product_title=product_title,
             last_seq=1,
-            **charge(price_of(workflow, request), quotas),
+            **price,
         )
         .on_conflict_do_nothing(index_elements=["shop_id", "natural_key"])
         .returning(Job.shop_id, Job.public_id, Job.last_seq)
@@ -76,6 +78,7 @@ async def request_job(
     with credit_errors():
         if await connection.scalar(select(made.c.public_id).add_cte(event)) is None:
             return None
+    count_holds(price)
     if not quotas.has_room_for(await enqueue_jobs(connection, shop_id, [ref])):
         raise TooManyOpenJobs
     return ref
@@ -113,6 +116,7 @@ async def request_jobs(
     ]
     with credit_errors():
         await connection.execute(insert(Job), rows)
+    count_holds(*rows)
     ids = cast([ref.public_id for ref in refs], ARRAY(Text))
     made = (
         select(Job.shop_id, Job.public_id, Job.last_seq)
@@ -129,6 +133,11 @@ def charge(price: int, quotas: Quotas) -> dict[str, Any]:
     """The job's price, and that it holds so many of the shop's credits: triggers take them."""
     is_held = quotas.prepaid and price > 0
     return {"credits_cost": price, "credit_state": "held" if is_held else "none"}
+
+
+def count_holds(*prices: Mapping[str, Any]) -> None:
+    """Count the ledger's entries for jobs that were made at these prices (`charge`)."""
+    increment(CREDIT_ENTRIES, "hold", by=sum(each["credit_state"] == "held" for each in prices))
 
 
 @contextmanager

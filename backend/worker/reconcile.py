@@ -11,6 +11,7 @@ from backend.tenancy import WORKER
 from backend.worker import retention
 from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
 from backend.worker.context import WorkerContext
+from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import requeued, sweep_uploads
 from backend.worker.product_sweep import askable_shops, sweep_products
 from backend.worker.reconciliation_report import (
@@ -46,6 +47,8 @@ async def swept(settings: Settings, context: WorkerContext, terms: SweepLimits) 
     unused = await sweep_uploads(context.database, context.store)
     click.echo("Expired files and jobs …", err=True)
     expired = await expire(context, retention.RetentionPeriods.of(settings))
+    click.echo("The ledgers …", err=True)
+    differing = await compare_ledgers(settings, context.database)
     click.echo("The bucket …", err=True)
     bucket = await sweep_bucket(settings, context, terms=terms, report=report_progress)
     return {
@@ -53,6 +56,7 @@ async def swept(settings: Settings, context: WorkerContext, terms: SweepLimits) 
         "product_without_webhook": FindingTally(found=missed, repaired=missed),
         "unused_upload": FindingTally(found=unused, repaired=unused),
         **expired,
+        "credit_difference": differing,
         **bucket,
     }
 

@@ -35,6 +35,7 @@ Kind = Literal[
     "expired_intermediate",
     "expired_upload",
     "expired_job",
+    "credit_difference",
 ]
 
 

@@ -53,6 +53,7 @@ from backend.worker.context import WorkerContext
 from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
 from backend.worker.execute import run_job
+from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.outage_log import shorten_outages
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
@@ -297,6 +298,10 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     @pgq.schedule("expire", "7 4 * * *")
     async def each_night_expire(_schedule: Schedule) -> None:
         await expire(context, RetentionPeriods.of(settings))
+
+    @pgq.schedule("compare_ledgers", "47 4 * * *")
+    async def each_night_compare_ledgers(_schedule: Schedule) -> None:
+        await compare_ledgers(settings, context.database)
 
     @pgq.schedule("end_long_waits", "23 * * * *")
     async def each_hour_end_long_waits(_schedule: Schedule) -> None:

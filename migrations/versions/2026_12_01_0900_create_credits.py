@@ -109,7 +109,8 @@ BEGIN
 END
 $$
 """
-# What a closed lot gets back lives for 30 days more, in a lot of its own.
+# What an expired lot gets back lives for 30 days more, in a lot of its own. The money of a voided
+# lot went back before, and so its credits go too.
 SETTLE = """
 CREATE FUNCTION settle_credits() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -122,26 +123,30 @@ BEGIN
         );
         RETURN NULL;
     END IF;
+    PERFORM post_credit_entry(
+        OLD.shop_id, 'release', OLD.credits_cost, -OLD.credits_cost, OLD.public_id, NULL
+    );
     FOR part IN
         SELECT taken.grant_id, taken.amount, lot.source,
-               lot.closed_at IS NOT NULL OR lot.expires_at <= now() AS is_dead
+               lot.expires_at <= now() AS has_expired, lot.closed_at IS NOT NULL AS is_closed
         FROM credit_hold_lots taken
         JOIN credit_grants lot ON lot.shop_id = taken.shop_id AND lot.id = taken.grant_id
         WHERE taken.shop_id = OLD.shop_id AND taken.job_id = OLD.public_id
     LOOP
-        IF part.is_dead THEN
+        IF part.has_expired THEN
             INSERT INTO credit_grants (shop_id, source, ref, amount, remaining, expires_at)
             VALUES (OLD.shop_id, part.source,
                     'released:' || OLD.public_id || ':' || part.grant_id,
                     part.amount, part.amount, now() + interval '30 days');
+        ELSIF part.is_closed THEN
+            PERFORM post_credit_entry(
+                OLD.shop_id, 'void', -part.amount, 0, NULL, part.grant_id
+            );
         ELSE
             UPDATE credit_grants SET remaining = remaining + part.amount
             WHERE shop_id = OLD.shop_id AND id = part.grant_id;
         END IF;
     END LOOP;
-    PERFORM post_credit_entry(
-        OLD.shop_id, 'release', OLD.credits_cost, -OLD.credits_cost, OLD.public_id, NULL
-    );
     RETURN NULL;
 END
 $$
@@ -197,9 +202,7 @@ def create_accounts() -> None:
         sa.Column("last_seq", sa.BigInteger(), server_default="0", nullable=False),
         sa.CheckConstraint("available >= 0", name=op.f("ck_credit_accounts_available")),
         sa.CheckConstraint("held >= 0", name=op.f("ck_credit_accounts_held")),
-        sa.ForeignKeyConstraint(
-            ["shop_id"], ["shops.id"], name=op.f("fk_credit_accounts_shop_id"), ondelete="CASCADE"
-        ),
+        of_the_shop("credit_accounts"),
         sa.PrimaryKeyConstraint("shop_id", name=op.f("pk_credit_accounts")),
     )
 
@@ -212,6 +215,7 @@ def create_grants() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text()),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("remaining", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True)),
@@ -227,7 +231,12 @@ def create_grants() -> None:
         sa.CheckConstraint(
             "closed_at IS NULL OR remaining = 0", name=op.f("ck_credit_grants_closed_at")
         ),
-        of_the_account("credit_grants"),
+        sa.ForeignKeyConstraint(
+            ["shop_id"],
+            ["credit_accounts.shop_id"],
+            name=op.f("fk_credit_grants_shop_id"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_credit_grants")),
         sa.UniqueConstraint(
             "shop_id", "source", "ref", name=op.f("uq_credit_grants_shop_id_source_ref")
@@ -276,7 +285,7 @@ def create_entries() -> None:
             "kind IN ('grant', 'hold', 'capture', 'release', 'expire', 'void')",
             name=op.f("ck_credit_entries_kind"),
         ),
-        of_the_account("credit_entries"),
+        of_the_shop("credit_entries"),
         sa.PrimaryKeyConstraint("shop_id", "seq", name=op.f("pk_credit_entries")),
     )
     for name, kinds in (("hold", "kind = 'hold'"), ("end", "kind IN ('capture', 'release')")):
@@ -287,6 +296,12 @@ def create_entries() -> None:
             unique=True,
             postgresql_where=sa.text(kinds),
         )
+    op.create_index(
+        "ix_credit_entries_of_lots",
+        "credit_entries",
+        ["shop_id", "seq"],
+        postgresql_where=sa.text("grant_id IS NOT NULL"),
+    )
 
 
 def create_trial_marks() -> None:
@@ -315,13 +330,10 @@ def created_at() -> sa.Column[datetime]:
     )
 
 
-def of_the_account(table: str) -> sa.ForeignKeyConstraint:
-    """The account whose row it is."""
+def of_the_shop(table: str) -> sa.ForeignKeyConstraint:
+    """The shop whose row it is. Entries name no account: the check would be half of their cost."""
     return sa.ForeignKeyConstraint(
-        ["shop_id"],
-        ["credit_accounts.shop_id"],
-        name=op.f(f"fk_{table}_shop_id"),
-        ondelete="CASCADE",
+        ["shop_id"], ["shops.id"], name=op.f(f"fk_{table}_shop_id"), ondelete="CASCADE"
     )
 
 

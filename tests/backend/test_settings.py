@@ -50,6 +50,21 @@ def test_a_url_of_the_wrong_scheme_is_refused(name: str, value: str) -> None:
         Settings.from_env({**COMPLETE_ENVIRONMENT, name: value})
 
 
+def test_an_unknown_kind_of_billing_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_env({**COMPLETE_ENVIRONMENT, "BILLING": "maual"})
+    expected = "BILLING is invalid: it must be one of none, manual, app_pricing."
+    assert refused.value.message == expected
+
+
+@pytest.mark.parametrize(
+    ("billing", "is_prepaid"), [("", False), ("none", False), ("manual", True)]
+)
+def test_jobs_are_paid_with_credits_unless_nobody_charges(billing: str, is_prepaid: bool) -> None:
+    environ = {**COMPLETE_ENVIRONMENT, "BILLING": billing}
+    assert Settings.from_env(environ).quotas.prepaid == is_prepaid
+
+
 def test_settings_do_not_appear_in_their_repr() -> None:
     settings = Settings.from_env({**COMPLETE_ENVIRONMENT, "TOKEN_KEYS": "a:b"})
     assert repr(settings) == "Settings(…)"

@@ -17,6 +17,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.account.balance import BALANCE
+from backend.account.transactions import OPERATIONS_PAGE, PURCHASES_PAGE
+from backend.account.usage import USAGE
 from backend.batches import leases as batches
 from backend.batches import queries as batch_queries
 from backend.batches.service import stop_batch
@@ -114,6 +117,27 @@ SELECT shop_id, 'batch-' || (shop_id + 99), row_number() OVER (PARTITION BY shop
 
 INSERT INTO privacy_requests (shop_id, public_id, shopify_id, customer_id, requested_at)
 SELECT 1 + n % 100, 'request-' || n, n, n, now() FROM generate_series(1, 3000) n;
+
+INSERT INTO credit_accounts (shop_id, available, held, last_seq)
+SELECT n, 100, 0, 200 FROM generate_series(1, 3000) n;
+
+INSERT INTO credit_grants (shop_id, source, ref, amount, remaining)
+SELECT 1 + n % 3000, 'pack', n::text, 100, CASE WHEN n < 3000 THEN 100 ELSE 0 END
+FROM generate_series(0, 8999) n;
+
+INSERT INTO credit_hold_lots (shop_id, job_id, grant_id, amount)
+SELECT j.shop_id, public_id, min(g.id), 1
+FROM jobs j JOIN credit_grants g ON g.shop_id = j.shop_id GROUP BY 1, 2;
+
+INSERT INTO credit_entries (shop_id, seq, kind, d_available, d_held, job_id, grant_id)
+SELECT shop_id, row_number() OVER (PARTITION BY shop_id ORDER BY public_id, kind DESC), kind,
+       CASE kind WHEN 'hold' THEN -1 ELSE 0 END, CASE kind WHEN 'hold' THEN 1 ELSE -1 END,
+       public_id, NULL
+FROM jobs, (VALUES ('hold'), ('capture')) AS kinds(kind);
+
+INSERT INTO credit_entries (shop_id, seq, kind, d_available, d_held, grant_id)
+SELECT shop_id, 1000 + row_number() OVER (PARTITION BY shop_id ORDER BY id), 'grant', 100, 0, id
+FROM credit_grants;
 
 UPDATE jobs SET origin = 'storefront', customer_id = right(public_id, 4), natural_key = public_id
 WHERE right(public_id, 1) IN ('0', '1');
@@ -216,6 +240,64 @@ async def test_the_overview_counts_by_indexes(url: str, plans: Plans, mode: str)
     await connection.close()
     assert {"jobs", "publications", "daily_counts", "shop_settings"} <= plans.tables()
     assert {"ix_jobs_review", "ix_jobs_unfinished", "ix_jobs_failed"} <= plans.indexes()
+    assert plans.sequential() == []
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_usage_reads_only_the_jobs_of_its_days(url: str, plans: Plans, mode: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    ids = await connection.fetch("SELECT public_id FROM jobs WHERE shop_id = 1 ORDER BY 1 DESC")
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    given = {"shop_domain": SHOP, "since": long_ago, "since_id": ids[2]["public_id"]}
+
+    [found] = await connection.fetch(USAGE.sql, *USAGE.arguments(given))
+
+    await connection.close()
+    assert plans.sequential() == []
+    [jobs] = [node for node in plans.scans() if node["Relation Name"] == "jobs"]
+    assert (jobs["Actual Rows"], jobs.get("Rows Removed by Filter", 0)) == (3, 0)
+    assert (found["jobs"], found["unpriced"]) == (3, 3)
+    assert len(ids) > 3
+
+
+LEDGER_PAGES = {
+    "spend": (OPERATIONS_PAGE, "Z" * 26, "uq_credit_entries_hold"),
+    "purchases": (PURCHASES_PAGE, 2**63 - 1, "ix_credit_entries_of_lots"),
+}
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize(("query", "before", "index"), LEDGER_PAGES.values(), ids=LEDGER_PAGES)
+async def test_a_page_of_transactions_reads_only_its_items(
+    url: str, plans: Plans, query: Query, before: str | int, index: str, mode: str
+) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    given = {"shop_domain": SHOP, "before": before, "limit": 2}
+
+    found = await connection.fetch(query.sql, *query.arguments(given))
+
+    await connection.close()
+    assert len(found) == 2
+    assert plans.sequential() == []
+    [entries] = [node for node in plans.scans() if node.get("Index Name") == index]
+    assert (entries["Actual Rows"], entries.get("Rows Removed by Filter", 0)) == (2, 0)
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_the_balance_reads_only_its_shops_lots(url: str, plans: Plans, mode: str) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+
+    [row] = await connection.fetch(BALANCE.sql, *BALANCE.arguments({"shop_domain": SHOP}))
+
+    await connection.close()
+    assert (row["available"], row["remaining"]) == (100, 100)
+    assert {"credit_accounts", "credit_grants"} <= plans.tables()
     assert plans.sequential() == []
 
 

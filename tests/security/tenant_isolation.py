@@ -1,6 +1,7 @@
 """How each route keeps two shops apart: the checks, and who may call which route."""
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,12 +15,17 @@ from litestar import Litestar
 
 from backend.app import create_app
 from backend.auth.signed_request import signed_request
+from backend.credits.grants import grant_credits
 from backend.dev import signing
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.errors import InvalidRequest
-from backend.jobs.service import JobRef
+from backend.jobs.service import JobRef, request_job
+from backend.page.routes import PAGE_PATHS
+from backend.settings import UNLIMITED
+from backend.shops.service import installed_id
 from backend.uploads.service import use_uploads
 from backend.workflows import WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import SECRET
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
@@ -192,6 +198,61 @@ async def an_overview_is_its_shops_alone(
     assert {name: found[name] for name in counted} == counted
     after = await shared_app.http.get("/v1/overview", headers=shared_app.bearer(OTHER_SHOP))
     assert after.json() == theirs.json()
+
+
+async def usage_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """It counts the shop's own jobs."""
+    await finished_job(shared_app)
+    [own] = await shared_app.rows(
+        "SELECT count(*) AS jobs FROM jobs WHERE status = 'SUCCESS' "
+        "AND shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=SHOP,
+    )
+    found = (await ask(shared_app, "GET", "/v1/usage")).json()["days"]
+    assert sum(each["jobs"] for each in found) == own["jobs"]
+
+
+async def credits_are_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """Its balance, its lots and its transactions, also from a cursor that is the other's."""
+    own = await prepaid_job(shared_app, SHOP, 3)
+    found = (await ask(shared_app, "GET", "/v1/credits")).json()
+    assert found["available"] + found["held"] == 3
+    theirs = await shared_app.rows(
+        "SELECT job_id FROM credit_entries e JOIN shops s ON s.id = e.shop_id "
+        "WHERE s.domain = :d AND kind = 'hold'",
+        d=OTHER_SHOP,
+    )
+    foreign = {row["job_id"] for row in theirs}
+    for query in ("", f"&cursor={max(foreign)}"):
+        answer = await ask(shared_app, "GET", f"/v1/transactions?kind=spend&limit=200{query}")
+        ids = {item["id"] for item in answer.json()["items"]}
+        assert foreign and foreign.isdisjoint(ids)
+        assert query or own.public_id in ids
+    answer = await ask(shared_app, "GET", "/v1/transactions?kind=purchases&limit=200")
+    assert sum(item["credits_delta"] for item in answer.json()["items"]) == 3
+
+
+async def prepaid_job(shared_app: RunningApp, shop: str, amount: int) -> JobRef:
+    """A job that holds its price from a grant of that many credits, which the shop gets once."""
+    async with shared_app.database.transaction(shop) as connection:
+        shop_id = await installed_id(connection, shop)
+        await grant_credits(
+            connection, shop_id, source="manual", ref="once", amount=amount, expires_at=None
+        )
+        ref = await request_job(
+            connection,
+            CATALOG_IMAGE,
+            shop_id=shop_id,
+            request=PRODUCT,
+            origin="api",
+            quotas=msgspec.structs.replace(UNLIMITED, prepaid=True),
+        )
+    assert ref is not None
+    return ref
 
 
 async def a_list_is_its_shops_alone(
@@ -496,6 +557,28 @@ async def health_knows_no_shops(
             assert answer.content == b'{"status":"ok"}'
 
 
+async def the_page_knows_no_shops(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """The same document for everybody, and nothing of a job that there is; so are its files."""
+    for template in PAGE_TEMPLATES:
+        path = template.format(_job_id=others[0].public_id, _batch_id=others[0].public_id)
+        document = await ask(shared_app, "GET", path)
+        assert document.status_code == 200
+        assert others[0].public_id not in document.text
+        for key in (shared_app.bearer(SHOP), shared_app.bearer(OTHER_SHOP)):
+            answer = await shared_app.http.get(path, headers=key)
+            assert (answer.content, answer.headers["content-security-policy"]) == (
+                document.content,
+                document.headers["content-security-policy"],
+            )
+    script = re.search(r'src="(/page/[^"]+)"', document.text)
+    assert script is not None
+    assert (await ask(shared_app, "GET", script[1])).status_code == 200
+    assert refusal(await ask(shared_app, "GET", f"{script[1]}.map")) == (404, "NOT_FOUND")
+
+
+PAGE_TEMPLATES = [path.replace(":str", "") for path in PAGE_PATHS]
 CUSTOMER = "191167"
 FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
 
@@ -518,6 +601,9 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         (method, "/v1/overview/setup-dismissal"): (an_overview_is_its_shops_alone, MERCHANT)
         for method in ("POST", "DELETE")
     },
+    ("GET", "/v1/credits"): (credits_are_its_shops_alone, MERCHANT),
+    ("GET", "/v1/transactions"): (credits_are_its_shops_alone, MERCHANT),
+    ("GET", "/v1/usage"): (usage_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs"): (a_list_is_its_shops_alone, MERCHANT),
     **{
         (method, f"/v1/batches/{{public_id}}{end}"): (a_batch_is_its_shops_alone, MERCHANT)
@@ -555,6 +641,8 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/schema"): (the_document_knows_no_shops, ANYBODY),
     ("GET", "/schema/openapi.json"): (the_document_knows_no_shops, ANYBODY),
     ("GET", "/schema/{path}"): (the_document_knows_no_shops, ANYBODY),
+    **{("GET", path): (the_page_knows_no_shops, ANYBODY) for path in PAGE_TEMPLATES},
+    ("GET", "/page/{digest}/{name}"): (the_page_knows_no_shops, ANYBODY),
 }
 
 
@@ -582,6 +670,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)
     await foreign_request(shared_app)
+    await prepaid_job(shared_app, OTHER_SHOP, 1000)
     before = await fingerprint(shared_app, OTHER_SHOP)
     await check(shared_app, others, case)
     assert await fingerprint(shared_app, OTHER_SHOP) == before

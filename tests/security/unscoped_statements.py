@@ -7,6 +7,7 @@ from sqlalchemy import BinaryExpression, BindParameter, ColumnElement, event, tr
 from sqlalchemy.sql import operators, visitors
 
 from backend import app
+from backend.account import balance, transactions, usage
 from backend.db import Database, Query
 from backend.jobs import queries
 from backend.overview import queries as overview_queries
@@ -22,6 +23,10 @@ HOT = {
     (queries, "VISITORS_TIMELINE"): queries.timeline(queries.FOR_VISITORS),
     (review_queries, "REVIEW_PAGE"): review_queries.cards_page(),
     (overview_queries, "OVERVIEW"): overview_queries.overview(),
+    (balance, "BALANCE"): balance.balance_and_lots(),
+    (transactions, "OPERATIONS_PAGE"): transactions.operations_page(),
+    (transactions, "PURCHASES_PAGE"): transactions.purchases_page(),
+    (usage, "USAGE"): usage.usage_by_day(),
 }
 
 

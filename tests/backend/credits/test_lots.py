@@ -110,15 +110,21 @@ async def test_a_job_keeps_what_it_holds_of_a_lot_that_expires(
     assert await balance(shared_app, shop) == (0, 0)
 
 
-async def test_a_voided_lot_loses_only_what_remains(shared_app: RunningApp, shop: str) -> None:
-    await grant(shared_app, shop, 3, source="pack", ref="gid://1")
-    await made_job(shared_app, shop)
+async def test_a_voided_lot_loses_what_is_not_spent(shared_app: RunningApp, shop: str) -> None:
+    await grant(shared_app, shop, 3, source="pack", ref="gid://1", expires_at=NEXT_WEEK)
+    ref = await made_job(shared_app, shop)
     shop_id = await id_of(shared_app, shop)
     for voided in (2, 0):
         async with shared_app.database.transaction(shop_id) as connection:
             assert await void_lot(connection, shop_id, source="pack", ref="gid://1") == voided
     assert await balance(shared_app, shop) == (0, 1)
-    assert (await entries(shared_app, shop))[-1] == ("void", -2, 0)
+    await end_job(shared_app, ref, IMAGE_CORRUPT)
+    assert await balance(shared_app, shop) == (0, 0)
+    assert (await entries(shared_app, shop))[2:] == [
+        ("void", -2, 0),
+        ("release", 1, -1),
+        ("void", -1, 0),
+    ]
 
 
 async def test_entries_cannot_be_changed(shared_app: RunningApp, shop: str) -> None:

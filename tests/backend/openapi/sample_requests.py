@@ -5,16 +5,25 @@ import contextlib
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.credits.grants import grant_credits
 from backend.dev.shopify import ProductRecord
 from backend.dev.transport import LoopbackShopify
+from backend.jobs.cancellation import cancel_job
+from backend.jobs.lifecycle import lease_job, succeed
+from backend.jobs.service import JobRef, request_jobs
+from backend.settings import UNLIMITED
+from backend.shops.service import installed_id
 from backend.workflows import WORKFLOWS
+from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
 from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
@@ -33,6 +42,8 @@ ORDERS = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pac
 
 # Statuses that take more than these tests may do.
 UNKNOWN_SHOP = "stranger.myshopify.com"
+PREPAID_SHOP = "prepaid.myshopify.com"
+EXPIRY = datetime(2100, 1, 1, tzinfo=UTC)
 ELSEWHERE = {
     ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
     ("post_publication", 403),  # takes another shop: tests/backend/publications
@@ -249,12 +260,46 @@ async def good(client: Client) -> httpx.Response:
         return await client.ask(content=await body_with_upload(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
+    is_usual = client.http is client.shared_app.http
+    if is_usual and client.path in {"/v1/credits", "/v1/transactions"}:
+        return await of_a_prepaid_shop(client)
     if client.path == "/v1/privacy/requests":
         await privacy_request(client.shared_app)
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
         await partly_done(client.shared_app)
     return await client.ask(query="?limit=2" if is_list else "")
+
+
+async def of_a_prepaid_shop(client: Client) -> httpx.Response:
+    """A shop that has bought credits, of which jobs have taken some."""
+    shared_app = client.shared_app
+    await shared_app.install(PREPAID_SHOP)
+    async with shared_app.database.transaction(PREPAID_SHOP) as connection:
+        shop_id = await installed_id(connection, PREPAID_SHOP)
+        if await grant_credits(
+            connection, shop_id, source="pack", ref="1", amount=50, expires_at=EXPIRY
+        ):
+            prepaid = msgspec.structs.replace(UNLIMITED, prepaid=True)
+            made = await request_jobs(
+                connection,
+                CATALOG_IMAGE,
+                shop_id=shop_id,
+                requests=[{}] * 3,
+                origin="api",
+                quotas=prepaid,
+            )
+            await end_two(connection, made)
+    async with client_of(shared_app, **SELLING) as http:
+        return await http.get(client.path, headers=shared_app.bearer(PREPAID_SHOP))
+
+
+async def end_two(connection: AsyncConnection, made: list[JobRef]) -> None:
+    """The first one ends well, the second one is cancelled."""
+    lease = await lease_job(connection, made[0])
+    assert lease is not None
+    await succeed(connection, lease, {})
+    await cancel_job(connection, shop_domain=PREPAID_SHOP, public_id=made[1].public_id)
 
 
 async def of_a_customer(client: Client) -> httpx.Response:

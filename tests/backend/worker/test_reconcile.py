@@ -59,6 +59,7 @@ async def test_the_exit_code_reports_what_could_not_be_repaired(
         "expired_intermediate": (0, 0),
         "expired_upload": (0, 0),
         "expired_job": (0, 0),
+        "credit_difference": (0, 0),
     }
     assert ("object_lost" in err, keys[0] in err) == (True, False)
 

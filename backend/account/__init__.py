@@ -1,0 +1,1 @@
+"""What a merchant sees of their credits: the balance, the transactions and the usage by day."""

@@ -1,0 +1,56 @@
+"""Commands that show a shop's credits, and grant more."""
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from backend.cli.run import run
+
+MOST_GRANTED = 1_000_000_000
+LONGEST_REASON = 200  # characters
+
+
+@click.group(name="credits")
+def credits_commands() -> None:
+    """Show a shop's credits, and grant credits by hand."""
+
+
+@credits_commands.command(name="show")
+@click.argument("shop")
+def show_balance(shop: str) -> None:
+    """Print the balance of SHOP, its lots in the order of their use, and its newest entries."""
+    from backend.worker.credit_console import show_credits
+
+    run(show_credits(shop))
+
+
+@credits_commands.command()
+@click.argument("shop")
+@click.argument("amount", type=click.IntRange(1, MOST_GRANTED))
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="A day or time (UTC), such as 2027-06-30. Default: they do not expire.",
+)
+@click.option("--ref", help="Grants only once, such as a job's ID or a ticket's number.")
+@click.option("--reason", help="Why. The merchant reads it in their list of transactions.")
+def grant(
+    shop: str, amount: int, expires: datetime | None, ref: str | None, reason: str | None
+) -> None:
+    """Grant SHOP that AMOUNT of credits. Batches that wait for credits go on.
+
+    With a --ref that was used before nothing is granted; exit code 1 if the amount differs. Without
+    one each call grants anew.
+    """
+    from backend.jobs.ids import new_public_id
+    from backend.worker.credit_console import grant_by_hand
+
+    if len(reason or "") > LONGEST_REASON or len(ref or "") > LONGEST_REASON:
+        raise click.UsageError(f"--ref and --reason have at most {LONGEST_REASON} characters.")
+    expires_at = expires and expires.replace(tzinfo=UTC)
+    if expires_at and expires_at <= datetime.now(UTC):
+        raise click.BadParameter("it is in the past.", param_hint="--expires")
+    ref = ref or new_public_id()
+    if not run(grant_by_hand(shop, amount, ref=ref, expires_at=expires_at, reason=reason)):
+        sys.exit(1)
