@@ -119,8 +119,8 @@ class MerchantGuard:
         """The merchant of a session token."""
         if not authorizations or authorizations[0][: len(BEARER_PREFIX)].lower() != BEARER_PREFIX:
             raise Unauthenticated("Send a session token: Authorization: Bearer <token>.")
-        # Several blanks are allowed (RFC 9110 §11.4). They are dropped before the cache: otherwise it
-        # would hold one token many times.
+        # Several blanks are allowed (RFC 9110 §11.4). They are dropped first, or the cache would
+        # hold one token many times.
         length = len(BEARER_PREFIX)
         authorization = authorizations[0][:length] + authorizations[0][length:].lstrip(b" ")
         return self.cached(authorization) or self.verify_token(authorization)

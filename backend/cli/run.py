@@ -13,4 +13,5 @@ def run(main_coroutine: Any, runner: Callable[[Any], Any] = asyncio.run) -> Any:
     try:
         return runner(main_coroutine)
     except (KeyboardInterrupt, asyncio.CancelledError):
+        main_coroutine.close()  # it may not have started
         sys.exit(INTERRUPTED)

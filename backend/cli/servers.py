@@ -26,7 +26,7 @@ READ_AHEAD = 64 * 1024  # bytes that the kernel buffers for a connection, and uv
 stand_in_option = click.option(
     "--stand-in",
     metavar="URL",
-    help="Talk to a stand-in Shopify on loopback (what `atelier dev` does); allows demo secrets.",
+    help="Talk to a stand-in Shopify on loopback (`atelier stand-in`); allows demo secrets.",
 )
 end_with_parent_option = click.option(
     "--end-with-parent", is_flag=True, hidden=True, help="End when standard input closes."
@@ -34,15 +34,25 @@ end_with_parent_option = click.option(
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8000,
+    show_default=True,
+    help="The port to listen on.",
+)
 @click.option("--fd", type=int, help="Serve on this inherited socket instead.")
 @stand_in_option
 @end_with_parent_option
 def serve(
     host: str, port: int, fd: int | None, stand_in: str | None, end_with_parent: bool
 ) -> None:
-    """Serve the HTTP API and receive webhooks. Put a TLS-terminating proxy in front."""
+    """Serve the HTTP API and receive webhooks. Put a TLS-terminating proxy in front.
+
+    Run `atelier migrate` first. Needs DATABASE_URL, S3_BUCKET, SHOPIFY_API_KEY, SHOPIFY_API_SECRET
+    and TOKEN_KEYS in the environment, and AWS's credentials; the README lists all settings.
+    """
     # First, so that a wrong setting is reported at once: the other imports take seconds.
     settings, transport = started("atelier-web", stand_in, end_with_parent=end_with_parent)
     listening = bound_socket(host, port, fd)
@@ -90,7 +100,10 @@ def serve(
 @stand_in_option
 @end_with_parent_option
 def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> None:
-    """Process jobs and webhooks until stopped. Run any number of workers, on any machine."""
+    """Process jobs and webhooks until stopped. Run any number of workers, on any machine.
+
+    Needs the settings of `atelier serve`. Hands its job over when it is stopped.
+    """
     settings, transport = started("atelier-worker", stand_in, end_with_parent=end_with_parent)
 
     import uvloop

@@ -84,7 +84,10 @@ def sign(method: str, url: str, shop: str, body: str | None, content_type: str) 
 def token(shop: str, user: str) -> None:
     """Print a session token for /v1, as the embedded page would send it; valid for 60 seconds.
 
-    For development: curl -H "Authorization: Bearer $(atelier token --shop SHOP)" …
+    For development:
+
+    \b
+        curl -H "Authorization: Bearer $(atelier token --shop SHOP)" URL
 
     Signs with SHOPIFY_API_SECRET for the app SHOPIFY_API_KEY. The token is a login to that shop's
     data for a minute: keep it out of logs. Our API accepts it; Shopify itself has not issued it.

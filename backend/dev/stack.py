@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -186,7 +187,10 @@ def listening(port: int | None) -> socket.socket:
 
 
 def local_settings(services: LocalServices, base_url: str, environ: Mapping[str, str]) -> Settings:
-    """The settings of the local processes: Shopify's from the environment, or invented."""
+    """The settings of the local processes: Shopify's from the environment, or invented.
+
+    What merchants are charged is from the environment, too.
+    """
     secret = environ.get("SHOPIFY_API_SECRET") or DEMO_SECRET_PREFIX + secrets.token_hex(16)
     return Settings(
         database_url=services.postgres.url("postgres"),
@@ -196,6 +200,8 @@ def local_settings(services: LocalServices, base_url: str, environ: Mapping[str,
         shopify_api_secret=secret,
         token_keys=environ.get("TOKEN_KEYS") or generate_key(),
         segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
+        billing=cast("Any", environ.get("BILLING") or "none"),  # the processes check it
+        plans_file=environ.get("PLANS_FILE", ""),
     )
 
 

@@ -186,7 +186,8 @@ def _open(data: bytes, format_: Format) -> pyvips.Image:
     """Lazily, with libvips. Raises `ImageRefused`."""
     load = getattr(pyvips.Image, LOADERS[format_][1])
     try:
-        image = load(data, fail_on="error")
+        # In order: otherwise libvips unpacks a large picture into a file, which no child may write.
+        image = load(data, fail_on="error", access="sequential")
     except pyvips.Error as error:
         raise unreadable(error) from error
     return checked_tiff(data, image) if format_ == "tiff" else image

@@ -10,6 +10,7 @@ from html import escape
 import msgspec
 
 from backend.page.files import StaticFiles
+from backend.settings import Settings
 
 ENTRY = "main.js"
 MENU = (
@@ -17,6 +18,7 @@ MENU = (
     ("/make", "Make images"),
     ("/jobs", "Jobs"),
     ("/batches", "Batches"),
+    ("/plan", "Credits"),
     ("/settings", "Settings"),
 )
 
@@ -37,8 +39,10 @@ class ShopifyOrigins(msgspec.Struct, frozen=True, kw_only=True):
 SHOPIFY = ShopifyOrigins()
 
 
-def shell_html(api_key: str, shopify: ShopifyOrigins, files: StaticFiles, screen: str) -> bytes:
-    """The document, which preloads the module `screen`.
+def shell_html(
+    settings: Settings, shopify: ShopifyOrigins, files: StaticFiles, screen: str
+) -> bytes:
+    """The document, which preloads the module `screen`. It says whether images are charged.
 
     Shopify's two scripts are blocking; ours are modules, so they run after.
     """
@@ -55,7 +59,8 @@ def shell_html(api_key: str, shopify: ShopifyOrigins, files: StaticFiles, screen
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="shopify-api-key" content="{escape(api_key)}">
+<meta name="shopify-api-key" content="{escape(settings.shopify_api_key)}">
+<meta name="atelier-billing" content="{settings.billing}">
 <title>Atelier</title>
 {scripts}
 {preloads}

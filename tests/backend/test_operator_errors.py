@@ -71,6 +71,7 @@ async def one_line(*arguments: str, code: int, **env: str) -> str:
         (("worker", "--slots", "0"), "'--slots': 0 is not in the range"),
         (("sign", "GET", "v1/jobs", "--shop", "north"), "'v1/jobs' is not an http(s) URL."),
         (("token", "--shop", "http://north"), "'http://north' is not a shop's domain"),
+        (("stand-in", "--product", "nowhere.jpg"), "File 'nowhere.jpg' does not exist."),
     ],
 )
 async def test_a_wrong_command_line_is_named_in_one_line(
@@ -116,6 +117,11 @@ async def test_a_disk_without_room_for_temporary_files_is_named_in_one_line() ->
     out, _ = await asyncio.wait_for(process.communicate(), 100)
     assert out.decode().startswith("Error: No temporary directory can be written.")
     assert out.count(b"\n") == 1
+
+
+async def test_a_folder_that_cannot_be_written_is_named_in_one_line() -> None:
+    said = await one_line("demo", "--output", "/proc/version/images", code=FAILED)
+    assert "Choose another folder with --output." in said
 
 
 # Postgres

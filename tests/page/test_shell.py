@@ -17,6 +17,7 @@ from tests.wait import wait_until
 JWT = "eyJ"  # how the header of each session token begins
 STALE = "401 GET /v1/"
 UNREACHABLE = "net::ERR_CONNECTION_REFUSED"
+LONGEST_DELAY = 60_000  # milliseconds; the page waits longer after each attempt
 
 
 @pytest.fixture
@@ -151,11 +152,27 @@ async def test_menu_back_and_deep_link_show_the_same_screen(admin: AdminPage) ->
 async def test_the_page_outlives_the_web_process_and_goes_on_by_itself(
     admin: AdminPage, web: WebServer
 ) -> None:
-    await admin.open("/jobs")
+    await admin.open("/settings")
+    await admin.menu("Jobs").click()
+    await admin.title.get_by_text("Jobs").wait_for()
     admin.problems.allow(UNREACHABLE)
+    banner = admin.app.locator("s-banner")
     async with web.down():
         await admin.menu("Settings").click()
-        banner = admin.app.locator("s-banner")
         await expect(banner).to_contain_text("Atelier can't be reached")
-    await expect(banner).to_have_count(0)
+    await expect(banner).to_have_count(0, timeout=LONGEST_DELAY)
+    await admin.loaded()
+
+
+async def test_a_screen_whose_code_could_not_be_loaded_opens_by_itself_later(
+    admin: AdminPage, web: WebServer
+) -> None:
+    await admin.open("/jobs")
+    admin.problems.allow(UNREACHABLE)
+    banner = admin.app.locator("s-banner")
+    async with web.down():
+        await admin.menu("Settings").click()
+        await expect(banner).to_contain_text("This part of Atelier can't be loaded")
+    await expect(banner).to_have_count(0, timeout=LONGEST_DELAY)
+    await admin.title.get_by_text("Settings").wait_for()
     await admin.loaded()

@@ -82,7 +82,7 @@ def deep_token(depth: int, secret: str = SECRET) -> str:
 
 
 @pytest.mark.parametrize("case", MERCHANT_ROUTES)
-@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER "])
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer  "])
 async def test_a_token_of_the_current_secret_is_accepted(
     shared_app: RunningApp, case: str, scheme: str
 ) -> None:
@@ -130,7 +130,6 @@ async def test_an_invalid_token_is_refused_with_the_retry_header(
         "not UTF-8": b"\xff\xfe" + good.encode(),
         "a webhook's signature": EMPTY_BODY,
         "quoted": f'"{good}"',
-        "after two spaces": f" {good}",
         "twice": f"{good},{good}",
         "dots": "..",
         "garbage": "garbage",

@@ -1,5 +1,6 @@
 // The states that every screen has besides its content: loading, empty, errors, waiting. And how
 // the statuses of jobs, batches and publications are shown.
+import { buyButton, shortage } from "./credits.js";
 import { h } from "./elements.js";
 import { clock, errorText, text, textOr } from "./words.js";
 
@@ -20,6 +21,7 @@ export function statusBanner({ failure, authorizing }, heading = "state.error") 
   if (kind === "offline") return retrying("state.offline", failure);
   if (kind === "limited" && failure.retriesAt) return retrying("state.limited", failure);
   if (kind === "session") return retrying("state.session", failure);
+  if (failure.error.required !== undefined) return notEnough(failure);
   return h("s-banner", { tone: "critical", heading: text(heading) },
     h("s-paragraph", null, errorText(failure.error)),
     failure.error.requestId && h("s-paragraph", { color: "subdued" },
@@ -38,6 +40,15 @@ function retrying(heading, failure) {
   const at = failure.retriesAt;
   return h("s-banner", { tone: "warning", heading: text(heading) },
     h("s-paragraph", null, at ? text("state.retries", { time: clock(at) }) : text("state.notDone")),
+    againButton(failure));
+}
+
+/** The shop cannot pay for it. @param {Failure} failure */
+function notEnough(failure) {
+  const { required, available } = failure.error;
+  return h("s-banner", { tone: "warning", heading: text("credits.short") },
+    h("s-paragraph", null, shortage(required ?? 0, available ?? 0)),
+    buyButton("secondary-actions"),
     againButton(failure));
 }
 

@@ -12,6 +12,7 @@ export const ENGLISH = /** @type {const} */ ({
   "nav.make": "Make images",
   "nav.jobs": "Jobs",
   "nav.batches": "Batches",
+  "nav.plan": "Credits",
   "nav.settings": "Settings",
 
   "state.loading": "Loading",
@@ -44,6 +45,11 @@ export const ENGLISH = /** @type {const} */ ({
   "error.TOO_MANY_OPEN_BATCHES": "Too many batches are still starting their jobs. Try again later.",
   "error.STORAGE_QUOTA_REACHED":
     "This shop has used all of its image storage. Ask support for more.",
+  "error.INSUFFICIENT_BALANCE": "You do not have enough credits for this.",
+  "error.CHARGE_REFUSED": "Shopify refused this charge. Ask support.",
+  "error.PLAN_ALREADY_ACTIVE": "You have this plan already.",
+  "error.TOO_MANY_OPEN_CHARGES":
+    "Too many of your orders wait for approval in Shopify. Try again later.",
   "error.RATE_LIMITED": "Too many requests at once. Try again in a minute.",
 
   "error.IMAGE_TYPE_UNSUPPORTED": "This file is not a JPEG, PNG or WebP image.",
@@ -71,6 +77,68 @@ export const ENGLISH = /** @type {const} */ ({
   "workflow.background-swap-with-image": "Product in front of a picture",
   "workflow.background-swap-with-spec": "Product in front of a drawn background",
   "workflow.product-to-model-direct": "Product on a mannequin",
+
+  "credits.left": { one: "{count} credit left", other: "{count} credits left" },
+  "credits.held": { one: "{count} held", other: "{count} held" },
+  "credits.buy": "Get credits",
+  "credits.short": "Not enough credits",
+  "credits.short.details": "This costs {required}. You have {available}.",
+
+  "plan.failed": "Your plan and credits could not be loaded or changed",
+  "plan.unlimited":
+    "Atelier does not charge for images in this shop. Credits only show how much you use.",
+  "plan.balance": "Balance",
+  "plan.available": "Left",
+  "plan.held": "Held",
+  "plan.held.details":
+    "Unfinished jobs hold their credits. A job that fails or is cancelled gives them back.",
+  "plan.current": "Your plan",
+  "plan.noPlan": "None",
+  "plan.periodEnd": "The current period ends on {date}.",
+  "plan.status.ACTIVE": "Active",
+  "plan.status.PENDING": "Waiting for approval",
+  "plan.status.FROZEN": "Frozen",
+  "plan.status.CANCELLED": "Cancelled",
+  "plan.status.EXPIRED": "Expired",
+  "plan.status.DECLINED": "Declined",
+  "plan.frozen": "Your plan is frozen",
+  "plan.frozen.details":
+    "Your shop has an unpaid Shopify bill, so the plan gives no new credits. Pay the bill in Shopify, and it goes on. Credits that you have still work.",
+  "plan.frozen.pay": "Open billing in Shopify",
+  "plan.approved": "Shopify has your approval",
+  "plan.approved.details":
+    "What is paid is in your balance. If Shopify still waits for the payment, the credits come by themselves.",
+  "plan.source": "Source",
+  "plan.source.plan": "Plan",
+  "plan.source.pack": "Pack",
+  "plan.source.trial": "Trial",
+  "plan.source.manual": "From support",
+  "plan.expires": "Expires",
+  "plan.never": "Never",
+  "plan.plans": "Plans",
+  "plan.packs": "Packs",
+  "plan.packs.details": "You buy a pack once. It does not renew.",
+  "plan.price.EVERY_30_DAYS": "{price} every 30 days",
+  "plan.price.ANNUAL": "{price} a year",
+  "plan.monthly": { one: "{count} credit a month", other: "{count} credits a month" },
+  "plan.trial": {
+    one: "{count} day free, with {credits}",
+    other: "{count} days free, with {credits}",
+  },
+  "plan.order.choose": "Choose",
+  "plan.orderThis.choose": "Choose {name}",
+  "plan.order.buy": "Buy",
+  "plan.orderThis.buy": "Buy {name}",
+  "plan.isCurrent": "Current plan",
+  "plan.nothingOffered": "There is nothing to buy here. Ask support for credits.",
+  "usage.heading": "Usage of the last 30 days",
+  "usage.none": "No images were made in the last 30 days.",
+  "usage.chart": "Credits used each day: {total} in 30 days, the most on {day} with {most}.",
+  "usage.table": "Credits used each day",
+  "usage.bar": "{day}, {workflow}: {credits}",
+  "usage.day": "Day (UTC)",
+  "usage.jobs": "Jobs",
+  "usage.credits": "Credits",
 
   "settings.save": "Save",
   "settings.discard": "Discard",
@@ -273,6 +341,8 @@ export const ENGLISH = /** @type {const} */ ({
   "make.credits": { one: "{count} credit", other: "{count} credits" },
   "make.priceAll": "{items} × {credits} = at most {total}",
   "make.priceEach": "{credits} for each product of the collection",
+  "make.partly": "{done} of {all} photos were started. The others were not.",
+  "make.waits": "The batch makes what your credits allow. It goes on when there are more.",
   "make.rulesLeft":
     "Your rules have {left} of {cap} credits left today. What you start here does not count there.",
   "make.start": "Make images",
@@ -338,11 +408,14 @@ export const ENGLISH = /** @type {const} */ ({
   "batch.counts":
     "{succeeded} succeeded, {failed} failed, {running} in progress, {waiting} waiting",
   "batch.expanding": "The collection is still being read, so the number may grow.",
+  "batch.waiting": "This batch waits for credits",
+  "batch.waiting.details":
+    "It goes on by itself when there are enough. After 30 days without them, it ends.",
   "batch.products": "Products",
   "batch.product": "Product {id}",
   "batch.noItems": "No product has this status.",
   "batch.open": "Open the job",
-  "batch.openJob": "Open the job of product {id}",
+  "batch.openJob": "Open the job of {product}",
   "batch.retry": { one: "Retry failed ({count})", other: "Retry failed ({count})" },
   "batch.cancel": "Cancel the batch",
   "batch.keep": "Keep it running",
@@ -464,6 +537,14 @@ const shown = (value) => (typeof value === "number" ? number(value) : (value ?? 
 export const number = (value) => new Intl.NumberFormat(language).format(value);
 
 /**
+ * An amount of money.
+ * @param {string | number} price
+ * @param {string} currency ISO 4217
+ */
+export const money = (price, currency) =>
+  new Intl.NumberFormat(language, { style: "currency", currency }).format(Number(price));
+
+/**
  * A list, such as "Hats, Shirts, and Socks".
  * @param {string[]} items
  */
@@ -476,6 +557,21 @@ export const list = (items) => new Intl.ListFormat(language).format(items);
 export const moment = (at) =>
   new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" })
     .format(new Date(at));
+
+/**
+ * The day of a moment, where the merchant is.
+ * @param {string | Date} at
+ */
+export const day = (at) =>
+  new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(at));
+
+/**
+ * A day of the API, which are in UTC: the same everywhere.
+ * @param {string} date ISO 8601, without a time.
+ */
+export const calendarDay = (date) =>
+  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "UTC" })
+    .format(new Date(date));
 
 /**
  * The time of day, to the second.

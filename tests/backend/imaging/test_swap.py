@@ -77,7 +77,7 @@ def test_a_transparent_background_is_laid_on_white(product):
 @pytest.mark.parametrize(
     ("background", "code"),
     [
-        (b"GIF89a" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
+        (b"%PDF-1.7" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
         (files.bomb_png(), "IMAGE_TOO_LARGE"),
         (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
         (files.animated_webp(), "IMAGE_ANIMATED"),

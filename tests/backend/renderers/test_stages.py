@@ -141,7 +141,7 @@ async def test_modified_weights_are_reported_as_no_model(garment, tmp_path):
     ("source", "code"),
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "IMAGE_TYPE_UNSUPPORTED"),
-        (b"GIF89a" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
+        (b"%PDF-1.7" + bytes(100), "IMAGE_TYPE_UNSUPPORTED"),
         (files.jpeg(files.photo(100, 100)), "IMAGE_TOO_SMALL"),
         (files.jpeg(files.photo())[:9000], "IMAGE_CORRUPT"),
         (files.animated_webp(), "IMAGE_ANIMATED"),

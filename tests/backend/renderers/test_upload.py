@@ -1,8 +1,10 @@
 """A merchant's file on its way into the storage, through a real child."""
 
 import hashlib
+import io
 
 import pytest
+from PIL import Image
 
 from backend.imaging.encode import decode_own
 from backend.renderers.base import RenderFailed
@@ -62,3 +64,14 @@ async def test_a_bad_upload_is_refused_permanently(renderer, sent, code):
     with pytest.raises(RenderFailed) as caught:
         await ask(renderer, "normalise", source=sent)
     assert (caught.value.code, caught.value.failure.retryable) == (code, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["TIFF", "GIF"])
+async def test_a_large_picture_is_read_without_a_file_to_unpack_it_into(renderer, kind):
+    """Libvips would unpack 100 MB and more into one, which the child must not write."""
+    file = io.BytesIO()
+    options = {"compression": "tiff_lzw"} if kind == "TIFF" else {}
+    Image.new("RGB", (6400, 6000), "navy").save(file, kind, **options)
+    [made] = (await ask(renderer, "normalise", source=file.getvalue())).files
+    assert (made.meta["width"], made.meta["height"]) == (4096, 3840)

@@ -1,5 +1,6 @@
 // Many jobs: the list of all, the list of batches, and one batch.
 import { call, nextPage, poll } from "../api.js";
+import { buyButton } from "../credits.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import {
@@ -175,6 +176,10 @@ function batchView(state, act) {
     statusBanner(state, "batch.failed"),
     found?.error && h("s-banner", { tone: "critical", heading: text("batch.incomplete") },
       h("s-paragraph", null, failureText(found.error))),
+    isRunning && found.waiting_for === "credits" &&
+      h("s-banner", { tone: "warning", heading: text("batch.waiting") },
+        h("s-paragraph", null, text("batch.waiting.details")),
+        buyButton("secondary-actions")),
     found ? progress(found) : skeletonCards({ count: 1, height: "120px" }),
     h("s-section", { heading: text("batch.products") },
       h("s-stack", { gap: "base" },
@@ -212,15 +217,16 @@ function doneOf(batch) {
 const countsOf = ({ counts }) => /** @type {Required<BatchResponse["counts"]>} */ (counts);
 
 /** @param {BatchItemResponse} item @returns {ComponentChildren[]} */
-function itemCells({ product_id: product, job_id: job, status, error }) {
-  const id = product.split("/").at(-1) ?? "";
+function itemCells({ product_id: gid, product_title: title, job_id: job, status, error }) {
+  const id = gid.split("/").at(-1) ?? "";
+  const product = title ?? text("batch.product", { id });
   return [
-    h("s-link", { href: `shopify://admin/products/${id}` }, text("batch.product", { id })),
+    h("s-link", { href: `shopify://admin/products/${id}` }, product),
     statusBadge(status),
     h("s-stack", { gap: "small-400" },
       error && h("s-text", { tone: "critical" }, failureText(error)),
       job && h("s-link", { href: `/jobs/${job}`,
-        accessibilityLabel: text("batch.openJob", { id }) }, text("batch.open"))),
+        accessibilityLabel: text("batch.openJob", { product }) }, text("batch.open"))),
   ];
 }
 

@@ -1,12 +1,14 @@
 // Make images: choose the photos, how to make the images, see the price, and start.
 import { ApiError, call, newKey } from "../api.js";
+import { balanceBadges, buyButton, frozenBanner, readCredits, shortage } from "../credits.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import { skeletonCards, statusBanner, workflowName } from "../states.js";
 import { errorText, text, textOr } from "../words.js";
 import { DEFAULTS, dropZone, parameterFields, PHOTO_TYPES, problemsOf } from "./form.js";
 
-/** @import { OperationsResponse, OverviewResponse, UploadResponse } from "atelier-api" */
+/** @import { CreditsResponse, OperationsResponse, OverviewResponse } from "atelier-api" */
+/** @import { UploadResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
 /** @typedef {{ id: string, title: string | null }} Picked */
 /** @typedef {{ file: File, key: string | null, url: string, error: string | null }} Photo */
@@ -14,9 +16,9 @@ import { DEFAULTS, dropZone, parameterFields, PHOTO_TYPES, problemsOf } from "./
 /**
  * `key` is the Idempotency-Key of the next request: another one after each change of the form.
  * @typedef {{ operations: OperationsResponse["operations"] | null,
- *   overview: OverviewResponse | null, workflow: string, parameters: Record<string, Parameters>,
- *   source: "products" | "collection" | "files", products: Picked[],
- *   collection: (Picked & { count: number | null }) | null, photos: Photo[],
+ *   overview: OverviewResponse | null, credits: CreditsResponse | null, workflow: string,
+ *   parameters: Record<string, Parameters>, source: "products" | "collection" | "files",
+ *   products: Picked[], collection: (Picked & { count: number | null }) | null, photos: Photo[],
  *   problems: Record<string, string>, isSending: boolean, key: string }} MakeState
  */
 /** @typedef {Context<MakeState>} MakeContext */
@@ -30,17 +32,19 @@ const SOURCES = /** @type {const} */ (["products", "collection", "files"]);
 export const make = defineScreen({
   /** @param {import("../router.js").Route} route @returns {MakeState} */
   initial: ({ query }) => ({
-    operations: null, overview: null, workflow: "catalog-image", parameters: DEFAULTS,
-    source: "products", products: productsIn(query), collection: null, photos: [],
-    problems: {}, isSending: false, key: newKey(),
+    operations: null, overview: null, credits: null,
+    workflow: "catalog-image", parameters: DEFAULTS, source: "products",
+    products: productsIn(query), collection: null, photos: [], problems: {},
+    isSending: false, key: newKey(),
   }),
   /** @param {MakeContext} context */
-  async load({ read, set }) {
-    const [operations, overview] = await Promise.all([
-      /** @type {Promise<OperationsResponse>} */ (read("/v1/operations")),
-      /** @type {Promise<OverviewResponse>} */ (read("/v1/overview")),
+  async load(context) {
+    const [operations, overview, credits] = await Promise.all([
+      /** @type {Promise<OperationsResponse>} */ (context.read("/v1/operations")),
+      /** @type {Promise<OverviewResponse>} */ (context.read("/v1/overview")),
+      readCredits(context),
     ]);
-    set({ operations: operations.operations, overview });
+    context.set({ operations: operations.operations, overview, credits });
   },
   actions,
   view,
@@ -56,7 +60,8 @@ function productsIn(query) {
 }
 
 /** @param {MakeContext} context */
-function actions({ set, state, go }) {
+function actions(context) {
+  const { set, state, go } = context;
   const change = (/** @type {Partial<MakeState>} */ some) => set({ ...some, key: newKey() });
 
   /** @param {string} name @param {unknown} value */
@@ -125,9 +130,12 @@ function actions({ set, state, go }) {
     async start() {
       set({ isSending: true });
       try {
-        go(await started(state()));
+        go(await started(state(), (done, all) =>
+          set({ problems: { source: text("make.partly", { done, all }) } })));
       } catch (error) {
-        const problems = error instanceof ApiError ? refusalsOf(error) : {};
+        if (!(error instanceof ApiError)) throw error;
+        if (error.required) set({ credits: await readCredits(context) });
+        const problems = refusalsOf(error);
         if (!Object.keys(problems).length) throw error;
         set({ problems });
       } finally {
@@ -187,16 +195,23 @@ function countOf({ source, products, collection, photos }) {
 /**
  * Start the job, the jobs or the batch.
  * @param {MakeState} state
+ * @param {(done: number, all: number) => void} onPart Called when only the first jobs could be
+ *   started; the same request goes on with the others.
  * @returns {Promise<string>} the path of what was started
  */
-async function started({ workflow, parameters, source, products, collection, photos, key }) {
+async function started(state, onPart) {
+  const { workflow, parameters, source, products, collection, photos, key } = state;
   const wanted = parameters[workflow] ?? {};
   if (source === "files") {
     const ready = photos.filter((photo) => photo.key);
     const jobs = [];
     for (const [i, { key: uploadKey }] of ready.entries()) {
       const body = { ...wanted, upload_key: uploadKey };
-      jobs.push(await call("POST", `/v1/${workflow}`, { body, key: `${key}-${i}` }));
+      const job = call("POST", `/v1/${workflow}`, { body, key: `${key}-${i}` });
+      jobs.push(await job.catch((error) => {
+        if (i > 0) onPart(i, ready.length);
+        throw error;
+      }));
     }
     return jobs.length === 1 ? `/jobs/${jobs[0].job_id}` : "/jobs";
   }
@@ -212,11 +227,13 @@ async function started({ workflow, parameters, source, products, collection, pho
 
 /** @param {CommonState & MakeState} state @param {MakeActions} act */
 function view(state, act) {
-  const { operations, isSending } = state;
+  const { credits, operations, isSending } = state;
   const parameters = state.parameters[state.workflow] ?? {};
   return h("s-page", { heading: text("nav.make") },
     h("s-link", { slot: "breadcrumb-actions", href: "/" }, text("nav.review")),
+    balanceBadges(credits),
     statusBanner(state, "make.failed"),
+    frozenBanner(credits),
     h("s-section", { heading: text("make.photos") },
       h("s-stack", { gap: "base" },
         h("s-choice-list", { label: text("make.source"), name: "source", values: [state.source],
@@ -241,6 +258,7 @@ function view(state, act) {
     h("s-section", { key: operations ? "price" : "loading", heading: text("make.price") },
       h("s-stack", { gap: "base" },
         h("s-box", { accessibilityRole: "status" }, price(state)),
+        notEnough(state),
         h("s-stack", { direction: "inline" },
           h("s-button", { variant: "primary", loading: isSending, disabled: !operations,
             onClick: act.ask }, text("make.start"))))),
@@ -286,10 +304,14 @@ function ownPhotos(photos, act) {
         accessibilityLabel: text("make.remove", { name: photo.file.name }) }))));
 }
 
+/** The price of one image; undefined while it is not known. @param {MakeState} state */
+const priceOfOne = ({ operations, workflow }) =>
+  operations?.find(({ name }) => name === workflow)?.credits_cost;
+
 /** What it will cost at most. @param {MakeState} state */
 function price(state) {
-  const { operations, overview, workflow, source } = state;
-  const each = operations?.find(({ name }) => name === workflow)?.credits_cost;
+  const { credits: balance, overview, source } = state;
+  const each = priceOfOne(state);
   const count = countOf(state);
   if (each === undefined || !overview) return text("state.loading");
   const credits = text("make.credits", { count: each });
@@ -299,6 +321,18 @@ function price(state) {
     h("s-text", { type: "strong" }, count === null ? text("make.priceEach", { credits })
       : text("make.priceAll", { items: text(items, { count }), credits,
         total: text("make.credits", { count: count * each }) })),
+    balance && h("s-text", null, text("credits.left", { count: balance.available })),
     h("s-text", { color: "subdued" },
       text("make.rulesLeft", { left, cap: overview.daily_credit_cap })));
+}
+
+/** The way to more credits, if there are too few. @param {MakeState} state */
+function notEnough(state) {
+  const { credits, source } = state;
+  const total = (countOf(state) ?? 0) * (priceOfOne(state) ?? 0);
+  if (!credits || total <= credits.available) return null;
+  return h("s-banner", { tone: "warning", heading: text("credits.short") },
+    h("s-paragraph", null, shortage(total, credits.available)),
+    source === "collection" && h("s-paragraph", null, text("make.waits")),
+    buyButton("secondary-actions"));
 }
