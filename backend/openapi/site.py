@@ -43,6 +43,7 @@ TAG_DESCRIPTIONS = {
     "Review": "Finished images that wait for a decision: publish or dismiss.",
     "Overview": "The home page's numbers, and its setup guide.",
     "Credits": "The balance, what jobs have cost, and where credits came from.",
+    "Billing": "What a merchant can buy, and buys: plans and packs of credits.",
     "Settings": "Rules for jobs that start automatically when products change.",
     "Privacy": "Customers' requests for their data.",
     "Uploads": "Input images for jobs.",
