@@ -44,6 +44,7 @@ TAG_DESCRIPTIONS = {
     "Overview": "The home page's numbers, and its setup guide.",
     "Billing": "Plans and packs, and buying them.",
     "Credits": "The balance, what jobs have cost, and where credits came from.",
+    "Billing": "What a merchant can buy, and buys: plans and packs of credits.",
     "Settings": "Rules for jobs that start automatically when products change.",
     "Privacy": "Customers' requests for their data.",
     "Uploads": "Input images for jobs.",

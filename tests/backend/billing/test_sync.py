@@ -3,12 +3,14 @@
 import asyncio
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from backend.billing.refresh import ShopifyBillingRefresh
 from backend.billing.sync import begin_read, settle_billing
 from backend.dev.shopify.payloads import charge_payload
 from backend.dev.shopify.state import ShopRecord
+from backend.dev.transport import NO_TLS
 from backend.shops.billing_api import billing_state
 from backend.shops.tokens import installed_shop
 from tests.backend.billing.buying import (
@@ -315,6 +317,21 @@ async def test_a_webhook_about_another_shop_is_ignored(shared_app: RunningApp, s
         "ignored",
         "SHOP_MISMATCH",
     )
+
+
+async def test_a_merchant_approves_in_a_browser_and_the_webhook_grants(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_app.shopify, "auto_webhooks", True)
+    answer = await order(shared_app, shop, "/v1/purchases", pack="pack-100")
+    async with httpx.AsyncClient(verify=NO_TLS) as browser:
+        approved = await browser.post(
+            answer.json()["confirmation_url"], data={"decision": "approve"}
+        )
+    assert "/plan?charge_id=" in approved.headers["Location"]
+    await shared_app.shopify.settled()
+    await shared_app.drain(only_webhooks=True)
+    assert await lots(shared_app, shop) == [("pack", 100)]
 
 
 async def test_a_merchant_who_comes_back_from_the_approval_has_the_credits(
