@@ -4,13 +4,16 @@ from typing import Any
 
 from sqlalchemy import FromClause, Select, func, literal_column, select, true
 
-from backend.account.schemas import MOST_LOTS, CreditsResponse, LotResponse
+from backend.account.schemas import MOST_LOTS, CreditsResponse, CurrentPlan, LotResponse
+from backend.billing.models import Subscription
 from backend.credits.accounts import is_spendable
 from backend.credits.models import CreditAccount, CreditGrant
 from backend.db import Database, Query
 from backend.errors import ShopNotInstalled
 from backend.jobs.queries import SHOP_DOMAIN
 from backend.tenancy import SHOPS, entered_shop
+
+PLAN_FIELDS = CurrentPlan.__struct_fields__
 
 
 def balance_and_lots() -> Select[Any]:
@@ -26,8 +29,17 @@ def balance_and_lots() -> Select[Any]:
         .limit(literal_column(str(MOST_LOTS)))
         .lateral("lot")
     )
-    columns: Select[Any] = select(available(shop).label("available"), held(shop).label("held"), lot)
-    return columns.select_from(shop).outerjoin(lot, true()).order_by(*spending_order(lot.c))
+    plan: Any = (
+        select(*(getattr(Subscription, name).label(f"plan_{name}") for name in PLAN_FIELDS))
+        .where(Subscription.shop_id == shop.c.id)
+        .lateral("plan")
+    )
+    columns: Select[Any] = select(
+        available(shop).label("available"), held(shop).label("held"), lot, plan
+    )
+    found: Any = columns.select_from(shop).outerjoin(plan, true()).outerjoin(lot, true())
+    rows: Select[Any] = found.order_by(*spending_order(lot.c))
+    return rows
 
 
 def spending_order(lot: Any) -> tuple[Any, ...]:
@@ -65,8 +77,15 @@ async def read_balance(database: Database, *, shop_domain: str, unlimited: bool)
             for row in rows
             if row["id"] is not None
         ],
-        plan=None,
+        plan=plan_of(rows[0]),
     )
+
+
+def plan_of(row: Any) -> CurrentPlan | None:
+    """The shop's plan as Shopify last told us; None if it has none."""
+    if row["plan_handle"] is None:
+        return None
+    return CurrentPlan(**{name: row[f"plan_{name}"] for name in PLAN_FIELDS})
 
 
 BALANCE = Query(balance_and_lots())

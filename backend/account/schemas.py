@@ -58,8 +58,8 @@ class TransactionResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     An `operation` is a job, and its `id` the job's ID. It is PENDING while the job is unfinished,
     then SUCCESS, or REFUNDED if the job has failed or was cancelled. `label` is the workflow's
-    name, or why credits were granted by hand. `credits_delta` is the change of `available` so far:
-    over both lists it adds up to `available`.
+    name, the name of what was bought, or why credits were granted by hand. `credits_delta` is the
+    change of `available` so far: over both lists it adds up to `available`.
     """
 
     id: str

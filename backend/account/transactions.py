@@ -29,6 +29,7 @@ from backend.account.schemas import (
     TransactionsResponse,
     TransactionStatus,
 )
+from backend.billing.models import Purchase
 from backend.credits.models import CreditEntry, CreditGrant
 from backend.db import Database, Query
 from backend.errors import InvalidRequest, ShopNotInstalled
@@ -94,6 +95,7 @@ def purchases_page() -> Select[Any]:
     """Grants, and what expired or was voided of them; the same rows when there is none."""
     shop = entered_shop(SHOP_DOMAIN, SHOPS.c.status == "installed")
     lot = and_(CreditGrant.shop_id == CreditEntry.shop_id, CreditGrant.id == CreditEntry.grant_id)
+    paid = and_(Purchase.shop_id == CreditGrant.shop_id, Purchase.charge_gid == CreditGrant.ref)
     found = (
         select(
             CreditEntry.seq.label("id"),
@@ -101,10 +103,11 @@ def purchases_page() -> Select[Any]:
             CreditEntry.kind,
             CreditEntry.d_available.label("credits_delta"),
             CreditGrant.source,
-            CreditGrant.reason,
+            func.coalesce(CreditGrant.reason, Purchase.label).label("label"),
         )
         .select_from(CreditEntry)
         .join(CreditGrant, lot)
+        .outerjoin(Purchase, paid)
         .where(
             CreditEntry.shop_id == shop.c.id,
             CreditEntry.grant_id.is_not(None),
@@ -176,7 +179,7 @@ def purchase_of(row: Any) -> TransactionResponse:
     return TransactionResponse(
         id=str(row["id"]),
         kind=KIND_OF_SOURCE.get(source, source),
-        label=row["reason"],
+        label=row["label"],
         credits_delta=row["credits_delta"],
         status=STATUS_OF_LOT[row["kind"]],
         created_at=row["created_at"],

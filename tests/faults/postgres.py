@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -31,12 +32,15 @@ def durable_postgres(directory: Path | None = None) -> Iterator[EmbeddedPostgres
 
 @contextlib.asynccontextmanager
 async def durable_app(
-    services: LocalServices, renderer: Renderer, directory: Path | None = None
+    services: LocalServices,
+    renderer: Renderer,
+    directory: Path | None = None,
+    **changes: Any,
 ) -> AsyncIterator[tuple[RunningApp, EmbeddedPostgres]]:
-    """A running app on a Postgres that tests may kill."""
+    """A running app on a Postgres that tests may kill; `changes` are to its settings."""
     with durable_postgres(directory) as server:
         settings = msgspec.structs.replace(
-            settings_for(services, server.url()), rate_limit_writes="1000000/minute"
+            settings_for(services, server.url()), rate_limit_writes="1000000/minute", **changes
         )
         await asyncio.to_thread(migrations.upgrade, settings.database_url)
         async with open_running_app(settings, renderer) as running_app:

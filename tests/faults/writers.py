@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -30,11 +31,17 @@ class Ledger:
         """Whether every request got an answer, and each a 202 or a 503 that says when to retry."""
         return not self.failed and not self.without_retry_after and set(self.statuses) <= {202, 503}
 
-    async def ask(self, client: httpx.AsyncClient, headers: dict[str, str], key: str) -> bool:
+    async def ask(
+        self,
+        client: httpx.AsyncClient,
+        headers: dict[str, str],
+        key: str,
+        body: Mapping[str, str] = BODY,
+    ) -> bool:
         """One request; whether it was accepted."""
         started = time.monotonic()
         try:
-            answer = await client.post(PATH, json=BODY, headers={**headers, "Idempotency-Key": key})
+            answer = await client.post(PATH, json=body, headers={**headers, "Idempotency-Key": key})
         except httpx.HTTPError as error:
             self.failed.append(repr(error))
             return False

@@ -125,6 +125,14 @@ INSERT INTO credit_grants (shop_id, source, ref, amount, remaining)
 SELECT 1 + n % 3000, 'pack', n::text, 100, CASE WHEN n < 3000 THEN 100 ELSE 0 END
 FROM generate_series(0, 8999) n;
 
+INSERT INTO purchases (shop_id, id, kind, handle, label, name, credits, price, currency, charge_gid)
+SELECT shop_id, ref, 'pack', 'pack-100', '100 credits', ref, 100, 9, 'USD', ref FROM credit_grants;
+
+INSERT INTO plan_periods (shop_id, ends_at, granted)
+SELECT 1 + n % 3000, now() + n * interval '1 day', 100 FROM generate_series(1, 6000) n;
+
+INSERT INTO subscriptions (shop_id) SELECT n FROM generate_series(1, 3000) n;
+
 INSERT INTO credit_hold_lots (shop_id, job_id, grant_id, amount)
 SELECT j.shop_id, public_id, min(g.id), 1
 FROM jobs j JOIN credit_grants g ON g.shop_id = j.shop_id GROUP BY 1, 2;

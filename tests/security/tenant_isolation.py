@@ -11,7 +11,6 @@ import httpx
 import msgspec
 import pytest
 from litestar import Litestar
-from msgspec.structs import replace
 
 from backend.app import create_app
 from backend.auth.signed_request import signed_request
@@ -248,7 +247,7 @@ async def prepaid_job(shared_app: RunningApp, shop: str, amount: int) -> JobRef:
             shop_id=shop_id,
             request=PRODUCT,
             origin="api",
-            quotas=replace(UNLIMITED, prepaid=True),
+            quotas=msgspec.structs.replace(UNLIMITED, prepaid=True),
         )
     assert ref is not None
     return ref

@@ -70,6 +70,30 @@ async def test_lots_that_have_expired_do_not_count(shared_app: RunningApp, shop:
     assert [lot["source"] for lot in found["lots"]] == ["manual"]
 
 
+async def test_the_plan_is_the_subscription_that_shopify_told_of(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await shared_app.execute(
+        "UPDATE subscriptions SET handle = 'studio', name = 'Studio', status = 'FROZEN', "
+        "period_end = '2100-01-01' WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=shop,
+    )
+    found = await credits_of(shared_app, shop)
+    assert (found["available"], found["lots"]) == (0, [])
+    assert found["plan"] == {
+        "handle": "studio",
+        "name": "Studio",
+        "status": "FROZEN",
+        "period_end": "2100-01-01T00:00:00Z",
+    }
+    await shared_app.execute(
+        "UPDATE subscriptions SET handle = NULL, name = NULL, status = NULL, period_end = NULL "
+        "WHERE shop_id = (SELECT id FROM shops WHERE domain = :d)",
+        d=shop,
+    )
+    assert (await credits_of(shared_app, shop))["plan"] is None
+
+
 async def test_without_billing_credits_are_unlimited(free_app: RunningApp) -> None:
     await free_app.install("no-bills.myshopify.com")
     assert (await credits_of(free_app, "no-bills.myshopify.com"))["unlimited"] is True

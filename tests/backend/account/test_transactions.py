@@ -86,6 +86,20 @@ async def test_purchases_list_grants_and_what_became_of_them(
     assert len({each["id"] for each in items}) == 6
 
 
+async def test_a_pack_has_the_name_under_which_it_was_bought(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await shared_app.execute(
+        "INSERT INTO purchases (shop_id, id, kind, handle, label, name, credits, price, currency, "
+        "charge_gid) SELECT id, 'p_1', 'pack', 'pack-100', '100 credits', '100 credits p_1', 100, "
+        "9, 'USD', 'gid://1' FROM shops WHERE domain = :d",
+        d=shop,
+    )
+    await grant(shared_app, shop, 100, source="pack", ref="gid://1")
+    [item] = await all_items(shared_app, shop, "purchases")
+    assert (item["kind"], item["label"]) == ("pack", "100 credits")
+
+
 async def test_both_lists_add_up_to_what_is_available(shared_app: RunningApp, shop: str) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1)
     await grant(shared_app, shop, 4, source="plan", expires_at=soon)

@@ -290,7 +290,7 @@ async def of_a_prepaid_shop(client: Client) -> httpx.Response:
                 quotas=prepaid,
             )
             await end_two(connection, made)
-    async with client_of(shared_app, billing="manual") as http:
+    async with client_of(shared_app, **SELLING) as http:
         return await http.get(client.path, headers=shared_app.bearer(PREPAID_SHOP))
 
 
