@@ -167,6 +167,7 @@ def items(
         select(
             BatchItem.ordinal,
             BatchItem.product_id,
+            Job.product_title,
             BatchItem.job_id,
             ITEM_STATUS.label("status"),
             cast(func.coalesce(BatchItem.error, why), Text).label("error"),

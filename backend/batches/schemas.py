@@ -77,9 +77,13 @@ class BatchListResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchItemResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A product, its newest job if it has one, and the error if it failed."""
+    """A product, its newest job if it has one, and the error if it failed.
+
+    `product_title` is null until that job has read the product.
+    """
 
     product_id: str
+    product_title: str | None
     job_id: PublicId | None
     status: JobStatus
     error: BatchError | None

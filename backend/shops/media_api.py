@@ -40,7 +40,7 @@ from backend.shops.tokens import InstalledShop
 T = TypeVar("T")
 
 MAX_MEDIA_THROTTLE_WAIT = 30.0  # seconds in one call, when Shopify says how long
-MAX_MEDIA_PAGES = 3  # of 100; a product has at most 250 media
+MAX_SHOWN_PAGES = 3  # of 100; a product has at most 250 media
 MAX_VARIANT_PAIRS = 100  # of variant and media, in one call
 MAX_MOVES = 250  # in one call
 FIXED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -95,12 +95,13 @@ async def media_of(admin: AdminApi, shop: InstalledShop, product: str) -> list[G
 async def shown_product(admin: AdminApi, shop: InstalledShop, gid: str) -> ShownProduct | None:
     """The product with its media, or None if the shop has no such product. For a waiting caller.
 
-    It waits for no throttle, and stops after `MAX_MEDIA_PAGES`.
+    It waits for no throttle, and stops after `MAX_SHOWN_PAGES`.
     """
     media: list[ShownMedia] = []
     found: PageOfProduct | None = None
-    for _ in range(MAX_MEDIA_PAGES):
-        variables = {"id": gid, "after": found and found.media.page_info.end_cursor}
+    cursor = PageCursor()
+    for _ in range(MAX_SHOWN_PAGES):
+        variables = {"id": gid, "after": cursor.after}
         data = await admin.graphql(
             shop.domain, shop.access_token, documents.SHOWN_PRODUCT, variables
         )
@@ -108,7 +109,7 @@ async def shown_product(admin: AdminApi, shop: InstalledShop, gid: str) -> Shown
         if found is None:
             return None
         media += found.media.nodes
-        if not found.media.page_info.has_next_page:
+        if not cursor.advance(found.media):
             break
     assert found is not None, "there is at least one page"
     return ShownProduct(id=found.id, title=found.title, handle=found.handle, media=tuple(media))

@@ -71,7 +71,7 @@ class Story:
     async def compare(self) -> None:
         """The image waits for review; the slider shows the original and the result."""
         await self.admin.home.click()
-        slider = self.admin.app.locator("atelier-compare").first
+        slider = self.admin.app.locator("#queue atelier-compare").first  # the job has one, too
         await expect(slider).to_be_visible()
         await slider.scroll_into_view_if_needed()
         await self.see("4_compare")

@@ -40,6 +40,7 @@ async def test_a_batch_is_followed_and_its_failures_are_retried(
     await expect(admin.action("Retry failed")).to_have_count(0)
     await expect(admin.app.get_by_text("No product has this status.")).to_be_visible()
     await admin.app.get_by_label("Status").select_option("SUCCESS")
+    await expect(admin.app.get_by_role("link", name="Tee navy", exact=True)).to_be_visible()
     await admin.app.get_by_role("link", name="Open the job").first.click()
     await expect(admin.app.get_by_text("Timeline")).to_be_visible()
 

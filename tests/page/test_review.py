@@ -222,10 +222,11 @@ async def test_what_passes_by_itself_is_tried_again(
         headers = {"Retry-After": "1"}
         await route.fulfill(status=status, headers=headers, body=json.dumps({"error": cause}))
 
-    await admin.page.route("**/v1/review?*", refuse, times=1)
+    await admin.page.route("**/v1/review?*", refuse)
     admin.problems.allow(f"{status} GET /v1/review")
     await admin.open()
     await expect(admin.app.get_by_text(shown)).to_be_visible()
+    await admin.page.unroute("**/v1/review?*")
     await expect(admin.app.get_by_text("Nothing waits for you")).to_be_visible()
     await expect(admin.app.get_by_text(shown)).to_have_count(0)
 

@@ -1,6 +1,7 @@
 """How each route keeps two shops apart: the checks, and who may call which route."""
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from backend.dev import signing
 from backend.dev.transport import NO_TLS, LoopbackShopify
 from backend.errors import InvalidRequest
 from backend.jobs.service import JobRef, request_job
+from backend.page.routes import PAGE_PATHS
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
 from backend.uploads.service import use_uploads
@@ -555,6 +557,28 @@ async def health_knows_no_shops(
             assert answer.content == b'{"status":"ok"}'
 
 
+async def the_page_knows_no_shops(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """The same document for everybody, and nothing of a job that there is; so are its files."""
+    for template in PAGE_TEMPLATES:
+        path = template.format(_job_id=others[0].public_id, _batch_id=others[0].public_id)
+        document = await ask(shared_app, "GET", path)
+        assert document.status_code == 200
+        assert others[0].public_id not in document.text
+        for key in (shared_app.bearer(SHOP), shared_app.bearer(OTHER_SHOP)):
+            answer = await shared_app.http.get(path, headers=key)
+            assert (answer.content, answer.headers["content-security-policy"]) == (
+                document.content,
+                document.headers["content-security-policy"],
+            )
+    script = re.search(r'src="(/page/[^"]+)"', document.text)
+    assert script is not None
+    assert (await ask(shared_app, "GET", script[1])).status_code == 200
+    assert refusal(await ask(shared_app, "GET", f"{script[1]}.map")) == (404, "NOT_FOUND")
+
+
+PAGE_TEMPLATES = [path.replace(":str", "") for path in PAGE_PATHS]
 CUSTOMER = "191167"
 FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
 
@@ -617,6 +641,8 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/schema"): (the_document_knows_no_shops, ANYBODY),
     ("GET", "/schema/openapi.json"): (the_document_knows_no_shops, ANYBODY),
     ("GET", "/schema/{path}"): (the_document_knows_no_shops, ANYBODY),
+    **{("GET", path): (the_page_knows_no_shops, ANYBODY) for path in PAGE_TEMPLATES},
+    ("GET", "/page/{digest}/{name}"): (the_page_knows_no_shops, ANYBODY),
 }
 
 

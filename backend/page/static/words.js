@@ -415,7 +415,7 @@ export const ENGLISH = /** @type {const} */ ({
   "batch.product": "Product {id}",
   "batch.noItems": "No product has this status.",
   "batch.open": "Open the job",
-  "batch.openJob": "Open the job of product {id}",
+  "batch.openJob": "Open the job of {product}",
   "batch.retry": { one: "Retry failed ({count})", other: "Retry failed ({count})" },
   "batch.cancel": "Cancel the batch",
   "batch.keep": "Keep it running",

@@ -1,6 +1,7 @@
 """Grants: what Shopify says is granted once, whoever asks, how often, and in which order."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.backend.billing.buying import (
     read_billing,
 )
 from tests.running_app import RunningApp
-from tests.scenarios import process_webhook
+from tests.scenarios import process_webhook, wait_for_lock
 
 PURCHASE_UPDATE = "app_purchases_one_time/update"
 SUBSCRIPTION_UPDATE = "app_subscriptions/update"
@@ -204,6 +205,36 @@ async def test_a_frozen_plan_grants_nothing_and_packs_still_do(
     shared_app.shopify.thaw_subscription(shop)
     await read_billing(shared_app, shop)
     assert (await lots(shared_app, shop))[2:] == [("plan", 1000)]
+
+
+async def test_a_plan_that_is_frozen_at_once_grants_nothing(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await bought(shared_app, shop, plan="studio")
+    shared_app.shopify.freeze_subscription(shop)
+    await read_billing(shared_app, shop)
+    assert await lots(shared_app, shop) == []
+
+
+async def test_two_readers_of_a_new_period_grant_it_once(shared_app: RunningApp, shop: str) -> None:
+    """The second has begun before the first has committed."""
+    await subscribed(shared_app, shop, "studio")
+    await pass_months(shared_app, shop, MONTH)
+    context = shared_app.worker_context
+    found = await installed_shop(context.database, context.admin, shop)
+    assert found is not None
+    state = await billing_state(context.admin, found)
+
+    async def settle() -> int:
+        async with context.database.transaction(shop) as connection:
+            return await settle_billing(connection, found, state, context.prices, datetime.now(UTC))
+
+    async with context.database.transaction(shop) as connection:
+        await settle_billing(connection, found, state, context.prices, datetime.now(UTC))
+        second = asyncio.create_task(settle())
+        await wait_for_lock(shared_app)
+    assert await second == 0
+    assert await lots(shared_app, shop) == [("plan", 1000)] * 2
 
 
 async def test_a_cancelled_plan_grants_nothing_more(shared_app: RunningApp, shop: str) -> None:

@@ -27,7 +27,7 @@ async def test_only_the_products_photo_gets_a_thumbnail(renderer):
 @pytest.mark.parametrize(
     ("bad", "code", "message"),
     [
-        (b"%PDF-1.7", "IMAGE_TYPE_UNSUPPORTED", "this file is not a JPEG"),
+        (b"%PDF-1.7", "IMAGE_TYPE_UNSUPPORTED", "this is a PDF document"),
         (files.jpeg(files.photo(700, 500)), "IMAGE_TOO_SMALL", "the image has 700 × 500 pixels"),
         (files.animated_webp(), "IMAGE_ANIMATED", "this image is animated"),
         (GOOD[:9000], "IMAGE_CORRUPT", "the image is damaged"),

@@ -22,7 +22,8 @@ addEventListener("message", async ({ origin, source, data }) => {
     else throw error;
   }
 });
-document.addEventListener("visibilitychange", () => post("visibility", { hidden: document.hidden }));
+document.addEventListener("visibilitychange", () =>
+  post("visibility", { hidden: document.hidden }));
 
 const requests = {
   ready() {},
@@ -37,7 +38,8 @@ const requests = {
   toast({ toast, text, isError, action, duration }) {
     const shown = element("p", { textContent: text, className: isError ? "error" : "" });
     shown.dataset.toast = toast;
-    if (action) shown.append(button(action, () => { post("toastAction", { toast }); shown.remove(); }));
+    if (action)
+      shown.append(button(action, () => { post("toastAction", { toast }); shown.remove(); }));
     $("#toasts").append(shown);
     setTimeout(() => {
       if (!shown.isConnected) return;
@@ -58,7 +60,7 @@ const requests = {
     $("#menu").replaceChildren(...links);
     markCurrent();
   },
-  // The frame's own history entry is one of the tab's: another one would make "back" need two steps.
+  // The frame's own history entry is one of the tab's: with another one, "back" took two steps.
   address({ path }) {
     const locale = boot.locale === "en" ? {} : { locale: boot.locale };
     const url = new URL(boot.base + path.replace(/^\/(?=\?|$)/, ""), location.origin);
@@ -70,7 +72,8 @@ const requests = {
   titleBar({ heading, badges, actions }) {
     document.title = `${heading} · Atelier`;
     const title = element("h1", { textContent: heading });
-    for (const text of badges) title.append(" ", element("span", { textContent: text, className: "badge" }));
+    for (const text of badges)
+      title.append(" ", element("span", { textContent: text, className: "badge" }));
     const bySlot = (slot) => actions.filter((action) => action.slot === slot).map(titleBarButton);
     $("#title-bar").replaceChildren(
       ...bySlot("breadcrumb-actions"), title,
@@ -106,8 +109,8 @@ const LAUNCH_PARAMETERS =
 
 function markCurrent() {
   for (const link of document.querySelectorAll("#menu a"))
-    if (new URL(link.href).pathname === location.pathname) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (new URL(link.href).pathname !== location.pathname) link.removeAttribute("aria-current");
+    else link.setAttribute("aria-current", "page");
 }
 
 function titleBarButton({ slot, index, label, isDisabled, isLoading }) {
@@ -135,11 +138,13 @@ function showChoices(resources, { multiple, selectionIds = [] }) {
   const limit = typeof multiple === "number" ? multiple : multiple ? Infinity : 1;
   const choices = $("#picker .choices");
   choices.replaceChildren(...resources.map(({ id, title, images }) => {
-    const input = element("input", { type: limit > 1 ? "checkbox" : "radio", name: "choice", value: id });
+    const type = limit > 1 ? "checkbox" : "radio";
+    const input = element("input", { type, name: "choice", value: id });
     input.checked = chosen.has(id);
     const label = element("label");
     label.append(input);
-    if (images?.[0]) label.append(element("img", { alt: "", src: onThisServer(images[0].originalSrc) }));
+    if (images?.[0])
+      label.append(element("img", { alt: "", src: onThisServer(images[0].originalSrc) }));
     label.append(title);
     return label;
   }));

@@ -217,15 +217,16 @@ function doneOf(batch) {
 const countsOf = ({ counts }) => /** @type {Required<BatchResponse["counts"]>} */ (counts);
 
 /** @param {BatchItemResponse} item @returns {ComponentChildren[]} */
-function itemCells({ product_id: product, job_id: job, status, error }) {
-  const id = product.split("/").at(-1) ?? "";
+function itemCells({ product_id: gid, product_title: title, job_id: job, status, error }) {
+  const id = gid.split("/").at(-1) ?? "";
+  const product = title ?? text("batch.product", { id });
   return [
-    h("s-link", { href: `shopify://admin/products/${id}` }, text("batch.product", { id })),
+    h("s-link", { href: `shopify://admin/products/${id}` }, product),
     statusBadge(status),
     h("s-stack", { gap: "small-400" },
       error && h("s-text", { tone: "critical" }, failureText(error)),
       job && h("s-link", { href: `/jobs/${job}`,
-        accessibilityLabel: text("batch.openJob", { id }) }, text("batch.open"))),
+        accessibilityLabel: text("batch.openJob", { product }) }, text("batch.open"))),
   ];
 }
 

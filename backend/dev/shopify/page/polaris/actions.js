@@ -55,8 +55,11 @@ const BUTTON_CSS = `:host { display: inline-block }
   [aria-pressed=true] { background: #e3e3e3; border-color: #8a8a8a }
   :host([inlinesize=fill]) { display: block }`;
 
+const BUTTON =
+  '<button class="control"><span aria-hidden="true"></span><slot></slot></button>';
+
 define("s-button", {
-  takesFocus: true, html: '<button class="control"><span aria-hidden="true"></span><slot></slot></button>',
+  takesFocus: true, html: BUTTON,
   css: BUTTON_CSS, members: clickable, start: runCommands,
   draw() {
     const control = drawControl.call(this);
@@ -67,7 +70,7 @@ define("s-button", {
   },
 });
 define("s-press-button", {
-  takesFocus: true, html: '<button class="control"><span aria-hidden="true"></span><slot></slot></button>',
+  takesFocus: true, html: BUTTON,
   css: BUTTON_CSS, members: clickable,
   draw() {
     const control = drawControl.call(this);

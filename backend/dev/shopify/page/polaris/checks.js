@@ -1,13 +1,17 @@
-// What the real Polaris lets pass or ignores is an error here, so that a test sees it. `ELEMENTS` is
+// What the real Polaris ignores is an error here, so that a test sees it. `ELEMENTS` is
 // elements.json: each element's attributes with their types, its slots with what may be in them,
-// and its events. `ICONS` is icons.json: a sign for each icon that the page uses; Polaris has some 600.
+// and its events. `ICONS` is icons.json: a sign for each icon that the page uses, of some 600.
 
 const SPACES = ["none", "small-500", "small-400", "small-300", "small-200", "small-100", "small",
   "base", "large", "large-100", "large-200", "large-300", "large-400", "large-500"];
 const RADII = ["none", "small-200", "small-100", "small", "base", "large", "large-100",
   "large-200", "max"];
+const BORDER_WORDS = ["none", "base", "small", "small-100", "large", "large-100", "subdued", "strong",
+  "auto", "solid", "dashed", "dotted"];
 const GLOBAL = new Set(["id", "slot", "lang", "dir", "hidden"]);
-const DOM_EVENTS = /^(click|dblclick|key|pointer|mouse|touch|focus|blur|drag|drop|paste|copy|wheel|scroll|toggle|beforetoggle|transition|animation|contextmenu|shopify:)/;
+const DOM_EVENTS = new RegExp(`^(${["click", "dblclick", "key", "pointer", "mouse", "touch", "focus",
+  "blur", "drag", "drop", "paste", "copy", "wheel", "scroll", "transition", "animation",
+  "contextmenu", "shopify:"].join("|")})`);
 
 const complain = (text) => console.error(`Polaris (stand-in): ${text}`);
 const words = (text) => text.trim().split(/\s+/);
@@ -20,13 +24,11 @@ const SHAPES = {
   spaces: (text) => text.startsWith("@container") || few(text, 4, (word) => SPACES.includes(word)),
   radii: (text) => few(text, 4, (word) => RADII.includes(word)),
   length: (text) => /^(auto|none|0|\d+(\.\d+)?(px|%))$/.test(text),
-  border: (text) => few(text, 3, (word) =>
-    /^(none|base|small|small-100|large|large-100|subdued|strong|auto|solid|dashed|dotted)$/.test(word)),
+  border: (text) => few(text, 3, (word) => BORDER_WORDS.includes(word)),
   ratio: (text) => /^\d+(\.\d+)?( ?\/ ?\d+(\.\d+)?)?$/.test(text),
   align: (text) => /^((safe |unsafe )?(center|start|end)|((first|last) )?baseline|normal|stretch)$/
     .test(text),
-  justify: (text) => /^((safe |unsafe )?(center|start|end)|space-(between|around|evenly)|normal|stretch|((first|last) )?baseline)$/
-    .test(text),
+  justify: (text) => SHAPES.align(text) || /^space-(between|around|evenly)$/.test(text),
   icon: (text) => Object.hasOwn(ICONS, text),
 };
 
@@ -52,7 +54,8 @@ function checkProperty(element, name, type, value) {
 
 function checkAttributes(element) {
   const { attributes } = ELEMENTS[element.localName];
-  const byName = Object.fromEntries(Object.keys(attributes).map((name) => [name.toLowerCase(), name]));
+  const names = Object.keys(attributes);
+  const byName = Object.fromEntries(names.map((name) => [name.toLowerCase(), name]));
   for (const { name, value } of element.attributes) {
     const known = byName[name];
     if (known && !isValue(attributes[known], value))
@@ -85,7 +88,8 @@ function checkPlace(element) {
 
 function checkPageAction(element, slot) {
   if (element.localName !== "s-button") return;
-  const wanted = { "primary-action": ["primary"], "secondary-actions": ["", "auto", "secondary"] }[slot];
+  const secondary = ["", "auto", "secondary"];
+  const wanted = { "primary-action": ["primary"], "secondary-actions": secondary }[slot];
   if (wanted && !wanted.includes(element.variant))
     complain(`<s-page> wants variant ${wanted.at(-1)} in its ${slot}, not "${element.variant}"`);
   if (slot === "primary-action" && element.parentElement.querySelectorAll(
@@ -137,8 +141,8 @@ function checkTouched() {
 
 new MutationObserver((changes) => {
   for (const { type, target, addedNodes } of changes)
-    if (type === "childList") addedNodes.forEach((node) => withDescendants(node).forEach((each) => touched.add(each)));
-    else touched.add(target);
+    if (type !== "childList") touched.add(target);
+    else for (const each of [...addedNodes].flatMap(withDescendants)) touched.add(each);
   checkTouched();
 }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
 document.addEventListener("readystatechange", checkTouched);

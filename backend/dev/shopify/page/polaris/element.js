@@ -3,7 +3,8 @@
 
 const PIXELS = Object.fromEntries(
   SPACES.map((name, index) => [name, [0, 2, 4, 6, 8, 10, 12, 16, 20, 20, 24, 32, 40, 48][index]]));
-const px = (text) => words(text).map((word) => (word in PIXELS ? `${PIXELS[word]}px` : word)).join(" ");
+const px = (text) =>
+  words(text).map((word) => (word in PIXELS ? `${PIXELS[word]}px` : word)).join(" ");
 
 const COMMON = sheet(`
   :host { display: block; box-sizing: border-box; min-width: 0;

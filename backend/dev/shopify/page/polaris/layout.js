@@ -14,7 +14,8 @@ function drawBox() {
     paddingInlineStart: "paddingInlineStart", paddingInlineEnd: "paddingInlineEnd" };
   for (const name of Object.keys(sides)) if (this[name]) style[name] = px(this[name]);
   style.background = BACKGROUNDS[this.background] ?? "";
-  style.border = this.border && this.border !== "none" ? `1px solid ${this.border.includes("strong") ? "#8a8a8a" : "#e3e3e3"}` : "";
+  const line = this.border.includes("strong") ? "#8a8a8a" : "#e3e3e3";
+  style.border = this.border && this.border !== "none" ? `1px solid ${line}` : "";
   style.borderRadius = this.borderRadius === "max" ? "999px" : px(this.borderRadius || "none");
   for (const name of ["blockSize", "minBlockSize", "maxBlockSize", "inlineSize", "minInlineSize",
     "maxInlineSize", "overflow"])
