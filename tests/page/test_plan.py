@@ -20,6 +20,7 @@ from tests.page.measurements import measure_first_view
 from tests.page.shops import Shop, photo
 from tests.page.worker import paused_worker
 from tests.source_tree import ROOT
+from tests.wait import wait_until
 
 SMALL = {"outputs": [{"size": 256, "format": "webp"}]}
 STUDIO = {
@@ -243,6 +244,8 @@ async def test_a_plan_with_a_trial_is_chosen(admin: AdminPage) -> None:
     await admin.app.get_by_role("button", name="Choose Starter").click()
     await decide(admin, "Approve")
     await expect(badges(admin)).to_have_text(["20 credits left"])
+    await expect(section(admin, "Balance")).to_contain_text("The current period ends on")
+    await expect(section(admin, "Balance").get_by_text("Starter")).to_be_visible()
     await expect(section(admin, "Plans").get_by_text("Current plan")).to_have_count(1)
     await expect(admin.app.get_by_role("button", name="Choose Starter")).to_have_count(0)
     await expect(section(admin, "Plans")).not_to_contain_text("days free")  # once a shop
@@ -311,14 +314,32 @@ async def test_the_plan_while_it_loads_and_after_an_error(admin: AdminPage) -> N
     await expect(banner).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", ["/", "/make", "/plan"])
-async def test_a_frozen_plan_is_explained(path: str, admin: AdminPage) -> None:
-    await answer(admin, "/v1/credits", {**CREDITS, "plan": {**STUDIO, "status": "FROZEN"}})
-    await answer(admin, "/v1/plans", PLANS)
-    await admin.open(path)
-    frozen = notice(admin, "Your plan is frozen")
-    pay = frozen.locator('s-button[href="shopify://admin/settings/billing"]')
-    await expect(pay).to_be_visible()
+async def test_a_frozen_plan_is_explained_until_it_is_paid(admin: AdminPage, shop: Shop) -> None:
+    shopify = shop.stack.shopify
+
+    async def plan_is(status: str) -> None:
+        async def is_known() -> bool:
+            plan = (await shop.call("GET", "/v1/credits")).json()["plan"]
+            return bool(plan and plan["status"] == status)
+
+        await shopify.send_webhook(shop.domain, "app_subscriptions/update")
+        await wait_until(is_known, 30, poll=0.2)
+
+    await shop.call("POST", "/v1/subscription", json={"plan": "studio"})
+    shopify.approve_charge(shop.domain, shopify.latest_charge(shop.domain).gid)
+    await plan_is("ACTIVE")
+    shopify.freeze_subscription(shop.domain)
+    await plan_is("FROZEN")
+    for path in ("/", "/make", "/plan"):
+        await admin.open(path)
+        pay = notice(admin, "Your plan is frozen").locator("s-button")
+        await expect(pay).to_have_attribute("href", "shopify://admin/settings/billing")
+    await expect(badges(admin)).to_have_text(["1,000 credits left"])
+    shopify.thaw_subscription(shop.domain)
+    await plan_is("ACTIVE")
+    await admin.open("/plan")
+    await expect(section(admin, "Balance")).to_contain_text("Active")
+    await expect(notice(admin, "Your plan is frozen")).to_have_count(0)
 
 
 async def test_the_plan_is_in_german_for_a_german_merchant(admin: AdminPage) -> None:

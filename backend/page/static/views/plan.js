@@ -12,8 +12,8 @@ import { DAYS, usageSection } from "./usage.js";
 /** @import { CommonState, Context } from "../screen.js" */
 /**
  * `sending` is the handle of what is being ordered.
- * @typedef {{ credits: CreditsResponse | null, plans: PlansResponse | null, usage: UsageOfADay[] | null,
- *   sending: string | null }} PlanState
+ * @typedef {{ credits: CreditsResponse | null, plans: PlansResponse | null,
+ *   usage: UsageOfADay[] | null, sending: string | null }} PlanState
  */
 /** @typedef {Context<PlanState>} PlanContext */
 /** @typedef {ReturnType<typeof actions>} PlanActions */
