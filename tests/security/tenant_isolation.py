@@ -218,9 +218,9 @@ async def credits_are_its_shops_alone(
     shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
     """Its balance, its lots and its transactions, also from a cursor that is the other's."""
-    own = await prepaid_job(shared_app, SHOP, 3)
+    own = await prepaid_job(shared_app, SHOP, 30)
     found = (await ask(shared_app, "GET", "/v1/credits")).json()
-    assert found["available"] + found["held"] == 3
+    assert found["available"] + found["held"] == 30
     theirs = await shared_app.rows(
         "SELECT job_id FROM credit_entries e JOIN shops s ON s.id = e.shop_id "
         "WHERE s.domain = :d AND kind = 'hold'",
@@ -233,7 +233,7 @@ async def credits_are_its_shops_alone(
         assert foreign and foreign.isdisjoint(ids)
         assert query or own.public_id in ids
     answer = await ask(shared_app, "GET", "/v1/transactions?kind=purchases&limit=200")
-    assert sum(item["credits_delta"] for item in answer.json()["items"]) == 3
+    assert sum(item["credits_delta"] for item in answer.json()["items"]) == 30
 
 
 async def prepaid_job(shared_app: RunningApp, shop: str, amount: int) -> JobRef:
