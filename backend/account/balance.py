@@ -35,7 +35,7 @@ def balance_and_lots() -> Select[Any]:
         .lateral("plan")
     )
     columns: Select[Any] = select(
-        available(shop).label("available"), held(shop).label("held"), lot, plan
+        available_credits(shop).label("available"), held_credits(shop).label("held"), lot, plan
     )
     found: Any = columns.select_from(shop).outerjoin(plan, true()).outerjoin(lot, true())
     rows: Select[Any] = found.order_by(*spending_order(lot.c))
@@ -48,14 +48,14 @@ def spending_order(lot: Any) -> tuple[Any, ...]:
     return func.array_position(sources, lot.source), lot.expires_at.nulls_last(), lot.id
 
 
-def available(shop: FromClause) -> Any:
+def available_credits(shop: FromClause) -> Any:
     """What the shop may spend now."""
     total = func.coalesce(func.sum(CreditGrant.remaining), 0)
     mine = select(total).where(CreditGrant.shop_id == shop.c.id, is_spendable())
     return mine.correlate(shop).scalar_subquery()
 
 
-def held(shop: FromClause) -> Any:
+def held_credits(shop: FromClause) -> Any:
     """What its unfinished jobs hold; null if it has no account."""
     mine = select(CreditAccount.held).where(CreditAccount.shop_id == shop.c.id)
     return mine.correlate(shop).scalar_subquery()

@@ -8,14 +8,14 @@ import msgspec
 MOST_LOTS = 100
 TransactionList = Literal["spend", "purchases"]
 TransactionStatus = Literal["PENDING", "SUCCESS", "REFUNDED", "PURCHASED", "EXPIRED"]
-Credits = Annotated[int, msgspec.Meta(ge=0)]
+CreditAmount = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class LotResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Credits that came together. They are spent until `expires_at`; null means no expiry."""
 
     source: Literal["plan", "pack", "trial", "manual"]
-    remaining: Credits
+    remaining: CreditAmount
     expires_at: datetime | None
 
 
@@ -35,8 +35,8 @@ class CreditsResponse(msgspec.Struct, frozen=True, kw_only=True):
     succeeds. If `unlimited`, this app charges nobody: the other fields mean nothing.
     """
 
-    available: Credits
-    held: Credits
+    available: CreditAmount
+    held: CreditAmount
     unlimited: bool
     lots: Annotated[
         list[LotResponse],

@@ -145,7 +145,7 @@ async def read_transactions(
     found = [row for row in rows if row["id"] is not None]
     page = found[: wanted.limit]
     following = next_query(wanted, page[-1]["id"]) if len(found) > len(page) else None
-    items = [operation_of(row) if is_spend else purchase_of(row) for row in page]
+    items = [job_item(row) if is_spend else lot_item(row) for row in page]
     return following, TransactionsResponse(items=items, limit=wanted.limit, count=len(items))
 
 
@@ -161,7 +161,7 @@ def start_of(wanted: TransactionsRequest) -> str | int:
     raise InvalidRequest([query_problem("cursor", "Use the cursor from the Link header.")])
 
 
-def operation_of(row: Any) -> TransactionResponse:
+def job_item(row: Any) -> TransactionResponse:
     """A job's price."""
     return TransactionResponse(
         id=row["id"],
@@ -173,7 +173,7 @@ def operation_of(row: Any) -> TransactionResponse:
     )
 
 
-def purchase_of(row: Any) -> TransactionResponse:
+def lot_item(row: Any) -> TransactionResponse:
     """A change of a lot."""
     source = row["source"]
     return TransactionResponse(

@@ -42,6 +42,7 @@ TAG_DESCRIPTIONS = {
     "Publications": "Publish a job's images on a product, and remove them again.",
     "Review": "Finished images that wait for a decision: publish or dismiss.",
     "Overview": "The home page's numbers, and its setup guide.",
+    "Billing": "Plans and packs, and buying them.",
     "Credits": "The balance, what jobs have cost, and where credits came from.",
     "Settings": "Rules for jobs that start automatically when products change.",
     "Privacy": "Customers' requests for their data.",
