@@ -3,12 +3,14 @@
 import asyncio
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from backend.billing.refresh import ShopifyBillingRefresh
 from backend.billing.sync import begin_read, settle_billing
 from backend.dev.shopify.payloads import charge_payload
 from backend.dev.shopify.state import ShopRecord
+from backend.dev.transport import NO_TLS
 from backend.shops.billing_api import billing_state
 from backend.shops.tokens import installed_shop
 from tests.backend.billing.buying import (
@@ -317,6 +319,21 @@ async def test_a_webhook_about_another_shop_is_ignored(shared_app: RunningApp, s
     )
 
 
+async def test_a_merchant_approves_in_a_browser_and_the_webhook_grants(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_app.shopify, "auto_webhooks", True)
+    answer = await order(shared_app, shop, "/v1/purchases", pack="pack-100")
+    async with httpx.AsyncClient(verify=NO_TLS) as browser:
+        approved = await browser.post(
+            answer.json()["confirmation_url"], data={"decision": "approve"}
+        )
+    assert "/plan?charge_id=" in approved.headers["Location"]
+    await shared_app.shopify.settled()
+    await shared_app.drain(only_webhooks=True)
+    assert await lots(shared_app, shop) == [("pack", 100)]
+
+
 async def test_a_merchant_who_comes_back_from_the_approval_has_the_credits(
     shared_app: RunningApp, shop: str
 ) -> None:
@@ -335,7 +352,7 @@ async def test_opening_the_app_again_and_again_asks_shopify_once_a_minute(
     assert shared_app.shopify.calls["graphql"] == before + 3  # of the installation itself
 
 
-async def test_a_slow_or_failing_read_does_not_keep_the_app_from_opening(
+async def test_a_failing_read_does_not_keep_the_app_from_opening(
     shared_app: RunningApp, shop: str
 ) -> None:
     await bought(shared_app, shop, pack="pack-100")
@@ -360,6 +377,23 @@ async def test_a_shop_is_not_refused_what_it_has_just_bought(
     response = await order(shared_app, shop, "/v1/catalog-image", product_id=product.gid)
     assert response.status_code == 202, response.text
     assert await lots(shared_app, shop) == [("pack", 100)]
+
+
+async def test_shopify_is_asked_once_a_minute_before_refusals(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await shared_app.execute("UPDATE subscriptions SET asked_at = now() - interval '1 hour'")
+    before = shared_app.shopify.calls["graphql"]
+    for _ in range(3):
+        product = {"product_id": "gid://shopify/Product/1"}
+        response = await order(shared_app, shop, "/v1/catalog-image", **product)
+        assert response.status_code == 402
+        batch = {"workflow": "catalog-image", "product_ids": [product["product_id"]]}
+        response = await shared_app.http.post(
+            "/v1/batches", headers=shared_app.bearer(shop), json=batch
+        )
+        assert response.status_code == 402
+    assert shared_app.shopify.calls["graphql"] == before + 1
 
 
 async def test_what_was_read_before_is_dropped(shared_app: RunningApp, shop: str) -> None:
