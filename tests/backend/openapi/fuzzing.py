@@ -77,6 +77,11 @@ def settings(base_url: str, examples: int) -> Document:
                 "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 412, 422]}},
             },
             {
+                # Nor that each kind of list has cursors of its own.
+                "include-path": "/v1/transactions",
+                "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 422]}},
+            },
+            {
                 # Nor what is a final artifact of that very job.
                 "include-path": "/v1/jobs/{public_id}/publication",
                 "checks": {
