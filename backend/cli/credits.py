@@ -1,4 +1,4 @@
-"""Commands that show a shop's credits, and grant more."""
+"""Commands that show a shop's credits, grant more, and take a lot back."""
 
 import sys
 from datetime import UTC, datetime
@@ -9,11 +9,12 @@ from backend.cli.run import run
 
 MOST_GRANTED = 1_000_000_000
 LONGEST_REASON = 200  # characters
+LARGEST_ID = 2**63 - 1  # of a lot, in Postgres
 
 
 @click.group(name="credits")
 def credits_commands() -> None:
-    """Show a shop's credits, and grant credits by hand."""
+    """Show a shop's credits, grant credits by hand, and take a lot back."""
 
 
 @credits_commands.command(name="show")
@@ -54,3 +55,17 @@ def grant(
     ref = ref or new_public_id()
     if not run(grant_by_hand(shop, amount, ref=ref, expires_at=expires_at, reason=reason)):
         sys.exit(1)
+
+
+@credits_commands.command()
+@click.argument("shop")
+@click.argument("lot", type=click.IntRange(1, LARGEST_ID))
+def void(shop: str, lot: int) -> None:
+    """Take back what is left of SHOP's LOT, such as a pack that was refunded.
+
+    `atelier credits show SHOP` lists the lots by number. What jobs have spent stays spent, and what
+    unfinished jobs hold of the lot is voided if they give it back. Running it twice voids once.
+    """
+    from backend.worker.credit_console import void_by_hand
+
+    run(void_by_hand(shop, lot))

@@ -1,4 +1,4 @@
-"""`atelier credits`: explain a shop's balance, and grant credits by hand."""
+"""`atelier credits`: explain a shop's balance, grant credits by hand, and take a lot back."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +13,7 @@ from backend.account.balance import spending_order
 from backend.auth.shop_domain import normalized_shop_domain
 from backend.credits.accounts import balance_of, is_spendable
 from backend.credits.grants import grant_credits
+from backend.credits.lots import void_lot
 from backend.credits.models import CreditEntry, CreditGrant
 from backend.db import Database
 from backend.errors import ShopNotInstalled
@@ -61,6 +62,30 @@ async def grant_by_hand(
         return True
     click.echo(f"Ref {ref} has granted {earlier} credits before; nothing was granted.", err=True)
     return earlier == amount
+
+
+async def void_by_hand(shop_domain: str, lot_id: int) -> None:
+    """Close the lot and print what has happened. Closing it again changes nothing.
+
+    Raises `ClickException` if the shop has no such lot.
+    """
+    of_the_lot = (CreditGrant.source, CreditGrant.ref, CreditGrant.closed_at)
+    async with of_one_shop(shop_domain) as (connection, shop_id):
+        found = select(*of_the_lot).where(CreditGrant.shop_id == shop_id, CreditGrant.id == lot_id)
+        lot = (await connection.execute(found)).one_or_none()
+        if lot is None:
+            raise click.ClickException(
+                f"{shop_domain} has no lot {lot_id}. `atelier credits show` lists its lots."
+            )
+        voided = await void_lot(connection, shop_id, source=lot.source, ref=lot.ref)
+        balance = await balance_of(connection, shop_id)
+    if lot.closed_at is not None:
+        click.echo(f"Lot {lot_id} is closed already; nothing was voided.", err=True)
+        return
+    click.echo(
+        f"Voided {voided} credits of lot {lot_id} ({lot.source} {lot.ref}). "
+        f"Available: {balance.available}."
+    )
 
 
 def manual_lot(shop_id: int, ref: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""`atelier credits`: explain a shop's balance, and grant credits by hand."""
+"""`atelier credits`: explain a shop's balance, grant credits by hand, and take a lot back."""
 
 import os
 from collections.abc import Sequence
@@ -57,6 +57,23 @@ async def test_show_explains_the_balance(running_app: RunningApp) -> None:
     assert entry.startswith("1 20") and "grant available +25 held +0 lot " in entry
 
 
+async def test_a_lot_is_voided_once(running_app: RunningApp) -> None:
+    await running_app.install()
+    for amount, ref in (("25", "refunded"), ("4", "kept")):
+        await credits_command(running_app, "grant", SHOP, amount, "--ref", ref)
+    number = str(next(lot["id"] for lot in await lots(running_app, SHOP) if lot["amount"] == 25))
+    code, out, _ = await credits_command(running_app, "void", SHOP, number)
+    told = f"Voided 25 credits of lot {number} (manual refunded). Available: 4.\n"
+    assert (code, out) == (0, told)
+    code, out, err = await credits_command(running_app, "void", SHOP, number)
+    assert (code, out) == (0, "")
+    assert err == f"Lot {number} is closed already; nothing was voided.\n"
+    assert await balance(running_app, SHOP) == (4, 0)
+    code, _, err = await credits_command(running_app, "void", SHOP, "1000000")
+    assert code == 1
+    assert err == f"Error: {SHOP} has no lot 1000000. `atelier credits show` lists its lots.\n"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -68,6 +85,8 @@ async def test_show_explains_the_balance(running_app: RunningApp) -> None:
         (("grant", SHOP, "1", "--expires", "2020-01-31"), 2, "it is in the past"),
         (("grant", SHOP, "1", "--expires", "soon"), 2, "'soon' does not match"),
         (("grant", SHOP, "1", "--reason", "x" * 201), 2, "at most 200 characters"),
+        (("void", "nobody.myshopify.com", "1"), 1, "No shop nobody.myshopify.com"),
+        (("void", SHOP, "0"), 2, "0 is not in the range"),
     ],
 )
 async def test_what_is_wrong_is_told_in_one_line(
