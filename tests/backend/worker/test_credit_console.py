@@ -74,6 +74,7 @@ async def test_a_lot_is_voided_once(running_app: RunningApp) -> None:
     assert err == f"Error: {SHOP} has no lot 1000000. `atelier credits show` lists its lots.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
