@@ -1,6 +1,7 @@
 """What an operator reads when a command cannot run: one line, no traceback, an exit code."""
 
 import asyncio
+import re
 import signal
 import socket
 import sys
@@ -207,7 +208,8 @@ async def test_a_server_refuses_the_schema_of_an_older_release(
     await asyncio.to_thread(migrations.upgrade, empty_database, "0019_outages")
     environ = {**environ, "DATABASE_URL": empty_database}
     said = await one_line(command, *free_port(command), code=FAILED, **environ)
-    assert "older than this release: it has no jobs.credits_cost. Run `atelier migrate`" in said
+    missing = r"older than this release: it has no [a-z_]+\.[a-z_]+\. Run `atelier migrate`\."
+    assert re.search(missing, said)
 
 
 @pytest.mark.slow
