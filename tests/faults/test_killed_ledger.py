@@ -25,12 +25,11 @@ from tests.faults.postgres import durable_app, kill_outright
 from tests.faults.web import WebProcess, running_web
 from tests.faults.writers import PATIENCE, Ledger
 from tests.flows.processes import expire_heartbeats, start_worker
+from tests.prepaid_apps import SELLING
 from tests.running_app import SHOP, RunningApp
-from tests.source_tree import ROOT
 from tests.wait import wait_until
 
 WRITERS = 8
-PLANS_FILE = str(ROOT / "deploy" / "plans.toml")
 JOBS = int(os.environ.get("LEDGER_JOBS", "10"))  # of each writer
 KILLS = int(os.environ.get("LEDGER_KILLS", "9"))
 GRANTED = 1_000
@@ -82,7 +81,7 @@ async def test_killing_anything_leaves_ledgers_that_add_up(
     services: LocalServices, renderer: Renderer, tmp_path: Path, record_promise: Measured
 ) -> None:
     async with (
-        durable_app(services, renderer, billing="manual", plans_file=PLANS_FILE) as (
+        durable_app(services, renderer, **SELLING) as (
             running_app,
             postgres,
         ),

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,6 +28,7 @@ from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.uploads.multipart_forms import picture
 from tests.conftest import SECRET
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.prepaid_apps import SELLING
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, serve_app
 from tests.scenarios import (
     deliver,
@@ -46,7 +46,6 @@ Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
 OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
-PLANS_FILE = Path(__file__).parents[2] / "deploy/plans.toml"
 PRODUCT = {"product_id": "gid://shopify/Product/1"}
 
 
@@ -440,9 +439,7 @@ async def a_purchase_is_its_shops_alone(
     shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
     """Whose plan is shown, and whose account an order is for."""
-    settings = msgspec.structs.replace(
-        shared_app.settings, billing="manual", plans_file=str(PLANS_FILE)
-    )
+    settings = msgspec.structs.replace(shared_app.settings, **SELLING)
     asked = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pack-100"}}
     async with (
         serve_app(settings, LoopbackShopify(shared_app.shopify.origin)) as url,

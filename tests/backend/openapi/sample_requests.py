@@ -6,7 +6,6 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +28,7 @@ from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.prepaid_apps import SELLING
 from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
 
@@ -36,8 +36,6 @@ Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
 LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests", "/v1/review"}
 SEVERAL = 4  # at a time
-PLANS_FILE = Path(__file__).parents[3] / "deploy/plans.toml"
-SELLING = {"billing": "manual", "plans_file": str(PLANS_FILE)}
 ORDERS = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pack-100"}}
 
 # Statuses that take more than these tests may do.
