@@ -221,6 +221,73 @@ EXPANSION_CRASHED = define(
     advice="Contact support.",
 )
 
+# Hosted providers.
+CONTENT_REFUSED = define(
+    "CONTENT_REFUSED",
+    "The provider's safety rules refused this picture. Nothing was charged.",
+    JOB,
+    advice="Use another photo. The same one is refused again.",
+)
+POSE_NOT_FOUND = define(
+    "POSE_NOT_FOUND",
+    "No person, or no usable pose, was found in the photo.",
+    JOB,
+    advice="Use a photo that shows one person from the front, from head to hips at least.",
+)
+PROVIDER_INPUT_REFUSED = define(
+    "PROVIDER_INPUT_REFUSED",
+    "The provider could not work with this photo.",
+    JOB,
+    advice="Use another photo; the message ends with the provider's reason if it gave one.",
+)
+PROVIDER_FAILED = define(
+    "PROVIDER_FAILED",
+    "The provider could not make the picture.",
+    JOB,
+    retryable=True,
+    advice="Create the job again. If it keeps failing, try another photo or contact support.",
+)
+PROVIDER_TIMEOUT = define(
+    "PROVIDER_TIMEOUT",
+    "The provider did not finish the picture in time.",
+    JOB,
+    retryable=True,
+    advice="Create the job again later.",
+)
+PROVIDER_UNAVAILABLE = define(
+    "PROVIDER_UNAVAILABLE",
+    "The provider was not available for hours. Try again later.",
+    JOB,
+    retryable=True,
+    advice="Try again later.",
+)
+PROVIDER_OUTPUT_INVALID = define(
+    "PROVIDER_OUTPUT_INVALID",
+    "The provider delivered no usable picture.",
+    JOB,
+    retryable=True,
+    advice="Create the job again. If it keeps failing, contact support.",
+)
+PROVIDER_MISCONFIGURED = define(
+    "PROVIDER_MISCONFIGURED",
+    "The provider refused this app's access. Contact support.",
+    JOB,
+    advice="Contact support: the operator has to check the provider's key and account.",
+)
+ANSWER_LOST = define(
+    "ANSWER_LOST",
+    "The provider's answer was lost twice. Create the job again.",
+    JOB,
+    retryable=True,
+    advice="Create the job again. If it keeps failing, contact support.",
+)
+ENGINE_MISSING = define(
+    "ENGINE_MISSING",
+    "This workflow needs an engine that is no longer set up. Contact support.",
+    JOB,
+    advice="Contact support: the operator has to set ENGINES for the workflow's stages.",
+)
+
 # Shopify and the image storage.
 SHOPIFY_UNAVAILABLE = define(
     "SHOPIFY_UNAVAILABLE",

@@ -22,6 +22,16 @@ class StageName(StrEnum):
     SWAP_WITH_IMAGE = "swap_with_image"
     SWAP_WITH_SPEC = "swap_with_spec"
     ENCODE_SWAP = "encode_swap"
+    PREPARE = "prepare"
+    TRY_ON = "try_on"
+    SWAP_MODEL = "swap_model"
+    EXTRACT = "extract"
+    LOOK = "look"
+    GENERATE_MODEL = "generate_model"
+    GENERATE_BACKGROUND = "generate_background"
+    GENERATE_GARMENT = "generate_garment"
+    CHANGE_BACKGROUND = "change_background"
+    ENCODE_GENERATED = "encode_generated"
 
 
 class StageFile(StrEnum):
@@ -32,6 +42,13 @@ class StageFile(StrEnum):
     MASK = "mask"
     CUTOUT = "cutout"
     MASTER = "master"
+    PRODUCT = "product"  # the source without its metadata, for engines outside this machine
+    PERSON = "person"
+    GARMENT_2 = "garment_2"
+    GARMENT_3 = "garment_3"
+    GARMENT_4 = "garment_4"
+    MODEL = "model"
+    DRESSED = "dressed"
 
 
 class Stage(msgspec.Struct, frozen=True):
