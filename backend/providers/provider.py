@@ -60,7 +60,7 @@ class ProviderJob(msgspec.Struct, frozen=True, kw_only=True):
     handles: dict[str, str] = {}
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a request has cost, in the provider's units; `amount_micros` in millionths of USD.
 
     `source`: the provider's answer, its price list as set here, or unknown.
@@ -92,7 +92,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[OutputImage, ...]
     model: str
     seed: int | None = None
-    cost: Cost = Cost()
+    cost: ProviderCost = ProviderCost()
 
 
 class ProviderLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +106,10 @@ class ProviderFailed(Failed):
     """The provider's last word on this request, such as a refusal; `cost` is what it charged."""
 
     def __init__(
-        self, failure: Failure, *, cost: Cost | None = None, provider_code: str = ""
+        self, failure: Failure, *, cost: ProviderCost | None = None, provider_code: str = ""
     ) -> None:
         super().__init__(failure)
-        self.cost = cost or Cost()
+        self.cost = cost or ProviderCost()
         self.provider_code = provider_code
 
 
