@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from backend.errors import ConfigurationError
-from backend.renderers.base import Engine, Rendered, RenderRequest
+from backend.failures.codes import ENGINE_MISSING
+from backend.renderers.base import Engine, Rendered, RenderFailed, RenderRequest
 from backend.workflows.registry import Workflow
 from backend.workflows.stages import StageName
 
@@ -24,8 +25,11 @@ class ChosenEngines:
         self.by_stage = by_stage
 
     async def render(self, request: RenderRequest) -> Rendered:
-        """Run one stage. Raises `RenderFailed`."""
-        return await self.by_stage[request.stage].render(request)
+        """Run one stage. Raises `RenderFailed`, also for a stage that has no engine."""
+        engine = self.by_stage.get(request.stage)
+        if engine is None:
+            raise RenderFailed(ENGINE_MISSING)
+        return await engine.render(request)
 
     async def close(self) -> None:
         """Close every engine, also those that were not chosen."""
@@ -37,7 +41,9 @@ def chosen_engines(
 ) -> ChosenEngines:
     """The engines by their names, and which is `chosen` for which stage; the rest is the default's.
 
-    Raises `ConfigurationError`, which names every stage of every workflow that has no engine.
+    A stage that the default engine does not run needs a choice; until then it has no engine, and
+    the workflow is not enabled. Raises `ConfigurationError` for a chosen engine that does not run
+    its stage; the message names each one with its workflow.
     """
     require_choices(engines, chosen)
     by_stage: dict[str, Engine] = {}
@@ -49,7 +55,7 @@ def chosen_engines(
             name = chosen.get(stage.name, DEFAULT_ENGINE)
             if stage.name in engines[name].stages:
                 by_stage[stage.name] = engines[name]
-            else:
+            elif stage.name in chosen:
                 problems.append(no_engine(stage.name, workflow.name, name))
     if problems:
         raise ConfigurationError(" ".join(problems))
