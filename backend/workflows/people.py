@@ -13,7 +13,7 @@ SkinTone = Literal["very_light", "light", "medium", "brown", "dark", "very_dark"
 Hair = Literal["shaved", "short", "shoulder_length", "long", "tied_back"]
 HairColor = Literal["black", "brown", "blonde", "red", "grey"]
 ModelPose = Literal["standing", "walking", "hand_on_hip", "turned"]
-Framing = Literal["full_body", "three_quarter", "upper_body"]
+ModelFraming = Literal["full_body", "three_quarter", "upper_body"]
 
 
 class InventedPerson(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class InventedPerson(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hair_color: HairColor | None = None
     pose: ModelPose = "standing"
     framing: Annotated[
-        Framing,
+        ModelFraming,
         msgspec.Meta(description="`full_body` shows shoes; `three_quarter` ends at the knees."),
     ] = "full_body"
     aspect_ratio: AspectRatio = "4:5"
