@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.catalog.service import KIND_OF_GENERATOR
 from backend.db import Database
 from backend.failures.codes import WORKFLOW_RETIRED
 from backend.jobs.lifecycle import (
@@ -30,6 +31,7 @@ from backend.metrics import JOBS_ENDED, STAGE_SECONDS, increment, time_block
 from backend.publications.auto_publish import auto_publish
 from backend.retries import JOBS
 from backend.tracing import span
+from backend.worker.catalog import fill_catalog
 from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
 from backend.worker.stages import JobRun, StageFailed, make, store_files
@@ -111,14 +113,22 @@ async def run_stage(
 async def ending(
     claimed: JobLease, context: WorkerContext
 ) -> AsyncIterator[Database | AsyncConnection]:
-    """Where to end the job well; what is to be published is asked for in the same transaction."""
-    if claimed.publish is None:
+    """Where to end the job well.
+
+    In the same transaction, a generator's image enters the catalog, and what is to be published is
+    asked for.
+    """
+    kind = KIND_OF_GENERATOR.get(claimed.job_type)
+    if kind is None and claimed.publish is None:
         yield context.database
         return
     async with context.database.transaction(claimed.ref.shop_id) as connection:
         yield connection
-        product_id = claimed.request["product_id"]
-        await auto_publish(connection, claimed.ref, product_id, claimed.publish)
+        if kind is not None:
+            await fill_catalog(connection, claimed, kind)
+        if claimed.publish is not None:
+            product_id = claimed.request["product_id"]
+            await auto_publish(connection, claimed.ref, product_id, claimed.publish)
 
 
 async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:
