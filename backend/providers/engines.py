@@ -10,9 +10,9 @@ from backend.workflows.registry import Workflow
 from backend.workflows.stages import StageName
 
 DEFAULT_ENGINE = "local"
-# The worker fetches by itself, for no engine knows a shop's token. Uploads are always normalised on
-# this machine, before anybody else sees them.
-NOT_CHOSEN = frozenset({StageName.FETCH, StageName.NORMALISE})
+# The worker fetches by itself, for no engine knows a shop's token. Untrusted pictures are always
+# normalised on this machine, before anybody else sees them.
+NOT_CHOSEN = frozenset({StageName.FETCH, StageName.NORMALISE, StageName.NORMALISE_OUTPUT})
 
 
 class ChosenEngines:

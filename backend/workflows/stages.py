@@ -14,6 +14,7 @@ class StageName(StrEnum):
 
     FETCH = "fetch"
     NORMALISE = "normalise"  # of uploads, in the web process; part of no workflow
+    NORMALISE_OUTPUT = "normalise_output"  # of what a provider delivered; part of no workflow
     VALIDATE = "validate"
     SEGMENT = "segment"
     COMPOSE = "compose"
