@@ -6,6 +6,7 @@ product's libvips: its decoders are others, and it brings a font along.
 
 import functools
 import io
+import re
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from backend.dev.providers.models import DrawnKind
 
 SIZE = (864, 1296)  # FASHN's on fal, in pixels
-SKIN, TROUSERS, WALL = (203, 173, 150), (88, 94, 108), (228, 226, 222)
+PIXELS = 1_048_576  # of a picture whose aspect ratio is asked for
+SKIN, TROUSERS = (203, 173, 150), (88, 94, 108)
 CORNER_TEXT = "STAND-IN"
 
 Drawing = Image.Image
@@ -21,7 +23,11 @@ Drawing = Image.Image
 
 @functools.lru_cache(maxsize=64)
 def drawn_picture(
-    kind: DrawnKind, images: tuple[bytes, ...], seed: int, image_format: str
+    kind: DrawnKind,
+    images: tuple[bytes, ...],
+    seed: int,
+    image_format: str,
+    size: tuple[int, int] | None,
 ) -> tuple[bytes, int, int]:
     """A picture's bytes, width and height. Pure: the same request is drawn once.
 
@@ -29,10 +35,22 @@ def drawn_picture(
     """
     opened = [_opened(content) for content in images]
     picture = _DRAWN[kind](opened, seed)
+    if size is not None and size != picture.size:
+        picture = _fitted(picture, size)
     _label(picture, f"{CORNER_TEXT} · {kind} · seed {seed}")
     out = io.BytesIO()
     picture.save(out, image_format.upper(), **_SAVE[image_format])
     return out.getvalue(), picture.width, picture.height
+
+
+def size_for(ratio: object) -> tuple[int, int] | None:
+    """Width and height for an `aspect_ratio` such as 4:5, at about a megapixel; else None."""
+    match = re.fullmatch(r"(\d{1,2}):(\d{1,2})", str(ratio))
+    if match is None:
+        return None
+    width, height = int(match[1]), int(match[2])
+    scale = (PIXELS / (width * height)) ** 0.5
+    return round(width * scale), round(height * scale)
 
 
 def _worn(images: list[Drawing], seed: int) -> Drawing:
@@ -96,13 +114,13 @@ def _opened(content: bytes) -> Drawing:
     return picture.convert("RGBA")
 
 
-def _fitted(picture: Drawing) -> Drawing:
-    """The picture on a canvas of the usual size, whole."""
-    canvas = Image.new("RGB", SIZE, WALL)
-    scale = min(SIZE[0] / picture.width, SIZE[1] / picture.height)
+def _fitted(picture: Drawing, size: tuple[int, int] = SIZE) -> Drawing:
+    """The whole picture on a canvas of this size, in the colour of its lower left corner."""
+    canvas = Image.new("RGB", size, picture.convert("RGB").getpixel((0, picture.height - 1)))
+    scale = min(size[0] / picture.width, size[1] / picture.height)
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
-    at = ((SIZE[0] - picture.width) // 2, (SIZE[1] - picture.height) // 2)
-    canvas.paste(picture, at, picture)
+    at = ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2)
+    canvas.paste(picture, at, picture if picture.mode == "RGBA" else None)
     return canvas
 
 

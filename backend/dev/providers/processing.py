@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import msgspec
 
-from backend.dev.providers.drawing import drawn_picture
+from backend.dev.providers.drawing import drawn_picture, size_for
 from backend.dev.providers.inputs import InputRefused, load_images
 from backend.dev.providers.requests import AcceptedRequest, ModelError, OutputFile, ProviderState
 
@@ -91,13 +91,15 @@ class Runners:
     async def _draw(self, prediction: AcceptedRequest, images: dict[str, list[bytes]]) -> None:
         state, inputs, model = self._state, prediction.inputs, prediction.model
         ordered = sorted(images.items(), key=lambda item: item[0] not in _PERSON_FIRST)
-        contents = tuple(each for _, group in ordered for each in group)
+        # In a list, the product comes first and the person last.
+        contents = tuple(each for _, group in ordered for each in reversed(group))
+        size = size_for(inputs.get("aspect_ratio"))
         image_format = str(inputs.get("output_format", "png"))
         wanted = int(inputs.get("num_images") or inputs.get("num_samples") or 1)
         lifetime = lifetime_of(prediction, state.output_lifetime)
         for number in range(wanted):
             content, width, height = await asyncio.to_thread(
-                drawn_picture, model.kind, contents, prediction.seed + number, image_format
+                drawn_picture, model.kind, contents, prediction.seed + number, image_format, size
             )
             file = OutputFile(
                 name=f"{secrets.token_hex(12)}_{number}.{image_format}",

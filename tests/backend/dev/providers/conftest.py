@@ -96,7 +96,7 @@ class Account:
         (key,) = (await self.get("/.well-known/jwks.json")).json()["keys"]
         public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "=="))
         try:
-            public.verify(bytes.fromhex(headers["X-Fal-Webhook-Signature"]), message)
+            public.verify(bytes.fromhex(request.headers["X-Fal-Webhook-Signature"]), message)
         except InvalidSignature:
             return False
         return True

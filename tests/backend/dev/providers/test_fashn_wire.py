@@ -46,6 +46,12 @@ async def test_a_data_uri_is_an_image_too_and_base64_an_output(account):
     assert [each.partition(",")[0] for each in output] == ["data:image/png;base64"] * 2
 
 
+async def test_a_picture_has_the_aspect_ratio_that_was_asked_for(account):
+    await account.run("product-to-model", product_image=GARMENT_URL, aspect_ratio="4:5")
+    (file,) = (await account.ended()).files
+    assert Image.open(io.BytesIO(file.content)).size == (file.width, file.height) == (916, 1145)
+
+
 async def test_a_request_waits_while_the_queue_is_held(account):
     account.provider.hold()
     prediction_id = (await account.run()).json()["id"]
