@@ -15,9 +15,9 @@ from backend.workflows.registry import Workflow
 from backend.workflows.stages import StageName
 
 DEFAULT_ENGINE = "local"
-# The worker fetches by itself, for no engine knows a shop's token. Uploads are always normalised on
-# this machine, before anybody else sees them.
-NOT_CHOSEN = frozenset({StageName.FETCH, StageName.NORMALISE})
+# The worker fetches by itself, for no engine knows a shop's token. Untrusted pictures are always
+# normalised on this machine, before anybody else sees them.
+NOT_CHOSEN = frozenset({StageName.FETCH, StageName.NORMALISE, StageName.NORMALISE_OUTPUT})
 HOSTED: dict[str, Callable[[ProvidersConfig, httpx.AsyncBaseTransport | None], Provider]] = {
     "fashn": fashn_provider,
 }

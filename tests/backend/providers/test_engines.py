@@ -62,7 +62,7 @@ async def test_each_stage_runs_on_its_engine() -> None:
 async def test_every_stage_of_every_workflow_runs_on_the_local_engine() -> None:
     renderer = chosen_engines({"local": LocalRenderer(None)}, {}, WORKFLOWS.values(), LOCAL_STAGES)
     wanted = {stage.name for each in WORKFLOWS.values() for stage in each.stages}
-    assert renderer.by_stage.keys() == wanted - {StageName.FETCH}
+    assert renderer.by_stage.keys() == wanted & LOCAL_STAGES
 
 
 def test_each_stage_without_an_engine_is_named_with_its_workflow() -> None:
@@ -142,15 +142,6 @@ async def test_a_worker_with_a_good_choice_starts() -> None:
     assert settings.chosen_engines == {"dress": "local", "segment": "local"}
     async with AsyncExitStack() as stack:
         await open_worker_context(stack, settings, 1, None)
-
-
-async def test_a_worker_whose_engine_lacks_a_stage_does_not_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(LocalRenderer, "stages", LocalRenderer.stages - {StageName.DRESS})
-    async with AsyncExitStack() as stack:
-        with pytest.raises(ConfigurationError, match="stage dress of product-to-model-direct"):
-            await open_worker_context(stack, SETTINGS, 1, None)
 
 
 def test_a_web_process_that_cannot_normalise_uploads_does_not_start(
