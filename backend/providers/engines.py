@@ -33,10 +33,11 @@ class ChosenEngines:
         self.by_stage = by_stage
 
     async def render(self, request: RenderRequest) -> Rendered:
-        """Run one stage. Raises `RenderFailed`."""
-        if request.stage not in self.by_stage:
+        """Run one stage. Raises `RenderFailed`, also for a stage that has no engine."""
+        engine = self.by_stage.get(request.stage)
+        if engine is None:
             raise RenderFailed(ENGINE_MISSING)
-        return await self.by_stage[request.stage].render(request)
+        return await engine.render(request)
 
     async def close(self) -> None:
         """Close every engine, also those that were not chosen."""
@@ -47,13 +48,13 @@ def chosen_engines(
     engines: Mapping[str, Engine],
     chosen: Mapping[str, str],
     workflows: Iterable[Workflow],
-    local_stages: Collection[StageName],
 ) -> ChosenEngines:
     """The engines by their names, and which is `chosen` for which stage; the rest is the default's.
 
-    A stage that was chosen for a hosted provider is not among them. Raises `ConfigurationError`,
-    which names every stage of every workflow that should run here and has no engine: those that
-    were chosen, and the `local_stages`. A stage that is neither only switches its workflow off.
+    A stage that was chosen for a hosted provider is not among them. A stage that the default engine
+    does not run needs a choice; until then it has no engine, and the workflow is not enabled.
+    Raises `ConfigurationError` for a chosen engine that does not run its stage; the message names
+    each one with its workflow.
     """
     require_choices(engines, chosen)
     by_stage: dict[str, Engine] = {}
@@ -61,12 +62,11 @@ def chosen_engines(
     for workflow in workflows:
         for stage in workflow.stages:
             name = chosen.get(stage.name, DEFAULT_ENGINE)
-            is_local = stage.name in local_stages or stage.name in chosen
-            if stage.name is StageName.FETCH or name in HOSTED or not is_local:
+            if stage.name is StageName.FETCH or name in HOSTED:
                 continue
             if stage.name in engines[name].stages:
                 by_stage[stage.name] = engines[name]
-            else:
+            elif stage.name in chosen:
                 problems.append(no_engine(stage.name, workflow.name, name))
     if problems:
         raise ConfigurationError(" ".join(problems))

@@ -200,7 +200,9 @@ def prediction_failed(prediction: Prediction, cost: ProviderCost) -> ProviderFai
     name = error.name if error else prediction.status
     if name in INPUT_ERRORS and error:
         return input_refused(error.message, name, cost)
-    failure = PROVIDER_TIMEOUT if name == "time_out" else FAILURE_OF_ERROR.get(name, PROVIDER_FAILED)
+    failure = (
+        PROVIDER_TIMEOUT if name == "time_out" else FAILURE_OF_ERROR.get(name, PROVIDER_FAILED)
+    )
     return ProviderFailed(failure, cost=cost, provider_code=name[:100])
 
 

@@ -8,14 +8,20 @@ from typing import Any
 
 import msgspec
 
-from backend.failures.codes import PROVIDER_INPUT_REFUSED
-from backend.providers.instructions import instruction, person_of, product_of, wishes
-from backend.providers.provider import InputImage, ProviderFailed, SubmitRequest
+from backend.providers.inputs import aspect_ratio_in, product_in, required_wearer, wearer_in
+from backend.providers.provider import InputImage, SubmitRequest
+from backend.workflows.prompts import prompt_of
 from backend.workflows.stages import StageFile, StageName
 
-CATEGORIES = {"top": "tops", "bottom": "bottoms", "dress": "one-pieces"}
-SHAPE_PARAMETERS = ("aspect_ratio", "resolution")
-DRESS_SHAPE = {"aspect_ratio": "4:5"}  # that of the mannequin's pictures, which it stands in for
+# The kinds that `tryon-v1.6` tells apart; it finds the kind of all others by itself.
+TRYON_CATEGORIES = {
+    "top": "tops",
+    "outerwear": "tops",
+    "bottom": "bottoms",
+    "dress": "one-pieces",
+    "one_piece": "one-pieces",
+}
+
 Send = Callable[[InputImage], str]
 
 
@@ -28,69 +34,67 @@ class FashnModel(msgspec.Struct, frozen=True, kw_only=True):
 
 def product_to_model(request: SubmitRequest, send: Send) -> dict[str, Any]:
     """A new person in the product, or the one who is given."""
-    inputs = {"product_image": send(product_of(request)), "prompt": wishes(request.params)}
-    if person := person_of(request):
+    inputs = {"product_image": send(product_in(request))}
+    if person := wearer_in(request):
         return inputs | {"model_image": send(person)}
-    return inputs | shape(request)
+    return inputs | {"prompt": fashn_prompt(request)} | shape(request)
 
 
 def tryon_fast(request: SubmitRequest, send: Send) -> dict[str, Any]:
     """The fast model, for garments."""
     return {
-        "garment_image": send(product_of(request)),
-        "model_image": send(required_person(request)),
-        "category": CATEGORIES.get(str(request.params.get("category")), "auto"),
+        "garment_image": send(product_in(request)),
+        "model_image": send(required_wearer(request)),
+        "category": TRYON_CATEGORIES.get(request.params.get("category") or "", "auto"),
     }
 
 
 def tryon_max(request: SubmitRequest, send: Send) -> dict[str, Any]:
     """The slow model, for everything that is worn."""
-    return {
-        "product_image": send(product_of(request)),
-        "model_image": send(required_person(request)),
-        "prompt": wishes(request.params),
-    } | shape(request)
+    images = {
+        "product_image": send(product_in(request)),
+        "model_image": send(required_wearer(request)),
+    }
+    return images | shape(request)
 
 
 def model_swap(request: SubmitRequest, send: Send) -> dict[str, Any]:
-    """Another person in the same clothes: the one whose face is given, or one in words."""
-    inputs = {"model_image": send(product_of(request)), "prompt": wishes(request.params)}
-    person = person_of(request)
-    return inputs | ({"face_reference": send(person)} if person else {}) | shape(request)
+    """Another person in the same clothes: the one whose face is given."""
+    images = {
+        "model_image": send(product_in(request)),
+        "face_reference": send(required_wearer(request)),
+    }
+    return images | shape(request)
 
 
 def packshot(request: SubmitRequest, send: Send) -> dict[str, Any]:
-    """The product alone."""
-    return {"product_image": send(product_of(request)), "prompt": wishes(request.params)} | shape(
-        request
-    )
+    """The product by itself."""
+    inputs = {"product_image": send(product_in(request)), "prompt": fashn_prompt(request)}
+    return inputs | shape(request)
 
 
 def model_create(request: SubmitRequest, _send: Send) -> dict[str, Any]:
     """A person who does not exist."""
-    return {"prompt": instruction(request)} | shape(request)
+    return {"prompt": fashn_prompt(request)} | shape(request)
 
 
 def edit(request: SubmitRequest, send: Send) -> dict[str, Any]:
     """Another background."""
-    image = request.inputs.get(StageFile.DRESSED) or product_of(request)
     background = request.inputs.get(StageFile.BACKGROUND)
     context = {"image_context": send(background)} if background else {}
-    return {"image": send(image), "prompt": instruction(request)} | context | shape(request)
+    image = send(request.inputs[StageFile.DRESSED])
+    return {"image": image, "prompt": fashn_prompt(request)} | context | shape(request)
 
 
 def shape(request: SubmitRequest) -> dict[str, Any]:
-    """The job's parameters that the newer models take under the same names."""
-    defaults = DRESS_SHAPE if request.stage is StageName.DRESS else {}
-    params = request.params
-    return defaults | {name: params[name] for name in SHAPE_PARAMETERS if params.get(name)}
+    """The picture's aspect ratio, where the job says one."""
+    ratio = aspect_ratio_in(request)
+    return {"aspect_ratio": ratio} if ratio else {}
 
 
-def required_person(request: SubmitRequest) -> InputImage:
-    """The person, without whom there is nothing to try on."""
-    if person := person_of(request):
-        return person
-    raise ProviderFailed(PROVIDER_INPUT_REFUSED.with_message("There is no photo of a person."))
+def fashn_prompt(request: SubmitRequest) -> str:
+    """The stage in words."""
+    return prompt_of(request.stage, request.params, request.inputs)
 
 
 FASHN_MODELS: dict[str, FashnModel] = {

@@ -40,7 +40,7 @@ from backend.providers.provider import Provider
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.renderers.base import Renderer
-from backend.renderers.local import LOCAL_STAGES, LocalRenderer
+from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -136,7 +136,7 @@ async def open_worker_context(
         )
     local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
     chosen = settings.chosen_engines
-    renderer = chosen_engines({DEFAULT_ENGINE: local}, chosen, WORKFLOWS.values(), LOCAL_STAGES)
+    renderer = chosen_engines({DEFAULT_ENGINE: local}, chosen, WORKFLOWS.values())
     providers = hosted_providers(settings, chosen)
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)

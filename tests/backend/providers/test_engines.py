@@ -50,7 +50,7 @@ class Recording:
 async def test_each_stage_runs_on_its_engine() -> None:
     local, hosted = Recording("local"), Recording("hosted", frozenset({StageName.DRESS}))
     engines = {"local": local, "hosted": hosted}
-    renderer = chosen_engines(engines, {"dress": "hosted"}, WORKFLOWS.values(), LOCAL_STAGES)
+    renderer = chosen_engines(engines, {"dress": "hosted"}, WORKFLOWS.values())
     for stage in ("validate", "dress", "encode_render"):
         await renderer.render(RenderRequest(stage=stage, inputs={}))
     assert (local.asked, hosted.asked) == (["validate", "encode_render"], ["dress"])
@@ -59,26 +59,19 @@ async def test_each_stage_runs_on_its_engine() -> None:
     assert hosted.is_closed
 
 
-async def test_every_stage_of_every_workflow_runs_on_the_local_engine() -> None:
-    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, WORKFLOWS.values(), LOCAL_STAGES)
-    wanted = {stage.name for each in WORKFLOWS.values() for stage in each.stages}
-    assert renderer.by_stage.keys() == wanted & LOCAL_STAGES
-
-
-def test_each_stage_without_an_engine_is_named_with_its_workflow() -> None:
-    engines = {"local": Recording("local", ALL - {StageName.COMPOSE, StageName.ENCODE})}
-    with pytest.raises(ConfigurationError) as caught:
-        chosen_engines(engines, {}, [CATALOG_IMAGE], LOCAL_STAGES)
-    assert caught.value.message == (
-        "The stage compose of catalog-image has no engine: local does not run it. "
-        "The stage encode of catalog-image has no engine: local does not run it."
-    )
+async def test_a_stage_without_an_engine_fails_its_job_and_nothing_else() -> None:
+    engines = {"local": Recording("local", ALL - {StageName.COMPOSE})}
+    renderer = chosen_engines(engines, {}, [CATALOG_IMAGE])
+    with pytest.raises(RenderFailed) as caught:
+        await renderer.render(RenderRequest(stage="compose", inputs={}))
+    assert caught.value.failure.code == "ENGINE_MISSING"
+    await renderer.render(RenderRequest(stage="encode", inputs={}))
 
 
 def test_an_engine_cannot_be_chosen_for_a_stage_that_it_does_not_run() -> None:
     engines = {"local": Recording("local"), "hosted": Recording("hosted", frozenset())}
     with pytest.raises(ConfigurationError, match="segment of catalog-image has no engine: hosted"):
-        chosen_engines(engines, {"segment": "hosted"}, WORKFLOWS.values(), LOCAL_STAGES)
+        chosen_engines(engines, {"segment": "hosted"}, WORKFLOWS.values())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +118,7 @@ async def test_a_hosted_stage_is_not_rendered_here() -> None:
 
 async def test_a_stage_that_nobody_makes_stops_no_process() -> None:
     looks = replace(CATALOG_IMAGE, stages=(*CATALOG_IMAGE.stages, Stage(StageName.LOOK, "")))
-    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, [looks], LOCAL_STAGES)
+    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, [looks])
     assert StageName.LOOK not in renderer.by_stage
     assert StageName.LOOK not in available_stages(LOCAL_STAGES, {})
     assert StageName.LOOK in available_stages(LOCAL_STAGES, {"look": "fashn"})
@@ -134,7 +127,7 @@ async def test_a_stage_that_nobody_makes_stops_no_process() -> None:
 async def test_a_stage_chosen_for_the_local_engine_must_run_there() -> None:
     looks = replace(CATALOG_IMAGE, stages=(*CATALOG_IMAGE.stages, Stage(StageName.LOOK, "")))
     with pytest.raises(ConfigurationError, match="stage look of catalog-image has no engine"):
-        chosen_engines({"local": LocalRenderer(None)}, {"look": "local"}, [looks], LOCAL_STAGES)
+        chosen_engines({"local": LocalRenderer(None)}, {"look": "local"}, [looks])
 
 
 async def test_a_worker_with_a_good_choice_starts() -> None:

@@ -20,6 +20,7 @@ from backend.providers.provider import (
     ProviderUnavailable,
     Running,
 )
+from backend.workflows.prompts import prompt_of
 from backend.workflows.stages import StageName
 from tests.backend.providers.conftest import PNG
 from tests.backend.providers.provider_server import Answer, recorded
@@ -75,36 +76,55 @@ async def test_a_request_is_sent_as_fashn_documents_it(server, fashn, try_on) ->
 
 
 @pytest.mark.parametrize(
-    ("stage", "names", "model", "images"),
+    ("stage", "names", "params", "sent"),
     [
-        ("dress", ["cutout"], "product-to-model", {"product_image": "cutout"}),
+        (
+            "dress",
+            ["cutout"],
+            {"category": "top", "body": "male", "background": "#f4f4f2"},
+            {"model_name": "product-to-model", "product_image": "cutout", "aspect_ratio": "4:5"},
+        ),
         (
             "swap_model",
             ["product", "person"],
-            "model-swap",
-            {"model_image": "product", "face_reference": "person"},
+            {},
+            {"model_name": "model-swap", "model_image": "product", "face_reference": "person"},
         ),
-        ("extract", ["product"], "packshot", {"product_image": "product"}),
-        ("generate_model", [], "model-create", {}),
+        ("extract", ["product"], {}, {"model_name": "packshot", "product_image": "product"}),
+        (
+            "generate_model",
+            [],
+            {"person": {"aspect_ratio": "2:3", "body": "female"}},
+            {"model_name": "model-create", "aspect_ratio": "2:3"},
+        ),
         (
             "change_background",
             ["dressed", "background"],
-            "edit",
-            {"image": "dressed", "image_context": "background"},
+            {},
+            {"model_name": "edit", "image": "dressed", "image_context": "background"},
         ),
     ],
 )
 async def test_each_stage_is_made_by_its_model(
-    server, fashn, asked_for, stage, names, model, images
+    server, fashn, asked_for, stage, names, params, sent
 ) -> None:
     server.answers.append(Answer(SHAPES["accepted"]))
-    await fashn.submit(asked_for(StageName(stage), *names, prompt="in a park"))
-    sent = server.asked[0].json
-    assert sent["model_name"] == model
-    assert "in a park" in sent["inputs"]["prompt"]
-    urls = {field: f"https://bucket.example/{name}.png?sig=s" for field, name in images.items()}
-    assert {field: value for field, value in sent["inputs"].items() if field in images} == urls
+    request = asked_for(StageName(stage), *names, **params)
+    await fashn.submit(request)
+    asked = server.asked[0].json
+    inputs = asked.pop("inputs") | asked
+    if stage != "swap_model":
+        assert inputs.pop("prompt") == prompt_of(StageName(stage), params, names)
+    assert inputs.pop("seed") == 7
+    urls = {each.url: name for name, each in request.inputs.items()}
+    assert {field: urls.get(value, value) for field, value in inputs.items()} == sent
     assert "webhook_url" not in server.asked[0].target
+
+
+async def test_nothing_is_tried_on_without_a_person(server, fashn, asked_for) -> None:
+    with pytest.raises(ProviderFailed, match="no photo of a person"):
+        await fashn.submit(asked_for(StageName.TRY_ON, "product"))
+    assert server.asked == []
 
 
 async def test_pictures_can_go_out_inline(server, try_on) -> None:
