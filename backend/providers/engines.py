@@ -40,7 +40,7 @@ def chosen_engines(
     Raises `ConfigurationError`, which names every stage of every workflow that has no engine.
     """
     require_choices(engines, chosen)
-    by_stage: dict[str, Engine] = {}
+    by_stage: dict[str, Engine] = dict.fromkeys(NOT_CHOSEN, engines[DEFAULT_ENGINE])
     problems = []
     for workflow in workflows:
         for stage in workflow.stages:
