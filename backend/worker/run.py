@@ -48,6 +48,7 @@ from backend.shops.service import ShopRef
 from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
+from backend.storage.presign import Presigner
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
@@ -62,6 +63,7 @@ from backend.worker.execute import run_job
 from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.outage_log import shorten_outages
+from backend.worker.poller import polling
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
@@ -172,6 +174,7 @@ def contexts(
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
+        presigner=Presigner(settings),
     )
     handler_context = HandlerContext(
         database=database,
@@ -221,7 +224,10 @@ async def manager(
         dequeue_by_capacity(pgq, shares)
         register_entrypoints(pgq, context, handler_context)
         register_schedules(pgq, settings, context)
-        async with measured_queue(driver, settings.metrics_listen):
+        async with (
+            measured_queue(driver, settings.metrics_listen),
+            polling(context.database, context.providers),
+        ):
             yield pgq
     finally:
         await connection.close(timeout=2)
