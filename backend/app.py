@@ -37,7 +37,7 @@ from backend.overview.routes import overview_router
 from backend.page.routes import page_router
 from backend.page.shell import SHOPIFY, ShopifyOrigins
 from backend.privacy.routes import privacy_router
-from backend.providers.engines import DEFAULT_ENGINE, require_stage
+from backend.providers.engines import DEFAULT_ENGINE, available_stages, require_stage
 from backend.publications.routes import publications_router
 from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
@@ -54,6 +54,7 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.workflows.offer import WorkflowOffer, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
@@ -93,6 +94,10 @@ def create_app(
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
     require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
     image_sanitizer = ImageSanitizer(local)
+    available = available_stages(local.stages, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled, without_engine=workflows_without_engine(available)
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -113,18 +118,18 @@ def create_app(
             dismissal_router(merchant),
             overview_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
-            creation_router(merchant, settings.disabled, settings.quotas),
-            batches_router(merchant, settings.disabled, settings.quotas),
+            creation_router(merchant, offer, settings.quotas),
+            batches_router(merchant, offer, settings.quotas),
             storefront_router(
                 ProxyGuard(settings),
-                settings.disabled,
+                offer,
                 DailyCaps(
                     shop=settings.storefront_daily_cap,
                     visitor=settings.storefront_visitor_daily_cap,
                 ),
                 settings.quotas,
             ),
-            settings_router(merchant),
+            settings_router(merchant, offer, settings.quotas),
             privacy_router(merchant),
             billing_router(merchant),
             uploads_router(merchant, settings.quotas),

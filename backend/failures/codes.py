@@ -285,6 +285,7 @@ ENGINE_MISSING = define(
     "ENGINE_MISSING",
     "This workflow needs an engine that is no longer set up. Contact support.",
     JOB,
+    BATCH,
     advice="Contact support: the operator has to set ENGINES for the workflow's stages.",
 )
 

@@ -62,6 +62,14 @@ def chosen_engines(
     return ChosenEngines(engines, by_stage)
 
 
+def available_stages(
+    local: frozenset[StageName], chosen: Mapping[str, str]
+) -> frozenset[StageName]:
+    """The stages that this machine's engine makes, and those that another one is chosen for."""
+    hosted = (stage for stage, engine in chosen.items() if engine != DEFAULT_ENGINE)
+    return local | {stage for stage in StageName if stage in set(hosted)}
+
+
 def require_choices(engines: Mapping[str, Engine], chosen: Mapping[str, str]) -> None:
     """Raise `ConfigurationError` unless these are engines that there are, for stages to choose."""
     stages = sorted(set(StageName) - NOT_CHOSEN)

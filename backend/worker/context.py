@@ -25,6 +25,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
 
     @property
     def publication_context(self) -> PublicationContext:
@@ -37,7 +38,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     def batch_context(self) -> BatchContext:
         """The context for batches."""
         return BatchContext(
-            database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
+            database=self.database,
+            admin=self.admin,
+            stopping=self.stopping,
+            quotas=self.quotas,
+            without_engine=self.without_engine,
         )
 
     @property
