@@ -16,8 +16,11 @@ HOSTED_WORKFLOWS = [
     for workflow in WORKFLOWS.values()
     if any(stage.name in HOSTED_STAGES for stage in workflow.stages)
 ]
-# Nothing is ever sent with this key: a test that calls the provider gives a transport of its own.
+FASHN = {"change_background", "extract", "generate_model", "swap_model", "try_on"}
+# Nothing is ever sent with these keys: a test that calls a provider gives a transport of its own.
 WITH_ENGINES: dict[str, Any] = {
-    "engines": ",".join(f"{stage}=fashn" for stage in HOSTED_STAGES),
+    "engines": ",".join(
+        f"{stage}={'fashn' if stage in FASHN else 'gemini'}" for stage in HOSTED_STAGES if stage in FASHN
+    ),
     "fashn_api_key": "fa-none",
 }

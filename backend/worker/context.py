@@ -1,6 +1,7 @@
 """The services of a worker process."""
 
 import asyncio
+from collections.abc import Mapping
 
 import httpx
 import msgspec
@@ -8,11 +9,13 @@ import msgspec
 from backend.batches.execution import BatchContext
 from backend.billing.plans import PriceList
 from backend.db import Database
+from backend.providers.provider import Provider
 from backend.publications.context import PublicationContext
 from backend.renderers.base import Renderer
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
+from backend.workflows.stages import StageName
 
 
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +25,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     store: ObjectStore
     admin: AdminApi
     renderer: Renderer
+    providers: Mapping[StageName, Provider] = {}  # of the stages that were chosen for one
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()

@@ -270,14 +270,12 @@ async def test_a_workflow_is_enabled_once_each_of_its_stages_has_an_engine(
     shared_app: RunningApp,
 ) -> None:
     async with app_with(shared_app, **WITH_ENGINES) as engines:
-        assert [
-            name for name, each in (await offered(engines)).items() if not each["enabled"]
-        ] == []
+        assert all(each["enabled"] for each in (await offered(engines)).values())
         assert (await post_job(engines, "extract")).status_code == 202
-    one = {**WITH_ENGINES, "engines": "generate_model=fashn,generate_background=fashn"}
+    one = {**WITH_ENGINES, "engines": "generate_model=fashn,try_on=fashn"}
     async with app_with(shared_app, **one) as engines:
         enabled = {name for name, each in (await offered(engines)).items() if each["enabled"]}
-        assert enabled & {*HOSTED_WORKFLOWS} == {"model-generator", "background-generator"}
+        assert enabled & {*HOSTED_WORKFLOWS} == {"model-generator", "try-on"}
         assert refusal(await post_job(engines, "extract")) == (409, "NO_ENGINE")
 
 

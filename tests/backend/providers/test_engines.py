@@ -7,15 +7,15 @@ from msgspec.structs import replace
 
 from backend.app import create_app
 from backend.errors import ConfigurationError
-from backend.providers.engines import chosen_engines
+from backend.providers.engines import available_stages, chosen_engines
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.renderers.local import LocalRenderer
+from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.settings import Settings
 from backend.shops.token_encryption import generate_key
 from backend.worker.run import open_worker_context
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from backend.workflows.stages import StageName
+from backend.workflows.stages import Stage, StageName
 
 ALL = frozenset(StageName)
 SETTINGS = Settings(  # nothing is connected to
@@ -77,7 +77,8 @@ def test_an_engine_cannot_be_chosen_for_a_stage_that_it_does_not_run() -> None:
 @pytest.mark.parametrize(
     ("engines", "message"),
     [
-        ("dress=fashn", "ENGINES names the engines fashn; there are local."),
+        ("dress=dall-e", "ENGINES names the engines dall-e; there are local, fashn"),
+        ("dress=fashn", "key is missing: set FASHN_API_KEY"),
         ("dres=local", "ENGINES names the stages dres; there are change_background, compose,"),
         ("fetch=local", "ENGINES names the stages fetch;"),
         ("normalise=local", "ENGINES names the stages normalise;"),
@@ -91,6 +92,42 @@ async def test_a_worker_with_a_wrong_choice_does_not_start(engines: str, message
     async with AsyncExitStack() as stack:
         with pytest.raises(ConfigurationError, match=message):
             await open_worker_context(stack, settings, 1, None)
+
+
+@pytest.mark.parametrize("engines", ["dress=fashn", "dress=dall-e"])
+def test_a_web_process_with_a_wrong_choice_does_not_start(
+    engines: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    with pytest.raises(ConfigurationError):
+        create_app(replace(SETTINGS, engines=engines))
+
+
+async def test_a_hosted_stage_is_not_rendered_here() -> None:
+    settings = replace(SETTINGS, engines="dress=fashn,try_on=fashn", fashn_api_key="key")
+    async with AsyncExitStack() as stack:
+        context, _ = await open_worker_context(stack, settings, 1, None)
+        assert {stage: each.name for stage, each in context.providers.items()} == {
+            "dress": "fashn",
+            "try_on": "fashn",
+        }
+        with pytest.raises(RenderFailed, match="ENGINE_MISSING"):
+            await context.renderer.render(RenderRequest(stage="dress", inputs={}))
+
+
+async def test_a_stage_that_nobody_makes_stops_no_process() -> None:
+    looks = replace(CATALOG_IMAGE, stages=(*CATALOG_IMAGE.stages, Stage(StageName.LOOK, "")))
+    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, [looks])
+    assert StageName.LOOK not in renderer.by_stage
+    assert StageName.LOOK not in available_stages(LOCAL_STAGES, {})
+    assert StageName.LOOK in available_stages(LOCAL_STAGES, {"look": "fashn"})
+
+
+async def test_a_stage_chosen_for_the_local_engine_must_run_there() -> None:
+    looks = replace(CATALOG_IMAGE, stages=(*CATALOG_IMAGE.stages, Stage(StageName.LOOK, "")))
+    with pytest.raises(ConfigurationError, match="stage look of catalog-image has no engine"):
+        chosen_engines({"local": LocalRenderer(None)}, {"look": "local"}, [looks])
 
 
 async def test_a_worker_with_a_good_choice_starts() -> None:
