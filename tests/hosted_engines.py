@@ -20,7 +20,9 @@ FASHN = {"change_background", "extract", "generate_model", "swap_model", "try_on
 # Nothing is ever sent with these keys: a test that calls a provider gives a transport of its own.
 WITH_ENGINES: dict[str, Any] = {
     "engines": ",".join(
-        f"{stage}={'fashn' if stage in FASHN else 'gemini'}" for stage in HOSTED_STAGES if stage in FASHN
+        f"{stage}={'fashn' if stage in FASHN else 'gemini'}"
+        for stage in HOSTED_STAGES
+        if stage in FASHN
     ),
     "fashn_api_key": "fa-none",
 }
