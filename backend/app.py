@@ -25,6 +25,7 @@ from backend.errors import DatabaseUnavailable
 from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
+from backend.jobs.garment_routes import garments_router
 from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
@@ -127,6 +128,7 @@ def create_app(
             overview_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
             creation_router(merchant, offer, settings.quotas),
+            garments_router(merchant),
             batches_router(merchant, offer, settings.quotas),
             storefront_router(
                 ProxyGuard(settings),
