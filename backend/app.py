@@ -37,7 +37,12 @@ from backend.overview.routes import overview_router
 from backend.page.routes import page_router
 from backend.page.shell import SHOPIFY, ShopifyOrigins
 from backend.privacy.routes import privacy_router
-from backend.providers.engines import DEFAULT_ENGINE, require_stage
+from backend.providers.engines import (
+    DEFAULT_ENGINE,
+    close_providers,
+    hosted_providers,
+    require_stage,
+)
 from backend.publications.routes import publications_router
 from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
@@ -93,6 +98,7 @@ def create_app(
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
     require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
     image_sanitizer = ImageSanitizer(local)
+    providers = hosted_providers(settings, settings.chosen_engines)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -100,6 +106,7 @@ def create_app(
             parts.push_async_callback(database.close)
             parts.push_async_callback(admin.close)
             parts.push_async_callback(image_sanitizer.close)
+            parts.push_async_callback(close_providers, providers)
             await parts.enter_async_context(wakeups.listening())
             await parts.enter_async_context(presigner.renewing())
             await parts.enter_async_context(watched_loop())

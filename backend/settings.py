@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from backend.errors import ConfigurationError
+from backend.providers_config import ProvidersConfig, stage_pairs
 
 # `atelier dev` and `atelier demo` invent secrets with this prefix. The rest are values that
 # examples and tutorials use; a server must not start with one of them.
@@ -73,7 +74,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 UNLIMITED = Quotas(open_jobs=0, open_batches=0, stored_mb=0)
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(ProvidersConfig, frozen=True, kw_only=True):
     """What a process needs to know about its surroundings."""
 
     database_url: str
@@ -132,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise setting_error(error) from None
         settings.require_safe_urls()
+        settings.require_safe_addresses()
         settings.require_an_end_of_the_previous_secret()
         return settings
 
@@ -173,15 +175,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises `ConfigurationError`.
         """
-        pairs = [pair.partition("=") for pair in self.engines.split(",") if pair.strip()]
-        chosen = {stage.strip(): engine.strip() for stage, _, engine in pairs}
-        if not all(stage and engine for stage, engine in chosen.items()) or len(chosen) < len(
-            pairs
-        ):
-            raise ConfigurationError(
-                f"ENGINES is {self.engines!r}; name each stage once, such as dress=local."
-            )
-        return chosen
+        return stage_pairs("ENGINES", self.engines, "dress=local")
 
     def require_safe_urls(self) -> None:
         """Refuse URLs that would fail later and further away from their cause."""

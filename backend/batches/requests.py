@@ -15,6 +15,7 @@ from backend.credits.accounts import require_credits
 from backend.errors import InvalidRequest
 from backend.jobs.creation import (
     require_distinct_outputs,
+    require_further_images,
     require_one,
     stored_request,
     within,
@@ -95,6 +96,7 @@ def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspe
             checked = msgspec.convert(parameters, kind)
         except msgspec.ValidationError as error:
             raise InvalidRequest([validation_problem(str(error), kind)]) from error
+        require_further_images(workflow, checked)
         require_distinct_outputs(checked)
     return checked
 

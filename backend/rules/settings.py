@@ -14,7 +14,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import InvalidRequest, PreconditionFailed, ShopNotInstalled
-from backend.jobs.creation import require_distinct_outputs, stored_request, within
+from backend.jobs.creation import (
+    require_distinct_outputs,
+    require_further_images,
+    stored_request,
+    within,
+)
 from backend.jobs.daily_quotas import RULE_CREDITS, amount_of
 from backend.jobs.queries import installed
 from backend.rules.keys import chosen_parameters
@@ -98,6 +103,7 @@ async def change_settings(
     shop_id = await installed_id(connection, shop_domain)
     for index, rule in enumerate(wanted.rules):
         with within("rules", index, "parameters"):
+            require_further_images(workflow_of(rule), rule.parameters)
             require_distinct_outputs(rule.parameters)
             await stored_request(connection, shop_id, rule.parameters)  # its uploads are kept
     values = {

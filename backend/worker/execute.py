@@ -4,6 +4,7 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import structlog
@@ -29,15 +30,14 @@ from backend.worker.hosted_stages import HostedStage
 from backend.worker.sources import NOT_THERE
 from backend.worker.stage_records import (
     MadeStage,
+    add_results,
     ending,
     note_stage,
     progress,
-    publish_result,
     record_stage,
 )
 from backend.worker.stages import JobRun, StageFailed, make, store_files
 from backend.workflows import WORKFLOWS
-from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
@@ -69,13 +69,14 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
     workflow = WORKFLOWS.get(claimed.job_type)
     if workflow is None:
         raise StageFailed(WORKFLOW_RETIRED)
-    missing = [stage for stage in workflow.stages if stage.name not in job_run.done]
+    stages = workflow.stages_for(claimed.request)
+    missing = [stage for stage in stages if stage.name not in job_run.done]
     for stage in missing:
         if context.stopping.is_set():
             raise HandedOver
         is_last = stage is missing[-1]
         if provider := context.providers.get(stage.name):
-            hosted = HostedStage(stage, workflow, job_run, provider, is_last=is_last)
+            hosted = HostedStage(stage, stages, job_run, provider, is_last=is_last)
             if not await hosted.run():
                 return Done()
             continue
@@ -83,24 +84,26 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
             time_block(STAGE_SECONDS, claimed.job_type, stage.name),
             span(f"stage {stage.name}", workflow=claimed.job_type, job_id=claimed.ref.public_id),
         ):
-            await run_stage(stage, workflow, job_run, is_last=is_last)
+            await run_stage(stage, stages, job_run, is_last=is_last)
     if not missing:
         async with ending(claimed, context) as where:
-            await succeed(where, claimed, progress(workflow, len(workflow.stages)))
+            await succeed(where, claimed, progress(stages, len(stages)))
             if isinstance(where, AsyncConnection):
-                await publish_result(where, claimed)
+                await add_results(where, claimed)
     log.info("job_succeeded")
     increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()
 
 
-async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_last: bool) -> None:
-    """Make one stage, store its files, then record it; with the last one the job ends."""
+async def run_stage(
+    stage: Stage, stages: Sequence[Stage], job_run: JobRun, *, is_last: bool
+) -> None:
+    """Make one of the job's stages, store its files, then record it; the last one ends the job."""
     result = await make(stage, job_run)
     keys, artifacts = await store_files(stage, result, job_run)
     made = MadeStage(
         stage=stage,
-        workflow=workflow,
+        stages=stages,
         checkpoint=Checkpoint(files=keys, facts=result.facts),
         artifacts=artifacts,
         is_last=is_last,

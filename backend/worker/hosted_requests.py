@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 # Our own files begin with one of these.
 FILE_STARTS = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
-INGEST = StageName.NORMALISE  # paints an untrusted picture anew, in a child process
+INGEST = StageName.NORMALISE_OUTPUT  # paints an untrusted picture anew, in a child process
 
 
 async def submit_request(
@@ -40,8 +40,9 @@ async def submit_request(
 ) -> SubmitRequest:
     """The request, with the stage's inputs. Raises `StageFailed` while they cannot be read."""
     params = stage_params(job_run)
+    names = stage.inputs_among(job_run.names)
     with failures():
-        inputs = {str(name): await input_image(name, job_run) for name in stage.inputs}
+        inputs = {str(name): await input_image(name, job_run) for name in names}
     return SubmitRequest(
         stage=stage.name,
         inputs=inputs,

@@ -14,6 +14,7 @@ stage only where it cannot be asked about a lost answer; then `possible_double_c
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -75,7 +76,6 @@ from backend.worker.provider_calls import (
 from backend.worker.provider_pauses import end_pause, outage_seconds, pause_provider
 from backend.worker.stage_records import MadeStage, note_stage, record_stage
 from backend.worker.stages import JobRun, StageFailed, store_files
-from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
@@ -90,13 +90,13 @@ class HostedStage:
     def __init__(
         self,
         stage: Stage,
-        workflow: Workflow,
+        stages: Sequence[Stage],
         job_run: JobRun,
         provider: Provider,
         *,
         is_last: bool,
     ) -> None:
-        self.stage, self.workflow, self.job_run = stage, workflow, job_run
+        self.stage, self.stages, self.job_run = stage, stages, job_run
         self.provider, self.is_last = provider, is_last
         self.ref, self.context = job_run.ref, job_run.context
         self.database = job_run.context.database
@@ -334,7 +334,7 @@ class HostedStage:
         keys, artifacts = await store_files(self.stage, result, self.job_run)
         made = MadeStage(
             stage=self.stage,
-            workflow=self.workflow,
+            stages=self.stages,
             checkpoint=Checkpoint(files=keys, facts=result.facts),
             artifacts=artifacts,
             is_last=self.is_last,

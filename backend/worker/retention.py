@@ -5,7 +5,7 @@
 - Uploads are deleted the same time after their last use, once no job, rule or running batch names
   them.
 - Jobs are deleted with all their rows, if an operator has set a time. Published jobs are kept, and
-  so are jobs of a batch that has not ended.
+  so are jobs of a batch that has not ended, and those of catalog entries that are not archived.
 
 Everything is done in slices with short transactions. None is open while objects are deleted.
 """

@@ -7,7 +7,7 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -30,7 +30,13 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics, watch_pools
-from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
+from backend.providers.engines import (
+    DEFAULT_ENGINE,
+    chosen_engines,
+    close_providers,
+    hosted_providers,
+)
+from backend.providers.provider import Provider
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.renderers.base import Renderer
@@ -65,6 +71,7 @@ from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.review_backfill import correct_reviews
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
+from backend.workflows.stages import StageName
 from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
 
@@ -130,11 +137,21 @@ async def open_worker_context(
             "SEGMENT_MODEL_PATH.",
         )
     local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
-    renderer = chosen_engines({DEFAULT_ENGINE: local}, settings.chosen_engines, WORKFLOWS.values())
+    chosen = settings.chosen_engines
+    renderer = chosen_engines({DEFAULT_ENGINE: local}, chosen, WORKFLOWS.values())
+    providers = hosted_providers(settings, chosen)
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
-    return contexts(settings, database=database, admin=admin, store=store, renderer=renderer)
+    stack.push_async_callback(close_providers, providers)
+    return contexts(
+        settings,
+        database=database,
+        admin=admin,
+        store=store,
+        renderer=renderer,
+        providers=providers,
+    )
 
 
 def contexts(
@@ -144,6 +161,7 @@ def contexts(
     admin: AdminApi,
     store: ObjectStore,
     renderer: Renderer,
+    providers: Mapping[StageName, Provider] | None = None,
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
@@ -152,6 +170,7 @@ def contexts(
         store=store,
         admin=admin,
         renderer=renderer,
+        providers=providers or {},
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,

@@ -26,6 +26,8 @@ from backend.shops.shopify_responses import Product, ShopMedia
 from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
+from backend.workflows import WORKFLOWS
+from backend.workflows.further_images import object_field_of
 from backend.workflows.stages import StageFile
 
 log = structlog.get_logger(__name__)
@@ -58,7 +60,7 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
 
     Raises `SourceFailed`, `NeedsReauth`, and the errors of Shopify, storage and downloads.
     """
-    request = claimed.request
+    request, workflow = claimed.request, WORKFLOWS[claimed.job_type]
     if "upload_key" in request:
         yield SourceFile(StageFile.SOURCE, await uploaded(request["upload_key"], context))
     else:
@@ -66,9 +68,12 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
         photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
         data = await download_image(context.files, photo.url)
         yield SourceFile(StageFile.SOURCE, data, photo.product_title)
-    if "background_upload_key" in request:
-        key = request["background_upload_key"]
-        yield SourceFile(StageFile.BACKGROUND, await uploaded(key, context))
+    for image in workflow.further_images:
+        if image.upload_field in request:
+            yield SourceFile(image.file, await uploaded(request[image.upload_field], context))
+        elif image.entry_field in request:
+            key = request[object_field_of(image.entry_field)]
+            yield SourceFile(image.file, await uploaded(key, context))
 
 
 async def uploaded(key: str | None, context: WorkerContext) -> bytes:

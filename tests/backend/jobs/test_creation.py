@@ -11,17 +11,21 @@ from backend.errors import ConfigurationError
 from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef, request_jobs
 from backend.shops.service import installed_id
-from backend.workflows import WORKFLOWS
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.conftest import settings_for
-from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import fingerprint, open_shared_app, refusal
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PRODUCT = "gid://shopify/Product/8000000000001"
-OFFLINE = [name for name in MINIMAL_PARAMETERS if name != "background-swap-with-image"]
+OFFLINE = [
+    name
+    for name, parameters in MINIMAL_PARAMETERS.items()
+    if not {UNKNOWN_UPLOAD, UNKNOWN_ENTRY} & {*map(str, parameters.values())}
+]
 
 
 async def post_job(
@@ -29,7 +33,8 @@ async def post_job(
 ) -> httpx.Response:
     """Ask for a job of that workflow, by default of a product."""
     if body is None:
-        body = {"product_id": PRODUCT, **MINIMAL_PARAMETERS[name]}
+        photo = {"product_id": PRODUCT} if BY_NAME[name].has_photo else {}
+        body = {**photo, **MINIMAL_PARAMETERS[name]}
     sent = {**shared_app.bearer(shop), **headers}
     return await shared_app.http.post(f"/v1/{name}", json=body, headers=sent)
 
@@ -192,7 +197,7 @@ async def test_a_job_of_an_uninstalled_shop_ends_when_a_worker_takes_it(
 
 
 async def test_an_unknown_workflow_is_not_found(shared_app: RunningApp) -> None:
-    assert refusal(await post_job(shared_app, "try-on", {})) == (404, "NOT_FOUND")
+    assert refusal(await post_job(shared_app, "oil-painting", {})) == (404, "NOT_FOUND")
 
 
 async def test_operations_list_every_workflow_with_its_price(shared_app: RunningApp) -> None:
