@@ -9,7 +9,7 @@ from backend.catalog.models import CatalogKind
 from backend.catalog.service import KIND_OF_GENERATOR
 from backend.jobs.lifecycle import JobLease, lease_job, succeed
 from backend.jobs.service import JobRef
-from backend.worker.stage_records import deliver_result, ending
+from backend.worker.stage_records import add_results, ending
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import make_stage, waiting_job
 
@@ -42,7 +42,7 @@ async def end_generator_job(running_app: RunningApp, claimed: JobLease) -> None:
     async with ending(claimed, running_app.worker_context) as where:
         await succeed(where, claimed, {})
         assert isinstance(where, AsyncConnection)
-        await deliver_result(where, claimed)
+        await add_results(where, claimed)
 
 
 async def generated_entry(

@@ -24,7 +24,7 @@ from backend.submissions.models import Submission
 from backend.submissions.states import OPEN_STATES, POLLED, SubmissionStatus
 
 MAX_ID = 500  # characters of a provider's id
-MAX_SEED = 2**31
+SEED_COUNT = 2**31
 
 
 class SubmissionKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class SubmissionKey(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def seed(self) -> int:
         """The seed where the job's request names none: the same whenever this one is made."""
-        return int.from_bytes(self._digest("seed")[:8]) % MAX_SEED
+        return int.from_bytes(self._digest("seed")[:8]) % SEED_COUNT
 
     def _digest(self, what: str) -> bytes:
         parts = (what, str(self.shop_id), self.job_id, self.stage, str(self.number))

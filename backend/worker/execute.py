@@ -30,7 +30,7 @@ from backend.worker.hosted_stages import HostedStage
 from backend.worker.sources import NOT_THERE
 from backend.worker.stage_records import (
     MadeStage,
-    deliver_result,
+    add_results,
     ending,
     note_stage,
     progress,
@@ -89,7 +89,7 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
         async with ending(claimed, context) as where:
             await succeed(where, claimed, progress(stages, len(stages)))
             if isinstance(where, AsyncConnection):
-                await deliver_result(where, claimed)
+                await add_results(where, claimed)
     log.info("job_succeeded")
     increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()

@@ -40,8 +40,8 @@ async def submit_request(
 ) -> SubmitRequest:
     """The request, with the stage's inputs. Raises `StageFailed` while they cannot be read."""
     params = stage_params(job_run)
+    names = stage.inputs_among(job_run.names)
     with failures():
-        names = stage.inputs_among(job_run.names)
         inputs = {str(name): await input_image(name, job_run) for name in names}
     return SubmitRequest(
         stage=stage.name,

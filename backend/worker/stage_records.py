@@ -17,7 +17,7 @@ from backend.workflows.stages import Stage
 
 
 class MadeStage(msgspec.Struct, frozen=True, kw_only=True):
-    """A stage whose files are stored; with the last one the job ends."""
+    """A stage whose files are stored, of the job's `stages`; with the last one the job ends."""
 
     stage: Stage
     stages: Sequence[Stage]
@@ -42,7 +42,7 @@ async def record_stage(where: Database | AsyncConnection, job_run: JobRun, made:
         product_title=job_run.product_title,
     )
     if made.is_last and isinstance(where, AsyncConnection):
-        await deliver_result(where, job_run.claimed)
+        await add_results(where, job_run.claimed)
 
 
 def note_stage(job_run: JobRun, made: MadeStage) -> None:
@@ -55,9 +55,9 @@ def note_stage(job_run: JobRun, made: MadeStage) -> None:
 async def ending(
     claimed: JobLease, context: WorkerContext
 ) -> AsyncIterator[Database | AsyncConnection]:
-    """Where to end the job well: in one transaction with what becomes of its result.
+    """Where to end the job well: in one transaction with what comes of it, if anything does.
 
-    Whoever ends it on a connection also calls `deliver_result`.
+    Whoever ends it on a connection also calls `add_results`.
     """
     if claimed.publish is None and claimed.job_type not in KIND_OF_GENERATOR:
         yield context.database
@@ -66,8 +66,11 @@ async def ending(
         yield connection
 
 
-async def deliver_result(connection: AsyncConnection, claimed: JobLease) -> None:
-    """What becomes of a job that ends well in this transaction: catalog entry, publication."""
+async def add_results(connection: AsyncConnection, claimed: JobLease) -> None:
+    """What comes of a job that ends well in this transaction.
+
+    A generator's image enters the catalog, and what is to be published is asked for.
+    """
     if kind := KIND_OF_GENERATOR.get(claimed.job_type):
         await fill_catalog(connection, claimed, kind)
     if claimed.publish is not None:

@@ -23,7 +23,7 @@ _NO_REQUEST = fal_error(404, "Request not found")
 MAX_PAGE_ITEMS = 100
 
 
-def submit_request(exchange: Exchange, endpoint: str) -> HttpResponse | AcceptedRequest:
+def queue_request(exchange: Exchange, endpoint: str) -> HttpResponse | AcceptedRequest:
     """Accept a request. Its inputs are looked at by the model, when it is its turn."""
     state = exchange.state
     if refused := _refused(exchange):
@@ -75,7 +75,7 @@ def request_result(exchange: Exchange, app: str, request_id: str) -> HttpRespons
     return found if isinstance(found, HttpResponse) else fal_result(found)
 
 
-def cancel_request(exchange: Exchange, app: str, request_id: str, runners: Runners) -> HttpResponse:
+def stop_request(exchange: Exchange, app: str, request_id: str, runners: Runners) -> HttpResponse:
     """Stop a request."""
     found = _found(exchange, app, request_id)
     if isinstance(found, HttpResponse):

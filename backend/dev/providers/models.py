@@ -15,7 +15,7 @@ DrawnKind = Literal["worn", "person", "product", "scene", "edit"]
 Ratio = Literal["21:9", "1:1", "4:3", "3:2", "2:3", "5:4", "4:5", "3:4", "16:9", "9:16"]
 Resolution = Literal["1k", "2k", "4k"]
 Samples = Annotated[int, msgspec.Meta(ge=1, le=4)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+SeedNumber = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 FashnFormat = Literal["png", "jpeg"]
 FalFormat = Literal["png", "jpeg", "webp"]
 
@@ -35,12 +35,12 @@ class ModelInputs(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class FashnInputs(ModelInputs, kw_only=True):
     """What FASHN's models have in common."""
 
-    seed: Seed = 42
+    seed: SeedNumber = 42
     output_format: FashnFormat = "png"
     return_base64: bool = False
 
 
-class TryOn(FashnInputs, kw_only=True):
+class TryOnInputs(FashnInputs, kw_only=True):
     """Tryon-v1.6."""
 
     model_image: str
@@ -139,7 +139,7 @@ class FalInputs(ModelInputs, kw_only=True):
     """What fal's image models have in common."""
 
     sync_mode: bool = False
-    seed: Seed | None = None
+    seed: SeedNumber | None = None
     output_format: FalFormat = "png"
 
 
@@ -206,7 +206,7 @@ class HostedModel:
 SERVED_FASHN_MODELS = {
     each.name: each
     for each in (
-        HostedModel("tryon-v1.6", TryOn, "worn", 1),
+        HostedModel("tryon-v1.6", TryOnInputs, "worn", 1),
         HostedModel("tryon-max", TryOnMax, "worn", 4),
         HostedModel("product-to-model", ProductToModel, "worn", 1),
         HostedModel("face-to-model", FaceToModel, "person", 1),

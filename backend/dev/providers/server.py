@@ -104,7 +104,7 @@ def _endpoints(runners: Runners, callbacks: ProviderCallbacks) -> list[ServedEnd
     """In the order in which they are tried."""
 
     def cancel(exchange: Exchange, app: str, request_id: str) -> HttpResponse:
-        return fal_api.cancel_request(exchange, app, request_id, runners)
+        return fal_api.stop_request(exchange, app, request_id, runners)
 
     def jwks(_exchange: Exchange) -> HttpResponse:
         return HttpResponse(200, callbacks.jwks())
@@ -126,7 +126,7 @@ def _endpoints(runners: Runners, callbacks: ProviderCallbacks) -> list[ServedEnd
         ("fal status", "GET", rf"{one}/status", fal_api.request_status),
         ("fal cancel", "PUT", rf"{one}/cancel", cancel),
         ("fal result", "GET", one, fal_api.request_result),
-        ("fal submit", "POST", submit, fal_api.submit_request),
+        ("fal submit", "POST", submit, fal_api.queue_request),
     ]
     return [
         ServedEndpoint(name, method, re.compile(path), handler)

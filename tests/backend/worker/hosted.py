@@ -121,7 +121,7 @@ class HostedRenderer(FakeFileRenderer):
     """The local stages, without pixels; a provider's picture is painted anew as `anew: …`."""
 
     async def render(self, request: RenderRequest) -> Rendered:
-        if request.stage != StageName.NORMALISE:
+        if request.stage != StageName.NORMALISE_OUTPUT:
             return await super().render(request)
         data = request.inputs["source"]
         if data == BROKEN:
