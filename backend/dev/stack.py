@@ -38,7 +38,10 @@ SHOP = "atelier-demo.myshopify.com"
 BUCKET = "atelier"
 GARMENTS = Path(__file__).parent / "garments"
 # The provider of each stage in this stack, unless the environment has ENGINES.
-STAND_IN_ENGINES = "dress=fashn"
+STAND_IN_ENGINES = (
+    "dress=fashn,extract=fashn,swap_model=fashn,generate_model=fashn,change_background=fashn,"
+    "try_on=fal,look=fal,generate_background=fal,generate_garment=fal"
+)
 READY_TIMEOUT = 30  # seconds
 LONG_POLL = 20  # seconds
 STOP_TIMEOUT = 10  # seconds for a process to end by itself

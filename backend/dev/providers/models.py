@@ -170,6 +170,7 @@ class FalTextToImage(FalInputs, kw_only=True):
     safety_tolerance: str | None = None
     resolution: str | None = None
     limit_generations: bool = False
+    enable_web_search: bool = False
 
 
 class FalEdit(FalTextToImage, kw_only=True):
@@ -224,6 +225,8 @@ SERVED_FAL_MODELS = {
         HostedModel("fal-ai/fashn/tryon/v1.6", FalTryOn, "worn", 0.075),
         HostedModel("fal-ai/nano-banana", FalTextToImage, "person", 0.039),
         HostedModel("fal-ai/nano-banana/edit", FalEdit, "worn", 0.039),
+        HostedModel("fal-ai/nano-banana-2", FalTextToImage, "person", 0.08),
+        HostedModel("fal-ai/nano-banana-2/edit", FalEdit, "worn", 0.08),
         HostedModel("fal-ai/flux/dev", FalTextToImage, "scene", 0.025),
         HostedModel("fal-ai/bria/background/remove", FalOneImage, "product", 0.018, True),
         HostedModel("fal-ai/bria/background/replace", FalOneImage, "edit", 0.023),
