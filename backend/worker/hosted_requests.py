@@ -48,7 +48,7 @@ async def submit_request(
         inputs=inputs,
         params=params,
         reference=key.reference,
-        seed=seed_of(job_run, key),
+        seed=submission_seed(job_run, key),
         callback_url=callback_url(job_run, key, provider),
     )
 
@@ -58,7 +58,7 @@ def input_digests(request: SubmitRequest) -> dict[str, str]:
     return {name: hashlib.sha256(each.data).hexdigest() for name, each in request.inputs.items()}
 
 
-def seed_of(job_run: JobRun, key: SubmissionKey) -> int:
+def submission_seed(job_run: JobRun, key: SubmissionKey) -> int:
     """The seed that the job's request names, or one that belongs to this submission."""
     named = job_run.claimed.request.get("seed")
     return named if isinstance(named, int) else key.seed

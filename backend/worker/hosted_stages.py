@@ -56,8 +56,8 @@ from backend.submissions.states import IN_FLIGHT, SubmissionStatus
 from backend.worker.hosted_requests import (
     find_request,
     input_digests,
-    seed_of,
     sent_since,
+    submission_seed,
     submit_request,
     usable_picture,
 )
@@ -162,7 +162,7 @@ class HostedStage:
                 self.job_run.claimed,
                 key,
                 self.provider,
-                seed=seed_of(self.job_run, key),
+                seed=submission_seed(self.job_run, key),
                 inputs=input_digests(request),
                 has_callback=request.callback_url is not None,
                 wake_in=GRACE,

@@ -7,6 +7,7 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -51,6 +52,7 @@ from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
+from backend.submissions.callback_tokens import CallbackUrls
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
@@ -184,6 +186,7 @@ def contexts(
         prices=prices,
         presigner=Presigner(settings),
         without_engine=offer.without_engine,
+        callbacks=callback_urls(settings),
     )
     handler_context = HandlerContext(
         database=database,
@@ -194,6 +197,13 @@ def contexts(
         prices=prices,
     )
     return context, handler_context
+
+
+def callback_urls(settings: Settings) -> CallbackUrls | None:
+    """Where providers report, if this installation has a public address."""
+    if not settings.public_url:
+        return None
+    return CallbackUrls(settings.public_url, lambda: settings.shopify_secrets(time.time()))
 
 
 def cores() -> int:
