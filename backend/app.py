@@ -1,5 +1,6 @@
 """The composition root of the web process: builds its services and wires them together."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
@@ -25,6 +26,7 @@ from backend.errors import DatabaseUnavailable
 from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
+from backend.jobs.garment_routes import garments_router
 from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
@@ -39,6 +41,7 @@ from backend.page.shell import SHOPIFY, ShopifyOrigins
 from backend.privacy.routes import privacy_router
 from backend.providers.engines import (
     DEFAULT_ENGINE,
+    available_stages,
     close_providers,
     hosted_providers,
     require_stage,
@@ -54,11 +57,13 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
+from backend.submissions.routes import callbacks_router
 from backend.tracing import traced_requests
 from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.workflows.offer import WorkflowOffer, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
@@ -98,6 +103,10 @@ def create_app(
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
     require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
     image_sanitizer = ImageSanitizer(local)
+    available = available_stages(local.stages, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled, without_engine=workflows_without_engine(available)
+    )
     providers = hosted_providers(settings, settings.chosen_engines)
 
     @asynccontextmanager
@@ -120,23 +129,28 @@ def create_app(
             dismissal_router(merchant),
             overview_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
-            creation_router(merchant, settings.disabled, settings.quotas),
-            batches_router(merchant, settings.disabled, settings.quotas),
+            creation_router(merchant, offer, settings.quotas),
+            garments_router(merchant),
+            batches_router(merchant, offer, settings.quotas),
             storefront_router(
                 ProxyGuard(settings),
-                settings.disabled,
+                offer,
                 DailyCaps(
                     shop=settings.storefront_daily_cap,
                     visitor=settings.storefront_visitor_daily_cap,
                 ),
                 settings.quotas,
             ),
-            settings_router(merchant),
+            settings_router(merchant, offer, settings.quotas),
             privacy_router(merchant),
             billing_router(merchant),
             uploads_router(merchant, settings.quotas),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
+            callbacks_router(
+                {each.name: each for each in providers.values()},
+                lambda: settings.shopify_secrets(time.time()),
+            ),
             health_router(),
             page_router(settings, pictures=presigner.origin, shopify=shopify_origins),
         ],
