@@ -35,7 +35,7 @@ from tests.wait import wait_until
 
 KILLS = int(os.environ.get("SUBMISSION_KILLS", "200"))
 OPEN_JOBS = 12  # at a time
-LATEST_STEP = 40  # at which a worker kills itself
+LATEST_STEP = 30  # at which a worker kills itself
 GRANTED = 1_000_000
 # fal lists an account's requests, so that a lost one can be found; FASHN does not.
 GENERATORS = ("model-generator", "background-generator")  # made by FASHN, made by fal
@@ -44,7 +44,7 @@ UNFINISHED = "SELECT public_id FROM jobs WHERE status NOT IN ('SUCCESS', 'FAILUR
 FORGIVEN = "UPDATE jobs SET strikes = 0 WHERE status NOT IN ('SUCCESS', 'FAILURE')"
 GRACE_PASSED = """
 UPDATE submissions SET wake_at = CASE WHEN wake_at > now() THEN now() ELSE wake_at END,
-    intended_at = CASE WHEN status = 'INTENDED' THEN intended_at - interval '160 seconds'
+    intended_at = CASE WHEN status = 'INTENDED' THEN intended_at - interval '16 minutes'
                        ELSE intended_at END
 WHERE settled_at IS NULL
 """

@@ -72,6 +72,11 @@ class AcceptedRequest:
     task: asyncio.Task[None] | None = None
 
     @property
+    def waited(self) -> float:
+        """Seconds in the queue, once it has started."""
+        return (self.started_at or self.accepted_at) - self.accepted_at
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing more comes of it."""
         return self.ended.is_set()
