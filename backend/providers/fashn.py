@@ -170,7 +170,8 @@ class FashnProvider:
 
     def _cost(self, job: ProviderJob, answer: ProviderAnswer) -> ProviderCost:
         units = units_in(answer.headers.get(CREDITS_HEADER))
-        return self.account.cost(job.handles.get("stage", ""), units, "credits")
+        any_stage = next(iter(self.account.models))  # a credit has one price
+        return self.account.cost(job.handles.get("stage", any_stage), units, "credits")
 
 
 def require_accepted(answer: ProviderAnswer) -> None:
@@ -192,7 +193,7 @@ def finished(job: ProviderJob, prediction: Prediction, cost: ProviderCost) -> Fi
     seed = job.handles.get("seed")
     return Finished(
         images=images,
-        model=job.handles.get("model", ""),
+        model=job.handles.get("model", "unknown"),
         seed=int(seed) if seed else None,
         cost=cost,
     )

@@ -150,6 +150,14 @@ async def test_a_prediction_is_waited_for_and_collected_with_its_cost(server, fa
     assert finished.cost == cost
 
 
+async def test_a_prediction_known_by_its_id_alone_is_collected_too(server, fashn) -> None:
+    """As after a callback that came before the answer."""
+    server.answers.append(Answer(SHAPES["completed"], headers={"x-fashn-credits-used": "4"}))
+    finished = await fashn.poll(ProviderJob(id=ID))
+    assert (finished.model, finished.seed) == ("unknown", None)
+    assert finished.cost.amount_micros == 300_000
+
+
 async def test_an_unknown_cost_is_not_invented(server, fashn) -> None:
     server.answers.append(Answer(SHAPES["completed"], headers={"x-fashn-credits-used": "some"}))
     assert (await fashn.poll(JOB)).cost == ProviderCost(unit="credits")
