@@ -39,19 +39,22 @@ Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 # Requests per time, such as 600/minute or 20 per 5 seconds: `auth.rate_limits` takes it apart.
 RATE = r"(?i)^ *([1-9]\d*) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s? *$"
 Rate = Annotated[str, msgspec.Meta(pattern=RATE)]
+PRICE = re.compile("[0-9]{1,4}")  # `jobs.credits_cost` is a smallint
 Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     """How much of each a shop may have at once; 0 is as much as it likes.
 
-    If `prepaid`, its jobs are paid with its credits too.
+    If `prepaid`, its jobs are paid with its credits too. `prices` are those, in credits, that the
+    operator has set; other workflows have the price of the registry.
     """
 
     open_jobs: int = 20_000
     open_batches: int = 20
     stored_mb: int = 100_000
     prepaid: bool = False
+    prices: Mapping[str, int] = {}
 
     @property
     def jobs_of_batches(self) -> float:
@@ -93,6 +96,7 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
     storefront_daily_cap: Amount = 200  # jobs that a shop's visitors may start in a day (UTC)
     engines: str = ""  # stage=engine, with commas between; `local` runs all other stages
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
+    credits_by_workflow: str = ""  # name=credits, with commas between; others as in the registry
     storefront_visitor_daily_cap: Amount = 10  # of them, jobs that one visitor may start
     quota_open_jobs: Amount = 20_000  # unfinished jobs of a shop; 0 is no quota
     quota_open_batches: Amount = 20  # batches of a shop that are still creating jobs; 0: no quota
@@ -160,6 +164,7 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
             open_batches=self.quota_open_batches,
             stored_mb=self.quota_stored_mb,
             prepaid=self.billing != "none",
+            prices=self.chosen_prices,
         )
 
     @property
@@ -168,6 +173,22 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
         return frozenset(
             name.strip() for name in self.disabled_workflows.split(",") if name.strip()
         )
+
+    @property
+    def chosen_prices(self) -> dict[str, int]:
+        """The price, in credits, of each workflow that has one of its own. See `jobs.prices`.
+
+        Raises `ConfigurationError`.
+        """
+        pairs = [pair.partition("=") for pair in self.credits_by_workflow.split(",")]
+        named = [(name.strip(), price.strip()) for name, _, price in pairs if name.strip() or price]
+        prices = {name: int(price) for name, price in named if PRICE.fullmatch(price)}
+        if len(prices) < len(named):
+            raise ConfigurationError(
+                f"CREDITS_BY_WORKFLOW is {self.credits_by_workflow!r}; name each workflow once, "
+                "with 0 to 9999 credits, such as try-on=12,extract=2."
+            )
+        return prices
 
     @property
     def chosen_engines(self) -> dict[str, str]:

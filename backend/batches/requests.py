@@ -63,7 +63,7 @@ async def request_batch(
         stored = await stored_request(connection, shop_id, parameters)
     await require_room(connection, shop_id, quotas)
     if quotas.prepaid:
-        each = price_of(BY_NAME[wanted.workflow], stored)
+        each = price_of(BY_NAME[wanted.workflow], quotas)
         await require_credits(connection, shop_id, each * len(wanted.product_ids or ()))
     ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
     await store_batch(connection, ref, wanted, stored)

@@ -1,12 +1,14 @@
 """Create a job for a merchant or their server: in one transaction, and only once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.catalog.models import CatalogKind
+from backend.catalog.service import use_catalog
 from backend.errors import InvalidRequest
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
@@ -50,7 +52,7 @@ async def make_job(
     require_further_images(workflow, asked)
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
-    price = price_of(workflow, msgspec.to_builtins(asked))
+    price = price_of(workflow, quotas)
     answer = job_accepted(new_public_id(), request_id, price)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
@@ -92,20 +94,13 @@ async def stored_request(
     }
     uploads = {name: key for name, key in fields.items() if name.endswith(UPLOAD_FIELD_SUFFIX)}
     fields |= await use_uploads(connection, shop_id=shop_id, wanted=uploads)
-    entries = {name: fields[name] for name in ENTRY_FIELDS if name in fields}
-    keys = await use_entries(connection, shop_id=shop_id, wanted=entries)
+    entries = {
+        name: (CatalogKind(kind), fields[name])
+        for name, kind in ENTRY_FIELDS.items()
+        if name in fields
+    }
+    keys = await use_catalog(connection, shop_id=shop_id, wanted=entries)
     return fields | {object_field_of(name): key for name, key in keys.items()}
-
-
-async def use_entries(
-    connection: AsyncConnection, *, shop_id: int, wanted: Mapping[str, str]
-) -> dict[str, str]:
-    """The object key of each field's catalog entry. Raises `InvalidRequest`."""
-    if not wanted:
-        return {}
-    raise InvalidRequest(
-        [{"loc": ["body", name], "msg": "No such entry.", "type": "value_error"} for name in wanted]
-    )
 
 
 @contextmanager

@@ -56,7 +56,7 @@ async def request_job(
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     request = with_seed(workflow, request, ref.public_id)
-    price = charge(price_of(workflow, request), quotas)
+    price = charge(price_of(workflow, quotas), quotas)
     made = (
         upsert(Job)
         .values(
@@ -114,7 +114,7 @@ async def request_jobs(
             "batch_id": batch_id,
             "request": with_seed(workflow, request, ref.public_id),
             "last_seq": 1,
-            **charge(price_of(workflow, request), quotas),
+            **charge(price_of(workflow, quotas), quotas),
         }
         for ref, request in zip(refs, requests, strict=True)
     ]

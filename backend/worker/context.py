@@ -39,6 +39,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     provider_deadline: timedelta = timedelta(minutes=10)
     callbacks: CallbackUrls | None = None
     presigner: Presigner | None = None  # for the inputs of providers
+    without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
 
     @property
     def publication_context(self) -> PublicationContext:
@@ -51,7 +52,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     def batch_context(self) -> BatchContext:
         """The context for batches."""
         return BatchContext(
-            database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
+            database=self.database,
+            admin=self.admin,
+            stopping=self.stopping,
+            quotas=self.quotas,
+            without_engine=self.without_engine,
         )
 
     @property

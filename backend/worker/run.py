@@ -28,11 +28,13 @@ from backend.batches.leases import BatchRef
 from backend.billing.plans import price_list
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.jobs.prices import require_known_prices
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics, watch_pools
 from backend.providers.engines import (
     DEFAULT_ENGINE,
+    available_stages,
     chosen_engines,
     close_providers,
     hosted_providers,
@@ -41,7 +43,7 @@ from backend.providers.provider import Provider
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.renderers.base import Renderer
-from backend.renderers.local import LocalRenderer
+from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -73,6 +75,7 @@ from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.review_backfill import correct_reviews
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
+from backend.workflows.offer import WorkflowOffer, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
@@ -167,6 +170,11 @@ def contexts(
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
+    available = available_stages(LOCAL_STAGES, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled, without_engine=workflows_without_engine(available)
+    )
+    require_known_prices(settings.quotas)
     context = WorkerContext(
         database=database,
         store=store,
@@ -177,13 +185,14 @@ def contexts(
         quotas=settings.quotas,
         prices=prices,
         presigner=Presigner(settings),
+        without_engine=offer.without_engine,
         callbacks=callback_urls(settings),
     )
     handler_context = HandlerContext(
         database=database,
         admin=admin,
         store=store,
-        disabled=settings.disabled,
+        closed=offer.closed,
         quotas=settings.quotas,
         prices=prices,
     )
@@ -277,7 +286,7 @@ def register_entrypoints(
     @pgq.entrypoint(queue.SWEEP_PRODUCTS)
     async def sweep_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
-        await sweep_products(ref, context, handler_context.disabled)
+        await sweep_products(ref, context, handler_context.closed)
 
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:

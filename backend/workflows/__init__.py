@@ -20,6 +20,7 @@ from backend.workflows.generators import (
 )
 from backend.workflows.look import LOOK
 from backend.workflows.model_swap import MODEL_SWAP_WITH_IMAGE
+from backend.workflows.pictures import UPLOAD_FIELD_SUFFIX
 from backend.workflows.product_to_model import PRODUCT_TO_MODEL_DIRECT
 from backend.workflows.product_to_model_phased import PRODUCT_TO_MODEL_PHASED
 from backend.workflows.registry import by_job_type
@@ -41,6 +42,16 @@ WORKFLOWS = by_job_type(
 )
 BY_NAME = {workflow.name: workflow for workflow in WORKFLOWS.values()}
 FOR_MANY_PRODUCTS = tuple(each for each in WORKFLOWS.values() if each.for_many_products)
+# The fields of requests that name uploads.
+UPLOAD_FIELDS = (
+    UPLOAD_FIELD_SUFFIX,
+    *dict.fromkeys(
+        image.upload_field
+        for workflow in WORKFLOWS.values()
+        for image in workflow.further_images
+        if image.upload_field
+    ),
+)
 # The catalog that each field of a request names an entry of.
 ENTRY_FIELDS: Mapping[str, CatalogName] = {
     image.entry_field: image.catalog

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+SHORTEST_IN_COMPOUNDS = 5  # letters
+
 
 class CategoryRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A kind of garment. Two that cover the same part in the same layer exclude each other."""
@@ -20,6 +22,11 @@ class CategoryRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layer: Literal["base", "outer"]
     needs_full_body: bool  # a model who is shown from head to toe
     words: frozenset[str]
+
+    @property
+    def words_in_compounds(self) -> frozenset[str]:
+        """The words that end a longer one, as in `undershirt`; a laptop is no top."""
+        return frozenset(word for word in self.words if len(word) >= SHORTEST_IN_COMPOUNDS)
 
 
 class Takes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
