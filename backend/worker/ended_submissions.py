@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 UNTIL_STOPPED = timedelta(seconds=30)  # between two questions whether it has stopped
 
 
-async def stop_request(database: Database, provider: Provider, stored: StoredSubmission) -> None:
+async def stop_submission(database: Database, provider: Provider, stored: StoredSubmission) -> None:
     """Ask the provider to stop; once it has, settle the cost and drop what it has made."""
     if stored.status == SubmissionStatus.INTENDED:
         await stop_unanswered(database, provider, stored)

@@ -37,7 +37,7 @@ from backend.submissions.records import (
     wake_later,
 )
 from backend.submissions.states import IN_FLIGHT, SubmissionStatus
-from backend.worker.ended_submissions import stop_request
+from backend.worker.ended_submissions import stop_submission
 from backend.worker.places import call_waiting, cancel_waiting
 from backend.worker.provider_calls import next_poll, poll_provider
 from backend.worker.provider_pauses import pause_provider
@@ -145,7 +145,7 @@ class Poller:
             provider = self.by_name[stored.provider]
         try:
             if not due.is_wanted:
-                await stop_request(self.database, provider, stored)
+                await stop_submission(self.database, provider, stored)
             elif stored.status == SubmissionStatus.SUBMITTED and stored.provider_job_id:
                 await self.ask(provider, stored)
             else:

@@ -7,7 +7,6 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -186,7 +185,7 @@ def contexts(
         prices=prices,
         presigner=Presigner(settings),
         without_engine=offer.without_engine,
-        callbacks=callback_urls(settings),
+        callbacks=CallbackUrls.of(settings),
     )
     handler_context = HandlerContext(
         database=database,
@@ -197,13 +196,6 @@ def contexts(
         prices=prices,
     )
     return context, handler_context
-
-
-def callback_urls(settings: Settings) -> CallbackUrls | None:
-    """Where providers report, if this installation has a public address."""
-    if not settings.public_url:
-        return None
-    return CallbackUrls(settings.public_url, lambda: settings.shopify_secrets(time.time()))
 
 
 def cores() -> int:
