@@ -26,6 +26,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED
+from backend.metrics import POSSIBLE_DOUBLE_COSTS, PROVIDER_COST, start_at_zero
 from backend.providers.provider import Provider, ProviderFailed, ProviderUnavailable, Running
 from backend.retries import PROVIDERS, jittered
 from backend.submissions.models import Submission
@@ -233,6 +234,8 @@ async def polling(
         yield
         return
     poller = Poller(database, providers)
+    for counter in (POSSIBLE_DOUBLE_COSTS, PROVIDER_COST):
+        start_at_zero(counter, poller.by_name)
     task = asyncio.create_task(poller.run())
     try:
         yield
