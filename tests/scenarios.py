@@ -54,6 +54,7 @@ TENANT_TABLES = (
     "job_events",
     "artifacts",
     "job_stages",
+    "catalog_entries",
     "uploads",
     "publications",
     "published_media",
@@ -70,6 +71,7 @@ TENANT_TABLES = (
     "purchases",
     "subscriptions",
     "plan_periods",
+    "submissions",
 )
 CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"

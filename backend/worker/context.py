@@ -1,6 +1,8 @@
 """The services of a worker process."""
 
 import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
 
 import httpx
 import msgspec
@@ -8,15 +10,23 @@ import msgspec
 from backend.batches.execution import BatchContext
 from backend.billing.plans import PriceList
 from backend.db import Database
+from backend.providers.provider import Provider
 from backend.publications.context import PublicationContext
 from backend.renderers.base import Renderer
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
+from backend.storage.presign import Presigner
+from backend.submissions.callback_tokens import CallbackUrls
+from backend.workflows.stages import StageName
 
 
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The services of one worker process. `stopping` is set once it should hand over its jobs."""
+    """The services of one worker process. `stopping` is set once it should hand over its jobs.
+
+    `providers` make their stages outside this machine, each request within `provider_deadline`;
+    `callbacks` is None where this installation has no public address.
+    """
 
     database: Database
     store: ObjectStore
@@ -25,6 +35,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    providers: Mapping[StageName, Provider] = {}
+    provider_deadline: timedelta = timedelta(minutes=10)
+    callbacks: CallbackUrls | None = None
+    presigner: Presigner | None = None  # for the inputs of providers
+    without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
 
     @property
     def publication_context(self) -> PublicationContext:
@@ -37,7 +52,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     def batch_context(self) -> BatchContext:
         """The context for batches."""
         return BatchContext(
-            database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
+            database=self.database,
+            admin=self.admin,
+            stopping=self.stopping,
+            quotas=self.quotas,
+            without_engine=self.without_engine,
         )
 
     @property

@@ -7,7 +7,7 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -27,14 +27,22 @@ from backend.batches.leases import BatchRef
 from backend.billing.plans import price_list
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.jobs.prices import require_known_prices
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics, watch_pools
-from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
+from backend.providers.engines import (
+    DEFAULT_ENGINE,
+    available_stages,
+    chosen_engines,
+    close_providers,
+    hosted_providers,
+)
+from backend.providers.provider import Provider
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.renderers.base import Renderer
-from backend.renderers.local import LocalRenderer
+from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -42,6 +50,8 @@ from backend.shops.service import ShopRef
 from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
+from backend.storage.presign import Presigner
+from backend.submissions.callback_tokens import CallbackUrls
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
@@ -52,10 +62,12 @@ from backend.worker.compliance import kept_gauge, take_up_failed, watch_complian
 from backend.worker.context import WorkerContext
 from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
+from backend.worker.ended_submissions import settle_abandoned
 from backend.worker.execute import run_job
 from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.outage_log import shorten_outages
+from backend.worker.poller import polling
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
@@ -63,6 +75,8 @@ from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.review_backfill import correct_reviews
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
+from backend.workflows.offer import WorkflowOffer, workflows_without_engine
+from backend.workflows.stages import StageName
 from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
 
@@ -128,11 +142,21 @@ async def open_worker_context(
             "SEGMENT_MODEL_PATH.",
         )
     local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
-    renderer = chosen_engines({DEFAULT_ENGINE: local}, settings.chosen_engines, WORKFLOWS.values())
+    chosen = settings.chosen_engines
+    renderer = chosen_engines({DEFAULT_ENGINE: local}, chosen, WORKFLOWS.values())
+    providers = hosted_providers(settings, chosen)
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
-    return contexts(settings, database=database, admin=admin, store=store, renderer=renderer)
+    stack.push_async_callback(close_providers, providers)
+    return contexts(
+        settings,
+        database=database,
+        admin=admin,
+        store=store,
+        renderer=renderer,
+        providers=providers,
+    )
 
 
 def contexts(
@@ -142,23 +166,34 @@ def contexts(
     admin: AdminApi,
     store: ObjectStore,
     renderer: Renderer,
+    providers: Mapping[StageName, Provider] | None = None,
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
+    available = available_stages(LOCAL_STAGES, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled, without_engine=workflows_without_engine(available)
+    )
+    require_known_prices(settings.quotas)
     context = WorkerContext(
         database=database,
         store=store,
         admin=admin,
         renderer=renderer,
+        providers=providers or {},
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
+        presigner=Presigner(settings),
+        without_engine=offer.without_engine,
+        callbacks=CallbackUrls.of(settings),
+        provider_deadline=timedelta(minutes=settings.provider_deadline_minutes),
     )
     handler_context = HandlerContext(
         database=database,
         admin=admin,
         store=store,
-        disabled=settings.disabled,
+        closed=offer.closed,
         quotas=settings.quotas,
         prices=prices,
     )
@@ -202,7 +237,10 @@ async def manager(
         dequeue_by_capacity(pgq, shares)
         register_entrypoints(pgq, context, handler_context)
         register_schedules(pgq, settings, context)
-        async with measured_queue(driver, settings.metrics_listen):
+        async with (
+            measured_queue(driver, settings.metrics_listen),
+            polling(context.database, context.providers),
+        ):
             yield pgq
     finally:
         await connection.close(timeout=2)
@@ -242,7 +280,7 @@ def register_entrypoints(
     @pgq.entrypoint(queue.SWEEP_PRODUCTS)
     async def sweep_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
-        await sweep_products(ref, context, handler_context.disabled)
+        await sweep_products(ref, context, handler_context.closed)
 
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:
@@ -277,6 +315,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     async def each_night_prune(_schedule: Schedule) -> None:
         await correct_reviews(context.database)
         await prune(context.database)
+        await settle_abandoned(context.database)
         await forget_old_notes(context.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")
