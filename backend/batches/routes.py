@@ -32,6 +32,7 @@ from backend.errors import (
     TooManyOpenBatches,
     WorkflowDisabled,
 )
+from backend.jobs.asked_by import asked_by_merchant
 from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader, require_enabled
 from backend.jobs.etags import retry_after_header
 from backend.jobs.idempotency import Repeatable
@@ -121,6 +122,7 @@ def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteH
                     connection,
                     data,
                     shop_domain=request.auth.shop,
+                    asked_by=asked_by_merchant(request.auth),
                     repeatable=repeatable or None,
                     quotas=quotas,
                 )

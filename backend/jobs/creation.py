@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import InvalidRequest
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
 from backend.jobs.prices import price_of
@@ -34,6 +35,7 @@ async def make_job(
     asked: ProductPhoto,
     *,
     shop_domain: str,
+    asked_by: AskedBy,
     request_id: str,
     repeatable: Repeatable | None,
     quotas: Quotas,
@@ -59,6 +61,7 @@ async def make_job(
         public_id=answer.job_id,
         request=await stored_request(connection, shop_id, asked),
         origin="api",
+        asked_by=asked_by,
         quotas=quotas,
     )
     return Made(answer=answer)

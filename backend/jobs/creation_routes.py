@@ -23,6 +23,7 @@ from backend.errors import (
     UnsupportedMedia,
     WorkflowDisabled,
 )
+from backend.jobs.asked_by import asked_by_merchant
 from backend.jobs.creation import Made, make_job
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.routes import MerchantRequest
@@ -110,6 +111,7 @@ def workflow_route(
                     workflow,
                     data,
                     shop_domain=request.auth.shop,
+                    asked_by=asked_by_merchant(request.auth),
                     request_id=current_request_id(),
                     repeatable=repeatable or None,
                     quotas=quotas,

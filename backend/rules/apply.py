@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import InsufficientBalance, StorageQuotaReached, TooManyOpenJobs
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
 from backend.jobs.prices import price_of
@@ -37,6 +38,7 @@ from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
 
 MAX_ALT_CHARACTERS = 512  # Shopify's limit
+WITHOUT_WEBHOOK = AskedBy(kind="rule")
 LIMITS = (TooManyOpenJobs, StorageQuotaReached, InsufficientBalance)  # they may pass
 TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
@@ -74,17 +76,26 @@ async def apply_rules(
     disabled: frozenset[str],
     quotas: Quotas = UNLIMITED,
     files: httpx.AsyncClient | None = None,
+    asked_by: AskedBy = WITHOUT_WEBHOOK,
 ) -> Applied:
     """Create all the jobs that the shop's rules want for the product, or none.
 
     `disabled` names workflows. `worker.product_sweep` creates later what a limit prevents now.
     `files` downloads from Shopify's CDN; without it, no image is compared with those we published.
+    `asked_by` names the webhook.
     """
     image = product.image
     if image is None:
         return Applied(note="NO_IMAGE")
     apply = partial(
-        apply_to_image, database, shop_id, product, image, disabled=disabled, quotas=quotas
+        apply_to_image,
+        database,
+        shop_id,
+        product,
+        image,
+        disabled=disabled,
+        quotas=quotas,
+        asked_by=asked_by,
     )
     try:
         return await apply(is_ours=False if files is None else None)
@@ -101,6 +112,7 @@ async def apply_to_image(
     *,
     disabled: frozenset[str],
     quotas: Quotas,
+    asked_by: AskedBy,
     is_ours: bool | None,
 ) -> Applied:
     """The same in one transaction. Raises `NotCompared` if `is_ours` is None and matters."""
@@ -113,6 +125,7 @@ async def apply_to_image(
                 image,
                 disabled=disabled,
                 quotas=quotas,
+                asked_by=asked_by,
                 is_ours=is_ours,
             )
     except CapReached as reached:
@@ -129,6 +142,7 @@ async def applied(
     *,
     disabled: frozenset[str],
     quotas: Quotas,
+    asked_by: AskedBy,
     is_ours: bool | None,
 ) -> Applied:
     """Create the jobs in the caller's transaction.
@@ -158,7 +172,18 @@ async def applied(
         raise StorageQuotaReached
     made = []
     for key, rule in missing.items():
-        ref = await run_rule(connection, shop, rule, product, image, key=key, quotas=quotas)
+        ref = await run_rule(
+            connection,
+            shop,
+            rule,
+            product,
+            image,
+            key=key,
+            asked_by=msgspec.structs.replace(
+                asked_by, rule=position_of(rule, settings), trigger=trigger
+            ),
+            quotas=quotas,
+        )
         if ref is not None:
             await spend(connection, shop, rule, settings.daily_credit_cap)
             made.append(ref.public_id)
@@ -243,6 +268,7 @@ async def run_rule(
     image: ProductImage,
     *,
     key: str,
+    asked_by: AskedBy,
     quotas: Quotas,
 ) -> JobRef | None:
     """Create the rule's job; None if it was created concurrently."""
@@ -259,9 +285,15 @@ async def run_rule(
         origin="webhook",
         natural_key=key,
         publish=wish(rule, product),
+        asked_by=asked_by,
         product_title=product.stored_title,
         quotas=quotas,
     )
+
+
+def position_of(rule: Any, settings: StoredSettings) -> int:
+    """The rule's position in the settings, from 0."""
+    return [each.rule for each in settings.rules].index(rule)
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:

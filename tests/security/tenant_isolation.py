@@ -122,6 +122,23 @@ async def a_timeline_is_its_shops_alone(
             assert refusal(answer) == NOT_FOUND
 
 
+async def a_lineage_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Also as an ancestor of one of its own jobs."""
+    for ref in others:
+        answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}/lineage")
+        assert refusal(answer) == NOT_FOUND
+    own = await waiting_job(shared_app)
+    await shared_app.execute(
+        "UPDATE jobs SET rerun_of = :r WHERE public_id = :id",
+        r=others[0].public_id,
+        id=own.public_id,
+    )
+    found = (await ask(shared_app, "GET", f"/v1/jobs/{own.public_id}/lineage")).json()
+    assert (found["rerun_of"], found["ancestors"]) == (others[0].public_id, [])
+
+
 async def a_cancel_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -582,6 +599,7 @@ FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
 CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs/{public_id}/events"): (a_timeline_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/jobs/{public_id}/lineage"): (a_lineage_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/jobs/{public_id}/cancel"): (a_cancel_is_its_shops_alone, MERCHANT),
     **{
         (method, "/v1/jobs/{public_id}/publication"): (a_publication_is_its_shops_alone, MERCHANT)
