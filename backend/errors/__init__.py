@@ -19,6 +19,7 @@
     │   ├── ProductNotFound       404
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
+    │   ├── ResourceNotFound      404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
@@ -88,6 +89,7 @@ from backend.errors.client import (
     ProductNotFound,
     PublicationNotFound,
     RequestInProgress,
+    ResourceNotFound,
     RouteNotFound,
     ScopeMissing,
     ShopNotInstalled,
@@ -164,6 +166,7 @@ __all__ = [
     "PublicationNotFound",
     "RequestError",
     "RequestInProgress",
+    "ResourceNotFound",
     "RouteNotFound",
     "ScopeMissing",
     "ServerBusy",

@@ -219,7 +219,9 @@ def stages_of(
 ) -> list[LineageStage]:
     """The finished stages in order, each with the digests of its inputs where they are known."""
     workflow = WORKFLOWS.get(job_type)
-    reads = {stage.name: stage.inputs for stage in workflow.stages} if workflow else {}
+    reads: dict[str, tuple[str, ...]] = (
+        {stage.name: stage.inputs for stage in workflow.stages} if workflow else {}
+    )
     digests = {each.file: each.sha256 for each in inputs_of(stages)}
     told = []
     for each in stages:
@@ -234,18 +236,18 @@ def stage_response(
     stage: StoredStage, images: Sequence[StoredImage], digests: Mapping[str, str]
 ) -> LineageStage:
     """One stage: by a hosted engine if its facts name a provider, else by the local one."""
-    hosted = msgspec.convert(stage.facts, HostedFacts) if "provider" in stage.facts else None
+    is_hosted = "provider" in stage.facts
+    hosted = msgspec.convert(stage.facts, HostedFacts) if is_hosted else HostedFacts()
     types = (image.meta.get("digital_source_type") for image in images)
     return LineageStage(
         stage=stage.stage,
         finished_at=stage.created_at,
-        engine=hosted_engine(hosted) if hosted else local_engine(images),
-        seed=hosted and hosted.seed,
-        cost=hosted and hosted.cost,
-        provider_job_id=hosted and hosted.provider_job_id,
-        inputs=dict(hosted.inputs if hosted else digests),
-        generative=bool(hosted and hosted.generative)
-        or any(image.meta.get("generative") for image in images),
+        engine=hosted_engine(hosted) if is_hosted else local_engine(images),
+        seed=hosted.seed,
+        cost=hosted.cost,
+        provider_job_id=hosted.provider_job_id,
+        inputs=dict(hosted.inputs if is_hosted else digests),
+        generative=bool(hosted.generative) or any(image.meta.get("generative") for image in images),
         digital_source_type=next(filter(None, types), None),
     )
 
