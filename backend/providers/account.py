@@ -2,6 +2,7 @@
 
 import math
 from base64 import b64encode
+from typing import Literal
 
 import msgspec
 
@@ -35,13 +36,19 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
             return f"data:{image.content_type};base64,{b64encode(image.data).decode()}"
         return image.url
 
-    def cost(self, stage: str, units: float | None, unit: str) -> ProviderCost:
-        """What so many units cost that the provider has counted; None if it did not say."""
+    def cost(
+        self, stage: str, units: float | None, unit: str, *, is_counted: bool = True
+    ) -> ProviderCost:
+        """What so many units cost; None if the provider did not say.
+
+        Unless `is_counted`, they are our own count, and only a price makes a cost of them.
+        """
         price = {each.value: price for each, price in self.prices.items()}.get(stage)
-        if units is None:
-            return ProviderCost(unit=unit)
+        if units is None or (price is None and not is_counted):
+            return ProviderCost(units=units, unit=unit)
         amount = None if price is None else round(units * price)
-        return ProviderCost(units=units, unit=unit, amount_micros=amount, source="answer")
+        source: Literal["answer", "price_list"] = "answer" if is_counted else "price_list"
+        return ProviderCost(units=units, unit=unit, amount_micros=amount, source=source)
 
 
 def units_in(header: str | None) -> float | None:

@@ -87,9 +87,17 @@ class ProviderHttp:
         self.kept = plain_client(transport, keep_alive=True, read_seconds=READ_SECONDS)
 
     async def submit(
-        self, path: str, body: Any, *, query: dict[str, str] | None = None, **headers: str
+        self,
+        path: str,
+        body: Any,
+        *,
+        query: dict[str, str] | None = None,
+        also: frozenset[int] = frozenset(),
+        **headers: str,
     ) -> ProviderAnswer:
-        """POST a request that is paid if accepted. The answer has a status below 500.
+        """POST a request that is paid if accepted.
+
+        The answer has a status below 500, or one that is named in `also`.
 
         Raises `ProviderUnavailable` if the provider has certainly not accepted it, and `AnswerLost`
         if it may have.
@@ -101,7 +109,7 @@ class ProviderHttp:
             raise ProviderUnavailable(f"{self.origin} cannot be reached: {error}") from error
         except (httpx.HTTPError, TimeoutError) as error:
             raise AnswerLost(f"{self.origin}: {type(error).__name__}") from error
-        if answer.status >= 500:
+        if answer.status >= 500 and answer.status not in also:
             raise AnswerLost(f"{self.origin}: HTTP {answer.status}")
         return answer
 

@@ -7,7 +7,7 @@ import httpx
 
 from backend.errors import ConfigurationError
 from backend.failures.codes import ENGINE_MISSING
-from backend.providers.hosted import fashn_provider
+from backend.providers.hosted import fal_provider, fashn_provider, gemini_provider
 from backend.providers.provider import Provider
 from backend.providers_config import ProvidersConfig
 from backend.renderers.base import Engine, Rendered, RenderFailed, RenderRequest
@@ -20,6 +20,8 @@ DEFAULT_ENGINE = "local"
 NOT_CHOSEN = frozenset({StageName.FETCH, StageName.NORMALISE, StageName.NORMALISE_OUTPUT})
 HOSTED: dict[str, Callable[[ProvidersConfig, httpx.AsyncBaseTransport | None], Provider]] = {
     "fashn": fashn_provider,
+    "fal": fal_provider,
+    "gemini": gemini_provider,
 }
 
 

@@ -5,7 +5,9 @@ import pytest
 
 from backend.errors import ConfigurationError
 from backend.providers.engines import close_providers, hosted_providers
+from backend.providers.fal import FalProvider
 from backend.providers.fashn import FashnProvider
+from backend.providers.gemini import GeminiProvider
 from backend.providers_config import ProvidersConfig
 from backend.settings import Settings
 from backend.workflows.stages import StageName
@@ -32,6 +34,26 @@ async def test_one_provider_serves_all_stages_that_chose_it() -> None:
     await close_providers(providers)
 
 
+async def test_three_providers_can_share_the_stages() -> None:
+    config = ProvidersConfig(
+        fashn_api_key="a",
+        fal_key="b",
+        fal_models="look=fal-ai/other/edit",
+        fal_prices="look=0.08",
+        gemini_api_key="c",
+        gemini_price="0.067",
+    )
+    chosen = {"dress": "fashn", "look": "fal", "generate_background": "gemini"}
+    providers = hosted_providers(config, chosen)
+    fal, gemini = providers[StageName.LOOK], providers[StageName.GENERATE_BACKGROUND]
+    assert isinstance(fal, FalProvider)
+    assert fal.account.models[StageName.LOOK] == "fal-ai/other/edit"
+    assert fal.account.prices == {StageName.LOOK: 80_000}
+    assert isinstance(gemini, GeminiProvider)
+    assert gemini.account.prices[StageName.DRESS] == 67_000
+    await close_providers(providers)
+
+
 @pytest.mark.parametrize(
     ("settings", "chosen", "message"),
     [
@@ -48,6 +70,24 @@ async def test_one_provider_serves_all_stages_that_chose_it() -> None:
         (KEYS | {"fashn_price": "cheap"}, "dress=fashn", "FASHN_PRICE must be US dollars"),
         (KEYS | {"fashn_price": "-1"}, "dress=fashn", "FASHN_PRICE must be US dollars"),
         (KEYS | {"fashn_price": "nan"}, "dress=fashn", "FASHN_PRICE must be US dollars"),
+        ({}, "look=fal", "set FAL_KEY"),
+        ({}, "look=gemini", "set GEMINI_API_KEY"),
+        ({"fal_key": "k"}, "segment=fal", "ENGINES has segment=fal, but fal makes only"),
+        (
+            {"fal_key": "k", "fal_models": "look=../../admin"},
+            "look=fal",
+            "FAL_MODELS has look=../../admin, which is not an endpoint",
+        ),
+        (
+            {"fal_key": "k", "fal_prices": "look=free"},
+            "look=fal",
+            "FAL_PRICES must be US dollars",
+        ),
+        (
+            {"gemini_api_key": "k", "gemini_models": "look=a/b"},
+            "look=gemini",
+            "GEMINI_MODELS has look=a/b, which is not a model",
+        ),
     ],
 )
 def test_a_choice_that_cannot_work_is_refused(settings, chosen, message) -> None:
