@@ -21,6 +21,7 @@
     │   ├── PrivacyRequestNotFound 404
     │   ├── ResourceNotFound      404
     │   ├── MethodNotAllowed      405, with Allow
+    │   ├── WorkflowWithoutEngine 409
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
@@ -96,6 +97,7 @@ from backend.errors.client import (
     Unauthenticated,
     UnsupportedMedia,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
 )
 from backend.errors.images import (
     ImageAnimated,
@@ -188,4 +190,5 @@ __all__ = [
     "UploadsUnavailable",
     "VisitorCapReached",
     "WorkflowDisabled",
+    "WorkflowWithoutEngine",
 ]

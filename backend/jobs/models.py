@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
+from backend.workflows import UPLOAD_FIELDS
 
 EMPTY_OBJECT = text("'{}'::jsonb")
 
@@ -118,8 +119,7 @@ class Job(Base):
             "public_id",
             postgresql_where=text("rerun_of IS NOT NULL"),
         ),
-        named_upload("upload_key"),
-        named_upload("background_upload_key"),
+        *(named_upload(field) for field in UPLOAD_FIELDS),
         Index(
             "ix_jobs_of_batch",
             "shop_id",

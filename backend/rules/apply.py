@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 import msgspec
+import structlog
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.errors import InsufficientBalance, StorageQuotaReached, TooManyOpenJobs
+from backend.errors import InsufficientBalance, InvalidRequest, StorageQuotaReached, TooManyOpenJobs
 from backend.jobs.asked_by import AskedBy
 from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
@@ -36,6 +37,8 @@ from backend.rules.settings import (
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
+
+log = structlog.get_logger(__name__)
 
 MAX_ALT_CHARACTERS = 512  # Shopify's limit
 WITHOUT_WEBHOOK = AskedBy(kind="rule")
@@ -73,16 +76,16 @@ async def apply_rules(
     shop_id: int,
     product: Product,
     *,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     quotas: Quotas = UNLIMITED,
     files: httpx.AsyncClient | None = None,
     asked_by: AskedBy = WITHOUT_WEBHOOK,
 ) -> Applied:
     """Create all the jobs that the shop's rules want for the product, or none.
 
-    `disabled` names workflows. `worker.product_sweep` creates later what a limit prevents now.
-    `files` downloads from Shopify's CDN; without it, no image is compared with those we published.
-    `asked_by` names the webhook.
+    `closed` names workflows that are not offered. `worker.product_sweep` creates later what a limit
+    prevents now. `files` downloads from Shopify's CDN; without it, no image is compared with those
+    we published. `asked_by` names the webhook.
     """
     image = product.image
     if image is None:
@@ -93,7 +96,7 @@ async def apply_rules(
         shop_id,
         product,
         image,
-        disabled=disabled,
+        closed=closed,
         quotas=quotas,
         asked_by=asked_by,
     )
@@ -110,7 +113,7 @@ async def apply_to_image(
     product: Product,
     image: ProductImage,
     *,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     quotas: Quotas,
     asked_by: AskedBy,
     is_ours: bool | None,
@@ -123,7 +126,7 @@ async def apply_to_image(
                 shop_id,
                 product,
                 image,
-                disabled=disabled,
+                closed=closed,
                 quotas=quotas,
                 asked_by=asked_by,
                 is_ours=is_ours,
@@ -140,7 +143,7 @@ async def applied(
     product: Product,
     image: ProductImage,
     *,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     quotas: Quotas,
     asked_by: AskedBy,
     is_ours: bool | None,
@@ -157,7 +160,7 @@ async def applied(
     source = natural_key(image.media_gid, image.url)
     trigger = await trigger_of(connection, shop, product, source)
     settings = settings_of(shop)
-    wanted = list(rules_for(settings, trigger, product, disabled))
+    wanted = list(rules_for(settings, trigger, product, closed))
     if not wanted:
         return Applied(note="NO_RULE")
     missing = await not_made(connection, shop, wanted, product, image)
@@ -166,7 +169,10 @@ async def applied(
     if missing and is_ours:
         await remember(connection, shop.id, missing)
         return Applied(note="OWN_MEDIA")
-    if sum(rule_price(rule) for rule in missing.values()) > settings.daily_credit_cap:
+    if (
+        sum(price_of(workflow_of(rule), quotas) for rule in missing.values())
+        > settings.daily_credit_cap
+    ):
         raise CapReached(TOO_MUCH_EVER)
     if not quotas.has_room_left(shop.stored_bytes):
         raise StorageQuotaReached
@@ -185,7 +191,8 @@ async def applied(
             quotas=quotas,
         )
         if ref is not None:
-            await spend(connection, shop, rule, settings.daily_credit_cap)
+            price = price_of(workflow_of(rule), quotas)
+            await spend(connection, shop, price, settings.daily_credit_cap)
             made.append(ref.public_id)
     return Applied(note=f"JOB {', '.join(made)}" if made else "ALREADY_MADE", made=tuple(made))
 
@@ -219,14 +226,14 @@ async def trigger_of(
 
 
 def rules_for(
-    settings: StoredSettings, trigger: Trigger, product: Product, disabled: frozenset[str]
+    settings: StoredSettings, trigger: Trigger, product: Product, closed: frozenset[str]
 ) -> Iterable[StoredRule]:
     """The rules that apply to the product."""
     return (
         each
         for each in settings.rules
         if trigger in each.rule.on
-        and workflow_of(each.rule).name not in disabled
+        and workflow_of(each.rule).name not in closed
         and admits(each.rule.filter, product)
     )
 
@@ -271,7 +278,12 @@ async def run_rule(
     asked_by: AskedBy,
     quotas: Quotas,
 ) -> JobRef | None:
-    """Create the rule's job; None if it was created concurrently."""
+    """Create the rule's job; None if it was created concurrently or names an image that is gone."""
+    try:
+        stored = await stored_request(connection, shop.id, rule.parameters)
+    except InvalidRequest:  # such as an entry of the catalog that has been archived since
+        log.warning("rule_names_missing_image", workflow=workflow_of(rule).name)
+        return None
     return await request_job(
         connection,
         workflow_of(rule),
@@ -280,7 +292,7 @@ async def run_rule(
             "product_id": product.gid,
             "media_id": image.media_gid,
             "source_url": image.download_url,
-            **await stored_request(connection, shop.id, rule.parameters),
+            **stored,
         },
         origin="webhook",
         natural_key=key,
@@ -296,16 +308,10 @@ def position_of(rule: Any, settings: StoredSettings) -> int:
     return [each.rule for each in settings.rules].index(rule)
 
 
-async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
-    """Count the rule's price against the shop's day. Raises `CapReached`."""
-    price = rule_price(rule)
+async def spend(connection: AsyncConnection, shop: Row[Any], price: int, cap: int) -> None:
+    """Count the price of a rule's job against the shop's day. Raises `CapReached`."""
     if not await is_within(connection, shop.id, shop.today, RULE_CREDITS, amount=price, cap=cap):
         raise CapReached(TOO_MUCH_TODAY)
-
-
-def rule_price(rule: Any) -> int:
-    """What a job of the rule's costs, in credits."""
-    return price_of(workflow_of(rule), msgspec.to_builtins(rule.parameters))
 
 
 def wish(rule: Any, product: Product) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
 import msgspec
@@ -36,7 +36,6 @@ from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
 from backend.worker.stages import JobRun, StageFailed, make, store_files
 from backend.workflows import WORKFLOWS
-from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
@@ -66,7 +65,8 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
     workflow = WORKFLOWS.get(claimed.job_type)
     if workflow is None:
         raise StageFailed(WORKFLOW_RETIRED)
-    missing = [stage for stage in workflow.stages if stage.name not in job_run.done]
+    stages = workflow.stages_for(claimed.request)
+    missing = [stage for stage in stages if stage.name not in job_run.done]
     for stage in missing:
         if context.stopping.is_set():
             raise HandedOver
@@ -74,21 +74,22 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
             time_block(STAGE_SECONDS, claimed.job_type, stage.name),
             span(f"stage {stage.name}", workflow=claimed.job_type, job_id=claimed.ref.public_id),
         ):
-            await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
+            await run_stage(stage, stages, job_run, is_last=stage is missing[-1])
     if not missing:
         async with ending(claimed, context) as where:
-            await succeed(where, claimed, progress(workflow, len(workflow.stages)))
+            await succeed(where, claimed, progress(stages, len(stages)))
     log.info("job_succeeded")
     increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()
 
 
-async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_last: bool) -> None:
-    """Make one stage, store its files, then record it; with the last one the job ends."""
+async def run_stage(
+    stage: Stage, stages: Sequence[Stage], job_run: JobRun, *, is_last: bool
+) -> None:
+    """Make one of the job's stages, store its files, then record it; the last one ends the job."""
     result = await make(stage, job_run)
     keys, artifacts = await store_files(stage, result, job_run)
     checkpoint = Checkpoint(files=keys, facts=result.facts)
-    total = len(workflow.stages)
     database = job_run.context.database
     async with (
         ending(job_run.claimed, job_run.context) if is_last else nullcontext(database) as where
@@ -98,10 +99,10 @@ async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_las
             job_run.claimed,
             stage=stage.name,
             message=stage.done,
-            progress=progress(workflow, workflow.stages.index(stage) + 1),
+            progress=progress(stages, stages.index(stage) + 1),
             checkpoint=checkpoint,
             artifacts=artifacts,
-            end=progress(workflow, total) if is_last else None,
+            end=progress(stages, len(stages)) if is_last else None,
             product_title=job_run.product_title,
         )
     job_run.done[stage.name] = checkpoint
@@ -155,9 +156,9 @@ async def retry_or_fail(job_run: JobRun, context: WorkerContext, error: StageFai
     return Done()
 
 
-def progress(workflow: Workflow, done: int) -> dict[str, object]:
+def progress(stages: Sequence[Stage], done: int) -> dict[str, object]:
     """How far the job is, for the event's `extra`."""
-    return {"progress": {"done": done, "total": len(workflow.stages)}}
+    return {"progress": {"done": done, "total": len(stages)}}
 
 
 JOB_TASK = TaskKind(

@@ -31,7 +31,7 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
         context.database,
         shop.id,
         product,
-        disabled=context.disabled,
+        closed=context.closed,
         quotas=context.quotas,
         files=context.admin.files,
         asked_by=AskedBy(kind="rule", topic=delivery.topic, webhook_id=delivery.webhook_id),
