@@ -29,6 +29,7 @@ from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
 from backend.jobs.garment_routes import garments_router
 from backend.jobs.read_services import ReadServices
+from backend.jobs.rerun_routes import rerun_router
 from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
@@ -132,6 +133,7 @@ def create_app(
             renders_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
             creation_router(merchant, offer, settings.quotas),
+            rerun_router(merchant, offer, settings.quotas),
             garments_router(merchant),
             batches_router(merchant, offer, settings.quotas),
             storefront_router(

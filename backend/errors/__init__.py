@@ -26,6 +26,8 @@
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
     │   ├── JobHasNoProduct       409
+    │   ├── PhotoExpired          409
+    │   ├── StorefrontJobRefused  409
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── BillingDisabled       409
@@ -83,6 +85,7 @@ from backend.errors.client import (
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
+    PhotoExpired,
     PlanAlreadyActive,
     PreconditionFailed,
     PreviewNotPublishable,
@@ -94,6 +97,7 @@ from backend.errors.client import (
     RouteNotFound,
     ScopeMissing,
     ShopNotInstalled,
+    StorefrontJobRefused,
     Unauthenticated,
     UnsupportedMedia,
     WorkflowDisabled,
@@ -160,6 +164,7 @@ __all__ = [
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
+    "PhotoExpired",
     "PlanAlreadyActive",
     "PreconditionFailed",
     "PreviewNotPublishable",
@@ -178,6 +183,7 @@ __all__ = [
     "ShopifyUnavailable",
     "StorageQuotaReached",
     "StorageUnavailable",
+    "StorefrontJobRefused",
     "StorefrontUnpaid",
     "TooManyOpenBatches",
     "TooManyOpenCharges",

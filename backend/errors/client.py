@@ -170,6 +170,22 @@ class JobHasNoProduct(RequestError):
     message = "This job was not created from a product. Choose one to publish to."
 
 
+class PhotoExpired(RequestError):
+    """A photo that the job was made from is no longer stored."""
+
+    status = HTTPStatus.CONFLICT
+    code = "PHOTO_EXPIRED"
+    message = "A photo of this job is no longer stored. Create a new job instead."
+
+
+class StorefrontJobRefused(RequestError):
+    """A visitor of the storefront started the job, for whom the merchant cannot run it again."""
+
+    status = HTTPStatus.CONFLICT
+    code = "STOREFRONT_JOB"
+    message = "A storefront visitor started this job; it cannot be run again. Create a new job."
+
+
 class BatchAlreadyFinished(RequestError):
     """All of the batch's jobs have finished, or it was cancelled."""
 

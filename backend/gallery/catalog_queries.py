@@ -20,7 +20,9 @@ def entry_page(
 ) -> Select[Any]:
     """The shop's entries of that kind, newest first; one row of nulls if there is none."""
     archived = CatalogEntry.archived_at
-    wanted = [archived.is_not(None) if is_archived else archived.is_(None)]
+    wanted: list[ColumnElement[bool]] = [
+        archived.is_not(None) if is_archived else archived.is_(None)
+    ]
     if before is not None:
         wanted.append(CatalogEntry.id < before)
     found = of_kind(kind, *wanted).order_by(CatalogEntry.id.desc()).limit(limit).lateral("page")

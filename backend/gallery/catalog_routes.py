@@ -31,7 +31,7 @@ from backend.openapi_responses import OF_A_SHOP, documented
 from backend.storage.presign import Presigner
 
 # Documented but not enforced, like every ID: another word answers like any unknown path.
-Kind = Annotated[
+KindOfEntry = Annotated[
     str,
     PathParameter(description="What it shows.", schema_extra={"enum": list(CatalogKind)}),
 ]
@@ -45,18 +45,18 @@ EntryLimit = Annotated[int, QueryParameter(ge=1, le=100)]
 EntryCursor = Annotated[str | None, QueryParameter(pattern=PATTERN, description="From `Link`.")]
 
 OF_AN_ENTRY = (*OF_A_SHOP, RouteNotFound, ResourceNotFound)
-ENTRY_LIST = documented(
+ENTRY_LIST_RESPONSES = documented(
     CatalogListResponse, *OF_A_SHOP, RouteNotFound, InvalidRequest, sometimes=("Link",)
 )
-ENTRY = documented(CatalogEntryResponse, *OF_AN_ENTRY)
-ENTRY_CHANGE = documented(CatalogEntryResponse, *OF_AN_ENTRY, *OF_A_BODY)
+ENTRY_RESPONSES = documented(CatalogEntryResponse, *OF_AN_ENTRY)
+ENTRY_CHANGE_RESPONSES = documented(CatalogEntryResponse, *OF_AN_ENTRY, *OF_A_BODY)
 
 
-@get("/{kind:str}", summary="List catalog entries", responses=ENTRY_LIST)
+@get("/{kind:str}", summary="List catalog entries", responses=ENTRY_LIST_RESPONSES)
 async def list_catalog(
     *,
     request: MerchantRequest,
-    kind: Kind,
+    kind: KindOfEntry,
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],
     archived: Archived = "false",
@@ -77,10 +77,10 @@ async def list_catalog(
     return Response(body, headers=link(request.url.path, following))
 
 
-@get("/{kind:str}/{public_id:str}", summary="Get catalog entry", responses=ENTRY)
+@get("/{kind:str}/{public_id:str}", summary="Get catalog entry", responses=ENTRY_RESPONSES)
 async def get_catalog_entry(
     request: MerchantRequest,
-    kind: Kind,
+    kind: KindOfEntry,
     public_id: EntryId,
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],
@@ -91,11 +91,13 @@ async def get_catalog_entry(
         return await catalog_entry(connection, presigner, kind_named(kind), **entry)
 
 
-@patch("/{kind:str}/{public_id:str}", summary="Rename catalog entry", responses=ENTRY_CHANGE)
+@patch(
+    "/{kind:str}/{public_id:str}", summary="Rename catalog entry", responses=ENTRY_CHANGE_RESPONSES
+)
 async def patch_catalog_entry(
     *,
     request: MerchantRequest,
-    kind: Kind,
+    kind: KindOfEntry,
     public_id: EntryId,
     data: JSONBody[CatalogEntryChange],
     database: NamedDependency[Database],
@@ -112,11 +114,11 @@ async def patch_catalog_entry(
     "/{kind:str}/{public_id:str}/archive",
     status_code=200,
     summary="Archive catalog entry",
-    responses=ENTRY,
+    responses=ENTRY_RESPONSES,
 )
 async def post_catalog_archive(
     request: MerchantRequest,
-    kind: Kind,
+    kind: KindOfEntry,
     public_id: EntryId,
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],
@@ -135,11 +137,11 @@ async def post_catalog_archive(
     "/{kind:str}/{public_id:str}/restore",
     status_code=200,
     summary="Restore catalog entry",
-    responses=ENTRY,
+    responses=ENTRY_RESPONSES,
 )
 async def post_catalog_restore(
     request: MerchantRequest,
-    kind: Kind,
+    kind: KindOfEntry,
     public_id: EntryId,
     database: NamedDependency[Database],
     presigner: NamedDependency[Presigner],

@@ -32,7 +32,7 @@ from backend.workflows.pictures import THUMBNAIL
 
 JOB_TYPES: BindParameter[Any] = bindparam("job_types", type_=ARRAY(Text))
 CATEGORY: BindParameter[Any] = bindparam("category", type_=Text)
-BEFORE_ID: BindParameter[str] = bindparam("before", type_=Text)
+BEFORE_JOB: BindParameter[str] = bindparam("before", type_=Text)
 PAGE_LIMIT: BindParameter[int] = bindparam("limit", type_=Integer)
 PAGE_OFFSET: BindParameter[int] = bindparam("offset", type_=Integer)
 # As the index has it: constants, since Postgres cannot prove it of a parameter.
@@ -55,7 +55,7 @@ RENDER_COLUMNS: tuple[Any, ...] = (
 SHOWN_IMAGES = or_(Artifact.role == "final", Artifact.kind == literal_column(f"'{THUMBNAIL}'"))
 
 
-def render_page(*narrower: ColumnElement[bool]) -> Select[Any]:
+def renders_page(*narrower: ColumnElement[bool]) -> Select[Any]:
     """A page, newest first; no row if the shop is not installed, one of nulls if it is empty.
 
     Postgres reads the images of the rows that the limit leaves, and of no others.
@@ -65,7 +65,7 @@ def render_page(*narrower: ColumnElement[bool]) -> Select[Any]:
     of_type = (
         select(Job.shop_id, *RENDER_COLUMNS)
         .where(Job.shop_id == shop.c.id, *IS_A_RENDER, Job.job_type == types.c.job_type)
-        .where(Job.public_id < BEFORE_ID, *narrower)
+        .where(Job.public_id < BEFORE_JOB, *narrower)
         .order_by(Job.public_id.desc())
         .limit(PAGE_LIMIT + PAGE_OFFSET)
         .lateral("of_type")
@@ -90,6 +90,6 @@ def one_render() -> Select[Any]:
     return of_shop(select(*RENDER_COLUMNS, artifacts(SHOWN_IMAGES)), IS_A_RENDER)
 
 
-RENDER_PAGE = Query(render_page())
-RENDER_PAGE_OF_CATEGORY = Query(render_page(JOB_CATEGORY == CATEGORY))
+RENDER_PAGE = Query(renders_page())
+RENDER_PAGE_OF_CATEGORY = Query(renders_page(JOB_CATEGORY == CATEGORY))
 ONE_RENDER = Query(one_render())

@@ -21,7 +21,7 @@ from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import JobCursor, JobId, MerchantRequest, Offset
 from backend.openapi_responses import OF_A_SHOP, documented
 
-Category = Annotated[
+CategoryFilter = Annotated[
     str | None,
     QueryParameter(
         max_length=64,
@@ -48,7 +48,7 @@ async def list_renders(
     *,
     request: MerchantRequest,
     reads: NamedDependency[ReadServices],
-    category: Category = None,
+    category: CategoryFilter = None,
     origin: Origin = None,
     workflow: WorkflowFilter = None,
     limit: RenderLimit = 24,

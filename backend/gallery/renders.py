@@ -87,11 +87,11 @@ def job_types(origin: str | None, workflow: str | None) -> list[str]:
     return [
         job_type
         for name, job_type in JOB_TYPE_OF.items()
-        if workflow in {None, name} and origin in {None, origin_of(job_type)}
+        if workflow in {None, name} and origin in {None, op_class_of(job_type)}
     ]
 
 
-def origin_of(job_type: str) -> str | None:
+def op_class_of(job_type: str) -> str | None:
     """The class of the job type's workflow, if that is offered."""
     workflow = WORKFLOWS.get(job_type)
     return workflow.op_class if workflow else None
@@ -106,7 +106,7 @@ def render_response(row: Record, presigner: Presigner) -> RenderResponse:
         public_id=row["public_id"],
         job_type=row["job_type"],
         workflow=name_of(row["job_type"]),
-        origin=origin_of(row["job_type"]),
+        origin=op_class_of(row["job_type"]),
         category=row["category"],
         created_at=row["created_at"],
         finished_at=row["finished_at"],

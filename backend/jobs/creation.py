@@ -1,6 +1,6 @@
 """Create a job for a merchant or their server: in one transaction, and only once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -131,9 +131,16 @@ def require_one_photo(asked: msgspec.Struct) -> None:
     require_one(asked, ProductPhoto.__struct_fields__, "the photo")
 
 
-def require_further_images(workflow: Workflow, asked: msgspec.Struct) -> None:
-    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional."""
+def require_further_images(
+    workflow: Workflow, asked: msgspec.Struct, *, kept: Collection[str | None] = ()
+) -> None:
+    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional.
+
+    An upload field that is `kept` names its image elsewhere.
+    """
     for image in workflow.further_images:
+        if image.upload_field in kept:
+            continue
         ways = [name for name in image.ways if hasattr(asked, name)]
         given = any(getattr(asked, name) is not None for name in ways)
         if given or image.is_required:

@@ -48,7 +48,7 @@ LONGEST_CHAIN = 100  # jobs in each direction
 MOST_RELATED = 200  # jobs in a response
 
 
-class HostedFacts(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a hosted stage keeps in its checkpoint; all of it is missing of another stage."""
 
     provider: str | None = None
@@ -237,7 +237,7 @@ def stage_response(
 ) -> LineageStage:
     """One stage: by a hosted engine if its facts name a provider, else by the local one."""
     is_hosted = "provider" in stage.facts
-    hosted = msgspec.convert(stage.facts, HostedFacts) if is_hosted else HostedFacts()
+    hosted = msgspec.convert(stage.facts, ProviderFacts) if is_hosted else ProviderFacts()
     types = (image.meta.get("digital_source_type") for image in images)
     return LineageStage(
         stage=stage.stage,
@@ -252,7 +252,7 @@ def stage_response(
     )
 
 
-def hosted_engine(hosted: HostedFacts) -> LineageEngine:
+def hosted_engine(hosted: ProviderFacts) -> LineageEngine:
     """The provider and its model."""
     return LineageEngine(name=hosted.provider or "", model=hosted.model)
 

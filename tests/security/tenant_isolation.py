@@ -146,6 +146,20 @@ async def a_lineage_is_its_shops_alone(
     assert (found["rerun_of"], found["ancestors"]) == (others[0].public_id, [])
 
 
+async def a_rerun_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Of the other's jobs none is repeated, and whose the new job becomes."""
+    for ref in others:
+        answer = await ask(shared_app, "POST", f"/v1/jobs/{ref.public_id}/rerun", {})
+        assert refusal(answer) == NOT_FOUND
+    own = await waiting_job(shared_app, request=PRODUCT)
+    answer = await ask(shared_app, "POST", f"/v1/jobs/{own.public_id}/rerun", {})
+    made = answer.json()["job_id"]
+    assert (await shared_app.detail(made)).status_code == 200
+    assert refusal(await shared_app.detail(made, shop=OTHER_SHOP)) == NOT_FOUND
+
+
 async def a_cancel_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -655,6 +669,7 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs/{public_id}/events"): (a_timeline_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs/{public_id}/lineage"): (a_lineage_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/jobs/{public_id}/rerun"): (a_rerun_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/jobs/{public_id}/cancel"): (a_cancel_is_its_shops_alone, MERCHANT),
     **{
         (method, "/v1/jobs/{public_id}/publication"): (a_publication_is_its_shops_alone, MERCHANT)

@@ -23,7 +23,7 @@ HOT = {
     (queries, "VISITORS_DETAIL"): queries.detail(queries.FOR_VISITORS),
     (queries, "VISITORS_TIMELINE"): queries.timeline(queries.FOR_VISITORS),
     (review_queries, "REVIEW_PAGE"): review_queries.cards_page(),
-    (render_queries, "RENDER_PAGE"): render_queries.render_page(),
+    (render_queries, "RENDER_PAGE"): render_queries.renders_page(),
     (render_queries, "ONE_RENDER"): render_queries.one_render(),
     (overview_queries, "OVERVIEW"): overview_queries.overview(),
     (balance, "BALANCE"): balance.balance_and_lots(),
