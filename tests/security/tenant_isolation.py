@@ -259,12 +259,6 @@ async def entries_of(shared_app: RunningApp, shop: str) -> list[str]:
     return [row["id"] for row in rows]
 
 
-async def foreign_entry(shared_app: RunningApp) -> None:
-    """A catalog entry of the other shop's."""
-    if not await entries_of(shared_app, OTHER_SHOP):
-        await generated_entry(shared_app, shop=OTHER_SHOP)
-
-
 async def an_overview_is_its_shops_alone(
     shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -796,7 +790,6 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     for name in FOR_VISITORS:
         await visitors_job(shared_app, name, shop=OTHER_SHOP)
     await foreign_upload(shared_app)
-    await foreign_entry(shared_app)
     await foreign_subscription(shared_app)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)
