@@ -40,7 +40,7 @@ from backend.providers.fal_answers import (
     FalStatus,
 )
 from backend.providers.fal_models import app_of, fal_inputs
-from backend.providers.fal_requests import find_request
+from backend.providers.fal_requests import START_WITHIN, find_request_id
 from backend.providers.fal_signature import FalSignatures
 from backend.providers.outputs import OutputFetcher
 from backend.providers.provider import (
@@ -101,6 +101,7 @@ class FalProvider:
             fal_inputs(request, self.account),
             query={"fal_webhook": request.callback_url} if request.callback_url else None,
             x_fal_object_lifecycle_preference=OUTPUTS_LIVE,
+            x_fal_request_timeout=f"{START_WITHIN.total_seconds():.0f}",
         )
         require_queued(answer)
         accepted = answer.read(FalAccepted)
@@ -111,12 +112,13 @@ class FalProvider:
     async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
         """See `Provider`, and `backend.providers.fal_requests`."""
         endpoint = self.account.models[request.stage]
-        inputs = fal_inputs(request, self.account)
-        found = await find_request(self.platform, endpoint, inputs, since)
+        found = await find_request_id(self.platform, endpoint, request, since)
         return None if found is None else self._job(request, FalAccepted(request_id=found))
 
     async def poll(self, job: ProviderJob) -> Running | Finished:
-        """See `Provider`."""
+        """See `Provider`. fal's addresses are not known by the id alone, such as a callback's."""
+        if "status_url" not in job.handles:
+            raise ProviderFailed(PROVIDER_FAILED, provider_code="no_handles")
         answer = await self.http.ask("GET", job.handles["status_url"], may_refuse=True)
         if answer.status == 404:
             raise ProviderFailed(PROVIDER_FAILED, provider_code="not_found")
