@@ -22,7 +22,7 @@ from backend.providers.provider import ProviderUnavailable, SubmitRequest
 PAGE_ITEMS = 50
 MOST_PAGES = 10
 CLOCK_SKEW = timedelta(minutes=1)  # between fal's clock and ours
-START_WITHIN = timedelta(minutes=10)
+START_WITHIN = timedelta(minutes=5)
 LISTED_WITHIN = START_WITHIN + timedelta(minutes=5)  # to be made, and to be listed
 LOOK_AGAIN_AFTER = 15.0  # seconds
 
