@@ -46,7 +46,7 @@ from backend.workflows.stages import StageName
 log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL = 1.0  # seconds between two looks
-POLLS_AT_ONCE = 20  # and so many submissions are taken by one statement
+POLLS_AT_ONCE = 100  # of one process
 LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
 ENQUEUED_AGAIN = timedelta(seconds=20)  # a job whose queue entry was dropped
 TIDY_EVERY = 15  # looks
@@ -69,6 +69,7 @@ class Poller:
         self.providers = providers
         self.by_name = {provider.name: provider for provider in providers.values()}
         self.stopping = asyncio.Event()
+        self.under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Look until told to stop. What goes wrong is logged, and looked at again."""
@@ -77,8 +78,7 @@ class Poller:
                 return
             pause = jittered(LOOK_INTERVAL)
             try:
-                while await self.look() == POLLS_AT_ONCE:
-                    pass
+                await self.begin()
                 await self.fill_places()
                 if look % TIDY_EVERY == 0:
                     await self.tidy()
@@ -90,14 +90,25 @@ class Poller:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), pause)
 
+    async def begin(self) -> None:
+        """Begin to look after what is due, and leave the answers to come when they come.
+
+        A provider that does not answer keeps nobody else waiting.
+        """
+        free = POLLS_AT_ONCE - len(self.under_way)
+        for due in await self.take_due(free) if free > 0 else ():
+            task = asyncio.create_task(self.look_after(due))
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
+
     async def look(self) -> int:
-        """Look after a slice of what is due; how many there were."""
-        due = await self.take_due()
+        """Look after a slice of what is due, to the end; how many there were."""
+        due = await self.take_due(POLLS_AT_ONCE)
         await asyncio.gather(*(self.look_after(each) for each in due))
         return len(due)
 
-    async def take_due(self) -> list[DueSubmission]:
-        """Take a slice of what is due from the other processes, for a while."""
+    async def take_due(self, most: int) -> list[DueSubmission]:
+        """Take that many of what is due from the other processes, for a while."""
         keys = (Submission.shop_id, Submission.job_id, Submission.stage, Submission.number)
         found = (
             select(*keys)
@@ -107,7 +118,7 @@ class Poller:
                 Submission.provider.in_(self.by_name),
             )
             .order_by(Submission.wake_at)
-            .limit(POLLS_AT_ONCE)
+            .limit(most)
             .with_for_update(skip_locked=True)
             .cte("due")
         )
@@ -227,6 +238,7 @@ async def polling(
         yield
     finally:
         poller.stopping.set()
-        await asyncio.wait([task], timeout=LAST_LOOK)
-        task.cancel()
+        await asyncio.wait([task, *poller.under_way], timeout=LAST_LOOK)
+        for left in (task, *poller.under_way):
+            left.cancel()
         await asyncio.wait([task])
