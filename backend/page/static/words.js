@@ -430,6 +430,7 @@ export const ENGLISH = /** @type {const} */ ({
   "job.failure": "The images could not be made",
   "job.again": "Make images again",
   "job.waiting": "This job waits",
+  "job.waiting.provider": "The image provider works on it. It goes on by itself.",
   "job.waiting.reauth": "It goes on as soon as Atelier has access to your shop again.",
   "job.waiting.shopify": "Shopify does not respond. It goes on by itself.",
   "job.waiting.storage": "The image storage does not respond. It goes on by itself.",

@@ -1,0 +1,164 @@
+"""A job that ends while its provider works: the provider is asked to stop, its cost is stored."""
+
+from backend.failures.codes import CONTENT_REFUSED
+from backend.jobs.erasure import erase_jobs
+from backend.jobs.service import JobRef
+from backend.providers.provider import (
+    AnswerLost,
+    Finished,
+    ProviderFailed,
+    ProviderJob,
+    SubmitRequest,
+)
+from tests.backend.worker.hosted import (
+    COST,
+    FakeProvider,
+    finished,
+    hosted_app,
+    hosted_job,
+    pass_time,
+    poller_of,
+    queued,
+    run_once,
+    status_of,
+    statuses,
+    submissions,
+    wake,
+)
+from tests.running_app import SHOP, RunningApp
+from tests.scenarios import process_webhook
+
+
+async def cancel(app: RunningApp, ref: JobRef) -> None:
+    """The merchant cancels the job."""
+    response = await app.http.post(f"/v1/jobs/{ref.public_id}/cancel", headers=app.bearer())
+    assert response.status_code == 202
+
+
+async def test_a_cancelled_jobs_request_is_cancelled_and_its_cost_stored(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    await cancel(app, ref)
+    await wake(app, ref)
+    assert (provider.cancelled, await statuses(app, ref)) == (["fake-1"], ["SUBMITTED"])
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("CANCELLED", COST.amount_micros)
+    assert (await status_of(app, ref), await queued(app)) == ("FAILURE", [])
+    pictures = "SELECT 1 FROM artifacts WHERE job_id = :j AND stage = 'compose'"
+    assert await app.rows(pictures, j=ref.public_id) == []
+
+
+async def test_a_request_that_never_stops_is_settled_at_its_deadline(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    await cancel(app, ref)
+    await pass_time(app, ref, mins=11)
+    await poller_of(app).look()
+    assert await statuses(app, ref) == ["CANCELLED"]
+
+
+async def test_a_job_cancelled_while_its_request_is_sent_keeps_the_providers_id(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    submit = provider.submit
+
+    async def cancelled_meanwhile(request: SubmitRequest) -> ProviderJob | Finished:
+        await cancel(app, ref)
+        return await submit(request)
+
+    provider.submit = cancelled_meanwhile  # type: ignore[method-assign]
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["SUBMITTED"], "it will be paid, so it must be known"
+    await wake(app, ref)
+    assert provider.cancelled == ["fake-1"]
+
+
+async def test_a_refusal_that_comes_after_the_cancellation_keeps_its_cost(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+
+    async def cancelled_meanwhile(request: SubmitRequest) -> ProviderJob | Finished:
+        await cancel(app, ref)
+        raise ProviderFailed(CONTENT_REFUSED, cost=COST)
+
+    provider.submit = cancelled_meanwhile  # type: ignore[method-assign]
+    await run_once(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("FAILED", COST.amount_micros)
+
+
+async def test_a_lost_answer_of_a_cancelled_job_is_found_and_cancelled(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    provider.faults.append(AnswerLost("cut"))
+    await run_once(app, ref)
+    await cancel(app, ref)
+    await wake(app, ref)
+    await wake(app, ref)
+    assert provider.cancelled == ["fake-1"]
+
+
+async def test_a_lost_answer_of_a_cancelled_job_is_given_up_but_not_repeated(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    provider.faults.append(AnswerLost("cut"))
+    await run_once(app, ref)
+    await cancel(app, ref)
+    await wake(app, ref)
+    assert await statuses(app, ref) == ["INTENDED"], "a callback may still name it"
+    await pass_time(app, ref, secs=160)
+    await poller_of(app).look()
+    assert (await statuses(app, ref), len(provider.requests)) == (["LOST"], 1)
+
+
+async def test_an_erased_jobs_request_is_stopped_and_then_forgotten(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    running, done = await hosted_job(app), await hosted_job(app)
+    await run_once(app, running)
+    await run_once(app, done)
+    provider.answers["fake-2"] = finished()
+    await run_once(app, done)
+    erased = await erase_jobs(app.database, app.worker_context.store, running.shop_id)
+    assert erased == 2
+    assert (await statuses(app, running), await statuses(app, done)) == (["SUBMITTED"], [])
+    provider.answers["fake-1"] = finished()
+    await wake(app, running)
+    assert (provider.cancelled, await statuses(app, running)) == (["fake-1"], [])
+
+
+async def test_the_requests_of_a_shop_that_removed_the_app_are_cancelled(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    app.shopify.uninstall(SHOP)
+    await process_webhook(app, "app/uninstalled", {}, shop=SHOP)
+    await wake(app, ref)
+    assert provider.cancelled == ["fake-1"]
