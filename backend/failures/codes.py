@@ -98,6 +98,12 @@ UPLOAD_EXPIRED = define(
     JOB,
     advice="Upload the photo again with POST /v1/uploads, then create a new job.",
 )
+SOURCE_JOB_EXPIRED = define(
+    "SOURCE_JOB_EXPIRED",
+    "The photo of the job to repeat is no longer stored. Create a new job.",
+    JOB,
+    advice="Create a new job for the product instead of running the old one again.",
+)
 CATALOG_IMAGE_GONE = define(
     "CATALOG_IMAGE_GONE",
     "The image of the catalog entry is no longer stored. Choose another entry.",

@@ -1,6 +1,6 @@
 """Create a job for a merchant or their server: in one transaction, and only once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.catalog.models import CatalogKind
 from backend.catalog.service import use_catalog
 from backend.errors import InvalidRequest
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
 from backend.jobs.prices import price_of
@@ -38,6 +39,7 @@ async def make_job(
     asked: msgspec.Struct,
     *,
     shop_domain: str,
+    asked_by: AskedBy,
     request_id: str,
     repeatable: Repeatable | None,
     quotas: Quotas,
@@ -65,6 +67,7 @@ async def make_job(
         public_id=answer.job_id,
         request=await stored_request(connection, shop_id, asked),
         origin="api",
+        asked_by=asked_by,
         quotas=quotas,
     )
     return Made(answer=answer)
@@ -128,9 +131,16 @@ def require_one_photo(asked: msgspec.Struct) -> None:
     require_one(asked, ProductPhoto.__struct_fields__, "the photo")
 
 
-def require_further_images(workflow: Workflow, asked: msgspec.Struct) -> None:
-    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional."""
+def require_further_images(
+    workflow: Workflow, asked: msgspec.Struct, *, kept: Collection[str | None] = ()
+) -> None:
+    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional.
+
+    An upload field that is `kept` names its image elsewhere.
+    """
     for image in workflow.further_images:
+        if image.upload_field in kept:
+            continue
         ways = [name for name in image.ways if hasattr(asked, name)]
         given = any(getattr(asked, name) is not None for name in ways)
         if given or image.is_required:

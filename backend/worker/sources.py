@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import structlog
+from sqlalchemy import select
 
 from backend.errors import ShopifyUnavailable
 from backend.failures.codes import (
@@ -17,10 +18,13 @@ from backend.failures.codes import (
     SCOPE_MISSING,
     SHOP_NOT_INSTALLED,
     SHOPIFY_REFUSED,
+    SOURCE_JOB_EXPIRED,
     UPLOAD_EXPIRED,
 )
 from backend.failures.registry import Failed, Failure
 from backend.jobs.lifecycle import JobLease
+from backend.jobs.models import JobStage
+from backend.jobs.rerun import SOURCE_JOB
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.product_image import download_image
 from backend.shops.shopify_responses import Product, ShopMedia
@@ -29,7 +33,7 @@ from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
 from backend.workflows import WORKFLOWS
 from backend.workflows.further_images import object_field_of
-from backend.workflows.stages import StageFile
+from backend.workflows.stages import StageFile, StageName
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +68,8 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
     request, workflow = claimed.request, WORKFLOWS[claimed.job_type]
     if "upload_key" in request:
         yield SourceFile(StageFile.SOURCE, await stored_image(request["upload_key"], context))
+    elif SOURCE_JOB in request:
+        yield SourceFile(StageFile.SOURCE, await photo_of_job(claimed, context))
     else:
         known = request.get("source_url")
         photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
@@ -89,6 +95,18 @@ async def stored_image(
     except ObjectMissing as error:
         await context.store.clock()  # raises if the whole bucket is unavailable
         raise SourceFailed(missing) from error
+
+
+async def photo_of_job(claimed: JobLease, context: WorkerContext) -> bytes:
+    """The photo that the job to repeat has fetched, as long as that keeps its files."""
+    fetched = select(JobStage.files[StageFile.SOURCE.value].astext).where(
+        JobStage.shop_id == claimed.ref.shop_id,
+        JobStage.job_id == claimed.request[SOURCE_JOB],
+        JobStage.stage == StageName.FETCH,
+    )
+    async with context.database.reading(claimed.ref.shop_id) as connection:
+        key = await connection.scalar(fetched)
+    return await stored_image(key, context, missing=SOURCE_JOB_EXPIRED)
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> ShopPhoto:

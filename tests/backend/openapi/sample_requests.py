@@ -36,7 +36,14 @@ from tests.scenarios import finished_job, privacy_request, waiting_job, without_
 
 Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
-LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests", "/v1/review"}
+LISTS = {
+    "/v1/jobs",
+    "/v1/batches",
+    "/v1/privacy/requests",
+    "/v1/review",
+    "/v1/renders",
+    "/v1/catalog/{kind}",
+}
 SEVERAL = 4  # at a time
 ORDERS = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pack-100"}}
 
@@ -73,13 +80,14 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         query: str = "",
         sign: credentials.Sign | None = None,
         public_id: str | None = None,
+        kind: str = "models",
         content: bytes | None = None,
         **headers: str,
     ) -> httpx.Response:
         """A good request, but for what is said."""
         if public_id is None and "{public_id}" in self.path:
             public_id = await self.new_one()
-        path = self.path.format(public_id=public_id) + query
+        path = self.path.format(public_id=public_id, kind=kind) + query
         body, media_type = self.body() if content is None else (content, "application/json")
         request = SimpleNamespace(
             method=self.method,
@@ -110,6 +118,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.encode(wanted), "application/json"
         if name == "settings" and self.method == "PUT":
             return b'{"rules":[{"workflow":"catalog-image"}]}', "application/json"
+        if name == "rerun":
+            return b"{}", "application/json"
+        if self.path.startswith("/v1/catalog") and self.method == "PATCH":
+            return b'{"name":"Ada"}', "application/json"
         if self.path in ORDERS:
             return msgspec.json.encode(ORDERS[self.path]), "application/json"
         if "requestBody" in self.operation:
@@ -135,6 +147,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return ref.public_id
         if self.path.startswith("/v1/privacy"):
             return await privacy_request(self.shared_app)
+        if self.path.startswith("/v1/catalog"):
+            return (await generated_entry(self.shared_app))[0].public_id
+        if self.path.startswith("/v1/renders"):
+            return (await finished_job(self.shared_app))[0].public_id
         job = await waiting_job(self.shared_app)
         if self.path.startswith("/proxy"):
             await self.shared_app.execute(
@@ -194,6 +210,7 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     batch = {"workflow": "catalog-image", "product_ids": batches.product_gids(1)}
     of_deleted, _ = await scenarios.publishable_job(shared_app, SHOP, product=deleted(shared_app))
     preview = {**body, "category": "dress"}
+    expired = await expired_job(shared_app)
     visit = credentials.app_proxy(shared_app)(
         SimpleNamespace(url="/proxy/v1/product-to-model-direct")
     ).url
@@ -211,12 +228,21 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
             await shared_app.http.get(
                 f"/v1/jobs/{of_deleted.public_id}/product", headers=shared_app.bearer()
             ),
+            await shared_app.http.post(
+                f"/v1/jobs/{expired}/rerun", json={}, headers=shared_app.bearer()
+            ),
             await full.post(visit, json=preview),
             await greedy.post(visit, json=preview),
             await busy.post(path, json=body, headers=shared_app.bearer()),
             await busy.post("/v1/batches", json=batch, headers=shared_app.bearer()),
             await stuffed.post(path, json=body, headers=shared_app.bearer()),
         ]
+
+
+async def expired_job(shared_app: RunningApp) -> str:
+    """A job whose upload is no longer stored; its ID."""
+    ref, _ = await finished_job(shared_app, request={"upload_key": None})
+    return ref.public_id
 
 
 def deleted(shared_app: RunningApp) -> ProductRecord:
@@ -286,6 +312,8 @@ async def good(client: Client) -> httpx.Response:
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
         await partly_done(client.shared_app)
+    if is_list and client.path.startswith("/v1/catalog"):
+        await generated_entry(client.shared_app)
     return await client.ask(query="?limit=2" if is_list else "")
 
 
@@ -405,6 +433,9 @@ async def conflict(client: Client) -> httpx.Response:
         return await client.ask(content=msgspec.json.encode({"rules": [rule]}))
     if client.path.endswith(("/publication", "/retry", "/dismissal", "/product")):
         return await client.ask()
+    if client.path.endswith("/rerun"):
+        visitors, _ = await finished_job(client.shared_app, customer_id="191167")
+        return await client.ask(public_id=visitors.public_id)
     if client.path.endswith("/cancel"):
         public_id = await client.new_one()
         await client.ask(public_id=public_id)
@@ -440,6 +471,13 @@ async def wrong_value(client: Client) -> httpx.Response:
     return await client.ask(content=b'{"outputs":[]}')
 
 
+async def not_there(client: Client) -> httpx.Response:
+    """An ID that nothing has, or a list of nothing that there is."""
+    if client.path.endswith("/{kind}"):
+        return await client.ask(kind="shoes")
+    return await client.ask(public_id=NOBODYS)
+
+
 async def too_often(client: Client) -> httpx.Response:
     """The second within a minute, where one is allowed."""
     await client.ask()
@@ -456,7 +494,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     401: no_credential,
     402: unpaid,
     403: good,
-    404: lambda client: client.ask(public_id=NOBODYS),
+    404: not_there,
     409: conflict,
     412: lambda client: client.ask(If_Match='"9"'),
     413: too_long,
