@@ -21,6 +21,7 @@ from backend.imaging.decode import (
     upright,
 )
 from backend.imaging.encode import saved, saved_png
+from backend.imaging.source_type import DigitalSourceType
 
 # The largest picture we deliver; a background behind it can use as many pixels and no more.
 STORED_SIDE = 4096
@@ -48,20 +49,25 @@ def normalise(data: bytes) -> Normalised:
     smaller and took three times as long, for a file that is kept only until the job is done.
     """
     source = probe(data)
-    pixels = _pixels(data, source)
+    pixels = upright_within(STORED_SIDE, data, source)
     if pixels.hasalpha() and pixels[3].min() == 255:
         pixels = pixels[:3]  # a fully opaque channel says nothing
     if pixels.hasalpha():
         pixels = _shrunk(pixels)
         content_type, encoded = "image/png", _png(pixels, source)
     else:
-        content_type, encoded = "image/jpeg", _jpeg(pixels, source)
+        encoded = small_jpeg(pixels, source.digital_source_type, JPEG_QUALITIES)
+        content_type = "image/jpeg"
     return Normalised(encoded, content_type, pixels.width, pixels.height, source)
 
 
-def _pixels(data: bytes, source: Probe) -> Any:
-    """Upright 8-bit sRGB or sRGBA in memory, since it is read twice: for its alpha and for good."""
-    width, height = _within(STORED_SIDE, source.width, source.height)
+def upright_within(side: int, data: bytes, source: Probe) -> Any:
+    """The probed picture, upright, in 8-bit sRGB or sRGBA, its longer side at most `side`.
+
+    It is in memory, since it is read twice: for its alpha and for good. A banner stops at a shorter
+    side of `MIN_SIDE`. Raises `ImageRefused`.
+    """
+    width, height = _within(side, source.width, source.height)
     try:
         # `force`, to the pixel: `down` would round the shorter side under `MIN_SIDE`.
         return upright(data, source.format, width, height=height, size="force").copy_memory()
@@ -90,15 +96,13 @@ def _png(pixels: Any, source: Probe) -> bytes:
     return saved_png(pixels, source.digital_source_type, compression=6, filter="all")
 
 
-def _jpeg(pixels: Any, source: Probe) -> bytes:
-    for quality in JPEG_QUALITIES:
+def small_jpeg(
+    pixels: Any, source_type: DigitalSourceType | None, qualities: tuple[int, ...]
+) -> bytes:
+    """4:4:4 at the first of the `qualities` with which it has at most `MAX_BYTES`, or the last."""
+    for quality in qualities:
         data = saved(
-            pixels,
-            ".jpg",
-            source.digital_source_type,
-            Q=quality,
-            subsample_mode="off",
-            optimize_coding=True,
+            pixels, ".jpg", source_type, Q=quality, subsample_mode="off", optimize_coding=True
         )
         if len(data) <= MAX_BYTES:
             break

@@ -89,7 +89,7 @@ def verdict_on(
 
     Without the cut-out's own figures nobody can vouch for the edges, which is a reason by itself.
     """
-    reasons = _applying(
+    reasons = applying(
         *_cutout_doubts(cutout),
         *_surroundings_doubts(cutout.surroundings if cutout else None),
         *_framing_doubts(scale, corners_clean),
@@ -97,11 +97,12 @@ def verdict_on(
     return Verdict(
         verdict="needs_review" if reasons else "pass",
         reasons=reasons,
-        notes=_applying(*_notes(scale)),
+        notes=applying(*_notes(scale)),
     )
 
 
-def _applying(*doubts: Doubt) -> list[Concern]:
+def applying(*doubts: Doubt) -> list[Concern]:
+    """The concerns whose doubts apply."""
     return [Concern(code=code, message=message) for applies, code, message in doubts if applies]
 
 

@@ -64,7 +64,7 @@ def encode_swap(request: RenderRequest) -> Rendered:
         scale=facts.scale if facts else None,
     )
     return encode_outputs(
-        input_of(request, StageFile.MASTER),
+        decode_own(input_of(request, StageFile.MASTER)),
         job_parameters(request, BackgroundSwap).outputs,
         kind="background_swap",
         stem="swap",

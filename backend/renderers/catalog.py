@@ -51,7 +51,7 @@ def encode_catalog(request: RenderRequest) -> Rendered:
         )
 
     return encode_outputs(
-        input_of(request, StageFile.MASTER),
+        decode_own(input_of(request, StageFile.MASTER)),
         parameters.outputs,
         kind="catalog_image",
         stem="catalog",

@@ -33,7 +33,7 @@ def longest(outputs: Outputs) -> int:
 
 
 def encode_outputs(
-    master: bytes,
+    pixels: NDArray[np.uint8],
     outputs: Outputs,
     *,
     kind: str,
@@ -43,7 +43,7 @@ def encode_outputs(
     label: str | None = None,
     smooth: bool = False,
 ) -> Rendered:
-    """Finals of that kind, made from the PNG `master`, and its thumbnail.
+    """Finals of that kind, made from the master's (height, width, 3) `pixels`, and a thumbnail.
 
     The facts are the verdict on the first final.
 
@@ -51,7 +51,6 @@ def encode_outputs(
     measured as its viewer will see it. `source_type` is written into each. Without a `label`, size
     and format are the label. `smooth` is for pictures with long soft gradients.
     """
-    pixels = decode_own(master)
     lqip = placeholder(pixels)
     files = []
     for output, data in zip(outputs, _encoded(pixels, outputs, source_type, smooth), strict=True):

@@ -35,7 +35,9 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 LOCAL_STAGES = frozenset(
     {
         StageName.NORMALISE,
+        StageName.NORMALISE_OUTPUT,
         StageName.VALIDATE,
+        StageName.PREPARE,
         StageName.SEGMENT,
         StageName.COMPOSE,
         StageName.ENCODE,
@@ -44,6 +46,7 @@ LOCAL_STAGES = frozenset(
         StageName.SWAP_WITH_IMAGE,
         StageName.SWAP_WITH_SPEC,
         StageName.ENCODE_SWAP,
+        StageName.ENCODE_GENERATED,
     }
 )
 NATIVE_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE})

@@ -1,5 +1,7 @@
 """The garment on a mannequin: dress, then encode_render. A preview, and labelled as one.
 
+A hosted engine may make `dress` instead; then `generated` encodes its picture.
+
 A picture that would look wrong is not shown. Where the garment does not fit, or its outline is not
 certain enough, the job delivers a plain catalog image on the same 4:5 canvas and says why. Soft
 edges and a small photo do not prevent the preview: they change neither the outline's shape nor its
@@ -20,6 +22,7 @@ from backend.imaging.source_type import source_type_of
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
+from backend.renderers.generated import encode_generated, hosted_stages
 from backend.renderers.requests import (
     bad_render_request,
     declared_types,
@@ -82,13 +85,15 @@ def dress(request: RenderRequest) -> Rendered:
 
 
 def encode_render(request: RenderRequest) -> Rendered:
-    """`master` → finals, of the kind that `dress` says they are."""
+    """`master` → finals, of the kind that `dress`, here or by a hosted engine, says they are."""
+    if StageName.DRESS in hosted_stages(request):
+        return encode_generated(request)
     facts = earlier_facts(request, StageName.DRESS, DressFacts)
     if facts is None:  # whether it is a preview must never be guessed
         raise bad_render_request(f"{request.stage!r} needs the facts of 'dress'")
     meta = _meta(earlier_facts(request, StageName.SEGMENT, SegmentFacts), facts)
     return encode_outputs(
-        input_of(request, StageFile.MASTER),
+        decode_own(input_of(request, StageFile.MASTER)),
         job_parameters(request, ProductToModelDirect).outputs,
         kind="on_model_render" if facts.is_preview else "catalog_image",
         stem="mannequin" if facts.is_preview else "catalog",

@@ -28,6 +28,14 @@ from backend.renderers.requests import declared_types, input_of
 from backend.workflows.pictures import ORIGINAL_THUMBNAIL
 from backend.workflows.stages import StageFile
 
+# What a merchant calls a further picture, where it is not the file's name.
+SPOKEN: dict[str, str] = {
+    StageFile.PERSON: "photo of the person",
+    StageFile.GARMENT_2: "second garment",
+    StageFile.GARMENT_3: "third garment",
+    StageFile.GARMENT_4: "fourth garment",
+}
+
 
 class KeptNet:
     """The net: loaded at its first use and kept for later requests."""
@@ -83,7 +91,7 @@ def blaming(name: str, refused: ImageRefused) -> ImageRefused:
     if name == StageFile.SOURCE:
         return refused
     words = refused.failure.message
-    message = f"The {name}: {words[0].lower()}{words[1:]}"
+    message = f"The {SPOKEN.get(name, name)}: {words[0].lower()}{words[1:]}"
     return ImageRefused(refused.failure.with_message(message))
 
 

@@ -11,16 +11,18 @@ from backend.failures.codes import RENDER_REQUEST_INVALID
 from backend.imaging.source_type import DigitalSourceType
 from backend.renderers.base import RenderFailed, RenderRequest
 from backend.workflows import WORKFLOWS
+from backend.workflows.pictures import Outputs
 from backend.workflows.stages import StageName
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class PhotoFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of what `validate` answers: what the photos declare about generative models."""
+    """Of what `validate` answers: what each photo declares about generative models."""
 
     digital_source_type: DigitalSourceType | None = None
     background: "PhotoFacts | None" = None
+    person: "PhotoFacts | None" = None
 
 
 def input_of(request: RenderRequest, name: str) -> bytes:
@@ -38,6 +40,15 @@ def job_parameters(request: RenderRequest, kind: type[T]) -> T:
     if not issubclass(workflow.parameters, kind):
         raise bad_render_request(f"{request.stage!r} is no stage of {workflow.name}")
     return msgspec.convert(request.params, workflow.parameters)
+
+
+def job_outputs(request: RenderRequest) -> Outputs:
+    """The output images that the job asks for, whatever its workflow."""
+    parameters = job_parameters(request, msgspec.Struct)
+    if "outputs" not in parameters.__struct_fields__:
+        raise bad_render_request(f"jobs of type {request.job_type!r} have no outputs")
+    outputs: Outputs = parameters.outputs  # type: ignore[attr-defined]
+    return outputs
 
 
 def earlier_facts(request: RenderRequest, stage: StageName, kind: type[T]) -> T | None:

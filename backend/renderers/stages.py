@@ -9,7 +9,15 @@ import msgspec
 
 from backend.imaging.decode import harden_libvips
 from backend.imaging.formats import ImageRefused
-from backend.renderers import background_swap, catalog, on_model, photo, upload
+from backend.renderers import (
+    background_swap,
+    catalog,
+    generated,
+    on_model,
+    photo,
+    provider_pictures,
+    upload,
+)
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.requests import bad_render_request
 from backend.renderers.wire import ChildConfig
@@ -24,7 +32,9 @@ class Stages:
         self._net = photo.KeptNet(config.model_path, config.limits.threads)
         self.by_name: dict[str, Callable[[RenderRequest], Rendered]] = {
             StageName.NORMALISE: upload.normalise_upload,
+            StageName.NORMALISE_OUTPUT: provider_pictures.normalise_output,
             StageName.VALIDATE: photo.validate,
+            StageName.PREPARE: provider_pictures.prepare,
             StageName.SEGMENT: self._segment,
             StageName.COMPOSE: catalog.compose_master,
             StageName.ENCODE: catalog.encode_catalog,
@@ -33,6 +43,7 @@ class Stages:
             StageName.SWAP_WITH_IMAGE: background_swap.swap_with_image,
             StageName.SWAP_WITH_SPEC: background_swap.swap_with_spec,
             StageName.ENCODE_SWAP: background_swap.encode_swap,
+            StageName.ENCODE_GENERATED: generated.encode_generated,
         }
 
     def run(self, request: RenderRequest) -> Rendered:

@@ -1,5 +1,6 @@
 """What the page says is in one table, and in each language."""
 
+import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,11 +9,10 @@ import pytest
 
 from backend.failures.codes import codes_of
 from backend.failures.registry import Noun
-from backend.imaging import quality
+from backend.imaging import generated, quality
 from backend.page.files import STATIC
 from backend.workflows.stages import StageName
 from tests.backend.page.words import Word, english, literals, translations
-from tests.source_tree import ROOT
 
 ENGLISH = english()
 LANGUAGES = translations()
@@ -37,9 +37,8 @@ def placeholders(word: Word) -> set[str]:
 
 def of_the_api() -> set[str]:
     """Keys that only other languages have: in English the API's own words are shown."""
-    source = (ROOT / "backend" / "imaging" / "quality.py").read_text()
-    assert quality.__doc__
-    reasons = set(re.findall(r'"([A-Z][A-Z_]+)"', source))
+    sources = [inspect.getsource(module) for module in (quality, generated)]
+    reasons = {code for source in sources for code in re.findall(r'"([A-Z][A-Z_]+)"', source)}
     return {
         *(f"reason.{code}" for code in reasons),
         *(f"stage.{stage}" for stage in StageName),

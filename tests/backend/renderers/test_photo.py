@@ -2,6 +2,8 @@
 
 import pytest
 
+from backend.imaging.encode import decode_own, encode_final
+from backend.imaging.source_type import DigitalSourceType
 from backend.renderers.base import RenderFailed
 from tests.backend.imaging import files
 from tests.backend.renderers.stage_runs import ask
@@ -42,6 +44,29 @@ async def test_an_error_names_the_background_if_it_is_at_fault(renderer, bad, co
         await ask(renderer, "validate", source=bad, background=GOOD)
     assert of_the_photo.value.code == code
     assert "background" not in of_the_photo.value.failure.message
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("person", "The photo of the person: "), ("garment_3", "The third garment: ")],
+)
+async def test_an_error_names_whichever_further_picture_is_at_fault(renderer, name, words):
+    with pytest.raises(RenderFailed) as caught:
+        await ask(renderer, "validate", source=GOOD, **{name: GOOD[:9000]})
+    assert caught.value.code == "IMAGE_CORRUPT"
+    assert caught.value.failure.message.startswith(words)
+
+
+async def test_each_picture_says_whether_a_model_made_it(renderer):
+    person = encode_final(
+        decode_own(GOOD),
+        size=800,
+        format_="jpeg",
+        source_type=DigitalSourceType.TRAINED_ALGORITHMIC_MEDIA,
+    )
+    facts = (await ask(renderer, "validate", source=GOOD, person=person, garment_2=GOOD)).facts
+    assert facts["person"]["digital_source_type"] == "trainedAlgorithmicMedia"
+    assert "digital_source_type" not in facts["garment_2"] and "digital_source_type" not in facts
 
 
 async def test_validation_needs_the_products_photo(renderer):
