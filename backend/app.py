@@ -22,6 +22,8 @@ from backend.body import StrictRequest
 from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.gallery.catalog_routes import catalog_router
+from backend.gallery.render_routes import renders_router
 from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
@@ -126,6 +128,8 @@ def create_app(
             review_router(merchant),
             dismissal_router(merchant),
             overview_router(merchant),
+            catalog_router(merchant),
+            renders_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
             creation_router(merchant, offer, settings.quotas),
             garments_router(merchant),

@@ -19,6 +19,7 @@
     │   ├── ProductNotFound       404
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
+    │   ├── ResourceNotFound      404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── WorkflowWithoutEngine 409
     │   ├── JobAlreadyFinished    409
@@ -89,6 +90,7 @@ from backend.errors.client import (
     ProductNotFound,
     PublicationNotFound,
     RequestInProgress,
+    ResourceNotFound,
     RouteNotFound,
     ScopeMissing,
     ShopNotInstalled,
@@ -166,6 +168,7 @@ __all__ = [
     "PublicationNotFound",
     "RequestError",
     "RequestInProgress",
+    "ResourceNotFound",
     "RouteNotFound",
     "ScopeMissing",
     "ServerBusy",

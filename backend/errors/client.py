@@ -114,6 +114,14 @@ class BatchNotFound(RequestError):
     message = "No such batch."
 
 
+class ResourceNotFound(RequestError):
+    """The shop has no such image. Missing, malformed and other shops' IDs get the same answer."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "RESOURCE_NOT_FOUND"
+    message = "No such image."
+
+
 class PrivacyRequestNotFound(RequestError):
     """The shop has no such request. Missing, malformed and other shops' IDs get the same answer."""
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.catalog.models import CatalogKind
 from backend.catalog.service import use_catalog
 from backend.errors import InvalidRequest
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
 from backend.jobs.prices import price_of
@@ -38,6 +39,7 @@ async def make_job(
     asked: msgspec.Struct,
     *,
     shop_domain: str,
+    asked_by: AskedBy,
     request_id: str,
     repeatable: Repeatable | None,
     quotas: Quotas,
@@ -65,6 +67,7 @@ async def make_job(
         public_id=answer.job_id,
         request=await stored_request(connection, shop_id, asked),
         origin="api",
+        asked_by=asked_by,
         quotas=quotas,
     )
     return Made(answer=answer)

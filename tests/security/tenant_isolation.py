@@ -26,6 +26,7 @@ from backend.uploads.service import use_uploads
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.uploads.multipart_forms import picture
+from tests.catalog_entries import generated_entry
 from tests.conftest import SECRET
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
 from tests.prepaid_apps import SELLING
@@ -46,6 +47,12 @@ Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
 OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
+OF_AN_ENTRY: tuple[tuple[str, str, Any], ...] = (
+    ("GET", "", None),
+    ("PATCH", "", {"name": "Ada"}),
+    ("POST", "/archive", None),
+    ("POST", "/restore", None),
+)
 PRODUCT = {"product_id": "gid://shopify/Product/1"}
 
 
@@ -122,6 +129,23 @@ async def a_timeline_is_its_shops_alone(
             assert refusal(answer) == NOT_FOUND
 
 
+async def a_lineage_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Also as an ancestor of one of its own jobs."""
+    for ref in others:
+        answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}/lineage")
+        assert refusal(answer) == NOT_FOUND
+    own = await waiting_job(shared_app)
+    await shared_app.execute(
+        "UPDATE jobs SET rerun_of = :r WHERE public_id = :id",
+        r=others[0].public_id,
+        id=own.public_id,
+    )
+    found = (await ask(shared_app, "GET", f"/v1/jobs/{own.public_id}/lineage")).json()
+    assert (found["rerun_of"], found["ancestors"]) == (others[0].public_id, [])
+
+
 async def a_cancel_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -175,6 +199,54 @@ async def a_review_is_its_shops_alone(
         found = {card["public_id"] for card in answer.json()["cards"]}
         assert foreign.isdisjoint(found)
         assert query or own.public_id in found
+
+
+async def a_render_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """To list, also from a cursor that is the other's, and to read, whatever state it is in."""
+    own, _ = await finished_job(shared_app)
+    foreign = {ref.public_id for ref in others}
+    for query in ("", "&workflow=catalog-image", f"&cursor={max(foreign)}"):
+        answer = await ask(shared_app, "GET", f"/v1/renders?limit=100{query}")
+        found = {render["public_id"] for render in answer.json()["renders"]}
+        assert foreign.isdisjoint(found)
+        assert query or own.public_id in found
+    for public_id in foreign:
+        answer = await ask(shared_app, "GET", f"/v1/renders/{public_id}")
+        assert refusal(answer) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def a_catalog_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """To list, to read and to change."""
+    [theirs] = await entries_of(shared_app, OTHER_SHOP)
+    own, _ = await generated_entry(shared_app)
+    for query in ("", f"&cursor={max(theirs, own.public_id)}", "&archived=true"):
+        answer = await ask(shared_app, "GET", f"/v1/catalog/models?limit=100{query}")
+        found = {entry["public_id"] for entry in answer.json()["entries"]}
+        assert theirs not in found
+        assert query or own.public_id in found
+    path = f"/v1/catalog/models/{theirs}"
+    for method, end, body in OF_AN_ENTRY:
+        answer = await ask(shared_app, method, f"{path}{end}", body)
+        assert refusal(answer) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def entries_of(shared_app: RunningApp, shop: str) -> list[str]:
+    """The ids of the shop's catalog entries."""
+    rows = await shared_app.rows(
+        "SELECT c.id FROM catalog_entries c JOIN shops s ON s.id = c.shop_id WHERE s.domain = :d",
+        d=shop,
+    )
+    return [row["id"] for row in rows]
+
+
+async def foreign_entry(shared_app: RunningApp) -> None:
+    """A catalog entry of the other shop's."""
+    if not await entries_of(shared_app, OTHER_SHOP):
+        await generated_entry(shared_app, shop=OTHER_SHOP)
 
 
 async def an_overview_is_its_shops_alone(
@@ -582,6 +654,7 @@ FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
 CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs/{public_id}/events"): (a_timeline_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/jobs/{public_id}/lineage"): (a_lineage_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/jobs/{public_id}/cancel"): (a_cancel_is_its_shops_alone, MERCHANT),
     **{
         (method, "/v1/jobs/{public_id}/publication"): (a_publication_is_its_shops_alone, MERCHANT)
@@ -593,6 +666,16 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     },
     ("GET", "/v1/jobs/{public_id}/product"): (a_product_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/review"): (a_review_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/renders"): (a_render_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/renders/{public_id}"): (a_render_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/catalog/{kind}"): (a_catalog_is_its_shops_alone, MERCHANT),
+    **{
+        (method, f"/v1/catalog/{{kind}}/{{public_id}}{end}"): (
+            a_catalog_is_its_shops_alone,
+            MERCHANT,
+        )
+        for method, end, _ in OF_AN_ENTRY
+    },
     ("GET", "/v1/overview"): (an_overview_is_its_shops_alone, MERCHANT),
     **{
         (method, "/v1/overview/setup-dismissal"): (an_overview_is_its_shops_alone, MERCHANT)
@@ -667,6 +750,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)
     await foreign_request(shared_app)
+    await foreign_entry(shared_app)
     await prepaid_job(shared_app, OTHER_SHOP, 1000)
     before = await fingerprint(shared_app, OTHER_SHOP)
     await check(shared_app, others, case)
