@@ -1,5 +1,6 @@
 """The composition root of the web process: builds its services and wires them together."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
@@ -58,6 +59,7 @@ from backend.shops.admin_api import AdminApi
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
+from backend.submissions.routes import callbacks_router
 from backend.tracing import traced_requests
 from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
@@ -149,6 +151,10 @@ def create_app(
             uploads_router(merchant, settings.quotas),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
+            callbacks_router(
+                {each.name: each for each in providers.values()},
+                lambda: settings.shopify_secrets(time.time()),
+            ),
             health_router(),
             page_router(settings, pictures=presigner.origin, shopify=shopify_origins),
         ],

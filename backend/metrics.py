@@ -96,6 +96,32 @@ CREDIT_DIFFERENCES = Counter(
     "atelier_credit_differences",
     "Shops whose balance differs from their ledger, found by a nightly comparison.",
 )
+SUBMISSIONS_SETTLED = Counter(
+    "atelier_submissions_settled",
+    "Requests to hosted providers that have come to rest: collected, failed, lost or cancelled.",
+    ["provider", "outcome"],
+)
+POSSIBLE_DOUBLE_COSTS = Counter(
+    "atelier_possible_double_costs",
+    "Requests that a provider may have charged although another one was made for the same stage.",
+    ["provider"],
+)
+PROVIDER_COST = Counter(
+    "atelier_provider_cost_micros",
+    "What settled requests have cost, in millionths of USD, where the provider's price is known.",
+    ["provider"],
+)
+SUBMISSIONS_OPEN = Gauge(
+    "atelier_submissions_open",
+    "Requests to hosted providers that are not settled, over all processes: waiting for a place, "
+    "intended, submitted or ready.",
+    ["provider", "state"],
+)
+PROVIDER_PAUSED = Gauge(
+    "atelier_provider_paused_seconds",
+    "For how long the provider has taken no requests; 0 while it takes them.",
+    ["provider"],
+)
 QUEUE_ENTRIES = Gauge(
     "atelier_queue_entries",
     "Queue entries by kind: due, delayed until later, or running. Measured by one worker.",

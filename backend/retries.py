@@ -134,6 +134,13 @@ DELIVERIES = RetryPolicy(
 )
 # A shop's tokens or our own settings are wrong, and nothing tells us when they are right again.
 LOCKED_OUT_PAUSE = timedelta(minutes=1)
+# A hosted provider that refuses everything or is away. Its jobs wait off the queue and nothing is
+# charged meanwhile, so they can wait for as long as a merchant would rather have the picture late.
+PROVIDERS = RetryPolicy(
+    first=timedelta(seconds=5),
+    longest=timedelta(minutes=10),
+    give_up_after=timedelta(hours=4),
+)
 # Shopify usually processes an image in seconds. What takes longer is polled less often.
 SHOPIFY_PROCESSING = RetryPolicy(
     first=timedelta(seconds=1), longest=timedelta(seconds=20), give_up_after=timedelta(minutes=20)

@@ -71,6 +71,7 @@ TENANT_TABLES = (
     "purchases",
     "subscriptions",
     "plan_periods",
+    "submissions",
 )
 CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"

@@ -20,6 +20,7 @@ from backend.jobs.completion import fail_unfinished
 from backend.jobs.models import Artifact, Job, JobEvent, JobStage
 from backend.slices import ITEMS_PER_SLICE, TimeSlice
 from backend.storage.objects import ObjectStore
+from backend.submissions.models import Submission
 from backend.uploads.service import erase_uploads
 
 
@@ -115,7 +116,18 @@ async def stored_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[s
 
 
 async def delete_jobs(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> None:
-    """Delete the jobs' rows, dependent rows first: a cascade would look each job up again."""
+    """Delete the jobs' rows, dependent rows first: a cascade would look each job up again.
+
+    A request that a provider still works on is stopped first, and deleted with that
+    (`worker.ended_submissions`).
+    """
+    await connection.execute(
+        delete(Submission).where(
+            Submission.shop_id == shop_id,
+            Submission.job_id == among(ids),
+            Submission.settled_at.is_not(None),
+        )
+    )
     for table, job_id in (
         (JobEvent, JobEvent.job_id),
         (Artifact, Artifact.job_id),

@@ -176,6 +176,12 @@ async def wait_out(
     await wait(connection, claimed, changes, message=message, waiting_for=waiting_for)
 
 
+async def wait_for_provider(connection: AsyncConnection, claimed: JobLease) -> None:
+    """Let the job wait, off the queue, for a hosted provider: `backend.worker.poller` wakes it."""
+    message = "Waiting for the image provider"
+    await wait(connection, claimed, {"outages": 0}, message=message, waiting_for="provider")
+
+
 async def wait(
     connection: AsyncConnection,
     claimed: JobLease,

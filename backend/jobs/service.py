@@ -185,12 +185,17 @@ async def enqueue_job(connection: AsyncConnection, ref: JobRef) -> None:
     await enqueue_jobs(connection, ref.shop_id, [ref])
 
 
-async def enqueue_jobs(connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef]) -> int:
+async def enqueue_jobs(
+    connection: AsyncConnection, shop_id: int, refs: Sequence[JobRef], *, have_begun: bool = False
+) -> int:
     """Put unfinished jobs of one shop on the queue, each once, behind the shop's others.
 
-    The shop's unfinished jobs are counted once for all of them; returns that number.
+    Jobs that `have_begun` come before the shop's backlog: what they wait for does not keep for
+    ever. The shop's unfinished jobs are counted once for all of them; returns that number.
     """
     unfinished = int(await connection.scalar(queries.unfinished_count(shop_id)) or 0)
+    if have_begun:
+        unfinished = min(unfinished, queue.MAX_FOREGROUND + len(refs))
     entries = [
         queue.Entry(
             entrypoint=queue.RUN_JOB,

@@ -59,7 +59,9 @@ def chosen_engines(
     each one with its workflow.
     """
     require_choices(engines, chosen)
-    by_stage: dict[str, Engine] = {}
+    by_stage: dict[str, Engine] = dict.fromkeys(
+        NOT_CHOSEN - {StageName.FETCH}, engines[DEFAULT_ENGINE]
+    )
     problems = []
     for workflow in workflows:
         for stage in workflow.stages:

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 SIGNING_WINDOW = 300  # seconds
 URL_LIFETIME = 900  # seconds
+PROVIDER_URL_LIFETIME = 3600  # seconds: a provider may fetch its inputs when their turn comes
 MAX_CACHED_URLS = 50_000  # URLs, about 30 MB
 # Seconds. botocore refreshes temporary credentials from 15 minutes before their expiry, and raises
 # in the last ten if that fails: this leaves some attempts in between.
@@ -80,12 +81,26 @@ class Presigner:
             self.window = window
         cached = self.signed.get((key, content_type))
         if cached is None:
-            name = f"{PurePosixPath(key).stem}.{EXTENSIONS.get(content_type, 'bin')}"
+            name = file_name(key, content_type)
             cached = self.signed[key, content_type] = SignedUrl(
                 self.signer.url(key, content_type=content_type, filename=name),
                 datetime.fromtimestamp(window + URL_LIFETIME, UTC),
             )
         return cached
+
+    async def sign_for_provider(self, key: str, content_type: str) -> str:
+        """A URL for a hosted provider, which works for an hour from now.
+
+        It uses the credentials of this moment, so nobody has to renew them.
+        """
+        signer = Signer(
+            await asyncio.to_thread(self.credentials.get_frozen_credentials),
+            region=self.region,
+            base=self.base,
+            at=datetime.fromtimestamp(int(self.clock()), UTC),
+            lifetime=PROVIDER_URL_LIFETIME,
+        )
+        return signer.url(key, content_type=content_type, filename=file_name(key, content_type))
 
     @contextlib.asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
@@ -125,7 +140,13 @@ class Signer:
     """
 
     def __init__(
-        self, credentials: ReadOnlyCredentials, *, region: str, base: str, at: datetime
+        self,
+        credentials: ReadOnlyCredentials,
+        *,
+        region: str,
+        base: str,
+        at: datetime,
+        lifetime: int = URL_LIFETIME,
     ) -> None:
         scope = f"{at:%Y%m%d}/{region}/s3/aws4_request"
         self.key = f"AWS4{credentials.secret_key}".encode()
@@ -140,7 +161,7 @@ class Signer:
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{credentials.access_key}/{scope}",
             "X-Amz-Date": f"{at:%Y%m%dT%H%M%SZ}",
-            "X-Amz-Expires": str(URL_LIFETIME),
+            "X-Amz-Expires": str(lifetime),
             "X-Amz-SignedHeaders": "host",
         }
         if credentials.token:
@@ -160,6 +181,11 @@ class Signer:
         text = self.to_sign + hashlib.sha256(canonical.encode()).hexdigest()
         signature = hmac.digest(self.key, text.encode(), "sha256").hex()
         return f"{self.base}/{path}?{kind}&{disposition}&{self.proof}&X-Amz-Signature={signature}"
+
+
+def file_name(key: str, content_type: str) -> str:
+    """The name under which the object is saved: opaque, as its key is."""
+    return f"{PurePosixPath(key).stem}.{EXTENSIONS.get(content_type, 'bin')}"
 
 
 def encode_query(parameters: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 
 import httpx
 import msgspec
@@ -15,21 +16,30 @@ from backend.renderers.base import Renderer
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
+from backend.storage.presign import Presigner
+from backend.submissions.callback_tokens import CallbackUrls
 from backend.workflows.stages import StageName
 
 
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The services of one worker process. `stopping` is set once it should hand over its jobs."""
+    """The services of one worker process. `stopping` is set once it should hand over its jobs.
+
+    `providers` make their stages outside this machine, each request within `provider_deadline`;
+    `callbacks` is None where this installation has no public address.
+    """
 
     database: Database
     store: ObjectStore
     admin: AdminApi
     renderer: Renderer
-    providers: Mapping[StageName, Provider] = {}  # of the stages that were chosen for one
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
     without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
+    providers: Mapping[StageName, Provider] = {}
+    provider_deadline: timedelta = timedelta(minutes=10)
+    callbacks: CallbackUrls | None = None
+    presigner: Presigner | None = None  # for the inputs of providers
 
     @property
     def publication_context(self) -> PublicationContext:

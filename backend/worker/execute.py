@@ -4,20 +4,15 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
-import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.catalog.service import KIND_OF_GENERATOR
-from backend.db import Database
 from backend.failures.codes import WORKFLOW_RETIRED
 from backend.jobs.lifecycle import (
     Checkpoint,
-    JobLease,
-    advance,
     fail,
     lease_job,
     put_back,
@@ -28,12 +23,19 @@ from backend.jobs.lifecycle import (
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, HandedOver, Retry, TaskKind, TaskOutcome, run_task
 from backend.metrics import JOBS_ENDED, STAGE_SECONDS, increment, time_block
-from backend.publications.auto_publish import auto_publish
 from backend.retries import JOBS
 from backend.tracing import span
-from backend.worker.catalog import fill_catalog
 from backend.worker.context import WorkerContext
+from backend.worker.hosted_stages import HostedStage
 from backend.worker.sources import NOT_THERE
+from backend.worker.stage_records import (
+    MadeStage,
+    add_results,
+    ending,
+    note_stage,
+    progress,
+    record_stage,
+)
 from backend.worker.stages import JobRun, StageFailed, make, store_files
 from backend.workflows import WORKFLOWS
 from backend.workflows.stages import Stage
@@ -59,6 +61,8 @@ async def run_job(ref: JobRef, context: WorkerContext) -> TaskOutcome:
 async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
     """Make what is still to be made, in order, then end the job; stop between two stages if asked.
 
+    At a stage of a hosted provider the job leaves the queue until the provider has answered.
+
     Raises `StageFailed`, `HandedOver`.
     """
     claimed = job_run.claimed
@@ -70,14 +74,22 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
     for stage in missing:
         if context.stopping.is_set():
             raise HandedOver
+        is_last = stage is missing[-1]
+        if provider := context.providers.get(stage.name):
+            hosted = HostedStage(stage, stages, job_run, provider, is_last=is_last)
+            if not await hosted.run():
+                return Done()
+            continue
         with (
             time_block(STAGE_SECONDS, claimed.job_type, stage.name),
             span(f"stage {stage.name}", workflow=claimed.job_type, job_id=claimed.ref.public_id),
         ):
-            await run_stage(stage, stages, job_run, is_last=stage is missing[-1])
+            await run_stage(stage, stages, job_run, is_last=is_last)
     if not missing:
         async with ending(claimed, context) as where:
             await succeed(where, claimed, progress(stages, len(stages)))
+            if isinstance(where, AsyncConnection):
+                await add_results(where, claimed)
     log.info("job_succeeded")
     increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()
@@ -89,46 +101,19 @@ async def run_stage(
     """Make one of the job's stages, store its files, then record it; the last one ends the job."""
     result = await make(stage, job_run)
     keys, artifacts = await store_files(stage, result, job_run)
-    checkpoint = Checkpoint(files=keys, facts=result.facts)
+    made = MadeStage(
+        stage=stage,
+        stages=stages,
+        checkpoint=Checkpoint(files=keys, facts=result.facts),
+        artifacts=artifacts,
+        is_last=is_last,
+    )
     database = job_run.context.database
     async with (
         ending(job_run.claimed, job_run.context) if is_last else nullcontext(database) as where
     ):
-        await advance(
-            where,
-            job_run.claimed,
-            stage=stage.name,
-            message=stage.done,
-            progress=progress(stages, stages.index(stage) + 1),
-            checkpoint=checkpoint,
-            artifacts=artifacts,
-            end=progress(stages, len(stages)) if is_last else None,
-            product_title=job_run.product_title,
-        )
-    job_run.done[stage.name] = checkpoint
-    job_run.claimed = msgspec.structs.replace(job_run.claimed, stage_attempts=1, outages=0)
-
-
-@asynccontextmanager
-async def ending(
-    claimed: JobLease, context: WorkerContext
-) -> AsyncIterator[Database | AsyncConnection]:
-    """Where to end the job well.
-
-    In the same transaction, a generator's image enters the catalog, and what is to be published is
-    asked for.
-    """
-    kind = KIND_OF_GENERATOR.get(claimed.job_type)
-    if kind is None and claimed.publish is None:
-        yield context.database
-        return
-    async with context.database.transaction(claimed.ref.shop_id) as connection:
-        yield connection
-        if kind is not None:
-            await fill_catalog(connection, claimed, kind)
-        if claimed.publish is not None:
-            product_id = claimed.request["product_id"]
-            await auto_publish(connection, claimed.ref, product_id, claimed.publish)
+        await record_stage(where, job_run, made)
+    note_stage(job_run, made)
 
 
 async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:
@@ -154,11 +139,6 @@ async def retry_or_fail(job_run: JobRun, context: WorkerContext, error: StageFai
     was_for_nothing = failure in NOT_THERE
     await fail(context.database, job_run.claimed, failure, was_for_nothing=was_for_nothing)
     return Done()
-
-
-def progress(stages: Sequence[Stage], done: int) -> dict[str, object]:
-    """How far the job is, for the event's `extra`."""
-    return {"progress": {"done": done, "total": len(stages)}}
 
 
 JOB_TASK = TaskKind(

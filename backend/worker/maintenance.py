@@ -44,6 +44,8 @@ from backend.queue import EXPAND_BATCH, HANDLE_WEBHOOK, QUEUE_SCHEMA, RUN_JOB
 from backend.shops.models import Shop
 from backend.slices import delete_all
 from backend.storage.objects import ObjectStore
+from backend.submissions.models import Submission
+from backend.submissions.states import IN_FLIGHT, SubmissionStatus
 from backend.uploads.models import Upload
 from backend.worker.credits import can_be_paid
 from backend.worker.reconciliation_report import Kind, record
@@ -51,6 +53,8 @@ from webhooks.models import WebhookDelivery
 from webhooks.receive import DeliveryRef, enqueue_deliveries
 
 REQUEUE_AFTER = timedelta(minutes=1)
+POLLER_IS_AWAY = timedelta(minutes=10)
+LONGEST_TURN = timedelta(days=1)  # that a request waits for its place at a provider
 KEEP_SETTLED = timedelta(days=30)
 KEEP_QUEUE_LOG = timedelta(days=7)
 KEEP_REQUESTS = timedelta(
@@ -114,7 +118,11 @@ async def requeued(database: Database) -> dict[Kind, int]:
 
 
 async def requeue_jobs(connection: AsyncConnection) -> int:
-    """Requeue unfinished jobs without a queue entry, except those that wait for a parked shop."""
+    """Requeue unfinished jobs without a queue entry, except those that wait for something.
+
+    They wait for a parked shop, or for a hosted provider: the poller wakes them, unless it has not
+    looked at them for `POLLER_IS_AWAY`.
+    """
     waits = exists().where(
         Job.waiting_since.is_not(None), Shop.id == Job.shop_id, Shop.reauth_needed_at.is_not(None)
     )
@@ -125,6 +133,7 @@ async def requeue_jobs(connection: AsyncConnection) -> int:
             Job.status.in_(UNFINISHED),
             Job.created_at < func.now() - REQUEUE_AFTER,
             ~waits,
+            ~waits_for_provider(),
             ~is_queued(key),
         )
         .limit(ROWS_PER_SWEEP)
@@ -133,6 +142,18 @@ async def requeue_jobs(connection: AsyncConnection) -> int:
     for ref in refs:
         await enqueue_job(connection, ref)
     return len(refs)
+
+
+def waits_for_provider() -> ColumnElement[bool]:
+    """Whether the poller looks after the job, until it has put it on the queue."""
+    looked_at = or_(
+        Submission.wake_at > func.now() - POLLER_IS_AWAY,
+        and_(Submission.wake_at.is_(None), Submission.created_at > func.now() - LONGEST_TURN),
+    )
+    waits = Submission.status.in_((SubmissionStatus.WAITING, *IN_FLIGHT))
+    return exists().where(
+        Submission.shop_id == Job.shop_id, Submission.job_id == Job.public_id, waits, looked_at
+    )
 
 
 async def requeue_deliveries(connection: AsyncConnection) -> int:

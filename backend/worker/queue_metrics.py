@@ -14,7 +14,13 @@ from typing import Any
 import structlog
 from pgqueuer.ports.driver import Driver
 
-from backend.metrics import QUEUE_ENTRIES, QUEUE_MEASURED, QUEUE_OLDEST
+from backend.metrics import (
+    PROVIDER_PAUSED,
+    QUEUE_ENTRIES,
+    QUEUE_MEASURED,
+    QUEUE_OLDEST,
+    SUBMISSIONS_OPEN,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +39,15 @@ FROM queue.pgqueuer WHERE status = 'queued' GROUP BY entrypoint
 RUNNING_ENTRIES = """
 SELECT entrypoint AS kind, count(*) AS running
 FROM queue.pgqueuer WHERE status = 'picked' GROUP BY entrypoint
+"""
+# By a partial index of the open ones; and a row for each provider that takes nothing.
+OPEN_SUBMISSIONS = """
+SELECT provider, lower(status) AS state, count(*) AS count FROM submissions
+WHERE status IN ('WAITING', 'INTENDED', 'SUBMITTED', 'READY') GROUP BY provider, status
+"""
+PAUSED_PROVIDERS = """
+SELECT provider, greatest(extract(epoch FROM now() - since), 0)::float8 AS seconds
+FROM provider_pauses
 """
 
 
@@ -75,12 +90,18 @@ async def measure_queue(driver: Driver) -> None:
     """Set the metrics to what the queue has now."""
     waiting: Sequence[Mapping[str, Any]] = await driver.fetch(WAITING)
     running: Sequence[Mapping[str, Any]] = await driver.fetch(RUNNING_ENTRIES)
+    submissions: Sequence[Mapping[str, Any]] = await driver.fetch(OPEN_SUBMISSIONS)
+    paused: Sequence[Mapping[str, Any]] = await driver.fetch(PAUSED_PROVIDERS)
     forget_queue()
     for row in waiting:
         set_gauges(row, "due", "delayed")
         QUEUE_OLDEST.labels(row["kind"]).set(row["oldest"])
     for row in running:
         set_gauges(row, "running")
+    for row in submissions:
+        SUBMISSIONS_OPEN.labels(row["provider"], row["state"]).set(row["count"])
+    for row in paused:
+        PROVIDER_PAUSED.labels(row["provider"]).set(row["seconds"])
     QUEUE_MEASURED.set_to_current_time()
 
 
@@ -94,4 +115,6 @@ def forget_queue() -> None:
     """Show nothing: what was measured before, or what another worker measures from now on."""
     QUEUE_ENTRIES.clear()
     QUEUE_OLDEST.clear()
+    SUBMISSIONS_OPEN.clear()
+    PROVIDER_PAUSED.clear()
     QUEUE_MEASURED.set(0)

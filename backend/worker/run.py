@@ -7,6 +7,7 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -50,6 +51,8 @@ from backend.shops.service import ShopRef
 from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
+from backend.storage.presign import Presigner
+from backend.submissions.callback_tokens import CallbackUrls
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.worker.batch_counts import settle_batches
@@ -64,6 +67,7 @@ from backend.worker.execute import run_job
 from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.outage_log import shorten_outages
+from backend.worker.poller import polling
 from backend.worker.product_sweep import enqueue_sweeps, sweep_products
 from backend.worker.queue_metrics import measured_queue
 from backend.worker.reauth import end_long_waits, resume_shop
@@ -181,6 +185,8 @@ def contexts(
         quotas=settings.quotas,
         prices=prices,
         without_engine=offer.without_engine,
+        presigner=Presigner(settings),
+        callbacks=callback_urls(settings),
     )
     handler_context = HandlerContext(
         database=database,
@@ -191,6 +197,13 @@ def contexts(
         prices=prices,
     )
     return context, handler_context
+
+
+def callback_urls(settings: Settings) -> CallbackUrls | None:
+    """Where providers report, if this installation has a public address."""
+    if not settings.public_url:
+        return None
+    return CallbackUrls(settings.public_url, lambda: settings.shopify_secrets(time.time()))
 
 
 def cores() -> int:
@@ -230,7 +243,10 @@ async def manager(
         dequeue_by_capacity(pgq, shares)
         register_entrypoints(pgq, context, handler_context)
         register_schedules(pgq, settings, context)
-        async with measured_queue(driver, settings.metrics_listen):
+        async with (
+            measured_queue(driver, settings.metrics_listen),
+            polling(context.database, context.providers),
+        ):
             yield pgq
     finally:
         await connection.close(timeout=2)

@@ -139,8 +139,7 @@ def raw_file(name: str, data: bytes) -> RenderedFile:
 async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
     """Render the stage from its inputs, the job's parameters and earlier facts."""
     claimed = job_run.claimed
-    fields = WORKFLOWS[claimed.job_type].parameters.__struct_fields__
-    params = {name: claimed.request[name] for name in fields if name in claimed.request}
+    params = stage_params(job_run)
     names = stage.inputs_among(job_run.names)
     request = RenderRequest(
         stage=stage.name,
@@ -152,6 +151,13 @@ async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
         facts={name: checkpoint.facts for name, checkpoint in job_run.done.items()},
     )
     return await job_run.context.renderer.render(request)
+
+
+def stage_params(job_run: JobRun) -> dict[str, Any]:
+    """The job's parameters, of the workflow's own struct."""
+    request = job_run.claimed.request
+    fields = WORKFLOWS[job_run.job_type].parameters.__struct_fields__
+    return {name: request[name] for name in fields if name in request}
 
 
 def idempotency_token(stage: Stage, job_run: JobRun, params: dict[str, Any]) -> str:

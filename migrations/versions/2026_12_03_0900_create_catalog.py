@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql
 from migrations.row_security import WEB, expose, protect
 
 revision = "0025_catalog"
-down_revision = "0023_purchases"
+down_revision = "0024_submissions"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,104 @@
+"""Requests of jobs that have ended: cancelled at the provider, their cost settled."""
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete, select
+
+from backend.db import Database
+from backend.jobs.models import Job
+from backend.providers.provider import (
+    Provider,
+    ProviderCost,
+    ProviderFailed,
+    ProviderUnavailable,
+    Running,
+)
+from backend.submissions.models import Submission
+from backend.submissions.records import (
+    StoredSubmission,
+    record_answer,
+    settle_submission,
+    this_submission,
+    wake_later,
+)
+from backend.submissions.states import SubmissionStatus
+from backend.worker.hosted_requests import find_request, sent_since
+from backend.worker.provider_calls import (
+    FIRST_POLL,
+    GRACE,
+    cancel_request,
+    found_request,
+    poll_provider,
+)
+
+log = structlog.get_logger(__name__)
+
+UNTIL_STOPPED = timedelta(seconds=30)  # between two questions whether it has stopped
+
+
+async def stop_request(database: Database, provider: Provider, stored: StoredSubmission) -> None:
+    """Ask the provider to stop; once it has, settle the cost and drop what it has made."""
+    if stored.status == SubmissionStatus.INTENDED:
+        await stop_unanswered(database, provider, stored)
+        return
+    job = stored.provider_job
+    if job is None:  # it was answered at once, and its cost is stored
+        await settle_unwanted(database, stored)
+        return
+    await cancel_request(provider, job)
+    try:
+        answer = await poll_provider(provider, job)
+    except ProviderFailed as error:
+        await settle_unwanted(database, stored, cost=error.cost)
+    except ProviderUnavailable:
+        await ask_again_or_settle(database, stored)
+    else:
+        if isinstance(answer, Running):
+            await ask_again_or_settle(database, stored)
+        else:
+            await settle_unwanted(database, stored, cost=answer.cost)
+
+
+async def stop_unanswered(database: Database, provider: Provider, stored: StoredSubmission) -> None:
+    """The job ended before the provider's answer was stored: it may still come, or be found."""
+    rest = GRACE - timedelta(seconds=stored.since_intent)
+    job = None
+    if provider.can_find:
+        try:
+            job = await found_request(provider, find_request(stored), sent_since(stored))
+        except ProviderUnavailable:
+            rest = max(rest, UNTIL_STOPPED) if stored.since_deadline < 0 else rest
+    async with database.transaction() as connection:
+        if job is not None:
+            await record_answer(connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL)
+        elif rest > timedelta(0):
+            await wake_later(connection, stored.key, rest)
+    if job is None and rest <= timedelta(0):
+        await settle_unwanted(database, stored, status=SubmissionStatus.LOST)
+
+
+async def ask_again_or_settle(database: Database, stored: StoredSubmission) -> None:
+    """Ask until the deadline; what it has cost is unknown then."""
+    if stored.since_deadline >= 0:
+        await settle_unwanted(database, stored)
+        return
+    async with database.transaction(stored.key.shop_id) as connection:
+        await wake_later(connection, stored.key, UNTIL_STOPPED)
+
+
+async def settle_unwanted(
+    database: Database,
+    stored: StoredSubmission,
+    *,
+    status: SubmissionStatus = SubmissionStatus.CANCELLED,
+    cost: ProviderCost | None = None,
+) -> None:
+    """Settle it; delete it if its job was erased."""
+    key = stored.key
+    job = select(Job.public_id).where(Job.shop_id == key.shop_id, Job.public_id == key.job_id)
+    async with database.transaction(key.shop_id) as connection:
+        await settle_submission(connection, stored, status, cost=cost)
+        erased = (*this_submission(key), ~job.exists())
+        await connection.execute(delete(Submission).where(*erased))
+    log.info("submission_stopped", job_id=key.job_id, provider=stored.provider)

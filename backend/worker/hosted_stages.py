@@ -1,0 +1,412 @@
+"""A stage that a hosted provider makes: ask once, leave the queue, collect once.
+
+| the stage's newest submission | this run                                                       |
+|-------------------------------|----------------------------------------------------------------|
+| none, WAITING                 | takes a place, commits the intent, sends; or waits for a place |
+| INTENDED                      | looks for the lost answer; later sends again, or gives it up   |
+| SUBMITTED, READY              | asks the provider once more; collects, fails, or waits on      |
+| COLLECTED                     | collects again: the stored picture was lost                    |
+| FAILED, LOST                  | asks once more if that may be, else ends the job               |
+
+No transaction is open while the provider works. Nothing is sent before its intent is committed, and
+what the provider says is stored whoever has the job by then. So a provider may be paid twice for a
+stage only where it cannot be asked about a lost answer; then `possible_double_cost` says so.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+
+from backend.failures.codes import (
+    ANSWER_LOST,
+    PROVIDER_OUTPUT_INVALID,
+    PROVIDER_TIMEOUT,
+    PROVIDER_UNAVAILABLE,
+)
+from backend.failures.registry import Failure
+from backend.jobs.lifecycle import Checkpoint, fail, wait_for_provider
+from backend.leased_task import Fenced
+from backend.providers.provider import (
+    AnswerLost,
+    Finished,
+    Provider,
+    ProviderCost,
+    ProviderFailed,
+    ProviderJob,
+    ProviderUnavailable,
+    Running,
+    SubmitRequest,
+)
+from backend.retries import PROVIDERS
+from backend.submissions.records import (
+    StoredSubmission,
+    SubmissionKey,
+    collect_submission,
+    latest_submission,
+    record_answer,
+    record_surplus,
+    settle_submission,
+    unsend,
+    wake_later,
+)
+from backend.submissions.states import IN_FLIGHT, SubmissionStatus
+from backend.worker.hosted_requests import (
+    find_request,
+    input_digests,
+    sent_since,
+    submission_seed,
+    submit_request,
+    usable_picture,
+)
+from backend.worker.places import take_place
+from backend.worker.provider_calls import (
+    FIRST_POLL,
+    GRACE,
+    SEND_WITHIN,
+    cancel_request,
+    confirmed_hint,
+    found_request,
+    next_poll,
+    poll_provider,
+    send_request,
+)
+from backend.worker.provider_pauses import end_pause, outage_seconds, pause_provider
+from backend.worker.stage_records import MadeStage, note_stage, record_stage
+from backend.worker.stages import JobRun, StageFailed, store_files
+from backend.workflows.stages import Stage
+
+log = structlog.get_logger(__name__)
+
+MOST_SUBMISSIONS = 2  # for a stage of a job: the first, and one repetition
+LOOK_AGAIN = timedelta(seconds=15)  # for a lost answer, where the provider can be asked
+
+
+class HostedStage:
+    """One run of a job at such a stage."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        stages: Sequence[Stage],
+        job_run: JobRun,
+        provider: Provider,
+        *,
+        is_last: bool,
+    ) -> None:
+        self.stage, self.stages, self.job_run = stage, stages, job_run
+        self.provider, self.is_last = provider, is_last
+        self.ref, self.context = job_run.ref, job_run.context
+        self.database = job_run.context.database
+
+    async def run(self) -> bool:
+        """Take the stage as far as it goes; False if the job waits off the queue, or has ended.
+
+        Raises `StageFailed` and `Fenced`.
+        """
+        stored = await self.newest()
+        if stored is None:
+            return await self.submit(1)
+        is_in_flight = stored.status in {*IN_FLIGHT, SubmissionStatus.READY}
+        if is_in_flight and stored.provider != self.provider.name:  # another engine was chosen
+            return await self.give_up(stored)
+        step = {
+            SubmissionStatus.WAITING: self.submit_waiting,
+            SubmissionStatus.INTENDED: self.look_for,
+            SubmissionStatus.SUBMITTED: self.collect,
+            SubmissionStatus.READY: self.collect,
+            SubmissionStatus.COLLECTED: self.collect_again,
+            SubmissionStatus.FAILED: self.repeat,
+            SubmissionStatus.LOST: self.repeat,
+        }.get(SubmissionStatus(stored.status))
+        if step is None:  # it was cancelled, because the job has ended
+            raise Fenced(self.ref.public_id)
+        return await step(stored)
+
+    async def newest(self) -> StoredSubmission | None:
+        """The stage's newest submission."""
+        async with self.database.reading(self.ref.shop_id) as connection:
+            return await latest_submission(
+                connection,
+                shop_id=self.ref.shop_id,
+                job_id=self.ref.public_id,
+                stage=self.stage.name,
+            )
+
+    # Asking
+
+    async def submit_waiting(self, stored: StoredSubmission) -> bool:
+        """Take a place now, unless the provider has been away for longer than anybody waits."""
+        async with self.database.transaction() as connection:
+            away = await outage_seconds(connection, self.provider.name)
+        waited = timedelta(seconds=min(away, stored.since_creation))
+        if PROVIDERS.is_exhausted(waited):
+            return await self.end(stored, PROVIDER_UNAVAILABLE)
+        return await self.submit(stored.key.number)
+
+    async def submit(self, number: int) -> bool:
+        """Commit the intent to send the request, then send it; or wait for a place."""
+        key = SubmissionKey(
+            shop_id=self.ref.shop_id,
+            job_id=self.ref.public_id,
+            stage=self.stage.name,
+            number=number,
+        )
+        request = await submit_request(self.stage, self.job_run, key, self.provider)
+        async with self.database.transaction() as connection:
+            started = time.monotonic()
+            intended_at = await take_place(
+                connection,
+                self.job_run.claimed,
+                key,
+                self.provider,
+                seed=submission_seed(self.job_run, key),
+                inputs=input_digests(request),
+                has_callback=request.callback_url is not None,
+                wake_in=GRACE,
+                deadline=self.context.provider_deadline,
+            )
+            if intended_at is None:
+                await wait_for_provider(connection, self.job_run.claimed)
+                return False
+        stored = await self.newest()
+        if stored is None or stored.intended_at != intended_at:
+            raise Fenced(self.ref.public_id)
+        if time.monotonic() - started > SEND_WITHIN:  # the machine slept: others may have given up
+            return await self.wait_for_place(stored)
+        return await self.send(stored, request)
+
+    async def send(self, stored: StoredSubmission, request: SubmitRequest) -> bool:
+        """Send the request, and store what the provider says to it."""
+        try:
+            answer = await send_request(self.provider, request)
+        except ProviderUnavailable as error:
+            log.warning("provider_unavailable", provider=self.provider.name, cause=str(error)[:300])
+            async with self.database.transaction() as connection:
+                await pause_provider(connection, self.provider.name, retry_after=error.retry_after)
+            return await self.wait_for_place(stored)
+        except ProviderFailed as error:
+            return await self.fail_submission(stored, error)
+        except AnswerLost as error:
+            log.warning("answer_lost", provider=self.provider.name, cause=str(error)[:300])
+            return await self.leave(stored, LOOK_AGAIN if self.provider.can_find else GRACE)
+        if isinstance(answer, Finished):
+            return await self.keep(stored, answer)
+        return await self.accept(stored, answer)
+
+    async def accept(self, stored: StoredSubmission, job: ProviderJob) -> bool:
+        """Store the provider's id, then leave the queue until it has finished."""
+        async with self.database.transaction() as connection:
+            await end_pause(connection, self.provider.name)
+            is_stored = await record_answer(
+                connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL
+            )
+        if not is_stored:
+            return await self.decline(stored, job)
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await wait_for_provider(connection, self.job_run.claimed)
+        return False
+
+    async def keep(self, stored: StoredSubmission, answer: Finished) -> bool:
+        """Store that a synchronous provider has been paid, then its result, in the same run."""
+        async with self.database.transaction() as connection:
+            await end_pause(connection, self.provider.name)
+            is_stored = await record_answer(
+                connection, stored.key, stored.intended_at, None, wake_in=GRACE, cost=answer.cost
+            )
+            if not is_stored:
+                await record_surplus(connection, stored.key, self.provider.name, None)
+        if not is_stored:
+            raise Fenced(self.ref.public_id)
+        try:
+            return await self.deliver(stored, answer)
+        except ProviderFailed as error:
+            return await self.fail_submission(stored, error)
+        except ProviderUnavailable as error:
+            raise StageFailed(PROVIDER_OUTPUT_INVALID) from error
+
+    async def decline(self, stored: StoredSubmission, job: ProviderJob) -> bool:
+        """The intent was given up meanwhile, so this answer is one too many: counted, cancelled."""
+        async with self.database.transaction() as connection:
+            is_surplus = await record_surplus(connection, stored.key, self.provider.name, job.id)
+        if is_surplus:
+            log.warning("surplus_request", provider=self.provider.name, provider_job_id=job.id)
+            await cancel_request(self.provider, job)
+        raise Fenced(self.ref.public_id)
+
+    async def wait_for_place(self, stored: StoredSubmission) -> bool:
+        """The provider has not taken the request: wait until there is a place again."""
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await unsend(connection, stored.key, stored.intended_at)
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await wait_for_provider(connection, self.job_run.claimed)
+        return False
+
+    async def repeat(self, stored: StoredSubmission) -> bool:
+        """Ask once more after a request that failed or was lost, if that may be."""
+        failure = stored.failure or ANSWER_LOST
+        if stored.key.number < MOST_SUBMISSIONS and failure.retryable:
+            return await self.submit(stored.key.number + 1)
+        return await self.end(stored, failure)
+
+    # A lost answer
+
+    async def look_for(self, stored: StoredSubmission) -> bool:
+        """Find the request whose answer was lost; after a while, send it again or give it up."""
+        is_over = timedelta(seconds=stored.since_intent) >= GRACE
+        try:
+            job = await confirmed_hint(self.database, self.provider, stored)
+            is_asked = self.provider.can_find
+            if job is None and is_asked:
+                job = await found_request(self.provider, find_request(stored), sent_since(stored))
+        except ProviderUnavailable as error:
+            return await self.leave(stored, PROVIDERS.pause(stored.outages + 1), cause=error)
+        if job is not None:
+            log.info("answer_found", provider=self.provider.name, provider_job_id=job.id)
+            return await self.accept(stored, job)
+        if not is_over:
+            rest = GRACE - timedelta(seconds=stored.since_intent)
+            return await self.leave(stored, min(rest, LOOK_AGAIN) if is_asked else rest)
+        if is_asked:  # the provider does not have it, and nobody is sending it any more
+            return await self.submit(stored.key.number)
+        return await self.give_up(stored)
+
+    async def give_up(self, stored: StoredSubmission) -> bool:
+        """Settle a request of which nobody knows whether it was paid; ask once more."""
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await settle_submission(
+                connection, stored, SubmissionStatus.LOST, possible_double_cost=True
+            )
+        log.warning("submission_lost", provider=stored.provider, number=stored.key.number)
+        lost = await self.newest()
+        assert lost is not None
+        return await self.repeat(lost)
+
+    # Collecting
+
+    async def collect(self, stored: StoredSubmission) -> bool:
+        """Ask the provider how far it is, and store what it has made."""
+        job = stored.provider_job
+        if job is None:  # a synchronous answer, which went with the process that had it
+            return await self.give_up(stored)
+        try:
+            answer = await poll_provider(self.provider, job)
+            if isinstance(answer, Running):
+                return await self.wait_on(stored, job, answer)
+            return await self.deliver(stored, answer)
+        except ProviderFailed as error:
+            return await self.fail_submission(stored, error)
+        except ProviderUnavailable as error:
+            return await self.wait_out(stored, error)
+
+    async def collect_again(self, stored: StoredSubmission) -> bool:
+        """Replace a stored picture that was lost: by the provider's own copy, or by a new one."""
+        with suppress(ProviderFailed, ProviderUnavailable):
+            if job := stored.provider_job:
+                answer = await poll_provider(self.provider, job)
+                if isinstance(answer, Finished):
+                    return await self.deliver(stored, answer)
+        return await self.submit(stored.key.number + 1)
+
+    async def wait_on(self, stored: StoredSubmission, job: ProviderJob, answer: Running) -> bool:
+        """Leave the queue again, unless the deadline has passed."""
+        if stored.since_deadline >= 0:
+            await cancel_request(self.provider, job)
+            return await self.end(stored, PROVIDER_TIMEOUT)
+        return await self.leave(stored, next_poll(stored, answer.retry_after), has_answered=True)
+
+    async def wait_out(self, stored: StoredSubmission, error: ProviderUnavailable) -> bool:
+        """Wait for the end of an outage: for hours, and without a place in the queue."""
+        if PROVIDERS.is_exhausted(PROVIDERS.waited(stored.outages + 1)):
+            return await self.end(stored, PROVIDER_UNAVAILABLE)
+        asked = timedelta(seconds=error.retry_after or 0)
+        pause = PROVIDERS.pause(stored.outages + 1, at_least=asked)
+        return await self.leave(stored, pause, cause=error)
+
+    async def deliver(self, stored: StoredSubmission, finished: Finished) -> bool:
+        """Store the result; the stage and the submission end in one transaction.
+
+        Raises `ProviderFailed` and `ProviderUnavailable`.
+        """
+        result = await usable_picture(self.stage, self.job_run, self.provider, stored, finished)
+        keys, artifacts = await store_files(self.stage, result, self.job_run)
+        made = MadeStage(
+            stage=self.stage,
+            stages=self.stages,
+            checkpoint=Checkpoint(files=keys, facts=result.facts),
+            artifacts=artifacts,
+            is_last=self.is_last,
+        )
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await record_stage(connection, self.job_run, made)
+            await collect_submission(
+                connection,
+                stored,
+                model=finished.model,
+                seed=result.facts["seed"],
+                cost=finished.cost,
+            )
+        note_stage(self.job_run, made)
+        return True
+
+    # Ends
+
+    async def fail_submission(self, stored: StoredSubmission, error: ProviderFailed) -> bool:
+        """The provider's last word: ask once more if that can help, else end the job with it."""
+        log.warning(
+            "provider_failed",
+            provider=self.provider.name,
+            code=error.failure.code,
+            provider_code=error.provider_code[:100],
+        )
+        if not error.failure.retryable or stored.key.number >= MOST_SUBMISSIONS:
+            return await self.end(stored, error.failure, error.cost)
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await settle_submission(
+                connection, stored, SubmissionStatus.FAILED, failure=error.failure, cost=error.cost
+            )
+        raise StageFailed(error.failure) from error
+
+    async def end(
+        self, stored: StoredSubmission, failure: Failure, cost: ProviderCost | None = None
+    ) -> bool:
+        """End the submission, if it is open, and the job in one transaction.
+
+        The `cost` is the provider's word: it is stored even if somebody else has the job now.
+        """
+        how = (stored, SubmissionStatus.FAILED)
+        try:
+            async with self.database.transaction(self.ref.shop_id) as connection:
+                await settle_submission(connection, *how, failure=failure, cost=cost)
+                await fail(connection, self.job_run.claimed, failure)
+        except Fenced:
+            if cost is not None:
+                async with self.database.transaction(self.ref.shop_id) as connection:
+                    await settle_submission(connection, *how, failure=failure, cost=cost)
+            raise
+        log.warning("job_failed", code=failure.code)
+        return False
+
+    async def leave(
+        self,
+        stored: StoredSubmission,
+        delay: timedelta,
+        *,
+        cause: ProviderUnavailable | None = None,
+        has_answered: bool = False,
+    ) -> bool:
+        """Let the job wait off the queue; the poller looks at the submission after `delay`."""
+        if cause is not None:
+            log.warning("provider_unavailable", provider=self.provider.name, cause=str(cause)[:300])
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await wake_later(
+                connection,
+                stored.key,
+                delay,
+                is_outage=cause is not None,
+                has_answered=has_answered,
+            )
+            await wait_for_provider(connection, self.job_run.claimed)
+        return False

@@ -1,0 +1,121 @@
+"""Calls to a hosted provider, with a time limit and with errors that say what is known.
+
+`GRACE` is the longest that a request can be under way: nobody sends it later than `SEND_WITHIN`
+after its intent, and nobody waits for the answer longer than `SUBMIT_TIMEOUT`.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import exists, select
+
+from backend.db import Database
+from backend.providers.provider import (
+    AnswerLost,
+    Finished,
+    Provider,
+    ProviderFailed,
+    ProviderJob,
+    ProviderUnavailable,
+    Running,
+    SubmitRequest,
+)
+from backend.retries import jittered
+from backend.submissions.models import Submission
+from backend.submissions.records import StoredSubmission
+
+log = structlog.get_logger(__name__)
+
+SEND_WITHIN = 15.0  # seconds
+SUBMIT_TIMEOUT = 120.0  # seconds; a synchronous provider works that long
+GRACE = timedelta(seconds=150)
+QUESTION_TIMEOUT = 45.0  # seconds, of the other calls
+FIRST_POLL = timedelta(seconds=1)
+# How often to ask, by how long it has been since the request (seconds); and how much more rarely
+# where the provider reports by itself.
+PACE = ((15.0, 1.0), (120.0, 5.0))
+SLOWEST = 30.0
+WITH_CALLBACK = 4.0
+
+
+async def send_request(provider: Provider, request: SubmitRequest) -> ProviderJob | Finished:
+    """Submit, once. Raises `ProviderUnavailable`, `ProviderFailed` or `AnswerLost`.
+
+    Of any other error nobody knows whether the provider has the request.
+    """
+    try:
+        async with asyncio.timeout(SUBMIT_TIMEOUT):
+            return await provider.submit(request)
+    except (AnswerLost, ProviderFailed, ProviderUnavailable):
+        raise
+    except TimeoutError as error:
+        raise AnswerLost("no answer in time") from error
+    except Exception as error:
+        log.error("submit_broke", provider=provider.name, exc_info=error)
+        raise AnswerLost(repr(error)) from error
+
+
+async def poll_provider(provider: Provider, job: ProviderJob) -> Running | Finished:
+    """Ask how far it is. Raises `ProviderFailed` or `ProviderUnavailable`."""
+    try:
+        async with asyncio.timeout(QUESTION_TIMEOUT):
+            return await provider.poll(job)
+    except (ProviderFailed, ProviderUnavailable):
+        raise
+    except Exception as error:  # also an answer that the adapter cannot read
+        raise ProviderUnavailable(repr(error)) from error
+
+
+async def found_request(
+    provider: Provider, request: SubmitRequest, since: datetime
+) -> ProviderJob | None:
+    """The provider's job for a lost answer. Raises `ProviderUnavailable`."""
+    try:
+        async with asyncio.timeout(QUESTION_TIMEOUT):
+            return await provider.find(request, since)
+    except ProviderUnavailable:
+        raise
+    except Exception as error:
+        raise ProviderUnavailable(repr(error)) from error
+
+
+async def cancel_request(provider: Provider, job: ProviderJob) -> None:
+    """Ask the provider to stop. Whether it does, its cost is settled by what it says later."""
+    try:
+        async with asyncio.timeout(QUESTION_TIMEOUT):
+            await provider.cancel(job)
+    except Exception as error:
+        log.warning("cancel_failed", provider=provider.name, cause=repr(error)[:300])
+
+
+async def confirmed_hint(
+    database: Database, provider: Provider, stored: StoredSubmission
+) -> ProviderJob | None:
+    """The provider's job that a callback has named, if the provider knows it and it is no other's.
+
+    Raises `ProviderUnavailable`.
+    """
+    if stored.hinted_id is None:
+        return None
+    job = ProviderJob(id=stored.hinted_id)
+    taken = exists().where(
+        Submission.provider == provider.name, Submission.provider_job_id == job.id
+    )
+    async with database.reading() as connection:
+        if await connection.scalar(select(taken)):
+            return None
+    try:
+        await poll_provider(provider, job)
+    except ProviderFailed as error:  # it may be a failed request, or none at all
+        log.warning("hint_not_confirmed", provider=provider.name, code=error.failure.code)
+        return None
+    return job
+
+
+def next_poll(stored: StoredSubmission, retry_after: float | None) -> timedelta:
+    """When to ask again: soon at first, then more rarely, and not sooner than the provider asks."""
+    usual = next((pause for age, pause in PACE if stored.since_intent < age), SLOWEST)
+    if stored.has_callback:
+        usual = min(usual * WITH_CALLBACK, SLOWEST)
+    return timedelta(seconds=max(jittered(usual), retry_after or 0))

@@ -1,0 +1,116 @@
+"""A stage of a hosted provider: asked for once, off the queue while it works, collected once."""
+
+from backend.leased_task import Done
+from tests.backend.worker.hosted import (
+    BROKEN,
+    COST,
+    PICTURE,
+    FakeProvider,
+    finished,
+    hosted_app,
+    hosted_job,
+    poller_of,
+    queued,
+    run_once,
+    status_of,
+    statuses,
+    submissions,
+    wake,
+)
+from tests.running_app import RunningApp
+
+
+async def test_a_job_leaves_the_queue_until_the_provider_has_finished(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    assert await run_once(app, ref) == Done()
+    assert (await statuses(app, ref), await queued(app)) == (["SUBMITTED"], [])
+    await wake(app, ref)
+    assert (await statuses(app, ref), await queued(app)) == (["SUBMITTED"], []), "still running"
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    assert (await statuses(app, ref), await queued(app)) == (["READY"], [ref.public_id])
+    assert await run_once(app, ref) == Done()
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+    assert len(provider.requests) == 1
+
+
+async def test_the_checkpoint_says_who_made_the_picture(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    provider.answers["fake-1"] = finished()
+    await run_once(app, ref)
+    [stage] = await app.rows(
+        "SELECT facts, files FROM job_stages WHERE job_id = :j AND stage = 'compose'",
+        j=ref.public_id,
+    )
+    [sent] = provider.requests
+    assert stage["facts"].pop("inputs").keys() == sent.inputs.keys()
+    assert stage["facts"] == {
+        "generative": True,
+        "provider": "fake",
+        "model": "fake-model-1",
+        "seed": 7,
+        "cost": {"units": 1.0, "unit": "credit", "amount_micros": 75_000, "source": "answer"},
+        "provider_job_id": "fake-1",
+    }
+    assert await app.worker_context.store.get(stage["files"]["master"]) == b"anew: " + PICTURE
+    [stored] = await submissions(app, ref)
+    assert (stored["amount_micros"], stored["cost_source"], stored["model"], stored["seed"]) == (
+        COST.amount_micros,
+        "answer",
+        "fake-model-1",
+        7,
+    )
+
+
+async def test_a_running_worker_takes_the_job_to_its_end(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await app.drain()
+    assert (await statuses(app, ref), await queued(app)) == (["SUBMITTED"], [])
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    await app.drain()
+    assert await status_of(app, ref) == "SUCCESS"
+
+
+async def test_the_timeline_tells_of_the_wait_once(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    for _ in range(6):  # more often than a job may crash
+        await run_once(app, ref)
+    events = await app.rows(
+        "SELECT extra->>'waiting_for' AS waits FROM job_events WHERE job_id = :j ORDER BY seq",
+        j=ref.public_id,
+    )
+    assert [row["waits"] for row in events].count("provider") == 1
+    assert await status_of(app, ref) == "IN_PROGRESS"
+
+
+async def test_a_synchronous_provider_ends_the_stage_in_the_same_run(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(is_synchronous=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    assert await run_once(app, ref) == Done()
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+
+
+async def test_a_result_with_a_broken_picture_keeps_the_usable_one(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    provider.answers["fake-1"] = finished(BROKEN, PICTURE)
+    await run_once(app, ref)
+    assert await status_of(app, ref) == "SUCCESS"
+    assert poller_of(app).by_name == {"fake": provider}

@@ -1,0 +1,253 @@
+"""A crash or a lost answer between the intent and the result: never paid twice unseen."""
+
+from typing import Any
+
+import pytest
+
+from backend.failures.codes import ANSWER_LOST
+from backend.providers.provider import AnswerLost, Finished, ProviderJob
+from backend.submissions import records
+from backend.worker import hosted_stages
+from tests.backend.worker.hosted import (
+    FakeProvider,
+    KilledHere,
+    finished,
+    hosted_app,
+    hosted_job,
+    pass_time,
+    poller_of,
+    queued,
+    run_once,
+    status_of,
+    statuses,
+    submissions,
+    wake,
+)
+from tests.backend.worker.job_state import failure_code
+from tests.running_app import RunningApp
+
+LOST = [AnswerLost("the connection was cut"), KilledHere(), TimeoutError(), ValueError("no JSON")]
+
+
+async def double_costs(app: RunningApp) -> list[int]:
+    """The numbers of the submissions that may have been paid beside another one."""
+    rows = await app.rows("SELECT number FROM submissions WHERE possible_double_cost ORDER BY 1")
+    return [row["number"] for row in rows]
+
+
+async def lose_the_answer(app: RunningApp, ref: Any, fault: BaseException) -> None:
+    """The provider accepts the request, and the worker gets no answer, or dies."""
+    provider: Any = next(iter(app.worker_context.providers.values()))
+    provider.faults.append(fault)
+    try:
+        await run_once(app, ref)
+    except KilledHere:
+        await app.execute("DELETE FROM queue.pgqueuer")
+
+
+async def test_the_intent_is_committed_before_the_request_is_sent(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    found: list[str] = []
+    submit = provider.submit
+
+    async def look_first(request: Any) -> ProviderJob | Finished:
+        found.extend(await statuses(app, ref))
+        return await submit(request)
+
+    provider.submit = look_first  # type: ignore[method-assign]
+    await run_once(app, ref)
+    assert found == ["INTENDED"]
+
+
+@pytest.mark.parametrize("fault", LOST[:2], ids=["answer lost", "killed"])
+async def test_a_provider_that_can_be_asked_is_paid_once(
+    running_app: RunningApp, fault: BaseException
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await lose_the_answer(app, ref, fault)
+    assert await statuses(app, ref) == ["INTENDED"]
+    await run_once(app, ref)
+    [found] = await submissions(app, ref)
+    assert (found["status"], found["provider_job_id"]) == ("SUBMITTED", "fake-1")
+    provider.answers["fake-1"] = finished()
+    await run_once(app, ref)
+    assert await status_of(app, ref) == "SUCCESS"
+    assert (len(provider.requests), await double_costs(app)) == (1, [])
+
+
+async def test_a_request_that_never_arrived_is_sent_again_under_the_same_reference(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await lose_the_answer(app, ref, AnswerLost("cut before it arrived"))
+    [never_arrived] = provider.requests
+    provider.requests.clear()
+    await run_once(app, ref)
+    assert (await statuses(app, ref), provider.requests) == (["INTENDED"], []), "it may arrive yet"
+    await pass_time(app, ref, secs=160)
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["SUBMITTED"]
+    assert [each.reference for each in provider.requests] == [never_arrived.reference]
+    assert await double_costs(app) == []
+
+
+@pytest.mark.parametrize("fault", LOST, ids=lambda fault: type(fault).__name__)
+async def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(
+    running_app: RunningApp, fault: BaseException
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    if isinstance(fault, TimeoutError | ValueError):  # after the provider has accepted it
+        submit = provider.submit
+
+        async def accept_and_break(request: Any) -> ProviderJob | Finished:
+            provider.submit = submit  # type: ignore[method-assign]
+            await submit(request)
+            raise fault
+
+        provider.submit = accept_and_break  # type: ignore[method-assign]
+        await run_once(app, ref)
+    else:
+        await lose_the_answer(app, ref, fault)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), len(provider.requests)) == (["INTENDED"], 1), "in its grace"
+    await pass_time(app, ref, secs=160)
+    await poller_of(app).look()
+    assert await queued(app) == [ref.public_id]
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["LOST", "SUBMITTED"]
+    assert (len(provider.requests), await double_costs(app)) == (2, [1])
+    assert len({each.reference for each in provider.requests}) == 2
+    provider.answers["fake-2"] = finished()
+    await wake(app, ref)
+    await run_once(app, ref)
+    assert await status_of(app, ref) == "SUCCESS"
+
+
+async def test_an_answer_that_is_lost_twice_ends_the_job(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    for _ in range(2):
+        await lose_the_answer(app, ref, AnswerLost("cut"))
+        await pass_time(app, ref, secs=160)
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["LOST", "LOST"]
+    assert await failure_code(app, ref) == ANSWER_LOST.code
+    assert (len(provider.requests), await double_costs(app)) == (2, [1, 2])
+
+
+async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+
+    async def killed(*_: Any, **__: Any) -> bool:
+        raise KilledHere
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hosted_stages, "record_answer", killed)
+        with pytest.raises(KilledHere):
+            await run_once(app, ref)
+    assert (await statuses(app, ref), len(provider.requests)) == (["INTENDED"], 1)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), len(provider.requests)) == (["SUBMITTED"], 1)
+
+
+@pytest.mark.parametrize("point", ["record_stage", "collect_submission"])
+async def test_a_worker_killed_while_it_collects_collects_again(
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    original = getattr(hosted_stages, point)
+
+    async def killed(*arguments: Any, **named: Any) -> None:
+        await original(*arguments, **named)
+        raise KilledHere
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hosted_stages, point, killed)
+        with pytest.raises(KilledHere):
+            await run_once(app, ref)
+    assert await statuses(app, ref) == ["READY"]
+    stages = await app.rows("SELECT stage FROM job_stages WHERE job_id = :j", j=ref.public_id)
+    assert "compose" not in [row["stage"] for row in stages], "both commit, or neither"
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+    assert len(provider.requests) == 1
+
+
+async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = FakeProvider(is_synchronous=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+
+    async def killed(*_: Any, **__: Any) -> None:
+        raise KilledHere
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hosted_stages, "store_files", killed)
+        with pytest.raises(KilledHere):
+            await run_once(app, ref)
+    [paid] = await submissions(app, ref)
+    assert (paid["status"], paid["amount_micros"]) == ("SUBMITTED", 75_000), "its cost is known"
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await status_of(app, ref)) == (
+        ["LOST", "COLLECTED"],
+        "SUCCESS",
+    )
+    assert await double_costs(app) == [1]
+
+
+async def test_a_worker_that_comes_back_late_cancels_its_surplus_request(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    submit = provider.submit
+
+    async def overtaken(request: Any) -> ProviderJob | Finished:
+        """While this request is under way, another worker gives it up and asks again."""
+        provider.submit = submit  # type: ignore[method-assign]
+        await pass_time(app, ref, secs=160)
+        await run_once(app, ref)
+        return await submit(request)
+
+    provider.submit = overtaken  # type: ignore[method-assign]
+    await run_once(app, ref)
+    first, second = await submissions(app, ref)
+    assert (first["status"], second["status"]) == ("LOST", "SUBMITTED")
+    assert (second["provider_job_id"], provider.cancelled) == ("fake-1", ["fake-2"])
+    assert (len(provider.requests), await double_costs(app)) == (2, [1])
+
+
+async def test_a_reference_belongs_to_one_request_of_one_job() -> None:
+    key = records.SubmissionKey(shop_id=1, job_id="J", stage="try_on", number=1)
+    others = [
+        records.SubmissionKey(shop_id=2, job_id="J", stage="try_on", number=1),
+        records.SubmissionKey(shop_id=1, job_id="K", stage="try_on", number=1),
+        records.SubmissionKey(shop_id=1, job_id="J", stage="look", number=1),
+        records.SubmissionKey(shop_id=1, job_id="J", stage="try_on", number=2),
+    ]
+    references = {each.reference for each in [key, *others]}
+    assert len(references) == 5
+    assert {len(each) for each in references} == {32}
