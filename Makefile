@@ -11,7 +11,7 @@ SETUP := $(VENV)/.ready
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(SETUP) ## one product's catalog images, from a signed webhook to verified downloads
+demo: $(SETUP) ## one product's catalog images, from a signed webhook to verified downloads; then on a person
 	@$(BIN)/atelier demo
 
 dev: $(SETUP) ## run everything on this machine until Ctrl-C

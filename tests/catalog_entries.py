@@ -3,12 +3,13 @@
 from typing import Any
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.catalog.models import CatalogKind
 from backend.catalog.service import KIND_OF_GENERATOR
 from backend.jobs.lifecycle import JobLease, lease_job, succeed
 from backend.jobs.service import JobRef
-from backend.worker.execute import ending
+from backend.worker.stage_records import add_results, ending
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import make_stage, waiting_job
 
@@ -40,6 +41,8 @@ async def end_generator_job(running_app: RunningApp, claimed: JobLease) -> None:
     """End it as the worker does."""
     async with ending(claimed, running_app.worker_context) as where:
         await succeed(where, claimed, {})
+        assert isinstance(where, AsyncConnection)
+        await add_results(where, claimed)
 
 
 async def generated_entry(

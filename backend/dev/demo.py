@@ -1,4 +1,4 @@
-"""`atelier demo` and `atelier dev`: one job from webhook to download, and a running stack."""
+"""`atelier demo` and `atelier dev`: two jobs from request to download, and a running stack."""
 
 import asyncio
 import contextlib
@@ -23,18 +23,20 @@ JOB_TIMEOUT = 120  # seconds
 
 
 async def run_demo(*, output: Path, as_json: bool) -> None:
-    """One job from webhook to verified download; everything is gone afterwards but `output`."""
+    """A job of ours and a hosted one, to verified downloads; only `output` is left afterwards."""
     console = Console(stderr=True, highlight=False)
     with stoppable():
-        console.print("Starting Postgres, SeaweedFS, the stand-in Shopify, web and worker …")
+        console.print("Starting Postgres, SeaweedFS, the stand-ins, web and worker …")
         async with local_stack() as stack:
             await stack.install()
             console.print(f"Installed in {SHOP} by token exchange")
             product, public_id = await stack.make_demo_job(GARMENT)
             console.print(f"Sent a signed products/create webhook for “{product.title}”: 200")
+            hosted_id = await stack.make_hosted_job(product)  # beside the other, to save time
             detail = await watched_job(stack, public_id, console)
             print_detail(detail, console if as_json else Console(highlight=False))
             await download_all(detail, output, console)
+            await show_hosted_job(stack, hosted_id, output, console)
             if as_json:
                 print(msgspec.json.encode(detail).decode())
 
@@ -54,11 +56,25 @@ async def run_dev(port: int | None) -> None:
                 "api_key": stack.settings.shopify_api_key,
                 "product_id": product.id,
                 "job_id": public_id,
+                "provider_url": stack.provider.origin,
                 "pid": os.getpid(),
             }
             print(json.dumps(ready), flush=True)
             console.print("Running; stop with Ctrl-C.")
             await stack.until_one_ends()
+
+
+async def show_hosted_job(stack: Stack, public_id: str, output: Path, console: Console) -> None:
+    """The garment on a person, by the stand-in for FASHN; its picture says that it is one."""
+    console.print(
+        "Asked for the garment on a person: POST /v1/product-to-model-direct. Its stage `dress` is "
+        f"made by a STAND-IN for FASHN at {stack.provider.origin}: no key, no cost, no real person"
+    )
+    detail = await watched_job(stack, public_id, console)
+    require_success(detail)
+    await download_all(detail, output, console)
+    requests = [f"{each.model.name}, {each.units:g} credit" for each in stack.provider.predictions]
+    console.print(f"The stand-in counted {len(requests)} request: {'; '.join(requests)}")
 
 
 @contextlib.contextmanager
@@ -87,6 +103,11 @@ def print_detail(detail: JobDetailResponse, console: Console) -> None:
     """What `GET /v1/jobs/{public_id}` answered."""
     console.print(f"GET /v1/jobs/{detail.public_id}")
     console.print_json(msgspec.json.encode(detail).decode())
+    require_success(detail)
+
+
+def require_success(detail: JobDetailResponse) -> None:
+    """Raise `StackError` unless the job ended well."""
     if detail.status != JobStatus.SUCCESS:
         raise StackError(f"The demo job ended as {detail.status}.")
 

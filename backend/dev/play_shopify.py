@@ -1,4 +1,4 @@
-"""`atelier stand-in`: the stand-in Shopify in a process of its own."""
+"""`atelier stand-in`: the stand-in Shopify and the stand-in provider in a process of their own."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,17 @@ import httpx
 from rich.console import Console
 
 from backend.dev.demo import stoppable
+from backend.dev.providers import StandInProvider
 from backend.dev.shopify import StandInShopify
 from backend.dev.stack import StackError, checked
 
 
 async def play_shopify(
-    shopify: StandInShopify, *, shops: Sequence[str], photos: Sequence[Path]
+    shopify: StandInShopify,
+    provider: StandInProvider,
+    *,
+    shops: Sequence[str],
+    photos: Sequence[Path],
 ) -> None:
     """Open the shops, make a product of each photo in each, and serve until Ctrl-C."""
     console = Console(stderr=True, highlight=False)
@@ -24,11 +29,16 @@ async def play_shopify(
         stack.enter_context(contextlib.suppress(asyncio.CancelledError))
         try:
             await stack.enter_async_context(shopify)
+            await stack.enter_async_context(provider)
         except OSError as error:
-            raise StackError(f"Cannot listen: {error.strerror}. Choose another --port.") from error
+            raise StackError(
+                f"Cannot listen: {error.strerror}. Choose another --port or --provider-port."
+            ) from error
         for shop in shops:
             shopify.create_shop(shop)
-        print(json.dumps({"origin": shopify.origin, "shops": list(shops)}), flush=True)
+        settings = {name.upper(): value for name, value in provider.settings.items()}
+        ready = {"origin": shopify.origin, "shops": list(shops), "provider": settings}
+        print(json.dumps(ready), flush=True)
         if photos:
             for shop in shops:
                 await fill_shop(shopify, shop, photos, console)

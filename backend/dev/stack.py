@@ -1,7 +1,7 @@
-"""A complete local Atelier: services, the stand-in Shopify, web and worker processes.
+"""A complete local Atelier: services, the stand-ins, web and worker processes.
 
-Web and worker are the same commands as in production, in their own processes; only Shopify is
-replaced. Everything is stopped when the block ends, also after an error.
+Web and worker are the same commands as in production, in their own processes; only Shopify and the
+hosted providers are replaced. Everything is stopped when the block ends, also after an error.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from sqlalchemy import select
 
 import migrations
 from backend.db import Database
+from backend.dev.providers import StandInProvider
 from backend.dev.services import LocalServices, ServiceError, local_services
 from backend.dev.shopify import ProductRecord, StandInShopify
 from backend.errors import AtelierError
@@ -36,6 +37,11 @@ from backend.tenancy import WORKER
 SHOP = "atelier-demo.myshopify.com"
 BUCKET = "atelier"
 GARMENTS = Path(__file__).parent / "garments"
+# The provider of each stage in this stack, unless the environment has ENGINES.
+STAND_IN_ENGINES = (
+    "dress=fashn,extract=fashn,swap_model=fashn,generate_model=fashn,change_background=fashn,"
+    "try_on=fal,look=fal,generate_background=fal,generate_garment=fal"
+)
 READY_TIMEOUT = 30  # seconds
 LONG_POLL = 20  # seconds
 STOP_TIMEOUT = 10  # seconds for a process to end by itself
@@ -54,6 +60,7 @@ class Stack:
     base_url: str
     settings: Settings
     shopify: StandInShopify
+    provider: StandInProvider
     http: httpx.AsyncClient
     database: Database
     environment: dict[str, str]
@@ -90,6 +97,15 @@ class Stack:
                 if public_id is not None:
                     return str(public_id)
                 await asyncio.sleep(0.05)
+
+    async def make_hosted_job(self, product: ProductRecord) -> str:
+        """Ask for a picture that the hosted provider makes of the product; the job's public id."""
+        response = await self.http.post(
+            "/v1/product-to-model-direct",
+            json={"product_id": product.gid, "category": "top"},
+            headers=self.authorization(),
+        )
+        return str(checked(response).json()["job_id"])
 
     async def until_one_ends(self) -> None:
         """Wait; raise `StackError` as soon as the web or the worker process has ended."""
@@ -142,7 +158,8 @@ async def local_stack(
             services = await asyncio.to_thread(stack.enter_context, local_services())
         except ServiceError as error:
             raise StackError(str(error)) from error
-        settings = local_settings(services, base_url, environ)
+        provider = await stack.enter_async_context(StandInProvider())
+        settings = local_settings(services, base_url, environ, provider)
         await asyncio.gather(
             asyncio.to_thread(migrations.upgrade, settings.database_url),
             asyncio.to_thread(services.s3.create_bucket, BUCKET),
@@ -170,6 +187,7 @@ async def local_stack(
             base_url=base_url,
             settings=settings,
             shopify=shopify,
+            provider=provider,
             http=http,
             database=database,
             environment=env,
@@ -186,11 +204,18 @@ def listening(port: int | None) -> socket.socket:
     return listener
 
 
-def local_settings(services: LocalServices, base_url: str, environ: Mapping[str, str]) -> Settings:
+def local_settings(
+    services: LocalServices, base_url: str, environ: Mapping[str, str], provider: StandInProvider
+) -> Settings:
     """The settings of the local processes: Shopify's from the environment, or invented.
 
-    What merchants are charged is from the environment, too.
+    What merchants are charged is from the environment, too, and with ENGINES the hosted providers.
     """
+    hosted: dict[str, Any] = {"engines": STAND_IN_ENGINES, "public_url": base_url}
+    if environ.get("ENGINES"):
+        hosted = {"engines": environ["ENGINES"]}  # their settings are inherited
+    else:
+        hosted |= provider.settings
     secret = environ.get("SHOPIFY_API_SECRET") or DEMO_SECRET_PREFIX + secrets.token_hex(16)
     return Settings(
         database_url=services.postgres.url("postgres"),
@@ -202,6 +227,7 @@ def local_settings(services: LocalServices, base_url: str, environ: Mapping[str,
         segment_model_path=Path(environ.get("SEGMENT_MODEL_PATH") or MODEL_PATH),
         billing=cast("Any", environ.get("BILLING") or "none"),  # the processes check it
         plans_file=environ.get("PLANS_FILE", ""),
+        **hosted,
     )
 
 

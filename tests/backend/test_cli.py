@@ -109,19 +109,31 @@ async def test_token_prints_a_session_token_that_our_api_accepts() -> None:
     assert (code, err) == (1, "Error: Set SHOPIFY_API_KEY in the environment.\n")
 
 
-async def test_the_stand_in_shopify_serves_a_shop_until_ctrl_c() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    process = await start_atelier(
-        "stand-in", "--port", port, "--shop", "north", **COMPLETE_ENVIRONMENT
-    )
+def free_ports() -> list[str]:
+    """The options of `atelier stand-in` for two ports on which nobody listens yet."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        port, provider_port = (str(each.getsockname()[1]) for each in (one, other))
+        return ["--port", port, "--provider-port", provider_port]
+
+
+async def test_the_stand_ins_serve_until_ctrl_c() -> None:
+    ports = free_ports()
+    process = await start_atelier("stand-in", *ports, "--shop", "north", **COMPLETE_ENVIRONMENT)
     assert process.stdout is not None
     ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
-    assert ready == {"origin": f"http://127.0.0.1:{port}", "shops": ["north.myshopify.com"]}
+    settings = ready.pop("provider")
+    assert ready == {"origin": f"http://127.0.0.1:{ports[1]}", "shops": ["north.myshopify.com"]}
     transport = LoopbackShopify(ready["origin"])
     async with httpx.AsyncClient(transport=transport) as http:
         answer = await http.get("https://north.myshopify.com/admin/api/2026-10/graphql.json")
         assert answer.status_code < 500
+    key = {"Authorization": f"Bearer {settings['FASHN_API_KEY']}"}
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(f"{settings['FASHN_BASE_URL']}/credits", headers=key)
+        assert answer.status_code == 200
     process.send_signal(signal.SIGINT)
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
@@ -129,10 +141,8 @@ async def test_the_stand_in_shopify_serves_a_shop_until_ctrl_c() -> None:
 async def test_the_stand_in_says_that_the_app_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "a_tee.jpg").write_bytes(b"")
     arguments = ("stand-in", "--app-url", "http://127.0.0.1:1", "--product", tmp_path / "a_tee.jpg")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
     code, _, err = await finish_command(
-        await start_atelier(*map(str, arguments), "--port", port, **COMPLETE_ENVIRONMENT)
+        await start_atelier(*map(str, arguments), *free_ports(), **COMPLETE_ENVIRONMENT)
     )
     assert code == 1
     assert err.endswith("http://127.0.0.1:1 does not answer. Start `atelier serve` first.\n")
@@ -144,6 +154,7 @@ async def test_sign_prints_a_head_request_that_does_not_wait_for_a_body() -> Non
     assert shlex.split(out)[:3] == ["curl", "--head", "-H"]
 
 
+@pytest.mark.slow
 async def test_the_demo_prints_the_job_detail_and_leaves_only_its_images(
     service_directory: Path, tmp_path: Path
 ) -> None:
@@ -158,7 +169,10 @@ async def test_the_demo_prints_the_job_detail_and_leaves_only_its_images(
     assert sorted(path.name for path in output.iterdir()) == [
         "catalog_image_1024.webp",
         "catalog_image_2048.jpg",
+        "on_model_render_1638.jpg",
+        "on_model_render_819.webp",
     ]
+    assert "made by a STAND-IN for FASHN" in " ".join(err.split())
     assert_nothing_left(service_directory, [])
 
 

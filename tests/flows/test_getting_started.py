@@ -29,7 +29,7 @@ async def test_the_commands_lead_to_images_of_ones_own_photo(
     for name in (".venv", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
     commands = [body for mark, body in BLOCK.findall(DOCUMENT.read_text()) if not mark]
-    assert len(commands) == 6
+    assert len(commands) == 7
     shell = await asyncio.create_subprocess_exec(
         *("bash", "-euo", "pipefail", "-c", "\n".join([*commands, "kill %1", "wait %1 || true"])),
         cwd=tmp_path,

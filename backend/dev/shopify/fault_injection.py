@@ -34,7 +34,7 @@ async def respond(
         if fault.processed:
             work()
     if fault is not None and fault.is_cut:
-        return _cut(answer, request)
+        return cut_short(answer, request)
     return Response(
         answer.body,
         status_code=answer.status,
@@ -43,7 +43,7 @@ async def respond(
     )
 
 
-def _cut(answer: HttpResponse, request: Request[Any, Any, Any]) -> Stream:
+def cut_short(answer: HttpResponse, request: Request[Any, Any, Any]) -> Stream:
     """The first half of the answer, and the end of the connection."""
     content = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
 

@@ -123,13 +123,13 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
         },
         [["parameters", "background_upload_key"], ["parameters", "background_id"]],
     ),
-    "a person's own photo": (
-        {**ONE, "workflow": "try-on", "parameters": {"person_upload_key": NO_UPLOAD}},
-        [["parameters", "person_upload_key"]],
-    ),
     "no such entry": (
-        {**ONE, "workflow": "try-on", "parameters": {"model_id": UNKNOWN_ENTRY}},
-        [["parameters", "model_id"]],
+        {
+            **ONE,
+            "workflow": "background-swap-with-image",
+            "parameters": {"background_id": UNKNOWN_ENTRY},
+        },
+        [["parameters", "background_id"]],
     ),
     "no such upload": (
         {
