@@ -23,11 +23,14 @@ from backend.body import StrictRequest
 from backend.body_budget import BodyBudget
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.gallery.catalog_routes import catalog_router
+from backend.gallery.render_routes import renders_router
 from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
 from backend.jobs.garment_routes import garments_router
 from backend.jobs.read_services import ReadServices
+from backend.jobs.rerun_routes import rerun_router
 from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
 from backend.jobs.storefront_routes import storefront_router
@@ -128,8 +131,11 @@ def create_app(
             review_router(merchant),
             dismissal_router(merchant),
             overview_router(merchant),
+            catalog_router(merchant),
+            renders_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
             creation_router(merchant, offer, settings.quotas),
+            rerun_router(merchant, offer, settings.quotas),
             garments_router(merchant),
             batches_router(merchant, offer, settings.quotas),
             storefront_router(

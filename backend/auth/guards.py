@@ -54,10 +54,14 @@ MAX_CACHED_TOKENS = 10_000  # some megabytes
 
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
-    """The authenticated shop, and the session token that proved it, if it was one."""
+    """The authenticated shop, and the session token that proved it, if it was one.
+
+    `user_id` is the member of staff that the token names.
+    """
 
     shop: str
     token: str | None = None
+    user_id: str | None = None
 
     def __repr__(self) -> str:
         """Without the token: what is printed ends up in logs."""
@@ -137,7 +141,7 @@ class MerchantGuard:
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:
             raise InvalidSessionToken
-        merchant = Merchant(shop=verified.shop, token=token)
+        merchant = Merchant(shop=verified.shop, token=token, user_id=verified.user_id)
         if len(self.token_cache) >= MAX_CACHED_TOKENS:
             self.token_cache.clear()
         until = verified.expires_at.timestamp()

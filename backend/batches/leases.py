@@ -20,6 +20,7 @@ from backend.credits.accounts import require_credits
 from backend.errors import InsufficientBalance, TooManyOpenBatches
 from backend.failures.codes import BATCH_TOO_LARGE, NO_IMAGE
 from backend.failures.registry import Failure
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.prices import price_of
 from backend.jobs.queries import unfinished_count
 from backend.jobs.service import request_jobs
@@ -42,7 +43,10 @@ class BatchRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchLease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to write on a batch, for as long as nobody overtakes."""
+    """The right to write on a batch, for as long as nobody overtakes.
+
+    `user_id` is the member of staff who created it, if it was one.
+    """
 
     ref: BatchRef
     attempt: int
@@ -54,6 +58,7 @@ class BatchLease(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None
     is_read: bool
     shop_domain: str
+    user_id: str | None
 
 
 async def lease_batch(connection: AsyncConnection, ref: BatchRef) -> BatchLease | None:
@@ -72,6 +77,7 @@ async def lease_batch(connection: AsyncConnection, ref: BatchRef) -> BatchLease 
             Batch.collection_id,
             Batch.cursor,
             Batch.is_read,
+            Batch.asked_by["user_id"].astext.label("user_id"),
             domain.label("shop_domain"),
         )
     )
@@ -164,6 +170,7 @@ async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quot
         requests=requests,
         origin="api",
         batch_id=lease.ref.public_id,
+        asked_by=AskedBy(kind="batch", batch_id=lease.ref.public_id, user_id=lease.user_id),
         quotas=quotas,
     )
     ordinals = cast([row.ordinal for row in found], ARRAY(Integer))

@@ -39,6 +39,7 @@ class Batch(Base):
     `error` is why the expansion failed, `ended_at` when it ended for whatever reason. `changed_at`
     is the time of the last progress. While the expansion waits, off the queue, for the shop to have
     the credits of its next page, `waiting_credits` is how many, and `waiting_since` when it began.
+    `asked_by` is who created the batch (`jobs.asked_by`).
 
     `counts` are the `BatchCounts` as of `counted_at`. They are final once `finished_at` is set to
     the end of the last job.
@@ -73,6 +74,7 @@ class Batch(Base):
     job_type: Mapped[str] = mapped_column(Text)
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
     collection_id: Mapped[str | None] = mapped_column(Text)
+    asked_by: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     cursor: Mapped[str | None] = mapped_column(Text)
     is_read: Mapped[bool] = mapped_column(Boolean)
     expansion: Mapped[str] = mapped_column(Text, server_default="EXPANDING")

@@ -13,6 +13,7 @@ from backend.batches.states import BatchCounts, BatchStatus
 from backend.body import validation_problem
 from backend.credits.accounts import require_credits
 from backend.errors import InvalidRequest
+from backend.jobs.asked_by import AskedBy, stored_asked_by
 from backend.jobs.creation import (
     require_distinct_outputs,
     require_further_images,
@@ -41,6 +42,7 @@ async def request_batch(
     wanted: BatchRequest,
     *,
     shop_domain: str,
+    asked_by: AskedBy,
     repeatable: Repeatable | None,
     quotas: Quotas,
 ) -> RequestedBatch:
@@ -66,7 +68,7 @@ async def request_batch(
         each = price_of(BY_NAME[wanted.workflow], quotas)
         await require_credits(connection, shop_id, each * len(wanted.product_ids or ()))
     ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
-    await store_batch(connection, ref, wanted, stored)
+    await store_batch(connection, ref, wanted, stored, asked_by)
     return RequestedBatch(answer=answer)
 
 
@@ -118,7 +120,11 @@ def accepted_batch(wanted: BatchRequest, now: Any) -> BatchResponse:
 
 
 async def store_batch(
-    connection: AsyncConnection, ref: BatchRef, wanted: BatchRequest, parameters: dict[str, Any]
+    connection: AsyncConnection,
+    ref: BatchRef,
+    wanted: BatchRequest,
+    parameters: dict[str, Any],
+    asked_by: AskedBy,
 ) -> None:
     """Insert the rows and the queue entry."""
     await connection.execute(
@@ -128,6 +134,7 @@ async def store_batch(
             job_type=BY_NAME[wanted.workflow].job_type,
             parameters=parameters,
             collection_id=wanted.collection_id,
+            asked_by=stored_asked_by(asked_by),
             is_read=wanted.collection_id is None,
         )
     )

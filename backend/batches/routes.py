@@ -33,6 +33,7 @@ from backend.errors import (
     WorkflowDisabled,
     WorkflowWithoutEngine,
 )
+from backend.jobs.asked_by import asked_by_merchant
 from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader
 from backend.jobs.etags import retry_after_header
 from backend.jobs.idempotency import Repeatable
@@ -125,6 +126,7 @@ def batch_creation_route(offer: WorkflowOffer, quotas: Quotas) -> HTTPRouteHandl
                     connection,
                     data,
                     shop_domain=request.auth.shop,
+                    asked_by=asked_by_merchant(request.auth),
                     repeatable=repeatable or None,
                     quotas=quotas,
                 )

@@ -19,12 +19,15 @@
     │   ├── ProductNotFound       404
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
+    │   ├── ResourceNotFound      404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── WorkflowWithoutEngine 409
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
     │   ├── JobHasNoProduct       409
+    │   ├── PhotoExpired          409
+    │   ├── StorefrontJobRefused  409
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── BillingDisabled       409
@@ -82,6 +85,7 @@ from backend.errors.client import (
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
+    PhotoExpired,
     PlanAlreadyActive,
     PreconditionFailed,
     PreviewNotPublishable,
@@ -89,9 +93,11 @@ from backend.errors.client import (
     ProductNotFound,
     PublicationNotFound,
     RequestInProgress,
+    ResourceNotFound,
     RouteNotFound,
     ScopeMissing,
     ShopNotInstalled,
+    StorefrontJobRefused,
     Unauthenticated,
     UnsupportedMedia,
     WorkflowDisabled,
@@ -158,6 +164,7 @@ __all__ = [
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
+    "PhotoExpired",
     "PlanAlreadyActive",
     "PreconditionFailed",
     "PreviewNotPublishable",
@@ -166,6 +173,7 @@ __all__ = [
     "PublicationNotFound",
     "RequestError",
     "RequestInProgress",
+    "ResourceNotFound",
     "RouteNotFound",
     "ScopeMissing",
     "ServerBusy",
@@ -175,6 +183,7 @@ __all__ = [
     "ShopifyUnavailable",
     "StorageQuotaReached",
     "StorageUnavailable",
+    "StorefrontJobRefused",
     "StorefrontUnpaid",
     "TooManyOpenBatches",
     "TooManyOpenCharges",

@@ -114,6 +114,14 @@ class BatchNotFound(RequestError):
     message = "No such batch."
 
 
+class ResourceNotFound(RequestError):
+    """The shop has no such image. Missing, malformed and other shops' IDs get the same answer."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "RESOURCE_NOT_FOUND"
+    message = "No such image."
+
+
 class PrivacyRequestNotFound(RequestError):
     """The shop has no such request. Missing, malformed and other shops' IDs get the same answer."""
 
@@ -160,6 +168,22 @@ class JobHasNoProduct(RequestError):
     status = HTTPStatus.CONFLICT
     code = "JOB_HAS_NO_PRODUCT"
     message = "This job was not created from a product. Choose one to publish to."
+
+
+class PhotoExpired(RequestError):
+    """A photo that the job was made from is no longer stored."""
+
+    status = HTTPStatus.CONFLICT
+    code = "PHOTO_EXPIRED"
+    message = "A photo of this job is no longer stored. Create a new job instead."
+
+
+class StorefrontJobRefused(RequestError):
+    """A visitor of the storefront started the job, for whom the merchant cannot run it again."""
+
+    status = HTTPStatus.CONFLICT
+    code = "STOREFRONT_JOB"
+    message = "A storefront visitor started this job; it cannot be run again. Create a new job."
 
 
 class BatchAlreadyFinished(RequestError):

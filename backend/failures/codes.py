@@ -98,6 +98,12 @@ UPLOAD_EXPIRED = define(
     JOB,
     advice="Upload the photo again with POST /v1/uploads, then create a new job.",
 )
+SOURCE_JOB_EXPIRED = define(
+    "SOURCE_JOB_EXPIRED",
+    "The photo of the job to repeat is no longer stored. Create a new job.",
+    JOB,
+    advice="Create a new job for the product instead of running the old one again.",
+)
 CATALOG_IMAGE_GONE = define(
     "CATALOG_IMAGE_GONE",
     "The image of the catalog entry is no longer stored. Choose another entry.",
@@ -180,6 +186,13 @@ SUBJECT_NOT_FOUND = define(
     "Upload a photo of one product on a plain background.",
     JOB,
     advice="Use a photo of one product on a plain background.",
+)
+
+CATEGORY_UNKNOWN = define(
+    "CATEGORY_UNKNOWN",
+    "The product's type and tags do not say which kind of garment this is.",
+    JOB,
+    advice="Name the `category` in the request or the rule, or set the product's type in Shopify.",
 )
 
 # Our own work.

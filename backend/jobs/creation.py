@@ -1,6 +1,6 @@
 """Create a job for a merchant or their server: in one transaction, and only once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.catalog.models import CatalogKind
 from backend.catalog.service import use_catalog
 from backend.errors import InvalidRequest
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
 from backend.jobs.prices import price_of
@@ -22,6 +23,7 @@ from backend.uploads.service import use_uploads
 from backend.workflows import ENTRY_FIELDS
 from backend.workflows.further_images import object_field_of
 from backend.workflows.pictures import UPLOAD_FIELD_SUFFIX, ProductPhoto
+from backend.workflows.product_to_model import PRODUCT_TO_MODEL_DIRECT
 from backend.workflows.registry import Workflow
 
 
@@ -38,6 +40,7 @@ async def make_job(
     asked: msgspec.Struct,
     *,
     shop_domain: str,
+    asked_by: AskedBy,
     request_id: str,
     repeatable: Repeatable | None,
     quotas: Quotas,
@@ -50,6 +53,7 @@ async def make_job(
     if workflow.has_photo:
         require_one_photo(asked)
     require_further_images(workflow, asked)
+    require_category(workflow, asked)
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
     price = price_of(workflow, quotas)
@@ -65,6 +69,7 @@ async def make_job(
         public_id=answer.job_id,
         request=await stored_request(connection, shop_id, asked),
         origin="api",
+        asked_by=asked_by,
         quotas=quotas,
     )
     return Made(answer=answer)
@@ -128,13 +133,28 @@ def require_one_photo(asked: msgspec.Struct) -> None:
     require_one(asked, ProductPhoto.__struct_fields__, "the photo")
 
 
-def require_further_images(workflow: Workflow, asked: msgspec.Struct) -> None:
-    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional."""
+def require_further_images(
+    workflow: Workflow, asked: msgspec.Struct, *, kept: Collection[str | None] = ()
+) -> None:
+    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional.
+
+    An upload field that is `kept` names its image elsewhere.
+    """
     for image in workflow.further_images:
+        if image.upload_field in kept:
+            continue
         ways = [name for name in image.ways if hasattr(asked, name)]
         given = any(getattr(asked, name) is not None for name in ways)
         if given or image.is_required:
             require_one(asked, ways, image.what)
+
+
+def require_category(workflow: Workflow, asked: Any) -> None:
+    """Raise `InvalidRequest` if the mannequin needs a category that no product can tell."""
+    if workflow is not PRODUCT_TO_MODEL_DIRECT or asked.category or asked.product_id:
+        return
+    message = "Set the category: without a product_id nothing else tells it."
+    raise InvalidRequest([{"loc": ["body", "category"], "msg": message, "type": "value_error"}])
 
 
 def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:

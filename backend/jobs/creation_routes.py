@@ -24,6 +24,7 @@ from backend.errors import (
     WorkflowDisabled,
     WorkflowWithoutEngine,
 )
+from backend.jobs.asked_by import asked_by_merchant
 from backend.jobs.creation import Made, make_job
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.prices import price_of, require_known_prices
@@ -113,6 +114,7 @@ def workflow_route(workflow: Workflow, offer: WorkflowOffer, quotas: Quotas) -> 
                     workflow,
                     data,
                     shop_domain=request.auth.shop,
+                    asked_by=asked_by_merchant(request.auth),
                     request_id=current_request_id(),
                     repeatable=repeatable or None,
                     quotas=quotas,

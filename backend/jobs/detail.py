@@ -148,3 +148,8 @@ def public_request(value: Any, presigner: Presigner) -> Any:
         else:
             public[name] = public_request(item, presigner)
     return public
+
+
+def without_keys(request: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, without the object keys and without URLs for them."""
+    return {name: value for name, value in request.items() if not name.endswith(STORAGE_KEY_SUFFIX)}

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -66,7 +67,17 @@ def moment(name: str, text: str | None) -> datetime | None:
         raise InvalidRequest([query_problem(name, "Send a date and time (RFC 3339).")]) from error
 
 
-def require_cursor(wanted: JobListRequest) -> None:
+class Positioned(Protocol):
+    """A page that was asked for by a cursor or an offset; a msgspec struct."""
+
+    @property
+    def cursor(self) -> str | None: ...
+
+    @property
+    def offset(self) -> int: ...
+
+
+def require_cursor(wanted: Positioned) -> None:
     """Check that the cursor is one of our IDs and that there is no offset beside it."""
     if wanted.cursor is None:
         return

@@ -127,8 +127,13 @@ def filters(
     return [compare(value) for compare, value in asked if value is not None]
 
 
-def artifacts(condition: ColumnElement[bool]) -> ColumnElement[str]:
-    """The job's artifacts that meet the condition, as JSON of `detail.StoredArtifact`s."""
+def artifacts(
+    condition: ColumnElement[bool],
+    *,
+    shop_id: Any = Job.shop_id,
+    job_id: Any = Job.public_id,
+) -> ColumnElement[str]:
+    """The artifacts of the job that meet the condition, as JSON of `detail.StoredArtifact`s."""
     fields = func.json_build_object(
         "key", Artifact.key,
         "kind", Artifact.kind,
@@ -138,9 +143,9 @@ def artifacts(condition: ColumnElement[bool]) -> ColumnElement[str]:
         "meta", Artifact.meta,
     )  # fmt: skip
     found = select(func.json_agg(aggregate_order_by(fields, Artifact.seq, Artifact.ordinal))).where(
-        Artifact.shop_id == Job.shop_id, Artifact.job_id == Job.public_id, condition
+        Artifact.shop_id == shop_id, Artifact.job_id == job_id, condition
     )
-    return cast(found.correlate(Job).scalar_subquery(), Text).label("artifacts")
+    return cast(found.correlate_except(Artifact).scalar_subquery(), Text).label("artifacts")
 
 
 def events(condition: ColumnElement[bool]) -> ColumnElement[str]:

@@ -15,6 +15,8 @@ from backend.jobs.cancellation import cancel_job
 from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.etags import TAG_HEADER
 from backend.jobs.ids import PATTERN
+from backend.jobs.lineage import job_lineage
+from backend.jobs.lineage_schemas import JobLineageResponse
 from backend.jobs.listing import JobListRequest, job_list, moment
 from backend.jobs.long_poll import wait_for_events
 from backend.jobs.paging import link, require_given
@@ -131,6 +133,15 @@ async def get_job_events(
     return Response(body, headers=version.headers(window))
 
 
+@get("/{public_id:str}/lineage", responses=documented(JobLineageResponse, *OF_A_JOB))
+async def get_job_lineage(
+    request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
+) -> JobLineageResponse:
+    """Who asked for the job, what it was made from, by which engines, and its reruns."""
+    async with database.reading(request.auth.shop) as connection:
+        return await job_lineage(connection, shop_domain=request.auth.shop, public_id=public_id)
+
+
 @post("/{public_id:str}/cancel", status_code=202, summary="Cancel job", responses=CANCEL)
 async def post_job_cancel(
     request: MerchantRequest, public_id: JobId, database: NamedDependency[Database]
@@ -142,5 +153,5 @@ async def post_job_cancel(
 
 def jobs_router(guard: Guard) -> Router:
     """The routes, protected by `guard`."""
-    handlers = [list_jobs, get_job, get_job_events, post_job_cancel]
+    handlers = [list_jobs, get_job, get_job_events, get_job_lineage, post_job_cancel]
     return Router("/v1/jobs", route_handlers=handlers, guards=[guard], tags=["Jobs"])

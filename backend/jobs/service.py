@@ -15,6 +15,7 @@ from sqlalchemy.sql.expression import CTE
 from backend import queue
 from backend.errors import InsufficientBalance, TooManyOpenJobs
 from backend.jobs import queries
+from backend.jobs.asked_by import AskedBy, stored_asked_by
 from backend.jobs.events import append_event
 from backend.jobs.ids import new_public_id
 from backend.jobs.models import Job
@@ -46,11 +47,14 @@ async def request_job(
     customer_id: str | None = None,
     publish: dict[str, Any] | None = None,
     product_title: str | None = None,
+    asked_by: AskedBy | None = None,
+    rerun_of: str | None = None,
     quotas: Quotas = UNLIMITED,
 ) -> JobRef | None:
     """Create the job; return None if the shop already has one with this `natural_key`.
 
-    `publish` is the request for `publications.auto_publish`. Raises `TooManyOpenJobs` or
+    `publish` is the request for `publications.auto_publish`, `rerun_of` the job that this one
+    repeats. Raises `TooManyOpenJobs` or
     `InsufficientBalance`: then the transaction must not commit. Concurrent requests count only
     their own jobs, so a few more than the quota may be accepted; credits are never overdrawn.
     """
@@ -69,6 +73,8 @@ async def request_job(
             request=request,
             publish=publish,
             product_title=product_title,
+            asked_by=stored_asked_by(asked_by),
+            rerun_of=rerun_of,
             last_seq=1,
             **price,
         )
@@ -94,6 +100,7 @@ async def request_jobs(
     requests: Sequence[dict[str, Any]],
     origin: Literal["api", "webhook", "storefront"],
     batch_id: str | None = None,
+    asked_by: AskedBy | None = None,
     quotas: Quotas = UNLIMITED,
 ) -> list[JobRef]:
     """Create a job for each request, in order, in a few statements for any number of them.
@@ -112,6 +119,7 @@ async def request_jobs(
             "job_type": workflow.job_type,
             "origin": origin,
             "batch_id": batch_id,
+            "asked_by": stored_asked_by(asked_by),
             "request": with_seed(workflow, request, ref.public_id),
             "last_seq": 1,
             **charge(price_of(workflow, quotas), quotas),

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
 from backend.errors import DailyCapReached, VisitorCapReached
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.creation import job_accepted, require_distinct_outputs
 from backend.jobs.daily_quotas import STOREFRONT_JOBS, STOREFRONT_VISITOR, is_within
 from backend.jobs.models import Job
@@ -77,6 +78,7 @@ async def make_storefront_job(
         shop_id=shop_id,
         request=request,
         origin=ORIGIN,
+        asked_by=AskedBy(kind=ORIGIN),
         natural_key=key,
         customer_id=visitor.customer_id,
         quotas=quotas,

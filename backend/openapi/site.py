@@ -41,6 +41,8 @@ TAG_DESCRIPTIONS = {
     "Batches": "One workflow for many products.",
     "Publications": "Publish a job's images on a product, and remove them again.",
     "Review": "Finished images that wait for a decision: publish or dismiss.",
+    "Catalog": "Generated models, backgrounds and garments that jobs use.",
+    "Renders": "All finished images, and how they were made.",
     "Overview": "The home page's numbers, and its setup guide.",
     "Credits": "The balance, what jobs have cost, and where credits came from.",
     "Billing": "What a merchant can buy, and buys: plans and packs of credits.",

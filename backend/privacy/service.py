@@ -10,7 +10,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import PrivacyRequestNotFound
-from backend.jobs.detail import STORAGE_KEY_SUFFIX
+from backend.jobs.detail import without_keys
 from backend.jobs.ids import lookup_id, new_public_id
 from backend.jobs.paging import PageRequest, read_page
 from backend.privacy import queries
@@ -112,8 +112,3 @@ def held_job(row: RowMapping) -> HeldJob:
         if name.startswith(JOB_COLUMN_PREFIX)
     }
     return HeldJob(**{**told, "request": without_keys(told["request"]), "pictures": pictures})
-
-
-def without_keys(request: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for, but for the names of objects, which are no data of the customer's."""
-    return {name: value for name, value in request.items() if not name.endswith(STORAGE_KEY_SUFFIX)}

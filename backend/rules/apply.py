@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.errors import InsufficientBalance, InvalidRequest, StorageQuotaReached, TooManyOpenJobs
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
 from backend.jobs.prices import price_of
@@ -36,10 +37,13 @@ from backend.rules.settings import (
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
+from backend.workflows.compatibility import category_for
+from backend.workflows.registry import Workflow
 
 log = structlog.get_logger(__name__)
 
 MAX_ALT_CHARACTERS = 512  # Shopify's limit
+WITHOUT_WEBHOOK = AskedBy(kind="rule")
 LIMITS = (TooManyOpenJobs, StorageQuotaReached, InsufficientBalance)  # they may pass
 TOO_MUCH_TODAY, TOO_MUCH_EVER = "DAILY_CAP_REACHED", "OVER_DAILY_CAP"
 
@@ -77,17 +81,27 @@ async def apply_rules(
     closed: frozenset[str],
     quotas: Quotas = UNLIMITED,
     files: httpx.AsyncClient | None = None,
+    asked_by: AskedBy = WITHOUT_WEBHOOK,
 ) -> Applied:
     """Create all the jobs that the shop's rules want for the product, or none.
 
     `closed` names workflows that are not offered. `worker.product_sweep` creates later what a limit
     prevents now. `files` downloads from Shopify's CDN; without it, no image is compared with those
-    we published.
+    we published. `asked_by` names the webhook.
     """
     image = product.image
     if image is None:
         return Applied(note="NO_IMAGE")
-    apply = partial(apply_to_image, database, shop_id, product, image, closed=closed, quotas=quotas)
+    apply = partial(
+        apply_to_image,
+        database,
+        shop_id,
+        product,
+        image,
+        closed=closed,
+        quotas=quotas,
+        asked_by=asked_by,
+    )
     try:
         return await apply(is_ours=False if files is None else None)
     except NotCompared:  # the image is downloaded while no transaction is open
@@ -103,6 +117,7 @@ async def apply_to_image(
     *,
     closed: frozenset[str],
     quotas: Quotas,
+    asked_by: AskedBy,
     is_ours: bool | None,
 ) -> Applied:
     """The same in one transaction. Raises `NotCompared` if `is_ours` is None and matters."""
@@ -115,6 +130,7 @@ async def apply_to_image(
                 image,
                 closed=closed,
                 quotas=quotas,
+                asked_by=asked_by,
                 is_ours=is_ours,
             )
     except CapReached as reached:
@@ -131,6 +147,7 @@ async def applied(
     *,
     closed: frozenset[str],
     quotas: Quotas,
+    asked_by: AskedBy,
     is_ours: bool | None,
 ) -> Applied:
     """Create the jobs in the caller's transaction.
@@ -163,7 +180,18 @@ async def applied(
         raise StorageQuotaReached
     made = []
     for key, rule in missing.items():
-        ref = await run_rule(connection, shop, rule, product, image, key=key, quotas=quotas)
+        ref = await run_rule(
+            connection,
+            shop,
+            rule,
+            product,
+            image,
+            key=key,
+            asked_by=msgspec.structs.replace(
+                asked_by, rule=position_of(rule, settings), trigger=trigger
+            ),
+            quotas=quotas,
+        )
         if ref is not None:
             price = price_of(workflow_of(rule), quotas)
             await spend(connection, shop, price, settings.daily_credit_cap)
@@ -249,6 +277,7 @@ async def run_rule(
     image: ProductImage,
     *,
     key: str,
+    asked_by: AskedBy,
     quotas: Quotas,
 ) -> JobRef | None:
     """Create the rule's job; None if it was created concurrently or names an image that is gone."""
@@ -265,14 +294,29 @@ async def run_rule(
             "product_id": product.gid,
             "media_id": image.media_gid,
             "source_url": image.download_url,
+            **guessed(workflow_of(rule), product),
             **stored,
         },
         origin="webhook",
         natural_key=key,
         publish=wish(rule, product),
+        asked_by=asked_by,
         product_title=product.stored_title,
         quotas=quotas,
     )
+
+
+def position_of(rule: Any, settings: StoredSettings) -> int:
+    """The rule's position in the settings, from 0."""
+    return [each.rule for each in settings.rules].index(rule)
+
+
+def guessed(workflow: Workflow, product: Product) -> dict[str, str]:
+    """The garment's category for a rule that names none, as far as the product tells it."""
+    if "category" not in workflow.parameters.__struct_fields__:
+        return {}
+    category = category_for(workflow.name, product.product_type, product.tags)
+    return {"category": category} if category else {}
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], price: int, cap: int) -> None:

@@ -4,7 +4,7 @@
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -125,6 +125,24 @@ async def use_uploads(
     if missing := [field for field, upload_key in wanted.items() if upload_key not in keys]:
         raise InvalidRequest([no_such_upload(field) for field in missing])
     return {field: keys[upload_key] for field, upload_key in wanted.items()}
+
+
+async def keep_uploads(connection: AsyncConnection, *, shop_id: int, keys: Collection[str]) -> bool:
+    """Mark the uploads with these object keys as used; whether all of them are still stored."""
+    if not keys:
+        return True
+    found = await connection.execute(
+        update(Upload)
+        .where(
+            Upload.shop_id == shop_id,
+            Upload.key == any_(cast(list(keys), ARRAY(Text))),
+            Upload.stored_at.is_not(None),
+            Upload.expired_at.is_(None),
+        )
+        .values(used_at=func.now())
+        .returning(Upload.key)
+    )
+    return {row.key for row in found} == set(keys)
 
 
 def no_such_upload(field: str) -> dict[str, Any]:

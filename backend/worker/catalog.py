@@ -13,7 +13,7 @@ from backend.jobs.models import Artifact
 
 log = structlog.get_logger(__name__)
 
-MAX_NAME_CHARACTERS = 80
+MAX_NAME_CHARACTERS = 100
 MAX_ATTRIBUTE_CHARACTERS = 200
 # Fields of a request that say which image to use, not what to generate.
 OF_AN_INPUT = ("_key", "_id", "_url")
@@ -43,7 +43,7 @@ async def fill_catalog(connection: AsyncConnection, claimed: JobLease, kind: Cat
         job_id=ref.public_id,
         kind=kind,
         key=image.key,
-        name=default_name(kind, attributes),
+        name=claimed.request.get("name") or default_name(kind, attributes),
         attributes=attributes,
         width=image.meta.get("width"),
         height=image.meta.get("height"),
@@ -51,11 +51,13 @@ async def fill_catalog(connection: AsyncConnection, claimed: JobLease, kind: Cat
 
 
 def attributes_of(request: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for: the single values of the request, long texts cut."""
+    """What was asked for: the single values of the request but the name, long texts cut."""
     return {
         name: value[:MAX_ATTRIBUTE_CHARACTERS] if isinstance(value, str) else value
         for name, value in request.items()
-        if isinstance(value, str | int | float) and not name.endswith(OF_AN_INPUT)
+        if isinstance(value, str | int | float)
+        and name != "name"
+        and not name.endswith(OF_AN_INPUT)
     }
 
 

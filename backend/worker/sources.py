@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import structlog
+from sqlalchemy import select
 
 from backend.errors import ShopifyUnavailable
 from backend.failures.codes import (
@@ -17,10 +18,13 @@ from backend.failures.codes import (
     SCOPE_MISSING,
     SHOP_NOT_INSTALLED,
     SHOPIFY_REFUSED,
+    SOURCE_JOB_EXPIRED,
     UPLOAD_EXPIRED,
 )
 from backend.failures.registry import Failed, Failure
 from backend.jobs.lifecycle import JobLease
+from backend.jobs.models import JobStage
+from backend.jobs.rerun import SOURCE_JOB
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.product_image import download_image
 from backend.shops.shopify_responses import Product, ShopMedia
@@ -28,8 +32,9 @@ from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
 from backend.workflows import WORKFLOWS
+from backend.workflows.compatibility import category_for
 from backend.workflows.further_images import object_field_of
-from backend.workflows.stages import StageFile
+from backend.workflows.stages import StageFile, StageName
 
 log = structlog.get_logger(__name__)
 
@@ -42,10 +47,11 @@ class SourceFailed(Failed):
 
 
 class ShopPhoto(NamedTuple):
-    """A photo on Shopify's CDN, and the title of its product if that was read for it."""
+    """A photo on Shopify's CDN; title and category of its product if that was read for it."""
 
     url: str
     product_title: str | None = None
+    category: str | None = None
 
 
 class SourceFile(NamedTuple):
@@ -54,6 +60,7 @@ class SourceFile(NamedTuple):
     name: StageFile
     data: bytes
     product_title: str | None = None
+    category: str | None = None
 
 
 async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterator[SourceFile]:
@@ -64,11 +71,13 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
     request, workflow = claimed.request, WORKFLOWS[claimed.job_type]
     if "upload_key" in request:
         yield SourceFile(StageFile.SOURCE, await stored_image(request["upload_key"], context))
+    elif SOURCE_JOB in request:
+        yield SourceFile(StageFile.SOURCE, await photo_of_job(claimed, context))
     else:
         known = request.get("source_url")
         photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
         data = await download_image(context.files, photo.url)
-        yield SourceFile(StageFile.SOURCE, data, photo.product_title)
+        yield SourceFile(StageFile.SOURCE, data, photo.product_title, photo.category)
     for image in workflow.further_images:
         if image.upload_field in request:
             yield SourceFile(image.file, await stored_image(request[image.upload_field], context))
@@ -89,6 +98,18 @@ async def stored_image(
     except ObjectMissing as error:
         await context.store.clock()  # raises if the whole bucket is unavailable
         raise SourceFailed(missing) from error
+
+
+async def photo_of_job(claimed: JobLease, context: WorkerContext) -> bytes:
+    """The photo that the job to repeat has fetched, as long as that keeps its files."""
+    fetched = select(JobStage.files[StageFile.SOURCE.value].astext).where(
+        JobStage.shop_id == claimed.ref.shop_id,
+        JobStage.job_id == claimed.request[SOURCE_JOB],
+        JobStage.stage == StageName.FETCH,
+    )
+    async with context.database.reading(claimed.ref.shop_id) as connection:
+        key = await connection.scalar(fetched)
+    return await stored_image(key, context, missing=SOURCE_JOB_EXPIRED)
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> ShopPhoto:
@@ -123,7 +144,9 @@ async def photo_in_shop(claimed: JobLease, admin: AdminApi, shop: InstalledShop)
     first = product.media.first_image
     if first is None:
         raise SourceFailed(NO_IMAGE)
-    return ShopPhoto(ready_url(first), product.stored_title)
+    workflow = WORKFLOWS[claimed.job_type].name
+    category = category_for(workflow, product.product_type, product.tags)
+    return ShopPhoto(ready_url(first), product.stored_title, category)
 
 
 def ready_url(image: ShopMedia) -> str:

@@ -78,8 +78,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ]
         return self._with_fields(f"{self.parameters.__name__}Parameters", fields)
 
-    def request_with(self, name: str, *photo: tuple[str, Any]) -> type[msgspec.Struct]:
-        """A request that names its photo by these fields alone."""
+    def request_with(self, name: str, *photo: tuple[Any, ...]) -> type[msgspec.Struct]:
+        """A request that names its images by these fields alone."""
         return self._with_fields(name, photo)
 
     def _with_fields(

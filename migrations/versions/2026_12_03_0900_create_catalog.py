@@ -1,5 +1,6 @@
 """Create the catalog of generated images, and store of each job who asked and what it repeats.
 
+For the lineage, the web processes may read what a checkpoint found, but not the keys of its files.
 The two columns of `jobs` are nulls, so no row is written anew and no lock is held for long. A job
 from before has neither. Building the two indexes reads the jobs once and keeps their writers
 waiting meanwhile. Where that would be long, add the columns and build the indexes by hand before,
@@ -17,13 +18,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from migrations.row_security import expose, protect
+from migrations.row_security import WEB, expose, protect
 
 revision = "0025_catalog"
 down_revision = "0024_submissions"
 branch_labels = None
 depends_on = None
 
+FOUND = "shop_id, job_id, stage, facts, created_at"  # of a checkpoint; not the keys of its files
 IS_RERUN = sa.text("rerun_of IS NOT NULL")
 IS_RENDER = sa.text("status = 'SUCCESS' AND origin <> 'storefront'")
 
@@ -32,6 +34,7 @@ def upgrade() -> None:
     """Expand."""
     for column in ("rerun_of text", "asked_by jsonb"):
         op.execute(f"ALTER TABLE jobs ADD COLUMN IF NOT EXISTS {column}")
+    op.add_column("batches", sa.Column("asked_by", postgresql.JSONB()))
     op.create_index(
         "ix_jobs_rerun_of",
         "jobs",
@@ -46,6 +49,7 @@ def upgrade() -> None:
         postgresql_where=IS_RENDER,
         if_not_exists=True,
     )
+    op.execute(f"GRANT SELECT ({FOUND}) ON job_stages TO {WEB}")
     create_entries()
 
 
@@ -88,7 +92,9 @@ def downgrade() -> None:
     """Undo, in reverse order."""
     expose("catalog_entries")
     op.drop_table("catalog_entries")
+    op.execute(f"REVOKE SELECT ({FOUND}) ON job_stages FROM {WEB}")  # noqa: S608
     op.drop_index("ix_jobs_renders", table_name="jobs", postgresql_where=IS_RENDER)
     op.drop_index("ix_jobs_rerun_of", table_name="jobs", postgresql_where=IS_RERUN)
+    op.drop_column("batches", "asked_by")
     for name in ("asked_by", "rerun_of"):
         op.drop_column("jobs", name)

@@ -25,6 +25,19 @@ def test_no_module_does_either_in_raw_sql() -> None:
     assert {path for path, tree in product_modules() if has_raw_writes(tree)} == set()
 
 
+def test_every_call_that_creates_jobs_says_who_asked() -> None:
+    creating = [
+        (path, call)
+        for path, tree in product_modules()
+        for call in calls(tree)
+        if name_of(call.func) in {"request_job", "request_jobs"}
+    ]
+    assert len(creating) >= 4
+    assert [
+        path for path, call in creating if "asked_by" not in {each.arg for each in call.keywords}
+    ] == []
+
+
 def test_other_ways_to_write_are_found() -> None:
     many = "connection.execute(insert(JobEvent), rows)"
     one = "upsert(JobEvent).values(seq=1)"

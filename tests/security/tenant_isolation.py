@@ -23,11 +23,14 @@ from backend.page.routes import PAGE_PATHS
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
 from backend.uploads.service import use_uploads
-from backend.workflows import WORKFLOWS
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.garments import CATEGORIES
 from tests.backend.uploads.multipart_forms import picture
+from tests.catalog_entries import generated_entry
 from tests.conftest import SECRET
-from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.hosted_engines import WITH_ENGINES, app_with
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.prepaid_apps import SELLING
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, serve_app
 from tests.scenarios import (
@@ -46,6 +49,12 @@ Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
 OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
+OF_AN_ENTRY: tuple[tuple[str, str, Any], ...] = (
+    ("GET", "", None),
+    ("PATCH", "", {"name": "Ada"}),
+    ("POST", "/archive", None),
+    ("POST", "/restore", None),
+)
 PRODUCT = {"product_id": "gid://shopify/Product/1"}
 
 
@@ -122,6 +131,37 @@ async def a_timeline_is_its_shops_alone(
             assert refusal(answer) == NOT_FOUND
 
 
+async def a_lineage_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Also as an ancestor of one of its own jobs."""
+    for ref in others:
+        answer = await ask(shared_app, "GET", f"/v1/jobs/{ref.public_id}/lineage")
+        assert refusal(answer) == NOT_FOUND
+    own = await waiting_job(shared_app)
+    await shared_app.execute(
+        "UPDATE jobs SET rerun_of = :r WHERE public_id = :id",
+        r=others[0].public_id,
+        id=own.public_id,
+    )
+    found = (await ask(shared_app, "GET", f"/v1/jobs/{own.public_id}/lineage")).json()
+    assert (found["rerun_of"], found["ancestors"]) == (others[0].public_id, [])
+
+
+async def a_rerun_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """Of the other's jobs none is repeated, and whose the new job becomes."""
+    for ref in others:
+        answer = await ask(shared_app, "POST", f"/v1/jobs/{ref.public_id}/rerun", {})
+        assert refusal(answer) == NOT_FOUND
+    own = await waiting_job(shared_app, request=PRODUCT)
+    answer = await ask(shared_app, "POST", f"/v1/jobs/{own.public_id}/rerun", {})
+    made = answer.json()["job_id"]
+    assert (await shared_app.detail(made)).status_code == 200
+    assert refusal(await shared_app.detail(made, shop=OTHER_SHOP)) == NOT_FOUND
+
+
 async def a_cancel_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -175,6 +215,48 @@ async def a_review_is_its_shops_alone(
         found = {card["public_id"] for card in answer.json()["cards"]}
         assert foreign.isdisjoint(found)
         assert query or own.public_id in found
+
+
+async def a_render_is_its_shops_alone(
+    shared_app: RunningApp, others: list[JobRef], ask: RouteCase
+) -> None:
+    """To list, also from a cursor that is the other's, and to read, whatever state it is in."""
+    own, _ = await finished_job(shared_app)
+    foreign = {ref.public_id for ref in others}
+    for query in ("", "&workflow=catalog-image", f"&cursor={max(foreign)}"):
+        answer = await ask(shared_app, "GET", f"/v1/renders?limit=100{query}")
+        found = {render["public_id"] for render in answer.json()["renders"]}
+        assert foreign.isdisjoint(found)
+        assert query or own.public_id in found
+    for public_id in foreign:
+        answer = await ask(shared_app, "GET", f"/v1/renders/{public_id}")
+        assert refusal(answer) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def a_catalog_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """To list, to read and to change."""
+    [theirs] = await entries_of(shared_app, OTHER_SHOP)
+    own, _ = await generated_entry(shared_app)
+    for query in ("", f"&cursor={max(theirs, own.public_id)}", "&archived=true"):
+        answer = await ask(shared_app, "GET", f"/v1/catalog/models?limit=100{query}")
+        found = {entry["public_id"] for entry in answer.json()["entries"]}
+        assert theirs not in found
+        assert query or own.public_id in found
+    path = f"/v1/catalog/models/{theirs}"
+    for method, end, body in OF_AN_ENTRY:
+        answer = await ask(shared_app, method, f"{path}{end}", body)
+        assert refusal(answer) == (404, "RESOURCE_NOT_FOUND")
+
+
+async def entries_of(shared_app: RunningApp, shop: str) -> list[str]:
+    """The ids of the shop's catalog entries."""
+    rows = await shared_app.rows(
+        "SELECT c.id FROM catalog_entries c JOIN shops s ON s.id = c.shop_id WHERE s.domain = :d",
+        d=shop,
+    )
+    return [row["id"] for row in rows]
 
 
 async def an_overview_is_its_shops_alone(
@@ -328,16 +410,24 @@ def a_new_job_is_its_shops_alone(name: str) -> Check:
     """For a workflow: whose job it becomes, and whose uploads it may use."""
 
     async def check(shared_app: RunningApp, others: list[JobRef], ask: RouteCase) -> None:
-        body = {**PRODUCT, **MINIMAL_PARAMETERS[name]}
-        if "background_upload_key" not in body:
+        async with app_with(shared_app, **WITH_ENGINES) as engines:
+            await checked(engines, others, ask)
+
+    async def checked(shared_app: RunningApp, _others: list[JobRef], ask: RouteCase) -> None:
+        has_photo, least = BY_NAME[name].has_photo, MINIMAL_PARAMETERS[name]
+        if not {*map(str, least.values())} & {UNKNOWN_UPLOAD, UNKNOWN_ENTRY}:
+            body = {**PRODUCT, **least} if has_photo else least
             made = (await ask(shared_app, "POST", f"/v1/{name}", body)).json()
             assert (await shared_app.detail(made["job_id"])).status_code == 200
             assert refusal(await shared_app.detail(made["job_id"], shop=OTHER_SHOP)) == NOT_FOUND
-        foreign = await foreign_upload(shared_app)
-        stolen = {**MINIMAL_PARAMETERS[name], "upload_key": foreign}
-        if "background_upload_key" in stolen:
-            stolen["background_upload_key"] = foreign
-        unknown = {**stolen, "upload_key": UNKNOWN_UPLOAD}
+        if not has_photo:
+            return
+        unknown = {**least, "upload_key": UNKNOWN_UPLOAD}
+        theirs = {
+            UNKNOWN_UPLOAD: await foreign_upload(shared_app),
+            UNKNOWN_ENTRY: await foreign_entry(shared_app),
+        }
+        stolen = {field: theirs.get(value, value) for field, value in unknown.items()}
         answers = [await ask(shared_app, "POST", f"/v1/{name}", each) for each in (stolen, unknown)]
         assert {refusal(answer) for answer in answers} == {(422, "INVALID_REQUEST")}
         assert answers[0].json()["detail"] == answers[1].json()["detail"]
@@ -356,6 +446,18 @@ async def foreign_upload(shared_app: RunningApp) -> str:
         d=OTHER_SHOP,
     )
     return key
+
+
+async def foreign_entry(shared_app: RunningApp) -> str:
+    """An entry of the other shop's catalog."""
+    found = await shared_app.rows(
+        "SELECT c.id FROM catalog_entries c JOIN shops s ON s.id = c.shop_id WHERE s.domain = :d",
+        d=OTHER_SHOP,
+    )
+    if found:
+        return str(found[0]["id"])
+    ref, _ = await generated_entry(shared_app, shop=OTHER_SHOP)
+    return ref.public_id
 
 
 async def foreign_publication(shared_app: RunningApp, ref: JobRef) -> None:
@@ -477,6 +579,17 @@ async def operations_are_everybodys(
     assert names == {workflow.name for workflow in WORKFLOWS.values()}
 
 
+async def garments_are_everybodys(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """The rules, and nothing of any shop."""
+    listed = (await ask(shared_app, "GET", "/v1/garment-categories")).json()["categories"]
+    assert [each["name"] for each in listed] == [*CATEGORIES]
+    asked = {"garments": ["dress", "top"], "workflow": "look"}
+    answer = (await ask(shared_app, "POST", "/v1/compatibility/check", asked)).json()
+    assert [reason["code"] for reason in answer["reasons"]] == ["SAME_PLACE"]
+
+
 async def an_installation_is_its_shops_alone(
     shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
 ) -> None:
@@ -591,6 +704,8 @@ FOR_VISITORS = [each.name for each in WORKFLOWS.values() if each.for_visitors]
 CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     ("GET", "/v1/jobs/{public_id}"): (a_job_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/jobs/{public_id}/events"): (a_timeline_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/jobs/{public_id}/lineage"): (a_lineage_is_its_shops_alone, MERCHANT),
+    ("POST", "/v1/jobs/{public_id}/rerun"): (a_rerun_is_its_shops_alone, MERCHANT),
     ("POST", "/v1/jobs/{public_id}/cancel"): (a_cancel_is_its_shops_alone, MERCHANT),
     **{
         (method, "/v1/jobs/{public_id}/publication"): (a_publication_is_its_shops_alone, MERCHANT)
@@ -602,6 +717,16 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
     },
     ("GET", "/v1/jobs/{public_id}/product"): (a_product_is_its_shops_alone, MERCHANT),
     ("GET", "/v1/review"): (a_review_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/renders"): (a_render_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/renders/{public_id}"): (a_render_is_its_shops_alone, MERCHANT),
+    ("GET", "/v1/catalog/{kind}"): (a_catalog_is_its_shops_alone, MERCHANT),
+    **{
+        (method, f"/v1/catalog/{{kind}}/{{public_id}}{end}"): (
+            a_catalog_is_its_shops_alone,
+            MERCHANT,
+        )
+        for method, end, _ in OF_AN_ENTRY
+    },
     ("GET", "/v1/overview"): (an_overview_is_its_shops_alone, MERCHANT),
     **{
         (method, "/v1/overview/setup-dismissal"): (an_overview_is_its_shops_alone, MERCHANT)
@@ -622,6 +747,8 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         for end in ("", "/{public_id}")
     },
     ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
+    ("GET", "/v1/garment-categories"): (garments_are_everybodys, MERCHANT),
+    ("POST", "/v1/compatibility/check"): (garments_are_everybodys, MERCHANT),
     **{
         (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
         for method in ("GET", "PUT")
@@ -677,6 +804,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)
     await foreign_request(shared_app)
+    await foreign_entry(shared_app)
     await prepaid_job(shared_app, OTHER_SHOP, 1000)
     before = await fingerprint(shared_app, OTHER_SHOP)
     await check(shared_app, others, case)

@@ -9,6 +9,7 @@ from sqlalchemy.sql import operators, visitors
 from backend import app
 from backend.account import balance, transactions, usage
 from backend.db import Database, Query
+from backend.gallery import render_queries
 from backend.jobs import queries
 from backend.overview import queries as overview_queries
 from backend.review import queries as review_queries
@@ -22,6 +23,8 @@ HOT = {
     (queries, "VISITORS_DETAIL"): queries.detail(queries.FOR_VISITORS),
     (queries, "VISITORS_TIMELINE"): queries.timeline(queries.FOR_VISITORS),
     (review_queries, "REVIEW_PAGE"): review_queries.cards_page(),
+    (render_queries, "RENDER_PAGE"): render_queries.renders_page(),
+    (render_queries, "ONE_RENDER"): render_queries.one_render(),
     (overview_queries, "OVERVIEW"): overview_queries.overview(),
     (balance, "BALANCE"): balance.balance_and_lots(),
     (transactions, "OPERATIONS_PAGE"): transactions.operations_page(),

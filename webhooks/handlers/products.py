@@ -1,5 +1,6 @@
 """A product was created or changed: apply the shop's rules, once per image."""
 
+from backend.jobs.asked_by import AskedBy
 from backend.rules.apply import apply_rules
 from backend.shops.tokens import installed_shop, with_fresh_token
 from webhooks.outcome import HandlerContext, Outcome, ignored, processed
@@ -33,5 +34,6 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
         closed=context.closed,
         quotas=context.quotas,
         files=context.admin.files,
+        asked_by=AskedBy(kind="rule", topic=delivery.topic, webhook_id=delivery.webhook_id),
     )
     return processed(applied.note) if applied.made else ignored(applied.note)

@@ -232,6 +232,7 @@ export const ENGLISH = /** @type {const} */ ({
   "failure.REAUTH_NEEDED": "Nobody opened Atelier for 30 days. Now that it is open, try again.",
   "failure.SCOPE_MISSING":
     "Atelier lacks access to products or files. Open it again and grant the access.",
+  "failure.SOURCE_JOB_EXPIRED": "The photo of the job to repeat is no longer stored. Create a new job.",
   "failure.UPLOAD_EXPIRED": "The uploaded photo is no longer stored. Upload it again.",
   "failure.WORKFLOW_RETIRED": "This kind of image is no longer offered. Choose another one.",
   "failure.RESTORE_INCOMPLETE":

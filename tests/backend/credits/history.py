@@ -25,6 +25,7 @@ from backend.errors import (
     RequestInProgress,
 )
 from backend.failures.codes import SHOP_UNINSTALLED, STORAGE_UNAVAILABLE
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.completion import fail_unfinished
 from backend.jobs.creation import make_job
@@ -117,6 +118,7 @@ async def create(history: History, chance: random.Random) -> None:
             CATALOG_IMAGE,
             ASKED,
             shop_domain=history.shop,
+            asked_by=AskedBy(kind="signed_request"),
             request_id="of-a-history",
             repeatable=repeatable,
             quotas=PREPAID,

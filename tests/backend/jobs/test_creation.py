@@ -1,8 +1,5 @@
 """`POST /v1/<workflow>` creates a complete job, or names what is wrong."""
 
-import contextlib
-import dataclasses
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -10,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from backend.app import create_app
-from backend.dev.transport import LoopbackShopify
 from backend.errors import ConfigurationError
 from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef, request_jobs
@@ -20,9 +16,9 @@ from backend.workflows.catalog_image import CATALOG_IMAGE
 from backend.workflows.generated import seed_of
 from tests.catalog_entries import generated_entry
 from tests.conftest import settings_for
-from tests.hosted_engines import HOSTED_WORKFLOWS, WITH_ENGINES
+from tests.hosted_engines import HOSTED_WORKFLOWS, WITH_ENGINES, app_with
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
-from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app, serve_app
+from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import fingerprint, open_shared_app, refusal
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
@@ -380,18 +376,6 @@ async def test_a_price_that_the_operator_has_set_is_the_jobs(shared_app: Running
 def test_a_wrong_price_stops_the_start(shared_app: RunningApp, text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         create_app(replace(shared_app.settings, credits_by_workflow=text))
-
-
-@contextlib.asynccontextmanager
-async def app_with(shared_app: RunningApp, **changes: Any) -> AsyncIterator[RunningApp]:
-    """The same app with other settings of its web process."""
-    async with (
-        serve_app(
-            replace(shared_app.settings, **changes), LoopbackShopify(shared_app.shopify.origin)
-        ) as url,
-        httpx.AsyncClient(base_url=url, timeout=30) as http,
-    ):
-        yield dataclasses.replace(shared_app, http=http)
 
 
 async def offered(running_app: RunningApp) -> dict[str, dict[str, Any]]:

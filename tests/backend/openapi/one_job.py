@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from backend.jobs.lifecycle import lease_job, succeed
+from backend.jobs.lifecycle import Checkpoint, advance, lease_job, succeed
 from backend.jobs.service import JobRef
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import make_stage
@@ -27,16 +27,26 @@ async def of_one_job(shared_app: RunningApp) -> Answers:
     finished = await answers_about(shared_app, public_id)
     assert finished["get_job"]["status"] == "SUCCESS"
     both = {name: {"waiting": waiting[name], "finished": finished[name]} for name in waiting}
-    review = await shared_app.http.get("/v1/review", headers=shared_app.bearer())
-    return both | {"list_review": {"200": review.json()}}
+    shown = {
+        "list_review": "/v1/review",
+        "list_renders": "/v1/renders",
+        "get_render": f"/v1/renders/{public_id}",
+    }
+    for name, path in shown.items():
+        answer = await shared_app.http.get(path, headers=shared_app.bearer())
+        both[name] = {"200": answer.json()}
+    return both
 
 
 async def answers_about(shared_app: RunningApp, public_id: str) -> dict[str, Any]:
-    """The job's detail and its events."""
+    """The job's detail, its events and its lineage."""
     events = await shared_app.http.get(f"/v1/jobs/{public_id}/events", headers=shared_app.bearer())
+    path = f"/v1/jobs/{public_id}/lineage"
+    lineage = await shared_app.http.get(path, headers=shared_app.bearer())
     return {
         "get_job": (await shared_app.detail(public_id)).json(),
         "get_job_events": events.json(),
+        "get_job_lineage": lineage.json(),
     }
 
 
@@ -46,6 +56,16 @@ async def pretend(shared_app: RunningApp, public_id: str) -> None:
     async with shared_app.database.transaction() as connection:
         job = await lease_job(connection, JobRef(shop_id=shop_id, public_id=public_id))
     assert job is not None
+    fetched = {"source": {"bytes": 1, "sha256": "0" * 64}}
+    await advance(
+        shared_app.database,
+        job,
+        stage="fetch",
+        message="Fetched the product photo",
+        progress={"progress": {"done": 1, "total": 5}},
+        checkpoint=Checkpoint(files={}, facts=fetched),
+        artifacts=[],
+    )
     await make_stage(shared_app, job, "segment", pictures=2)
     await make_stage(shared_app, job, "encode", role="final", pictures=2)
     await shared_app.execute(

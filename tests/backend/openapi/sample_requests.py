@@ -21,20 +21,29 @@ from backend.jobs.lifecycle import lease_job, succeed
 from backend.jobs.service import JobRef, request_jobs
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
-from backend.workflows import WORKFLOWS
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
 from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
-from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.catalog_entries import generated_entry
+from tests.hosted_engines import HOSTED_WORKFLOWS, WITH_ENGINES
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.prepaid_apps import SELLING
 from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
 
 Answers = dict[tuple[str, int], httpx.Response]
 NOBODYS = "0" * 26
-LISTS = {"/v1/jobs", "/v1/batches", "/v1/privacy/requests", "/v1/review"}
+LISTS = {
+    "/v1/jobs",
+    "/v1/batches",
+    "/v1/privacy/requests",
+    "/v1/review",
+    "/v1/renders",
+    "/v1/catalog/{kind}",
+}
 SEVERAL = 4  # at a time
 ORDERS = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pack-100"}}
 
@@ -71,13 +80,14 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         query: str = "",
         sign: credentials.Sign | None = None,
         public_id: str | None = None,
+        kind: str = "models",
         content: bytes | None = None,
         **headers: str,
     ) -> httpx.Response:
         """A good request, but for what is said."""
         if public_id is None and "{public_id}" in self.path:
             public_id = await self.new_one()
-        path = self.path.format(public_id=public_id) + query
+        path = self.path.format(public_id=public_id, kind=kind) + query
         body, media_type = self.body() if content is None else (content, "application/json")
         request = SimpleNamespace(
             method=self.method,
@@ -95,10 +105,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         """The least that the operation takes."""
         name = self.path.rpartition("/")[2]
         if name in MINIMAL_PARAMETERS:
-            product = f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"
-            return msgspec.json.encode(
-                MINIMAL_PARAMETERS[name] | {"product_id": product}
-            ), "application/json"
+            product = {"product_id": f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"}
+            photo = product if BY_NAME[name].has_photo else {}
+            return msgspec.json.encode(MINIMAL_PARAMETERS[name] | photo), "application/json"
+        if self.path == "/v1/compatibility/check":
+            return b'{"garments":["dress","top"],"workflow":"look"}', "application/json"
         if self.path == "/v1/batches":
             body = {"workflow": "catalog-image", "product_ids": batches.product_gids(2)}
             return msgspec.json.encode(body), "application/json"
@@ -107,6 +118,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.encode(wanted), "application/json"
         if name == "settings" and self.method == "PUT":
             return b'{"rules":[{"workflow":"catalog-image"}]}', "application/json"
+        if name == "rerun":
+            return b"{}", "application/json"
+        if self.path.startswith("/v1/catalog") and self.method == "PATCH":
+            return b'{"name":"Ada"}', "application/json"
         if self.path in ORDERS:
             return msgspec.json.encode(ORDERS[self.path]), "application/json"
         if "requestBody" in self.operation:
@@ -132,6 +147,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return ref.public_id
         if self.path.startswith("/v1/privacy"):
             return await privacy_request(self.shared_app)
+        if self.path.startswith("/v1/catalog"):
+            return (await generated_entry(self.shared_app))[0].public_id
+        if self.path.startswith("/v1/renders"):
+            return (await finished_job(self.shared_app))[0].public_id
         job = await waiting_job(self.shared_app)
         if self.path.startswith("/proxy"):
             await self.shared_app.execute(
@@ -158,7 +177,9 @@ async def request_every_response(shared_app: RunningApp, document: Document) -> 
             method: str, path: str, operation: Document, status: int
         ) -> httpx.Response:
             is_sold = path == "/v1/plans" and status == 200
-            http = clients[201] if is_sold else clients.get(status, shared_app.http)
+            http = (
+                clients.of_statuses[201] if is_sold else clients.of(path, status, shared_app.http)
+            )
             async with few:
                 return await WAYS[status](
                     Client(
@@ -189,6 +210,7 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     batch = {"workflow": "catalog-image", "product_ids": batches.product_gids(1)}
     of_deleted, _ = await scenarios.publishable_job(shared_app, SHOP, product=deleted(shared_app))
     preview = {**body, "category": "dress"}
+    expired = await expired_job(shared_app)
     visit = credentials.app_proxy(shared_app)(
         SimpleNamespace(url="/proxy/v1/product-to-model-direct")
     ).url
@@ -200,10 +222,14 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     ):
         return [
             await shared_app.http.post(path, json={**body, "margin": 0.2}, headers=key),
+            await shared_app.http.post("/v1/extract", json=body, headers=shared_app.bearer()),
             await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(UNKNOWN_SHOP)),
             await shared_app.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
             await shared_app.http.get(
                 f"/v1/jobs/{of_deleted.public_id}/product", headers=shared_app.bearer()
+            ),
+            await shared_app.http.post(
+                f"/v1/jobs/{expired}/rerun", json={}, headers=shared_app.bearer()
             ),
             await full.post(visit, json=preview),
             await greedy.post(visit, json=preview),
@@ -213,6 +239,12 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
         ]
 
 
+async def expired_job(shared_app: RunningApp) -> str:
+    """A job whose upload is no longer stored; its ID."""
+    ref, _ = await finished_job(shared_app, request={"upload_key": None})
+    return ref.public_id
+
+
 def deleted(shared_app: RunningApp) -> ProductRecord:
     """A product that the shop no longer has."""
     product = shared_app.product()
@@ -220,18 +252,32 @@ def deleted(shared_app: RunningApp) -> ProductRecord:
     return product
 
 
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients of the same app where things are not as usual."""
+
+    of_statuses: dict[int, httpx.AsyncClient]
+    with_engines: httpx.AsyncClient
+
+    def of(self, path: str, status: int, usual: httpx.AsyncClient) -> httpx.AsyncClient:
+        """The client that gets this status there."""
+        is_hosted = path.removeprefix("/v1/") in HOSTED_WORKFLOWS
+        return self.of_statuses.get(status, self.with_engines if is_hosted else usual)
+
+
 @contextlib.asynccontextmanager
-async def circumstances(shared_app: RunningApp) -> AsyncIterator[dict[int, httpx.AsyncClient]]:
-    """Clients of the same app where things are not as usual, by the status that needs it."""
+async def circumstances(shared_app: RunningApp) -> AsyncIterator[Circumstances]:
+    """Apps where it is not as usual, by the status that needs it."""
     names = ",".join(workflow.name for workflow in WORKFLOWS.values())
     once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
     async with (
         client_of(shared_app, disabled_workflows=names) as switched_off,
-        client_of(shared_app, **SELLING) as prepaid,
-        client_of(shared_app, **once) as limited,
-        without_database(shared_app, **SELLING) as alone,
+        client_of(shared_app, **SELLING, **WITH_ENGINES) as prepaid,
+        client_of(shared_app, **once, **WITH_ENGINES) as limited,
+        client_of(shared_app, **WITH_ENGINES) as with_engines,
+        without_database(shared_app, **SELLING, **WITH_ENGINES) as alone,
     ):
-        yield {201: prepaid, 402: prepaid, 403: switched_off, 429: limited, 503: alone}
+        of_statuses = {201: prepaid, 402: prepaid, 403: switched_off, 429: limited, 503: alone}
+        yield Circumstances(of_statuses=of_statuses, with_engines=with_engines)
 
 
 @contextlib.asynccontextmanager
@@ -254,8 +300,8 @@ async def good(client: Client) -> httpx.Response:
         return await of_a_product(client)
     if client.path.startswith("/v1/batches/"):
         return await client.ask(public_id=await partly_done(client.shared_app))
-    if client.path.endswith("/background-swap-with-image"):
-        return await client.ask(content=await body_with_upload(client))
+    if names_images(client):
+        return await client.ask(content=await body_with_images(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
     is_usual = client.http is client.shared_app.http
@@ -266,6 +312,8 @@ async def good(client: Client) -> httpx.Response:
     is_list = client.method == "GET" and client.path in LISTS
     if is_list and client.path == "/v1/batches":
         await partly_done(client.shared_app)
+    if is_list and client.path.startswith("/v1/catalog"):
+        await generated_entry(client.shared_app)
     return await client.ask(query="?limit=2" if is_list else "")
 
 
@@ -329,8 +377,14 @@ async def partly_done(shared_app: RunningApp) -> str:
     return ref.public_id
 
 
-async def body_with_upload(client: Client) -> bytes:
-    """A background that exists, as a row says; nobody will look at it."""
+def names_images(client: Client) -> bool:
+    """Whether the least request names an upload or an entry of the catalog."""
+    named = {*map(str, MINIMAL_PARAMETERS.get(client.path.rpartition("/")[2], {}).values())}
+    return bool(named & {UNKNOWN_UPLOAD, UNKNOWN_ENTRY})
+
+
+async def body_with_images(client: Client) -> bytes:
+    """A request whose images exist, as rows say; nobody will look at them."""
     key = f"upl_{uuid.uuid4().hex}"
     await client.shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
@@ -338,7 +392,9 @@ async def body_with_upload(client: Client) -> bytes:
         key=key,
         shop=SHOP,
     )
-    return client.body()[0].replace(UNKNOWN_UPLOAD.encode(), key.encode())
+    entry, _ = await generated_entry(client.shared_app)
+    body = client.body()[0].replace(UNKNOWN_UPLOAD.encode(), key.encode())
+    return body.replace(UNKNOWN_ENTRY.encode(), entry.public_id.encode())
 
 
 async def two_credentials(client: Client) -> httpx.Response:
@@ -365,15 +421,21 @@ async def unpaid(client: Client) -> httpx.Response:
     """More than the shop, which has no credits, can pay."""
     if client.path.endswith("/retry"):
         return await client.ask(public_id=await partly_done(client.shared_app))
-    if client.path.endswith("/background-swap-with-image"):
-        return await client.ask(content=await body_with_upload(client))
+    if names_images(client):
+        return await client.ask(content=await body_with_images(client))
     return await client.ask()
 
 
 async def conflict(client: Client) -> httpx.Response:
-    """What has ended, or has not; or a key that somebody is just claiming."""
+    """What has ended, or has not; a key that somebody is just claiming; or a missing engine."""
+    if client.path == "/v1/settings":
+        rule = {"workflow": "extract"}
+        return await client.ask(content=msgspec.json.encode({"rules": [rule]}))
     if client.path.endswith(("/publication", "/retry", "/dismissal", "/product")):
         return await client.ask()
+    if client.path.endswith("/rerun"):
+        visitors, _ = await finished_job(client.shared_app, customer_id="191167")
+        return await client.ask(public_id=visitors.public_id)
     if client.path.endswith("/cancel"):
         public_id = await client.new_one()
         await client.ask(public_id=public_id)
@@ -385,10 +447,7 @@ async def conflict(client: Client) -> httpx.Response:
             f"SELECT id, 'POST {client.path}', '{key}', '', '{{}}' FROM shops "
             f"WHERE domain = '{SHOP}'"
         )
-        content = None
-        if client.path.endswith("/background-swap-with-image"):
-            content = await body_with_upload(client)
-        return await client.ask(content=content, Idempotency_Key=key)
+        return await client.ask(Idempotency_Key=key)
 
 
 async def another_media_type(client: Client) -> httpx.Response:
@@ -409,7 +468,14 @@ async def wrong_value(client: Client) -> httpx.Response:
         return await client.ask(content=b"--x--\r\n", Content_Type=form)
     if client.method == "GET":
         return await client.ask(query="?since=-1" if "events" in client.path else "?limit=0")
-    return await client.ask(content=b"{}")
+    return await client.ask(content=b'{"outputs":[]}')
+
+
+async def not_there(client: Client) -> httpx.Response:
+    """An ID that nothing has, or a list of nothing that there is."""
+    if client.path.endswith("/{kind}"):
+        return await client.ask(kind="shoes")
+    return await client.ask(public_id=NOBODYS)
 
 
 async def too_often(client: Client) -> httpx.Response:
@@ -428,7 +494,7 @@ WAYS: dict[int, Callable[[Client], Awaitable[httpx.Response]]] = {
     401: no_credential,
     402: unpaid,
     403: good,
-    404: lambda client: client.ask(public_id=NOBODYS),
+    404: not_there,
     409: conflict,
     412: lambda client: client.ask(If_Match='"9"'),
     413: too_long,

@@ -48,13 +48,21 @@ async def test_the_first_final_image_of_a_generator_becomes_an_entry(
     assert await entry_rows(shared_app, claimed.ref) == [
         {
             "kind": "models",
-            "name": f"Female, {'p' * 72}",
+            "name": f"Female, {'p' * 92}",
             "attributes": {"gender": "female", "prompt": "p" * 200, "seed": 7},
             "key": keys[0],
             "width": 1,
             "height": 1,
         }
     ]
+
+
+async def test_an_entry_has_the_name_that_was_asked_for(shared_app: RunningApp, shop: str) -> None:
+    request = {"name": "Ada", "gender": "female"}
+    claimed, _ = await claimed_generator_job(shared_app, shop=shop, request=request)
+    await end_generator_job(shared_app, claimed)
+    [entry] = await entry_rows(shared_app, claimed.ref)
+    assert (entry["name"], entry["attributes"]) == ("Ada", {"gender": "female"})
 
 
 def test_an_entry_without_texts_is_named_after_its_kind() -> None:

@@ -18,7 +18,6 @@ from backend.worker.sources import SourceFailed, source_files
 from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_IMAGE
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from backend.workflows.look import LOOK
-from backend.workflows.registry import Workflow
 from backend.workflows.try_on import TRY_ON
 from tests.running_app import HEIC, OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import expire_token, open_shared_app
@@ -29,7 +28,7 @@ shared_app = pytest.fixture(open_shared_app, scope="module")
 async def claim_job(
     shared_app: RunningApp,
     origin: Any = "api",
-    workflow: Workflow = CATALOG_IMAGE,
+    workflow: Any = CATALOG_IMAGE,
     **request: str | None,
 ) -> JobLease:
     """A job that asks for these pictures, in a worker's hands."""

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.auth.guards import Visitor
 from backend.failures.registry import Failure
+from backend.jobs.asked_by import AskedBy
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.creation import make_job
 from backend.jobs.idempotency import Repeatable
@@ -461,6 +462,7 @@ class JobMachine(RuleBasedStateMachine):
                 workflow,
                 workflow.request(product_id=product),
                 shop_domain=shop,
+                asked_by=AskedBy(kind="signed_request"),
                 request_id="crash",
                 quotas=UNLIMITED,
                 repeatable=Repeatable(
