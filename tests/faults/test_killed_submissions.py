@@ -34,11 +34,15 @@ from tests.scenarios import NoRenderer
 from tests.wait import wait_until
 
 KILLS = int(os.environ.get("SUBMISSION_KILLS", "200"))
-OPEN_JOBS = 12  # at a time
+OPEN_JOBS = 6  # at a time: with more, hardly one of them ends between two kills
 LATEST_STEP = 40  # at which a worker kills itself
 GRANTED = 1_000_000
 # fal lists an account's requests, so that a lost one can be found; FASHN does not.
 GENERATORS = ("model-generator", "background-generator")  # made by FASHN, made by fal
+PLACES = {
+    *("before a commit", "after a commit"),
+    *("before a request", "during a request", "after a request"),
+}
 UNFINISHED = "SELECT public_id FROM jobs WHERE status NOT IN ('SUCCESS', 'FAILURE')"
 # What a test cannot wait for: nobody is killed so often within one stage by chance.
 FORGIVEN = "UPDATE jobs SET strikes = 0 WHERE status NOT IN ('SUCCESS', 'FAILURE')"
@@ -205,7 +209,7 @@ async def tell(
         "P70",
         f"{len(by_fal)} jobs at fal, {sum(paid[job] for job in by_fal)} requests accepted; "
         f"{KILLS} kills: {places}",
-        all(paid[job] == 1 for job in by_fal) and len(by_fal) > KILLS // 20,
+        all(paid[job] == 1 for job in by_fal) and set(workers.places()) == PLACES,
     )
     uncounted = {job: n for job, n in twice.items() if n - 1 > counted[job]}
     record_promise(
