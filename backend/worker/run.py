@@ -184,10 +184,10 @@ def contexts(
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
-        presigner=Presigner(settings),
         without_engine=offer.without_engine,
         callbacks=CallbackUrls.of(settings),
         provider_deadline=timedelta(minutes=settings.provider_deadline_minutes),
+        presigner=Presigner(settings),
     )
     handler_context = HandlerContext(
         database=database,

@@ -19,10 +19,12 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.logs import configure_logging
+from backend.providers.engines import hosted_providers
 from backend.renderers.base import Rendered, RenderRequest
 from backend.renderers.files import file_of
 from backend.renderers.local import LOCAL_STAGES
 from backend.settings import Settings
+from backend.storage.objects import ObjectStore
 from backend.worker import run
 from backend.workflows.stages import StageName
 
@@ -108,9 +110,16 @@ def live(kill_at: int, seed: int) -> None:
     asyncio.run(run.run_worker(Settings.from_env(), slots=SLOTS))
 
 
+def warm_up(settings: Settings) -> None:
+    """Read what every worker would read anew: boto3's descriptions, and the certificates."""
+    ObjectStore(settings)
+    hosted_providers(settings, settings.chosen_engines)
+
+
 def main() -> None:
     """Fork a worker for each line; SIGTERM ends the one that lives."""
     configure_logging()
+    warm_up(Settings.from_env())
     vars(run)["LocalRenderer"] = PassingEngine
     for line in sys.stdin:
         order = json.loads(line)
