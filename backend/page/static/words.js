@@ -1,5 +1,6 @@
-// Everything that the page says, in English, and the functions that say it in the merchant's
-// language: `locale/<language>.json` has the same keys. A key that is missing there stays English.
+// What the page says, in English, and the functions that say it in the merchant's language. What
+// only one screen says is in `words/`, and is loaded with that screen's module.
+// `locale/<language>.json` has the keys of all. A key that is missing there stays English.
 // Reasons, stages and most failures are in English as the API words them, for merchants; so only
 // the other languages have their keys: `reason.CODE`, `stage.NAME`, `failure.CODE`.
 // A text with a number has a form for each plural category of its language; `{name}` is filled in.
@@ -93,125 +94,10 @@ export const ENGLISH = /** @type {const} */ ({
   "credits.short": "Not enough credits",
   "credits.short.details": "This costs {required}. You have {available}.",
 
-  "plan.failed": "Your plan and credits could not be loaded or changed",
-  "plan.unlimited":
-    "Atelier does not charge for images in this shop. Credits only show how much you use.",
-  "plan.balance": "Balance",
-  "plan.available": "Left",
-  "plan.held": "Held",
-  "plan.held.details":
-    "Unfinished jobs hold their credits. A job that fails or is cancelled gives them back.",
-  "plan.current": "Your plan",
-  "plan.noPlan": "None",
-  "plan.periodEnd": "The current period ends on {date}.",
-  "plan.status.ACTIVE": "Active",
-  "plan.status.PENDING": "Waiting for approval",
-  "plan.status.FROZEN": "Frozen",
-  "plan.status.CANCELLED": "Cancelled",
-  "plan.status.EXPIRED": "Expired",
-  "plan.status.DECLINED": "Declined",
   "plan.frozen": "Your plan is frozen",
   "plan.frozen.details":
     "Your shop has an unpaid Shopify bill, so the plan gives no new credits. Pay the bill in Shopify, and it goes on. Credits that you have still work.",
   "plan.frozen.pay": "Open billing in Shopify",
-  "plan.approved": "Shopify has your approval",
-  "plan.approved.details":
-    "What is paid is in your balance. If Shopify still waits for the payment, the credits come by themselves.",
-  "plan.source": "Source",
-  "plan.source.plan": "Plan",
-  "plan.source.pack": "Pack",
-  "plan.source.trial": "Trial",
-  "plan.source.manual": "From support",
-  "plan.expires": "Expires",
-  "plan.never": "Never",
-  "plan.plans": "Plans",
-  "plan.packs": "Packs",
-  "plan.packs.details": "You buy a pack once. It does not renew.",
-  "plan.price.EVERY_30_DAYS": "{price} every 30 days",
-  "plan.price.ANNUAL": "{price} a year",
-  "plan.monthly": { one: "{count} credit a month", other: "{count} credits a month" },
-  "plan.trial": {
-    one: "{count} day free, with {credits}",
-    other: "{count} days free, with {credits}",
-  },
-  "plan.order.choose": "Choose",
-  "plan.orderThis.choose": "Choose {name}",
-  "plan.order.buy": "Buy",
-  "plan.orderThis.buy": "Buy {name}",
-  "plan.isCurrent": "Current plan",
-  "plan.nothingOffered": "There is nothing to buy here. Ask support for credits.",
-  "usage.heading": "Usage of the last 30 days",
-  "usage.none": "No images were made in the last 30 days.",
-  "usage.chart": "Credits used each day: {total} in 30 days, the most on {day} with {most}.",
-  "usage.table": "Credits used each day",
-  "usage.bar": "{day}, {workflow}: {credits}",
-  "usage.day": "Day (UTC)",
-  "usage.jobs": "Jobs",
-  "usage.credits": "Credits",
-
-  "settings.save": "Save",
-  "settings.discard": "Discard",
-  "settings.saved": "Settings saved",
-  "settings.notLoaded": "The settings could not be loaded or saved",
-  "settings.conflict": "Your changes are not saved",
-  "settings.conflict.details": "Someone else has changed the settings since you opened this page.",
-  "settings.conflict.show": "Discard mine and show the saved settings",
-  "settings.invalid": "Not saved: check the marked fields",
-  "settings.invalid.details": "At least one value is not possible.",
-  "settings.retired": {
-    one:
-      "{count} rule no longer runs, because Atelier no longer offers what it does. Saving removes it.",
-    other:
-      "{count} rules no longer run, because Atelier no longer offers what they do. Saving removes them.",
-  },
-  "settings.spending": "Spending",
-  "settings.spending.details":
-    "What all rules together may spend in a day. A day begins at midnight UTC.",
-  "settings.cap": "Daily limit",
-  "settings.credits": "credits",
-  "settings.spent": {
-    one: "{count} credit spent today. At the limit, rules wait until the next day.",
-    other: "{count} credits spent today. At the limit, rules wait until the next day.",
-  },
-  "settings.rules": "Rules",
-  "settings.rules.details": "A rule makes images by itself when products change. At most {count}.",
-  "settings.rules.none": "There are no rules",
-  "settings.rules.none.details": "Images are made only when you ask for them.",
-  "settings.rules.add": "Add rule",
-  "settings.rule": "Rule {count}: {workflow}",
-  "settings.rule.remove": "Remove rule",
-  "settings.rule.removeThis": "Remove rule {count}",
-  "settings.workflow": "What it makes",
-  "settings.workflow.price": {
-    one: "{workflow} ({count} credit)",
-    other: "{workflow} ({count} credits)",
-  },
-  "settings.workflow.off":
-    "Your Atelier does not offer this at the moment, so the rule does not run.",
-  "settings.on": "When",
-  "settings.on.product_created": "A product gets its first photo",
-  "settings.on.image_changed": "A product's first photo changes",
-  "settings.publish": "Publish without review when the check finds nothing wrong",
-  "settings.publish.details": "Otherwise every image waits on the Review page.",
-  "settings.position": "Place among the product's images",
-  "settings.position.details": "Empty: after the others.",
-  "settings.filter": "Only for products with",
-  "settings.statuses": "Status",
-  "settings.statuses.details": "None chosen: every status.",
-  "settings.status.ACTIVE": "Active",
-  "settings.status.DRAFT": "Draft",
-  "settings.status.ARCHIVED": "Archived",
-  "settings.status.UNLISTED": "Unlisted",
-  "settings.vendors": "One of these vendors",
-  "settings.product_types": "One of these product types",
-  "settings.tags": "One of these tags",
-  "settings.lines": "One a line. Empty: any.",
-  "settings.problem.cap": "Enter a whole number from 0 to 1,000,000.",
-  "settings.problem.on": "Choose at least one.",
-  "settings.problem.position": "Enter a whole number from 1 to 250, or nothing.",
-  "settings.problem.lines": "Enter at most 50 lines, each with at most 255 characters.",
-  "settings.problem.other": "This value is not possible.",
-
   "status.NOT_STARTED": "Waiting",
   "status.IN_PROGRESS": "In progress",
   "status.SUCCESS": "Done",
@@ -321,89 +207,7 @@ export const ENGLISH = /** @type {const} */ ({
   "keys.space": "Space: the original or the result",
   "keys.help": "?: this list",
 
-  "make.failed": "The images could not be started",
-  "make.photos": "Photos",
-  "make.source": "Where the photos are",
-  "make.source.products": "Products",
-  "make.source.collection": "A collection",
-  "make.source.files": "My own photos",
-  "make.pickProducts": "Choose products",
-  "make.pickCollection": "Choose a collection",
-  "make.products": { one: "{count} product", other: "{count} products" },
-  "make.photoCount": { one: "{count} photo", other: "{count} photos" },
-  "make.none.products": "Choose at least one product.",
-  "make.none.collection": "Choose a collection.",
-  "make.none.files": "Add at least one photo that could be uploaded.",
-  "make.drop": "Drop photos here: JPEG, PNG or WebP, up to 25 MB each, 20 at once",
-  "make.tooMany": "At most 20 photos at once. The others were left out.",
-  "make.uploading": "Uploading",
-  "make.uploaded": "{done} of {all} photos uploaded",
-  "make.remove": "Remove {name}",
-  "make.how": "Images",
-  "make.workflow": "Kind of image",
-  "make.about.catalog-image": "The product, cut out, on a clean square background.",
-  "make.about.product-to-model-direct":
-    "The garment on a mannequin. It is a preview to look at, and cannot be published.",
-  "make.about.background-swap-with-image": "The product in front of a picture of yours.",
-  "make.about.background-swap-with-spec":
-    "The product in front of a background that Atelier draws.",
-  "make.price": "Price",
   "make.credits": { one: "{count} credit", other: "{count} credits" },
-  "make.priceAll": "{items} × {credits} = at most {total}",
-  "make.priceEach": "{credits} for each product of the collection",
-  "make.partly": "{done} of {all} photos were started. The others were not.",
-  "make.waits": "The batch makes what your credits allow. It goes on when there are more.",
-  "make.rulesLeft":
-    "Your rules have {left} of {cap} credits left today. What you start here does not count there.",
-  "make.start": "Make images",
-  "make.confirm": "Make these images?",
-  "make.confirmDetails": "Nothing is published: the images wait for your review.",
-  "make.back": "Back",
-
-  "form.background": "Background color",
-  "form.margin": "Margin",
-  "form.margin.details": "Empty border around the product, 0 to 40 % of the side",
-  "form.shadow": "Shadow",
-  "form.outputs": "Sizes and formats",
-  "form.category": "Kind of garment",
-  "form.body": "Mannequin",
-  "form.scene_type": "Scene",
-  "form.mood": "Mood",
-  "form.dominant_colors": "Color",
-  "form.background_upload_key": "Drop the background picture here: JPEG, PNG or WebP, up to 25 MB",
-  "form.dropRejected": "Some files were left out: they are no JPEG, PNG or WebP images.",
-  "form.uploaded": "The picture is uploaded",
-  "form.choose": "Choose",
-  "form.choice.none": "None",
-  "form.choice.contact": "Soft shadow under the product",
-  "form.choice.top": "Top",
-  "form.choice.bottom": "Trousers or skirt",
-  "form.choice.dress": "Dress",
-  "form.choice.female": "Female",
-  "form.choice.male": "Male",
-  "form.choice.studio": "Studio",
-  "form.choice.tabletop": "Tabletop",
-  "form.choice.wall": "Wall",
-  "form.choice.spotlight": "Spotlight",
-  "form.choice.neutral": "Neutral",
-  "form.choice.bright": "Bright",
-  "form.choice.warm": "Warm",
-  "form.choice.cool": "Cool",
-  "form.choice.dramatic": "Dramatic",
-  "form.nth": "{label} {n}",
-  "form.addColour": "Add a color",
-  "form.removeColour": "Remove the last color",
-  "form.longSide": "Longer side of image {n}",
-  "form.format": "Format of image {n}",
-  "form.addOutput": "Add a size",
-  "form.removeOutput": "Remove image {n}",
-  "form.missing": "This is required.",
-  "form.wrongMargin": "Enter 0 to 40.",
-  "form.wrongColour": "Enter a color such as #f4f4f2.",
-  "form.wrongSize": "The longer side has 256 to 4096 pixels.",
-  "form.same": "Two images have the same size and format.",
-  "form.refused": "Atelier does not accept this value.",
-
   "jobs.none": "No jobs here",
   "jobs.none.details":
     "Each image that Atelier makes is a job. Those with this status are listed here.",
@@ -482,7 +286,9 @@ export const ENGLISH = /** @type {const} */ ({
     "The order, alt texts and variant images of the product's other media are restored. Images that you have added since stay. You can do this at any time.",
 });
 
-/** @typedef {keyof typeof ENGLISH} WordKey */
+/** @typedef {keyof typeof ENGLISH | keyof typeof import("./words/make.js").MAKE_WORDS
+ *   | keyof typeof import("./words/plan.js").PLAN_WORDS
+ *   | keyof typeof import("./words/settings.js").SETTINGS_WORDS} WordKey */
 /** @typedef {string | { [category in Intl.LDMLPluralRule]?: string }} Word */
 /** @typedef {Record<string, string | number>} Values */
 
@@ -490,7 +296,12 @@ const LANGUAGES = ["de"]; // besides English: the files in `locale/`
 
 let language = "en";
 /** @type {Partial<Record<string, Word>>} */
+const english = { ...ENGLISH };
+/** @type {Partial<Record<string, Word>>} */
 let translated = {};
+
+/** Add the words of one screen, in English. @param {Record<string, Word>} words */
+export const addWords = (words) => void Object.assign(english, words);
 
 /**
  * Choose the language of a locale such as `de-AT`; English if there is none.
@@ -518,7 +329,7 @@ export async function chooseLanguage(locale) {
  * @param {Values} [values]
  */
 export function text(key, values = {}) {
-  const word = /** @type {Word} */ (translated[key] ?? ENGLISH[key]);
+  const word = /** @type {Word} */ (translated[key] ?? english[key]);
   const form = typeof word === "string" ? word : word[pluralOf(Number(values.count))] ?? word.other;
   return (form ?? "").replaceAll(/\{(\w+)\}/g, (_, name) => shown(values[name]));
 }
@@ -529,7 +340,7 @@ export function text(key, values = {}) {
  * @param {string} fallback
  */
 export function textOr(key, fallback) {
-  return key in ENGLISH || key in translated ? text(/** @type {WordKey} */ (key)) : fallback;
+  return key in english || key in translated ? text(/** @type {WordKey} */ (key)) : fallback;
 }
 
 /**

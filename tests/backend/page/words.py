@@ -1,4 +1,4 @@
-"""The words of `words.js`, and the string literals of the page's code, read without a browser."""
+"""The words of `words.js` and `words/`, and the string literals of the page, without a browser."""
 
 import json
 import re
@@ -17,10 +17,23 @@ TOKEN = re.compile(
 )
 
 
+WORD_FILES = [STATIC / "words.js", *sorted(STATIC.glob("words/*.js"))]
+
+
 def english() -> dict[str, Word]:
-    """The table in `words.js`, which is JSON but for its commas, breaks and unquoted names."""
-    source = (STATIC / "words.js").read_text()
-    table = source.partition("ENGLISH = /** @type {const} */ (")[2].partition("\n});")[0] + "\n}"
+    """The tables of all files. Fails if two have the same key."""
+    words: dict[str, Word] = {}
+    for path in WORD_FILES:
+        table = words_of(path)
+        assert not words.keys() & table.keys(), path
+        words |= table
+    return words
+
+
+def words_of(path: Path) -> dict[str, Word]:
+    """The file's table, which is JSON but for its commas, breaks and unquoted names."""
+    source = path.read_text()
+    table = source.partition(" = /** @type {const} */ (")[2].partition("\n});")[0] + "\n}"
     table = re.sub(r"(?<=[{,])(\s*)(one|two|few|many|zero|other):", r'\1"\2":', table)
     words: dict[str, Word] = json.loads(re.sub(r",(\s*})", r"\1", table))
     return words

@@ -1,6 +1,7 @@
 // The fields of a workflow's parameters, with the API's names, bounds and defaults.
 import { h } from "../elements.js";
 import { text, textOr } from "../words.js";
+import "../words/make.js";
 
 /** @typedef {{ size: number, format: string }} Output */
 /** @typedef {Record<string, any>} Parameters */

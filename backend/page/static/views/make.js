@@ -5,6 +5,7 @@ import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import { skeletonCards, statusBanner, workflowName } from "../states.js";
 import { errorText, text, textOr } from "../words.js";
+import "../words/make.js";
 import { DEFAULTS, dropZone, parameterFields, PHOTO_TYPES, problemsOf } from "./form.js";
 
 /** @import { CreditsResponse, OperationsResponse, OverviewResponse } from "atelier-api" */

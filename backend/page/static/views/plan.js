@@ -5,6 +5,7 @@ import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import { skeletonCards, statusBanner } from "../states.js";
 import { day, money, number, text, textOr } from "../words.js";
+import "../words/plan.js";
 import { DAYS, usageSection } from "./usage.js";
 
 /** @import { CreditsResponse, PackResponse, PlanResponse, PlansResponse } from "atelier-api" */

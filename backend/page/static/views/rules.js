@@ -2,6 +2,7 @@
 import { h } from "../elements.js";
 import { workflowName } from "../states.js";
 import { text } from "../words.js";
+import "../words/settings.js";
 import { DEFAULTS, parameterFields, problemsOf } from "./form.js";
 
 /** @import { OperationResponse, SettingsResponse } from "atelier-api" */

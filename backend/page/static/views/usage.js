@@ -2,6 +2,7 @@
 import { h } from "../elements.js";
 import { workflowName } from "../states.js";
 import { calendarDay, number, text } from "../words.js";
+import "../words/plan.js";
 
 /** @import { UsageOfADay } from "atelier-api" */
 /** @import { WordKey } from "../words.js" */
