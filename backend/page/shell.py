@@ -18,6 +18,8 @@ MENU = (
     ("/make", "Make images"),
     ("/jobs", "Jobs"),
     ("/batches", "Batches"),
+    ("/gallery", "Gallery"),
+    ("/catalog", "Catalog"),
     ("/plan", "Credits"),
     ("/settings", "Settings"),
 )

@@ -13,6 +13,8 @@ export const ENGLISH = /** @type {const} */ ({
   "nav.make": "Make images",
   "nav.jobs": "Jobs",
   "nav.batches": "Batches",
+  "nav.gallery": "Gallery",
+  "nav.catalog": "Catalog",
   "nav.plan": "Credits",
   "nav.settings": "Settings",
 
@@ -286,7 +288,8 @@ export const ENGLISH = /** @type {const} */ ({
     "The order, alt texts and variant images of the product's other media are restored. Images that you have added since stay. You can do this at any time.",
 });
 
-/** @typedef {keyof typeof ENGLISH | keyof typeof import("./words/make.js").MAKE_WORDS
+/** @typedef {keyof typeof ENGLISH | keyof typeof import("./words/gallery.js").GALLERY_WORDS
+ *   | keyof typeof import("./words/make.js").MAKE_WORDS
  *   | keyof typeof import("./words/plan.js").PLAN_WORDS
  *   | keyof typeof import("./words/settings.js").SETTINGS_WORDS} WordKey */
 /** @typedef {string | { [category in Intl.LDMLPluralRule]?: string }} Word */
