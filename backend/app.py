@@ -25,6 +25,7 @@ from backend.errors import DatabaseUnavailable
 from backend.http_semantics import HttpSemantics
 from backend.jobs.creation_routes import creation_router
 from backend.jobs.fast_path import FastPath
+from backend.jobs.garment_routes import garments_router
 from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import jobs_router
 from backend.jobs.storefront import DailyCaps
@@ -37,7 +38,13 @@ from backend.overview.routes import overview_router
 from backend.page.routes import page_router
 from backend.page.shell import SHOPIFY, ShopifyOrigins
 from backend.privacy.routes import privacy_router
-from backend.providers.engines import DEFAULT_ENGINE, require_stage
+from backend.providers.engines import (
+    DEFAULT_ENGINE,
+    available_stages,
+    close_providers,
+    hosted_providers,
+    require_stage,
+)
 from backend.publications.routes import publications_router
 from backend.query_parameters import require_each_once
 from backend.renderers.local import LocalRenderer
@@ -54,6 +61,7 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.workflows.offer import WorkflowOffer, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
@@ -93,6 +101,11 @@ def create_app(
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
     require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
     image_sanitizer = ImageSanitizer(local)
+    available = available_stages(local.stages, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled, without_engine=workflows_without_engine(available)
+    )
+    providers = hosted_providers(settings, settings.chosen_engines)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -100,6 +113,7 @@ def create_app(
             parts.push_async_callback(database.close)
             parts.push_async_callback(admin.close)
             parts.push_async_callback(image_sanitizer.close)
+            parts.push_async_callback(close_providers, providers)
             await parts.enter_async_context(wakeups.listening())
             await parts.enter_async_context(presigner.renewing())
             await parts.enter_async_context(watched_loop())
@@ -113,18 +127,19 @@ def create_app(
             dismissal_router(merchant),
             overview_router(merchant),
             account_router(merchant, is_prepaid=settings.quotas.prepaid),
-            creation_router(merchant, settings.disabled, settings.quotas),
-            batches_router(merchant, settings.disabled, settings.quotas),
+            creation_router(merchant, offer, settings.quotas),
+            garments_router(merchant),
+            batches_router(merchant, offer, settings.quotas),
             storefront_router(
                 ProxyGuard(settings),
-                settings.disabled,
+                offer,
                 DailyCaps(
                     shop=settings.storefront_daily_cap,
                     visitor=settings.storefront_visitor_daily_cap,
                 ),
                 settings.quotas,
             ),
-            settings_router(merchant),
+            settings_router(merchant, offer, settings.quotas),
             privacy_router(merchant),
             billing_router(merchant),
             uploads_router(merchant, settings.quotas),

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from backend.errors import ConfigurationError
+from backend.providers_config import ProvidersConfig, stage_pairs
 
 # `atelier dev` and `atelier demo` invent secrets with this prefix. The rest are values that
 # examples and tutorials use; a server must not start with one of them.
@@ -38,19 +39,22 @@ Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 # Requests per time, such as 600/minute or 20 per 5 seconds: `auth.rate_limits` takes it apart.
 RATE = r"(?i)^ *([1-9]\d*) *(?:/|per) *([1-9]\d*)? *(second|minute|hour|day)s? *$"
 Rate = Annotated[str, msgspec.Meta(pattern=RATE)]
+PRICE = re.compile("[0-9]{1,4}")  # `jobs.credits_cost` is a smallint
 Amount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
 class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     """How much of each a shop may have at once; 0 is as much as it likes.
 
-    If `prepaid`, its jobs are paid with its credits too.
+    If `prepaid`, its jobs are paid with its credits too. `prices` are those, in credits, that the
+    operator has set; other workflows have the price of the registry.
     """
 
     open_jobs: int = 20_000
     open_batches: int = 20
     stored_mb: int = 100_000
     prepaid: bool = False
+    prices: Mapping[str, int] = {}
 
     @property
     def jobs_of_batches(self) -> float:
@@ -73,7 +77,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
 UNLIMITED = Quotas(open_jobs=0, open_batches=0, stored_mb=0)
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(ProvidersConfig, frozen=True, kw_only=True):
     """What a process needs to know about its surroundings."""
 
     database_url: str
@@ -92,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     storefront_daily_cap: Amount = 200  # jobs that a shop's visitors may start in a day (UTC)
     engines: str = ""  # stage=engine, with commas between; `local` runs all other stages
     disabled_workflows: str = ""  # names as in POST /v1/<name>, with commas between
+    credits_by_workflow: str = ""  # name=credits, with commas between; others as in the registry
     storefront_visitor_daily_cap: Amount = 10  # of them, jobs that one visitor may start
     quota_open_jobs: Amount = 20_000  # unfinished jobs of a shop; 0 is no quota
     quota_open_batches: Amount = 20  # batches of a shop that are still creating jobs; 0: no quota
@@ -132,6 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise setting_error(error) from None
         settings.require_safe_urls()
+        settings.require_safe_addresses()
         settings.require_an_end_of_the_previous_secret()
         return settings
 
@@ -158,6 +164,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             open_batches=self.quota_open_batches,
             stored_mb=self.quota_stored_mb,
             prepaid=self.billing != "none",
+            prices=self.chosen_prices,
         )
 
     @property
@@ -168,20 +175,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def chosen_prices(self) -> dict[str, int]:
+        """The price, in credits, of each workflow that has one of its own. See `jobs.prices`.
+
+        Raises `ConfigurationError`.
+        """
+        pairs = [pair.partition("=") for pair in self.credits_by_workflow.split(",")]
+        named = [(name.strip(), price.strip()) for name, _, price in pairs if name.strip() or price]
+        prices = {name: int(price) for name, price in named if PRICE.fullmatch(price)}
+        if len(prices) < len(named):
+            raise ConfigurationError(
+                f"CREDITS_BY_WORKFLOW is {self.credits_by_workflow!r}; name each workflow once, "
+                "with 0 to 9999 credits, such as try-on=12,extract=2."
+            )
+        return prices
+
+    @property
     def chosen_engines(self) -> dict[str, str]:
         """The name of the engine for each stage that has one of its own. See `providers.engines`.
 
         Raises `ConfigurationError`.
         """
-        pairs = [pair.partition("=") for pair in self.engines.split(",") if pair.strip()]
-        chosen = {stage.strip(): engine.strip() for stage, _, engine in pairs}
-        if not all(stage and engine for stage, engine in chosen.items()) or len(chosen) < len(
-            pairs
-        ):
-            raise ConfigurationError(
-                f"ENGINES is {self.engines!r}; name each stage once, such as dress=local."
-            )
-        return chosen
+        return stage_pairs("ENGINES", self.engines, "dress=local")
 
     def require_safe_urls(self) -> None:
         """Refuse URLs that would fail later and further away from their cause."""

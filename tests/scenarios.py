@@ -54,6 +54,7 @@ TENANT_TABLES = (
     "job_events",
     "artifacts",
     "job_stages",
+    "catalog_entries",
     "uploads",
     "publications",
     "published_media",

@@ -19,7 +19,7 @@ class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     admin: AdminApi
     store: ObjectStore
-    disabled: frozenset[str]  # names of the disabled workflows
+    closed: frozenset[str]  # names of the workflows that are not offered
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
 

@@ -37,6 +37,7 @@ from backend.failures.codes import (
     BATCH_TOO_LARGE,
     COLLECTION_EMPTY,
     COLLECTION_NOT_FOUND,
+    ENGINE_MISSING,
     EXPANSION_CRASHED,
     SCOPE_MISSING,
     SHOP_NOT_INSTALLED,
@@ -66,6 +67,7 @@ class BatchContext(msgspec.Struct, frozen=True, kw_only=True):
     admin: AdminApi
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
+    without_engine: frozenset[str] = frozenset()  # names of workflows
 
 
 async def run_expansion(ref: BatchRef, context: BatchContext) -> TaskOutcome:
@@ -86,6 +88,8 @@ async def expand(lease: BatchLease, context: BatchContext) -> TaskOutcome:
     """
     if lease.job_type not in WORKFLOWS:
         raise ExpansionFailed(WORKFLOW_RETIRED)
+    if WORKFLOWS[lease.job_type].name in context.without_engine:
+        raise ExpansionFailed(ENGINE_MISSING)
     if lease.tries > BATCHES.crashes:
         raise ExpansionFailed(EXPANSION_CRASHED)
     try:

@@ -155,7 +155,7 @@ async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quot
     workflow = WORKFLOWS[lease.job_type]
     requests = [{**lease.parameters, "product_id": row.product_id} for row in found]
     if quotas.prepaid:
-        required = sum(price_of(workflow, request) for request in requests)
+        required = price_of(workflow, quotas) * len(requests)
         await require_credits(connection, lease.ref.shop_id, required)
     refs = await request_jobs(
         connection,

@@ -15,6 +15,7 @@ from backend.credits.accounts import require_credits
 from backend.errors import InvalidRequest
 from backend.jobs.creation import (
     require_distinct_outputs,
+    require_further_images,
     require_one,
     stored_request,
     within,
@@ -62,7 +63,7 @@ async def request_batch(
         stored = await stored_request(connection, shop_id, parameters)
     await require_room(connection, shop_id, quotas)
     if quotas.prepaid:
-        each = price_of(BY_NAME[wanted.workflow], stored)
+        each = price_of(BY_NAME[wanted.workflow], quotas)
         await require_credits(connection, shop_id, each * len(wanted.product_ids or ()))
     ref = BatchRef(shop_id=shop_id, public_id=answer.public_id, round=0)
     await store_batch(connection, ref, wanted, stored)
@@ -95,6 +96,7 @@ def checked_parameters(workflow: Workflow, parameters: dict[str, Any]) -> msgspe
             checked = msgspec.convert(parameters, kind)
         except msgspec.ValidationError as error:
             raise InvalidRequest([validation_problem(str(error), kind)]) from error
+        require_further_images(workflow, checked)
         require_distinct_outputs(checked)
     return checked
 

@@ -31,8 +31,9 @@ from backend.errors import (
     StorageQuotaReached,
     TooManyOpenBatches,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
 )
-from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader, require_enabled
+from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader
 from backend.jobs.etags import retry_after_header
 from backend.jobs.idempotency import Repeatable
 from backend.jobs.ids import PATTERN
@@ -43,6 +44,7 @@ from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.shops.billing_refresh import BillingRefresh, with_refresh
 from backend.workflows import BY_NAME
+from backend.workflows.offer import WorkflowOffer
 
 MIN_BATCH_POLL, MAX_BATCH_POLL = 2, 30  # seconds
 PRODUCTS_A_SECOND = 50  # fewer than this change too little to poll for
@@ -65,6 +67,7 @@ BATCH_CREATION_RESPONSES = documented(
     *OF_A_SHOP,
     *OF_A_BODY,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
     RequestInProgress,
     IdempotencyKeyReused,
     InsufficientBalance,
@@ -85,6 +88,7 @@ BATCH_RETRY_RESPONSES = documented(
     BatchResponse,
     *OF_A_BATCH,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
     BatchNothingToRetry,
     InsufficientBalance,
     TooManyOpenBatches,
@@ -94,8 +98,8 @@ BATCH_RETRY_RESPONSES = documented(
 BATCH_CANCEL_RESPONSES = documented(BatchResponse, *OF_A_BATCH, BatchAlreadyFinished, status=202)
 
 
-def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
-    """The route that creates batches; `disabled` holds workflow names."""
+def batch_creation_route(offer: WorkflowOffer, quotas: Quotas) -> HTTPRouteHandler:
+    """The route that creates batches."""
 
     @post("/", status_code=202, responses=BATCH_CREATION_RESPONSES)
     async def post_batch(
@@ -110,7 +114,7 @@ def batch_creation_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteH
 
         Returns once the batch is stored. A worker then creates the jobs page by page.
         """
-        require_enabled(BY_NAME[data.workflow], disabled)
+        offer.require(BY_NAME[data.workflow])
         repeatable = idempotency_key and Repeatable(
             route="POST /v1/batches", key=idempotency_key, body=await request.body()
         )
@@ -180,8 +184,8 @@ async def list_batch_items(
     return Response(body, headers=link(request.url.path, following))
 
 
-def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler:
-    """The route that retries batches; `disabled` holds workflow names."""
+def retrying_route(offer: WorkflowOffer, quotas: Quotas) -> HTTPRouteHandler:
+    """The route that retries batches."""
 
     @post("/{public_id:str}/retry", status_code=202, responses=BATCH_RETRY_RESPONSES)
     async def post_batch_retry(
@@ -201,7 +205,7 @@ def retrying_route(disabled: frozenset[str], quotas: Quotas) -> HTTPRouteHandler
                     connection,
                     shop_domain=request.auth.shop,
                     public_id=public_id,
-                    disabled=disabled,
+                    offer=offer,
                     quotas=quotas,
                 )
 
@@ -227,14 +231,14 @@ def poll_hint(body: BatchResponse) -> dict[str, str]:
     return retry_after_header(min(wait, MAX_BATCH_POLL))
 
 
-def batches_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
-    """The routes, protected by `guard`; `disabled` holds workflow names."""
+def batches_router(guard: Guard, offer: WorkflowOffer, quotas: Quotas) -> Router:
+    """The routes, protected by `guard`."""
     handlers: list[Any] = [
         list_batches,
-        batch_creation_route(disabled, quotas),
+        batch_creation_route(offer, quotas),
         get_batch,
         list_batch_items,
-        retrying_route(disabled, quotas),
+        retrying_route(offer, quotas),
         post_batch_cancel,
     ]
     return Router("/v1/batches", route_handlers=handlers, guards=[guard], tags=["Batches"])

@@ -9,7 +9,7 @@ from backend.failures.registry import Noun
 from backend.failures.schema import code_of
 from backend.jobs.schemas import Moment, PublicId
 from backend.jobs.states import JobStatus
-from backend.workflows import WORKFLOWS
+from backend.workflows import FOR_MANY_PRODUCTS
 from backend.workflows.pictures import END, SHOPIFY_ID, ProductGid
 
 MAX_LISTED = 1000
@@ -24,7 +24,7 @@ ProductGids = Annotated[
     tuple[ProductGid, ...],
     msgspec.Meta(min_length=1, max_length=MAX_LISTED, extra_json_schema={"uniqueItems": True}),
 ]
-WorkflowName: Any = Literal[tuple(workflow.name for workflow in WORKFLOWS.values())]
+WorkflowName: Any = Literal[tuple(workflow.name for workflow in FOR_MANY_PRODUCTS)]
 Parameters = Annotated[
     dict[str, Any],
     msgspec.Meta(

@@ -38,6 +38,7 @@ from backend.jobs.prices import price_of
 from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.workflows import WORKFLOWS, name_of
+from backend.workflows.offer import WorkflowOffer
 
 ITEMS_PER_CANCEL = 1000  # items whose jobs one transaction of a cancel ends
 
@@ -77,23 +78,23 @@ async def retry_batch(
     *,
     shop_domain: str,
     public_id: str,
-    disabled: frozenset[str],
+    offer: WorkflowOffer,
     quotas: Quotas,
 ) -> BatchResponse:
     """Have new jobs created for the failed items, and finish reading the collection.
 
     Of concurrent retries only one succeeds: the row is locked. Raises as `batch` does, and
-    `BatchNothingToRetry`, `WorkflowDisabled`, `TooManyOpenBatches`, or `InsufficientBalance` if the
-    failed items cost more than the shop has.
+    `BatchNothingToRetry`, `WorkflowDisabled`, `WorkflowWithoutEngine`, `TooManyOpenBatches`, or
+    `InsufficientBalance` if the failed items cost more than the shop has.
     """
-    ref, expansion, is_read = await held_row(connection, shop_domain, public_id, disabled)
+    ref, expansion, is_read = await held_row(connection, shop_domain, public_id, offer)
     reset = await reset_failed(connection, ref)
     if not reset and (is_read or expansion is Expansion.EXPANDING):
         raise BatchNothingToRetry
     if expansion is not Expansion.EXPANDING:
         await require_room(connection, ref.shop_id, quotas)
     if quotas.prepaid:
-        await require_price(connection, ref, reset)
+        await require_price(connection, ref, reset, quotas)
     again = msgspec.structs.replace(ref, round=ref.round + 1)
     await connection.execute(
         update(Batch)
@@ -115,11 +116,12 @@ async def retry_batch(
     return await batch(connection, shop_domain=shop_domain, public_id=public_id)
 
 
-async def require_price(connection: AsyncConnection, ref: BatchRef, items: int) -> None:
+async def require_price(
+    connection: AsyncConnection, ref: BatchRef, items: int, quotas: Quotas
+) -> None:
     """Raise `InsufficientBalance` unless the shop can pay for so many of the batch's items."""
-    columns = select(Batch.job_type, Batch.parameters).where(*batch_key(ref))
-    found = (await connection.execute(columns)).one()
-    each = price_of(WORKFLOWS[found.job_type], found.parameters)
+    job_type = await connection.scalar(select(Batch.job_type).where(*batch_key(ref)))
+    each = price_of(WORKFLOWS[str(job_type)], quotas)
     await require_credits(connection, ref.shop_id, each * items)
 
 
@@ -199,21 +201,22 @@ async def held_row(
     connection: AsyncConnection,
     shop_domain: str,
     public_id: str,
-    disabled: frozenset[str] | None = None,
+    offer: WorkflowOffer | None = None,
 ) -> tuple[BatchRef, Expansion, bool]:
     """The batch, locked: its key, the state of its expansion, and whether it was read completely.
 
-    With names of `disabled` workflows, raises `WorkflowDisabled` if its workflow is not available.
+    With an `offer`, raises `WorkflowDisabled` or `WorkflowWithoutEngine` if its workflow is not
+    offered.
     """
     row = await shop_row(
         connection,
         queries.batch_to_change(shop_domain, lookup_id(public_id)),
         missing=BatchNotFound,
     )
-    if disabled is not None and (
-        row.job_type not in WORKFLOWS or name_of(row.job_type) in disabled
-    ):
-        raise WorkflowDisabled
+    if offer is not None:
+        if row.job_type not in WORKFLOWS:
+            raise WorkflowDisabled
+        offer.require(WORKFLOWS[row.job_type])
     lease = (await connection.execute(queries.locked(row.owner_id, row.public_id))).one_or_none()
     if lease is None:
         raise BatchNotFound  # erased just now

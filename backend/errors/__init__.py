@@ -20,6 +20,7 @@
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
     │   ├── MethodNotAllowed      405, with Allow
+    │   ├── WorkflowWithoutEngine 409
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
     │   ├── AlreadyPublished      409
@@ -94,6 +95,7 @@ from backend.errors.client import (
     Unauthenticated,
     UnsupportedMedia,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
 )
 from backend.errors.images import (
     ImageAnimated,
@@ -185,4 +187,5 @@ __all__ = [
     "UploadsUnavailable",
     "VisitorCapReached",
     "WorkflowDisabled",
+    "WorkflowWithoutEngine",
 ]

@@ -55,6 +55,17 @@ class WorkflowDisabled(RequestError):
     message = "This workflow is disabled. GET /v1/operations lists the enabled ones."
 
 
+class WorkflowWithoutEngine(RequestError):
+    """The workflow has a stage that none of the engines makes which are set up here."""
+
+    status = HTTPStatus.CONFLICT
+    code = "NO_ENGINE"
+    message = (
+        "No engine is set up for this workflow. The operator has to set ENGINES for its stages. "
+        "GET /v1/operations lists the enabled workflows."
+    )
+
+
 class ScopeMissing(RequestError):
     """The shop has not granted the access scopes that this request needs."""
 

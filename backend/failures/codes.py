@@ -98,6 +98,12 @@ UPLOAD_EXPIRED = define(
     JOB,
     advice="Upload the photo again with POST /v1/uploads, then create a new job.",
 )
+CATALOG_IMAGE_GONE = define(
+    "CATALOG_IMAGE_GONE",
+    "The image of the catalog entry is no longer stored. Choose another entry.",
+    JOB,
+    advice="Choose another entry of the catalog, or generate a new one.",
+)
 IMAGE_NOT_FOUND = define(
     "IMAGE_NOT_FOUND",
     "Shopify's CDN did not return the photo.",
@@ -285,6 +291,7 @@ ENGINE_MISSING = define(
     "ENGINE_MISSING",
     "This workflow needs an engine that is no longer set up. Contact support.",
     JOB,
+    BATCH,
     advice="Contact support: the operator has to set ENGINES for the workflow's stages.",
 )
 

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.catalog.models import CatalogKind
+from backend.catalog.service import use_catalog
 from backend.errors import InvalidRequest
 from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import new_public_id
@@ -17,6 +19,8 @@ from backend.jobs.states import JobStatus
 from backend.settings import Quotas
 from backend.shops.service import admitted_id
 from backend.uploads.service import use_uploads
+from backend.workflows import ENTRY_FIELDS
+from backend.workflows.further_images import object_field_of
 from backend.workflows.pictures import UPLOAD_FIELD_SUFFIX, ProductPhoto
 from backend.workflows.registry import Workflow
 
@@ -31,7 +35,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 async def make_job(
     connection: AsyncConnection,
     workflow: Workflow,
-    asked: ProductPhoto,
+    asked: msgspec.Struct,
     *,
     shop_domain: str,
     request_id: str,
@@ -43,10 +47,12 @@ async def make_job(
     Raises `ShopNotInstalled`, `InvalidRequest`, `IdempotencyKeyReused`, `RequestInProgress`,
     `StorageQuotaReached` or `TooManyOpenJobs`.
     """
-    require_one_photo(asked)
+    if workflow.has_photo:
+        require_one_photo(asked)
+    require_further_images(workflow, asked)
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
-    price = price_of(workflow, msgspec.to_builtins(asked))
+    price = price_of(workflow, quotas)
     answer = job_accepted(new_public_id(), request_id, price)
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)
@@ -79,12 +85,22 @@ def job_accepted(
 async def stored_request(
     connection: AsyncConnection, shop_id: int, asked: msgspec.Struct
 ) -> dict[str, Any]:
-    """The request as the job stores it: complete, with the object key of each upload."""
+    """The request as the job stores it: complete, with the object key of each upload and entry.
+
+    An entry's id stays beside its key. Raises `InvalidRequest`.
+    """
     fields = {
         name: value for name, value in msgspec.to_builtins(asked).items() if value is not None
     }
     uploads = {name: key for name, key in fields.items() if name.endswith(UPLOAD_FIELD_SUFFIX)}
-    return fields | await use_uploads(connection, shop_id=shop_id, wanted=uploads)
+    fields |= await use_uploads(connection, shop_id=shop_id, wanted=uploads)
+    entries = {
+        name: (CatalogKind(kind), fields[name])
+        for name, kind in ENTRY_FIELDS.items()
+        if name in fields
+    }
+    keys = await use_catalog(connection, shop_id=shop_id, wanted=entries)
+    return fields | {object_field_of(name): key for name, key in keys.items()}
 
 
 @contextmanager
@@ -107,9 +123,18 @@ def require_distinct_outputs(asked: msgspec.Struct) -> None:
     raise InvalidRequest([{"loc": ["body", "outputs"], "msg": message, "type": "value_error"}])
 
 
-def require_one_photo(asked: ProductPhoto) -> None:
+def require_one_photo(asked: msgspec.Struct) -> None:
     """Raise `InvalidRequest` unless exactly one field selects the photo."""
     require_one(asked, ProductPhoto.__struct_fields__, "the photo")
+
+
+def require_further_images(workflow: Workflow, asked: msgspec.Struct) -> None:
+    """Raise `InvalidRequest` unless each further image is named once, or not if it is optional."""
+    for image in workflow.further_images:
+        ways = [name for name in image.ways if hasattr(asked, name)]
+        given = any(getattr(asked, name) is not None for name in ways)
+        if given or image.is_required:
+            require_one(asked, ways, image.what)
 
 
 def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:
@@ -117,7 +142,8 @@ def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:
     given = [name for name in ways if getattr(asked, name) is not None]
     if len(given) == 1:
         return
-    message = f"Set exactly one of {', '.join(ways)} to select {what}."
+    which = f"exactly one of {', '.join(ways)}" if len(ways) > 1 else ways[0]
+    message = f"Set {which} to select {what}."
     raise InvalidRequest(
         [
             {"loc": ["body", name], "msg": message, "type": "value_error"}

@@ -22,9 +22,11 @@ from backend.errors import (
     TooManyOpenJobs,
     UnsupportedMedia,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
 )
 from backend.jobs.creation import Made, make_job
 from backend.jobs.idempotency import Repeatable
+from backend.jobs.prices import price_of, require_known_prices
 from backend.jobs.routes import MerchantRequest
 from backend.jobs.schemas import JobAcceptedResponse, OperationResponse, OperationsResponse
 from backend.openapi_responses import OF_A_SHOP, documented
@@ -33,6 +35,7 @@ from backend.shops.billing_refresh import BillingRefresh, with_refresh
 from backend.shops.service import installed_id
 from backend.web import current_request_id
 from backend.workflows import RETIRED, WORKFLOWS
+from backend.workflows.offer import WorkflowOffer
 from backend.workflows.registry import Workflow
 
 log = structlog.get_logger(__name__)
@@ -56,6 +59,7 @@ CREATION = documented(
     *OF_A_SHOP,
     *OF_A_BODY,
     WorkflowDisabled,
+    WorkflowWithoutEngine,
     RequestInProgress,
     IdempotencyKeyReused,
     *OF_QUOTAS,
@@ -65,20 +69,19 @@ CREATION = documented(
 )
 
 
-def creation_router(guard: Guard, disabled: frozenset[str], quotas: Quotas) -> Router:
-    """The routes, protected by `guard`; `disabled` holds workflow names.
+def creation_router(guard: Guard, offer: WorkflowOffer, quotas: Quotas) -> Router:
+    """The routes, protected by `guard`.
 
     Raises `ConfigurationError` for an unknown name.
     """
-    require_known(disabled)
-    making = [workflow_route(workflow, disabled, quotas) for workflow in WORKFLOWS.values()]
-    handlers = [operations_route(disabled), *making]
+    require_known(offer.disabled)
+    require_known_prices(quotas)
+    making = [workflow_route(workflow, offer, quotas) for workflow in WORKFLOWS.values()]
+    handlers = [operations_route(offer, quotas), *making]
     return Router("/v1", route_handlers=handlers, guards=[guard], tags=["Workflows"])
 
 
-def workflow_route(
-    workflow: Workflow, disabled: frozenset[str], quotas: Quotas
-) -> HTTPRouteHandler:
+def workflow_route(workflow: Workflow, offer: WorkflowOffer, quotas: Quotas) -> HTTPRouteHandler:
     """The route that creates jobs of this workflow."""
     kind: Any = workflow.request
 
@@ -98,7 +101,7 @@ def workflow_route(
         idempotency_key: IdempotencyKeyHeader = None,
     ) -> Response[JobAcceptedResponse]:
         """Returns once the job is stored. Follow it at `GET /v1/jobs/{job_id}`."""
-        require_enabled(workflow, disabled)
+        offer.require(workflow)
         repeatable = idempotency_key and Repeatable(
             route=f"POST /v1/{workflow.name}", key=idempotency_key, body=await request.body()
         )
@@ -120,7 +123,7 @@ def workflow_route(
     return make
 
 
-def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
+def operations_route(offer: WorkflowOffer, quotas: Quotas) -> HTTPRouteHandler:
     """The route that lists the workflows."""
 
     @get("/operations", responses=documented(OperationsResponse, *OF_A_SHOP))
@@ -135,8 +138,8 @@ def operations_route(disabled: frozenset[str]) -> HTTPRouteHandler:
                 OperationResponse(
                     name=workflow.name,
                     op_class=workflow.op_class,
-                    credits_cost=workflow.credits_cost,
-                    enabled=workflow.name not in disabled,
+                    credits_cost=price_of(workflow, quotas),
+                    enabled=workflow.name not in offer.closed,
                 )
                 for workflow in WORKFLOWS.values()
             ]
@@ -158,12 +161,6 @@ def require_known(disabled: frozenset[str]) -> None:
             f"DISABLED_WORKFLOWS has unknown names: {', '.join(sorted(unknown))}. "
             f"Known names: {', '.join(sorted(names))}."
         )
-
-
-def require_enabled(workflow: Workflow, disabled: frozenset[str]) -> None:
-    """Raise `WorkflowDisabled` if the operator has disabled the workflow."""
-    if workflow.name in disabled:
-        raise WorkflowDisabled
 
 
 def accepted_response(made: Made) -> Response[JobAcceptedResponse]:

@@ -19,6 +19,7 @@ from backend.jobs.schemas import (
 from backend.jobs.states import JobStatus
 from backend.storage.keys import content_type_of
 from backend.storage.presign import Presigner
+from backend.workflows.pictures import PRIVATE_UPLOAD_FIELDS
 
 STORAGE_KEY_SUFFIX = "_key"
 
@@ -130,7 +131,10 @@ def artifact_response(artifact: StoredArtifact, presigner: Presigner) -> Artifac
 
 
 def public_request(value: Any, presigner: Presigner) -> Any:
-    """The job's request with every `<name>_key`, at any depth, as a signed `<name>_image_url`."""
+    """The job's request with every `<name>_key`, at any depth, as a signed `<name>_image_url`.
+
+    The URL is null where the upload is no longer kept, and always for a photo of a person.
+    """
     if isinstance(value, list):
         return [public_request(item, presigner) for item in value]
     if not isinstance(value, dict):
@@ -138,7 +142,8 @@ def public_request(value: Any, presigner: Presigner) -> Any:
     public = {}
     for name, item in value.items():
         if name.endswith(STORAGE_KEY_SUFFIX):
-            url = presigner.sign(item, content_type_of(item)).url if item else None
+            is_shown = item and name not in PRIVATE_UPLOAD_FIELDS
+            url = presigner.sign(item, content_type_of(item)).url if is_shown else None
             public[name.removesuffix(STORAGE_KEY_SUFFIX) + "_image_url"] = url
         else:
             public[name] = public_request(item, presigner)

@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, Text, any_, cast, delete, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CollectionAggregate
 
+from backend.catalog.models import CatalogEntry
 from backend.db import Database
 from backend.failures.codes import ERASED
 from backend.jobs.completion import fail_unfinished
@@ -115,9 +116,14 @@ async def stored_keys(connection: AsyncConnection, shop_id: int, ids: Sequence[s
 
 async def delete_jobs(connection: AsyncConnection, shop_id: int, ids: Sequence[str]) -> None:
     """Delete the jobs' rows, dependent rows first: a cascade would look each job up again."""
-    for table in (JobEvent, Artifact, JobStage):
+    for table, job_id in (
+        (JobEvent, JobEvent.job_id),
+        (Artifact, Artifact.job_id),
+        (JobStage, JobStage.job_id),
+        (CatalogEntry, CatalogEntry.id),
+    ):
         await connection.execute(
-            delete(table).where(table.shop_id == shop_id, table.job_id == among(ids))
+            delete(table).where(table.shop_id == shop_id, job_id == among(ids))
         )
     await connection.execute(delete(Job).where(Job.shop_id == shop_id, Job.public_id == among(ids)))
 

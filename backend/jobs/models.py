@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
+from backend.workflows import UPLOAD_FIELDS
 
 EMPTY_OBJECT = text("'{}'::jsonb")
 
@@ -60,7 +61,8 @@ class Job(Base):
     counts it. `files` says whether its intermediates and originals are there: they expire some time
     after its end (`worker.retention`). `product_title` is the product's title when a worker read
     it. `review` is where the job is in the merchant's review (`review.queries`); a trigger on
-    `publications` keeps PUBLISHED, for writers of every version.
+    `publications` keeps PUBLISHED, for writers of every version. `rerun_of` is the job that this
+    one repeats, which may be gone. `asked_by` says who asked; null is a job from before the column.
     """
 
     __tablename__ = "jobs"
@@ -102,8 +104,22 @@ class Job(Base):
             "public_id",
             postgresql_where=text("status = 'SUCCESS' AND origin <> 'storefront'"),
         ),
-        named_upload("upload_key"),
-        named_upload("background_upload_key"),
+        Index(
+            "ix_jobs_renders",
+            "shop_id",
+            "job_type",
+            "public_id",
+            text("(request ->> 'category')"),
+            postgresql_where=text("status = 'SUCCESS' AND origin <> 'storefront'"),
+        ),
+        Index(
+            "ix_jobs_rerun_of",
+            "shop_id",
+            "rerun_of",
+            "public_id",
+            postgresql_where=text("rerun_of IS NOT NULL"),
+        ),
+        *(named_upload(field) for field in UPLOAD_FIELDS),
         Index(
             "ix_jobs_of_batch",
             "shop_id",
@@ -129,6 +145,8 @@ class Job(Base):
     customer_id: Mapped[str | None] = mapped_column(Text)
     batch_id: Mapped[str | None] = mapped_column(Text)
     natural_key: Mapped[str | None] = mapped_column(Text)
+    rerun_of: Mapped[str | None] = mapped_column(Text)
+    asked_by: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
     publish: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     credits_cost: Mapped[int | None] = mapped_column(SmallInteger)

@@ -21,6 +21,7 @@ from backend.jobs.models import Job
 from backend.jobs.prices import price_of
 from backend.metrics import CREDIT_ENTRIES, increment
 from backend.settings import UNLIMITED, Quotas
+from backend.workflows.generated import seed_of
 from backend.workflows.registry import Workflow
 
 TOO_FEW_CREDITS = "AT402"  # SQLSTATE of the trigger `hold_credits`
@@ -54,7 +55,8 @@ async def request_job(
     their own jobs, so a few more than the quota may be accepted; credits are never overdrawn.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
-    price = charge(price_of(workflow, request), quotas)
+    request = with_seed(workflow, request, ref.public_id)
+    price = charge(price_of(workflow, quotas), quotas)
     made = (
         upsert(Job)
         .values(
@@ -74,7 +76,7 @@ async def request_job(
         .returning(Job.shop_id, Job.public_id, Job.last_seq)
         .cte("made")
     )
-    event = append_queued_event(made, workflow)
+    event = append_queued_event(made, workflow, request)
     with credit_errors():
         if await connection.scalar(select(made.c.public_id).add_cte(event)) is None:
             return None
@@ -96,6 +98,8 @@ async def request_jobs(
 ) -> list[JobRef]:
     """Create a job for each request, in order, in a few statements for any number of them.
 
+    The requests differ in their photo alone.
+
     Raises `InsufficientBalance`: then the transaction must not commit.
     """
     refs = [JobRef(shop_id=shop_id, public_id=new_public_id()) for _ in requests]
@@ -108,9 +112,9 @@ async def request_jobs(
             "job_type": workflow.job_type,
             "origin": origin,
             "batch_id": batch_id,
-            "request": request,
+            "request": with_seed(workflow, request, ref.public_id),
             "last_seq": 1,
-            **charge(price_of(workflow, request), quotas),
+            **charge(price_of(workflow, quotas), quotas),
         }
         for ref, request in zip(refs, requests, strict=True)
     ]
@@ -123,10 +127,17 @@ async def request_jobs(
         .where(Job.shop_id == shop_id, Job.public_id == any_(ids))
         .cte("made")
     )
-    event = append_queued_event(made, workflow)
+    event = append_queued_event(made, workflow, requests[0])
     await connection.execute(select(func.count()).select_from(made).add_cte(event))
     await enqueue_jobs(connection, shop_id, refs)
     return refs
+
+
+def with_seed(workflow: Workflow, request: dict[str, Any], public_id: str) -> dict[str, Any]:
+    """The request with a seed of the job's own if none was chosen, so that it can be repeated."""
+    if "seed" not in workflow.parameters.__struct_fields__ or "seed" in request:
+        return request
+    return {**request, "seed": seed_of(public_id)}
 
 
 def charge(price: int, quotas: Quotas) -> dict[str, Any]:
@@ -153,9 +164,9 @@ def credit_errors() -> Iterator[None]:
         raise InsufficientBalance(required=required, available=available) from error
 
 
-def append_queued_event(made: CTE, workflow: Workflow) -> CTE:
-    """The first event of the jobs that were made."""
-    progress = {"done": 0, "total": len(workflow.stages)}
+def append_queued_event(made: CTE, workflow: Workflow, request: Mapping[str, Any]) -> CTE:
+    """The first event of the jobs that were made, all of them with the stages of this request."""
+    progress = {"done": 0, "total": len(workflow.stages_for(request))}
     return append_event(
         made, "queued", message="Waiting for a worker", extra={"progress": progress}
     )

@@ -83,7 +83,7 @@ async def make_storefront_job(
     )
     if ref is not None:
         await count_job(connection, shop_id, now, visitor, caps)
-        return job_accepted(ref.public_id, request_id, price_of(workflow, request))
+        return job_accepted(ref.public_id, request_id, price_of(workflow, quotas))
     found = (await connection.execute(with_key(shop_id, key))).one_or_none()
     if found is None:  # erased since the insert found it
         return await make_storefront_job(
@@ -95,7 +95,7 @@ async def make_storefront_job(
             caps=caps,
             quotas=quotas,
         )
-    price = kept_price(found.credits_cost, workflow, request)
+    price = kept_price(found.credits_cost, workflow)
     return job_accepted(found.public_id, request_id, price, JobStatus(found.status))
 
 

@@ -24,7 +24,7 @@ from backend.errors import (
     VisitorCapReached,
     WorkflowDisabled,
 )
-from backend.jobs.creation_routes import OF_A_BODY, require_enabled
+from backend.jobs.creation_routes import OF_A_BODY
 from backend.jobs.detail import job_detail, job_events
 from backend.jobs.read_services import ReadServices
 from backend.jobs.routes import OF_A_JOB, POLL_HINT, JobId, Since
@@ -34,6 +34,7 @@ from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
+from backend.workflows.offer import WorkflowOffer
 from backend.workflows.registry import Workflow
 
 VisitorRequest = Request[Visitor, Any, Any]
@@ -96,7 +97,7 @@ async def get_storefront_job_events(
 
 
 def visitor_creation_route(
-    workflow: Workflow, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
+    workflow: Workflow, offer: WorkflowOffer, caps: DailyCaps, quotas: Quotas
 ) -> HTTPRouteHandler:
     """The route that creates jobs of this workflow for storefront visitors."""
     kind: Any = storefront_request(workflow)
@@ -115,7 +116,7 @@ def visitor_creation_route(
 
         Each shop has a daily limit of jobs, and each of its visitors a share of it.
         """
-        require_enabled(workflow, disabled)
+        offer.require(workflow)
         try:
             async with database.transaction(request.auth.shop) as connection:
                 return await make_storefront_job(
@@ -134,11 +135,11 @@ def visitor_creation_route(
 
 
 def storefront_router(
-    guard: Guard, disabled: frozenset[str], caps: DailyCaps, quotas: Quotas
+    guard: Guard, offer: WorkflowOffer, caps: DailyCaps, quotas: Quotas
 ) -> Router:
     """The routes, protected by `guard`."""
     making = [
-        visitor_creation_route(workflow, disabled, caps, quotas)
+        visitor_creation_route(workflow, offer, caps, quotas)
         for workflow in WORKFLOWS.values()
         if workflow.for_visitors
     ]

@@ -38,6 +38,8 @@ ADVICE = {
     "JOB_NOT_FINISHED": "Wait until the job has the status `SUCCESS`.",
     "JOB_NOT_FOUND": "Check the id, and that the job belongs to this shop.",
     "METHOD_NOT_ALLOWED": "Use a method that the `Allow` header names.",
+    "NO_ENGINE": "Choose a workflow that `GET /v1/operations` shows as enabled, or ask the "
+    "operator to set `ENGINES` for its stages.",
     "NOT_FOUND": "Check the address; `GET /schema` lists all of them.",
     "PLAN_ALREADY_ACTIVE": "Nothing, or choose another plan of `GET /v1/plans`.",
     "PRECONDITION_FAILED": "`GET` the current state, then repeat the change with its ETag.",

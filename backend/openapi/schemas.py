@@ -4,7 +4,7 @@ Litestar's own schemas lose what a strict decoder refuses (unknown fields, the i
 `tuple[X, ...]`), and describe an optional query parameter as nullable.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from backend.batches.schemas import BatchRequest
 from backend.jobs.artifact_meta import ArtifactMeta
 from backend.jobs.schemas import ArtifactResponse
 from backend.openapi.portable import portable_schema
+from backend.workflows import WORKFLOWS
 from backend.workflows.pictures import ProductPhoto
 
 COMPONENT_REF = "#/components/schemas/{name}"
@@ -22,6 +23,8 @@ STRING = {"type": "string"}
 PHOTO = dict.fromkeys(ProductPhoto.__struct_fields__, STRING)
 PRODUCT_SOURCE = {"collection_id": STRING, "product_ids": {"type": "array", "items": STRING}}
 
+FURTHER_IMAGES = {each.request: each.further_images for each in WORKFLOWS.values()}
+
 
 def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
     """The schemas of these Structs and of all types they refer to, by name."""
@@ -29,14 +32,23 @@ def component_schemas(kinds: Iterable[type[msgspec.Struct]]) -> dict[str, Any]:
     ordered = sorted(described, key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template=COMPONENT_REF)
     for kind in ordered:
-        if issubclass(kind, ProductPhoto):
-            schemas[kind.__name__]["allOf"] = exactly_one(PHOTO)
-        if kind is BatchRequest:
-            schemas[kind.__name__]["allOf"] = exactly_one(PRODUCT_SOURCE)
+        if conditions := [found for ways in choices_of(kind) for found in exactly_one(ways)]:
+            schemas[kind.__name__]["allOf"] = conditions
     if artifact := schemas.get(ArtifactResponse.__name__):
         artifact["properties"]["meta"] = {"$ref": COMPONENT_REF.format(name=ArtifactMeta.__name__)}
     schemas[ArtifactMeta.__name__]["additionalProperties"] = True
     return {name: portable_schema(schemas[name]) for name in sorted(schemas)}
+
+
+def choices_of(kind: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
+    """The fields of which a request must set one, for each thing that it can name in many ways."""
+    if issubclass(kind, ProductPhoto):
+        yield PHOTO
+    if kind is BatchRequest:
+        yield PRODUCT_SOURCE
+    for image in FURTHER_IMAGES.get(kind, ()):
+        if image.is_required:
+            yield dict.fromkeys(image.ways, STRING)
 
 
 def exactly_one(fields: dict[str, Any]) -> list[dict[str, Any]]:

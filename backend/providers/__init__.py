@@ -1,6 +1,7 @@
-"""Which engine runs a stage, and the place for engines that run elsewhere (hosted providers).
+"""Which engine runs a stage, and the providers that run stages elsewhere.
 
-A hosted engine is a module here: a `renderers.base.Engine` over httpx, with its settings as
-arguments. It knows nothing of shops, the database or storage; `pyproject.toml` holds it to that.
-`backend.worker.run` makes the engines, and `ENGINES` chooses among them.
+`provider` has what a provider is asked and answers; each adapter is a module here that speaks one
+provider's HTTP with httpx, and knows nothing of shops, the database or storage: `pyproject.toml`
+holds it to that. `hosted` makes the adapters from the settings, and `ENGINES` chooses among them
+and the local engine (`engines`).
 """

@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 import msgspec
+import structlog
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
-from backend.errors import InsufficientBalance, StorageQuotaReached, TooManyOpenJobs
+from backend.errors import InsufficientBalance, InvalidRequest, StorageQuotaReached, TooManyOpenJobs
 from backend.jobs.creation import stored_request
 from backend.jobs.daily_quotas import RULE_CREDITS, is_within
 from backend.jobs.prices import price_of
@@ -35,6 +36,8 @@ from backend.rules.settings import (
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
+
+log = structlog.get_logger(__name__)
 
 MAX_ALT_CHARACTERS = 512  # Shopify's limit
 LIMITS = (TooManyOpenJobs, StorageQuotaReached, InsufficientBalance)  # they may pass
@@ -71,21 +74,20 @@ async def apply_rules(
     shop_id: int,
     product: Product,
     *,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     quotas: Quotas = UNLIMITED,
     files: httpx.AsyncClient | None = None,
 ) -> Applied:
     """Create all the jobs that the shop's rules want for the product, or none.
 
-    `disabled` names workflows. `worker.product_sweep` creates later what a limit prevents now.
-    `files` downloads from Shopify's CDN; without it, no image is compared with those we published.
+    `closed` names workflows that are not offered. `worker.product_sweep` creates later what a limit
+    prevents now. `files` downloads from Shopify's CDN; without it, no image is compared with those
+    we published.
     """
     image = product.image
     if image is None:
         return Applied(note="NO_IMAGE")
-    apply = partial(
-        apply_to_image, database, shop_id, product, image, disabled=disabled, quotas=quotas
-    )
+    apply = partial(apply_to_image, database, shop_id, product, image, closed=closed, quotas=quotas)
     try:
         return await apply(is_ours=False if files is None else None)
     except NotCompared:  # the image is downloaded while no transaction is open
@@ -99,7 +101,7 @@ async def apply_to_image(
     product: Product,
     image: ProductImage,
     *,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     quotas: Quotas,
     is_ours: bool | None,
 ) -> Applied:
@@ -111,7 +113,7 @@ async def apply_to_image(
                 shop_id,
                 product,
                 image,
-                disabled=disabled,
+                closed=closed,
                 quotas=quotas,
                 is_ours=is_ours,
             )
@@ -127,7 +129,7 @@ async def applied(
     product: Product,
     image: ProductImage,
     *,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     quotas: Quotas,
     is_ours: bool | None,
 ) -> Applied:
@@ -143,7 +145,7 @@ async def applied(
     source = natural_key(image.media_gid, image.url)
     trigger = await trigger_of(connection, shop, product, source)
     settings = settings_of(shop)
-    wanted = list(rules_for(settings, trigger, product, disabled))
+    wanted = list(rules_for(settings, trigger, product, closed))
     if not wanted:
         return Applied(note="NO_RULE")
     missing = await not_made(connection, shop, wanted, product, image)
@@ -152,7 +154,10 @@ async def applied(
     if missing and is_ours:
         await remember(connection, shop.id, missing)
         return Applied(note="OWN_MEDIA")
-    if sum(rule_price(rule) for rule in missing.values()) > settings.daily_credit_cap:
+    if (
+        sum(price_of(workflow_of(rule), quotas) for rule in missing.values())
+        > settings.daily_credit_cap
+    ):
         raise CapReached(TOO_MUCH_EVER)
     if not quotas.has_room_left(shop.stored_bytes):
         raise StorageQuotaReached
@@ -160,7 +165,8 @@ async def applied(
     for key, rule in missing.items():
         ref = await run_rule(connection, shop, rule, product, image, key=key, quotas=quotas)
         if ref is not None:
-            await spend(connection, shop, rule, settings.daily_credit_cap)
+            price = price_of(workflow_of(rule), quotas)
+            await spend(connection, shop, price, settings.daily_credit_cap)
             made.append(ref.public_id)
     return Applied(note=f"JOB {', '.join(made)}" if made else "ALREADY_MADE", made=tuple(made))
 
@@ -194,14 +200,14 @@ async def trigger_of(
 
 
 def rules_for(
-    settings: StoredSettings, trigger: Trigger, product: Product, disabled: frozenset[str]
+    settings: StoredSettings, trigger: Trigger, product: Product, closed: frozenset[str]
 ) -> Iterable[StoredRule]:
     """The rules that apply to the product."""
     return (
         each
         for each in settings.rules
         if trigger in each.rule.on
-        and workflow_of(each.rule).name not in disabled
+        and workflow_of(each.rule).name not in closed
         and admits(each.rule.filter, product)
     )
 
@@ -245,7 +251,12 @@ async def run_rule(
     key: str,
     quotas: Quotas,
 ) -> JobRef | None:
-    """Create the rule's job; None if it was created concurrently."""
+    """Create the rule's job; None if it was created concurrently or names an image that is gone."""
+    try:
+        stored = await stored_request(connection, shop.id, rule.parameters)
+    except InvalidRequest:  # such as an entry of the catalog that has been archived since
+        log.warning("rule_names_missing_image", workflow=workflow_of(rule).name)
+        return None
     return await request_job(
         connection,
         workflow_of(rule),
@@ -254,7 +265,7 @@ async def run_rule(
             "product_id": product.gid,
             "media_id": image.media_gid,
             "source_url": image.download_url,
-            **await stored_request(connection, shop.id, rule.parameters),
+            **stored,
         },
         origin="webhook",
         natural_key=key,
@@ -264,16 +275,10 @@ async def run_rule(
     )
 
 
-async def spend(connection: AsyncConnection, shop: Row[Any], rule: Any, cap: int) -> None:
-    """Count the rule's price against the shop's day. Raises `CapReached`."""
-    price = rule_price(rule)
+async def spend(connection: AsyncConnection, shop: Row[Any], price: int, cap: int) -> None:
+    """Count the price of a rule's job against the shop's day. Raises `CapReached`."""
     if not await is_within(connection, shop.id, shop.today, RULE_CREDITS, amount=price, cap=cap):
         raise CapReached(TOO_MUCH_TODAY)
-
-
-def rule_price(rule: Any) -> int:
-    """What a job of the rule's costs, in credits."""
-    return price_of(workflow_of(rule), msgspec.to_builtins(rule.parameters))
 
 
 def wish(rule: Any, product: Product) -> dict[str, Any] | None:

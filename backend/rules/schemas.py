@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 import msgspec
 
 from backend.publications.schemas import Position
-from backend.workflows import WORKFLOWS
+from backend.workflows import FOR_MANY_PRODUCTS
 from backend.workflows.registry import Workflow
 
 MAX_RULES = 20
@@ -80,9 +80,7 @@ def rule_for(workflow: Workflow) -> type[Rule]:
     return rule
 
 
-RULES: dict[str, type[Rule]] = {
-    workflow.name: rule_for(workflow) for workflow in WORKFLOWS.values()
-}
+RULES: dict[str, type[Rule]] = {workflow.name: rule_for(workflow) for workflow in FOR_MANY_PRODUCTS}
 if TYPE_CHECKING:
     AnyRule = Any
 else:

@@ -13,16 +13,29 @@ from sqlalchemy import Date, Row, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.errors import InvalidRequest, PreconditionFailed, ShopNotInstalled
-from backend.jobs.creation import require_distinct_outputs, stored_request, within
+from backend.errors import (
+    InvalidRequest,
+    PreconditionFailed,
+    ShopNotInstalled,
+    WorkflowWithoutEngine,
+)
+from backend.jobs.creation import (
+    require_distinct_outputs,
+    require_further_images,
+    stored_request,
+    within,
+)
 from backend.jobs.daily_quotas import RULE_CREDITS, amount_of
+from backend.jobs.prices import price_of
 from backend.jobs.queries import installed
 from backend.rules.keys import chosen_parameters
 from backend.rules.models import ShopSettings
 from backend.rules.schemas import DEFAULTS, AnyRule, Rule, SettingsRequest, SettingsResponse
+from backend.settings import Quotas
 from backend.shops.models import Shop
 from backend.shops.service import installed_id
 from backend.workflows import BY_NAME
+from backend.workflows.offer import WorkflowOffer
 from backend.workflows.registry import Workflow
 
 NEVER_CHANGED = 0  # the version of the default settings
@@ -89,15 +102,19 @@ async def change_settings(
     shop_domain: str,
     wanted: SettingsRequest,
     if_match: str | None,
+    offer: WorkflowOffer,
+    quotas: Quotas,
 ) -> Versioned:
     """Replace all settings, if `if_match` names the current version.
 
-    Raises `ShopNotInstalled`, `InvalidRequest` or `PreconditionFailed`.
+    Raises `ShopNotInstalled`, `InvalidRequest`, `WorkflowWithoutEngine` or `PreconditionFailed`.
     """
-    require_affordable(wanted)
+    require_affordable(wanted, quotas)
     shop_id = await installed_id(connection, shop_domain)
+    await require_engines(connection, shop_id, wanted, offer)
     for index, rule in enumerate(wanted.rules):
         with within("rules", index, "parameters"):
+            require_further_images(workflow_of(rule), rule.parameters)
             require_distinct_outputs(rule.parameters)
             await stored_request(connection, shop_id, rule.parameters)  # its uploads are kept
     values = {
@@ -185,9 +202,25 @@ def stored(rule: Rule) -> dict[str, Any]:
     return {**msgspec.to_builtins(rule), "parameters": parameters}
 
 
-def require_affordable(wanted: SettingsRequest) -> None:
+async def require_engines(
+    connection: AsyncConnection, shop_id: int, wanted: SettingsRequest, offer: WorkflowOffer
+) -> None:
+    """Raise `WorkflowWithoutEngine` for a workflow that no rule has run so far.
+
+    A rule whose engine was removed later may stay: the other settings can still be changed.
+    """
+    named = {workflow_of(rule).name for rule in wanted.rules} & offer.without_engine
+    if not named:
+        return
+    row = await settings_row(connection, Shop.id == shop_id)
+    known = {workflow_of(each.rule).name for each in settings_of(row).rules} if row else set()
+    if named - known:
+        raise WorkflowWithoutEngine
+
+
+def require_affordable(wanted: SettingsRequest, quotas: Quotas) -> None:
     """Raise `InvalidRequest` if a rule costs more than the whole day's cap; 0 stops them all."""
-    price = max((workflow_of(rule).credits_cost for rule in wanted.rules), default=0)
+    price = max((price_of(workflow_of(rule), quotas) for rule in wanted.rules), default=0)
     if 0 < wanted.daily_credit_cap < price:
         message = (
             f"One of the rules costs {price} credits. Set at least that, or 0 to stop all rules."

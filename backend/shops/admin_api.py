@@ -72,8 +72,8 @@ from backend.shops.shopify_responses import (
     json_object,
     readable,
 )
-from backend.shops.ssrf_transport import PublicInternet
 from backend.shops.token_encryption import TokenKeys
+from backend.ssrf_transport import PublicInternet
 from backend.tracing import span
 
 log = structlog.get_logger(__name__)

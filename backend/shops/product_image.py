@@ -1,7 +1,7 @@
 """Downloads product images, from Shopify's CDN only.
 
 The URL comes from Shopify, but from data that a merchant can influence: so the host must be on an
-allow-list, redirects are not followed, and the size is limited. `ssrf_transport` checks the
+allow-list, redirects are not followed, and the size is limited. `backend.ssrf_transport` checks the
 addresses that the name resolves to.
 """
 

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 OVERDUE = timedelta(days=1)
 TERM = timedelta(days=30)  # what Shopify allows
-LOOK = 300  # seconds between two updates of the gauge
+GAUGE_INTERVAL = 300  # seconds between two updates of the gauge
 
 
 async def put_off_delivery(
@@ -99,4 +99,4 @@ async def keep_gauge(database: Database) -> None:
     while True:
         with contextlib.suppress(DatabaseUnavailable):
             await watch_compliance(database, aloud=False)
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(GAUGE_INTERVAL)

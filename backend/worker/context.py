@@ -1,6 +1,7 @@
 """The services of a worker process."""
 
 import asyncio
+from collections.abc import Mapping
 
 import httpx
 import msgspec
@@ -8,11 +9,13 @@ import msgspec
 from backend.batches.execution import BatchContext
 from backend.billing.plans import PriceList
 from backend.db import Database
+from backend.providers.provider import Provider
 from backend.publications.context import PublicationContext
 from backend.renderers.base import Renderer
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
 from backend.storage.objects import ObjectStore
+from backend.workflows.stages import StageName
 
 
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,9 +25,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     store: ObjectStore
     admin: AdminApi
     renderer: Renderer
+    providers: Mapping[StageName, Provider] = {}  # of the stages that were chosen for one
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
 
     @property
     def publication_context(self) -> PublicationContext:
@@ -37,7 +42,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     def batch_context(self) -> BatchContext:
         """The context for batches."""
         return BatchContext(
-            database=self.database, admin=self.admin, stopping=self.stopping, quotas=self.quotas
+            database=self.database,
+            admin=self.admin,
+            stopping=self.stopping,
+            quotas=self.quotas,
+            without_engine=self.without_engine,
         )
 
     @property

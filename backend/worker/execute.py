@@ -4,13 +4,14 @@ A stage is made without any transaction open; then one short, fenced transaction
 crash at any moment leaves a job that the next worker resumes at the first unrecorded stage.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
 import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.catalog.service import KIND_OF_GENERATOR
 from backend.db import Database
 from backend.failures.codes import WORKFLOW_RETIRED
 from backend.jobs.lifecycle import (
@@ -30,11 +31,11 @@ from backend.metrics import JOBS_ENDED, STAGE_SECONDS, increment, time_block
 from backend.publications.auto_publish import auto_publish
 from backend.retries import JOBS
 from backend.tracing import span
+from backend.worker.catalog import fill_catalog
 from backend.worker.context import WorkerContext
 from backend.worker.sources import NOT_THERE
 from backend.worker.stages import JobRun, StageFailed, make, store_files
 from backend.workflows import WORKFLOWS
-from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,8 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
     workflow = WORKFLOWS.get(claimed.job_type)
     if workflow is None:
         raise StageFailed(WORKFLOW_RETIRED)
-    missing = [stage for stage in workflow.stages if stage.name not in job_run.done]
+    stages = workflow.stages_for(claimed.request)
+    missing = [stage for stage in stages if stage.name not in job_run.done]
     for stage in missing:
         if context.stopping.is_set():
             raise HandedOver
@@ -72,21 +74,22 @@ async def run_stages(job_run: JobRun, context: WorkerContext) -> TaskOutcome:
             time_block(STAGE_SECONDS, claimed.job_type, stage.name),
             span(f"stage {stage.name}", workflow=claimed.job_type, job_id=claimed.ref.public_id),
         ):
-            await run_stage(stage, workflow, job_run, is_last=stage is missing[-1])
+            await run_stage(stage, stages, job_run, is_last=stage is missing[-1])
     if not missing:
         async with ending(claimed, context) as where:
-            await succeed(where, claimed, progress(workflow, len(workflow.stages)))
+            await succeed(where, claimed, progress(stages, len(stages)))
     log.info("job_succeeded")
     increment(JOBS_ENDED, claimed.job_type, "succeeded", "")
     return Done()
 
 
-async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_last: bool) -> None:
-    """Make one stage, store its files, then record it; with the last one the job ends."""
+async def run_stage(
+    stage: Stage, stages: Sequence[Stage], job_run: JobRun, *, is_last: bool
+) -> None:
+    """Make one of the job's stages, store its files, then record it; the last one ends the job."""
     result = await make(stage, job_run)
     keys, artifacts = await store_files(stage, result, job_run)
     checkpoint = Checkpoint(files=keys, facts=result.facts)
-    total = len(workflow.stages)
     database = job_run.context.database
     async with (
         ending(job_run.claimed, job_run.context) if is_last else nullcontext(database) as where
@@ -96,10 +99,10 @@ async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_las
             job_run.claimed,
             stage=stage.name,
             message=stage.done,
-            progress=progress(workflow, workflow.stages.index(stage) + 1),
+            progress=progress(stages, stages.index(stage) + 1),
             checkpoint=checkpoint,
             artifacts=artifacts,
-            end=progress(workflow, total) if is_last else None,
+            end=progress(stages, len(stages)) if is_last else None,
             product_title=job_run.product_title,
         )
     job_run.done[stage.name] = checkpoint
@@ -110,14 +113,22 @@ async def run_stage(stage: Stage, workflow: Workflow, job_run: JobRun, *, is_las
 async def ending(
     claimed: JobLease, context: WorkerContext
 ) -> AsyncIterator[Database | AsyncConnection]:
-    """Where to end the job well; what is to be published is asked for in the same transaction."""
-    if claimed.publish is None:
+    """Where to end the job well.
+
+    In the same transaction, a generator's image enters the catalog, and what is to be published is
+    asked for.
+    """
+    kind = KIND_OF_GENERATOR.get(claimed.job_type)
+    if kind is None and claimed.publish is None:
         yield context.database
         return
     async with context.database.transaction(claimed.ref.shop_id) as connection:
         yield connection
-        product_id = claimed.request["product_id"]
-        await auto_publish(connection, claimed.ref, product_id, claimed.publish)
+        if kind is not None:
+            await fill_catalog(connection, claimed, kind)
+        if claimed.publish is not None:
+            product_id = claimed.request["product_id"]
+            await auto_publish(connection, claimed.ref, product_id, claimed.publish)
 
 
 async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:
@@ -145,9 +156,9 @@ async def retry_or_fail(job_run: JobRun, context: WorkerContext, error: StageFai
     return Done()
 
 
-def progress(workflow: Workflow, done: int) -> dict[str, object]:
+def progress(stages: Sequence[Stage], done: int) -> dict[str, object]:
     """How far the job is, for the event's `extra`."""
-    return {"progress": {"done": done, "total": len(workflow.stages)}}
+    return {"progress": {"done": done, "total": len(stages)}}
 
 
 JOB_TASK = TaskKind(

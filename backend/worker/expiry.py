@@ -37,6 +37,10 @@ DISPENSABLE = """
         JOIN batches b ON b.shop_id = i.shop_id AND b.public_id = i.batch_id
         WHERE i.shop_id = j.shop_id AND i.job_id = j.public_id AND b.finished_at IS NULL
     )
+    AND NOT EXISTS (
+        SELECT FROM catalog_entries c
+        WHERE c.shop_id = j.shop_id AND c.id = j.public_id AND c.archived_at IS NULL
+    )
 """
 # The URL of an upload is in its job's `request`; null means that the image is no longer kept.
 RETRACTED = """

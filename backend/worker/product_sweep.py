@@ -75,7 +75,7 @@ async def askable_shops(database: Database) -> list[ShopRef]:
 async def sweep_products(
     ref: ShopRef,
     context: WorkerContext,
-    disabled: frozenset[str],
+    closed: frozenset[str],
     *,
     until: datetime | None = None,
 ) -> int:
@@ -88,7 +88,7 @@ async def sweep_products(
     try:
         until = until or await quiet_until(context.database)
         async for shop, page in changes(ref, context, until):
-            found, is_whole = await dealt_with(page, shop, context, disabled)
+            found, is_whole = await dealt_with(page, shop, context, closed)
             missed += found
             mark = mark_after(page, until) if is_whole else None
             await record_sweep(context.database, ref, found, mark)
@@ -106,7 +106,7 @@ async def quiet_until(database: Database) -> datetime:
 
 
 async def dealt_with(
-    page: ProductPage, shop: InstalledShop, context: WorkerContext, disabled: frozenset[str]
+    page: ProductPage, shop: InstalledShop, context: WorkerContext, closed: frozenset[str]
 ) -> tuple[int, bool]:
     """How many products of the page were missed, and whether the whole page was processed."""
     missed = 0
@@ -117,7 +117,7 @@ async def dealt_with(
             context.database,
             shop.id,
             product,
-            disabled=disabled,
+            closed=closed,
             quotas=context.quotas,
             files=context.files,
         )

@@ -72,8 +72,9 @@ async def requeued_all(database: Database) -> dict[Kind, FindingTally]:
 
 async def missed_products(settings: Settings, context: WorkerContext) -> int:
     """Sweep the products of each shop; return how many had been missed."""
+    closed = settings.disabled | context.without_engine
     shops = await askable_shops(context.database)
-    return sum([await sweep_products(ref, context, settings.disabled) for ref in shops])
+    return sum([await sweep_products(ref, context, closed) for ref in shops])
 
 
 def report_progress(objects: int) -> None:

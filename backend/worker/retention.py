@@ -5,7 +5,7 @@
 - Uploads are deleted the same time after their last use, once no job, rule or running batch names
   them.
 - Jobs are deleted with all their rows, if an operator has set a time. Published jobs are kept, and
-  so are jobs of a batch that has not ended.
+  so are jobs of a batch that has not ended, and those of catalog entries that are not archived.
 
 Everything is done in slices with short transactions. None is open while objects are deleted.
 """
@@ -36,6 +36,7 @@ from backend.worker.expiry import (
 )
 from backend.worker.maintenance import DoomedUploads, sweep_uploads
 from backend.worker.reconciliation_report import FindingTally, Kind, record
+from backend.workflows import UPLOAD_FIELDS
 from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 JOBS_PER_PASS = 500  # jobs
@@ -148,7 +149,7 @@ def unnamed_uploads(kept: timedelta) -> DoomedUploads:
     """Uploads that have not been used for that long and that nothing names."""
     by_jobs = [
         exists().where(Job.shop_id == Upload.shop_id, Job.request[field].astext == Upload.key)
-        for field in ("upload_key", "background_upload_key")
+        for field in UPLOAD_FIELDS
     ]
     by_rules = exists().where(
         ShopSettings.shop_id == Upload.shop_id,

@@ -7,7 +7,7 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -27,14 +27,22 @@ from backend.batches.leases import BatchRef
 from backend.billing.plans import price_list
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
+from backend.jobs.prices import require_known_prices
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics, watch_pools
-from backend.providers.engines import DEFAULT_ENGINE, chosen_engines
+from backend.providers.engines import (
+    DEFAULT_ENGINE,
+    available_stages,
+    chosen_engines,
+    close_providers,
+    hosted_providers,
+)
+from backend.providers.provider import Provider
 from backend.publications.execution import run_publication
 from backend.publications.leases import PublicationRef
 from backend.renderers.base import Renderer
-from backend.renderers.local import LocalRenderer
+from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -63,6 +71,8 @@ from backend.worker.retention import RetentionPeriods, expire
 from backend.worker.review_backfill import correct_reviews
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
+from backend.workflows.offer import WorkflowOffer, workflows_without_engine
+from backend.workflows.stages import StageName
 from webhooks.outcome import HandlerContext
 from webhooks.receive import DeliveryRef
 
@@ -128,11 +138,21 @@ async def open_worker_context(
             "SEGMENT_MODEL_PATH.",
         )
     local = LocalRenderer(settings.segment_model_path, slots, render_limits(slots))
-    renderer = chosen_engines({DEFAULT_ENGINE: local}, settings.chosen_engines, WORKFLOWS.values())
+    chosen = settings.chosen_engines
+    renderer = chosen_engines({DEFAULT_ENGINE: local}, chosen, WORKFLOWS.values())
+    providers = hosted_providers(settings, chosen)
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
-    return contexts(settings, database=database, admin=admin, store=store, renderer=renderer)
+    stack.push_async_callback(close_providers, providers)
+    return contexts(
+        settings,
+        database=database,
+        admin=admin,
+        store=store,
+        renderer=renderer,
+        providers=providers,
+    )
 
 
 def contexts(
@@ -142,23 +162,31 @@ def contexts(
     admin: AdminApi,
     store: ObjectStore,
     renderer: Renderer,
+    providers: Mapping[StageName, Provider] | None = None,
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
+    available = available_stages(LOCAL_STAGES, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled, without_engine=workflows_without_engine(available)
+    )
+    require_known_prices(settings.quotas)
     context = WorkerContext(
         database=database,
         store=store,
         admin=admin,
         renderer=renderer,
+        providers=providers or {},
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
+        without_engine=offer.without_engine,
     )
     handler_context = HandlerContext(
         database=database,
         admin=admin,
         store=store,
-        disabled=settings.disabled,
+        closed=offer.closed,
         quotas=settings.quotas,
         prices=prices,
     )
@@ -242,7 +270,7 @@ def register_entrypoints(
     @pgq.entrypoint(queue.SWEEP_PRODUCTS)
     async def sweep_queued_shop(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
-        await sweep_products(ref, context, handler_context.disabled)
+        await sweep_products(ref, context, handler_context.closed)
 
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:

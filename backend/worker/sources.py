@@ -10,6 +10,7 @@ import structlog
 
 from backend.errors import ShopifyUnavailable
 from backend.failures.codes import (
+    CATALOG_IMAGE_GONE,
     MEDIA_NOT_FOUND,
     NO_IMAGE,
     PRODUCT_NOT_FOUND,
@@ -18,7 +19,7 @@ from backend.failures.codes import (
     SHOPIFY_REFUSED,
     UPLOAD_EXPIRED,
 )
-from backend.failures.registry import Failed
+from backend.failures.registry import Failed, Failure
 from backend.jobs.lifecycle import JobLease
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.product_image import download_image
@@ -26,6 +27,8 @@ from backend.shops.shopify_responses import Product, ShopMedia
 from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
+from backend.workflows import WORKFLOWS
+from backend.workflows.further_images import object_field_of
 from backend.workflows.stages import StageFile
 
 log = structlog.get_logger(__name__)
@@ -58,28 +61,34 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
 
     Raises `SourceFailed`, `NeedsReauth`, and the errors of Shopify, storage and downloads.
     """
-    request = claimed.request
+    request, workflow = claimed.request, WORKFLOWS[claimed.job_type]
     if "upload_key" in request:
-        yield SourceFile(StageFile.SOURCE, await uploaded(request["upload_key"], context))
+        yield SourceFile(StageFile.SOURCE, await stored_image(request["upload_key"], context))
     else:
         known = request.get("source_url")
         photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
         data = await download_image(context.files, photo.url)
         yield SourceFile(StageFile.SOURCE, data, photo.product_title)
-    if "background_upload_key" in request:
-        key = request["background_upload_key"]
-        yield SourceFile(StageFile.BACKGROUND, await uploaded(key, context))
+    for image in workflow.further_images:
+        if image.upload_field in request:
+            yield SourceFile(image.file, await stored_image(request[image.upload_field], context))
+        elif image.entry_field in request:
+            key = request[object_field_of(image.entry_field)]
+            data = await stored_image(key, context, missing=CATALOG_IMAGE_GONE)
+            yield SourceFile(image.file, data)
 
 
-async def uploaded(key: str | None, context: WorkerContext) -> bytes:
-    """An upload's bytes. An upload that has expired since is not an error of the store."""
+async def stored_image(
+    key: str | None, context: WorkerContext, *, missing: Failure = UPLOAD_EXPIRED
+) -> bytes:
+    """An image in our own bucket. One that has been deleted since is not an error of the store."""
     if key is None:
-        raise SourceFailed(UPLOAD_EXPIRED)
+        raise SourceFailed(missing)
     try:
         return await context.store.get(key)
     except ObjectMissing as error:
         await context.store.clock()  # raises if the whole bucket is unavailable
-        raise SourceFailed(UPLOAD_EXPIRED) from error
+        raise SourceFailed(missing) from error
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> ShopPhoto:

@@ -57,7 +57,7 @@ class JobRun:
 
     @property
     def names(self) -> set[str]:
-        """The job's request."""
+        """The files there are so far."""
         return {*self.keys, *self.at_hand}
 
     async def file(self, name: str) -> bytes:
@@ -141,9 +141,10 @@ async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
     claimed = job_run.claimed
     fields = WORKFLOWS[claimed.job_type].parameters.__struct_fields__
     params = {name: claimed.request[name] for name in fields if name in claimed.request}
+    names = stage.inputs_among(job_run.names)
     request = RenderRequest(
         stage=stage.name,
-        inputs={name: await job_run.file(name) for name in stage.inputs},
+        inputs={name: await job_run.file(name) for name in names},
         job_type=claimed.job_type,
         job_id=claimed.ref.public_id,
         idempotency_token=idempotency_token(stage, job_run, params),
@@ -161,7 +162,8 @@ def idempotency_token(stage: Stage, job_run: JobRun, params: dict[str, Any]) -> 
     """
     ref = job_run.claimed.ref
     keys = job_run.keys
-    asked = {"params": params, "inputs": {name: keys.get(name) for name in stage.inputs}}
+    inputs = {name: keys.get(name) for name in stage.inputs_among(job_run.names)}
+    asked = {"params": params, "inputs": inputs}
     encoded = msgspec.json.encode(asked, order="deterministic").decode()
     return natural_key(str(ref.shop_id), ref.public_id, stage.name, encoded)
 

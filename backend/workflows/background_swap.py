@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from backend.workflows.further_images import BACKGROUND
 from backend.workflows.pictures import JPEG_AND_WEBP, HexColour, Outputs, ShadowChoice
 from backend.workflows.registry import Workflow
+from backend.workflows.scenes import MoodChoice
 from backend.workflows.stages import Stage, StageFile, StageName
 
 SEGMENT = Stage(
@@ -34,7 +36,7 @@ class BackgroundSwapWithSpec(BackgroundSwap, frozen=True, kw_only=True, forbid_u
     """A generated backdrop. The same parameters give the same backdrop."""
 
     scene_type: Literal["studio", "tabletop", "wall", "spotlight"]
-    mood: Literal["neutral", "bright", "warm", "cool", "dramatic"] = "neutral"
+    mood: MoodChoice = "neutral"
     dominant_colors: Annotated[
         tuple[HexColour, ...],
         msgspec.Meta(
@@ -50,7 +52,7 @@ BACKGROUND_SWAP_WITH_IMAGE = Workflow(
     op_class="edit",
     credits_cost=5,
     parameters=BackgroundSwapWithImage,
-    upload_fields=("background_upload_key",),
+    further_images=(BACKGROUND,),
     stages=(
         Stage(
             StageName.FETCH,

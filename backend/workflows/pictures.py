@@ -31,6 +31,8 @@ MediaGid = Annotated[
     ),
 ]
 UPLOAD_FIELD_SUFFIX = "upload_key"  # every field that names an upload ends so
+# Photos of a person. They are never shown again, and no rule or batch keeps one.
+PRIVATE_UPLOAD_FIELDS = frozenset({"person_upload_key"})
 
 
 class ProductPhoto(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,5 +58,22 @@ ShadowChoice = Annotated[
     Literal["none", "contact"],
     msgspec.Meta(description="`contact`: a soft shadow under the product."),
 ]
+
+AspectRatio = Annotated[
+    Literal["1:1", "4:5", "3:4", "2:3", "16:9"], msgspec.Meta(description="Width to height.")
+]
+LARGEST_SEED = 2**31 - 1  # the providers' common range
+Seed = Annotated[
+    int,
+    msgspec.Meta(
+        ge=0,
+        le=LARGEST_SEED,
+        description="The same seed and parameters give a similar image, if the engine can repeat "
+        "one. Without it each job has a seed of its own, which its `request` shows.",
+    ),
+]
+# Neither control characters nor marks that change the direction of the text.
+PLAIN_TEXT = rf"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*{END}"
+FreeText = Annotated[str, msgspec.Meta(max_length=300, pattern=PLAIN_TEXT)]
 
 JPEG_AND_WEBP = (Output(size=2048, format="jpeg"), Output(size=1024, format="webp"))

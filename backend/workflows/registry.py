@@ -10,63 +10,83 @@ from typing import Any, Literal
 
 import msgspec
 
-from backend.workflows.pictures import ProductPhoto, UploadKey
-from backend.workflows.stages import Stage, StageFile
+from backend.workflows.further_images import FurtherImage
+from backend.workflows.pictures import ProductPhoto
+from backend.workflows.stages import Stage, StageFile, StageName
 
 
 class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A type of job: its public names, its parameters, its price and its stages in order.
 
-    Raises `ValueError` when a stage stands there twice or reads a file that no earlier one makes.
+    Raises `ValueError` when a stage stands there twice or reads a file that may not be there.
     """
 
     name: str  # kebab-case, as in POST /v1/<name>
     job_type: str  # UPPER_SNAKE, as in a job's header
     summary: str  # one line for the API's documentation
-    op_class: Literal["catalog", "compose", "edit"]
+    op_class: Literal["catalog", "compose", "edit", "generate"]
     credits_cost: int
     # How to make the pictures, with bounds and defaults: what the engines get of a request.
     parameters: type[msgspec.Struct]
-    # The fields that name uploads which the job needs beside the product's photo.
-    upload_fields: tuple[str, ...] = ()
+    has_photo: bool = True  # does a request name a product's photo?
+    further_images: tuple[FurtherImage, ...] = ()
     stages: tuple[Stage, ...]
     for_visitors: bool = False  # may visitors of the storefront ask for it, as merchants may?
+    for_many_products: bool = True  # may rules and batches run it for any product's photo?
     is_preview: bool = False  # its pictures are for the merchant to look at, never to publish
     version: int = 1  # raise it to have rules make a product's pictures anew (`rules.keys`)
 
     def __post_init__(self) -> None:
+        optional = {image.file for image in self.further_images if not image.is_required}
         made: set[StageFile] = set()
+        perhaps: set[StageFile] = set()
         for stage in self.stages:
-            if missing := sorted(set(stage.inputs) - made):
+            missing = {*stage.inputs} - made | {*stage.optional_inputs} - made - perhaps
+            if missing:
                 raise ValueError(
-                    f"Stage {stage.name} of {self.name} reads {', '.join(missing)}, "
+                    f"Stage {stage.name} of {self.name} reads {', '.join(sorted(missing))}, "
                     "which no earlier stage makes."
                 )
-            made.update(stage.outputs)
+            fetched = optional if stage.name is StageName.FETCH else set()
+            made.update({*stage.outputs} - fetched)
+            perhaps.update({*stage.outputs} & fetched)
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"A stage of {self.name} stands there twice: {', '.join(names)}.")
 
+    def stages_for(self, request: Mapping[str, Any]) -> tuple[Stage, ...]:
+        """The stages of a job with this request: without those whose result the request names."""
+        given = {image.file for image in self.further_images if image.is_in(request)}
+        return tuple(
+            stage
+            for stage in self.stages
+            if stage.name is StageName.FETCH or not stage.outputs or {*stage.outputs} - given
+        )
+
     @cached_property
-    def request(self) -> type[ProductPhoto]:
-        """What a merchant sends: the photo, further uploads and the parameters."""
-        return self._with_fields(self.parameters.__name__, self._uploads, base=ProductPhoto)
+    def request(self) -> type[msgspec.Struct]:
+        """What a merchant sends: the photo, further images and the parameters."""
+        fields = [field for image in self.further_images for field in image.fields(image.ways)]
+        base = ProductPhoto if self.has_photo else None
+        return self._with_fields(self.parameters.__name__, fields, base=base)
 
     @cached_property
     def without_photo(self) -> type[msgspec.Struct]:
-        """The request without the fields that name the photo, for rules and batches."""
-        return self._with_fields(f"{self.parameters.__name__}Parameters", self._uploads)
+        """The request of rules and batches: without the photo, and without a person's photo."""
+        fields = [
+            field for image in self.further_images for field in image.fields(image.ways_to_keep)
+        ]
+        return self._with_fields(f"{self.parameters.__name__}Parameters", fields)
 
     def request_with(self, name: str, *photo: tuple[str, Any]) -> type[msgspec.Struct]:
         """A request that names its photo by these fields alone."""
         return self._with_fields(name, photo)
 
-    @property
-    def _uploads(self) -> list[tuple[str, Any]]:
-        return [(name, UploadKey) for name in self.upload_fields]
-
     def _with_fields(
-        self, name: str, fields: Iterable[tuple[str, Any]], base: type[msgspec.Struct] | None = None
+        self,
+        name: str,
+        fields: Iterable[tuple[Any, ...]],
+        base: type[msgspec.Struct] | None = None,
     ) -> type[Any]:
         """A struct of these fields and the parameters, which refuses any other field."""
         own = [

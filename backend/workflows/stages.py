@@ -3,6 +3,7 @@
 Their values are stored in checkpoints, artifacts and events: never change one.
 """
 
+from collections.abc import Container
 from enum import StrEnum
 
 import msgspec
@@ -55,11 +56,17 @@ class StageFile(StrEnum):
 class Stage(msgspec.Struct, frozen=True):
     """A step that ends in a checkpoint.
 
-    `done` is the line that the merchant reads afterwards. `inputs` are files of earlier stages,
-    `outputs` the files that later stages may read; final pictures are not among them.
+    `done` is the line that the merchant reads afterwards. `inputs` are files of earlier stages, and
+    `optional_inputs` are those that it reads if the job has them. `outputs` are the files that
+    later stages may read; final pictures are not among them.
     """
 
     name: StageName
     done: str
     inputs: tuple[StageFile, ...] = ()
     outputs: tuple[StageFile, ...] = ()
+    optional_inputs: tuple[StageFile, ...] = ()
+
+    def inputs_among(self, files: Container[str]) -> list[StageFile]:
+        """What it reads of a job that has these files: all inputs, and optional ones it has."""
+        return [*self.inputs, *(name for name in self.optional_inputs if name in files)]

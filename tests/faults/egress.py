@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from backend.shops.product_image import ProductImageRefused, ProductImageUnavailable, download_image
-from backend.shops.ssrf_transport import PublicInternet
+from backend.ssrf_transport import PublicInternet
 from tests.security.addresses import INSIDE, NOT_PUBLIC, not_the_cdns
 
 PORTS = (80, 443, 8080, 8443)

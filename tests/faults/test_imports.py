@@ -46,7 +46,7 @@ async def test_an_import_of_ten_thousand_products_stays_within_the_daily_cap(
         made = 0
         for number in numbers:
             product = imported(number)
-            done = await apply_rules(running_app.database, shop_id, product, disabled=frozenset())
+            done = await apply_rules(running_app.database, shop_id, product, closed=frozenset())
             assert done.made or done.is_capped
             made += len(done.made)
         return made

@@ -23,11 +23,14 @@ from backend.page.routes import PAGE_PATHS
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
 from backend.uploads.service import use_uploads
-from backend.workflows import WORKFLOWS
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.garments import CATEGORIES
 from tests.backend.uploads.multipart_forms import picture
+from tests.catalog_entries import generated_entry
 from tests.conftest import SECRET
-from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.hosted_engines import WITH_ENGINES, app_with
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.prepaid_apps import SELLING
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, serve_app
 from tests.scenarios import (
@@ -328,16 +331,24 @@ def a_new_job_is_its_shops_alone(name: str) -> Check:
     """For a workflow: whose job it becomes, and whose uploads it may use."""
 
     async def check(shared_app: RunningApp, others: list[JobRef], ask: RouteCase) -> None:
-        body = {**PRODUCT, **MINIMAL_PARAMETERS[name]}
-        if "background_upload_key" not in body:
+        async with app_with(shared_app, **WITH_ENGINES) as engines:
+            await checked(engines, others, ask)
+
+    async def checked(shared_app: RunningApp, _others: list[JobRef], ask: RouteCase) -> None:
+        has_photo, least = BY_NAME[name].has_photo, MINIMAL_PARAMETERS[name]
+        if not {*map(str, least.values())} & {UNKNOWN_UPLOAD, UNKNOWN_ENTRY}:
+            body = {**PRODUCT, **least} if has_photo else least
             made = (await ask(shared_app, "POST", f"/v1/{name}", body)).json()
             assert (await shared_app.detail(made["job_id"])).status_code == 200
             assert refusal(await shared_app.detail(made["job_id"], shop=OTHER_SHOP)) == NOT_FOUND
-        foreign = await foreign_upload(shared_app)
-        stolen = {**MINIMAL_PARAMETERS[name], "upload_key": foreign}
-        if "background_upload_key" in stolen:
-            stolen["background_upload_key"] = foreign
-        unknown = {**stolen, "upload_key": UNKNOWN_UPLOAD}
+        if not has_photo:
+            return
+        unknown = {**least, "upload_key": UNKNOWN_UPLOAD}
+        theirs = {
+            UNKNOWN_UPLOAD: await foreign_upload(shared_app),
+            UNKNOWN_ENTRY: await foreign_entry(shared_app),
+        }
+        stolen = {field: theirs.get(value, value) for field, value in unknown.items()}
         answers = [await ask(shared_app, "POST", f"/v1/{name}", each) for each in (stolen, unknown)]
         assert {refusal(answer) for answer in answers} == {(422, "INVALID_REQUEST")}
         assert answers[0].json()["detail"] == answers[1].json()["detail"]
@@ -356,6 +367,18 @@ async def foreign_upload(shared_app: RunningApp) -> str:
         d=OTHER_SHOP,
     )
     return key
+
+
+async def foreign_entry(shared_app: RunningApp) -> str:
+    """An entry of the other shop's catalog."""
+    found = await shared_app.rows(
+        "SELECT c.id FROM catalog_entries c JOIN shops s ON s.id = c.shop_id WHERE s.domain = :d",
+        d=OTHER_SHOP,
+    )
+    if found:
+        return str(found[0]["id"])
+    ref, _ = await generated_entry(shared_app, shop=OTHER_SHOP)
+    return ref.public_id
 
 
 async def foreign_publication(shared_app: RunningApp, ref: JobRef) -> None:
@@ -475,6 +498,17 @@ async def operations_are_everybodys(
         for each in (await ask(shared_app, "GET", "/v1/operations")).json()["operations"]
     }
     assert names == {workflow.name for workflow in WORKFLOWS.values()}
+
+
+async def garments_are_everybodys(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """The rules, and nothing of any shop."""
+    listed = (await ask(shared_app, "GET", "/v1/garment-categories")).json()["categories"]
+    assert [each["name"] for each in listed] == [*CATEGORIES]
+    asked = {"garments": ["dress", "top"], "workflow": "look"}
+    answer = (await ask(shared_app, "POST", "/v1/compatibility/check", asked)).json()
+    assert [reason["code"] for reason in answer["reasons"]] == ["SAME_PLACE"]
 
 
 async def an_installation_is_its_shops_alone(
@@ -613,6 +647,8 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         for end in ("", "/{public_id}")
     },
     ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
+    ("GET", "/v1/garment-categories"): (garments_are_everybodys, MERCHANT),
+    ("POST", "/v1/compatibility/check"): (garments_are_everybodys, MERCHANT),
     **{
         (method, "/v1/settings"): (settings_are_its_shops_alone, MERCHANT)
         for method in ("GET", "PUT")
@@ -663,6 +699,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     for name in FOR_VISITORS:
         await visitors_job(shared_app, name, shop=OTHER_SHOP)
     await foreign_upload(shared_app)
+    await foreign_entry(shared_app)
     await foreign_subscription(shared_app)
     await foreign_publication(shared_app, finished)
     await foreign_batch(shared_app)

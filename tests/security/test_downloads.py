@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from backend.dev.transport import LoopbackShopify
 from backend.shops import product_image
 from backend.shops.product_image import ProductImageRefused, ProductImageUnavailable, download_image
-from backend.shops.ssrf_transport import PublicInternet, is_public
+from backend.ssrf_transport import PublicInternet, is_public
 from tests.security.addresses import INSIDE, NOT_PUBLIC, PUBLIC, not_the_cdns
 
 PHOTO = "https://cdn.shopify.com/s/files/1/1/files/tee.jpg?v=1"

@@ -30,7 +30,7 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
         context.database,
         shop.id,
         product,
-        disabled=context.disabled,
+        closed=context.closed,
         quotas=context.quotas,
         files=context.admin.files,
     )

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from backend.dev.transport import LoopbackShopify
-from backend.workflows import WORKFLOWS
-from backend.workflows.pictures import ProductPhoto
+from backend.workflows import FOR_MANY_PRODUCTS
+from backend.workflows.pictures import PRIVATE_UPLOAD_FIELDS, ProductPhoto
 from tests.backend.batches.scenarios import (
     counts,
     create_batch,
@@ -23,6 +23,7 @@ from tests.backend.batches.scenarios import (
     post_batch_action,
     product_gids,
 )
+from tests.minimal_requests import UNKNOWN_ENTRY
 from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import NoRenderer, fingerprint, refusal
 
@@ -73,9 +74,10 @@ async def test_the_worker_creates_possible_jobs_and_reports_the_others(
     assert bad["error"]["code"] == "PRODUCT_NOT_FOUND"
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("workflow", FOR_MANY_PRODUCTS, ids=lambda each: each.name)
 def test_batch_parameters_exclude_the_source_image(workflow: Any) -> None:
-    own = set(workflow.request.__struct_fields__) - set(ProductPhoto.__struct_fields__)
+    not_kept = {*ProductPhoto.__struct_fields__} | PRIVATE_UPLOAD_FIELDS
+    own = set(workflow.request.__struct_fields__) - not_kept
     assert set(workflow.without_photo.__struct_fields__) == own
 
 
@@ -92,7 +94,7 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
     "no product": ({"product_ids": ["gid://shopify/Collection/1"]}, [["product_ids", 0]]),
     "no collection": ({"collection_id": "gid://shopify/Product/1"}, [["collection_id"]]),
     "an unknown field": ({**ONE, "url": "x"}, [["url"]]),
-    "an unknown workflow": ({**ONE, "workflow": "try-on"}, [["workflow"]]),
+    "an unknown workflow": ({**ONE, "workflow": "oil-painting"}, [["workflow"]]),
     "a bad parameter": ({**ONE, "parameters": {"margin": 0.5}}, [["parameters", "margin"]]),
     "a coerced one": ({**ONE, "parameters": {"margin": "0.1"}}, [["parameters", "margin"]]),
     "an unknown one": ({**ONE, "parameters": {"size": 1}}, [["parameters", "size"]]),
@@ -109,6 +111,23 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
     "a missing parameter": (
         {**ONE, "workflow": "product-to-model-direct"},
         [["parameters", "category"]],
+    ),
+    "a workflow for one photo at a time": ({**ONE, "workflow": "look"}, [["workflow"]]),
+    "an image named twice": (
+        {
+            **ONE,
+            "workflow": "background-swap-with-image",
+            "parameters": {"background_upload_key": NO_UPLOAD, "background_id": UNKNOWN_ENTRY},
+        },
+        [["parameters", "background_upload_key"], ["parameters", "background_id"]],
+    ),
+    "a person's own photo": (
+        {**ONE, "workflow": "try-on", "parameters": {"person_upload_key": NO_UPLOAD}},
+        [["parameters", "person_upload_key"]],
+    ),
+    "no such entry": (
+        {**ONE, "workflow": "try-on", "parameters": {"model_id": UNKNOWN_ENTRY}},
+        [["parameters", "model_id"]],
     ),
     "no such upload": (
         {

@@ -11,17 +11,25 @@ from backend.errors import ConfigurationError
 from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef, request_jobs
 from backend.shops.service import installed_id
-from backend.workflows import WORKFLOWS
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.generated import seed_of
+from tests.catalog_entries import generated_entry
 from tests.conftest import settings_for
-from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.hosted_engines import HOSTED_WORKFLOWS, WITH_ENGINES, app_with
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.running_app import SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import fingerprint, open_shared_app, refusal
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 PRODUCT = "gid://shopify/Product/8000000000001"
-OFFLINE = [name for name in MINIMAL_PARAMETERS if name != "background-swap-with-image"]
+OFFLINE = [
+    name
+    for name, parameters in MINIMAL_PARAMETERS.items()
+    if name not in HOSTED_WORKFLOWS
+    and not {UNKNOWN_UPLOAD, UNKNOWN_ENTRY} & {*map(str, parameters.values())}
+]
 
 
 async def post_job(
@@ -29,7 +37,8 @@ async def post_job(
 ) -> httpx.Response:
     """Ask for a job of that workflow, by default of a product."""
     if body is None:
-        body = {"product_id": PRODUCT, **MINIMAL_PARAMETERS[name]}
+        photo = {"product_id": PRODUCT} if BY_NAME[name].has_photo else {}
+        body = {**photo, **MINIMAL_PARAMETERS[name]}
     sent = {**shared_app.bearer(shop), **headers}
     return await shared_app.http.post(f"/v1/{name}", json=body, headers=sent)
 
@@ -192,7 +201,7 @@ async def test_a_job_of_an_uninstalled_shop_ends_when_a_worker_takes_it(
 
 
 async def test_an_unknown_workflow_is_not_found(shared_app: RunningApp) -> None:
-    assert refusal(await post_job(shared_app, "try-on", {})) == (404, "NOT_FOUND")
+    assert refusal(await post_job(shared_app, "oil-painting", {})) == (404, "NOT_FOUND")
 
 
 async def test_operations_list_every_workflow_with_its_price(shared_app: RunningApp) -> None:
@@ -202,7 +211,7 @@ async def test_operations_list_every_workflow_with_its_price(shared_app: Running
             "name": workflow.name,
             "op_class": workflow.op_class,
             "credits_cost": workflow.credits_cost,
-            "enabled": True,
+            "enabled": workflow.name not in HOSTED_WORKFLOWS,
         }
         for workflow in WORKFLOWS.values()
     ]
@@ -221,7 +230,8 @@ async def test_a_disabled_workflow_is_refused_and_rate_limits_are_per_shop(
             await running_app.install()
             listed = await running_app.http.get("/v1/operations", headers=running_app.bearer())
             enabled = {each["name"]: each["enabled"] for each in listed.json()["operations"]}
-            assert [name for name in enabled if not enabled[name]] == ["catalog-image"]
+            assert not enabled["catalog-image"]
+            assert enabled["product-to-model-direct"]
             assert refusal(await post_job(running_app, "catalog-image")) == (
                 403,
                 "WORKFLOW_DISABLED",
@@ -241,3 +251,134 @@ def test_a_misspelt_disabled_workflow_stops_the_start(shared_app: RunningApp) ->
     settings = replace(shared_app.settings, disabled_workflows="catalog_image")
     with pytest.raises(ConfigurationError, match="catalog-image"):
         create_app(settings)
+
+
+@pytest.mark.parametrize("name", HOSTED_WORKFLOWS)
+async def test_a_workflow_without_an_engine_is_refused_and_stores_nothing(
+    shared_app: RunningApp, name: str
+) -> None:
+    before = await fingerprint(shared_app)
+    assert refusal(await post_job(shared_app, name)) == (409, "NO_ENGINE")
+    assert await fingerprint(shared_app) == before
+
+
+async def test_a_workflow_is_enabled_once_each_of_its_stages_has_an_engine(
+    shared_app: RunningApp,
+) -> None:
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        assert all(each["enabled"] for each in (await offered(engines)).values())
+        assert (await post_job(engines, "extract")).status_code == 202
+    one = {**WITH_ENGINES, "engines": "generate_model=fashn,try_on=fashn"}
+    async with app_with(shared_app, **one) as engines:
+        enabled = {name for name, each in (await offered(engines)).items() if each["enabled"]}
+        assert enabled & {*HOSTED_WORKFLOWS} == {"model-generator", "try-on"}
+        assert refusal(await post_job(engines, "extract")) == (409, "NO_ENGINE")
+
+
+async def test_a_generator_needs_no_photo_and_keeps_the_seed_of_its_own(
+    shared_app: RunningApp,
+) -> None:
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        made = (await post_job(engines, "model-generator", {"body": "male"})).json()["job_id"]
+        request = (await engines.detail(made)).json()["request"]
+        assert request["seed"] == seed_of(made)
+        chosen = (await post_job(engines, "model-generator", {"seed": 7})).json()["job_id"]
+        assert (await engines.detail(chosen)).json()["request"]["seed"] == 7
+        assert refusal(await post_job(engines, "model-generator", {"product_id": PRODUCT})) == (
+            422,
+            "INVALID_REQUEST",
+        )
+
+
+PERSON_WAYS = ["person_upload_key", "model_id"]
+GARMENT_WAYS = ["garment_2_upload_key", "garment_2_id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "fields"),
+    [
+        ("try-on", {}, PERSON_WAYS[:1]),
+        ("try-on", {"person_upload_key": UNKNOWN_UPLOAD, "model_id": UNKNOWN_ENTRY}, PERSON_WAYS),
+        ("look", {"model_id": UNKNOWN_ENTRY}, GARMENT_WAYS[:1]),
+        ("try-on", {"model_id": UNKNOWN_ENTRY}, ["model_id"]),
+        ("try-on", {"person_upload_key": UNKNOWN_UPLOAD}, ["person_upload_key"]),
+        ("product-to-model-phased", {"model_id": UNKNOWN_ENTRY}, ["model_id"]),
+        ("background-swap-with-image", {}, ["background_upload_key"]),
+    ],
+)
+async def test_each_further_image_is_named_in_one_way_and_must_be_there(
+    shared_app: RunningApp, name: str, parameters: dict[str, Any], fields: list[str]
+) -> None:
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        body = {"product_id": PRODUCT, **parameters}
+        assert await invalid_locations(engines, name, body) == [["body", each] for each in fields]
+
+
+async def test_a_job_stores_the_object_of_its_catalog_entry_and_shows_it(
+    shared_app: RunningApp,
+) -> None:
+    entry, key = await generated_entry(shared_app)
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        body = {"product_id": PRODUCT, "model_id": entry.public_id}
+        made = (await post_job(engines, "try-on", body)).json()["job_id"]
+        request = (await engines.detail(made)).json()["request"]
+        wrong = {"product_id": PRODUCT, "background_id": entry.public_id}  # it is a model
+        found = await invalid_locations(engines, "product-to-model-phased", wrong)
+        assert found == [["body", "background_id"]]
+    assert request["model_id"] == entry.public_id
+    assert key in request["model_image_url"]
+    assert "model_key" not in request
+
+
+async def test_the_photo_of_a_person_is_never_shown_again(shared_app: RunningApp) -> None:
+    upload_key = f"upl_{'1' * 32}"
+    await shared_app.execute(
+        "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
+        "SELECT id, :key, 'uploads/person.jpg', now() FROM shops WHERE domain = :shop",
+        key=upload_key,
+        shop=SHOP,
+    )
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        body = {"product_id": PRODUCT, "person_upload_key": upload_key}
+        made = (await post_job(engines, "try-on", body)).json()["job_id"]
+        detail = await engines.detail(made)
+    assert detail.json()["request"]["person_upload_image_url"] is None
+    assert "uploads/person.jpg" not in detail.text
+    stored = await shared_app.rows("SELECT request FROM jobs WHERE public_id = :id", id=made)
+    assert stored[0]["request"]["person_upload_key"] == "uploads/person.jpg"
+
+
+async def test_a_price_that_the_operator_has_set_is_the_jobs(shared_app: RunningApp) -> None:
+    async with app_with(shared_app, credits_by_workflow="catalog-image=3, extract=0,") as dearer:
+        prices = {name: each["credits_cost"] for name, each in (await offered(dearer)).items()}
+        assert (prices["catalog-image"], prices["extract"], prices["look"]) == (3, 0, 10)
+        made = (await post_job(dearer, "catalog-image")).json()
+    assert made["credits_cost"] == 3
+    kept = await shared_app.rows(
+        "SELECT credits_cost FROM jobs WHERE public_id = :id", id=made["job_id"]
+    )
+    assert kept == [{"credits_cost": 3}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("try_on=12", "unknown names: try_on. Known names: background-generator,"),
+        ("try-on", "name each workflow once"),
+        ("try-on=", "name each workflow once"),
+        ("=3", "unknown names: "),
+        ("try-on=1,try-on=2", "name each workflow once"),
+        ("try-on=-1", "name each workflow once"),
+        ("try-on=1.5", "name each workflow once"),
+        ("try-on=10000", "name each workflow once"),
+    ],
+)
+def test_a_wrong_price_stops_the_start(shared_app: RunningApp, text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        create_app(replace(shared_app.settings, credits_by_workflow=text))
+
+
+async def offered(running_app: RunningApp) -> dict[str, dict[str, Any]]:
+    """The workflows by their names, as the API lists them."""
+    answer = await running_app.http.get("/v1/operations", headers=running_app.bearer())
+    return {each["name"]: each for each in answer.json()["operations"]}

@@ -21,13 +21,15 @@ from backend.jobs.lifecycle import lease_job, succeed
 from backend.jobs.service import JobRef, request_jobs
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
-from backend.workflows import WORKFLOWS
+from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
 from tests.backend.openapi import credentials
 from tests.backend.openapi.conformance import Document, operations
 from tests.backend.publications import scenarios
-from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_UPLOAD
+from tests.catalog_entries import generated_entry
+from tests.hosted_engines import HOSTED_WORKFLOWS, WITH_ENGINES
+from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.prepaid_apps import SELLING
 from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import finished_job, privacy_request, waiting_job, without_database
@@ -95,10 +97,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         """The least that the operation takes."""
         name = self.path.rpartition("/")[2]
         if name in MINIMAL_PARAMETERS:
-            product = f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"
-            return msgspec.json.encode(
-                MINIMAL_PARAMETERS[name] | {"product_id": product}
-            ), "application/json"
+            product = {"product_id": f"gid://shopify/Product/{uuid.uuid4().int % 10**15}"}
+            photo = product if BY_NAME[name].has_photo else {}
+            return msgspec.json.encode(MINIMAL_PARAMETERS[name] | photo), "application/json"
+        if self.path == "/v1/compatibility/check":
+            return b'{"garments":["dress","top"],"workflow":"look"}', "application/json"
         if self.path == "/v1/batches":
             body = {"workflow": "catalog-image", "product_ids": batches.product_gids(2)}
             return msgspec.json.encode(body), "application/json"
@@ -158,7 +161,9 @@ async def request_every_response(shared_app: RunningApp, document: Document) -> 
             method: str, path: str, operation: Document, status: int
         ) -> httpx.Response:
             is_sold = path == "/v1/plans" and status == 200
-            http = clients[201] if is_sold else clients.get(status, shared_app.http)
+            http = (
+                clients.of_statuses[201] if is_sold else clients.of(path, status, shared_app.http)
+            )
             async with few:
                 return await WAYS[status](
                     Client(
@@ -200,6 +205,7 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
     ):
         return [
             await shared_app.http.post(path, json={**body, "margin": 0.2}, headers=key),
+            await shared_app.http.post("/v1/extract", json=body, headers=shared_app.bearer()),
             await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(UNKNOWN_SHOP)),
             await shared_app.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
             await shared_app.http.get(
@@ -220,18 +226,32 @@ def deleted(shared_app: RunningApp) -> ProductRecord:
     return product
 
 
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients of the same app where things are not as usual."""
+
+    of_statuses: dict[int, httpx.AsyncClient]
+    with_engines: httpx.AsyncClient
+
+    def of(self, path: str, status: int, usual: httpx.AsyncClient) -> httpx.AsyncClient:
+        """The client that gets this status there."""
+        is_hosted = path.removeprefix("/v1/") in HOSTED_WORKFLOWS
+        return self.of_statuses.get(status, self.with_engines if is_hosted else usual)
+
+
 @contextlib.asynccontextmanager
-async def circumstances(shared_app: RunningApp) -> AsyncIterator[dict[int, httpx.AsyncClient]]:
-    """Clients of the same app where things are not as usual, by the status that needs it."""
+async def circumstances(shared_app: RunningApp) -> AsyncIterator[Circumstances]:
+    """Apps where it is not as usual, by the status that needs it."""
     names = ",".join(workflow.name for workflow in WORKFLOWS.values())
     once = {"rate_limit_reads": "1/minute", "rate_limit_writes": "1/minute"}
     async with (
         client_of(shared_app, disabled_workflows=names) as switched_off,
-        client_of(shared_app, **SELLING) as prepaid,
-        client_of(shared_app, **once) as limited,
-        without_database(shared_app, **SELLING) as alone,
+        client_of(shared_app, **SELLING, **WITH_ENGINES) as prepaid,
+        client_of(shared_app, **once, **WITH_ENGINES) as limited,
+        client_of(shared_app, **WITH_ENGINES) as with_engines,
+        without_database(shared_app, **SELLING, **WITH_ENGINES) as alone,
     ):
-        yield {201: prepaid, 402: prepaid, 403: switched_off, 429: limited, 503: alone}
+        of_statuses = {201: prepaid, 402: prepaid, 403: switched_off, 429: limited, 503: alone}
+        yield Circumstances(of_statuses=of_statuses, with_engines=with_engines)
 
 
 @contextlib.asynccontextmanager
@@ -254,8 +274,8 @@ async def good(client: Client) -> httpx.Response:
         return await of_a_product(client)
     if client.path.startswith("/v1/batches/"):
         return await client.ask(public_id=await partly_done(client.shared_app))
-    if client.path.endswith("/background-swap-with-image"):
-        return await client.ask(content=await body_with_upload(client))
+    if names_images(client):
+        return await client.ask(content=await body_with_images(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
     is_usual = client.http is client.shared_app.http
@@ -329,8 +349,14 @@ async def partly_done(shared_app: RunningApp) -> str:
     return ref.public_id
 
 
-async def body_with_upload(client: Client) -> bytes:
-    """A background that exists, as a row says; nobody will look at it."""
+def names_images(client: Client) -> bool:
+    """Whether the least request names an upload or an entry of the catalog."""
+    named = {*map(str, MINIMAL_PARAMETERS.get(client.path.rpartition("/")[2], {}).values())}
+    return bool(named & {UNKNOWN_UPLOAD, UNKNOWN_ENTRY})
+
+
+async def body_with_images(client: Client) -> bytes:
+    """A request whose images exist, as rows say; nobody will look at them."""
     key = f"upl_{uuid.uuid4().hex}"
     await client.shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
@@ -338,7 +364,9 @@ async def body_with_upload(client: Client) -> bytes:
         key=key,
         shop=SHOP,
     )
-    return client.body()[0].replace(UNKNOWN_UPLOAD.encode(), key.encode())
+    entry, _ = await generated_entry(client.shared_app)
+    body = client.body()[0].replace(UNKNOWN_UPLOAD.encode(), key.encode())
+    return body.replace(UNKNOWN_ENTRY.encode(), entry.public_id.encode())
 
 
 async def two_credentials(client: Client) -> httpx.Response:
@@ -365,13 +393,16 @@ async def unpaid(client: Client) -> httpx.Response:
     """More than the shop, which has no credits, can pay."""
     if client.path.endswith("/retry"):
         return await client.ask(public_id=await partly_done(client.shared_app))
-    if client.path.endswith("/background-swap-with-image"):
-        return await client.ask(content=await body_with_upload(client))
+    if names_images(client):
+        return await client.ask(content=await body_with_images(client))
     return await client.ask()
 
 
 async def conflict(client: Client) -> httpx.Response:
-    """What has ended, or has not; or a key that somebody is just claiming."""
+    """What has ended, or has not; a key that somebody is just claiming; or a missing engine."""
+    if client.path == "/v1/settings":
+        rule = {"workflow": "extract"}
+        return await client.ask(content=msgspec.json.encode({"rules": [rule]}))
     if client.path.endswith(("/publication", "/retry", "/dismissal", "/product")):
         return await client.ask()
     if client.path.endswith("/cancel"):
@@ -385,10 +416,7 @@ async def conflict(client: Client) -> httpx.Response:
             f"SELECT id, 'POST {client.path}', '{key}', '', '{{}}' FROM shops "
             f"WHERE domain = '{SHOP}'"
         )
-        content = None
-        if client.path.endswith("/background-swap-with-image"):
-            content = await body_with_upload(client)
-        return await client.ask(content=content, Idempotency_Key=key)
+        return await client.ask(Idempotency_Key=key)
 
 
 async def another_media_type(client: Client) -> httpx.Response:
@@ -409,7 +437,7 @@ async def wrong_value(client: Client) -> httpx.Response:
         return await client.ask(content=b"--x--\r\n", Content_Type=form)
     if client.method == "GET":
         return await client.ask(query="?since=-1" if "events" in client.path else "?limit=0")
-    return await client.ask(content=b"{}")
+    return await client.ask(content=b'{"outputs":[]}')
 
 
 async def too_often(client: Client) -> httpx.Response:

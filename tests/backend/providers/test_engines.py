@@ -7,15 +7,15 @@ from msgspec.structs import replace
 
 from backend.app import create_app
 from backend.errors import ConfigurationError
-from backend.providers.engines import chosen_engines
-from backend.renderers.base import Rendered, RenderRequest
-from backend.renderers.local import LocalRenderer
+from backend.providers.engines import available_stages, chosen_engines
+from backend.renderers.base import Rendered, RenderFailed, RenderRequest
+from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.settings import Settings
 from backend.shops.token_encryption import generate_key
 from backend.worker.run import open_worker_context
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
-from backend.workflows.stages import StageName
+from backend.workflows.stages import Stage, StageName
 
 ALL = frozenset(StageName)
 SETTINGS = Settings(  # nothing is connected to
@@ -59,20 +59,13 @@ async def test_each_stage_runs_on_its_engine() -> None:
     assert hosted.is_closed
 
 
-async def test_every_stage_of_every_workflow_runs_on_the_local_engine() -> None:
-    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, WORKFLOWS.values())
-    wanted = {stage.name for each in WORKFLOWS.values() for stage in each.stages}
-    assert renderer.by_stage.keys() == wanted - {StageName.FETCH}
-
-
-def test_each_stage_without_an_engine_is_named_with_its_workflow() -> None:
-    engines = {"local": Recording("local", ALL - {StageName.COMPOSE, StageName.ENCODE})}
-    with pytest.raises(ConfigurationError) as caught:
-        chosen_engines(engines, {}, [CATALOG_IMAGE])
-    assert caught.value.message == (
-        "The stage compose of catalog-image has no engine: local does not run it. "
-        "The stage encode of catalog-image has no engine: local does not run it."
-    )
+async def test_a_stage_without_an_engine_fails_its_job_and_nothing_else() -> None:
+    engines = {"local": Recording("local", ALL - {StageName.COMPOSE})}
+    renderer = chosen_engines(engines, {}, [CATALOG_IMAGE])
+    with pytest.raises(RenderFailed) as caught:
+        await renderer.render(RenderRequest(stage="compose", inputs={}))
+    assert caught.value.failure.code == "ENGINE_MISSING"
+    await renderer.render(RenderRequest(stage="encode", inputs={}))
 
 
 def test_an_engine_cannot_be_chosen_for_a_stage_that_it_does_not_run() -> None:
@@ -84,8 +77,9 @@ def test_an_engine_cannot_be_chosen_for_a_stage_that_it_does_not_run() -> None:
 @pytest.mark.parametrize(
     ("engines", "message"),
     [
-        ("dress=fashn", "ENGINES names the engines fashn; there are local."),
-        ("dres=local", "ENGINES names the stages dres; there are compose, dress,"),
+        ("dress=dall-e", "ENGINES names the engines dall-e; there are local, fashn"),
+        ("dress=fashn", "key is missing: set FASHN_API_KEY"),
+        ("dres=local", "ENGINES names the stages dres; there are change_background, compose,"),
         ("fetch=local", "ENGINES names the stages fetch;"),
         ("normalise=local", "ENGINES names the stages normalise;"),
         ("dress", "name each stage once, such as dress=local"),
@@ -100,20 +94,47 @@ async def test_a_worker_with_a_wrong_choice_does_not_start(engines: str, message
             await open_worker_context(stack, settings, 1, None)
 
 
+@pytest.mark.parametrize("engines", ["dress=fashn", "dress=dall-e"])
+def test_a_web_process_with_a_wrong_choice_does_not_start(
+    engines: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    with pytest.raises(ConfigurationError):
+        create_app(replace(SETTINGS, engines=engines))
+
+
+async def test_a_hosted_stage_is_not_rendered_here() -> None:
+    settings = replace(SETTINGS, engines="dress=fashn,try_on=fashn", fashn_api_key="key")
+    async with AsyncExitStack() as stack:
+        context, _ = await open_worker_context(stack, settings, 1, None)
+        assert {stage: each.name for stage, each in context.providers.items()} == {
+            "dress": "fashn",
+            "try_on": "fashn",
+        }
+        with pytest.raises(RenderFailed, match="ENGINE_MISSING"):
+            await context.renderer.render(RenderRequest(stage="dress", inputs={}))
+
+
+async def test_a_stage_that_nobody_makes_stops_no_process() -> None:
+    looks = replace(CATALOG_IMAGE, stages=(*CATALOG_IMAGE.stages, Stage(StageName.LOOK, "")))
+    renderer = chosen_engines({"local": LocalRenderer(None)}, {}, [looks])
+    assert StageName.LOOK not in renderer.by_stage
+    assert StageName.LOOK not in available_stages(LOCAL_STAGES, {})
+    assert StageName.LOOK in available_stages(LOCAL_STAGES, {"look": "fashn"})
+
+
+async def test_a_stage_chosen_for_the_local_engine_must_run_there() -> None:
+    looks = replace(CATALOG_IMAGE, stages=(*CATALOG_IMAGE.stages, Stage(StageName.LOOK, "")))
+    with pytest.raises(ConfigurationError, match="stage look of catalog-image has no engine"):
+        chosen_engines({"local": LocalRenderer(None)}, {"look": "local"}, [looks])
+
+
 async def test_a_worker_with_a_good_choice_starts() -> None:
     settings = replace(SETTINGS, engines=" dress = local, segment=local,")
     assert settings.chosen_engines == {"dress": "local", "segment": "local"}
     async with AsyncExitStack() as stack:
         await open_worker_context(stack, settings, 1, None)
-
-
-async def test_a_worker_whose_engine_lacks_a_stage_does_not_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(LocalRenderer, "stages", LocalRenderer.stages - {StageName.DRESS})
-    async with AsyncExitStack() as stack:
-        with pytest.raises(ConfigurationError, match="stage dress of product-to-model-direct"):
-            await open_worker_context(stack, SETTINGS, 1, None)
 
 
 def test_a_web_process_that_cannot_normalise_uploads_does_not_start(

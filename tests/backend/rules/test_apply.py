@@ -196,7 +196,7 @@ async def test_a_disabled_workflow_is_not_run(shared_app: RunningApp, shop: str)
     product = await read(shared_app, shop, shared_app.product(b"x", shop=shop))
     shop_id = await shop_id_of(shared_app, shop)
     applied = await apply_rules(
-        shared_app.database, shop_id, product, disabled=frozenset({"catalog-image"})
+        shared_app.database, shop_id, product, closed=frozenset({"catalog-image"})
     )
     assert len(applied.made) == 1
     assert [job["job_type"] for job in await jobs_of(shared_app, shop)] == [

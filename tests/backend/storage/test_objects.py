@@ -12,7 +12,7 @@ import pytest
 
 from backend.errors import StorageUnavailable
 from backend.settings import Settings
-from backend.shops.ssrf_transport import resolve_host
+from backend.ssrf_transport import resolve_host
 from backend.storage import objects
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectStore

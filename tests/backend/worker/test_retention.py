@@ -261,7 +261,7 @@ async def test_an_upload_expires_with_the_last_job_that_uses_it(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref, upload_key, key = await upload_job(shared_app, shop)
-    other, _ = await finished_job(shared_app, shop=shop, request={"background_upload_key": key})
+    other, _ = await finished_job(shared_app, shop=shop, request={"person_upload_key": key})
     await age_job(shared_app, ref, 31)
     assert (await detail(shared_app, ref, shop))["request"]["upload_image_url"]
     assert await run_retention(shared_app) == {"expired_intermediate": 1}

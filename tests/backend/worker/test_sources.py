@@ -15,19 +15,27 @@ from backend.jobs.service import request_job
 from backend.shops.product_image import ProductImageUnavailable
 from backend.shops.tokens import NeedsReauth
 from backend.worker.sources import SourceFailed, source_files
+from backend.workflows.background_swap import BACKGROUND_SWAP_WITH_IMAGE
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.look import LOOK
+from backend.workflows.try_on import TRY_ON
 from tests.running_app import HEIC, OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import expire_token, open_shared_app
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
-async def claim_job(shared_app: RunningApp, origin: Any = "api", **request: str | None) -> JobLease:
+async def claim_job(
+    shared_app: RunningApp,
+    origin: Any = "api",
+    workflow: Any = CATALOG_IMAGE,
+    **request: str | None,
+) -> JobLease:
     """A job that asks for these pictures, in a worker's hands."""
     shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=SHOP)
     async with shared_app.database.transaction() as connection:
         ref = await request_job(
-            connection, CATALOG_IMAGE, shop_id=shops[0]["id"], request=request, origin=origin
+            connection, workflow, shop_id=shops[0]["id"], request=request, origin=origin
         )
         assert ref is not None
         found = await lease_job(connection, ref)
@@ -106,11 +114,43 @@ async def test_uploads_are_read_from_our_bucket(shared_app: RunningApp) -> None:
     for key in keys.values():
         await shared_app.worker_context.store.put(key, key.encode(), content_type="image/jpeg")
     before = shared_app.shopify.calls.total()
-    assert await fetch_sources(shared_app, await claim_job(shared_app, **keys)) == {
+    job = await claim_job(shared_app, workflow=BACKGROUND_SWAP_WITH_IMAGE, **keys)
+    assert await fetch_sources(shared_app, job) == {
         "source": b"uploads/one.jpg",
         "background": b"uploads/two.jpg",
     }
     assert shared_app.shopify.calls.total() == before
+
+
+async def test_a_person_and_garments_are_uploads_or_entries_of_the_catalog(
+    shared_app: RunningApp,
+) -> None:
+    request = {
+        "upload_key": "uploads/one.jpg",
+        "garment_2_upload_key": "uploads/two.jpg",
+        "garment_4_id": "an entry",
+        "garment_4_key": "artifacts/four",
+        "model_id": "an entry",
+        "model_key": "artifacts/model",
+    }
+    keys = [value for name, value in request.items() if name.endswith("_key")]
+    for key in keys:
+        await shared_app.worker_context.store.put(key, key.encode(), content_type="image/jpeg")
+    job = await claim_job(shared_app, workflow=LOOK, **request)
+    assert await fetch_sources(shared_app, job) == {
+        "source": b"uploads/one.jpg",
+        "garment_2": b"uploads/two.jpg",
+        "garment_4": b"artifacts/four",
+        "person": b"artifacts/model",
+    }
+
+
+async def test_an_entry_without_its_image_is_named_in_the_failure(shared_app: RunningApp) -> None:
+    photo = "uploads/one.jpg"
+    await shared_app.worker_context.store.put(photo, b"x", content_type="image/jpeg")
+    request = {"upload_key": photo, "model_id": "an entry", "model_key": "artifacts/gone"}
+    job = await claim_job(shared_app, workflow=TRY_ON, **request)
+    assert await failure_of_sources(shared_app, job) == ("CATALOG_IMAGE_GONE", False)
 
 
 async def test_a_missing_upload_must_be_sent_again(

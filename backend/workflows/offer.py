@@ -1,0 +1,38 @@
+"""Which workflows an installation offers: those it has not disabled and has an engine for."""
+
+from collections.abc import Set as AbstractSet
+
+import msgspec
+
+from backend.errors import WorkflowDisabled, WorkflowWithoutEngine
+from backend.workflows import WORKFLOWS
+from backend.workflows.registry import Workflow
+from backend.workflows.stages import StageName
+
+
+class WorkflowOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """The names of the workflows that nobody can ask for now, by the reason."""
+
+    disabled: frozenset[str] = frozenset()
+    without_engine: frozenset[str] = frozenset()
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """The workflows that are not offered, for whatever reason."""
+        return self.disabled | self.without_engine
+
+    def require(self, workflow: Workflow) -> None:
+        """Raise `WorkflowDisabled` or `WorkflowWithoutEngine` if the workflow is not offered."""
+        if workflow.name in self.disabled:
+            raise WorkflowDisabled
+        if workflow.name in self.without_engine:
+            raise WorkflowWithoutEngine
+
+
+def workflows_without_engine(available: AbstractSet[StageName]) -> frozenset[str]:
+    """The names of the workflows that have a stage which no engine makes."""
+    return frozenset(
+        workflow.name
+        for workflow in WORKFLOWS.values()
+        if not {stage.name for stage in workflow.stages} <= {*available, StageName.FETCH}
+    )
