@@ -1,4 +1,4 @@
-"""Where a generated picture shows the garment of a photo, found by its colours and then its outline.
+"""Where a generated picture shows the garment of a photo: found by its colours, then its outline.
 
 On a person a garment is narrower than laid flat, sways and is partly hidden; so its colours are
 looked for first, in the picture's subject, and then the size and place are searched with which the
@@ -7,6 +7,7 @@ garment's own picture lies best on what was found.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -19,7 +20,8 @@ from backend.imaging.subject import SubjectNet
 
 # The picture is looked at in this size, in pixels of its longer side.
 SEARCH_SIDE = 128
-# Colours of the garment: rounded to these steps of L*, a and b; those of a tenth of a per cent count.
+# Colours that round to the same step of L*, a and b are one. Shares are of the garment: of any
+# colour that counts, and of a main colour.
 PALETTE_STEP, MIN_SHARE, MAIN_SHARE = 8.0, 0.002, 0.04
 # ΔE up to which a pixel has one of the garment's colours. Light and shade change L* most.
 NEAR, LIGHT_WEIGHT = 11.0, 0.6
@@ -144,11 +146,12 @@ def _trials(garment: NDArray[np.uint8], search: "_Search") -> Iterator[_Trial]:
     height, width = search.region.shape
     box, _ = filters.bounds(search.region)
     flat = garment.shape[1] / garment.shape[0]
+    garment = _resized(garment, min(1.0, 2 * SEARCH_SIDE / max(garment.shape)))
     for share in HEIGHTS:
         rows = min(height, round(share * (box.stop - box.start)))
         for narrow in WIDTHS:
             columns = min(width, round(narrow * flat * rows))
-            yield search.best_place(_scaled(garment, max(2, rows), max(2, columns)))
+            yield search.best_place(scaled(garment, max(2, rows), max(2, columns)))
 
 
 class _Search:
@@ -196,16 +199,16 @@ def _far(pixels: Floats) -> Floats:
     return np.asarray(lowest - np.array((0, BEYOND, 0), dtype=np.float32))
 
 
-def _scaled(rgba: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    image = pyvips.Image.new_from_array(rgba).copy(interpretation="srgb").premultiply()
-    image = image.thumbnail_image(width, height=height, size="force").unpremultiply()
-    return np.asarray(image.cast("uchar").numpy())
+def scaled(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """(height, width, 3 or 4) of such a picture; what is transparent does not bleed."""
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
+    size: dict[str, Any] = {"height": height, "size": "force"}
+    if not image.hasalpha():
+        return np.asarray(image.thumbnail_image(width, **size).numpy())
+    small = image.premultiply().thumbnail_image(width, **size).unpremultiply()
+    return np.asarray(small.cast("uchar").numpy())
 
 
 def _resized(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    if pixels.shape[2] == 4:
-        return _scaled(pixels, height, width)
-    image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
-    return np.asarray(image.thumbnail_image(width, height=height, size="force").numpy())
+    return scaled(pixels, max(1, round(height * scale)), max(1, round(width * scale)))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from backend.imaging import filters
 from backend.imaging.backdrop import lab
 from backend.imaging.filters import Floats, Mask
-from backend.imaging.found_garment import FoundGarment, find_garment, main_colours
+from backend.imaging.found_garment import FoundGarment, find_garment, main_colours, scaled
 from backend.imaging.subject import SubjectNet
 
 HEIGHT, BLOCK, REACH = 192, 16, 12
@@ -33,6 +33,9 @@ EXPLAINED = 0.4
 UNLIKE = 12.0
 # How far, in pixels of the search, an outline may be off.
 OUTLINE_REACH = 2
+# A picture is the photo itself if it differs by less than this ΔE on the average, in so many pixels
+# a side, and has the same aspect ratio but for this share.
+UNCHANGED, SMALL, SAME_ASPECT = 3.0, 48, 0.03
 
 
 class Likeness(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
 def compare_garment(
     cutout: NDArray[np.uint8], picture: NDArray[np.uint8], net: SubjectNet | None
 ) -> Likeness | None:
-    """Compare a (height, width, 4) cut-out with an (…, 3) picture; None if it is not found there."""
+    """Compare a (height, width, 4) cut-out with an (…, 3) picture; None if it is not found."""
     garment = cutout[filters.bounds(cutout[..., 3] > 127)]
     found = find_garment(garment, picture, net)
     if found is None:
@@ -69,9 +72,23 @@ def compare_garment(
     return _figures(found, pairs) if pairs else None
 
 
+def is_unchanged(cutout: NDArray[np.uint8], picture: NDArray[np.uint8]) -> bool:
+    """Whether a picture shows the cut-out of a photo where the photo has it, and nothing else."""
+    (height, width), (rows, columns) = cutout.shape[:2], picture.shape[:2]
+    if abs(width / height * rows / columns - 1) > SAME_ASPECT:
+        return False
+    seen = lab(scaled(picture, SMALL, SMALL))
+    frame = seen[filters.border(seen.shape[:2])]
+    small = scaled(cutout, SMALL, SMALL)
+    covered = small[..., 3:] / np.float32(255)
+    there = lab(np.ascontiguousarray(small[..., :3]))
+    expected = covered * there + (1 - covered) * np.median(frame, axis=0)
+    return float(np.linalg.norm(seen - expected, axis=-1).mean()) < UNCHANGED
+
+
 @dataclass(frozen=True)
 class _Pair:
-    """The (n, 3) Lab pixels of a block and, one for one, of the place in the picture most like it."""
+    """The (n, 3) Lab pixels of a block, and of the place in the picture that is most like it."""
 
     own: Floats
     seen: Floats
@@ -144,30 +161,27 @@ def _worst_colour(pairs: list[_Pair]) -> float:
 def _side_by_side(
     garment: NDArray[np.uint8], picture: NDArray[np.uint8], found: FoundGarment
 ) -> tuple[Floats, Mask, Floats]:
-    """The garment's Lab pixels and its mask, and the picture's with a rim of `REACH`, in one size."""
+    """The garment's Lab pixels, its mask, and the picture's with a rim of `REACH`, in one size."""
     height, width = picture.shape[:2]
     rows, columns = found.height * height, found.width * width
     across = max(BLOCK, round(HEIGHT * columns / rows))
-    own = _window(garment, 0, 0, *garment.shape[:2], HEIGHT, across, rim=0)
-    seen = _window(
-        picture, found.top * height, found.left * width, rows, columns, HEIGHT, across, rim=REACH
-    )
+    whole = (0.0, 0.0, float(garment.shape[0]), float(garment.shape[1]))
+    own = _window(garment, whole, (HEIGHT, across), rim=0)
+    box = (found.top * height, found.left * width, rows, columns)
+    seen = _window(picture, box, (HEIGHT, across), rim=REACH)
     inside = own[..., 3] > 200
     return lab(np.ascontiguousarray(own[..., :3])), inside, lab(seen)
 
 
 def _window(
     pixels: NDArray[np.uint8],
-    top: float,
-    left: float,
-    rows: float,
-    columns: float,
-    height: int,
-    width: int,
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
     *,
     rim: int,
 ) -> NDArray[np.uint8]:
-    """That box of the picture in (height, width), and a rim of so many pixels around it."""
+    """A box (top, left, rows, columns) of the picture in that size, and a rim of so many pixels."""
+    (top, left, rows, columns), (height, width) = box, size
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb")
     image = image.premultiply() if image.hasalpha() else image
     image = image.resize(width / columns, vscale=height / rows, kernel="linear")
@@ -198,9 +212,7 @@ def _area(top: int, left: int, more: int) -> tuple[slice, slice]:
     return slice(top, top + BLOCK + more), slice(left, left + BLOCK + more)
 
 
-def _best_place(
-    own: Floats, within: Mask, near: Floats, step: int
-) -> tuple[int, int, Floats]:
+def _best_place(own: Floats, within: Mask, near: Floats, step: int) -> tuple[int, int, Floats]:
     """Row and column in the (…, 3) window, and its (n, 3) pixels there. Light may have changed."""
     windows = sliding_window_view(near, within.shape, axis=(0, 1))[::step, ::step]
     seen = windows[..., within]  # (rows, columns, 3, n)

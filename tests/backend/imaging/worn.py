@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from backend.imaging import filters
 from backend.imaging.backdrop import lab
-from backend.imaging.dress import Category, draw, try_on
+from backend.imaging.dress import draw, try_on
+from backend.imaging.fit import Category
 from backend.imaging.mannequin import Mannequin
 
 Rgb = NDArray[np.uint8]
@@ -111,7 +112,7 @@ def shortened(garment: Rgba, share: float = 0.35) -> Rgba:
 
 def without_sleeves(garment: Rgba) -> Rgba:
     """Only what is above or below the neck and the hem."""
-    rows, columns = filters.bounds(garment[..., 3] > 127)
+    _, columns = filters.bounds(garment[..., 3] > 127)
     width = columns.stop - columns.start
     middle = (columns.start + columns.stop) // 2
     cut = garment.copy()
