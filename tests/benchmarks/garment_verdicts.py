@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backend.imaging.backdrop import lab
 from backend.imaging.cutout import cut_out
 from backend.imaging.decode import decode, harden_libvips
 from backend.imaging.encode import encode_png
@@ -77,14 +78,24 @@ def cases(photos: dict[str, Rgb], cutouts: dict[str, Rgba]) -> Iterator[Case]:
             picture = worn.worn(cutouts[name], category, shot)
             yield Case(name, f"the same, {shot_name}", True, picture)
         for change_name, change in CHANGES.items():
-            picture = worn.worn(change(cutouts[name]), category, studio)
-            yield Case(name, change_name, False, picture)
+            changed = change(cutouts[name])
+            if is_visible(cutouts[name], changed):
+                yield Case(name, change_name, False, worn.worn(changed, category, studio))
         for other, of_other in GARMENTS.items():
             if other != name:
                 picture = worn.worn(cutouts[other], of_other, studio)
                 yield Case(name, f"other: {other}", False, picture)
         yield Case(name, "the photo itself", False, photos[name])
         yield Case(name, "blank", False, np.full((800, 640, 3), 240, np.uint8))
+
+
+def is_visible(garment: Rgba, changed: Rgba) -> bool:
+    """A white garment has no hue to turn."""
+    inside = garment[..., 3] > 200
+    before, after = (
+        lab(np.ascontiguousarray(each[..., :3]))[inside] for each in (garment, changed)
+    )
+    return float(np.linalg.norm(before - after, axis=-1).mean()) > 2
 
 
 def judged(cutout: Rgba, picture: Rgb, net: SubjectNet | None) -> tuple[Verdict, str]:
