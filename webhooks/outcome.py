@@ -8,6 +8,7 @@ from backend.billing.plans import PriceList
 from backend.db import Database
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
+from backend.shops.partner_api import PartnerApi
 from backend.storage.objects import ObjectStore
 
 HANDLER_SECONDS = 5.0  # that a handler keeps a worker's place before others have their turn
@@ -22,6 +23,7 @@ class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):
     disabled: frozenset[str]  # names of the disabled workflows
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    partner: PartnerApi | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from backend.db import Database
 from backend.errors import (
     BillingDisabled,
     ChargeRefused,
+    PacksNotSold,
     PlanAlreadyActive,
     ShopifyUnavailable,
     TooManyOpenCharges,
@@ -34,7 +35,7 @@ OF_A_CHARGE = (
     ShopifyUnavailable,
 )
 SUBSCRIBING = documented(ConfirmationResponse, *OF_A_CHARGE, PlanAlreadyActive, status=201)
-BUYING = documented(ConfirmationResponse, *OF_A_CHARGE, status=201)
+BUYING = documented(ConfirmationResponse, *OF_A_CHARGE, PacksNotSold, status=201)
 
 
 @get("/plans", responses=documented(PlansResponse, *OF_A_SHOP))
@@ -58,7 +59,8 @@ async def post_subscription(
 ) -> ConfirmationResponse:
     """Ask Shopify for a subscription, which the merchant approves at `confirmation_url`.
 
-    It replaces the current one. Nothing is charged or granted before the approval.
+    It replaces the current one. Nothing is charged or granted before the approval. With
+    `BILLING=app_pricing`, the merchant chooses the plan once more on Shopify's own page.
     """
     return await subscribe(database, admin, billing, request.auth.shop, data.plan)
 
@@ -73,7 +75,7 @@ async def post_purchase(
 ) -> ConfirmationResponse:
     """Ask Shopify for the payment of a pack, which the merchant approves at `confirmation_url`.
 
-    Nothing is charged or granted before the approval.
+    Nothing is charged or granted before the approval. `BILLING=app_pricing` has no packs.
     """
     return await buy_pack(database, admin, billing, request.auth.shop, data.pack)
 

@@ -27,6 +27,7 @@
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── BillingDisabled       409
+    │   ├── PacksNotSold          409
     │   ├── PlanAlreadyActive     409
     │   ├── ChargeRefused         409
     │   ├── RequestInProgress     409
@@ -81,6 +82,7 @@ from backend.errors.client import (
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
+    PacksNotSold,
     PlanAlreadyActive,
     PreconditionFailed,
     PreviewNotPublishable,
@@ -156,6 +158,7 @@ __all__ = [
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
+    "PacksNotSold",
     "PlanAlreadyActive",
     "PreconditionFailed",
     "PreviewNotPublishable",

@@ -39,6 +39,7 @@ ADVICE = {
     "JOB_NOT_FOUND": "Check the id, and that the job belongs to this shop.",
     "METHOD_NOT_ALLOWED": "Use a method that the `Allow` header names.",
     "NOT_FOUND": "Check the address; `GET /schema` lists all of them.",
+    "PACKS_NOT_SOLD": "Subscribe to a plan instead; `GET /v1/plans` lists them.",
     "PLAN_ALREADY_ACTIVE": "Nothing, or choose another plan of `GET /v1/plans`.",
     "PRECONDITION_FAILED": "`GET` the current state, then repeat the change with its ETag.",
     "PREVIEW_NOT_PUBLISHABLE": "Publish an artifact that is not a preview.",

@@ -38,6 +38,7 @@ from backend.renderers.local import LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
+from backend.shops.partner_api import partner_api
 from backend.shops.service import ShopRef
 from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
@@ -145,6 +146,7 @@ def contexts(
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
+    partner = partner_api(settings, admin.http)
     context = WorkerContext(
         database=database,
         store=store,
@@ -153,6 +155,7 @@ def contexts(
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
+        partner=partner,
     )
     handler_context = HandlerContext(
         database=database,
@@ -161,6 +164,7 @@ def contexts(
         disabled=settings.disabled,
         quotas=settings.quotas,
         prices=prices,
+        partner=partner,
     )
     return context, handler_context
 
