@@ -12,6 +12,7 @@ from backend.publications.context import PublicationContext
 from backend.renderers.base import Renderer
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
+from backend.shops.billing_refresh import NO_BILLING, BillingRefresh
 from backend.shops.partner_api import PartnerApi
 from backend.storage.objects import ObjectStore
 
@@ -27,6 +28,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
     partner: PartnerApi | None = None
+    billing_refresh: BillingRefresh = NO_BILLING
 
     @property
     def publication_context(self) -> PublicationContext:

@@ -25,6 +25,7 @@ from backend import queue
 from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef
 from backend.billing.plans import price_list
+from backend.billing.refresh import ShopifyBillingRefresh
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.service import JobRef
@@ -147,6 +148,7 @@ def contexts(
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
     partner = partner_api(settings, admin.http)
+    billing_refresh = ShopifyBillingRefresh(database, admin, prices, partner)
     context = WorkerContext(
         database=database,
         store=store,
@@ -156,6 +158,7 @@ def contexts(
         quotas=settings.quotas,
         prices=prices,
         partner=partner,
+        billing_refresh=billing_refresh,
     )
     handler_context = HandlerContext(
         database=database,
@@ -165,6 +168,7 @@ def contexts(
         quotas=settings.quotas,
         prices=prices,
         partner=partner,
+        billing_refresh=billing_refresh,
     )
     return context, handler_context
 

@@ -33,5 +33,7 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
         disabled=context.disabled,
         quotas=context.quotas,
         files=context.admin.files,
+        billing_refresh=context.billing_refresh,
+        shop_domain=shop.domain,
     )
     return processed(applied.note) if applied.made else ignored(applied.note)
