@@ -22,7 +22,7 @@ from backend.shops.partner_responses import Contract
 
 log = structlog.get_logger(__name__)
 
-CHOOSING_TIME = timedelta(days=2)  # after which nobody is expected to choose a plan any more
+CHOOSING_TIME = timedelta(hours=2)  # after it, the hourly history tells of a choice
 FROZEN = "FROZEN"
 
 

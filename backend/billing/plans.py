@@ -6,6 +6,7 @@ plans are in Shopify's Dev Dashboard; the file says by their handles how many cr
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from decimal import Decimal
@@ -24,6 +25,7 @@ MIN_PRICE = Decimal("0.50")  # Shopify refuses less
 MAX_PRICE = Decimal("10000.00")
 MAX_TRIAL_DAYS = 1000
 MAX_PLANS_FILE_BYTES = 1_000_000
+APP_HANDLE_FORMAT = re.compile("[a-z0-9][a-z0-9-]*")
 
 Handle = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^\S[^\n\r\t]{0,58}\S$")]
@@ -143,6 +145,10 @@ def require_app_pricing(settings: Settings) -> None:
         raise ConfigurationError(
             f"BILLING=app_pricing needs {', '.join(missing)}. docs/operations.md, Billing, says "
             "where to find them."
+        )
+    if not APP_HANDLE_FORMAT.fullmatch(settings.shopify_app_handle):
+        raise ConfigurationError(
+            "SHOPIFY_APP_HANDLE must be lower-case letters, digits and dashes, as in the app's URL."
         )
     file = read_plans_file(Path(settings.plans_file), with_prices=False)
     if not file.plans:

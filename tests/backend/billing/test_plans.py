@@ -123,6 +123,10 @@ def test_what_cannot_be_sold_is_refused_at_start(settings_without_services: Sett
             {"billing": "app_pricing", "plans_file": str(EXAMPLE), "partner_app_id": "7"},
             "needs SHOPIFY_APP_HANDLE, PARTNER_ORGANIZATION_ID, PARTNER_API_TOKEN",
         ),
+        (
+            {**MANAGED, "plans_file": str(EXAMPLE), "shopify_app_handle": "my/app"},
+            "SHOPIFY_APP_HANDLE must be",
+        ),
     ):
         with pytest.raises(ConfigurationError, match=said):
             require_billing_settings(msgspec.structs.replace(settings_without_services, **changes))
