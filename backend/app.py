@@ -57,6 +57,7 @@ from backend.review.routes import dismissal_router, review_router
 from backend.rules.routes import settings_router
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
+from backend.shops.partner_api import partner_api
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
@@ -98,8 +99,13 @@ def create_app(
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
     presigner = Presigner(settings)
     prices = price_list(settings)
+    partner = partner_api(settings, admin.http)
     billing = BillingServices(
-        prices=prices, admin_url=shopify_origins.admin, client_id=settings.shopify_api_key
+        prices=prices,
+        admin_url=shopify_origins.admin,
+        client_id=settings.shopify_api_key,
+        handle=settings.shopify_app_handle,
+        partner=partner,
     )
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
     # Its child starts with the first upload; no model, for nobody asks what the picture shows.
@@ -164,7 +170,7 @@ def create_app(
             "database": provided(database),
             "admin": provided(admin),
             "billing": provided(billing),
-            "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices)),
+            "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices, partner)),
             "presigner": provided(presigner),
             "reads": provided(reads),
             "store": provided(store or ObjectStore(settings)),

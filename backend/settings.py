@@ -105,6 +105,10 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
     rollover_days: Days = 0  # how long a plan's credits can be spent after their period
     plans_file: str = ""  # what merchants can buy: see `billing.plans`
     billing_test_charges: bool = False  # charges are test charges, and grant credits all the same
+    shopify_app_handle: str = ""  # the app's name in Shopify's URLs, for its pricing page
+    partner_organization_id: str = ""  # the Partner API: see `shops.partner_api`
+    partner_app_id: str = ""
+    partner_api_token: str = ""
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served

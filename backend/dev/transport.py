@@ -1,8 +1,8 @@
 """An httpx transport that sends Shopify's requests to the stand-in, and refuses all others.
 
 The product's own client speaks only https to `*.myshopify.com`, `cdn.shopify.com` and the bucket
-of staged uploads. With this transport it runs unchanged in development and in tests, and nothing
-can leave the machine.
+of staged uploads, and to the Partner API. With this transport it runs unchanged in development
+and in tests, and nothing can leave the machine.
 """
 
 import re
@@ -17,6 +17,7 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _SHOPIFY_HOST = re.compile(
     r"[a-z0-9][a-z0-9-]*\.myshopify\.com"
     r"|cdn\.shopify\.com"
+    r"|partners\.shopify\.com"
     # Shopify's bucket for staged uploads is Google's.
     r"|shopify-staged-uploads\.storage\.googleapis\.com"
 )

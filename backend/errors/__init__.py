@@ -31,6 +31,7 @@
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── BillingDisabled       409
+    │   ├── PacksNotSold          409
     │   ├── PlanAlreadyActive     409
     │   ├── ChargeRefused         409
     │   ├── RequestInProgress     409
@@ -85,6 +86,7 @@ from backend.errors.client import (
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
+    PacksNotSold,
     PhotoExpired,
     PlanAlreadyActive,
     PreconditionFailed,
@@ -164,6 +166,7 @@ __all__ = [
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
+    "PacksNotSold",
     "PhotoExpired",
     "PlanAlreadyActive",
     "PreconditionFailed",

@@ -210,6 +210,14 @@ class BillingDisabled(RequestError):
     message = "This app does not charge its merchants: there is nothing to buy."
 
 
+class PacksNotSold(RequestError):
+    """The operator sells plans only: Shopify's App Pricing has no packs."""
+
+    status = HTTPStatus.CONFLICT
+    code = "PACKS_NOT_SOLD"
+    message = "This app sells no packs. Choose a plan: GET /v1/plans lists them."
+
+
 class PlanAlreadyActive(RequestError):
     """The shop has this plan already."""
 

@@ -44,6 +44,7 @@ ADVICE = {
     "NO_ENGINE": "Choose a workflow that `GET /v1/operations` shows as enabled, or ask the "
     "operator to set `ENGINES` for its stages.",
     "NOT_FOUND": "Check the address; `GET /schema` lists all of them.",
+    "PACKS_NOT_SOLD": "Subscribe to a plan instead; `GET /v1/plans` lists them.",
     "PLAN_ALREADY_ACTIVE": "Nothing, or choose another plan of `GET /v1/plans`.",
     "PRECONDITION_FAILED": "`GET` the current state, then repeat the change with its ETag.",
     "PREVIEW_NOT_PUBLISHABLE": "Publish an artifact that is not a preview.",

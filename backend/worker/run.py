@@ -25,6 +25,7 @@ from backend import queue
 from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef
 from backend.billing.plans import price_list
+from backend.billing.refresh import ShopifyBillingRefresh
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.prices import require_known_prices
@@ -46,6 +47,7 @@ from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
+from backend.shops.partner_api import partner_api
 from backend.shops.service import ShopRef
 from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
@@ -175,6 +177,8 @@ def contexts(
         disabled=settings.disabled, without_engine=workflows_without_engine(available)
     )
     require_known_prices(settings.quotas)
+    partner = partner_api(settings, admin.http)
+    billing_refresh = ShopifyBillingRefresh(database, admin, prices, partner)
     context = WorkerContext(
         database=database,
         store=store,
@@ -188,6 +192,8 @@ def contexts(
         callbacks=CallbackUrls.of(settings),
         provider_deadline=timedelta(minutes=settings.provider_deadline_minutes),
         presigner=Presigner(settings),
+        partner=partner,
+        billing_refresh=billing_refresh,
     )
     handler_context = HandlerContext(
         database=database,
@@ -196,6 +202,8 @@ def contexts(
         closed=offer.closed,
         quotas=settings.quotas,
         prices=prices,
+        partner=partner,
+        billing_refresh=billing_refresh,
     )
     return context, handler_context
 

@@ -95,6 +95,7 @@ async def test_every_tenant_table_leads_its_keys_with_the_shop(database_url: str
         "trial_key",
         "trial_marks",
         "provider_pauses",
+        "partner_state",
     }
     tenants = {pair for pair in leading if pair[0] not in nobodys}
     assert {column for _, column in tenants} == {"shop_id", "shop_domain"}
