@@ -54,6 +54,8 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.webhook_endpoints.routes import webhook_endpoints_router
+from backend.webhook_endpoints.service import EndpointSettings
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
@@ -88,6 +90,7 @@ def create_app(
     billing = BillingServices(
         prices=prices, admin_url=shopify_origins.admin, client_id=settings.shopify_api_key
     )
+    endpoint_settings = EndpointSettings(keys=admin.token_keys, ports=settings.endpoint_ports)
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
     # Its child starts with the first upload; no model, for nobody asks what the picture shows.
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
@@ -128,6 +131,7 @@ def create_app(
             privacy_router(merchant),
             billing_router(merchant),
             uploads_router(merchant, settings.quotas),
+            webhook_endpoints_router(merchant),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
             health_router(),
@@ -138,6 +142,7 @@ def create_app(
             "admin": provided(admin),
             "billing": provided(billing),
             "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices)),
+            "endpoint_settings": provided(endpoint_settings),
             "presigner": provided(presigner),
             "reads": provided(reads),
             "store": provided(store or ObjectStore(settings)),

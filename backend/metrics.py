@@ -96,6 +96,16 @@ CREDIT_DIFFERENCES = Counter(
     "atelier_credit_differences",
     "Shops whose balance differs from their ledger, found by a nightly comparison.",
 )
+ENDPOINT_DELIVERIES = Counter(
+    "atelier_endpoint_deliveries",
+    "Attempts to deliver events to webhook endpoints: succeeded, retried later, or given up.",
+    ["outcome"],
+)
+ENDPOINTS_DISABLED = Counter(
+    "atelier_endpoints_disabled",
+    "Webhook endpoints that were switched off: gone (410), or failing for five days.",
+    ["reason"],
+)
 QUEUE_ENTRIES = Gauge(
     "atelier_queue_entries",
     "Queue entries by kind: due, delayed until later, or running. Measured by one worker.",

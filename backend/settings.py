@@ -100,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rollover_days: Days = 0  # how long a plan's credits can be spent after their period
     plans_file: str = ""  # what merchants can buy: see `billing.plans`
     billing_test_charges: bool = False  # charges are test charges, and grant credits all the same
+    webhook_endpoint_ports: str = "443"  # that endpoints may have, with commas between
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
@@ -166,6 +167,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(
             name.strip() for name in self.disabled_workflows.split(",") if name.strip()
         )
+
+    @property
+    def endpoint_ports(self) -> frozenset[int]:
+        """The ports that webhook endpoints may have. Raises `ConfigurationError`."""
+        words = [word.strip() for word in self.webhook_endpoint_ports.split(",") if word.strip()]
+        ports = frozenset(int(word) for word in words if word.isdecimal())
+        if not words or len(ports) != len(words) or not all(0 < port < 65536 for port in ports):
+            raise ConfigurationError(
+                f"WEBHOOK_ENDPOINT_PORTS is {self.webhook_endpoint_ports!r}; list ports such as "
+                "443,8443."
+            )
+        return ports
 
     @property
     def chosen_engines(self) -> dict[str, str]:

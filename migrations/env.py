@@ -6,8 +6,9 @@ from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import backend.billing.models  # these four register the models with Base
+import backend.billing.models  # these five register the models with Base
 import backend.credits.models
+import backend.webhook_endpoints.models
 import backend.worker.reconciliation_report  # noqa: F401
 import webhooks.models  # noqa: F401
 from backend.db import Base, asyncpg_url, database_errors

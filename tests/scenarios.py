@@ -70,6 +70,8 @@ TENANT_TABLES = (
     "purchases",
     "subscriptions",
     "plan_periods",
+    "webhook_endpoints",
+    "endpoint_deliveries",
 )
 CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"

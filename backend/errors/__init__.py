@@ -19,6 +19,8 @@
     │   ├── ProductNotFound       404
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
+    │   ├── WebhookEndpointNotFound 404
+    │   ├── EndpointDeliveryNotFound 404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── JobAlreadyFinished    409
     │   ├── JobNotFinished        409
@@ -29,6 +31,8 @@
     │   ├── BillingDisabled       409
     │   ├── PlanAlreadyActive     409
     │   ├── ChargeRefused         409
+    │   ├── TooManyWebhookEndpoints 409
+    │   ├── WebhookEndpointDisabled 409
     │   ├── RequestInProgress     409
     │   ├── PreconditionFailed    412
     │   ├── BodyTooLarge          413
@@ -73,6 +77,7 @@ from backend.errors.client import (
     BodyTooLarge,
     BodyTooSlow,
     ChargeRefused,
+    EndpointDeliveryNotFound,
     IdempotencyKeyReused,
     InvalidRequest,
     InvalidSessionToken,
@@ -91,8 +96,11 @@ from backend.errors.client import (
     RouteNotFound,
     ScopeMissing,
     ShopNotInstalled,
+    TooManyWebhookEndpoints,
     Unauthenticated,
     UnsupportedMedia,
+    WebhookEndpointDisabled,
+    WebhookEndpointNotFound,
     WorkflowDisabled,
 )
 from backend.errors.images import (
@@ -141,6 +149,7 @@ __all__ = [
     "ConfigurationError",
     "DailyCapReached",
     "DatabaseUnavailable",
+    "EndpointDeliveryNotFound",
     "IdempotencyKeyReused",
     "ImageAnimated",
     "ImageCorrupt",
@@ -178,11 +187,14 @@ __all__ = [
     "TooManyOpenCharges",
     "TooManyOpenJobs",
     "TooManyRequests",
+    "TooManyWebhookEndpoints",
     "Unauthenticated",
     "Unavailable",
     "UnsupportedMedia",
     "UnusableImage",
     "UploadsUnavailable",
     "VisitorCapReached",
+    "WebhookEndpointDisabled",
+    "WebhookEndpointNotFound",
     "WorkflowDisabled",
 ]

@@ -16,7 +16,10 @@ from backend.storage.objects import ObjectStore
 
 
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The services of one worker process. `stopping` is set once it should hand over its jobs."""
+    """The services of one worker process. `stopping` is set once it should hand over its jobs.
+
+    `endpoint_transport` carries events to webhook endpoints.
+    """
 
     database: Database
     store: ObjectStore
@@ -25,6 +28,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    endpoint_transport: httpx.AsyncBaseTransport
 
     @property
     def publication_context(self) -> PublicationContext:

@@ -39,11 +39,13 @@ from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
 from backend.shops.service import ShopRef
+from backend.ssrf_transport import PublicInternet
 from backend.storage.bucket_check import require_bucket
 from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
+from backend.webhook_endpoints.queue_entries import EndpointRef
 from backend.worker.batch_counts import settle_batches
 from backend.worker.billing_sweep import sweep_billing
 from backend.worker.bucket_sweep import sweep_bucket
@@ -52,6 +54,8 @@ from backend.worker.compliance import kept_gauge, take_up_failed, watch_complian
 from backend.worker.context import WorkerContext
 from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
+from backend.worker.endpoint_deliveries import deliver_events
+from backend.worker.endpoint_upkeep import prune_deliveries, wake_endpoints
 from backend.worker.execute import run_job
 from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
@@ -79,14 +83,18 @@ async def run_worker(
     *,
     slots: int | None = None,
     shopify_transport: httpx.AsyncBaseTransport | None = None,
+    endpoint_transport: httpx.AsyncBaseTransport | None = None,
 ) -> None:
-    """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core."""
+    """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core.
+
+    The transports stand in for the internet in dev and tests.
+    """
     slots = slots or cores()
     places = Capacity(slots)
     async with AsyncExitStack() as stack:
         stack.enter_context(served_metrics(settings.metrics_listen))
         context, handler_context = await open_worker_context(
-            stack, settings, slots, shopify_transport
+            stack, settings, slots, shopify_transport, endpoint_transport
         )
         await context.database.require_schema_at_start()
         await require_bucket(context.store, may_list=True)
@@ -114,6 +122,7 @@ async def open_worker_context(
     settings: Settings,
     slots: int,
     shopify_transport: httpx.AsyncBaseTransport | None,
+    endpoint_transport: httpx.AsyncBaseTransport | None = None,
 ) -> tuple[WorkerContext, HandlerContext]:
     """Everything the handlers need; closed again with the stack."""
     database = Database(settings.database_url, role=WORKER, statement_timeout=30)
@@ -132,7 +141,16 @@ async def open_worker_context(
     stack.push_async_callback(database.close)
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
-    return contexts(settings, database=database, admin=admin, store=store, renderer=renderer)
+    transport = endpoint_transport or PublicInternet(ports=settings.endpoint_ports)
+    stack.push_async_callback(transport.aclose)
+    return contexts(
+        settings,
+        database=database,
+        admin=admin,
+        store=store,
+        renderer=renderer,
+        endpoint_transport=transport,
+    )
 
 
 def contexts(
@@ -142,6 +160,7 @@ def contexts(
     admin: AdminApi,
     store: ObjectStore,
     renderer: Renderer,
+    endpoint_transport: httpx.AsyncBaseTransport,
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
@@ -153,6 +172,7 @@ def contexts(
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
+        endpoint_transport=endpoint_transport,
     )
     handler_context = HandlerContext(
         database=database,
@@ -244,6 +264,11 @@ def register_entrypoints(
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
         await sweep_products(ref, context, handler_context.disabled)
 
+    @pgq.entrypoint(queue.DELIVER_EVENTS)
+    async def deliver_queued_events(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=EndpointRef)
+        again(await deliver_events(ref, context))
+
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=BatchRef)
@@ -272,11 +297,13 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
         await requeue_overdue(context.database)
         await settle_batches(context.database)
         await expire_credits(context.database)
+        await wake_endpoints(context.database)
 
     @pgq.schedule("prune", "17 3 * * *")
     async def each_night_prune(_schedule: Schedule) -> None:
         await correct_reviews(context.database)
         await prune(context.database)
+        await prune_deliveries(context.database)
         await forget_old_notes(context.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")
