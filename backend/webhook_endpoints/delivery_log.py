@@ -1,4 +1,4 @@
-"""The deliveries to a shop's endpoint: listed, and sent again."""
+"""The deliveries to a shop's endpoints: listed, sent again, and ended when the shop leaves."""
 
 from typing import Any
 
@@ -17,6 +17,7 @@ from backend.jobs.paging import PageRequest, read_page
 from backend.jobs.queries import installed
 from backend.shops.models import Shop
 from backend.shops.service import installed_id
+from backend.slices import ITEMS_PER_SLICE
 from backend.webhook_endpoints.models import EndpointDelivery, WebhookEndpoint
 from backend.webhook_endpoints.queue_entries import EndpointRef, wake_endpoint
 from backend.webhook_endpoints.schemas import DeliveryListResponse, DeliveryResponse
@@ -115,3 +116,21 @@ def delivery_response(row: RowMapping) -> DeliveryResponse:
     if facts["status"] != "pending":
         facts["next_attempt_at"] = None
     return DeliveryResponse(**facts)
+
+
+async def cancel_deliveries(connection: AsyncConnection, shop_id: int) -> int:
+    """End some of what is pending for the shop's own endpoints, because it has left; how many."""
+    pending = select(EndpointDelivery.id).where(
+        EndpointDelivery.shop_id == shop_id,
+        EndpointDelivery.endpoint_id.is_not(None),
+        EndpointDelivery.status == "pending",
+    )
+    ended = await connection.execute(
+        update(EndpointDelivery)
+        .where(
+            EndpointDelivery.shop_id == shop_id,
+            EndpointDelivery.id.in_(pending.limit(ITEMS_PER_SLICE)),
+        )
+        .values(status="canceled", error="ENDPOINT_ENDED", next_attempt_at=None)
+    )
+    return ended.rowcount
