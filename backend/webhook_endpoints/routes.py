@@ -96,22 +96,22 @@ async def list_webhook_endpoints(
         return await service.list_of_endpoints(connection, shop_domain=request.auth.shop)
 
 
-@get("/{endpoint_id:str}", responses=READING_ENDPOINT)
+@get("/{public_id:str}", responses=READING_ENDPOINT)
 async def get_webhook_endpoint(
-    request: MerchantRequest, endpoint_id: EndpointId, database: NamedDependency[Database]
+    request: MerchantRequest, public_id: EndpointId, database: NamedDependency[Database]
 ) -> EndpointResponse:
     """One endpoint, with why it is switched off if it is."""
     async with database.reading(request.auth.shop) as connection:
         return await service.one_endpoint(
-            connection, shop_domain=request.auth.shop, endpoint_id=endpoint_id
+            connection, shop_domain=request.auth.shop, endpoint_id=public_id
         )
 
 
-@patch("/{endpoint_id:str}", responses=CHANGING_ENDPOINT)
+@patch("/{public_id:str}", responses=CHANGING_ENDPOINT)
 async def update_webhook_endpoint(
     *,
     request: MerchantRequest,
-    endpoint_id: EndpointId,
+    public_id: EndpointId,
     data: JSONBody[EndpointChange],
     database: NamedDependency[Database],
     endpoint_settings: NamedDependency[EndpointSettings],
@@ -122,26 +122,26 @@ async def update_webhook_endpoint(
             connection,
             data,
             shop_domain=request.auth.shop,
-            endpoint_id=endpoint_id,
+            endpoint_id=public_id,
             of=endpoint_settings,
         )
 
 
-@delete("/{endpoint_id:str}", status_code=204, responses=REMOVING)
+@delete("/{public_id:str}", status_code=204, responses=REMOVING)
 async def delete_webhook_endpoint(
-    request: MerchantRequest, endpoint_id: EndpointId, database: NamedDependency[Database]
+    request: MerchantRequest, public_id: EndpointId, database: NamedDependency[Database]
 ) -> None:
     """Send nothing to it any more. Its delivery log is deleted too."""
     async with database.transaction(request.auth.shop) as connection:
         await service.remove_endpoint(
-            connection, shop_domain=request.auth.shop, endpoint_id=endpoint_id
+            connection, shop_domain=request.auth.shop, endpoint_id=public_id
         )
 
 
-@get("/{endpoint_id:str}/secret", responses=SECRET)
+@get("/{public_id:str}/secret", responses=SECRET)
 async def get_webhook_secret(
     request: MerchantRequest,
-    endpoint_id: EndpointId,
+    public_id: EndpointId,
     database: NamedDependency[Database],
     endpoint_settings: NamedDependency[EndpointSettings],
 ) -> EndpointSecretResponse:
@@ -150,15 +150,15 @@ async def get_webhook_secret(
         return await service.secret_of(
             connection,
             shop_domain=request.auth.shop,
-            endpoint_id=endpoint_id,
+            endpoint_id=public_id,
             of=endpoint_settings,
         )
 
 
-@post("/{endpoint_id:str}/secret/rotate", status_code=200, responses=SECRET)
+@post("/{public_id:str}/secret/rotate", status_code=200, responses=SECRET)
 async def rotate_webhook_secret(
     request: MerchantRequest,
-    endpoint_id: EndpointId,
+    public_id: EndpointId,
     database: NamedDependency[Database],
     endpoint_settings: NamedDependency[EndpointSettings],
 ) -> EndpointSecretResponse:
@@ -167,28 +167,28 @@ async def rotate_webhook_secret(
         return await service.rotate_secret(
             connection,
             shop_domain=request.auth.shop,
-            endpoint_id=endpoint_id,
+            endpoint_id=public_id,
             of=endpoint_settings,
         )
 
 
-@post("/{endpoint_id:str}/test", status_code=202, responses=TESTING)
+@post("/{public_id:str}/test", status_code=202, responses=TESTING)
 async def send_webhook_test(
-    request: MerchantRequest, endpoint_id: EndpointId, database: NamedDependency[Database]
+    request: MerchantRequest, public_id: EndpointId, database: NamedDependency[Database]
 ) -> EventSentResponse:
     """Send it an `endpoint.test`. The delivery log has the result."""
     async with database.transaction(request.auth.shop) as connection:
         event_id = await service.send_test_event(
-            connection, shop_domain=request.auth.shop, endpoint_id=endpoint_id
+            connection, shop_domain=request.auth.shop, endpoint_id=public_id
         )
     return EventSentResponse(event_id=event_id)
 
 
-@get("/{endpoint_id:str}/deliveries", responses=DELIVERIES_LISTED)
+@get("/{public_id:str}/deliveries", responses=DELIVERIES_LISTED)
 async def list_webhook_deliveries(
     *,
     request: MerchantRequest,
-    endpoint_id: EndpointId,
+    public_id: EndpointId,
     database: NamedDependency[Database],
     limit: Limit = 50,
     cursor: DeliveryCursor = None,
@@ -198,19 +198,19 @@ async def list_webhook_deliveries(
     require_given(request.query_params, wanted)
     async with database.reading(request.auth.shop) as connection:
         following, body = await read_deliveries(
-            connection, shop_domain=request.auth.shop, endpoint_id=endpoint_id, wanted=wanted
+            connection, shop_domain=request.auth.shop, endpoint_id=public_id, wanted=wanted
         )
     return Response(body, headers=link(request.url.path, following))
 
 
 @post(
-    "/{endpoint_id:str}/deliveries/{delivery_id:str}/redeliver",
+    "/{public_id:str}/deliveries/{delivery_id:str}/redeliver",
     status_code=202,
     responses=REDELIVERING,
 )
 async def redeliver_webhook(
     request: MerchantRequest,
-    endpoint_id: EndpointId,
+    public_id: EndpointId,
     delivery_id: DeliveryId,
     database: NamedDependency[Database],
 ) -> DeliveryResponse:
@@ -219,7 +219,7 @@ async def redeliver_webhook(
         return await redeliver(
             connection,
             shop_domain=request.auth.shop,
-            endpoint_id=endpoint_id,
+            endpoint_id=public_id,
             delivery_id=delivery_id,
         )
 

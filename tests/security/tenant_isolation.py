@@ -661,7 +661,7 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         for end in ("", "/{public_id}")
     },
     **{
-        (method, f"/v1/webhook-endpoints/{{endpoint_id}}{end}"): (
+        (method, f"/v1/webhook-endpoints/{{public_id}}{end}"): (
             a_webhook_endpoint_is_its_shops_alone,
             MERCHANT,
         )
