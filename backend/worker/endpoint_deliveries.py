@@ -14,7 +14,7 @@ import structlog
 
 from backend.errors import DatabaseUnavailable
 from backend.leased_task import AT_ONCE, Done, Fenced, Retry, TaskOutcome
-from backend.metrics import ENDPOINT_DELIVERIES, ENDPOINTS_DISABLED, increment
+from backend.metrics import ENDPOINT_DELIVERIES, ENDPOINTS_DISABLED, increment, start_at_zero
 from backend.retries import LOCKED_OUT_PAUSE
 from backend.shops.token_encryption import TokenUnreadable, UnknownKey
 from backend.webhook_endpoints.attempts import OutgoingEvent, attempt_delivery
@@ -34,6 +34,9 @@ from backend.worker.endpoint_leases import (
 )
 
 log = structlog.get_logger(__name__)
+
+start_at_zero(ENDPOINT_DELIVERIES, ("succeeded", "retried", "given_up"))
+start_at_zero(ENDPOINTS_DISABLED, ("GONE", "FAILING"))
 
 SIDE_BY_SIDE = 4  # deliveries to one endpoint at once
 RUN_SECONDS = 20.0  # then other endpoints get the place
