@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -10,6 +11,7 @@ from backend.db import Database
 from backend.failures.codes import PRODUCT_NOT_FOUND
 from backend.jobs.lifecycle import lease_job, succeed
 from backend.tenancy import WEB
+from backend.webhook_endpoints.payloads import DATA_OF
 from backend.worker.batch_counts import settle_batches
 from tests.backend.batches.scenarios import (
     end_jobs,
@@ -39,6 +41,10 @@ ENDPOINT = "https://hooks.example.com/atelier"
 async def told(shop_app: RunningApp, endpoint: object = None) -> list[tuple[str, dict[str, Any]]]:
     """The events of all endpoints, or of one: type and data."""
     rows = await shop_app.rows(TOLD, endpoint=endpoint)
+    for row in rows:
+        kind = DATA_OF[row["type"]]
+        assert set(row["data"]) == set(kind.__struct_fields__), "as the OpenAPI document says"
+        msgspec.convert(row["data"], kind)
     return [(row["type"], row["data"]) for row in rows]
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from backend.webhook_endpoints.events import WebhookEventType
+from backend.webhook_endpoints.payloads import DATA_OF
 from backend.webhook_endpoints.schedule import RETRY_PAUSES
 from backend.webhook_endpoints.secrets import new_secret
 from tests.backend.webhook_endpoints.receiver import Receiver, add, send_test
@@ -52,7 +53,8 @@ async def test_the_manuals_code_verifies_a_delivery(
 
 def test_the_manual_has_every_type_of_event() -> None:
     table = MANUAL.partition("| type | when |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(\w+\.\w+)`", table)) == set(get_args(WebhookEventType))
+    types = set(get_args(WebhookEventType))
+    assert set(re.findall(r"`(\w+\.\w+)`", table)) == types == set(DATA_OF)
 
 
 def test_the_manual_has_the_pauses_between_attempts() -> None:
