@@ -282,6 +282,11 @@ async def good(client: Client) -> httpx.Response:
         return await client.ask(content=await body_with_upload(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
+    if client.path == ENDPOINTS and client.method == "GET":
+        listed = await endpoint_with_delivery(client.shared_app)
+        answer = await client.ask()
+        await remove_endpoint(client.shared_app, listed)
+        return answer
     is_usual = client.http is client.shared_app.http
     if is_usual and client.path in {"/v1/credits", "/v1/transactions"}:
         return await of_a_prepaid_shop(client)
