@@ -78,7 +78,7 @@ async def test_secrets_are_stored_encrypted(shop_app: RunningApp, receiver: Rece
     assert "whsec_" not in shown
 
 
-@pytest.mark.parametrize("status", [301, 307, 400, 401, 404, 422, 429, 500, 503])
+@pytest.mark.parametrize("status", [302, 307, 404, 429, 500])
 async def test_anything_but_success_is_tried_again_with_the_same_id(
     shop_app: RunningApp, receiver: Receiver, status: int
 ) -> None:
