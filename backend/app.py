@@ -67,6 +67,8 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.webhook_endpoints.routes import webhook_endpoints_router
+from backend.webhook_endpoints.service import EndpointSettings
 from backend.workflows.offer import WorkflowOffer, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
@@ -107,6 +109,7 @@ def create_app(
         handle=settings.shopify_app_handle,
         partner=partner,
     )
+    endpoint_settings = EndpointSettings(keys=admin.token_keys, ports=settings.endpoint_ports)
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
     # Its child starts with the first upload; no model, for nobody asks what the picture shows.
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
@@ -157,6 +160,7 @@ def create_app(
             privacy_router(merchant),
             billing_router(merchant),
             uploads_router(merchant, settings.quotas),
+            webhook_endpoints_router(merchant),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
             callbacks_router(
@@ -171,6 +175,7 @@ def create_app(
             "admin": provided(admin),
             "billing": provided(billing),
             "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices, partner)),
+            "endpoint_settings": provided(endpoint_settings),
             "presigner": provided(presigner),
             "reads": provided(reads),
             "store": provided(store or ObjectStore(settings)),

@@ -23,6 +23,40 @@ _SHOPIFY_HOST = re.compile(
 )
 
 
+_LOOPBACK_ENDPOINT = re.compile(r"p([1-9][0-9]{0,4})\.localhost")
+
+
+class LoopbackEndpoints(httpx.AsyncBaseTransport):
+    """Carries events for `https://p8123.localhost/…` to plain http on this machine's port 8123.
+
+    Refuses all other requests. Names below `localhost` are loopback by their standard, so the
+    transport of a deployment (`backend.ssrf_transport`) refuses these.
+    """
+
+    def __init__(self) -> None:
+        self._loopback = httpx.AsyncHTTPTransport(verify=NO_TLS, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it; raise httpx.ConnectError for any other host."""
+        named = _LOOPBACK_ENDPOINT.fullmatch(request.url.host)
+        if named is None or request.url.scheme != "https":
+            raise httpx.ConnectError(f"{request.url.host} is not on loopback", request=request)
+        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=int(named[1]))
+        return await self._loopback.handle_async_request(
+            httpx.Request(
+                request.method,
+                url,
+                headers=request.headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._loopback.aclose()
+
+
 class LoopbackShopify(httpx.AsyncBaseTransport):
     """Carries requests for Shopify's hosts to a stand-in on this machine; refuses all others."""
 

@@ -28,6 +28,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `providers` make their stages outside this machine, each request within `provider_deadline`;
     `callbacks` is None where this installation has no public address.
+    `endpoint_transport` carries events to webhook endpoints.
     """
 
     database: Database
@@ -44,6 +45,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     presigner: Presigner | None = None  # for the inputs of providers
     partner: PartnerApi | None = None
     billing_refresh: BillingRefresh = NO_BILLING
+    endpoint_transport: httpx.AsyncBaseTransport
 
     @property
     def publication_context(self) -> PublicationContext:

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0027_partner_api"
-down_revision = "0028_further_uploads"
+revision = "0028_partner_api"
+down_revision = "0027_webhook_endpoints"
 branch_labels = None
 depends_on = None
 
