@@ -24,7 +24,13 @@ from backend.failures.codes import (
     PROVIDER_TIMEOUT,
 )
 from backend.failures.registry import Failure
-from backend.providers.account import ProviderAccount, input_refused, units_in
+from backend.providers.account import (
+    ProviderAccount,
+    accepted_now,
+    input_refused,
+    may_be_unknown_yet,
+    units_in,
+)
 from backend.providers.client import (
     ACCOUNT_RETRY,
     ProviderAnswer,
@@ -40,7 +46,7 @@ from backend.providers.fal_answers import (
     FalStatus,
 )
 from backend.providers.fal_models import app_of, fal_inputs
-from backend.providers.fal_requests import find_request
+from backend.providers.fal_requests import START_WITHIN, find_request_id
 from backend.providers.fal_signature import FalSignatures
 from backend.providers.outputs import OutputFetcher
 from backend.providers.provider import (
@@ -101,6 +107,7 @@ class FalProvider:
             fal_inputs(request, self.account),
             query={"fal_webhook": request.callback_url} if request.callback_url else None,
             x_fal_object_lifecycle_preference=OUTPUTS_LIVE,
+            x_fal_request_timeout=f"{START_WITHIN.total_seconds():.0f}",
         )
         require_queued(answer)
         accepted = answer.read(FalAccepted)
@@ -111,14 +118,15 @@ class FalProvider:
     async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
         """See `Provider`, and `backend.providers.fal_requests`."""
         endpoint = self.account.models[request.stage]
-        inputs = fal_inputs(request, self.account)
-        found = await find_request(self.platform, endpoint, inputs, since)
+        found = await find_request_id(self.platform, endpoint, request, since)
         return None if found is None else self._job(request, FalAccepted(request_id=found))
 
     async def poll(self, job: ProviderJob) -> Running | Finished:
-        """See `Provider`."""
+        """See `Provider`. fal's addresses are not known by the id alone, such as a callback's."""
+        if "status_url" not in job.handles:
+            raise ProviderFailed(PROVIDER_FAILED, provider_code="no_handles")
         answer = await self.http.ask("GET", job.handles["status_url"], may_refuse=True)
-        if answer.status == 404:
+        if answer.status == 404 and not may_be_unknown_yet(job):
             raise ProviderFailed(PROVIDER_FAILED, provider_code="not_found")
         status = answer.read(FalStatus)
         if not answer.is_ok or status is None:
@@ -193,7 +201,7 @@ class FalProvider:
                 "cancel_url": f"{built}/cancel",
             }
         handles = {"endpoint": endpoint, "stage": request.stage.value, "seed": str(request.seed)}
-        return ProviderJob(id=accepted.request_id, handles=handles | urls)
+        return ProviderJob(id=accepted.request_id, handles=handles | urls | accepted_now())
 
     def _cost(self, job: ProviderJob, answer: ProviderAnswer) -> ProviderCost:
         units = units_in(answer.headers.get(UNITS_HEADER))

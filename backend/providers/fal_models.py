@@ -10,9 +10,10 @@ import re
 from typing import Any
 
 from backend.providers.account import ProviderAccount
+from backend.providers.fal_requests import with_reference
 from backend.providers.fashn_models import tryon_fast
 from backend.providers.inputs import aspect_ratio_in, pictures_in_order
-from backend.providers.provider import SubmitRequest
+from backend.providers.provider import InputImage, SubmitRequest
 from backend.workflows.prompts import prompt_of
 from backend.workflows.stages import StageName
 
@@ -34,8 +35,12 @@ ENDPOINT = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)+", re.ASCII)
 
 def fal_inputs(request: SubmitRequest, account: ProviderAccount) -> dict[str, Any]:
     """What the stage's endpoint is sent."""
+
+    def send(image: InputImage) -> str:
+        return with_reference(account.send(image), request.reference)
+
     if account.models[request.stage].startswith(FASHN_TRYON):
-        return tryon_fast(request, account.send) | {"seed": request.seed, "output_format": "png"}
+        return tryon_fast(request, send) | {"seed": request.seed, "output_format": "png"}
     inputs: dict[str, Any] = {
         "prompt": prompt_of(request.stage, request.params, request.inputs),
         "seed": request.seed,
@@ -43,7 +48,7 @@ def fal_inputs(request: SubmitRequest, account: ProviderAccount) -> dict[str, An
         "output_format": "png",
     }
     if pictures := pictures_in_order(request):
-        inputs["image_urls"] = [account.send(each) for each in pictures]
+        inputs["image_urls"] = [send(each) for each in pictures]
     if ratio := aspect_ratio_in(request):
         inputs["aspect_ratio"] = ratio
     return inputs

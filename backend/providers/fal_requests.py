@@ -1,12 +1,15 @@
 """Finds a request at fal whose answer was lost, in fal's own list of our requests.
 
 fal takes no idempotency key, but lists an account's requests with their inputs
-(`GET /models/requests/by-endpoint?expand=payloads`, read on 2026-11-29). A request is told by what
-was sent: the seed, the prompt, and the pictures' URLs without their signatures, whose paths name
-the job. The documentation does not say whether a request is listed before it has ended.
+(`GET /models/requests/by-endpoint?expand=payloads`, read on 2026-11-29). So each picture's URL ends
+in a fragment with our reference, which is not sent to the server that has the picture. A request
+without such a URL is told by its seed.
+
+The documentation does not say whether a request is listed before it has ended. Each request is
+therefore sent with a limit on how long it may wait for its start (`START_WITHIN`): then one that is
+not listed after `LISTED_WITHIN` was never accepted. Until then nobody knows.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -14,11 +17,14 @@ from urllib.parse import urlencode
 import msgspec
 
 from backend.providers.client import ProviderHttp
-from backend.providers.provider import ProviderUnavailable
+from backend.providers.provider import ProviderUnavailable, SubmitRequest
 
 PAGE_ITEMS = 50
 MOST_PAGES = 10
 CLOCK_SKEW = timedelta(minutes=1)  # between fal's clock and ours
+START_WITHIN = timedelta(minutes=5)
+LISTED_WITHIN = START_WITHIN + timedelta(minutes=5)  # to be made, and to be listed
+LOOK_AGAIN_AFTER = 15.0  # seconds
 
 
 class ListedRequest(msgspec.Struct):
@@ -37,12 +43,12 @@ class RequestPage(msgspec.Struct):
     next_cursor: str | None = None
 
 
-async def find_request(
-    http: ProviderHttp, endpoint: str, inputs: Mapping[str, Any], since: datetime
+async def find_request_id(
+    http: ProviderHttp, endpoint: str, request: SubmitRequest, since: datetime
 ) -> str | None:
-    """The id of the request that was sent since then with these inputs; None if none is listed.
+    """fal's id of the request that was sent since then; None if fal has certainly not accepted it.
 
-    Raises `ProviderUnavailable`, also if the list is too long to look through.
+    Raises `ProviderUnavailable`, also while it may still be listed.
     """
     earliest = (since - CLOCK_SKEW).astimezone(UTC)
     query = {
@@ -57,12 +63,19 @@ async def find_request(
         if page is None:
             raise ProviderUnavailable("fal's list of requests cannot be read")
         for each in page.items:
-            if is_since(each.sent_at, earliest) and has_inputs(each.json_input, inputs):
+            if is_since(each.sent_at, earliest) and is_request(each.json_input, request):
                 return each.request_id
         if not page.has_more or not page.next_cursor:
+            require_settled(since)
             return None
         query["cursor"] = page.next_cursor
     raise ProviderUnavailable("fal's list of requests is too long to look through")
+
+
+def require_settled(since: datetime) -> None:
+    """Raise `ProviderUnavailable` while it may still come to be listed."""
+    if datetime.now(UTC) - since < LISTED_WITHIN:
+        raise ProviderUnavailable("it may not be listed yet", retry_after=LOOK_AGAIN_AFTER)
 
 
 def is_since(sent_at: datetime | None, earliest: datetime) -> bool:
@@ -72,19 +85,27 @@ def is_since(sent_at: datetime | None, earliest: datetime) -> bool:
     return (sent_at if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)) >= earliest
 
 
-def has_inputs(listed: Any, inputs: Mapping[str, Any]) -> bool:
-    """Whether the listed input is this one; fal may have added defaults."""
+def is_request(listed: Any, request: SubmitRequest) -> bool:
+    """Whether the listed input is this request's."""
     if not isinstance(listed, dict):
         return False
-    return all(
-        name in listed and without_signatures(listed[name]) == without_signatures(value)
-        for name, value in inputs.items()
-    )
+    marks = [mark for value in listed.values() for mark in references_in(value)]
+    if marks:
+        return request.reference in marks
+    return listed.get("seed") == request.seed
 
 
-def without_signatures(value: Any) -> Any:
-    """The value with each URL cut before its query: that is signed anew each time."""
-    if isinstance(value, list):
-        return [without_signatures(each) for each in value]
-    is_url = isinstance(value, str) and value.startswith(("https://", "http://"))
-    return value.partition("?")[0] if is_url else value
+def with_reference(url: str, reference: str) -> str:
+    """The URL with our reference as its fragment; a data URI cannot have one."""
+    return f"{url}#{reference}" if url.startswith(("https://", "http://")) else url
+
+
+def references_in(value: Any) -> list[str]:
+    """The fragments of the URLs in an input."""
+    values = value if isinstance(value, list) else [value]
+    urls = [
+        each
+        for each in values
+        if isinstance(each, str) and each.startswith(("https://", "http://"))
+    ]
+    return [mark for url in urls if (mark := url.partition("#")[2])]

@@ -59,7 +59,7 @@ GEMINI_DEFAULTS: dict[StageName, str] = dict.fromkeys(
     DEFAULT_MODEL,
 )
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*", re.ASCII)
-ANSWER_SECONDS = 180.0
+ANSWER_SECONDS = 110.0
 MAX_PICTURE_ANSWER = 40_000_000  # bytes: 25 MB in base64, and some words
 OVERLOADED = 503
 REFUSALS = frozenset(

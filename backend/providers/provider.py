@@ -145,11 +145,20 @@ class Provider(Protocol):
         ...
 
     async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
-        """The request that was sent since then and whose answer was lost; None if there is none."""
+        """The request that was sent since then and whose answer was lost.
+
+        None means that the provider has not accepted it; while that is not certain, this raises
+        `ProviderUnavailable`. The request may be without its inputs and parameters, which may be
+        gone: a provider finds it by its stage, reference and seed.
+        """
         ...
 
     async def poll(self, job: ProviderJob) -> Running | Finished:
-        """How far the request is."""
+        """How far the request is.
+
+        Of a job that only a callback has named there are no handles; an adapter that needs them
+        raises `ProviderFailed`.
+        """
         ...
 
     async def fetch(self, image: OutputImage) -> bytes:

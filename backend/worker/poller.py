@@ -26,6 +26,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED
+from backend.metrics import POSSIBLE_DOUBLE_COSTS, PROVIDER_COST, start_at_zero
 from backend.providers.provider import Provider, ProviderFailed, ProviderUnavailable, Running
 from backend.retries import PROVIDERS, jittered
 from backend.submissions.models import Submission
@@ -37,7 +38,7 @@ from backend.submissions.records import (
     wake_later,
 )
 from backend.submissions.states import IN_FLIGHT, SubmissionStatus
-from backend.worker.ended_submissions import stop_request
+from backend.worker.ended_submissions import stop_submission
 from backend.worker.places import call_waiting, cancel_waiting
 from backend.worker.provider_calls import next_poll, poll_provider
 from backend.worker.provider_pauses import pause_provider
@@ -46,7 +47,7 @@ from backend.workflows.stages import StageName
 log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL = 1.0  # seconds between two looks
-POLLS_AT_ONCE = 20  # and so many submissions are taken by one statement
+POLLS_AT_ONCE = 100  # of one process
 LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
 ENQUEUED_AGAIN = timedelta(seconds=20)  # a job whose queue entry was dropped
 TIDY_EVERY = 15  # looks
@@ -69,6 +70,7 @@ class Poller:
         self.providers = providers
         self.by_name = {provider.name: provider for provider in providers.values()}
         self.stopping = asyncio.Event()
+        self.under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Look until told to stop. What goes wrong is logged, and looked at again."""
@@ -77,8 +79,7 @@ class Poller:
                 return
             pause = jittered(LOOK_INTERVAL)
             try:
-                while await self.look() == POLLS_AT_ONCE:
-                    pass
+                await self.begin()
                 await self.fill_places()
                 if look % TIDY_EVERY == 0:
                     await self.tidy()
@@ -90,14 +91,25 @@ class Poller:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), pause)
 
+    async def begin(self) -> None:
+        """Begin to look after what is due, and leave the answers to come when they come.
+
+        A provider that does not answer keeps nobody else waiting.
+        """
+        free = POLLS_AT_ONCE - len(self.under_way)
+        for due in await self.take_due(free) if free > 0 else ():
+            task = asyncio.create_task(self.look_after(due))
+            self.under_way.add(task)
+            task.add_done_callback(self.under_way.discard)
+
     async def look(self) -> int:
-        """Look after a slice of what is due; how many there were."""
-        due = await self.take_due()
+        """Look after a slice of what is due, to the end; how many there were."""
+        due = await self.take_due(POLLS_AT_ONCE)
         await asyncio.gather(*(self.look_after(each) for each in due))
         return len(due)
 
-    async def take_due(self) -> list[DueSubmission]:
-        """Take a slice of what is due from the other processes, for a while."""
+    async def take_due(self, most: int) -> list[DueSubmission]:
+        """Take that many of what is due from the other processes, for a while."""
         keys = (Submission.shop_id, Submission.job_id, Submission.stage, Submission.number)
         found = (
             select(*keys)
@@ -107,7 +119,7 @@ class Poller:
                 Submission.provider.in_(self.by_name),
             )
             .order_by(Submission.wake_at)
-            .limit(POLLS_AT_ONCE)
+            .limit(most)
             .with_for_update(skip_locked=True)
             .cte("due")
         )
@@ -134,7 +146,7 @@ class Poller:
             provider = self.by_name[stored.provider]
         try:
             if not due.is_wanted:
-                await stop_request(self.database, provider, stored)
+                await stop_submission(self.database, provider, stored)
             elif stored.status == SubmissionStatus.SUBMITTED and stored.provider_job_id:
                 await self.ask(provider, stored)
             else:
@@ -222,11 +234,14 @@ async def polling(
         yield
         return
     poller = Poller(database, providers)
+    for counter in (POSSIBLE_DOUBLE_COSTS, PROVIDER_COST):
+        start_at_zero(counter, poller.by_name)
     task = asyncio.create_task(poller.run())
     try:
         yield
     finally:
         poller.stopping.set()
-        await asyncio.wait([task], timeout=LAST_LOOK)
-        task.cancel()
+        await asyncio.wait([task, *poller.under_way], timeout=LAST_LOOK)
+        for left in (task, *poller.under_way):
+            left.cancel()
         await asyncio.wait([task])

@@ -7,7 +7,6 @@ the process is told to stop. On SIGTERM or Ctrl-C a running job is handed over a
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -63,6 +62,7 @@ from backend.worker.compliance import kept_gauge, take_up_failed, watch_complian
 from backend.worker.context import WorkerContext
 from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
+from backend.worker.ended_submissions import settle_abandoned
 from backend.worker.execute import run_job
 from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
@@ -185,8 +185,9 @@ def contexts(
         quotas=settings.quotas,
         prices=prices,
         without_engine=offer.without_engine,
+        callbacks=CallbackUrls.of(settings),
+        provider_deadline=timedelta(minutes=settings.provider_deadline_minutes),
         presigner=Presigner(settings),
-        callbacks=callback_urls(settings),
     )
     handler_context = HandlerContext(
         database=database,
@@ -197,13 +198,6 @@ def contexts(
         prices=prices,
     )
     return context, handler_context
-
-
-def callback_urls(settings: Settings) -> CallbackUrls | None:
-    """Where providers report, if this installation has a public address."""
-    if not settings.public_url:
-        return None
-    return CallbackUrls(settings.public_url, lambda: settings.shopify_secrets(time.time()))
 
 
 def cores() -> int:
@@ -321,6 +315,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     async def each_night_prune(_schedule: Schedule) -> None:
         await correct_reviews(context.database)
         await prune(context.database)
+        await settle_abandoned(context.database)
         await forget_old_notes(context.store)
 
     @pgq.schedule("sweep_uploads", "41 * * * *")

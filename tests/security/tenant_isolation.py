@@ -640,6 +640,15 @@ async def a_delivery_is_its_shops_alone(
     assert await fingerprint(shared_app, SHOP) == own
 
 
+async def a_callback_is_its_submissions_alone(
+    shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
+) -> None:
+    """Without a token of ours there is no such address; `test_callbacks` has the right ones."""
+    for token in (others[0].public_id, OTHER_SHOP):
+        answer = await shared_app.http.post(f"/callbacks/fashn/{token}", content=b"{}")
+        assert refusal(answer) == (404, "NOT_FOUND")
+
+
 async def the_document_knows_no_shops(
     shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
 ) -> None:
@@ -760,6 +769,7 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         for name in FOR_VISITORS
     },
     ("POST", "/webhooks"): (a_delivery_is_its_shops_alone, ANYBODY),
+    ("POST", "/callbacks/{provider}/{token}"): (a_callback_is_its_submissions_alone, ANYBODY),
     ("GET", "/health/live"): (health_knows_no_shops, ANYBODY),
     ("GET", "/health/ready"): (health_knows_no_shops, ANYBODY),
     ("GET", "/schema"): (the_document_knows_no_shops, ANYBODY),

@@ -39,5 +39,5 @@ async def test_options_requests_reveal_nothing(shared_app: RunningApp) -> None:
     for _, path in routes_of(shared_app):
         filled = re.sub(r"\{\w+\}", ref.public_id, path)
         answer = await shared_app.http.options(filled)
-        assert answer.status_code in {204, 401}, path
+        assert answer.status_code in {204, 401, 404}, path  # 404: without a token of ours
         assert ref.public_id not in answer.text

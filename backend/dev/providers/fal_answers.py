@@ -6,6 +6,8 @@ from typing import Any
 from backend.dev.providers.requests import AcceptedRequest, ModelError, OutputFile, ProviderState
 from backend.dev.shopify.state import HttpResponse
 
+INFRASTRUCTURE_ERRORS = frozenset({"client_cancelled", "request_timeout"})
+
 
 def fal_error(status: int, detail: str, error_type: str | None = None) -> HttpResponse:
     """An error of the platform, not of the model."""
@@ -60,7 +62,7 @@ def fal_result(prediction: AcceptedRequest) -> HttpResponse:
         headers["x-fal-billable-units"] = f"{prediction.units:g}"
         return HttpResponse(200, result_body(prediction), headers)
     headers["X-Fal-Retryable"] = "true" if error.fal_status >= 500 else "false"
-    if error.fal_type == "client_cancelled":
+    if error.fal_type in INFRASTRUCTURE_ERRORS:
         return fal_error(error.fal_status, error.message, error.fal_type)
     return HttpResponse(error.fal_status, error_body(error), headers)
 

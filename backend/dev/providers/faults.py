@@ -2,6 +2,11 @@
 
 Each is ordered once and met by the next request that gets as far as its step. `order_fault` is the
 method for tests; over HTTP it is `POST /stand-in/faults` with `{"name": …, "times": …}`.
+
+Nothing was accepted after `rate_limited`, `concurrency_limited`, `out_of_credits`, `server_error`
+and `hang`; after `answer_lost` it was. `callback_forged` sends a false callback at once, and the
+true one later; `callback_early` sends it before the answer to the request. What is wrong with an
+output (`wrong_bytes`, `expired_output`) shows when it is fetched.
 """
 
 from collections import deque

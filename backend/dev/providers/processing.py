@@ -24,6 +24,9 @@ NO_POSE = ModelError(
 PIPELINE = ModelError(
     "PipelineError", "internal_server_error", "An unexpected pipeline error occurred.", 500
 )
+TOO_LONG_IN_QUEUE = ModelError(
+    "time_out", "request_timeout", "The request did not start within its time limit.", 504
+)
 CANCELLED_BY_CLIENT = ModelError(
     "Canceled", "client_cancelled", "The request was cancelled by the client.", 499
 )
@@ -78,6 +81,8 @@ class Runners:
         try:
             if prediction.work_fault and prediction.work_fault.name in _WORK_ERRORS:
                 raise InputRefused(_WORK_ERRORS[prediction.work_fault.name])
+            if prediction.waited > time_to_start(prediction):
+                raise InputRefused(TOO_LONG_IN_QUEUE)
             _check_inputs(prediction)
             images = await load_images(self._state, prediction, self._internet)
             await self._draw(prediction, images)
@@ -132,6 +137,12 @@ def _check_inputs(prediction: AcceptedRequest) -> None:
         raise InputRefused(
             ModelError("InputValidationError", "value_error", said, loc=loc)
         ) from error
+
+
+def time_to_start(prediction: AcceptedRequest) -> float:
+    """How long it may wait in the queue, in seconds: fal lets a request say it."""
+    asked = prediction.headers.get("x-fal-request-timeout", "")
+    return float(asked) if asked.replace(".", "", 1).isdigit() else float("inf")
 
 
 def lifetime_of(prediction: AcceptedRequest, usual: float) -> float:

@@ -72,6 +72,11 @@ class AcceptedRequest:
     task: asyncio.Task[None] | None = None
 
     @property
+    def waited(self) -> float:
+        """Seconds in the queue, once it has started."""
+        return (self.started_at or self.accepted_at) - self.accepted_at
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing more comes of it."""
         return self.ended.is_set()
@@ -90,7 +95,7 @@ class ProviderState:
     seconds: float = 0.2
     """How long a model works on one request."""
     runners: int = 8
-    """How many requests are worked on at once; the others wait in the queue."""
+    """How many requests are worked on at once; the others wait. Read once, at the start."""
     fashn_concurrency: int = 6
     """How many unfinished requests FASHN lets an account have."""
     fashn_runs_per_minute: int = 50

@@ -42,7 +42,7 @@ class ServedEndpoint:
 
 
 def provider_app(state: ProviderState, runners: Runners, callbacks: ProviderCallbacks) -> Litestar:
-    """Return the ASGI application that answers for the hosts of both providers."""
+    """Return the ASGI application that answers as both providers."""
     endpoints = _endpoints(runners, callbacks)
 
     @route(["/", "/{path:path}"], http_method=HTTP_METHODS, request_max_body_size=MAX_BODY_BYTES)

@@ -117,6 +117,13 @@ class StandInProvider:
         return list(self.state.predictions.values())
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nobody is connected, and everything that was accepted has ended."""
+        state = self._server.server_state
+        busy = state.connections or state.tasks
+        return not busy and all(each.has_ended for each in self.predictions)
+
+    @property
     def calls(self) -> Counter[str]:
         """How many requests of each kind came in, refused ones included, such as `fal submit`."""
         return self.state.calls

@@ -28,6 +28,13 @@ SETTINGS = Settings(  # nothing is connected to
 )
 
 
+@pytest.fixture(autouse=True)
+def s3_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both processes sign URLs."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+
+
 class Recording:
     """An engine that notes which stages it was asked for."""
 
@@ -96,10 +103,8 @@ async def test_a_worker_with_a_wrong_choice_does_not_start(engines: str, message
 
 @pytest.mark.parametrize("engines", ["dress=fashn", "dress=dall-e"])
 def test_a_web_process_with_a_wrong_choice_does_not_start(
-    engines: str, monkeypatch: pytest.MonkeyPatch
+    engines: str,
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
     with pytest.raises(ConfigurationError):
         create_app(replace(SETTINGS, engines=engines))
 
@@ -141,7 +146,5 @@ def test_a_web_process_that_cannot_normalise_uploads_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(LocalRenderer, "stages", LocalRenderer.stages - {StageName.NORMALISE})
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "none")
     with pytest.raises(ConfigurationError, match="stage normalise of uploads has no engine"):
         create_app(SETTINGS)

@@ -1,7 +1,8 @@
 """fal's adapter speaks the queue that fal documents, and follows none of its URLs elsewhere."""
 
 import dataclasses
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -19,10 +20,11 @@ from backend.providers.provider import (
     ProviderLimits,
     ProviderUnavailable,
     Running,
+    SubmitRequest,
 )
 from backend.workflows.prompts import prompt_of
 from backend.workflows.stages import StageName
-from tests.backend.providers.provider_server import Answer, recorded
+from tests.backend.providers.provider_server import Answer, recorded, undated
 
 SHAPES = recorded("fal")
 ID = SHAPES["accepted"]["request_id"]
@@ -79,7 +81,8 @@ def accepted(server, **changes) -> Answer:
 async def test_a_request_is_sent_as_fal_documents_it(server, fal, try_on, job) -> None:
     server.answers.append(accepted(server))
     url = "https://app.example/callbacks/fal/token"
-    assert await fal.submit(msgspec.structs.replace(try_on, callback_url=url)) == job
+    submitted = await fal.submit(msgspec.structs.replace(try_on, callback_url=url))
+    assert undated(submitted) == job
     [asked] = server.asked
     assert (asked.method, urlsplit(asked.target).path) == ("POST", "/fal-ai/fashn/tryon/v1.6")
     assert parse_qs(urlsplit(asked.target).query) == {"fal_webhook": [url]}
@@ -87,8 +90,8 @@ async def test_a_request_is_sent_as_fal_documents_it(server, fal, try_on, job) -
     lifetime = asked.headers["x-fal-object-lifecycle-preference"]
     assert msgspec.json.decode(lifetime) == {"expiration_duration_seconds": 3600}
     assert asked.json == {
-        "garment_image": "https://bucket.example/product.png?sig=s",
-        "model_image": "https://bucket.example/person.png?sig=s",
+        "garment_image": "https://bucket.example/product.png?sig=s#ref-1",
+        "model_image": "https://bucket.example/person.png?sig=s#ref-1",
         "category": "tops",
         "seed": 7,
         "output_format": "png",
@@ -117,14 +120,15 @@ async def test_other_endpoints_get_a_prompt_and_pictures_in_its_order(
         "change_background": ["dressed", "background"],
         "generate_background": [],
     }[stage]
-    assert sent.get("image_urls", []) == [request.inputs[name].url for name in order]
+    urls = [f"{request.inputs[name].url}#ref-1" for name in order]
+    assert sent.get("image_urls", []) == urls
     assert sent.get("aspect_ratio") == params.get("aspect_ratio")
 
 
 async def test_a_url_of_another_host_is_not_followed(server, fal, try_on, job) -> None:
     server.answers.append(accepted(server, status_url="https://evil.example/status"))
     submitted = await fal.submit(try_on)
-    assert submitted == job
+    assert undated(submitted) == job
     elsewhere = msgspec.structs.replace(
         job, handles=job.handles | {"status_url": "http://127.0.0.1:1/status"}
     )
@@ -246,6 +250,16 @@ async def test_a_locked_account_and_limits_are_waited_out(
     assert caught.value.retry_after == wait
 
 
+async def test_an_unknown_request_is_final_only_once_it_is_not_new(server, fal, job) -> None:
+    """A status may lag behind; taken for the end, the request would be paid twice."""
+    server.answers.append(Answer({"detail": "not found"}, 404))
+    for age, error in ((5, ProviderUnavailable), (120, ProviderFailed)):
+        accepted_at = str(int(time.time()) - age)
+        aged = msgspec.structs.replace(job, handles=job.handles | {"accepted_at": accepted_at})
+        with pytest.raises(error):
+            await fal.poll(aged)
+
+
 @pytest.mark.parametrize(
     "answer",
     [Answer(way="none"), Answer({"detail": "x"}, 500), Answer({}, 200), Answer(b"<html>")],
@@ -282,27 +296,31 @@ def page(*items: dict[str, object], cursor: str | None = None) -> Answer:
     return Answer({"items": [*items], "next_cursor": cursor, "has_more": cursor is not None})
 
 
-async def test_a_lost_request_is_found_by_what_was_sent(server, fal, try_on, job) -> None:
+def known_later(request: SubmitRequest) -> SubmitRequest:
+    """What is left of a request once its process has ended."""
+    return msgspec.structs.replace(request, inputs={}, params={}, callback_url=None)
+
+
+async def test_a_lost_request_is_found_by_its_reference(server, fal, try_on, job) -> None:
     server.answers.append(Answer(way="none"))
     with pytest.raises(AnswerLost):
         await fal.submit(try_on)
     sent = server.asked.pop().json
-    signed_before = sent | {
-        "garment_image": sent["garment_image"].replace("sig=s", "sig=older"),
-        "mode": "balanced",
+    other = {
+        name: value.replace("ref-1", "ref-2") if isinstance(value, str) else value
+        for name, value in sent.items()
     }
     server.answers.clear()
     server.answers += [
         page(
-            listed(sent | {"seed": 8}, request_id="other-seed"),
-            listed(sent | {"model_image": "https://bucket.example/x.png"}, request_id="other-job"),
-            listed(None, request_id="no-payload"),
+            listed(other, request_id="of-another-job"),
+            listed(None, request_id="without-a-payload"),
             listed(sent, request_id="too-old", sent_at="2026-11-29T11:00:00Z"),
             cursor="2",
         ),
-        page(listed(signed_before)),
+        page(listed(sent | {"mode": "balanced"})),
     ]
-    assert await fal.find(try_on, SINCE) == job
+    assert undated(await fal.find(known_later(try_on), SINCE)) == job
     queries = [parse_qs(urlsplit(each.target).query) for each in server.asked]
     assert queries[0] == {
         "endpoint_id": ["fal-ai/fashn/tryon/v1.6"],
@@ -313,9 +331,43 @@ async def test_a_lost_request_is_found_by_what_was_sent(server, fal, try_on, job
     assert queries[1]["cursor"] == ["2"]
 
 
-async def test_a_request_that_is_not_listed_is_not_found(server, fal, try_on) -> None:
+async def test_a_lost_request_without_pictures_is_found_by_its_seed(server, fal, asked_for) -> None:
+    request = asked_for(StageName.GENERATE_BACKGROUND)
+    server.answers.append(
+        page(
+            listed({"prompt": "p", "seed": 1}, request_id="another"),
+            listed(
+                {"seed": request.seed, "image_urls": ["https://b.example/a.png#ref-2"]},
+                request_id="with-pictures",
+            ),
+            listed({"prompt": "p", "seed": request.seed}),
+        )
+    )
+    found = await fal.find(request, SINCE)
+    assert found.id == ID
+    assert found.handles["status_url"] == (
+        f"{server.origin}/fal-ai/nano-banana-2/requests/{ID}/status"
+    )
+
+
+async def test_a_request_that_is_not_listed_may_still_be_accepted(server, fal, try_on) -> None:
+    """It is not known to be lost before it would have ended, for then it would be paid twice."""
     server.answers.append(page())
-    assert await fal.find(try_on, SINCE) is None
+    now = datetime.now(UTC)
+    with pytest.raises(ProviderUnavailable, match="not be listed yet"):
+        await fal.find(try_on, now - timedelta(minutes=9))
+    assert await fal.find(try_on, now - timedelta(minutes=11)) is None
+
+
+async def test_a_request_may_wait_only_so_long_for_its_start(server, fal, try_on) -> None:
+    server.answers.append(accepted(server))
+    await fal.submit(try_on)
+    assert server.asked[0].headers["x-fal-request-timeout"] == "300"
+
+
+async def test_a_request_known_by_its_id_alone_cannot_be_asked_about(fal) -> None:
+    with pytest.raises(ProviderFailed):
+        await fal.poll(ProviderJob(id=ID))
 
 
 @pytest.mark.parametrize(

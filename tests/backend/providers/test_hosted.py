@@ -125,3 +125,16 @@ def test_a_stand_in_on_this_machine_needs_no_https(host: str) -> None:
 def test_the_settings_do_not_show_the_keys() -> None:
     settings = Settings.from_env({**COMPLETE_ENVIRONMENT, "FASHN_API_KEY": "fa-key"})
     assert "fa-key" not in repr(settings) + repr(msgspec.convert(KEYS, ProvidersConfig))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PROVIDER_INPUTS", "urls", "PROVIDER_INPUTS is invalid: it must be one of url, inline"),
+        ("FASHN_CONCURRENCY", "0", "FASHN_CONCURRENCY is invalid"),
+        ("FAL_PER_MINUTE", "many", "FAL_PER_MINUTE is invalid: it must be a whole number"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(name: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Settings.from_env({**COMPLETE_ENVIRONMENT, name: value})

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 import backend.app
-from backend.auth.rate_limits import parse_budget
 from backend.failures.codes import PROVIDER_FAILED
 from backend.jobs.service import JobRef
 from backend.providers.provider import (
@@ -260,14 +259,40 @@ async def test_a_body_beyond_the_limit_is_refused(app: RunningApp, provider: Fak
     assert (await app.http.post(path, content=body)).status_code == 413
 
 
-async def test_callbacks_are_limited_for_each_shop(
-    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def one_callback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that is started with this takes one callback a minute for each shop."""
+    monkeypatch.setattr(routes, "CALLBACK_RATE", "1/minute")
+
+
+async def test_callbacks_are_limited_for_each_shop(one_callback: None, app: RunningApp) -> None:
+    paths = [
+        f"/callbacks/fake/{sign_callback(token, SECRET.encode())}"
+        for token in (TOKEN, TOKEN, msgspec.structs.replace(TOKEN, shop=OTHER_SHOP))
+    ]
+    answers = [await app.http.post(path, content=b'{"id": "fake-1"}') for path in paths]
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+
+
+async def test_a_token_of_a_shop_reaches_no_submission_of_another(
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    guard = routes.CallbackGuard({"fake": provider}, lambda: [SECRET.encode()], lambda: 0.0)
-    guard.budget = parse_budget("1/minute")
-    assert guard.budget.spend(SHOP, 0.0)
-    assert not guard.budget.spend(SHOP, 0.0)
-    assert guard.budget.spend(OTHER_SHOP, 0.0)
+    """Even one that we had signed by mistake: the web process has entered the token's shop."""
+    await app.install(OTHER_SHOP)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    await app.execute("UPDATE submissions SET wake_at = now() + interval '1 hour'")
+    mixed = CallbackToken(
+        shop=OTHER_SHOP,
+        shop_id=ref.shop_id,
+        job_id=ref.public_id,
+        stage=STAGE,
+        number=1,
+        provider="fake",
+    )
+    path = f"/callbacks/fake/{sign_callback(mixed, SECRET.encode())}"
+    assert (await app.http.post(path, content=b'{"id": "fake-1"}')).status_code == 200
+    assert not await is_due(app, ref)
 
 
 def test_a_token_is_read_as_it_was_signed_also_with_the_previous_secret() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from backend.providers.provider import Running
+from backend.providers.provider import Finished, ProviderJob, Running
 from backend.submissions.records import StoredSubmission, SubmissionKey
 from backend.worker.maintenance import requeue_overdue
 from backend.worker.poller import polling
@@ -80,7 +80,7 @@ async def test_a_poller_that_died_is_followed_by_another(running_app: RunningApp
     ref = await hosted_job(app)
     await run_once(app, ref)
     await pass_time(app, ref, secs=0)
-    [taken] = await poller_of(app).take_due()  # and no more of it
+    [taken] = await poller_of(app).take_due(10)  # and no more of it
     assert taken.is_wanted
     assert await poller_of(app).look() == 0
     await pass_time(app, ref, secs=0)  # the lease is over
@@ -142,6 +142,33 @@ async def test_a_progress_report_ends_an_outage(running_app: RunningApp) -> None
     await wake(app, ref)
     [stored] = await submissions(app, ref)
     assert (stored["outages"], stored["polls"]) == (0, 1)
+
+
+async def test_a_provider_that_does_not_answer_keeps_no_other_waiting(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    silent, quick = await hosted_job(app), await hosted_job(app)
+    for ref in (silent, quick):
+        await run_once(app, ref)
+    provider.answers["fake-2"] = finished()
+    poll = provider.poll
+
+    async def never_about_the_first(job: ProviderJob) -> Running | Finished:
+        if job.id == "fake-1":
+            await asyncio.Event().wait()
+        return await poll(job)
+
+    provider.poll = never_about_the_first  # type: ignore[method-assign]
+    poller = poller_of(app)
+    for ref in (silent, quick):
+        await pass_time(app, ref, secs=0)
+    await poller.begin()
+    await wait_until(lambda: queued(app))
+    assert (await queued(app), len(poller.under_way)) == ([quick.public_id], 1)
+    for task in poller.under_way:
+        task.cancel()
 
 
 async def test_the_loop_takes_a_job_from_its_request_to_its_result(

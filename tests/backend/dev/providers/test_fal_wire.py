@@ -92,6 +92,17 @@ async def test_a_request_can_be_cancelled_until_it_has_ended(account):
     assert account.provider.predictions[0].units == 0
 
 
+async def test_a_request_that_waits_longer_than_it_may_is_not_started(account, around):
+    account.fal |= {"X-Fal-Request-Timeout": "600"}
+    account.provider.hold()
+    submitted = (await account.submit()).json()
+    around.now += 601
+    account.provider.release()
+    assert (await account.ended()).units == 0
+    result = await account.get(submitted["response_url"])
+    assert (result.status_code, result.json()["error_type"]) == (504, "request_timeout")
+
+
 async def test_the_list_of_requests_finds_one_by_its_inputs(account, around):
     account.provider.hold()
     await account.submit(**TRY_ON, seed=7)
