@@ -188,6 +188,13 @@ SUBJECT_NOT_FOUND = define(
     advice="Use a photo of one product on a plain background.",
 )
 
+CATEGORY_UNKNOWN = define(
+    "CATEGORY_UNKNOWN",
+    "The product's type and tags do not say which kind of garment this is.",
+    JOB,
+    advice="Name the `category` in the request or the rule, or set the product's type in Shopify.",
+)
+
 # Our own work.
 RENDER_TIMEOUT = define(
     "RENDER_TIMEOUT",

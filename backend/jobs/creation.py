@@ -23,6 +23,7 @@ from backend.uploads.service import use_uploads
 from backend.workflows import ENTRY_FIELDS
 from backend.workflows.further_images import object_field_of
 from backend.workflows.pictures import UPLOAD_FIELD_SUFFIX, ProductPhoto
+from backend.workflows.product_to_model import PRODUCT_TO_MODEL_DIRECT
 from backend.workflows.registry import Workflow
 
 
@@ -52,6 +53,7 @@ async def make_job(
     if workflow.has_photo:
         require_one_photo(asked)
     require_further_images(workflow, asked)
+    require_category(workflow, asked)
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
     price = price_of(workflow, quotas)
@@ -145,6 +147,14 @@ def require_further_images(
         given = any(getattr(asked, name) is not None for name in ways)
         if given or image.is_required:
             require_one(asked, ways, image.what)
+
+
+def require_category(workflow: Workflow, asked: Any) -> None:
+    """Raise `InvalidRequest` if the mannequin needs a category that no product can tell."""
+    if workflow is not PRODUCT_TO_MODEL_DIRECT or asked.category or asked.product_id:
+        return
+    message = "Set the category: without a product_id nothing else tells it."
+    raise InvalidRequest([{"loc": ["body", "category"], "msg": message, "type": "value_error"}])
 
 
 def require_one(asked: msgspec.Struct, ways: Sequence[str], what: str) -> None:

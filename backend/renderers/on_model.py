@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.failures.codes import CATEGORY_UNKNOWN
 from backend.imaging.compose import compose
 from backend.imaging.dress import ASPECT, draw, try_on
 from backend.imaging.encode import decode_own, encode_png
 from backend.imaging.quality import Concern, verdict_on
 from backend.imaging.source_type import source_type_of
-from backend.renderers.base import Rendered, RenderRequest
+from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
 from backend.renderers.finals import encode_outputs, longest
 from backend.renderers.generated import encode_generated, hosted_stages
@@ -107,6 +108,8 @@ def _drawn(
     cutout: NDArray[np.uint8], parameters: ProductToModelDirect, segmented: SegmentFacts | None
 ) -> tuple[NDArray[np.uint8], DressFacts]:
     size, background = longest(parameters.outputs), parameters.background
+    if parameters.category is None:
+        raise RenderFailed(CATEGORY_UNKNOWN)
     fitting = try_on(cutout, parameters.category, parameters.body)
     is_preview = fitting.quality >= MIN_FIT and not _is_outline_doubtful(segmented)
     if is_preview:

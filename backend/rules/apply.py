@@ -37,6 +37,8 @@ from backend.rules.settings import (
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
+from backend.workflows.compatibility import category_for
+from backend.workflows.registry import Workflow
 
 log = structlog.get_logger(__name__)
 
@@ -292,6 +294,7 @@ async def run_rule(
             "product_id": product.gid,
             "media_id": image.media_gid,
             "source_url": image.download_url,
+            **guessed(workflow_of(rule), product),
             **stored,
         },
         origin="webhook",
@@ -306,6 +309,14 @@ async def run_rule(
 def position_of(rule: Any, settings: StoredSettings) -> int:
     """The rule's position in the settings, from 0."""
     return [each.rule for each in settings.rules].index(rule)
+
+
+def guessed(workflow: Workflow, product: Product) -> dict[str, str]:
+    """The garment's category for a rule that names none, as far as the product tells it."""
+    if "category" not in workflow.parameters.__struct_fields__:
+        return {}
+    category = category_for(workflow.name, product.product_type, product.tags)
+    return {"category": category} if category else {}
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], price: int, cap: int) -> None:

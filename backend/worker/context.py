@@ -35,11 +35,11 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
     providers: Mapping[StageName, Provider] = {}
     provider_deadline: timedelta = timedelta(minutes=10)
     callbacks: CallbackUrls | None = None
     presigner: Presigner | None = None  # for the inputs of providers
-    without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
 
     @property
     def publication_context(self) -> PublicationContext:

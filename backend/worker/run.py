@@ -184,8 +184,8 @@ def contexts(
         stopping=asyncio.Event(),
         quotas=settings.quotas,
         prices=prices,
-        presigner=Presigner(settings),
         without_engine=offer.without_engine,
+        presigner=Presigner(settings),
         callbacks=callback_urls(settings),
     )
     handler_context = HandlerContext(

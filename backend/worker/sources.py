@@ -32,6 +32,7 @@ from backend.shops.tokens import InstalledShop, installed_shop, with_fresh_token
 from backend.storage.objects import ObjectMissing
 from backend.worker.context import WorkerContext
 from backend.workflows import WORKFLOWS
+from backend.workflows.compatibility import category_for
 from backend.workflows.further_images import object_field_of
 from backend.workflows.stages import StageFile, StageName
 
@@ -46,10 +47,11 @@ class SourceFailed(Failed):
 
 
 class ShopPhoto(NamedTuple):
-    """A photo on Shopify's CDN, and the title of its product if that was read for it."""
+    """A photo on Shopify's CDN; title and category of its product if that was read for it."""
 
     url: str
     product_title: str | None = None
+    category: str | None = None
 
 
 class SourceFile(NamedTuple):
@@ -58,6 +60,7 @@ class SourceFile(NamedTuple):
     name: StageFile
     data: bytes
     product_title: str | None = None
+    category: str | None = None
 
 
 async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterator[SourceFile]:
@@ -69,12 +72,12 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
     if "upload_key" in request:
         yield SourceFile(StageFile.SOURCE, await stored_image(request["upload_key"], context))
     elif SOURCE_JOB in request:
-        yield SourceFile(StageFile.SOURCE, await photo_of_job(claimed, context))
+        yield await photo_of_job(claimed, context)
     else:
         known = request.get("source_url")
         photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
         data = await download_image(context.files, photo.url)
-        yield SourceFile(StageFile.SOURCE, data, photo.product_title)
+        yield SourceFile(StageFile.SOURCE, data, photo.product_title, photo.category)
     for image in workflow.further_images:
         if image.upload_field in request:
             yield SourceFile(image.file, await stored_image(request[image.upload_field], context))
@@ -97,16 +100,22 @@ async def stored_image(
         raise SourceFailed(missing) from error
 
 
-async def photo_of_job(claimed: JobLease, context: WorkerContext) -> bytes:
+async def photo_of_job(claimed: JobLease, context: WorkerContext) -> SourceFile:
     """The photo that the job to repeat has fetched, as long as that keeps its files."""
-    fetched = select(JobStage.files[StageFile.SOURCE.value].astext).where(
+    source = StageFile.SOURCE.value
+    fetched = select(
+        JobStage.files[source].astext.label("key"),
+        JobStage.facts[source]["category"].astext.label("category"),
+    ).where(
         JobStage.shop_id == claimed.ref.shop_id,
         JobStage.job_id == claimed.request[SOURCE_JOB],
         JobStage.stage == StageName.FETCH,
     )
     async with context.database.reading(claimed.ref.shop_id) as connection:
-        key = await connection.scalar(fetched)
-    return await stored_image(key, context, missing=SOURCE_JOB_EXPIRED)
+        row = (await connection.execute(fetched)).one_or_none()
+    key, category = (row.key, row.category) if row else (None, None)
+    data = await stored_image(key, context, missing=SOURCE_JOB_EXPIRED)
+    return SourceFile(StageFile.SOURCE, data, category=category)
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> ShopPhoto:
@@ -141,7 +150,9 @@ async def photo_in_shop(claimed: JobLease, admin: AdminApi, shop: InstalledShop)
     first = product.media.first_image
     if first is None:
         raise SourceFailed(NO_IMAGE)
-    return ShopPhoto(ready_url(first), product.stored_title)
+    workflow = WORKFLOWS[claimed.job_type].name
+    category = category_for(workflow, product.product_type, product.tags)
+    return ShopPhoto(ready_url(first), product.stored_title, category)
 
 
 def ready_url(image: ShopMedia) -> str:

@@ -21,7 +21,7 @@ from backend.storage.objects import Leftover, ObjectMissing
 from backend.worker.context import WorkerContext
 from backend.worker.sources import SourceFailed, source_files
 from backend.workflows import WORKFLOWS
-from backend.workflows.stages import Stage, StageName
+from backend.workflows.stages import Stage, StageFile, StageName
 
 log = structlog.get_logger(__name__)
 
@@ -116,11 +116,13 @@ async def store_files(
 
 async def fetch_sources(job_run: JobRun) -> Rendered:
     """The job's input images, byte for byte."""
-    files = []
+    files, facts = [], {}
     async for source in source_files(job_run.claimed, job_run.context):
-        files.append(raw_file(source.name, source.data))
+        file = raw_file(source.name, source.data)
+        files.append(file)
+        facts[file.name] = file.meta | ({"category": source.category} if source.category else {})
         job_run.product_title = source.product_title or job_run.product_title
-    return Rendered(files=files, facts={file.name: file.meta for file in files})
+    return Rendered(files=files, facts=facts)
 
 
 def raw_file(name: str, data: bytes) -> RenderedFile:
@@ -154,10 +156,17 @@ async def rendered(stage: Stage, job_run: JobRun) -> Rendered:
 
 
 def stage_params(job_run: JobRun) -> dict[str, Any]:
-    """The job's parameters, of the workflow's own struct."""
+    """The job's parameters, of the workflow's own struct.
+
+    A category that the request does not name is the one that `fetch` guessed from the product.
+    """
     request = job_run.claimed.request
     fields = WORKFLOWS[job_run.job_type].parameters.__struct_fields__
-    return {name: request[name] for name in fields if name in request}
+    params = {name: request[name] for name in fields if name in request}
+    if "category" in fields and "category" not in params and StageName.FETCH in job_run.done:
+        source = job_run.done[StageName.FETCH].facts.get(StageFile.SOURCE, {})
+        params |= {name: source[name] for name in ("category",) if name in source}
+    return params
 
 
 def idempotency_token(stage: Stage, job_run: JobRun, params: dict[str, Any]) -> str:

@@ -71,6 +71,13 @@ def cut_off(garments: Iterable[str], framing: ModelFraming) -> Iterator[Conflict
             yield Conflict(code="NEEDS_FULL_BODY", garments=(name,), message=message)
 
 
+def category_for(workflow: str, product_type: str, tags: Iterable[str]) -> CategoryName | None:
+    """The guessed category, if the workflow takes it."""
+    rules = GARMENT_RULES.workflows.get(workflow)
+    guess = guessed_category(product_type, tags)
+    return guess if rules and guess in rules.takes else None
+
+
 def guessed_category(product_type: str, tags: Iterable[str] = ()) -> CategoryName | None:
     """The category that the product's type names, or its tags if the type names none.
 

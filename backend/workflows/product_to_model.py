@@ -18,7 +18,13 @@ MannequinBody = Literal["female", "male"]
 class ProductToModelDirect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The image has the aspect ratio 4:5."""
 
-    category: Annotated[GarmentCategory, msgspec.Meta(description="Kind of garment.")]
+    category: Annotated[
+        GarmentCategory | None,
+        msgspec.Meta(
+            description="Kind of garment. Null: told by the product's type and tags, which an "
+            "upload or a media id does not have."
+        ),
+    ] = None
     body: MannequinBody = "female"
     background: HexColour = "#f4f4f2"
     outputs: Outputs = JPEG_AND_WEBP

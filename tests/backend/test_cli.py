@@ -154,6 +154,7 @@ async def test_sign_prints_a_head_request_that_does_not_wait_for_a_body() -> Non
     assert shlex.split(out)[:3] == ["curl", "--head", "-H"]
 
 
+@pytest.mark.slow
 async def test_the_demo_prints_the_job_detail_and_leaves_only_its_images(
     service_directory: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef
 from tests.backend.publications.scenarios import (
@@ -76,6 +78,7 @@ async def test_a_publication_runs_and_is_withdrawn_without_a_second_job(
     assert await publication_statuses(running_app, ref) == told
 
 
+@pytest.mark.slow
 async def test_a_killed_workers_publication_is_taken_over_without_duplicates(
     running_app: RunningApp, tmp_path: Path
 ) -> None:

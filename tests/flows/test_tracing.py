@@ -120,6 +120,7 @@ def names(spans: list[tuple[str, Span]]) -> list[tuple[str, str]]:
     return [(service, span.name) for service, span in spans]
 
 
+@pytest.mark.slow
 def test_without_the_variables_nothing_of_opentelemetry_is_imported() -> None:
     told = subprocess.run(
         [sys.executable, "-c", WHEN_OFF], capture_output=True, text=True, check=True

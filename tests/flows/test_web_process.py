@@ -4,12 +4,15 @@ import asyncio
 import signal
 
 import httpx
+import pytest
 
 from tests.backend.uploads.multipart_forms import picture
 from tests.flows.processes import running_web_process
 from tests.running_app import RunningApp
 from tests.scenarios import waiting_job
 from tests.source_tree import pixel_modules
+
+pytestmark = pytest.mark.slow  # it starts processes
 
 
 async def test_the_web_process_accepts_an_upload_without_loading_pixel_code(

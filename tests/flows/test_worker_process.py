@@ -17,6 +17,8 @@ from tests.flows.processes import (
 )
 from tests.running_app import RunningApp
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 
 async def test_a_worker_process_turns_a_webhook_into_images(
     running_app: RunningApp, tmp_path: Path
@@ -79,7 +81,6 @@ async def test_a_worker_survives_losing_its_database_connections(
         assert process.returncode is None
 
 
-@pytest.mark.slow
 async def test_a_job_that_kills_every_worker_ends_after_three_attempts(
     running_app: RunningApp, tmp_path: Path
 ) -> None:

@@ -32,6 +32,8 @@ from tests.running_app import SHOP, RunningApp, cloned_database, open_running_ap
 from tests.scenarios import expire_token, webhook_headers
 from tests.security.database_dump import dump_rows
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 CURRENT, PREVIOUS = "canary-current-client-secret-7d1f", "canary-previous-client-secret-9b2e"
 KEY_BYTES = [os.urandom(32) for _ in range(2)]
 

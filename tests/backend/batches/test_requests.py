@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from backend.batches.execution import run_expansion
 from backend.dev.transport import LoopbackShopify
 from backend.workflows import FOR_MANY_PRODUCTS
 from backend.workflows.pictures import PRIVATE_UPLOAD_FIELDS, ProductPhoto
@@ -23,6 +24,7 @@ from tests.backend.batches.scenarios import (
     post_batch_action,
     product_gids,
 )
+from tests.hosted_engines import WITH_ENGINES, app_with
 from tests.minimal_requests import UNKNOWN_ENTRY
 from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import NoRenderer, fingerprint, refusal
@@ -109,8 +111,8 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
         [["parameters", "outputs"]],
     ),
     "a missing parameter": (
-        {**ONE, "workflow": "product-to-model-direct"},
-        [["parameters", "category"]],
+        {**ONE, "workflow": "background-swap-with-spec"},
+        [["parameters", "scene_type"]],
     ),
     "a workflow for one photo at a time": ({**ONE, "workflow": "look"}, [["workflow"]]),
     "an image named twice": (
@@ -121,13 +123,13 @@ BAD: dict[str, tuple[dict[str, Any], list[list[Any]]]] = {
         },
         [["parameters", "background_upload_key"], ["parameters", "background_id"]],
     ),
-    "a person's own photo": (
-        {**ONE, "workflow": "try-on", "parameters": {"person_upload_key": NO_UPLOAD}},
-        [["parameters", "person_upload_key"]],
-    ),
     "no such entry": (
-        {**ONE, "workflow": "try-on", "parameters": {"model_id": UNKNOWN_ENTRY}},
-        [["parameters", "model_id"]],
+        {
+            **ONE,
+            "workflow": "background-swap-with-image",
+            "parameters": {"background_id": UNKNOWN_ENTRY},
+        },
+        [["parameters", "background_id"]],
     ),
     "no such upload": (
         {
@@ -335,3 +337,27 @@ async def test_an_uninstalled_shop_gets_401(shared_app: RunningApp, shop: str) -
         401,
         "SHOP_NOT_INSTALLED",
     )
+
+
+async def test_a_batch_of_a_workflow_without_an_engine_is_refused(
+    shared_app: RunningApp, shop: str
+) -> None:
+    before = await fingerprint(shared_app, shop)
+    refused = await post_batch(shared_app, shop, {**ONE, "workflow": "extract"})
+    assert refusal(refused) == (409, "NO_ENGINE")
+    assert await fingerprint(shared_app, shop) == before
+
+
+async def test_a_batch_whose_engine_is_removed_ends_and_cannot_be_retried(
+    shared_app: RunningApp, shop: str
+) -> None:
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        ref = await create_batch(engines, shop, {**ONE, "workflow": "extract"})
+    context = msgspec.structs.replace(
+        shared_app.worker_context.batch_context, without_engine=frozenset({"extract"})
+    )
+    await run_expansion(ref, context)
+    ended = await get_batch(shared_app, shop, ref)
+    assert (ended["status"], ended["error"]["code"]) == ("FAILURE", "ENGINE_MISSING")
+    retried = await post_batch_action(shared_app, shop, ref, "retry")
+    assert refusal(retried) == (409, "NO_ENGINE")

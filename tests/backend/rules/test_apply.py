@@ -20,6 +20,8 @@ from tests.backend.rules.settings_api import (
     put_settings,
 )
 from tests.backend.uploads.multipart_forms import shop_id_of, upload_picture
+from tests.catalog_entries import archive_row, generated_entry
+from tests.hosted_engines import WITH_ENGINES, app_with
 from tests.running_app import RunningApp
 from tests.scenarios import CREATE, UPDATE, jobs_of
 
@@ -295,3 +297,41 @@ async def test_an_existing_job_costs_nothing(shared_app: RunningApp, shop: str) 
             for ago in (0, 1)
         ]
     assert sum(spent) == 1
+
+
+async def test_a_rule_whose_catalog_entry_is_archived_stops_no_other_rule(
+    shared_app: RunningApp, shop: str
+) -> None:
+    entry, key = await generated_entry(shared_app, shop=shop)
+    try_on = {"workflow": "try-on", "parameters": {"model_id": entry.public_id}}
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        assert (await put_settings(engines, shop, try_on, CATALOG_RULE)).status_code == 200
+    shop_id = await shop_id_of(shared_app, shop)
+    product = await read(shared_app, shop, shared_app.product(b"x", shop=shop))
+    both = await apply_rules(shared_app.database, shop_id, product, closed=frozenset())
+    assert len(both.made) == 2
+    [job] = [each for each in await jobs_of(shared_app, shop) if each["job_type"] == "TRY_ON"]
+    assert job["request"]["model_key"] == key
+    await archive_row(shared_app, entry.public_id)
+    product = await read(shared_app, shop, shared_app.product(b"y", shop=shop))
+    one = await apply_rules(shared_app.database, shop_id, product, closed=frozenset())
+    assert len(one.made) == 1
+
+
+async def test_a_rule_without_a_category_takes_the_one_that_the_product_tells(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await put_settings(shared_app, shop, {"workflow": "product-to-model-direct"})
+    product = await read(shared_app, shop, shared_app.product(b"x", shop=shop))
+    shop_id = await shop_id_of(shared_app, shop)
+    for product_type, number, expected in (("Sommerkleider", 1, "dress"), ("Candles", 2, None)):
+        typed = msgspec.structs.replace(
+            product, gid=f"gid://shopify/Product/{number}", product_type=product_type, tags=[]
+        )
+        await apply_rules(shared_app.database, shop_id, typed, closed=frozenset())
+        [job] = [
+            each
+            for each in await jobs_of(shared_app, shop)
+            if each["request"]["product_id"] == typed.gid
+        ]
+        assert job["request"].get("category") == expected

@@ -11,6 +11,8 @@ import pytest
 from backend.workflows.catalog_image import CatalogImage
 from tests.backend.rules.settings_api import CATALOG_RULE, PATH, get_settings, put_settings
 from tests.backend.uploads.multipart_forms import upload_picture
+from tests.catalog_entries import generated_entry
+from tests.hosted_engines import WITH_ENGINES, app_with
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import process_webhook, refusal
 
@@ -239,3 +241,41 @@ async def test_another_shops_upload_is_unknown(shared_app: RunningApp, shop: str
         "parameters": {"background_upload_key": upload_key},
     }
     assert refusal(await put_settings(shared_app, shop, swap)) == (422, "INVALID_REQUEST")
+
+
+async def test_a_new_rule_for_a_workflow_without_an_engine_is_refused(
+    shared_app: RunningApp, shop: str
+) -> None:
+    before = await get_settings(shared_app, shop)
+    extract = {"workflow": "extract"}
+    answer = await put_settings(shared_app, shop, CATALOG_RULE, extract)
+    assert refusal(answer) == (409, "NO_ENGINE")
+    assert await get_settings(shared_app, shop) == before
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        assert (await put_settings(engines, shop, extract)).status_code == 200
+    kept = await put_settings(shared_app, shop, CATALOG_RULE, extract)
+    assert kept.status_code == 200, "the engine was removed; the other settings can be changed"
+
+
+async def test_a_rule_names_a_person_by_the_catalog_alone(
+    shared_app: RunningApp, shop: str
+) -> None:
+    entry, _ = await generated_entry(shared_app, shop=shop)
+    by_photo = {"workflow": "try-on", "parameters": {"person_upload_key": "upl_" + "0" * 32}}
+    by_entry = {"workflow": "try-on", "parameters": {"model_id": entry.public_id}}
+    async with app_with(shared_app, **WITH_ENGINES) as engines:
+        refused = await put_settings(engines, shop, by_photo)
+        assert refused.json()["detail"][0]["loc"] == [
+            "body", "rules", 0, "parameters", "person_upload_key",
+        ]  # fmt: skip
+        assert (await put_settings(engines, shop, by_entry)).status_code == 200
+
+
+async def test_a_price_that_the_operator_has_set_counts_against_the_cap(
+    shared_app: RunningApp, shop: str
+) -> None:
+    async with app_with(shared_app, credits_by_workflow="catalog-image=50") as dearer:
+        refused = await put_settings(dearer, shop, CATALOG_RULE, daily_credit_cap=49)
+        assert "costs 50 credits" in refused.json()["detail"][0]["msg"]
+        accepted = await put_settings(dearer, shop, CATALOG_RULE, daily_credit_cap=50)
+        assert accepted.status_code == 200

@@ -10,6 +10,8 @@ from tests.commands import start_atelier
 from tests.flows.processes import environment
 from tests.running_app import SHOP, RunningApp
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 
 async def credits_command(running_app: RunningApp, *words: str) -> tuple[int | None, str, str]:
     """`atelier credits …`: exit code, stdout and stderr."""
@@ -74,7 +76,6 @@ async def test_a_lot_is_voided_once(running_app: RunningApp) -> None:
     assert err == f"Error: {SHOP} has no lot 1000000. `atelier credits show` lists its lots.\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

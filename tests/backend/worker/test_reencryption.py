@@ -126,6 +126,7 @@ async def test_tokens_refreshed_during_reencryption_are_kept(
     )
 
 
+@pytest.mark.slow
 async def test_the_keys_commands_create_a_key_and_reencrypt(
     shared_app: RunningApp, shop: str
 ) -> None:
@@ -145,6 +146,7 @@ async def test_the_keys_commands_create_a_key_and_reencrypt(
     assert (await keys_command(shared_app, "reencrypt", keys=back))[0] == 0
 
 
+@pytest.mark.slow
 async def test_reencrypt_without_keys_explains_how_to_create_one(shared_app: RunningApp) -> None:
     code, out = await keys_command(shared_app, "reencrypt", keys="a:b")
     assert code == 1
