@@ -4,7 +4,7 @@ import pytest
 
 from backend.imaging.encode import decode_own, encode_final
 from backend.imaging.source_type import DigitalSourceType
-from backend.renderers.base import RenderFailed
+from backend.renderers.base import RenderFailed, RenderRequest
 from tests.backend.imaging import files
 from tests.backend.renderers.stage_runs import ask
 
@@ -52,7 +52,8 @@ async def test_an_error_names_the_background_if_it_is_at_fault(renderer, bad, co
 )
 async def test_an_error_names_whichever_further_picture_is_at_fault(renderer, name, words):
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, "validate", source=GOOD, **{name: GOOD[:9000]})
+        inputs = {"source": GOOD, name: GOOD[:9000]}
+        await renderer.render(RenderRequest(stage="validate", inputs=inputs))
     assert caught.value.code == "IMAGE_CORRUPT"
     assert caught.value.failure.message.startswith(words)
 
