@@ -23,7 +23,7 @@ MAX_DRIFT, MAX_DRIFT_P90, MAX_WORST_COLOUR = 6.0, 10.0, 8.0
 MIN_PATTERN, MAX_ADDED, MAX_UNLIKE = 0.6, 0.02, 0.01
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class GarmentComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Of a picture with the photo's cut-out.
 
     likeness: null if the picture shows nothing in the garment's colours.
@@ -47,7 +47,7 @@ class GeneratedQuality(msgspec.Struct, frozen=True, kw_only=True):
     scale: float
     upscaled: bool
     aspect: float
-    comparison: Comparison | None
+    comparison: GarmentComparison | None
 
 
 def verdict_on_generated(quality: GeneratedQuality) -> Verdict:
@@ -82,7 +82,7 @@ def _doubts(quality: GeneratedQuality) -> Iterator[Doubt]:
     )
 
 
-def _comparison_doubts(comparison: Comparison) -> Iterator[Doubt]:
+def _comparison_doubts(comparison: GarmentComparison) -> Iterator[Doubt]:
     yield (
         comparison.is_unchanged,
         "UNCHANGED",

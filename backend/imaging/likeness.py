@@ -21,9 +21,9 @@ from backend.imaging.filters import Floats, Mask
 from backend.imaging.found_garment import FoundGarment, find_garment, main_colours, scaled
 from backend.imaging.subject import SubjectNet
 
-HEIGHT, BLOCK, REACH = 192, 16, 12
+HEIGHT, BLOCK, BLOCK_REACH = 192, 16, 12
 COARSE_STEP, BLURRED = 3, 1.5  # of the search; then every place nearby is tried, on sharp pixels
-MIN_INSIDE = 0.6  # of a block
+MIN_COVERED = 0.6  # of a block
 MIN_PATTERNED = 3  # blocks; fewer are a label in the neck
 # Standard deviations, in ΔE: what is a pattern in the photo, and what folds do not reach.
 PATTERNED, STRIKING = 6.0, 10.0
@@ -161,14 +161,14 @@ def _worst_colour(pairs: list[_Pair]) -> float:
 def _side_by_side(
     garment: NDArray[np.uint8], picture: NDArray[np.uint8], found: FoundGarment
 ) -> tuple[Floats, Mask, Floats]:
-    """The garment's Lab pixels, its mask, and the picture's with a rim of `REACH`, in one size."""
+    """The garment's Lab pixels, its mask, and the picture's with a rim, in one size."""
     height, width = picture.shape[:2]
     rows, columns = found.height * height, found.width * width
     across = max(BLOCK, round(HEIGHT * columns / rows))
     whole = (0.0, 0.0, float(garment.shape[0]), float(garment.shape[1]))
     own = _window(garment, whole, (HEIGHT, across), rim=0)
     box = (found.top * height, found.left * width, rows, columns)
-    seen = _window(picture, box, (HEIGHT, across), rim=REACH)
+    seen = _window(picture, box, (HEIGHT, across), rim=BLOCK_REACH)
     inside = own[..., 3] > 200
     return lab(np.ascontiguousarray(own[..., :3])), inside, lab(seen)
 
@@ -198,9 +198,9 @@ def _matched(own: Floats, inside: Mask, seen: Floats) -> Iterator[_Pair]:
         for left in range(0, own.shape[1] - BLOCK + 1, BLOCK):
             here = (slice(top, top + BLOCK), slice(left, left + BLOCK))
             within = inside[here]
-            if within.mean() < MIN_INSIDE:
+            if within.mean() < MIN_COVERED:
                 continue
-            near = _area(top, left, 2 * REACH)
+            near = _area(top, left, 2 * BLOCK_REACH)
             down, right, _ = _best_place(soft_own[here], within, soft_seen[near], COARSE_STEP)
             down, right = max(0, down - COARSE_STEP), max(0, right - COARSE_STEP)
             near = _area(top + down, left + right, 2 * COARSE_STEP)

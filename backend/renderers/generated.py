@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging.encode import decode_own
-from backend.imaging.generated import Comparison, GeneratedQuality, verdict_on_generated
+from backend.imaging.generated import GarmentComparison, GeneratedQuality, verdict_on_generated
 from backend.imaging.likeness import compare_garment, is_unchanged
 from backend.imaging.source_type import DigitalSourceType
 from backend.imaging.subject import SubjectNet
@@ -144,12 +144,12 @@ def _has_synthetic_person(request: RenderRequest, made: dict[StageName, HostedFa
 
 def _compared(
     request: RenderRequest, master: NDArray[np.uint8], net: SubjectNet | None
-) -> Comparison | None:
+) -> GarmentComparison | None:
     if StageFile.CUTOUT not in request.inputs:
         return None
     cutout = decode_own(request.inputs[StageFile.CUTOUT])
     segmented = earlier_facts(request, StageName.SEGMENT, SegmentFacts)
-    return Comparison(
+    return GarmentComparison(
         likeness=compare_garment(cutout, master, net),
         is_unchanged=is_unchanged(cutout, master),
         is_certain=not is_outline_doubtful(segmented),
@@ -157,7 +157,7 @@ def _compared(
 
 
 def _measured(
-    master: NDArray[np.uint8], final: NDArray[np.uint8], comparison: Comparison | None
+    master: NDArray[np.uint8], final: NDArray[np.uint8], comparison: GarmentComparison | None
 ) -> GeneratedQuality:
     scale = max(final.shape[:2]) / max(master.shape[:2])
     longer, shorter = max(final.shape[:2]), min(final.shape[:2])

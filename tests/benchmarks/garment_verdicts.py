@@ -18,7 +18,7 @@ from backend.imaging.cutout import cut_out
 from backend.imaging.decode import decode, harden_libvips
 from backend.imaging.encode import encode_png
 from backend.imaging.fit import Category
-from backend.imaging.generated import Comparison, GeneratedQuality, verdict_on_generated
+from backend.imaging.generated import GarmentComparison, GeneratedQuality, verdict_on_generated
 from backend.imaging.likeness import compare_garment, is_unchanged
 from backend.imaging.quality import Verdict
 from backend.imaging.subject import SubjectNet, load_net
@@ -100,7 +100,7 @@ def is_visible(garment: Rgba, changed: Rgba) -> bool:
 
 def judged(cutout: Rgba, picture: Rgb, net: SubjectNet | None) -> tuple[Verdict, str]:
     """As `encode_generated` judges it, if the cut-out is certain."""
-    comparison = Comparison(
+    comparison = GarmentComparison(
         likeness=compare_garment(cutout, picture, net),
         is_unchanged=is_unchanged(cutout, picture),
         is_certain=True,

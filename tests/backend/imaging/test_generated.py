@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from backend.imaging.generated import Comparison, GeneratedQuality, verdict_on_generated
+from backend.imaging.generated import GarmentComparison, GeneratedQuality, verdict_on_generated
 from backend.imaging.likeness import Likeness
 
 SAME = Likeness(
@@ -16,10 +16,10 @@ SAME = Likeness(
     pattern=0.9,
     added=0.0,
 )
-COMPARED = Comparison(likeness=SAME, is_unchanged=False, is_certain=True)
+COMPARED = GarmentComparison(likeness=SAME, is_unchanged=False, is_certain=True)
 
 
-def judged(comparison: Comparison | None, scale: float = 1.0, aspect: float = 1.5):
+def judged(comparison: GarmentComparison | None, scale: float = 1.0, aspect: float = 1.5):
     quality = GeneratedQuality(
         scale=scale, upscaled=scale > 1, aspect=aspect, comparison=comparison
     )

@@ -57,12 +57,11 @@ def test_the_photo_itself_is_told_from_a_worn_garment(picture) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tee_white", "dress_floral"])
+@pytest.mark.parametrize(("name", "category"), [("tee_white", "top"), ("dress_floral", "dress")])
 def test_a_sample_garment_is_found_again_through_folds_and_another_light(
-    cut_garment, net, name
+    cut_garment, net, name, category
 ) -> None:
     garment = cut_garment(name).rgba
-    category = "dress" if name == "dress_floral" else "top"
     like = compare_garment(garment, worn.worn(garment, category, worn.SHOTS["brighter"]), net)
     assert like is not None
     assert like.found > 0.96 and like.beyond < 0.16 and like.unlike == 0

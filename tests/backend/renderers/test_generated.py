@@ -139,7 +139,7 @@ BY_MODEL = {**PHOTO, "digital_source_type": "trainedAlgorithmicMedia"}
 async def test_each_workflow_labels_what_it_makes(
     renderer, workflow, stage, kind, label, is_person
 ):
-    params = {"category": "shoes"} if stage == "generate_garment" else {}
+    params: dict[str, Any] = {"category": "shoes"} if stage == "generate_garment" else {}
     [final] = await finals(
         renderer,
         "encode_generated",
