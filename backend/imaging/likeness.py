@@ -35,7 +35,7 @@ UNLIKE = 12.0
 OUTLINE_REACH = 2
 # A picture is the photo itself if it differs by less than this ΔE on the average, in so many pixels
 # a side, and has the same aspect ratio but for this share.
-UNCHANGED, SMALL, SAME_ASPECT = 3.0, 48, 0.03
+SAME_PICTURE, SMALL, SAME_ASPECT = 3.0, 48, 0.03
 
 
 class Likeness(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ def is_unchanged(cutout: NDArray[np.uint8], picture: NDArray[np.uint8]) -> bool:
     covered = small[..., 3:] / np.float32(255)
     there = lab(np.ascontiguousarray(small[..., :3]))
     expected = covered * there + (1 - covered) * np.median(frame, axis=0)
-    return float(np.linalg.norm(seen - expected, axis=-1).mean()) < UNCHANGED
+    return float(np.linalg.norm(seen - expected, axis=-1).mean()) < SAME_PICTURE
 
 
 @dataclass(frozen=True)

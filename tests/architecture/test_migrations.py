@@ -96,4 +96,4 @@ async def test_every_tenant_table_leads_its_keys_with_the_shop(database_url: str
     }
     tenants = {pair for pair in leading if pair[0] not in nobodys}
     assert {column for _, column in tenants} == {"shop_id", "shop_domain"}
-    assert len({table for table, _ in tenants}) == 25
+    assert len({table for table, _ in tenants}) == 27
