@@ -6,7 +6,7 @@ import pytest
 
 from backend.imaging.encode import decode_own, encode_final
 from backend.imaging.source_type import DigitalSourceType
-from backend.renderers.base import RenderFailed, RenderRequest
+from backend.renderers.base import RenderFailed
 from tests.backend.imaging import files
 from tests.backend.renderers.stage_runs import ask
 
