@@ -58,7 +58,7 @@ SHOWN_IMAGES = or_(Artifact.role == "final", Artifact.kind == literal_column(f"'
 def renders_page(*narrower: ColumnElement[bool]) -> Select[Any]:
     """A page, newest first; no row if the shop is not installed, one of nulls if it is empty.
 
-    Postgres reads the images of the rows that the limit leaves, and of no others.
+    The images are read for the page's rows, and not for those that an offset skips.
     """
     shop = entered_shop(SHOP_DOMAIN, SHOPS.c.status == "installed")
     types = func.unnest(JOB_TYPES).table_valued(column("job_type", Text)).render_derived("wanted")
@@ -68,12 +68,11 @@ def renders_page(*narrower: ColumnElement[bool]) -> Select[Any]:
         .where(Job.public_id < BEFORE_JOB, *narrower)
         .order_by(Job.public_id.desc())
         .limit(PAGE_LIMIT + PAGE_OFFSET)
+        .correlate(shop, types)
         .lateral("of_type")
     )
-    shown = [each for each in of_type.c if each.name != "shop_id"]
-    images = artifacts(SHOWN_IMAGES, shop_id=of_type.c.shop_id, job_id=of_type.c.public_id)
     page = (
-        select(*shown, images)
+        select(of_type)
         .select_from(types)
         .join(of_type, true())
         .order_by(of_type.c.public_id.desc())
@@ -81,7 +80,9 @@ def renders_page(*narrower: ColumnElement[bool]) -> Select[Any]:
         .offset(PAGE_OFFSET)
         .lateral("page")
     )
-    rows = select(page).select_from(shop).outerjoin(page, true())
+    shown = [each for each in page.c if each.name != "shop_id"]
+    images = artifacts(SHOWN_IMAGES, shop_id=page.c.shop_id, job_id=page.c.public_id)
+    rows = select(*shown, images).select_from(shop).outerjoin(page, true())
     return rows.order_by(page.c.public_id.desc())
 
 

@@ -1,6 +1,7 @@
 """What an adapter is given of the settings, and what adapters have in common."""
 
 import math
+import time
 from base64 import b64encode
 from typing import Literal
 
@@ -8,8 +9,16 @@ import msgspec
 
 from backend.failures.codes import PROVIDER_INPUT_REFUSED
 from backend.providers.client import safe_reason
-from backend.providers.provider import InputImage, ProviderCost, ProviderFailed, ProviderLimits
+from backend.providers.provider import (
+    InputImage,
+    ProviderCost,
+    ProviderFailed,
+    ProviderJob,
+    ProviderLimits,
+)
 from backend.workflows.stages import StageName
+
+MOST_LAG = 60.0  # seconds
 
 
 class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +58,20 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
         amount = None if price is None else round(units * price)
         source: Literal["answer", "price_list"] = "answer" if is_counted else "price_list"
         return ProviderCost(units=units, unit=unit, amount_micros=amount, source=source)
+
+
+def accepted_now() -> dict[str, str]:
+    """The handle that says when the provider accepted a request."""
+    return {"accepted_at": f"{time.time():.0f}"}
+
+
+def may_be_unknown_yet(job: ProviderJob) -> bool:
+    """Whether a 404 may only say that the provider's status lags behind its acceptance.
+
+    To take it for the end would have the request sent, and paid, again.
+    """
+    accepted_at = job.handles.get("accepted_at")
+    return accepted_at is not None and time.time() - float(accepted_at) < MOST_LAG
 
 
 def units_in(header: str | None) -> float | None:

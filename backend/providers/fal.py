@@ -24,7 +24,13 @@ from backend.failures.codes import (
     PROVIDER_TIMEOUT,
 )
 from backend.failures.registry import Failure
-from backend.providers.account import ProviderAccount, input_refused, units_in
+from backend.providers.account import (
+    ProviderAccount,
+    accepted_now,
+    input_refused,
+    may_be_unknown_yet,
+    units_in,
+)
 from backend.providers.client import (
     ACCOUNT_RETRY,
     ProviderAnswer,
@@ -120,7 +126,7 @@ class FalProvider:
         if "status_url" not in job.handles:
             raise ProviderFailed(PROVIDER_FAILED, provider_code="no_handles")
         answer = await self.http.ask("GET", job.handles["status_url"], may_refuse=True)
-        if answer.status == 404:
+        if answer.status == 404 and not may_be_unknown_yet(job):
             raise ProviderFailed(PROVIDER_FAILED, provider_code="not_found")
         status = answer.read(FalStatus)
         if not answer.is_ok or status is None:
@@ -195,7 +201,7 @@ class FalProvider:
                 "cancel_url": f"{built}/cancel",
             }
         handles = {"endpoint": endpoint, "stage": request.stage.value, "seed": str(request.seed)}
-        return ProviderJob(id=accepted.request_id, handles=handles | urls)
+        return ProviderJob(id=accepted.request_id, handles=handles | urls | accepted_now())
 
     def _cost(self, job: ProviderJob, answer: ProviderAnswer) -> ProviderCost:
         units = units_in(answer.headers.get(UNITS_HEADER))

@@ -24,7 +24,13 @@ from backend.failures.codes import (
     PROVIDER_TIMEOUT,
 )
 from backend.failures.registry import Failure
-from backend.providers.account import ProviderAccount, input_refused, units_in
+from backend.providers.account import (
+    ProviderAccount,
+    accepted_now,
+    input_refused,
+    may_be_unknown_yet,
+    units_in,
+)
 from backend.providers.client import (
     ACCOUNT_RETRY,
     ProviderAnswer,
@@ -120,7 +126,7 @@ class FashnProvider:
         if accepted is None or not accepted.id:
             raise AnswerLost("FASHN accepted a request without an id")
         handles = {"model": model, "stage": request.stage.value, "seed": str(inputs["seed"])}
-        return ProviderJob(id=accepted.id, handles=handles)
+        return ProviderJob(id=accepted.id, handles=handles | accepted_now())
 
     async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
         """FASHN lists no requests."""
@@ -130,7 +136,7 @@ class FashnProvider:
         """See `Provider`."""
         url = f"{self.http.base_url}/status/{quote(job.id, safe='')}"
         answer = await self.http.ask("GET", url, may_refuse=True)
-        if answer.status == 404:
+        if answer.status == 404 and not may_be_unknown_yet(job):
             raise ProviderFailed(PROVIDER_FAILED, provider_code="NotFound")
         prediction = answer.read(Prediction)
         if not answer.is_ok or prediction is None:
@@ -164,7 +170,8 @@ class FashnProvider:
 
     def _cost(self, job: ProviderJob, answer: ProviderAnswer) -> ProviderCost:
         units = units_in(answer.headers.get(CREDITS_HEADER))
-        return self.account.cost(job.handles.get("stage", ""), units, "credits")
+        any_stage = next(iter(self.account.models))  # a credit has one price
+        return self.account.cost(job.handles.get("stage", any_stage), units, "credits")
 
 
 def require_accepted(answer: ProviderAnswer) -> None:
@@ -186,7 +193,7 @@ def finished(job: ProviderJob, prediction: Prediction, cost: ProviderCost) -> Fi
     seed = job.handles.get("seed")
     return Finished(
         images=images,
-        model=job.handles.get("model", ""),
+        model=job.handles.get("model", "unknown"),
         seed=int(seed) if seed else None,
         cost=cost,
     )

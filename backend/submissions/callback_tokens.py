@@ -7,10 +7,12 @@ it belongs to, and only we can make one. It is verified without a look-up: what 
 import base64
 import binascii
 import hmac
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from backend.settings import Settings
 from backend.submissions.records import SubmissionKey
 
 PURPOSE = b"atelier provider callbacks 1"  # derives a key of its own from the app's secret
@@ -42,6 +44,13 @@ class CallbackUrls:
     def __init__(self, public_url: str, secrets: Callable[[], Sequence[bytes]]) -> None:
         self.public_url = public_url.rstrip("/")
         self.secrets = secrets
+
+    @classmethod
+    def of(cls, settings: Settings) -> "CallbackUrls | None":
+        """Those of this installation; None without a public address: providers are only polled."""
+        if not settings.public_url:
+            return None
+        return cls(settings.public_url, lambda: settings.shopify_secrets(time.time()))
 
     def url(self, token: CallbackToken) -> str:
         """Where the provider of that token reports."""

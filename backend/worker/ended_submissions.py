@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, null, select, update
 
 from backend.db import Database
 from backend.jobs.models import Job
+from backend.jobs.states import UNFINISHED
 from backend.providers.provider import (
     Provider,
     ProviderCost,
@@ -22,7 +23,7 @@ from backend.submissions.records import (
     this_submission,
     wake_later,
 )
-from backend.submissions.states import SubmissionStatus
+from backend.submissions.states import IN_FLIGHT, SubmissionStatus
 from backend.worker.hosted_requests import find_request, sent_since
 from backend.worker.provider_calls import (
     FIRST_POLL,
@@ -34,10 +35,11 @@ from backend.worker.provider_calls import (
 
 log = structlog.get_logger(__name__)
 
+ABANDONED_AFTER = timedelta(days=1)  # that no poller knows the provider any more
 UNTIL_STOPPED = timedelta(seconds=30)  # between two questions whether it has stopped
 
 
-async def stop_request(database: Database, provider: Provider, stored: StoredSubmission) -> None:
+async def stop_submission(database: Database, provider: Provider, stored: StoredSubmission) -> None:
     """Ask the provider to stop; once it has, settle the cost and drop what it has made."""
     if stored.status == SubmissionStatus.INTENDED:
         await stop_unanswered(database, provider, stored)
@@ -102,3 +104,28 @@ async def settle_unwanted(
         erased = (*this_submission(key), ~job.exists())
         await connection.execute(delete(Submission).where(*erased))
     log.info("submission_stopped", job_id=key.job_id, provider=stored.provider)
+
+
+async def settle_abandoned(database: Database) -> int:
+    """Settle what ended jobs have left at providers that are no longer set up; how many there were.
+
+    Nobody can ask what they have cost. Those of erased jobs are deleted.
+    """
+    job = select(Job.public_id).where(
+        Job.shop_id == Submission.shop_id, Job.public_id == Submission.job_id
+    )
+    abandoned = (
+        Submission.status.in_((*IN_FLIGHT, SubmissionStatus.READY)),
+        Submission.wake_at < func.now() - ABANDONED_AFTER,
+        ~job.where(Job.status.in_(UNFINISHED)).exists(),
+    )
+    async with database.transaction() as connection:
+        await connection.execute(delete(Submission).where(*abandoned, ~job.exists()))
+        settled = await connection.execute(
+            update(Submission)
+            .where(*abandoned)
+            .values(status=SubmissionStatus.LOST, settled_at=func.now(), wake_at=null())
+        )
+    if settled.rowcount:
+        log.warning("submissions_abandoned", count=settled.rowcount)
+    return settled.rowcount

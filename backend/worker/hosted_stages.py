@@ -14,7 +14,6 @@ stage only where it cannot be asked about a lost answer; then `possible_double_c
 """
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -26,14 +25,11 @@ from backend.failures.codes import (
     PROVIDER_TIMEOUT,
     PROVIDER_UNAVAILABLE,
 )
-from backend.failures.registry import Failure
-from backend.jobs.lifecycle import Checkpoint, fail, wait_for_provider
+from backend.jobs.lifecycle import wait_for_provider
 from backend.leased_task import Fenced
 from backend.providers.provider import (
     AnswerLost,
     Finished,
-    Provider,
-    ProviderCost,
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
@@ -44,13 +40,10 @@ from backend.retries import PROVIDERS
 from backend.submissions.records import (
     StoredSubmission,
     SubmissionKey,
-    collect_submission,
-    latest_submission,
     record_answer,
     record_surplus,
     settle_submission,
     unsend,
-    wake_later,
 )
 from backend.submissions.states import IN_FLIGHT, SubmissionStatus
 from backend.worker.hosted_requests import (
@@ -59,8 +52,8 @@ from backend.worker.hosted_requests import (
     sent_since,
     submission_seed,
     submit_request,
-    usable_picture,
 )
+from backend.worker.hosted_runs import MOST_SUBMISSIONS, HostedRun
 from backend.worker.places import take_place
 from backend.worker.provider_calls import (
     FIRST_POLL,
@@ -74,32 +67,15 @@ from backend.worker.provider_calls import (
     send_request,
 )
 from backend.worker.provider_pauses import end_pause, outage_seconds, pause_provider
-from backend.worker.stage_records import MadeStage, note_stage, record_stage
-from backend.worker.stages import JobRun, StageFailed, store_files
-from backend.workflows.stages import Stage
+from backend.worker.stages import StageFailed
 
 log = structlog.get_logger(__name__)
 
-MOST_SUBMISSIONS = 2  # for a stage of a job: the first, and one repetition
 LOOK_AGAIN = timedelta(seconds=15)  # for a lost answer, where the provider can be asked
 
 
-class HostedStage:
+class HostedStage(HostedRun):
     """One run of a job at such a stage."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        stages: Sequence[Stage],
-        job_run: JobRun,
-        provider: Provider,
-        *,
-        is_last: bool,
-    ) -> None:
-        self.stage, self.stages, self.job_run = stage, stages, job_run
-        self.provider, self.is_last = provider, is_last
-        self.ref, self.context = job_run.ref, job_run.context
-        self.database = job_run.context.database
 
     async def run(self) -> bool:
         """Take the stage as far as it goes; False if the job waits off the queue, or has ended.
@@ -124,16 +100,6 @@ class HostedStage:
         if step is None:  # it was cancelled, because the job has ended
             raise Fenced(self.ref.public_id)
         return await step(stored)
-
-    async def newest(self) -> StoredSubmission | None:
-        """The stage's newest submission."""
-        async with self.database.reading(self.ref.shop_id) as connection:
-            return await latest_submission(
-                connection,
-                shop_id=self.ref.shop_id,
-                job_id=self.ref.public_id,
-                stage=self.stage.name,
-            )
 
     # Asking
 
@@ -324,89 +290,3 @@ class HostedStage:
         asked = timedelta(seconds=error.retry_after or 0)
         pause = PROVIDERS.pause(stored.outages + 1, at_least=asked)
         return await self.leave(stored, pause, cause=error)
-
-    async def deliver(self, stored: StoredSubmission, finished: Finished) -> bool:
-        """Store the result; the stage and the submission end in one transaction.
-
-        Raises `ProviderFailed` and `ProviderUnavailable`.
-        """
-        result = await usable_picture(self.stage, self.job_run, self.provider, stored, finished)
-        keys, artifacts = await store_files(self.stage, result, self.job_run)
-        made = MadeStage(
-            stage=self.stage,
-            stages=self.stages,
-            checkpoint=Checkpoint(files=keys, facts=result.facts),
-            artifacts=artifacts,
-            is_last=self.is_last,
-        )
-        async with self.database.transaction(self.ref.shop_id) as connection:
-            await record_stage(connection, self.job_run, made)
-            await collect_submission(
-                connection,
-                stored,
-                model=finished.model,
-                seed=result.facts["seed"],
-                cost=finished.cost,
-            )
-        note_stage(self.job_run, made)
-        return True
-
-    # Ends
-
-    async def fail_submission(self, stored: StoredSubmission, error: ProviderFailed) -> bool:
-        """The provider's last word: ask once more if that can help, else end the job with it."""
-        log.warning(
-            "provider_failed",
-            provider=self.provider.name,
-            code=error.failure.code,
-            provider_code=error.provider_code[:100],
-        )
-        if not error.failure.retryable or stored.key.number >= MOST_SUBMISSIONS:
-            return await self.end(stored, error.failure, error.cost)
-        async with self.database.transaction(self.ref.shop_id) as connection:
-            await settle_submission(
-                connection, stored, SubmissionStatus.FAILED, failure=error.failure, cost=error.cost
-            )
-        raise StageFailed(error.failure) from error
-
-    async def end(
-        self, stored: StoredSubmission, failure: Failure, cost: ProviderCost | None = None
-    ) -> bool:
-        """End the submission, if it is open, and the job in one transaction.
-
-        The `cost` is the provider's word: it is stored even if somebody else has the job now.
-        """
-        how = (stored, SubmissionStatus.FAILED)
-        try:
-            async with self.database.transaction(self.ref.shop_id) as connection:
-                await settle_submission(connection, *how, failure=failure, cost=cost)
-                await fail(connection, self.job_run.claimed, failure)
-        except Fenced:
-            if cost is not None:
-                async with self.database.transaction(self.ref.shop_id) as connection:
-                    await settle_submission(connection, *how, failure=failure, cost=cost)
-            raise
-        log.warning("job_failed", code=failure.code)
-        return False
-
-    async def leave(
-        self,
-        stored: StoredSubmission,
-        delay: timedelta,
-        *,
-        cause: ProviderUnavailable | None = None,
-        has_answered: bool = False,
-    ) -> bool:
-        """Let the job wait off the queue; the poller looks at the submission after `delay`."""
-        if cause is not None:
-            log.warning("provider_unavailable", provider=self.provider.name, cause=str(cause)[:300])
-        async with self.database.transaction(self.ref.shop_id) as connection:
-            await wake_later(
-                connection,
-                stored.key,
-                delay,
-                is_outage=cause is not None,
-                has_answered=has_answered,
-            )
-            await wait_for_provider(connection, self.job_run.claimed)
-        return False

@@ -26,6 +26,7 @@ from backend.errors import DatabaseUnavailable
 from backend.jobs.models import Job
 from backend.jobs.service import JobRef, enqueue_jobs
 from backend.jobs.states import UNFINISHED
+from backend.metrics import POSSIBLE_DOUBLE_COSTS, PROVIDER_COST, start_at_zero
 from backend.providers.provider import Provider, ProviderFailed, ProviderUnavailable, Running
 from backend.retries import PROVIDERS, jittered
 from backend.submissions.models import Submission
@@ -37,7 +38,7 @@ from backend.submissions.records import (
     wake_later,
 )
 from backend.submissions.states import IN_FLIGHT, SubmissionStatus
-from backend.worker.ended_submissions import stop_request
+from backend.worker.ended_submissions import stop_submission
 from backend.worker.places import call_waiting, cancel_waiting
 from backend.worker.provider_calls import next_poll, poll_provider
 from backend.worker.provider_pauses import pause_provider
@@ -47,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL = 1.0  # seconds between two looks
 POLLS_AT_ONCE = 100  # of one process
-LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
+SUBMISSION_LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
 ENQUEUED_AGAIN = timedelta(seconds=20)  # a job whose queue entry was dropped
 TIDY_EVERY = 15  # looks
 LAST_LOOK = 5.0  # seconds to finish with, when the process is to stop
@@ -130,7 +131,7 @@ class Poller:
         take = (
             update(Submission)
             .where(tuple_(*keys) == tuple_(*found.c))
-            .values(wake_at=func.now() + LEASE)
+            .values(wake_at=func.now() + SUBMISSION_LEASE)
             .returning(*SUBMISSION_COLUMNS, wanted.exists().label("is_wanted"))
         )
         async with self.database.transaction() as connection:
@@ -145,7 +146,7 @@ class Poller:
             provider = self.by_name[stored.provider]
         try:
             if not due.is_wanted:
-                await stop_request(self.database, provider, stored)
+                await stop_submission(self.database, provider, stored)
             elif stored.status == SubmissionStatus.SUBMITTED and stored.provider_job_id:
                 await self.ask(provider, stored)
             else:
@@ -233,6 +234,8 @@ async def polling(
         yield
         return
     poller = Poller(database, providers)
+    for counter in (POSSIBLE_DOUBLE_COSTS, PROVIDER_COST):
+        start_at_zero(counter, poller.by_name)
     task = asyncio.create_task(poller.run())
     try:
         yield

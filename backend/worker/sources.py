@@ -72,7 +72,7 @@ async def source_files(claimed: JobLease, context: WorkerContext) -> AsyncIterat
     if "upload_key" in request:
         yield SourceFile(StageFile.SOURCE, await stored_image(request["upload_key"], context))
     elif SOURCE_JOB in request:
-        yield SourceFile(StageFile.SOURCE, await photo_of_job(claimed, context))
+        yield await photo_of_job(claimed, context)
     else:
         known = request.get("source_url")
         photo = ShopPhoto(known) if known else await shop_photo(claimed, context)
@@ -100,16 +100,22 @@ async def stored_image(
         raise SourceFailed(missing) from error
 
 
-async def photo_of_job(claimed: JobLease, context: WorkerContext) -> bytes:
+async def photo_of_job(claimed: JobLease, context: WorkerContext) -> SourceFile:
     """The photo that the job to repeat has fetched, as long as that keeps its files."""
-    fetched = select(JobStage.files[StageFile.SOURCE.value].astext).where(
+    source = StageFile.SOURCE.value
+    fetched = select(
+        JobStage.files[source].astext.label("key"),
+        JobStage.facts[source]["category"].astext.label("category"),
+    ).where(
         JobStage.shop_id == claimed.ref.shop_id,
         JobStage.job_id == claimed.request[SOURCE_JOB],
         JobStage.stage == StageName.FETCH,
     )
     async with context.database.reading(claimed.ref.shop_id) as connection:
-        key = await connection.scalar(fetched)
-    return await stored_image(key, context, missing=SOURCE_JOB_EXPIRED)
+        row = (await connection.execute(fetched)).one_or_none()
+    key, category = (row.key, row.category) if row else (None, None)
+    data = await stored_image(key, context, missing=SOURCE_JOB_EXPIRED)
+    return SourceFile(StageFile.SOURCE, data, category=category)
 
 
 async def shop_photo(claimed: JobLease, context: WorkerContext) -> ShopPhoto:

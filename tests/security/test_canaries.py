@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from backend.dev import signing
+from backend.dev.providers import StandInProvider
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from tests.backend.uploads.multipart_forms import picture
@@ -39,8 +40,16 @@ KEY_BYTES = [os.urandom(32) for _ in range(2)]
 
 
 @pytest.fixture
+async def provider() -> AsyncIterator[StandInProvider]:
+    """A hosted provider with keys that occur nowhere else."""
+    async with StandInProvider(seconds=0.01) as found:
+        found.state.fal_key, found.state.fashn_key = "canary-fal-key", "canary-fashn-key"
+        yield found
+
+
+@pytest.fixture
 async def running_app(
-    services: LocalServices, template: str, renderer: Renderer
+    services: LocalServices, template: str, renderer: Renderer, provider: StandInProvider
 ) -> AsyncIterator[RunningApp]:
     """A running app with secrets that occur nowhere else."""
     keys = ",".join(
@@ -52,6 +61,8 @@ async def running_app(
             shopify_api_secret=CURRENT,
             shopify_api_secret_previous=PREVIOUS,
             token_keys=keys,
+            engines="dress=fal",
+            **provider.settings,
         )
         async with open_running_app(settings, renderer) as running:
             yield running
@@ -61,7 +72,7 @@ def canaries(services: LocalServices, sent: list[str]) -> dict[str, str]:
     """What to search for, by what it is: patterns of each class of secret."""
     keys = [base64.b64encode(key).decode() for key in KEY_BYTES]
     return {
-        "a client secret": f"{CURRENT}|{PREVIOUS}|canary-",
+        "a client secret, or a provider's key": f"{CURRENT}|{PREVIOUS}|canary-",
         "a key of the tokens": "|".join(
             re.escape(form) for key in keys for form in (key, key.rstrip("="))
         )
@@ -95,8 +106,24 @@ async def send_secrets_everywhere(client: httpx.AsyncClient, running_app: Runnin
     return [hmac, proxied.rpartition("=")[2]]
 
 
+async def dress_at_provider(
+    client: httpx.AsyncClient, running_app: RunningApp, provider: StandInProvider, product: str
+) -> None:
+    """A job whose picture a provider makes, after an outage that is logged."""
+    provider.order_fault("status_error")
+    answer = await client.post(
+        "/v1/product-to-model-direct",
+        json={"product_id": product, "category": "top"},
+        headers=running_app.bearer(),
+    )
+    assert answer.status_code == 202, answer.text
+    detail = await wait_for_end(running_app, answer.json()["job_id"])
+    assert [each.status for each in provider.predictions] == ["done"], detail
+    assert detail["status"] == "SUCCESS"
+
+
 async def test_no_secret_appears_in_process_output_or_storage(
-    running_app: RunningApp, services: LocalServices, tmp_path: Path
+    running_app: RunningApp, services: LocalServices, provider: StandInProvider, tmp_path: Path
 ) -> None:
     log, said = tmp_path / "worker.log", tmp_path / "web.log"
     running_app.shopify.create_shop(SHOP)
@@ -132,6 +159,7 @@ async def test_no_secret_appears_in_process_output_or_storage(
             )
             assert answer.status_code == 202, answer.text
             await wait_for_row(running_app, "SELECT 1 FROM publications WHERE status = 'PUBLISHED'")
+            await dress_at_provider(client, running_app, provider, product.gid)
         for process in (web, working):
             process.send_signal(signal.SIGTERM)
             await process.wait()

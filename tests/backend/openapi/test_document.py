@@ -70,7 +70,10 @@ async def test_an_unsupported_method_gets_405_with_the_allowed_ones(
     shared_app: RunningApp, document: Document
 ) -> None:
     for template, item in document["paths"].items():
-        path, own = template.format(public_id="x"), {method.upper() for method in item}
+        path, own = (
+            template.format(public_id="x", kind="models", delivery_id="y"),
+            {method.upper() for method in item},
+        )
         own |= {"HEAD"} if "GET" in own else set()
         for other in {"DELETE", "HEAD", "PATCH", "PUT"} - own:
             answer = await shared_app.http.request(other, path)
@@ -82,7 +85,10 @@ async def test_options_lists_every_method_to_an_authenticated_caller(
     shared_app: RunningApp, document: Document
 ) -> None:
     for template, item in document["paths"].items():
-        path, own = template.format(public_id="x"), {method.upper() for method in item}
+        path, own = (
+            template.format(public_id="x", kind="models", delivery_id="y"),
+            {method.upper() for method in item},
+        )
         own |= {"HEAD"} if "GET" in own else set()
         answer = await shared_app.http.options(path, headers=shared_app.bearer())
         if path.startswith(("/v1/", "/health/")):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from backend.providers.provider import Finished, ProviderJob
+
 RECORDED = Path(__file__).parent / "recorded"
 
 
@@ -106,3 +108,10 @@ def recorded(provider: str) -> dict[str, Any]:
     """The shapes that the provider's own documentation shows."""
     found: dict[str, Any] = json.loads((RECORDED / f"{provider}.json").read_text())
     return found
+
+
+def undated(job: ProviderJob | Finished | None) -> ProviderJob:
+    """The job without the time at which it was accepted."""
+    assert isinstance(job, ProviderJob)
+    handles = {name: value for name, value in job.handles.items() if name != "accepted_at"}
+    return ProviderJob(id=job.id, handles=handles)

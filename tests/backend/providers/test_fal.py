@@ -1,6 +1,7 @@
 """fal's adapter speaks the queue that fal documents, and follows none of its URLs elsewhere."""
 
 import dataclasses
+import time
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +24,7 @@ from backend.providers.provider import (
 )
 from backend.workflows.prompts import prompt_of
 from backend.workflows.stages import StageName
-from tests.backend.providers.provider_server import Answer, recorded
+from tests.backend.providers.provider_server import Answer, recorded, undated
 
 SHAPES = recorded("fal")
 ID = SHAPES["accepted"]["request_id"]
@@ -80,7 +81,8 @@ def accepted(server, **changes) -> Answer:
 async def test_a_request_is_sent_as_fal_documents_it(server, fal, try_on, job) -> None:
     server.answers.append(accepted(server))
     url = "https://app.example/callbacks/fal/token"
-    assert await fal.submit(msgspec.structs.replace(try_on, callback_url=url)) == job
+    submitted = await fal.submit(msgspec.structs.replace(try_on, callback_url=url))
+    assert undated(submitted) == job
     [asked] = server.asked
     assert (asked.method, urlsplit(asked.target).path) == ("POST", "/fal-ai/fashn/tryon/v1.6")
     assert parse_qs(urlsplit(asked.target).query) == {"fal_webhook": [url]}
@@ -126,7 +128,7 @@ async def test_other_endpoints_get_a_prompt_and_pictures_in_its_order(
 async def test_a_url_of_another_host_is_not_followed(server, fal, try_on, job) -> None:
     server.answers.append(accepted(server, status_url="https://evil.example/status"))
     submitted = await fal.submit(try_on)
-    assert submitted == job
+    assert undated(submitted) == job
     elsewhere = msgspec.structs.replace(
         job, handles=job.handles | {"status_url": "http://127.0.0.1:1/status"}
     )
@@ -248,6 +250,16 @@ async def test_a_locked_account_and_limits_are_waited_out(
     assert caught.value.retry_after == wait
 
 
+async def test_an_unknown_request_is_final_only_once_it_is_not_new(server, fal, job) -> None:
+    """A status may lag behind; taken for the end, the request would be paid twice."""
+    server.answers.append(Answer({"detail": "not found"}, 404))
+    for age, error in ((5, ProviderUnavailable), (120, ProviderFailed)):
+        accepted_at = str(int(time.time()) - age)
+        aged = msgspec.structs.replace(job, handles=job.handles | {"accepted_at": accepted_at})
+        with pytest.raises(error):
+            await fal.poll(aged)
+
+
 @pytest.mark.parametrize(
     "answer",
     [Answer(way="none"), Answer({"detail": "x"}, 500), Answer({}, 200), Answer(b"<html>")],
@@ -308,7 +320,7 @@ async def test_a_lost_request_is_found_by_its_reference(server, fal, try_on, job
         ),
         page(listed(sent | {"mode": "balanced"})),
     ]
-    assert await fal.find(known_later(try_on), SINCE) == job
+    assert undated(await fal.find(known_later(try_on), SINCE)) == job
     queries = [parse_qs(urlsplit(each.target).query) for each in server.asked]
     assert queries[0] == {
         "endpoint_id": ["fal-ai/fashn/tryon/v1.6"],

@@ -1,6 +1,7 @@
 """FASHN's adapter speaks the wire that FASHN documents, and knows what each failure means."""
 
 import dataclasses
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -23,7 +24,7 @@ from backend.providers.provider import (
 from backend.workflows.prompts import prompt_of
 from backend.workflows.stages import StageName
 from tests.backend.providers.conftest import PNG
-from tests.backend.providers.provider_server import Answer, recorded
+from tests.backend.providers.provider_server import Answer, recorded, undated
 
 SHAPES = recorded("fashn")
 ID = SHAPES["accepted"]["id"]
@@ -72,7 +73,7 @@ async def test_a_request_is_sent_as_fashn_documents_it(server, fashn, try_on) ->
             "seed": 7,
         },
     }
-    assert job == JOB
+    assert undated(job) == JOB
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,14 @@ async def test_a_prediction_is_waited_for_and_collected_with_its_cost(server, fa
     assert (finished.model, finished.seed) == ("tryon-v1.6", 7)
     cost = ProviderCost(units=1.0, unit="credits", amount_micros=75_000, source="answer")
     assert finished.cost == cost
+
+
+async def test_a_prediction_known_by_its_id_alone_is_collected_too(server, fashn) -> None:
+    """As after a callback that came before the answer."""
+    server.answers.append(Answer(SHAPES["completed"], headers={"x-fashn-credits-used": "4"}))
+    finished = await fashn.poll(ProviderJob(id=ID))
+    assert (finished.model, finished.seed) == ("unknown", None)
+    assert finished.cost.amount_micros == 300_000
 
 
 async def test_an_unknown_cost_is_not_invented(server, fashn) -> None:
@@ -233,6 +242,16 @@ async def test_limits_and_an_empty_account_are_waited_out(
     with pytest.raises(ProviderUnavailable) as caught:
         await fashn.submit(try_on)
     assert caught.value.retry_after == wait
+
+
+async def test_an_unknown_request_is_final_only_once_it_is_not_new(server, fashn) -> None:
+    """A status may lag behind; taken for the end, the request would be paid twice."""
+    server.answers.append(Answer({"detail": "not found"}, 404))
+    for age, error in ((5, ProviderUnavailable), (120, ProviderFailed)):
+        accepted_at = str(int(time.time()) - age)
+        aged = msgspec.structs.replace(JOB, handles=JOB.handles | {"accepted_at": accepted_at})
+        with pytest.raises(error):
+            await fashn.poll(aged)
 
 
 @pytest.mark.parametrize(

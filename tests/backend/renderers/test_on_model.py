@@ -144,16 +144,16 @@ async def test_an_unmeasured_cutout_is_not_put_on_a_mannequin(renderer):
 
 
 @pytest.mark.parametrize(
-    ("stage", "params"),
+    ("stage", "params", "code"),
     [
-        ("dress", {}),
-        ("dress", {"category": "hat"}),
-        ("dress", {"category": "top", "body": "child"}),
-        ("encode_render", {"category": "top"}),
+        ("dress", {}, "CATEGORY_UNKNOWN"),
+        ("dress", {"category": "hat"}, "RENDER_REQUEST_INVALID"),
+        ("dress", {"category": "top", "body": "child"}, "RENDER_REQUEST_INVALID"),
+        ("encode_render", {"category": "top"}, "RENDER_REQUEST_INVALID"),
     ],
     ids=["no-category", "unknown-category", "unknown-body", "without-the-facts-of-dress"],
 )
-async def test_a_missing_or_unknown_category_is_an_invalid_request(renderer, stage, params):
+async def test_a_missing_or_unknown_category_is_refused(renderer, stage, params, code):
     picture = cut(outlines.tee()).data["cutout"]
     with pytest.raises(RenderFailed) as caught:
         await ask(
@@ -164,4 +164,4 @@ async def test_a_missing_or_unknown_category_is_an_invalid_request(renderer, sta
             cutout=picture,
             master=picture,
         )
-    assert caught.value.code == "RENDER_REQUEST_INVALID"
+    assert caught.value.code == code

@@ -78,7 +78,7 @@ async def test_a_crash_before_the_commit_leaves_neither_success_nor_entry(
 
     claimed, _ = await claimed_generator_job(shared_app, shop=shop)
     with monkeypatch.context() as patch:
-        patch.setattr("backend.worker.execute.fill_catalog", fill_then_crash)
+        patch.setattr("backend.worker.stage_records.fill_catalog", fill_then_crash)
         with pytest.raises(Crash):
             await end_generator_job(shared_app, claimed)
     assert await entry_rows(shared_app, claimed.ref) == []

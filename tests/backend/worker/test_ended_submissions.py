@@ -10,6 +10,7 @@ from backend.providers.provider import (
     ProviderJob,
     SubmitRequest,
 )
+from backend.worker.ended_submissions import settle_abandoned
 from tests.backend.worker.hosted import (
     COST,
     FakeProvider,
@@ -162,3 +163,19 @@ async def test_the_requests_of_a_shop_that_removed_the_app_are_cancelled(
     await process_webhook(app, "app/uninstalled", {}, shop=SHOP)
     await wake(app, ref)
     assert provider.cancelled == ["fake-1"]
+
+
+async def test_what_nobody_can_ask_about_any_more_is_settled_after_a_day(
+    running_app: RunningApp,
+) -> None:
+    """Its provider is no longer set up, so no poller takes it."""
+    app = hosted_app(running_app, FakeProvider())
+    ended, running = await hosted_job(app), await hosted_job(app)
+    for ref in (ended, running):
+        await run_once(app, ref)
+    await cancel(app, ended)
+    await app.execute("UPDATE submissions SET wake_at = now() - interval '23 hours'")
+    assert await settle_abandoned(app.database) == 0
+    await app.execute("UPDATE submissions SET wake_at = now() - interval '25 hours'")
+    assert await settle_abandoned(app.database) == 1
+    assert (await statuses(app, ended), await statuses(app, running)) == (["LOST"], ["SUBMITTED"])

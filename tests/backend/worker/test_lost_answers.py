@@ -7,7 +7,7 @@ import pytest
 from backend.failures.codes import ANSWER_LOST
 from backend.providers.provider import AnswerLost, Finished, ProviderJob
 from backend.submissions import records
-from backend.worker import hosted_stages
+from backend.worker import hosted_runs, hosted_stages
 from tests.backend.worker.hosted import (
     FakeProvider,
     KilledHere,
@@ -51,16 +51,16 @@ async def test_the_intent_is_committed_before_the_request_is_sent(
     provider = FakeProvider()
     app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
-    found: list[str] = []
+    found: list[list[str]] = []
     submit = provider.submit
 
     async def look_first(request: Any) -> ProviderJob | Finished:
-        found.extend(await statuses(app, ref))
+        found.append(await statuses(app, ref))
         return await submit(request)
 
     provider.submit = look_first  # type: ignore[method-assign]
     await run_once(app, ref)
-    assert found == ["INTENDED"]
+    assert found == [["INTENDED"]]
 
 
 @pytest.mark.parametrize("fault", LOST[:2], ids=["answer lost", "killed"])
@@ -175,14 +175,14 @@ async def test_a_worker_killed_while_it_collects_collects_again(
     await run_once(app, ref)
     provider.answers["fake-1"] = finished()
     await wake(app, ref)
-    original = getattr(hosted_stages, point)
+    original = getattr(hosted_runs, point)
 
     async def killed(*arguments: Any, **named: Any) -> None:
         await original(*arguments, **named)
         raise KilledHere
 
     with monkeypatch.context() as patch:
-        patch.setattr(hosted_stages, point, killed)
+        patch.setattr(hosted_runs, point, killed)
         with pytest.raises(KilledHere):
             await run_once(app, ref)
     assert await statuses(app, ref) == ["READY"]
@@ -204,7 +204,7 @@ async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
         raise KilledHere
 
     with monkeypatch.context() as patch:
-        patch.setattr(hosted_stages, "store_files", killed)
+        patch.setattr(hosted_runs, "store_files", killed)
         with pytest.raises(KilledHere):
             await run_once(app, ref)
     [paid] = await submissions(app, ref)

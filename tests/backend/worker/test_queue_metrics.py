@@ -170,3 +170,24 @@ async def test_an_index_alone_tells_what_waits(database_url: str) -> None:
     finally:
         await owner.close()
     assert "pgqueuer_ep_ea_idx" in plan and '"Index Only Scan"' in plan
+
+
+async def test_open_requests_and_paused_providers_are_shown(database_url: str) -> None:
+    async with connected(database_url) as driver:
+        await driver.execute(
+            "INSERT INTO shops (domain, status) VALUES ('north.myshopify.com', 'installed')",
+        )
+        await driver.execute(
+            "INSERT INTO submissions (shop_id, job_id, stage, number, provider, reference, seed, "
+            "status) SELECT id, n::text, 'try_on', 1, 'fal', n::text, 1, 'WAITING' "
+            "FROM shops, generate_series(1, 3) n"
+        )
+        await driver.execute(
+            "INSERT INTO provider_pauses (provider, until, since) "
+            "VALUES ('fal', now(), now() - interval '90 seconds')"
+        )
+        await measure_queue(driver)
+    labels = {"provider": "fal", "state": "waiting"}
+    assert REGISTRY.get_sample_value("atelier_submissions_open", labels) == 3
+    paused = REGISTRY.get_sample_value("atelier_provider_paused_seconds", {"provider": "fal"})
+    assert paused == pytest.approx(90, abs=5)

@@ -1,0 +1,79 @@
+"""A category that nobody named is the one that the product's type tells."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from backend.jobs.service import JobRef
+from backend.leased_task import Done
+from backend.renderers.base import Rendered, RenderRequest
+from backend.worker.execute import run_job
+from tests.running_app import RunningApp
+from tests.scenarios import NoRenderer, new_shop, open_shared_app, refusal
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+shop = pytest.fixture(new_shop)
+
+
+class Recording(NoRenderer):
+    """Notes the parameters of each stage."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, dict[str, Any]] = {}
+
+    async def render(self, request: RenderRequest) -> Rendered:
+        """Note them."""
+        self.params[request.stage] = request.params
+        return await super().render(request)
+
+
+async def params_of(shared_app: RunningApp, shop: str, public_id: str) -> dict[str, Any]:
+    """Run the job; the parameters with which its garment was put on the mannequin."""
+    shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop)
+    renderer = Recording()
+    context = msgspec.structs.replace(shared_app.worker_context, renderer=renderer)
+    ref = JobRef(shop_id=shops[0]["id"], public_id=public_id)
+    assert await run_job(ref, context) == Done()
+    return renderer.params["dress"]
+
+
+async def test_the_product_tells_the_category_and_a_rerun_keeps_it(
+    shared_app: RunningApp, shop: str
+) -> None:
+    product = shared_app.shopify.create_product(shop, "Flora", b"x", product_type="Summer dresses")
+    made = await post(shared_app, shop, "/v1/product-to-model-direct", product_id=product.gid)
+    assert (await params_of(shared_app, shop, made))["category"] == "dress"
+    again = await post(shared_app, shop, f"/v1/jobs/{made}/rerun")
+    assert (await params_of(shared_app, shop, again))["category"] == "dress"
+    named = {"parameters": {"category": "top"}}
+    other = await post(shared_app, shop, f"/v1/jobs/{made}/rerun", **named)
+    assert (await params_of(shared_app, shop, other))["category"] == "top"
+
+
+@pytest.mark.parametrize("product_type", ["Candles", "Sneakers"])
+async def test_what_the_workflow_does_not_take_is_no_guess(
+    shared_app: RunningApp, shop: str, product_type: str
+) -> None:
+    product = shared_app.shopify.create_product(shop, "Pair", b"x", product_type=product_type)
+    made = await post(shared_app, shop, "/v1/product-to-model-direct", product_id=product.gid)
+    assert "category" not in await params_of(shared_app, shop, made)
+
+
+async def test_a_photo_without_a_product_needs_a_category(
+    shared_app: RunningApp, shop: str
+) -> None:
+    answer = await shared_app.http.post(
+        "/v1/product-to-model-direct",
+        json={"media_id": "gid://shopify/MediaImage/1"},
+        headers=shared_app.bearer(shop),
+    )
+    assert refusal(answer) == (422, "INVALID_REQUEST")
+    assert answer.json()["detail"][0]["loc"] == ["body", "category"]
+
+
+async def post(shared_app: RunningApp, shop: str, path: str, **body: Any) -> str:
+    """The id of the job that this makes."""
+    answer = await shared_app.http.post(path, json=body, headers=shared_app.bearer(shop))
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
