@@ -289,6 +289,7 @@ export const ENGLISH = /** @type {const} */ ({
 });
 
 /** @typedef {keyof typeof ENGLISH | keyof typeof import("./words/gallery.js").GALLERY_WORDS
+ *   | keyof typeof import("./words/lineage.js").LINEAGE_WORDS
  *   | keyof typeof import("./words/make.js").MAKE_WORDS
  *   | keyof typeof import("./words/plan.js").PLAN_WORDS
  *   | keyof typeof import("./words/settings.js").SETTINGS_WORDS} WordKey */
@@ -365,9 +366,11 @@ export const number = (value) => new Intl.NumberFormat(language).format(value);
  * An amount of money.
  * @param {string | number} price
  * @param {string} currency ISO 4217
+ * @param {number} [digits] After the point at most, if not as usual in the currency.
  */
-export const money = (price, currency) =>
-  new Intl.NumberFormat(language, { style: "currency", currency }).format(Number(price));
+export const money = (price, currency, digits) =>
+  new Intl.NumberFormat(language, { style: "currency", currency,
+    ...(digits === undefined ? {} : { maximumFractionDigits: digits }) }).format(Number(price));
 
 /**
  * A list, such as "Hats, Shirts, and Socks".
