@@ -22,6 +22,7 @@ MENU = (
     ("/catalog", "Catalog"),
     ("/plan", "Credits"),
     ("/settings", "Settings"),
+    ("/webhook-endpoints", "Webhooks"),
 )
 
 

@@ -17,6 +17,7 @@ export const ENGLISH = /** @type {const} */ ({
   "nav.catalog": "Catalog",
   "nav.plan": "Credits",
   "nav.settings": "Settings",
+  "nav.webhooks": "Webhooks",
 
   "state.loading": "Loading",
   "state.again": "Try again",
@@ -292,7 +293,8 @@ export const ENGLISH = /** @type {const} */ ({
  *   | keyof typeof import("./words/lineage.js").LINEAGE_WORDS
  *   | keyof typeof import("./words/make.js").MAKE_WORDS
  *   | keyof typeof import("./words/plan.js").PLAN_WORDS
- *   | keyof typeof import("./words/settings.js").SETTINGS_WORDS} WordKey */
+ *   | keyof typeof import("./words/settings.js").SETTINGS_WORDS
+ *   | keyof typeof import("./words/webhooks.js").WEBHOOK_WORDS} WordKey */
 /** @typedef {string | { [category in Intl.LDMLPluralRule]?: string }} Word */
 /** @typedef {Record<string, string | number>} Values */
 
