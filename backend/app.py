@@ -66,7 +66,7 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
-from backend.workflows.offer import WorkflowOffer, workflows_without_engine
+from backend.workflows.offer import WorkflowOffer, hosted_workflows, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
@@ -107,10 +107,12 @@ def create_app(
     require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
     image_sanitizer = ImageSanitizer(local)
     available = available_stages(local.stages, settings.chosen_engines)
-    offer = WorkflowOffer(
-        disabled=settings.disabled, without_engine=workflows_without_engine(available)
-    )
     providers = hosted_providers(settings, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled,
+        without_engine=workflows_without_engine(available),
+        hosted=hosted_workflows(providers),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
