@@ -62,7 +62,9 @@ export function parameterFields(workflow, parameters, problems, act, { guess = "
   return [
     ...names.filter((name) => !isAdvanced(name)).map(drawn),
     advanced.length > 0 && h("details", { key: "advanced",
-      open: advanced.some((name) => problems[name]) },
+      ref: (/** @type {HTMLDetailsElement | null} */ element) => { // it stays open afterwards
+        if (element && advanced.some((name) => problems[name])) element.open = true;
+      } },
       h("summary", { style: { minHeight: "24px", cursor: "pointer" } }, text("form.advanced")),
       h("s-stack", { gap: "base" }, advanced.map(drawn))),
   ];
