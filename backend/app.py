@@ -69,7 +69,7 @@ from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
 from backend.webhook_endpoints.routes import webhook_endpoints_router
 from backend.webhook_endpoints.service import EndpointSettings
-from backend.workflows.offer import WorkflowOffer, workflows_without_engine
+from backend.workflows.offer import WorkflowOffer, hosted_workflows, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
@@ -116,10 +116,12 @@ def create_app(
     require_stage(local, DEFAULT_ENGINE, StageName.NORMALISE, "uploads")
     image_sanitizer = ImageSanitizer(local)
     available = available_stages(local.stages, settings.chosen_engines)
-    offer = WorkflowOffer(
-        disabled=settings.disabled, without_engine=workflows_without_engine(available)
-    )
     providers = hosted_providers(settings, settings.chosen_engines)
+    offer = WorkflowOffer(
+        disabled=settings.disabled,
+        without_engine=workflows_without_engine(available),
+        hosted=hosted_workflows(providers),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:

@@ -142,6 +142,8 @@ def operations_route(offer: WorkflowOffer, quotas: Quotas) -> HTTPRouteHandler:
                     op_class=workflow.op_class,
                     credits_cost=price_of(workflow, quotas),
                     enabled=workflow.name not in offer.closed,
+                    refusal=offer.refusal(workflow),
+                    hosted=workflow.name in offer.hosted,
                 )
                 for workflow in WORKFLOWS.values()
             ]

@@ -93,12 +93,18 @@ class JobAcceptedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A workflow. `POST /v1/<name>` creates a job."""
+    """A workflow. `POST /v1/<name>` creates a job.
+
+    `refusal` is the code of the error that this answers with while the workflow is not enabled.
+    `hosted`: a provider outside this installation makes a part of the images.
+    """
 
     name: str
     op_class: str
     credits_cost: int
     enabled: bool
+    refusal: str | None
+    hosted: bool
 
 
 class OperationsResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Locator, expect
 
 from backend.workflows import WORKFLOWS
@@ -163,28 +162,6 @@ async def test_what_the_api_refuses_is_shown_at_its_field_and_kept(
     await confirm(admin)
     await expect(admin.app.get_by_text("Atelier does not accept this value.")).to_be_visible()
     await expect(admin.app.get_by_label("Background color")).to_have_value("blue-ish")
-
-
-@pytest.mark.parametrize("workflow", [each.name for each in WORKFLOWS.values()])
-async def test_the_form_of_each_workflow_starts_a_job(
-    workflow: str, admin: AdminPage, shop: Shop
-) -> None:
-    """So the form's names, values and defaults are those of the API."""
-    number = shop.product().gid.rsplit("/", 1)[1]
-    await admin.open(f"/make?id={number}")
-    await choose(admin, "Kind of image", workflow)
-    for field, value in (("Kind of garment", "dress"), ("Scene", "studio")):
-        if await admin.app.get_by_label(field, exact=True).count():
-            await choose(admin, field, value)
-    zone = admin.app.locator("s-drop-zone input[type=file]")
-    if await zone.count():
-        await zone.set_input_files(photo("tee_white"))
-        await expect(admin.app.get_by_text("The picture is uploaded")).to_be_visible()
-    await confirm(admin)
-    request = await started_request(admin)
-    known = next(each for each in WORKFLOWS.values() if each.name == workflow)
-    fields = set(known.parameters.__struct_fields__)
-    assert fields <= set(request)
 
 
 async def test_every_choice_of_the_form_is_one_of_the_api(admin: AdminPage, shop: Shop) -> None:

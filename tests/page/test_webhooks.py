@@ -64,7 +64,7 @@ async def test_an_endpoint_is_added_and_its_secret_verifies_the_test_event(
     await expect(admin.save_bar).to_be_hidden()
     [added] = await endpoints(shop)
     assert (added["url"], added["event_types"]) == (receiver.url, ["job.succeeded"])
-    secret = await section(admin, receiver.url).get_by_label("Secret").input_value()
+    secret = await section(admin, receiver.url).get_by_role("textbox", name="Secret").input_value()
 
     await button(admin, f"Send a test event to {receiver.url}").click()
     row = section(admin, receiver.url).locator("s-table-body s-table-row")
@@ -99,7 +99,7 @@ async def test_a_secret_is_shown_on_demand_and_replaced_after_a_question(
 ) -> None:
     added = await add(shop, "https://hooks.example.com/a")
     await admin.open(PAGE)
-    shown = section(admin, added["url"]).get_by_label("Secret", exact=True)
+    shown = section(admin, added["url"]).get_by_role("textbox", name="Secret")
     await expect(button(admin, "Show the secret")).to_be_visible()
     await expect(shown).to_have_count(0)
     await button(admin, "Show the secret").click()

@@ -7,7 +7,7 @@ import { text } from "./words.js";
 export const PLAN_PATH = "/plan";
 
 /** Whether this Atelier charges for images: the document says so. */
-const isCharged = () =>
+export const isCharged = () =>
   !document.querySelector('meta[name="atelier-billing"][content="none"]');
 
 /**

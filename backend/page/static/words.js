@@ -124,6 +124,7 @@ export const ENGLISH = /** @type {const} */ ({
   "verdict.pass": "Looks good",
   "verdict.review": "Please check",
   "verdict.preview": "Preview only",
+  "verdict.generative": "Made with AI",
 
   "failure.CANCELLED": "It was cancelled.",
   "failure.SHOP_UNINSTALLED": "The app was removed from the shop. Now that it is back, try again.",
@@ -133,6 +134,16 @@ export const ENGLISH = /** @type {const} */ ({
   "failure.SOURCE_JOB_EXPIRED": "The photo of the job to repeat is no longer stored. Create a new job.",
   "failure.UPLOAD_EXPIRED": "The uploaded photo is no longer stored. Upload it again.",
   "failure.WORKFLOW_RETIRED": "This kind of image is no longer offered. Choose another one.",
+  "failure.CONTENT_REFUSED":
+    "The provider's safety rules refused this picture. Nothing was charged. Use another photo.",
+  "failure.POSE_NOT_FOUND":
+    "No person, or no usable pose, was found in the photo. Use one that shows a person from the front.",
+  "failure.PROVIDER_FAILED": "The provider could not make the picture. Try again.",
+  "failure.PROVIDER_TIMEOUT": "The provider did not finish the picture in time. Try again later.",
+  "failure.PROVIDER_OUTPUT_INVALID": "The provider delivered no usable picture. Try again.",
+  "failure.CATEGORY_UNKNOWN":
+    "The product's type and tags do not say which kind of garment this is. Choose the kind yourself.",
+  "failure.ENGINE_MISSING": "The service for this kind of image is no longer set up. Ask support.",
   "failure.RESTORE_INCOMPLETE":
     "Our images are gone, but not everything is as it was. Restore the originals again.",
 
@@ -247,7 +258,8 @@ export const ENGLISH = /** @type {const} */ ({
   "job.failure": "The images could not be made",
   "job.again": "Make images again",
   "job.waiting": "This job waits",
-  "job.waiting.provider": "The image provider works on it. It goes on by itself.",
+  "job.waiting.provider": "Waiting for the provider",
+  "job.atProvider": "It is making the picture. You can close this page meanwhile.",
   "job.waiting.reauth": "It goes on as soon as Atelier has access to your shop again.",
   "job.waiting.shopify": "Shopify does not respond. It goes on by itself.",
   "job.waiting.storage": "The image storage does not respond. It goes on by itself.",

@@ -273,6 +273,19 @@ async def test_a_workflow_is_enabled_once_each_of_its_stages_has_an_engine(
         enabled = {name for name, each in (await offered(engines)).items() if each["enabled"]}
         assert enabled & {*HOSTED_WORKFLOWS} == {"model-generator", "try-on"}
         assert refusal(await post_job(engines, "extract")) == (409, "NO_ENGINE")
+        hosted = {name for name, each in (await offered(engines)).items() if each["hosted"]}
+        assert hosted == {"model-generator", "try-on", "product-to-model-phased"}
+
+
+async def test_a_workflow_that_is_not_offered_says_what_a_request_would_be_answered(
+    shared_app: RunningApp,
+) -> None:
+    async with app_with(shared_app, disabled_workflows="catalog-image") as other:
+        listed = await offered(other)
+        for name in ("catalog-image", "extract"):
+            assert not listed[name]["enabled"]
+            assert refusal(await post_job(other, name))[1] == listed[name]["refusal"]
+        assert listed["background-swap-with-spec"]["refusal"] is None
 
 
 async def test_a_generator_needs_no_photo_and_keeps_the_seed_of_its_own(

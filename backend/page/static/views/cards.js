@@ -107,11 +107,12 @@ export function comparison({ original, result, title }) {
 
 /** The verdict on an image, with its reasons. @param {ArtifactResponse | undefined} artifact */
 export function verdict(artifact) {
-  const { verdict: found, reasons = [], is_preview: isPreview } = artifact?.meta ?? {};
+  const { verdict: found, reasons = [], is_preview: isPreview, generative } = artifact?.meta ?? {};
   return h("s-stack", { gap: "small-300" },
     h("s-stack", { direction: "inline", gap: "small-300" },
       found === "pass" && h("s-badge", { tone: "success" }, text("verdict.pass")),
       found === "needs_review" && h("s-badge", { tone: "warning" }, text("verdict.review")),
+      generative && h("s-badge", { tone: "info" }, text("verdict.generative")),
       isPreview && h("s-badge", { tone: "info" }, text("verdict.preview"))),
     reasons.map((/** @type {{ code: string, message: string }} */ { code, message }) =>
       h("s-text", { key: code, color: "subdued" }, textOr(`reason.${code}`, message))));

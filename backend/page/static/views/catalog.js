@@ -5,6 +5,7 @@ import { defineScreen } from "../screen.js";
 import { emptyState, skeletonCards, statusBanner } from "../states.js";
 import { moment, text, textOr } from "../words.js";
 import "../words/gallery.js";
+import "../words/make.js";
 
 /** @import { CatalogEntryResponse, CatalogListResponse, OperationsResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
@@ -219,8 +220,8 @@ function card(entry, { busy }, act) {
 function asked({ details, seed, ...chosen }) {
   const values = Object.entries(chosen).map(([field, value]) => text("catalog.value", {
     field: textOr(`catalog.field.${field}`, field),
-    value: textOr(`${field === "category" ? field : "form.choice"}.${value}`,
-      String(value).replaceAll("_", " ")),
+    value: textOr(`form.choice.${field}.${value}`,
+      textOr(`form.choice.${value}`, String(value).replaceAll("_", " "))),
   }));
   if (seed !== undefined) values.push(text("catalog.value", {
     field: text("catalog.seed"), value: String(seed) }));

@@ -2,41 +2,19 @@
 import { h } from "../elements.js";
 import { text, textOr } from "../words.js";
 import "../words/make.js";
+import { choicesOf, formOf, lastName } from "./workflows.js";
 
 /** @typedef {{ size: number, format: string }} Output */
-/** @typedef {Record<string, any>} Parameters */
+/** @import { Parameters } from "./workflows.js" */
 
 export const PHOTO_TYPES = "image/jpeg,image/png,image/webp";
 const FORMATS = ["jpeg", "webp", "avif"];
 const MAX_OUTPUTS = 8;
 const MAX_COLOURS = 3;
-
-const OUTPUTS = [{ size: 2048, format: "jpeg" }, { size: 1024, format: "webp" }];
-/**
- * The parameters of each workflow as the API has them, with its defaults. `null` has to be chosen.
- * @type {Record<string, Parameters>}
- */
-export const DEFAULTS = {
-  "catalog-image": { background: "#ffffff", margin: 0.08, shadow: "none", outputs: OUTPUTS },
-  "product-to-model-direct": {
-    category: null, body: "female", background: "#f4f4f2", outputs: OUTPUTS,
-  },
-  "background-swap-with-spec": {
-    scene_type: null, mood: "neutral", dominant_colors: ["#e8e4de"], shadow: "contact",
-    outputs: OUTPUTS,
-  },
-  "background-swap-with-image": {
-    background_upload_key: null, shadow: "contact", outputs: OUTPUTS,
-  },
-};
-/** @type {Record<string, string[]>} */
-const CHOICES = {
-  shadow: ["none", "contact"],
-  category: ["top", "bottom", "dress"],
-  body: ["female", "male"],
-  scene_type: ["studio", "tabletop", "wall", "spotlight"],
-  mood: ["neutral", "bright", "warm", "cool", "dramatic"],
-};
+const MAX_SEED = 2 ** 31 - 1;
+const BACKGROUND_UPLOAD = "background_upload_key"; // a rule keeps it among its parameters
+// Shown only when asked for: what an engine chooses well by itself.
+const ADVANCED = ["seed", "build", "skin_tone", "hair", "hair_color", "pose", "aspect_ratio"];
 
 /**
  * What is wrong with the parameters, by name.
@@ -44,56 +22,101 @@ const CHOICES = {
  * @returns {Record<string, string>}
  */
 export function problemsOf(parameters) {
-  const { margin = 0, outputs } = parameters;
-  const missing = Object.keys(parameters).filter((name) => parameters[name] === null);
+  const { margin = 0, outputs = [], seed = null } = parameters;
+  const missing = Object.keys(parameters).filter((name) => parameters[name] === "");
   const kinds = outputs.map((/** @type {Output} */ { size, format }) => `${size} ${format}`);
   const isSize = (/** @type {Output} */ { size }) =>
     Number.isInteger(size) && size >= 256 && size <= 4096;
+  const isSeed = seed === null || (Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED);
   return {
     ...Object.fromEntries(missing.map((name) => [name, text("form.missing")])),
     ...(margin >= 0 && margin <= 0.4 ? {} : { margin: text("form.wrongMargin") }),
+    ...(isSeed ? {} : { seed: text("form.wrongSeed", { most: MAX_SEED }) }),
     ...(new Set(kinds).size === kinds.length ? {} : { outputs: text("form.same") }),
     ...(outputs.every(isSize) ? {} : { outputs: text("form.wrongSize") }),
   };
 }
 
 /**
- * The fields of the parameters.
+ * What the fields call: `set` with a new value, `rejected` for files of another type.
+ * @typedef {{ set: (name: string, value: unknown) => unknown,
+ *   rejected: (name: string) => unknown,
+ *   uploadBackground?: (files: readonly File[]) => unknown }} FieldActions
+ */
+
+/**
+ * The fields of the parameters; those that are seldom needed are folded.
+ * @param {string} workflow
  * @param {Parameters} parameters
  * @param {Record<string, string>} problems By name.
- * @param {{ set: (name: string, value: unknown) => unknown, rejected: (name: string) => unknown,
- *   uploadBackground: (files: readonly File[]) => unknown }} act
+ * @param {FieldActions} act
+ * @param {{ guess?: string }} [known] What the product says about its category.
  */
-export const parameterFields = (parameters, problems, { set, rejected, uploadBackground }) =>
-  Object.entries(parameters).map(([name, value]) => {
-    const label = textOr(`form.${name}`, name);
-    const field = { key: name, label, error: problems[name] ?? "" };
-    const change = (/** @type {unknown} */ to) => set(name, to);
-    if (CHOICES[name]) return choice(field, value, CHOICES[name], change);
-    if (name === "margin") return margin(field, value, change);
-    if (name === "background") return colour(field, value, change);
-    if (name === "dominant_colors") return colours(field, value, change);
-    if (name === "outputs") return outputs(field, value, change);
-    return h("s-stack", { key: name, gap: "small" },
-      dropZone(field, uploadBackground, () => rejected(name)),
-      value && h("s-badge", { tone: "success" }, text("form.uploaded")));
-  });
+export function parameterFields(workflow, parameters, problems, act, { guess = "" } = {}) {
+  const own = formOf(workflow).parameters;
+  const names = Object.keys(parameters).filter((name) => name in own || name === BACKGROUND_UPLOAD);
+  const isAdvanced = (/** @type {string} */ name) => ADVANCED.includes(lastName(name));
+  const advanced = names.filter(isAdvanced);
+  const drawn = (/** @type {string} */ name) =>
+    parameterField(workflow, name, parameters[name], problems[name] ?? "", act, guess);
+  return [
+    ...names.filter((name) => !isAdvanced(name)).map(drawn),
+    advanced.length > 0 && h("details", { key: "advanced",
+      ref: (/** @type {HTMLDetailsElement | null} */ element) => { // it stays open afterwards
+        if (element && advanced.some((name) => problems[name])) element.open = true;
+      } },
+      h("summary", { style: { minHeight: "24px", cursor: "pointer" } }, text("form.advanced")),
+      h("s-stack", { gap: "base" }, advanced.map(drawn))),
+  ];
+}
+
+/**
+ * @param {string} workflow @param {string} path @param {any} value @param {string} error
+ * @param {FieldActions} act @param {string} guess
+ */
+function parameterField(workflow, path, value, error, act, guess) {
+  const name = lastName(path);
+  const label = textOr(`form.${path}`, textOr(`form.${name}`, path));
+  const field = { key: path, label, error };
+  const change = (/** @type {unknown} */ to) => act.set(path, to);
+  const choices = choicesOf(workflow, path);
+  const isOptional = formOf(workflow).parameters[path] === null;
+  if (choices) return choice(field, name, value, { choices, isOptional, guess }, change);
+  if (name === "margin") return margin(field, value, change);
+  if (name === "background") return colour(field, value, change);
+  if (name === "color") return colour(field, value ?? "", (to) => change(to || null));
+  if (name === "dominant_colors") return colours(field, value, change, path === name ? 1 : 0);
+  if (name === "outputs") return outputs(field, value, change);
+  if (name === "seed") return seed(field, value, change);
+  if (name === "details" || name === "name") return ownWords(field, name, value, change);
+  const upload = act.uploadBackground ?? (() => {});
+  return h("s-stack", { key: path, gap: "small" },
+    dropZone(field, upload, () => act.rejected(path)),
+    value && h("s-badge", { tone: "success" }, text("form.uploaded")));
+}
 
 /** @typedef {{ key: string, label: string, error: string }} Field */
 /** @typedef {(value: any) => unknown} Change */
 
 /**
  * @param {Field} field
- * @param {string | null} value
- * @param {string[]} choices
+ * @param {string} name
+ * @param {string | null} value "" before there is a choice.
+ * @param {{ choices: string[], isOptional: boolean, guess: string }} known
  * @param {Change} set
  */
-const choice = (field, value, choices, set) =>
+const choice = (field, name, value, { choices, isOptional, guess }, set) =>
   h("s-select", { ...field, value: value ?? "",
-    onChange: (event) => set(event.currentTarget.value || null) },
-    value === null && h("s-option", { value: "" }, text("form.choose")),
-    choices.map((each) =>
-      h("s-option", { key: each, value: each }, textOr(`form.choice.${each}`, each))));
+    details: name === "category" && value === null ? guess : "",
+    onChange: ({ currentTarget: { value: to } }) => set(isOptional && !to ? null : to) },
+    isOptional
+      ? h("s-option", { value: "" }, text(name === "category" ? "form.open.category" : "form.open"))
+      : value === "" && h("s-option", { value: "" }, text("form.choose")),
+    choices.map((each) => h("s-option", { key: each, value: each }, choiceText(name, each))));
+
+/** @param {string} name @param {string} value */
+export const choiceText = (name, value) =>
+  textOr(`form.choice.${name}.${value}`, textOr(`form.choice.${value}`, value));
 
 // Preact sets a field's `value` whenever it draws, so what is typed is kept at each `input`.
 /** NaN while there is none. @param {{ value: string }} field */
@@ -112,8 +135,9 @@ const colour = (field, value, set) =>
   h("s-color-field", { ...field, value, onInput: (event) => set(event.currentTarget.value),
     onChange: (event) => set(event.currentTarget.value.toLowerCase()) });
 
-/** One to three colours. @param {Field} field @param {string[]} values @param {Change} set */
-const colours = ({ key, label, error }, values, set) =>
+/** Up to three colours. */
+/** @param {Field} field @param {string[]} values @param {Change} set @param {number} least */
+const colours = ({ key, label, error }, values, set, least) =>
   h("s-stack", { key, gap: "small-200" },
     values.map((value, i) =>
       colour({ key: `${i}`, error: i ? "" : error, label: text("form.nth", { label, n: i + 1 }) },
@@ -121,8 +145,23 @@ const colours = ({ key, label, error }, values, set) =>
     h("s-stack", { direction: "inline", gap: "small-200" },
       values.length < MAX_COLOURS && h("s-button",
         { onClick: () => set([...values, "#ffffff"]) }, text("form.addColour")),
-      values.length > 1 && h("s-button",
+      values.length > least && h("s-button",
         { onClick: () => set(values.slice(0, -1)) }, text("form.removeColour"))));
+
+/** @param {Field} field @param {number | null} value @param {Change} set */
+const seed = (field, value, set) =>
+  h("s-number-field", { ...field, details: text("form.seed.details"), min: 0, max: MAX_SEED,
+    value: value === null ? "" : numberText(value),
+    onInput: ({ currentTarget }) => set(currentTarget.value ? numberIn(currentTarget) : null) });
+
+/** @param {Field} field @param {string} name @param {string | null} value @param {Change} set */
+const ownWords = (field, name, value, set) => {
+  const shared = { ...field, value: value ?? "",
+    onInput: (/** @type {any} */ event) => set(event.currentTarget.value || null) };
+  return name === "name" ? h("s-text-field", { ...shared, maxLength: 100 })
+    : h("s-text-area", { ...shared, maxLength: 300, rows: 2,
+      details: text("form.details.details") });
+};
 
 /** The sizes and formats. @param {Field} field @param {Output[]} values @param {Change} set */
 const outputs = ({ key, label, error }, values, set) =>

@@ -3,7 +3,8 @@ import { h } from "../elements.js";
 import { workflowName } from "../states.js";
 import { text } from "../words.js";
 import "../words/settings.js";
-import { DEFAULTS, parameterFields, problemsOf } from "./form.js";
+import { parameterFields, problemsOf } from "./form.js";
+import { FORMS, formOf, parametersOf, requestOf } from "./workflows.js";
 
 /** @import { OperationResponse, SettingsResponse } from "atelier-api" */
 /** @import { Problem } from "../api.js" */
@@ -28,13 +29,25 @@ const TRIGGERS = /** @type {const} */ (["product_created", "image_changed"]);
 const STATUSES = /** @type {const} */ (["ACTIVE", "DRAFT", "ARCHIVED", "UNLISTED"]);
 const LISTS = /** @type {const} */ (["vendors", "product_types", "tags"]);
 const PREVIEWS = ["product-to-model-direct"]; // can't be published
+const WITH_UPLOAD = "background-swap-with-image";
 
 let lastKey = MAX_RULES;
+
+/** A rule chooses no further image here, but for the background, which it keeps as an upload. */
+/** @param {string} workflow */
+const defaultsOf = (workflow) => ({
+  ...(workflow === WITH_UPLOAD ? { background_upload_key: "" } : {}),
+  ...formOf(workflow).parameters,
+});
+
+/** @param {string} workflow */
+const isForRules = (workflow) => workflow === WITH_UPLOAD
+  || Boolean(FORMS[workflow]?.isForMany && !FORMS[workflow].images.some((each) => each.isRequired));
 
 /** @returns {RuleForm} */
 export const newRule = () => ({
   key: ++lastKey, workflow: "catalog-image", on: [...TRIGGERS], statuses: [], vendors: "",
-  product_types: "", tags: "", parameters: DEFAULTS["catalog-image"] ?? {}, publishes: false,
+  product_types: "", tags: "", parameters: defaultsOf("catalog-image"), publishes: false,
   position: "",
 });
 
@@ -46,7 +59,8 @@ export function ruleForm({ workflow, on = [], filter = {}, parameters = {}, ...r
     vendors: (filter.vendors ?? []).join("\n"),
     product_types: (filter.product_types ?? []).join("\n"),
     tags: (filter.tags ?? []).join("\n"),
-    parameters, publishes: Boolean(publish), position: String(publish?.position ?? ""),
+    parameters: parametersOf(workflow, parameters), publishes: Boolean(publish),
+    position: String(publish?.position ?? ""),
   };
 }
 
@@ -56,7 +70,8 @@ export function ruleOf({ workflow, on, statuses, parameters, publishes, position
   const place = position.trim() ? toNumber(position) : null;
   const publish = publishes ? { position: place } : null;
   return {
-    workflow, on, parameters, filter: { statuses, ...Object.fromEntries(lines) },
+    workflow, on, parameters: requestOf(parameters),
+    filter: { statuses, ...Object.fromEntries(lines) },
     ...(PREVIEWS.includes(workflow) ? {} : { publish }),
   };
 }
@@ -89,7 +104,7 @@ export function ruleCard(rule, context) {
     heading: text("settings.rule", { count: index + 1, workflow: name }) },
     h("s-stack", { gap: "base" },
       workflowField(rule, context),
-      ...parametersOf(rule, context),
+      ...parametersSection(rule, context),
       triggers(rule, context),
       filters(rule, context),
       !PREVIEWS.includes(rule.workflow) && publication(rule, context),
@@ -102,22 +117,24 @@ export function ruleCard(rule, context) {
 /** @param {RuleForm} rule @param {CardContext} context */
 function workflowField({ workflow }, { operations, isRefused, change }) {
   const isOff = operations.some(({ name, enabled }) => name === workflow && !enabled);
+  const possible = operations.filter(({ name }) => name === workflow || isForRules(name));
   return h("s-select", { label: text("settings.workflow"), name: "workflow", value: workflow,
     details: isOff ? text("settings.workflow.off") : "",
     error: isRefused("workflow") ? text("settings.problem.other") : "",
     onChange: ({ currentTarget: { value } }) =>
-      change({ workflow: value, parameters: DEFAULTS[value] ?? {} }) },
-    operations.map(({ name, enabled, credits_cost: count }) =>
+      change({ workflow: value, parameters: defaultsOf(value) }) },
+    possible.map(({ name, enabled, credits_cost: count }) =>
       h("s-option", { key: name, value: name, disabled: !enabled && name !== workflow },
         text("settings.workflow.price", { workflow: workflowName(name), count }))));
 }
 
 /** @param {RuleForm} rule @param {CardContext} context */
-function parametersOf({ parameters }, { isRefused, change, uploadBackground, refuse }) {
+function parametersSection(rule, { isRefused, change, uploadBackground, refuse }) {
+  const { workflow, parameters } = rule;
   const own = problemsOf(parameters);
   const refused = Object.keys(parameters).filter((name) => isRefused(`parameters.${name}`));
   const problems = refused.map((name) => [name, own[name] ?? text("settings.problem.other")]);
-  return parameterFields(parameters, Object.fromEntries(problems), {
+  return parameterFields(workflow, parameters, Object.fromEntries(problems), {
     set: (name, value) => change({ parameters: { ...parameters, [name]: value } }),
     rejected: (name) => refuse(`parameters.${name}`),
     uploadBackground,

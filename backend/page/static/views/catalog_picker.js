@@ -1,0 +1,79 @@
+// The dialog that chooses an entry of the catalog: thumbnails, newest first, page by page. Loaded
+// when it is opened.
+import { ApiError, nextPage } from "../api.js";
+import { h } from "../elements.js";
+import { errorText, text } from "../words.js";
+import { GENERATORS } from "./workflows.js";
+
+/** @import { CatalogEntryResponse } from "atelier-api" */
+/** @import { MakeActions, MakeContext, MakeState } from "./make.js" */
+/** @import { Image } from "./workflows.js" */
+/**
+ * The image that is being chosen, and the entries so far. `draw` is this module's own view.
+ * @typedef {{ image: Image, entries: CatalogEntryResponse[] | null, next: string | null,
+ *   isReading: boolean, problem: string, draw: typeof pickerContent }} Picker
+ */
+
+const COLUMNS = "repeat(auto-fill, minmax(min(120px, 100%), 1fr))";
+const PAGE = 24;
+
+/** @param {Image} image @returns {Picker} */
+export const newPicker = (image) => ({ image, entries: null, isReading: false, problem: "",
+  next: `/v1/catalog/${image.catalog}?limit=${PAGE}`, draw: pickerContent });
+
+/** Read the next page. Errors are shown in the dialog. @param {MakeContext} context */
+export async function readMore({ answer, set, state }) {
+  const { picker } = state();
+  if (!picker?.next || picker.isReading) return;
+  const change = (/** @type {Partial<Picker>} */ some) => {
+    const now = state().picker;
+    if (now?.image === picker.image) set({ picker: { ...now, ...some } });
+  };
+  change({ isReading: true, problem: "" });
+  try {
+    const { body, headers } = await answer(picker.next);
+    const entries = [...(picker.entries ?? []), ...body.entries];
+    change({ entries, next: nextPage(headers), isReading: false });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    change({ problem: errorText(error), isReading: false });
+  }
+}
+
+/** @param {Picker} picker @param {MakeState} state @param {MakeActions} act */
+function pickerContent(picker, state, act) {
+  const { entries, next, isReading, problem } = picker;
+  return h("s-stack", { gap: "base" },
+    !entries && !problem && h("s-spinner", { accessibilityLabel: text("state.loading") }),
+    entries?.length === 0 && nothing(picker, state, act),
+    entries && entries.length > 0 && h("div", { role: "list",
+      style: { display: "grid", gap: "12px", gridTemplateColumns: COLUMNS } },
+      entries.map((entry) => h("div", { key: entry.public_id, role: "listitem" },
+        choice(entry, act)))),
+    problem && h("s-text", { tone: "critical" }, problem),
+    next && (entries || problem) && h("s-stack", { alignItems: "center" },
+      h("s-button", { loading: isReading, onClick: act.readCatalog },
+        text(problem ? "state.again" : "list.more"))));
+}
+
+/** @param {CatalogEntryResponse} entry @param {MakeActions} act */
+const choice = (entry, act) =>
+  h("s-clickable", { commandFor: "catalog", command: "--hide", borderRadius: "base",
+    border: "base", padding: "small-300", onClick: () => act.pickEntry(entry),
+    accessibilityLabel: text("picker.choose", { name: entry.name }) },
+    h("s-stack", { gap: "small-300" },
+      entry.thumbnail && h("s-image", { src: entry.thumbnail.image_url, alt: "", loading: "lazy",
+        aspectRatio: "1/1", objectFit: "contain" }),
+      h("s-text", null, entry.name)));
+
+/** The way to the generator that makes the first entry. */
+/** @param {Picker} picker @param {MakeState} state @param {MakeActions} act */
+function nothing({ image: { catalog } }, { operations }, act) {
+  const generator = GENERATORS[catalog];
+  const isOffered = operations?.some(({ name, enabled }) => name === generator && enabled);
+  return h("s-empty-state", { heading: text(`picker.none.${catalog}`) },
+    h("s-text", { slot: "subheading" }, text("picker.none.details")),
+    isOffered && h("s-button", { slot: "primary-action", variant: "primary",
+      commandFor: "catalog", command: "--hide", onClick: () => act.setWorkflow(generator) },
+      text(`picker.make.${catalog}`)));
+}
