@@ -25,7 +25,10 @@ async def shop(stack: Stack) -> Shop:
     return shop
 
 
-@pytest.mark.parametrize("path", ["/", "/make", "/jobs", "/plan", "/settings"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/make", "/jobs", "/gallery", "/catalog", "/plan", "/settings", "/webhook-endpoints"],
+)
 async def test_the_first_view_keeps_to_its_budget(path: str, admin: AdminPage) -> None:
     view = await measure_first_view(admin, path)
     require_within_budget(view)
