@@ -19,7 +19,7 @@ import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.errors import RetryRequested
-from pgqueuer.models import Job, Schedule
+from pgqueuer.models import Job
 
 from backend import queue
 from backend.batches.execution import run_expansion
@@ -51,34 +51,24 @@ from backend.shops.partner_api import partner_api
 from backend.shops.service import ShopRef
 from backend.ssrf_transport import PublicInternet
 from backend.storage.bucket_check import require_bucket
-from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.submissions.callback_tokens import CallbackUrls
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
 from backend.webhook_endpoints.queue_entries import EndpointRef
-from backend.worker.batch_counts import settle_batches
-from backend.worker.billing_sweep import sweep_billing
-from backend.worker.bucket_sweep import sweep_bucket
 from backend.worker.capacity import Capacity, LowPriorityRenderer
-from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
+from backend.worker.compliance import kept_gauge
 from backend.worker.context import WorkerContext
-from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
-from backend.worker.ended_submissions import settle_abandoned
 from backend.worker.endpoint_deliveries import deliver_events
-from backend.worker.endpoint_upkeep import prune_deliveries, wake_endpoints
 from backend.worker.execute import run_job
-from backend.worker.ledger_sums import compare_ledgers
-from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.outage_log import shorten_outages
 from backend.worker.poller import polling
-from backend.worker.product_sweep import enqueue_sweeps, sweep_products
+from backend.worker.product_sweep import sweep_products
 from backend.worker.queue_metrics import measured_queue
-from backend.worker.reauth import end_long_waits, resume_shop
-from backend.worker.retention import RetentionPeriods, expire
-from backend.worker.review_backfill import correct_reviews
+from backend.worker.reauth import resume_shop
+from backend.worker.schedules import register_schedules
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
 from backend.workflows.offer import WorkflowOffer, workflows_without_engine
@@ -327,59 +317,6 @@ def again(outcome: TaskOutcome) -> None:
     """Put the entry back on the queue if the task is to be run again."""
     if isinstance(outcome, Retry):
         raise RetryRequested(outcome.delay)
-
-
-def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext) -> None:
-    """What happens by the clock, on one worker of all."""
-
-    @pgq.schedule("requeue_overdue", "* * * * *")
-    async def each_minute_requeue(_schedule: Schedule) -> None:
-        await requeue_overdue(context.database)
-        await settle_batches(context.database)
-        await expire_credits(context.database)
-        await wake_endpoints(context.database)
-
-    @pgq.schedule("prune", "17 3 * * *")
-    async def each_night_prune(_schedule: Schedule) -> None:
-        await correct_reviews(context.database)
-        await prune(context.database)
-        await settle_abandoned(context.database)
-        await prune_deliveries(context.database)
-        await forget_old_notes(context.store)
-
-    @pgq.schedule("sweep_uploads", "41 * * * *")
-    async def each_hour_sweep_uploads(_schedule: Schedule) -> None:
-        await sweep_uploads(context.database, context.store)
-
-    @pgq.schedule("sweep_products", "11 * * * *")
-    async def each_hour_enqueue_sweeps(_schedule: Schedule) -> None:
-        await enqueue_sweeps(context.database)
-
-    @pgq.schedule("sweep_billing", "29 * * * *")
-    async def each_hour_sweep_billing(_schedule: Schedule) -> None:
-        await sweep_billing(context)
-
-    @pgq.schedule("sweep_bucket", "37 2 * * *")
-    async def each_night_sweep_bucket(_schedule: Schedule) -> None:
-        await sweep_bucket(settings, context)
-
-    @pgq.schedule("expire", "7 4 * * *")
-    async def each_night_expire(_schedule: Schedule) -> None:
-        await expire(context, RetentionPeriods.of(settings))
-
-    @pgq.schedule("compare_ledgers", "47 4 * * *")
-    async def each_night_compare_ledgers(_schedule: Schedule) -> None:
-        await compare_ledgers(settings, context.database)
-
-    @pgq.schedule("end_long_waits", "23 * * * *")
-    async def each_hour_end_long_waits(_schedule: Schedule) -> None:
-        await end_long_waits(context.database)
-        await end_unpaid_batches(context.database)
-
-    @pgq.schedule("watch_compliance", "3 * * * *")
-    async def each_hour_watch_compliance(_schedule: Schedule) -> None:
-        await take_up_failed(context.database)
-        await watch_compliance(context.database)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
