@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 from litestar.types import Guard
 
 from backend.db import Database
+from backend.errors import InvalidRequest
 from backend.jobs.creation_routes import OF_A_BODY
+from backend.jobs.paging import require_given
 from backend.jobs.routes import MerchantRequest
 from backend.openapi_responses import OF_A_SHOP, documented
 from backend.shops.service import installed_id
-from backend.workflows.compatibility import Conflict, conflicts_of
+from backend.workflows.compatibility import Conflict, conflicts_of, guessed_category
 from backend.workflows.garments import CATEGORIES, GARMENT_RULES, CategoryName
 from backend.workflows.people import ModelFraming
 
@@ -41,9 +43,29 @@ class GarmentCategoryResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GarmentCategoriesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """All categories of garments."""
+    """All categories of garments.
+
+    `guess` is the one that the `product_type` and `tags` of the query name; null if they name none
+    or several.
+    """
 
     categories: list[GarmentCategoryResponse]
+    guess: str | None
+
+
+class ProductWords(msgspec.Struct, frozen=True, kw_only=True):
+    """The query parameters."""
+
+    product_type: str
+    tags: str
+
+
+ProductTypeQuery = Annotated[
+    str, QueryParameter(max_length=255, description="The product's type, to guess its category.")
+]
+TagsQuery = Annotated[
+    str, QueryParameter(max_length=5000, description="The product's tags, with commas between.")
+]
 
 
 class CompatibilityRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,13 +92,21 @@ class CompatibilityResponse(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Conflict]
 
 
-@get("/garment-categories", responses=documented(GarmentCategoriesResponse, *OF_A_SHOP))
+@get(
+    "/garment-categories",
+    responses=documented(GarmentCategoriesResponse, *OF_A_SHOP, InvalidRequest),
+)
 async def list_garment_categories(
-    request: MerchantRequest, database: NamedDependency[Database]
+    request: MerchantRequest,
+    database: NamedDependency[Database],
+    product_type: ProductTypeQuery = "",
+    tags: TagsQuery = "",
 ) -> GarmentCategoriesResponse:
-    """The categories of garments that requests name."""
+    """The categories of garments that requests name, and the one that a product's words name."""
+    require_given(request.query_params, ProductWords(product_type=product_type, tags=tags))
     await require_installed(request, database)
     return GarmentCategoriesResponse(
+        guess=guessed_category(product_type, tags.split(",")),
         categories=[
             GarmentCategoryResponse(
                 name=each.name,
@@ -91,7 +121,7 @@ async def list_garment_categories(
                 ],
             )
             for each in CATEGORIES.values()
-        ]
+        ],
     )
 
 

@@ -7,7 +7,9 @@ from tests.page.admin_page import AdminPage
 from tests.page.measurements import FirstView, measure_first_view
 from tests.page.shops import Shop, open_shop
 
-MAX_SCRIPT_BYTES = 30_000  # as transferred
+# As transferred. The forms of all workflows are on Make and Settings.
+MAX_SCRIPT_BYTES = {"/": 27_000, "/make": 35_000, "/settings": 35_000}
+MAX_SCRIPT_BYTES_ELSEWHERE = 30_000
 MAX_SCRIPT_FILES = 16  # with Preact
 MAX_DOCUMENT_BYTES = 4_000
 MAX_API_CALLS = 4
@@ -31,7 +33,7 @@ async def shop(stack: Stack) -> Shop:
 )
 async def test_the_first_view_keeps_to_its_budget(path: str, admin: AdminPage) -> None:
     view = await measure_first_view(admin, path)
-    require_within_budget(view)
+    require_within_budget(view, path)
     if path == "/":
         assert view.picture_bytes > 0, "there is nothing to measure"
 
@@ -43,9 +45,10 @@ async def test_the_largest_paint_on_a_weak_phone_is_reported(admin: AdminPage) -
     print(f"largest paint at 4 × slower CPU and 1.6 Mbit/s: {view.largest_paint / 1000:.1f} s")
 
 
-def require_within_budget(view: FirstView) -> None:
+def require_within_budget(view: FirstView, path: str = "/") -> None:
     """Everything that does not depend on the machine's speed."""
-    assert view.script_bytes <= MAX_SCRIPT_BYTES, view
+    most = MAX_SCRIPT_BYTES.get(path, MAX_SCRIPT_BYTES_ELSEWHERE)
+    assert view.script_bytes <= most, view
     assert view.script_files <= MAX_SCRIPT_FILES, view
     assert view.document_bytes <= MAX_DOCUMENT_BYTES, view
     assert len(view.api_calls) <= MAX_API_CALLS, view

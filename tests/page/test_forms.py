@@ -258,6 +258,19 @@ async def test_several_products_take_a_model_of_the_catalog_and_no_photo(
     await expect(admin.app.get_by_text("of 2 done")).to_be_visible()
 
 
+async def test_what_the_product_says_about_its_kind_is_shown(admin: AdminPage, shop: Shop) -> None:
+    for title, product_type in (("Gown", "Evening dresses"), ("Thing", "Gifts")):
+        picture = photo("dress_floral")
+        shop.stack.shopify.create_product(shop.domain, title, picture, product_type=product_type)
+    for title, said in (("Gown", "They say: Dress."), ("Thing", "They do not say.")):
+        await open_form(admin, "try-on")
+        await admin.app.get_by_role("button", name="Choose products").click()
+        await admin.pick(title)
+        await expect(admin.app.get_by_text(said)).to_be_visible()
+    await choose(admin, "Kind of garment", "top")
+    await expect(admin.app.get_by_text("They do not say.")).to_have_count(0)
+
+
 async def test_a_look_is_made_for_one_product(admin: AdminPage, shop: Shop) -> None:
     await open_form(admin, "look", shop.product().gid, shop.product().gid)
     await expect(admin.app.get_by_label("A collection")).to_have_count(0)

@@ -95,13 +95,32 @@ async def test_what_a_workflow_needs_is_asked_for_before_anything_is_sent(
     await opened(admin)
     await admin.app.get_by_label("What it makes").select_option("product-to-model-direct")
     await expect(admin.app.get_by_label("Publish without review")).to_have_count(0)
+    await admin.app.get_by_label("What it makes").select_option("background-swap-with-spec")
     await admin.save()
     await expect(admin.app.get_by_text("This is required.")).to_be_visible()
-    await admin.app.get_by_label("Kind of garment").select_option("dress")
+    await admin.app.get_by_label("Scene").select_option("wall")
     await admin.save()
     await expect(admin.save_bar).to_be_hidden()
     [rule] = (await saved(shop))["rules"]
-    assert rule["parameters"]["category"] == "dress"
+    assert rule["parameters"]["scene_type"] == "wall"
+
+
+async def test_a_rule_keeps_what_its_workflow_describes_within(
+    admin: AdminPage, shop: Shop
+) -> None:
+    parameters = {"person": {"age_range": "50-59"}, "scene": {"place": "beach"}}
+    rule = {"workflow": "product-to-model-phased", "parameters": parameters}
+    await shop.call("PUT", "/v1/settings", json={"rules": [rule], "daily_credit_cap": 42})
+    await opened(admin)
+    offered = admin.app.get_by_label("What it makes").locator("option")
+    await expect(offered.filter(has_text="Model for the catalog")).to_have_count(0)
+    await expect(admin.app.get_by_label("Age", exact=True)).to_have_value("50-59")
+    await admin.app.get_by_label("Place", exact=True).select_option("nature")
+    await admin.save()
+    await expect(admin.save_bar).to_be_hidden()
+    [kept] = (await saved(shop))["rules"]
+    assert kept["parameters"]["person"]["age_range"] == "50-59"
+    assert kept["parameters"]["scene"]["place"] == "nature"
 
 
 async def test_somebody_elses_save_is_not_overwritten(admin: AdminPage, shop: Shop) -> None:

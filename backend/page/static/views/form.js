@@ -50,9 +50,9 @@ export function problemsOf(parameters) {
  * @param {Parameters} parameters
  * @param {Record<string, string>} problems By name.
  * @param {FieldActions} act
- * @param {{ guess?: string }} [known] What the product says about its category.
+ * @param {string | null} [guess] The category that the product's words name; null if none.
  */
-export function parameterFields(workflow, parameters, problems, act, { guess = "" } = {}) {
+export function parameterFields(workflow, parameters, problems, act, guess) {
   const own = formOf(workflow).parameters;
   const names = Object.keys(parameters).filter((name) => name in own || name === BACKGROUND_UPLOAD);
   const isAdvanced = (/** @type {string} */ name) => ADVANCED.includes(lastName(name));
@@ -72,7 +72,7 @@ export function parameterFields(workflow, parameters, problems, act, { guess = "
 
 /**
  * @param {string} workflow @param {string} path @param {any} value @param {string} error
- * @param {FieldActions} act @param {string} guess
+ * @param {FieldActions} act @param {string | null | undefined} guess
  */
 function parameterField(workflow, path, value, error, act, guess) {
   const name = lastName(path);
@@ -102,17 +102,24 @@ function parameterField(workflow, path, value, error, act, guess) {
  * @param {Field} field
  * @param {string} name
  * @param {string | null} value "" before there is a choice.
- * @param {{ choices: string[], isOptional: boolean, guess: string }} known
+ * @param {{ choices: string[], isOptional: boolean, guess: string | null | undefined }} known
  * @param {Change} set
  */
 const choice = (field, name, value, { choices, isOptional, guess }, set) =>
   h("s-select", { ...field, value: value ?? "",
-    details: name === "category" && value === null ? guess : "",
+    details: name === "category" && value === null ? guessText(guess, choices) : "",
     onChange: ({ currentTarget: { value: to } }) => set(isOptional && !to ? null : to) },
     isOptional
       ? h("s-option", { value: "" }, text(name === "category" ? "form.open.category" : "form.open"))
       : value === "" && h("s-option", { value: "" }, text("form.choose")),
     choices.map((each) => h("s-option", { key: each, value: each }, choiceText(name, each))));
+
+/** @param {string | null | undefined} guess @param {string[]} choices */
+function guessText(guess, choices) {
+  if (guess === undefined) return "";
+  return guess && choices.includes(guess)
+    ? text("form.guess", { category: choiceText("category", guess) }) : text("form.noGuess");
+}
 
 /** @param {string} name @param {string} value */
 export const choiceText = (name, value) =>

@@ -12,8 +12,8 @@ import { isSame, MAX_PHOTOS, newPhoto, photoSection, sourcesOf, upload } from ".
 import { countOf, notEnough, price, workflowField } from "./price.js";
 import { fieldAt, FORMS, formOf, imageField, requestOf } from "./workflows.js";
 
-/** @import { CatalogEntryResponse, CreditsResponse, OperationResponse, OperationsResponse,
- *   OverviewResponse } from "atelier-api" */
+/** @import { CatalogEntryResponse, CreditsResponse, GarmentCategoriesResponse,
+ *   OperationResponse, OperationsResponse, OverviewResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
 /** @import { Picker } from "./catalog_picker.js" */
 /** @import { Chosen, Way } from "./images.js" */
@@ -22,12 +22,14 @@ import { fieldAt, FORMS, formOf, imageField, requestOf } from "./workflows.js";
 /** @typedef {{ id: string, title: string | null }} Picked */
 /**
  * `key` is the Idempotency-Key of the next request: another one after each change of the form.
+ * `guess` is the category that the one product's type and tags name; undefined: not known here.
  * @typedef {{ operations: OperationResponse[] | null, overview: OverviewResponse | null,
  *   credits: CreditsResponse | null, workflow: string, parameters: Record<string, Parameters>,
  *   images: Record<string, Chosen>, picker: Picker | null,
  *   source: "products" | "collection" | "files", products: Picked[],
  *   collection: (Picked & { count: number | null }) | null, photos: Photo[],
- *   problems: Record<string, string>, isSending: boolean, key: string }} MakeState
+ *   guess: string | null | undefined, problems: Record<string, string>, isSending: boolean,
+ *   key: string }} MakeState
  */
 /** @typedef {Context<MakeState>} MakeContext */
 /** @typedef {ReturnType<typeof actions>} MakeActions */
@@ -41,7 +43,7 @@ export const make = defineScreen({
     parameters: Object.fromEntries(
       Object.entries(FORMS).map(([name, { parameters }]) => [name, parameters])),
     images: {}, picker: null, source: "products", products: productsIn(query), collection: null,
-    photos: [], problems: {}, isSending: false, key: newKey(),
+    photos: [], guess: undefined, problems: {}, isSending: false, key: newKey(),
   }),
   /** @param {MakeContext} context */
   async load(context) {
@@ -120,7 +122,14 @@ function actions(context) {
       });
       if (!selected) return; // cancelled
       const products = selected.map(({ id, title }) => ({ id, title }));
-      change({ products, source: "products", problems: {} });
+      change({ products, source: "products", guess: undefined, problems: {} });
+      const [product] = selected;
+      if (!product || selected.length > 1) return;
+      const words = new URLSearchParams(
+        { product_type: product.productType, tags: [product.tags].flat().join() });
+      const { guess } = /** @type {GarmentCategoriesResponse} */ (
+        await context.read(`/v1/garment-categories?${words}`));
+      if (state().products === products) set({ guess });
     },
     async pickCollection() {
       const [found] = await shopify.resourcePicker({ type: "collection", action: "select" }) ?? [];
@@ -264,7 +273,7 @@ async function started(state, onPart) {
 
 /** @param {CommonState & MakeState} state @param {MakeActions} act */
 function view(state, act) {
-  const { credits, operations, isSending, picker, workflow } = state;
+  const { credits, operations, isSending, picker, source, workflow } = state;
   const fields = { set: act.setParameter, rejected: act.rejected };
   return h("s-page", { heading: text("nav.make") },
     h("s-link", { slot: "breadcrumb-actions", href: "/" }, text("nav.review")),
@@ -276,7 +285,8 @@ function view(state, act) {
     h("s-section", { key: "how", heading: text("make.how") },
       h("s-stack", { gap: "base" },
         imageFields(state, act),
-        parameterFields(workflow, effectiveParameters(state), state.problems, fields))),
+        parameterFields(workflow, effectiveParameters(state), state.problems, fields,
+          source === "products" ? state.guess : undefined))),
     h("s-section", { key: "price", heading: text("make.price") },
       h("s-stack", { gap: "base" },
         h("s-box", { accessibilityRole: "status" }, price(state)),

@@ -93,6 +93,8 @@ export const MAKE_WORDS = /** @type {const} */ ({
   "form.advanced": "Advanced",
   "form.open": "Whatever suits",
   "form.open.category": "As the product's type and tags say",
+  "form.guess": "They say: {category}.",
+  "form.noGuess": "They do not say. Choose the kind yourself.",
   "form.wrongSeed": "Enter a whole number from 0 to {most}.",
   "form.scene_type": "Scene",
   "form.mood": "Mood",
