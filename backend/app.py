@@ -57,6 +57,7 @@ from backend.review.routes import dismissal_router, review_router
 from backend.rules.routes import settings_router
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
+from backend.shops.partner_api import partner_api
 from backend.shops.routes import installation_router
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
@@ -66,6 +67,8 @@ from backend.uploads.image_sanitizer import ImageSanitizer
 from backend.uploads.routes import uploads_router
 from backend.watchdog import watched_loop
 from backend.web import EXCEPTION_HANDLERS, RequestContext
+from backend.webhook_endpoints.routes import webhook_endpoints_router
+from backend.webhook_endpoints.service import EndpointSettings
 from backend.workflows.offer import WorkflowOffer, hosted_workflows, workflows_without_engine
 from backend.workflows.stages import StageName
 from webhooks.payloads import delivery_headers
@@ -98,9 +101,15 @@ def create_app(
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
     presigner = Presigner(settings)
     prices = price_list(settings)
+    partner = partner_api(settings, admin.http)
     billing = BillingServices(
-        prices=prices, admin_url=shopify_origins.admin, client_id=settings.shopify_api_key
+        prices=prices,
+        admin_url=shopify_origins.admin,
+        client_id=settings.shopify_api_key,
+        handle=settings.shopify_app_handle,
+        partner=partner,
     )
+    endpoint_settings = EndpointSettings(keys=admin.token_keys, ports=settings.endpoint_ports)
     reads = ReadServices(database=database, presigner=presigner, wakeups=wakeups)
     # Its child starts with the first upload; no model, for nobody asks what the picture shows.
     local = LocalRenderer(None, limits=UPLOAD_LIMITS)
@@ -153,6 +162,7 @@ def create_app(
             privacy_router(merchant),
             billing_router(merchant),
             uploads_router(merchant, settings.quotas),
+            webhook_endpoints_router(merchant),
             installation_router(merchant),
             webhooks_router(WebhookGuard(settings, delivery_headers)),
             callbacks_router(
@@ -166,7 +176,8 @@ def create_app(
             "database": provided(database),
             "admin": provided(admin),
             "billing": provided(billing),
-            "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices)),
+            "billing_refresh": provided(ShopifyBillingRefresh(database, admin, prices, partner)),
+            "endpoint_settings": provided(endpoint_settings),
             "presigner": provided(presigner),
             "reads": provided(reads),
             "store": provided(store or ObjectStore(settings)),

@@ -19,12 +19,15 @@ A hand-over, an outage and a wait for the merchant are no fault of the task's: t
 returned, so that it does not count towards the "too often" of the last line.
 
 The kinds are in `worker/execute.py` (jobs), `publications/execution.py`, `batches/execution.py`. A
-new one, say outbound webhooks, is a row with `attempt`, the number of attempts that nobody came
-back from and `outages`; a `TaskKind`; and an entry point in `worker/run.py`. Webhook deliveries
-(`worker/webhook_dispatch.py`) only share the outcomes: their handlers are idempotent, so two may
-run at once, and there is nothing to fence. As a kind they would claim by
-`webhooks.receive.claim_delivery`, return the attempt by `survive`, and have every `Exception` among
-their `failures`.
+new one is a row with `attempt`, the number of attempts that nobody came back from and `outages`; a
+`TaskKind`; and an entry point in `worker/run.py`. Two kinds of work only share the outcomes:
+
+- Outbound webhooks (`worker/endpoint_deliveries.py`). Their queue entry is for an endpoint and
+  makes many deliveries. Each has a claim of its own, and the receiver's answer decides on a retry.
+- Webhook deliveries from Shopify (`worker/webhook_dispatch.py`). Their handlers are idempotent, so
+  two may run at once, and there is nothing to fence. As a kind they would claim by
+  `webhooks.receive.claim_delivery`, return the attempt by `survive`, and have every `Exception`
+  among their `failures`.
 """
 
 import asyncio

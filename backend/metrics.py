@@ -122,6 +122,16 @@ PROVIDER_PAUSED = Gauge(
     "For how long the provider has taken no requests; 0 while it takes them.",
     ["provider"],
 )
+ENDPOINT_DELIVERIES = Counter(
+    "atelier_endpoint_deliveries",
+    "Attempts to deliver events to webhook endpoints: succeeded, retried later, or given up.",
+    ["outcome"],
+)
+ENDPOINTS_DISABLED = Counter(
+    "atelier_endpoints_disabled",
+    "Webhook endpoints that were switched off: gone (410), or failing for five days.",
+    ["reason"],
+)
 QUEUE_ENTRIES = Gauge(
     "atelier_queue_entries",
     "Queue entries by kind: due, delayed until later, or running. Measured by one worker.",

@@ -35,6 +35,7 @@ UNPUBLISH_BACKLOG = "unpublish_backlog"
 EXPAND_BATCH = "expand_batch"
 RESUME_SHOP = "resume_shop"
 SWEEP_PRODUCTS = "sweep_products"
+DELIVER_EVENTS = "deliver_events"
 
 MAX_FOREGROUND = 2  # entries of one kind that a shop may have; more are its backlog
 BACKLOGS = {

@@ -105,6 +105,11 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
     rollover_days: Days = 0  # how long a plan's credits can be spent after their period
     plans_file: str = ""  # what merchants can buy: see `billing.plans`
     billing_test_charges: bool = False  # charges are test charges, and grant credits all the same
+    shopify_app_handle: str = ""  # the app's name in Shopify's URLs, for its pricing page
+    partner_organization_id: str = ""  # the Partner API: see `shops.partner_api`
+    partner_app_id: str = ""
+    partner_api_token: str = ""
+    webhook_endpoint_ports: str = "443"  # that endpoints may have, with commas between
     s3_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10  # of each process, at once
     body_budget_mb: Annotated[int, msgspec.Meta(ge=80)] = 128  # bodies under way, each web process
     metrics_listen: str = ""  # host:port for Prometheus; empty: no metrics are served
@@ -189,6 +194,18 @@ class Settings(ProvidersConfig, frozen=True, kw_only=True):
                 "with 0 to 9999 credits, such as try-on=12,extract=2."
             )
         return prices
+
+    @property
+    def endpoint_ports(self) -> frozenset[int]:
+        """The ports that webhook endpoints may have. Raises `ConfigurationError`."""
+        words = [word.strip() for word in self.webhook_endpoint_ports.split(",") if word.strip()]
+        ports = frozenset(int(word) for word in words if word.isdecimal())
+        if not words or len(ports) != len(words) or not all(0 < port < 65536 for port in ports):
+            raise ConfigurationError(
+                f"WEBHOOK_ENDPOINT_PORTS is {self.webhook_endpoint_ports!r}; list ports such as "
+                "443,8443."
+            )
+        return ports
 
     @property
     def chosen_engines(self) -> dict[str, str]:

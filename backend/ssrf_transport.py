@@ -20,6 +20,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+HTTPS_PORT = 443
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -65,12 +66,17 @@ class NotPublic(httpx.ConnectError):
 
 
 class PublicInternet(httpx.AsyncBaseTransport):
-    """Sends https requests on port 443 to public addresses, and refuses all others."""
+    """Sends https requests to public addresses on certain ports, and refuses all others."""
 
     def __init__(
-        self, resolve: Resolve | None = None, *, verify: ssl.SSLContext | bool = True
+        self,
+        resolve: Resolve | None = None,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        ports: frozenset[int] = frozenset({HTTPS_PORT}),
     ) -> None:
         self.resolve = resolve or resolve_host
+        self.ports = ports
         # No keep-alive: connections are pooled by address, and another name may share it.
         self.transport = httpx.AsyncHTTPTransport(
             verify=verify, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
@@ -79,8 +85,8 @@ class PublicInternet(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Try the name's addresses in turn until one accepts the connection."""
         url = request.url
-        if url.scheme != "https" or url.port is not None or url.userinfo:
-            raise httpx.UnsupportedProtocol("only https on port 443", request=request)
+        if url.scheme != "https" or (url.port or HTTPS_PORT) not in self.ports or url.userinfo:
+            raise httpx.UnsupportedProtocol("only https on its own port", request=request)
         failure: httpx.TransportError | None = None
         for address in await self.public_addresses(request):
             try:
@@ -116,7 +122,7 @@ def is_public(address: Address) -> bool:
 async def resolve_host(host: str) -> list[str]:
     """The host's addresses from the system's resolver."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+    found = await loop.getaddrinfo(host, HTTPS_PORT, type=socket.SOCK_STREAM)
     return [str(sockaddr[0]) for *_, sockaddr in found]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import backend.billing.models  # these five register the models with Base
 import backend.credits.models
 import backend.submissions.models
+import backend.webhook_endpoints.models
 import backend.worker.reconciliation_report  # noqa: F401
 import webhooks.models  # noqa: F401
 from backend.db import Base, asyncpg_url, database_errors

@@ -1,4 +1,4 @@
-"""Running apps with `BILLING=manual`, as fixtures: one that grants by hand, and one that sells."""
+"""Running apps that charge, as fixtures: one grants by hand, one sells, one has Shopify sell."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from backend.dev.services import LocalServices
+from backend.dev.stack import sell_plans
 from backend.renderers.base import Renderer
 from tests.conftest import settings_for
 from tests.running_app import RunningApp, cloned_database, open_running_app
@@ -15,6 +16,17 @@ from tests.source_tree import ROOT
 
 # The settings of an app that sells the plans and packs of the example.
 SELLING: dict[str, Any] = {"billing": "manual", "plans_file": str(ROOT / "deploy" / "plans.toml")}
+
+PARTNER_TOKEN = "the-partner-api-token-of-the-organization"
+# The same plans, sold by Shopify: App Pricing.
+MANAGED: dict[str, Any] = {
+    **SELLING,
+    "billing": "app_pricing",
+    "shopify_app_handle": "atelier",
+    "partner_organization_id": "1000001",
+    "partner_app_id": "70000001",
+    "partner_api_token": PARTNER_TOKEN,
+}
 
 
 async def open_prepaid_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
@@ -41,3 +53,11 @@ async def running_app_with(
         settings = replace(settings_for(services, url), **changed)
         async with open_running_app(settings, renderer) as running_app:
             yield running_app
+
+
+async def open_managed_app(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
+    """Is on App Pricing, renders nothing, and is installed in the first shop."""
+    async with running_app_with(services, template, NoRenderer(), **MANAGED) as running_app:
+        sell_plans(running_app.shopify, running_app.settings)
+        await running_app.install()
+        yield running_app

@@ -24,7 +24,7 @@ from backend.app import KEEP_ALIVE_SECONDS, create_app
 from backend.db import Database
 from backend.dev.shopify import ProductRecord, StandInShopify
 from backend.dev.shopify.embedded_server import EmbeddedServer
-from backend.dev.transport import NO_TLS, LoopbackShopify
+from backend.dev.transport import NO_TLS, LoopbackEndpoints, LoopbackShopify
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
@@ -136,7 +136,12 @@ async def open_running_app(settings: Settings, renderer: Renderer) -> AsyncItera
         admin = AdminApi(settings, LoopbackShopify(shopify.origin))
         stack.push_async_callback(admin.close)
         worker_context, handler_context = contexts(
-            settings, database=database, admin=admin, store=ObjectStore(settings), renderer=renderer
+            settings,
+            database=database,
+            admin=admin,
+            store=ObjectStore(settings),
+            renderer=renderer,
+            endpoint_transport=LoopbackEndpoints(),
         )
         yield RunningApp(
             settings=settings,

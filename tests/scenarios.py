@@ -72,6 +72,8 @@ TENANT_TABLES = (
     "subscriptions",
     "plan_periods",
     "submissions",
+    "webhook_endpoints",
+    "endpoint_deliveries",
 )
 CREATE, UPDATE = "products/create", "products/update"  # topics
 NOBODY_LISTENS = "postgresql://atelier@127.0.0.1:9/atelier"

@@ -8,6 +8,8 @@ from backend.billing.plans import PriceList
 from backend.db import Database
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
+from backend.shops.billing_refresh import NO_BILLING, BillingRefresh
+from backend.shops.partner_api import PartnerApi
 from backend.storage.objects import ObjectStore
 
 HANDLER_SECONDS = 5.0  # that a handler keeps a worker's place before others have their turn
@@ -22,6 +24,8 @@ class HandlerContext(msgspec.Struct, frozen=True, kw_only=True):
     closed: frozenset[str]  # names of the workflows that are not offered
     quotas: Quotas = UNLIMITED
     prices: PriceList = PriceList()
+    partner: PartnerApi | None = None
+    billing_refresh: BillingRefresh = NO_BILLING
 
 
 class Outcome(msgspec.Struct, frozen=True):

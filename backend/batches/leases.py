@@ -16,7 +16,7 @@ from backend import queue
 from backend.batches.failures import MAX_PRODUCTS, ExpansionFailed
 from backend.batches.models import Batch, BatchItem
 from backend.batches.states import Expansion
-from backend.credits.accounts import require_credits
+from backend.credits.accounts import count_affordable, require_credits
 from backend.errors import InsufficientBalance, TooManyOpenBatches
 from backend.failures.codes import BATCH_TOO_LARGE, NO_IMAGE
 from backend.failures.registry import Failure
@@ -154,15 +154,16 @@ async def add_items(connection: AsyncConnection, ref: BatchRef, page: Collection
 async def make_jobs(connection: AsyncConnection, lease: BatchLease, quotas: Quotas) -> int:
     """Make the jobs of a page of the items that have none yet; how many there were.
 
-    Raises `InsufficientBalance` if the shop cannot pay all of them: then none is made.
+    Makes as many as the shop can pay. Raises `InsufficientBalance` if it cannot pay the first.
     """
     pending = select(BatchItem.ordinal, BatchItem.product_id).where(*pending_items(lease.ref))
     found = (await connection.execute(pending.order_by(BatchItem.ordinal).limit(PAGE))).all()
     workflow = WORKFLOWS[lease.job_type]
     requests = [{**lease.parameters, "product_id": row.product_id} for row in found]
     if quotas.prepaid:
-        required = price_of(workflow, quotas) * len(requests)
-        await require_credits(connection, lease.ref.shop_id, required)
+        prices = [price_of(workflow, quotas)] * len(requests)
+        number = await count_affordable(connection, lease.ref.shop_id, prices)
+        found, requests = found[:number], requests[:number]
     refs = await request_jobs(
         connection,
         workflow,

@@ -38,7 +38,7 @@ class Batch(Base):
     without progress, except those cut short by an outage: these are `outages` (`backend.retries`).
     `error` is why the expansion failed, `ended_at` when it ended for whatever reason. `changed_at`
     is the time of the last progress. While the expansion waits, off the queue, for the shop to have
-    the credits of its next page, `waiting_credits` is how many, and `waiting_since` when it began.
+    the credits of its next job, `waiting_credits` is how many, and `waiting_since` when it began.
     `asked_by` is who created the batch (`jobs.asked_by`).
 
     `counts` are the `BatchCounts` as of `counted_at`. They are final once `finished_at` is set to

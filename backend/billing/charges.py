@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.billing.grants import Bought
-from backend.billing.models import Purchase
+from backend.billing.grants import Paid, PaidPack, ShopPlan
+from backend.billing.models import Purchase, Subscription
+from backend.billing.periods import trial_end
 from backend.billing.plans import Pack, Plan, PriceList
 from backend.db import Database
 from backend.errors import ChargeRefused, TooManyOpenCharges
@@ -53,6 +54,39 @@ PURCHASE_COLUMNS = (
 )
 
 
+class Bought(msgspec.Struct, frozen=True, kw_only=True):
+    """A charge as Shopify has it, and the row of the request that it came from."""
+
+    charge: AppSubscription | OneTimePurchase
+    purchase: Row[Any]
+
+    @property
+    def pack(self) -> PaidPack | None:
+        """The pack, if it is one and paid."""
+        if isinstance(self.charge, AppSubscription) or self.charge.status != "ACTIVE":
+            return None
+        return PaidPack(charge_id=self.charge.id, credits=self.purchase.credits)
+
+    @property
+    def plan(self) -> ShopPlan | None:
+        """The plan, if it is one and gives credits."""
+        charge, purchase = self.charge, self.purchase
+        if isinstance(charge, OneTimePurchase) or charge.status != "ACTIVE":
+            return None
+        return ShopPlan(
+            charge_id=charge.id,
+            handle=purchase.handle,
+            name=purchase.label,
+            credits=purchase.credits,
+            interval=purchase.interval,
+            period_end=charge.current_period_end,
+            trial_ends_at=trial_end(charge.created_at, purchase.trial_days)
+            if purchase.trial_days
+            else None,
+            trial_credits=purchase.trial_credits,
+        )
+
+
 async def request_charge(
     database: Database,
     admin: AdminApi,
@@ -88,6 +122,7 @@ def creation_of(
     admin: AdminApi, item: Plan | Pack, *, name: str, return_url: str, is_test: bool
 ) -> Callable[[InstalledShop], Awaitable[NewCharge]]:
     """The question that creates the charge."""
+    assert item.price is not None, "the plans file was checked"
     price = Money(amount=item.price, currency_code=item.currency)
 
     async def subscribe(shop: InstalledShop) -> NewCharge:
@@ -169,6 +204,22 @@ async def note_charge(
     )
 
 
+async def paid_charges(
+    connection: AsyncConnection, shop: InstalledShop, state: BillingState, prices: PriceList
+) -> Paid:
+    """What the shop has paid for.
+
+    Of several active subscriptions, which Shopify does not allow, the newest counts.
+    """
+    known = await known_charges(connection, shop, state, prices)
+    newest_first = sorted(known, key=lambda each: each.charge.created_at, reverse=True)
+    return Paid(
+        packs=[each.pack for each in known if each.pack is not None],
+        plan=next((each.plan for each in newest_first if each.plan is not None), None),
+        ended={each.id: each.status for each in state.all_subscriptions.nodes},
+    )
+
+
 async def known_charges(
     connection: AsyncConnection, shop: InstalledShop, state: BillingState, prices: PriceList
 ) -> list[Bought]:
@@ -240,14 +291,17 @@ async def forget_unanswered(connection: AsyncConnection, shop_id: int) -> None:
     )
 
 
-async def has_open_charges(connection: AsyncConnection, shop_id: int) -> bool:
-    """Whether the merchant may have decided on a charge since Shopify was read."""
-    found = select(Purchase.id).where(
+async def may_have_bought(connection: AsyncConnection, shop_id: int) -> bool:
+    """Whether the merchant may have decided on a charge or a plan since Shopify was read."""
+    open_charges = exists().where(
         Purchase.shop_id == shop_id,
         Purchase.status.in_(OPEN),
         Purchase.created_at > func.now() - APPROVAL_TIME,
     )
-    return await connection.scalar(found.limit(1)) is not None
+    choosing = exists().where(
+        Subscription.shop_id == shop_id, Subscription.expected_until > func.now()
+    )
+    return bool(await connection.scalar(select(or_(open_charges, choosing))))
 
 
 def without_trial(plan: Plan) -> Plan:

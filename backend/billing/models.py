@@ -61,7 +61,8 @@ class Subscription(Base):
     """What Shopify said last about the shop's subscription; without a plan, nulls.
 
     One row a shop, which is locked while credits are granted. `asked_at` is when somebody last
-    began to read Shopify, and `read_at` when what is stored here was read.
+    began to read Shopify, and `read_at` when what is stored here was read. Until `expected_until`,
+    the merchant may choose another plan on Shopify's own page (App Pricing).
     """
 
     __tablename__ = "subscriptions"
@@ -77,6 +78,7 @@ class Subscription(Base):
     period_end: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     asked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     read_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    expected_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class PlanPeriod(Base):

@@ -1,10 +1,12 @@
 """The plans and packs that the operator sells, read from `PLANS_FILE` once and checked completely.
 
-A merchant keeps what they have bought: a purchase stores its price and credits, so a change of the
-file applies to later purchases only.
+With `BILLING=manual`, a merchant keeps what they have bought: a purchase stores its price and
+credits, so a change of the file applies to later purchases only. With `BILLING=app_pricing`, the
+plans are in Shopify's Dev Dashboard; the file says by their handles how many credits each gives.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from decimal import Decimal
@@ -12,14 +14,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+import structlog
 
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 MIN_PRICE = Decimal("0.50")  # Shopify refuses less
 MAX_PRICE = Decimal("10000.00")
 MAX_TRIAL_DAYS = 1000
 MAX_PLANS_FILE_BYTES = 1_000_000
+APP_HANDLE_FORMAT = re.compile("[a-z0-9][a-z0-9-]*")
 
 Handle = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^\S[^\n\r\t]{0,58}\S$")]
@@ -44,12 +50,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription. `credits` are granted each month, also with an annual plan.
 
     With `trial_days`, the first charge comes that many days later, and `trial_credits` are granted
-    until then. A shop has one trial, ever.
+    until then. A shop has one trial, ever. Only a plan of App Pricing may be without a `price`.
     """
 
     handle: Handle
     name: Name
-    price: Decimal
+    price: Decimal | None = None
     currency: Currency = "USD"
     interval: Interval = "EVERY_30_DAYS"
     credits: PositiveCredits
@@ -60,14 +66,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class PriceList(msgspec.Struct, frozen=True, kw_only=True):
     """What a merchant can buy, in the order of the file, and the terms of it all.
 
-    Nothing is bought or granted unless `is_sold`. With `is_test`, charges are test charges, which
-    cost nothing, and test charges grant credits. A plan's credits can be spent for `rollover_days`
-    after their month.
+    Nothing is bought or granted unless `is_sold`. With `is_managed`, Shopify itself sells the plans
+    (App Pricing), and there are no packs. With `is_test`, charges are test charges, which cost
+    nothing, and test charges grant credits. A plan's credits can be spent for `rollover_days` after
+    their month.
     """
 
     plans: tuple[Plan, ...] = ()
     packs: tuple[Pack, ...] = ()
     is_sold: bool = False
+    is_managed: bool = False
     is_test: bool = False
     rollover_days: int = 0
 
@@ -96,12 +104,17 @@ EXPECTED = {
 
 def price_list(settings: Settings) -> PriceList:
     """What the settings say is sold. Raises `ConfigurationError`."""
-    if settings.billing != "manual":
+    if settings.billing == "none":
         return PriceList()
-    sold = read_plans_file(Path(settings.plans_file)) if settings.plans_file else PriceList()
+    is_managed = settings.billing == "app_pricing"
+    sold = PriceList()
+    if settings.plans_file:
+        sold = read_plans_file(Path(settings.plans_file), with_prices=not is_managed)
     return msgspec.structs.replace(
         sold,
+        packs=() if is_managed else sold.packs,
         is_sold=True,
+        is_managed=is_managed,
         is_test=settings.billing_test_charges,
         rollover_days=settings.rollover_days,
     )
@@ -109,21 +122,45 @@ def price_list(settings: Settings) -> PriceList:
 
 def require_billing_settings(settings: Settings) -> None:
     """Refuse to start with credits that nobody can buy, or a wrong price list."""
+    if settings.billing != "none" and not settings.plans_file:
+        raise ConfigurationError(
+            f"BILLING={settings.billing} needs PLANS_FILE, the file with your plans and packs. "
+            "Copy deploy/plans.toml and set your own prices."
+        )
     if settings.billing == "app_pricing":
-        raise ConfigurationError(
-            "BILLING=app_pricing is not in this release. Set BILLING=manual to sell plans and "
-            "packs through Shopify's Billing API, or BILLING=none."
-        )
-    if settings.billing == "manual" and not settings.plans_file:
-        raise ConfigurationError(
-            "BILLING=manual needs PLANS_FILE, the file with your plans and packs. Copy "
-            "deploy/plans.toml and set your own prices."
-        )
+        require_app_pricing(settings)
     price_list(settings)
 
 
-def read_plans_file(path: Path) -> PriceList:
-    """The plans and packs in a TOML or JSON file.
+def require_app_pricing(settings: Settings) -> None:
+    """Raise `ConfigurationError` unless App Pricing can be read; say which packs are not sold."""
+    needed = (
+        "shopify_app_handle",
+        "partner_organization_id",
+        "partner_app_id",
+        "partner_api_token",
+    )
+    missing = [name.upper() for name in needed if not getattr(settings, name)]
+    if missing:
+        raise ConfigurationError(
+            f"BILLING=app_pricing needs {', '.join(missing)}. docs/operations.md, Billing, says "
+            "where to find them."
+        )
+    if not APP_HANDLE_FORMAT.fullmatch(settings.shopify_app_handle):
+        raise ConfigurationError(
+            "SHOPIFY_APP_HANDLE must be lower-case letters, digits and dashes, as in the app's URL."
+        )
+    file = read_plans_file(Path(settings.plans_file), with_prices=False)
+    if not file.plans:
+        raise ConfigurationError(
+            f"BILLING=app_pricing sells plans only, and PLANS_FILE {settings.plans_file} has none."
+        )
+    if file.packs:
+        log.warning("packs_not_sold", packs=[pack.handle for pack in file.packs])
+
+
+def read_plans_file(path: Path, *, with_prices: bool = True) -> PriceList:
+    """The plans and packs in a TOML or JSON file; plans may lack a price unless `with_prices`.
 
     Raises `ConfigurationError` with one line for each problem.
     """
@@ -136,6 +173,8 @@ def read_plans_file(path: Path) -> PriceList:
     plans = offers_in(document.get("plans", []), Plan, "plans", problems)
     packs = offers_in(document.get("packs", []), Pack, "packs", problems)
     problems += trial_problems(plans)
+    if with_prices:
+        problems += price_problems(document.get("plans", []))
     if not (document.get("plans") or document.get("packs")):
         problems.append("the file has neither plans nor packs; add at least one")
     if problems:
@@ -178,7 +217,8 @@ def offers_in(listed: object, kind: type[Offer], where: str, problems: list[str]
         at = f"{where}[{index}]"
         mine = entry_problems(raw, kind, at)
         if not mine:
-            item = msgspec.convert({**raw, "price": exact_price(raw["price"])}, kind)
+            price = {"price": exact_price(raw["price"])} if "price" in raw else {}
+            item = msgspec.convert(raw | price, kind)
             same = {"handle", "name"} & {
                 field
                 for other in found
@@ -206,6 +246,16 @@ def entry_problems(raw: object, kind: type[Plan] | type[Pack], at: str) -> list[
         elif field.required:
             problems.append(f"{at}.{name}: is missing; it {EXPECTED[name]}")
     return problems
+
+
+def price_problems(listed: object) -> list[str]:
+    """Plans without a price, which only Shopify's own page can sell."""
+    plans = listed if isinstance(listed, list) else []
+    return [
+        f"plans[{index}].price: is missing; it {EXPECTED['price']}"
+        for index, raw in enumerate(plans)
+        if isinstance(raw, dict) and "price" not in raw
+    ]
 
 
 def is_valid(value: object, name: str, kind: Any) -> bool:

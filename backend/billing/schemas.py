@@ -18,7 +18,9 @@ class PlanResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     handle: str
     name: str
-    price: OfferedPrice
+    price: Annotated[
+        OfferedPrice | None, msgspec.Meta(description="Null if only Shopify's page tells it.")
+    ]
     currency: str
     interval: Interval
     credits: int
@@ -59,6 +61,9 @@ class PurchaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ConfirmationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the merchant approves the charge, within two days; open it in the top window."""
+    """Where the merchant approves the charge, within two days; open it in the top window.
+
+    With `BILLING=app_pricing` it is Shopify's page of all plans.
+    """
 
     confirmation_url: str

@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.billing.charges import request_charge, without_trial
+from backend.billing.contracts import expect_choice
 from backend.billing.models import Subscription
 from backend.billing.plans import Offer, Pack, Plan, PriceList
 from backend.billing.schemas import (
@@ -26,12 +27,15 @@ from backend.errors import (
     BillingDisabled,
     ChargeRefused,
     InvalidRequest,
+    PacksNotSold,
     PlanAlreadyActive,
     ShopifyUnavailable,
     ShopNotInstalled,
 )
 from backend.shops.admin_api import AdminApi, ShopifyRefused
 from backend.shops.models import Shop
+from backend.shops.partner_api import PartnerApi
+from backend.shops.service import installed_id
 from backend.shops.tokens import NeedsReauth, installed_shop
 
 log = structlog.get_logger(__name__)
@@ -41,19 +45,28 @@ TOKEN_OVER = "Open the app in Shopify's admin, then try again."
 
 
 class BillingServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What selling needs. `admin_url` is of Shopify's admin, and `client_id` the app's."""
+    """What selling needs. `admin_url` is of Shopify's admin; `client_id` and `handle` the app's."""
 
     prices: PriceList
     admin_url: str
     client_id: str
+    handle: str
+    partner: PartnerApi | None
 
     def return_url(self, shop_domain: str) -> str:
         """The app's plan page inside the admin, where Shopify sends the merchant afterwards.
 
         Outside the admin the page would have no session.
         """
-        store = shop_domain.removesuffix(".myshopify.com")
-        return f"{self.admin_url}/store/{store}/apps/{self.client_id}/plan"
+        return f"{self.store_url(shop_domain)}/apps/{self.client_id}/plan"
+
+    def pricing_url(self, shop_domain: str) -> str:
+        """Shopify's own page of the app's plans, for App Pricing."""
+        return f"{self.store_url(shop_domain)}/charges/{self.handle}/pricing_plans"
+
+    def store_url(self, shop_domain: str) -> str:
+        """The shop in Shopify's admin."""
+        return f"{self.admin_url}/store/{shop_domain.removesuffix('.myshopify.com')}"
 
 
 async def offered_plans(
@@ -82,8 +95,10 @@ async def subscribe(
     Raises `BillingDisabled`, `InvalidRequest`, `PlanAlreadyActive`, and what `bought` raises.
     """
     plan = offered(services.prices, services.prices.plan(handle), "plan")
+    if services.prices.is_managed:
+        return await sent_to_shopify(database, services, shop_domain)
     async with asked_of_shopify(shop_domain):
-        await sync_billing(database, admin, services.prices, shop_domain)
+        await sync_billing(database, admin, services.prices, shop_domain, partner=services.partner)
         async with database.reading(shop_domain) as connection:
             shop = await billed_shop(connection, shop_domain)
             had_trial = await had_its_trial(connection, shop)
@@ -93,13 +108,24 @@ async def subscribe(
         return await bought(database, admin, services, shop_domain, item)
 
 
+async def sent_to_shopify(
+    database: Database, services: BillingServices, shop_domain: str
+) -> ConfirmationResponse:
+    """Where Shopify itself sells the plans. Raises `ShopNotInstalled`."""
+    async with database.transaction(shop_domain) as connection:
+        await expect_choice(connection, await installed_id(connection, shop_domain))
+    return ConfirmationResponse(confirmation_url=services.pricing_url(shop_domain))
+
+
 async def buy_pack(
     database: Database, admin: AdminApi, services: BillingServices, shop_domain: str, handle: str
 ) -> ConfirmationResponse:
     """Ask Shopify for the payment of a pack.
 
-    Raises `BillingDisabled`, `InvalidRequest`, and what `bought` raises.
+    Raises `BillingDisabled`, `PacksNotSold`, `InvalidRequest`, and what `bought` raises.
     """
+    if services.prices.is_managed:
+        raise PacksNotSold
     pack = offered(services.prices, services.prices.pack(handle), "pack")
     async with asked_of_shopify(shop_domain):
         return await bought(database, admin, services, shop_domain, pack)

@@ -8,6 +8,7 @@ import click
 
 from backend.cli.credits import credits_commands
 from backend.cli.development import demo, dev, stand_in
+from backend.cli.endpoints import endpoints
 from backend.cli.explanations import CommandFailed, explained
 from backend.cli.inspection import jobs, webhooks
 from backend.cli.maintenance import erasures, keys, migrate, reconcile
@@ -66,6 +67,6 @@ def main() -> None:
 
 for command in (
     *(demo, dev, stand_in, serve, worker, migrate, sign, token),
-    *(keys, reconcile, jobs, webhooks, credits_commands, erasures),
+    *(keys, reconcile, jobs, webhooks, credits_commands, endpoints, erasures),
 ):
     main.add_command(command)

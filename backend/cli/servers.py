@@ -110,7 +110,15 @@ def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> No
 
     from backend.worker.run import run_worker
 
-    run(run_worker(settings, slots=slots, shopify_transport=transport), uvloop.run)
+    endpoints = None
+    if transport is not None:
+        from backend.dev.transport import LoopbackEndpoints
+
+        endpoints = LoopbackEndpoints()
+    running = run_worker(
+        settings, slots=slots, shopify_transport=transport, endpoint_transport=endpoints
+    )
+    run(running, uvloop.run)
 
 
 def started(

@@ -1,5 +1,9 @@
 """A shop's account: its lock, its balance, and the one way to change it."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
 import msgspec
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -58,6 +62,19 @@ async def require_credits(connection: AsyncConnection, shop_id: int, required: i
     available = (await balance_of(connection, shop_id)).available
     if available < required:
         raise InsufficientBalance(required=required, available=available)
+
+
+async def count_affordable(connection: AsyncConnection, shop_id: int, prices: Sequence[int]) -> int:
+    """How many jobs at these prices the shop can pay, in order; it keeps that, as above.
+
+    Raises `InsufficientBalance` if it cannot pay the first.
+    """
+    await connection.execute(locked_account(shop_id))
+    available = (await balance_of(connection, shop_id)).available
+    number = bisect_right(list(accumulate(prices)), available)
+    if prices and not number:
+        raise InsufficientBalance(required=prices[0], available=available)
+    return number
 
 
 async def post_entry(

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +23,13 @@ import msgspec
 from sqlalchemy import select
 
 import migrations
+from backend.billing.plans import price_list
 from backend.db import Database
 from backend.dev.providers import StandInProvider
 from backend.dev.services import LocalServices, ServiceError, local_services
 from backend.dev.shopify import ProductRecord, StandInShopify
+from backend.dev.shopify.embedded_admin import APP_HANDLE
+from backend.dev.shopify.managed_pricing import ManagedPlan
 from backend.errors import AtelierError
 from backend.jobs.models import Job
 from backend.jobs.schemas import JobDetailResponse, JobEventResponse, JobEventsResponse
@@ -171,6 +175,8 @@ async def local_stack(
                 app_url=base_url,
             )
         )
+        if settings.billing == "app_pricing":
+            sell_plans(shopify, settings)
         env = process_environment(settings, services, environ)
         stand_in = ("--stand-in", shopify.origin)
         fd = str(listener.fileno())
@@ -228,7 +234,37 @@ def local_settings(
         billing=cast("Any", environ.get("BILLING") or "none"),  # the processes check it
         plans_file=environ.get("PLANS_FILE", ""),
         **hosted,
+        **invented_partner(environ),
     )
+
+
+def invented_partner(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of App Pricing, where the stand-in is the partner's organization too."""
+    if environ.get("BILLING") != "app_pricing":
+        return {}
+    return {
+        "shopify_app_handle": APP_HANDLE,
+        "partner_organization_id": "1000001",
+        "partner_app_id": "70000001",
+        "partner_api_token": secrets.token_hex(16),
+    }
+
+
+def sell_plans(shopify: StandInShopify, settings: Settings) -> None:
+    """Have the stand-in sell the plans of `PLANS_FILE`, as the Dev Dashboard would."""
+    platform = shopify.platform
+    platform.has_app_pricing = True
+    platform.partner.token = settings.partner_api_token
+    platform.partner.plans = [
+        ManagedPlan(
+            handle=plan.handle,
+            name=plan.name,
+            price=plan.price or Decimal(0),
+            interval=plan.interval,
+            trial_days=plan.trial_days,
+        )
+        for plan in price_list(settings).plans
+    ]
 
 
 def process_environment(

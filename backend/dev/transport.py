@@ -1,8 +1,8 @@
 """An httpx transport that sends Shopify's requests to the stand-in, and refuses all others.
 
 The product's own client speaks only https to `*.myshopify.com`, `cdn.shopify.com` and the bucket
-of staged uploads. With this transport it runs unchanged in development and in tests, and nothing
-can leave the machine.
+of staged uploads, and to the Partner API. With this transport it runs unchanged in development
+and in tests, and nothing can leave the machine.
 """
 
 import re
@@ -17,9 +17,44 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _SHOPIFY_HOST = re.compile(
     r"[a-z0-9][a-z0-9-]*\.myshopify\.com"
     r"|cdn\.shopify\.com"
+    r"|partners\.shopify\.com"
     # Shopify's bucket for staged uploads is Google's.
     r"|shopify-staged-uploads\.storage\.googleapis\.com"
 )
+
+
+_LOOPBACK_ENDPOINT = re.compile(r"p([1-9][0-9]{0,4})\.localhost")
+
+
+class LoopbackEndpoints(httpx.AsyncBaseTransport):
+    """Carries events for `https://p8123.localhost/…` to plain http on this machine's port 8123.
+
+    Refuses all other requests. Names below `localhost` are loopback by their standard, so the
+    transport of a deployment (`backend.ssrf_transport`) refuses these.
+    """
+
+    def __init__(self) -> None:
+        self._loopback = httpx.AsyncHTTPTransport(verify=NO_TLS, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it; raise httpx.ConnectError for any other host."""
+        named = _LOOPBACK_ENDPOINT.fullmatch(request.url.host)
+        if named is None or request.url.scheme != "https":
+            raise httpx.ConnectError(f"{request.url.host} is not on loopback", request=request)
+        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=int(named[1]))
+        return await self._loopback.handle_async_request(
+            httpx.Request(
+                request.method,
+                url,
+                headers=request.headers,
+                stream=request.stream,
+                extensions=request.extensions,
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._loopback.aclose()
 
 
 class LoopbackShopify(httpx.AsyncBaseTransport):

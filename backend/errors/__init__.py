@@ -20,6 +20,8 @@
     │   ├── BatchNotFound         404
     │   ├── PrivacyRequestNotFound 404
     │   ├── ResourceNotFound      404
+    │   ├── WebhookEndpointNotFound 404
+    │   ├── EndpointDeliveryNotFound 404
     │   ├── MethodNotAllowed      405, with Allow
     │   ├── WorkflowWithoutEngine 409
     │   ├── JobAlreadyFinished    409
@@ -31,8 +33,11 @@
     │   ├── BatchAlreadyFinished  409
     │   ├── BatchNothingToRetry   409
     │   ├── BillingDisabled       409
+    │   ├── PacksNotSold          409
     │   ├── PlanAlreadyActive     409
     │   ├── ChargeRefused         409
+    │   ├── TooManyWebhookEndpoints 409
+    │   ├── WebhookEndpointDisabled 409
     │   ├── RequestInProgress     409
     │   ├── PreconditionFailed    412
     │   ├── BodyTooLarge          413
@@ -77,6 +82,7 @@ from backend.errors.client import (
     BodyTooLarge,
     BodyTooSlow,
     ChargeRefused,
+    EndpointDeliveryNotFound,
     IdempotencyKeyReused,
     InvalidRequest,
     InvalidSessionToken,
@@ -85,6 +91,7 @@ from backend.errors.client import (
     JobNotFinished,
     JobNotFound,
     MethodNotAllowed,
+    PacksNotSold,
     PhotoExpired,
     PlanAlreadyActive,
     PreconditionFailed,
@@ -98,8 +105,11 @@ from backend.errors.client import (
     ScopeMissing,
     ShopNotInstalled,
     StorefrontJobRefused,
+    TooManyWebhookEndpoints,
     Unauthenticated,
     UnsupportedMedia,
+    WebhookEndpointDisabled,
+    WebhookEndpointNotFound,
     WorkflowDisabled,
     WorkflowWithoutEngine,
 )
@@ -149,6 +159,7 @@ __all__ = [
     "ConfigurationError",
     "DailyCapReached",
     "DatabaseUnavailable",
+    "EndpointDeliveryNotFound",
     "IdempotencyKeyReused",
     "ImageAnimated",
     "ImageCorrupt",
@@ -164,6 +175,7 @@ __all__ = [
     "JobNotFinished",
     "JobNotFound",
     "MethodNotAllowed",
+    "PacksNotSold",
     "PhotoExpired",
     "PlanAlreadyActive",
     "PreconditionFailed",
@@ -189,12 +201,15 @@ __all__ = [
     "TooManyOpenCharges",
     "TooManyOpenJobs",
     "TooManyRequests",
+    "TooManyWebhookEndpoints",
     "Unauthenticated",
     "Unavailable",
     "UnsupportedMedia",
     "UnusableImage",
     "UploadsUnavailable",
     "VisitorCapReached",
+    "WebhookEndpointDisabled",
+    "WebhookEndpointNotFound",
     "WorkflowDisabled",
     "WorkflowWithoutEngine",
 ]

@@ -130,6 +130,22 @@ class PrivacyRequestNotFound(RequestError):
     message = "No such request, or the customer's data has been erased."
 
 
+class WebhookEndpointNotFound(RequestError):
+    """The shop has no such endpoint. Missing, malformed and other shops' IDs answer the same."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "WEBHOOK_ENDPOINT_NOT_FOUND"
+    message = "No such webhook endpoint."
+
+
+class EndpointDeliveryNotFound(RequestError):
+    """The endpoint has no such delivery, or no longer: deliveries are kept for 30 days."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "ENDPOINT_DELIVERY_NOT_FOUND"
+    message = "No such delivery. Deliveries are kept for 30 days."
+
+
 class MethodNotAllowed(RequestError):
     """The path has other methods, listed in `Allow`; raised by the framework."""
 
@@ -210,6 +226,14 @@ class BillingDisabled(RequestError):
     message = "This app does not charge its merchants: there is nothing to buy."
 
 
+class PacksNotSold(RequestError):
+    """The operator sells plans only: Shopify's App Pricing has no packs."""
+
+    status = HTTPStatus.CONFLICT
+    code = "PACKS_NOT_SOLD"
+    message = "This app sells no packs. Choose a plan: GET /v1/plans lists them."
+
+
 class PlanAlreadyActive(RequestError):
     """The shop has this plan already."""
 
@@ -224,6 +248,22 @@ class ChargeRefused(RequestError):
     status = HTTPStatus.CONFLICT
     code = "CHARGE_REFUSED"
     message = "Shopify refused to create the charge."
+
+
+class TooManyWebhookEndpoints(RequestError):
+    """The shop has as many endpoints as it may have."""
+
+    status = HTTPStatus.CONFLICT
+    code = "TOO_MANY_WEBHOOK_ENDPOINTS"
+    message = "This shop has 10 webhook endpoints already. Delete one first."
+
+
+class WebhookEndpointDisabled(RequestError):
+    """The endpoint is switched off, so nothing is sent to it."""
+
+    status = HTTPStatus.CONFLICT
+    code = "WEBHOOK_ENDPOINT_DISABLED"
+    message = "This endpoint is switched off. PATCH it with enabled: true first."
 
 
 class RequestInProgress(RequestError):

@@ -26,11 +26,21 @@ class ConcernMeta(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class GeneratingStageMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage in which a hosted model generated pixels; `seed` is null where none is known."""
+
+    stage: str
+    provider: str | None
+    model: str | None
+    seed: int | None
+
+
 class ArtifactMeta(msgspec.Struct, frozen=True, kw_only=True):
     """How an image was made, and what to check. Further fields depend on `kind` and may be added.
 
     `quality` has the measured figures, `lqip` is a tiny preview as a data URL, `bytes` the size of
-    the file. `generative` says whether a model invented pixels.
+    the file. `generative` says whether a model invented pixels; then `provider`, `model` and `seed`
+    are those of the last stage in `generated_by`.
     """
 
     content_type: str | UnsetType = UNSET
@@ -46,6 +56,10 @@ class ArtifactMeta(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[ConcernMeta] | UnsetType = UNSET
     notes: list[ConcernMeta] | UnsetType = UNSET
     generative: bool | UnsetType = UNSET
+    provider: str | UnsetType | None = UNSET
+    model: str | UnsetType | None = UNSET
+    seed: int | UnsetType | None = UNSET
+    generated_by: list[GeneratingStageMeta] | UnsetType = UNSET
     digital_source_type: str | UnsetType = UNSET
     is_preview: bool | UnsetType = UNSET
     synthetic_person: bool | UnsetType = UNSET

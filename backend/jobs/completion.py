@@ -10,7 +10,8 @@ choose the jobs:
 - `fail_unfinished` and `end_unfinished` below: jobs that are cancelled, erased, have waited for too
   long, or whose shop has removed the app.
 
-What has to happen with the end of every job (an outbound webhook) is added to `finish_job`.
+What has to happen with the end of every job is added to `finish_job`. Outbound webhooks follow the
+status by a trigger (migration `0027_webhook_endpoints`), so that they see older processes too.
 """
 
 from typing import Any, Literal, NamedTuple

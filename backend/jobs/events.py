@@ -5,7 +5,7 @@ row (`change_job`, or the INSERT of a new job) and takes the event's number; `ap
 CTE that inserts the event for each changed row. So `seq` has no gaps, commits in order, and without
 the change there is no event.
 
-What has to happen with every event (a stream, an outbound webhook) is added to `append_event`.
+What has to happen with every event, such as a stream, is added to `append_event`.
 """
 
 from typing import Any, Literal

@@ -32,6 +32,7 @@ from backend.jobs.schemas import JobAcceptedResponse, JobDetailResponse, JobEven
 from backend.jobs.storefront import DailyCaps, make_storefront_job, storefront_request
 from backend.openapi_responses import OF_A_SHOP, documented
 from backend.settings import Quotas
+from backend.shops.billing_refresh import BillingRefresh, with_refresh
 from backend.web import current_request_id
 from backend.workflows import WORKFLOWS
 from backend.workflows.offer import WorkflowOffer
@@ -110,14 +111,18 @@ def visitor_creation_route(
         responses=VISITOR_CREATION,
     )
     async def make(
-        request: VisitorRequest, data: JSONBody[kind], database: NamedDependency[Database]
+        request: VisitorRequest,
+        data: JSONBody[kind],
+        database: NamedDependency[Database],
+        billing_refresh: NamedDependency[BillingRefresh],
     ) -> JobAcceptedResponse:
         """The same request on the same day returns the same job.
 
         Each shop has a daily limit of jobs, and each of its visitors a share of it.
         """
         offer.require(workflow)
-        try:
+
+        async def store() -> JobAcceptedResponse:
             async with database.transaction(request.auth.shop) as connection:
                 return await make_storefront_job(
                     connection,
@@ -128,6 +133,9 @@ def visitor_creation_route(
                     caps=caps,
                     quotas=quotas,
                 )
+
+        try:
+            return await with_refresh(billing_refresh, request.auth.shop, store)
         except InsufficientBalance as error:
             raise StorefrontUnpaid from error
 

@@ -12,6 +12,7 @@ from litestar.utils.helpers import get_name
 from backend.openapi.examples import error_examples, success_examples
 from backend.openapi.guards import SCHEMES, guard_of
 from backend.openapi.headers import header_components, headers_of
+from backend.openapi.outgoing import outgoing_webhooks
 from backend.openapi.schemas import COMPONENT_REF, component_schemas, of_codes, parameter
 from backend.openapi_responses import (
     BODIES,
@@ -19,6 +20,7 @@ from backend.openapi_responses import (
     ErrorResponse,
     error_responses,
 )
+from backend.webhook_endpoints.payloads import DATA_OF
 
 IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -34,7 +36,7 @@ Document = dict[str, Any]
 def completed_document(found: Document, app: Litestar) -> Document:
     """The complete document of the app, from Litestar's own, which is not modified."""
     paths: dict[str, dict[str, Document]] = {}
-    kinds: set[type[msgspec.Struct]] = {ErrorResponse, *BODIES.values()}
+    kinds: set[type[msgspec.Struct]] = {ErrorResponse, *BODIES.values(), *DATA_OF.values()}
     for path, method, handler in documented_routes(app):
         answers = answers_of(handler)
         kinds |= kinds_of(handler, answers)
@@ -46,7 +48,12 @@ def completed_document(found: Document, app: Litestar) -> Document:
         "headers": header_components(),
         "securitySchemes": SCHEMES,
     }
-    return {**found, "paths": paths, "components": components}
+    return {
+        **found,
+        "paths": paths,
+        "webhooks": outgoing_webhooks(),
+        "components": components,
+    }
 
 
 def complete_operation(

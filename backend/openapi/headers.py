@@ -29,11 +29,14 @@ HEADER_OBJECTS: dict[str, dict[str, Any]] = {
     },
     "Link": {
         "description": 'The next page, with `rel="next"`. Absent on the last page.',
-        "schema": {"type": "string", "pattern": '^</v1/[a-zA-Z0-9/]+\\?[!-~]+>; rel="next"$'},
+        "schema": {"type": "string", "pattern": '^</v1/[a-zA-Z0-9/-]+\\?[!-~]+>; rel="next"$'},
     },
     "Location": {
-        "description": "The URL of the new job or batch.",
-        "schema": {"type": "string", "pattern": "^/v1/(jobs|batches)/[0-9A-HJKMNP-TV-Z]{26}$"},
+        "description": "The URL of what is new: a job, a batch or a webhook endpoint.",
+        "schema": {
+            "type": "string",
+            "pattern": "^/v1/(jobs|batches|webhook-endpoints)/[0-9A-HJKMNP-TV-Z]{26}$",
+        },
     },
     "Idempotency-Replayed": {
         "description": "This is the response of the first request with this key.",

@@ -51,6 +51,7 @@ TAG_DESCRIPTIONS = {
     "Uploads": "Input images for jobs.",
     "Storefront": "For a shop's visitors, through Shopify's app proxy.",
     "Installation": "The first call of the embedded page.",
+    "Webhook endpoints": "Where the shop's events are sent, signed by Standard Webhooks.",
     "Webhooks": "Notifications from Shopify.",
     "Health": "For load balancers.",
 }

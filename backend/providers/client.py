@@ -172,14 +172,18 @@ def require_usable(answer: ProviderAnswer) -> None:
 
 
 class TooLong(httpx.HTTPError):
-    """The body is longer than its cap, or may become so."""
+    """The body is longer than its cap."""
+
+
+class CodedBody(httpx.HTTPError):
+    """The body is compressed: few bytes may become many."""
 
 
 async def read_capped(response: httpx.Response, most: int) -> bytes:
-    """The body. Raises `TooLong` as soon as it is longer than `most` bytes, or if compressed."""
+    """The body. Raises `TooLong` once it is longer than `most` bytes, and `CodedBody`."""
     chunks, size = [], 0
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise TooLong("compressed, though it was asked for as it is")
+        raise CodedBody("compressed, though it was asked for as it is")
     async for chunk in response.aiter_raw():
         size += len(chunk)
         if size > most:

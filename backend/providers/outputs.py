@@ -13,7 +13,7 @@ import httpx
 
 from backend.failures.codes import PROVIDER_OUTPUT_INVALID
 from backend.failures.registry import Failure
-from backend.providers.client import TooLong, checked_client, read_capped
+from backend.providers.client import CodedBody, TooLong, checked_client, read_capped
 from backend.providers.provider import OutputImage, ProviderFailed, ProviderUnavailable
 from backend.ssrf_transport import NotPublic
 
@@ -74,6 +74,8 @@ class OutputFetcher:
                 return await read_capped(response, MAX_OUTPUT_BYTES)
         except TooLong as error:
             raise ProviderFailed(too_large()) from error
+        except CodedBody as error:
+            raise ProviderFailed(PROVIDER_OUTPUT_INVALID, provider_code="encoding") from error
         except UNUSABLE_ADDRESS as error:
             raise ProviderFailed(PROVIDER_OUTPUT_INVALID, provider_code="url") from error
         except (httpx.HTTPError, TimeoutError) as error:

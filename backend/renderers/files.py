@@ -18,6 +18,16 @@ from backend.renderers.base import RenderedFile
 # Goes up whenever the same input would give other files.
 ENGINE_VERSION = "5"
 
+# What makes an outline too uncertain to put the garment on a mannequin, or to compare it with
+# another picture; see `imaging.quality`.
+OUTLINE_DOUBTS = {
+    "NOT_MEASURED",
+    "BUSY_BACKGROUND",
+    "UNCERTAIN_OUTLINE",
+    "LOW_CONTRAST",
+    "CUT_OFF",
+}
+
 
 class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Which engine made the pixels; `model` is null where colour alone decided."""
@@ -66,6 +76,12 @@ def stamp(
         **msgspec.to_builtins(verdict),
         "generative": False,
     }
+
+
+def is_outline_doubtful(segment: SegmentFacts | None) -> bool:
+    """Whether the cut-out may lack a part of the garment, or have too much."""
+    reasons = verdict_on(segment.quality if segment else None).reasons
+    return any(reason.code in OUTLINE_DOUBTS for reason in reasons)
 
 
 def verdict_of(meta: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging.encode import decode_own
-from backend.imaging.generated import GeneratedQuality, verdict_on_generated
+from backend.imaging.generated import GarmentComparison, GeneratedQuality, verdict_on_generated
+from backend.imaging.likeness import compare_garment, is_unchanged
 from backend.imaging.source_type import DigitalSourceType
+from backend.imaging.subject import SubjectNet
 from backend.renderers.base import Rendered, RenderRequest
+from backend.renderers.files import SegmentFacts, is_outline_doubtful
 from backend.renderers.finals import encode_outputs
 from backend.renderers.requests import (
     PhotoFacts,
@@ -57,8 +60,11 @@ class HostedFacts(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
-def encode_generated(request: RenderRequest) -> Rendered:
-    """`master`, as a hosted stage made it, → finals. Nothing about them may be guessed."""
+def encode_generated(request: RenderRequest, net: SubjectNet | None) -> Rendered:
+    """`master`, as a hosted stage made it, → finals. Where they come from must not be guessed.
+
+    With the `cutout` of the photo, the garment in the picture is compared with it.
+    """
     made = hosted_stages(request)
     if not made:
         raise bad_render_request(f"{request.stage!r} needs the facts of a hosted stage")
@@ -68,9 +74,10 @@ def encode_generated(request: RenderRequest) -> Rendered:
     kind, stem = KINDS[stage]
     master = decode_own(input_of(request, StageFile.MASTER))
     about = _provenance(request, made, facts)
+    comparison = _compared(request, master, net)
 
     def meta_of(final: NDArray[np.uint8]) -> dict[str, Any]:
-        quality = _measured(master, final)
+        quality = _measured(master, final, comparison)
         return {
             **about,
             "quality": msgspec.to_builtins(quality),
@@ -130,14 +137,33 @@ def _has_synthetic_person(request: RenderRequest, made: dict[StageName, HostedFa
     """Whether a person in it was invented: there was no photo of one, or a model had made it."""
     if not SHOWS_A_PERSON & made.keys():
         return False
-    photos = earlier_facts(request, StageName.VALIDATE, PhotoFacts)
-    person = photos.person if photos else None
+    photos = earlier_facts(request, StageName.VALIDATE, PhotoFacts) or PhotoFacts()
+    person = photos.person or photos.model
     return person is None or person.digital_source_type is not None
 
 
-def _measured(master: NDArray[np.uint8], final: NDArray[np.uint8]) -> GeneratedQuality:
+def _compared(
+    request: RenderRequest, master: NDArray[np.uint8], net: SubjectNet | None
+) -> GarmentComparison | None:
+    if StageFile.CUTOUT not in request.inputs:
+        return None
+    cutout = decode_own(request.inputs[StageFile.CUTOUT])
+    segmented = earlier_facts(request, StageName.SEGMENT, SegmentFacts)
+    return GarmentComparison(
+        likeness=compare_garment(cutout, master, net),
+        is_unchanged=is_unchanged(cutout, master),
+        is_certain=not is_outline_doubtful(segmented),
+    )
+
+
+def _measured(
+    master: NDArray[np.uint8], final: NDArray[np.uint8], comparison: GarmentComparison | None
+) -> GeneratedQuality:
     scale = max(final.shape[:2]) / max(master.shape[:2])
     longer, shorter = max(final.shape[:2]), min(final.shape[:2])
     return GeneratedQuality(
-        scale=round(scale, 3), upscaled=scale > 1, aspect=round(longer / shorter, 3)
+        scale=round(scale, 3),
+        upscaled=scale > 1,
+        aspect=round(longer / shorter, 3),
+        comparison=comparison,
     )

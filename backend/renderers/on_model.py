@@ -18,10 +18,17 @@ from backend.failures.codes import CATEGORY_UNKNOWN
 from backend.imaging.compose import compose
 from backend.imaging.dress import ASPECT, draw, try_on
 from backend.imaging.encode import decode_own, encode_png
-from backend.imaging.quality import Concern, verdict_on
+from backend.imaging.quality import Concern
 from backend.imaging.source_type import source_type_of
+from backend.imaging.subject import SubjectNet
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
-from backend.renderers.files import SegmentFacts, intermediate_png, stamp, verdict_of
+from backend.renderers.files import (
+    SegmentFacts,
+    intermediate_png,
+    is_outline_doubtful,
+    stamp,
+    verdict_of,
+)
 from backend.renderers.finals import encode_outputs, longest
 from backend.renderers.generated import encode_generated, hosted_stages
 from backend.renderers.requests import (
@@ -38,14 +45,6 @@ LABEL = "Mannequin preview — not a photo of a person"
 # On fifteen real garments the one that looked wrong had 0.68, all others 0.96 and more.
 MIN_FIT = 0.85
 MARGIN = 0.08
-# What makes an outline too uncertain to put the garment on a mannequin; see `imaging.quality`.
-OUTLINE_DOUBTS = {
-    "NOT_MEASURED",
-    "BUSY_BACKGROUND",
-    "UNCERTAIN_OUTLINE",
-    "LOW_CONTRAST",
-    "CUT_OFF",
-}
 POOR_FIT = Concern(
     code="POOR_FIT",
     message="The garment does not fit the mannequin well, so it is shown without one. "
@@ -85,10 +84,10 @@ def dress(request: RenderRequest) -> Rendered:
     return Rendered(files=[file], facts=msgspec.to_builtins(facts) | verdict_of(meta))
 
 
-def encode_render(request: RenderRequest) -> Rendered:
+def encode_render(request: RenderRequest, net: SubjectNet | None) -> Rendered:
     """`master` → finals, of the kind that `dress`, here or by a hosted engine, says they are."""
     if StageName.DRESS in hosted_stages(request):
-        return encode_generated(request)
+        return encode_generated(request, net)
     facts = earlier_facts(request, StageName.DRESS, DressFacts)
     if facts is None:  # whether it is a preview must never be guessed
         raise bad_render_request(f"{request.stage!r} needs the facts of 'dress'")
@@ -111,7 +110,7 @@ def _drawn(
     if parameters.category is None:
         raise RenderFailed(CATEGORY_UNKNOWN)
     fitting = try_on(cutout, parameters.category, parameters.body)
-    is_preview = fitting.quality >= MIN_FIT and not _is_outline_doubtful(segmented)
+    is_preview = fitting.quality >= MIN_FIT and not is_outline_doubtful(segmented)
     if is_preview:
         dressed = draw(fitting, size=size, background=background)
         rgb, scale = dressed.rgb, dressed.scale
@@ -128,11 +127,6 @@ def _drawn(
         scale=scale,
         upscaled=scale > 1,
     )
-
-
-def _is_outline_doubtful(segment: SegmentFacts | None) -> bool:
-    reasons = verdict_on(segment.quality if segment else None).reasons
-    return any(reason.code in OUTLINE_DOUBTS for reason in reasons)
 
 
 def _meta(segment: SegmentFacts | None, facts: DressFacts) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class PhotoFacts(msgspec.Struct, frozen=True, kw_only=True):
     digital_source_type: DigitalSourceType | None = None
     background: "PhotoFacts | None" = None
     person: "PhotoFacts | None" = None
+    model: "PhotoFacts | None" = None
 
 
 def input_of(request: RenderRequest, name: str) -> bytes:

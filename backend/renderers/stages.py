@@ -9,6 +9,7 @@ import msgspec
 
 from backend.imaging.decode import harden_libvips
 from backend.imaging.formats import ImageRefused
+from backend.imaging.subject import SubjectNet
 from backend.renderers import (
     background_swap,
     catalog,
@@ -35,15 +36,15 @@ class Stages:
             StageName.NORMALISE_OUTPUT: provider_pictures.normalise_output,
             StageName.VALIDATE: photo.validate,
             StageName.PREPARE: provider_pictures.prepare,
-            StageName.SEGMENT: self._segment,
+            StageName.SEGMENT: self._with_net(photo.segment),
             StageName.COMPOSE: catalog.compose_master,
             StageName.ENCODE: catalog.encode_catalog,
             StageName.DRESS: on_model.dress,
-            StageName.ENCODE_RENDER: on_model.encode_render,
+            StageName.ENCODE_RENDER: self._with_net(on_model.encode_render),
             StageName.SWAP_WITH_IMAGE: background_swap.swap_with_image,
             StageName.SWAP_WITH_SPEC: background_swap.swap_with_spec,
             StageName.ENCODE_SWAP: background_swap.encode_swap,
-            StageName.ENCODE_GENERATED: generated.encode_generated,
+            StageName.ENCODE_GENERATED: self._with_net(generated.encode_generated),
         }
 
     def run(self, request: RenderRequest) -> Rendered:
@@ -58,5 +59,7 @@ class Stages:
         except msgspec.ValidationError as error:
             raise bad_render_request(str(error)) from error
 
-    def _segment(self, request: RenderRequest) -> Rendered:
-        return photo.segment(request, self._net.get())
+    def _with_net(
+        self, stage: Callable[[RenderRequest, SubjectNet | None], Rendered]
+    ) -> Callable[[RenderRequest], Rendered]:
+        return lambda request: stage(request, self._net.get())

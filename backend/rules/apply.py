@@ -4,7 +4,7 @@ Shopify delivers webhooks late, twice and in any order. So nothing here depends 
 content: the same product makes the same jobs, whoever calls this and how often.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from backend.rules.settings import (
     workflow_of,
 )
 from backend.settings import UNLIMITED, Quotas
+from backend.shops.billing_refresh import NO_BILLING, BillingRefresh, with_refresh
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
 from backend.workflows.compatibility import category_for
@@ -82,18 +83,21 @@ async def apply_rules(
     quotas: Quotas = UNLIMITED,
     files: httpx.AsyncClient | None = None,
     asked_by: AskedBy = WITHOUT_WEBHOOK,
+    billing_refresh: BillingRefresh = NO_BILLING,
+    shop_domain: str = "",
 ) -> Applied:
     """Create all the jobs that the shop's rules want for the product, or none.
 
     `closed` names workflows that are not offered. `worker.product_sweep` creates later what a limit
     prevents now. `files` downloads from Shopify's CDN; without it, no image is compared with those
-    we published. `asked_by` names the webhook.
+    we published. `asked_by` names the webhook. `billing_refresh` looks for new credits of the shop
+    with that domain before it has too few.
     """
     image = product.image
     if image is None:
         return Applied(note="NO_IMAGE")
-    apply = partial(
-        apply_to_image,
+    make = partial(
+        made_for_image,
         database,
         shop_id,
         product,
@@ -102,6 +106,7 @@ async def apply_rules(
         quotas=quotas,
         asked_by=asked_by,
     )
+    apply = partial(apply_to_image, make, billing_refresh, shop_domain)
     try:
         return await apply(is_ours=False if files is None else None)
     except NotCompared:  # the image is downloaded while no transaction is open
@@ -110,6 +115,25 @@ async def apply_rules(
 
 
 async def apply_to_image(
+    make: Callable[..., Awaitable[Applied]],
+    billing_refresh: BillingRefresh,
+    shop_domain: str,
+    *,
+    is_ours: bool | None,
+) -> Applied:
+    """The same, with a limit that was reached as the note.
+
+    Raises `NotCompared` if `is_ours` is None and matters.
+    """
+    try:
+        return await with_refresh(billing_refresh, shop_domain, partial(make, is_ours=is_ours))
+    except CapReached as reached:
+        return Applied(note=str(reached))
+    except LIMITS as error:
+        return Applied(note=error.code)
+
+
+async def made_for_image(
     database: Database,
     shop_id: int,
     product: Product,
@@ -120,23 +144,18 @@ async def apply_to_image(
     asked_by: AskedBy,
     is_ours: bool | None,
 ) -> Applied:
-    """The same in one transaction. Raises `NotCompared` if `is_ours` is None and matters."""
-    try:
-        async with database.transaction(shop_id) as connection:
-            return await applied(
-                connection,
-                shop_id,
-                product,
-                image,
-                closed=closed,
-                quotas=quotas,
-                asked_by=asked_by,
-                is_ours=is_ours,
-            )
-    except CapReached as reached:
-        return Applied(note=str(reached))
-    except LIMITS as error:
-        return Applied(note=error.code)
+    """Create the jobs in one transaction. Raises as `applied` does."""
+    async with database.transaction(shop_id) as connection:
+        return await applied(
+            connection,
+            shop_id,
+            product,
+            image,
+            closed=closed,
+            quotas=quotas,
+            asked_by=asked_by,
+            is_ours=is_ours,
+        )
 
 
 async def applied(

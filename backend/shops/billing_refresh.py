@@ -22,6 +22,9 @@ class BillingRefresh:
         return False
 
 
+NO_BILLING = BillingRefresh()
+
+
 async def with_refresh(
     billing_refresh: BillingRefresh, shop_domain: str, store: Callable[[], Awaitable[T]]
 ) -> T:

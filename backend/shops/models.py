@@ -1,8 +1,8 @@
-"""The shops table: one row per tenant, with its tokens and scopes."""
+"""The shops table: one row per tenant, with its tokens and scopes; and the Partner API's state."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, SmallInteger, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
@@ -41,3 +41,17 @@ class Shop(Base):
     uninstalled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     stored_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     setup_dismissed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class PartnerState(Base):
+    """One row for all processes: when the Partner API may be asked next, and what was read of it.
+
+    The app's history was read up to `events_read_until`.
+    """
+
+    __tablename__ = "partner_state"
+    __table_args__ = (CheckConstraint("id = 1", name="id"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    next_call_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    events_read_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))

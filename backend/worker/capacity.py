@@ -19,6 +19,7 @@ from backend import queue
 from backend.renderers.base import Rendered, Renderer, RenderRequest
 from backend.worker.dequeue import CapacityShare
 
+DELIVERING_PLACES = 16  # endpoints that events are delivered to at once: it is waiting, not work
 JOBS_A_SLOT = 2  # while one renders, another fetches or stores
 TASK_BACKLOGS = frozenset(
     {queue.HANDLE_BACKLOG, queue.PUBLISH_BACKLOG, queue.UNPUBLISH_BACKLOG, queue.RESUME_SHOP}
@@ -49,6 +50,7 @@ class Capacity:
             CapacityShare(self.backlog, TASK_BACKLOGS),
             CapacityShare(self.batch, frozenset({queue.EXPAND_BATCH})),
             CapacityShare(self.batch, frozenset({queue.SWEEP_PRODUCTS})),
+            CapacityShare(max(DELIVERING_PLACES, self.batch), frozenset({queue.DELIVER_EVENTS})),
         )
 
     @property

@@ -19,6 +19,7 @@ from backend.settings import Settings, required_database_url, required_variable
 from backend.shops.token_encryption import TokenKeys
 from backend.storage.presign import Presigner
 from backend.tenancy import WORKER
+from backend.worker.endpoint_secrets import reencrypt_secrets
 from backend.worker.maintenance import shop_of_job
 from backend.worker.reencryption import ReencryptionTally, reencrypt_all
 
@@ -81,9 +82,13 @@ async def reencrypt_tokens() -> bool:
 
     try:
         tally = await reencrypt_all(database, keys, show)
+        secrets = await reencrypt_secrets(database, keys)
     finally:
         await database.close()
     click.echo(f"Sealed the tokens of {tally.encrypted} shops under {keys.primary}.")
+    click.echo(f"Sealed the secrets of {secrets.encrypted} webhook endpoints.")
+    tally.unreadable += secrets.unreadable
+    tally.left += secrets.left
     if tally.unreadable:
         click.echo(
             f"{tally.unreadable} cannot be decrypted: a key is missing, or they were altered."

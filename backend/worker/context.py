@@ -15,6 +15,8 @@ from backend.publications.context import PublicationContext
 from backend.renderers.base import Renderer
 from backend.settings import UNLIMITED, Quotas
 from backend.shops.admin_api import AdminApi
+from backend.shops.billing_refresh import NO_BILLING, BillingRefresh
+from backend.shops.partner_api import PartnerApi
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.submissions.callback_tokens import CallbackUrls
@@ -26,6 +28,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `providers` make their stages outside this machine, each request within `provider_deadline`;
     `callbacks` is None where this installation has no public address.
+    `endpoint_transport` carries events to webhook endpoints.
     """
 
     database: Database
@@ -40,6 +43,9 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     provider_deadline: timedelta = timedelta(minutes=10)
     callbacks: CallbackUrls | None = None
     presigner: Presigner | None = None  # for the inputs of providers
+    partner: PartnerApi | None = None
+    billing_refresh: BillingRefresh = NO_BILLING
+    endpoint_transport: httpx.AsyncBaseTransport
 
     @property
     def publication_context(self) -> PublicationContext:

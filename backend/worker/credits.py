@@ -34,7 +34,7 @@ async def expire_credits(database: Database) -> int:
 
 
 def can_be_paid() -> ColumnElement[bool]:
-    """Whether the shop has by now what the next page of its batch costs."""
+    """Whether the shop has by now what the next job of its batch costs."""
     has = select(CreditAccount.available).where(CreditAccount.shop_id == Batch.shop_id)
     return func.coalesce(has.correlate(Batch).scalar_subquery(), 0) >= Batch.waiting_credits
 

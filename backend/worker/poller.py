@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL = 1.0  # seconds between two looks
 POLLS_AT_ONCE = 100  # of one process
-LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
+SUBMISSION_LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
 ENQUEUED_AGAIN = timedelta(seconds=20)  # a job whose queue entry was dropped
 TIDY_EVERY = 15  # looks
 LAST_LOOK = 5.0  # seconds to finish with, when the process is to stop
@@ -131,7 +131,7 @@ class Poller:
         take = (
             update(Submission)
             .where(tuple_(*keys) == tuple_(*found.c))
-            .values(wake_at=func.now() + LEASE)
+            .values(wake_at=func.now() + SUBMISSION_LEASE)
             .returning(*SUBMISSION_COLUMNS, wanted.exists().label("is_wanted"))
         )
         async with self.database.transaction() as connection:

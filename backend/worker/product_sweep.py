@@ -120,6 +120,8 @@ async def dealt_with(
             closed=closed,
             quotas=context.quotas,
             files=context.files,
+            billing_refresh=context.billing_refresh,
+            shop_domain=shop.domain,
         )
         if applied.is_capped:
             return missed, False

@@ -11,6 +11,7 @@ from backend.tenancy import WORKER
 from backend.worker import retention
 from backend.worker.bucket_sweep import SweepLimits, sweep_bucket
 from backend.worker.context import WorkerContext
+from backend.worker.endpoint_upkeep import wake_endpoints
 from backend.worker.ledger_sums import compare_ledgers
 from backend.worker.maintenance import requeued, sweep_uploads
 from backend.worker.product_sweep import askable_shops, sweep_products
@@ -41,6 +42,7 @@ async def swept(settings: Settings, context: WorkerContext, terms: SweepLimits) 
     """Run the sweeps one after the other and print progress."""
     click.echo("The queue …", err=True)
     tallies = await requeued_all(context.database)
+    await wake_endpoints(context.database)
     click.echo("Products …", err=True)
     missed = await missed_products(settings, context)
     click.echo("Unused uploads …", err=True)

@@ -19,12 +19,13 @@ import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.errors import RetryRequested
-from pgqueuer.models import Job, Schedule
+from pgqueuer.models import Job
 
 from backend import queue
 from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef
 from backend.billing.plans import price_list
+from backend.billing.refresh import ShopifyBillingRefresh
 from backend.db import Database
 from backend.errors import DatabaseUnavailable
 from backend.jobs.prices import require_known_prices
@@ -46,33 +47,28 @@ from backend.renderers.local import LOCAL_STAGES, LocalRenderer
 from backend.renderers.wire import RenderLimits
 from backend.settings import Settings
 from backend.shops.admin_api import AdminApi
+from backend.shops.partner_api import partner_api
 from backend.shops.service import ShopRef
+from backend.ssrf_transport import PublicInternet
 from backend.storage.bucket_check import require_bucket
-from backend.storage.erasures import forget_old_notes
 from backend.storage.objects import ObjectStore
 from backend.storage.presign import Presigner
 from backend.submissions.callback_tokens import CallbackUrls
 from backend.tenancy import WORKER
 from backend.watchdog import watched_loop
-from backend.worker.batch_counts import settle_batches
-from backend.worker.billing_sweep import sweep_billing
-from backend.worker.bucket_sweep import sweep_bucket
+from backend.webhook_endpoints.queue_entries import EndpointRef
 from backend.worker.capacity import Capacity, LowPriorityRenderer
-from backend.worker.compliance import kept_gauge, take_up_failed, watch_compliance
+from backend.worker.compliance import kept_gauge
 from backend.worker.context import WorkerContext
-from backend.worker.credits import end_unpaid_batches, expire_credits
 from backend.worker.dequeue import CapacityShare, dequeue_by_capacity
-from backend.worker.ended_submissions import settle_abandoned
+from backend.worker.endpoint_deliveries import deliver_events
 from backend.worker.execute import run_job
-from backend.worker.ledger_sums import compare_ledgers
-from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.outage_log import shorten_outages
 from backend.worker.poller import polling
-from backend.worker.product_sweep import enqueue_sweeps, sweep_products
+from backend.worker.product_sweep import sweep_products
 from backend.worker.queue_metrics import measured_queue
-from backend.worker.reauth import end_long_waits, resume_shop
-from backend.worker.retention import RetentionPeriods, expire
-from backend.worker.review_backfill import correct_reviews
+from backend.worker.reauth import resume_shop
+from backend.worker.schedules import register_schedules
 from backend.worker.webhook_dispatch import handle_delivery
 from backend.workflows import WORKFLOWS
 from backend.workflows.offer import WorkflowOffer, workflows_without_engine
@@ -93,14 +89,18 @@ async def run_worker(
     *,
     slots: int | None = None,
     shopify_transport: httpx.AsyncBaseTransport | None = None,
+    endpoint_transport: httpx.AsyncBaseTransport | None = None,
 ) -> None:
-    """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core."""
+    """Work until SIGTERM or SIGINT. `slots` renders run side by side, by default one a core.
+
+    The transports stand in for the internet in dev and tests.
+    """
     slots = slots or cores()
     places = Capacity(slots)
     async with AsyncExitStack() as stack:
         stack.enter_context(served_metrics(settings.metrics_listen))
         context, handler_context = await open_worker_context(
-            stack, settings, slots, shopify_transport
+            stack, settings, slots, shopify_transport, endpoint_transport
         )
         await context.database.require_schema_at_start()
         await require_bucket(context.store, may_list=True)
@@ -128,6 +128,7 @@ async def open_worker_context(
     settings: Settings,
     slots: int,
     shopify_transport: httpx.AsyncBaseTransport | None,
+    endpoint_transport: httpx.AsyncBaseTransport | None = None,
 ) -> tuple[WorkerContext, HandlerContext]:
     """Everything the handlers need; closed again with the stack."""
     database = Database(settings.database_url, role=WORKER, statement_timeout=30)
@@ -149,6 +150,8 @@ async def open_worker_context(
     stack.push_async_callback(admin.close)
     stack.push_async_callback(renderer.close)
     stack.push_async_callback(close_providers, providers)
+    transport = endpoint_transport or PublicInternet(ports=settings.endpoint_ports)
+    stack.push_async_callback(transport.aclose)
     return contexts(
         settings,
         database=database,
@@ -156,6 +159,7 @@ async def open_worker_context(
         store=store,
         renderer=renderer,
         providers=providers,
+        endpoint_transport=transport,
     )
 
 
@@ -167,6 +171,7 @@ def contexts(
     store: ObjectStore,
     renderer: Renderer,
     providers: Mapping[StageName, Provider] | None = None,
+    endpoint_transport: httpx.AsyncBaseTransport,
 ) -> tuple[WorkerContext, HandlerContext]:
     """What a worker's tasks and webhook handlers share of these services."""
     prices = price_list(settings)
@@ -175,6 +180,8 @@ def contexts(
         disabled=settings.disabled, without_engine=workflows_without_engine(available)
     )
     require_known_prices(settings.quotas)
+    partner = partner_api(settings, admin.http)
+    billing_refresh = ShopifyBillingRefresh(database, admin, prices, partner)
     context = WorkerContext(
         database=database,
         store=store,
@@ -188,6 +195,9 @@ def contexts(
         callbacks=CallbackUrls.of(settings),
         provider_deadline=timedelta(minutes=settings.provider_deadline_minutes),
         presigner=Presigner(settings),
+        partner=partner,
+        billing_refresh=billing_refresh,
+        endpoint_transport=endpoint_transport,
     )
     handler_context = HandlerContext(
         database=database,
@@ -196,6 +206,8 @@ def contexts(
         closed=offer.closed,
         quotas=settings.quotas,
         prices=prices,
+        partner=partner,
+        billing_refresh=billing_refresh,
     )
     return context, handler_context
 
@@ -282,6 +294,11 @@ def register_entrypoints(
         ref = msgspec.json.decode(entry.payload or b"", type=ShopRef)
         await sweep_products(ref, context, handler_context.closed)
 
+    @pgq.entrypoint(queue.DELIVER_EVENTS)
+    async def deliver_queued_events(entry: Job) -> None:
+        ref = msgspec.json.decode(entry.payload or b"", type=EndpointRef)
+        again(await deliver_events(ref, context))
+
     @pgq.entrypoint(queue.EXPAND_BATCH)
     async def run_queued_expansion(entry: Job) -> None:
         ref = msgspec.json.decode(entry.payload or b"", type=BatchRef)
@@ -300,57 +317,6 @@ def again(outcome: TaskOutcome) -> None:
     """Put the entry back on the queue if the task is to be run again."""
     if isinstance(outcome, Retry):
         raise RetryRequested(outcome.delay)
-
-
-def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext) -> None:
-    """What happens by the clock, on one worker of all."""
-
-    @pgq.schedule("requeue_overdue", "* * * * *")
-    async def each_minute_requeue(_schedule: Schedule) -> None:
-        await requeue_overdue(context.database)
-        await settle_batches(context.database)
-        await expire_credits(context.database)
-
-    @pgq.schedule("prune", "17 3 * * *")
-    async def each_night_prune(_schedule: Schedule) -> None:
-        await correct_reviews(context.database)
-        await prune(context.database)
-        await settle_abandoned(context.database)
-        await forget_old_notes(context.store)
-
-    @pgq.schedule("sweep_uploads", "41 * * * *")
-    async def each_hour_sweep_uploads(_schedule: Schedule) -> None:
-        await sweep_uploads(context.database, context.store)
-
-    @pgq.schedule("sweep_products", "11 * * * *")
-    async def each_hour_enqueue_sweeps(_schedule: Schedule) -> None:
-        await enqueue_sweeps(context.database)
-
-    @pgq.schedule("sweep_billing", "29 * * * *")
-    async def each_hour_sweep_billing(_schedule: Schedule) -> None:
-        await sweep_billing(context)
-
-    @pgq.schedule("sweep_bucket", "37 2 * * *")
-    async def each_night_sweep_bucket(_schedule: Schedule) -> None:
-        await sweep_bucket(settings, context)
-
-    @pgq.schedule("expire", "7 4 * * *")
-    async def each_night_expire(_schedule: Schedule) -> None:
-        await expire(context, RetentionPeriods.of(settings))
-
-    @pgq.schedule("compare_ledgers", "47 4 * * *")
-    async def each_night_compare_ledgers(_schedule: Schedule) -> None:
-        await compare_ledgers(settings, context.database)
-
-    @pgq.schedule("end_long_waits", "23 * * * *")
-    async def each_hour_end_long_waits(_schedule: Schedule) -> None:
-        await end_long_waits(context.database)
-        await end_unpaid_batches(context.database)
-
-    @pgq.schedule("watch_compliance", "3 * * * *")
-    async def each_hour_watch_compliance(_schedule: Schedule) -> None:
-        await take_up_failed(context.database)
-        await watch_compliance(context.database)
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:

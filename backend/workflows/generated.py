@@ -46,3 +46,13 @@ def fetch(*files: StageFile) -> Stage:
     """Fetch the product's photo and these images."""
     done = "Fetched the images" if files else "Fetched the photo"
     return Stage(StageName.FETCH, done, outputs=(StageFile.SOURCE, *files))
+
+
+def validate_with(*files: StageFile, optional: tuple[StageFile, ...] = ()) -> Stage:
+    """Check the product's photo and these images, and what they say about generative models."""
+    return Stage(
+        StageName.VALIDATE,
+        "Checked the images",
+        inputs=(StageFile.SOURCE, *files),
+        optional_inputs=optional,
+    )

@@ -1,7 +1,7 @@
 """LOOK: several garments on one person."""
 
 from backend.workflows.further_images import PERSON, garment
-from backend.workflows.generated import ENCODE, PREPARE, VALIDATE, Generated, fetch
+from backend.workflows.generated import ENCODE, PREPARE, Generated, fetch, validate_with
 from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage, StageFile, StageName
 
@@ -29,7 +29,11 @@ LOOK = Workflow(
     for_many_products=False,
     stages=(
         fetch(*(each.file for each in FURTHER_GARMENTS), StageFile.PERSON),
-        VALIDATE,
+        validate_with(
+            StageFile.PERSON,
+            StageFile.GARMENT_2,
+            optional=(StageFile.GARMENT_3, StageFile.GARMENT_4),
+        ),
         PREPARE,
         Stage(
             StageName.LOOK,

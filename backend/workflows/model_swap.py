@@ -1,7 +1,7 @@
 """MODEL_SWAP_WITH_IMAGE: the person in the photo is replaced; what they wear stays."""
 
 from backend.workflows.further_images import PERSON
-from backend.workflows.generated import ENCODE, PREPARE, VALIDATE, Generated, fetch
+from backend.workflows.generated import ENCODE, PREPARE, Generated, fetch, validate_with
 from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage, StageFile, StageName
 
@@ -20,7 +20,7 @@ MODEL_SWAP_WITH_IMAGE = Workflow(
     further_images=(PERSON,),
     stages=(
         fetch(StageFile.PERSON),
-        VALIDATE,
+        validate_with(StageFile.PERSON),
         PREPARE,
         Stage(
             StageName.SWAP_MODEL,

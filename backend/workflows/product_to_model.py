@@ -54,6 +54,11 @@ PRODUCT_TO_MODEL_DIRECT = Workflow(
             inputs=(StageFile.CUTOUT,),
             outputs=(StageFile.MASTER,),
         ),
-        Stage(StageName.ENCODE_RENDER, "Saved the previews", inputs=(StageFile.MASTER,)),
+        # Of these, a picture by a hosted engine is compared with the cut-out.
+        Stage(
+            StageName.ENCODE_RENDER,
+            "Saved the previews",
+            inputs=(StageFile.MASTER, StageFile.CUTOUT),
+        ),
     ),
 )

@@ -14,9 +14,9 @@ from backend.workflows.generated import (
     CUT_OUT_GARMENT,
     ENCODE_AND_COMPARE,
     PREPARE,
-    VALIDATE,
     Generated,
     fetch,
+    validate_with,
 )
 from backend.workflows.people import InventedPerson
 from backend.workflows.registry import Workflow
@@ -54,7 +54,7 @@ PRODUCT_TO_MODEL_PHASED = Workflow(
     further_images=(MODEL, msgspec.structs.replace(BACKGROUND, is_required=False)),
     stages=(
         fetch(StageFile.MODEL, StageFile.BACKGROUND),
-        VALIDATE,
+        validate_with(optional=(StageFile.MODEL, StageFile.BACKGROUND)),
         PREPARE,
         CUT_OUT_GARMENT,
         Stage(StageName.GENERATE_MODEL, "Made the model", outputs=(StageFile.MODEL,)),

@@ -1,7 +1,8 @@
 """The words that an engine gets for a stage: the same for every provider that takes words.
 
-They are made of the job's parameters. Images are called by their place in the order of the stage's
-inputs. Whatever the parameters say, people are adults, dressed and invented.
+They are made of the job's parameters. Images are called by their place in the order in which all
+adapters send them (`backend/providers/inputs.py`). Whatever the parameters say, people are adults,
+dressed and invented.
 """
 
 from collections.abc import Callable, Container, Mapping

@@ -10,9 +10,9 @@ from backend.workflows.generated import (
     CUT_OUT_GARMENT,
     ENCODE_AND_COMPARE,
     PREPARE,
-    VALIDATE,
     Generated,
     fetch,
+    validate_with,
 )
 from backend.workflows.registry import Workflow
 from backend.workflows.stages import Stage, StageFile, StageName
@@ -36,7 +36,7 @@ TRY_ON = Workflow(
     further_images=(PERSON,),
     stages=(
         fetch(StageFile.PERSON),
-        VALIDATE,
+        validate_with(StageFile.PERSON),
         PREPARE,
         CUT_OUT_GARMENT,
         Stage(

@@ -8,7 +8,7 @@ long, build them by hand before, with CREATE INDEX CONCURRENTLY and the same nam
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0028_further_uploads"
+revision = "0026_further_uploads"
 down_revision = "0025_catalog"
 branch_labels = None
 depends_on = None

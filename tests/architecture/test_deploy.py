@@ -64,7 +64,7 @@ def test_nginx_has_the_routes_own_body_limit(path: str, limit: int) -> None:
 
 
 def test_nginx_has_the_default_body_limit_elsewhere() -> None:
-    others = set(locations()) - {"/v1/uploads", "/webhooks"}
+    others = set(locations()) - {"/v1/uploads", "/webhooks", "/callbacks/"}
     assert f"\n    client_max_body_size {DEFAULT_MAX_BODY_BYTES};" in SITE
     assert not any("client_max_body_size" in locations()[path] for path in others)
 
@@ -124,8 +124,8 @@ def test_the_bucket_lifecycle_expires_nothing_by_age() -> None:
 
 async def test_the_queries_in_the_operations_manual_run(running_app: RunningApp) -> None:
     manual = (ROOT / "docs" / "operations.md").read_text()
-    [block] = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
-    queries = [query for query in block.split(";") if query.strip()]
+    blocks = re.findall(r"```sql\n(.*?)```", manual, re.DOTALL)
+    queries = [query for block in blocks for query in block.split(";") if query.strip()]
     assert queries
     for query in queries:
         await running_app.rows(query)

@@ -14,6 +14,7 @@ import pytest
 
 from backend.dev.providers import StandInProvider
 from backend.dev.services import LocalServices
+from backend.errors import DatabaseUnavailable
 from backend.jobs.service import request_job
 from backend.renderers.base import Renderer
 from backend.shops.service import installed_id
@@ -110,8 +111,10 @@ async def submitted_by_all(running_app: RunningApp, provider: StandInProvider) -
             )
 
     async def all_wait() -> bool:
-        await running_app.execute(PATIENT)
-        return await count(running_app, SUBMITTED) == WAITING
+        with contextlib.suppress(DatabaseUnavailable):  # on a loaded machine
+            await running_app.execute(PATIENT)
+            return await count(running_app, SUBMITTED) == WAITING
+        return False
 
     await wait_until(all_wait, PATIENCE, poll=5.0)
     assert len(provider.predictions) == WAITING
@@ -133,7 +136,9 @@ async def count(running_app: RunningApp, sql: str) -> int:
 
 async def has_ended(running_app: RunningApp) -> bool:
     """Whether no job is open."""
-    return await count(running_app, OPEN) == 0
+    with contextlib.suppress(DatabaseUnavailable):  # on a loaded machine
+        return await count(running_app, OPEN) == 0
+    return False
 
 
 @contextlib.asynccontextmanager

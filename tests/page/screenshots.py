@@ -4,6 +4,7 @@ Of the running page, with the tests' own helpers: what they show is what the cod
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 import pyvips
@@ -25,13 +26,14 @@ GARMENTS = {
     "breton_long_sleeve": "Breton shirt",
     "tee_white": "White tee",
 }
+CHARGED = {"BILLING": "manual", "PLANS_FILE": str(ROOT / "deploy" / "plans.toml")}
 SIZE: ViewportSize = {"width": 1280, "height": 800}
 QUALITY = 82  # WebP
 
 
 async def main() -> None:
-    """Both sets; the files that are there are replaced."""
-    async with local_stack() as stack, async_playwright() as playwright:
+    """All sets; the files that are there are replaced."""
+    async with async_playwright() as playwright:
         chromium = playwright.chromium
         path = chromium_path(chromium.executable_path)
         browser = await chromium.launch(executable_path=path, args=FLAGS)
@@ -39,8 +41,11 @@ async def main() -> None:
         problems = Problems()
         problems.watch(context)
         page = await context.new_page()
-        await show_review(stack, page, problems)
-        await show_story(stack, page, problems)
+        async with local_stack() as stack:
+            await show_review(stack, page, problems)
+            await show_story(stack, page, problems)
+        async with local_stack(environ={**os.environ, **CHARGED}) as stack:
+            await show_credits_screen(stack, page, problems)
         await browser.close()
     if problems.found:
         raise SystemExit("\n".join(problems.found))
@@ -68,6 +73,21 @@ async def show_story(stack: Stack, page: Page, problems: Problems) -> None:
         await take(page, STEPS / f"{step}.webp")
 
     await Story(admin=admin_page(shop, page, problems), shop=shop, see=see).tell()
+
+
+async def show_credits_screen(stack: Stack, page: Page, problems: Problems) -> None:
+    """The screen Credits of a shop with a plan and some usage."""
+    shop = await open_shop(stack)
+    await shop.call("POST", "/v1/subscription", json={"plan": "studio"})
+    charge = stack.shopify.latest_charge(shop.domain)
+    stack.shopify.approve_charge(shop.domain, charge.gid)
+    await shop.call("POST", "/v1/installation")
+    for garment, title in list(GARMENTS.items())[:2]:
+        await shop.ended_job(await shop.request_job(shop.product(garment, title)))
+    admin = admin_page(shop, page, problems)
+    await admin.open("/plan")
+    await expect(admin.app.get_by_text("Current plan")).to_have_count(1)
+    await take(page, STEPS / "credits.webp")
 
 
 def admin_page(shop: Shop, page: Page, problems: Problems) -> AdminPage:

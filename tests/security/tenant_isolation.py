@@ -48,6 +48,11 @@ Check = Callable[[RunningApp, list[JobRef], RouteCase], Awaitable[None]]
 
 NAMES_OF_THE_OTHER = {"Host": OTHER_SHOP, "X-Shopify-Shop-Domain": OTHER_SHOP}
 NOT_FOUND = (404, "JOB_NOT_FOUND")
+OF_AN_ENDPOINT = (
+    *(("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test")),
+    *(("GET", "/secret"), ("POST", "/secret/rotate"), ("GET", "/deliveries")),
+    ("POST", "/deliveries/{delivery_id}/redeliver"),
+)
 OF_A_BATCH = (("GET", ""), ("GET", "/items"), ("POST", "/retry"), ("POST", "/cancel"))
 OF_AN_ENTRY: tuple[tuple[str, str, Any], ...] = (
     ("GET", "", None),
@@ -470,6 +475,49 @@ async def foreign_publication(shared_app: RunningApp, ref: JobRef) -> None:
     )
 
 
+async def a_webhook_endpoint_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """To see, to change, to remove, to test, with its secret and its deliveries."""
+    [theirs] = await shared_app.rows("SELECT endpoint_id, id FROM endpoint_deliveries")
+    for method, end in OF_AN_ENDPOINT:
+        rest = end.format(delivery_id=theirs["id"])
+        body = {"enabled": False} if method == "PATCH" else None
+        for endpoint_id in (theirs["endpoint_id"], "0" * 26):
+            path = f"/v1/webhook-endpoints/{endpoint_id}{rest}"
+            answer = await ask(shared_app, method, path, body)
+            assert refusal(answer) == (404, "WEBHOOK_ENDPOINT_NOT_FOUND")
+
+
+async def a_list_of_webhook_endpoints_is_its_shops_alone(
+    shared_app: RunningApp, _others: list[JobRef], ask: RouteCase
+) -> None:
+    """And a delivery of the other's is none of an own endpoint's."""
+    [theirs] = await shared_app.rows("SELECT endpoint_id, id FROM endpoint_deliveries")
+    found = (await ask(shared_app, "GET", "/v1/webhook-endpoints")).json()["endpoints"]
+    assert theirs["endpoint_id"] not in {endpoint["id"] for endpoint in found}
+    body = {"url": "https://hooks.example.com/own"}
+    own = (await ask(shared_app, "POST", "/v1/webhook-endpoints", body)).json()
+    path = f"/v1/webhook-endpoints/{own['id']}"
+    answer = await ask(shared_app, "POST", f"{path}/deliveries/{theirs['id']}/redeliver")
+    assert refusal(answer) == (404, "ENDPOINT_DELIVERY_NOT_FOUND")
+    assert (await ask(shared_app, "GET", f"{path}/deliveries")).json()["count"] == 0
+    other = await shared_app.http.get(path, headers=shared_app.bearer(OTHER_SHOP))
+    assert refusal(other) == (404, "WEBHOOK_ENDPOINT_NOT_FOUND")
+
+
+async def foreign_endpoint(shared_app: RunningApp) -> None:
+    """The only endpoint that there is: the other shop's, with one delivery, for tomorrow."""
+    await shared_app.execute("DELETE FROM webhook_endpoints")
+    headers = shared_app.bearer(OTHER_SHOP)
+    body = {"url": "https://hooks.example.com/other"}
+    made = await shared_app.http.post("/v1/webhook-endpoints", json=body, headers=headers)
+    path = f"/v1/webhook-endpoints/{made.json()['id']}/test"
+    assert (await shared_app.http.post(path, headers=headers)).status_code == 202
+    await shared_app.execute("UPDATE endpoint_deliveries SET next_attempt_at = now() + '1 day'")
+    await shared_app.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'deliver_events'")
+
+
 async def an_upload_is_its_shops_alone(
     shared_app: RunningApp, others: list[JobRef], _ask: RouteCase
 ) -> None:
@@ -746,6 +794,20 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
         ("GET", f"/v1/privacy/requests{end}"): (a_customers_request_is_its_shops_alone, MERCHANT)
         for end in ("", "/{public_id}")
     },
+    **{
+        (method, f"/v1/webhook-endpoints/{{public_id}}{end}"): (
+            a_webhook_endpoint_is_its_shops_alone,
+            MERCHANT,
+        )
+        for method, end in OF_AN_ENDPOINT
+    },
+    **{
+        (method, "/v1/webhook-endpoints"): (
+            a_list_of_webhook_endpoints_is_its_shops_alone,
+            MERCHANT,
+        )
+        for method in ("GET", "POST")
+    },
     ("GET", "/v1/operations"): (operations_are_everybodys, MERCHANT),
     ("GET", "/v1/garment-categories"): (garments_are_everybodys, MERCHANT),
     ("POST", "/v1/compatibility/check"): (garments_are_everybodys, MERCHANT),
@@ -806,6 +868,7 @@ async def assert_isolated(shared_app: RunningApp, check: Check, case: RouteCase)
     await foreign_request(shared_app)
     await foreign_entry(shared_app)
     await prepaid_job(shared_app, OTHER_SHOP, 1000)
+    await foreign_endpoint(shared_app)
     before = await fingerprint(shared_app, OTHER_SHOP)
     await check(shared_app, others, case)
     assert await fingerprint(shared_app, OTHER_SHOP) == before

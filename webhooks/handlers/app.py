@@ -15,6 +15,7 @@ from backend.shops.service import KnownShop, known_shop, set_scopes, uninstall
 from backend.shops.shopify_responses import Installation
 from backend.shops.tokens import InstalledShop, NeedsReauth, installed_shop, with_fresh_token
 from backend.slices import TimeSlice
+from backend.webhook_endpoints.delivery_log import cancel_deliveries
 from webhooks.outcome import HANDLER_SECONDS, HandlerContext, Outcome, ignored, processed
 from webhooks.payloads import Delivery, ScopesPayload, ShopPayload, UnsettledDelivery
 
@@ -89,6 +90,8 @@ async def end_work(
     await end_unfinished(database, shop_id, SHOP_UNINSTALLED, older, time_slice=time_slice)
     while stopped := await publications_stopped(database, shop_id, closed_at):
         time_slice.did(stopped)
+    while ended := await deliveries_ended(database, shop_id):
+        time_slice.did(ended)
 
 
 async def batch_stopped(database: Database, shop_id: int, closed_at: datetime) -> bool:
@@ -101,6 +104,12 @@ async def publications_stopped(database: Database, shop_id: int, closed_at: date
     """End some of the publications; return how many."""
     async with database.transaction(shop_id) as connection:
         return await stop_publications(connection, shop_id, SHOP_UNINSTALLED, closed_at)
+
+
+async def deliveries_ended(database: Database, shop_id: int) -> int:
+    """End some of the deliveries to the shop's webhook endpoints; return how many."""
+    async with database.transaction(shop_id) as connection:
+        return await cancel_deliveries(connection, shop_id)
 
 
 async def is_still_installed(context: HandlerContext, domain: str) -> bool:

@@ -25,6 +25,10 @@ async def billing_read(delivery: Delivery, context: HandlerContext, gid: str | N
     if await header_shop(delivery, context, gid) is None:
         return ignored("SHOP_MISMATCH")
     granted = await sync_billing(
-        context.database, context.admin, context.prices, delivery.shop_domain
+        context.database,
+        context.admin,
+        context.prices,
+        delivery.shop_domain,
+        partner=context.partner,
     )
     return processed("CREDITS_GRANTED" if granted else "BILLING_READ")

@@ -35,5 +35,7 @@ async def product_changed(delivery: Delivery, context: HandlerContext) -> Outcom
         quotas=context.quotas,
         files=context.admin.files,
         asked_by=AskedBy(kind="rule", topic=delivery.topic, webhook_id=delivery.webhook_id),
+        billing_refresh=context.billing_refresh,
+        shop_domain=shop.domain,
     )
     return processed(applied.note) if applied.made else ignored(applied.note)

@@ -75,7 +75,7 @@ def request_result(exchange: Exchange, app: str, request_id: str) -> HttpRespons
     return found if isinstance(found, HttpResponse) else fal_result(found)
 
 
-def stop_request(exchange: Exchange, app: str, request_id: str, runners: Runners) -> HttpResponse:
+def cancel_queued(exchange: Exchange, app: str, request_id: str, runners: Runners) -> HttpResponse:
     """Stop a request."""
     found = _found(exchange, app, request_id)
     if isinstance(found, HttpResponse):

@@ -104,7 +104,7 @@ def _endpoints(runners: Runners, callbacks: ProviderCallbacks) -> list[ServedEnd
     """In the order in which they are tried."""
 
     def cancel(exchange: Exchange, app: str, request_id: str) -> HttpResponse:
-        return fal_api.stop_request(exchange, app, request_id, runners)
+        return fal_api.cancel_queued(exchange, app, request_id, runners)
 
     def jwks(_exchange: Exchange) -> HttpResponse:
         return HttpResponse(200, callbacks.jwks())

@@ -16,6 +16,8 @@ from backend.dev.shopify.charge_page import charge_page
 from backend.dev.shopify.embedded_admin import embedded_admin
 from backend.dev.shopify.fault_injection import respond
 from backend.dev.shopify.media import CDN_HOST
+from backend.dev.shopify.partner_api import partner_router
+from backend.dev.shopify.pricing_page import pricing_page
 from backend.dev.shopify.state import Call, HttpResponse, Platform, ShopRecord
 from backend.dev.shopify.upload_http import multipart, post_object, put_object
 from backend.dev.transport import LOOPBACK_HOSTS
@@ -123,6 +125,8 @@ def stand_in_app(
             staged_post,
             embedded_admin(platform, app_url),
             charge_page(platform, after),
+            pricing_page(platform),
+            partner_router(platform),
         ],
         openapi_config=None,
         logging_config=None,

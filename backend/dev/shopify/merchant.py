@@ -59,6 +59,7 @@ class MerchantActions:
         self.platform.shops[shop].installed = False
         self.platform.shops[shop].grants.revoke_all()
         self.platform.shops[shop].charges.cancel_all(self.platform.now())
+        self.platform.shops[shop].contracts.end(self.platform.now())
 
     def reinstall(self, shop: str) -> None:
         """Install the app again; it has no token until the next exchange."""

@@ -14,6 +14,7 @@ import uvicorn
 
 from backend.dev.shopify import async_steps, sources
 from backend.dev.shopify.billing_actions import BillingActions
+from backend.dev.shopify.contract_actions import ContractActions
 from backend.dev.shopify.deliveries import WEBHOOK_TIMEOUT
 from backend.dev.shopify.embedded_admin import admin_path
 from backend.dev.shopify.embedded_server import EmbeddedServer, Wire
@@ -31,7 +32,7 @@ STAND_IN_KEEP_ALIVE = (
 )
 
 
-class StandInShopify(MerchantActions, BillingActions, Webhooks, FaultControls):
+class StandInShopify(MerchantActions, BillingActions, ContractActions, Webhooks, FaultControls):
     """Shopify on 127.0.0.1, inside the current event loop: `async with StandInShopify(…)`.
 
     Reach it with `backend.dev.transport.LoopbackShopify(shopify.origin)`. A shop is named by its

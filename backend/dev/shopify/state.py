@@ -12,10 +12,12 @@ from backend.dev.shopify.catalogue import Catalogue
 from backend.dev.shopify.charges import ChargeBook
 from backend.dev.shopify.connections import PageFault
 from backend.dev.shopify.grants import Grants
+from backend.dev.shopify.managed_pricing import ContractBook
+from backend.dev.shopify.partner_account import PartnerAccount
 from backend.dev.shopify.refusals import Refusal
 from backend.dev.shopify.staging import Staging
 
-Call = Literal["exchange", "refresh", "graphql", "image", "upload", "id_token"]
+Call = Literal["exchange", "refresh", "graphql", "partner", "image", "upload", "id_token"]
 """The kinds of request that are counted and can be made to fail."""
 
 AppKind = Literal["new", "old", "custom"]
@@ -64,8 +66,12 @@ class ShopRecord:
     billing_currency: str = "USD"
     """In which Shopify bills the merchant."""
     charges: ChargeBook = field(default_factory=ChargeBook)
+    contracts: ContractBook = field(init=False)
     work: "list[AsyncOperation]" = field(default_factory=list)
     """What goes on asynchronously besides files, the oldest first."""
+
+    def __post_init__(self) -> None:
+        self.contracts = ContractBook(self.number)
 
     @property
     def gid(self) -> str:
@@ -117,6 +123,7 @@ class Platform:
     app_kind: AppKind = "new"
     has_app_pricing: bool = False
     """The app's plans are in the Dev Dashboard: the Billing API creates no charges."""
+    partner: PartnerAccount = field(init=False)
     origin: str = ""
     """Where the server listens, once it does."""
     bucket_size: float = 2000.0
@@ -149,6 +156,9 @@ class Platform:
     """The FileErrorCodes with which the next files end."""
     events: "list[Event | ChargeEvent]" = field(default_factory=list)
     """What the app's own calls have changed and no webhook has told yet."""
+
+    def __post_init__(self) -> None:
+        self.partner = PartnerAccount(self.seconds)
 
     def next_fault(self, call: Call, fields: Collection[str] = ()) -> Fault | None:
         """Take the next trouble that is due for this kind of request, and these root fields."""

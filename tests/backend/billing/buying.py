@@ -32,7 +32,9 @@ async def bought(app: RunningApp, shop: str, *, plan: str = "", pack: str = "") 
 async def read_billing(app: RunningApp, shop: str) -> int:
     """Read Shopify as a worker does; how many lots are new."""
     context = app.worker_context
-    return await sync_billing(context.database, context.admin, context.prices, shop)
+    return await sync_billing(
+        context.database, context.admin, context.prices, shop, partner=context.partner
+    )
 
 
 async def lots(app: RunningApp, shop: str) -> list[tuple[str, int]]:
@@ -68,3 +70,4 @@ async def pass_months(app: RunningApp, shop: str, days: int) -> None:
             d=shop,
         )
     app.shopify.charges_age(shop, days)
+    app.shopify.contract_ages(shop, days)

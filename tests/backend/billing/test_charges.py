@@ -1,5 +1,7 @@
 """Orders: the request is stored before Shopify is asked, and nothing is granted for it yet."""
 
+import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import httpx
@@ -161,3 +163,71 @@ async def test_an_app_that_charges_nothing_sells_nothing(shared_app: RunningApp,
         response = await client.post("/v1/purchases", headers=headers, json={"pack": "pack-100"})
     assert response.status_code == 409
     assert response.json()["error"]["code"] == "BILLING_DISABLED"
+
+
+# Idempotency-Key
+
+
+async def order_with_key(
+    app: RunningApp, shop: str, key: str, path: str = "/v1/purchases", **body: str
+) -> httpx.Response:
+    """The answer to an order with an Idempotency-Key."""
+    headers = app.bearer(shop) | {"Idempotency-Key": key}
+    return await app.http.post(path, headers=headers, json=body)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/purchases", {"pack": "pack-100"}), ("/v1/subscription", {"plan": "studio"})],
+)
+async def test_an_order_with_the_same_key_is_asked_for_once(
+    shared_app: RunningApp, shop: str, path: str, body: dict[str, str]
+) -> None:
+    first, again = [await order_with_key(shared_app, shop, "key-1", path, **body) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(await purchases(shared_app, shop)) == 1
+
+
+async def test_a_key_cannot_be_used_for_another_order(shared_app: RunningApp, shop: str) -> None:
+    await order_with_key(shared_app, shop, "key-1", pack="pack-100")
+    other = await order_with_key(shared_app, shop, "key-1", pack="pack-1000")
+    assert other.status_code == 422
+    assert other.json()["error"]["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert len(await purchases(shared_app, shop)) == 1
+
+
+async def test_two_orders_with_one_key_at_once_make_one_charge(
+    shared_app: RunningApp, shop: str
+) -> None:
+    shared_app.shopify.slow_next("graphql", 0.5, field="appPurchaseOneTimeCreate")
+    answers = await asyncio.gather(
+        *(order_with_key(shared_app, shop, "key-1", pack="pack-100") for _ in range(3))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    assert {answer.json()["error"]["code"] for answer in answers if answer.status_code == 409} == {
+        "REQUEST_IN_PROGRESS"
+    }
+    assert len(await purchases(shared_app, shop)) == 1
+
+
+async def test_an_order_that_failed_can_be_repeated_with_its_key(
+    shared_app: RunningApp, shop: str
+) -> None:
+    shared_app.shopify.fail_next("graphql", 503, field="appPurchaseOneTimeCreate")
+    failed = await order_with_key(shared_app, shop, "key-1", pack="pack-100")
+    assert failed.status_code == 503
+    assert (await order_with_key(shared_app, shop, "key-1", pack="pack-100")).status_code == 201
+
+
+async def test_a_key_of_a_process_that_has_died_is_free_after_a_minute(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await order_with_key(shared_app, shop, "key-1", pack="pack-100")
+    died = "UPDATE idempotency_keys SET answer = '{}', created_at = now() - cast(:ago AS interval)"
+    await shared_app.execute(died, ago=timedelta(seconds=50))
+    assert (await order_with_key(shared_app, shop, "key-1", pack="pack-100")).status_code == 409
+    await shared_app.execute(died, ago=timedelta(seconds=61))
+    assert (await order_with_key(shared_app, shop, "key-1", pack="pack-100")).status_code == 201

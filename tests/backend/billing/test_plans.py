@@ -7,13 +7,17 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
+import structlog
 
-from backend.billing.plans import read_plans_file, require_billing_settings
+from backend.billing.plans import price_list, read_plans_file, require_billing_settings
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from backend.shops.partner_api import partner_api
 from backend.shops.token_encryption import generate_key
+from tests.prepaid_apps import MANAGED
 
 EXAMPLE = Path(__file__).parents[3] / "deploy/plans.toml"
 PLAN: dict[str, object] = {"handle": "pro", "name": "Pro", "price": "9.00", "credits": 10}
@@ -114,10 +118,54 @@ def test_what_cannot_be_sold_is_refused_at_start(settings_without_services: Sett
     for changes, said in (
         ({"billing": "manual"}, "BILLING=manual needs PLANS_FILE"),
         ({"billing": "manual", "plans_file": "/absent.toml"}, "cannot be read"),
-        ({"billing": "app_pricing"}, "BILLING=app_pricing is not in this release"),
+        ({"billing": "app_pricing"}, "BILLING=app_pricing needs PLANS_FILE"),
+        (
+            {"billing": "app_pricing", "plans_file": str(EXAMPLE), "partner_app_id": "7"},
+            "needs SHOPIFY_APP_HANDLE, PARTNER_ORGANIZATION_ID, PARTNER_API_TOKEN",
+        ),
+        (
+            {**MANAGED, "plans_file": str(EXAMPLE), "shopify_app_handle": "my/app"},
+            "SHOPIFY_APP_HANDLE must be",
+        ),
     ):
         with pytest.raises(ConfigurationError, match=said):
             require_billing_settings(msgspec.structs.replace(settings_without_services, **changes))
+
+
+def test_app_pricing_needs_plans_and_leaves_packs_out(
+    settings_without_services: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "plans.json"
+    settings = msgspec.structs.replace(
+        settings_without_services, **{**MANAGED, "plans_file": str(file)}
+    )
+    file.write_text(json.dumps({"packs": [PLAN]}))
+    with pytest.raises(ConfigurationError, match="sells plans only"):
+        require_billing_settings(settings)
+    unpriced = {"handle": "pro", "name": "Pro", "credits": 10}
+    file.write_text(json.dumps({"plans": [unpriced], "packs": [PLAN]}))
+    with structlog.testing.capture_logs() as logged:
+        require_billing_settings(settings)
+    assert [(line["event"], line["packs"]) for line in logged] == [("packs_not_sold", ["pro"])]
+    sold = price_list(settings)
+    assert [(plan.handle, plan.price) for plan in sold.plans] == [("pro", None)]
+    assert sold.packs == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"partner_app_id": "my-app"}, "PARTNER_APP_ID must be a number"),
+        ({"partner_organization_id": "acme"}, "PARTNER_ORGANIZATION_ID must be a number"),
+        ({"partner_api_token": ""}, "needs PARTNER_API_TOKEN too"),
+    ],
+)
+def test_a_wrong_setting_of_the_partner_api_is_named(
+    settings_without_services: Settings, change: dict[str, str], said: str
+) -> None:
+    settings = msgspec.structs.replace(settings_without_services, **{**MANAGED, **change})
+    with pytest.raises(ConfigurationError, match=said):
+        partner_api(settings, httpx.AsyncClient())
 
 
 def test_an_app_that_charges_nothing_needs_no_file(settings_without_services: Settings) -> None:

@@ -360,6 +360,7 @@ async def test_a_failing_read_does_not_keep_the_app_from_opening(
         shared_app.worker_context.database,
         shared_app.worker_context.admin,
         shared_app.worker_context.prices,
+        shared_app.worker_context.partner,
     )
     shared_app.shopify.fail_next("graphql", 503, field="currentAppInstallation")
     await refresh.when_opened(shop)

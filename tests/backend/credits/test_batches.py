@@ -65,12 +65,12 @@ async def test_a_retry_that_costs_more_than_there_is_is_refused(
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_a_collection_waits_at_the_page_it_cannot_pay_and_goes_on_after_a_grant(
+async def test_a_collection_makes_what_it_can_pay_and_goes_on_after_a_grant(
     shared_app: RunningApp, shop: str
 ) -> None:
     ref = await poor_batch(shared_app, shop)
-    assert await shown(shared_app, shop, ref) == ("EXPANDING", "credits", 2)
-    assert await balance(shared_app, shop) == (1, 2)
+    assert await shown(shared_app, shop, ref) == ("EXPANDING", "credits", 3)
+    assert await balance(shared_app, shop) == (0, 3)
     await age(shared_app, ref, "changed_at", "2 minutes")
     await requeue_overdue(shared_app.database)
     assert not await is_queued(shared_app, ref)  # nothing has changed
@@ -116,10 +116,10 @@ async def test_a_batch_that_nobody_pays_ends_after_a_month(
     await resume_shop(ShopRef(shop_id=ref.shop_id), shared_app.database)
     assert await run_expansion_to_end(shared_app, ref) == []  # looks, and still waits
     await end_unpaid_batches(shared_app.database)
-    assert await shown(shared_app, shop, ref) == ("EXPANDING", "credits", 2)
+    assert await shown(shared_app, shop, ref) == ("EXPANDING", "credits", 3)
     await age(shared_app, ref, "waiting_since", "1 day")
     await end_unpaid_batches(shared_app.database)
-    assert await shown(shared_app, shop, ref) == ("IN_PROGRESS", None, 2)
+    assert await shown(shared_app, shop, ref) == ("IN_PROGRESS", None, 3)
     assert (await get_batch(shared_app, shop, ref))["error"]["code"] == "CREDITS_NEEDED"
     await grant(shared_app, shop, 2)
     assert (await post_batch_action(shared_app, shop, ref, "retry")).is_success
@@ -131,7 +131,7 @@ async def test_a_batch_that_nobody_pays_ends_after_a_month(
 async def test_a_waiting_batch_can_be_cancelled(shared_app: RunningApp, shop: str) -> None:
     ref = await poor_batch(shared_app, shop)
     assert (await post_batch_action(shared_app, shop, ref, "cancel")).is_success
-    assert await shown(shared_app, shop, ref) == ("CANCELLED", None, 2)
+    assert await shown(shared_app, shop, ref) == ("CANCELLED", None, 3)
     assert await balance(shared_app, shop) == (3, 0)
 
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from backend.dev.shopify import StandInShopify
-from backend.dev.transport import LoopbackShopify
+from backend.dev.transport import LoopbackEndpoints, LoopbackShopify
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,22 @@ async def test_the_stand_in_receives_the_requested_host(origin):
 async def test_the_file_hosts_are_served_by_the_stand_in(origin, host):
     async with httpx.AsyncClient(transport=LoopbackShopify(origin)) as client:
         assert (await client.get(f"https://{host}/nothing")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/",
+        "http://p8123.localhost/",
+        "https://localhost/",
+        "https://8123.localhost/",
+        "https://p8123.localhost.example.com/",
+        "https://p0.localhost/",
+        "https://127.0.0.1/",
+        "https://169.254.169.254/",
+    ],
+)
+async def test_events_leave_for_no_host_but_loopback(url):
+    async with httpx.AsyncClient(transport=LoopbackEndpoints()) as client:
+        with pytest.raises(httpx.ConnectError, match="not on loopback"):
+            await client.post(url)

@@ -16,7 +16,7 @@ Document = dict[str, Any]
 
 UPLOAD_KEY = re.compile(rb"upl_[0-9a-f]{32}(?=\")")
 LONG_WAIT = re.compile(r"(?<=[?&]wait=)([2-9]|1[0-9]|2[0-5])(?=&|$)")
-OFFSET_BESIDE_CURSOR = re.compile(r"offset=[0-9]+&?(?=.*cursor=)|(?<=cursor=)([^&]*)&offset=[0-9]+")
+OFFSET_BESIDE_CURSOR = re.compile(r"offset=[0-9]+&?(?=.*cursor=)|(?<=cursor=)(.*)&offset=[0-9]+")
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -69,6 +69,13 @@ def settings(base_url: str, examples: int) -> Document:
                 # Nor what each workflow takes for its parameters.
                 "include-path": "/v1/batches",
                 "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 422]}},
+            },
+            {
+                # Nor what the repeated job's workflow takes.
+                "include-path": "/v1/jobs/{public_id}/rerun",
+                "checks": {
+                    "positive_data_acceptance": {"expected-statuses": ["2xx", 403, 404, 409, 422]}
+                },
             },
             {
                 # Nor which version of the settings there is, which characters can be kept, and

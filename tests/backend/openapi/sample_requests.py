@@ -11,16 +11,21 @@ from typing import Any
 
 import httpx
 import msgspec
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.credits.grants import grant_credits
 from backend.dev.shopify import ProductRecord
 from backend.dev.transport import LoopbackShopify
 from backend.jobs.cancellation import cancel_job
+from backend.jobs.ids import new_public_id
 from backend.jobs.lifecycle import lease_job, succeed
 from backend.jobs.service import JobRef, request_jobs
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
+from backend.webhook_endpoints.events import append_events
+from backend.webhook_endpoints.models import WebhookEndpoint
+from backend.webhook_endpoints.secrets import encrypted_secret
 from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
@@ -51,7 +56,9 @@ ORDERS = {"/v1/subscription": {"plan": "studio"}, "/v1/purchases": {"pack": "pac
 UNKNOWN_SHOP = "stranger.myshopify.com"
 PREPAID_SHOP = "prepaid.myshopify.com"
 EXPIRY = datetime(2100, 1, 1, tzinfo=UTC)
+ENDPOINTS = "/v1/webhook-endpoints"
 ELSEWHERE = {
+    ("create_webhook_endpoint", 409),  # takes ten endpoints: tests/backend/webhook_endpoints
     ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
     ("post_publication", 403),  # takes another shop: tests/backend/publications
     ("get_job_product", 403),  # the same
@@ -87,7 +94,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         """A good request, but for what is said."""
         if public_id is None and "{public_id}" in self.path:
             public_id = await self.new_one()
-        path = self.path.format(public_id=public_id, kind=kind) + query
+        delivery_id = await self.delivery_of(public_id) if "{delivery_id}" in self.path else None
+        path = self.path.format(public_id=public_id, kind=kind, delivery_id=delivery_id) + query
         body, media_type = self.body() if content is None else (content, "application/json")
         request = SimpleNamespace(
             method=self.method,
@@ -97,9 +105,12 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         )
         (sign or self.sign)(request)
         request.headers |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.http.request(
+        answer = await self.http.request(
             request.method, request.url, content=request.body, headers=request.headers
         )
+        if self.path.startswith(f"{ENDPOINTS}/"):  # a shop may have ten
+            await remove_endpoint(self.shared_app, public_id)
+        return answer
 
     def body(self) -> tuple[bytes, str]:
         """The least that the operation takes."""
@@ -122,6 +133,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
             return b"{}", "application/json"
         if self.path.startswith("/v1/catalog") and self.method == "PATCH":
             return b'{"name":"Ada"}', "application/json"
+        if self.path == ENDPOINTS:
+            return b'{"url":"https://hooks.example.com/atelier"}', "application/json"
+        if self.path.startswith(f"{ENDPOINTS}/") and self.method == "PATCH":
+            return b'{"description":"Orders"}', "application/json"
         if self.path in ORDERS:
             return msgspec.json.encode(ORDERS[self.path]), "application/json"
         if "requestBody" in self.operation:
@@ -145,6 +160,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
                 self.shared_app, SHOP, {"product_ids": batches.product_gids(2)}
             )
             return ref.public_id
+        if self.path.startswith(f"{ENDPOINTS}/"):
+            return await endpoint_with_delivery(self.shared_app)
         if self.path.startswith("/v1/privacy"):
             return await privacy_request(self.shared_app)
         if self.path.startswith("/v1/catalog"):
@@ -157,6 +174,13 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
                 "UPDATE jobs SET origin = 'storefront' WHERE public_id = :id", id=job.public_id
             )
         return job.public_id
+
+    async def delivery_of(self, endpoint_id: str | None) -> str:
+        """Its one delivery, or one that there is not."""
+        rows = await self.shared_app.rows(
+            "SELECT id FROM endpoint_deliveries WHERE endpoint_id = :id", id=endpoint_id
+        )
+        return str(rows[0]["id"]) if rows else NOBODYS
 
 
 KEYS: dict[str, Callable[[RunningApp], credentials.Sign]] = {
@@ -304,6 +328,11 @@ async def good(client: Client) -> httpx.Response:
         return await client.ask(content=await body_with_images(client))
     if client.path.startswith("/v1/privacy/requests/"):
         return await of_a_customer(client)
+    if client.path == ENDPOINTS and client.method == "GET":
+        listed = await endpoint_with_delivery(client.shared_app)
+        answer = await client.ask()
+        await remove_endpoint(client.shared_app, listed)
+        return answer
     is_usual = client.http is client.shared_app.http
     if is_usual and client.path in {"/v1/credits", "/v1/transactions"}:
         return await of_a_prepaid_shop(client)
@@ -397,6 +426,30 @@ async def body_with_images(client: Client) -> bytes:
     return body.replace(UNKNOWN_ENTRY.encode(), entry.public_id.encode())
 
 
+async def endpoint_with_delivery(shared_app: RunningApp) -> str:
+    """A webhook endpoint with a delivery."""
+    endpoint_id = new_public_id()
+    async with shared_app.database.transaction(SHOP) as connection:
+        shop_id = await installed_id(connection, SHOP)
+        stored = encrypted_secret(
+            shared_app.worker_context.admin.token_keys, endpoint_id, "whsec_c2VjcmV0"
+        )
+        await connection.execute(
+            insert(WebhookEndpoint).values(
+                shop_id=shop_id, id=endpoint_id, url="https://hooks.example.com/", secret=stored
+            )
+        )
+        await append_events(connection, shop_id, "endpoint.test", {}, only_endpoint=endpoint_id)
+    return endpoint_id
+
+
+async def remove_endpoint(shared_app: RunningApp, endpoint_id: str | None) -> None:
+    """As its shop does."""
+    await shared_app.execute(
+        "UPDATE webhook_endpoints SET deleted_at = now() WHERE id = :id", id=endpoint_id
+    )
+
+
 async def two_credentials(client: Client) -> httpx.Response:
     """The second is of another kind, and would not be good either."""
     if client.path.startswith("/v1"):
@@ -436,6 +489,12 @@ async def conflict(client: Client) -> httpx.Response:
     if client.path.endswith("/rerun"):
         visitors, _ = await finished_job(client.shared_app, customer_id="191167")
         return await client.ask(public_id=visitors.public_id)
+    if client.path.startswith(f"{ENDPOINTS}/"):
+        public_id = await endpoint_with_delivery(client.shared_app)
+        await client.shared_app.execute(
+            "UPDATE webhook_endpoints SET disabled_at = now() WHERE id = :id", id=public_id
+        )
+        return await client.ask(public_id=public_id)
     if client.path.endswith("/cancel"):
         public_id = await client.new_one()
         await client.ask(public_id=public_id)
@@ -468,7 +527,8 @@ async def wrong_value(client: Client) -> httpx.Response:
         return await client.ask(content=b"--x--\r\n", Content_Type=form)
     if client.method == "GET":
         return await client.ask(query="?since=-1" if "events" in client.path else "?limit=0")
-    return await client.ask(content=b'{"outputs":[]}')
+    wrong = b'{"url":""}' if client.path.startswith(ENDPOINTS) else b'{"outputs":[]}'
+    return await client.ask(content=wrong)
 
 
 async def not_there(client: Client) -> httpx.Response:

@@ -71,7 +71,7 @@ async def test_an_unsupported_method_gets_405_with_the_allowed_ones(
 ) -> None:
     for template, item in document["paths"].items():
         path, own = (
-            template.format(public_id="x", kind="models"),
+            template.format(public_id="x", kind="models", delivery_id="y"),
             {method.upper() for method in item},
         )
         own |= {"HEAD"} if "GET" in own else set()
@@ -86,7 +86,7 @@ async def test_options_lists_every_method_to_an_authenticated_caller(
 ) -> None:
     for template, item in document["paths"].items():
         path, own = (
-            template.format(public_id="x", kind="models"),
+            template.format(public_id="x", kind="models", delivery_id="y"),
             {method.upper() for method in item},
         )
         own |= {"HEAD"} if "GET" in own else set()

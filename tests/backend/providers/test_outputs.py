@@ -108,7 +108,8 @@ async def test_an_outage_is_waited_out(server, outputs, answer: Answer) -> None:
 async def test_a_compressed_output_is_refused(server, outputs) -> None:
     """Few bytes could become as many as our memory has."""
     server.answers.append(Answer(b"\x1f\x8b", headers={"Content-Encoding": "gzip"}))
-    await refused(outputs, OutputImage(url=f"{server.origin}/a.png"))
+    error = await refused(outputs, OutputImage(url=f"{server.origin}/a.png"))
+    assert error.provider_code == "encoding"
 
 
 class EndlessStream(httpx.AsyncByteStream):

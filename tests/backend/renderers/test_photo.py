@@ -1,5 +1,7 @@
 """Every picture of a request is looked at, and a message says which one is at fault."""
 
+from typing import Any
+
 import pytest
 
 from backend.imaging.encode import decode_own, encode_final
@@ -51,8 +53,9 @@ async def test_an_error_names_the_background_if_it_is_at_fault(renderer, bad, co
     [("person", "The photo of the person: "), ("garment_3", "The third garment: ")],
 )
 async def test_an_error_names_whichever_further_picture_is_at_fault(renderer, name, words):
+    further: dict[str, Any] = {name: GOOD[:9000]}
     with pytest.raises(RenderFailed) as caught:
-        await ask(renderer, "validate", source=GOOD, **{name: GOOD[:9000]})
+        await ask(renderer, "validate", source=GOOD, **further)
     assert caught.value.code == "IMAGE_CORRUPT"
     assert caught.value.failure.message.startswith(words)
 

@@ -1,5 +1,5 @@
 // Plan and usage: what is left, the plans and packs that Shopify charges for, and the usage.
-import { call, install, poll } from "../api.js";
+import { call, install, newKey, poll, visibleAgain } from "../api.js";
 import { balanceBadges, frozenBanner } from "../credits.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
@@ -12,9 +12,10 @@ import { DAYS, usageSection } from "./usage.js";
 /** @import { UsageOfADay, UsageResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
 /**
- * `sending` is the handle of what is being ordered.
+ * `sending` is the handle of what is being ordered, and `isSent` whether the merchant was sent to
+ * Shopify's page.
  * @typedef {{ credits: CreditsResponse | null, plans: PlansResponse | null,
- *   usage: UsageOfADay[] | null, sending: string | null }} PlanState
+ *   usage: UsageOfADay[] | null, sending: string | null, isSent: boolean }} PlanState
  */
 /** @typedef {Context<PlanState>} PlanContext */
 /** @typedef {ReturnType<typeof actions>} PlanActions */
@@ -25,7 +26,7 @@ const COLUMNS = "repeat(auto-fill, minmax(min(200px, 100%), 1fr))";
 
 export const plan = defineScreen({
   /** @returns {PlanState} */
-  initial: () => ({ credits: null, plans: null, usage: null, sending: null }),
+  initial: () => ({ credits: null, plans: null, usage: null, sending: null, isSent: false }),
   load,
   actions,
   view,
@@ -34,27 +35,65 @@ export const plan = defineScreen({
 /** @param {PlanContext} context */
 async function load(context) {
   const { read, route, set } = context;
-  const isBack = route.query.has("charge_id"); // from Shopify, with the merchant's approval
+  const isBack = isFromShopify(route);
   if (isBack) await install(); // which has the server read from Shopify what was bought
-  const [credits, usage, plans] = await Promise.all([
-    /** @type {Promise<CreditsResponse>} */ (read("/v1/credits")),
+  const [, usage] = await Promise.all([
+    readOffers(context),
     /** @type {Promise<UsageResponse>} */ (read(`/v1/usage?days=${DAYS}`)),
+  ]);
+  set({ usage: usage.days });
+  if (isBack) await followCredits(context);
+  if (route.query.has("plan_handle")) await readAgain(context); // no webhook tells the server
+  await refreshWhenVisible(context);
+}
+
+/**
+ * Whether Shopify has sent the merchant here: after an approval, or from its page of plans. What
+ * was bought, the address does not say.
+ * @param {PlanContext["route"]} route
+ */
+const isFromShopify = ({ query }) => query.has("charge_id") || query.has("plan_handle");
+
+/** What the shop has, and what it can buy. @param {PlanContext} context */
+async function readOffers({ read, set }) {
+  const [credits, plans] = await Promise.all([
+    /** @type {Promise<CreditsResponse>} */ (read("/v1/credits")),
     /** @type {Promise<PlansResponse>} */ (read("/v1/plans")),
   ]);
-  set({ credits, usage: usage.days, plans });
-  if (isBack) await followCredits(context);
+  set({ credits, plans });
 }
 
 /** Shopify may tell the server a little later. @param {PlanContext} context */
 async function followCredits(context) {
   let reads = 0;
-  await poll(context, "/v1/credits", {
-    seconds: FOLLOW_DELAY,
-    onBody(/** @type {CreditsResponse} */ credits) {
-      context.set({ credits });
-      return ++reads < FOLLOW_READS;
-    },
-  });
+  let isChanged = false;
+  do {
+    await poll(context, "/v1/credits", {
+      seconds: FOLLOW_DELAY,
+      onBody(/** @type {CreditsResponse} */ credits) {
+        isChanged = credits.plan?.handle !== context.state().credits?.plan?.handle;
+        context.set({ credits });
+        return !isChanged && ++reads < FOLLOW_READS;
+      },
+    });
+    if (isChanged) await readOffers(context); // the mark of the current plan
+  } while (isChanged && ++reads < FOLLOW_READS && !context.signal.aborted);
+}
+
+/** The merchant may have bought something in another tab. @param {PlanContext} context */
+async function refreshWhenVisible(context) {
+  const { signal, state } = context;
+  while (!signal.aborted) {
+    await visibleAgain(signal);
+    if (signal.aborted || state().credits?.unlimited) return;
+    await (state().isSent ? readAgain(context) : readOffers(context));
+  }
+}
+
+/** Have the server read Shopify, and show what came of it. @param {PlanContext} context */
+async function readAgain(context) {
+  await install();
+  await readOffers(context);
 }
 
 /** @param {PlanContext} context */
@@ -66,7 +105,8 @@ function actions({ set }) {
   async function order(handle, path, body) {
     set({ sending: handle });
     try {
-      const { confirmation_url: url } = await call("POST", path, { body });
+      const { confirmation_url: url } = await call("POST", path, { body, key: newKey() });
+      set({ isSent: true });
       open(url, "_top");
     } finally {
       set({ sending: null });
@@ -88,7 +128,7 @@ function view(state, act) {
   return h("s-page", { heading: text("nav.plan") },
     isCharged && balanceBadges(credits),
     statusBanner(state, "plan.failed"),
-    isCharged && state.route.query.has("charge_id") &&
+    isCharged && isFromShopify(state.route) &&
       h("s-banner", { tone: "success", dismissible: true, heading: text("plan.approved") },
         h("s-paragraph", null, text("plan.approved.details"))),
     frozenBanner(credits),
@@ -148,7 +188,8 @@ function offers(state, { plans, packs }, act) {
     plans.length > 0 && h("s-section", { key: "plans", heading: text("plan.plans") },
       h("s-grid", { gridTemplateColumns: COLUMNS, gap: "base" },
         plans.map((each) => offer(each, {
-          price: text(`plan.price.${each.interval}`, { price: money(each.price, each.currency) }),
+          price: each.price === null ? text("plan.price.unknown")
+            : text(`plan.price.${each.interval}`, { price: money(each.price, each.currency) }),
           credits: text("plan.monthly", { count: each.credits }),
           trial: each.trial_days > 0 && text("plan.trial", { count: each.trial_days,
             credits: text("make.credits", { count: each.trial_credits }) }),

@@ -34,6 +34,7 @@ export const PLAN_WORDS = /** @type {const} */ ({
   "plan.packs.details": "You buy a pack once. It does not renew.",
   "plan.price.EVERY_30_DAYS": "{price} every 30 days",
   "plan.price.ANNUAL": "{price} a year",
+  "plan.price.unknown": "Shopify shows the price",
   "plan.monthly": { one: "{count} credit a month", other: "{count} credits a month" },
   "plan.trial": {
     one: "{count} day free, with {credits}",

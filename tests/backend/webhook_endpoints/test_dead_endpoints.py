@@ -1,0 +1,165 @@
+"""An endpoint that does not answer delays no other, and what is lost is found again."""
+
+import asyncio
+
+import pytest
+
+from backend.leased_task import Done, Retry
+from backend.webhook_endpoints import attempts
+from backend.webhook_endpoints.queue_entries import EndpointRef
+from backend.worker.endpoint_deliveries import SIDE_BY_SIDE, deliver_events
+from backend.worker.endpoint_upkeep import prune_deliveries, wake_endpoints
+from tests.backend.webhook_endpoints.receiver import (
+    Receiver,
+    add,
+    answer,
+    deliveries,
+    open_receiver,
+    send_test,
+)
+from tests.running_app import RunningApp
+from tests.wait import wait_until
+
+
+async def ref_of(shop_app: RunningApp, endpoint_id: object) -> EndpointRef:
+    """The endpoint as the queue names it."""
+    [row] = await shop_app.rows(
+        "SELECT shop_id FROM webhook_endpoints WHERE id = :id", id=endpoint_id
+    )
+    return EndpointRef(shop_id=row["shop_id"], endpoint_id=str(endpoint_id))
+
+
+async def backlog(shop_app: RunningApp, endpoint_id: object, count: int) -> None:
+    """So many deliveries that are due."""
+    await send_test(shop_app, endpoint_id)
+    await shop_app.execute(
+        "INSERT INTO endpoint_deliveries "
+        "(shop_id, id, endpoint_id, event_id, event_type, body, next_attempt_at) "
+        "SELECT shop_id, new_ulid(), endpoint_id, 'evt_' || new_ulid(), event_type, body, now() "
+        "FROM endpoint_deliveries, generate_series(2, :n) WHERE endpoint_id = :id",
+        n=count,
+        id=endpoint_id,
+    )
+
+
+async def test_an_endpoint_that_hangs_takes_one_attempt_and_the_rest_waits(
+    shop_app: RunningApp, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.2)
+    receiver.answers = [None]
+    endpoint = await add(shop_app, receiver.url)
+    await backlog(shop_app, endpoint["id"], 1000)
+    ref = await ref_of(shop_app, endpoint["id"])
+    outcome = await deliver_events(ref, shop_app.worker_context)
+    assert isinstance(outcome, Retry)
+    assert outcome.delay.total_seconds() >= 5
+    tried = "SELECT error FROM endpoint_deliveries WHERE attempts > 0"
+    first_round = await shop_app.rows(tried)
+    assert first_round == [{"error": "TIMEOUT"}] * SIDE_BY_SIDE, "it was healthy until then"
+    await deliver_events(ref, shop_app.worker_context)
+    assert len(await shop_app.rows(tried)) == SIDE_BY_SIDE + 1, "a failing one is probed"
+    monkeypatch.undo()
+    async with open_receiver() as other:
+        healthy = await add(shop_app, other.url)
+        await send_test(shop_app, healthy["id"])
+        await shop_app.drain()
+        assert len(other.requests) == 1
+
+
+async def test_a_thousand_deliveries_make_no_queue_entries_and_go_a_few_at_a_time(
+    shop_app: RunningApp, receiver: Receiver
+) -> None:
+    endpoint = await add(shop_app, receiver.url)
+    await backlog(shop_app, endpoint["id"], 100)
+    assert len(await entries(shop_app)) == 1
+    await shop_app.drain()
+    assert len(receiver.requests) == len(set(receiver.ids())) == 100
+    assert receiver.most_at_once <= SIDE_BY_SIDE
+    assert await entries(shop_app) == []
+
+
+async def test_one_worker_at_a_time_has_an_endpoint(
+    shop_app: RunningApp, receiver: Receiver
+) -> None:
+    receiver.answers = [None]
+    endpoint = await add(shop_app, receiver.url)
+    await send_test(shop_app, endpoint["id"])
+    ref = await ref_of(shop_app, endpoint["id"])
+    first = asyncio.create_task(deliver_events(ref, shop_app.worker_context))
+    await wait_until(lambda: receiver.requests)
+    await send_test(shop_app, endpoint["id"])
+    assert await deliver_events(ref, shop_app.worker_context) == Done()
+    assert len(receiver.requests) == 1
+    receiver.answers = [answer(200)]
+    receiver.ended.set()  # closes the first connection without an answer
+    assert isinstance(await first, Retry), "it looks at what has come meanwhile"
+
+
+async def test_a_lost_queue_entry_is_found(shop_app: RunningApp, receiver: Receiver) -> None:
+    endpoint = await add(shop_app, receiver.url)
+    await send_test(shop_app, endpoint["id"])
+    await shop_app.execute("DELETE FROM queue.pgqueuer WHERE entrypoint = 'deliver_events'")
+    await shop_app.drain()
+    assert receiver.requests == []
+    assert await wake_endpoints(shop_app.database) == 1
+    await shop_app.drain()
+    assert len(receiver.requests) == 1
+    assert await wake_endpoints(shop_app.database) == 0
+
+
+async def test_a_claim_that_nobody_came_back_from_is_repeated_with_the_same_id(
+    shop_app: RunningApp, receiver: Receiver
+) -> None:
+    endpoint = await add(shop_app, receiver.url)
+    await send_test(shop_app, endpoint["id"])
+    ref = await ref_of(shop_app, endpoint["id"])
+    receiver.answers = [None]
+    crashed = asyncio.create_task(deliver_events(ref, shop_app.worker_context))
+    await wait_until(lambda: receiver.requests)
+    crashed.cancel()
+    await asyncio.gather(crashed, return_exceptions=True)
+    receiver.answers = [answer(200)]
+    assert await wake_endpoints(shop_app.database) == 0, "perhaps it is still under way"
+    past = "now() - interval '1 second'"
+    await shop_app.execute(f"UPDATE webhook_endpoints SET drained_until = {past}")
+    await shop_app.execute(f"UPDATE endpoint_deliveries SET next_attempt_at = {past}")
+    assert await wake_endpoints(shop_app.database) == 1
+    await shop_app.drain()
+    assert len(receiver.ids()) == 2
+    assert len(set(receiver.ids())) == 1
+    [logged] = await deliveries(shop_app, endpoint["id"])
+    assert (logged["status"], logged["attempts"]) == ("succeeded", 1)
+
+
+async def test_what_a_switched_off_endpoint_does_not_get_is_ended(shop_app: RunningApp) -> None:
+    endpoint = await add(shop_app, "https://hooks.example.com/")
+    await send_test(shop_app, endpoint["id"])
+    await shop_app.http.patch(
+        f"/v1/webhook-endpoints/{endpoint['id']}",
+        json={"enabled": False},
+        headers=shop_app.bearer(),
+    )
+    assert await wake_endpoints(shop_app.database) == 0
+    [logged] = await deliveries(shop_app, endpoint["id"])
+    assert (logged["status"], logged["error"]) == ("canceled", "ENDPOINT_ENDED")
+
+
+async def test_old_deliveries_and_removed_endpoints_are_pruned(shop_app: RunningApp) -> None:
+    kept = await add(shop_app, "https://hooks.example.com/")
+    removed = await add(shop_app, "https://hooks.example.com/")
+    for endpoint in (kept, kept, removed):
+        await send_test(shop_app, endpoint["id"])
+    await shop_app.http.delete(f"/v1/webhook-endpoints/{removed['id']}", headers=shop_app.bearer())
+    await shop_app.execute(
+        "UPDATE endpoint_deliveries SET status = 'succeeded', created_at = now() - "
+        "interval '31 days' WHERE id = (SELECT min(id) FROM endpoint_deliveries)"
+    )
+    await prune_deliveries(shop_app.database)
+    left = await shop_app.rows("SELECT endpoint_id FROM endpoint_deliveries")
+    assert [row["endpoint_id"] for row in left] == [kept["id"]]
+    assert len(await shop_app.rows("SELECT 1 FROM webhook_endpoints")) == 1
+
+
+async def entries(shop_app: RunningApp) -> list[dict[str, object]]:
+    """The queue's entries for endpoints."""
+    return await shop_app.rows("SELECT id FROM queue.pgqueuer WHERE entrypoint = 'deliver_events'")
