@@ -110,7 +110,7 @@ async def test_a_rule_keeps_what_its_workflow_describes_within(
 ) -> None:
     parameters = {"person": {"age_range": "50-59"}, "scene": {"place": "beach"}}
     rule = {"workflow": "product-to-model-phased", "parameters": parameters}
-    await shop.call("PUT", "/v1/settings", json={"rules": [rule], "daily_credit_cap": 42})
+    await shop.call("PUT", "/v1/settings", json={"rules": [rule]})
     await opened(admin)
     offered = admin.app.get_by_label("What it makes").locator("option")
     await expect(offered.filter(has_text="Model for the catalog")).to_have_count(0)
