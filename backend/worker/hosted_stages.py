@@ -228,6 +228,8 @@ class HostedStage(HostedRun):
             if job is None and is_asked:
                 job = await found_request(self.provider, find_request(stored), sent_since(stored))
         except ProviderUnavailable as error:
+            if PROVIDERS.is_exhausted(PROVIDERS.waited(stored.outages + 1)):
+                return await self.give_up(stored)
             return await self.leave(stored, PROVIDERS.pause(stored.outages + 1), cause=error)
         if job is not None:
             log.info("answer_found", provider=self.provider.name, provider_job_id=job.id)

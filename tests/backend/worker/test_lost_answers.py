@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from backend.failures.codes import ANSWER_LOST
-from backend.providers.provider import AnswerLost, Finished, ProviderJob
+from backend.providers.provider import AnswerLost, Finished, ProviderJob, ProviderUnavailable
 from backend.submissions import records
 from backend.worker import hosted_runs, hosted_stages
 from tests.backend.worker.hosted import (
@@ -144,6 +144,27 @@ async def test_an_answer_that_is_lost_twice_ends_the_job(running_app: RunningApp
     assert await statuses(app, ref) == ["LOST", "LOST"]
     assert await failure_code(app, ref) == ANSWER_LOST.code
     assert (len(provider.requests), await double_costs(app)) == (2, [1, 2])
+
+
+async def test_a_provider_that_cannot_be_asked_for_hours_is_counted_and_asked_again(
+    running_app: RunningApp,
+) -> None:
+    """Such as a key that may send requests, but not list them."""
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+
+    async def refused(*_: Any) -> None:
+        raise ProviderUnavailable("HTTP 403")
+
+    provider.find = refused  # type: ignore[assignment,method-assign]
+    await lose_the_answer(app, ref, AnswerLost("cut"))
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["INTENDED"]
+    await app.execute("UPDATE submissions SET outages = 60")
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["LOST", "SUBMITTED"]
+    assert (len(provider.requests), await double_costs(app)) == (2, [1])
 
 
 async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(
