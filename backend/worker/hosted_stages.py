@@ -165,7 +165,7 @@ class HostedStage(HostedRun):
     async def accept(self, stored: StoredSubmission, job: ProviderJob) -> bool:
         """Store the provider's id, then leave the queue until it has finished."""
         async with self.database.transaction() as connection:
-            await end_pause(connection, self.provider.name)
+            await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
             is_stored = await record_answer(
                 connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL
             )
@@ -178,7 +178,7 @@ class HostedStage(HostedRun):
     async def keep(self, stored: StoredSubmission, answer: Finished) -> bool:
         """Store that a synchronous provider has been paid, then its result, in the same run."""
         async with self.database.transaction() as connection:
-            await end_pause(connection, self.provider.name)
+            await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
             is_stored = await record_answer(
                 connection, stored.key, stored.intended_at, None, wake_in=GRACE, cost=answer.cost
             )
