@@ -16,6 +16,7 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    Running,
     SubmitRequest,
 )
 from tests.backend.worker.hosted import (
@@ -71,6 +72,26 @@ async def test_a_refusal_of_the_result_keeps_what_it_has_cost(running_app: Runni
     [stored] = await submissions(app, ref)
     assert (stored["status"], stored["amount_micros"]) == ("FAILED", 1_000)
     assert stored["failure"]["code"] == await failure_code(app, ref) == "CONTENT_REFUSED"
+    assert counted_cost() - before == 1_000
+
+
+async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    before = counted_cost()
+    await run_once(app, ref)
+
+    async def refused_late(_job: ProviderJob) -> Running | Finished:
+        await app.http.post(f"/v1/jobs/{ref.public_id}/cancel", headers=app.bearer())
+        raise ProviderFailed(CONTENT_REFUSED, cost=CHARGED)
+
+    provider.poll = refused_late  # type: ignore[method-assign]
+    await run_once(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("FAILED", 1_000)
     assert counted_cost() - before == 1_000
 
 
