@@ -114,7 +114,7 @@ class ProviderFailed(Failed):
 
 
 class ProviderUnavailable(Exception):
-    """The provider has taken nothing and will not now: an outage, its limits, an empty account.
+    """The provider has taken nothing, and takes nothing now: an outage, a limit, no credits.
 
     `retry_after`, in seconds, is what it asks us to wait.
     """

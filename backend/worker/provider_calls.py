@@ -106,7 +106,7 @@ async def found_request(
 
 
 async def cancel_request(provider: Provider, job: ProviderJob) -> None:
-    """Ask the provider to stop. Whether it does, its cost is settled by what it says later."""
+    """Ask the provider to stop; it may not."""
     try:
         async with asyncio.timeout(QUESTION_TIMEOUT):
             await provider.cancel(job)
