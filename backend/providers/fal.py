@@ -9,7 +9,7 @@ The result says what was billed in `x-fal-billable-units`; what a unit costs is 
 Server errors are not billed, but an input that is refused may be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from urllib.parse import quote
 
@@ -115,10 +115,12 @@ class FalProvider:
             raise AnswerLost("fal accepted a request without an id")
         return self._job(request, accepted)
 
-    async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
+    async def find(
+        self, request: SubmitRequest, since: datetime, known: Collection[str] = ()
+    ) -> ProviderJob | None:
         """See `Provider`, and `backend.providers.fal_requests`."""
         endpoint = self.account.models[request.stage]
-        found = await find_request_id(self.platform, endpoint, request, since)
+        found = await find_request_id(self.platform, endpoint, request, since, known)
         return None if found is None else self._job(request, FalAccepted(request_id=found))
 
     async def poll(self, job: ProviderJob) -> Running | Finished:

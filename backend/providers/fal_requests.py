@@ -3,13 +3,14 @@
 fal takes no idempotency key, but lists an account's requests with their inputs
 (`GET /models/requests/by-endpoint?expand=payloads`, read on 2026-11-29). So each picture's URL ends
 in a fragment with our reference, which is not sent to the server that has the picture. A request
-without such a URL is told by its seed.
+without such a URL is told by its seed, and by not being `known` as another one.
 
 The documentation does not say whether a request is listed before it has ended. Each request is
 therefore sent with a limit on how long it may wait for its start (`START_WITHIN`): then one that is
 not listed after `LISTED_WITHIN` was never accepted. Until then nobody knows.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -44,7 +45,11 @@ class RequestPage(msgspec.Struct):
 
 
 async def find_request_id(
-    http: ProviderHttp, endpoint: str, request: SubmitRequest, since: datetime
+    http: ProviderHttp,
+    endpoint: str,
+    request: SubmitRequest,
+    since: datetime,
+    known: Collection[str] = (),
 ) -> str | None:
     """fal's id of the request that was sent since then; None if fal has certainly not accepted it.
 
@@ -63,7 +68,9 @@ async def find_request_id(
         if page is None:
             raise ProviderUnavailable("fal's list of requests cannot be read")
         for each in page.items:
-            if is_since(each.sent_at, earliest) and is_request(each.json_input, request):
+            if each.request_id in known or not is_since(each.sent_at, earliest):
+                continue
+            if is_request(each.json_input, request):
                 return each.request_id
         if not page.has_more or not page.next_cursor:
             require_settled(since)

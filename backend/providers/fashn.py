@@ -9,7 +9,7 @@ A picture costs 1 credit with most models, and 4 with `tryon-max` or with a face
 says how many in `x-fashn-credits-used`. Pictures lie on FASHN's CDN for 72 hours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from urllib.parse import quote
 
@@ -128,7 +128,9 @@ class FashnProvider:
         handles = {"model": model, "stage": request.stage.value, "seed": str(inputs["seed"])}
         return ProviderJob(id=accepted.id, handles=handles | accepted_now())
 
-    async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
+    async def find(
+        self, request: SubmitRequest, since: datetime, known: Collection[str] = ()
+    ) -> ProviderJob | None:
         """FASHN lists no requests."""
         return None
 

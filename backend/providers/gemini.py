@@ -12,7 +12,7 @@ tier, Google does not train on what is sent.
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -173,7 +173,9 @@ class GeminiProvider:
             cost=self.account.cost(request.stage, 1.0, "images", is_counted=False),
         )
 
-    async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
+    async def find(
+        self, request: SubmitRequest, since: datetime, known: Collection[str] = ()
+    ) -> ProviderJob | None:
         """Gemini keeps no list."""
         return None
 

@@ -15,7 +15,7 @@ as it must; so every method may be called by another process than the one that s
 | callback | the id of the provider's job it is about     | `CallbackRefused`, `…Unavailable`    |
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -114,7 +114,7 @@ class ProviderFailed(Failed):
 
 
 class ProviderUnavailable(Exception):
-    """The provider has taken nothing and will not now: an outage, its limits, an empty account.
+    """The provider has taken nothing, and takes nothing now: an outage, a limit, no credits.
 
     `retry_after`, in seconds, is what it asks us to wait.
     """
@@ -144,12 +144,15 @@ class Provider(Protocol):
         """Ask for the stage, once. A synchronous provider answers with the result."""
         ...
 
-    async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
+    async def find(
+        self, request: SubmitRequest, since: datetime, known: Collection[str] = ()
+    ) -> ProviderJob | None:
         """The request that was sent since then and whose answer was lost.
 
         None means that the provider has not accepted it; while that is not certain, this raises
         `ProviderUnavailable`. The request may be without its inputs and parameters, which may be
-        gone: a provider finds it by its stage, reference and seed.
+        gone: a provider finds it by its stage, reference and seed. A merchant may choose the seed,
+        so the same one may be another request's: those in `known` are never the answer.
         """
         ...
 

@@ -30,6 +30,7 @@ from backend.worker.provider_calls import (
     GRACE,
     cancel_request,
     found_request,
+    known_requests,
     poll_provider,
 )
 
@@ -66,9 +67,10 @@ async def stop_unanswered(database: Database, provider: Provider, stored: Stored
     """The job ended before the provider's answer was stored: it may still come, or be found."""
     rest = GRACE - timedelta(seconds=stored.since_intent)
     job = None
-    if provider.can_find:
+    known = await known_requests(database, stored) if provider.can_find else None
+    if known is not None:
         try:
-            job = await found_request(provider, find_request(stored), sent_since(stored))
+            job = await found_request(provider, find_request(stored), sent_since(stored), known)
         except ProviderUnavailable:
             rest = max(rest, UNTIL_STOPPED) if stored.since_deadline < 0 else rest
     async with database.transaction() as connection:

@@ -1,6 +1,8 @@
 """How one run of a job at a hosted stage ends: collected, failed, or off the queue for a while.
 
-`hosted_stages` decides which.
+`hosted_stages` decides which. Each transaction writes the job before its submission: two workers
+that think they have the job then wait for each other in one order, and the one that is fenced has
+counted nothing.
 """
 
 from collections.abc import Sequence
@@ -115,8 +117,8 @@ class HostedRun:
         how = (stored, SubmissionStatus.FAILED)
         try:
             async with self.database.transaction(self.ref.shop_id) as connection:
-                await settle_submission(connection, *how, failure=failure, cost=cost)
                 await fail(connection, self.job_run.claimed, failure)
+                await settle_submission(connection, *how, failure=failure, cost=cost)
         except Fenced:
             if cost is not None:
                 async with self.database.transaction(self.ref.shop_id) as connection:
@@ -137,6 +139,7 @@ class HostedRun:
         if cause is not None:
             log.warning("provider_unavailable", provider=self.provider.name, cause=str(cause)[:300])
         async with self.database.transaction(self.ref.shop_id) as connection:
+            await wait_for_provider(connection, self.job_run.claimed)
             await wake_later(
                 connection,
                 stored.key,
@@ -144,5 +147,4 @@ class HostedRun:
                 is_outage=cause is not None,
                 has_answered=has_answered,
             )
-            await wait_for_provider(connection, self.job_run.claimed)
         return False

@@ -62,6 +62,7 @@ from backend.worker.provider_calls import (
     cancel_request,
     confirmed_hint,
     found_request,
+    known_requests,
     next_poll,
     poll_provider,
     send_request,
@@ -165,7 +166,7 @@ class HostedStage(HostedRun):
     async def accept(self, stored: StoredSubmission, job: ProviderJob) -> bool:
         """Store the provider's id, then leave the queue until it has finished."""
         async with self.database.transaction() as connection:
-            await end_pause(connection, self.provider.name)
+            await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
             is_stored = await record_answer(
                 connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL
             )
@@ -178,7 +179,7 @@ class HostedStage(HostedRun):
     async def keep(self, stored: StoredSubmission, answer: Finished) -> bool:
         """Store that a synchronous provider has been paid, then its result, in the same run."""
         async with self.database.transaction() as connection:
-            await end_pause(connection, self.provider.name)
+            await end_pause(connection, self.provider.name, sent_at=stored.intended_at)
             is_stored = await record_answer(
                 connection, stored.key, stored.intended_at, None, wake_in=GRACE, cost=answer.cost
             )
@@ -222,20 +223,24 @@ class HostedStage(HostedRun):
     async def look_for(self, stored: StoredSubmission) -> bool:
         """Find the request whose answer was lost; after a while, send it again or give it up."""
         is_over = timedelta(seconds=stored.since_intent) >= GRACE
+        can_find = self.provider.can_find
+        known = await known_requests(self.database, stored) if can_find else None
         try:
             job = await confirmed_hint(self.database, self.provider, stored)
-            is_asked = self.provider.can_find
-            if job is None and is_asked:
-                job = await found_request(self.provider, find_request(stored), sent_since(stored))
+            if job is None and known is not None:
+                request, since = find_request(stored), sent_since(stored)
+                job = await found_request(self.provider, request, since, known)
         except ProviderUnavailable as error:
+            if PROVIDERS.is_exhausted(PROVIDERS.waited(stored.outages + 1)):
+                return await self.give_up(stored)
             return await self.leave(stored, PROVIDERS.pause(stored.outages + 1), cause=error)
         if job is not None:
             log.info("answer_found", provider=self.provider.name, provider_job_id=job.id)
             return await self.accept(stored, job)
         if not is_over:
             rest = GRACE - timedelta(seconds=stored.since_intent)
-            return await self.leave(stored, min(rest, LOOK_AGAIN) if is_asked else rest)
-        if is_asked:  # the provider does not have it, and nobody is sending it any more
+            return await self.leave(stored, rest if known is None else min(rest, LOOK_AGAIN))
+        if known is not None:  # the provider does not have it, and nobody is sending it any more
             return await self.submit(stored.key.number)
         return await self.give_up(stored)
 

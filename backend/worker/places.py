@@ -37,6 +37,7 @@ from backend.retries import PROVIDERS
 from backend.submissions.models import ProviderPause, Submission
 from backend.submissions.records import SubmissionKey, this_submission
 from backend.submissions.states import IN_FLIGHT, SubmissionStatus
+from backend.worker.provider_calls import GRACE
 from backend.worker.provider_pauses import outage_seconds
 
 PLACES_LOCK = 7_205_759_302  # first half of the advisory lock's key; the provider is the second
@@ -50,11 +51,11 @@ class PlaceUsage(msgspec.Struct, frozen=True, kw_only=True):
     """How much of a provider's limits is taken.
 
     `waiting` counts up to the limit. `is_paused` while nothing may be sent, `is_trial` after a
-    pause, until a request is taken.
+    pause, until a request is taken; `trials` are the requests under way that were sent since.
     """
 
     in_flight: int
-    intended: int
+    trials: int
     recent: int
     waiting: int
     called: int
@@ -66,7 +67,7 @@ class PlaceUsage(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_paused:
             return 0
         if self.is_trial:
-            return max(1 - self.intended, 0)
+            return max(1 - self.trials, 0)
         left = limits.concurrent - self.in_flight
         if limits.per_minute is not None:
             left = min(left, limits.per_minute - self.recent)
@@ -169,11 +170,15 @@ async def place_usage(
     waits = and_(of_provider, Submission.status == SubmissionStatus.WAITING)
     is_called = Submission.wake_at > func.now()
     pause = select(ProviderPause.until).where(ProviderPause.provider == provider.name)
+    tries = and_(  # not one from before the pause, nor one whose answer was lost
+        Submission.status == SubmissionStatus.INTENDED,
+        Submission.intended_at >= func.greatest(pause.scalar_subquery(), func.now() - GRACE),
+    )
     some_waiting = select(Submission.job_id).where(waits).limit(limit).subquery()
     counted = await connection.execute(
         select(
             count_of(of_provider, Submission.status.in_(IN_FLIGHT)).label("in_flight"),
-            count_of(of_provider, Submission.status == SubmissionStatus.INTENDED).label("intended"),
+            count_of(of_provider, tries).label("trials"),
             count_of(of_provider, Submission.intended_at > func.now() - MINUTE).label("recent"),
             select(func.count()).select_from(some_waiting).scalar_subquery().label("waiting"),
             count_of(waits, is_called).label("called"),
@@ -199,18 +204,28 @@ async def call_waiting(connection: AsyncConnection, provider: Provider) -> list[
     if not await connection.scalar(select(locked)):
         return []
     usage = await place_usage(connection, provider)
-    free = usage.free(provider.limits) - usage.called
     if usage.waiting == 0:
         return []
-    if PROVIDERS.is_exhausted(timedelta(seconds=await outage_seconds(connection, provider.name))):
-        free = MOST_CALLED  # to give up, those that have waited for as long
-    if free <= 0:
-        return []
+    called: list[JobRef] = []
+    outage = timedelta(seconds=await outage_seconds(connection, provider.name))
+    if PROVIDERS.is_exhausted(outage):  # those that have waited for as long give up
+        called += await call_next(connection, provider, MOST_CALLED, PROVIDERS.give_up_after)
+    free = usage.free(provider.limits) - usage.called - len(called)
+    return called + (await call_next(connection, provider, free) if free > 0 else [])
+
+
+async def call_next(
+    connection: AsyncConnection,
+    provider: Provider,
+    count: int,
+    waited: timedelta | None = None,
+) -> list[JobRef]:
+    """Call those whose turn it is; with `waited`, of those that have waited for that long."""
     rows = await connection.execute(
         update(Submission)
         .where(
             tuple_(Submission.shop_id, Submission.job_id, Submission.stage, Submission.number).in_(
-                next_in_turn(provider, free)
+                next_in_turn(provider, count, waited or timedelta(0))
             )
         )
         .values(wake_at=func.now() + CALL_LIFETIME)
@@ -219,11 +234,12 @@ async def call_waiting(connection: AsyncConnection, provider: Provider) -> list[
     return job_refs(rows.all())
 
 
-def next_in_turn(provider: Provider, count: int) -> Any:
+def next_in_turn(provider: Provider, count: int, waited: timedelta) -> Any:
     """The keys of those that are called next: as if the shops took turns."""
     waits = (
         Submission.provider == provider.name,
         Submission.status == SubmissionStatus.WAITING,
+        Submission.created_at <= func.now() - waited,
         or_(Submission.wake_at.is_(None), Submission.wake_at <= func.now()),
     )
     taken = (

@@ -5,10 +5,11 @@ after its intent, and nobody waits for the answer longer than `SUBMIT_TIMEOUT`.
 """
 
 import asyncio
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import exists, select
+from sqlalchemy import and_, exists, or_, select
 
 from backend.db import Database
 from backend.providers.provider import (
@@ -31,6 +32,7 @@ SEND_WITHIN = 15.0  # seconds
 SUBMIT_TIMEOUT = 120.0  # seconds; a synchronous provider works that long
 GRACE = timedelta(seconds=150)
 QUESTION_TIMEOUT = 45.0  # seconds, of the other calls
+SAME_TIME = timedelta(hours=1)  # requests so far apart are not taken for each other
 FIRST_POLL = timedelta(seconds=1)
 # How often to ask, by how long it has been since the request (seconds); and how much more rarely
 # where the provider reports by itself.
@@ -67,13 +69,36 @@ async def poll_provider(provider: Provider, job: ProviderJob) -> Running | Finis
         raise ProviderUnavailable(repr(error)) from error
 
 
+async def known_requests(database: Database, stored: StoredSubmission) -> frozenset[str] | None:
+    """The provider's ids of the other requests with this stage and seed.
+
+    None if another job's has none either: a merchant may choose the seed, so a request that is
+    found by it could be the other job's, of another shop.
+    """
+    assert stored.intended_at is not None
+    key = stored.key
+    is_own_job = and_(Submission.shop_id == key.shop_id, Submission.job_id == key.job_id)
+    others = select(Submission.provider_job_id, is_own_job.label("is_own_job")).where(
+        Submission.provider == stored.provider,
+        Submission.stage == key.stage,
+        Submission.seed == stored.seed,
+        Submission.intended_at > stored.intended_at - SAME_TIME,
+        or_(~is_own_job, Submission.number != key.number),
+    )
+    async with database.reading() as connection:
+        rows = (await connection.execute(others)).all()
+    if any(row.provider_job_id is None and not row.is_own_job for row in rows):
+        return None
+    return frozenset(row.provider_job_id for row in rows if row.provider_job_id)
+
+
 async def found_request(
-    provider: Provider, request: SubmitRequest, since: datetime
+    provider: Provider, request: SubmitRequest, since: datetime, known: Collection[str]
 ) -> ProviderJob | None:
     """The provider's job for a lost answer. Raises `ProviderUnavailable`."""
     try:
         async with asyncio.timeout(QUESTION_TIMEOUT):
-            return await provider.find(request, since)
+            return await provider.find(request, since, known)
     except ProviderUnavailable:
         raise
     except Exception as error:
@@ -81,7 +106,7 @@ async def found_request(
 
 
 async def cancel_request(provider: Provider, job: ProviderJob) -> None:
-    """Ask the provider to stop. Whether it does, its cost is settled by what it says later."""
+    """Ask the provider to stop; it may not."""
     try:
         async with asyncio.timeout(QUESTION_TIMEOUT):
             await provider.cancel(job)

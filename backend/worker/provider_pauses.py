@@ -1,6 +1,6 @@
 """Providers that take nothing at the moment: one pause for all processes (`places`)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -36,9 +36,15 @@ async def pause_provider(
     )
 
 
-async def end_pause(connection: AsyncConnection, provider: str) -> None:
-    """The provider has taken a request."""
-    await connection.execute(delete(ProviderPause).where(ProviderPause.provider == provider))
+async def end_pause(
+    connection: AsyncConnection, provider: str, *, sent_at: datetime | None
+) -> None:
+    """The provider has taken a request; one that was sent before the pause says nothing of it."""
+    await connection.execute(
+        delete(ProviderPause).where(
+            ProviderPause.provider == provider, ProviderPause.until <= sent_at
+        )
+    )
 
 
 async def outage_seconds(connection: AsyncConnection, provider: str) -> float:

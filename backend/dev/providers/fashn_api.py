@@ -12,7 +12,7 @@ from backend.dev.providers.requests import AcceptedRequest, ProviderState
 from backend.dev.shopify.state import HttpResponse
 
 _UNAUTHORIZED = fashn_error("UnauthorizedAccess", "Unauthorized: Invalid token")
-_NO_PREDICTION = fashn_error("NotFound", "AcceptedRequest not found")
+_NO_PREDICTION = fashn_error("NotFound", "Prediction not found")
 
 
 class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -336,6 +336,7 @@ async def test_a_lost_request_without_pictures_is_found_by_its_seed(server, fal,
     server.answers.append(
         page(
             listed({"prompt": "p", "seed": 1}, request_id="another"),
+            listed({"prompt": "q", "seed": request.seed}, request_id="known"),
             listed(
                 {"seed": request.seed, "image_urls": ["https://b.example/a.png#ref-2"]},
                 request_id="with-pictures",
@@ -343,7 +344,7 @@ async def test_a_lost_request_without_pictures_is_found_by_its_seed(server, fal,
             listed({"prompt": "p", "seed": request.seed}),
         )
     )
-    found = await fal.find(request, SINCE)
+    found = await fal.find(request, SINCE, {"known"})
     assert found.id == ID
     assert found.handles["status_url"] == (
         f"{server.origin}/fal-ai/nano-banana-2/requests/{ID}/status"

@@ -3,7 +3,7 @@
 It counts what it would charge for. The stand-in provider of `backend.dev` speaks real HTTP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,7 @@ class FakeProvider:
         self.limits = ProviderLimits(concurrent=concurrent, per_minute=per_minute)
         self.can_find = can_find
         self.is_synchronous = is_synchronous
+        self.has_only_seeds = False  # to find a request by
         self.requests: list[SubmitRequest] = []
         self.faults: list[BaseException] = []
         self.answers: dict[str, Running | Finished | Exception] = {}
@@ -81,10 +82,18 @@ class FakeProvider:
             raise fault
         return finished() if self.is_synchronous else ProviderJob(id=job_id, handles={"at": job_id})
 
-    async def find(self, request: SubmitRequest, since: datetime) -> ProviderJob | None:
+    async def find(
+        self, request: SubmitRequest, since: datetime, known: Collection[str] = ()
+    ) -> ProviderJob | None:
         for number, each in enumerate(self.requests, start=1):
-            if each.reference == request.reference:
-                return ProviderJob(id=f"{self.name}-{number}")
+            job_id = f"{self.name}-{number}"
+            is_it = (
+                each.seed == request.seed
+                if self.has_only_seeds
+                else each.reference == request.reference
+            )
+            if is_it and job_id not in known:
+                return ProviderJob(id=job_id)
         return None
 
     async def poll(self, job: ProviderJob) -> Running | Finished:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from backend.failures.codes import ANSWER_LOST
-from backend.providers.provider import AnswerLost, Finished, ProviderJob
+from backend.providers.provider import AnswerLost, Finished, ProviderJob, ProviderUnavailable
 from backend.submissions import records
 from backend.worker import hosted_runs, hosted_stages
 from tests.backend.worker.hosted import (
@@ -24,7 +25,7 @@ from tests.backend.worker.hosted import (
     wake,
 )
 from tests.backend.worker.job_state import failure_code
-from tests.running_app import RunningApp
+from tests.running_app import OTHER_SHOP, RunningApp
 
 LOST = [AnswerLost("the connection was cut"), KilledHere(), TimeoutError(), ValueError("no JSON")]
 
@@ -144,6 +145,62 @@ async def test_an_answer_that_is_lost_twice_ends_the_job(running_app: RunningApp
     assert await statuses(app, ref) == ["LOST", "LOST"]
     assert await failure_code(app, ref) == ANSWER_LOST.code
     assert (len(provider.requests), await double_costs(app)) == (2, [1, 2])
+
+
+async def test_a_provider_that_cannot_be_asked_for_hours_is_counted_and_asked_again(
+    running_app: RunningApp,
+) -> None:
+    """Such as a key that may send requests, but not list them."""
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+
+    async def refused(*_: Any) -> None:
+        raise ProviderUnavailable("HTTP 403")
+
+    provider.find = refused  # type: ignore[assignment,method-assign]
+    await lose_the_answer(app, ref, AnswerLost("cut"))
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["INTENDED"]
+    await app.execute("UPDATE submissions SET outages = 60")
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["LOST", "SUBMITTED"]
+    assert (len(provider.requests), await double_costs(app)) == (2, [1])
+
+
+async def test_a_request_of_the_same_seed_is_not_taken_for_the_lost_one(
+    running_app: RunningApp,
+) -> None:
+    """A merchant chooses the seed, and a request without pictures has nothing else to tell it."""
+    provider = FakeProvider(can_find=True)
+    provider.has_only_seeds = True
+    app = hosted_app(running_app, provider)
+    other, lost = await hosted_job(app, shop=OTHER_SHOP), await hosted_job(app)
+    await run_once(app, other)
+    await lose_the_answer(app, lost, AnswerLost("cut"))
+    provider.requests = [msgspec.structs.replace(each, seed=5) for each in provider.requests]
+    await app.execute("UPDATE submissions SET seed = 5")
+    await run_once(app, lost)
+    assert [row["provider_job_id"] for row in await submissions(app, lost)] == ["fake-2"]
+
+
+async def test_two_lost_requests_of_the_same_seed_are_not_told_apart(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(can_find=True)
+    provider.has_only_seeds = True
+    app = hosted_app(running_app, provider)
+    other, lost = await hosted_job(app, shop=OTHER_SHOP), await hosted_job(app)
+    for ref in (other, lost):
+        await lose_the_answer(app, ref, AnswerLost("cut"))
+    provider.requests = [msgspec.structs.replace(each, seed=5) for each in provider.requests]
+    await app.execute("UPDATE submissions SET seed = 5")
+    await run_once(app, lost)
+    assert await statuses(app, lost) == ["INTENDED"]
+    await pass_time(app, lost, secs=160)
+    await run_once(app, lost)
+    assert await statuses(app, lost) == ["LOST", "SUBMITTED"]
+    assert await double_costs(app) == [1]
 
 
 async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(

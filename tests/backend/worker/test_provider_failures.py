@@ -9,7 +9,16 @@ from backend.failures.codes import (
 )
 from backend.leased_task import Done, Retry
 from backend.metrics import PROVIDER_COST
-from backend.providers.provider import ProviderCost, ProviderFailed, ProviderUnavailable
+from backend.providers.provider import (
+    AnswerLost,
+    Finished,
+    ProviderCost,
+    ProviderFailed,
+    ProviderJob,
+    ProviderUnavailable,
+    Running,
+    SubmitRequest,
+)
 from tests.backend.worker.hosted import (
     BROKEN,
     COST,
@@ -63,6 +72,26 @@ async def test_a_refusal_of_the_result_keeps_what_it_has_cost(running_app: Runni
     [stored] = await submissions(app, ref)
     assert (stored["status"], stored["amount_micros"]) == ("FAILED", 1_000)
     assert stored["failure"]["code"] == await failure_code(app, ref) == "CONTENT_REFUSED"
+    assert counted_cost() - before == 1_000
+
+
+async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    before = counted_cost()
+    await run_once(app, ref)
+
+    async def refused_late(_job: ProviderJob) -> Running | Finished:
+        await app.http.post(f"/v1/jobs/{ref.public_id}/cancel", headers=app.bearer())
+        raise ProviderFailed(CONTENT_REFUSED, cost=CHARGED)
+
+    provider.poll = refused_late  # type: ignore[method-assign]
+    await run_once(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("FAILED", 1_000)
     assert counted_cost() - before == 1_000
 
 
@@ -135,11 +164,50 @@ async def test_an_outage_of_hours_ends_the_jobs_that_have_waited_for_hours(
     moved = "UPDATE submissions SET created_at = now() - interval '5 hours' WHERE job_id = :j"
     await app.execute(moved, j=old.public_id)
     await poller_of(app).fill_places()
-    assert old.public_id in await queued(app)
+    assert await queued(app) == [old.public_id], "the young one would come every second"
     await run_once(app, old)
     assert await failure_code(app, old) == PROVIDER_UNAVAILABLE.code
     await run_once(app, young)
     assert (await statuses(app, young), provider.requests) == (["WAITING"], [])
+
+
+async def test_a_request_that_was_sent_before_a_pause_does_not_end_it(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    early, refused = await hosted_job(app), await hosted_job(app)
+    submit = provider.submit
+
+    async def accepted_late(request: SubmitRequest) -> ProviderJob | Finished:
+        provider.submit = submit  # type: ignore[method-assign]
+        provider.faults.append(ProviderUnavailable("429", retry_after=60))
+        await run_once(app, refused)
+        return await submit(request)
+
+    provider.submit = accepted_late  # type: ignore[method-assign]
+    await run_once(app, early)
+    assert (await statuses(app, early), await statuses(app, refused)) == (
+        ["SUBMITTED"],
+        ["WAITING"],
+    )
+    assert len(await app.rows("SELECT 1 FROM provider_pauses")) == 1
+    await poller_of(app).fill_places()
+    assert await queued(app) == []
+
+
+async def test_an_answer_that_was_lost_before_a_pause_does_not_prolong_it(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    lost, refused = await hosted_job(app), await hosted_job(app)
+    for ref, fault in ((lost, AnswerLost("502")), (refused, ProviderUnavailable("down"))):
+        provider.faults.append(fault)
+        await run_once(app, ref)
+    await app.execute("UPDATE provider_pauses SET until = now()")
+    await poller_of(app).fill_places()
+    assert await queued(app) == [refused.public_id]
 
 
 async def test_an_outage_while_it_works_is_waited_out_past_the_deadline(
