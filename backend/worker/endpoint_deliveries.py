@@ -67,7 +67,6 @@ async def deliver_events(ref: EndpointRef, context: WorkerContext) -> TaskOutcom
 
 async def deliver_leased(lease: EndpointLease, context: WorkerContext) -> TaskOutcome:
     """Deliver until nothing is due, one fails, or the time is over; then give the endpoint back."""
-    secrets = secrets_of(lease, context)
     ends_at = time.monotonic() + RUN_SECONDS
     failures = lease.failures
     is_healthy = True
@@ -77,6 +76,7 @@ async def deliver_leased(lease: EndpointLease, context: WorkerContext) -> TaskOu
             claimed = await claim_due(connection, lease.ref, 1 if failures else SIDE_BY_SIDE)
         if not claimed:
             break
+        secrets = secrets_of(lease, context)
         found = await asyncio.gather(
             *(deliver_one(lease, secrets, each, context) for each in claimed)
         )

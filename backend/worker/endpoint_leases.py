@@ -57,11 +57,18 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def lease_endpoint(connection: AsyncConnection, ref: EndpointRef) -> EndpointLease | None:
-    """Have the endpoint; None if another worker has it, or nothing is to be sent to it."""
+    """Have the endpoint; None if another worker has it, or nothing is to be sent to it.
+
+    The row is locked before it is looked at: an UPDATE of free rows would not wait for a worker
+    that is giving the endpoint back, and its last look may have missed what this one is woken for.
+    """
     model = model_of(ref)
-    is_free = func.coalesce(model.drained_until, func.now()) <= func.now()
-    taken = update(model).where(*live_endpoint(ref), is_free)
-    return await leased_row(connection, ref, taken)
+    now = func.clock_timestamp()
+    is_free = (func.coalesce(model.drained_until, now) <= now).label("is_free")
+    live = select(is_free).where(*live_endpoint(ref)).with_for_update(key_share=True, of=model)
+    if not await connection.scalar(live):
+        return None
+    return await leased_row(connection, ref, update(model).where(*endpoint_key(ref)))
 
 
 async def keep_endpoint(connection: AsyncConnection, lease: EndpointLease) -> EndpointLease:
