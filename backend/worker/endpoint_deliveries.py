@@ -73,10 +73,10 @@ async def deliver_leased(lease: EndpointLease, context: WorkerContext) -> TaskOu
     while is_healthy and time.monotonic() < ends_at and not context.stopping.is_set():
         async with context.database.transaction(lease.ref.shop_id) as connection:
             lease = await keep_endpoint(connection, lease)
+            secrets = secrets_of(lease, context)
             claimed = await claim_due(connection, lease.ref, 1 if failures else SIDE_BY_SIDE)
         if not claimed:
             break
-        secrets = secrets_of(lease, context)
         found = await asyncio.gather(
             *(deliver_one(lease, secrets, each, context) for each in claimed)
         )
