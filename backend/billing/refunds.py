@@ -42,7 +42,7 @@ async def void_refunded(
         if charge is None:
             log.error("refund_unmatched", shop_id=shop_id, charge=refund.earned_for)
         elif is_partial(refund, charge):
-            log.warning("refund_partial", shop_id=shop_id, charge=refund.earned_for)
+            log.error("refund_partial", shop_id=shop_id, charge=refund.earned_for)
         elif charge.event_type == RECURRING:
             voided += await void_period(connection, shop_id, refund, charge, charges)
         else:
@@ -86,15 +86,31 @@ async def void_period(
     charges: Sequence[PartnerEvent],
 ) -> int:
     """Void what the plan has granted for the period of this charge, before the refund."""
-    until = min(refund.occurred_at, next_charge_at(charge, charges) or refund.occurred_at)
-    granted = select(CreditGrant.ref).where(
+    granted = select(CreditGrant.ref, CreditGrant.created_at).where(
         CreditGrant.shop_id == shop_id,
         CreditGrant.source == "plan",
         CreditGrant.created_at >= charge.occurred_at - CLOCK_SLACK,
-        CreditGrant.created_at < until,
+        CreditGrant.created_at < refund.occurred_at,
     )
-    refs = (await connection.scalars(granted)).all()
+    rows = (await connection.execute(granted)).all()
+    refs = [row.ref for row in rows if period_charge(row.created_at, charges) is charge]
+    if not refs:
+        log.error("refund_unmatched", shop_id=shop_id, charge=charge.charge_id)
     return await void_lots(connection, shop_id, "plan", refs)
+
+
+def period_charge(granted_at: datetime, charges: Sequence[PartnerEvent]) -> PartnerEvent | None:
+    """The charge whose period a plan's credits were granted for; `charges` are the oldest first.
+
+    It is the one before, which may be minutes old after a change to a larger plan. If that is older
+    than a day, it may be the next one, which Shopify noted later.
+    """
+    paid = [each for each in charges if each.event_type == RECURRING]
+    before = [each for each in paid if each.occurred_at <= granted_at]
+    if before and granted_at - before[-1].occurred_at <= CLOCK_SLACK:
+        return before[-1]
+    later = [each for each in paid if granted_at < each.occurred_at <= granted_at + CLOCK_SLACK]
+    return next(iter(later or before[-1:]), None)
 
 
 async def void_lots(
@@ -105,16 +121,6 @@ async def void_lots(
     for ref in refs:
         voided += await void_lot(connection, shop_id, source=source, ref=ref)
     return voided
-
-
-def next_charge_at(charge: PartnerEvent, charges: Sequence[PartnerEvent]) -> datetime | None:
-    """When the period after this charge's was paid."""
-    later = [
-        each.occurred_at - CLOCK_SLACK
-        for each in charges
-        if each.event_type == RECURRING and each.occurred_at > charge.occurred_at
-    ]
-    return min(later, default=None)
 
 
 def number_in(charge_id: str | None) -> str | None:

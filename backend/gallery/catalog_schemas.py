@@ -1,15 +1,12 @@
 """Requests and responses of `/v1/catalog`."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from backend.catalog.models import CatalogKind
 from backend.jobs.schemas import ArtifactResponse, Moment, PublicId
-from backend.workflows.pictures import END
-
-# Something to read, without control characters.
-VISIBLE_TEXT = rf"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*{END}"
+from backend.workflows.generators import EntryTitle
 
 
 class CatalogEntryResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,4 +39,4 @@ class CatalogListResponse(msgspec.Struct, frozen=True, kw_only=True):
 class CatalogEntryChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The entry's new name."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=VISIBLE_TEXT)]
+    name: EntryTitle

@@ -53,7 +53,7 @@ async def make_job(
     if workflow.has_photo:
         require_one_photo(asked)
     require_further_images(workflow, asked)
-    require_category(workflow, asked)
+    require_category(workflow, asked, getattr(asked, "product_id", None))
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
     price = price_of(workflow, quotas)
@@ -149,9 +149,9 @@ def require_further_images(
             require_one(asked, ways, image.what)
 
 
-def require_category(workflow: Workflow, asked: Any) -> None:
+def require_category(workflow: Workflow, asked: Any, product_id: str | None) -> None:
     """Raise `InvalidRequest` if the mannequin needs a category that no product can tell."""
-    if workflow is not PRODUCT_TO_MODEL_DIRECT or asked.category or asked.product_id:
+    if workflow is not PRODUCT_TO_MODEL_DIRECT or asked.category or product_id:
         return
     message = "Set the category: without a product_id nothing else tells it."
     raise InvalidRequest([{"loc": ["body", "category"], "msg": message, "type": "value_error"}])

@@ -69,7 +69,7 @@ class RelatedJob(msgspec.Struct, frozen=True, kw_only=True):
 class JobLineageResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What a job was made from, by whom and by what.
 
-    `asked_by` is null for a job of an earlier release. `request` has no upload and no image URL.
+    `asked_by` is null for a job of an earlier release. `request` has no uploads and no signed URLs.
     `rerun_of` is the job that this one repeats, which may be deleted by now. `ancestors` are that
     job and those that it repeats, nearest first; `reruns` are the jobs that repeat this one, or
     repeat one of these.

@@ -93,10 +93,10 @@ class PartnerApi:
         """The app's events of these types since then, the oldest first; of one shop or of all."""
         found: list[PartnerEvent] = []
         after = None
+        which: dict[str, Any] = {"subjectId": self.app_gid, "eventTypes": types}
+        which |= {"occurredAtMin": iso(since), "occurredAtMax": iso(datetime.now(UTC))}
+        which |= {"shopId": shop_gid} if shop_gid else {}
         while True:
-            which: dict[str, Any] = {"subjectId": self.app_gid, "eventTypes": types}
-            which |= {"occurredAtMin": iso(since), "occurredAtMax": iso(datetime.now(UTC))}
-            which |= {"shopId": shop_gid} if shop_gid else {}
             variables = {"filter": which, "first": EVENTS_PAGE, "after": after}
             data = await self.graphql(
                 database, partner_documents.HISTORY_PAGE, variables, max_wait=WORKER_WAIT

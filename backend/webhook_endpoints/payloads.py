@@ -1,4 +1,4 @@
-"""The `data` of each type of event, as the OpenAPI document tells it. Triggers write them.
+"""The `data` of each type of event, as the OpenAPI document shows it. Triggers write it.
 
 All have `shop`, the domain, and `path`, where the API has the rest.
 """
@@ -29,7 +29,10 @@ class JobEndedData(EventData, frozen=True, kw_only=True):
 
 
 class PublicationEndedData(EventData, frozen=True, kw_only=True):
-    """A publication has come to rest. `round` counts the job's publications."""
+    """A publication has ended. `round` counts the job's publications.
+
+    Of two events of a publication the one with the higher `seq` is newer.
+    """
 
     job_id: str
     product_id: str
@@ -40,7 +43,7 @@ class PublicationEndedData(EventData, frozen=True, kw_only=True):
 
 
 class BatchEndedData(EventData, frozen=True, kw_only=True):
-    """The last job of a batch has ended. `round` counts the retries."""
+    """The last job of a batch has ended. `round` counts the retries: a higher one is newer."""
 
     batch_id: str
     job_type: str

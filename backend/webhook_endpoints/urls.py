@@ -1,4 +1,4 @@
-"""Which URLs an endpoint may have, as far as it can be told without looking its name up.
+"""Which URLs an endpoint may have, as far as that is known without resolving the host name.
 
 What the name resolves to is checked at each delivery, by the transport that dials it
 (`backend.ssrf_transport`): an answer from now says nothing about the next one.
@@ -17,9 +17,10 @@ def url_problem(url: str, ports: frozenset[int]) -> str | None:
     """Why an endpoint may not have this URL; None if it may."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        host = parsed.host
+    except (httpx.InvalidURL, UnicodeError):  # UnicodeError: a name that is no valid IDN
         return "This is not a URL."
-    if parsed.scheme != "https" or not parsed.host:
+    if parsed.scheme != "https" or not host:
         return "Use an https URL, such as https://example.com/webhooks."
     if parsed.userinfo:
         return "Leave out user name and password: deliveries are signed instead."
@@ -27,14 +28,14 @@ def url_problem(url: str, ports: frozenset[int]) -> str | None:
         return "Leave out the part after #."
     if (parsed.port or HTTPS_PORT) not in ports:
         return f"Use port {' or '.join(str(port) for port in sorted(ports))}."
-    return host_problem(parsed.host)
+    return host_problem(host)
 
 
 def host_problem(host: str) -> str | None:
-    """Why no delivery could be made to that host; None if one perhaps can."""
+    """Why no delivery can be made to that host; None if one may be possible."""
     try:
         address = ip_address(host)
     except ValueError:
         is_name = "." in host.strip(".")
-        return None if is_name else "Use a host name that is known on the internet."
+        return None if is_name else "Use a host name with a domain, such as example.com."
     return None if is_public(address) else "This address is not on the public internet."

@@ -43,7 +43,7 @@ async def fill_catalog(connection: AsyncConnection, claimed: JobLease, kind: Cat
         job_id=ref.public_id,
         kind=kind,
         key=image.key,
-        name=claimed.request.get("name") or default_name(kind, attributes),
+        name=claimed.request.get("name", "").strip() or default_name(kind, attributes),
         attributes=attributes,
         width=image.meta.get("width"),
         height=image.meta.get("height"),

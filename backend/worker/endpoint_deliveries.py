@@ -67,13 +67,13 @@ async def deliver_events(ref: EndpointRef, context: WorkerContext) -> TaskOutcom
 
 async def deliver_leased(lease: EndpointLease, context: WorkerContext) -> TaskOutcome:
     """Deliver until nothing is due, one fails, or the time is over; then give the endpoint back."""
-    secrets = secrets_of(lease, context)
     ends_at = time.monotonic() + RUN_SECONDS
     failures = lease.failures
     is_healthy = True
     while is_healthy and time.monotonic() < ends_at and not context.stopping.is_set():
         async with context.database.transaction(lease.ref.shop_id) as connection:
             lease = await keep_endpoint(connection, lease)
+            secrets = secrets_of(lease, context)
             claimed = await claim_due(connection, lease.ref, 1 if failures else SIDE_BY_SIDE)
         if not claimed:
             break

@@ -1,4 +1,4 @@
-"""The worker's writes on outbound webhooks: have an endpoint, claim what is due, store results.
+"""The worker's writes for outbound webhooks: lease an endpoint, claim what is due, store results.
 
 One worker at a time has an endpoint, until `drained_until`. A claim of a delivery moves its
 `next_attempt_at` to where the attempt is certainly over: after a crash it is simply due again. Its
@@ -57,15 +57,22 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def lease_endpoint(connection: AsyncConnection, ref: EndpointRef) -> EndpointLease | None:
-    """Have the endpoint; None if another worker has it, or nothing is to be sent to it."""
+    """Lease the endpoint; None if another worker has it, or nothing is to be sent to it.
+
+    The row is locked before it is looked at: an UPDATE of free rows would not wait for a worker
+    that is giving the endpoint back, and its last look may have missed what this one is woken for.
+    """
     model = model_of(ref)
-    is_free = func.coalesce(model.drained_until, func.now()) <= func.now()
-    taken = update(model).where(*live_endpoint(ref), is_free)
-    return await leased_row(connection, ref, taken)
+    now = func.clock_timestamp()
+    is_free = (func.coalesce(model.drained_until, now) <= now).label("is_free")
+    live = select(is_free).where(*live_endpoint(ref)).with_for_update(key_share=True, of=model)
+    if not await connection.scalar(live):
+        return None
+    return await leased_row(connection, ref, update(model).where(*endpoint_key(ref)))
 
 
 async def keep_endpoint(connection: AsyncConnection, lease: EndpointLease) -> EndpointLease:
-    """Have it for longer, with what was changed meanwhile. Raises `Fenced` if it is lost."""
+    """Renew the lease, with what was changed meanwhile. Raises `Fenced` if it was lost."""
     held = update(model_of(lease.ref)).where(*leased_endpoint(lease), *live_endpoint(lease.ref))
     kept = await leased_row(connection, lease.ref, held)
     if kept is None:

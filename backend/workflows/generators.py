@@ -9,7 +9,7 @@ from backend.workflows.generated import ENCODE, PREPARE, VALIDATE, Generated, fe
 from backend.workflows.people import InventedPerson, PersonDetails
 from backend.workflows.pictures import (
     JPEG_AND_WEBP,
-    PLAIN_TEXT,
+    READABLE_TEXT,
     AspectRatio,
     FreeText,
     HexColour,
@@ -25,7 +25,7 @@ EntryTitle = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=100,
-        pattern=PLAIN_TEXT,
+        pattern=READABLE_TEXT,
         description="The name of the catalog entry.",
     ),
 ]

@@ -73,7 +73,9 @@ Seed = Annotated[
     ),
 ]
 # Neither control characters nor marks that change the direction of the text.
-PLAIN_TEXT = rf"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*{END}"
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069"
+PLAIN_TEXT = rf"^[^{_CONTROLS}]*{END}"
+READABLE_TEXT = rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*{END}"  # not only spaces
 FreeText = Annotated[str, msgspec.Meta(max_length=300, pattern=PLAIN_TEXT)]
 
 JPEG_AND_WEBP = (Output(size=2048, format="jpeg"), Output(size=1024, format="webp"))

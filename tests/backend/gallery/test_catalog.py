@@ -116,7 +116,7 @@ async def test_an_entry_can_be_renamed(shared_app: RunningApp, shop: str) -> Non
     assert (await ask(shared_app, shop, f"/{ref.public_id}")).json()["name"] == "Ada"
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\nb", None])
+@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\nb", "a\u202eb", None])
 async def test_a_name_must_be_readable(shared_app: RunningApp, shop: str, name: Any) -> None:
     ref, _ = await generated_entry(shared_app, shop=shop)
     answer = await ask(shared_app, shop, f"/{ref.public_id}", "PATCH", {"name": name})

@@ -231,6 +231,16 @@ def test_a_required_image_cannot_be_taken_away() -> None:
     assert refused.value.detail[0]["loc"] == ["body", "person_upload_key"]
 
 
+async def test_a_rerun_needs_the_category_that_no_product_tells(
+    shared_app: RunningApp, shop: str
+) -> None:
+    body = {"upload_key": await upload_picture(shared_app, shop=shop), "category": "top"}
+    ref = await create(shared_app, shop, "product-to-model-direct", body)
+    answer = await rerun(shared_app, shop, ref.public_id, {"parameters": {"category": None}})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "parameters", "category"]
+
+
 async def test_a_job_of_a_visitor_cannot_be_run_again(shared_app: RunningApp, shop: str) -> None:
     ref, _ = await finished_job(shared_app, shop=shop, customer_id="7")
     assert refusal(await rerun(shared_app, shop, ref.public_id)) == (409, "STOREFRONT_JOB")

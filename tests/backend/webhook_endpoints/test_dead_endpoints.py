@@ -1,6 +1,7 @@
 """An endpoint that does not answer delays no other, and what is lost is found again."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from backend.leased_task import Done, Retry
 from backend.webhook_endpoints import attempts
 from backend.webhook_endpoints.queue_entries import EndpointRef
 from backend.worker.endpoint_deliveries import SIDE_BY_SIDE, deliver_events
+from backend.worker.endpoint_leases import EndpointLease, lease_endpoint, release_endpoint
 from backend.worker.endpoint_upkeep import prune_deliveries, wake_endpoints
 from tests.backend.webhook_endpoints.receiver import (
     Receiver,
@@ -93,6 +95,31 @@ async def test_one_worker_at_a_time_has_an_endpoint(
     receiver.answers = [answer(200)]
     receiver.ended.set()  # closes the first connection without an answer
     assert isinstance(await first, Retry), "it looks at what has come meanwhile"
+
+
+async def test_an_endpoint_that_is_being_given_back_is_waited_for(shop_app: RunningApp) -> None:
+    endpoint = await add(shop_app, "https://hooks.example.com/")
+    ref = await ref_of(shop_app, endpoint["id"])
+    database = shop_app.worker_context.database
+    async with database.transaction(ref.shop_id) as connection:
+        lease = await lease_endpoint(connection, ref)
+    assert lease is not None
+
+    async def next_lease() -> EndpointLease | None:
+        async with database.transaction(ref.shop_id) as connection:
+            return await lease_endpoint(connection, ref)
+
+    async with database.transaction(ref.shop_id) as connection:
+        assert await release_endpoint(connection, lease) is None, "nothing is due yet"
+        woken = asyncio.create_task(next_lease())  # for what has just become due
+        await wait_until(lambda: is_waiting_or_done(shop_app, woken))
+    assert await woken is not None, "nobody else would deliver it"
+
+
+async def is_waiting_or_done(shop_app: RunningApp, task: asyncio.Task[Any]) -> bool:
+    """Whether the task waits for a lock of the database, or has ended."""
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+    return task.done() or bool(await shop_app.rows(waiting + "current_database()"))
 
 
 async def test_a_lost_queue_entry_is_found(shop_app: RunningApp, receiver: Receiver) -> None:

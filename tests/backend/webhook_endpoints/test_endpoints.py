@@ -32,6 +32,7 @@ REFUSED_URLS = [
     "https://[::1]/",
     "https://[fd00:ec2::254]/",
     "https://[::ffff:127.0.0.1]/",
+    "https://xn--a.com/",  # no valid IDN
     "https://[2002:7f00:1::]/",
 ]
 

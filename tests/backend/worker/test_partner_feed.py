@@ -166,7 +166,24 @@ async def test_a_refund_of_a_part_is_for_the_operator(shared_app: RunningApp, sh
     shared_app.shopify.refund_plan(shop, "5.00")
     with structlog.testing.capture_logs() as logged:
         assert await read_partner_events(shared_app.worker_context) == 0
-    assert "refund_partial" in [line["event"] for line in logged]
+    told = [line["log_level"] for line in logged if line["event"] == "refund_partial"]
+    assert told == ["error"]
+
+
+async def test_of_two_charges_of_a_day_the_refunded_one_is_voided(
+    shared_app: RunningApp, shop: str
+) -> None:
+    book = shared_app.shopify.contracts(shop)
+    book.last_trial_at = shared_app.shopify.platform.now()  # so that both plans are paid at once
+    for plan in ("starter", "studio"):
+        shared_app.shopify.choose_plan(shop, plan)
+        await read_billing(shared_app, shop)
+    small, difference = sorted(amount for _, amount in await lots(shared_app, shop))
+    first, _ = book.charges()
+    book.refund(first, first.amount, shared_app.shopify.platform.now())
+    assert await read_partner_events(shared_app.worker_context) == small
+    balance = await shared_app.http.get("/v1/credits", headers=shared_app.bearer(shop))
+    assert balance.json()["available"] == difference
 
 
 async def test_a_refunded_pack_of_the_billing_api_is_voided_once(selling_app: RunningApp) -> None:

@@ -177,3 +177,11 @@ def test_a_retired_workflow_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_workflow_is_both_offered_and_retired() -> None:
     assert not RETIRED.keys() & WORKFLOWS.keys()
     assert not {*RETIRED.values()} & {workflow.name for workflow in WORKFLOWS.values()}
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a\nb", "a\u202eb", "x" * 101])
+def test_the_name_of_a_catalog_entry_must_be_readable(name: str) -> None:
+    kind = WORKFLOWS["MODEL_GENERATOR"].request
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.name"):
+        msgspec.convert({"name": name}, kind)
+    assert msgspec.convert({"name": "Ada, studio"}, kind)
