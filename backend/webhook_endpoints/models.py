@@ -6,6 +6,7 @@ whatever version, causes the event, and nothing is sent of what was rolled back.
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -24,6 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
+
+# The columns of an endpoint whose failures are over, or forgotten.
+NOT_FAILING: dict[str, Any] = {"failures": 0, "failing_since": None, "last_failed_at": None}
 
 
 class EndpointColumns:

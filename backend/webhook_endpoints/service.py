@@ -17,7 +17,7 @@ from backend.jobs.ids import lookup_id, new_public_id
 from backend.shops.service import installed_id
 from backend.shops.token_encryption import TokenKeys
 from backend.webhook_endpoints.events import append_events
-from backend.webhook_endpoints.models import WebhookEndpoint
+from backend.webhook_endpoints.models import NOT_FAILING, WebhookEndpoint
 from backend.webhook_endpoints.schemas import (
     MOST_ENDPOINTS,
     EndpointChange,
@@ -36,7 +36,6 @@ from backend.webhook_endpoints.secrets import (
 from backend.webhook_endpoints.urls import url_problem
 
 ENDPOINTS_LOCK = 7_205_760_000_000_000  # plus the shop's id: of `pg_advisory_xact_lock`
-HEALTHY: dict[str, Any] = {"failures": 0, "failing_since": None, "last_failed_at": None}
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +106,7 @@ async def change_endpoint(
     shop_id = await installed_id(connection, shop_domain)
     enabled = given.pop("enabled", None)
     if enabled is True:
-        given |= {"disabled_at": None, "disabled_reason": None, **HEALTHY}
+        given |= {"disabled_at": None, "disabled_reason": None, **NOT_FAILING}
     elif enabled is False:
         given |= disabled_values("REQUESTED")
     if given:

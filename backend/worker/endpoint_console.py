@@ -17,7 +17,7 @@ from backend.settings import Settings
 from backend.shops.token_encryption import TokenKeys
 from backend.tenancy import WORKER
 from backend.webhook_endpoints.events import WebhookEventType
-from backend.webhook_endpoints.models import AppWebhookEndpoint
+from backend.webhook_endpoints.models import NOT_FAILING, AppWebhookEndpoint
 from backend.webhook_endpoints.secrets import ROTATION_OVERLAP, encrypted_secret, new_secret
 from backend.webhook_endpoints.urls import url_problem
 from backend.worker.inbox import utc_text
@@ -64,8 +64,8 @@ async def remove_app_endpoint(endpoint_id: str) -> None:
 
 async def enable_app_endpoint(endpoint_id: str) -> None:
     """Switch it on again after failures, and forget these."""
-    health = {"failures": 0, "failing_since": None, "last_failed_at": None}
-    await change_app_endpoint(endpoint_id, {"disabled_at": None, "disabled_reason": None, **health})
+    enabled = {"disabled_at": None, "disabled_reason": None, **NOT_FAILING}
+    await change_app_endpoint(endpoint_id, enabled)
     click.echo(f"Enabled {endpoint_id}.")
 
 

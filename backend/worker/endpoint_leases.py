@@ -15,7 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.leased_task import Fenced
 from backend.shops.models import Shop
 from backend.webhook_endpoints.attempts import AttemptResult
-from backend.webhook_endpoints.models import AppWebhookEndpoint, EndpointDelivery, WebhookEndpoint
+from backend.webhook_endpoints.models import (
+    NOT_FAILING,
+    AppWebhookEndpoint,
+    EndpointDelivery,
+    WebhookEndpoint,
+)
 from backend.webhook_endpoints.queue_entries import EndpointRef
 from backend.webhook_endpoints.schedule import (
     DISABLED_AFTER,
@@ -24,7 +29,6 @@ from backend.webhook_endpoints.schedule import (
 )
 
 LEASE = timedelta(seconds=45)  # three times as long as an attempt may take
-NOT_FAILING: dict[str, Any] = {"failures": 0, "failing_since": None, "last_failed_at": None}
 
 
 class EndpointLease(msgspec.Struct, frozen=True, kw_only=True):
