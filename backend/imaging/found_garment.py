@@ -89,7 +89,8 @@ def _palette(garment: NDArray[np.uint8]) -> Floats:
     """(n, 3): the Lab pixels inside of the garment."""
     small = _resized(garment, min(1.0, SEARCH_SIDE / max(garment.shape)))
     inside = filters.erode(small[..., 3] > 200, 1)
-    inside = inside if inside.any() else small[..., 3] > 127
+    if not inside.any():  # thin, such as a necklace, and no longer opaque at this size
+        inside = small[..., 3] > small[..., 3].max() // 2
     return lab(np.ascontiguousarray(small[..., :3]))[inside]
 
 

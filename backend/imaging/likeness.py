@@ -64,7 +64,10 @@ def compare_garment(
     cutout: NDArray[np.uint8], picture: NDArray[np.uint8], net: SubjectNet | None
 ) -> Likeness | None:
     """Compare a (height, width, 4) cut-out with an (…, 3) picture; None if it is not found."""
-    garment = cutout[filters.bounds(cutout[..., 3] > 127)]
+    opaque = cutout[..., 3] > 127
+    if not opaque.any():
+        return None
+    garment = cutout[filters.bounds(opaque)]
     found = find_garment(garment, picture, net)
     if found is None:
         return None

@@ -31,6 +31,16 @@ def test_a_worn_garment_is_found_in_its_own_colours(picture, net) -> None:
     assert like.found > 0.95 and like.drift < 4 and like.unlike == like.added == 0
 
 
+@pytest.mark.parametrize(("width", "alpha"), [(0.8, 255), (90, 100)], ids=["thin", "faint"])
+def test_a_cutout_without_opaque_pixels_is_not_found(width, alpha) -> None:
+    """At the size of the search, or at all; the picture is paid for, so a person looks at it."""
+    rows, columns = np.mgrid[0:1000, 0:1000]
+    necklace = np.zeros((1000, 1000, 4), np.uint8)
+    necklace[..., :3] = (200, 160, 60)
+    necklace[..., 3] = alpha * (abs(np.hypot(rows - 500, columns - 500) - 400) < width)
+    assert compare_garment(necklace, GREY, None) is None
+
+
 @pytest.mark.parametrize("change", [{"lighter": 12}, {"hue": 150}])
 def test_colours_that_changed_are_measured(picture, net, change) -> None:
     """The photo's garment is the changed one here, which saves drawing another person."""

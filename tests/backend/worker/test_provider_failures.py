@@ -84,7 +84,7 @@ async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
     before = counted_cost()
     await run_once(app, ref)
 
-    async def refused_late(_job: ProviderJob) -> Running | Finished:
+    async def refused_late(job: ProviderJob) -> Running | Finished:
         await app.http.post(f"/v1/jobs/{ref.public_id}/cancel", headers=app.bearer())
         raise ProviderFailed(CONTENT_REFUSED, cost=CHARGED)
 
