@@ -23,6 +23,7 @@ def event_operation(event_type: Any) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["type", "timestamp", "data"],
+        "additionalProperties": True,  # a receiver ignores what a later release adds
         "properties": {
             "type": {"type": "string", "const": event_type},
             "timestamp": {"type": "string", "format": "date-time"},

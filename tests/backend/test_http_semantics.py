@@ -140,7 +140,7 @@ async def readable_paths(shared_app: RunningApp) -> dict[str, dict[str, Any]]:
     for method, template, _ in operations(document):
         is_storefront = template.startswith("/proxy/")
         job = storefront if is_storefront else finished
-        path = template.format(public_id=job.public_id)
+        path = template.format(public_id=job.public_id, kind="models", delivery_id=job.public_id)
         if method == "GET" and is_storefront:
             signed = credentials.app_proxy(shared_app)(SimpleNamespace(url=path))
             found[signed.url] = {}

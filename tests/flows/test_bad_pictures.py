@@ -7,6 +7,8 @@ import pytest
 from tests.flows.pictures import SVG, cut_out_shirt, png_bomb, tiny_jpeg
 from tests.running_app import GARMENTS, RunningApp
 
+pytestmark = pytest.mark.slow
+
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "a decompression bomb": (png_bomb, "IMAGE_TOO_LARGE"),
     "an SVG": (lambda: SVG, "IMAGE_TYPE_UNSUPPORTED"),

@@ -59,6 +59,7 @@ async def job_id(running_app: RunningApp) -> str:
     return await running_app.request_job()
 
 
+@pytest.mark.slow
 async def test_a_web_process_counts_answers_by_route_and_status(
     running_app: RunningApp, job_id: str, tmp_path: Path
 ) -> None:

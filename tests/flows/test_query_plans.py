@@ -147,6 +147,22 @@ INSERT INTO credit_entries (shop_id, seq, kind, d_available, d_held, grant_id)
 SELECT shop_id, 1000 + row_number() OVER (PARTITION BY shop_id ORDER BY id), 'grant', 100, 0, id
 FROM credit_grants;
 
+INSERT INTO submissions
+       (shop_id, job_id, stage, number, provider, reference, status, seed, provider_job_id,
+        intended_at, submitted_at, deadline_at, settled_at)
+SELECT shop_id, public_id, 'try_on', 1, 'fal', public_id, 'COLLECTED', 1, public_id,
+       now(), now(), now(), now() FROM jobs;
+
+INSERT INTO catalog_entries (shop_id, id, kind, name, attributes, key)
+SELECT shop_id, public_id, 'models', 'Ada', '{}', 'artifacts/' || public_id FROM jobs;
+
+INSERT INTO webhook_endpoints (shop_id, id, url, secret)
+SELECT n, 'endpoint-' || n, 'https://hooks.example.com/', 'secret' FROM generate_series(2, 3000) n;
+
+INSERT INTO endpoint_deliveries (shop_id, id, endpoint_id, event_id, event_type, body, status)
+SELECT shop_id, id || '-' || n, id, 'event-' || n, 'job.succeeded', '{}', 'succeeded'
+FROM webhook_endpoints, generate_series(1, 3) n;
+
 UPDATE jobs SET origin = 'storefront', customer_id = right(public_id, 4), natural_key = public_id
 WHERE right(public_id, 1) IN ('0', '1');
 

@@ -27,6 +27,8 @@ from backend.worker.reencryption import reencrypt_all
 from tests.running_app import SHOP, RunningApp, serve_app
 from tests.scenarios import expire_token, open_shared_app, webhook_headers
 
+pytestmark = pytest.mark.slow
+
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 OLD, NEW = "the-secret-before-the-rotation", "the-secret-after-the-rotation"

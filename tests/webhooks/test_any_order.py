@@ -20,6 +20,8 @@ from tests.running_app import RunningApp
 from tests.scenarios import new_shop, open_shared_app
 from webhooks.receive import DeliveryRef
 
+pytestmark = pytest.mark.slow
+
 shared_app = pytest.fixture(open_shared_app, scope="module")
 
 EXAMPLES = int(os.environ.get("ORDER_EXAMPLES", "0"))  # 0: the few of the suite

@@ -192,7 +192,6 @@ async def test_a_storefront_request_is_retried_after_its_job_failed(shared_app: 
         {"category": "dress", "media_id": "gid://shopify/MediaImage/1"},
         {**DRESS, "customer_id": ANNA},
         {**DRESS, "shop": OTHER_SHOP},
-        {"product_id": PRODUCT},
         {**DRESS, "outputs": [{"size": 512, "format": "webp"}] * 2},
     ],
 )

@@ -247,6 +247,9 @@ async def further_refusals(shared_app: RunningApp) -> list[httpx.Response]:
         return [
             await shared_app.http.post(path, json={**body, "margin": 0.2}, headers=key),
             await shared_app.http.post("/v1/extract", json=body, headers=shared_app.bearer()),
+            await shared_app.http.post(
+                "/v1/purchases", json=ORDERS["/v1/purchases"], headers=shared_app.bearer()
+            ),
             await shared_app.http.get("/v1/jobs", headers=shared_app.bearer(UNKNOWN_SHOP)),
             await shared_app.http.get("/v1/jobs", headers={"Authorization": "Bearer stale"}),
             await shared_app.http.get(

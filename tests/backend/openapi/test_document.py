@@ -3,6 +3,7 @@
 from typing import Any
 
 import jsonschema
+import pytest
 
 from backend.app import create_app
 from tests.backend.openapi.conformance import Document, assert_documented, operations
@@ -10,6 +11,7 @@ from tests.backend.openapi.sample_requests import ELSEWHERE, Answers
 from tests.running_app import RunningApp
 
 
+@pytest.mark.slow
 async def test_every_documented_status_occurs(document: Document, found: Answers) -> None:
     promised = {
         (operation["operationId"], int(status))

@@ -17,6 +17,8 @@ from tests.backend.openapi.one_job import RECORD
 from tests.backend.openapi.sample_requests import ELSEWHERE, Answers, further_refusals
 from tests.running_app import GARMENTS, RunningApp
 
+pytestmark = pytest.mark.slow
+
 OPEN = {"meta", "extra"}
 PICTURES = "pictures.example"
 ADMIN = "admin.shopify.com"

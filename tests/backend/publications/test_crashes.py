@@ -32,6 +32,8 @@ from tests.backend.publications.scenarios import (
 )
 from tests.running_app import RunningApp
 
+pytestmark = pytest.mark.slow
+
 PUBLISHING = {
     "transaction",
     "stagedUploadsCreate",

@@ -22,6 +22,8 @@ from tests.backend.webhook_endpoints.receiver import (
 from tests.running_app import RunningApp
 from tests.wait import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 async def ref_of(shop_app: RunningApp, endpoint_id: object) -> EndpointRef:
     """The endpoint as the queue names it."""

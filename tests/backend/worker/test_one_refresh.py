@@ -32,6 +32,8 @@ from tests.scenarios import (
     waiting_job,
 )
 
+pytestmark = pytest.mark.slow
+
 PROCESSES, SLOTS, JOBS = 5, 4, 50
 
 shop = pytest.fixture(new_shop)

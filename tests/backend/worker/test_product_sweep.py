@@ -94,6 +94,7 @@ async def test_recent_changes_are_left_to_their_webhook(shared_app: RunningApp, 
     assert await sweep_shop(shared_app, shop) == 1
 
 
+@pytest.mark.slow
 async def test_the_sweep_reads_every_page_of_products(shared_app: RunningApp, shop: str) -> None:
     await move_sweep_mark(shared_app, shop, 1)
     products = [shared_app.product(b"x", shop=shop) for _ in range(55)]
@@ -137,6 +138,7 @@ async def test_a_product_above_the_daily_cap_does_not_stop_the_sweep(
     assert await sweep_mark(shared_app, shop) == until
 
 
+@pytest.mark.slow
 async def test_an_interrupted_sweep_continues_where_it_stopped(
     shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
