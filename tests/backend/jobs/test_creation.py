@@ -212,6 +212,8 @@ async def test_operations_list_every_workflow_with_its_price(shared_app: Running
             "op_class": workflow.op_class,
             "credits_cost": workflow.credits_cost,
             "enabled": workflow.name not in HOSTED_WORKFLOWS,
+            "refusal": "NO_ENGINE" if workflow.name in HOSTED_WORKFLOWS else None,
+            "hosted": False,
         }
         for workflow in WORKFLOWS.values()
     ]

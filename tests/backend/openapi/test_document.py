@@ -22,6 +22,7 @@ async def test_every_documented_status_occurs(document: Document, found: Answers
     assert had == promised - ELSEWHERE
 
 
+@pytest.mark.slow
 async def test_every_response_matches_its_schema(document: Document, found: Answers) -> None:
     described = {operation["operationId"]: operation for _, _, operation in operations(document)}
     for (name, _), answer in found.items():
