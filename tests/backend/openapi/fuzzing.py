@@ -66,9 +66,22 @@ def settings(base_url: str, examples: int) -> Document:
                 "checks": {"positive_data_acceptance": {"expected-statuses": [201, 415, 422]}},
             },
             {
-                # Nor what each workflow takes for its parameters.
+                # Nor what each workflow takes for its parameters, and whether it has an engine.
                 "include-path": "/v1/batches",
+                "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 409, 422]}},
+            },
+            {
+                # Nor which entries the catalog has, and that a photo which is no product's needs a
+                # category.
+                "include-path": ["/v1/background-swap-with-image", "/v1/product-to-model-direct"],
                 "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 422]}},
+            },
+            {
+                # Nor where events may be sent.
+                "include-path": ["/v1/webhook-endpoints", "/v1/webhook-endpoints/{public_id}"],
+                "checks": {
+                    "positive_data_acceptance": {"expected-statuses": ["2xx", 404, 409, 422]}
+                },
             },
             {
                 # Nor what the repeated job's workflow takes.
@@ -81,7 +94,9 @@ def settings(base_url: str, examples: int) -> Document:
                 # Nor which version of the settings there is, which characters can be kept, and
                 # what the rules cost.
                 "include-path": "/v1/settings",
-                "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 412, 422]}},
+                "checks": {
+                    "positive_data_acceptance": {"expected-statuses": ["2xx", 409, 412, 422]}
+                },
             },
             {
                 # Nor that each kind of list has cursors of its own.
