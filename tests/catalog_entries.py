@@ -51,6 +51,10 @@ async def generated_entry(
     """A catalog entry of that shop; its job and the key of its object."""
     claimed, keys = await claimed_generator_job(running_app, kind, shop=shop)
     await end_generator_job(running_app, claimed)
+    await running_app.execute(
+        "UPDATE catalog_entries SET width = 1024, height = 1024 WHERE id = :id",
+        id=claimed.ref.public_id,
+    )
     return claimed.ref, keys[0]
 
 

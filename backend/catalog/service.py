@@ -16,6 +16,8 @@ KIND_OF_GENERATOR: Mapping[str, CatalogKind] = {
     "COMPLEMENTARY_GARMENT_GENERATOR": CatalogKind.COMPLEMENTARY_GARMENTS,
 }
 
+MIN_SIDE_PIXELS = 512  # of a job's images, as `imaging.decode` has it
+
 
 async def use_catalog(
     connection: AsyncConnection, *, shop_id: int, wanted: Mapping[str, tuple[CatalogKind, str]]
@@ -23,22 +25,47 @@ async def use_catalog(
     """The object key for each field of a request that names an entry: `wanted` has kind and ID.
 
     Raises `InvalidRequest` naming each field whose entry is unknown, archived, of another kind or
-    another shop's; the response does not reveal which of these it is.
+    another shop's (the response does not reveal which of these it is), or has too few pixels.
     """
     if not wanted:
         return {}
     ids = cast(sorted({entry_id for _, entry_id in wanted.values()}), ARRAY(Text))
     found = await connection.execute(
-        select(CatalogEntry.kind, CatalogEntry.id, CatalogEntry.key).where(
+        select(
+            CatalogEntry.kind,
+            CatalogEntry.id,
+            CatalogEntry.key,
+            CatalogEntry.width,
+            CatalogEntry.height,
+        ).where(
             CatalogEntry.shop_id == shop_id,
             CatalogEntry.id == any_(ids),
             CatalogEntry.archived_at.is_(None),
         )
     )
-    keys = {(CatalogKind(row.kind), row.id): row.key for row in found}
-    if missing := [field for field, entry in wanted.items() if entry not in keys]:
-        raise InvalidRequest([no_such_entry(field, wanted[field][0]) for field in missing])
-    return {field: keys[entry] for field, entry in wanted.items()}
+    rows = {(CatalogKind(row.kind), row.id): row for row in found}
+    problems = [
+        no_such_entry(field, entry[0]) if entry not in rows else too_small(field, rows[entry])
+        for field, entry in wanted.items()
+        if entry not in rows or is_too_small(rows[entry])
+    ]
+    if problems:
+        raise InvalidRequest(problems)
+    return {field: rows[entry].key for field, entry in wanted.items()}
+
+
+def is_too_small(row: Any) -> bool:
+    """Whether a job could not use the entry's image; one of unknown size is tried."""
+    return min(row.width or MIN_SIDE_PIXELS, row.height or MIN_SIDE_PIXELS) < MIN_SIDE_PIXELS
+
+
+def too_small(field: str, row: Any) -> dict[str, Any]:
+    """The item of `detail` for a field whose entry has too few pixels."""
+    message = (
+        f"The entry's image has {row.width} × {row.height} pixels; its shorter side needs at least "
+        f"{MIN_SIDE_PIXELS}. Make a larger one."
+    )
+    return {"loc": ["body", field], "msg": message, "type": "value_error"}
 
 
 def no_such_entry(field: str, kind: CatalogKind) -> dict[str, Any]:

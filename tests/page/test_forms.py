@@ -73,7 +73,7 @@ async def started_request(admin: AdminPage) -> dict[str, Any]:
 
 async def catalog_entry(shop: Shop, generator: str = "model-generator", **parameters: Any) -> str:
     """An entry of the catalog that the stand-in provider has drawn; its id."""
-    body = {"outputs": SMALL, **parameters}
+    body = {"outputs": [{"size": 768, "format": "webp"}], **parameters}
     public_id = str((await shop.call("POST", f"/v1/{generator}", json=body)).json()["job_id"])
     assert (await shop.ended_job(public_id))["status"] == "SUCCESS"
     return public_id

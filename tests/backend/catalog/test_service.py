@@ -56,3 +56,16 @@ async def test_every_unusable_entry_is_named_and_none_is_told_apart(
         ["body", field] for field in ids if field != "model_id"
     ]
     assert len({item["msg"] for item in refused.value.detail}) == 1
+
+
+async def test_an_entry_with_too_few_pixels_is_refused_before_a_job_is_paid(
+    shared_app: RunningApp, shop: str
+) -> None:
+    entry, _ = await generated_entry(shared_app, shop=shop)
+    await shared_app.execute(
+        "UPDATE catalog_entries SET width = 205, height = 256 WHERE id = :id", id=entry.public_id
+    )
+    with pytest.raises(InvalidRequest) as refused:
+        await keys_of(shared_app, shop, {"model_id": (MODELS, entry.public_id)})
+    [item] = refused.value.detail
+    assert (item["loc"], "205 × 256 pixels" in item["msg"]) == (["body", "model_id"], True)
