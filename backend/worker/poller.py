@@ -48,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL = 1.0  # seconds between two looks
 POLLS_AT_ONCE = 100  # of one process
+WRITES_AT_ONCE = 2  # of them: the other connections are for the jobs that run meanwhile
 SUBMISSION_LEASE = timedelta(seconds=90)  # after a crash of the poller, another one takes them up
 ENQUEUED_AGAIN = timedelta(seconds=20)  # a job whose queue entry was dropped
 TIDY_EVERY = 15  # looks
@@ -71,6 +72,7 @@ class Poller:
         self.by_name = {provider.name: provider for provider in providers.values()}
         self.stopping = asyncio.Event()
         self.under_way: set[asyncio.Task[None]] = set()
+        self.writes = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def run(self) -> None:
         """Look until told to stop. What goes wrong is logged, and looked at again."""
@@ -171,7 +173,7 @@ class Poller:
         if not isinstance(answer, Running) or stored.since_deadline >= 0:
             await self.wake_job(stored)
             return
-        async with self.database.transaction(stored.key.shop_id) as connection:
+        async with self.writing(stored.key.shop_id) as connection:
             delay = next_poll(stored, answer.retry_after)
             await wake_later(connection, stored.key, delay, has_answered=True)
 
@@ -185,7 +187,7 @@ class Poller:
             return
         asked = timedelta(seconds=error.retry_after or 0)
         pause = PROVIDERS.pause(stored.outages + 1, at_least=asked)
-        async with self.database.transaction() as connection:
+        async with self.writing() as connection:
             await wake_later(connection, stored.key, pause, is_outage=True)
             if error.retry_after:
                 await pause_provider(connection, provider.name, retry_after=error.retry_after)
@@ -193,7 +195,7 @@ class Poller:
     async def wake_job(self, stored: StoredSubmission) -> None:
         """Put the job on the queue; what the provider was asked about is READY with that."""
         key = stored.key
-        async with self.database.transaction(key.shop_id) as connection:
+        async with self.writing(key.shop_id) as connection:
             await connection.execute(
                 update(Submission)
                 .where(*this_submission(key, SubmissionStatus.SUBMITTED))
@@ -205,6 +207,12 @@ class Poller:
                 .values(wake_at=func.now() + ENQUEUED_AGAIN)
             )
             await enqueue_begun(connection, [JobRef(shop_id=key.shop_id, public_id=key.job_id)])
+
+    @asynccontextmanager
+    async def writing(self, shop_id: int | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction, once few enough of this loop are open."""
+        async with self.writes, self.database.transaction(shop_id) as connection:
+            yield connection
 
     async def fill_places(self) -> None:
         """Wake the jobs whose turn it is."""

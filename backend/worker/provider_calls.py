@@ -139,8 +139,12 @@ async def confirmed_hint(
 
 
 def next_poll(stored: StoredSubmission, retry_after: float | None) -> timedelta:
-    """When to ask again: soon at first, then more rarely, and not sooner than the provider asks."""
+    """When to ask again: soon at first, then more rarely, and at its deadline.
+
+    Never sooner than the provider asks for.
+    """
     usual = next((pause for age, pause in PACE if stored.since_intent < age), SLOWEST)
-    if stored.has_callback:
-        usual = min(usual * WITH_CALLBACK, SLOWEST)
-    return timedelta(seconds=max(jittered(usual), retry_after or 0))
+    pause = jittered(usual * WITH_CALLBACK if stored.has_callback else usual)
+    if stored.since_deadline < 0:
+        pause = min(pause, -stored.since_deadline)
+    return timedelta(seconds=max(pause, retry_after or 0))

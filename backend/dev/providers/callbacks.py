@@ -14,6 +14,7 @@ from backend.dev.providers.fashn_answers import prediction_body
 from backend.dev.providers.requests import AcceptedRequest, ProviderState
 
 CALLBACK_TIMEOUT = 15.0  # seconds that fal waits for an answer
+CALLBACKS_AT_ONCE = 20  # the client's time for each grows with the number of those under way
 
 
 class ProviderCallbacks:
@@ -24,6 +25,7 @@ class ProviderCallbacks:
         self._app = app
         self._key = Ed25519PrivateKey.generate()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(CALLBACKS_AT_ONCE)
 
     def jwks(self) -> dict[str, Any]:
         """The document of fal's public keys (RFC 7517, RFC 8037)."""
@@ -105,7 +107,10 @@ class ProviderCallbacks:
         assert prediction.callback_url is not None
         headers = {"Content-Type": "application/json", **headers}
         try:
-            response = await self._app.post(prediction.callback_url, content=body, headers=headers)
+            async with self._places:
+                response = await self._app.post(
+                    prediction.callback_url, content=body, headers=headers
+                )
         except httpx.HTTPError:
             return None
         return response.status_code

@@ -1,15 +1,18 @@
 """The poller: it asks in good time, shares the work with others, and wakes each job."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import msgspec
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.providers.provider import Finished, ProviderJob, Running
 from backend.submissions.records import StoredSubmission, SubmissionKey
 from backend.worker.maintenance import requeue_overdue
-from backend.worker.poller import polling
+from backend.worker.poller import WRITES_AT_ONCE, polling
 from backend.worker.provider_calls import next_poll
 from tests.backend.worker.hosted import (
     FakeProvider,
@@ -54,9 +57,15 @@ def test_it_asks_soon_at_first_and_then_more_rarely(age: float, usual: float) ->
     assert next_poll(stored, None) / timedelta(seconds=usual) == pytest.approx(1, abs=0.25)
 
 
-def test_it_asks_more_rarely_where_the_provider_reports_by_itself() -> None:
-    stored = msgspec.structs.replace(STORED, since_intent=20, has_callback=True)
-    assert next_poll(stored, None) / timedelta(seconds=20) == pytest.approx(1, abs=0.25)
+@pytest.mark.parametrize(("age", "usual"), [(20, 20), (121, 120)])
+def test_it_asks_more_rarely_where_the_provider_reports_by_itself(age: float, usual: float) -> None:
+    stored = msgspec.structs.replace(STORED, since_intent=age, has_callback=True)
+    assert next_poll(stored, None) / timedelta(seconds=usual) == pytest.approx(1, abs=0.25)
+
+
+def test_it_asks_at_the_deadline_at_the_latest() -> None:
+    stored = msgspec.structs.replace(STORED, since_intent=590, since_deadline=-10)
+    assert next_poll(stored, None) == timedelta(seconds=10)
 
 
 def test_it_asks_no_sooner_than_the_provider_wants() -> None:
@@ -72,6 +81,32 @@ async def test_two_processes_ask_about_each_request_once(running_app: RunningApp
         await pass_time(app, ref, secs=0)
     looks = await asyncio.gather(*(poller_of(app).look() for _ in range(4)))
     assert (sum(looks), provider.polls) == (4, 4)
+
+
+async def test_many_answers_leave_connections_to_the_jobs(
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = hosted_app(running_app, FakeProvider())
+    for _ in range(2 * WRITES_AT_ONCE):
+        ref = await hosted_job(app)
+        await run_once(app, ref)
+        await pass_time(app, ref, secs=0)
+    transaction, is_open, most = app.database.transaction, 0, 0
+
+    @contextlib.asynccontextmanager
+    async def counted(shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
+        nonlocal is_open, most
+        is_open += 1
+        most = max(most, is_open)
+        try:
+            async with transaction(shop) as connection:
+                yield connection
+        finally:
+            is_open -= 1
+
+    monkeypatch.setattr(app.database, "transaction", counted)
+    assert await poller_of(app).look() == 2 * WRITES_AT_ONCE
+    assert most == WRITES_AT_ONCE
 
 
 async def test_a_poller_that_died_is_followed_by_another(running_app: RunningApp) -> None:
