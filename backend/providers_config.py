@@ -26,7 +26,7 @@ class ProvidersConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     public_url: str = ""  # our https origin, for callbacks; empty: providers are only polled
-    provider_deadline_minutes: Annotated[int, msgspec.Meta(ge=1, le=1440)] = 10  # for a stage
+    provider_deadlines: str = ""  # stage=minutes, where not `providers.deadlines`
     provider_inputs: Literal["url", "inline"] = (
         "url"  # how pictures go out, where both are possible
     )

@@ -58,9 +58,11 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    RequestUnknown,
     Running,
     SubmitRequest,
 )
+from backend.workflows.stages import StageName
 
 MAX_LIST_BYTES = 20_000_000
 OUTPUTS_LIVE = '{"expiration_duration_seconds": 3600}'
@@ -91,6 +93,7 @@ class FalProvider:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.account = account
+        self.models: Mapping[StageName, str] = account.models
         self.stages = frozenset(account.models)
         self.limits = account.limits
         key = {"Authorization": f"Key {account.key}"}
@@ -113,23 +116,24 @@ class FalProvider:
         accepted = answer.read(FalAccepted)
         if accepted is None or not accepted.request_id:
             raise AnswerLost("fal accepted a request without an id")
-        return self._job(request, accepted)
+        return self._job(request, accepted, endpoint)
 
     async def find(
         self, request: SubmitRequest, since: datetime, known: Collection[str] = ()
     ) -> ProviderJob | None:
         """See `Provider`, and `backend.providers.fal_requests`."""
-        endpoint = self.account.models[request.stage]
-        found = await find_request_id(self.platform, endpoint, request, since, known)
-        return None if found is None else self._job(request, FalAccepted(request_id=found))
+        found = await find_request_id(self.platform, request, since, known)
+        if found is None:
+            return None
+        return self._job(request, FalAccepted(request_id=found), request.model)
 
     async def poll(self, job: ProviderJob) -> Running | Finished:
         """See `Provider`. fal's addresses are not known by the id alone, such as a callback's."""
         if "status_url" not in job.handles:
-            raise ProviderFailed(PROVIDER_FAILED, provider_code="no_handles")
+            raise RequestUnknown(PROVIDER_FAILED, provider_code="no_handles")
         answer = await self.http.ask("GET", job.handles["status_url"], may_refuse=True)
         if answer.status == 404 and not may_be_unknown_yet(job):
-            raise ProviderFailed(PROVIDER_FAILED, provider_code="not_found")
+            raise RequestUnknown(PROVIDER_FAILED, provider_code="not_found")
         status = answer.read(FalStatus)
         if not answer.is_ok or status is None:
             raise ProviderUnavailable(f"fal answered HTTP {answer.status} without a status")
@@ -186,9 +190,8 @@ class FalProvider:
             cost=cost,
         )
 
-    def _job(self, request: SubmitRequest, accepted: FalAccepted) -> ProviderJob:
+    def _job(self, request: SubmitRequest, accepted: FalAccepted, endpoint: str) -> ProviderJob:
         """What to ask about it with. A URL of another host is not followed, and built instead."""
-        endpoint = self.account.models[request.stage]
         request_id = quote(accepted.request_id, safe="")
         built = f"{self.http.base_url}/{app_of(endpoint)}/requests/{request_id}"
         urls = {

@@ -46,7 +46,6 @@ class RequestPage(msgspec.Struct):
 
 async def find_request_id(
     http: ProviderHttp,
-    endpoint: str,
     request: SubmitRequest,
     since: datetime,
     known: Collection[str] = (),
@@ -57,7 +56,7 @@ async def find_request_id(
     """
     earliest = (since - CLOCK_SKEW).astimezone(UTC)
     query = {
-        "endpoint_id": endpoint,
+        "endpoint_id": request.model,
         "start": earliest.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "expand": "payloads",
         "limit": str(PAGE_ITEMS),

@@ -48,6 +48,7 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    RequestUnknown,
     Running,
     SubmitRequest,
 )
@@ -105,6 +106,7 @@ class FashnProvider:
         self, account: ProviderAccount, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.account = account
+        self.models: Mapping[StageName, str] = account.models
         self.stages = frozenset(account.models)
         self.limits = account.limits
         key = {"Authorization": f"Bearer {account.key}"}
@@ -139,7 +141,7 @@ class FashnProvider:
         url = f"{self.http.base_url}/status/{quote(job.id, safe='')}"
         answer = await self.http.ask("GET", url, may_refuse=True)
         if answer.status == 404 and not may_be_unknown_yet(job):
-            raise ProviderFailed(PROVIDER_FAILED, provider_code="NotFound")
+            raise RequestUnknown(PROVIDER_FAILED, provider_code="NotFound")
         prediction = answer.read(Prediction)
         if not answer.is_ok or prediction is None:
             raise ProviderUnavailable(f"FASHN answered HTTP {answer.status} without a status")

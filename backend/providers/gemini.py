@@ -37,6 +37,7 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    RequestUnknown,
     Running,
     SubmitRequest,
 )
@@ -143,6 +144,7 @@ class GeminiProvider:
         self, account: ProviderAccount, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.account = account
+        self.models: Mapping[StageName, str] = account.models
         self.stages = frozenset(account.models)
         self.limits = account.limits
         self.http = ProviderHttp(
@@ -181,7 +183,7 @@ class GeminiProvider:
 
     async def poll(self, job: ProviderJob) -> Running | Finished:
         """There is never a job to ask about."""
-        raise ProviderFailed(PROVIDER_FAILED, provider_code="no_jobs")
+        raise RequestUnknown(PROVIDER_FAILED, provider_code="no_jobs")
 
     async def fetch(self, image: OutputImage) -> bytes:
         """See `Provider`."""

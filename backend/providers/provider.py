@@ -42,7 +42,8 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     `inputs` are named as the stage's files. `params` are the job's own (`Workflow.parameters`).
     `reference` is the same for each attempt at this submission and no other: an adapter passes it
     on where the provider can find a request by it. `callback_url` is None where this installation
-    has no public address.
+    has no public address. `model` is the one that a lost request was sent to, which `find` needs:
+    another one may be set by then.
     """
 
     stage: StageName
@@ -51,6 +52,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     seed: int
     callback_url: str | None = None
+    model: str = ""
 
 
 class ProviderJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,10 @@ class ProviderFailed(Failed):
         self.provider_code = provider_code
 
 
+class RequestUnknown(ProviderFailed):
+    """The provider has no such request, or cannot be asked about it by its id alone."""
+
+
 class ProviderUnavailable(Exception):
     """The provider has taken nothing, and takes nothing now: an outage, a limit, no credits.
 
@@ -133,10 +139,14 @@ class CallbackRefused(Exception):
 
 
 class Provider(Protocol):
-    """An adapter. `stages` are those it can make; `can_find` says whether `find` can answer."""
+    """An adapter. `stages` are those it can make, `models` what it sends each of them to.
+
+    `can_find` says whether `find` can answer.
+    """
 
     name: str
     stages: frozenset[StageName]
+    models: Mapping[StageName, str]
     limits: ProviderLimits
     can_find: bool
 
@@ -151,7 +161,7 @@ class Provider(Protocol):
 
         None means that the provider has not accepted it; while that is not certain, this raises
         `ProviderUnavailable`. The request may be without its inputs and parameters, which may be
-        gone: a provider finds it by its stage, reference and seed. A merchant may choose the seed,
+        gone: a provider finds it by its model, reference and seed. A merchant may choose the seed,
         so the same one may be another request's: those in `known` are never the answer.
         """
         ...
@@ -160,7 +170,7 @@ class Provider(Protocol):
         """How far the request is.
 
         Of a job that only a callback has named there are no handles; an adapter that needs them
-        raises `ProviderFailed`.
+        raises `RequestUnknown`, as it does if the provider does not know the job.
         """
         ...
 

@@ -43,12 +43,14 @@ class Submission(Base):
     """One request for one stage of a job; `number` 2 is the one repetition that there may be.
 
     `reference` is what the provider is told to find it by. `inputs` has the SHA-256 of each picture
-    that was sent. `provider_job_id` and `handles` are the provider's answer; `hinted_id` is an id
+    that was sent. `model` is what the request is sent to, and with the result the one that the
+    provider names. `provider_job_id` and `handles` are the provider's answer; `hinted_id` is an id
     that a callback has named before the answer was stored. `wake_at` is when the poller looks at it
     next, or, while it is WAITING, until when its job has been called to take a place. `deadline_at`
-    is when its result is no longer waited for. `outages` counts the failed questions in a row.
-    `amount_micros` is in millionths of USD. `possible_double_cost`: the provider may have been paid
-    for this request beside another one.
+    is when its job stops waiting for the result; a `failure` before `settled_at` is what the job
+    has ended with then. `outages` counts the failed questions in a row. `amount_micros` is in
+    millionths of USD. `possible_double_cost`: the provider may have been paid for this request
+    beside another one.
     """
 
     __tablename__ = "submissions"

@@ -61,6 +61,7 @@ class StoredSubmission(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     status: str
     seed: int
+    model: str | None
     inputs: dict[str, str]
     has_callback: bool
     provider_job_id: str | None
@@ -94,6 +95,7 @@ SUBMISSION_COLUMNS = (
     Submission.provider,
     Submission.status,
     Submission.seed,
+    Submission.model,
     Submission.inputs,
     Submission.has_callback,
     Submission.provider_job_id,
@@ -170,7 +172,7 @@ async def record_answer(
             submitted_at=func.now(),
             wake_at=func.now() + wake_in,
             outages=0,
-            provider_job_id=job.id[:MAX_ID] if job else None,
+            provider_job_id=job.id if job else None,
             handles=job.handles if job else {},
             **cost_columns(cost or ProviderCost()),
         )
@@ -217,12 +219,17 @@ async def wake_later(
     *,
     is_outage: bool = False,
     has_answered: bool = False,
+    failure: Failure | None = None,
 ) -> bool:
     """Have the poller look at it after `delay`. What was READY is SUBMITTED again.
 
+    What is due by now stays due: a callback has come since it was taken to be looked at.
     `has_answered`: the provider has answered a poll, so that an outage before it is over.
+    `failure` is what the job has ended with, where the provider has not ended yet.
     """
     outages: Any = Submission.outages + 1 if is_outage else Submission.outages
+    is_due = Submission.wake_at <= func.clock_timestamp()
+    ended = {"failure": msgspec.to_builtins(failure)} if failure else {}
     changed = await connection.execute(
         update(Submission)
         .where(*this_submission(key, SubmissionStatus.INTENDED, *POLLED))
@@ -231,9 +238,10 @@ async def wake_later(
                 (Submission.status == SubmissionStatus.READY, SubmissionStatus.SUBMITTED.value),
                 else_=Submission.status,
             ),
-            wake_at=func.now() + delay,
+            wake_at=case((is_due, Submission.wake_at), else_=func.now() + delay),
             polls=Submission.polls + int(has_answered),
             outages=0 if has_answered else outages,
+            **ended,
         )
     )
     return changed.rowcount == 1

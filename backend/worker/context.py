@@ -26,8 +26,8 @@ from backend.workflows.stages import StageName
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     """The services of one worker process. `stopping` is set once it should hand over its jobs.
 
-    `providers` make their stages outside this machine, each request within `provider_deadline`;
-    `callbacks` is None where this installation has no public address.
+    `providers` make their stages outside this machine, each within its deadline; `callbacks` is
+    None where this installation has no public address.
     `endpoint_transport` carries events to webhook endpoints.
     """
 
@@ -40,7 +40,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     prices: PriceList = PriceList()
     without_engine: frozenset[str] = frozenset()  # names of workflows that need another engine
     providers: Mapping[StageName, Provider] = {}
-    provider_deadline: timedelta = timedelta(minutes=10)
+    deadlines: Mapping[StageName, timedelta] = {}
     callbacks: CallbackUrls | None = None
     presigner: Presigner | None = None  # for the inputs of providers
     partner: PartnerApi | None = None

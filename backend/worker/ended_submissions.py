@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, func, null, select, update
+from sqlalchemy import case, delete, func, null, select, update
 
 from backend.db import Database
 from backend.jobs.models import Job
@@ -23,12 +23,13 @@ from backend.submissions.records import (
     this_submission,
     wake_later,
 )
-from backend.submissions.states import IN_FLIGHT, SubmissionStatus
+from backend.submissions.states import OPEN_STATES, SubmissionStatus
 from backend.worker.hosted_requests import find_request, sent_since
 from backend.worker.provider_calls import (
     FIRST_POLL,
     GRACE,
     cancel_request,
+    confirmed_hint,
     found_request,
     known_requests,
     poll_provider,
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 ABANDONED_AFTER = timedelta(days=1)  # that no poller knows the provider any more
 UNTIL_STOPPED = timedelta(seconds=30)  # between two questions whether it has stopped
+FOLLOWED_FOR = timedelta(hours=1)  # after the deadline, for what it costs
 
 
 async def stop_submission(database: Database, provider: Provider, stored: StoredSubmission) -> None:
@@ -68,11 +70,12 @@ async def stop_unanswered(database: Database, provider: Provider, stored: Stored
     rest = GRACE - timedelta(seconds=stored.since_intent)
     job = None
     known = await known_requests(database, stored) if provider.can_find else None
-    if known is not None:
-        try:
+    try:
+        job = await confirmed_hint(database, provider, stored)
+        if job is None and known is not None:
             job = await found_request(provider, find_request(stored), sent_since(stored), known)
-        except ProviderUnavailable:
-            rest = max(rest, UNTIL_STOPPED) if stored.since_deadline < 0 else rest
+    except ProviderUnavailable:
+        rest = rest if is_given_up(stored) else max(rest, UNTIL_STOPPED)
     async with database.transaction() as connection:
         if job is not None:
             await record_answer(connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL)
@@ -83,12 +86,17 @@ async def stop_unanswered(database: Database, provider: Provider, stored: Stored
 
 
 async def ask_again_or_settle(database: Database, stored: StoredSubmission) -> None:
-    """Ask until the deadline; what it has cost is unknown then."""
-    if stored.since_deadline >= 0:
+    """Ask for an hour after the deadline; what it has cost is unknown then."""
+    if is_given_up(stored):
         await settle_unwanted(database, stored)
         return
     async with database.transaction(stored.key.shop_id) as connection:
         await wake_later(connection, stored.key, UNTIL_STOPPED)
+
+
+def is_given_up(stored: StoredSubmission) -> bool:
+    """Whether it has not ended an hour after its deadline."""
+    return timedelta(seconds=stored.since_deadline) >= FOLLOWED_FOR
 
 
 async def settle_unwanted(
@@ -98,11 +106,12 @@ async def settle_unwanted(
     status: SubmissionStatus = SubmissionStatus.CANCELLED,
     cost: ProviderCost | None = None,
 ) -> None:
-    """Settle it; delete it if its job was erased."""
-    key = stored.key
+    """Settle it, as FAILED if it was too late for its job; delete it if its job was erased."""
+    key, failure = stored.key, stored.failure
+    status = SubmissionStatus.FAILED if failure else status
     job = select(Job.public_id).where(Job.shop_id == key.shop_id, Job.public_id == key.job_id)
     async with database.transaction(key.shop_id) as connection:
-        await settle_submission(connection, stored, status, cost=cost)
+        await settle_submission(connection, stored, status, failure=failure, cost=cost)
         erased = (*this_submission(key), ~job.exists())
         await connection.execute(delete(Submission).where(*erased))
     log.info("submission_stopped", job_id=key.job_id, provider=stored.provider)
@@ -116,9 +125,11 @@ async def settle_abandoned(database: Database) -> int:
     job = select(Job.public_id).where(
         Job.shop_id == Submission.shop_id, Job.public_id == Submission.job_id
     )
+    looked_at = func.coalesce(Submission.wake_at, Submission.created_at)  # WAITING has no wake_at
+    was_sent = Submission.status != SubmissionStatus.WAITING
     abandoned = (
-        Submission.status.in_((*IN_FLIGHT, SubmissionStatus.READY)),
-        Submission.wake_at < func.now() - ABANDONED_AFTER,
+        Submission.status.in_(OPEN_STATES),
+        looked_at < func.now() - ABANDONED_AFTER,
         ~job.where(Job.status.in_(UNFINISHED)).exists(),
     )
     async with database.transaction() as connection:
@@ -126,7 +137,14 @@ async def settle_abandoned(database: Database) -> int:
         settled = await connection.execute(
             update(Submission)
             .where(*abandoned)
-            .values(status=SubmissionStatus.LOST, settled_at=func.now(), wake_at=null())
+            .values(
+                status=case(
+                    (was_sent, SubmissionStatus.LOST.value),
+                    else_=SubmissionStatus.CANCELLED.value,
+                ),
+                settled_at=func.now(),
+                wake_at=null(),
+            )
         )
     if settled.rowcount:
         log.warning("submissions_abandoned", count=settled.rowcount)

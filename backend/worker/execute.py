@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 WAITS = {
     "storage": "Waiting for the image storage to respond",
     "shopify": "Waiting for Shopify to respond",
+    "provider": "Waiting for the image provider",
 }
 
 

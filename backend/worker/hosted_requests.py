@@ -173,6 +173,7 @@ def find_request(stored: StoredSubmission) -> SubmitRequest:
         params={},
         reference=stored.key.reference,
         seed=stored.seed,
+        model=stored.model or "",
     )
 
 

@@ -29,6 +29,7 @@ from backend.submissions.records import (
 )
 from backend.submissions.states import SubmissionStatus
 from backend.worker.hosted_requests import usable_picture
+from backend.worker.provider_calls import FIRST_POLL
 from backend.worker.stage_records import MadeStage, note_stage, record_stage
 from backend.worker.stages import JobRun, StageFailed, store_files
 from backend.workflows.stages import Stage
@@ -124,6 +125,14 @@ class HostedRun:
                 async with self.database.transaction(self.ref.shop_id) as connection:
                     await settle_submission(connection, *how, failure=failure, cost=cost)
             raise
+        log.warning("job_failed", code=failure.code)
+        return False
+
+    async def stop_waiting(self, stored: StoredSubmission, failure: Failure) -> bool:
+        """End the job; the poller stops the request, and stores what it costs all the same."""
+        async with self.database.transaction(self.ref.shop_id) as connection:
+            await fail(connection, self.job_run.claimed, failure)
+            await wake_later(connection, stored.key, FIRST_POLL, failure=failure)
         log.warning("job_failed", code=failure.code)
         return False
 

@@ -14,7 +14,6 @@ stage only where it cannot be asked about a lost answer; then `possible_double_c
 """
 
 import time
-from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -133,7 +132,7 @@ class HostedStage(HostedRun):
                 inputs=input_digests(request),
                 has_callback=request.callback_url is not None,
                 wake_in=GRACE,
-                deadline=self.context.provider_deadline,
+                deadline=self.context.deadlines[self.stage.name],
             )
             if intended_at is None:
                 await wait_for_provider(connection, self.job_run.claimed)
@@ -265,7 +264,7 @@ class HostedStage(HostedRun):
         try:
             answer = await poll_provider(self.provider, job)
             if isinstance(answer, Running):
-                return await self.wait_on(stored, job, answer)
+                return await self.wait_on(stored, answer)
             return await self.deliver(stored, answer)
         except ProviderFailed as error:
             return await self.fail_submission(stored, error)
@@ -273,25 +272,31 @@ class HostedStage(HostedRun):
             return await self.wait_out(stored, error)
 
     async def collect_again(self, stored: StoredSubmission) -> bool:
-        """Replace a stored picture that was lost: by the provider's own copy, or by a new one."""
-        with suppress(ProviderFailed, ProviderUnavailable):
+        """Replace a stored picture that was lost: by the provider's own copy, or by a new one.
+
+        While the provider cannot be asked for its copy, the job waits: a new one would be paid.
+        """
+        try:
             if job := stored.provider_job:
                 answer = await poll_provider(self.provider, job)
                 if isinstance(answer, Finished):
                     return await self.deliver(stored, answer)
+        except ProviderFailed as error:
+            log.info("collected_result_gone", provider_code=error.provider_code)
+        except ProviderUnavailable as error:
+            raise StageFailed(PROVIDER_UNAVAILABLE, away="provider") from error
         return await self.submit(stored.key.number + 1)
 
-    async def wait_on(self, stored: StoredSubmission, job: ProviderJob, answer: Running) -> bool:
-        """Leave the queue again, unless the deadline has passed."""
+    async def wait_on(self, stored: StoredSubmission, answer: Running) -> bool:
+        """Leave the queue again; once the deadline has passed, end the job."""
         if stored.since_deadline >= 0:
-            await cancel_request(self.provider, job)
-            return await self.end(stored, PROVIDER_TIMEOUT)
+            return await self.stop_waiting(stored, PROVIDER_TIMEOUT)
         return await self.leave(stored, next_poll(stored, answer.retry_after), has_answered=True)
 
     async def wait_out(self, stored: StoredSubmission, error: ProviderUnavailable) -> bool:
         """Wait for the end of an outage: for hours, and without a place in the queue."""
         if PROVIDERS.is_exhausted(PROVIDERS.waited(stored.outages + 1)):
-            return await self.end(stored, PROVIDER_UNAVAILABLE)
+            return await self.stop_waiting(stored, PROVIDER_UNAVAILABLE)
         asked = timedelta(seconds=error.retry_after or 0)
         pause = PROVIDERS.pause(stored.outages + 1, at_least=asked)
         return await self.leave(stored, pause, cause=error)

@@ -1,6 +1,7 @@
 """Places within a provider's limits: one budget for all processes, counted from the submissions.
 
-A request takes a place from its intent until the provider is done with it. Whoever takes one holds
+A request takes a place from its intent until the provider is done with it, or until its deadline:
+one that never ends must not keep all others away. Whoever takes one holds
 an advisory lock for the transaction, so no two processes count at the same time. Those that find no
 place wait: `call_waiting` calls the oldest as places get free, in turns between the shops. Nobody
 overtakes them: a new request takes a place only if one is left for each that waits.
@@ -39,6 +40,7 @@ from backend.submissions.records import SubmissionKey, this_submission
 from backend.submissions.states import IN_FLIGHT, SubmissionStatus
 from backend.worker.provider_calls import GRACE
 from backend.worker.provider_pauses import outage_seconds
+from backend.workflows.stages import StageName
 
 PLACES_LOCK = 7_205_759_302  # first half of the advisory lock's key; the provider is the second
 CALL_LIFETIME = timedelta(seconds=30)  # a called job that has not come by then is called again
@@ -99,7 +101,12 @@ async def take_place(
     ahead = 0 if status else usage.waiting
     may_send = usage.free(provider.limits) > ahead
     columns = intent_columns(wake_in, deadline) if may_send else WAITING_COLUMNS
-    columns |= {"provider": provider.name, "has_callback": has_callback, "inputs": inputs}
+    columns |= {
+        "provider": provider.name,
+        "model": provider.models[StageName(key.stage)],
+        "has_callback": has_callback,
+        "inputs": inputs,
+    }
     statement = (
         upsert(Submission)
         .values(
@@ -143,6 +150,11 @@ def intent_columns(wake_in: timedelta, deadline: timedelta) -> dict[str, object]
     }
 
 
+def takes_place() -> ColumnElement[bool]:
+    """Whether a submission takes one of its provider's places."""
+    return and_(Submission.status.in_(IN_FLIGHT), Submission.deadline_at > func.now())
+
+
 async def lock_job(connection: AsyncConnection, claimed: JobLease) -> None:
     """Lock the claimed job's row. Raises `Fenced` if the claim no longer holds."""
     ref = claimed.ref
@@ -177,7 +189,7 @@ async def place_usage(
     some_waiting = select(Submission.job_id).where(waits).limit(limit).subquery()
     counted = await connection.execute(
         select(
-            count_of(of_provider, Submission.status.in_(IN_FLIGHT)).label("in_flight"),
+            count_of(of_provider, takes_place()).label("in_flight"),
             count_of(of_provider, tries).label("trials"),
             count_of(of_provider, Submission.intended_at > func.now() - MINUTE).label("recent"),
             select(func.count()).select_from(some_waiting).scalar_subquery().label("waiting"),
@@ -244,7 +256,7 @@ def next_in_turn(provider: Provider, count: int, waited: timedelta) -> Any:
     )
     taken = (
         select(Submission.shop_id, func.count().label("count"))
-        .where(Submission.provider == provider.name, Submission.status.in_(IN_FLIGHT))
+        .where(Submission.provider == provider.name, takes_place())
         .group_by(Submission.shop_id)
         .subquery("taken")
     )

@@ -6,8 +6,8 @@ finished or failed, its job is put on the queue, and collects the result itself.
 more than make its submission due now. So does time for everything else: a lost answer, a deadline,
 a job on the queue whose entry was dropped, and a place that has become free.
 
-Requests of jobs that were cancelled or erased meanwhile are cancelled at the provider; what they
-have cost is stored, and their pictures are never fetched.
+Requests of jobs that have ended meanwhile (cancelled, erased, past a deadline) are cancelled at the
+provider; what they have cost is stored, and their pictures are never fetched.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import and_, exists, or_, select
 
 from backend.db import Database
+from backend.failures.codes import PROVIDER_MISCONFIGURED
 from backend.providers.provider import (
     AnswerLost,
     Finished,
@@ -19,12 +20,13 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    RequestUnknown,
     Running,
     SubmitRequest,
 )
 from backend.retries import jittered
 from backend.submissions.models import Submission
-from backend.submissions.records import StoredSubmission
+from backend.submissions.records import MAX_ID, StoredSubmission
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +46,12 @@ WITH_CALLBACK = 4.0
 async def send_request(provider: Provider, request: SubmitRequest) -> ProviderJob | Finished:
     """Submit, once. Raises `ProviderUnavailable`, `ProviderFailed` or `AnswerLost`.
 
-    Of any other error nobody knows whether the provider has the request.
+    Of any other error nobody knows whether the provider has the request. One whose id cannot be
+    stored cannot be asked about: it is not repeated, for that would be paid, too.
     """
     try:
         async with asyncio.timeout(SUBMIT_TIMEOUT):
-            return await provider.submit(request)
+            answer = await provider.submit(request)
     except (AnswerLost, ProviderFailed, ProviderUnavailable):
         raise
     except TimeoutError as error:
@@ -56,6 +59,9 @@ async def send_request(provider: Provider, request: SubmitRequest) -> ProviderJo
     except Exception as error:
         log.error("submit_broke", provider=provider.name, exc_info=error)
         raise AnswerLost(repr(error)) from error
+    if isinstance(answer, ProviderJob) and len(answer.id) > MAX_ID:
+        raise ProviderFailed(PROVIDER_MISCONFIGURED, provider_code="id_too_long")
+    return answer
 
 
 async def poll_provider(provider: Provider, job: ProviderJob) -> Running | Finished:
@@ -72,9 +78,12 @@ async def poll_provider(provider: Provider, job: ProviderJob) -> Running | Finis
 async def known_requests(database: Database, stored: StoredSubmission) -> frozenset[str] | None:
     """The provider's ids of the other requests with this stage and seed.
 
-    None if another job's has none either: a merchant may choose the seed, so a request that is
-    found by it could be the other job's, of another shop.
+    None if the lost one cannot be told: nobody knows which model it was sent to, or another job's
+    request is lost, too. A merchant may choose the seed, so a request that is found by it could be
+    the other job's, of another shop.
     """
+    if stored.model is None:
+        return None
     assert stored.intended_at is not None
     key = stored.key
     is_own_job = and_(Submission.shop_id == key.shop_id, Submission.job_id == key.job_id)
@@ -98,11 +107,14 @@ async def found_request(
     """The provider's job for a lost answer. Raises `ProviderUnavailable`."""
     try:
         async with asyncio.timeout(QUESTION_TIMEOUT):
-            return await provider.find(request, since, known)
+            job = await provider.find(request, since, known)
     except ProviderUnavailable:
         raise
     except Exception as error:
         raise ProviderUnavailable(repr(error)) from error
+    if job is not None and len(job.id) > MAX_ID:
+        raise ProviderUnavailable(f"its id has more than {MAX_ID} characters")
+    return job
 
 
 async def cancel_request(provider: Provider, job: ProviderJob) -> None:
@@ -119,7 +131,7 @@ async def confirmed_hint(
 ) -> ProviderJob | None:
     """The provider's job that a callback has named, if the provider knows it and it is no other's.
 
-    Raises `ProviderUnavailable`.
+    One that has failed is known, too. Raises `ProviderUnavailable`.
     """
     if stored.hinted_id is None:
         return None
@@ -132,9 +144,11 @@ async def confirmed_hint(
             return None
     try:
         await poll_provider(provider, job)
-    except ProviderFailed as error:  # it may be a failed request, or none at all
-        log.warning("hint_not_confirmed", provider=provider.name, code=error.failure.code)
+    except RequestUnknown as error:
+        log.warning("hint_not_confirmed", provider=provider.name, code=error.provider_code)
         return None
+    except ProviderFailed as error:
+        log.info("hint_has_failed", provider=provider.name, code=error.provider_code)
     return job
 
 

@@ -32,6 +32,7 @@ from backend.jobs.prices import require_known_prices
 from backend.jobs.service import JobRef
 from backend.leased_task import Retry, TaskOutcome
 from backend.metrics import served_metrics, watch_pools
+from backend.providers.deadlines import stage_deadlines
 from backend.providers.engines import (
     DEFAULT_ENGINE,
     available_stages,
@@ -193,7 +194,7 @@ def contexts(
         prices=prices,
         without_engine=offer.without_engine,
         callbacks=CallbackUrls.of(settings),
-        provider_deadline=timedelta(minutes=settings.provider_deadline_minutes),
+        deadlines=stage_deadlines(settings.provider_deadlines),
         presigner=Presigner(settings),
         partner=partner,
         billing_refresh=billing_refresh,

@@ -201,7 +201,8 @@ async def test_a_lost_answer_of_fal_is_found_in_its_list(
     stand_in.order_fault("answer_lost")
     with pytest.raises(AnswerLost):
         await provider.submit(request)
-    later = msgspec.structs.replace(request, inputs={}, params={})
+    sent_to = provider.models[request.stage]
+    later = msgspec.structs.replace(request, inputs={}, params={}, model=sent_to)
 
     async def find() -> ProviderJob | None:
         try:

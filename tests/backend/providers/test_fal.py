@@ -19,6 +19,7 @@ from backend.providers.provider import (
     ProviderJob,
     ProviderLimits,
     ProviderUnavailable,
+    RequestUnknown,
     Running,
     SubmitRequest,
 )
@@ -66,7 +67,7 @@ def job(server) -> ProviderJob:
 @pytest.fixture
 def try_on(asked_for):
     request = asked_for(StageName.TRY_ON, "product", "person", category="top")
-    return msgspec.structs.replace(request, seed=7)
+    return msgspec.structs.replace(request, seed=7, model=FAL_DEFAULTS[StageName.TRY_ON])
 
 
 def accepted(server, **changes) -> Answer:
@@ -332,7 +333,9 @@ async def test_a_lost_request_is_found_by_its_reference(server, fal, try_on, job
 
 
 async def test_a_lost_request_without_pictures_is_found_by_its_seed(server, fal, asked_for) -> None:
-    request = asked_for(StageName.GENERATE_BACKGROUND)
+    request = msgspec.structs.replace(
+        asked_for(StageName.GENERATE_BACKGROUND), model="fal-ai/nano-banana-2"
+    )
     server.answers.append(
         page(
             listed({"prompt": "p", "seed": 1}, request_id="another"),
@@ -351,6 +354,16 @@ async def test_a_lost_request_without_pictures_is_found_by_its_seed(server, fal,
     )
 
 
+async def test_a_lost_request_is_looked_for_where_it_was_sent(server, fal, try_on) -> None:
+    """`FAL_MODELS` may name another endpoint by then."""
+    sent = msgspec.structs.replace(known_later(try_on), model="fal-ai/older/try-on")
+    server.answers.append(page(listed({"seed": 7})))
+    found = undated(await fal.find(sent, SINCE))
+    assert parse_qs(urlsplit(server.asked[0].target).query)["endpoint_id"] == [sent.model]
+    assert found.handles["endpoint"] == sent.model
+    assert found.handles["status_url"] == f"{server.origin}/fal-ai/older/requests/{ID}/status"
+
+
 async def test_a_request_that_is_not_listed_may_still_be_accepted(server, fal, try_on) -> None:
     """It is not known to be lost before it would have ended, for then it would be paid twice."""
     server.answers.append(page())
@@ -367,7 +380,7 @@ async def test_a_request_may_wait_only_so_long_for_its_start(server, fal, try_on
 
 
 async def test_a_request_known_by_its_id_alone_cannot_be_asked_about(fal) -> None:
-    with pytest.raises(ProviderFailed):
+    with pytest.raises(RequestUnknown):
         await fal.poll(ProviderJob(id=ID))
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import backend.app
-from backend.failures.codes import PROVIDER_FAILED
+from backend.failures.codes import CONTENT_REFUSED, PROVIDER_FAILED
 from backend.jobs.service import JobRef
 from backend.providers.provider import (
     AnswerLost,
@@ -18,6 +18,8 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    RequestUnknown,
+    Running,
     SubmitRequest,
 )
 from backend.renderers.base import Renderer
@@ -25,6 +27,7 @@ from backend.settings import Settings
 from backend.submissions import routes
 from backend.submissions.callback_tokens import CallbackToken, sign_callback, verify_callback
 from tests.backend.worker.hosted import (
+    COST,
     STAGE,
     FakeProvider,
     finished,
@@ -37,6 +40,7 @@ from tests.backend.worker.hosted import (
     statuses,
     submissions,
 )
+from tests.backend.worker.job_state import failure_code
 from tests.conftest import PREVIOUS_SECRET, SECRET
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, open_running_app
 from tests.scenarios import refusal
@@ -161,11 +165,47 @@ async def test_a_named_job_that_the_provider_does_not_confirm_is_not_taken(
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
     await run_once(app, ref)
-    provider.answers["invented"] = ProviderFailed(PROVIDER_FAILED)
+    provider.answers["invented"] = RequestUnknown(PROVIDER_FAILED)
     assert (await call_back(app, address(provider), "invented")).status_code == 200
     await run_once(app, ref)
     [stored] = await submissions(app, ref)
     assert (stored["status"], stored["provider_job_id"]) == ("INTENDED", None)
+
+
+async def test_a_callback_settles_a_refused_request_whose_answer_was_lost(
+    app: RunningApp, provider: FakeProvider
+) -> None:
+    """It is not repeated: the provider has refused it for good."""
+    ref = await hosted_job(app)
+    provider.faults.append(AnswerLost("cut"))
+    await run_once(app, ref)
+    provider.answers["fake-1"] = ProviderFailed(CONTENT_REFUSED, cost=COST)
+    assert (await call_back(app, address(provider))).status_code == 200
+    await run_once(app, ref)
+    await run_once(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("FAILED", COST.amount_micros)
+    assert (await failure_code(app, ref), len(provider.requests)) == (CONTENT_REFUSED.code, 1)
+
+
+async def test_a_callback_during_a_poll_stays_due(app: RunningApp, provider: FakeProvider) -> None:
+    """The answer of the poll is older than it."""
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    poll = provider.poll
+
+    async def report_meanwhile(job: ProviderJob) -> Running | Finished:
+        answer = await poll(job)
+        assert (await call_back(app, address(provider))).status_code == 200
+        return answer
+
+    provider.poll = report_meanwhile  # type: ignore[method-assign]
+    await app.execute("UPDATE submissions SET wake_at = now()")
+    assert await poller_of(app).look() == 1
+    assert await is_due(app, ref)
+    await app.execute("UPDATE submissions SET wake_at = now() + interval '1 hour'")
+    await run_once(app, ref)
+    assert await is_due(app, ref), "also if the job has asked"
 
 
 async def test_a_named_job_of_another_request_is_not_taken(

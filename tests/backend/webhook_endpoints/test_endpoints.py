@@ -1,17 +1,32 @@
 """A shop's endpoints: which URLs they may have, how many, and what can be changed."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from backend.jobs.ids import new_public_id
 from backend.webhook_endpoints.schemas import MOST_ENDPOINTS
+from backend.webhook_endpoints.service import ENDPOINTS_LOCK
 from backend.webhook_endpoints.urls import url_problem
 from tests.backend.webhook_endpoints.receiver import Receiver, add, deliveries, one, send_test
 from tests.running_app import RunningApp
+from tests.wait import wait_until
 
 URL = "https://hooks.example.com/atelier"
 HTTPS = frozenset({443})
+# What another process does that adds one at the same time.
+LOCKED = text("SELECT pg_advisory_xact_lock(:lock + id) FROM shops")
+COPIED = text(
+    "INSERT INTO webhook_endpoints SELECT (jsonb_populate_record(one, CAST(:new AS jsonb))).* "
+    "FROM webhook_endpoints AS one LIMIT 1"
+)
+WAITING_LOCKS = (
+    "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+    "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+)
 REFUSED_URLS = [
     "http://hooks.example.com/",
     "ftp://hooks.example.com/",
@@ -82,6 +97,22 @@ async def test_a_shop_has_ten_endpoints_at_most(shop_app: RunningApp) -> None:
     removed = await shop_app.http.delete(kept.headers["Location"], headers=shop_app.bearer())
     assert removed.status_code == 204
     assert (await post(shop_app, url=URL)).status_code == 201
+
+
+async def test_two_requests_at_once_do_not_share_the_last_place(shop_app: RunningApp) -> None:
+    for _ in range(MOST_ENDPOINTS - 1):
+        await add(shop_app, URL)
+    async with shop_app.owner.transaction() as connection:
+        await connection.execute(LOCKED, {"lock": ENDPOINTS_LOCK})
+        await connection.execute(COPIED, {"new": json.dumps({"id": new_public_id()})})
+        second = asyncio.create_task(post(shop_app, url=URL))
+        await wait_until(lambda: second.done() or waits_for_lock(shop_app))
+    assert (await second).status_code == 409
+
+
+async def waits_for_lock(shop_app: RunningApp) -> bool:
+    """Whether a request waits for an advisory lock."""
+    return bool(await shop_app.rows(WAITING_LOCKS))
 
 
 async def test_an_endpoint_can_be_changed_field_by_field(shop_app: RunningApp) -> None:

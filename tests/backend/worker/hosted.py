@@ -4,7 +4,7 @@ It counts what it would charge for. The stand-in provider of `backend.dev` speak
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -61,11 +61,13 @@ class FakeProvider:
     ) -> None:
         self.name = name
         self.stages = frozenset({STAGE})
+        self.models: Mapping[StageName, str] = dict.fromkeys(StageName, "fake-model-1")
         self.limits = ProviderLimits(concurrent=concurrent, per_minute=per_minute)
         self.can_find = can_find
         self.is_synchronous = is_synchronous
         self.has_only_seeds = False  # to find a request by
         self.requests: list[SubmitRequest] = []
+        self.sent_to: dict[str, str] = {}  # the model of each request
         self.faults: list[BaseException] = []
         self.answers: dict[str, Running | Finished | Exception] = {}
         self.cancelled: list[str] = []
@@ -77,6 +79,7 @@ class FakeProvider:
             raise fault
         self.requests.append(request)
         job_id = f"{self.name}-{len(self.requests)}"
+        self.sent_to[job_id] = self.models[request.stage]
         self.answers.setdefault(job_id, Running())
         if fault is not None:
             raise fault
@@ -92,7 +95,7 @@ class FakeProvider:
                 if self.has_only_seeds
                 else each.reference == request.reference
             )
-            if is_it and job_id not in known:
+            if is_it and job_id not in known and self.sent_to[job_id] == request.model:
                 return ProviderJob(id=job_id)
         return None
 
@@ -153,6 +156,7 @@ def hosted_app(running_app: RunningApp, provider: FakeProvider, **context: Any) 
         running_app.worker_context,
         renderer=HostedRenderer(),
         providers={STAGE: provider},
+        deadlines={STAGE: timedelta(minutes=10)},
         **context,
     )
     return RunningApp(**{**vars(running_app), "worker_context": changed})

@@ -1,6 +1,6 @@
 """A job that ends while its provider works: the provider is asked to stop, its cost is stored."""
 
-from backend.failures.codes import CONTENT_REFUSED
+from backend.failures.codes import CONTENT_REFUSED, PROVIDER_TIMEOUT
 from backend.jobs.erasure import erase_jobs
 from backend.jobs.service import JobRef
 from backend.providers.provider import (
@@ -26,6 +26,7 @@ from tests.backend.worker.hosted import (
     submissions,
     wake,
 )
+from tests.backend.worker.job_state import failure_code
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import process_webhook
 
@@ -55,7 +56,7 @@ async def test_a_cancelled_jobs_request_is_cancelled_and_its_cost_stored(
     assert await app.rows(pictures, j=ref.public_id) == []
 
 
-async def test_a_request_that_never_stops_is_settled_at_its_deadline(
+async def test_a_request_that_never_stops_is_settled_an_hour_after_its_deadline(
     running_app: RunningApp,
 ) -> None:
     provider = FakeProvider()
@@ -63,9 +64,50 @@ async def test_a_request_that_never_stops_is_settled_at_its_deadline(
     ref = await hosted_job(app)
     await run_once(app, ref)
     await cancel(app, ref)
-    await pass_time(app, ref, mins=11)
+    await pass_time(app, ref, mins=69)
+    await poller_of(app).look()
+    assert await statuses(app, ref) == ["SUBMITTED"], "it may still be charged for"
+    await pass_time(app, ref, mins=2)
     await poller_of(app).look()
     assert await statuses(app, ref) == ["CANCELLED"]
+
+
+async def test_a_request_past_its_deadline_is_stopped_and_what_it_costs_is_stored(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    await pass_time(app, ref, mins=11)
+    await run_once(app, ref)
+    assert await failure_code(app, ref) == PROVIDER_TIMEOUT.code
+    assert await statuses(app, ref) == ["SUBMITTED"], "the provider works on it all the same"
+    await wake(app, ref)
+    assert (provider.cancelled, await statuses(app, ref)) == (["fake-1"], ["SUBMITTED"])
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("FAILED", COST.amount_micros)
+    assert stored["failure"]["code"] == PROVIDER_TIMEOUT.code
+    assert (await queued(app), len(provider.requests)) == ([], 1)
+
+
+async def test_a_request_past_its_deadline_keeps_no_other_waiting(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(concurrent=1)
+    app = hosted_app(running_app, provider)
+    endless, waiting = await hosted_job(app), await hosted_job(app)
+    await run_once(app, endless)
+    await run_once(app, waiting)
+    assert await statuses(app, waiting) == ["WAITING"]
+    await pass_time(app, endless, mins=11)
+    await run_once(app, endless)
+    await poller_of(app).fill_places()
+    assert await queued(app) == [waiting.public_id]
+    await run_once(app, waiting)
+    assert await statuses(app, waiting) == ["SUBMITTED"]
 
 
 async def test_a_job_cancelled_while_its_request_is_sent_keeps_the_providers_id(
@@ -134,6 +176,23 @@ async def test_a_lost_answer_of_a_cancelled_job_is_given_up_but_not_repeated(
     assert (await statuses(app, ref), len(provider.requests)) == (["LOST"], 1)
 
 
+async def test_a_lost_answer_of_a_cancelled_job_is_found_by_its_callback(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    provider.faults.append(AnswerLost("cut"))
+    await run_once(app, ref)
+    await cancel(app, ref)
+    await app.execute("UPDATE submissions SET hinted_id = 'fake-1'")
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    await wake(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("CANCELLED", COST.amount_micros)
+
+
 async def test_an_erased_jobs_request_is_stopped_and_then_forgotten(
     running_app: RunningApp,
 ) -> None:
@@ -169,13 +228,19 @@ async def test_what_nobody_can_ask_about_any_more_is_settled_after_a_day(
     running_app: RunningApp,
 ) -> None:
     """Its provider is no longer set up, so no poller takes it."""
-    app = hosted_app(running_app, FakeProvider())
-    ended, running = await hosted_job(app), await hosted_job(app)
-    for ref in (ended, running):
+    app = hosted_app(running_app, FakeProvider(concurrent=2))
+    ended, running, waiting = [await hosted_job(app) for _ in range(3)]
+    for ref in (ended, running, waiting):
         await run_once(app, ref)
-    await cancel(app, ended)
-    await app.execute("UPDATE submissions SET wake_at = now() - interval '23 hours'")
+    for ref in (ended, waiting):
+        await cancel(app, ref)
+    passed = (
+        "UPDATE submissions SET created_at = now() - make_interval(hours => :n), "
+        "wake_at = CASE WHEN wake_at IS NOT NULL THEN now() - make_interval(hours => :n) END"
+    )
+    await app.execute(passed, n=23)
     assert await settle_abandoned(app.database) == 0
-    await app.execute("UPDATE submissions SET wake_at = now() - interval '25 hours'")
-    assert await settle_abandoned(app.database) == 1
-    assert (await statuses(app, ended), await statuses(app, running)) == (["LOST"], ["SUBMITTED"])
+    await app.execute(passed, n=25)
+    assert await settle_abandoned(app.database) == 2
+    settled = [await statuses(app, ref) for ref in (ended, running, waiting)]
+    assert settled == [["LOST"], ["SUBMITTED"], ["CANCELLED"]]

@@ -1,11 +1,22 @@
 """A stage of a hosted provider: asked for once, off the queue while it works, collected once."""
 
-from backend.leased_task import Done
+from typing import Any
+
+import pytest
+
+from backend.failures.codes import PROVIDER_FAILED
+from backend.jobs.reopen import reopen
+from backend.jobs.service import JobRef
+from backend.leased_task import Done, Retry
+from backend.providers.provider import ProviderUnavailable, RequestUnknown
+from backend.worker import execute
 from tests.backend.worker.hosted import (
     BROKEN,
     COST,
     PICTURE,
+    STAGE,
     FakeProvider,
+    KilledHere,
     finished,
     hosted_app,
     hosted_job,
@@ -114,3 +125,55 @@ async def test_a_result_with_a_broken_picture_keeps_the_usable_one(running_app: 
     await run_once(app, ref)
     assert await status_of(app, ref) == "SUCCESS"
     assert poller_of(app).by_name == {"fake": provider}
+
+
+async def collected_and_lost(app: RunningApp, provider: FakeProvider) -> JobRef:
+    """A job whose worker died after it had collected, and whose stored picture was lost."""
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    provider.answers["fake-1"] = finished()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledHere):
+        patch.setattr(execute, "run_stage", killed)
+        await run_once(app, ref)
+    assert await statuses(app, ref) == ["COLLECTED"]
+    async with app.database.transaction(ref.shop_id) as connection:
+        assert await reopen(connection, ref, {STAGE})
+    return ref
+
+
+async def killed(*_: Any, **__: Any) -> None:
+    """The process ends here."""
+    raise KilledHere
+
+
+async def test_a_lost_picture_is_collected_again(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await collected_and_lost(app, provider)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
+    assert len(provider.requests) == 1
+
+
+async def test_a_lost_picture_waits_for_a_provider_that_is_away(running_app: RunningApp) -> None:
+    """A new picture would be paid."""
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await collected_and_lost(app, provider)
+    provider.answers["fake-1"] = ProviderUnavailable("503")
+    assert isinstance(await run_once(app, ref), Retry)
+    assert (await status_of(app, ref), len(provider.requests)) == ("IN_PROGRESS", 1)
+    provider.answers["fake-1"] = finished()
+    await run_once(app, ref)
+    assert (await status_of(app, ref), len(provider.requests)) == ("SUCCESS", 1)
+
+
+async def test_a_lost_picture_that_the_provider_has_no_more_is_made_again(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await collected_and_lost(app, provider)
+    provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), len(provider.requests)) == (["COLLECTED", "SUBMITTED"], 2)

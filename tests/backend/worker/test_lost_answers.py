@@ -9,6 +9,7 @@ from backend.failures.codes import ANSWER_LOST
 from backend.providers.provider import AnswerLost, Finished, ProviderJob, ProviderUnavailable
 from backend.submissions import records
 from backend.worker import hosted_runs, hosted_stages
+from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
     FakeProvider,
     KilledHere,
@@ -80,6 +81,36 @@ async def test_a_provider_that_can_be_asked_is_paid_once(
     await run_once(app, ref)
     assert await status_of(app, ref) == "SUCCESS"
     assert (len(provider.requests), await double_costs(app)) == (1, [])
+
+
+async def test_a_lost_request_is_looked_for_where_it_was_sent(running_app: RunningApp) -> None:
+    """The operator has chosen another model meanwhile."""
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await lose_the_answer(app, ref, AnswerLost("cut"))
+    provider.models = dict.fromkeys(StageName, "fake-model-2")
+    await pass_time(app, ref, secs=160)
+    await run_once(app, ref)
+    [found] = await submissions(app, ref)
+    assert (found["status"], found["provider_job_id"]) == ("SUBMITTED", "fake-1")
+    assert len(provider.requests) == 1
+
+
+async def test_a_lost_request_of_an_unknown_model_is_repeated_once_and_counted(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await lose_the_answer(app, ref, AnswerLost("cut"))
+    await app.execute("UPDATE submissions SET model = NULL")
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["INTENDED"], "in its grace"
+    await pass_time(app, ref, secs=160)
+    await run_once(app, ref)
+    assert await statuses(app, ref) == ["LOST", "SUBMITTED"]
+    assert (len(provider.requests), await double_costs(app)) == (2, [1])
 
 
 async def test_a_request_that_never_arrived_is_sent_again_under_the_same_reference(

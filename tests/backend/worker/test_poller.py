@@ -36,6 +36,7 @@ STORED = StoredSubmission(
     provider="fake",
     status="SUBMITTED",
     seed=1,
+    model="fake-model-1",
     inputs={},
     has_callback=False,
     provider_job_id="fake-1",

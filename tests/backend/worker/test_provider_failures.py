@@ -3,6 +3,7 @@
 from backend.failures.codes import (
     CONTENT_REFUSED,
     PROVIDER_FAILED,
+    PROVIDER_MISCONFIGURED,
     PROVIDER_OUTPUT_INVALID,
     PROVIDER_TIMEOUT,
     PROVIDER_UNAVAILABLE,
@@ -225,9 +226,26 @@ async def test_an_outage_while_it_works_is_waited_out_past_the_deadline(
     await wake(app, ref)
     await run_once(app, ref)
     assert await failure_code(app, ref) == PROVIDER_UNAVAILABLE.code
+    provider.answers["fake-1"] = finished()
+    await wake(app, ref)
+    [stored] = await submissions(app, ref)
+    assert (stored["status"], stored["amount_micros"]) == ("FAILED", COST.amount_micros)
 
 
-async def test_a_request_past_its_deadline_is_cancelled_and_the_job_ends(
+async def test_a_provider_whose_id_cannot_be_stored_is_asked_once(running_app: RunningApp) -> None:
+    provider = FakeProvider(name="f" * 500)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    assert (await failure_code(app, ref), await statuses(app, ref)) == (
+        PROVIDER_MISCONFIGURED.code,
+        ["FAILED"],
+    )
+    await run_once(app, ref)
+    assert len(provider.requests) == 1
+
+
+async def test_a_job_past_the_deadline_of_its_request_ends(
     running_app: RunningApp,
 ) -> None:
     provider = FakeProvider()
@@ -241,7 +259,6 @@ async def test_a_request_past_its_deadline_is_cancelled_and_the_job_ends(
     await poller_of(app).look()
     await run_once(app, ref)
     assert await failure_code(app, ref) == PROVIDER_TIMEOUT.code
-    assert (await statuses(app, ref), provider.cancelled) == (["FAILED"], ["fake-1"])
     await run_once(app, ref)
     assert len(provider.requests) == 1
 
