@@ -77,6 +77,28 @@ export const ENGLISH = /** @type {const} */ ({
   "error.WORKFLOW_DISABLED": "This kind of image is switched off at the moment.",
   "error.INVALID_REQUEST": "Atelier does not accept these values.",
   "error.UNAUTHENTICATED": "Shopify did not confirm who you are. Reload the page.",
+  "error.SHOP_NOT_INSTALLED":
+    "Atelier is not installed in this shop. Open it again from your Shopify admin.",
+  "error.AMBIGUOUS_CREDENTIALS": "Atelier could not tell who you are. Reload the page.",
+  "error.BAD_REQUEST": "Atelier could not read this request. Reload the page, and try again.",
+  "error.NOT_FOUND": "Atelier does not know this address. Reload the page.",
+  "error.RESOURCE_NOT_FOUND": "This no longer exists.",
+  "error.PUBLICATION_NOT_FOUND": "These images are not published.",
+  "error.PHOTO_EXPIRED": "A photo of this job is no longer stored. Create a new job instead.",
+  "error.STOREFRONT_JOB":
+    "A visitor of your store asked for this job, so it can't be run again. Create a new job.",
+  "error.BILLING_DISABLED": "Atelier does not charge in this shop, so there is nothing to buy.",
+  "error.PACKS_NOT_SOLD": "Atelier does not sell packs here. Choose a plan.",
+  "error.REQUEST_IN_PROGRESS": "Your first request is still in progress. Try again in a moment.",
+  "error.IDEMPOTENCY_KEY_REUSED": "This form was sent already with other values. Reload the page.",
+  "error.BODY_TOO_LARGE": "This is too large to be sent. Use a smaller file.",
+  "error.BODY_TOO_SLOW": "The upload took too long. Try again with a faster connection.",
+  "error.UNSUPPORTED_MEDIA_TYPE": "Atelier can't read this kind of file.",
+  "error.SERVER_BUSY": "Atelier is busy. Try again in a minute.",
+  "error.DATABASE_UNAVAILABLE":
+    "Atelier's database does not respond. Nothing was changed. Try again in a minute.",
+  "error.STORAGE_UNAVAILABLE": "The image storage does not respond. Try again in a minute.",
+  "error.UPLOADS_UNAVAILABLE": "Photos can't be uploaded at the moment. Try again in a minute.",
 
   "workflow.catalog-image": "Catalog image",
   "workflow.background-swap-with-image": "Product in front of a picture",
