@@ -191,7 +191,9 @@ export const ENGLISH = /** @type {const} */ ({
   "make.credits": { one: "{count} credit", other: "{count} credits" },
 });
 
-/** @typedef {keyof typeof ENGLISH | keyof typeof import("./words/gallery.js").GALLERY_WORDS
+/** @typedef {keyof typeof ENGLISH
+ *   | keyof typeof import("./words/compatibility.js").COMPATIBILITY_WORDS
+ *   | keyof typeof import("./words/gallery.js").GALLERY_WORDS
  *   | keyof typeof import("./words/job.js").JOB_WORDS
  *   | keyof typeof import("./words/jobs.js").JOBS_WORDS
  *   | keyof typeof import("./words/lineage.js").LINEAGE_WORDS
