@@ -61,7 +61,7 @@ async def test_a_saved_rule_shows_its_model_and_can_go_back_to_an_invented_one(
     await expect(admin.app.get_by_label("Age", exact=True)).to_have_count(0)
     assert await axe_findings(admin) == []
     assert await sideways_overflow(admin) == 0
-    await admin.app.get_by_role("radio", name="A new one, as described below").check()
+    await admin.app.get_by_role("radio", name="A new one, as described below").first.check()
     await admin.app.get_by_label("Age", exact=True).select_option("50-59")
     await admin.save()
     await expect(admin.save_bar).to_be_hidden()
