@@ -18,7 +18,7 @@ STATIC = Path(__file__).parent / "static"
 SERVED_SUFFIXES = frozenset({".js", ".json", ".LICENSE"})
 # A comment on lines of its own. Types in JSDoc are a quarter of what would be sent.
 COMMENT = re.compile(rb"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE | re.DOTALL)
-IMPORTED = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)"', re.MULTILINE)
+IMPORTED = re.compile(r'^(?:import|export)\b[^;(]*?"(\.[^"]+)"', re.MULTILINE)
 
 
 class StaticFile(msgspec.Struct, frozen=True, kw_only=True):

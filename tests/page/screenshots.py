@@ -11,11 +11,12 @@ import pyvips
 from playwright.async_api import Page, ViewportSize, async_playwright, expect
 
 from backend.dev.stack import Stack, local_stack
+from tests.backend.webhook_endpoints.receiver import answer, open_receiver
 from tests.page.admin_page import AdminPage
 from tests.page.chromium import FLAGS, chromium_path
 from tests.page.problems import Problems
 from tests.page.shops import Shop, open_shop
-from tests.page.story import Story
+from tests.page.story import RENDERED, Story
 from tests.source_tree import ROOT
 
 README_PICTURE = ROOT / "docs" / "page_review.webp"
@@ -25,6 +26,11 @@ GARMENTS = {
     "dress_floral": "Floral dress",
     "breton_long_sleeve": "Breton shirt",
     "tee_white": "White tee",
+}
+MODELS: dict[str, dict[str, str]] = {
+    "Ines": {"hair_color": "blonde", "pose": "walking"},
+    "Tom": {"body": "male", "age_range": "50-59"},
+    "Mara": {"hair_color": "black"},
 }
 CHARGED = {"BILLING": "manual", "PLANS_FILE": str(ROOT / "deploy" / "plans.toml")}
 SIZE: ViewportSize = {"width": 1280, "height": 800}
@@ -44,6 +50,8 @@ async def main() -> None:
         async with local_stack() as stack:
             await show_review(stack, page, problems)
             await show_story(stack, page, problems)
+            await show_hosted_workflows(stack, page, problems)
+            await show_webhooks(stack, page, problems)
         async with local_stack(environ={**os.environ, **CHARGED}) as stack:
             await show_credits_screen(stack, page, problems)
         await browser.close()
@@ -73,6 +81,56 @@ async def show_story(stack: Stack, page: Page, problems: Problems) -> None:
         await take(page, STEPS / f"{step}.webp")
 
     await Story(admin=admin_page(shop, page, problems), shop=shop, see=see).tell()
+
+
+async def show_hosted_workflows(stack: Stack, page: Page, problems: Problems) -> None:
+    """The catalog, a form that uses it, what the form made and how, and the gallery."""
+    shop = await open_shop(stack)
+    for name, asked in MODELS.items():
+        await shop.catalog_entry(name=name, **asked)
+    for garment, title in list(GARMENTS.items())[2:]:
+        await shop.ended_job(await shop.request_job(shop.product(garment, title)))
+    product = shop.product("dress_floral", "Floral dress")
+    admin = admin_page(shop, page, problems)
+    await admin.open("/catalog?kind=models")
+    await expect(admin.app.locator("#entries").get_by_role("listitem")).to_have_count(len(MODELS))
+    await take(page, STEPS / "catalog.webp")
+    await admin.open(f"/make?workflow=try-on&id={product.gid.rsplit('/', 1)[1]}")
+    await admin.app.get_by_label("Kind of garment", exact=True).select_option("dress")
+    await admin.app.get_by_role("button", name="Choose from the catalog").click()
+    await expect(admin.app.get_by_role("button", name="Choose Mara")).to_be_visible()
+    await take(page, STEPS / "catalog_picker.webp")
+    await admin.app.get_by_role("button", name="Choose Mara").click()
+    await admin.app.get_by_text("The person", exact=True).scroll_into_view_if_needed()
+    await take(page, STEPS / "form.webp")
+    await admin.app.locator("s-section").get_by_role("button", name="Make images").click()
+    await admin.app.locator("#confirm").get_by_role("button", name="Make images").click()
+    await page.wait_for_url("**/jobs/*")
+    await expect(admin.app.get_by_text("Made with AI")).to_be_visible(timeout=RENDERED)
+    lineage = admin.app.get_by_text("How it was made", exact=True)
+    await lineage.evaluate("(heading) => heading.scrollIntoView({ block: 'start' })")
+    await take(page, STEPS / "lineage.webp")
+    await admin.open("/gallery")
+    await expect(admin.app.get_by_role("listitem")).to_have_count(len(MODELS) + 3)
+    await take(page, STEPS / "gallery.webp")
+
+
+async def show_webhooks(stack: Stack, page: Page, problems: Problems) -> None:
+    """An endpoint with a delivery that failed and was repeated."""
+    shop = await open_shop(stack)
+    async with open_receiver() as receiver:
+        endpoint = {"url": receiver.url, "description": "Our warehouse"}
+        await shop.call("POST", "/v1/webhook-endpoints", json=endpoint)
+        receiver.answers[:] = [answer(500)]
+        admin = admin_page(shop, page, problems)
+        await admin.open("/webhook-endpoints")
+        await admin.app.get_by_role("button", name="Send a test event").click()
+        row = admin.app.locator("s-table-body s-table-row")
+        await expect(row).to_contain_text("500 after")
+        receiver.answers[:] = [answer(204)]
+        await row.get_by_role("button", name="Send again").click()
+        await expect(row).to_contain_text("Delivered")
+        await take(page, STEPS / "webhooks.webp")
 
 
 async def show_credits_screen(stack: Stack, page: Page, problems: Problems) -> None:

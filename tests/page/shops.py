@@ -61,6 +61,14 @@ class Shop:
         assert (await self.ended_job(public_id))["status"] == "SUCCESS"
         return public_id
 
+    async def catalog_entry(self, generator: str = "model-generator", **parameters: Any) -> str:
+        """An entry of the catalog that the stand-in provider has drawn; its id."""
+        body = {"outputs": [{"size": 768, "format": "webp"}], **parameters}
+        made = (await self.call("POST", f"/v1/{generator}", json=body)).json()
+        public_id = str(made["job_id"])
+        assert (await self.ended_job(public_id))["status"] == "SUCCESS"
+        return public_id
+
 
 def photo(garment: str) -> Path:
     """The file of a sample photo, such as `tee_navy`."""

@@ -71,14 +71,6 @@ async def started_request(admin: AdminPage) -> dict[str, Any]:
     return dict(detail["request"])
 
 
-async def catalog_entry(shop: Shop, generator: str = "model-generator", **parameters: Any) -> str:
-    """An entry of the catalog that the stand-in provider has drawn; its id."""
-    body = {"outputs": [{"size": 768, "format": "webp"}], **parameters}
-    public_id = str((await shop.call("POST", f"/v1/{generator}", json=body)).json()["job_id"])
-    assert (await shop.ended_job(public_id))["status"] == "SUCCESS"
-    return public_id
-
-
 def fields_of(struct: Any, prefix: str = "") -> dict[str, tuple[Any, Any, bool]]:
     """The schema and the default of each parameter by its path, and whether it has to be given."""
     found: dict[str, tuple[Any, Any, bool]] = {}
@@ -147,7 +139,7 @@ async def test_the_form_of_each_workflow_starts_a_job(
 async def test_a_model_of_the_catalog_is_chosen_by_keyboard_and_tried_on(
     admin: AdminPage, shop: Shop
 ) -> None:
-    entry = await catalog_entry(shop, name="Mara")
+    entry = await shop.catalog_entry(name="Mara")
     await open_form(admin, "try-on", shop.product().gid)
     opener = admin.app.get_by_role("button", name="Choose from the catalog")
     await tab_to(admin, opener)
@@ -199,7 +191,7 @@ async def test_an_empty_catalog_leads_to_its_generator(admin: AdminPage, shop: S
 
 async def test_the_catalog_is_shown_page_by_page_newest_first(admin: AdminPage, shop: Shop) -> None:
     for name in ("First", "Second"):
-        await catalog_entry(shop, "background-generator", name=name)
+        await shop.catalog_entry("background-generator", name=name)
 
     async def make_short(route: Route) -> None:
         await route.continue_(url=re.sub(r"limit=\d+", "limit=1", route.request.url))
@@ -243,7 +235,7 @@ async def test_a_photo_of_a_person_is_never_shown(admin: AdminPage, shop: Shop) 
 async def test_several_products_take_a_model_of_the_catalog_and_no_photo(
     admin: AdminPage, shop: Shop
 ) -> None:
-    await catalog_entry(shop, name="Mara")
+    await shop.catalog_entry(name="Mara")
     await open_form(admin, "try-on", shop.product().gid, shop.product().gid)
     await start(admin).click()
     await expect(admin.app.get_by_text("Choose one from the catalog.")).to_be_visible()
@@ -279,10 +271,50 @@ async def test_a_look_is_made_for_one_product(admin: AdminPage, shop: Shop) -> N
     await expect(admin.app.get_by_text("Choose one from the catalog.")).to_have_count(2)
 
 
+async def test_garments_that_do_not_go_together_are_told_at_their_fields(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """Of the product, its type; of the catalog's garments and models, what was asked for."""
+    product = {"product_id": shop.product().gid}
+    for category, name in (("bottom", "Jeans"), ("dress", "Gown"), ("bag", "Tote")):
+        garment = {"category": category, "name": name, **product}
+        await shop.catalog_entry("complementary-garment-generator", **garment)
+    await shop.catalog_entry(name="Mara", framing="upper_body")
+    picture = photo("dress_floral")
+    shop.stack.shopify.create_product(shop.domain, "Sunny", picture, product_type="Dresses")
+
+    async def pick_entry(name: str, number: int) -> None:
+        opener = "Choose (from the catalog|another one)"
+        await admin.app.get_by_role("button", name=re.compile(opener)).nth(number).click()
+        await admin.app.get_by_role("button", name=f"Choose {name}").click()
+
+    await open_form(admin, "look")
+    await admin.app.get_by_role("button", name="Choose products").click()
+    await admin.pick("Sunny")
+    await pick_entry("Jeans", 0)
+    only_one = admin.app.get_by_text("only one of these: Dress and Trousers or skirt.")
+    await expect(only_one).to_be_visible()
+    assert await axe_findings(admin) == []
+    await pick_entry("Mara", 1)
+    from_head_to_toe = admin.app.get_by_text("from head to toe: Trousers or skirt.")
+    await expect(from_head_to_toe).to_be_visible()
+    await start(admin).click()
+    await expect(admin.app.get_by_text("Not everything goes together")).to_be_visible()
+    await admin.app.locator("#confirm").get_by_role("button", name="Back").click()
+    await pick_entry("Tote", 0)
+    await expect(only_one).to_have_count(0)
+    await expect(from_head_to_toe).to_have_count(0)
+    await expect(admin.app.get_by_text("from head to toe: Dress.")).to_be_visible()
+    await admin.app.get_by_label("A picture of mine").last.check()
+    await expect(admin.app.get_by_text("from head to toe")).to_have_count(0)
+    await choose(admin, "Kind of image", "try-on")
+    await expect(admin.app.get_by_text("Not everything goes together")).to_have_count(0)
+
+
 async def test_an_entry_that_was_archived_meanwhile_is_refused_at_its_field(
     admin: AdminPage, shop: Shop
 ) -> None:
-    entry = await catalog_entry(shop, name="Mara")
+    entry = await shop.catalog_entry(name="Mara")
     admin.problems.allow("422 POST /v1/model-swap-with-image")
     await open_form(admin, "model-swap-with-image", shop.product().gid)
     await admin.app.get_by_role("button", name="Choose from the catalog").click()
@@ -295,7 +327,7 @@ async def test_an_entry_that_was_archived_meanwhile_is_refused_at_its_field(
 async def test_the_invented_person_is_described_unless_the_catalog_has_one(
     admin: AdminPage, shop: Shop
 ) -> None:
-    await catalog_entry(shop, name="Mara")
+    await shop.catalog_entry(name="Mara")
     await open_form(admin, "product-to-model-phased", shop.product().gid)
     await choose(admin, "Age", "50-59")
     await choose(admin, "Place", "beach")

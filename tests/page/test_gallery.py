@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Locator, Route, expect
 
 from backend.dev.stack import Stack
+from backend.gallery.renders import ORIGINS
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
 from tests.page.shops import Shop, open_shop
@@ -61,6 +62,21 @@ async def test_filters_stand_in_the_address_and_can_be_taken_off(admin: AdminPag
     await admin.app.get_by_label("Kind of garment").select_option("shoes")
     await admin.app.get_by_text("Show all images").click()
     await expect(images(admin)).to_have_count(3)
+
+
+async def test_images_are_filtered_by_how_they_were_made(admin: AdminPage) -> None:
+    await admin.open("/gallery")
+    how = admin.app.get_by_label("How it was made")
+    offered = await how.locator("option").evaluate_all("(all) => all.map(({ value }) => value)")
+    assert sorted(offered) == ["", *ORIGINS]
+    await how.select_option("compose")
+    await admin.page.wait_for_url("**/gallery?origin=compose")
+    await expect(images(admin)).to_have_count(1)
+    await expect(images(admin)).to_contain_text("Product on a mannequin")
+    await how.select_option("edit")
+    await expect(admin.app.get_by_text("No images match")).to_be_visible()
+    await admin.open("/gallery?origin=catalog")
+    await expect(images(admin)).to_have_count(2)
 
 
 async def test_more_images_are_read_by_the_cursor(admin: AdminPage) -> None:

@@ -166,6 +166,21 @@ async def test_a_photo_that_is_gone_is_told_on_the_page(admin: AdminPage, shop: 
     await expect(modal(admin).get_by_text("It costs")).to_be_hidden()
 
 
+async def test_a_visitors_job_that_is_run_again_is_refused_in_german(
+    admin: AdminPage, shop: Shop
+) -> None:
+    """Jobs of earlier releases do not say who asked for them, so they have the button."""
+    job = await shop.finished_job(outputs=SMALL)
+    await admin.open(f"/jobs/{job}", locale="de")
+    await admin.action("Erneut ausführen").click()
+    async with shop.stack.database.transaction() as connection:
+        visitors = text("UPDATE jobs SET origin = 'storefront' WHERE public_id = :job")
+        await connection.execute(visitors, {"job": job})
+    admin.problems.allow("409 POST /v1/jobs/.*/rerun")
+    await modal(admin).get_by_role("button", name="Erneut ausführen").click()
+    await expect(admin.app.get_by_text("hat ein Besucher Ihres Shops erteilt")).to_be_visible()
+
+
 @pytest.mark.parametrize("is_narrow", [False, True])
 async def test_the_question_is_accessible(
     is_narrow: bool, admin: AdminPage, generated: str

@@ -134,6 +134,50 @@ async def test_an_endpoint_is_changed_switched_off_and_on(admin: AdminPage, shop
     assert changed["enabled"]
 
 
+async def test_an_endpoint_has_a_description_and_a_limit_of_few_credits(
+    admin: AdminPage, shop: Shop
+) -> None:
+    added = await add(shop, "https://hooks.example.com/a")
+    await admin.open(PAGE)
+    await expect(section(admin, added["url"])).to_contain_text("Few credits: below 50")
+    await button(admin, "Change https").click()
+    await admin.app.get_by_label("Description").fill("The warehouse")
+    limit = admin.app.get_by_label("Tell when credits fall below")
+    await expect(limit).to_have_value("50")
+    admin.problems.allow(f"422 PATCH {API}")
+    for wrong in ("0", "1.5", ""):
+        await limit.fill(wrong)
+        await admin.save()
+        await expect(admin.app.get_by_text("Enter a whole number from 1")).to_be_visible()
+        await limit.fill("2")
+        await expect(admin.app.get_by_text("Enter a whole number from 1")).to_have_count(0)
+    await expect(admin.app.get_by_text("such as https://example.com/webhooks")).to_have_count(0)
+    await limit.fill("1200")
+    await admin.save()
+    await expect(admin.save_bar).to_be_hidden()
+    await expect(section(admin, added["url"])).to_contain_text("The warehouse")
+    await expect(section(admin, added["url"])).to_contain_text("Few credits: below 1,200")
+    [changed] = await endpoints(shop)
+    assert (changed["description"], changed["credits_low_below"]) == ("The warehouse", 1200)
+
+
+async def test_the_limit_is_asked_for_with_the_event_of_few_credits_only(
+    admin: AdminPage, shop: Shop
+) -> None:
+    await admin.open(PAGE)
+    await admin.action("Add endpoint").click()
+    await admin.app.get_by_label("Address").fill("https://hooks.example.com/a")
+    limit = admin.app.get_by_label("Tell when credits fall below")
+    await limit.fill("0")  # which no longer matters
+    await admin.app.get_by_label("Images are ready").check()
+    await expect(limit).to_have_count(0)
+    await admin.save()
+    await expect(admin.save_bar).to_be_hidden()
+    await expect(admin.app.get_by_text("Few credits: below")).to_have_count(0)
+    [added] = await endpoints(shop)
+    assert (added["description"], added["credits_low_below"]) == ("", 50)
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [("GONE", "It answered that it is gone"), ("FAILING", "Every delivery failed for five days")],

@@ -77,9 +77,11 @@ async def test_head_of_a_file_has_no_body(page: httpx.AsyncClient) -> None:
 
 def test_every_module_belongs_to_a_screen() -> None:
     modules = {name for name in FILES.files if name.endswith(".js")}
-    views = [(STATIC / module).read_text() for module in SCREEN_MODULES.values()]
+    views = [(STATIC / module).read_text() for module in FILES.modules(*SCREEN_MODULES.values())]
     later = {
-        f"views/{name}" for view in views for name in re.findall(r'import\("\./(.*?)"\)', view)
+        f"views/{name}"
+        for view in views
+        for name in re.findall(r'await import\("\./(.*?)"\)', view)
     }
     used = FILES.modules("main.js", *SCREEN_MODULES.values(), *later)
     assert set(used) == modules, "one is unused"

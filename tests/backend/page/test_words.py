@@ -1,18 +1,22 @@
 """What the page says is in one table, and in each language."""
 
 import inspect
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.errors import AtelierError
 from backend.failures.codes import codes_of
-from backend.failures.registry import Noun
+from backend.failures.registry import DEFINITIONS, Noun
 from backend.imaging import generated, quality
 from backend.page.files import STATIC
 from backend.workflows.stages import StageName
 from tests.backend.page.words import WORD_FILES, Word, english, literals, translations
+from tests.page_types.api_document import api_document
 
 ENGLISH = english()
 LANGUAGES = translations()
@@ -24,6 +28,9 @@ NOT_VISIBLE = re.compile(
     r"repeat\(|\dfr\b|max-width|solid |var\(|^(Accept|Content-Type|Link|Authorization|ETag)$"
     r"|^(Escape|Enter|Home|End)$|^No response\.$"
 )
+# Methods and paths, scopes, and names of settings.
+FOR_DEVELOPERS = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE)\b|/v1|[a-z]_[a-z]|\bENGINES\b")
+NOT_CALLED = "/v1/privacy/"  # by the page, unlike all else that takes a session token
 CODE_OR_TAG = re.compile(r"\$\{.*\}?|<[^>]*>", re.DOTALL)
 
 
@@ -100,3 +107,37 @@ def unused(keys: Iterable[str], source: str) -> list[str]:
         if source.count(f'"{key}"') < (2 if key in ENGLISH else 1)
         and not any(f"`{key[: i + 1]}${{" in source for i, c in enumerate(key) if c == ".")
     ]
+
+
+def test_each_error_that_the_page_can_get_has_a_text() -> None:
+    """In English, and so in all languages, which have the same keys."""
+    codes = error_codes(api_document())
+    assert "STOREFRONT_JOB" in codes
+    assert {code for code in codes if f"error.{code}" not in ENGLISH} == set()
+
+
+@pytest.mark.parametrize("code", codes_of(*Noun))
+def test_each_failure_has_a_text_for_merchants(code: str) -> None:
+    """In English the API's own messages, unless they are for developers."""
+    own = ENGLISH.get(f"failure.{code}")
+    shown = [own] if own else DEFINITIONS[code].messages
+    assert [text for text in shown if FOR_DEVELOPERS.search(str(text))] == []
+
+
+def error_codes(document: dict[str, Any]) -> set[str]:
+    """The codes of all errors that the page can get."""
+    responses = [
+        response
+        for path, item in document["paths"].items()
+        for operation in item.values()
+        if not path.startswith(NOT_CALLED) and {"sessionToken": []} in operation["security"]
+        for response in operation["responses"].values()
+    ]
+    lists = [
+        part["properties"]["error"]["properties"]["code"]["enum"]
+        for response in responses
+        for body in response.get("content", {}).values()
+        for part in body["schema"].get("allOf", ())
+        if "properties" in part
+    ]
+    return {AtelierError.code, *itertools.chain.from_iterable(lists)}

@@ -18,31 +18,48 @@ const TONES = /** @type {const} */ ({
 });
 const MODALS = { rotate: "rotate", delete: "delete" };
 const LONGEST_URL = 2000; // characters
+const LONGEST_DESCRIPTION = 200; // characters
+const MOST_CREDITS = 1_000_000_000;
 
 /** @param {string} type */
 const eventName = (type) => textOr(`webhooks.event.${type}`, type);
 
-/** @param {Form} form @param {boolean} isRefused @param {WebhooksActions["edit"]} edit */
-export const endpointForm = ({ id, url, types }, isRefused, edit) =>
+/** Whether such an endpoint is told that few credits are left. @param {string[] | null} types */
+export const isToldOfCredits = (types) => !types?.length || types.includes("credits.low");
+
+/** @param {Form} form @param {string[]} refused @param {WebhooksActions["edit"]} edit */
+export const endpointForm = ({ id, url, description, types, low }, refused, edit) =>
   h("s-section", { key: "form", heading: text(id ? "webhooks.changing" : "webhooks.new") },
     h("s-stack", { gap: "base" },
       h("s-text-field", { label: text("webhooks.url"), name: "url", value: url, required: true,
         maxLength: LONGEST_URL, details: text("webhooks.url.details"),
-        error: isRefused ? text("webhooks.url.wrong") : "",
+        error: refused.includes("url") ? text("webhooks.url.wrong") : "",
         onInput: (event) => edit({ url: event.currentTarget.value }) }),
+      h("s-text-field", { label: text("webhooks.description"), name: "description",
+        value: description, maxLength: LONGEST_DESCRIPTION,
+        details: text("webhooks.description.details"),
+        error: refused.includes("description") ? text("webhooks.description.wrong") : "",
+        onInput: (event) => edit({ description: event.currentTarget.value }) }),
       h("s-choice-list", { label: text("webhooks.events"), name: "types", multiple: true,
         values: types, details: text("webhooks.events.details"),
         onChange: (event) => edit({ types: event.currentTarget.values ?? [] }) },
-        EVENT_TYPES.map((each) => h("s-choice", { key: each, value: each }, eventName(each))))));
+        EVENT_TYPES.map((each) => h("s-choice", { key: each, value: each }, eventName(each)))),
+      isToldOfCredits(types) && h("s-number-field", { label: text("webhooks.low"), name: "low",
+        value: low, min: 1, max: MOST_CREDITS, details: text("webhooks.low.details"),
+        error: refused.includes("credits_low_below") ? text("webhooks.low.wrong") : "",
+        onInput: (event) => edit({ low: event.currentTarget.value }) })));
 
 /** @param {EndpointResponse} endpoint @param {State} state @param {WebhooksActions} act */
 export function endpointCard(endpoint, { busy, secret, log }, act) {
-  const { id, url, event_types: types } = endpoint;
+  const { id, url, description, event_types: types, credits_low_below: limit } = endpoint;
   return h("s-section", { key: id, heading: url },
     h("s-stack", { gap: "base" },
+      description && h("s-text", null, description),
       condition(endpoint),
       h("s-text", { color: "subdued" },
         types ? list(types.map(eventName)) : text("webhooks.events.all")),
+      isToldOfCredits(types) && h("s-text", { color: "subdued" },
+        text("webhooks.low.shown", { limit })),
       buttons(endpoint, { isBusy: busy === id, hasSecret: secret?.id === id,
         hasLog: log?.id === id }, act),
       secret?.id === id && secretField(secret),
@@ -66,7 +83,7 @@ function condition({ enabled, disabled_reason: reason, failing_since: since }) {
  * @param {WebhooksActions} act
  */
 function buttons(endpoint, { isBusy, hasSecret, hasLog }, act) {
-  const { id, url, enabled, event_types: types } = endpoint;
+  const { id, url, enabled } = endpoint;
   /**
    * @param {WordKey} word @param {WordKey} name For screen readers, with the URL.
    * @param {() => unknown} onClick @param {{ command?: "--show", commandFor?: string,
@@ -85,13 +102,17 @@ function buttons(endpoint, { isBusy, hasSecret, hasLog }, act) {
     button("webhooks.rotate", "webhooks.rotateThis", () => act.ask(endpoint),
       { commandFor: MODALS.rotate, command: "--show" }),
     button("webhooks.change", "webhooks.changeThis",
-      () => act.edit({ id, url, types: types ?? [] })),
+      () => act.edit(formOf(endpoint))),
     enabled
       ? button("webhooks.switchOff", "webhooks.switchOffThis", () => act.enable(id, false))
       : button("webhooks.switchOn", "webhooks.switchOnThis", () => act.enable(id, true)),
     button("webhooks.delete", "webhooks.deleteThis", () => act.ask(endpoint),
       { commandFor: MODALS.delete, command: "--show", tone: "critical" }));
 }
+
+/** @param {EndpointResponse} endpoint @returns {Form} */
+const formOf = ({ id, url, description, event_types: types, credits_low_below: low }) =>
+  ({ id, url, description, types: types ?? [], low: String(low) });
 
 /** @param {Secret} secret */
 const secretField = ({ secret, until }) =>

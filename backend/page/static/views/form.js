@@ -1,18 +1,27 @@
-// The fields of a workflow's parameters, with the API's names, bounds and defaults.
+// The fields of a workflow's parameters, with the API's names, bounds and defaults; and the fields
+// for pictures.
+import { ApiError, call } from "../api.js";
 import { h } from "../elements.js";
-import { text, textOr } from "../words.js";
+import { errorText, text, textOr } from "../words.js";
 import "../words/make.js";
 import { choicesOf, formOf, lastName } from "./workflows.js";
 
 /** @typedef {{ size: number, format: string }} Output */
+/** @import { UploadResponse } from "atelier-api" */
 /** @import { Parameters } from "./workflows.js" */
 
-export const PHOTO_TYPES = "image/jpeg,image/png,image/webp";
+/**
+ * A picture of the merchant's. `key` is null until it is uploaded, or if it can't be.
+ * @typedef {{ file: { name: string }, key: string | null, url: string,
+ *   error: string | null }} Photo
+ */
+
+const PHOTO_TYPES = "image/jpeg,image/png,image/webp";
+const MAX_BYTES = 25_000_000;
 const FORMATS = ["jpeg", "webp", "avif"];
 const MAX_OUTPUTS = 8;
 const MAX_COLOURS = 3;
 const MAX_SEED = 2 ** 31 - 1;
-const BACKGROUND_UPLOAD = "background_upload_key"; // a rule keeps it among its parameters
 // Shown only when asked for: what an engine chooses well by itself.
 const ADVANCED = ["seed", "build", "skin_tone", "hair", "hair_color", "pose", "aspect_ratio"];
 
@@ -37,28 +46,24 @@ export function problemsOf(parameters) {
   };
 }
 
-/**
- * What the fields call: `set` with a new value, `rejected` for files of another type.
- * @typedef {{ set: (name: string, value: unknown) => unknown,
- *   rejected: (name: string) => unknown,
- *   uploadBackground?: (files: readonly File[]) => unknown }} FieldActions
- */
+/** What the fields call with a new value. */
+/** @typedef {(name: string, value: unknown) => unknown} SetParameter */
 
 /**
  * The fields of the parameters; those that are seldom needed are folded.
  * @param {string} workflow
  * @param {Parameters} parameters
  * @param {Record<string, string>} problems By name.
- * @param {FieldActions} act
+ * @param {SetParameter} set
  * @param {string | null} [guess] The category that the product's words name; null if none.
  */
-export function parameterFields(workflow, parameters, problems, act, guess) {
+export function parameterFields(workflow, parameters, problems, set, guess) {
   const own = formOf(workflow).parameters;
-  const names = Object.keys(parameters).filter((name) => name in own || name === BACKGROUND_UPLOAD);
+  const names = Object.keys(parameters).filter((name) => name in own);
   const isAdvanced = (/** @type {string} */ name) => ADVANCED.includes(lastName(name));
   const advanced = names.filter(isAdvanced);
   const drawn = (/** @type {string} */ name) =>
-    parameterField(workflow, name, parameters[name], problems[name] ?? "", act, guess);
+    parameterField(workflow, name, parameters[name], problems[name] ?? "", set, guess);
   return [
     ...names.filter((name) => !isAdvanced(name)).map(drawn),
     advanced.length > 0 && h("details", { key: "advanced",
@@ -72,13 +77,13 @@ export function parameterFields(workflow, parameters, problems, act, guess) {
 
 /**
  * @param {string} workflow @param {string} path @param {any} value @param {string} error
- * @param {FieldActions} act @param {string | null | undefined} guess
+ * @param {SetParameter} set @param {string | null | undefined} guess
  */
-function parameterField(workflow, path, value, error, act, guess) {
+function parameterField(workflow, path, value, error, set, guess) {
   const name = lastName(path);
   const label = textOr(`form.${path}`, textOr(`form.${name}`, path));
   const field = { key: path, label, error };
-  const change = (/** @type {unknown} */ to) => act.set(path, to);
+  const change = (/** @type {unknown} */ to) => set(path, to);
   const choices = choicesOf(workflow, path);
   const isOptional = formOf(workflow).parameters[path] === null;
   if (choices) return choice(field, name, value, { choices, isOptional, guess }, change);
@@ -88,11 +93,7 @@ function parameterField(workflow, path, value, error, act, guess) {
   if (name === "dominant_colors") return colours(field, value, change, path === name ? 1 : 0);
   if (name === "outputs") return outputs(field, value, change);
   if (name === "seed") return seed(field, value, change);
-  if (name === "details" || name === "name") return ownWords(field, name, value, change);
-  const upload = act.uploadBackground ?? (() => {});
-  return h("s-stack", { key: path, gap: "small" },
-    dropZone(field, upload, () => act.rejected(path)),
-    value && h("s-badge", { tone: "success" }, text("form.uploaded")));
+  return ownWords(field, name, value, change);
 }
 
 /** @typedef {{ key: string, label: string, error: string }} Field */
@@ -200,3 +201,25 @@ const outputs = ({ key, label, error }, values, set) =>
 export const dropZone = (field, onFiles, onRejected) =>
   h("s-drop-zone", { ...field, accept: PHOTO_TYPES, onDropRejected: onRejected,
     onChange: (event) => onFiles(event.currentTarget.files) });
+
+/** @template {{ name: string }} F @param {F} file */
+export const newPhoto = (file) => ({ file, key: null, url: "", error: null });
+
+/** The photo with its upload's key, or with the reason why it has none. */
+/** @template {Photo & { file: File }} P @param {P} photo @returns {Promise<P>} */
+export async function upload(photo) {
+  const { file } = photo;
+  if (!PHOTO_TYPES.split(",").includes(file.type)) {
+    return { ...photo, error: text("error.IMAGE_TYPE_UNSUPPORTED") };
+  }
+  if (file.size > MAX_BYTES) return { ...photo, error: text("error.IMAGE_TOO_LARGE") };
+  const body = new FormData();
+  body.append("file", file);
+  try {
+    const sent = /** @type {UploadResponse} */ (await call("POST", "/v1/uploads", { body }));
+    return { ...photo, key: sent.upload_key, url: sent.image_url };
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return { ...photo, error: errorText(error) };
+  }
+}

@@ -17,7 +17,8 @@ import { verdict } from "./cards.js";
  */
 /** @typedef {ReturnType<typeof actions>} GalleryActions */
 
-const FILTERS = /** @type {const} */ (["workflow", "category"]);
+const FILTERS = /** @type {const} */ (["workflow", "category", "origin"]);
+const ORIGINS = ["catalog", "compose", "edit", "generate"]; // the classes of workflows
 const COLUMNS = "repeat(auto-fill, minmax(min(180px, 100%), 1fr))";
 
 export const gallery = defineScreen({
@@ -91,10 +92,11 @@ function filters({ route, workflows, categories }, act) {
   const category = (/** @type {string} */ name) => textOr(`category.${name}`, titles[name] ?? name);
   return h("s-stack", { direction: "inline", gap: "small" },
     filter("workflow", workflows, workflowName),
-    filter("category", Object.keys(titles), category));
+    filter("category", Object.keys(titles), category),
+    filter("origin", ORIGINS, (origin) => textOr(`gallery.origin.${origin}`, origin)));
 
   /**
-   * @param {"workflow" | "category"} name
+   * @param {typeof FILTERS[number]} name
    * @param {string[]} known What the address has comes before the list of all is there.
    * @param {(value: string) => string} title
    */

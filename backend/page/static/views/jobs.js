@@ -7,6 +7,7 @@ import {
   failureText, makeButton, skeletonCards, statusBadge, statusBanner, workflowName,
 } from "../states.js";
 import { moment, text } from "../words.js";
+import "../words/jobs.js";
 
 /** @import { ComponentChildren } from "preact" */
 /** @import { BatchItemResponse, BatchResponse, JobStatus, JobSummary } from "atelier-api" */

@@ -6,28 +6,32 @@ import { defineScreen } from "../screen.js";
 import { statusBanner } from "../states.js";
 import { text } from "../words.js";
 import "../words/make.js";
-import { parameterFields, problemsOf } from "./form.js";
-import { chosenFor, effectiveParameters, imageFields, imageProblems, imagesOf } from "./images.js";
-import { isSame, MAX_PHOTOS, newPhoto, photoSection, sourcesOf, upload } from "./photos.js";
+import { newPhoto, parameterFields, problemsOf, upload } from "./form.js";
+import {
+  chosenFor, chosenWith, effectiveParameters, imageFields, imageProblems, imagesOf, openPicker,
+  pickerModal, readCatalog,
+} from "./images.js";
+import { isSame, MAX_PHOTOS, photoSection, sourcesOf } from "./photos.js";
 import { countOf, notEnough, price, workflowField } from "./price.js";
 import { fieldAt, FORMS, formOf, imageField, requestOf } from "./workflows.js";
 
-/** @import { CatalogEntryResponse, CreditsResponse, GarmentCategoriesResponse,
- *   OperationResponse, OperationsResponse, OverviewResponse } from "atelier-api" */
+/** @import { CreditsResponse, GarmentCategoriesResponse, OperationResponse, OperationsResponse,
+ *   OverviewResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
 /** @import { Picker } from "./catalog_picker.js" */
-/** @import { Chosen, Way } from "./images.js" */
-/** @import { Photo } from "./photos.js" */
+/** @import { Chosen, ChosenImages, Way } from "./images.js" */
+/** @import { OwnPhoto } from "./photos.js" */
 /** @import { Image, Parameters } from "./workflows.js" */
 /** @typedef {{ id: string, title: string | null }} Picked */
 /**
  * `key` is the Idempotency-Key of the next request: another one after each change of the form.
  * `guess` is the category that the one product's type and tags name; undefined: not known here.
+ * `notes` say at the fields of garments why they do not go together.
  * @typedef {{ operations: OperationResponse[] | null, overview: OverviewResponse | null,
  *   credits: CreditsResponse | null, workflow: string, parameters: Record<string, Parameters>,
- *   images: Record<string, Chosen>, picker: Picker | null,
+ *   images: ChosenImages, picker: Picker | null, notes: Record<string, string>,
  *   source: "products" | "collection" | "files", products: Picked[],
- *   collection: (Picked & { count: number | null }) | null, photos: Photo[],
+ *   collection: (Picked & { count: number | null }) | null, photos: OwnPhoto[],
  *   guess: string | null | undefined, problems: Record<string, string>, isSending: boolean,
  *   key: string }} MakeState
  */
@@ -35,6 +39,7 @@ import { fieldAt, FORMS, formOf, imageField, requestOf } from "./workflows.js";
 /** @typedef {ReturnType<typeof actions>} MakeActions */
 
 const MAX_PRODUCTS = 1000;
+const LOOK = "look"; // the one workflow of several garments
 
 export const make = defineScreen({
   /** @param {import("../router.js").Route} route @returns {MakeState} */
@@ -42,8 +47,8 @@ export const make = defineScreen({
     operations: null, overview: null, credits: null, workflow: workflowIn(query),
     parameters: Object.fromEntries(
       Object.entries(FORMS).map(([name, { parameters }]) => [name, parameters])),
-    images: {}, picker: null, source: "products", products: productsIn(query), collection: null,
-    photos: [], guess: undefined, problems: {}, isSending: false, key: newKey(),
+    images: {}, picker: null, notes: {}, source: "products", products: productsIn(query),
+    collection: null, photos: [], guess: undefined, problems: {}, isSending: false, key: newKey(),
   }),
   /** @param {MakeContext} context */
   async load(context) {
@@ -86,19 +91,29 @@ function actions(context) {
 
   /** @param {Image} image @param {Partial<Chosen>} some */
   function changeImage(image, some) {
-    const { images } = state();
-    const chosen = { ...chosenFor(images, image), ...some };
     const problems = problemsWithout(imageField(image));
-    change({ images: { ...images, [image.name]: chosen }, problems });
+    change({ images: chosenWith(state().images, image, some), problems });
+    void compare();
   }
 
-  async function readCatalog() {
-    const { readMore } = await import("./catalog_picker.js");
-    await readMore(context);
+  /** Show at their fields which garments do not go together. */
+  async function compare() {
+    if (state().workflow !== LOOK) return set({ notes: {} });
+    const { notesOn } = await import("./compatibility.js");
+    await notesOn(context);
+  }
+
+  /** @param {string} workflow */
+  function setWorkflow(workflow) {
+    const { source } = state();
+    const isPossible = sourcesOf(workflow).includes(source);
+    change({ workflow, source: isPossible ? source : "products", problems: {} });
+    void compare();
   }
 
   return {
-    readCatalog,
+    setWorkflow,
+    readCatalog: () => readCatalog(context),
     /** @param {string} name @param {unknown} value */
     setParameter(name, value) {
       const { parameters, workflow } = state();
@@ -106,14 +121,11 @@ function actions(context) {
       const problems = problemsWithout(name);
       change({ parameters: { ...parameters, [workflow]: changed }, problems });
     },
-    /** @param {string} workflow */
-    setWorkflow(workflow) {
-      const { source } = state();
-      const isPossible = sourcesOf(workflow).includes(source);
-      change({ workflow, source: isPossible ? source : "products", problems: {} });
-    },
     /** @param {MakeState["source"]} source */
-    setSource: (source) => change({ source, problems: {} }),
+    setSource(source) {
+      change({ source, problems: {} });
+      void compare();
+    },
     async pickProducts() {
       const { isForMany } = formOf(state().workflow);
       const selected = await shopify.resourcePicker({
@@ -124,12 +136,14 @@ function actions(context) {
       const products = selected.map(({ id, title }) => ({ id, title }));
       change({ products, source: "products", guess: undefined, problems: {} });
       const [product] = selected;
-      if (!product || selected.length > 1) return;
+      if (!product || selected.length > 1) return compare();
       const words = new URLSearchParams(
         { product_type: product.productType, tags: [product.tags].flat().join() });
       const { guess } = /** @type {GarmentCategoriesResponse} */ (
         await context.read(`/v1/garment-categories?${words}`));
-      if (state().products === products) set({ guess });
+      if (state().products !== products) return;
+      set({ guess });
+      await compare();
     },
     async pickCollection() {
       const [found] = await shopify.resourcePicker({ type: "collection", action: "select" }) ?? [];
@@ -153,7 +167,7 @@ function actions(context) {
     /** @param {string} name Of the field whose files were of another type. */
     rejected: (name) =>
       set({ problems: { ...state().problems, [name]: text("form.dropRejected") } }),
-    /** @param {Photo} photo */
+    /** @param {OwnPhoto} photo */
     removePhoto: (photo) => change({ photos: state().photos.filter((each) => each !== photo) }),
     /** @param {Image} image @param {Way} way */
     setWay: (image, way) => changeImage(image, { way }),
@@ -166,22 +180,13 @@ function actions(context) {
       if (chosenFor(state().images, image).photo === photo) changeImage(image, { photo: uploaded });
     },
     /** @param {Image} image */
-    async openCatalog(image) {
-      const { newPicker } = await import("./catalog_picker.js");
-      set({ picker: newPicker(image) });
-      modal("catalog").showOverlay();
-      await readCatalog();
-    },
-    /** @param {CatalogEntryResponse} entry */
-    pickEntry(entry) {
-      const { picker } = state();
-      if (picker) changeImage(picker.image, { entry, way: "catalog" });
-    },
+    openCatalog: (image) => openPicker(context, image, {
+      pick: (entry) => changeImage(image, { entry, way: "catalog" }), make: setWorkflow }),
     /** Ask for the confirmation; or show at its field what is missing. */
     ask() {
       const problems = problemsIn(state());
       set({ problems });
-      if (!Object.keys(problems).length) modal("confirm").showOverlay();
+      if (!Object.keys(problems).length) confirmation().showOverlay();
     },
     async start() {
       set({ isSending: true });
@@ -201,21 +206,24 @@ function actions(context) {
   };
 }
 
-/** @param {string} id */
-const modal = (id) =>
-  /** @type {HTMLElementTagNameMap["s-modal"]} */ (document.getElementById(id));
+const confirmation = () =>
+  /** @type {HTMLElementTagNameMap["s-modal"]} */ (document.getElementById("confirm"));
+
+/** @param {MakeState} state */
+const parametersIn = ({ workflow, images, parameters }) =>
+  effectiveParameters(formOf(workflow).images, images, parameters[workflow] ?? {});
 
 /** What is missing or impossible, by field. @param {MakeState} state */
 function problemsIn(state) {
   const { workflow, source, products } = state;
-  const { hasPhoto, isForMany } = formOf(workflow);
-  const parameters = effectiveParameters(state);
+  const { hasPhoto, isForMany, images } = formOf(workflow);
+  const parameters = parametersIn(state);
   const isBatch = hasPhoto && (source === "collection"
     || (source === "products" && products.length > 1));
   return {
     ...problemsOf(parameters),
     ...(isToldByNobody(state) ? { category: text("form.missing") } : {}),
-    ...imageProblems(state, isBatch),
+    ...imageProblems(images, state.images, isBatch),
     ...(isBatch && !isForMany ? { source: text("make.onlyOne") } : {}),
     ...(countOf(state) === 0 ? { source: text(`make.none.${source}`) } : {}),
   };
@@ -246,7 +254,8 @@ function refusalsOf({ code, detail }, workflow) {
  */
 async function started(state, onPart) {
   const { workflow, source, products, collection, photos, key } = state;
-  const wanted = { ...requestOf(effectiveParameters(state)), ...imagesOf(state) };
+  const images = imagesOf(formOf(workflow).images, state.images);
+  const wanted = { ...requestOf(parametersIn(state)), ...images };
   /** @param {Parameters} photo @param {string} itsKey @returns {Promise<{ job_id: string }>} */
   const job = (photo, itsKey) =>
     call("POST", `/v1/${workflow}`, { body: { ...wanted, ...photo }, key: itsKey });
@@ -273,8 +282,7 @@ async function started(state, onPart) {
 
 /** @param {CommonState & MakeState} state @param {MakeActions} act */
 function view(state, act) {
-  const { credits, operations, isSending, picker, source, workflow } = state;
-  const fields = { set: act.setParameter, rejected: act.rejected };
+  const { credits, operations, isSending, source, workflow } = state;
   return h("s-page", { heading: text("nav.make") },
     h("s-link", { slot: "breadcrumb-actions", href: "/" }, text("nav.review")),
     balanceBadges(credits),
@@ -284,8 +292,8 @@ function view(state, act) {
     photoSection(state, act),
     h("s-section", { key: "how", heading: text("make.how") },
       h("s-stack", { gap: "base" },
-        imageFields(state, act),
-        parameterFields(workflow, effectiveParameters(state), state.problems, fields,
+        imageFields(formOf(workflow).images, state, act),
+        parameterFields(workflow, parametersIn(state), state.problems, act.setParameter,
           source === "products" ? state.guess : undefined))),
     h("s-section", { key: "price", heading: text("make.price") },
       h("s-stack", { gap: "base" },
@@ -296,11 +304,12 @@ function view(state, act) {
             onClick: act.ask }, text("make.start"))))),
     h("s-modal", { id: "confirm", heading: text("make.confirm") },
       h("s-paragraph", null, price(state)),
+      Object.keys(state.notes).length > 0 &&
+        h("s-banner", { tone: "warning" }, h("s-paragraph", null, text("make.notTogether"))),
       h("s-paragraph", null, text("make.confirmDetails")),
       h("s-button", { slot: "primary-action", variant: "primary", commandFor: "confirm",
         command: "--hide", onClick: act.start }, text("make.start")),
       h("s-button", { slot: "secondary-actions", commandFor: "confirm", command: "--hide" },
         text("make.back"))),
-    h("s-modal", { id: "catalog", heading: picker ? text(`picker.${picker.image.catalog}`)
-      : text("image.choose") }, picker?.draw(picker, state, act)));
+    pickerModal(state, act));
 }

@@ -1,43 +1,19 @@
 // The photos that images are made of: products, a collection, or the merchant's own files.
-import { ApiError, call } from "../api.js";
 import { h } from "../elements.js";
-import { errorText, text } from "../words.js";
-import { dropZone, PHOTO_TYPES } from "./form.js";
+import { text } from "../words.js";
+import { dropZone } from "./form.js";
 import { formOf } from "./workflows.js";
 
-/** @import { UploadResponse } from "atelier-api" */
+/** @import { Photo } from "./form.js" */
 /** @import { MakeActions, MakeState } from "./make.js" */
-/** @typedef {{ file: File, key: string | null, url: string, error: string | null }} Photo */
+/** @typedef {Photo & { file: File }} OwnPhoto */
 
 export const MAX_PHOTOS = 20;
-const MAX_BYTES = 25_000_000;
 const SOURCES = /** @type {const} */ (["products", "collection", "files"]);
 
 /** @param {File} a @param {File} b */
 export const isSame = (a, b) =>
   a.name === b.name && a.size === b.size && a.lastModified === b.lastModified;
-
-/** @param {File} file @returns {Photo} */
-export const newPhoto = (file) => ({ file, key: null, url: "", error: null });
-
-/** The photo with its upload's key, or with the reason why it has none. */
-/** @param {Photo} photo @returns {Promise<Photo>} */
-export async function upload(photo) {
-  const { file } = photo;
-  if (!PHOTO_TYPES.split(",").includes(file.type)) {
-    return { ...photo, error: text("error.IMAGE_TYPE_UNSUPPORTED") };
-  }
-  if (file.size > MAX_BYTES) return { ...photo, error: text("error.IMAGE_TOO_LARGE") };
-  const body = new FormData();
-  body.append("file", file);
-  try {
-    const sent = /** @type {UploadResponse} */ (await call("POST", "/v1/uploads", { body }));
-    return { ...photo, key: sent.upload_key, url: sent.image_url };
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    return { ...photo, error: errorText(error) };
-  }
-}
 
 /** The places that photos can come from: only a batch takes a collection. */
 /** @param {string} workflow */
@@ -74,7 +50,7 @@ function shopPhotos({ source, products, collection }, act) {
       [...named.slice(0, 5), ...(named.length > 5 ? ["…"] : [])].join(", ")));
 }
 
-/** @param {Photo[]} photos @param {MakeActions} act */
+/** @param {OwnPhoto[]} photos @param {MakeActions} act */
 function ownPhotos(photos, act) {
   const done = photos.filter(({ key, error }) => key || error).length;
   return h("s-stack", { gap: "small" },

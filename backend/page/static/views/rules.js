@@ -4,51 +4,46 @@ import { workflowName } from "../states.js";
 import { text } from "../words.js";
 import "../words/settings.js";
 import { parameterFields, problemsOf } from "./form.js";
-import { FORMS, formOf, parametersOf, requestOf } from "./workflows.js";
+import {
+  chosenFor, effectiveParameters, imageFields, imageProblems, imagesOf, imagesToKeep,
+} from "./images.js";
+import { FORMS, formOf, imageField, parametersOf, requestOf } from "./workflows.js";
 
-/** @import { OperationResponse, SettingsResponse } from "atelier-api" */
+/** @import { CatalogEntryResponse, OperationResponse, SettingsResponse } from "atelier-api" */
 /** @import { Problem } from "../api.js" */
+/** @import { ChosenImages, ImageActions } from "./images.js" */
+/** @import { Parameters } from "./workflows.js" */
 
 /**
- * A rule as it is typed: a filter's values one a line, and a number as text.
+ * A rule as it is typed: a filter's values one a line, and a number as text. `images` are its
+ * further images; of a saved rule's entry there is only the ID.
  * @typedef {{ key: number, workflow: string, on: string[], statuses: string[], vendors: string,
- *   product_types: string, tags: string, parameters: Record<string, any>, publishes: boolean,
- *   position: string }} RuleForm
+ *   product_types: string, tags: string, parameters: Parameters, images: ChosenImages,
+ *   publishes: boolean, position: string }} RuleForm
  */
 /**
  * What a card needs besides its rule. `isRefused` tells whether the value of a field was refused;
- * a field is named as in the API, such as `filter.tags`.
- * @typedef {{ index: number, operations: OperationResponse[],
+ * a field is named as in the API, such as `filter.tags`. `entries` are those of the catalog that
+ * saved rules name, by ID; null if there is none any more.
+ * @typedef {{ index: number, operations: OperationResponse[], entries: Entries,
  *   isRefused: (field: string) => boolean, change: (change: Partial<RuleForm>) => void,
- *   uploadBackground: (files: readonly File[]) => unknown, refuse: (field: string) => void,
- *   remove: () => void }} CardContext
+ *   images: ImageActions, remove: () => void }} CardContext
  */
+/** @typedef {Record<string, CatalogEntryResponse | null>} Entries */
 
 export const MAX_RULES = 20;
 const TRIGGERS = /** @type {const} */ (["product_created", "image_changed"]);
 const STATUSES = /** @type {const} */ (["ACTIVE", "DRAFT", "ARCHIVED", "UNLISTED"]);
 const LISTS = /** @type {const} */ (["vendors", "product_types", "tags"]);
 const PREVIEWS = ["product-to-model-direct"]; // can't be published
-const WITH_UPLOAD = "background-swap-with-image";
 
 let lastKey = MAX_RULES;
-
-/** A rule chooses no further image here, but for the background, which it keeps as an upload. */
-/** @param {string} workflow */
-const defaultsOf = (workflow) => ({
-  ...(workflow === WITH_UPLOAD ? { background_upload_key: "" } : {}),
-  ...formOf(workflow).parameters,
-});
-
-/** @param {string} workflow */
-const isForRules = (workflow) => workflow === WITH_UPLOAD
-  || Boolean(FORMS[workflow]?.isForMany && !FORMS[workflow].images.some((each) => each.isRequired));
 
 /** @returns {RuleForm} */
 export const newRule = () => ({
   key: ++lastKey, workflow: "catalog-image", on: [...TRIGGERS], statuses: [], vendors: "",
-  product_types: "", tags: "", parameters: defaultsOf("catalog-image"), publishes: false,
-  position: "",
+  product_types: "", tags: "", parameters: formOf("catalog-image").parameters, images: {},
+  publishes: false, position: "",
 });
 
 /** @param {SettingsResponse["rules"][number]} rule @param {number} key @returns {RuleForm} */
@@ -59,22 +54,60 @@ export function ruleForm({ workflow, on = [], filter = {}, parameters = {}, ...r
     vendors: (filter.vendors ?? []).join("\n"),
     product_types: (filter.product_types ?? []).join("\n"),
     tags: (filter.tags ?? []).join("\n"),
-    parameters: parametersOf(workflow, parameters), publishes: Boolean(publish),
-    position: String(publish?.position ?? ""),
+    parameters: parametersOf(workflow, parameters), images: imagesIn(workflow, parameters),
+    publishes: Boolean(publish), position: String(publish?.position ?? ""),
   };
 }
 
+/** The images that a rule names. */
+/** @param {string} workflow @param {Parameters} parameters @returns {ChosenImages} */
+function imagesIn(workflow, parameters) {
+  /** @type {ChosenImages} */
+  const chosen = {};
+  for (const { name, entry, upload } of imagesToKeep(workflow)) {
+    const id = parameters[entry];
+    const key = upload && parameters[upload];
+    const found = id && { public_id: id, name: "" }; // the entry itself comes later
+    const photo = key && { key, url: "", error: null, file: { name: "" } };
+    if (found) chosen[name] = { way: "catalog", entry: found, photo: null };
+    else if (photo) chosen[name] = { way: "upload", entry: null, photo };
+  }
+  return chosen;
+}
+
+/** The paths of the catalog entries that saved rules name, by ID. */
+/** @param {SettingsResponse["rules"]} rules @returns {Record<string, string>} */
+export const entryPaths = (rules) =>
+  Object.fromEntries(rules.map(ruleForm).flatMap(({ workflow, images }) =>
+    imagesToKeep(workflow).flatMap(({ name, catalog }) => {
+      const id = images[name]?.entry?.public_id;
+      return id ? [[id, `/v1/catalog/${catalog}/${id}`]] : [];
+    })));
+
 /** The rule as the API takes it. @param {RuleForm} form */
-export function ruleOf({ workflow, on, statuses, parameters, publishes, position, ...lists }) {
-  const lines = LISTS.map((name) => [name, lists[name].split("\n").map(trimmed).filter(Boolean)]);
+export function ruleOf({ workflow, on, statuses, publishes, position, ...rest }) {
+  const lines = LISTS.map((name) => [name, rest[name].split("\n").map(trimmed).filter(Boolean)]);
   const place = position.trim() ? toNumber(position) : null;
   const publish = publishes ? { position: place } : null;
   return {
-    workflow, on, parameters: requestOf(parameters),
+    workflow, on, parameters: {
+      ...requestOf(parametersIn({ workflow, ...rest })),
+      ...imagesOf(imagesToKeep(workflow), rest.images),
+    },
     filter: { statuses, ...Object.fromEntries(lines) },
     ...(PREVIEWS.includes(workflow) ? {} : { publish }),
   };
 }
+
+/** The parameters that have an effect. */
+/** @param {Pick<RuleForm, "workflow" | "images" | "parameters">} rule */
+const parametersIn = ({ workflow, images, parameters }) =>
+  effectiveParameters(imagesToKeep(workflow), images, parameters);
+
+/** What is missing or impossible, by field. @param {RuleForm} rule */
+const problemsIn = (rule) => ({
+  ...problemsOf(parametersIn(rule)), ...imageProblems(imagesToKeep(rule.workflow), rule.images),
+});
 
 /** @param {string} line */
 const trimmed = (line) => line.trim();
@@ -85,8 +118,8 @@ export const toNumber = (typed) =>
 
 /** The parameters without a value, as the server would report them. @param {RuleForm[]} rules */
 export const missingInRules = (rules) =>
-  rules.flatMap(({ parameters }, index) =>
-    Object.keys(problemsOf(parameters)).map((name) => problemAt(index, `parameters.${name}`)));
+  rules.flatMap((rule, index) =>
+    Object.keys(problemsIn(rule)).map((name) => problemAt(index, `parameters.${name}`)));
 
 /**
  * A problem that the page finds itself, as the server would report it.
@@ -104,7 +137,8 @@ export function ruleCard(rule, context) {
     heading: text("settings.rule", { count: index + 1, workflow: name }) },
     h("s-stack", { gap: "base" },
       workflowField(rule, context),
-      ...parametersSection(rule, context),
+      imagesSection(rule, context),
+      parametersSection(rule, context),
       triggers(rule, context),
       filters(rule, context),
       !PREVIEWS.includes(rule.workflow) && publication(rule, context),
@@ -117,28 +151,50 @@ export function ruleCard(rule, context) {
 /** @param {RuleForm} rule @param {CardContext} context */
 function workflowField({ workflow }, { operations, isRefused, change }) {
   const isOff = operations.some(({ name, enabled }) => name === workflow && !enabled);
-  const possible = operations.filter(({ name }) => name === workflow || isForRules(name));
+  const possible = operations.filter(({ name }) => name === workflow || FORMS[name]?.isForMany);
   return h("s-select", { label: text("settings.workflow"), name: "workflow", value: workflow,
     details: isOff ? text("settings.workflow.off") : "",
     error: isRefused("workflow") ? text("settings.problem.other") : "",
     onChange: ({ currentTarget: { value } }) =>
-      change({ workflow: value, parameters: defaultsOf(value) }) },
+      change({ workflow: value, parameters: formOf(value).parameters, images: {} }) },
     possible.map(({ name, enabled, credits_cost: count }) =>
       h("s-option", { key: name, value: name, disabled: !enabled && name !== workflow },
         text("settings.workflow.price", { workflow: workflowName(name), count }))));
 }
 
+/** The further images. A rule whose entry is archived or deleted does not run. */
 /** @param {RuleForm} rule @param {CardContext} context */
-function parametersSection(rule, { isRefused, change, uploadBackground, refuse }) {
+function imagesSection(rule, { entries, isRefused, images: act }) {
+  const images = imagesToKeep(rule.workflow);
+  const own = problemsIn(rule);
+  /** @type {ChosenImages} */
+  const known = {};
+  /** @type {Record<string, string>} */
+  const problems = {};
+  /** @type {Record<string, string>} */
+  const notes = {};
+  for (const image of images) {
+    const field = imageField(image);
+    const chosen = chosenFor(rule.images, image);
+    const found = chosen.entry && entries[chosen.entry.public_id];
+    known[image.name] = found ? { ...chosen, entry: found } : chosen;
+    if ([field, image.entry, image.upload].some((each) => isRefused(`parameters.${each}`))) {
+      problems[field] = own[field] ?? text("image.refused");
+    } else if (found === null && chosen.entry) notes[field] = text("image.refused");
+    else if (found?.archived_at) notes[field] = text("settings.archived");
+  }
+  return imageFields(images, { images: known, problems, notes }, act);
+}
+
+/** @param {RuleForm} rule @param {CardContext} context */
+function parametersSection(rule, { isRefused, change }) {
   const { workflow, parameters } = rule;
-  const own = problemsOf(parameters);
-  const refused = Object.keys(parameters).filter((name) => isRefused(`parameters.${name}`));
+  const own = problemsIn(rule);
+  const shown = parametersIn(rule);
+  const refused = Object.keys(shown).filter((name) => isRefused(`parameters.${name}`));
   const problems = refused.map((name) => [name, own[name] ?? text("settings.problem.other")]);
-  return parameterFields(workflow, parameters, Object.fromEntries(problems), {
-    set: (name, value) => change({ parameters: { ...parameters, [name]: value } }),
-    rejected: (name) => refuse(`parameters.${name}`),
-    uploadBackground,
-  });
+  return parameterFields(workflow, shown, Object.fromEntries(problems),
+    (name, value) => change({ parameters: { ...parameters, [name]: value } }));
 }
 
 /** @param {RuleForm} rule @param {CardContext} context */

@@ -6,13 +6,13 @@ import { defineScreen } from "../screen.js";
 import { emptyState, skeletonCards, statusBanner } from "../states.js";
 import { text } from "../words.js";
 import "../words/webhooks.js";
-import { confirmations, endpointCard, endpointForm } from "./endpoints.js";
+import { confirmations, endpointCard, endpointForm, isToldOfCredits } from "./endpoints.js";
 
 /** @import { DeliveryResponse, EndpointListResponse, EndpointResponse } from "atelier-api" */
 /** @import { CommonState, Context } from "../screen.js" */
 /**
- * What is typed; `id` is empty for a new endpoint. No event types: all of them.
- * @typedef {{ id: string, url: string, types: string[] }} Form
+ * What is typed; `id` is empty for a new endpoint. No event types: all of them. `low` is a number.
+ * @typedef {{ id: string, url: string, description: string, types: string[], low: string }} Form
  */
 /**
  * `until`: how long the earlier secret is valid.
@@ -20,8 +20,9 @@ import { confirmations, endpointCard, endpointForm } from "./endpoints.js";
  */
 /** @typedef {{ id: string, deliveries: DeliveryResponse[] | null, next: string | null }} Log */
 /**
- * `busy` is the endpoint that is being changed, and `asked` the one that a question is about.
- * @typedef {{ endpoints: EndpointResponse[] | null, form: Form | null, isRefused: boolean,
+ * `refused` are the fields that were refused, by their names in the API. `busy` is the endpoint
+ * that is being changed, and `asked` the one that a question is about.
+ * @typedef {{ endpoints: EndpointResponse[] | null, form: Form | null, refused: string[],
  *   isSaving: boolean, secret: Secret | null, log: Log | null, busy: string,
  *   asked: EndpointResponse | null }} WebhooksState
  */
@@ -31,11 +32,12 @@ import { confirmations, endpointCard, endpointForm } from "./endpoints.js";
 
 const PATH = "/v1/webhook-endpoints";
 const BAR = "webhooks-bar";
+const NEW = { id: "", url: "", description: "", types: [], low: "50" };
 const LOG_PAUSE = 2000; // ms between two readings while a delivery has not been tried
 
 /** @returns {WebhooksState} */
 const initial = () => ({
-  endpoints: null, form: null, isRefused: false, isSaving: false, secret: null, log: null,
+  endpoints: null, form: null, refused: [], isSaving: false, secret: null, log: null,
   busy: "", asked: null,
 });
 
@@ -50,7 +52,7 @@ function actions(context) {
   const { answer, read, set, state } = context;
 
   function discard() {
-    set({ form: null, isRefused: false, failure: null });
+    set({ form: null, refused: [], failure: null });
     void shopify.saveBar.hide(BAR);
   }
 
@@ -65,8 +67,9 @@ function actions(context) {
   }
 
   /** @param {Form} form */
-  async function send({ id, url, types }) {
-    const body = { url: url.trim(), event_types: types.length ? types : null };
+  async function send({ id, url, description, types, low }) {
+    const body = { url: url.trim(), description, event_types: types.length ? types : null,
+      ...(isToldOfCredits(types) ? { credits_low_below: Number(low.trim() || NaN) } : {}) };
     const endpoints = state().endpoints ?? [];
     if (id) return put(await call("PATCH", `${PATH}/${id}`, { body }));
     const { secret, ...added } = await call("POST", PATH, { body });
@@ -85,7 +88,7 @@ function actions(context) {
     discard,
     /** @param {Partial<Form>} change */
     edit(change) {
-      set({ form: { id: "", url: "", types: [], ...state().form, ...change }, isRefused: false });
+      set({ form: { ...NEW, ...state().form, ...change }, refused: [] });
       void shopify.saveBar.show(BAR);
     },
     async save() {
@@ -98,7 +101,7 @@ function actions(context) {
         shopify.toast.show(text("webhooks.saved"));
       } catch (error) { // the bar stays, and so does what was typed
         if (!(error instanceof ApiError) || !error.detail.length) throw error;
-        set({ isRefused: true });
+        set({ refused: error.detail.map(({ loc }) => String(loc[1])) });
       } finally {
         set({ isSaving: false });
       }
@@ -177,7 +180,7 @@ function view(state, act) {
       onClick: () => act.edit({}) }, text("webhooks.add")),
     h("s-stack", { gap: "base" },
       statusBanner(state, "webhooks.failed"),
-      form && endpointForm(form, state.isRefused, act.edit),
+      form && endpointForm(form, state.refused, act.edit),
       !endpoints && skeletonCards({ count: 2, height: "180px" }),
       endpoints?.length === 0 && !form &&
         emptyState({ heading: "webhooks.none", details: "webhooks.none.details" }),

@@ -132,12 +132,14 @@ export function requestOf(parameters) {
   return request;
 }
 
-/** The parameters of a request by their paths; the form's defaults where it has none. */
+/** The form's parameters by their paths, with the values of a request where it has them. */
 /** @param {string} workflow @param {Parameters} request @returns {Parameters} */
 export function parametersOf(workflow, request) {
   const flat = Object.entries(request).map(([name, value]) =>
     value?.constructor === Object ? under(name, value) : { [name]: value });
-  return Object.assign({}, formOf(workflow).parameters, ...flat);
+  const given = Object.assign({}, ...flat);
+  return Object.fromEntries(Object.entries(formOf(workflow).parameters)
+    .map(([path, usual]) => [path, path in given ? given[path] : usual]));
 }
 
 /**

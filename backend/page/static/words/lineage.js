@@ -42,7 +42,6 @@ export const LINEAGE_WORDS = /** @type {const} */ ({
   "rerun.price": { one: "It costs {count} credit.", other: "It costs {count} credits." },
   "rerun.off": "This kind of image is not offered at the moment.",
   "rerun.cancel": "Cancel",
-  "error.PHOTO_EXPIRED": "A photo of this job is no longer stored. Create a new job instead.",
 });
 
 addWords(LINEAGE_WORDS);

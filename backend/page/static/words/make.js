@@ -62,6 +62,7 @@ export const MAKE_WORDS = /** @type {const} */ ({
     "Your rules have {left} of {cap} credits left today. What you start here does not count there.",
   "make.start": "Make images",
   "make.confirm": "Make these images?",
+  "make.notTogether": "Not everything goes together: see the notes at the fields.",
   "make.confirmDetails": "Nothing is published: the images wait for your review.",
   "make.back": "Back",
 
@@ -99,7 +100,6 @@ export const MAKE_WORDS = /** @type {const} */ ({
   "form.scene_type": "Scene",
   "form.mood": "Mood",
   "form.dominant_colors": "Color",
-  "form.background_upload_key": "Drop the background picture here: JPEG, PNG or WebP, up to 25 MB",
   "form.dropRejected": "Some files were left out: they are no JPEG, PNG or WebP images.",
   "form.uploaded": "The picture is uploaded",
   "form.choose": "Choose",

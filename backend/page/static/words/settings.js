@@ -41,6 +41,8 @@ export const SETTINGS_WORDS = /** @type {const} */ ({
   },
   "settings.workflow.off":
     "Your Atelier does not offer this at the moment, so the rule does not run.",
+  "settings.archived":
+    "This entry is archived, so the rule does not run. Restore it in the catalog, or choose another one.",
   "settings.on": "When",
   "settings.on.product_created": "A product gets its first photo",
   "settings.on.image_changed": "A product's first photo changes",

@@ -1,0 +1,62 @@
+// In English: what the screen Review says, and its setup guide.
+import { addWords } from "../words.js";
+
+export const REVIEW_WORDS = /** @type {const} */ ({
+  "review.failed": "The list can't be loaded",
+  "review.show": "Show",
+  "review.waiting": "Waiting for you",
+  "review.dismissed": "Dismissed",
+  "review.published": "Published",
+  "review.none.waiting": "Nothing waits for you",
+  "review.why.waiting":
+    "New product photos become catalog images by themselves. Or choose some products now.",
+  "review.none.dismissed": "Nothing is dismissed",
+  "review.why.dismissed": "Images that you do not want are kept here. You can take them back.",
+  "review.none.published": "Nothing is published yet",
+  "review.why.published": "Images that you publish are listed here, with the way back.",
+  "review.figures": "Numbers of your shop",
+  "review.figure.waiting": "Waiting for you",
+  "review.figure.running": "In progress",
+  "review.figure.failed": "Failed in 7 days",
+  "review.figure.credits": "Credits of rules today",
+  "review.ofCap": "{spent} of {cap}",
+  "review.select": "Select",
+  "review.selectNone": "Stop selecting",
+  "review.selectAll": "Select all shown",
+  "review.selectOne": "Select {title}",
+  "review.publish": "Publish",
+  "review.publishOne": "Publish {title}",
+  "review.publishMany": { one: "Publish {count}", other: "Publish {count}" },
+  "review.dismiss": "Not this one",
+  "review.dismissOne": "Not this one: {title}",
+  "review.putBack": "Put back",
+  "review.putBackOne": "Put back {title}",
+  "review.didPublish": {
+    one: "{count} image is being published",
+    other: "{count} images are being published",
+  },
+  "review.didDismiss": "{title} is dismissed",
+  "review.didPutBack": "{title} waits for you again",
+  "review.undo": "Undo",
+
+  "guide.heading": "Set up Atelier",
+  "guide.hide": "Hide",
+  "guide.done": "{done} of {all} steps done",
+  "guide.check": "Done",
+  "guide.pick": "Choose products and make images of them",
+  "guide.look": "Compare each image with its original",
+  "guide.publish": "Publish the ones that you like",
+  "guide.rules": "Decide what happens to new product photos",
+
+  "keys.heading": "Keyboard shortcuts",
+  "keys.where": "They work while the focus is in the list of images.",
+  "keys.j": "j: next image",
+  "keys.k": "k: previous image",
+  "keys.p": "p: publish",
+  "keys.x": "x: not this one",
+  "keys.u": "u: undo",
+  "keys.space": "Space: the original or the result",
+  "keys.help": "?: this list",
+});
+
+addWords(REVIEW_WORDS);
