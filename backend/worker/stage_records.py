@@ -40,6 +40,7 @@ async def record_stage(where: Database | AsyncConnection, job_run: JobRun, made:
         artifacts=made.artifacts,
         end=end,
         product_title=job_run.product_title,
+        guessed_category=job_run.guessed_category,
     )
     if made.is_last and isinstance(where, AsyncConnection):
         await add_results(where, job_run.claimed)
