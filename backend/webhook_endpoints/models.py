@@ -88,7 +88,7 @@ class EndpointDelivery(Base):
     result of one that was overtaken; `attempts` counts those with a result. A pending one is due at
     `next_attempt_at`; a claim moves that to where the attempt is certainly over, so a crash repeats
     it. The `response_…` columns and `error` are those of the last attempt, and `latest_attempts`
-    has up to `KEPT_ATTEMPTS` of them (`endpoint_leases`).
+    has the newest attempts, newest first, as `schemas.AttemptResponse`.
     """
 
     __tablename__ = "endpoint_deliveries"

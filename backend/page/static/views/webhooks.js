@@ -1,6 +1,6 @@
 // Webhooks: the servers of the merchant that get the shop's events. A form is saved by the save
 // bar; everything else happens at once.
-import { ApiError, call, nextPage, pause } from "../api.js";
+import { ApiError, call, newKey, nextPage, pause } from "../api.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import { emptyState, skeletonCards, statusBanner } from "../states.js";
@@ -12,7 +12,8 @@ import { confirmations, endpointCard, endpointForm } from "./endpoints.js";
 /** @import { CommonState, Context } from "../screen.js" */
 /**
  * What is typed; `id` is empty for a new endpoint. No event types: all of them.
- * @typedef {{ id: string, url: string, types: string[] }} Form
+ * `key` is the Idempotency-Key that a new endpoint is created with; each change makes another one.
+ * @typedef {{ id: string, url: string, types: string[], key: string }} Form
  */
 /**
  * `until`: how long the earlier secret is valid.
@@ -65,11 +66,11 @@ function actions(context) {
   }
 
   /** @param {Form} form */
-  async function send({ id, url, types }) {
+  async function send({ id, url, types, key }) {
     const body = { url: url.trim(), event_types: types.length ? types : null };
     const endpoints = state().endpoints ?? [];
     if (id) return put(await call("PATCH", `${PATH}/${id}`, { body }));
-    const { secret, ...added } = await call("POST", PATH, { body });
+    const { secret, ...added } = await call("POST", PATH, { body, key });
     set({ endpoints: [...endpoints, added], secret: { id: added.id, secret, until: null } });
   }
 
@@ -85,7 +86,8 @@ function actions(context) {
     discard,
     /** @param {Partial<Form>} change */
     edit(change) {
-      set({ form: { id: "", url: "", types: [], ...state().form, ...change }, isRefused: false });
+      const form = { id: "", url: "", types: [], ...state().form, ...change, key: newKey() };
+      set({ form, isRefused: false });
       void shopify.saveBar.show(BAR);
     },
     async save() {
