@@ -9,6 +9,7 @@ from backend.jobs.service import JobRef
 from backend.leased_task import Done
 from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.execute import run_job
+from tests.hosted_engines import app_with
 from tests.running_app import RunningApp
 from tests.scenarios import NoRenderer, new_shop, open_shared_app, refusal
 
@@ -86,6 +87,17 @@ async def test_a_photo_without_a_product_needs_a_category(
     )
     assert refusal(answer) == (422, "INVALID_REQUEST")
     assert answer.json()["detail"][0]["loc"] == ["body", "category"]
+
+
+async def test_a_hosted_engine_needs_no_category(shared_app: RunningApp, shop: str) -> None:
+    image = {"media_id": "gid://shopify/MediaImage/1"}
+    async with app_with(shared_app, engines="dress=fashn", fashn_api_key="none") as hosted:
+        made = await post(hosted, shop, "/v1/product-to-model-direct", **image)
+        await post(hosted, shop, f"/v1/jobs/{made}/rerun")
+    answer = await shared_app.http.post(
+        f"/v1/jobs/{made}/rerun", json={}, headers=shared_app.bearer(shop)
+    )
+    assert refusal(answer) == (422, "INVALID_REQUEST"), "the mannequin needs one"
 
 
 async def post(shared_app: RunningApp, shop: str, path: str, **body: Any) -> str:
