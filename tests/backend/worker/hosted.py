@@ -151,9 +151,7 @@ def hosted_app(running_app: RunningApp, provider: FakeProvider, **context: Any) 
     """The app, whose worker has that provider."""
     changed = msgspec.structs.replace(
         running_app.worker_context,
-        renderer=HostedRenderer(),
-        providers={STAGE: provider},
-        **context,
+        **{"renderer": HostedRenderer(), "providers": {STAGE: provider}, **context},
     )
     return RunningApp(**{**vars(running_app), "worker_context": changed})
 
