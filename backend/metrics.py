@@ -96,6 +96,10 @@ CREDIT_DIFFERENCES = Counter(
     "atelier_credit_differences",
     "Shops whose balance differs from their ledger, found by a nightly comparison.",
 )
+REFUNDS_NOT_READ = Counter(
+    "atelier_refunds_not_read",
+    "Attempts at a shop's refunds that ended because Shopify refused its history.",
+)
 SUBMISSIONS_SETTLED = Counter(
     "atelier_submissions_settled",
     "Requests to hosted providers that have come to rest: collected, failed, lost or cancelled.",

@@ -1,12 +1,14 @@
 """Take back what is left of credits whose money Shopify has given back.
 
 Refunds are given in the Partner Dashboard. Only the Partner API tells of them, by the charge that
-was refunded. A charge that we cannot match, and one that was refunded in part, is for the operator:
+was refunded. If a part of the money went back, the same part of the credits is taken, rounded down.
+A charge that we cannot match, or whose amounts cannot be compared, is for the operator:
 `atelier credits void`.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 from sqlalchemy import select
@@ -14,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.billing.models import Purchase
 from backend.credits.grants import GrantSource
-from backend.credits.lots import void_lot
+from backend.credits.lots import void_lot, void_share
 from backend.credits.models import CreditGrant
 from backend.shops.partner_responses import PartnerEvent
 
@@ -29,24 +31,28 @@ async def void_refunded(
     connection: AsyncConnection,
     shop_id: int,
     refunds: Sequence[PartnerEvent],
-    charges: Sequence[PartnerEvent],
+    history: Sequence[PartnerEvent],
 ) -> int:
     """Void what is left of the lots that were refunded; how many credits that are.
 
-    `charges` are all of the shop's. Doing it again changes nothing: only lots that were granted
-    before the refund are voided, each once.
+    `history` has all charges and refunds of the shop, the oldest first. Doing it again changes
+    nothing: only lots that were granted before the refund are voided, and what was voided of them
+    before counts.
     """
+    charges = [event for event in history if event.event_type != REFUND]
     voided = 0
     for refund in refunds:
         charge = refunded_charge(refund, charges)
         if charge is None:
             log.error("refund_unmatched", shop_id=shop_id, charge=refund.earned_for)
-        elif is_partial(refund, charge):
+        elif (share := refunded_share(charge, (*history, *refunds))) is None:
             log.error("refund_partial", shop_id=shop_id, charge=refund.earned_for)
         elif charge.event_type == RECURRING:
-            voided += await void_period(connection, shop_id, refund, charge, charges)
+            refs = await refunded_periods(connection, shop_id, refund, charge, charges)
+            voided += await void_lots(connection, shop_id, "plan", refs, share)
         else:
-            voided += await void_pack(connection, shop_id, charge)
+            refs = await refunded_packs(connection, shop_id, charge)
+            voided += await void_lots(connection, shop_id, "pack", refs, share)
     return voided
 
 
@@ -57,15 +63,34 @@ def refunded_charge(refund: PartnerEvent, charges: Sequence[PartnerEvent]) -> Pa
     )
 
 
-def is_partial(refund: PartnerEvent, charge: PartnerEvent) -> bool:
-    """Whether less than the whole charge went back."""
-    if refund.amount is None or charge.amount is None:
-        return True
-    return abs(refund.amount.amount) < abs(charge.amount.amount)
+def refunded_share(charge: PartnerEvent, history: Sequence[PartnerEvent]) -> Decimal | None:
+    """How much of the charge all of its refunds gave back, 0..1.
+
+    None if an amount is missing or in another currency.
+    """
+    refunds = {
+        each.id: each.amount
+        for each in history
+        if each.event_type == REFUND and each.earned_for == charge.charge_id
+    }
+    paid = charge.amount
+    back = [
+        abs(amount.amount)
+        for amount in refunds.values()
+        if paid and amount and amount.currency_code == paid.currency_code
+    ]
+    if paid is None or len(back) < len(refunds):
+        return None
+    return min(sum(back, Decimal(0)) / abs(paid.amount), Decimal(1)) if paid.amount else Decimal(1)
 
 
-async def void_pack(connection: AsyncConnection, shop_id: int, charge: PartnerEvent) -> int:
-    """Void the pack that was paid by this charge. The Admin API has another form of its id."""
+async def refunded_packs(
+    connection: AsyncConnection, shop_id: int, charge: PartnerEvent
+) -> list[str]:
+    """The ref of the pack's lot that was paid by this charge.
+
+    The Admin API has another form of the charge's id.
+    """
     numbers = {number_in(charge.charge_id)}
     if charge.metadata is not None:
         numbers.add(number_in(charge.metadata.legacy_charge_id))
@@ -75,17 +100,17 @@ async def void_pack(connection: AsyncConnection, shop_id: int, charge: PartnerEv
     found = [gid for gid in await connection.scalars(packs) if gid and number_in(gid) in numbers]
     if not found:
         log.error("refund_unmatched", shop_id=shop_id, charge=charge.charge_id)
-    return await void_lots(connection, shop_id, "pack", found)
+    return found
 
 
-async def void_period(
+async def refunded_periods(
     connection: AsyncConnection,
     shop_id: int,
     refund: PartnerEvent,
     charge: PartnerEvent,
     charges: Sequence[PartnerEvent],
-) -> int:
-    """Void what the plan has granted for the period of this charge, before the refund."""
+) -> list[str]:
+    """What the plan granted for the period of this charge, before the refund: the lots' refs."""
     granted = select(CreditGrant.ref, CreditGrant.created_at).where(
         CreditGrant.shop_id == shop_id,
         CreditGrant.source == "plan",
@@ -96,7 +121,7 @@ async def void_period(
     refs = [row.ref for row in rows if period_charge(row.created_at, charges) is charge]
     if not refs:
         log.error("refund_unmatched", shop_id=shop_id, charge=charge.charge_id)
-    return await void_lots(connection, shop_id, "plan", refs)
+    return refs
 
 
 def period_charge(granted_at: datetime, charges: Sequence[PartnerEvent]) -> PartnerEvent | None:
@@ -114,12 +139,19 @@ def period_charge(granted_at: datetime, charges: Sequence[PartnerEvent]) -> Part
 
 
 async def void_lots(
-    connection: AsyncConnection, shop_id: int, source: GrantSource, refs: Sequence[str]
+    connection: AsyncConnection,
+    shop_id: int,
+    source: GrantSource,
+    refs: Sequence[str],
+    share: Decimal,
 ) -> int:
-    """Void them; how many credits were left."""
+    """Void that share of them; how many credits that were."""
     voided = 0
     for ref in refs:
-        voided += await void_lot(connection, shop_id, source=source, ref=ref)
+        if share < 1:
+            voided += await void_share(connection, shop_id, source=source, ref=ref, share=share)
+        else:
+            voided += await void_lot(connection, shop_id, source=source, ref=ref)
     return voided
 
 

@@ -1,5 +1,9 @@
-"""Close lots: nothing more is spent from them, and what remained is taken off the account."""
+"""Close lots: nothing more is spent from them, and what remained is taken off the account.
 
+A lot whose money went back in part stays open with the rest.
+"""
+
+from decimal import Decimal
 from typing import Literal
 
 from sqlalchemy import ColumnElement, func, select, update
@@ -7,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.credits.accounts import locked_account, post_entry
 from backend.credits.grants import GrantSource
-from backend.credits.models import CreditGrant
+from backend.credits.models import CreditEntry, CreditGrant
 
 
 async def expire_lots(connection: AsyncConnection, shop_id: int) -> int:
@@ -25,6 +29,45 @@ async def void_lot(
     """
     this_one = (CreditGrant.source == source, CreditGrant.ref == ref)
     return await close_lots(connection, shop_id, "void", *this_one)
+
+
+async def void_share(
+    connection: AsyncConnection, shop_id: int, *, source: GrantSource, ref: str, share: Decimal
+) -> int:
+    """Take that share of a lot, 0..1 and rounded down, as far as it is left; how many credits.
+
+    What was voided of it before is a part of that, so doing it again changes nothing. The lot stays
+    open.
+    """
+    await connection.execute(locked_account(shop_id))
+    voided = (
+        select(func.coalesce(-func.sum(CreditEntry.d_available), 0))
+        .where(
+            CreditEntry.shop_id == shop_id,
+            CreditEntry.kind == "void",
+            CreditEntry.grant_id == CreditGrant.id,
+        )
+        .scalar_subquery()
+    )
+    found = select(
+        CreditGrant.id, CreditGrant.amount, CreditGrant.remaining, voided.label("voided")
+    ).where(
+        CreditGrant.shop_id == shop_id,
+        CreditGrant.source == source,
+        CreditGrant.ref == ref,
+        CreditGrant.closed_at.is_(None),
+    )
+    lot = (await connection.execute(found)).one_or_none()
+    part = min(int(lot.amount * share) - lot.voided, lot.remaining) if lot else 0
+    if lot is None or part <= 0:
+        return 0
+    await connection.execute(
+        update(CreditGrant)
+        .where(CreditGrant.shop_id == shop_id, CreditGrant.id == lot.id)
+        .values(remaining=CreditGrant.remaining - part)
+    )
+    await post_entry(connection, shop_id, "void", -part, lot.id)
+    return part
 
 
 async def close_lots(

@@ -26,7 +26,8 @@ CategoryFilter = Annotated[
     QueryParameter(
         max_length=64,
         pattern=r"^[a-z][a-z0-9_-]*$(?!\n)",
-        description="The kind of garment, as in the request of the job.",
+        description="The kind of garment, as `category` of a render: named in the job's request, "
+        "or told by the product.",
     ),
 ]
 Origin = Annotated[

@@ -22,6 +22,7 @@ from backend.shops.service import admitted_id
 from backend.uploads.service import use_uploads
 from backend.workflows import ENTRY_FIELDS
 from backend.workflows.further_images import object_field_of
+from backend.workflows.offer import WorkflowOffer
 from backend.workflows.pictures import UPLOAD_FIELD_SUFFIX, ProductPhoto
 from backend.workflows.product_to_model import PRODUCT_TO_MODEL_DIRECT
 from backend.workflows.registry import Workflow
@@ -43,6 +44,7 @@ async def make_job(
     asked_by: AskedBy,
     request_id: str,
     repeatable: Repeatable | None,
+    offer: WorkflowOffer,
     quotas: Quotas,
 ) -> Made:
     """Store the job with its first event and its queue entry, in the caller's transaction.
@@ -53,7 +55,7 @@ async def make_job(
     if workflow.has_photo:
         require_one_photo(asked)
     require_further_images(workflow, asked)
-    require_category(workflow, asked, getattr(asked, "product_id", None))
+    require_category(workflow, asked, getattr(asked, "product_id", None), offer)
     require_distinct_outputs(asked)
     shop_id = await admitted_id(connection, shop_domain, quotas)
     price = price_of(workflow, quotas)
@@ -149,9 +151,15 @@ def require_further_images(
             require_one(asked, ways, image.what)
 
 
-def require_category(workflow: Workflow, asked: Any, product_id: str | None) -> None:
-    """Raise `InvalidRequest` if the mannequin needs a category that no product can tell."""
-    if workflow is not PRODUCT_TO_MODEL_DIRECT or asked.category or product_id:
+def require_category(
+    workflow: Workflow, asked: Any, product_id: str | None, offer: WorkflowOffer
+) -> None:
+    """Raise `InvalidRequest` if the mannequin needs a category that no product can tell.
+
+    A hosted engine sees the garment itself.
+    """
+    needs_category = workflow is PRODUCT_TO_MODEL_DIRECT and workflow.name not in offer.hosted
+    if not needs_category or asked.category or product_id:
         return
     message = "Set the category: without a product_id nothing else tells it."
     raise InvalidRequest([{"loc": ["body", "category"], "msg": message, "type": "value_error"}])

@@ -117,6 +117,7 @@ def workflow_route(workflow: Workflow, offer: WorkflowOffer, quotas: Quotas) -> 
                     asked_by=asked_by_merchant(request.auth),
                     request_id=current_request_id(),
                     repeatable=repeatable or None,
+                    offer=offer,
                     quotas=quotas,
                 )
 

@@ -113,12 +113,13 @@ async def advance(
     artifacts: Sequence[NewArtifact],
     end: dict[str, Any] | None = None,
     product_title: str | None = None,
+    guessed_category: str | None = None,
 ) -> None:
     """Record a finished stage: its event, its artifacts and its checkpoint.
 
     The count of attempts starts again: this one is now the first at the next stage. With an `end`,
-    the last event's `extra`, there is no next one: the job has succeeded. A `product_title` that
-    was read is kept with the job.
+    the last event's `extra`, there is no next one: the job has succeeded. The product's
+    title and the category that it tells are kept with the job once they were read.
     """
     announced = [
         {"ordinal": n, **msgspec.structs.asdict(artifact)} for n, artifact in enumerate(artifacts)
@@ -135,6 +136,7 @@ async def advance(
         facts=json_text(checkpoint.facts),
         artifacts=json_text(announced),
         product_title=product_title,
+        guessed_category=guessed_category,
     )
     if end is not None:
         count_settled(row, "capture")

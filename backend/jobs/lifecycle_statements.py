@@ -46,6 +46,7 @@ FILES: BindParameter[Any] = bindparam("files", type_=JSONB)
 FACTS: BindParameter[Any] = bindparam("facts", type_=JSONB)
 ARTIFACTS: BindParameter[Any] = bindparam("artifacts", type_=JSONB)
 PRODUCT_TITLE: BindParameter[Any] = bindparam("product_title", type_=Text)
+GUESSED_CATEGORY: BindParameter[Any] = bindparam("guessed_category", type_=Text)
 FREES_KEY: BindParameter[bool] = bindparam("frees_key", type_=Boolean)
 
 THIS_JOB = (Job.shop_id == SHOP_ID, Job.public_id == PUBLIC_ID)
@@ -102,6 +103,7 @@ def advancing(*, ends: bool) -> Query:
         "outages": 0,
         "waiting_since": null(),
         "product_title": func.coalesce(PRODUCT_TITLE, Job.product_title),
+        "category": func.coalesce(Job.category, Job.request["category"].astext, GUESSED_CATEGORY),
     }
     terminal: tuple[CTE, ...] = ()
     if ends:

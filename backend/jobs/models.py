@@ -60,9 +60,11 @@ class Job(Base):
     it with the job's end (`backend.credits`); `none` costs nothing. `batch_id` is the batch that
     counts it. `files` says whether its intermediates and originals are there: they expire some time
     after its end (`worker.retention`). `product_title` is the product's title when a worker read
-    it. `review` is where the job is in the merchant's review (`review.queries`); a trigger on
-    `publications` keeps PUBLISHED, for writers of every version. `rerun_of` is the job that this
-    one repeats, which may be gone. `asked_by` says who asked; null is a job from before the column.
+    it. `category` is the garment's, once a stage is recorded: the request's, or the one that the
+    product tells. `review` is where the job is in the merchant's review (`review.queries`); a
+    trigger on `publications` keeps PUBLISHED, for writers of every version. `rerun_of` is the job
+    that this one repeats, which may be gone. `asked_by` says who asked; null is a job from before
+    the column.
     """
 
     __tablename__ = "jobs"
@@ -105,11 +107,11 @@ class Job(Base):
             postgresql_where=text("status = 'SUCCESS' AND origin <> 'storefront'"),
         ),
         Index(
-            "ix_jobs_renders",
+            "ix_jobs_gallery",
             "shop_id",
             "job_type",
             "public_id",
-            text("(request ->> 'category')"),
+            "category",
             postgresql_where=text("status = 'SUCCESS' AND origin <> 'storefront'"),
         ),
         Index(
@@ -157,6 +159,7 @@ class Job(Base):
     outages: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     files: Mapped[str] = mapped_column(Text, server_default="KEPT")
     product_title: Mapped[str | None] = mapped_column(Text)
+    category: Mapped[str | None] = mapped_column(Text)
     review: Mapped[str] = mapped_column(Text, server_default="WAITING")
     dismissed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[datetime] = created_at()

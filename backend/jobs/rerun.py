@@ -80,7 +80,7 @@ async def rerun_job(
     offer.require(workflow)
     with within("parameters"):
         asked, kept = changed_request(workflow, job.request, wanted.parameters)
-        require_category(workflow, asked, job.request.get("product_id"))
+        require_category(workflow, asked, job.request.get("product_id"), offer)
     answer = job_accepted(new_public_id(), request_id, price_of(workflow, quotas))
     if repeatable:
         earlier = await answered_before(connection, repeatable, shop_id=shop_id, answer=answer)

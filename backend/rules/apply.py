@@ -346,7 +346,7 @@ async def spend(connection: AsyncConnection, shop: Row[Any], price: int, cap: in
 
 def wish(rule: Any, product: Product) -> dict[str, Any] | None:
     """What to publish once the job has succeeded; None leaves it to the merchant."""
-    publish: AutoPublish | None = getattr(rule, "publish", None)
+    publish: AutoPublish | None = rule.publish
     if publish is None:
         return None
     title = " ".join(product.title.split())

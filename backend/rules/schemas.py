@@ -50,15 +50,13 @@ class AutoPublish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Rule(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="workflow"
 ):
-    """When to run a workflow automatically, for which products, with which `parameters`."""
+    """When to run a workflow automatically, for which products, with which `parameters`.
+
+    With null as `publish`, the images wait for the merchant's review. So do previews in any case.
+    """
 
     on: Triggers = ("product_created", "image_changed")
     filter: ProductFilter = ProductFilter()
-
-
-class PublishingRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule that can publish. With null, the images wait for the merchant's review."""
-
     publish: AutoPublish | None = None
 
 
@@ -71,7 +69,7 @@ def rule_for(workflow: Workflow) -> type[Rule]:
     rule: type[Any] = msgspec.defstruct(
         f"{name}Rule",
         [("parameters", parameters, *default)],
-        bases=(Rule if workflow.is_preview else PublishingRule,),
+        bases=(Rule,),
         tag=workflow.name,
         frozen=True,
         kw_only=True,

@@ -112,6 +112,7 @@ async def change_settings(
     require_affordable(wanted, quotas)
     shop_id = await installed_id(connection, shop_domain)
     await require_engines(connection, shop_id, wanted, offer)
+    await require_publishable(connection, shop_id, wanted, offer)
     for index, rule in enumerate(wanted.rules):
         with within("rules", index, "parameters"):
             require_further_images(workflow_of(rule), rule.parameters)
@@ -212,10 +213,42 @@ async def require_engines(
     named = {workflow_of(rule).name for rule in wanted.rules} & offer.without_engine
     if not named:
         return
-    row = await settings_row(connection, Shop.id == shop_id)
-    known = {workflow_of(each.rule).name for each in settings_of(row).rules} if row else set()
+    known = {workflow_of(rule).name for rule in await stored_rules(connection, shop_id)}
     if named - known:
         raise WorkflowWithoutEngine
+
+
+async def require_publishable(
+    connection: AsyncConnection, shop_id: int, wanted: SettingsRequest, offer: WorkflowOffer
+) -> None:
+    """Raise `InvalidRequest` for a rule that is to publish previews and did not so far.
+
+    What a hosted engine makes is none. A rule may stay after that engine was removed: its previews
+    wait for review.
+    """
+    previews = {
+        index: workflow_of(rule).name
+        for index, rule in enumerate(wanted.rules)
+        if rule.publish and workflow_of(rule).is_preview
+    }
+    refused = {index: name for index, name in previews.items() if name not in offer.hosted}
+    if not refused:
+        return
+    stored = await stored_rules(connection, shop_id)
+    known = {workflow_of(rule).name for rule in stored if rule.publish}
+    message = "Its images are previews here, which cannot be published. Set publish to null."
+    if problems := [
+        {"loc": ["body", "rules", index, "publish"], "msg": message, "type": "value_error"}
+        for index, name in refused.items()
+        if name not in known
+    ]:
+        raise InvalidRequest(problems)
+
+
+async def stored_rules(connection: AsyncConnection, shop_id: int) -> list[Any]:
+    """The shop's current rules."""
+    row = await settings_row(connection, Shop.id == shop_id)
+    return [each.rule for each in settings_of(row).rules] if row else []
 
 
 def require_affordable(wanted: SettingsRequest, quotas: Quotas) -> None:

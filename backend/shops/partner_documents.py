@@ -44,11 +44,11 @@ query AppEvents($filter: EventFilterInput!, $first: Int!, $after: String) {
         eventType
         occurredAt
         shop { id }
-        ... on Charge { chargeId metadata { legacyChargeId } amount { amount } }
+        ... on Charge { chargeId metadata { legacyChargeId } amount { amount currencyCode } }
         ... on Earning {
           earnedFor: chargeId
           metadata { legacyChargeId }
-          amount: grossAmount { amount }
+          amount: grossAmount { amount currencyCode }
         }
       }
     }

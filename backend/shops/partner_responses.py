@@ -42,10 +42,11 @@ class LegacyCharge(msgspec.Struct, frozen=True, rename="camel"):
     legacy_charge_id: str
 
 
-class EventAmount(msgspec.Struct, frozen=True):
-    """The money of an event."""
+class EventAmount(msgspec.Struct, frozen=True, rename="camel"):
+    """The money of an event; what went back is negative."""
 
     amount: Decimal
+    currency_code: str
 
 
 class PartnerEvent(msgspec.Struct, frozen=True, rename="camel"):

@@ -25,6 +25,7 @@ class Upload(Base):
             postgresql_where=text("used_at IS NULL"),
         ),
         Index("ix_uploads_used", "used_at", postgresql_where=text("used_at IS NOT NULL")),
+        Index("ix_uploads_key", "shop_id", "key"),
     )
 
     shop_id: Mapped[int] = mapped_column(

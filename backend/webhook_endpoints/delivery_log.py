@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, and_, func, select, true, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -115,7 +116,7 @@ def delivery_response(row: RowMapping) -> DeliveryResponse:
     facts = {name: row[name] for name in DELIVERY_FIELDS}
     if facts["status"] != "pending":
         facts["next_attempt_at"] = None
-    return DeliveryResponse(**facts)
+    return msgspec.convert(facts, DeliveryResponse)
 
 
 async def cancel_deliveries(connection: AsyncConnection, shop_id: int) -> int:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base
@@ -86,7 +87,8 @@ class EndpointDelivery(Base):
     of each attempt, and the same for all endpoints. `claims` counts the claims and fences the
     result of one that was overtaken; `attempts` counts those with a result. A pending one is due at
     `next_attempt_at`; a claim moves that to where the attempt is certainly over, so a crash repeats
-    it. The `response_…` columns and `error` are those of the last attempt.
+    it. The `response_…` columns and `error` are those of the last attempt, and `latest_attempts`
+    has the newest attempts, newest first, as `schemas.AttemptResponse`.
     """
 
     __tablename__ = "endpoint_deliveries"
@@ -136,4 +138,7 @@ class EndpointDelivery(Base):
     response_ms: Mapped[int | None] = mapped_column(Integer)
     response_body: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    latest_attempts: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, server_default=text("'[]'::jsonb")
+    )
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -10,12 +10,15 @@ from litestar.types import Guard
 from backend.db import Database
 from backend.errors import (
     EndpointDeliveryNotFound,
+    IdempotencyKeyReused,
     InvalidRequest,
+    RequestInProgress,
     TooManyWebhookEndpoints,
     WebhookEndpointDisabled,
     WebhookEndpointNotFound,
 )
-from backend.jobs.creation_routes import OF_A_BODY
+from backend.jobs.creation_routes import OF_A_BODY, IdempotencyKeyHeader
+from backend.jobs.idempotency import Repeatable
 from backend.jobs.ids import PATTERN
 from backend.jobs.paging import PageRequest, link, require_given
 from backend.jobs.routes import Limit, MerchantRequest
@@ -50,8 +53,12 @@ CREATING = documented(
     *OF_A_SHOP,
     *OF_A_BODY,
     TooManyWebhookEndpoints,
+    WebhookEndpointNotFound,
+    RequestInProgress,
+    IdempotencyKeyReused,
     status=201,
     always=("Location",),
+    sometimes=("Idempotency-Replayed",),
 )
 LISTING = documented(EndpointListResponse, *OF_A_SHOP)
 READING_ENDPOINT = documented(EndpointResponse, *OF_AN_ENDPOINT)
@@ -73,18 +80,33 @@ REDELIVERING = documented(
 
 @post("/", status_code=201, summary="Create webhook endpoint", responses=CREATING)
 async def create_webhook_endpoint(
+    *,
     request: MerchantRequest,
     data: JSONBody[EndpointRequest],
     database: NamedDependency[Database],
     endpoint_settings: NamedDependency[EndpointSettings],
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> Response[EndpointCreatedResponse]:
-    """Have the shop's events sent to a URL. Verify them with the secret of this response."""
+    """Have the shop's events sent to a URL. Verify them with the secret of this response.
+
+    A request repeated with the same `Idempotency-Key` gets the endpoint as it is now, with its
+    current secret; 404 if it was removed meanwhile.
+    """
+    repeatable = idempotency_key and Repeatable(
+        route="POST /v1/webhook-endpoints", key=idempotency_key, body=await request.body()
+    )
     async with database.transaction(request.auth.shop) as connection:
-        created = await service.add_endpoint(
-            connection, data, shop_domain=request.auth.shop, of=endpoint_settings
+        added = await service.add_endpoint(
+            connection,
+            data,
+            shop_domain=request.auth.shop,
+            of=endpoint_settings,
+            repeatable=repeatable or None,
         )
-    location = {"Location": f"/v1/webhook-endpoints/{created.id}"}
-    return Response(created, status_code=201, headers=location)
+    headers = {"Location": f"/v1/webhook-endpoints/{added.answer.id}"}
+    if added.is_replay:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(added.answer, status_code=201, headers=headers)
 
 
 @get("/", responses=LISTING)

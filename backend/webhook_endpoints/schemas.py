@@ -9,6 +9,7 @@ from backend.webhook_endpoints.events import WebhookEventType
 from backend.webhook_endpoints.urls import LONGEST_URL
 
 MOST_ENDPOINTS = 10  # of a shop
+KEPT_ATTEMPTS = 10  # of a delivery
 LONGEST_DESCRIPTION = 200  # characters
 DeliveryStatus = Literal["pending", "succeeded", "failed", "canceled"]
 DeliveryError = Literal[
@@ -99,10 +100,24 @@ class EndpointSecretResponse(msgspec.Struct, frozen=True, kw_only=True):
     previous_valid_until: datetime | None
 
 
+class AttemptResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at a delivery. `response_status` is null if there was no answer.
+
+    `response_ms` is how long the attempt took. `error` is null if the event was delivered.
+    """
+
+    attempted_at: datetime
+    response_status: int | None
+    response_ms: int
+    error: DeliveryError | None
+
+
 class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One event for one endpoint, with the result of its last attempt.
 
-    `event_id` is the `webhook-id` of every attempt. `response_body` is the beginning of the answer.
+    `event_id` is the `webhook-id` of every attempt. `attempts` counts those since it was created or
+    sent again. `response_body` is the beginning of the answer. `latest_attempts` are the newest
+    ones, newest first, also those from before it was sent again.
     """
 
     id: str
@@ -117,6 +132,7 @@ class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
     response_ms: int | None
     response_body: str | None
     error: DeliveryError | None
+    latest_attempts: Annotated[list[AttemptResponse], msgspec.Meta(max_length=KEPT_ATTEMPTS)]
 
 
 class DeliveryListResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from backend.errors import (
     WebhookEndpointDisabled,
     WebhookEndpointNotFound,
 )
+from backend.jobs.idempotency import Repeatable, answered_before
 from backend.jobs.ids import lookup_id, new_public_id
 from backend.shops.service import installed_id
 from backend.shops.token_encryption import TokenKeys
@@ -45,29 +46,68 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     ports: frozenset[int]
 
 
-async def add_endpoint(
-    connection: AsyncConnection, wanted: EndpointRequest, *, shop_domain: str, of: EndpointSettings
-) -> EndpointCreatedResponse:
-    """Store a new endpoint with a new secret.
+class EndpointKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored for an Idempotency-Key: which endpoint its request made, and no secret."""
 
-    Raises `ShopNotInstalled`, `InvalidRequest` or `TooManyWebhookEndpoints`.
+    id: str
+
+
+class AddedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The response, and whether an earlier request made the endpoint."""
+
+    answer: EndpointCreatedResponse
+    is_replay: bool
+
+
+async def add_endpoint(
+    connection: AsyncConnection,
+    wanted: EndpointRequest,
+    *,
+    shop_domain: str,
+    of: EndpointSettings,
+    repeatable: Repeatable | None = None,
+) -> AddedEndpoint:
+    """Store a new endpoint with a new secret; a repeated request gets the one that it has made.
+
+    That is the endpoint as it is now, with its secret of now: the row has it encrypted, and it is
+    stored nowhere else. Raises `ShopNotInstalled`, `InvalidRequest`, `TooManyWebhookEndpoints`,
+    `IdempotencyKeyReused`, `RequestInProgress`, and `WebhookEndpointNotFound` if the endpoint was
+    removed.
     """
     require_url(wanted.url, of)
     shop_id = await installed_id(connection, shop_domain)
+    made = EndpointKey(id=new_public_id())
+    earlier = repeatable and await answered_before(
+        connection, repeatable, shop_id=shop_id, answer=made
+    )
+    if not earlier:
+        await insert_endpoint(connection, wanted, made.id, shop_id=shop_id, of=of)
+    row = await endpoint_row(connection, shop_id, (earlier or made).id)
+    secret = decrypted_secret(of.keys, row["id"], row["secret"])
+    answer = EndpointCreatedResponse(**endpoint_facts(row), secret=secret)
+    return AddedEndpoint(answer=answer, is_replay=bool(earlier))
+
+
+async def insert_endpoint(
+    connection: AsyncConnection,
+    wanted: EndpointRequest,
+    endpoint_id: str,
+    *,
+    shop_id: int,
+    of: EndpointSettings,
+) -> None:
+    """Store it with a new secret. Raises `TooManyWebhookEndpoints`."""
     await connection.execute(select(func.pg_advisory_xact_lock(ENDPOINTS_LOCK + shop_id)))
     if len(await endpoint_rows(connection, shop_id)) >= MOST_ENDPOINTS:
         raise TooManyWebhookEndpoints
-    secret, endpoint_id = new_secret(), new_public_id()
     await connection.execute(
         insert(WebhookEndpoint).values(
             shop_id=shop_id,
             id=endpoint_id,
-            secret=encrypted_secret(of.keys, endpoint_id, secret),
+            secret=encrypted_secret(of.keys, endpoint_id, new_secret()),
             **msgspec.structs.asdict(wanted),
         )
     )
-    row = await endpoint_row(connection, shop_id, endpoint_id)
-    return EndpointCreatedResponse(**endpoint_facts(row), secret=secret)
 
 
 async def list_of_endpoints(

@@ -9,7 +9,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, case, exists, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Text,
+    case,
+    cast,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.leased_task import Fenced
@@ -27,6 +40,7 @@ from backend.webhook_endpoints.schedule import (
     SEPARATE_OUTAGES,
     pause_after_failure,
 )
+from backend.webhook_endpoints.schemas import KEPT_ATTEMPTS
 
 LEASE = timedelta(seconds=45)  # three times as long as an attempt may take
 
@@ -157,11 +171,22 @@ async def store_result(
             response_ms=result.ms,
             response_body=result.body,
             error=result.error,
+            latest_attempts=attempts_with(result),
         )
     )
     if not stored.rowcount:
         raise Fenced(claimed.id)
     return await store_health(connection, ref, result)
+
+
+def attempts_with(result: AttemptResult) -> ColumnElement[Any]:
+    """The delivery's newest attempts with this one, newest first."""
+    this = func.jsonb_build_object(
+        *("attempted_at", func.now(), "response_status", cast(result.status, SmallInteger)),
+        *("response_ms", cast(result.ms, Integer), "error", cast(result.error, Text)),
+    )
+    every = func.jsonb_build_array(this).op("||")(EndpointDelivery.latest_attempts)
+    return func.jsonb_path_query_array(every, cast(f"$[0 to {KEPT_ATTEMPTS - 1}]", JSONPATH))
 
 
 async def store_health(

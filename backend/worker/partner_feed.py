@@ -2,12 +2,14 @@
 
 App Pricing has no webhooks. One question an hour for all shops takes their place: a shop that it
 names is read as any other. The mark moves when all of it has been dealt with; what is read twice
-changes nothing.
+changes nothing. A shop whose own history Shopify refuses keeps the mark at its refund for a day,
+and no other shop waits for it. Then it is for the operator.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 import structlog
 from sqlalchemy import func, select, update
@@ -16,6 +18,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from backend.billing.models import Subscription
 from backend.billing.refunds import ONE_TIME, RECURRING, REFUND, void_refunded
 from backend.db import Database
+from backend.metrics import REFUNDS_NOT_READ, increment
+from backend.shops.admin_api import ShopifyRefused
 from backend.shops.models import PartnerState, Shop
 from backend.shops.partner_api import HISTORY, PartnerApi
 from backend.shops.partner_responses import PartnerEvent
@@ -24,6 +28,7 @@ from backend.worker.context import WorkerContext
 log = structlog.get_logger(__name__)
 
 OVERLAP = timedelta(hours=1)  # read again: an event may appear later than it happened
+REFUSED_FOR = timedelta(days=1)  # that a refused refund is tried again each hour
 READ_FOR = timedelta(hours=3)  # that a shop is read each hour after an event
 PLAN_CHANGES = (
     "SUBSCRIPTION_CREATED",
@@ -49,8 +54,9 @@ async def read_partner_events(context: WorkerContext) -> int:
     events = await partner.events(context.database, types, since=max(since, begun - HISTORY))
     await expect_changes(context.database, [e for e in events if e.event_type != REFUND])
     refunds = [event for event in events if event.event_type == REFUND]
-    voided = await void_refunds(context.database, partner, refunds)
-    await move_history_mark(context.database, begun - OVERLAP)
+    voided, refused = await void_refunds(context.database, partner, refunds)
+    again = [each.occurred_at for each in refused if each.occurred_at > begun - REFUSED_FOR]
+    await move_history_mark(context.database, min([begun, *again]) - OVERLAP)
     return voided
 
 
@@ -82,22 +88,39 @@ async def expect_changes(database: Database, events: Sequence[PartnerEvent]) -> 
 
 async def void_refunds(
     database: Database, partner: PartnerApi, refunds: Sequence[PartnerEvent]
-) -> int:
-    """Void what was refunded, shop by shop; how many credits that are."""
+) -> tuple[int, list[PartnerEvent]]:
+    """Void what was refunded, shop by shop.
+
+    How many credits that are, and the refunds of shops whose history Shopify refused.
+    """
     by_shop = defaultdict(list)
     for refund in refunds:
         if refund.shop is not None:
             by_shop[refund.shop.id].append(refund)
-    voided = 0
+    voided, refused = 0, list[PartnerEvent]()
     for gid, (shop_id, domain) in (await shops_of(database, refunds)).items():
         since = datetime.now(UTC) - HISTORY
-        charges = await partner.events(database, (ONE_TIME, RECURRING), since=since, shop_gid=gid)
+        types = (ONE_TIME, RECURRING, REFUND)
+        try:
+            history = await partner.events(database, types, since=since, shop_gid=gid)
+        except ShopifyRefused as error:
+            if error.answered == HTTPStatus.UNAUTHORIZED:  # the token, not this shop
+                raise
+            log.error(
+                "refund_not_read",
+                shop=domain,
+                charges=[refund.earned_for for refund in by_shop[gid]],
+                cause=repr(error)[:300],
+            )
+            increment(REFUNDS_NOT_READ)
+            refused += by_shop[gid]
+            continue
         async with database.transaction(shop_id) as connection:
-            left = await void_refunded(connection, shop_id, by_shop[gid], charges)
+            left = await void_refunded(connection, shop_id, by_shop[gid], history)
         if left:
             log.info("refund_voided", shop=domain, credits=left)
         voided += left
-    return voided
+    return voided, refused
 
 
 async def shops_of(

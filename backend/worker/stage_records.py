@@ -34,15 +34,24 @@ async def record_stage(where: Database | AsyncConnection, job_run: JobRun, made:
         where,
         job_run.claimed,
         stage=stage.name,
-        message=stage.done,
+        message=message_of(made, job_run),
         progress=progress(stages, stages.index(stage) + 1),
         checkpoint=made.checkpoint,
         artifacts=made.artifacts,
         end=end,
         product_title=job_run.product_title,
+        guessed_category=job_run.guessed_category,
     )
     if made.is_last and isinstance(where, AsyncConnection):
         await add_results(where, job_run.claimed)
+
+
+def message_of(made: MadeStage, job_run: JobRun) -> str:
+    """What the merchant reads: whether a model generated the picture is in a stage's facts."""
+    stage = made.stage
+    checkpoints = (*job_run.done.values(), made.checkpoint)
+    is_generated = any(checkpoint.facts.get("generative") for checkpoint in checkpoints)
+    return stage.done_generated if is_generated and stage.done_generated else stage.done
 
 
 def note_stage(job_run: JobRun, made: MadeStage) -> None:

@@ -39,7 +39,7 @@ class StageFailed(Failed):
 class JobRun:
     """One run of a job: its claim, its finished stages, and their files in memory.
 
-    `product_title` is known once this run has read the product.
+    `product_title` and `guessed_category` are known once this run has read the product.
     """
 
     def __init__(self, claimed: JobLease, context: WorkerContext) -> None:
@@ -49,6 +49,7 @@ class JobRun:
         self.done = dict(claimed.done)
         self.at_hand: dict[str, bytes] = {}
         self.product_title: str | None = None
+        self.guessed_category: str | None = None
 
     @property
     def keys(self) -> dict[str, str]:
@@ -122,6 +123,7 @@ async def fetch_sources(job_run: JobRun) -> Rendered:
         files.append(file)
         facts[file.name] = file.meta | ({"category": source.category} if source.category else {})
         job_run.product_title = source.product_title or job_run.product_title
+        job_run.guessed_category = source.category or job_run.guessed_category
     return Rendered(files=files, facts=facts)
 
 

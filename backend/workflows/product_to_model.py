@@ -1,6 +1,7 @@
-"""PRODUCT_TO_MODEL_DIRECT: a preview of the garment on a mannequin, not on a person.
+"""PRODUCT_TO_MODEL_DIRECT: the garment on a mannequin, or on a person by a hosted engine.
 
-If the garment does not fit the mannequin well, the job delivers a catalog image and says so.
+The mannequin is a preview. If the garment does not fit it well, the job delivers a catalog image
+and says so.
 """
 
 from typing import Annotated, Literal
@@ -33,7 +34,7 @@ class ProductToModelDirect(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 PRODUCT_TO_MODEL_DIRECT = Workflow(
     name="product-to-model-direct",
     job_type="PRODUCT_TO_MODEL_DIRECT",
-    summary="Show the garment on a mannequin, as a preview",
+    summary="Show the garment on a person, or without a hosted engine on a mannequin",
     op_class="compose",
     credits_cost=10,
     parameters=ProductToModelDirect,
@@ -53,12 +54,14 @@ PRODUCT_TO_MODEL_DIRECT = Workflow(
             "Put it on the mannequin",
             inputs=(StageFile.CUTOUT,),
             outputs=(StageFile.MASTER,),
+            done_generated="Put it on a person",
         ),
         # Of these, a picture by a hosted engine is compared with the cut-out.
         Stage(
             StageName.ENCODE_RENDER,
             "Saved the previews",
             inputs=(StageFile.MASTER, StageFile.CUTOUT),
+            done_generated="Saved the images",
         ),
     ),
 )

@@ -33,7 +33,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     stages: tuple[Stage, ...]
     for_visitors: bool = False  # may visitors of the storefront ask for it, as merchants may?
     for_many_products: bool = True  # may rules and batches run it for any product's photo?
-    is_preview: bool = False  # its pictures are for the merchant to look at, never to publish
+    is_preview: bool = False  # made on this machine, its pictures are never to be published
     version: int = 1  # raise it to have rules make a product's pictures anew (`rules.keys`)
 
     def __post_init__(self) -> None:

@@ -56,8 +56,9 @@ class StageFile(StrEnum):
 class Stage(msgspec.Struct, frozen=True):
     """A step that ends in a checkpoint.
 
-    `done` is the line that the merchant reads afterwards. `inputs` are files of earlier stages, and
-    `optional_inputs` are those that it reads if the job has them. `outputs` are the files that
+    `done` is the line that the merchant reads afterwards, and `done_generated` the one after a
+    generative model has made the picture, if that differs. `inputs` are files of earlier stages,
+    and `optional_inputs` are those that it reads if the job has them. `outputs` are the files that
     later stages may read; final pictures are not among them.
     """
 
@@ -66,6 +67,7 @@ class Stage(msgspec.Struct, frozen=True):
     inputs: tuple[StageFile, ...] = ()
     outputs: tuple[StageFile, ...] = ()
     optional_inputs: tuple[StageFile, ...] = ()
+    done_generated: str | None = None
 
     def inputs_among(self, files: Container[str]) -> list[StageFile]:
         """What it reads of a job that has these files: all inputs, and optional ones it has."""

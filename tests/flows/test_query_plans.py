@@ -26,6 +26,7 @@ from backend.batches.service import stop_batch
 from backend.db import Database, Query
 from backend.dev.services import LocalServices
 from backend.failures.codes import CANCELLED, ERASED
+from backend.gallery.render_queries import RENDER_PAGE_OF_CATEGORY
 from backend.jobs import completion, erasure, lifecycle, queries
 from backend.jobs.cancellation import cancel_job
 from backend.jobs.daily_quotas import amount_of, is_within
@@ -48,6 +49,7 @@ from backend.review.queries import REVIEW_PAGE
 from backend.rules.settings import shop_settings
 from backend.shops.service import ShopRef, erase, installed_id, known_shop
 from backend.tenancy import WEB, WORKER, enter
+from backend.uploads.service import keep_uploads
 from backend.worker import expiry, maintenance, reauth, retention
 from backend.worker.batch_counts import settle_batches
 from backend.workflows.catalog_image import CATALOG_IMAGE
@@ -89,9 +91,9 @@ FROM generate_series(1, 6000) n;
 INSERT INTO past_jobs (shop_id, natural_key)
 SELECT 1 + n % 100, md5(n::text) FROM generate_series(1, 6000) n;
 
-INSERT INTO uploads (shop_id, upload_key, key, created_at, used_at)
+INSERT INTO uploads (shop_id, upload_key, key, created_at, stored_at, used_at)
 SELECT 1 + n % 100, 'upload-' || n, 'uploads/' || md5(n::text), now() - n * interval '10 minutes',
-       CASE WHEN n % 300 = 0 THEN NULL ELSE now() END
+       now(), CASE WHEN n % 300 = 0 THEN NULL ELSE now() END
 FROM generate_series(1, 6000) n;
 
 INSERT INTO job_stages (shop_id, job_id, stage, attempt, files)
@@ -169,6 +171,8 @@ WHERE right(public_id, 1) IN ('0', '1');
 UPDATE publications SET status = 'RESTORED' WHERE right(job_id, 1) BETWEEN '2' AND '9';
 
 UPDATE jobs SET review = 'DISMISSED' WHERE right(public_id, 1) BETWEEN '2' AND '5';
+
+UPDATE jobs SET category = CASE WHEN right(public_id, 1) < '8' THEN 'top' ELSE 'dress' END;
 """
 
 Act = Callable[[AsyncConnection], Awaitable[Any]]
@@ -250,6 +254,30 @@ async def test_a_page_of_the_review_reads_only_its_cards(
     assert jobs["Index Name"] == "ix_jobs_review"
     assert (jobs["Actual Rows"], jobs.get("Rows Removed by Filter", 0)) == (3, 0)
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_page_of_the_gallery_reads_only_renders_of_its_category(
+    url: str, plans: Plans, mode: str
+) -> None:
+    connection = await asyncpg.connect(url, server_settings={"plan_cache_mode": mode})
+    await connection.execute(f"SET ROLE {WEB}")
+    await plans.watch(connection)
+    given = {
+        **{"shop_domain": SHOP, "job_types": ["CATALOG_IMAGE"], "category": "dress"},
+        **{"before": "Z" * 26, "limit": 3, "offset": 0},
+    }
+
+    found = await connection.fetch(
+        RENDER_PAGE_OF_CATEGORY.sql, *RENDER_PAGE_OF_CATEGORY.arguments(given)
+    )
+
+    await connection.close()
+    assert [row["category"] for row in found] == ["dress"] * 3
+    assert plans.sequential() == []
+    [jobs] = [node for node in plans.scans() if node["Relation Name"] == "jobs"]
+    assert jobs["Index Name"] == "ix_jobs_gallery"
+    assert (jobs["Actual Rows"], jobs.get("Rows Removed by Filter", 0)) == (3, 0)
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -631,6 +659,21 @@ async def test_maintenance_statements_use_indexes(
     await chore(database)
 
     assert touched <= plans.tables()
+    assert plans.sequential() == []
+
+
+async def test_a_rerun_finds_its_uploads_by_their_objects(database: Database, plans: Plans) -> None:
+    some = text("SELECT key FROM uploads WHERE shop_id = :s AND expired_at IS NULL LIMIT 2")
+    async with database.engine.connect() as connection:
+        await enter(connection, SHOP_ID)
+        keys = list(await connection.scalars(some, {"s": SHOP_ID}))
+        plans.clear()
+        assert await keep_uploads(connection, shop_id=SHOP_ID, keys=keys)
+        await connection.rollback()
+
+    [found] = [node for node in plans.scans() if node["Node Type"] == "Index Scan"]
+    assert found["Index Name"] == "ix_uploads_key"
+    assert (found["Actual Rows"], found.get("Rows Removed by Filter", 0)) == (2, 0)
     assert plans.sequential() == []
 
 

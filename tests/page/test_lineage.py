@@ -166,6 +166,17 @@ async def test_a_photo_that_is_gone_is_told_on_the_page(admin: AdminPage, shop: 
     await expect(modal(admin).get_by_text("It costs")).to_be_hidden()
 
 
+async def test_a_refused_picture_says_that_it_cost_nothing(admin: AdminPage, shop: Shop) -> None:
+    shop.stack.provider.order_fault("moderation")
+    body = {"product_id": shop.product().gid, "outputs": SMALL}
+    job = (await shop.call("POST", "/v1/extract", json=body)).json()["job_id"]
+    assert (await shop.ended_job(job))["status"] == "FAILURE"
+    await admin.open(f"/jobs/{job}")
+    await expect(admin.app.get_by_text("safety rules refused this picture").first).to_be_visible()
+    await expect(lineage(admin)).to_contain_text("Nothing: a job that failed")
+    await expect(lineage(admin)).not_to_contain_text("1 credit")
+
+
 async def test_a_visitors_job_that_is_run_again_is_refused_in_german(
     admin: AdminPage, shop: Shop
 ) -> None:

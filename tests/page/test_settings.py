@@ -93,8 +93,6 @@ async def test_what_a_workflow_needs_is_asked_for_before_anything_is_sent(
     admin: AdminPage, shop: Shop
 ) -> None:
     await opened(admin)
-    await admin.app.get_by_label("What it makes").select_option("product-to-model-direct")
-    await expect(admin.app.get_by_label("Publish without review")).to_have_count(0)
     await admin.app.get_by_label("What it makes").select_option("background-swap-with-spec")
     await admin.save()
     await expect(admin.app.get_by_text("This is required.")).to_be_visible()
@@ -103,6 +101,28 @@ async def test_what_a_workflow_needs_is_asked_for_before_anything_is_sent(
     await expect(admin.save_bar).to_be_hidden()
     [rule] = (await saved(shop))["rules"]
     assert rule["parameters"]["scene_type"] == "wall"
+
+
+@pytest.mark.parametrize("is_hosted", [False, True])
+async def test_a_rule_publishes_a_worn_garment_only_if_a_provider_makes_it(
+    is_hosted: bool, admin: AdminPage
+) -> None:
+    """The mannequin of the app's own machines is a preview."""
+
+    async def change(route: Route) -> None:
+        answer = await route.fetch()
+        body = await answer.json()
+        for each in body["operations"]:
+            each["hosted"] = is_hosted
+        await route.fulfill(response=answer, json=body)
+
+    await admin.page.route("**/v1/operations", change)
+    await opened(admin)
+    await expect(admin.app.get_by_label("Publish without review")).to_have_count(1)
+    await admin.app.get_by_label("What it makes").select_option("product-to-model-direct")
+    publish = admin.app.get_by_label("Publish without review")
+    await expect(publish).to_have_count(1 if is_hosted else 0)
+    await admin.discard()
 
 
 async def test_a_rule_keeps_what_its_workflow_describes_within(

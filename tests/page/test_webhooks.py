@@ -90,6 +90,11 @@ async def test_a_failed_delivery_is_sent_again(
     await row.get_by_role("button", name="Send again: Test event").click()
     await expect(row).to_contain_text("204 after")
     await expect(row).to_contain_text("Delivered")
+    await row.locator("summary").click()
+    earlier = row.locator("s-list-item")
+    await expect(earlier.first).to_contain_text("204 after")
+    await expect(earlier.last).to_contain_text("500 after")
+    assert await axe_findings(admin) == []
     assert len(set(receiver.ids())) == 1 and len(receiver.ids()) >= 2
     assert receiver.requests[-1].verified(added["secret"])
 

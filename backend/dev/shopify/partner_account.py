@@ -19,6 +19,7 @@ class PartnerAccount:
     app_number: int = 70_000_001
     app_handle: str = "atelier"
     plans: list[ManagedPlan] = field(default_factory=list)
+    hidden_shops: set[str] = field(default_factory=set)  # their own history is refused
     bucket: Bucket = field(init=False)
 
     def __post_init__(self) -> None:

@@ -203,6 +203,8 @@ def _matching(platform: Platform, which: dict[str, Any]) -> list[HistoryEntry]:
     shops = list(platform.shops.values())
     if which.get("shopId"):
         shops = [_shop(platform, which["shopId"])]
+        if shops[0].domain in platform.partner.hidden_shops:
+            raise error("Shop not found", "NOT_FOUND")
     types = which.get("eventTypes")
     return [
         entry

@@ -36,6 +36,7 @@ from backend.leased_task import Fenced
 from backend.settings import UNLIMITED
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.offer import WorkflowOffer
 from tests.running_app import RunningApp
 
 PREPAID = msgspec.structs.replace(UNLIMITED, prepaid=True)
@@ -121,6 +122,7 @@ async def create(history: History, chance: random.Random) -> None:
             asked_by=AskedBy(kind="signed_request"),
             request_id="of-a-history",
             repeatable=repeatable,
+            offer=WorkflowOffer(),
             quotas=PREPAID,
         )
     job = made.answer.job_id

@@ -186,5 +186,5 @@ async def test_a_page_is_read_from_its_index(shared_app: RunningApp, shop: str, 
         return "\n".join(row[0] for row in rows)
 
     plan = await shared_app.database.run(explain)
-    assert "ix_jobs_renders" in plan
+    assert "ix_jobs_gallery" in plan
     assert query.sql.count("set_config") == 2, "the shop is entered once, not for each workflow"

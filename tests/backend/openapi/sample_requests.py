@@ -23,9 +23,12 @@ from backend.jobs.lifecycle import lease_job, succeed
 from backend.jobs.service import JobRef, request_jobs
 from backend.settings import UNLIMITED
 from backend.shops.service import installed_id
+from backend.webhook_endpoints.attempts import AttemptResult
 from backend.webhook_endpoints.events import append_events
 from backend.webhook_endpoints.models import WebhookEndpoint
+from backend.webhook_endpoints.queue_entries import EndpointRef
 from backend.webhook_endpoints.secrets import encrypted_secret
+from backend.worker.endpoint_leases import claim_due, store_result
 from backend.workflows import BY_NAME, WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.batches import scenarios as batches
@@ -58,7 +61,6 @@ PREPAID_SHOP = "prepaid.myshopify.com"
 EXPIRY = datetime(2100, 1, 1, tzinfo=UTC)
 ENDPOINTS = "/v1/webhook-endpoints"
 ELSEWHERE = {
-    ("create_webhook_endpoint", 409),  # takes ten endpoints: tests/backend/webhook_endpoints
     ("post_upload", 201),  # the picture is painted anew: tests/backend/uploads
     ("post_publication", 403),  # takes another shop: tests/backend/publications
     ("get_job_product", 403),  # the same
@@ -430,7 +432,7 @@ async def body_with_images(client: Client) -> bytes:
 
 
 async def endpoint_with_delivery(shared_app: RunningApp) -> str:
-    """A webhook endpoint with a delivery."""
+    """A webhook endpoint with a delivery that was tried once."""
     endpoint_id = new_public_id()
     async with shared_app.database.transaction(SHOP) as connection:
         shop_id = await installed_id(connection, SHOP)
@@ -443,6 +445,10 @@ async def endpoint_with_delivery(shared_app: RunningApp) -> str:
             )
         )
         await append_events(connection, shop_id, "endpoint.test", {}, only_endpoint=endpoint_id)
+        ref = EndpointRef(shop_id=shop_id, endpoint_id=endpoint_id)
+        [delivery] = await claim_due(connection, ref, 1)
+        failed = AttemptResult(error="STATUS", ms=41, status=503, body="")
+        await store_result(connection, ref, delivery, failed)
     return endpoint_id
 
 
@@ -538,7 +544,17 @@ async def not_there(client: Client) -> httpx.Response:
     """An ID that nothing has, or a list of nothing that there is."""
     if client.path.endswith("/{kind}"):
         return await client.ask(kind="shoes")
+    if client.path == ENDPOINTS:
+        return await removed_meanwhile(client)
     return await client.ask(public_id=NOBODYS)
+
+
+async def removed_meanwhile(client: Client) -> httpx.Response:
+    """A repeated request for an endpoint that was removed since the first one."""
+    key = uuid.uuid4().hex
+    made = await client.ask(Idempotency_Key=key)
+    await remove_endpoint(client.shared_app, made.json()["id"])
+    return await client.ask(Idempotency_Key=key)
 
 
 async def too_often(client: Client) -> httpx.Response:

@@ -335,3 +335,16 @@ async def test_a_rule_without_a_category_takes_the_one_that_the_product_tells(
             if each["request"]["product_id"] == typed.gid
         ]
         assert job["request"].get("category") == expected
+
+
+async def test_a_job_of_a_rule_that_publishes_on_model_images_is_to_be_published(
+    shared_app: RunningApp, shop: str
+) -> None:
+    rule = {"workflow": "product-to-model-direct", "publish": {"position": 2}}
+    async with app_with(shared_app, engines="dress=fashn", fashn_api_key="none") as hosted:
+        assert (await put_settings(hosted, shop, rule)).status_code == 200
+    shop_id = await shop_id_of(shared_app, shop)
+    product = await read(shared_app, shop, shared_app.product(b"x", shop=shop))
+    await apply_rules(shared_app.database, shop_id, product, closed=frozenset())
+    [job] = await jobs_of(shared_app, shop)
+    assert job["publish"]["position"] == 2

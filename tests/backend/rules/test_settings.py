@@ -19,6 +19,7 @@ from tests.scenarios import process_webhook, refusal
 pytestmark = pytest.mark.usefixtures("same_day")
 
 ANY_PRODUCT: dict[str, Any] = {"statuses": [], "vendors": [], "product_types": [], "tags": []}
+DRESS_RULE = {"workflow": "product-to-model-direct", "publish": {"position": 1}}
 
 
 async def test_the_default_rule_makes_a_catalog_image_of_every_image(
@@ -279,3 +280,16 @@ async def test_a_price_that_the_operator_has_set_counts_against_the_cap(
         assert "costs 50 credits" in refused.json()["detail"][0]["msg"]
         accepted = await put_settings(dearer, shop, CATALOG_RULE, daily_credit_cap=50)
         assert accepted.status_code == 200
+
+
+async def test_a_rule_publishes_what_a_hosted_engine_makes_and_no_preview(
+    shared_app: RunningApp, shop: str
+) -> None:
+    refused = await put_settings(shared_app, shop, DRESS_RULE)
+    assert refusal(refused) == (422, "INVALID_REQUEST")
+    assert refused.json()["detail"][0]["loc"] == ["body", "rules", 0, "publish"]
+    async with app_with(shared_app, engines="dress=fashn", fashn_api_key="none") as hosted:
+        accepted = await put_settings(hosted, shop, DRESS_RULE)
+    assert accepted.json()["rules"][0]["publish"] == {"position": 1}
+    stays = await put_settings(shared_app, shop, DRESS_RULE, CATALOG_RULE)
+    assert stays.status_code == 200, "without the engine the other settings can still be changed"

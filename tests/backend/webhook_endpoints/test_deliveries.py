@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from backend.webhook_endpoints.schedule import MOST_ATTEMPTS, pause_after_failure
+from backend.webhook_endpoints.schemas import KEPT_ATTEMPTS
 from backend.webhook_endpoints.secrets import new_secret
 from tests.backend.webhook_endpoints.receiver import (
     Receiver,
@@ -15,6 +17,7 @@ from tests.backend.webhook_endpoints.receiver import (
     deliveries,
     make_due,
     one,
+    open_receiver,
     send_test,
 )
 from tests.running_app import SHOP, RunningApp
@@ -196,6 +199,45 @@ async def test_only_the_beginning_of_an_answer_is_read_and_kept(
     assert str(logged["response_body"]) == "a\N{REPLACEMENT CHARACTER}" + "b" * 498
 
 
+async def test_the_log_keeps_what_came_of_the_latest_attempts(
+    shop_app: RunningApp, receiver: Receiver
+) -> None:
+    receiver.answers = [answer(500), answer(404), answer(204), *[answer(503)] * KEPT_ATTEMPTS]
+    endpoint = await add(shop_app, receiver.url)
+    await send_test(shop_app, endpoint["id"])
+    await shop_app.drain()
+    await make_due(shop_app)
+    await make_due(shop_app)
+    [logged] = await deliveries(shop_app, endpoint["id"])
+    assert [told(each) for each in attempts_of(logged)] == [
+        *[(204, None), (404, "STATUS"), (500, "STATUS")],
+    ]
+    times = [datetime.fromisoformat(each["attempted_at"]) for each in attempts_of(logged)]
+    assert times == sorted(times, reverse=True)
+    assert times[0] == datetime.fromisoformat(str(logged["last_attempt_at"]))
+    assert attempts_of(logged)[0]["response_ms"] == logged["response_ms"]
+    again = f"/v1/webhook-endpoints/{endpoint['id']}/deliveries/{logged['id']}/redeliver"
+    resent = await shop_app.http.post(again, headers=shop_app.bearer())
+    assert len(resent.json()["latest_attempts"]) == 3
+    await shop_app.drain()
+    for _ in range(KEPT_ATTEMPTS - 2):
+        await make_due(shop_app)
+    [logged] = await deliveries(shop_app, endpoint["id"])
+    assert (logged["attempts"], len(attempts_of(logged))) == (KEPT_ATTEMPTS - 1, KEPT_ATTEMPTS)
+    newest, oldest = attempts_of(logged)[0], attempts_of(logged)[-1]
+    assert (told(newest), told(oldest)) == ((503, "STATUS"), (204, None))
+
+
+async def test_an_attempt_without_an_answer_is_kept_too(shop_app: RunningApp) -> None:
+    async with open_receiver() as closed:
+        url = closed.url
+    endpoint = await add(shop_app, url)
+    await send_test(shop_app, endpoint["id"])
+    await shop_app.drain()
+    [logged] = await deliveries(shop_app, endpoint["id"])
+    assert [told(each) for each in attempts_of(logged)] == [(None, "CONNECTION_FAILED")]
+
+
 async def test_a_delivery_can_be_sent_again(shop_app: RunningApp, receiver: Receiver) -> None:
     endpoint = await add(shop_app, receiver.url)
     event_id = await send_test(shop_app, endpoint["id"])
@@ -218,3 +260,14 @@ async def change(running_app: RunningApp, endpoint_id: object, **what: object) -
         f"/v1/webhook-endpoints/{endpoint_id}", json=what, headers=running_app.bearer()
     )
     assert response.status_code == 200, response.text
+
+
+def attempts_of(delivery: dict[str, Any]) -> list[dict[str, Any]]:
+    """Its newest attempts."""
+    found: list[dict[str, Any]] = delivery["latest_attempts"]
+    return found
+
+
+def told(attempt: dict[str, Any]) -> tuple[int | None, str | None]:
+    """What came of an attempt."""
+    return attempt["response_status"], attempt["error"]

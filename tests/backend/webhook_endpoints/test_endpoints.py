@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from backend.webhook_endpoints.service import ENDPOINTS_LOCK
 from backend.webhook_endpoints.urls import url_problem
 from tests.backend.webhook_endpoints.receiver import Receiver, add, deliveries, one, send_test
 from tests.running_app import RunningApp
+from tests.scenarios import refusal
 from tests.wait import wait_until
 
 URL = "https://hooks.example.com/atelier"
@@ -131,6 +133,61 @@ async def test_an_endpoint_can_be_changed_field_by_field(shop_app: RunningApp) -
     assert (found["url"], found["disabled_reason"]) == (URL, "REQUESTED")
     wrong = await shop_app.http.patch(path, json={"name": "x"}, headers=shop_app.bearer())
     assert wrong.status_code == 422
+
+
+async def repeated(shop_app: RunningApp, key: str, **body: object) -> httpx.Response:
+    """Ask for an endpoint with this Idempotency-Key."""
+    headers = {**shop_app.bearer(), "Idempotency-Key": key}
+    return await shop_app.http.post("/v1/webhook-endpoints", json=body, headers=headers)
+
+
+async def test_a_repeated_request_gets_the_endpoint_that_it_made(shop_app: RunningApp) -> None:
+    key = uuid.uuid4().hex
+    answers = await asyncio.gather(*(repeated(shop_app, key, url=URL) for _ in range(3)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    replays = [answer.headers.get("idempotency-replayed") for answer in answers]
+    assert sorted(replays, key=str) == [None, "true", "true"]
+    assert len(await shop_app.rows("SELECT id FROM webhook_endpoints")) == 1
+    other = await repeated(shop_app, key, url=f"{URL}/other")
+    assert refusal(other) == (422, "IDEMPOTENCY_KEY_REUSED")
+    another = await repeated(shop_app, uuid.uuid4().hex, url=URL)
+    assert another.json()["id"] != answers[0].json()["id"]
+
+
+async def test_the_stored_answer_to_a_repeatable_request_has_no_secret(
+    shop_app: RunningApp,
+) -> None:
+    key = uuid.uuid4().hex
+    created = (await repeated(shop_app, key, url=URL)).json()
+    [stored] = await shop_app.rows("SELECT answer FROM idempotency_keys WHERE key = :k", k=key)
+    assert stored["answer"] == {"id": created["id"]}
+
+
+async def test_a_repeated_request_gets_the_current_secret_and_404_after_the_removal(
+    shop_app: RunningApp,
+) -> None:
+    key = uuid.uuid4().hex
+    created = (await repeated(shop_app, key, url=URL)).json()
+    path = f"/v1/webhook-endpoints/{created['id']}"
+    rotated = await shop_app.http.post(f"{path}/secret/rotate", headers=shop_app.bearer())
+    again = await repeated(shop_app, key, url=URL)
+    assert again.json() == {**created, "secret": rotated.json()["secret"]}
+    await shop_app.http.delete(path, headers=shop_app.bearer())
+    assert refusal(await repeated(shop_app, key, url=URL)) == (404, "WEBHOOK_ENDPOINT_NOT_FOUND")
+    assert (await repeated(shop_app, uuid.uuid4().hex, url=URL)).status_code == 201
+
+
+async def test_a_refused_request_keeps_no_key(shop_app: RunningApp) -> None:
+    key = uuid.uuid4().hex
+    full = [(await post(shop_app, url=URL)).json()["id"] for _ in range(MOST_ENDPOINTS)]
+    assert refusal(await repeated(shop_app, key, url=URL)) == (409, "TOO_MANY_WEBHOOK_ENDPOINTS")
+    path = f"/v1/webhook-endpoints/{full[0]}"
+    await shop_app.http.delete(path, headers=shop_app.bearer())
+    made = await repeated(shop_app, key, url=URL)
+    assert (made.status_code, made.headers.get("idempotency-replayed")) == (201, None)
+    assert (await repeated(shop_app, key, url=URL)).json() == made.json(), "with ten endpoints"
 
 
 async def test_an_unknown_event_type_is_refused(shop_app: RunningApp) -> None:

@@ -154,10 +154,12 @@ def hosted_app(running_app: RunningApp, provider: FakeProvider, **context: Any) 
     """The app, whose worker has that provider."""
     changed = msgspec.structs.replace(
         running_app.worker_context,
-        renderer=HostedRenderer(),
-        providers={STAGE: provider},
-        deadlines={STAGE: timedelta(minutes=10)},
-        **context,
+        **{
+            "renderer": HostedRenderer(),
+            "providers": {STAGE: provider},
+            "deadlines": {STAGE: timedelta(minutes=10)},
+            **context,
+        },
     )
     return RunningApp(**{**vars(running_app), "worker_context": changed})
 

@@ -5,7 +5,12 @@ from backend.renderers.files import file_of
 from tests.running_app import RunningApp
 
 NOTHING_FOUND = ((0, 0), (0, 0))
-FILES = {"segment": ("cutout",), "compose": ("master",), "encode": ("large", "small")}
+FILES = {
+    "segment": ("cutout",),
+    "compose": ("master",),
+    "dress": ("master",),
+    "encode": ("large", "small"),
+}
 
 
 class FakeFileRenderer:

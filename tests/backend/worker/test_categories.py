@@ -9,6 +9,7 @@ from backend.jobs.service import JobRef
 from backend.leased_task import Done
 from backend.renderers.base import Rendered, RenderRequest
 from backend.worker.execute import run_job
+from tests.hosted_engines import app_with
 from tests.running_app import RunningApp
 from tests.scenarios import NoRenderer, new_shop, open_shared_app, refusal
 
@@ -51,6 +52,22 @@ async def test_the_product_tells_the_category_and_a_rerun_keeps_it(
     assert (await params_of(shared_app, shop, other))["category"] == "top"
 
 
+async def test_the_gallery_shows_the_category_that_the_product_told_and_filters_by_it(
+    shared_app: RunningApp, shop: str
+) -> None:
+    product = shared_app.shopify.create_product(shop, "Flora", b"x", product_type="Summer dresses")
+    told = await post(shared_app, shop, "/v1/product-to-model-direct", product_id=product.gid)
+    named = await post(
+        shared_app, shop, "/v1/product-to-model-direct", product_id=product.gid, category="top"
+    )
+    again = await post(shared_app, shop, f"/v1/jobs/{told}/rerun")
+    for job in (told, named, again):
+        await params_of(shared_app, shop, job)
+    assert await categories(shared_app, shop, "") == {told: "dress", named: "top", again: "dress"}
+    for name, expected in (("dress", {told, again}), ("top", {named})):
+        assert set(await categories(shared_app, shop, f"?category={name}")) == expected
+
+
 @pytest.mark.parametrize("product_type", ["Candles", "Sneakers"])
 async def test_what_the_workflow_does_not_take_is_no_guess(
     shared_app: RunningApp, shop: str, product_type: str
@@ -72,8 +89,26 @@ async def test_a_photo_without_a_product_needs_a_category(
     assert answer.json()["detail"][0]["loc"] == ["body", "category"]
 
 
+async def test_a_hosted_engine_needs_no_category(shared_app: RunningApp, shop: str) -> None:
+    image = {"media_id": "gid://shopify/MediaImage/1"}
+    async with app_with(shared_app, engines="dress=fashn", fashn_api_key="none") as hosted:
+        made = await post(hosted, shop, "/v1/product-to-model-direct", **image)
+        await post(hosted, shop, f"/v1/jobs/{made}/rerun")
+    answer = await shared_app.http.post(
+        f"/v1/jobs/{made}/rerun", json={}, headers=shared_app.bearer(shop)
+    )
+    assert refusal(answer) == (422, "INVALID_REQUEST"), "the mannequin needs one"
+
+
 async def post(shared_app: RunningApp, shop: str, path: str, **body: Any) -> str:
     """The id of the job that this makes."""
     answer = await shared_app.http.post(path, json=body, headers=shared_app.bearer(shop))
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
+
+
+async def categories(shared_app: RunningApp, shop: str, query: str) -> dict[str, str | None]:
+    """The category of each job in the gallery."""
+    answer = await shared_app.http.get(f"/v1/renders{query}", headers=shared_app.bearer(shop))
+    assert answer.status_code == 200, answer.text
+    return {render["public_id"]: render["category"] for render in answer.json()["renders"]}

@@ -10,6 +10,7 @@ from backend.jobs.service import JobRef
 from backend.leased_task import Done, Retry
 from backend.providers.provider import ProviderUnavailable, RequestUnknown
 from backend.worker import execute
+from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
     BROKEN,
     COST,
@@ -47,6 +48,39 @@ async def test_a_job_leaves_the_queue_until_the_provider_has_finished(
     assert await run_once(app, ref) == Done()
     assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("providers", "dressed", "saved"),
+    [
+        ({}, "Put it on the mannequin", "Saved the previews"),
+        (
+            {StageName.DRESS: FakeProvider(is_synchronous=True)},
+            "Put it on a person",
+            "Saved the images",
+        ),
+    ],
+    ids=["local", "hosted"],
+)
+async def test_the_timeline_tells_of_a_mannequin_only_if_there_is_one(
+    running_app: RunningApp,
+    providers: dict[StageName, FakeProvider],
+    dressed: str,
+    saved: str,
+) -> None:
+    app = hosted_app(running_app, FakeProvider(), providers=providers)
+    ref = await hosted_job(app)
+    await app.execute(
+        "UPDATE jobs SET job_type = 'PRODUCT_TO_MODEL_DIRECT' WHERE public_id = :j", j=ref.public_id
+    )
+    assert await run_once(app, ref) == Done()
+    told = await app.rows(
+        "SELECT stage, message FROM job_events WHERE job_id = :j AND event_type = 'stage'",
+        j=ref.public_id,
+    )
+    messages = {row["stage"]: row["message"] for row in told}
+    assert (messages["dress"], messages["encode_render"]) == (dressed, saved)
+    assert messages["segment"] == "Cut out the garment"
 
 
 async def test_the_checkpoint_says_who_made_the_picture(running_app: RunningApp) -> None:

@@ -1,13 +1,17 @@
 """The history of the Partner API: it names the shops to read, and the money that went back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import structlog
 
 from backend.billing.sync import sync_billing
 from backend.dev.services import LocalServices
+from backend.dev.shopify import partner_api
+from backend.metrics import REFUNDS_NOT_READ
 from backend.worker.billing_sweep import due_shops, sweep_billing
 from backend.worker.partner_feed import read_partner_events
 from tests.backend.billing.buying import bought, lots, pass_months, read_billing
@@ -59,6 +63,12 @@ async def transactions(app: RunningApp, shop: str) -> list[tuple[str, int, str]]
     return [
         (item["kind"], item["credits_delta"], item["status"]) for item in response.json()["items"]
     ]
+
+
+async def available(app: RunningApp, shop: str) -> int:
+    """What the shop can spend."""
+    balance = await app.http.get("/v1/credits", headers=app.bearer(shop))
+    return int(balance.json()["available"])
 
 
 # Whom the sweep reads
@@ -160,14 +170,102 @@ async def test_only_what_is_left_is_voided(shared_app: RunningApp, shop: str) ->
     assert balance.json()["available"] == 0
 
 
-async def test_a_refund_of_a_part_is_for_the_operator(shared_app: RunningApp, shop: str) -> None:
+async def test_of_a_refund_of_a_part_that_part_is_voided_once(
+    shared_app: RunningApp, shop: str
+) -> None:
+    context = shared_app.worker_context
+    book = shared_app.shopify.contracts(shop)
+    book.last_trial_at = shared_app.shopify.platform.now()
+    shared_app.shopify.choose_plan(shop, "studio")
+    await read_billing(shared_app, shop)
+    charge = book.charges()[-1]
+    parts = [charge.amount / 4, charge.amount / 4, charge.amount / 2]
+    for part, expected in zip(parts, (250, 250, 500), strict=True):
+        book.refund(charge, part, shared_app.shopify.platform.now())
+        assert [await read_partner_events(context) for _ in range(2)] == [expected, 0]
+    assert (await transactions(shared_app, shop))[0] == ("subscription", -500, "REFUNDED")
+    assert await available(shared_app, shop) == 0
+    rows = await shared_app.rows(
+        "SELECT closed_at IS NOT NULL AS closed FROM credit_grants g JOIN shops s "
+        "ON s.id = g.shop_id WHERE domain = :d",
+        d=shop,
+    )
+    assert [row["closed"] for row in rows] == [True]
+
+
+async def test_a_refund_in_another_currency_is_for_the_operator(
+    shared_app: RunningApp, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared_app.shopify.choose_plan(shop, "studio")
     await read_billing(shared_app, shop)
     shared_app.shopify.refund_plan(shop, "5.00")
+    views = partner_api._event_view
+    monkeypatch.setattr(partner_api, "_event_view", lambda *entry: in_euros(views(*entry)))
     with structlog.testing.capture_logs() as logged:
-        assert await read_partner_events(shared_app.worker_context) == 0
-    told = [line["log_level"] for line in logged if line["event"] == "refund_partial"]
-    assert told == ["error"]
+        await read_partner_events(shared_app.worker_context)
+    [row] = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop)
+    told = [line for line in logged if line["event"] == "refund_partial"]
+    assert [line["log_level"] for line in told if line["shop_id"] == row["id"]] == ["error"]
+    assert await available(shared_app, shop) == 1000
+
+
+def in_euros(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event of the history; a refund is in euros."""
+    is_refund = view["eventType"] == "EARNING_REFUND"
+    return (
+        {**view, "grossAmount": {**view["grossAmount"], "currencyCode": "EUR"}}
+        if is_refund
+        else view
+    )
+
+
+async def test_a_shop_whose_history_is_refused_holds_up_no_other_and_the_mark_for_a_day(
+    shared_app: RunningApp, shop: str
+) -> None:
+    context, platform = shared_app.worker_context, shared_app.shopify.platform
+    other = await new_shop(shared_app)
+    for each in (shop, other):
+        shared_app.shopify.choose_plan(each, "studio")
+        await read_billing(shared_app, each)
+        shared_app.shopify.refund_plan(each)
+    platform.partner.hidden_shops.add(shop)
+    try:
+        await shared_app.execute(
+            "UPDATE partner_state SET events_read_until = now() - interval '3 d'"
+        )
+        counted = REFUNDS_NOT_READ._value.get()
+        with structlog.testing.capture_logs() as logged:
+            await read_partner_events(context)
+        assert (await available(shared_app, shop), await available(shared_app, other)) == (1000, 0)
+        [told] = [line for line in logged if line["event"] == "refund_not_read"]
+        assert (told["shop"], told["log_level"], len(told["charges"])) == (shop, "error", 1)
+        assert REFUNDS_NOT_READ._value.get() == counted + 1
+    finally:
+        platform.partner.hidden_shops.remove(shop)
+    await read_partner_events(context)
+    assert await available(shared_app, shop) == 0, "it is tried again"
+
+
+async def test_after_a_day_the_mark_leaves_a_refused_refund_behind(
+    shared_app: RunningApp, shop: str
+) -> None:
+    context, platform = shared_app.worker_context, shared_app.shopify.platform
+    shared_app.shopify.choose_plan(shop, "studio")
+    await read_billing(shared_app, shop)
+    shared_app.shopify.refund_plan(shop)
+    history = shared_app.shopify.contracts(shop).history
+    platform.partner.hidden_shops.add(shop)
+    try:
+        for hours, behind in ((20, timedelta(hours=21)), (25, timedelta(hours=1))):
+            history[-1] = replace(history[-1], occurred_at=platform.now() - timedelta(hours=hours))
+            await shared_app.execute(
+                "UPDATE partner_state SET events_read_until = now() - interval '3 d'"
+            )
+            await read_partner_events(context)
+            rows = await shared_app.rows("SELECT now() - events_read_until AS b FROM partner_state")
+            assert behind <= rows[0]["b"] < behind + timedelta(minutes=1)
+    finally:
+        platform.partner.hidden_shops.remove(shop)
 
 
 async def test_of_two_charges_of_a_day_the_refunded_one_is_voided(

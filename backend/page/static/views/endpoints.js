@@ -110,7 +110,7 @@ function buttons(endpoint, { isBusy, hasSecret, hasLog }, act) {
       { commandFor: MODALS.delete, command: "--show", tone: "critical" }));
 }
 
-/** @param {EndpointResponse} endpoint @returns {Form} */
+/** @param {EndpointResponse} endpoint @returns {Partial<Form>} */
 const formOf = ({ id, url, description, event_types: types, credits_low_below: low }) =>
   ({ id, url, description, types: types ?? [], low: String(low) });
 
@@ -146,7 +146,7 @@ function cells(delivery, sendAgain) {
       h("s-badge", { tone: TONES[status] }, text(`webhooks.status.${status}`)),
       attempts > 0 && next && h("s-text", { color: "subdued" },
         text("webhooks.log.next", { time: moment(next) }))),
-    number(attempts),
+    attemptsOf(delivery),
     answerText(delivery),
     moment(at),
     sendAgain && h("s-button", { onClick: sendAgain,
@@ -154,7 +154,19 @@ function cells(delivery, sendAgain) {
   ];
 }
 
-/** The status and how long it took, or why there is none. @param {DeliveryResponse} delivery */
+/** How many there were; the latest of several can be unfolded. */
+/** @param {DeliveryResponse} delivery */
+const attemptsOf = ({ attempts, latest_attempts: latest }) =>
+  latest.length < 2 ? number(attempts) : h("details", null,
+    h("summary", { style: { minHeight: "24px", cursor: "pointer" } }, number(attempts)),
+    h("s-unordered-list", null, latest.map((each, i) => h("s-list-item", { key: i },
+      text("webhooks.log.attempt",
+        { time: moment(each.attempted_at), answer: answerText(each) })))));
+
+/**
+ * The status and how long it took, or why there is none.
+ * @param {Pick<DeliveryResponse, "response_status" | "response_ms" | "error">} attempt
+ */
 function answerText({ response_status: status, response_ms: ms, error }) {
   if (status !== null) return text("webhooks.log.ms", { status: String(status), count: ms ?? 0 });
   return error ? textOr(`webhooks.error.${error}`, error) : "–";

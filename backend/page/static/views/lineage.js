@@ -162,7 +162,8 @@ const enginesOf = ({ stages }) => stages.flatMap(({ engine }) => {
 });
 
 /** In credits, and what the providers charge. @param {JobLineageResponse} lineage */
-function costOf({ credits_cost: credits, stages }) {
+function costOf({ credits_cost: credits, stages, status }) {
+  if (status === "FAILURE") return [text("lineage.cost.none")]; // whatever the provider charged
   const costs = stages.flatMap(({ cost }) => cost ?? []);
   const own = credits === null ? [] : [text("make.credits", { count: credits })];
   if (!costs.length) return own;

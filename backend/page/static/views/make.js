@@ -230,9 +230,10 @@ function problemsIn(state) {
 }
 
 /** The mannequin needs a category, which only a product tells. @param {MakeState} state */
-const isToldByNobody = ({ workflow, source, parameters }) =>
+const isToldByNobody = ({ workflow, source, parameters, operations }) =>
   workflow === "product-to-model-direct" && source === "files"
-  && parameters[workflow]?.category === null;
+  && parameters[workflow]?.category === null
+  && !operations?.some(({ name, hosted }) => name === workflow && hosted);
 
 /** The fields that the API refused, in our own words. */
 /** @param {ApiError} error @param {string} workflow @returns {Record<string, string>} */

@@ -35,7 +35,7 @@ export const MAX_RULES = 20;
 const TRIGGERS = /** @type {const} */ (["product_created", "image_changed"]);
 const STATUSES = /** @type {const} */ (["ACTIVE", "DRAFT", "ARCHIVED", "UNLISTED"]);
 const LISTS = /** @type {const} */ (["vendors", "product_types", "tags"]);
-const PREVIEWS = ["product-to-model-direct"]; // can't be published
+const PREVIEWS = ["product-to-model-direct"]; // made on the app's own machines
 
 let lastKey = MAX_RULES;
 
@@ -95,7 +95,7 @@ export function ruleOf({ workflow, on, statuses, publishes, position, ...rest })
       ...imagesOf(imagesToKeep(workflow), rest.images),
     },
     filter: { statuses, ...Object.fromEntries(lines) },
-    ...(PREVIEWS.includes(workflow) ? {} : { publish }),
+    publish,
   };
 }
 
@@ -141,22 +141,28 @@ export function ruleCard(rule, context) {
       parametersSection(rule, context),
       triggers(rule, context),
       filters(rule, context),
-      !PREVIEWS.includes(rule.workflow) && publication(rule, context),
+      (rule.publishes || !isPreview(rule.workflow, context)) && publication(rule, context),
       h("s-stack", { direction: "inline" },
         h("s-button", { tone: "critical", icon: "delete", onClick: remove,
           accessibilityLabel: text("settings.rule.removeThis", { count: index + 1 }) },
           text("settings.rule.remove")))));
 }
 
+/** Whether its images can't be published. @param {string} workflow @param {CardContext} context */
+const isPreview = (workflow, { operations }) => PREVIEWS.includes(workflow)
+  && !operations.some(({ name, hosted }) => name === workflow && hosted);
+
 /** @param {RuleForm} rule @param {CardContext} context */
-function workflowField({ workflow }, { operations, isRefused, change }) {
+function workflowField({ workflow, publishes }, context) {
+  const { operations, isRefused, change } = context;
   const isOff = operations.some(({ name, enabled }) => name === workflow && !enabled);
   const possible = operations.filter(({ name }) => name === workflow || FORMS[name]?.isForMany);
   return h("s-select", { label: text("settings.workflow"), name: "workflow", value: workflow,
     details: isOff ? text("settings.workflow.off") : "",
     error: isRefused("workflow") ? text("settings.problem.other") : "",
     onChange: ({ currentTarget: { value } }) =>
-      change({ workflow: value, parameters: formOf(value).parameters, images: {} }) },
+      change({ workflow: value, parameters: formOf(value).parameters, images: {},
+        publishes: publishes && !isPreview(value, context) }) },
     possible.map(({ name, enabled, credits_cost: count }) =>
       h("s-option", { key: name, value: name, disabled: !enabled && name !== workflow },
         text("settings.workflow.price", { workflow: workflowName(name), count }))));

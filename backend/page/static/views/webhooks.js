@@ -1,6 +1,6 @@
 // Webhooks: the servers of the merchant that get the shop's events. A form is saved by the save
 // bar; everything else happens at once.
-import { ApiError, call, nextPage, pause } from "../api.js";
+import { ApiError, call, newKey, nextPage, pause } from "../api.js";
 import { h } from "../elements.js";
 import { defineScreen } from "../screen.js";
 import { emptyState, skeletonCards, statusBanner } from "../states.js";
@@ -12,7 +12,9 @@ import { confirmations, endpointCard, endpointForm, isToldOfCredits } from "./en
 /** @import { CommonState, Context } from "../screen.js" */
 /**
  * What is typed; `id` is empty for a new endpoint. No event types: all of them. `low` is a number.
- * @typedef {{ id: string, url: string, description: string, types: string[], low: string }} Form
+ * `key` is the Idempotency-Key that a new endpoint is created with; each change makes another one.
+ * @typedef {{ id: string, url: string, description: string, types: string[], low: string,
+ *   key: string }} Form
  */
 /**
  * `until`: how long the earlier secret is valid.
@@ -67,12 +69,12 @@ function actions(context) {
   }
 
   /** @param {Form} form */
-  async function send({ id, url, description, types, low }) {
+  async function send({ id, url, description, types, low, key }) {
     const body = { url: url.trim(), description, event_types: types.length ? types : null,
       ...(isToldOfCredits(types) ? { credits_low_below: Number(low.trim() || NaN) } : {}) };
     const endpoints = state().endpoints ?? [];
     if (id) return put(await call("PATCH", `${PATH}/${id}`, { body }));
-    const { secret, ...added } = await call("POST", PATH, { body });
+    const { secret, ...added } = await call("POST", PATH, { body, key });
     set({ endpoints: [...endpoints, added], secret: { id: added.id, secret, until: null } });
   }
 
@@ -88,7 +90,7 @@ function actions(context) {
     discard,
     /** @param {Partial<Form>} change */
     edit(change) {
-      set({ form: { ...NEW, ...state().form, ...change }, refused: [] });
+      set({ form: { ...NEW, ...state().form, ...change, key: newKey() }, refused: [] });
       void shopify.saveBar.show(BAR);
     },
     async save() {

@@ -20,6 +20,7 @@ export const LINEAGE_WORDS = /** @type {const} */ ({
   "lineage.engine": "{name}, model {model}",
   "lineage.seed": "Seed",
   "lineage.cost": "Cost",
+  "lineage.cost.none": "Nothing: a job that failed or was cancelled costs no credits.",
   "lineage.cost.provider": "The provider charged {price}.",
   "lineage.cost.listed": "The provider charges {price} by its price list.",
   "lineage.cost.units": "The provider counted {units} {unit}.",

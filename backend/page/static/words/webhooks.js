@@ -86,6 +86,7 @@ export const WEBHOOK_WORDS = /** @type {const} */ ({
   "webhooks.log.again": "Send again",
   "webhooks.log.againThis": "Send again: {event}, {time}",
   "webhooks.log.ms": "{status} after {count} ms",
+  "webhooks.log.attempt": "{time}: {answer}",
   "webhooks.status.pending": "On its way",
   "webhooks.status.succeeded": "Delivered",
   "webhooks.status.failed": "Failed",

@@ -48,6 +48,7 @@ from backend.shops.service import known_shop
 from backend.worker.maintenance import requeue_overdue
 from backend.workflows import WORKFLOWS
 from backend.workflows.catalog_image import CATALOG_IMAGE
+from backend.workflows.offer import WorkflowOffer
 from tests.backend.jobs.machine.checks import CUSTOMERS, Checks
 from tests.backend.jobs.machine.model import KeptAnswer, Model, ModelJob, ModelShop, Worker
 from tests.backend.jobs.machine.shared_app import DAILY_CAP, FOR_ANYBODY, SHOPS, SharedApp
@@ -464,6 +465,7 @@ class JobMachine(RuleBasedStateMachine):
                 shop_domain=shop,
                 asked_by=AskedBy(kind="signed_request"),
                 request_id="crash",
+                offer=WorkflowOffer(),
                 quotas=UNLIMITED,
                 repeatable=Repeatable(
                     route=f"POST /v1/{workflow.name}",

@@ -1,0 +1,83 @@
+"""Store the category of each job's garment, and the latest attempts at a webhook's delivery.
+
+The gallery's index had the category that the request names, as an expression. Row-level security
+keeps Postgres from searching by that: `->>` is not leakproof. A column can be searched by, and it
+has the categories that the products told as well. A worker of the version before leaves it null in
+the jobs that it ends after this migration.
+
+Uploads get an index by the key of their object, by which a rerun looks for them. Building the two
+indexes reads the tables once and keeps their writers waiting meanwhile, and so does the copy of the
+categories. Where that would be long, add the column and build the indexes by hand before, with the
+same names:
+
+    ALTER TABLE jobs ADD COLUMN category text;
+    CREATE INDEX CONCURRENTLY ix_jobs_gallery ON jobs (shop_id, job_type, public_id, category)
+        WHERE status = 'SUCCESS' AND origin <> 'storefront';
+    CREATE INDEX CONCURRENTLY ix_uploads_key ON uploads (shop_id, key);
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from migrations.row_security import WORKER
+
+revision = "0030_categories_attempts"
+down_revision = "0028_partner_api"
+branch_labels = None
+depends_on = None
+
+IS_RENDER = sa.text("status = 'SUCCESS' AND origin <> 'storefront'")
+COPY_REQUESTED = """
+UPDATE jobs SET category = request ->> 'category'
+WHERE category IS NULL AND request ->> 'category' IS NOT NULL
+"""
+COPY_TOLD = """
+UPDATE jobs SET category = fetched.facts -> 'source' ->> 'category'
+FROM job_stages fetched
+WHERE fetched.shop_id = jobs.shop_id AND fetched.job_id = jobs.public_id
+AND fetched.stage = 'fetch' AND fetched.facts -> 'source' ? 'category' AND jobs.category IS NULL
+"""
+
+
+def upgrade() -> None:
+    """Expand."""
+    op.execute("ALTER TABLE jobs ADD COLUMN IF NOT EXISTS category text")
+    op.add_column(
+        "endpoint_deliveries",
+        sa.Column(
+            "latest_attempts",
+            postgresql.JSONB(),
+            server_default=sa.text("'[]'::jsonb"),
+            nullable=False,
+        ),
+    )
+    for statement in (
+        *(f"SET LOCAL ROLE {WORKER}", "SET LOCAL row_security = on"),
+        *(COPY_REQUESTED, COPY_TOLD),
+        *("SET LOCAL ROLE NONE", "SET LOCAL row_security = off"),
+    ):
+        op.execute(statement)
+    op.create_index("ix_uploads_key", "uploads", ["shop_id", "key"], if_not_exists=True)
+    create_renders_index("ix_jobs_gallery", "category")
+    op.drop_index("ix_jobs_renders", table_name="jobs", postgresql_where=IS_RENDER)
+
+
+def create_renders_index(name: str, category: str) -> None:
+    """Each workflow's successful jobs in order, with their category."""
+    op.create_index(
+        name,
+        "jobs",
+        ["shop_id", "job_type", "public_id", sa.text(category)],
+        postgresql_where=IS_RENDER,
+        if_not_exists=True,
+    )
+
+
+def downgrade() -> None:
+    """Undo, in reverse order."""
+    create_renders_index("ix_jobs_renders", "(request ->> 'category')")
+    op.drop_index("ix_jobs_gallery", table_name="jobs", postgresql_where=IS_RENDER)
+    op.drop_index("ix_uploads_key", table_name="uploads")
+    op.drop_column("endpoint_deliveries", "latest_attempts")
+    op.drop_column("jobs", "category")
