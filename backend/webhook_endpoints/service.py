@@ -18,7 +18,7 @@ from backend.jobs.ids import lookup_id, new_public_id
 from backend.shops.service import installed_id
 from backend.shops.token_encryption import TokenKeys
 from backend.webhook_endpoints.events import append_events
-from backend.webhook_endpoints.models import NOT_FAILING, WebhookEndpoint
+from backend.webhook_endpoints.models import NOT_FAILING, EndpointColumns, WebhookEndpoint
 from backend.webhook_endpoints.schemas import (
     MOST_ENDPOINTS,
     EndpointChange,
@@ -176,10 +176,15 @@ async def remove_endpoint(
     removed = await connection.execute(
         update(WebhookEndpoint)
         .where(*this_endpoint(shop_id, endpoint_id))
-        .values(deleted_at=func.now(), secret="", previous_secret=None)
+        .values(**removed_values())
     )
     if not removed.rowcount:
         raise WebhookEndpointNotFound
+
+
+def removed_values() -> dict[str, Any]:
+    """What removes an endpoint and forgets its secrets."""
+    return {"deleted_at": func.now(), "secret": "", "previous_secret": None}
 
 
 async def secret_of(
@@ -206,14 +211,21 @@ async def rotate_secret(
     await connection.execute(
         update(WebhookEndpoint)
         .where(*this_endpoint(shop_id, endpoint_id))
-        .values(
-            secret=encrypted_secret(of.keys, lookup_id(endpoint_id), secret),
-            previous_secret=WebhookEndpoint.secret,
-            previous_secret_until=func.now() + ROTATION_OVERLAP,
-        )
+        .values(**rotated_values(WebhookEndpoint, of.keys, lookup_id(endpoint_id), secret))
     )
     row = await endpoint_row(connection, shop_id, endpoint_id)
     return EndpointSecretResponse(secret=secret, previous_valid_until=row["previous_valid_until"])
+
+
+def rotated_values(
+    model: type[EndpointColumns], keys: TokenKeys, endpoint_id: str, secret: str
+) -> dict[str, Any]:
+    """What gives an endpoint this secret, and keeps the one before for `ROTATION_OVERLAP`."""
+    return {
+        "secret": encrypted_secret(keys, endpoint_id, secret),
+        "previous_secret": model.secret,
+        "previous_secret_until": func.now() + ROTATION_OVERLAP,
+    }
 
 
 async def send_test_event(

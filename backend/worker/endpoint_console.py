@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, get_args
 
 import click
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
@@ -18,7 +18,8 @@ from backend.shops.token_encryption import TokenKeys
 from backend.tenancy import WORKER
 from backend.webhook_endpoints.events import WebhookEventType
 from backend.webhook_endpoints.models import NOT_FAILING, AppWebhookEndpoint
-from backend.webhook_endpoints.secrets import ROTATION_OVERLAP, encrypted_secret, new_secret
+from backend.webhook_endpoints.secrets import encrypted_secret, new_secret
+from backend.webhook_endpoints.service import removed_values, rotated_values
 from backend.webhook_endpoints.urls import url_problem
 from backend.worker.inbox import utc_text
 
@@ -57,8 +58,7 @@ async def list_app_endpoints() -> None:
 
 async def remove_app_endpoint(endpoint_id: str) -> None:
     """Send nothing to it any more, and forget its secrets."""
-    removed = {"deleted_at": func.now(), "secret": "", "previous_secret": None}
-    await change_app_endpoint(endpoint_id, removed)
+    await change_app_endpoint(endpoint_id, removed_values())
     click.echo(f"Removed {endpoint_id}.")
 
 
@@ -72,11 +72,7 @@ async def enable_app_endpoint(endpoint_id: str) -> None:
 async def rotate_app_secret(endpoint_id: str) -> None:
     """Print a new secret; the one before stays valid for a day."""
     secret, keys = new_secret(), TokenKeys(Settings.from_env().token_keys)
-    rotated = {
-        "secret": encrypted_secret(keys, endpoint_id, secret),
-        "previous_secret": AppWebhookEndpoint.secret,
-        "previous_secret_until": func.now() + ROTATION_OVERLAP,
-    }
+    rotated = rotated_values(AppWebhookEndpoint, keys, endpoint_id, secret)
     await change_app_endpoint(endpoint_id, rotated)
     click.echo(secret)
 

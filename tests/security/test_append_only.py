@@ -8,7 +8,7 @@ from backend.db import Database
 from backend.tenancy import WEB, WORKER
 from tests.running_app import SHOP, RunningApp
 from tests.scenarios import fingerprint, open_shared_app
-from tests.security.tenant_isolation import prepaid_job
+from tests.security.tenant_checks.accounts import prepaid_job
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 APPENDED = {"credit_entries": "d_available = 9", "credit_hold_lots": "amount = 9"}

@@ -13,7 +13,8 @@ from tests.scenarios import (
     open_shared_app,
     waiting_job,
 )
-from tests.security.tenant_isolation import CHECKS, Check, RouteCase, assert_isolated, routes_of
+from tests.security.tenant_checks.callers import Check, RouteCase
+from tests.security.tenant_isolation import CHECKS, assert_isolated, routes_of
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 CASES = [

@@ -13,13 +13,14 @@ from tests.conftest import settings_for
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import NoRenderer, finished_job, waiting_job
 from tests.security import tenant_isolation
+from tests.security.tenant_checks.callers import ANYBODY, Check, RouteCase, by_token
 from tests.security.unscoped_statements import remove_shop_conditions
 
 # Each check once: those that serve several routes ask all of them.
 CHECKS = {
     check: pytest.param(check, callers[0], id=" ".join(route))
     for route, (check, callers) in tenant_isolation.CHECKS.items()
-    if callers is not tenant_isolation.ANYBODY
+    if callers is not ANYBODY
 }
 WITHOUT_SECURITY = """
 DO $$
@@ -71,7 +72,7 @@ async def running_apps(services: LocalServices, template: str) -> AsyncIterator[
 
 @pytest.mark.parametrize(("check", "case"), CHECKS.values())
 async def test_each_barrier_alone_isolates_two_shops(
-    shared_app: RunningApp, check: tenant_isolation.Check, case: tenant_isolation.RouteCase
+    shared_app: RunningApp, check: Check, case: RouteCase
 ) -> None:
     await tenant_isolation.assert_isolated(shared_app, check, case)
 
@@ -92,18 +93,14 @@ async def test_an_idempotency_key_is_scoped_to_one_shop(shared_app: RunningApp) 
 async def test_without_both_barriers_shops_would_mix(unprotected_app: RunningApp) -> None:
     finished, _ = await finished_job(unprotected_app, shop=OTHER_SHOP)
     for end in ("", "/events"):
-        answer = await tenant_isolation.by_token(
-            unprotected_app, "GET", f"/v1/jobs/{finished.public_id}{end}"
-        )
+        answer = await by_token(unprotected_app, "GET", f"/v1/jobs/{finished.public_id}{end}")
         assert answer.status_code == 200, "an outsider reads it"
     # The rest does not say which shop it means at all: leave it one.
     await unprotected_app.execute(
         "UPDATE shops SET status = 'uninstalled' WHERE domain = :d", d=SHOP
     )
     waiting = await waiting_job(unprotected_app, shop=OTHER_SHOP)
-    answer = await tenant_isolation.by_token(
-        unprotected_app, "POST", f"/v1/jobs/{waiting.public_id}/cancel"
-    )
+    answer = await by_token(unprotected_app, "POST", f"/v1/jobs/{waiting.public_id}/cancel")
     assert answer.status_code == 202, "an outsider ends it"
-    answer = await tenant_isolation.by_token(unprotected_app, "GET", "/v1/jobs")
+    answer = await by_token(unprotected_app, "GET", "/v1/jobs")
     assert len(answer.json()["jobs"]) == 2, "an outsider lists them"

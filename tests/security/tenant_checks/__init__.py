@@ -1,0 +1,1 @@
+"""How each route keeps two shops apart: the checks, by area."""
