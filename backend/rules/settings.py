@@ -112,7 +112,7 @@ async def change_settings(
     require_affordable(wanted, quotas)
     shop_id = await installed_id(connection, shop_domain)
     await require_engines(connection, shop_id, wanted, offer)
-    await require_publishable(connection, shop_id, wanted, offer)
+    await require_no_previews(connection, shop_id, wanted, offer)
     for index, rule in enumerate(wanted.rules):
         with within("rules", index, "parameters"):
             require_further_images(workflow_of(rule), rule.parameters)
@@ -218,7 +218,7 @@ async def require_engines(
         raise WorkflowWithoutEngine
 
 
-async def require_publishable(
+async def require_no_previews(
     connection: AsyncConnection, shop_id: int, wanted: SettingsRequest, offer: WorkflowOffer
 ) -> None:
     """Raise `InvalidRequest` for a rule that is to publish previews and did not so far.
