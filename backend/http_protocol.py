@@ -8,6 +8,7 @@ uvicorn answers in plain text. And a response is one write to the socket, where 
 import secrets
 from asyncio import Transport
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 import structlog
@@ -46,7 +47,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.cycle is not cycle:
             self.waiting = self.drained = 0
             if self.scope["method"] != "HEAD":  # its response ends with its headers
-                self.cycle.transport = ResponseWriter(self.transport)
+                writer: Any = ResponseWriter(self.transport)  # has all that a cycle calls
+                self.cycle.transport = writer
         elif cycle is None or self.scope is not cycle.scope:  # in the next request's header
             self.waiting += len(data)
         elif cycle.response_complete:

@@ -2,11 +2,13 @@
 
 import hashlib
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from asyncpg import Record
 
 from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.jobs.body_cache import CacheKey
 from backend.jobs.detail import ARTIFACT_DECODER, EMPTY_LIST, StoredArtifact, artifact_response
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
@@ -67,18 +69,34 @@ async def read_review(
     headers = {"ETag": etag, **REVALIDATE, **link(path, following)}
     if tags and matches(tags, etag):
         return JsonResponse(HTTPStatus.NOT_MODIFIED, headers, None)
-    cards = [card_of(row, reads.presigner) for row in page]
+    cards: Any = [encoded_card(row, reads, shop_domain, window) for row in page]
     body = ReviewResponse(cards=cards, limit=wanted.limit, count=len(cards))
     return JsonResponse(HTTPStatus.OK, headers, body)
 
 
 def etag_of(rows: list[Record], window: int) -> str:
-    """The tag of these cards, with URLs that are signed at `window`.
+    """The tag of a page of these cards."""
+    versions = "".join(card_etag(row, window) for row in rows)
+    return f'"{hashlib.blake2b(versions.encode(), digest_size=16).hexdigest()}.{window}"'
+
+
+def card_etag(row: Record, window: int) -> str:
+    """The tag of a card with URLs that are signed at `window`.
 
     Every change of a job's images or of its publication raises `attempt` or `last_seq`.
     """
-    versions = [[row[name] for name in VERSION] for row in rows]
-    return f'"{hashlib.blake2b(repr(versions).encode(), digest_size=16).hexdigest()}.{window}"'
+    return " ".join([str(row[name]) for name in VERSION] + [str(window)])
+
+
+def encoded_card(row: Record, reads: ReadServices, shop_domain: str, window: int) -> msgspec.Raw:
+    """The card as JSON, from the cache if its version has not changed."""
+    key, etag = CacheKey(shop_domain, row["public_id"], "card"), card_etag(row, window)
+    cached = reads.bodies.get(key, window)
+    if cached and cached.etag == etag:
+        return cached.body
+    card = msgspec.Raw(msgspec.json.encode(card_of(row, reads.presigner)))
+    reads.bodies.put(key, etag, card)
+    return card
 
 
 def card_of(row: Record, presigner: Presigner) -> ReviewCard:
