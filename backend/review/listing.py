@@ -32,7 +32,7 @@ from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 BEHIND_ALL = "Z" * 26  # every ID is smaller
 REVALIDATE = {"Cache-Control": "private, no-cache"}
-VERSION = ("public_id", "attempt", "last_seq", "dismissed_at")
+VERSION = ("public_id", "attempt", "last_seq", "dismissed_at", "publication")
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ def etag_of(rows: list[Record], window: int) -> str:
 def card_etag(row: Record, window: int) -> str:
     """The tag of a card with URLs that are signed at `window`.
 
-    Every change of a job's images or of its publication raises `attempt` or `last_seq`.
+    Every change of a job's images raises `attempt` or `last_seq`.
     """
     return " ".join([str(row[name]) for name in VERSION] + [str(window)])
 
