@@ -6,7 +6,7 @@ same body until the job changes.
 
 A body is sent only if its ETag is that of the version which the database has just returned to the
 tenant's role. So no change is missed, and nothing of an erased job or shop is sent. An ETag names
-its signing window; what is older is dropped with the first read of a new window.
+its signing window of five minutes; with the first read of a new window all bodies are dropped.
 """
 
 from collections import OrderedDict
