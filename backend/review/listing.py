@@ -63,39 +63,45 @@ async def read_review(
     if not rows:
         raise ShopNotInstalled
     found = [row for row in rows if row["public_id"] is not None]
-    etag = etag_of(found, window)
+    versions = [card_version(row, window) for row in found]
+    etag = etag_of(versions, window)
     page = found[: wanted.limit]
     following = next_query(wanted, page[-1]["public_id"]) if len(found) > len(page) else None
     headers = {"ETag": etag, **REVALIDATE, **link(path, following)}
     if tags and matches(tags, etag):
         return JsonResponse(HTTPStatus.NOT_MODIFIED, headers, None)
-    cards: Any = [encoded_card(row, reads, shop_domain, window) for row in page]
+    cards: Any = [
+        encoded_card(row, version, reads, shop_domain, window)
+        for row, version in zip(page, versions, strict=False)  # `page` may have one less
+    ]
     body = ReviewResponse(cards=cards, limit=wanted.limit, count=len(cards))
     return JsonResponse(HTTPStatus.OK, headers, body)
 
 
-def etag_of(rows: list[Record], window: int) -> str:
-    """The tag of a page of these cards."""
-    versions = "".join(card_etag(row, window) for row in rows)
-    return f'"{hashlib.blake2b(versions.encode(), digest_size=16).hexdigest()}.{window}"'
-
-
-def card_etag(row: Record, window: int) -> str:
-    """The tag of a card with URLs that are signed at `window`.
+def card_version(row: Record, window: int) -> str:
+    """What changes with the card, whose URLs are signed at `window`.
 
     Every change of a job's images raises `attempt` or `last_seq`.
     """
     return " ".join([str(row[name]) for name in VERSION] + [str(window)])
 
 
-def encoded_card(row: Record, reads: ReadServices, shop_domain: str, window: int) -> msgspec.Raw:
+def etag_of(versions: list[str], window: int) -> str:
+    """The tag of a page of these cards."""
+    digest = hashlib.blake2b("\n".join(versions).encode(), digest_size=16).hexdigest()
+    return f'"{digest}.{window}"'
+
+
+def encoded_card(
+    row: Record, version: str, reads: ReadServices, shop_domain: str, window: int
+) -> msgspec.Raw:
     """The card as JSON, from the cache if its version has not changed."""
-    key, etag = CacheKey(shop_domain, row["public_id"], "card"), card_etag(row, window)
+    key = CacheKey(shop_domain, row["public_id"], "card")
     cached = reads.bodies.get(key, window)
-    if cached and cached.etag == etag:
+    if cached and cached.etag == version:
         return cached.body
     card = msgspec.Raw(msgspec.json.encode(card_of(row, reads.presigner)))
-    reads.bodies.put(key, etag, card)
+    reads.bodies.put(key, version, card)
     return card
 
 
