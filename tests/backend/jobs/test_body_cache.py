@@ -155,7 +155,11 @@ async def erased(shared_app: RunningApp, ref: JobRef) -> None:
     await erase_jobs(shared_app.database, shared_app.worker_context.store, ref.shop_id)
 
 
-ENDS = {uninstalled: (401, "SHOP_NOT_INSTALLED"), erased: (404, "JOB_NOT_FOUND")}
+End = Callable[[RunningApp, JobRef], Awaitable[None]]
+ENDS: dict[End, tuple[int, str]] = {
+    uninstalled: (401, "SHOP_NOT_INSTALLED"),
+    erased: (404, "JOB_NOT_FOUND"),
+}
 
 
 @pytest.mark.usefixtures("same_window")
@@ -165,7 +169,7 @@ async def test_what_has_gone_is_not_sent_from_the_cache(
     shared_app: RunningApp,
     shop: str,
     path: str,
-    end: Callable[[RunningApp, JobRef], Awaitable[None]],
+    end: End,
 ) -> None:
     ref, _ = await finished_job(shared_app, shop=shop)
     url = path.format(ref.public_id)
