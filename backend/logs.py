@@ -5,10 +5,16 @@ Logged: method, path template, status, ids, error codes. Never: headers, bodies,
 
 Our own lines are written by structlog directly: the standard library's logging took a seventh of
 the time of a job detail. Libraries' log lines go through the standard library and look the same.
+
+Access log lines are written together, at most `WRITE_WITHIN` seconds late; any other line is
+written at once, after those before it. A process that is killed loses the lines of that time.
 """
 
+import asyncio
+import atexit
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +22,9 @@ from typing import Any, TextIO
 
 import msgspec
 import structlog
+
+WRITE_WITHIN = 0.05  # seconds
+MAX_WAITING_LINES = 500
 
 LIBRARY_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -28,14 +37,15 @@ LIBRARY_PROCESSORS: list[structlog.typing.Processor] = [
 
 def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Write our own and all libraries' log lines to `stream` (default: stderr) as JSON."""
-    stream = stream or sys.stderr
+    lines = LineStream(stream or sys.stderr)
+    atexit.register(lines.flush)
     structlog.configure(
-        processors=[LineRenderer(stream, level)],
-        logger_factory=partial(LinePrinter, stream),
+        processors=[LineRenderer(lines, level)],
+        logger_factory=partial(LinePrinter, lines),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=LIBRARY_PROCESSORS,
@@ -52,11 +62,48 @@ def configure_logging(level: int = logging.INFO, stream: TextIO | None = None) -
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+class LineStream:
+    """What all lines of a process are written to: whole, and in order."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.lock = threading.RLock()
+        self.waiting: list[str] = []
+        self.flushing_loop: asyncio.AbstractEventLoop | None = None
+
+    def write(self, text: str) -> None:
+        """Add whole lines, which `flush` writes."""
+        with self.lock:
+            self.waiting.append(text)
+
+    def write_soon(self, line: str) -> None:
+        """Add a line, to be written with those that follow soon."""
+        self.write(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None or len(self.waiting) >= MAX_WAITING_LINES:
+            self.flush()
+        elif loop is not self.flushing_loop:
+            self.flushing_loop = loop
+            loop.call_later(WRITE_WITHIN, self.flush)
+
+    def flush(self) -> None:
+        """Write the lines that wait, at once: other processes may write to the same stream."""
+        with self.lock:
+            self.flushing_loop = None
+            if self.waiting:
+                text, self.waiting = "".join(self.waiting), []
+                self.stream.write(text)
+                self.stream.flush()
+
+
 class LineRenderer:
     """The only structlog processor: does the work of `LIBRARY_PROCESSORS` in one step."""
 
-    def __init__(self, stream: TextIO, level: int) -> None:
-        self.stream = stream
+    def __init__(self, lines: LineStream, level: int) -> None:
+        self.lines = lines
         self.level = level
 
     def __call__(self, logger: Any, level: str, event: Any) -> str:
@@ -70,7 +117,7 @@ class LineRenderer:
         return log_line(event, repr)
 
     def write(self, name: str, event: str, **fields: Any) -> None:
-        """Write an `info` line of that logger, without bound fields."""
+        """Write an `info` line of that logger soon, without bound fields."""
         if self.level > logging.INFO:
             return
         line = {
@@ -80,8 +127,7 @@ class LineRenderer:
             "logger": name,
             "timestamp": utc_now_text(),
         }
-        self.stream.write(f"{log_line(line, repr)}\n")
-        self.stream.flush()
+        self.lines.write_soon(f"{log_line(line, repr)}\n")
 
 
 def log_briefly(name: str, event: str, **fields: Any) -> None:
@@ -107,15 +153,15 @@ def log_line(event: Any, default: Callable[[Any], Any]) -> str:
 
 
 class LinePrinter:
-    """structlog's logger for the module `name`: writes to `stream`."""
+    """structlog's logger for the module `name`."""
 
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self.stream = stream
+    def __init__(self, lines: LineStream, name: str) -> None:
+        self.lines = lines
         self.name = name
 
     def msg(self, line: str) -> None:
-        """Write a whole line at once: other processes may write to the same stream."""
-        self.stream.write(f"{line}\n")
-        self.stream.flush()
+        """Write a line at once."""
+        self.lines.write(f"{line}\n")
+        self.lines.flush()
 
     debug = info = warning = error = critical = exception = msg

@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
-REQUEST_ID = "x-request-id"
+REQUEST_ID = b"x-request-id"
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 
 # Errors that the framework raises itself, as our own error classes.
@@ -136,17 +136,14 @@ STANDARD_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_
 def with_standard_headers(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
     """The headers with the request id and the missing security headers."""
     present = {name.lower() for name, _ in headers}
-    return [
-        *headers,
-        *(header for header in STANDARD_HEADERS if header[0] not in present),
-        (REQUEST_ID.encode(), request_id.encode()),
-    ]
+    missing = [header for header in STANDARD_HEADERS if header[0] not in present]
+    return [*headers, *missing, (REQUEST_ID, request_id.encode())]
 
 
 def chosen_request_id(scope: Scope) -> str:
     """The client's own id if it is well-formed, else 96 random bits."""
     for name, value in scope["headers"]:
-        if name == REQUEST_ID.encode() and CLIENT_REQUEST_ID.fullmatch(value):
+        if name == REQUEST_ID and CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
     return secrets.token_hex(12)
 

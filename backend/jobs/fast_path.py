@@ -2,8 +2,8 @@
 
 Litestar's routing, dependencies and responses took longer than the database. So a plain request
 for a job's detail or events is answered here, with the same guard and the same functions as on its
-route. A request is plain if there is nothing to decide: it has one session token, which was
-verified before and is still valid, and no other credential. Any other goes to its route.
+route. A request is plain if there is nothing to decide: its one credential is a session token, and
+its query is what a page sends. Any other goes to its route.
 """
 
 import re
@@ -63,17 +63,18 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a plain request; pass on any other."""
         asked = plain_request(scope) if scope["type"] == ScopeType.HTTP else None
-        merchant = asked and self.guard.cached(asked.authorization)
-        if asked and merchant:
-            await self.answer(scope, send, asked, merchant.shop)
+        if asked is not None:
+            await self.answer(scope, send, asked)
         else:
             await self.app(scope, receive, send)
 
-    async def answer(self, scope: Any, send: Send, asked: PlainRequest, shop: str) -> None:
+    async def answer(self, scope: Any, send: Send, asked: PlainRequest) -> None:
         """The response, and its line in the access log."""
         started = time.perf_counter()
         request_id = chosen_request_id(scope)
+        shop = ""  # nobody's, until the token is verified
         try:
+            shop = self.guard.by_token([asked.authorization]).shop
             self.guard.limits.count(shop, "GET")
             answer = await self.read(shop, asked)
         except Exception as error:

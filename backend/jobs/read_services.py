@@ -7,6 +7,7 @@ detail.
 import msgspec
 
 from backend.db import Database
+from backend.jobs.body_cache import BodyCache
 from backend.jobs.wakeups import Wakeups
 from backend.storage.presign import Presigner
 
@@ -17,3 +18,4 @@ class ReadServices(msgspec.Struct, frozen=True, kw_only=True):
     database: Database
     presigner: Presigner
     wakeups: Wakeups
+    bodies: BodyCache = msgspec.field(default_factory=BodyCache)

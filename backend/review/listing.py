@@ -2,11 +2,13 @@
 
 import hashlib
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from asyncpg import Record
 
 from backend.errors import InvalidRequest, ShopNotInstalled
+from backend.jobs.body_cache import CacheKey
 from backend.jobs.detail import ARTIFACT_DECODER, EMPTY_LIST, StoredArtifact, artifact_response
 from backend.jobs.etags import matches
 from backend.jobs.ids import is_public_id
@@ -30,7 +32,7 @@ from backend.workflows.pictures import ORIGINAL_THUMBNAIL, THUMBNAIL
 
 BEHIND_ALL = "Z" * 26  # every ID is smaller
 REVALIDATE = {"Cache-Control": "private, no-cache"}
-VERSION = ("public_id", "attempt", "last_seq", "dismissed_at")
+VERSION = ("public_id", "attempt", "last_seq", "dismissed_at", "publication")
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,24 +63,46 @@ async def read_review(
     if not rows:
         raise ShopNotInstalled
     found = [row for row in rows if row["public_id"] is not None]
-    etag = etag_of(found, window)
+    versions = [card_version(row, window) for row in found]
+    etag = etag_of(versions, window)
     page = found[: wanted.limit]
     following = next_query(wanted, page[-1]["public_id"]) if len(found) > len(page) else None
     headers = {"ETag": etag, **REVALIDATE, **link(path, following)}
     if tags and matches(tags, etag):
         return JsonResponse(HTTPStatus.NOT_MODIFIED, headers, None)
-    cards = [card_of(row, reads.presigner) for row in page]
+    cards: Any = [
+        encoded_card(row, version, reads, shop_domain, window)
+        for row, version in zip(page, versions, strict=False)  # `page` may have one less
+    ]
     body = ReviewResponse(cards=cards, limit=wanted.limit, count=len(cards))
     return JsonResponse(HTTPStatus.OK, headers, body)
 
 
-def etag_of(rows: list[Record], window: int) -> str:
-    """The tag of these cards, with URLs that are signed at `window`.
+def card_version(row: Record, window: int) -> str:
+    """What changes with the card, whose URLs are signed at `window`.
 
-    Every change of a job's images or of its publication raises `attempt` or `last_seq`.
+    Every change of a job's images raises `attempt` or `last_seq`.
     """
-    versions = [[row[name] for name in VERSION] for row in rows]
-    return f'"{hashlib.blake2b(repr(versions).encode(), digest_size=16).hexdigest()}.{window}"'
+    return " ".join([str(row[name]) for name in VERSION] + [str(window)])
+
+
+def etag_of(versions: list[str], window: int) -> str:
+    """The tag of a page of these cards."""
+    digest = hashlib.blake2b("\n".join(versions).encode(), digest_size=16).hexdigest()
+    return f'"{digest}.{window}"'
+
+
+def encoded_card(
+    row: Record, version: str, reads: ReadServices, shop_domain: str, window: int
+) -> msgspec.Raw:
+    """The card as JSON, from the cache if its version has not changed."""
+    key = CacheKey(shop_domain, row["public_id"], "card")
+    cached = reads.bodies.get(key, window)
+    if cached and cached.etag == version:
+        return cached.body
+    card = msgspec.Raw(msgspec.json.encode(card_of(row, reads.presigner)))
+    reads.bodies.put(key, version, card)
+    return card
 
 
 def card_of(row: Record, presigner: Presigner) -> ReviewCard:

@@ -7,12 +7,12 @@ at least 10 minutes.
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from urllib.parse import SplitResult, quote, urlsplit
 
 import boto3
@@ -33,9 +33,11 @@ MAX_CACHED_URLS = 50_000  # URLs, about 30 MB
 # Seconds. botocore refreshes temporary credentials from 15 minutes before their expiry, and raises
 # in the last ten if that fails: this leaves some attempts in between.
 RENEWAL_INTERVAL = 60.0
+UNRESERVED = "-_.~"  # what SigV4 does not percent-encode, besides letters and digits
+DISPOSITION = "response-content-disposition=inline%3B%20filename%3D%22"
 
 
-class SignedUrl(msgspec.Struct, frozen=True):
+class SignedUrl(msgspec.Struct, frozen=True, gc=False):
     """A URL that downloads one object with GET until `expires_at`."""
 
     url: str
@@ -60,6 +62,7 @@ class Presigner:
         self.base = bucket_url(settings, self.region)
         self.clock = clock
         self.window = 0
+        self.expires_at = datetime.fromtimestamp(0, UTC)
         self.signer: Signer | None = None
         self.signed: dict[tuple[str, str], SignedUrl] = {}
 
@@ -78,13 +81,15 @@ class Presigner:
         window = self.current_window()
         if self.signer is None or window != self.window or len(self.signed) >= MAX_CACHED_URLS:
             self.signer, self.signed = self.signer_at(window), {}
-            self.window = window
+            self.window, self.expires_at = (
+                window,
+                datetime.fromtimestamp(window + URL_LIFETIME, UTC),
+            )
         cached = self.signed.get((key, content_type))
         if cached is None:
             name = file_name(key, content_type)
             cached = self.signed[key, content_type] = SignedUrl(
-                self.signer.url(key, content_type=content_type, filename=name),
-                datetime.fromtimestamp(window + URL_LIFETIME, UTC),
+                self.signer.url(key, content_type=content_type, filename=name), self.expires_at
             )
         return cached
 
@@ -134,8 +139,9 @@ class Presigner:
 class Signer:
     """SigV4 in the query, as of the time `at`.
 
-    botocore's signer uses the current time and takes some 200 µs; all but the last digest is the
-    same for every URL of a window. These URLs are byte for byte the same as botocore's.
+    botocore's signer uses the current time and takes some 200 µs. Here all that the URLs of a
+    window share is computed once, including the state of the HMAC after its first bytes. The URLs
+    are byte for byte the same as botocore's.
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     """
 
@@ -149,14 +155,12 @@ class Signer:
         lifetime: int = URL_LIFETIME,
     ) -> None:
         scope = f"{at:%Y%m%d}/{region}/s3/aws4_request"
-        self.key = f"AWS4{credentials.secret_key}".encode()
+        key = f"AWS4{credentials.secret_key}".encode()
         for part in scope.split("/"):
-            self.key = hmac.digest(self.key, part.encode(), "sha256")
-        self.base = base
+            key = hmac.digest(key, part.encode(), "sha256")
+        to_sign = f"AWS4-HMAC-SHA256\n{at:%Y%m%dT%H%M%SZ}\n{scope}\n"
+        self.begun_signature = hmac.new(key, to_sign.encode(), "sha256")
         address = urlsplit(base)
-        self.path = address.path
-        self.to_sign = f"AWS4-HMAC-SHA256\n{at:%Y%m%dT%H%M%SZ}\n{scope}\n"
-        self.after_query = f"\nhost:{host_header(address)}\n\nhost\nUNSIGNED-PAYLOAD"
         proof = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{credentials.access_key}/{scope}",
@@ -166,31 +170,44 @@ class Signer:
         }
         if credentials.token:
             proof["X-Amz-Security-Token"] = credentials.token
+        self.base = base
         self.proof = encode_query(proof)
-        self.proof_in_order = encode_query(dict(sorted(proof.items())))
+        # The canonical request: before the path, and between it and the response's headers.
+        self.before_path = f"GET\n{address.path}/"
+        self.after_path = f"\n{encode_query(dict(sorted(proof.items())))}&"
+        self.after_query = f"\nhost:{host_header(address)}\n\nhost\nUNSIGNED-PAYLOAD"
 
     def url(self, key: str, *, content_type: str, filename: str) -> str:
         """The URL of one object, which S3 then serves as this type and under this name."""
         path = quote(key)
-        kind = f"response-content-type={quote(content_type, safe='-_.~')}"
-        inline = quote(f'inline; filename="{filename}"', safe="-_.~")
-        disposition = f"response-content-disposition={inline}"
+        kind = encode_content_type(content_type)
+        disposition = f"{DISPOSITION}{quote(filename, safe=UNRESERVED)}%22"
         canonical = (
-            f"GET\n{self.path}/{path}\n{self.proof_in_order}&{disposition}&{kind}{self.after_query}"
+            f"{self.before_path}{path}{self.after_path}{disposition}&{kind}{self.after_query}"
         )
-        text = self.to_sign + hashlib.sha256(canonical.encode()).hexdigest()
-        signature = hmac.digest(self.key, text.encode(), "sha256").hex()
-        return f"{self.base}/{path}?{kind}&{disposition}&{self.proof}&X-Amz-Signature={signature}"
+        signature = self.begun_signature.copy()
+        signature.update(hashlib.sha256(canonical.encode()).hexdigest().encode())
+        return (
+            f"{self.base}/{path}?{kind}&{disposition}&{self.proof}"
+            f"&X-Amz-Signature={signature.hexdigest()}"
+        )
 
 
 def file_name(key: str, content_type: str) -> str:
     """The name under which the object is saved: opaque, as its key is."""
-    return f"{PurePosixPath(key).stem}.{EXTENSIONS.get(content_type, 'bin')}"
+    name = key.rpartition("/")[2]
+    return f"{name.rpartition('.')[0] or name}.{EXTENSIONS.get(content_type, 'bin')}"
+
+
+@functools.lru_cache(maxsize=64)
+def encode_content_type(content_type: str) -> str:
+    """The parameter with which S3 serves this type; there are only a few types."""
+    return f"response-content-type={quote(content_type, safe=UNRESERVED)}"
 
 
 def encode_query(parameters: dict[str, str]) -> str:
     """A query, percent-encoded as SigV4 requires."""
-    return "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in parameters.items())
+    return "&".join(f"{name}={quote(value, safe=UNRESERVED)}" for name, value in parameters.items())
 
 
 def host_header(address: SplitResult) -> str:

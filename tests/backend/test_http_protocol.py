@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 import uvicorn
 
-from backend.http_protocol import MAX_HEADER_BYTES, LimitedProtocol
+from backend.http_protocol import MAX_HEADER_BYTES, LimitedProtocol, ResponseWriter
 
 LINE = b"POST / HTTP/1.1\r\nHost: a\r\n"
 HEADER = b"x-" + b"a" * 1000 + b": b\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers how many bytes the body has."""
+    """Answers how many bytes the body has; `/fails` only starts to answer."""
     size, more = 0, True
     while more:
         message = await receive()
         size += len(message.get("body", b""))
         more = message.get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/fails":
+        raise RuntimeError("on purpose")
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
@@ -143,3 +145,62 @@ async def test_the_second_request_of_a_connection_is_limited_too(port: int) -> N
         await writer.drain()
     assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 431 ")
     writer.close()
+
+
+class Written:
+    """A transport that keeps what is written, one entry for each write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Keep the data."""
+        self.writes.append(data)
+
+
+def test_a_response_is_one_write() -> None:
+    written: Any = Written()
+    response = ResponseWriter(written)
+    response.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert written.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"], "the client waits for it"
+    response.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    response.write(b"body")
+    response.write(b"more")
+    assert written.writes[1:] == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_responses_to_requests_sent_at_once_are_whole_and_in_order(
+    port: int, method: bytes
+) -> None:
+    first = LINE.replace(b"POST", method) + b"\r\n"
+    last = LINE + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(first + first + last)
+    received = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    body = b"" if method == b"HEAD" else b"1\r\n0\r\n0\r\n\r\n"
+    responses = received.split(b"HTTP/1.1 200 OK\r\n")
+    assert [each.partition(b"\r\n\r\n")[2] for each in responses] == [
+        *(b"", body, body),
+        b"1\r\n5\r\n0\r\n\r\n",
+    ]
+
+
+async def test_a_client_that_waits_to_continue_is_told_to(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(LINE + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    interim = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert interim.startswith(b"HTTP/1.1 100 ")
+    writer.write(b"hello")
+    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_a_response_that_fails_after_its_headers_is_cut_off(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(LINE.replace(b"POST /", b"POST /fails") + b"Content-Length: 0\r\n\r\n")
+    received = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert not received.endswith(b"0\r\n\r\n"), "no client may take it for complete"

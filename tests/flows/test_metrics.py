@@ -66,7 +66,7 @@ async def test_a_web_process_counts_answers_by_route_and_status(
     metrics = free_address()
     async with web_process(running_app, tmp_path / "log", METRICS_LISTEN=metrics) as base_url:
         async with httpx.AsyncClient(base_url=base_url, headers=running_app.bearer()) as http:
-            routed = await http.get(f"/v1/jobs/{job_id}")
+            routed = await http.get(f"/v1/jobs/{job_id}?x=1")
             by_the_fast_path = await http.get(f"/v1/jobs/{job_id}")
             unchanged = {"If-None-Match": routed.headers["etag"]}
             not_modified = await http.get(f"/v1/jobs/{job_id}", headers=unchanged)

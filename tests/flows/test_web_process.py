@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from tests.backend.uploads.multipart_forms import picture
-from tests.flows.processes import running_web_process
+from tests.flows.processes import running_web_process, web_process
 from tests.running_app import RunningApp
 from tests.scenarios import waiting_job
 from tests.source_tree import pixel_modules
@@ -76,3 +78,16 @@ async def test_a_long_poll_is_answered_before_the_process_stops(
             answer = await asyncio.wait_for(waiting, 5)
         assert (answer.status_code, answer.json()["events"]) == (200, [])
         await asyncio.wait_for(process.wait(), 5)
+
+
+async def test_a_stopped_process_has_logged_every_request(
+    running_app: RunningApp, tmp_path: Path
+) -> None:
+    async with (
+        web_process(running_app, tmp_path / "log") as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        answers = [await client.get("/health/live") for _ in range(20)]
+    lines = map(msgspec.json.decode, (tmp_path / "log").read_text().splitlines())
+    logged = [line["request_id"] for line in lines if line["event"] == "request"]
+    assert logged[-20:] == [answer.headers["x-request-id"] for answer in answers]

@@ -107,20 +107,38 @@ async def test_the_fast_path_refuses_an_uninstalled_shop_at_once(
     assert len(fast_path_urls) == 1
 
 
-async def test_an_unseen_token_takes_the_normal_route(
+UNSIGNED = "eyJhbGciOiJub25lIn0.e30."
+
+
+async def test_an_unseen_token_is_verified_in_the_fast_path(
     shared_app: RunningApp, fast_path_urls: list[str]
 ) -> None:
     ref = await waiting_job(shared_app)
+    url = f"/v1/jobs/{ref.public_id}"
     bearer = shared_app.bearer()
-    for times in (0, 1):
-        answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=bearer)
-        assert answer.status_code == 200
+    for times in (1, 2):
+        assert (await shared_app.http.get(url, headers=bearer)).status_code == 200
         assert len(fast_path_urls) == times
-    forged = {"Authorization": bearer["Authorization"][:-2] + "xx"}
-    for _ in range(2):
-        answer = await shared_app.http.get(f"/v1/jobs/{ref.public_id}", headers=forged)
-        assert refusal(answer)[0] == 401
+
+
+@pytest.mark.parametrize("kind", ["altered", "unsigned", "another scheme", "none"])
+async def test_a_refused_token_gets_the_same_answer_from_both_paths(
+    shared_app: RunningApp, fast_path_urls: list[str], kind: str
+) -> None:
+    ref = await waiting_job(shared_app)
+    url = f"/v1/jobs/{ref.public_id}"
+    value = shared_app.bearer()["Authorization"]
+    sent = {
+        "altered": value[:-2] + "xx",
+        "unsigned": f"Bearer {UNSIGNED}",
+        "another scheme": value.replace("Bearer", "Basic"),
+        "none": "Bearer",
+    }[kind]
+    fast = await shared_app.http.get(url, headers={"Authorization": sent})
+    route = await shared_app.http.get(f"{url}?x=1", headers={"Authorization": sent})
     assert len(fast_path_urls) == 1
+    assert refusal(fast)[0] == 401
+    assert comparable(fast) == comparable(route)
 
 
 UNPLAIN: dict[str, tuple[int, list[tuple[str, str]]]] = {
@@ -184,7 +202,7 @@ async def test_the_fast_path_answers_503_without_the_database(
 ) -> None:
     bearer = shared_app.bearer()
     async with without_database(shared_app) as client:
-        answers = [await client.get("/v1/jobs/x", headers=bearer) for _ in range(2)]
+        answers = [await client.get(f"/v1/jobs/x{how}", headers=bearer) for how in ("", "?x")]
     assert len(fast_path_urls) == 1
     assert [refusal(answer) for answer in answers] == [(503, "DATABASE_UNAVAILABLE")] * 2
     assert answers[1].headers["retry-after"] == "2"

@@ -117,13 +117,15 @@ async def test_a_changed_publication_and_expired_files_change_the_page(
     product = shared_app.product(b"unread", shop=shop)
     job, digests = await publishable_job(shared_app, shop, product)
     await post_publication(shared_app, shop, job, publication_request(digests))
-    tags = [(await get_review(shared_app, shop, state="published")).headers["etag"]]
     context = shared_app.worker_context.publication_context
     ref = first_publication(job)
+    pages = [await get_review(shared_app, shop, state="published")]
     async with context.database.transaction(ref.shop_id) as connection:
         await lease_publication(connection, ref, "publish")
-    tags.append((await get_review(shared_app, shop, state="published")).headers["etag"])
+    pages.append(await get_review(shared_app, shop, state="published"))
     async with context.database.transaction() as connection:
         await retract(connection, [job], EXPIRING_FILES)
-    tags.append((await get_review(shared_app, shop, state="published")).headers["etag"])
-    assert len(set(tags)) == 3
+    pages.append(await get_review(shared_app, shop, state="published"))
+    assert len({page.headers["etag"] for page in pages}) == 3
+    shown = [page.json()["cards"][0]["publication"]["status"] for page in pages]
+    assert shown == ["PENDING", "PUBLISHING", "PUBLISHING"]
