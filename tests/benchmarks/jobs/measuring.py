@@ -22,6 +22,7 @@ WARM_UP = 100  # jobs or entries, looked at before anything is timed
 DEADLINE = 60.0  # seconds for any drain
 LOOK = 0.05  # seconds between two looks at the queue
 CHARGED = Quotas(prepaid=True, prices={NOTHING.name: 1})  # a job's price with `BILLING=manual`
+BILLING = {"BILLING": "manual", "PLANS_FILE": str(Path("deploy/plans.toml").absolute())}
 PAUSES = (0.05, 0.25)  # seconds between two jobs dropped in one by one
 # Managers' connections, each a worker's: a second after it was opened it listens.
 READY = """
@@ -190,7 +191,7 @@ async def watching(bench: JobRun) -> AsyncIterator[asyncpg.Connection]:
 async def worker(bench: JobRun, kind: str) -> AsyncIterator[Running]:
     """A worker process, until the block ends."""
     program = "pgqueuer" if kind == "pgqueuer" else "ours"
-    billing = {"BILLING": "manual"} if kind == "charged" else {}
+    billing = BILLING if kind == "charged" else {}
     with Path(bench.log).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.benchmarks.jobs.worker", program, str(bench.slots)),
