@@ -1,4 +1,7 @@
-"""Enqueue with PgQueuer in the caller's own transaction: both commit, or neither does.
+"""Enqueue in the caller's own transaction: both commit, or neither does.
+
+PgQueuer's statement does it (`enqueue`); for the most frequent entries, those of webhooks, it is a
+part of the caller's statement (`insert_entry`).
 
 Every entry belongs to a shop and says how many entries of its kind the shop has (`Entry.number`).
 The higher the number, the lower the priority: a shop with thousands of entries waits behind itself,
@@ -20,8 +23,24 @@ from pgqueuer.adapters.persistence.qb import (
 )
 from pgqueuer.domain.settings import DBSettings
 from pgqueuer.ports.driver import Driver
+from pgqueuer.ports.tracing import TRACER
 from pgqueuer.queries import Queries
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Select,
+    Text,
+    case,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import CTE
 
 QUEUE_SCHEMA = "queue"
 RUN_JOB = "run_job"
@@ -46,6 +65,18 @@ BACKLOGS = {
 }
 URGENT = 0  # the number of an entry that does not wait behind others of its shop
 LAST = 1_000_000  # the number of an entry that waits behind all other work
+
+ENTRIES = table(
+    "pgqueuer",
+    column("entrypoint", Text),
+    column("priority", Integer),
+    column("payload", LargeBinary),
+    column("dedupe_key", Text),
+    column("headers", JSONB),
+    column("status", Text),
+    schema=QUEUE_SCHEMA,
+)
+QUEUED: ColumnElement[str] = literal_column(f"'queued'::{QUEUE_SCHEMA}.pgqueuer_status")
 
 AnyConnection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
@@ -122,3 +153,32 @@ def queue_position(entry: Entry) -> tuple[str, int]:
     is_backlog = MAX_FOREGROUND < entry.number < LAST
     entrypoint = BACKLOGS.get(entry.entrypoint) if is_backlog else None
     return entrypoint or entry.entrypoint, -max(entry.number, URGENT)
+
+
+def insert_entry(entrypoint: str, rows: Select[Any]) -> CTE:
+    """Put an entry on the queue for each of the rows, as a part of a statement.
+
+    `rows` select `number`, `payload`, `dedupe_key` and `headers` (see `trace_headers`). As with
+    `enqueue`, an entry is dropped if another one with its key is waiting or running; PgQueuer's
+    log gets no line that it was queued, only how it ended.
+    """
+    row = rows.subquery("entry").c
+    is_backlog = row.number.between(MAX_FOREGROUND + 1, LAST - 1)
+    values = {
+        ENTRIES.c.entrypoint: case((is_backlog, BACKLOGS[entrypoint]), else_=entrypoint),
+        ENTRIES.c.priority: -func.greatest(row.number, URGENT),
+        ENTRIES.c.payload: row.payload,
+        ENTRIES.c.dedupe_key: row.dedupe_key,
+        ENTRIES.c.headers: row.headers,
+        ENTRIES.c.status: QUEUED,
+    }
+    entries = select(*values.values())
+    return insert(ENTRIES).from_select(list(values), entries).on_conflict_do_nothing().cte("queued")
+
+
+def trace_headers(entrypoint: str) -> str | None:
+    """The headers by which a worker continues the current trace, as JSON; None without traces."""
+    if TRACER.tracer is None:
+        return None
+    [headers] = TRACER.tracer.trace_publish([entrypoint])
+    return msgspec.json.encode(headers).decode()

@@ -1,4 +1,4 @@
-"""Store a delivery and its queue entry in one transaction; settle it once it was acted on."""
+"""Store a delivery and its queue entry in one statement; settle it once it was acted on."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.expression import CTE
 
 from backend import queue
 from backend.db import Query
@@ -41,14 +42,16 @@ DELIVERY_SHOP_DOMAIN: BindParameter[str] = bindparam("shop_domain", type_=Text)
 TOPIC: BindParameter[str] = bindparam("topic", type_=Text)
 
 
-def storing() -> Any:
-    """Store the delivery unless it is here; what is to be acted on has no note, and a body.
+def receiving() -> Any:
+    """Store the delivery unless it is here, and put it on the queue if it is to be acted on.
 
-    Written once, and one statement: in a storm of deliveries each round trip counts.
+    Then it has no note, and a body. It is one statement, and so one transaction: in a storm of
+    deliveries each round trip counts.
     """
     entered = select(setting(DOMAIN_SETTING, DELIVERY_SHOP_DOMAIN).label("domain"))
     context = entered.offset(OFFSET_ZERO).subquery("context")
-    is_known = select(SHOPS.c.id).where(SHOPS.c.domain == context.c.domain).exists()
+    shop = select(SHOPS.c.id).where(SHOPS.c.domain == context.c.domain)
+    is_known = shop.correlate(context).exists()
     note = case(
         (~bindparam("has_handler", type_=Boolean), "UNKNOWN_TOPIC"), (~is_known, "UNKNOWN_SHOP")
     )
@@ -64,13 +67,34 @@ def storing() -> Any:
         WebhookDelivery.status: case((is_wanted, "received"), else_="ignored"),
         WebhookDelivery.note: noted.c.note,
     }
-    return (
+    stored = (
         insert(WebhookDelivery)
         .from_select(
             list(values), select(*values.values()).select_from(context.join(noted, true()))
         )
         .on_conflict_do_nothing()
-        .returning(WebhookDelivery.status, waiting(DELIVERY_SHOP_DOMAIN, TOPIC).label("waiting"))
+        .returning(WebhookDelivery.status)
+        .cte("stored")
+    )
+    return select(stored.c.status).add_cte(
+        queue.insert_entry(queue.HANDLE_WEBHOOK, entry_of(stored))
+    )
+
+
+def entry_of(stored: CTE) -> Select[Any]:
+    """The row of the queue's entry (`entry`), if the delivery was stored to be acted on."""
+    number = case(
+        (TOPIC == UNINSTALLED, queue.URGENT), else_=waiting(DELIVERY_SHOP_DOMAIN, TOPIC) + 1
+    )
+    return (
+        select(
+            number.label("number"),
+            bindparam("payload", type_=LargeBinary).label("payload"),
+            bindparam("dedupe_key", type_=Text).label("dedupe_key"),
+            bindparam("headers", type_=JSONB).label("headers"),
+        )
+        .where(stored.c.status == "received")
+        .offset(OFFSET_ZERO)
     )
 
 
@@ -93,7 +117,7 @@ def waiting(shop_domain: Any, topic: Any) -> ScalarSelect[int]:
     return select(func.count()).select_from(found.subquery()).scalar_subquery()
 
 
-STORE = Query(storing())
+RECEIVE = Query(receiving())
 
 
 class DeliveryRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,19 +137,20 @@ async def receive(connection: asyncpg.Connection, delivery: Delivery) -> None:
     ref = DeliveryRef(
         shop_domain=delivery.shop_domain, topic=delivery.topic, webhook_id=delivery.webhook_id
     )
-    arguments = STORE.arguments(
+    queued = entry(ref, queue.URGENT)  # the statement counts its number
+    arguments = RECEIVE.arguments(
         {
             **msgspec.structs.asdict(ref),
             "event_id": delivery.event_id,
             "api_version": delivery.api_version,
             "body": delivery.body,
             "has_handler": delivery.topic in TOPICS,
+            "payload": queued.payload,
+            "dedupe_key": queued.dedupe_key,
+            "headers": queue.trace_headers(queued.entrypoint),
         }
     )
-    async with connection.transaction():
-        stored = await connection.fetchrow(STORE.sql, *arguments)
-        if stored and stored["status"] == "received":
-            await queue.enqueue(connection, entry(ref, stored["waiting"] + 1))
+    await connection.execute(RECEIVE.sql, *arguments)
 
 
 async def enqueue_delivery(connection: AsyncConnection, ref: DeliveryRef) -> None:

@@ -37,7 +37,7 @@ from sqlalchemy.sql.expression import CTE
 from backend.db import Database
 from backend.failures.registry import Failure
 from backend.jobs.daily_quotas import STOREFRONT_JOBS
-from backend.jobs.events import append_event, change_job, in_sql
+from backend.jobs.events import NewEvent, append_job_events, change_job, in_sql
 from backend.jobs.models import DailyCount, Job
 from backend.jobs.queries import may_become
 from backend.jobs.states import UNFINISHED, JobStatus
@@ -62,15 +62,15 @@ def finish_job(
     *where: ColumnElement[bool],
     message: ColumnElement[str] | str,
     extra: ColumnElement[Any] | dict[str, Any],
-    events: int = 1,
+    before: tuple[NewEvent, ...] = (),
     frees_key: ColumnElement[bool] | bool = False,
     returns_quota: bool = False,
     **changes: Any,
 ) -> FinishedJob:
     """End the unfinished jobs that meet the conditions, as SUCCESS or FAILURE.
 
-    Of the `events`, the terminal one is the last; the caller appends the others. If `frees_key`,
-    another job may be about the same. If `returns_quota`, the job counts no more against the day of
+    The terminal event comes after those of `before`. If `frees_key`, another job may be about the
+    same. If `returns_quota`, the job counts no more against the day of
     its shop's storefront.
     """
     if frees_key is not False:
@@ -79,15 +79,16 @@ def finish_job(
     job = change_job(
         *where,
         may_become(target),
-        events=events,
+        events=len(before) + 1,
         returning=(Job.job_type, charged(), *((created_on(),) if returns_quota else ())),
         status=target,
         finished_at=func.now(),
         **changes,
     )
     told = in_sql(extra, JSONB).op("||")(job.c.charged)
-    terminal = append_event(job, TERMINAL_EVENT[target], message=message, extra=told)
-    return FinishedJob(job, (terminal, return_quota(job)) if returns_quota else (terminal,))
+    terminal = NewEvent(TERMINAL_EVENT[target], message, told)
+    appended = append_job_events(job, *before, terminal)
+    return FinishedJob(job, (appended, return_quota(job)) if returns_quota else (appended,))
 
 
 def charged() -> ColumnElement[Any]:

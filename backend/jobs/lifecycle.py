@@ -19,7 +19,7 @@ from backend.db import Database, Query, fetch_row
 from backend.failures.codes import SHOP_UNINSTALLED, WORKER_CRASHED
 from backend.failures.registry import Failure
 from backend.jobs import lifecycle_statements
-from backend.jobs.events import append_event, change_job
+from backend.jobs.events import NewEvent, append_job_events, change_job
 from backend.jobs.models import Job, JobEvent
 from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
@@ -211,7 +211,7 @@ async def wait(
     if await connection.scalar(latest) == waiting_for:
         return
     job = change_job(*mine)
-    event = append_event(job, "queued", message=message, extra={"waiting_for": waiting_for})
+    event = append_job_events(job, NewEvent("queued", message, {"waiting_for": waiting_for}))
     await connection.execute(select(job.c.last_seq).add_cte(event))
 
 
@@ -288,7 +288,7 @@ async def append_after_success(
         Job.public_id == ref.public_id,
         Job.status == JobStatus.SUCCESS,
     )
-    event = append_event(job, "stage", stage=stage, message=message, extra=extra)
+    event = append_job_events(job, NewEvent("stage", message, extra, stage))
     if await connection.scalar(select(job.c.last_seq).add_cte(event)) is None:
         raise Fenced(ref.public_id)
 

@@ -29,7 +29,7 @@ from sqlalchemy.sql.expression import CTE
 
 from backend.db import Query
 from backend.jobs.completion import finish_job, held_its_price
-from backend.jobs.events import append_event, change_job
+from backend.jobs.events import NewEvent, append_job_events, change_job
 from backend.jobs.models import Artifact, Job, JobStage
 from backend.jobs.queries import PUBLIC_ID, may_become
 from backend.jobs.states import JobStatus
@@ -105,23 +105,24 @@ def advancing(*, ends: bool) -> Query:
         "product_title": func.coalesce(PRODUCT_TITLE, Job.product_title),
         "category": func.coalesce(Job.category, Job.request["category"].astext, GUESSED_CATEGORY),
     }
-    terminal: tuple[CTE, ...] = ()
+    recorded = NewEvent("stage", MESSAGE, EXTRA, STAGE)
     if ends:
-        job, terminal = finish_job(
-            JobStatus.SUCCESS, *LEASED, message=FINISHED, extra=FINAL_EXTRA, events=2, **step
+        job, writes = finish_job(
+            JobStatus.SUCCESS,
+            *LEASED,
+            message=FINISHED,
+            extra=FINAL_EXTRA,
+            before=(recorded,),
+            **step,
         )
     else:
         job = change_job(*LEASED, may_become(JobStatus.IN_PROGRESS), **step)
+        writes = (append_job_events(job, recorded),)
     before_last = int(ends)  # the terminal event comes after the stage's
     columns = (job.c.last_seq, held_its_price(job)) if ends else (job.c.last_seq,)
     return Query(
         select(*columns).add_cte(
-            append_event(
-                job, "stage", stage=STAGE, message=MESSAGE, extra=EXTRA, before_last=before_last
-            ),
-            insert_checkpoint(job),
-            insert_artifacts(job, before_last),
-            *terminal,
+            *writes, insert_checkpoint(job), insert_artifacts(job, before_last)
         )
     )
 

@@ -69,17 +69,9 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
+        # The values of these columns, by the function of migration `0031_job_writes`.
         CheckConstraint(
-            "status IN ('NOT_STARTED', 'IN_PROGRESS', 'SUCCESS', 'FAILURE')", name="status"
-        ),
-        CheckConstraint("origin IN ('api', 'webhook', 'storefront')", name="origin"),
-        CheckConstraint("files IN ('KEPT', 'EXPIRING', 'EXPIRED')", name="files"),
-        CheckConstraint("review IN ('WAITING', 'DISMISSED', 'PUBLISHED')", name="review"),
-        CheckConstraint(
-            "status IN ('NOT_STARTED', 'IN_PROGRESS') AND credit_state IN ('none', 'held') "
-            "OR status = 'SUCCESS' AND credit_state IN ('none', 'captured') "
-            "OR status = 'FAILURE' AND credit_state IN ('none', 'released')",
-            name="credit_state",
+            "job_values_fit(status, origin, files, review, credit_state)", name="values"
         ),
         UniqueConstraint("shop_id", "natural_key"),
         Index(

@@ -16,7 +16,7 @@ from backend import queue
 from backend.errors import InsufficientBalance, TooManyOpenJobs
 from backend.jobs import queries
 from backend.jobs.asked_by import AskedBy, stored_asked_by
-from backend.jobs.events import append_event
+from backend.jobs.events import NewEvent, append_job_events
 from backend.jobs.ids import new_public_id
 from backend.jobs.models import Job
 from backend.jobs.prices import price_of
@@ -175,8 +175,8 @@ def credit_errors() -> Iterator[None]:
 def append_queued_event(made: CTE, workflow: Workflow, request: Mapping[str, Any]) -> CTE:
     """The first event of the jobs that were made, all of them with the stages of this request."""
     progress = {"done": 0, "total": len(workflow.stages_for(request))}
-    return append_event(
-        made, "queued", message="Waiting for a worker", extra={"progress": progress}
+    return append_job_events(
+        made, NewEvent("queued", "Waiting for a worker", {"progress": progress})
     )
 
 

@@ -237,12 +237,18 @@ async def manager(
     """PgQueuer over a connection of its own, with our entry points and schedules.
 
     `shares` limits how many entries of a backlog it works on at once.
+
+    Its commits do not wait for the disk. It only takes entries and removes them, after the tasks
+    have been claimed and ended on other connections, whose commits do wait, and with which all
+    earlier ones reach the disk. If Postgres crashes, the last entries that were taken or removed
+    are in the queue again, as they are when a worker dies: then a task is claimed anew, which
+    fences who had it, or has ended.
     """
     connection = await asyncpg.connect(
         settings.database_url,
         timeout=5,
         command_timeout=30,
-        server_settings={"role": WORKER},
+        server_settings={"role": WORKER, "synchronous_commit": "off"},
     )
     try:
         driver = AsyncpgDriver(connection)

@@ -119,7 +119,7 @@ async def test_the_state_of_the_price_fits_that_of_the_job(
         "SELECT id, 'free-' || id, 'x', 'api', '{}' FROM shops WHERE domain = :d",
         d=shop,
     )
-    with pytest.raises(Exception, match="ck_jobs_credit_state"):
+    with pytest.raises(Exception, match="ck_jobs_values"):
         await shared_app.execute(
             f"UPDATE jobs SET {broken} FROM shops s WHERE s.id = shop_id AND s.domain = :d", d=shop
         )

@@ -1,4 +1,4 @@
-"""The number of transactions of a job; `make benchjobs` measures the speed."""
+"""A job's transactions: how many, and which wait for the disk; `make benchjobs` has the speed."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 import msgspec
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from backend.db import Database
 from backend.jobs.service import JobRef, request_jobs
@@ -15,7 +15,7 @@ from backend.settings import Settings
 from backend.shops.models import Shop
 from backend.tenancy import WORKER
 from backend.worker.execute import run_job
-from backend.worker.run import open_worker_context
+from backend.worker.run import manager, open_worker_context
 from backend.workflows import WORKFLOWS
 from tests.benchmarks.jobs.noop import NOTHING, Idler
 
@@ -25,6 +25,7 @@ OTHERS = """
 SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 AND backend_type = 'client backend'
 """
+SET_BY = "SELECT source FROM pg_settings WHERE name = 'synchronous_commit'"
 TOTAL = """
 SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()
 """
@@ -44,6 +45,20 @@ async def test_a_job_of_one_stage_costs_at_most_four_transactions(
     after = await transactions(settings.database_url)
     assert outcomes == [Done()] * JOBS
     assert (after - before - CONNECTING) / JOBS + 2 <= 4
+
+
+async def test_only_the_queues_connection_chooses_not_to_wait_for_the_disk(
+    settings: Settings,
+) -> None:
+    async with AsyncExitStack() as stack:
+        contexts = await open_worker_context(stack, settings, 1, None)
+        pgq = await stack.enter_async_context(manager(settings, *contexts))
+        [row] = await pgq.connection.fetch(SET_BY)
+        assert row["source"] == "client"
+        database = contexts[0].database
+        assert await database.run(lambda connection: connection.fetchval(SET_BY)) != "client"
+        async with database.transaction() as connection:
+            assert await connection.scalar(text(SET_BY)) != "client"
 
 
 async def put_jobs(url: str) -> list[JobRef]:

@@ -17,7 +17,9 @@ from contextlib import AsyncExitStack
 import asyncpg
 
 import migrations
+from backend.db import Database
 from backend.dev.services import EmbeddedPostgres
+from backend.tenancy import WORKER
 from tests.benchmarks.jobs import work
 from tests.benchmarks.jobs.measuring import JobRun, Run, drained, picked_up, transactions
 from tests.benchmarks.running import settings, turned
@@ -36,6 +38,8 @@ async def main() -> int:
         connection = await asyncpg.connect(postgres.url())
         await connection.execute(work.MAKE_SHOPS, work.SHOPS)
         await connection.close()
+        if asked.billing == "manual":
+            await fund(postgres.url())
         figures: dict[str, object] = {"jobs": asked.jobs, "slots": asked.slots}
         wrong = 0
         if "rates" in asked.parts:
@@ -60,6 +64,15 @@ async def main() -> int:
     return 1 if wrong else 0
 
 
+async def fund(url: str) -> None:
+    """Give the shops credits for the jobs that cost some."""
+    database = Database(url, role=WORKER, pool_size=1)
+    try:
+        await work.fund(database)
+    finally:
+        await database.close()
+
+
 def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="make benchjobs", description=__doc__)
@@ -69,6 +82,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dropped", type=int, default=120, help="jobs dropped in one by one")
     parts = ("rates", "latency", "transactions")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument(
+        "--billing",
+        choices=("none", "manual"),
+        default="none",
+        help="manual: also drain jobs that are paid with credits, in the same rounds",
+    )
     parser.add_argument("--log", default=os.devnull, help="a file for what the workers log")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
@@ -81,6 +100,7 @@ CONTENDERS = {
     "ours_two": ("ours", 2, 1.0),
     "waiting": ("waiting", 1, 0.1),
     "waiting_two": ("waiting", 2, 0.1),
+    "charged": ("charged", 1, 1.0),  # with `--billing manual`
 }
 
 
@@ -89,8 +109,9 @@ async def rounds(
 ) -> dict[str, list[Run]]:
     """Everybody in turn, so often."""
     runs: dict[str, list[Run]] = {}
+    names = tuple(name for name in CONTENDERS if name != "charged" or asked.billing == "manual")
     for number in range(1, asked.rounds + 1):
-        for name in turned(tuple(CONTENDERS), number):
+        for name in turned(names, number):
             kind, workers, share = CONTENDERS[name]
             run = await drained(bench, kind, workers=workers, count=int(asked.jobs * share))
             runs.setdefault(name, []).append(run)
@@ -106,6 +127,8 @@ def summary(runs: dict[str, list[Run]]) -> dict[str, object]:
         "two_workers_vs_one": ratio(runs["ours_two"], runs["ours"]),
         "two_waiting_workers_vs_one": ratio(runs["waiting_two"], runs["waiting"]),
     }
+    if "charged" in runs:
+        figures["charged_vs_free"] = ratio(runs["charged"], runs["ours"])
     for name, found in runs.items():
         figures[name] = {
             "per_second": round(statistics.median(run.rate for run in found)),

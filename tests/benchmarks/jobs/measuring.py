@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from backend.db import Database
+from backend.settings import UNLIMITED, Quotas
 from backend.tenancy import WORKER
 from tests.benchmarks.jobs import work
 from tests.benchmarks.jobs.noop import NOTHING, WAITING
@@ -20,6 +21,8 @@ from tests.benchmarks.running import Running
 WARM_UP = 100  # jobs or entries, looked at before anything is timed
 DEADLINE = 60.0  # seconds for any drain
 LOOK = 0.05  # seconds between two looks at the queue
+CHARGED = Quotas(prepaid=True, prices={NOTHING.name: 1})  # a job's price with `BILLING=manual`
+BILLING = {"BILLING": "manual", "PLANS_FILE": str(Path("deploy/plans.toml").absolute())}
 PAUSES = (0.05, 0.25)  # seconds between two jobs dropped in one by one
 # Managers' connections, each a worker's: a second after it was opened it listens.
 READY = """
@@ -153,7 +156,9 @@ async def put(bench: JobRun, kind: str, count: int) -> float:
     try:
         if kind == "pgqueuer":
             return await work.put_entries(database, count)
-        return await work.put_jobs(database, WAITING if kind == "waiting" else NOTHING, count)
+        workflow = WAITING if kind == "waiting" else NOTHING
+        quotas = CHARGED if kind == "charged" else UNLIMITED
+        return await work.put_jobs(database, workflow, count, quotas)
     finally:
         await database.close()
 
@@ -186,10 +191,11 @@ async def watching(bench: JobRun) -> AsyncIterator[asyncpg.Connection]:
 async def worker(bench: JobRun, kind: str) -> AsyncIterator[Running]:
     """A worker process, until the block ends."""
     program = "pgqueuer" if kind == "pgqueuer" else "ours"
+    billing = BILLING if kind == "charged" else {}
     with Path(bench.log).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.benchmarks.jobs.worker", program, str(bench.slots)),
-            env={**os.environ, **bench.environment},
+            env={**os.environ, **bench.environment, **billing},
             stdin=asyncio.subprocess.DEVNULL,
             stderr=log,
         )

@@ -6,12 +6,15 @@ import msgspec
 from asyncpg import Connection
 
 from backend import queue
+from backend.credits.grants import grant_credits
 from backend.db import Database
 from backend.jobs.service import JobRef, request_jobs
+from backend.settings import UNLIMITED, Quotas
 from backend.workflows.registry import Workflow
 from tests.benchmarks.jobs.worker import ENTRY_POINT
 
 SHOPS = 5
+CREDITS = 1_000_000  # of each shop: more than all jobs of a run cost together
 EMPTY = "TRUNCATE jobs, queue.pgqueuer, queue.pgqueuer_log CASCADE"
 # PgQueuer by itself also wakes for what is removed; without, it would sleep beside waiting work.
 WAKE = """
@@ -34,9 +37,11 @@ SELECT count(DISTINCT job_id) FILTER (WHERE status = 'successful')
            WHERE status = 'successful'))
 FROM queue.pgqueuer_log WHERE {OURS}
 """
-# Jobs that were claimed once, have one checkpoint, and these three events in this order.
+# Jobs that were claimed once, have one checkpoint, and these three events in this order; those that
+# have a price have paid it.
 DONE_JOBS = """
 SELECT count(*) FROM jobs WHERE status = 'SUCCESS' AND attempt = 1 AND last_seq = 3
+AND credit_state = CASE WHEN credits_cost > 0 THEN 'captured' ELSE 'none' END
 AND started_at IS NOT NULL AND finished_at >= started_at
 AND (SELECT array_agg(event_type ORDER BY seq) FROM job_events
      WHERE job_events.shop_id = jobs.shop_id AND job_id = public_id)
@@ -44,6 +49,16 @@ AND (SELECT array_agg(event_type ORDER BY seq) FROM job_events
 AND (SELECT count(*) FROM job_stages
      WHERE job_stages.shop_id = jobs.shop_id AND job_id = public_id) = 1
 """
+HELD = "SELECT coalesce(sum(held), 0) FROM credit_accounts"
+
+
+async def fund(database: Database) -> None:
+    """Give every shop credits."""
+    for shop_id in range(1, SHOPS + 1):
+        async with database.transaction() as connection:
+            await grant_credits(
+                connection, shop_id, source="manual", ref="bench", amount=CREDITS, expires_at=None
+            )
 
 
 async def clear(connection: Connection, kind: str) -> None:
@@ -72,7 +87,9 @@ async def put_entries(database: Database, count: int) -> float:
         return time.time()
 
 
-async def put_jobs(database: Database, workflow: Workflow, count: int) -> float:
+async def put_jobs(
+    database: Database, workflow: Workflow, count: int, quotas: Quotas = UNLIMITED
+) -> float:
     """As many jobs, of several shops, as the product makes them."""
     async with database.transaction() as connection:
         for shop_id in range(1, SHOPS + 1):
@@ -83,6 +100,7 @@ async def put_jobs(database: Database, workflow: Workflow, count: int) -> float:
                 shop_id=shop_id,
                 requests=[{"product_id": f"gid://shopify/Product/{n}"} for n in range(share)],
                 origin="api",
+                quotas=quotas,
             )
         return time.time()
 
@@ -90,5 +108,5 @@ async def put_jobs(database: Database, workflow: Workflow, count: int) -> float:
 async def count_wrong(watcher: Connection, *, jobs: int, entries: int) -> int:
     """How much of the work is not done exactly as it should be."""
     done = await watcher.fetchval(DONE_ENTRIES)
-    wrong = abs(jobs + entries - done) + await watcher.fetchval(LEFT)
+    wrong = abs(jobs + entries - done) + await watcher.fetchval(LEFT) + await watcher.fetchval(HELD)
     return int(wrong + abs(jobs - await watcher.fetchval(DONE_JOBS)))
