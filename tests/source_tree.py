@@ -15,7 +15,14 @@ ROOT = Path(__file__).parents[1]
 
 def pixel_modules(modules: Iterable[str]) -> list[str]:
     """Which of the modules need pixels; `renderers` has three that only speak with a child."""
-    packages = ("pyvips", "onnxruntime", "numpy", "backend.imaging", "backend.renderers")
+    packages = (
+        "pyvips",
+        "onnxruntime",
+        "openvino",
+        "numpy",
+        "backend.imaging",
+        "backend.renderers",
+    )
     harmless = {f"backend.renderers{name}" for name in ("", ".base", ".local", ".wire")}
     return sorted(
         module

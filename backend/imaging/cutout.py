@@ -182,7 +182,7 @@ def _local_means(band: _Band, coarse: Coarse) -> Floats:
     # The second mean is saturated, so that vivid pixels cannot vouch for pale neighbours.
     seen = [distance, np.minimum(distance, saturation), coarse.difference.shaded()]
     # A chain has no inside; there its rim has to do.
-    weights = inside + 1e-3 * coarse.subject
+    weights = inside + np.float32(1e-3) * coarse.subject
     weighted = np.dstack([*seen, np.ones_like(distance)]) * weights[..., None]
     sigma = coarse.reach(45) / 3
     shrink = max(1, int(sigma // 1.25))

@@ -66,7 +66,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Upright sRGB pixels of at most `WORK_SIDE` a side; `alpha` only if the source had one."""
+    """Upright sRGB pixels; `alpha` only if the source had one."""
 
     rgb: NDArray[np.uint8]
     alpha: Floats | None
@@ -100,11 +100,11 @@ def probe(data: bytes) -> Probe:
     )
 
 
-def decode(data: bytes) -> DecodedImage:
-    """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `WORK_SIDE` if larger."""
+def decode(data: bytes, side: int = WORK_SIDE) -> DecodedImage:
+    """Probe, then read every pixel: upright, sRGB, 8 bits, shrunk to `side` pixels if larger."""
     format_ = probe(data).format
     try:
-        image = upright(data, format_, WORK_SIDE, height=WORK_SIDE, size="down")
+        image = upright(data, format_, side, height=side, size="down")
         pixels = image.numpy()
     except pyvips.Error as error:
         raise unreadable(error) from error

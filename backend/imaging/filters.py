@@ -120,6 +120,24 @@ def without_specks(mask: Mask, share: float) -> Mask:
     return np.asarray(large.take(labels))
 
 
+def cleaned(mask: Mask, *, specks: float, pinholes: float) -> Mask:
+    """The mask with its pinholes filled, less its specks, each a share of the largest region.
+
+    Pinholes are measured against the largest region outside the mask, specks against its own.
+    """
+    labels = _labels(mask)
+    areas = np.bincount(labels.ravel())
+    is_inside = np.zeros(areas.size, dtype=bool)
+    is_inside[labels[mask]] = True
+    outside = np.where(is_inside, 0, areas)
+    is_pinhole = (outside > 0) & (outside < pinholes * outside.max())
+    if is_pinhole.any():
+        return without_specks(mask | is_pinhole.take(labels), specks)
+    inside = np.where(is_inside, areas, 0)
+    is_large: Mask = inside >= max(1, specks * inside.max())
+    return is_large.take(labels)
+
+
 def without_holes(mask: Mask) -> Mask:
     """The mask with whatever it encloses."""
     return ~touching(~mask, border(mask.shape))

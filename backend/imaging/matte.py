@@ -97,10 +97,9 @@ def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats)
 def _without_dust(alpha: Floats) -> Floats:
     """Round to 0 and 1 near them, and remove islands and pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
-    surroundings = stretched <= 0.5
-    stretched[surroundings & ~filters.without_specks(surroundings, PINHOLE)] = 1
     solid = stretched > 0.5
-    product = filters.without_specks(solid, 0.02)
+    product = filters.cleaned(solid, specks=0.02, pinholes=PINHOLE)
+    stretched[product & ~solid] = 1
     stretched[solid & ~product] = 0
     return np.asarray(stretched * filters.touching(stretched > 0, product))
 

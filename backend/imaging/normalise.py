@@ -101,9 +101,7 @@ def small_jpeg(
 ) -> bytes:
     """4:4:4 at the first of the `qualities` with which it has at most `MAX_BYTES`, or the last."""
     for quality in qualities:
-        data = saved(
-            pixels, ".jpg", source_type, Q=quality, subsample_mode="off", optimize_coding=True
-        )
+        data = saved(pixels, ".jpg", source_type, Q=quality, subsample_mode="off")
         if len(data) <= MAX_BYTES:
             break
     return data

@@ -9,11 +9,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pyvips
 from numpy.typing import NDArray
 
 from backend.imaging.filters import Floats
+from backend.imaging.inference import open_network
 
 U2NETP_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 NET_INPUT_SIDE = 320
@@ -23,23 +23,10 @@ DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
 class SubjectNet:
-    """A loaded u2netp; costs about 0.15 s and 60 MB to open, so keep it."""
+    """A loaded u2netp; it takes up to a second and 80 MB to open, so keep it."""
 
     def __init__(self, weights: bytes, *, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads burn the core that a neighbouring renderer is waiting for.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            weights, options, providers=["CPUExecutionProvider"]
-        )
-        # Given back after each picture: an arena makes the net cheaper, but the child would hold
-        # 0.5 GB for ever. So it holds 0.15 GB between pictures, with 0.4 GB at the net's peak.
-        self._options = onnxruntime.RunOptions()
-        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
+        self._infer = open_network(weights, threads=threads)
 
     def probability(self, rgb: NDArray[np.uint8]) -> Floats:
         """(320, 320) probability that a pixel belongs to the subject of an sRGB picture."""
@@ -49,8 +36,7 @@ class SubjectNet:
         pixels = small.numpy().astype(np.float32)
         pixels = (pixels / max(1.0, float(pixels.max())) - MEAN) / DEVIATION
         batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
-        (answer,) = self._session.run([self._output], {self._input: batch}, self._options)
-        return np.asarray(answer[0, 0], dtype=np.float32)
+        return np.asarray(self._infer(batch)[0, 0], dtype=np.float32)
 
 
 def load_net(path: Path | None, *, threads: int = 1) -> SubjectNet | None:

@@ -1,6 +1,6 @@
 """From the master to the final pictures, in the sizes and formats that were asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +16,7 @@ from backend.imaging.encode import (
     placeholder,
 )
 from backend.imaging.source_type import DigitalSourceType
-from backend.renderers.base import Rendered
+from backend.renderers.base import Rendered, RenderedFile
 from backend.renderers.files import file_of, thumbnail_of, verdict_of
 from backend.workflows.pictures import THUMBNAIL, Output, Outputs
 
@@ -52,11 +52,18 @@ def encode_outputs(
     and format are the label. `smooth` is for pictures with long soft gradients.
     """
     lqip = placeholder(pixels)
-    files = []
-    for output, data in zip(outputs, _encoded(pixels, outputs, source_type, smooth), strict=True):
+
+    def final(output: Output) -> RenderedFile:
+        data = encode_final(
+            pixels,
+            size=output.size,
+            format_=output.format,
+            source_type=source_type,
+            smooth=smooth,
+        )
         seen = decode_own(data)
         height, width = seen.shape[:2]
-        final = file_of(
+        return file_of(
             name=f"{stem}-{output.size}{SUFFIXES[output.format]}",
             kind=kind,
             role="final",
@@ -71,24 +78,9 @@ def encode_outputs(
                 **meta_of(seen),
             },
         )
-        files.append(final)
-    small = thumbnail_of(THUMBNAIL, pixels)
-    return Rendered(files=[*files, small], facts=verdict_of(files[0].meta))
 
-
-def _encoded(
-    pixels: NDArray[np.uint8], outputs: Outputs, source_type: DigitalSourceType, smooth: bool
-) -> Iterable[bytes]:
-    """In parallel, on as many threads as libvips may use: most encoders use one thread."""
-
-    def encoded(output: Output) -> bytes:
-        return encode_final(
-            pixels,
-            size=output.size,
-            format_=output.format,
-            source_type=source_type,
-            smooth=smooth,
-        )
-
+    # On as many threads as libvips may use: most encoders and decoders use one.
     with ThreadPoolExecutor(pyvips.concurrency_get()) as pool:
-        return list(pool.map(encoded, outputs))
+        small = pool.submit(thumbnail_of, THUMBNAIL, pixels)
+        files = list(pool.map(final, outputs))
+        return Rendered(files=[*files, small.result()], facts=verdict_of(files[0].meta))

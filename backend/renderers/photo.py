@@ -15,6 +15,7 @@ from backend.imaging.encode import encode_png
 from backend.imaging.formats import ImageRefused
 from backend.imaging.source_type import source_type_of
 from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net
+from backend.imaging.thumbnail import THUMBNAIL_SIDE
 from backend.renderers.base import Rendered, RenderFailed, RenderRequest
 from backend.renderers.files import (
     EngineFacts,
@@ -98,7 +99,8 @@ def blaming(name: str, refused: ImageRefused) -> ImageRefused:
 def _checked(name: str, data: bytes) -> tuple[dict[str, Any], DecodedImage]:
     try:
         found = probe(data)
-        picture = decode(data)  # a truncated file shows only when every pixel is read
+        # A truncated file shows only when all of it is read; no more pixels than these are wanted.
+        picture = decode(data, THUMBNAIL_SIDE)
     except ImageRefused as refused:
         raise blaming(name, refused) from refused
     facts: dict[str, Any] = msgspec.to_builtins(found)

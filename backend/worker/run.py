@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 
 import asyncpg
 import httpx
@@ -136,7 +137,9 @@ async def open_worker_context(
     watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
-    if not settings.segment_model_path.exists():
+    if settings.segment_model_path.exists():
+        log.info("segment_model", runtime="openvino" if find_spec("openvino") else "onnxruntime")
+    else:
         log.warning(
             "segment_model_missing",
             path=str(settings.segment_model_path),

@@ -191,14 +191,17 @@ def test_the_build_context_has_the_product_alone() -> None:
     assert admitted == {
         *("backend", "migrations", "webhooks", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
         *("models.lock", "requirements.lock", "requirements-build.lock"),
+        "requirements-openvino.lock",
     }
     assert "backend/dev" in rules[rules.index("!backend") :]
 
 
 def test_the_image_is_built_from_the_lock_files_and_runs_as_nobody() -> None:
     copied = re.findall(r"^COPY (requirements.*)$", DOCKERFILE, re.MULTILINE)
-    assert copied == ["requirements-build.lock requirements.lock models.lock ./"]
-    assert DOCKERFILE.count(" -r ") == DOCKERFILE.count("--require-hashes") == 3
+    locks = "requirements-build.lock requirements.lock requirements-openvino.lock models.lock"
+    assert copied == [f"{locks} ./"]
+    assert DOCKERFILE.count(" -r ") == 4 and DOCKERFILE.count("--require-hashes") == 3
+    assert "-r requirements.lock -r requirements-openvino.lock" in DOCKERFILE
     assert U2NETP_SHA256 in DOCKERFILE
     assert re.search(r"^USER 10001:10001$", DOCKERFILE, re.MULTILINE)
 

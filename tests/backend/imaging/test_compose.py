@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+import pyvips
 
 from backend.imaging import quality
 from backend.imaging.compose import compose
 from backend.imaging.encode import (
+    FINAL_OPTIONS,
     FinalFormat,
     decode_own,
     encode_final,
     encode_png,
+    has_vivid_edges,
     placeholder,
 )
 
@@ -156,3 +159,28 @@ def test_the_placeholder_is_small_enough_for_a_database_row(cut_garment):
     master = compose(cut_garment("dress_floral").rgba, size=512, margin=0.08, background="#ffffff")
     uri = placeholder(master.rgb)
     assert uri.startswith("data:image/webp;base64,") and len(uri) < 600
+
+
+def flowers(period: int, colour: tuple[int, int, int] = (220, 20, 40)):
+    """A white 400 px square with dots of that colour, so many pixels apart."""
+    y, x = np.mgrid[0:400, 0:400]
+    dots = np.hypot(x % period - period / 2, y % period - period / 2) < period / 4
+    return np.where(dots[..., None], np.uint8(colour), np.uint8(255))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "is_vivid"),
+    [
+        (flowers(12), True),
+        (flowers(12, (90, 90, 90)), False),
+        (flowers(12, (215, 190, 160)), False),
+    ],
+    ids=["red flowers", "grey flowers", "beige flowers"],
+)
+def test_a_webp_keeps_its_colours_where_vivid_ones_meet(rgb, is_vivid):
+    assert has_vivid_edges(rgb) is is_vivid
+    plain = pyvips.Image.new_from_array(rgb).copy(interpretation="srgb")
+    without = decode_own(plain.write_to_buffer(".webp", keep="none", **FINAL_OPTIONS["webp"]))
+    final = decode_own(encode_final(rgb, size=400, format_="webp"))
+    was, now = (np.abs(seen.astype(int) - rgb).mean() for seen in (without, final))
+    assert now < was if is_vivid else now == was

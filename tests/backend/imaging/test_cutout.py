@@ -4,11 +4,10 @@ The bounds are the measured figures times one and a half to three, for other pro
 """
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from backend.imaging import filters
+from backend.imaging import filters, subject
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
 from backend.imaging.decode import decode
@@ -105,7 +104,7 @@ def test_modified_model_weights_are_never_loaded(tmp_path, monkeypatch):
     weights[1000] ^= 1
     forged = tmp_path / "u2netp.onnx"
     forged.write_bytes(weights)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", loaded)
+    monkeypatch.setattr(subject, "open_network", loaded)
     assert load_net(forged) is None
     assert load_net(tmp_path / "absent.onnx") is None
     assert load_net(None) is None

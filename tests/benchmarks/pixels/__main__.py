@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pyvips
@@ -18,7 +19,14 @@ from numpy.typing import NDArray
 from backend.imaging import filters
 from backend.imaging.decode import WORK_SIDE
 from tests.benchmarks.pixels import scenes
-from tests.benchmarks.pixels.engines import COMMANDS, PEER_PYTHON, Engine, Taken
+from tests.benchmarks.pixels.engines import (
+    COMMANDS,
+    PEER_PYTHON,
+    PICTURES_PER_SLOT,
+    SLOTS,
+    Engine,
+    Taken,
+)
 from tests.benchmarks.running import turned
 
 Runs = dict[tuple[str, str], list[Taken]]
@@ -27,11 +35,13 @@ Runs = dict[tuple[str, str], list[Taken]]
 def main() -> int:
     """Measure and print."""
     asked = arguments()
-    if not PEER_PYTHON.exists():
+    if set(asked.work) != {"throughput"} and not PEER_PYTHON.exists():
         raise SystemExit("The peer is not installed: make pixels")
     figures: dict[str, object] = {"rounds": asked.rounds}
     if "speed" in asked.work:
         figures |= speed(asked)
+    if "throughput" in asked.work:
+        figures |= throughput(asked)
     if "edges" in asked.work:
         figures |= edges(asked)
     print(json.dumps(figures))
@@ -43,7 +53,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make pixels", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", choices=scenes.SIZES, default=list(scenes.SIZES))
-    parser.add_argument("--work", nargs="+", choices=("speed", "edges"), default=["speed", "edges"])
+    works = ["speed", "throughput", "edges"]
+    parser.add_argument("--work", nargs="+", choices=works, default=works)
+    parser.add_argument(
+        "--baseline", type=Path, help="another checkout of this project: its throughput, in turn"
+    )
     parser.add_argument(
         "--peers",
         nargs="+",
@@ -90,6 +104,36 @@ def compared(runs: Runs, size: str, peers: list[str]) -> dict[str, object]:
         for what in ("wall", "cpu", "memory_mb"):
             found = statistics.median(getattr(taken, what) for taken in runs[size, name])
             figures[f"{size}.{what}.{name}"] = round(found, 2)
+    return figures
+
+
+def throughput(asked: argparse.Namespace) -> dict[str, object]:
+    """Pictures a minute of 1.8 MP, with two slots; the baseline's too, in turn with ours."""
+    checkouts = {"ours": None} | ({"baseline": asked.baseline} if asked.baseline else {})
+    options = ("--slots", str(SLOTS), str(PICTURES_PER_SLOT))
+    engines = [Engine("ours", *options, checkout=root) for root in checkouts.values()]
+    runs: list[list[Taken]] = [[] for _ in engines]
+    for number in range(asked.rounds + 1):
+        for photo in scenes.garments("1.8 MP"):
+            for engine, found in turned(list(zip(engines, runs, strict=True)), number):
+                taken = engine.make(photo.jpeg)
+                if asked.verbose:
+                    print(number, photo.name, engine.checkout, taken, file=sys.stderr)
+                if number:
+                    found.append(taken)
+    for engine in engines:
+        engine.close()
+    pictures = SLOTS * PICTURES_PER_SLOT
+    figures: dict[str, object] = {}
+    for name, found in zip(checkouts, runs, strict=True):
+        wall, cpu = (statistics.median(getattr(t, what) for t in found) for what in ("wall", "cpu"))
+        figures[f"pictures_a_minute.{name}"] = round(60 * pictures / wall, 1)
+        figures[f"cpu_seconds_a_picture.{name}"] = round(cpu / pictures, 2)
+    if asked.baseline:
+        for what in ("wall", "cpu"):
+            pairs = zip(runs[1], runs[0], strict=True)
+            ratio = statistics.median(getattr(a, what) / getattr(b, what) for a, b in pairs)
+            figures[f"throughput_vs_baseline.{what}"] = round(ratio, 2)
     return figures
 
 

@@ -18,8 +18,11 @@ ROOT = Path(__file__).resolve().parents[3]
 TICKS = os.sysconf("SC_CLK_TCK")
 PEER_PYTHON = ROOT / ".venv-pixels/bin/python"
 PEER = Path(__file__).with_name("peer.py")
+# As a file, so that it can run another checkout's code.
+OURS = Path(__file__).with_name("ours.py")
+SLOTS, PICTURES_PER_SLOT = 2, 2
 COMMANDS = {
-    "ours": (sys.executable, "-m", "tests.benchmarks.pixels.ours"),
+    "ours": (sys.executable, str(OURS)),
     "peer": (str(PEER_PYTHON), str(PEER), "--all"),
     "peer_finals": (str(PEER_PYTHON), str(PEER)),
     "peer_matting": (str(PEER_PYTHON), str(PEER), "--all", "--matting"),
@@ -42,13 +45,16 @@ class Taken:
 class Engine:
     """A process that makes catalogue images, one after the other."""
 
-    def __init__(self, name: str, *, masks: bool = False) -> None:
+    def __init__(
+        self, name: str, *more: str, masks: bool = False, checkout: Path | None = None
+    ) -> None:
         self.name, self.masks = name, masks
+        self.checkout = root = checkout or ROOT
         started = time.perf_counter()
         self.process = subprocess.Popen(
-            [*COMMANDS[name], *(["--masks"] if masks else [])],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "U2NET_HOME": str(ROOT / ".models/rembg")},
+            [*COMMANDS[name], *more, *(["--masks"] if masks else [])],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root), "U2NET_HOME": str(ROOT / ".models/rembg")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -1,0 +1,44 @@
+"""The net answers the same in whichever library runs it."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from backend.imaging import inference
+from tests.backend.imaging.conftest import MODEL
+
+
+def test_openvino_is_used_where_it_is_installed_and_onnxruntime_elsewhere(monkeypatch):
+    monkeypatch.setattr(inference, "_openvino", lambda *_, **__: "openvino")
+    monkeypatch.setattr(inference, "_onnxruntime", lambda *_, **__: "onnxruntime")
+    for installed, expected in ((object(), "openvino"), (None, "onnxruntime")):
+        monkeypatch.setattr(inference, "find_spec", lambda _, found=installed: found)
+        assert inference.open_network(b"", threads=1) == expected
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
+def test_both_libraries_give_the_same_answer():
+    weights = MODEL.read_bytes()
+    batch = np.random.default_rng(7).normal(0, 1, (1, 3, 320, 320)).astype(np.float32)
+    answers = [
+        open_(weights, threads=1)(batch) for open_ in (inference._openvino, inference._onnxruntime)
+    ]
+    assert answers[0].shape == answers[1].shape == (1, 1, 320, 320)
+    assert np.ptp(answers[0]) > 0.1
+    assert np.abs(answers[0] - answers[1]).max() < 1e-3
+
+
+NOTHING_REPORTED = """
+import pathlib, sys
+from backend.imaging.inference import open_network
+open_network(pathlib.Path(sys.argv[1]).read_bytes(), threads=1)
+assert sys.modules.get("openvino_telemetry") is None
+"""
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
+def test_openvino_cannot_report_its_use():
+    subprocess.run([sys.executable, "-c", NOTHING_REPORTED, str(MODEL)], check=True)
