@@ -49,6 +49,7 @@ PROBE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PROBED_EVERY = 0.05  # seconds
 LOOKED_AT_EVERY = 1.0  # seconds
 WARM_UP = 0.2  # of the time
+SERIES = 13  # moments at which the memory is printed; every 2.5 minutes of half an hour
 
 
 @dataclass
@@ -252,7 +253,9 @@ async def observed(
         "client_lag_p99_ms": round(sorted(late)[int(len(late) * 0.99)] * 1000, 1),
         "server_cores": round(cpu / took, 2),
         "server_memory_mb": round(running.memory_mb),
-        "server_memory_mb_per_minute": round(growth(held), 3),
+        "server_memory_series_mb": series(held),
+        "server_memory_mb_per_minute": round(growth(held, after=WARM_UP), 3),
+        "server_memory_mb_per_minute_last_third": round(growth(held, after=2 / 3), 3),
         "server_files": [held[int(len(held) * WARM_UP)].files, held[-1].files],
         "hinted_seconds": round(sum(herd.hints) / max(len(herd.hints), 1), 1),
         "wrong_answers": herd.polls.wrong + herd.returns.wrong + probes.wrong,
@@ -321,10 +324,16 @@ async def look(running: Server, held: list[Held]) -> None:
         await asyncio.sleep(LOOKED_AT_EVERY)
 
 
-def growth(held: list[Held]) -> float:
-    """The slope of the memory after the warm-up, in MB a minute."""
-    warm = held[int(len(held) * WARM_UP) :]
-    slope, _ = statistics.linear_regression([each.at for each in warm], [each.mb for each in warm])
+def series(held: list[Held]) -> list[float]:
+    """The memory at `SERIES` moments, the first and the last ones included."""
+    moments = (number * (len(held) - 1) // (SERIES - 1) for number in range(SERIES))
+    return [round(held[moment].mb, 1) for moment in moments]
+
+
+def growth(held: list[Held], *, after: float) -> float:
+    """The slope of the memory after this share of the time, in MB a minute."""
+    late = held[int(len(held) * after) :]
+    slope, _ = statistics.linear_regression([each.at for each in late], [each.mb for each in late])
     return slope * 60
 
 
