@@ -8,9 +8,7 @@ answer is lost, unreadable or a 5xx: a gateway answers so too after the request 
 import asyncio
 import math
 import re
-import ssl
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
 from time import time
 from typing import Any, TypeVar
@@ -20,7 +18,7 @@ import msgspec
 
 from backend.failures.codes import PROVIDER_MISCONFIGURED
 from backend.providers.provider import AnswerLost, ProviderFailed, ProviderUnavailable
-from backend.ssrf_transport import PublicInternet
+from backend.ssrf_transport import PublicInternet, certificates
 
 T = TypeVar("T")
 
@@ -192,12 +190,6 @@ async def read_capped(response: httpx.Response, most: int) -> bytes:
     return b"".join(chunks)
 
 
-@cache
-def certificates() -> ssl.SSLContext:
-    """The authorities that httpx trusts, read once: that takes a tenth of a second."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
 def plain_client(
     transport: httpx.AsyncBaseTransport | None, *, keep_alive: bool, read_seconds: float
 ) -> httpx.AsyncClient:
@@ -220,7 +212,7 @@ def checked_client(
     is_here = transport is None and own_origin.startswith("http:")
     own = httpx.AsyncHTTPTransport(verify=certificates(), trust_env=False)
     return httpx.AsyncClient(
-        transport=transport or PublicInternet(verify=certificates()),
+        transport=transport or PublicInternet(),
         mounts={own_origin: own} if is_here else {},
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=True,

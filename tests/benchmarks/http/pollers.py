@@ -48,6 +48,7 @@ GATHERING = 3.0  # seconds in which all pages are told to come back
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PROBED_EVERY = 0.05  # seconds
 LOOKED_AT_EVERY = 1.0  # seconds
+TOLD_EVERY = 60  # looks
 WARM_UP = 0.2  # of the time
 SERIES = 13  # moments at which the memory is printed; every 2.5 minutes of half an hour
 
@@ -318,9 +319,11 @@ async def probe(port: int, outcome: Outcome) -> None:
 
 
 async def look(running: Server, held: list[Held]) -> None:
-    """What the server holds, again and again."""
+    """What the server holds, again and again; said each minute, in case the run is cut short."""
     while True:
         held.append(Held(time.monotonic(), running.memory_mb, running.files))
+        if len(held) % TOLD_EVERY == 1:
+            print(f"{held[-1].at - held[0].at:5.0f} s  {held[-1].mb:.1f} MB", file=sys.stderr)
         await asyncio.sleep(LOOKED_AT_EVERY)
 
 
