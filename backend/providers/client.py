@@ -212,7 +212,7 @@ def checked_client(
     is_here = transport is None and own_origin.startswith("http:")
     own = httpx.AsyncHTTPTransport(verify=certificates(), trust_env=False)
     return httpx.AsyncClient(
-        transport=transport or PublicInternet(),
+        transport=transport or PublicInternet(verify=certificates()),
         mounts={own_origin: own} if is_here else {},
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=True,
