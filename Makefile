@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SETUP := $(VENV)/.ready
 
-.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth clients secondline pollers soak benchjobs pixels faults waiters fuzz sabotage examples errors wheel image page screenshots
+.PHONY: help demo dev test quick slow machine check format lint types contracts pagetypes picture lock clean bench growth clients secondline pollers soak benchjobs benchstart pixels faults waiters fuzz sabotage examples errors wheel image page screenshots
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -60,6 +60,9 @@ soak: $(SETUP) ## the same for half an hour: does the server's memory grow?
 
 benchjobs: $(SETUP) ## jobs per second against PgQueuer alone; minutes, on an idle machine
 	@$(BIN)/python -m tests.benchmarks.jobs --verbose
+
+benchstart: $(SETUP) ## how soon `atelier serve` and `atelier worker` work, and their memory; a minute
+	@$(BIN)/python -m tests.benchmarks.start
 
 pixels: $(SETUP) .venv-pixels/.ready ## catalog images against rembg and Pillow; minutes, on an idle machine
 	@$(BIN)/python -m tests.benchmarks.pixels --verbose

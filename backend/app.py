@@ -1,5 +1,6 @@
 """The composition root of the web process: builds its services and wires them together."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,8 +10,11 @@ import httpx
 import msgspec
 from litestar import Litestar, Router, get
 from litestar.di import NamedDependency, Provide
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from sqlalchemy import text
 
+from backend import queue
 from backend.account.routes import account_router
 from backend.auth.guards import MerchantGuard, ProxyGuard, WebhookGuard
 from backend.auth.not_found_limit import NotFoundLimit
@@ -81,6 +85,17 @@ KEEP_ALIVE_SECONDS = 75
 UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
+class WebApp(Litestar):
+    """Litestar with the one plugin that we use.
+
+    Its default plugins for pydantic and attrs import both, pydantic's first version included.
+    """
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
+
+
 def create_app(
     settings: Settings,
     *,
@@ -133,9 +148,10 @@ def create_app(
             await parts.enter_async_context(wakeups.listening())
             await parts.enter_async_context(presigner.renewing())
             await parts.enter_async_context(watched_loop())
+            asyncio.get_running_loop().run_in_executor(None, queue.builders)  # imports PgQueuer
             yield
 
-    app = Litestar(
+    app = WebApp(
         route_handlers=[
             jobs_router(merchant),
             publications_router(merchant),

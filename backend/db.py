@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import asyncpg
@@ -54,16 +54,34 @@ class Query:
 
     For the most frequent statements: to compile one each time and execute it through SQLAlchemy
     costs several times what Postgres takes to answer it. `statement` has a `bindparam` for each
-    parameter of `Database.row`, `Database.rows`, `Database.change` and `fetch_row`.
+    parameter of `Database.row`, `Database.rows`, `Database.change` and `fetch_row`. It is compiled
+    at its first use: to compile all while modules are imported took a tenth of a process's start.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
-        compiled: Any = statement.compile(
+        self.statement = statement
+
+    @cached_property
+    def compiled(self) -> Any:
+        """SQLAlchemy's compiled statement."""
+        return self.statement.compile(
             dialect=PGDialect_asyncpg()  # type: ignore[no-untyped-call]
         )
-        self.sql = str(compiled)
-        self.order = tuple(compiled.positiontup or ())
-        self.fixed = dict(compiled.params)
+
+    @cached_property
+    def sql(self) -> str:
+        """The text, with `$1`, `$2` …"""
+        return str(self.compiled)
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The names of the parameters, in the order of the text's."""
+        return tuple(self.compiled.positiontup or ())
+
+    @cached_property
+    def fixed(self) -> dict[str, Any]:
+        """The values of the parameters that the statement sets itself."""
+        return dict(self.compiled.params)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the statement's parameters."""

@@ -12,19 +12,10 @@ The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 """
 
 import functools
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
 import msgspec
-from pgqueuer.adapters.persistence.qb import (
-    QueryBuilderEnvironment,
-    QueryQueueBuilder,
-    QuerySchedulerBuilder,
-)
-from pgqueuer.domain.settings import DBSettings
-from pgqueuer.ports.driver import Driver
-from pgqueuer.ports.tracing import TRACER
-from pgqueuer.queries import Queries
 from sqlalchemy import (
     ColumnElement,
     Integer,
@@ -41,6 +32,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CTE
+
+if TYPE_CHECKING:
+    from pgqueuer.adapters.persistence.qb import (
+        QueryBuilderEnvironment,
+        QueryQueueBuilder,
+        QuerySchedulerBuilder,
+    )
+    from pgqueuer.ports.driver import Driver
+    from pgqueuer.queries import Queries
 
 QUEUE_SCHEMA = "queue"
 RUN_JOB = "run_job"
@@ -113,21 +113,34 @@ class ConnectionDriver:
         return str((await self.connection.exec_driver_sql(query, args)).rowcount)
 
 
-def queries_on(connection: AnyConnection) -> Queries:
+def queries_on(connection: AnyConnection) -> "Queries":
     """PgQueuer's statements on the caller's connection."""
     if isinstance(connection, AsyncConnection):
         return queries(ConnectionDriver(connection))
     return queries(connection)  # asyncpg's connection has the two methods
 
 
-def queries(driver: Any) -> Queries:
+def queries(driver: Any) -> "Queries":
     """PgQueuer's statements over `driver`, in our schema."""
+    from pgqueuer.queries import Queries
+
     return Queries(cast("Driver", driver), *builders())
 
 
 @functools.cache
-def builders() -> tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder]:
-    """PgQueuer's query builders, one set per process: they parse settings and cache their SQL."""
+def builders() -> "tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder]":
+    """PgQueuer's query builders, one set per process: they parse settings and cache their SQL.
+
+    PgQueuer is imported here: with pydantic, it takes a sixth of the imports of a web process. The
+    process calls this in a thread once it listens.
+    """
+    from pgqueuer.adapters.persistence.qb import (
+        QueryBuilderEnvironment,
+        QueryQueueBuilder,
+        QuerySchedulerBuilder,
+    )
+    from pgqueuer.domain.settings import DBSettings
+
     names = DBSettings(db_schema=QUEUE_SCHEMA)
     return QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
 
@@ -178,6 +191,8 @@ def insert_entry(entrypoint: str, rows: Select[Any]) -> CTE:
 
 def trace_headers(entrypoint: str) -> str | None:
     """The headers by which a worker continues the current trace, as JSON; None without traces."""
+    from pgqueuer.ports.tracing import TRACER
+
     if TRACER.tracer is None:
         return None
     [headers] = TRACER.tracer.trace_publish([entrypoint])

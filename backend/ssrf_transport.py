@@ -10,6 +10,7 @@ carry an IPv4 address (6to4, NAT64, IPv4-compatible) through.
 """
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -65,6 +66,12 @@ class NotPublic(httpx.ConnectError):
     """The name resolves to an address that is not public."""
 
 
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """The authorities that httpx trusts, read once: that takes a tenth of a second."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class PublicInternet(httpx.AsyncBaseTransport):
     """Sends https requests to public addresses on certain ports, and refuses all others."""
 
@@ -72,14 +79,16 @@ class PublicInternet(httpx.AsyncBaseTransport):
         self,
         resolve: Resolve | None = None,
         *,
-        verify: ssl.SSLContext | bool = True,
+        verify: ssl.SSLContext | bool | None = None,
         ports: frozenset[int] = frozenset({HTTPS_PORT}),
     ) -> None:
         self.resolve = resolve or resolve_host
         self.ports = ports
         # No keep-alive: connections are pooled by address, and another name may share it.
         self.transport = httpx.AsyncHTTPTransport(
-            verify=verify, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            verify=certificates() if verify is None else verify,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

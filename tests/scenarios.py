@@ -365,16 +365,14 @@ async def failed_job(running_app: RunningApp, failure: Failure) -> JobRef:
 async def fingerprint(running_app: RunningApp, shop: str = SHOP) -> dict[str, str]:
     """A checksum of a shop's rows for each table, without deliveries."""
     tables = {"shops": "t.id = s.id"} | dict.fromkeys(TENANT_TABLES, "t.shop_id = s.id")
-    return {
-        table: (
-            await running_app.rows(
-                "SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS sum "
-                f"FROM {table} t JOIN shops s ON {belongs} WHERE s.domain = :d",
-                d=shop,
-            )
-        )[0]["sum"]
+    sums = (
+        f"SELECT '{table}' AS name, "
+        "md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) AS sum "
+        f"FROM {table} t JOIN shops s ON {belongs} WHERE s.domain = :d"
         for table, belongs in tables.items()
-    }
+    )
+    rows = await running_app.rows(" UNION ALL ".join(sums), d=shop)
+    return {row["name"]: row["sum"] for row in rows}
 
 
 async def missing_objects(running_app: RunningApp, keys: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 
 from backend.auth.app_proxy import unknown_parameters, verify_app_proxy
+from backend.auth.merchant import BEARER_PREFIX, Merchant, TokenCache
 from backend.auth.rate_limits import RateLimits
 from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import claimed_shop, verify_signed_request
@@ -37,7 +38,6 @@ from backend.spool import spool_body
 
 HttpConnection = ASGIConnection[Any, Any, Any, Any]
 Headers = Iterable[tuple[bytes, bytes]]
-BEARER_PREFIX = b"bearer "
 SIGNATURE_HEADER = b"x-shopify-hmac-sha256"
 FORWARDED_FOR = b"x-forwarded-for"
 NOT_A_WEBHOOK = "X-Shopify-Hmac-Sha256 is missing or does not match the body."
@@ -50,22 +50,6 @@ NOT_SIGNED = (
     "See `atelier sign --help`."
 )
 MAX_SHOWN_CHARACTERS = 50  # of a parameter's name, in an error
-MAX_CACHED_TOKENS = 10_000  # some megabytes
-
-
-class Merchant(msgspec.Struct, frozen=True, kw_only=True):
-    """The authenticated shop, and the session token that proved it, if it was one.
-
-    `user_id` is the member of staff that the token names.
-    """
-
-    shop: str
-    token: str | None = None
-    user_id: str | None = None
-
-    def __repr__(self) -> str:
-        """Without the token: what is printed ends up in logs."""
-        return f"Merchant(shop={self.shop!r})"
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +77,7 @@ class MerchantGuard:
         self.previous_ends_at = settings.previous_secret_ends_at
         self.limits = RateLimits(reads=settings.rate_limit_reads, writes=settings.rate_limit_writes)
         self.clock = clock
-        # A page sends the same token for about a minute. Until it expires it need not be verified
-        # again; whether its shop still has the app is checked for each request.
-        self.token_cache: dict[bytes, tuple[Merchant, float]] = {}
+        self.token_cache = TokenCache()
 
     def __deepcopy__(self, _memo: dict[int, object]) -> "MerchantGuard":
         """Litestar copies the guards of each router; the cache must stay shared."""
@@ -131,8 +113,7 @@ class MerchantGuard:
 
     def cached(self, authorization: bytes) -> Merchant | None:
         """The merchant of a header that was verified before, until its token expires."""
-        entry = self.token_cache.get(authorization)
-        return entry[0] if entry is not None and self.clock() < entry[1] else None
+        return self.token_cache.get(authorization, self.clock())
 
     def verify_token(self, authorization: bytes) -> Merchant:
         """Verify the header's token and cache its merchant. Raises `InvalidSessionToken`."""
@@ -141,13 +122,13 @@ class MerchantGuard:
         verified = verify_session_token(token, api_key=self.api_key, secrets=self.secrets(now))
         if verified is None:
             raise InvalidSessionToken
-        merchant = Merchant(shop=verified.shop, token=token, user_id=verified.user_id)
-        if len(self.token_cache) >= MAX_CACHED_TOKENS:
-            self.token_cache.clear()
+        merchant = Merchant(
+            shop=verified.shop, authorization=authorization, user_id=verified.user_id
+        )
         until = verified.expires_at.timestamp()
         if now < self.previous_ends_at:  # the previous secret may have verified it
             until = min(until, self.previous_ends_at)
-        self.token_cache[authorization] = (merchant, until)
+        self.token_cache.put(authorization, merchant, until=until, now=now)
         return merchant
 
     async def by_signature(

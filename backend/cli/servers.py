@@ -2,6 +2,7 @@
 
 import errno
 import faulthandler
+import gc
 import os
 import socket
 import tempfile
@@ -91,6 +92,7 @@ def serve(
     # What arrives before the app reads it is in no budget: hundreds of clients times 256 KB.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
     log.info("listening", address=str(listening.getsockname()))
+    collect_garbage()
     with served_metrics(settings.metrics_listen):
         Server(config).run([listening])
 
@@ -115,6 +117,7 @@ def worker(slots: int | None, stand_in: str | None, end_with_parent: bool) -> No
         from backend.dev.transport import LoopbackEndpoints
 
         endpoints = LoopbackEndpoints()
+    collect_garbage()
     running = run_worker(
         settings, slots=slots, shopify_transport=transport, endpoint_transport=endpoints
     )
@@ -131,6 +134,7 @@ def started(
     from backend.shops.token_encryption import TokenKeys
     from backend.tracing import traced_process
 
+    gc.disable()  # until `collect_garbage`: imports make none, and searching it takes a tenth
     configure_logging()
     faulthandler.enable()  # shows where a loop hangs when systemd's watchdog ends it
     if end_with_parent:
@@ -149,6 +153,12 @@ def started(
     TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     click.get_current_context().with_resource(traced_process(service))
     return settings, transport
+
+
+def collect_garbage() -> None:
+    """Collect garbage from now on, but never search through what the start has created."""
+    gc.freeze()
+    gc.enable()
 
 
 def bound_socket(host: str, port: int, fd: int | None) -> socket.socket:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from backend.auth.guards import Merchant
+from backend.auth.merchant import Merchant
 
 
 class AskedBy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import Guard
 
-from backend.auth.guards import Merchant
+from backend.auth.merchant import Merchant
 from backend.db import Database
 from backend.errors import InvalidRequest, JobAlreadyFinished, JobNotFound
 from backend.http_semantics import listed_header, sent_method

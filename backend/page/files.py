@@ -8,6 +8,7 @@ import functools
 import gzip
 import hashlib
 import mimetypes
+import posixpath
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,11 +45,7 @@ class StaticFiles(msgspec.Struct, frozen=True, kw_only=True):
         """The modules and all that they import statically, in the order of their discovery."""
         found = [*names]
         for name in found:  # which grows meanwhile
-            folder = Path(name).parent
-            for imported in IMPORTED.findall(self.files[name].plain.decode()):
-                path = static_name(folder / imported)
-                if path not in found:
-                    found.append(path)
+            found += [path for path in imported_by(name) if path not in found]
         return found
 
 
@@ -85,6 +82,9 @@ def static_file(name: str, body: bytes) -> StaticFile:
     )
 
 
-def static_name(path: Path) -> str:
-    """The path without `..`; it stays inside the folder of static files."""
-    return (STATIC / path).resolve().relative_to(STATIC.resolve()).as_posix()
+@functools.cache
+def imported_by(name: str) -> list[str]:
+    """The modules that a module imports statically, once each."""
+    folder = posixpath.dirname(name)
+    found = IMPORTED.findall(static_files().files[name].plain.decode())
+    return [posixpath.normpath(posixpath.join(folder, path)) for path in dict.fromkeys(found)]

@@ -8,9 +8,7 @@ answer is lost, unreadable or a 5xx: a gateway answers so too after the request 
 import asyncio
 import math
 import re
-import ssl
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http import HTTPStatus
 from time import time
 from typing import Any, TypeVar
@@ -20,7 +18,7 @@ import msgspec
 
 from backend.failures.codes import PROVIDER_MISCONFIGURED
 from backend.providers.provider import AnswerLost, ProviderFailed, ProviderUnavailable
-from backend.ssrf_transport import PublicInternet
+from backend.ssrf_transport import PublicInternet, certificates
 
 T = TypeVar("T")
 
@@ -190,12 +188,6 @@ async def read_capped(response: httpx.Response, most: int) -> bytes:
             raise TooLong(f"more than {most} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-@cache
-def certificates() -> ssl.SSLContext:
-    """The authorities that httpx trusts, read once: that takes a tenth of a second."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def plain_client(

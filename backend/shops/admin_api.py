@@ -73,7 +73,7 @@ from backend.shops.shopify_responses import (
     readable,
 )
 from backend.shops.token_encryption import TokenKeys
-from backend.ssrf_transport import PublicInternet
+from backend.ssrf_transport import PublicInternet, certificates
 from backend.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -120,6 +120,7 @@ class AdminApi:
         self.token_calls = asyncio.Semaphore(MAX_TOKEN_CALLS)
         self.other_versions: set[str] = set()
         self.http = httpx.AsyncClient(
+            verify=certificates(),
             transport=transport,
             timeout=ADMIN_API_TIMEOUT,
             follow_redirects=False,

@@ -6,7 +6,7 @@ from litestar import Request, Router, post
 from litestar.di import NamedDependency
 from litestar.types import Guard
 
-from backend.auth.guards import Merchant
+from backend.auth.merchant import Merchant
 from backend.db import Database
 from backend.errors import (
     DatabaseUnavailable,

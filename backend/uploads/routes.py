@@ -16,7 +16,7 @@ from litestar.openapi.spec import (
 )
 from litestar.types import Guard
 
-from backend.auth.guards import Merchant
+from backend.auth.merchant import Merchant
 from backend.db import Database
 from backend.errors import (
     BadRequest,

@@ -1,10 +1,13 @@
 """Rules for the code as a whole."""
 
+import functools
+import os
 import subprocess
 import sys
 import tomllib
 
 from backend.page.routes import PAGE_PATHS
+from tests.benchmarks.running import settings
 from tests.running_app import RunningApp
 from tests.source_tree import ROOT, functions_of, litestar_app, pixel_modules
 from webhooks.handlers import HANDLERS
@@ -39,11 +42,31 @@ def test_the_app_uses_one_api_version() -> None:
 
 
 def test_the_web_process_loads_no_pixel_code() -> None:
-    script = "import sys, backend.app; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    assert pixel_modules(modules_of_the_web_process()) == []
+
+
+def test_the_web_process_starts_without_modules_that_are_slow_to_import() -> None:
+    """PgQueuer is imported once it serves; nothing else needs pydantic."""
+    packages = {module.partition(".")[0] for module in modules_of_the_web_process()}
+    assert packages.isdisjoint({"pgqueuer", "pydantic", "alembic"})
+
+
+@functools.cache
+def modules_of_the_web_process() -> list[str]:
+    """What is imported when the application has been created."""
+    script = (
+        "import sys; from backend.app import create_app; from backend.settings import Settings;"
+        "create_app(Settings.from_env()); print(*sys.modules)"
     )
-    assert pixel_modules(loaded.stdout.split()) == []
+    loaded = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, **settings("postgresql://127.0.0.1:9/none")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return loaded.stdout.split()
 
 
 async def test_every_route_but_health_schema_and_page_has_exactly_one_guard(

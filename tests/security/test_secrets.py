@@ -10,7 +10,7 @@ import pytest
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from backend.auth.guards import Merchant
+from backend.auth.merchant import Merchant
 from backend.dev.shopify.state import Call
 from backend.logs import configure_logging
 from backend.shops.shopify_responses import OfflineToken
@@ -102,7 +102,7 @@ def test_objects_that_hold_tokens_do_not_print_them() -> None:
     holders = [
         OfflineToken(access_token="shpat_canary", refresh_token="shprt_canary"),
         InstalledShop(id=1, domain=SHOP, scopes="", access_token="shpat_canary"),
-        Merchant(shop=SHOP, token="eyJcanary"),
+        Merchant(shop=SHOP, authorization=b"Bearer eyJcanary"),
         TokenKeys(OLDER_KEY),
     ]
     key = OLDER_KEY.split(":")[1]

@@ -60,10 +60,14 @@ async def main() -> int:
         await data.fill(postgres.url(), asked.jobs)
         jobs = await data.some_jobs(postgres.url(), asked.sample)
         running = {
-            name: await stack.enter_async_context(server(name, environment)) for name in SERVERS
+            name: [
+                await stack.enter_async_context(server(name, environment))
+                for _ in range(asked.processes)
+            ]
+            for name in SERVERS
         }
         client = asking.Client(jobs, environment)
-        await compare_answers(running, client)
+        await compare_answers({name: each[0] for name, each in running.items()}, client)
         runs = await rounds(running, client, asked, say)
     figures = summary(runs, asked)
     print(json.dumps(figures))
@@ -78,13 +82,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 256])
+    parser.add_argument("--processes", type=int, default=1, help="of each server")
     parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args()
 
 
 async def rounds(
-    running: dict[str, Server],
+    running: dict[str, list[Server]],
     client: asking.Client,
     asked: argparse.Namespace,
     say: Callable[..., None],
@@ -109,29 +114,34 @@ async def rounds(
 
 
 async def measured(
-    of: Server, client: asking.Client, work: str, *, connections: int, seconds: float
+    of: list[Server], client: asking.Client, work: str, *, connections: int, seconds: float
 ) -> Run:
-    """One run."""
+    """One run, of all processes of a server."""
     tag = ""
     if work == "detail_304":
         if asking.seconds_left() < seconds + 2:
             await asyncio.sleep(seconds + 2)
-        tag = await asking.current_tag(of, client)
-    requests = client.requests(work, of.name, tag=tag)
-    before = of.cpu_seconds
+        tag = await asking.current_tag(of[0], client)
+    requests = client.requests(work, of[0].name, tag=tag)
+    before = sum(each.cpu_seconds for each in of)
     outcome = await load(
-        of.port,
+        [each.port for each in of],
         requests,
         connections=connections,
         seconds=seconds,
         status=304 if work == "detail_304" else 200,
     )
-    return Run(outcome, of.cpu_seconds - before, of.memory_mb)
+    cpu_seconds = sum(each.cpu_seconds for each in of) - before
+    return Run(outcome, cpu_seconds, max(each.memory_mb for each in of))
 
 
 def summary(runs: Runs, asked: argparse.Namespace) -> dict[str, object]:
     """The figures: medians over the rounds."""
-    figures: dict[str, object] = {"jobs": asked.jobs, "rounds": asked.rounds}
+    figures: dict[str, object] = {
+        "jobs": asked.jobs,
+        "rounds": asked.rounds,
+        "processes": asked.processes,
+    }
     first = asked.connections[0]
     for work in asked.work:
         for other in ("peer", "bare"):

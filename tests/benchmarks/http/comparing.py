@@ -20,7 +20,7 @@ MOMENT = re.compile(r"(?<=\d)\+00:00|Z(?=\")")
 
 async def compare_answers(running: dict[str, Server], client: Client) -> str:
     """The tag of a detail. Raises `AssertionError` where the servers differ."""
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=120) as http:
         for shop, job in client.jobs[:COMPARED]:
             key = {"Authorization": f"Bearer {client.token(shop)}"}
             path = f"/v1/jobs/{job}"

@@ -190,7 +190,7 @@ async def one_run(shared_app: SharedApp, work: str, asked: argparse.Namespace) -
     client = asking.Client(shared_app.jobs(work, A_RUN), shared_app.environment)
     before = shared_app.server.cpu_seconds
     outcome = await load(
-        shared_app.server.port,
+        [shared_app.server.port],
         client.requests("detail", "ours"),
         connections=asked.connections,
         seconds=asked.seconds,

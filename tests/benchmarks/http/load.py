@@ -6,8 +6,9 @@ It keeps every connection busy with one request at a time, and counts what is no
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 END_OF_HEAD = b"\r\n\r\n"
@@ -27,8 +28,13 @@ class Outcome:
         return (len(self.latencies) - self.wrong) / self.seconds
 
     def quantile(self, share: float) -> float:
-        """The latency that this share of the answers stayed within, in milliseconds."""
+        """The latency that this share of the answers stayed within, in milliseconds.
+
+        0 if there is no answer, as when all of them take too long.
+        """
         ordered = sorted(self.latencies)
+        if not ordered:
+            return 0.0
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
 
 
@@ -79,9 +85,14 @@ class Wire(asyncio.Protocol):
 
 
 async def load(
-    port: int, requests: Iterator[bytes], *, connections: int, seconds: float, status: int = 200
+    ports: Sequence[int],
+    requests: Iterator[bytes],
+    *,
+    connections: int,
+    seconds: float,
+    status: int = 200,
 ) -> Outcome:
-    """Ask for `seconds` over that many connections."""
+    """Ask for `seconds` over that many connections, spread evenly over the ports."""
     outcome = Outcome()
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
@@ -91,7 +102,7 @@ async def load(
                 lambda: Wire(requests, str(status).encode(), outcome), "127.0.0.1", port
             )
         )[1]
-        for _ in range(connections)
+        for port in islice(cycle(ports), connections)
     ]
     await asyncio.sleep(seconds)
     outcome.seconds = time.perf_counter() - started

@@ -48,7 +48,9 @@ GATHERING = 3.0  # seconds in which all pages are told to come back
 PROBE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PROBED_EVERY = 0.05  # seconds
 LOOKED_AT_EVERY = 1.0  # seconds
+TOLD_EVERY = 60  # looks
 WARM_UP = 0.2  # of the time
+SERIES = 13  # moments at which the memory is printed; every 2.5 minutes of half an hour
 
 
 @dataclass
@@ -252,7 +254,9 @@ async def observed(
         "client_lag_p99_ms": round(sorted(late)[int(len(late) * 0.99)] * 1000, 1),
         "server_cores": round(cpu / took, 2),
         "server_memory_mb": round(running.memory_mb),
-        "server_memory_mb_per_minute": round(growth(held), 3),
+        "server_memory_series_mb": series(held),
+        "server_memory_mb_per_minute": round(growth(held, after=WARM_UP), 3),
+        "server_memory_mb_per_minute_last_third": round(growth(held, after=2 / 3), 3),
         "server_files": [held[int(len(held) * WARM_UP)].files, held[-1].files],
         "hinted_seconds": round(sum(herd.hints) / max(len(herd.hints), 1), 1),
         "wrong_answers": herd.polls.wrong + herd.returns.wrong + probes.wrong,
@@ -315,16 +319,24 @@ async def probe(port: int, outcome: Outcome) -> None:
 
 
 async def look(running: Server, held: list[Held]) -> None:
-    """What the server holds, again and again."""
+    """What the server holds, again and again; said each minute, in case the run is cut short."""
     while True:
         held.append(Held(time.monotonic(), running.memory_mb, running.files))
+        if len(held) % TOLD_EVERY == 1:
+            print(f"{held[-1].at - held[0].at:5.0f} s  {held[-1].mb:.1f} MB", file=sys.stderr)
         await asyncio.sleep(LOOKED_AT_EVERY)
 
 
-def growth(held: list[Held]) -> float:
-    """The slope of the memory after the warm-up, in MB a minute."""
-    warm = held[int(len(held) * WARM_UP) :]
-    slope, _ = statistics.linear_regression([each.at for each in warm], [each.mb for each in warm])
+def series(held: list[Held]) -> list[float]:
+    """The memory at `SERIES` moments, the first and the last ones included."""
+    moments = (number * (len(held) - 1) // (SERIES - 1) for number in range(SERIES))
+    return [round(held[moment].mb, 1) for moment in moments]
+
+
+def growth(held: list[Held], *, after: float) -> float:
+    """The slope of the memory after this share of the time, in MB a minute."""
+    late = held[int(len(held) * after) :]
+    slope, _ = statistics.linear_regression([each.at for each in late], [each.mb for each in late])
     return slope * 60
 
 
