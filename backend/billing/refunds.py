@@ -8,7 +8,7 @@ A charge that we cannot match, or whose amounts cannot be compared, is for the o
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
+from fractions import Fraction
 
 import structlog
 from sqlalchemy import select
@@ -63,8 +63,8 @@ def refunded_charge(refund: PartnerEvent, charges: Sequence[PartnerEvent]) -> Pa
     )
 
 
-def refunded_share(charge: PartnerEvent, history: Sequence[PartnerEvent]) -> Decimal | None:
-    """How much of the charge all of its refunds gave back, 0..1.
+def refunded_share(charge: PartnerEvent, history: Sequence[PartnerEvent]) -> Fraction | None:
+    """How much of the charge all of its refunds gave back, 0..1 and exact.
 
     None if an amount is missing or in another currency.
     """
@@ -75,13 +75,14 @@ def refunded_share(charge: PartnerEvent, history: Sequence[PartnerEvent]) -> Dec
     }
     paid = charge.amount
     back = [
-        abs(amount.amount)
+        Fraction(abs(amount.amount))
         for amount in refunds.values()
         if paid and amount and amount.currency_code == paid.currency_code
     ]
     if paid is None or len(back) < len(refunds):
         return None
-    return min(sum(back, Decimal(0)) / abs(paid.amount), Decimal(1)) if paid.amount else Decimal(1)
+    whole = Fraction(1)
+    return min(sum(back, Fraction(0)) / Fraction(abs(paid.amount)), whole) if paid.amount else whole
 
 
 async def refunded_packs(
@@ -143,7 +144,7 @@ async def void_lots(
     shop_id: int,
     source: GrantSource,
     refs: Sequence[str],
-    share: Decimal,
+    share: Fraction,
 ) -> int:
     """Void that share of them; how many credits that were."""
     voided = 0

@@ -3,7 +3,7 @@
 A lot whose money went back in part stays open with the rest.
 """
 
-from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 from sqlalchemy import ColumnElement, func, select, update
@@ -32,7 +32,7 @@ async def void_lot(
 
 
 async def void_share(
-    connection: AsyncConnection, shop_id: int, *, source: GrantSource, ref: str, share: Decimal
+    connection: AsyncConnection, shop_id: int, *, source: GrantSource, ref: str, share: Fraction
 ) -> int:
     """Take that share of a lot, 0..1 and rounded down, as far as it is left; how many credits.
 

@@ -275,7 +275,7 @@ PROVIDER_TIMEOUT = define(
 )
 PROVIDER_UNAVAILABLE = define(
     "PROVIDER_UNAVAILABLE",
-    "The provider was not available for hours. Try again later.",
+    "The provider was not available. Try again later.",
     JOB,
     retryable=True,
     advice="Try again later.",

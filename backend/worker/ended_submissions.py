@@ -1,9 +1,12 @@
 """Requests of jobs that have ended: cancelled at the provider, their cost settled."""
 
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 from sqlalchemy import case, delete, func, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database
 from backend.jobs.models import Job
@@ -42,30 +45,42 @@ UNTIL_STOPPED = timedelta(seconds=30)  # between two questions whether it has st
 FOLLOWED_FOR = timedelta(hours=1)  # after the deadline, for what it costs
 
 
-async def stop_submission(database: Database, provider: Provider, stored: StoredSubmission) -> None:
+class Writing(Protocol):
+    """Opens a transaction of that shop, or of none, once few enough others are open."""
+
+    def __call__(self, shop_id: int | None = None) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The transaction's connection."""
+        ...
+
+
+async def stop_submission(
+    database: Database, writing: Writing, provider: Provider, stored: StoredSubmission
+) -> None:
     """Ask the provider to stop; once it has, settle the cost and drop what it has made."""
     if stored.status == SubmissionStatus.INTENDED:
-        await stop_unanswered(database, provider, stored)
+        await stop_unanswered(database, writing, provider, stored)
         return
     job = stored.provider_job
     if job is None:  # it was answered at once, and its cost is stored
-        await settle_unwanted(database, stored)
+        await settle_unwanted(writing, stored)
         return
     await cancel_request(provider, job)
     try:
         answer = await poll_provider(provider, job)
     except ProviderFailed as error:
-        await settle_unwanted(database, stored, cost=error.cost)
+        await settle_unwanted(writing, stored, cost=error.cost)
     except ProviderUnavailable:
-        await ask_again_or_settle(database, stored)
+        await ask_again_or_settle(writing, stored)
     else:
         if isinstance(answer, Running):
-            await ask_again_or_settle(database, stored)
+            await ask_again_or_settle(writing, stored)
         else:
-            await settle_unwanted(database, stored, cost=answer.cost)
+            await settle_unwanted(writing, stored, cost=answer.cost)
 
 
-async def stop_unanswered(database: Database, provider: Provider, stored: StoredSubmission) -> None:
+async def stop_unanswered(
+    database: Database, writing: Writing, provider: Provider, stored: StoredSubmission
+) -> None:
     """The job ended before the provider's answer was stored: it may still come, or be found."""
     rest = GRACE - timedelta(seconds=stored.since_intent)
     job = None
@@ -76,21 +91,21 @@ async def stop_unanswered(database: Database, provider: Provider, stored: Stored
             job = await found_request(provider, find_request(stored), sent_since(stored), known)
     except ProviderUnavailable:
         rest = rest if is_given_up(stored) else max(rest, UNTIL_STOPPED)
-    async with database.transaction() as connection:
+    async with writing() as connection:
         if job is not None:
             await record_answer(connection, stored.key, stored.intended_at, job, wake_in=FIRST_POLL)
         elif rest > timedelta(0):
             await wake_later(connection, stored.key, rest)
     if job is None and rest <= timedelta(0):
-        await settle_unwanted(database, stored, status=SubmissionStatus.LOST)
+        await settle_unwanted(writing, stored, status=SubmissionStatus.LOST)
 
 
-async def ask_again_or_settle(database: Database, stored: StoredSubmission) -> None:
+async def ask_again_or_settle(writing: Writing, stored: StoredSubmission) -> None:
     """Ask for an hour after the deadline; what it has cost is unknown then."""
     if is_given_up(stored):
-        await settle_unwanted(database, stored)
+        await settle_unwanted(writing, stored)
         return
-    async with database.transaction(stored.key.shop_id) as connection:
+    async with writing(stored.key.shop_id) as connection:
         await wake_later(connection, stored.key, UNTIL_STOPPED)
 
 
@@ -100,7 +115,7 @@ def is_given_up(stored: StoredSubmission) -> bool:
 
 
 async def settle_unwanted(
-    database: Database,
+    writing: Writing,
     stored: StoredSubmission,
     *,
     status: SubmissionStatus = SubmissionStatus.CANCELLED,
@@ -110,7 +125,7 @@ async def settle_unwanted(
     key, failure = stored.key, stored.failure
     status = SubmissionStatus.FAILED if failure else status
     job = select(Job.public_id).where(Job.shop_id == key.shop_id, Job.public_id == key.job_id)
-    async with database.transaction(key.shop_id) as connection:
+    async with writing(key.shop_id) as connection:
         await settle_submission(connection, stored, status, failure=failure, cost=cost)
         erased = (*this_submission(key), ~job.exists())
         await connection.execute(delete(Submission).where(*erased))

@@ -20,6 +20,7 @@ import structlog
 
 from backend.failures.codes import (
     ANSWER_LOST,
+    PROVIDER_FAILED,
     PROVIDER_OUTPUT_INVALID,
     PROVIDER_TIMEOUT,
     PROVIDER_UNAVAILABLE,
@@ -275,6 +276,7 @@ class HostedStage(HostedRun):
         """Replace a stored picture that was lost: by the provider's own copy, or by a new one.
 
         While the provider cannot be asked for its copy, the job waits: a new one would be paid.
+        There are no more new ones than repetitions of other requests.
         """
         try:
             if job := stored.provider_job:
@@ -285,6 +287,8 @@ class HostedStage(HostedRun):
             log.info("collected_result_gone", provider_code=error.provider_code)
         except ProviderUnavailable as error:
             raise StageFailed(PROVIDER_UNAVAILABLE, away="provider") from error
+        if stored.key.number >= MOST_SUBMISSIONS:
+            return await self.end(stored, PROVIDER_FAILED)
         return await self.submit(stored.key.number + 1)
 
     async def wait_on(self, stored: StoredSubmission, answer: Running) -> bool:

@@ -148,7 +148,7 @@ class Poller:
             provider = self.by_name[stored.provider]
         try:
             if not due.is_wanted:
-                await stop_submission(self.database, provider, stored)
+                await stop_submission(self.database, self.writing, provider, stored)
             elif stored.status == SubmissionStatus.SUBMITTED and stored.provider_job_id:
                 await self.ask(provider, stored)
             else:

@@ -8,6 +8,7 @@ from backend.storage.erasures import forget_old_notes
 from backend.worker.batch_counts import settle_batches
 from backend.worker.billing_sweep import sweep_billing
 from backend.worker.bucket_sweep import sweep_bucket
+from backend.worker.category_backfill import copy_categories
 from backend.worker.compliance import take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
 from backend.worker.credits import end_unpaid_batches, expire_credits
@@ -34,6 +35,7 @@ def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext
     @pgq.schedule("prune", "17 3 * * *")
     async def each_night_prune(_schedule: Schedule) -> None:
         await correct_reviews(context.database)
+        await copy_categories(context.database)
         await prune(context.database)
         await settle_abandoned(context.database)
         await prune_deliveries(context.database)

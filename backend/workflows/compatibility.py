@@ -72,10 +72,10 @@ def cut_off(garments: Iterable[str], framing: ModelFraming) -> Iterator[Conflict
 
 
 def category_for(workflow: str, product_type: str, tags: Iterable[str]) -> CategoryName | None:
-    """The guessed category, if the workflow takes it."""
+    """The guessed category, unless the workflow has rules and does not take it."""
     rules = GARMENT_RULES.workflows.get(workflow)
     guess = guessed_category(product_type, tags)
-    return guess if rules and guess in rules.takes else None
+    return guess if rules is None or guess in rules.takes else None
 
 
 def guessed_category(product_type: str, tags: Iterable[str] = ()) -> CategoryName | None:

@@ -2,13 +2,13 @@
 
 The gallery's index had the category that the request names, as an expression. Row-level security
 keeps Postgres from searching by that: `->>` is not leakproof. A column can be searched by, and it
-has the categories that the products told as well. A worker of the version before leaves it null in
-the jobs that it ends after this migration.
+has the categories that the products told as well. It is null in jobs that ended before, or that a
+worker of the version before ends, until a worker has copied theirs in small steps
+(`worker.category_backfill`).
 
 Uploads get an index by the key of their object, by which a rerun looks for them. Building the two
-indexes reads the tables once and keeps their writers waiting meanwhile, and so does the copy of the
-categories. Where that would be long, add the column and build the indexes by hand before, with the
-same names:
+indexes reads the tables once. Writers of uploads, and readers and writers of jobs, wait meanwhile.
+Where that would be long, add the column and build the indexes by hand before, with the same names:
 
     ALTER TABLE jobs ADD COLUMN category text;
     CREATE INDEX CONCURRENTLY ix_jobs_gallery ON jobs (shop_id, job_type, public_id, category)
@@ -20,29 +20,17 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from migrations.row_security import WORKER
-
 revision = "0030_categories_attempts"
 down_revision = "0028_partner_api"
 branch_labels = None
 depends_on = None
 
 IS_RENDER = sa.text("status = 'SUCCESS' AND origin <> 'storefront'")
-COPY_REQUESTED = """
-UPDATE jobs SET category = request ->> 'category'
-WHERE category IS NULL AND request ->> 'category' IS NOT NULL
-"""
-COPY_TOLD = """
-UPDATE jobs SET category = fetched.facts -> 'source' ->> 'category'
-FROM job_stages fetched
-WHERE fetched.shop_id = jobs.shop_id AND fetched.job_id = jobs.public_id
-AND fetched.stage = 'fetch' AND fetched.facts -> 'source' ? 'category' AND jobs.category IS NULL
-"""
 
 
 def upgrade() -> None:
     """Expand."""
-    op.execute("ALTER TABLE jobs ADD COLUMN IF NOT EXISTS category text")
+    op.create_index("ix_uploads_key", "uploads", ["shop_id", "key"], if_not_exists=True)
     op.add_column(
         "endpoint_deliveries",
         sa.Column(
@@ -52,13 +40,7 @@ def upgrade() -> None:
             nullable=False,
         ),
     )
-    for statement in (
-        *(f"SET LOCAL ROLE {WORKER}", "SET LOCAL row_security = on"),
-        *(COPY_REQUESTED, COPY_TOLD),
-        *("SET LOCAL ROLE NONE", "SET LOCAL row_security = off"),
-    ):
-        op.execute(statement)
-    op.create_index("ix_uploads_key", "uploads", ["shop_id", "key"], if_not_exists=True)
+    op.execute("ALTER TABLE jobs ADD COLUMN IF NOT EXISTS category text")
     create_renders_index("ix_jobs_gallery", "category")
     op.drop_index("ix_jobs_renders", table_name="jobs", postgresql_where=IS_RENDER)
 

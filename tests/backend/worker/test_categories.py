@@ -8,6 +8,7 @@ import pytest
 from backend.jobs.service import JobRef
 from backend.leased_task import Done
 from backend.renderers.base import Rendered, RenderRequest
+from backend.worker.category_backfill import copy_categories
 from backend.worker.execute import run_job
 from tests.hosted_engines import app_with
 from tests.running_app import RunningApp
@@ -31,12 +32,17 @@ class Recording(NoRenderer):
 
 async def params_of(shared_app: RunningApp, shop: str, public_id: str) -> dict[str, Any]:
     """Run the job; the parameters with which its garment was put on the mannequin."""
+    return (await run(shared_app, shop, public_id))["dress"]
+
+
+async def run(shared_app: RunningApp, shop: str, public_id: str) -> dict[str, dict[str, Any]]:
+    """Run the job; the parameters of each stage."""
     shops = await shared_app.rows("SELECT id FROM shops WHERE domain = :d", d=shop)
     renderer = Recording()
     context = msgspec.structs.replace(shared_app.worker_context, renderer=renderer)
     ref = JobRef(shop_id=shops[0]["id"], public_id=public_id)
     assert await run_job(ref, context) == Done()
-    return renderer.params["dress"]
+    return renderer.params
 
 
 async def test_the_product_tells_the_category_and_a_rerun_keeps_it(
@@ -66,6 +72,29 @@ async def test_the_gallery_shows_the_category_that_the_product_told_and_filters_
     assert await categories(shared_app, shop, "") == {told: "dress", named: "top", again: "dress"}
     for name, expected in (("dress", {told, again}), ("top", {named})):
         assert set(await categories(shared_app, shop, f"?category={name}")) == expected
+
+
+async def test_the_categories_of_earlier_jobs_are_copied(shared_app: RunningApp, shop: str) -> None:
+    product = shared_app.shopify.create_product(shop, "Flora", b"x", product_type="Summer dresses")
+    path = "/v1/product-to-model-direct"
+    told = await post(shared_app, shop, path, product_id=product.gid)
+    named = await post(shared_app, shop, path, product_id=product.gid, category="top")
+    for job in (told, named):
+        await params_of(shared_app, shop, job)
+    await shared_app.execute("UPDATE jobs SET category = NULL")
+    assert await categories(shared_app, shop, "?category=top") == {}
+    assert await copy_categories(shared_app.database, step=1) >= 2
+    assert await categories(shared_app, shop, "") == {told: "dress", named: "top"}
+    assert await copy_categories(shared_app.database) == 0
+
+
+async def test_a_workflow_without_garments_of_its_own_stores_the_guess(
+    shared_app: RunningApp, shop: str
+) -> None:
+    product = shared_app.shopify.create_product(shop, "Flora", b"x", product_type="Summer dresses")
+    made = await post(shared_app, shop, "/v1/catalog-image", product_id=product.gid)
+    await run(shared_app, shop, made)
+    assert await categories(shared_app, shop, "?category=dress") == {made: "dress"}
 
 
 @pytest.mark.parametrize("product_type", ["Candles", "Sneakers"])

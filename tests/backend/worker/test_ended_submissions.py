@@ -219,7 +219,8 @@ async def test_the_requests_of_a_shop_that_removed_the_app_are_cancelled(
     ref = await hosted_job(app)
     await run_once(app, ref)
     app.shopify.uninstall(SHOP)
-    await process_webhook(app, "app/uninstalled", {}, shop=SHOP)
+    told = await process_webhook(app, "app/uninstalled", {}, shop=SHOP)
+    assert told == ("processed", "UNINSTALLED")
     await wake(app, ref)
     assert provider.cancelled == ["fake-1"]
 

@@ -29,6 +29,7 @@ from tests.backend.worker.hosted import (
     submissions,
     wake,
 )
+from tests.backend.worker.job_state import failure_code
 from tests.running_app import RunningApp
 
 
@@ -211,3 +212,14 @@ async def test_a_lost_picture_that_the_provider_has_no_more_is_made_again(
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
     await run_once(app, ref)
     assert (await statuses(app, ref), len(provider.requests)) == (["COLLECTED", "SUBMITTED"], 2)
+
+
+async def test_a_lost_picture_is_made_again_only_once(running_app: RunningApp) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await collected_and_lost(app, provider)
+    provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
+    await app.execute("UPDATE submissions SET number = 2")
+    await run_once(app, ref)
+    assert (await status_of(app, ref), len(provider.requests)) == ("FAILURE", 1)
+    assert await failure_code(app, ref) == PROVIDER_FAILED.code

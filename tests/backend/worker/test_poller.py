@@ -84,14 +84,18 @@ async def test_two_processes_ask_about_each_request_once(running_app: RunningApp
     assert (sum(looks), provider.polls) == (4, 4)
 
 
+@pytest.mark.parametrize("ends", [False, True])
 async def test_many_answers_leave_connections_to_the_jobs(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, *, ends: bool
 ) -> None:
+    """Also when many jobs have ended at once, as those of a shop that removed the app."""
     app = hosted_app(running_app, FakeProvider())
     for _ in range(2 * WRITES_AT_ONCE):
         ref = await hosted_job(app)
         await run_once(app, ref)
         await pass_time(app, ref, secs=0)
+        if ends:
+            await app.http.post(f"/v1/jobs/{ref.public_id}/cancel", headers=app.bearer())
     transaction, is_open, most = app.database.transaction, 0, 0
 
     @contextlib.asynccontextmanager
