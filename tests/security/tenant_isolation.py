@@ -3,6 +3,7 @@
 from litestar import Litestar
 
 from backend.app import create_app
+from backend.jobs.service import JobRef
 from tests.minimal_requests import MINIMAL_PARAMETERS
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import (

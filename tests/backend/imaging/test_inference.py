@@ -16,7 +16,8 @@ def test_openvino_is_used_where_it_is_installed_and_onnxruntime_elsewhere(monkey
     monkeypatch.setattr(inference, "_onnxruntime", lambda *_, **__: "onnxruntime")
     for installed, expected in ((object(), "openvino"), (None, "onnxruntime")):
         monkeypatch.setattr(inference, "find_spec", lambda _, found=installed: found)
-        assert inference.open_network(b"", threads=1) == expected
+        opened: object = inference.open_network(b"", threads=1)
+        assert opened == expected
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
