@@ -165,7 +165,7 @@ def flowers(period: int, colour: tuple[int, int, int] = (220, 20, 40)):
     """A white 400 px square with dots of that colour, so many pixels apart."""
     y, x = np.mgrid[0:400, 0:400]
     dots = np.hypot(x % period - period / 2, y % period - period / 2) < period / 4
-    return np.where(dots[..., None], np.array(colour, np.uint8), np.uint8(255))
+    return np.where(dots[..., None], np.array(colour, dtype=np.uint8), np.uint8(255))
 
 
 @pytest.mark.parametrize(
