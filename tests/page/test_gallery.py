@@ -72,7 +72,7 @@ async def test_images_are_filtered_by_how_they_were_made(admin: AdminPage) -> No
     await how.select_option("compose")
     await admin.page.wait_for_url("**/gallery?origin=compose")
     await expect(images(admin)).to_have_count(1)
-    await expect(images(admin)).to_contain_text("Product on a mannequin")
+    await expect(images(admin)).to_contain_text("Worn product")
     await how.select_option("edit")
     await expect(admin.app.get_by_text("No images match")).to_be_visible()
     await admin.open("/gallery?origin=catalog")

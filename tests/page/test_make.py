@@ -46,6 +46,7 @@ async def test_one_product_becomes_a_job_with_the_parameters_of_the_form(
 ) -> None:
     product = shop.product(title="Navy tee")
     await admin.open("/make")
+    await expect(admin.app.get_by_text("1 credit for each product", exact=True)).to_have_count(2)
     await admin.app.get_by_role("button", name="Choose products").click()
     await admin.pick("Navy tee")
     await expect(admin.app.get_by_text("1 product × 1 credit = at most 1 credit")).to_have_count(2)

@@ -78,7 +78,7 @@ async def test_the_plot_has_a_bar_for_each_day_and_workflow(admin: AdminPage) ->
     rows = admin.app.locator("s-box s-table-row")
     await expect(rows).to_have_count(len(used))
     cells = await rows.last.locator("s-table-cell").all_inner_texts()
-    assert cells[1:] == ["Product on a mannequin", "6", "6"]
+    assert cells[1:] == ["Worn product", "6", "6"]
     colours = {await bar.get_attribute("fill") or "" for bar in await bars.all()}
     assert len(colours) == 2
     assert all(contrast_with_white(each) >= 3 for each in colours)  # WCAG 1.4.11

@@ -103,7 +103,7 @@ export const ENGLISH = /** @type {const} */ ({
   "workflow.catalog-image": "Catalog image",
   "workflow.background-swap-with-image": "Product in front of a picture",
   "workflow.background-swap-with-spec": "Product in front of a drawn background",
-  "workflow.product-to-model-direct": "Product on a mannequin",
+  "workflow.product-to-model-direct": "Worn product",
   "workflow.product-to-model-phased": "Product on a model",
   "workflow.try-on": "Try-on",
   "workflow.look": "Look",

@@ -22,6 +22,12 @@ const MODAL = "rerun";
 const SEEDS = 2 ** 31; // from 0: the range that the API takes
 const ENDED = ["SUCCESS", "FAILURE"];
 const SHOWN_DIGITS = 8; // of a SHA-256
+/** By the unit that a provider counts in. @type {Record<string, import("../words.js").WordKey>} */
+const COUNTED = {
+  credits: "lineage.counted.credits",
+  billable_units: "lineage.counted.billable",
+  images: "lineage.counted.images",
+};
 
 /**
  * What the merchant can do on a screen whose state has the job's lineage.
@@ -171,7 +177,8 @@ function costOf({ credits_cost: credits, stages, status }) {
   const total = micros.reduce((sum, each) => sum + each, 0) / 1e6;
   if (Number.isNaN(total)) {
     return [...own, ...costs.map(({ units, unit = "" }) => (typeof units === "number"
-      ? text("lineage.cost.units", { units, unit }) : text("lineage.cost.unknown")))];
+      ? text(COUNTED[unit.replaceAll(" ", "_")] ?? "lineage.counted.units", { count: units })
+      : text("lineage.cost.unknown")))];
   }
   const isListed = costs.some(({ source }) => source !== "answer");
   const word = isListed ? "lineage.cost.listed" : "lineage.cost.provider";

@@ -56,7 +56,6 @@ export function countOf({ workflow, source, products, collection, photos }) {
   return photos.filter(({ key }) => key).length;
 }
 
-
 /** The price of one image; undefined while it is not known. @param {MakeState} state */
 const priceOfOne = (state) => operationOf(state, state.workflow)?.credits_cost;
 
@@ -73,9 +72,10 @@ export function price(state) {
   const credits = text("make.credits", { count: each });
   const left = Math.max(overview.daily_credit_cap - overview.credits_spent_today, 0);
   return h("s-stack", { gap: "small-300" },
-    h("s-text", { type: "strong" }, count === null ? text("make.priceEach", { credits })
-      : text("make.priceAll", { items: text(itemsOf(state), { count }), credits,
-        total: text("make.credits", { count: count * each }) })),
+    h("s-text", { type: "strong" }, count
+      ? text("make.priceAll", { items: text(itemsOf(state), { count }), credits,
+        total: text("make.credits", { count: count * each }) })
+      : text(`make.priceEach.${state.source}`, { credits })),
     balance && h("s-text", null, text("credits.left", { count: balance.available })),
     !isCharged() && h("s-text", null, text("make.notCharged")),
     h("s-text", { color: "subdued" },

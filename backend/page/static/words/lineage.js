@@ -23,7 +23,19 @@ export const LINEAGE_WORDS = /** @type {const} */ ({
   "lineage.cost.none": "Nothing: a job that failed or was cancelled costs no credits.",
   "lineage.cost.provider": "The provider charged {price}.",
   "lineage.cost.listed": "The provider charges {price} by its price list.",
-  "lineage.cost.units": "The provider counted {units} {unit}.",
+  "lineage.counted.credits": {
+    one: "The provider counted {count} credit.", other: "The provider counted {count} credits.",
+  },
+  "lineage.counted.billable": {
+    one: "The provider counted {count} billable unit.",
+    other: "The provider counted {count} billable units.",
+  },
+  "lineage.counted.images": {
+    one: "The provider counted {count} image.", other: "The provider counted {count} images.",
+  },
+  "lineage.counted.units": {
+    one: "The provider counted {count} unit.", other: "The provider counted {count} units.",
+  },
   "lineage.cost.unknown": "The provider did not say what it charged.",
   "lineage.label": "Label in the files",
   "lineage.label.algorithmicallyEnhanced": "Edited by software",

@@ -55,7 +55,9 @@ export const MAKE_WORDS = /** @type {const} */ ({
     "Atelier does not charge for images in this shop. Credits only show how much you use.",
   "make.onlyOne": "This kind of image is made for one product at a time.",
   "make.priceAll": "{items} × {credits} = at most {total}",
-  "make.priceEach": "{credits} for each product of the collection",
+  "make.priceEach.products": "{credits} for each product",
+  "make.priceEach.collection": "{credits} for each product of the collection",
+  "make.priceEach.files": "{credits} for each photo",
   "make.partly": "{done} of {all} photos were started. The others were not.",
   "make.waits": "The batch makes what your credits allow. It goes on when there are more.",
   "make.rulesLeft":
