@@ -63,6 +63,7 @@ class FakeProvider:
         self.stages = frozenset({STAGE})
         self.models: Mapping[StageName, str] = dict.fromkeys(StageName, "fake-model-1")
         self.limits = ProviderLimits(concurrent=concurrent, per_minute=per_minute)
+        self.key_fingerprint = "key-1"
         self.can_find = can_find
         self.is_synchronous = is_synchronous
         self.has_only_seeds = False  # to find a request by
