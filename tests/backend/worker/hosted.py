@@ -158,7 +158,7 @@ def hosted_app(running_app: RunningApp, provider: FakeProvider, **context: Any) 
         **{
             "renderer": HostedRenderer(),
             "providers": {STAGE: provider},
-            "deadlines": {STAGE: timedelta(minutes=10)},
+            "deadlines": dict.fromkeys(StageName, timedelta(minutes=10)),
             **context,
         },
     )
