@@ -27,7 +27,7 @@ CategoryFilter = Annotated[
         max_length=64,
         pattern=r"^[a-z][a-z0-9_-]*$(?!\n)",
         description="The kind of garment, as `category` of a render: named in the job's request, "
-        "or told by the product.",
+        "or by the product's type or tags.",
     ),
 ]
 Origin = Annotated[

@@ -28,7 +28,7 @@ class RenderResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The images of a successful job. `public_id` is the job's.
 
     `origin` is the class of its workflow, null for a workflow that is no longer offered. `category`
-    is the kind of garment, where the request names it or the product tells it. Jobs of earlier
+    is the kind of garment, where the request or the product's type or tags name it. Jobs of earlier
     releases have no `thumbnail`.
     """
 

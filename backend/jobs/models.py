@@ -61,8 +61,8 @@ class Job(Base):
     counts it. `files` says whether its intermediates and originals are there: they expire some time
     after its end (`worker.retention`). `product_title` is the product's title when a worker read
     it. `category` is the garment's, once a stage is recorded: the request's, or the one that the
-    product tells. `review` is where the job is in the merchant's review (`review.queries`); a
-    trigger on `publications` keeps PUBLISHED, for writers of every version. `rerun_of` is the job
+    product's words name. `review` is where the job is in the merchant's review (`review.queries`);
+    a trigger on `publications` keeps PUBLISHED, for writers of every version. `rerun_of` is the job
     that this one repeats, which may be gone. `asked_by` says who asked; null is a job from before
     the column.
     """

@@ -47,6 +47,7 @@ async def request_job(
     customer_id: str | None = None,
     publish: dict[str, Any] | None = None,
     product_title: str | None = None,
+    category: str | None = None,
     asked_by: AskedBy | None = None,
     rerun_of: str | None = None,
     quotas: Quotas = UNLIMITED,
@@ -54,9 +55,10 @@ async def request_job(
     """Create the job; return None if the shop already has one with this `natural_key`.
 
     `publish` is the request for `publications.auto_publish`, `rerun_of` the job that this one
-    repeats. Raises `TooManyOpenJobs` or
-    `InsufficientBalance`: then the transaction must not commit. Concurrent requests count only
-    their own jobs, so a few more than the quota may be accepted; credits are never overdrawn.
+    repeats. `product_title` and `category` are what is known of the product already. Raises
+    `TooManyOpenJobs` or `InsufficientBalance`: then the transaction must not commit. Concurrent
+    requests count only their own jobs, so a few more than the quota may be accepted; credits are
+    never overdrawn.
     """
     ref = JobRef(shop_id=shop_id, public_id=public_id or new_public_id())
     request = with_seed(workflow, request, ref.public_id)
@@ -73,6 +75,7 @@ async def request_job(
             request=request,
             publish=publish,
             product_title=product_title,
+            category=category,
             asked_by=stored_asked_by(asked_by),
             rerun_of=rerun_of,
             last_seq=1,

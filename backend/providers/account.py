@@ -1,5 +1,6 @@
 """What an adapter is given of the settings, and what adapters have in common."""
 
+import hashlib
 import math
 import time
 from base64 import b64encode
@@ -38,6 +39,11 @@ class ProviderAccount(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Without the key."""
         return f"ProviderAccount({self.base_url!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that tell this key from another one, and do not reveal it."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:16]
 
     def send(self, image: InputImage) -> str:
         """How the picture goes out: its URL, or itself."""

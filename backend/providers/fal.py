@@ -94,6 +94,7 @@ class FalProvider:
     ) -> None:
         self.account = account
         self.models: Mapping[StageName, str] = account.models
+        self.key_fingerprint = account.fingerprint
         self.stages = frozenset(account.models)
         self.limits = account.limits
         key = {"Authorization": f"Key {account.key}"}

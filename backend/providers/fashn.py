@@ -107,6 +107,7 @@ class FashnProvider:
     ) -> None:
         self.account = account
         self.models: Mapping[StageName, str] = account.models
+        self.key_fingerprint = account.fingerprint
         self.stages = frozenset(account.models)
         self.limits = account.limits
         key = {"Authorization": f"Bearer {account.key}"}

@@ -145,6 +145,7 @@ class GeminiProvider:
     ) -> None:
         self.account = account
         self.models: Mapping[StageName, str] = account.models
+        self.key_fingerprint = account.fingerprint
         self.stages = frozenset(account.models)
         self.limits = account.limits
         self.http = ProviderHttp(

@@ -141,12 +141,14 @@ class CallbackRefused(Exception):
 class Provider(Protocol):
     """An adapter. `stages` are those it can make, `models` what it sends each of them to.
 
-    `can_find` says whether `find` can answer.
+    `key_fingerprint` tells its key from another one: what was sent with another key may be unknown
+    to this account. `can_find` says whether `find` can answer.
     """
 
     name: str
     stages: frozenset[StageName]
     models: Mapping[StageName, str]
+    key_fingerprint: str
     limits: ProviderLimits
     can_find: bool
 

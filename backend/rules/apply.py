@@ -39,7 +39,6 @@ from backend.shops.billing_refresh import NO_BILLING, BillingRefresh, with_refre
 from backend.shops.models import Shop
 from backend.shops.shopify_responses import Product, ProductImage
 from backend.workflows.compatibility import category_for
-from backend.workflows.registry import Workflow
 
 log = structlog.get_logger(__name__)
 
@@ -305,15 +304,18 @@ async def run_rule(
     except InvalidRequest:  # such as an entry of the catalog that has been archived since
         log.warning("rule_names_missing_image", workflow=workflow_of(rule).name)
         return None
+    workflow = workflow_of(rule)
+    guess = category_for(workflow.name, product.product_type, product.tags)
+    takes_it = guess and "category" in workflow.parameters.__struct_fields__
     return await request_job(
         connection,
-        workflow_of(rule),
+        workflow,
         shop_id=shop.id,
         request={
             "product_id": product.gid,
             "media_id": image.media_gid,
             "source_url": image.download_url,
-            **guessed(workflow_of(rule), product),
+            **({"category": guess} if takes_it else {}),
             **stored,
         },
         origin="webhook",
@@ -321,6 +323,7 @@ async def run_rule(
         publish=wish(rule, product),
         asked_by=asked_by,
         product_title=product.stored_title,
+        category=stored.get("category") or guess,
         quotas=quotas,
     )
 
@@ -328,14 +331,6 @@ async def run_rule(
 def position_of(rule: Any, settings: StoredSettings) -> int:
     """The rule's position in the settings, from 0."""
     return [each.rule for each in settings.rules].index(rule)
-
-
-def guessed(workflow: Workflow, product: Product) -> dict[str, str]:
-    """The garment's category for a rule that names none, as far as the product tells it."""
-    if "category" not in workflow.parameters.__struct_fields__:
-        return {}
-    category = category_for(workflow.name, product.product_type, product.tags)
-    return {"category": category} if category else {}
 
 
 async def spend(connection: AsyncConnection, shop: Row[Any], price: int, cap: int) -> None:

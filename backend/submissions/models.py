@@ -44,13 +44,13 @@ class Submission(Base):
 
     `reference` is what the provider is told to find it by. `inputs` has the SHA-256 of each picture
     that was sent. `model` is what the request is sent to, and with the result the one that the
-    provider names. `provider_job_id` and `handles` are the provider's answer; `hinted_id` is an id
-    that a callback has named before the answer was stored. `wake_at` is when the poller looks at it
-    next, or, while it is WAITING, until when its job has been called to take a place. `deadline_at`
-    is when its job stops waiting for the result; a `failure` before `settled_at` is what the job
-    has ended with then. `outages` counts the failed questions in a row. `amount_micros` is in
-    millionths of USD. `possible_double_cost`: the provider may have been paid for this request
-    beside another one.
+    provider names. `key_fingerprint` tells the key that it is sent with from another one.
+    `provider_job_id` and `handles` are the provider's answer; `hinted_id` is an id that a callback
+    has named before the answer was stored. `wake_at` is when the poller looks at it next, or, while
+    it is WAITING, until when its job has been called to take a place. `deadline_at` is when its job
+    stops waiting for the result; a `failure` before `settled_at` is what the job has ended with
+    then. `outages` counts the failed questions in a row. `amount_micros` is in millionths of USD.
+    `possible_double_cost`: the provider may have been paid for this request beside another one.
     """
 
     __tablename__ = "submissions"
@@ -95,6 +95,7 @@ class Submission(Base):
     handles: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     hinted_id: Mapped[str | None] = mapped_column(Text)
     model: Mapped[str | None] = mapped_column(Text)
+    key_fingerprint: Mapped[str | None] = mapped_column(Text)
     units: Mapped[float | None] = mapped_column(Double)
     unit: Mapped[str | None] = mapped_column(Text)
     amount_micros: Mapped[int | None] = mapped_column(BigInteger)

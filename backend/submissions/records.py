@@ -62,6 +62,7 @@ class StoredSubmission(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     seed: int
     model: str | None
+    key_fingerprint: str | None
     inputs: dict[str, str]
     has_callback: bool
     provider_job_id: str | None
@@ -96,6 +97,7 @@ SUBMISSION_COLUMNS = (
     Submission.status,
     Submission.seed,
     Submission.model,
+    Submission.key_fingerprint,
     Submission.inputs,
     Submission.has_callback,
     Submission.provider_job_id,

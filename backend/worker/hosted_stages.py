@@ -33,6 +33,7 @@ from backend.providers.provider import (
     ProviderFailed,
     ProviderJob,
     ProviderUnavailable,
+    RequestUnknown,
     Running,
     SubmitRequest,
 )
@@ -240,7 +241,8 @@ class HostedStage(HostedRun):
         if not is_over:
             rest = GRACE - timedelta(seconds=stored.since_intent)
             return await self.leave(stored, rest if known is None else min(rest, LOOK_AGAIN))
-        if known is not None:  # the provider does not have it, and nobody is sending it any more
+        has_same_key = stored.key_fingerprint == self.provider.key_fingerprint
+        if known is not None and has_same_key:  # the provider does not have it, nor will it come
             return await self.submit(stored.key.number)
         return await self.give_up(stored)
 
@@ -267,6 +269,8 @@ class HostedStage(HostedRun):
             if isinstance(answer, Running):
                 return await self.wait_on(stored, answer)
             return await self.deliver(stored, answer)
+        except RequestUnknown:  # it was accepted, so it may have been paid
+            return await self.give_up(stored)
         except ProviderFailed as error:
             return await self.fail_submission(stored, error)
         except ProviderUnavailable as error:

@@ -104,6 +104,7 @@ async def take_place(
     columns |= {
         "provider": provider.name,
         "model": provider.models[StageName(key.stage)],
+        "key_fingerprint": provider.key_fingerprint,
         "has_callback": has_callback,
         "inputs": inputs,
     }

@@ -78,9 +78,9 @@ async def poll_provider(provider: Provider, job: ProviderJob) -> Running | Finis
 async def known_requests(database: Database, stored: StoredSubmission) -> frozenset[str] | None:
     """The provider's ids of the other requests with this stage and seed.
 
-    None if the lost one cannot be told: nobody knows which model it was sent to, or another job's
-    request is lost, too. A merchant may choose the seed, so a request that is found by it could be
-    the other job's, of another shop.
+    None if the lost one cannot be told from others: nobody knows which model it was sent to, or
+    another job's request is lost, too. A merchant may choose the seed, so a request that is found
+    by it could be the other job's, of another shop.
     """
     if stored.model is None:
         return None

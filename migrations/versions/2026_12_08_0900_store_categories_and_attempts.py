@@ -6,6 +6,8 @@ has the categories that the products told as well. It is null in jobs that ended
 worker of the version before ends, until a worker has copied theirs in small steps
 (`worker.category_backfill`).
 
+A submission gets the fingerprint of the key that it is sent with: another account does not know it.
+
 Uploads get an index by the key of their object, by which a rerun looks for them. Building the two
 indexes reads the tables once. Writers of uploads, and readers and writers of jobs, wait meanwhile.
 Where that would be long, add the column and build the indexes by hand before, with the same names:
@@ -40,6 +42,7 @@ def upgrade() -> None:
             nullable=False,
         ),
     )
+    op.add_column("submissions", sa.Column("key_fingerprint", sa.Text()))
     op.execute("ALTER TABLE jobs ADD COLUMN IF NOT EXISTS category text")
     create_renders_index("ix_jobs_gallery", "category")
     op.drop_index("ix_jobs_renders", table_name="jobs", postgresql_where=IS_RENDER)
@@ -61,5 +64,6 @@ def downgrade() -> None:
     create_renders_index("ix_jobs_renders", "(request ->> 'category')")
     op.drop_index("ix_jobs_gallery", table_name="jobs", postgresql_where=IS_RENDER)
     op.drop_index("ix_uploads_key", table_name="uploads")
+    op.drop_column("submissions", "key_fingerprint")
     op.drop_column("endpoint_deliveries", "latest_attempts")
     op.drop_column("jobs", "category")

@@ -318,6 +318,16 @@ async def test_a_rule_whose_catalog_entry_is_archived_stops_no_other_rule(
     assert len(one.made) == 1
 
 
+async def test_the_jobs_of_a_rule_store_the_products_category(
+    shared_app: RunningApp, shop: str
+) -> None:
+    await put_settings(shared_app, shop, CATALOG_RULE)
+    shared_app.shopify.create_product(shop, "Flora", b"x", product_type="Summer dresses")
+    assert await delivery_outcome(shared_app, shop, CREATE) == ("processed", "JOB")
+    [job] = await jobs_of(shared_app, shop)
+    assert (job["category"], "category" in job["request"]) == ("dress", False)
+
+
 async def test_a_rule_without_a_category_takes_the_one_that_the_product_tells(
     shared_app: RunningApp, shop: str
 ) -> None:

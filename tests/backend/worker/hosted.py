@@ -63,6 +63,7 @@ class FakeProvider:
         self.stages = frozenset({STAGE})
         self.models: Mapping[StageName, str] = dict.fromkeys(StageName, "fake-model-1")
         self.limits = ProviderLimits(concurrent=concurrent, per_minute=per_minute)
+        self.key_fingerprint = "key-1"
         self.can_find = can_find
         self.is_synchronous = is_synchronous
         self.has_only_seeds = False  # to find a request by
@@ -157,7 +158,7 @@ def hosted_app(running_app: RunningApp, provider: FakeProvider, **context: Any) 
         **{
             "renderer": HostedRenderer(),
             "providers": {STAGE: provider},
-            "deadlines": {STAGE: timedelta(minutes=10)},
+            "deadlines": dict.fromkeys(StageName, timedelta(minutes=10)),
             **context,
         },
     )

@@ -5,8 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from backend.failures.codes import ANSWER_LOST
-from backend.providers.provider import AnswerLost, Finished, ProviderJob, ProviderUnavailable
+from backend.failures.codes import ANSWER_LOST, PROVIDER_FAILED
+from backend.providers.provider import (
+    AnswerLost,
+    Finished,
+    ProviderJob,
+    ProviderUnavailable,
+    RequestUnknown,
+)
 from backend.submissions import records
 from backend.worker import hosted_runs, hosted_stages
 from backend.workflows.stages import StageName
@@ -339,3 +345,42 @@ async def test_a_reference_belongs_to_one_request_of_one_job() -> None:
     references = {each.reference for each in [key, *others]}
     assert len(references) == 5
     assert {len(each) for each in references} == {32}
+
+
+async def test_a_lost_request_that_another_account_does_not_know_is_counted(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await lose_the_answer(app, ref, AnswerLost("cut"))
+    provider.key_fingerprint, provider.sent_to = "key-2", dict.fromkeys(provider.sent_to, "unknown")
+    await pass_time(app, ref, secs=160)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await double_costs(app)) == (["LOST", "SUBMITTED"], [1])
+
+
+async def test_a_lost_request_is_found_with_another_key_of_the_account(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider(can_find=True)
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await lose_the_answer(app, ref, AnswerLost("cut"))
+    provider.key_fingerprint = "key-2"
+    await pass_time(app, ref, secs=160)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await double_costs(app)) == (["SUBMITTED"], [])
+
+
+async def test_an_accepted_request_that_the_provider_no_longer_knows_is_counted(
+    running_app: RunningApp,
+) -> None:
+    provider = FakeProvider()
+    app = hosted_app(running_app, provider)
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
+    await wake(app, ref)
+    await run_once(app, ref)
+    assert (await statuses(app, ref), await double_costs(app)) == (["LOST", "SUBMITTED"], [1])

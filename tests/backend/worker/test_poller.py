@@ -37,6 +37,7 @@ STORED = StoredSubmission(
     status="SUBMITTED",
     seed=1,
     model="fake-model-1",
+    key_fingerprint="key-1",
     inputs={},
     has_callback=False,
     provider_job_id="fake-1",
