@@ -110,7 +110,8 @@ async def run_worker(
         shorten_outages()
         stop_on_signals(context.stopping)
         await stack.enter_async_context(watched_loop())
-        log.info("worker_started", slots=slots)
+        runtime = "openvino" if find_spec("openvino") else "onnxruntime"  # as the child chooses
+        log.info("worker_started", slots=slots, inference=runtime)
         await pgqueuer.run(
             lambda: manager(settings, context, handler_context, shares=places.shares),
             dequeue_timeout=POLL,
@@ -137,9 +138,7 @@ async def open_worker_context(
     watch_pools(database.pools)
     admin = AdminApi(settings, shopify_transport)
     store = ObjectStore(settings)
-    if settings.segment_model_path.exists():
-        log.info("segment_model", runtime="openvino" if find_spec("openvino") else "onnxruntime")
-    else:
+    if not settings.segment_model_path.exists():
         log.warning(
             "segment_model_missing",
             path=str(settings.segment_model_path),
