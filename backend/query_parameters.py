@@ -10,7 +10,7 @@ from backend.body import LONGEST_NAME
 from backend.errors import BadRequest
 
 
-def require_each_once(request: Request[Any, Any, Any]) -> None:
+async def require_each_once(request: Request[Any, Any, Any]) -> None:
     """Raise `BadRequest` if the query has a parameter twice: Litestar would use the last one.
 
     Without a credential nothing depends on the query, and others may have written it: Shopify, or

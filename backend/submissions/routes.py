@@ -55,7 +55,7 @@ class CallbackGuard:
         """Litestar copies the guards of each router; the counters must stay shared."""
         return self
 
-    def __call__(
+    async def __call__(
         self, connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
     ) -> None:
         """Raise `RouteNotFound` or `TooManyRequests`."""

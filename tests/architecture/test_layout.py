@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tomllib
 
+from litestar.utils.sync import AsyncCallable
+
 from backend.page.routes import PAGE_PATHS
 from tests.benchmarks.running import settings
 from tests.running_app import RunningApp
@@ -80,6 +82,14 @@ async def test_every_route_but_health_schema_and_page_has_exactly_one_guard(
             if not guards:
                 unguarded.add(route.path)
     assert unguarded == UNGUARDED, "give the route a guard, or add it to UNGUARDED with a reason"
+
+
+def test_no_request_waits_for_a_thread_of_its_guard_or_hook(running_app: RunningApp) -> None:
+    """Litestar runs those that are not coroutine functions in a thread, for each request."""
+    for route in litestar_app(running_app.settings).routes:
+        for handler in getattr(route, "route_handlers", []):
+            called = [*handler.resolve_guards(), handler.resolve_before_request()]
+            assert not any(isinstance(each, AsyncCallable) for each in called), route.path
 
 
 def test_sql_that_names_no_shop_is_only_in_the_worker() -> None:
