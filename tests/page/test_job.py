@@ -121,6 +121,8 @@ async def test_a_preview_can_not_be_published(admin: AdminPage, shop: Shop) -> N
         marked = """UPDATE artifacts SET meta = jsonb_set(meta, '{is_preview}', 'true')
                     WHERE job_id = :job AND role = 'final'"""
         await connection.execute(text(marked), {"job": job})
+        another_version = "UPDATE jobs SET attempt = attempt + 1 WHERE public_id = :job"
+        await connection.execute(text(another_version), {"job": job})
     await admin.open(f"/jobs/{job}")
     await expect(admin.app.get_by_text("It cannot be published.")).to_be_visible()
     await expect(admin.app.get_by_role("button", name="Publish")).to_have_count(0)
