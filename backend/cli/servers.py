@@ -4,10 +4,13 @@ import errno
 import faulthandler
 import gc
 import os
+import signal
 import socket
+import sys
 import tempfile
 import threading
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import structlog
@@ -93,6 +96,7 @@ def serve(
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
     log.info("listening", address=str(listening.getsockname()))
     collect_garbage()
+    signal.signal(signal.SIGTERM, exit_cleanly)  # uvicorn raises it again, once it has stopped
     with served_metrics(settings.metrics_listen):
         Server(config).run([listening])
 
@@ -153,6 +157,11 @@ def started(
     TokenKeys(settings.token_keys)  # raises `ConfigurationError` if they are invalid
     click.get_current_context().with_resource(traced_process(service))
     return settings, transport
+
+
+def exit_cleanly(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End the process, but write the last log lines and send the last spans before."""
+    sys.exit(0)
 
 
 def collect_garbage() -> None:

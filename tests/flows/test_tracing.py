@@ -85,7 +85,11 @@ async def test_one_trace_leads_from_a_webhook_to_its_pictures(
     await running_app.install()
     product = running_app.product()
     asked = "SELECT public_id FROM jobs WHERE request->>'product_id' = :gid"
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    # What is due only in a minute, a process sends when it stops.
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_BSP_SCHEDULE_DELAY": "60000",
+    }
     log = tmp_path / "log"
     async with contextlib.AsyncExitStack() as processes:
         running_app.shopify.app_url = await processes.enter_async_context(

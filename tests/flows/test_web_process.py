@@ -77,7 +77,7 @@ async def test_a_long_poll_is_answered_before_the_process_stops(
             process.send_signal(signal.SIGTERM)
             answer = await asyncio.wait_for(waiting, 5)
         assert (answer.status_code, answer.json()["events"]) == (200, [])
-        await asyncio.wait_for(process.wait(), 5)
+        assert await asyncio.wait_for(process.wait(), 5) == 0
 
 
 async def test_a_stopped_process_has_logged_every_request(

@@ -145,7 +145,7 @@ async def test_containers_stop_in_time_and_hand_their_job_over(
         job = await requested(api, running_app)
     await wait_for_row(running_app, "SELECT 1 FROM job_stages WHERE job_id = :id", id=job)
     assert await started.stop("worker") == 0
-    assert await started.stop("web-1") == 143  # uvicorn ends by the signal, after its requests
+    assert await started.stop("web-1") == 0
     (left,) = await running_app.rows("SELECT status FROM jobs WHERE public_id = :id", id=job)
     assert left["status"] != "SUCCESS"
     for name in ("worker", "web-1"):
