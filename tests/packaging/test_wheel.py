@@ -1,7 +1,6 @@
 """The production wheel in a fresh environment, from the lock file: `make wheel`."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
