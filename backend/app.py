@@ -148,7 +148,7 @@ def create_app(
             await parts.enter_async_context(wakeups.listening())
             await parts.enter_async_context(presigner.renewing())
             await parts.enter_async_context(watched_loop())
-            asyncio.get_running_loop().run_in_executor(None, queue.builders)  # imports PgQueuer
+            asyncio.get_running_loop().run_in_executor(None, queue.import_pgqueuer)
             yield
 
     app = WebApp(

@@ -12,6 +12,7 @@ The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 """
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
@@ -78,6 +79,8 @@ ENTRIES = table(
 )
 QUEUED: ColumnElement[str] = literal_column(f"'queued'::{QUEUE_SCHEMA}.pgqueuer_status")
 
+IMPORTING = threading.Lock()
+
 AnyConnection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
 
@@ -122,6 +125,7 @@ def queries_on(connection: AnyConnection) -> "Queries":
 
 def queries(driver: Any) -> "Queries":
     """PgQueuer's statements over `driver`, in our schema."""
+    import_pgqueuer()
     from pgqueuer.queries import Queries
 
     return Queries(cast("Driver", driver), *builders())
@@ -129,11 +133,8 @@ def queries(driver: Any) -> "Queries":
 
 @functools.cache
 def builders() -> "tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder]":
-    """PgQueuer's query builders, one set per process: they parse settings and cache their SQL.
-
-    PgQueuer is imported here: with pydantic, it takes a sixth of the imports of a web process. The
-    process calls this in a thread once it listens.
-    """
+    """PgQueuer's query builders, one set per process: they parse settings and cache their SQL."""
+    import_pgqueuer()
     from pgqueuer.adapters.persistence.qb import (
         QueryBuilderEnvironment,
         QueryQueueBuilder,
@@ -143,6 +144,18 @@ def builders() -> "tuple[QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedu
 
     names = DBSettings(db_schema=QUEUE_SCHEMA)
     return QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
+
+
+@functools.cache
+def import_pgqueuer() -> None:
+    """Import PgQueuer: with pydantic, it takes a sixth of the imports of a web process.
+
+    The process does so in a thread once it listens, and its first request may need it by then. The
+    package's modules import each other, so two threads that import it at once would find their
+    locks in a deadlock: one waits for the other.
+    """
+    with IMPORTING:
+        import pgqueuer.queries  # noqa: F401
 
 
 async def enqueue(connection: AnyConnection, *entries: Entry) -> None:
@@ -191,6 +204,7 @@ def insert_entry(entrypoint: str, rows: Select[Any]) -> CTE:
 
 def trace_headers(entrypoint: str) -> str | None:
     """The headers by which a worker continues the current trace, as JSON; None without traces."""
+    import_pgqueuer()
     from pgqueuer.ports.tracing import TRACER
 
     if TRACER.tracer is None:

@@ -1,5 +1,8 @@
 """Enqueueing belongs to the caller's transaction."""
 
+import subprocess
+import sys
+
 import pytest
 from sqlalchemy import text
 
@@ -79,3 +82,19 @@ def test_entry_point_and_priority_follow_from_the_entrys_number(
 ) -> None:
     entry = queue.Entry(entrypoint=entrypoint, dedupe_key="", payload=b"", number=number)
     assert queue.queue_position(entry) == waits_at
+
+
+TWO_THREADS = """
+import threading
+from backend import queue
+thread = threading.Thread(target=queue.import_pgqueuer)
+thread.start()
+queue.queries(object())
+thread.join()
+"""
+
+
+def test_a_request_may_need_pgqueuer_while_the_process_still_imports_it() -> None:
+    """Its modules import each other: without a lock, two threads wait for one another."""
+    ended = subprocess.run([sys.executable, "-c", TWO_THREADS], capture_output=True, text=True)
+    assert ended.stderr == ""
