@@ -34,6 +34,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import CTE
 
+from backend.tracing import Tracing
+
 if TYPE_CHECKING:
     from pgqueuer.adapters.persistence.qb import (
         QueryBuilderEnvironment,
@@ -204,10 +206,10 @@ def insert_entry(entrypoint: str, rows: Select[Any]) -> CTE:
 
 def trace_headers(entrypoint: str) -> str | None:
     """The headers by which a worker continues the current trace, as JSON; None without traces."""
-    import_pgqueuer()
-    from pgqueuer.ports.tracing import TRACER
-
-    if TRACER.tracer is None:
+    if Tracing.recorder is None:
         return None
+    from pgqueuer.ports.tracing import TRACER  # was imported with the recorder
+
+    assert TRACER.tracer is not None
     [headers] = TRACER.tracer.trace_publish([entrypoint])
     return msgspec.json.encode(headers).decode()
