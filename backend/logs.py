@@ -111,7 +111,7 @@ class LineRenderer:
         event = structlog.contextvars.merge_contextvars(logger, level, event)
         event = structlog.processors.add_log_level(logger, level, event)
         event["logger"] = logger.name
-        event["timestamp"] = utc_now_text()
+        event["timestamp"] = datetime.now(UTC)  # msgspec writes it in RFC 3339
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, level, event)
         return log_line(event, repr)
@@ -125,7 +125,7 @@ class LineRenderer:
             "event": event,
             "level": "info",
             "logger": name,
-            "timestamp": utc_now_text(),
+            "timestamp": datetime.now(UTC),
         }
         self.lines.write_soon(f"{log_line(line, repr)}\n")
 
@@ -140,11 +140,6 @@ def log_briefly(name: str, event: str, **fields: Any) -> None:
         first.write(name, event, **fields)
     else:  # another configuration, as when a test captures it
         structlog.get_logger(name).info(event, **fields)
-
-
-def utc_now_text() -> str:
-    """The current time in RFC 3339."""
-    return f"{datetime.now(UTC).isoformat()[: -len('+00:00')]}Z"
 
 
 def log_line(event: Any, default: Callable[[Any], Any]) -> str:
