@@ -178,13 +178,23 @@ class JsonResponse(NamedTuple):
 
 async def send_json(send: Send, response: JsonResponse, request_id: str) -> None:
     """Send the response without the framework, with all headers that `RequestContext` adds."""
+
+    async def send_with_id(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = with_standard_headers(message["headers"], request_id)
+        await send(message)
+
+    await send_response(send_with_id, response)
+
+
+async def send_response(send: Send, response: JsonResponse) -> None:
+    """Send the response without the framework."""
     body = b"" if response.body is None else msgspec.json.encode(response.body)
     headers = [
         (name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()
     ]
     if body:
         headers += (CONTENT_TYPE, (b"content-length", str(len(body)).encode()))
-    headers = with_standard_headers(headers, request_id)
     await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
