@@ -25,6 +25,7 @@ import structlog
 
 WRITE_WITHIN = 0.05  # seconds
 MAX_WAITING_LINES = 500
+OUR_LINES = msgspec.json.Encoder(enc_hook=repr)  # a value that JSON cannot represent is shown
 
 LIBRARY_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -114,20 +115,15 @@ class LineRenderer:
         event["timestamp"] = datetime.now(UTC)  # msgspec writes it in RFC 3339
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, level, event)
-        return log_line(event, repr)
+        return OUR_LINES.encode(event).decode()
 
-    def write(self, name: str, event: str, **fields: Any) -> None:
-        """Write an `info` line of that logger soon, without bound fields."""
+    def write(self, name: str, event: str, fields: dict[str, Any]) -> None:
+        """Write an `info` line of that logger soon, without bound fields; completes `fields`."""
         if self.level > logging.INFO:
             return
-        line = {
-            **fields,
-            "event": event,
-            "level": "info",
-            "logger": name,
-            "timestamp": datetime.now(UTC),
-        }
-        self.lines.write_soon(f"{log_line(line, repr)}\n")
+        fields["event"], fields["level"], fields["logger"] = event, "info", name
+        fields["timestamp"] = datetime.now(UTC)
+        self.lines.write_soon(f"{OUR_LINES.encode(fields).decode()}\n")
 
 
 def log_briefly(name: str, event: str, **fields: Any) -> None:
@@ -137,7 +133,7 @@ def log_briefly(name: str, event: str, **fields: Any) -> None:
     """
     first = structlog.get_config()["processors"][0]
     if isinstance(first, LineRenderer):
-        first.write(name, event, **fields)
+        first.write(name, event, fields)
     else:  # another configuration, as when a test captures it
         structlog.get_logger(name).info(event, **fields)
 
