@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from backend.failures.codes import IMAGE_CORRUPT, RENDER_CRASHED
+from backend.failures.codes import RENDER_CRASHED
+from backend.failures.images import IMAGE_CORRUPT
 from backend.failures.registry import Failure
 from backend.jobs.lifecycle import fail, lease_job, succeed
 from backend.jobs.service import JobRef
