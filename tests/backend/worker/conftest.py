@@ -1,4 +1,7 @@
-"""An app with a bucket of its own: a sweep would delete the objects of other tests."""
+"""Apps for tests of workers: with a hosted provider, and with a bucket of its own.
+
+A sweep would delete the objects of other tests.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +12,7 @@ from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
 from backend.settings import Settings
 from backend.storage.objects import ObjectStore
+from tests.backend.worker.hosted import FakeProvider, hosted_app
 from tests.backend.worker.lost_objects import FakeFileRenderer
 from tests.running_app import RunningApp, open_running_app
 
@@ -41,6 +45,18 @@ def fast_app(isolated_app: RunningApp) -> RunningApp:
         isolated_app.worker_context, renderer=FakeFileRenderer()
     )
     return RunningApp(**{**vars(isolated_app), "worker_context": worker_context})
+
+
+@pytest.fixture
+def provider() -> FakeProvider:
+    """A hosted provider that accepts every request."""
+    return FakeProvider()
+
+
+@pytest.fixture
+def app(running_app: RunningApp, provider: FakeProvider) -> RunningApp:
+    """`running_app`, whose worker has that provider."""
+    return hosted_app(running_app, provider)
 
 
 def empty(store: ObjectStore) -> None:

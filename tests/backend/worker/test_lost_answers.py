@@ -29,10 +29,15 @@ from tests.backend.worker.hosted import (
     status_of,
     statuses,
     submissions,
+    submitted_job,
     wake,
 )
 from tests.backend.worker.job_state import failure_code
 from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 LOST = [AnswerLost("the connection was cut"), KilledHere(), TimeoutError(), ValueError("no JSON")]
 
@@ -54,10 +59,9 @@ async def lose_the_answer(app: RunningApp, ref: Any, fault: BaseException) -> No
 
 
 async def test_the_intent_is_committed_before_the_request_is_sent(
-    running_app: RunningApp,
+    app: RunningApp,
+    provider: FakeProvider,
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     found: list[list[str]] = []
     submit = provider.submit
@@ -139,10 +143,8 @@ async def test_a_request_that_never_arrived_is_sent_again_under_the_same_referen
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: type(fault).__name__)
 async def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(
-    running_app: RunningApp, fault: BaseException
+    app: RunningApp, provider: FakeProvider, fault: BaseException
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     if isinstance(fault, TimeoutError | ValueError):  # after the provider has accepted it
         submit = provider.submit
@@ -171,9 +173,9 @@ async def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(
     assert await status_of(app, ref) == "SUCCESS"
 
 
-async def test_an_answer_that_is_lost_twice_ends_the_job(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_an_answer_that_is_lost_twice_ends_the_job(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await hosted_job(app)
     for _ in range(2):
         await lose_the_answer(app, ref, AnswerLost("cut"))
@@ -261,12 +263,9 @@ async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(
 
 @pytest.mark.parametrize("point", ["record_stage", "collect_submission"])
 async def test_a_worker_killed_while_it_collects_collects_again(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, point: str
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = finished()
     await wake(app, ref)
     original = getattr(hosted_runs, point)
@@ -312,10 +311,9 @@ async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
 
 
 async def test_a_worker_that_comes_back_late_cancels_its_surplus_request(
-    running_app: RunningApp,
+    app: RunningApp,
+    provider: FakeProvider,
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     submit = provider.submit
 
@@ -374,12 +372,10 @@ async def test_a_lost_request_is_found_with_another_key_of_the_account(
 
 
 async def test_an_accepted_request_that_the_provider_no_longer_knows_is_counted(
-    running_app: RunningApp,
+    app: RunningApp,
+    provider: FakeProvider,
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
     await wake(app, ref)
     await run_once(app, ref)
