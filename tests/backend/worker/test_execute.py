@@ -24,6 +24,10 @@ from tests.backend.worker.recording_renderer import (
     new_job,
 )
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 REASON = Failure(code="TEST", message="for a test")
 
