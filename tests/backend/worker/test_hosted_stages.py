@@ -1,5 +1,6 @@
 """A stage of a hosted provider: asked for once, off the queue while it works, collected once."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Retry
 from backend.providers.provider import ProviderUnavailable, RequestUnknown
+from backend.retries import PROVIDERS
 from backend.worker import execute
 from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
@@ -195,9 +197,25 @@ async def test_a_lost_picture_waits_for_a_provider_that_is_away(
     provider.answers["fake-1"] = ProviderUnavailable("503")
     assert isinstance(await run_once(app, ref), Retry)
     assert (await status_of(app, ref), len(provider.requests)) == ("IN_PROGRESS", 1)
+    await app.execute("UPDATE jobs SET outages = 30")  # some three hours
+    assert isinstance(await run_once(app, ref), Retry)
     provider.answers["fake-1"] = finished()
     await run_once(app, ref)
     assert (await status_of(app, ref), len(provider.requests)) == ("SUCCESS", 1)
+
+
+async def test_a_lost_picture_is_given_up_after_hours_of_an_outage(
+    app: RunningApp, provider: FakeProvider
+) -> None:
+    ref = await collected_and_lost(app, provider)
+    provider.answers["fake-1"] = ProviderUnavailable("503")
+    hours = PROVIDERS.give_up_after
+    assert hours is not None
+    outages = next(n for n in count() if PROVIDERS.waited(n) >= hours)
+    await app.execute("UPDATE jobs SET outages = :n", n=outages - 2)
+    assert isinstance(await run_once(app, ref), Retry)
+    assert await run_once(app, ref) == Done()
+    assert (await failure_code(app, ref), len(provider.requests)) == ("PROVIDER_UNAVAILABLE", 1)
 
 
 async def test_a_lost_picture_that_the_provider_has_no_more_is_made_again(
