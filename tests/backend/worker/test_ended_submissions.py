@@ -44,8 +44,7 @@ async def cancel(app: RunningApp, ref: JobRef) -> None:
 
 
 async def test_a_cancelled_jobs_request_is_cancelled_and_its_cost_stored(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     await cancel(app, ref)
@@ -74,8 +73,7 @@ async def test_a_request_that_never_stops_is_settled_an_hour_after_its_deadline(
 
 
 async def test_a_request_past_its_deadline_is_stopped_and_what_it_costs_is_stored(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     await pass_time(app, ref, mins=11)
@@ -110,8 +108,7 @@ async def test_a_request_past_its_deadline_keeps_no_other_waiting(
 
 
 async def test_a_job_cancelled_while_its_request_is_sent_keeps_the_providers_id(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     submit = provider.submit
@@ -128,8 +125,7 @@ async def test_a_job_cancelled_while_its_request_is_sent_keeps_the_providers_id(
 
 
 async def test_a_refusal_that_comes_after_the_cancellation_keeps_its_cost(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
 
@@ -144,10 +140,9 @@ async def test_a_refusal_that_comes_after_the_cancellation_keeps_its_cost(
 
 
 async def test_a_lost_answer_of_a_cancelled_job_is_found_and_cancelled(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
     await run_once(app, ref)
@@ -158,8 +153,7 @@ async def test_a_lost_answer_of_a_cancelled_job_is_found_and_cancelled(
 
 
 async def test_a_lost_answer_of_a_cancelled_job_is_given_up_but_not_repeated(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
@@ -173,8 +167,7 @@ async def test_a_lost_answer_of_a_cancelled_job_is_given_up_but_not_repeated(
 
 
 async def test_a_lost_answer_of_a_cancelled_job_is_found_by_its_callback(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
@@ -189,8 +182,7 @@ async def test_a_lost_answer_of_a_cancelled_job_is_found_by_its_callback(
 
 
 async def test_an_erased_jobs_request_is_stopped_and_then_forgotten(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     running, done = await hosted_job(app), await hosted_job(app)
     await run_once(app, running)
@@ -206,8 +198,7 @@ async def test_an_erased_jobs_request_is_stopped_and_then_forgotten(
 
 
 async def test_the_requests_of_a_shop_that_removed_the_app_are_cancelled(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app, shop=OTHER_SHOP)  # the other tests' shop keeps the app
     await run_once(app, ref)

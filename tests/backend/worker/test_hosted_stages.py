@@ -41,8 +41,7 @@ running_app = pytest.fixture(emptied_app)
 
 
 async def test_a_job_leaves_the_queue_until_the_provider_has_finished(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     assert await run_once(app, ref) == Done()
@@ -145,10 +144,9 @@ async def test_the_timeline_tells_of_the_wait_once(app: RunningApp, provider: Fa
 
 
 async def test_a_synchronous_provider_ends_the_stage_in_the_same_run(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(is_synchronous=True)
-    app = hosted_app(running_app, provider)
+    provider.is_synchronous = True
     ref = await hosted_job(app)
     assert await run_once(app, ref) == Done()
     assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
@@ -219,8 +217,7 @@ async def test_a_lost_picture_is_given_up_after_hours_of_an_outage(
 
 
 async def test_a_lost_picture_that_the_provider_has_no_more_is_made_again(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await collected_and_lost(app, provider)
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)

@@ -20,7 +20,6 @@ from tests.backend.worker.hosted import (
     FakeProvider,
     KilledHere,
     finished,
-    hosted_app,
     hosted_job,
     pass_time,
     poller_of,
@@ -59,8 +58,7 @@ async def lose_the_answer(app: RunningApp, ref: Any, fault: BaseException) -> No
 
 
 async def test_the_intent_is_committed_before_the_request_is_sent(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     found: list[list[str]] = []
@@ -77,10 +75,9 @@ async def test_the_intent_is_committed_before_the_request_is_sent(
 
 @pytest.mark.parametrize("fault", LOST[:2], ids=["answer lost", "killed"])
 async def test_a_provider_that_can_be_asked_is_paid_once(
-    running_app: RunningApp, fault: BaseException
+    app: RunningApp, provider: FakeProvider, fault: BaseException
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, fault)
     assert await statuses(app, ref) == ["INTENDED"]
@@ -93,10 +90,11 @@ async def test_a_provider_that_can_be_asked_is_paid_once(
     assert (len(provider.requests), await double_costs(app)) == (1, [])
 
 
-async def test_a_lost_request_is_looked_for_where_it_was_sent(running_app: RunningApp) -> None:
+async def test_a_lost_request_is_looked_for_where_it_was_sent(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     """The operator has chosen another model meanwhile."""
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     provider.models = dict.fromkeys(StageName, "fake-model-2")
@@ -108,10 +106,9 @@ async def test_a_lost_request_is_looked_for_where_it_was_sent(running_app: Runni
 
 
 async def test_a_lost_request_of_an_unknown_model_is_repeated_once_and_counted(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     await app.execute("UPDATE submissions SET model = NULL")
@@ -124,10 +121,9 @@ async def test_a_lost_request_of_an_unknown_model_is_repeated_once_and_counted(
 
 
 async def test_a_request_that_never_arrived_is_sent_again_under_the_same_reference(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut before it arrived"))
     [never_arrived] = provider.requests
@@ -187,11 +183,10 @@ async def test_an_answer_that_is_lost_twice_ends_the_job(
 
 
 async def test_a_provider_that_cannot_be_asked_for_hours_is_counted_and_asked_again(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     """Such as a key that may send requests, but not list them."""
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
 
     async def refused(*_: Any) -> None:
@@ -208,12 +203,10 @@ async def test_a_provider_that_cannot_be_asked_for_hours_is_counted_and_asked_ag
 
 
 async def test_a_request_of_the_same_seed_is_not_taken_for_the_lost_one(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     """A merchant chooses the seed, and a request without pictures has nothing else to tell it."""
-    provider = FakeProvider(can_find=True)
-    provider.has_only_seeds = True
-    app = hosted_app(running_app, provider)
+    provider.can_find = provider.has_only_seeds = True
     other, lost = await hosted_job(app, shop=OTHER_SHOP), await hosted_job(app)
     await run_once(app, other)
     await lose_the_answer(app, lost, AnswerLost("cut"))
@@ -224,11 +217,9 @@ async def test_a_request_of_the_same_seed_is_not_taken_for_the_lost_one(
 
 
 async def test_two_lost_requests_of_the_same_seed_are_not_told_apart(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    provider.has_only_seeds = True
-    app = hosted_app(running_app, provider)
+    provider.can_find = provider.has_only_seeds = True
     other, lost = await hosted_job(app, shop=OTHER_SHOP), await hosted_job(app)
     for ref in (other, lost):
         await lose_the_answer(app, ref, AnswerLost("cut"))
@@ -243,10 +234,9 @@ async def test_two_lost_requests_of_the_same_seed_are_not_told_apart(
 
 
 async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
 
     async def killed(*_: Any, **__: Any) -> bool:
@@ -287,10 +277,9 @@ async def test_a_worker_killed_while_it_collects_collects_again(
 
 
 async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = FakeProvider(is_synchronous=True)
-    app = hosted_app(running_app, provider)
+    provider.is_synchronous = True
     ref = await hosted_job(app)
 
     async def killed(*_: Any, **__: Any) -> None:
@@ -311,8 +300,7 @@ async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
 
 
 async def test_a_worker_that_comes_back_late_cancels_its_surplus_request(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     submit = provider.submit
@@ -346,10 +334,9 @@ async def test_a_reference_belongs_to_one_request_of_one_job() -> None:
 
 
 async def test_a_lost_request_that_another_account_does_not_know_is_counted(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     provider.key_fingerprint, provider.sent_to = "key-2", dict.fromkeys(provider.sent_to, "unknown")
@@ -359,10 +346,9 @@ async def test_a_lost_request_that_another_account_does_not_know_is_counted(
 
 
 async def test_a_lost_request_is_found_with_another_key_of_the_account(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     provider.key_fingerprint = "key-2"
@@ -372,8 +358,7 @@ async def test_a_lost_request_is_found_with_another_key_of_the_account(
 
 
 async def test_an_accepted_request_that_the_provider_no_longer_knows_is_counted(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)

@@ -131,8 +131,7 @@ async def test_a_poller_that_died_is_followed_by_another(app: RunningApp) -> Non
 
 
 async def test_a_ready_job_whose_queue_entry_was_dropped_is_queued_again(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     provider.answers["fake-1"] = finished()
@@ -182,8 +181,7 @@ async def test_a_progress_report_ends_an_outage(app: RunningApp, provider: FakeP
 
 
 async def test_a_provider_that_does_not_answer_keeps_no_other_waiting(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     silent, quick = await hosted_job(app), await hosted_job(app)
     for ref in (silent, quick):
@@ -208,8 +206,7 @@ async def test_a_provider_that_does_not_answer_keeps_no_other_waiting(
 
 
 async def test_the_loop_takes_a_job_from_its_request_to_its_result(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     async with polling(app.database, app.worker_context.providers):

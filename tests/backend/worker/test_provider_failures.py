@@ -84,8 +84,7 @@ async def test_a_refusal_of_the_result_keeps_what_it_has_cost(
 
 
 async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     before = counted_cost()
@@ -103,8 +102,7 @@ async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
 
 
 async def test_a_failure_that_another_try_can_mend_is_repeated_once(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     failed = ProviderFailed(PROVIDER_FAILED, cost=CHARGED)
@@ -120,8 +118,7 @@ async def test_a_failure_that_another_try_can_mend_is_repeated_once(
 
 
 async def test_a_result_without_a_usable_picture_is_asked_for_once_more(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await hosted_job(app)
     for number in (1, 2):
@@ -135,8 +132,7 @@ async def test_a_result_without_a_usable_picture_is_asked_for_once_more(
 
 
 async def test_an_outage_at_the_request_waits_off_the_queue_and_pauses_the_provider(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     first, second = await hosted_job(app), await hosted_job(app)
     provider.faults.append(ProviderUnavailable("429", retry_after=60))
@@ -156,8 +152,7 @@ async def test_an_outage_at_the_request_waits_off_the_queue_and_pauses_the_provi
 
 
 async def test_an_outage_of_hours_ends_the_jobs_that_have_waited_for_hours(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     old, young = await hosted_job(app), await hosted_job(app)
     for ref in (old, young):
@@ -175,8 +170,7 @@ async def test_an_outage_of_hours_ends_the_jobs_that_have_waited_for_hours(
 
 
 async def test_a_request_that_was_sent_before_a_pause_does_not_end_it(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     early, refused = await hosted_job(app), await hosted_job(app)
     submit = provider.submit
@@ -199,8 +193,7 @@ async def test_a_request_that_was_sent_before_a_pause_does_not_end_it(
 
 
 async def test_an_answer_that_was_lost_before_a_pause_does_not_prolong_it(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     lost, refused = await hosted_job(app), await hosted_job(app)
     for ref, fault in ((lost, AnswerLost("502")), (refused, ProviderUnavailable("down"))):
@@ -212,8 +205,7 @@ async def test_an_answer_that_was_lost_before_a_pause_does_not_prolong_it(
 
 
 async def test_an_outage_while_it_works_is_waited_out_past_the_deadline(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     provider.answers["fake-1"] = ProviderUnavailable("503")
@@ -243,8 +235,7 @@ async def test_a_provider_whose_id_cannot_be_stored_is_asked_once(running_app: R
 
 
 async def test_a_job_past_the_deadline_of_its_request_ends(
-    app: RunningApp,
-    provider: FakeProvider,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     ref = await submitted_job(app)
     await pass_time(app, ref, mins=9)
