@@ -106,6 +106,7 @@ class TaskKind(Generic[LeaseT, ContextT]):
     wait_out: returns the attempt and counts an outage; how many in a row. Raises `Fenced`.
     wait_for_reauth: notes that the task waits for the shop's merchant. Raises `Fenced`.
     after_failure: what a failure means that is not waited out, or no longer.
+    outage_policy: how such an outage is waited out, where that is not by `policy`.
     """
 
     name: str
@@ -118,6 +119,7 @@ class TaskKind(Generic[LeaseT, ContextT]):
     wait_out: Callable[[AsyncConnection, LeaseT, Any], Awaitable[int]]
     wait_for_reauth: Callable[[AsyncConnection, LeaseT], Awaitable[None]]
     after_failure: Callable[[LeaseT, ContextT, Any], Awaitable[TaskOutcome]]
+    outage_policy: Callable[[Any], RetryPolicy] | None = None
 
 
 async def run_task(
@@ -175,11 +177,12 @@ async def after_failure(
     if code := kind.outage(error):
         async with context.database.transaction(lease.ref.shop_id) as connection:
             outages = await kind.wait_out(connection, lease, error)
-        if not kind.policy.is_exhausted(kind.policy.waited(outages)):
+        policy = kind.outage_policy(error) if kind.outage_policy else kind.policy
+        if not policy.is_exhausted(policy.waited(outages)):
             cause = str(error.__cause__ or error)[:300]
             log.warning(f"{kind.name}_waits_out", code=code, outages=outages, cause=cause)
             asked = max(requested_wait(error), requested_wait(error.__cause__))
-            return Retry(kind.policy.pause(outages, at_least=asked))
+            return Retry(policy.pause(outages, at_least=asked))
     return await kind.after_failure(lease, context, error)
 
 

@@ -1,7 +1,8 @@
 """Shared helpers: deliveries with any headers, and rows in any state.
 
 A module whose tests do not disturb each other can share one running app:
-`shared_app = pytest.fixture(open_shared_app, scope="module")`.
+`shared_app = pytest.fixture(open_shared_app, scope="module")`. If each needs an empty database, but
+changes nothing else of the app, add `running_app = pytest.fixture(emptied_app)`.
 """
 
 import contextlib
@@ -93,6 +94,20 @@ async def open_shared_app(
     ):
         await running_app.install()
         yield running_app
+
+
+async def emptied_app(shared_app: RunningApp) -> RunningApp:
+    """The module's app with an empty database, for tests that need all of it for themselves."""
+    await shared_app.execute(
+        """
+        DO $$ BEGIN EXECUTE (
+            SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
+            FROM pg_tables WHERE schemaname IN ('public', 'queue')
+            AND tablename <> 'alembic_version'
+        ); END $$
+        """
+    )
+    return shared_app
 
 
 class NoRenderer:

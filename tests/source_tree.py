@@ -59,8 +59,9 @@ def syntax_tree(source: str) -> ast.Module:
 def functions_of(path: Path) -> list[str]:
     """The source of each function of a module."""
     source = path.read_text()
+    lines = source.splitlines()
     return [
-        ast.get_source_segment(source, node) or ""
+        "\n".join(lines[node.lineno - 1 : node.end_lineno])
         for node in ast.walk(syntax_tree(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]

@@ -1,4 +1,4 @@
-"""What an error means for a batch: which failure of `backend.failures.codes` it is."""
+"""What an error means for a batch: which failure of `backend.failures` it is."""
 
 from backend.errors import ShopifyUnavailable
 from backend.failures.codes import COLLECTION_REFUSED, SCOPE_MISSING, SHOPIFY_UNAVAILABLE

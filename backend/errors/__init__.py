@@ -67,7 +67,7 @@
 
 The column on the right names the module; all names can be imported from here. A released code never
 changes; a message may. Why a job, a publication or a batch failed is not an error of the API: those
-codes are in `backend.failures.codes`.
+codes are in `backend.failures`.
 """
 
 from backend.errors.base import AtelierError, ConfigurationError, RequestError

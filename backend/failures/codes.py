@@ -1,13 +1,14 @@
-"""Why a job, a publication or a batch failed: every code, its message and what to do about it.
+"""Why a job, a publication or a batch failed: each code, its message and what to do about it.
 
-No other module defines a failure code. `docs/errors.md` and the codes in the API's description are
-made from this list. A code never changes once released; a message may. The errors with which the
-API answers a request are in `backend.errors`.
+A failure whose reason is the photo itself is in `backend.failures.images`. No other module defines
+a failure code. `docs/errors.md` and the codes in the API's description are made from them. A code
+never changes once released; a message may. The errors with which the API answers a request are in
+`backend.errors`.
 
-To add one: `define` it here, raise it in a `Failed`, and run `make errors`.
+To add one: `define` it, raise it in a `Failed`, and run `make errors`.
 """
 
-from backend.failures.registry import DEFINITIONS, Noun, define, variant
+from backend.failures.registry import Noun, define, variant
 
 JOB, PUBLICATION, BATCH = Noun.JOB, Noun.PUBLICATION, Noun.BATCH
 
@@ -146,46 +147,6 @@ BATCH_TOO_LARGE = define(
     "The collection has more than 10,000 products. Split it into smaller ones.",
     BATCH,
     advice="Split the collection into smaller ones, and create a batch for each.",
-)
-
-# The photo.
-IMAGE_TYPE_UNSUPPORTED = define(
-    "IMAGE_TYPE_UNSUPPORTED",
-    "This file has no image format that we read. Save the photo as JPEG or PNG and try again.",
-    JOB,
-    advice="Save the photo as JPEG or PNG. WebP, AVIF, still GIF, TIFF and, with the extra `heic`, "
-    "HEIC are read too. The message names the file's format if we know it.",
-)
-IMAGE_TOO_LARGE = define(
-    "IMAGE_TOO_LARGE",
-    "The image has too many bytes or pixels.",
-    JOB,
-    advice="Save the photo with stronger compression or fewer pixels; the message has the limit.",
-)
-IMAGE_TOO_SMALL = define(
-    "IMAGE_TOO_SMALL",
-    "The image has too few pixels.",
-    JOB,
-    advice="Use a larger photo; the message has the limit.",
-)
-IMAGE_ANIMATED = define(
-    "IMAGE_ANIMATED",
-    "This image is animated. Upload a still photo of the product.",
-    JOB,
-    advice="Use a still photo, and of a TIFF one page.",
-)
-IMAGE_CORRUPT = define(
-    "IMAGE_CORRUPT",
-    "The image is damaged or incomplete. Export it again and upload the new file.",
-    JOB,
-    advice="Export the photo again, and use the new file.",
-)
-SUBJECT_NOT_FOUND = define(
-    "SUBJECT_NOT_FOUND",
-    "No product could be told from the background. "
-    "Upload a photo of one product on a plain background.",
-    JOB,
-    advice="Use a photo of one product on a plain background.",
 )
 
 CATEGORY_UNKNOWN = define(
@@ -365,8 +326,3 @@ RESTORE_INCOMPLETE = define(
     retryable=True,
     advice="Send the DELETE again.",
 )
-
-
-def codes_of(*nouns: Noun) -> list[str]:
-    """The codes with which any of these can fail, in alphabetical order."""
-    return sorted(each.code for each in DEFINITIONS.values() if set(nouns) & set(each.nouns))

@@ -1,4 +1,4 @@
-"""What a failure is, and how `backend.failures.codes` defines one."""
+"""What a failure is, how a code is defined, and which codes there are."""
 
 from enum import StrEnum
 
@@ -68,3 +68,8 @@ def variant(failure: Failure, message: str) -> Failure:
     known = DEFINITIONS[failure.code]
     DEFINITIONS[failure.code] = msgspec.structs.replace(known, messages=(*known.messages, message))
     return failure.with_message(message)
+
+
+def codes_of(*nouns: Noun) -> list[str]:
+    """The codes with which any of these can fail, in alphabetical order."""
+    return sorted(each.code for each in DEFINITIONS.values() if set(nouns) & set(each.nouns))

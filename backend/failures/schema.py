@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from backend.failures.codes import codes_of
-from backend.failures.registry import DEFINITIONS, Noun
+from backend.failures.registry import DEFINITIONS, Noun, codes_of
 
 
 def code_of(*nouns: Noun) -> msgspec.Meta:

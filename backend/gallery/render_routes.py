@@ -11,7 +11,7 @@ from backend.errors import InvalidRequest, ResourceNotFound
 from backend.gallery.render_schemas import RenderListResponse, RenderResponse
 from backend.gallery.renders import (
     JOB_TYPE_OF,
-    ORIGINS,
+    OP_CLASSES,
     RenderListRequest,
     one_render_of,
     render_list,
@@ -30,9 +30,11 @@ CategoryFilter = Annotated[
         "or by the product's type or tags.",
     ),
 ]
-Origin = Annotated[
+OpClassFilter = Annotated[
     str | None,
-    QueryParameter(schema_extra={"enum": list(ORIGINS)}, description="The class of the workflow."),
+    QueryParameter(
+        schema_extra={"enum": list(OP_CLASSES)}, description="The class of the workflow."
+    ),
 ]
 WorkflowFilter = Annotated[
     str | None,
@@ -50,7 +52,7 @@ async def list_renders(
     request: MerchantRequest,
     reads: NamedDependency[ReadServices],
     category: CategoryFilter = None,
-    origin: Origin = None,
+    origin: OpClassFilter = None,
     workflow: WorkflowFilter = None,
     limit: RenderLimit = 24,
     offset: Offset = 0,

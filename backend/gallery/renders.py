@@ -17,7 +17,7 @@ from backend.workflows import RETIRED, WORKFLOWS, name_of
 from backend.workflows.pictures import THUMBNAIL
 
 ABOVE_ALL = "Z" * 26  # every ID is smaller
-ORIGINS = tuple(sorted({workflow.op_class for workflow in WORKFLOWS.values()}))
+OP_CLASSES = tuple(sorted({workflow.op_class for workflow in WORKFLOWS.values()}))
 JOB_TYPE_OF = {workflow.name: workflow.job_type for workflow in WORKFLOWS.values()} | {
     name: job_type for job_type, name in RETIRED.items()
 }
@@ -25,7 +25,7 @@ ASKED_BY_DECODER = msgspec.json.Decoder(AskedBy)
 
 
 class RenderListRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The query parameters."""
+    """The query parameters. `origin` is a class of workflows, as in `RenderResponse`."""
 
     category: str | None
     origin: str | None
@@ -77,17 +77,17 @@ async def one_render_of(reads: ReadServices, *, shop_domain: str, public_id: str
     return render_response(row, reads.presigner)
 
 
-def job_types(origin: str | None, workflow: str | None) -> list[str]:
+def job_types(op_class: str | None, workflow: str | None) -> list[str]:
     """The job types that the filters leave. Raises `InvalidRequest` for an unknown one."""
-    if origin is not None and origin not in ORIGINS:
-        raise InvalidRequest([query_problem("origin", f"Send one of {', '.join(ORIGINS)}.")])
+    if op_class is not None and op_class not in OP_CLASSES:
+        raise InvalidRequest([query_problem("origin", f"Send one of {', '.join(OP_CLASSES)}.")])
     if workflow is not None and workflow not in JOB_TYPE_OF:
         message = "No such workflow. GET /v1/operations lists them."
         raise InvalidRequest([query_problem("workflow", message)])
     return [
         job_type
         for name, job_type in JOB_TYPE_OF.items()
-        if workflow in {None, name} and origin in {None, op_class_of(job_type)}
+        if workflow in {None, name} and op_class in {None, op_class_of(job_type)}
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from backend.failures.codes import (
+from backend.failures.images import (
     IMAGE_ANIMATED,
     IMAGE_CORRUPT,
     IMAGE_TOO_LARGE,

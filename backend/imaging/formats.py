@@ -6,7 +6,7 @@ do about it.
 
 from typing import Literal, get_args
 
-from backend.failures.codes import IMAGE_ANIMATED, IMAGE_TYPE_UNSUPPORTED
+from backend.failures.images import IMAGE_ANIMATED, IMAGE_TYPE_UNSUPPORTED
 from backend.failures.registry import Failed
 from backend.imaging.boxes import brands_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyvips
 
-from backend.failures.codes import IMAGE_CORRUPT, IMAGE_TOO_LARGE
+from backend.failures.images import IMAGE_CORRUPT, IMAGE_TOO_LARGE
 from backend.imaging.formats import ImageRefused, unsupported
 
 MODES = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "RGBa": 4}  # bands; `a`: premultiplied

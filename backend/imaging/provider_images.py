@@ -11,13 +11,13 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from backend.failures.codes import (
+from backend.failures.codes import PROVIDER_OUTPUT_INVALID
+from backend.failures.images import (
     IMAGE_ANIMATED,
     IMAGE_CORRUPT,
     IMAGE_TOO_LARGE,
     IMAGE_TOO_SMALL,
     IMAGE_TYPE_UNSUPPORTED,
-    PROVIDER_OUTPUT_INVALID,
 )
 from backend.imaging.decode import WORK_SIDE, Probe, probe, unreadable, upright
 from backend.imaging.encode import saved

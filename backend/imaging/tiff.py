@@ -10,7 +10,7 @@ from typing import Any
 
 import pyvips
 
-from backend.failures.codes import IMAGE_ANIMATED
+from backend.failures.images import IMAGE_ANIMATED
 from backend.imaging.formats import ImageRefused, unsupported
 
 Tags = dict[int, int]

@@ -47,6 +47,10 @@ def named_upload(field: str) -> Index:
 class Job(Base):
     """One job of one shop.
 
+    `origin` says where the job came from: `api`, `webhook` or `storefront`. It decides who may see
+    the job. The `origin` of the gallery in the API is another thing: the class of the workflow,
+    `op_class`.
+
     `attempt` counts claims and fences writes: a worker writes only while the row still has the
     attempt it claimed. `stage_attempts` (in the database: `strikes`) counts the attempts at the
     current stage that nobody came back from; after three the job counts as poison. `outages` counts

@@ -1,11 +1,10 @@
-"""`docs/errors.md`, made from `backend.errors` and `backend.failures.codes` by `make errors`."""
+"""`docs/errors.md`, made from `backend.errors` and `backend.failures` by `make errors`."""
 
 import sys
 from collections.abc import Iterable, Iterator
 
 from backend.errors import AtelierError, ConfigurationError
-from backend.failures.codes import codes_of
-from backend.failures.registry import DEFINITIONS, Definition, Noun
+from backend.failures.registry import DEFINITIONS, Definition, Noun, codes_of
 from backend.http_protocol import TOO_LARGE, TOO_LARGE_CODE
 
 # What a client does about an error of the API. Each code has a line; a test holds it complete.
@@ -77,8 +76,8 @@ ADVICE = {
 HEAD = """# Errors
 
 This page is generated: `make errors` writes it, from `backend/errors/`,
-`backend/failures/codes.py` and `backend/openapi/errors_page.py`. A code never changes once
-released; a message may. So a client decides by the code.
+`backend/failures/` and `backend/openapi/errors_page.py`. A code never changes once released; a
+message may. So a client decides by the code.
 
 ## Errors of the API
 

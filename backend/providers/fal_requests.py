@@ -8,6 +8,10 @@ without such a URL is told by its seed, and by not being `known` as another one.
 The documentation does not say whether a request is listed before it has ended. Each request is
 therefore sent with a limit on how long it may wait for its start (`START_WITHIN`): then one that is
 not listed after `LISTED_WITHIN` was never accepted. Until then nobody knows.
+
+It does not say either which of a request's times `start` and `end` are about. So the time that is
+looked through ends well after such a request has ended. What the account has sent since then is not
+in the way, however much that is.
 """
 
 from collections.abc import Collection
@@ -25,6 +29,7 @@ MOST_PAGES = 10
 CLOCK_SKEW = timedelta(minutes=1)  # between fal's clock and ours
 START_WITHIN = timedelta(minutes=5)
 LISTED_WITHIN = START_WITHIN + timedelta(minutes=5)  # to be made, and to be listed
+LOOKED_THROUGH = 2 * LISTED_WITHIN  # after the request was sent
 LOOK_AGAIN_AFTER = 15.0  # seconds
 
 
@@ -57,7 +62,7 @@ async def find_request_id(
     earliest = (since - CLOCK_SKEW).astimezone(UTC)
     query = {
         "endpoint_id": request.model,
-        "start": earliest.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **looked_through(since),
         "expand": "payloads",
         "limit": str(PAGE_ITEMS),
     }
@@ -76,6 +81,15 @@ async def find_request_id(
             return None
         query["cursor"] = page.next_cursor
     raise ProviderUnavailable("fal's list of requests is too long to look through")
+
+
+def looked_through(since: datetime) -> dict[str, str]:
+    """The part of the list to look through; it has an end once that has passed."""
+    latest = since + LOOKED_THROUGH + CLOCK_SKEW
+    times = {"start": since - CLOCK_SKEW}
+    if latest < datetime.now(UTC):
+        times["end"] = latest
+    return {name: f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for name, at in times.items()}
 
 
 def require_settled(since: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What an error means for a publication: which failure of `backend.failures.codes` it is.
+"""What an error means for a publication: which failure of `backend.failures` it is.
 
 A retryable failure is tried again for a while before it counts.
 """

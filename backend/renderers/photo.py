@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.failures.codes import SUBJECT_NOT_FOUND
+from backend.failures.images import SUBJECT_NOT_FOUND
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
 from backend.imaging.decode import DecodedImage, decode, probe

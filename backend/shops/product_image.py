@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from backend.failures.codes import IMAGE_NOT_FOUND, IMAGE_SOURCE_REFUSED, IMAGE_TOO_LARGE
+from backend.failures.codes import IMAGE_NOT_FOUND, IMAGE_SOURCE_REFUSED
+from backend.failures.images import IMAGE_TOO_LARGE
 from backend.failures.registry import Failed
 from backend.metrics import SHOPIFY_CALLS, count_call
 from backend.shops.response_status import is_busy

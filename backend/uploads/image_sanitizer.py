@@ -18,7 +18,7 @@ from backend.errors import (
     RequestError,
     UploadsUnavailable,
 )
-from backend.failures import codes
+from backend.failures import codes, images
 from backend.renderers.base import (
     NativeCrash,
     RenderedFile,
@@ -31,11 +31,11 @@ from backend.workflows.stages import StageFile, StageName
 MAX_PENDING_UPLOADS = 9  # one in the child or being stored, eight that wait
 
 ERRORS_BY_CODE: Mapping[str, type[RequestError]] = {
-    codes.IMAGE_TYPE_UNSUPPORTED.code: ImageTypeUnsupported,
-    codes.IMAGE_TOO_LARGE.code: ImageTooLarge,
-    codes.IMAGE_TOO_SMALL.code: ImageTooSmall,
-    codes.IMAGE_ANIMATED.code: ImageAnimated,
-    codes.IMAGE_CORRUPT.code: ImageCorrupt,
+    images.IMAGE_TYPE_UNSUPPORTED.code: ImageTypeUnsupported,
+    images.IMAGE_TOO_LARGE.code: ImageTooLarge,
+    images.IMAGE_TOO_SMALL.code: ImageTooSmall,
+    images.IMAGE_ANIMATED.code: ImageAnimated,
+    images.IMAGE_CORRUPT.code: ImageCorrupt,
     # Limits of ours, but only a picture made to reach them does.
     codes.RENDER_OUT_OF_MEMORY.code: ImageTooComplex,
     codes.RENDER_TIMEOUT.code: ImageTooComplex,
@@ -86,7 +86,7 @@ class ImageSanitizer:
 def upload_error(failed: RenderFailed) -> Exception:
     """A failed rendering as the sender may see it; one that is nobody's fault but ours stays."""
     if isinstance(failed, NativeCrash):
-        return ImageCorrupt(codes.IMAGE_CORRUPT.message)
+        return ImageCorrupt(images.IMAGE_CORRUPT.message)
     if failed.failure.retryable:
         return UploadsUnavailable("The image could not be checked at the moment. Retry shortly.")
     refused = ERRORS_BY_CODE.get(failed.failure.code)

@@ -23,7 +23,7 @@ from backend.jobs.lifecycle import (
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, HandedOver, Retry, TaskKind, TaskOutcome, run_task
 from backend.metrics import JOBS_ENDED, STAGE_SECONDS, increment, time_block
-from backend.retries import JOBS
+from backend.retries import JOBS, PROVIDERS
 from backend.tracing import span
 from backend.worker.context import WorkerContext
 from backend.worker.hosted_stages import HostedStage
@@ -153,4 +153,6 @@ JOB_TASK = TaskKind(
     wait_out=wait_out_outage,
     wait_for_reauth=wait_for_merchant,
     after_failure=retry_or_fail,
+    # A provider that has a paid picture: the merchant would have it late rather than not at all.
+    outage_policy=lambda error: PROVIDERS if error.away == "provider" else JOBS,
 )

@@ -146,18 +146,18 @@ def made_by_provider(
     """The stage's file and facts: which pixels a model invented, which one, and for how much."""
     name = stage.outputs[0]
     seed = stored.seed if finished.seed is None else finished.seed
-    origin = {
+    provenance = {
         "generative": True,
         "provider": provider.name,
         "model": finished.model,
         "seed": seed,
     }
     file = msgspec.structs.replace(
-        painted, name=name, kind=name, role="intermediate", meta={**painted.meta, **origin}
+        painted, name=name, kind=name, role="intermediate", meta={**painted.meta, **provenance}
     )
     cost = finished.cost
     facts = {
-        **origin,
+        **provenance,
         "cost": None if cost.source == "unknown" else msgspec.to_builtins(cost),
         "provider_job_id": stored.provider_job_id,
         "inputs": stored.inputs,

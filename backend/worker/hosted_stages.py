@@ -279,7 +279,8 @@ class HostedStage(HostedRun):
     async def collect_again(self, stored: StoredSubmission) -> bool:
         """Replace a stored picture that was lost: by the provider's own copy, or by a new one.
 
-        While the provider cannot be asked for its copy, the job waits: a new one would be paid.
+        While the provider cannot be asked for its copy, the job waits for as long as for one that
+        takes no requests: a new one would be paid.
         There are no more new ones than repetitions of other requests.
         """
         try:

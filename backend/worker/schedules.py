@@ -5,10 +5,10 @@ from pgqueuer.models import Schedule
 
 from backend.settings import Settings
 from backend.storage.erasures import forget_old_notes
+from backend.worker.backfills import copy_categories, correct_reviews
 from backend.worker.batch_counts import settle_batches
 from backend.worker.billing_sweep import sweep_billing
 from backend.worker.bucket_sweep import sweep_bucket
-from backend.worker.category_backfill import copy_categories
 from backend.worker.compliance import take_up_failed, watch_compliance
 from backend.worker.context import WorkerContext
 from backend.worker.credits import end_unpaid_batches, expire_credits
@@ -19,7 +19,6 @@ from backend.worker.maintenance import prune, requeue_overdue, sweep_uploads
 from backend.worker.product_sweep import enqueue_sweeps
 from backend.worker.reauth import end_long_waits
 from backend.worker.retention import RetentionPeriods, expire
-from backend.worker.review_backfill import correct_reviews
 
 
 def register_schedules(pgq: PgQueuer, settings: Settings, context: WorkerContext) -> None:

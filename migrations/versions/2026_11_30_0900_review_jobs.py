@@ -6,7 +6,7 @@ processes of the version before publish and restore too. Publishing takes a dism
 
 The columns are nulls and a constant, so no row is written anew and no lock is held for long. Jobs
 that were published before stay WAITING until a worker has corrected them in small steps
-(`worker.review_backfill`); the API leaves them out meanwhile. The check on `review` is for new
+(`worker.backfills`); the API leaves them out meanwhile. The check on `review` is for new
 rows: to validate it would read every job under the lock. Building the index reads the jobs once and
 keeps their writers waiting meanwhile; where that would be long, add the columns and build it by
 hand before, with CREATE INDEX CONCURRENTLY and the same name.

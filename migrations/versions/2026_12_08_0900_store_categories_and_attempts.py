@@ -4,7 +4,7 @@ The gallery's index had the category that the request names, as an expression. R
 keeps Postgres from searching by that: `->>` is not leakproof. A column can be searched by, and it
 has the categories that the products told as well. It is null in jobs that ended before, or that a
 worker of the version before ends, until a worker has copied theirs in small steps
-(`worker.category_backfill`).
+(`worker.backfills`).
 
 A submission gets the fingerprint of the key that it is sent with: another account does not know it.
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from backend.auth.session_token import verify_session_token
+from backend.cli import main
 from backend.dev import signing
 from backend.dev.transport import LoopbackShopify
 from tests.commands import (
@@ -96,17 +98,18 @@ async def test_sign_prints_a_curl_command_and_names_what_is_missing() -> None:
     assert (code, "SHOPIFY_API_SECRET" in err) == (1, True)
 
 
-async def test_token_prints_a_session_token_that_our_api_accepts() -> None:
-    arguments = ("token", "--shop", "North.myshopify.com", "--user", "7")
-    code, out, err = await finish_command(await start_atelier(*arguments, **COMPLETE_ENVIRONMENT))
-    assert (code, err) == (0, "")
+def test_token_prints_a_session_token_that_our_api_accepts() -> None:
+    arguments = ["token", "--shop", "North.myshopify.com", "--user", "7"]
+    said = CliRunner().invoke(main, arguments, env=COMPLETE_ENVIRONMENT)
+    assert (said.exit_code, said.stderr) == (0, "")
     key, secret = (COMPLETE_ENVIRONMENT[f"SHOPIFY_API_{name}"] for name in ("KEY", "SECRET"))
-    session = verify_session_token(out.strip(), api_key=key, secrets=[secret.encode()])
+    session = verify_session_token(said.stdout.strip(), api_key=key, secrets=[secret.encode()])
     assert session is not None
     assert (session.shop, session.user_id) == ("north.myshopify.com", "7")
     assert session.expires_at - datetime.now(UTC) <= timedelta(seconds=60)
-    code, _, err = await finish_command(await start_atelier(*arguments))
-    assert (code, err) == (1, "Error: Set SHOPIFY_API_KEY in the environment.\n")
+    missing = dict.fromkeys(COMPLETE_ENVIRONMENT, None)
+    said = CliRunner().invoke(main, arguments, env=missing)
+    assert (said.exit_code, said.stderr) == (1, "Error: Set SHOPIFY_API_KEY in the environment.\n")
 
 
 def free_ports() -> list[str]:

@@ -9,8 +9,8 @@ import pytest
 
 from backend.batches.failures import MAX_PRODUCTS
 from backend.batches.schemas import BatchError
-from backend.failures import codes
-from backend.failures.registry import DEFINITIONS, Failed, Failure, Noun, define
+from backend.failures import codes, images
+from backend.failures.registry import DEFINITIONS, Failed, Failure, Noun, codes_of, define
 from backend.http_protocol import TOO_LARGE_CODE as HEADERS_TOO_LARGE
 from backend.jobs.schemas import JobEventResponse
 from backend.openapi.errors_page import ADVICE, api_errors, errors_page
@@ -20,7 +20,9 @@ from backend.retries import JOBS
 from backend.worker.reauth import MAX_REAUTH_WAIT
 from tests.source_tree import ROOT, product_modules
 
-CONSTANTS = {name: each for name, each in vars(codes).items() if isinstance(each, Failure)}
+CONSTANTS = {
+    name: each for name, each in (vars(codes) | vars(images)).items() if isinstance(each, Failure)
+}
 
 
 def test_the_page_of_errors_is_current() -> None:
@@ -82,8 +84,8 @@ def test_a_code_is_defined_once() -> None:
 
 
 def test_a_failure_takes_the_words_of_its_case() -> None:
-    failed = Failed(codes.IMAGE_TOO_LARGE.with_message("30 MB are too many."))
-    assert failed.code == codes.IMAGE_TOO_LARGE.code
+    failed = Failed(images.IMAGE_TOO_LARGE.with_message("30 MB are too many."))
+    assert failed.code == images.IMAGE_TOO_LARGE.code
     assert msgspec.to_builtins(failed.failure) == {
         "code": "IMAGE_TOO_LARGE",
         "message": "30 MB are too many.",
@@ -99,8 +101,8 @@ def test_the_description_of_the_api_lists_the_codes_of_each_noun() -> None:
     of_batches = schemas["BatchError"]["properties"]["code"]["enum"]
     of_publications = schemas["PublicationError"]["properties"]["code"]["enum"]
     assert {"IMAGE_CORRUPT", "CANCELLED"} <= set(of_jobs)
-    assert set(of_batches) == {*of_jobs, *codes.codes_of(Noun.BATCH)}
-    assert set(of_publications) == set(codes.codes_of(Noun.PUBLICATION))
+    assert set(of_batches) == {*of_jobs, *codes_of(Noun.BATCH)}
+    assert set(of_publications) == set(codes_of(Noun.PUBLICATION))
     assert {*of_jobs, *of_batches, *of_publications} == set(DEFINITIONS)
 
 

@@ -9,6 +9,10 @@ from sqlalchemy import text
 from backend import queue
 from backend.queue import MAX_FOREGROUND
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 QUEUED = "SELECT dedupe_key, priority FROM queue.pgqueuer ORDER BY id"
 

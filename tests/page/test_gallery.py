@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Locator, Route, expect
 
 from backend.dev.stack import Stack
-from backend.gallery.renders import ORIGINS
+from backend.gallery.renders import OP_CLASSES
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
 from tests.page.shops import Shop, open_shop
@@ -68,7 +68,7 @@ async def test_images_are_filtered_by_how_they_were_made(admin: AdminPage) -> No
     await admin.open("/gallery")
     how = admin.app.get_by_label("How it was made")
     offered = await how.locator("option").evaluate_all("(all) => all.map(({ value }) => value)")
-    assert sorted(offered) == ["", *ORIGINS]
+    assert sorted(offered) == ["", *OP_CLASSES]
     await how.select_option("compose")
     await admin.page.wait_for_url("**/gallery?origin=compose")
     await expect(images(admin)).to_have_count(1)

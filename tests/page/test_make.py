@@ -4,11 +4,13 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Locator, expect
 
 from backend.workflows import WORKFLOWS
 from tests.page.accessibility import axe_findings, make_narrow, sideways_overflow, small_targets
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import answer_hosted
 from tests.page.shops import Shop, photo
 
 
@@ -130,6 +132,20 @@ async def test_own_photos_are_uploaded_and_each_refusal_is_at_its_file(
     await expect(admin.app.get_by_text("damaged or incomplete")).to_have_count(0)
     await confirm(admin)
     assert (await started_request(admin))["upload_image_url"]
+
+
+@pytest.mark.parametrize(
+    ("is_hosted", "said"),
+    [(False, "The garment on a mannequin."), (True, "The garment on a person whom an AI invents.")],
+)
+async def test_the_form_says_whether_a_person_wears_the_garment(
+    is_hosted: bool, said: str, admin: AdminPage, shop: Shop
+) -> None:
+    await answer_hosted(admin, shop, is_hosted=is_hosted)
+    await admin.open("/make")
+    await choose(admin, "Kind of image", "product-to-model-direct")
+    await expect(admin.app.get_by_text("The garment on a")).to_have_count(1)
+    await expect(admin.app.get_by_text(said)).to_be_visible()
 
 
 async def test_what_is_wrong_is_shown_at_its_field_and_nothing_is_started(

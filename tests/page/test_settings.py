@@ -14,6 +14,7 @@ from tests.page.accessibility import (
     small_targets,
 )
 from tests.page.admin_page import AdminPage
+from tests.page.api_answers import answer_hosted
 from tests.page.conftest import opened_admin
 from tests.page.problems import Problems
 from tests.page.shops import Shop, open_shop
@@ -105,18 +106,10 @@ async def test_what_a_workflow_needs_is_asked_for_before_anything_is_sent(
 
 @pytest.mark.parametrize("is_hosted", [False, True])
 async def test_a_rule_publishes_a_worn_garment_only_if_a_provider_makes_it(
-    is_hosted: bool, admin: AdminPage
+    is_hosted: bool, admin: AdminPage, shop: Shop
 ) -> None:
     """The mannequin of the app's own machines is a preview."""
-
-    async def change(route: Route) -> None:
-        answer = await route.fetch()
-        body = await answer.json()
-        for each in body["operations"]:
-            each["hosted"] = is_hosted
-        await route.fulfill(response=answer, json=body)
-
-    await admin.page.route("**/v1/operations", change)
+    await answer_hosted(admin, shop, is_hosted=is_hosted)
     await opened(admin)
     await expect(admin.app.get_by_label("Publish without review")).to_have_count(1)
     await admin.app.get_by_label("What it makes").select_option("product-to-model-direct")

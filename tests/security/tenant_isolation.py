@@ -1,12 +1,19 @@
 """Which check each route has, and who may call it. The checks are in `tenant_checks`."""
 
+from collections.abc import AsyncIterator
+
+import msgspec
 from litestar import Litestar
 
 from backend.app import create_app
+from backend.dev.services import LocalServices
 from backend.jobs.service import JobRef
+from tests.conftest import settings_for
+from tests.hosted_engines import WITH_ENGINES
 from tests.minimal_requests import MINIMAL_PARAMETERS
-from tests.running_app import OTHER_SHOP, RunningApp
+from tests.running_app import OTHER_SHOP, RunningApp, cloned_database, open_running_app
 from tests.scenarios import (
+    NoRenderer,
     fingerprint,
     finished_job,
     waiting_job,
@@ -189,6 +196,16 @@ def routes_of(running_app: RunningApp) -> set[Route]:
         for method in getattr(route, "methods", {"MOUNTED"})
         if method != "OPTIONS"
     }
+
+
+async def open_two_shops(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
+    """For a fixture: a running app with both shops, and an engine for each stage."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = msgspec.structs.replace(settings_for(services, url), **WITH_ENGINES)
+        async with open_running_app(settings, NoRenderer()) as running_app:
+            await running_app.install()
+            await running_app.install(OTHER_SHOP)
+            yield running_app
 
 
 # By the app's database: the other shop's jobs, and the fingerprint of all its data.

@@ -9,14 +9,16 @@ import re
 import pytest
 
 from tests.running_app import RunningApp
-from tests.scenarios import (
-    open_shared_app,
-    waiting_job,
-)
+from tests.scenarios import waiting_job
 from tests.security.tenant_checks.callers import Check, RouteCase
-from tests.security.tenant_isolation import CHECKS, assert_isolated, routes_of
+from tests.security.tenant_isolation import (
+    CHECKS,
+    assert_isolated,
+    open_two_shops,
+    routes_of,
+)
 
-shared_app = pytest.fixture(open_shared_app, scope="module")
+shared_app = pytest.fixture(open_two_shops, scope="module")
 CASES = [
     pytest.param(check, case, id=f"{' '.join(route)} {case.__name__}")
     for route, (check, callers) in CHECKS.items()

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from backend.dev.services import LocalServices
-from tests.conftest import settings_for
-from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
-from tests.scenarios import NoRenderer, finished_job, waiting_job
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp
+from tests.scenarios import finished_job, waiting_job
 from tests.security import tenant_isolation
 from tests.security.tenant_checks.callers import ANYBODY, Check, RouteCase, by_token
 from tests.security.unscoped_statements import remove_shop_conditions
@@ -42,7 +41,7 @@ async def shared_app(
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "postgres":
             remove_shop_conditions(patch)
-        async for running_app in running_apps(services, template):
+        async for running_app in tenant_isolation.open_two_shops(services, template):
             if request.param == "statements":
                 await running_app.execute(WITHOUT_SECURITY)
             yield running_app
@@ -54,19 +53,8 @@ async def unprotected_app(
 ) -> AsyncIterator[RunningApp]:
     """A running app without either barrier."""
     remove_shop_conditions(monkeypatch)
-    async for running_app in running_apps(services, template):
+    async for running_app in tenant_isolation.open_two_shops(services, template):
         await running_app.execute(WITHOUT_SECURITY)
-        yield running_app
-
-
-async def running_apps(services: LocalServices, template: str) -> AsyncIterator[RunningApp]:
-    """A running app with both shops."""
-    async with (
-        cloned_database(services.postgres.url(), template) as url,
-        open_running_app(settings_for(services, url), NoRenderer()) as running_app,
-    ):
-        await running_app.install()
-        await running_app.install(OTHER_SHOP)
         yield running_app
 
 

@@ -7,7 +7,7 @@ import pytest
 from backend.batches import execution, leases
 from backend.batches.execution import run_expansion
 from backend.batches.leases import BatchRef, wait_for_credits
-from backend.failures.codes import IMAGE_CORRUPT
+from backend.failures.images import IMAGE_CORRUPT
 from backend.jobs.service import JobRef
 from backend.shops.service import ShopRef
 from backend.worker.credits import end_unpaid_batches

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from backend.batches.execution import run_expansion
-from backend.failures.codes import IMAGE_CORRUPT
+from backend.failures.images import IMAGE_CORRUPT
 from backend.jobs.erasure import erase_jobs
 from backend.jobs.lifecycle import lease_job
 from backend.jobs.service import JobRef

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.failures.codes import IMAGE_CORRUPT
+from backend.failures.images import IMAGE_CORRUPT
 from backend.rules.apply import Applied
 from tests.backend.credits.ledger import (
     COSTS_5,

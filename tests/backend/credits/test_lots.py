@@ -8,7 +8,7 @@ import pytest
 from backend.credits.accounts import balance_of
 from backend.credits.lots import void_lot
 from backend.credits.trials import claim_trial
-from backend.failures.codes import IMAGE_CORRUPT
+from backend.failures.images import IMAGE_CORRUPT
 from backend.worker.credits import expire_credits
 from tests.backend.credits.ledger import (
     COSTS_5,

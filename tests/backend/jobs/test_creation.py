@@ -1,5 +1,6 @@
 """`POST /v1/<workflow>` creates a complete job, or names what is wrong."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -22,6 +23,14 @@ from tests.running_app import SHOP, RunningApp, cloned_database, open_running_ap
 from tests.scenarios import fingerprint, open_shared_app, refusal
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
+
+
+@pytest.fixture(scope="module")
+async def engines(shared_app: RunningApp) -> AsyncIterator[RunningApp]:
+    """The same app with an engine for each stage."""
+    async with app_with(shared_app, **WITH_ENGINES) as running_app:
+        yield running_app
+
 
 PRODUCT = "gid://shopify/Product/8000000000001"
 OFFLINE = [
@@ -291,18 +300,17 @@ async def test_a_workflow_that_is_not_offered_says_what_a_request_would_be_answe
 
 
 async def test_a_generator_needs_no_photo_and_keeps_the_seed_of_its_own(
-    shared_app: RunningApp,
+    engines: RunningApp,
 ) -> None:
-    async with app_with(shared_app, **WITH_ENGINES) as engines:
-        made = (await post_job(engines, "model-generator", {"body": "male"})).json()["job_id"]
-        request = (await engines.detail(made)).json()["request"]
-        assert request["seed"] == seed_of(made)
-        chosen = (await post_job(engines, "model-generator", {"seed": 7})).json()["job_id"]
-        assert (await engines.detail(chosen)).json()["request"]["seed"] == 7
-        assert refusal(await post_job(engines, "model-generator", {"product_id": PRODUCT})) == (
-            422,
-            "INVALID_REQUEST",
-        )
+    made = (await post_job(engines, "model-generator", {"body": "male"})).json()["job_id"]
+    request = (await engines.detail(made)).json()["request"]
+    assert request["seed"] == seed_of(made)
+    chosen = (await post_job(engines, "model-generator", {"seed": 7})).json()["job_id"]
+    assert (await engines.detail(chosen)).json()["request"]["seed"] == 7
+    assert refusal(await post_job(engines, "model-generator", {"product_id": PRODUCT})) == (
+        422,
+        "INVALID_REQUEST",
+    )
 
 
 PERSON_WAYS = ["person_upload_key", "model_id"]
@@ -322,30 +330,31 @@ GARMENT_WAYS = ["garment_2_upload_key", "garment_2_id"]
     ],
 )
 async def test_each_further_image_is_named_in_one_way_and_must_be_there(
-    shared_app: RunningApp, name: str, parameters: dict[str, Any], fields: list[str]
+    engines: RunningApp, name: str, parameters: dict[str, Any], fields: list[str]
 ) -> None:
-    async with app_with(shared_app, **WITH_ENGINES) as engines:
-        body = {"product_id": PRODUCT, **parameters}
-        assert await invalid_locations(engines, name, body) == [["body", each] for each in fields]
+    body = {"product_id": PRODUCT, **parameters}
+    assert await invalid_locations(engines, name, body) == [["body", each] for each in fields]
 
 
 async def test_a_job_stores_the_object_of_its_catalog_entry_and_shows_it(
     shared_app: RunningApp,
+    engines: RunningApp,
 ) -> None:
     entry, key = await generated_entry(shared_app)
-    async with app_with(shared_app, **WITH_ENGINES) as engines:
-        body = {"product_id": PRODUCT, "model_id": entry.public_id}
-        made = (await post_job(engines, "try-on", body)).json()["job_id"]
-        request = (await engines.detail(made)).json()["request"]
-        wrong = {"product_id": PRODUCT, "background_id": entry.public_id}  # it is a model
-        found = await invalid_locations(engines, "product-to-model-phased", wrong)
-        assert found == [["body", "background_id"]]
+    body = {"product_id": PRODUCT, "model_id": entry.public_id}
+    made = (await post_job(engines, "try-on", body)).json()["job_id"]
+    request = (await engines.detail(made)).json()["request"]
+    wrong = {"product_id": PRODUCT, "background_id": entry.public_id}  # it is a model
+    found = await invalid_locations(engines, "product-to-model-phased", wrong)
+    assert found == [["body", "background_id"]]
     assert request["model_id"] == entry.public_id
     assert key in request["model_image_url"]
     assert "model_key" not in request
 
 
-async def test_the_photo_of_a_person_is_never_shown_again(shared_app: RunningApp) -> None:
+async def test_the_photo_of_a_person_is_never_shown_again(
+    shared_app: RunningApp, engines: RunningApp
+) -> None:
     upload_key = f"upl_{'1' * 32}"
     await shared_app.execute(
         "INSERT INTO uploads (shop_id, upload_key, key, stored_at) "
@@ -353,10 +362,9 @@ async def test_the_photo_of_a_person_is_never_shown_again(shared_app: RunningApp
         key=upload_key,
         shop=SHOP,
     )
-    async with app_with(shared_app, **WITH_ENGINES) as engines:
-        body = {"product_id": PRODUCT, "person_upload_key": upload_key}
-        made = (await post_job(engines, "try-on", body)).json()["job_id"]
-        detail = await engines.detail(made)
+    body = {"product_id": PRODUCT, "person_upload_key": upload_key}
+    made = (await post_job(engines, "try-on", body)).json()["job_id"]
+    detail = await engines.detail(made)
     assert detail.json()["request"]["person_upload_image_url"] is None
     assert "uploads/person.jpg" not in detail.text
     stored = await shared_app.rows("SELECT request FROM jobs WHERE public_id = :id", id=made)

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from backend.errors import AtelierError
-from backend.failures.codes import codes_of
-from backend.failures.registry import DEFINITIONS, Noun
+from backend.failures.registry import DEFINITIONS, Noun, codes_of
 from backend.imaging import generated, quality
 from backend.page.files import STATIC
 from backend.workflows.stages import StageName

@@ -326,6 +326,7 @@ async def test_a_lost_request_is_found_by_its_reference(server, fal, try_on, job
     assert queries[0] == {
         "endpoint_id": ["fal-ai/fashn/tryon/v1.6"],
         "start": ["2026-11-29T11:59:00Z"],
+        "end": ["2026-11-29T12:21:00Z"],
         "expand": ["payloads"],
         "limit": ["50"],
     }
@@ -371,6 +372,15 @@ async def test_a_request_that_is_not_listed_may_still_be_accepted(server, fal, t
     with pytest.raises(ProviderUnavailable, match="not be listed yet"):
         await fal.find(try_on, now - timedelta(minutes=9))
     assert await fal.find(try_on, now - timedelta(minutes=11)) is None
+
+
+async def test_the_list_is_read_to_its_end_while_a_request_may_come_to_be_listed(
+    server, fal, try_on
+) -> None:
+    server.answers.append(page(listed({"seed": try_on.seed})))
+    await fal.find(known_later(try_on), datetime.now(UTC) - timedelta(minutes=20))
+    query = parse_qs(urlsplit(server.asked[0].target).query)
+    assert ("start" in query, "end" in query) == (True, False)
 
 
 async def test_a_request_may_wait_only_so_long_for_its_start(server, fal, try_on) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.worker.review_backfill import correct_reviews
+from backend.worker.backfills import correct_reviews
 from tests.backend.publications.scenarios import publication_request, publishable_job
 from tests.backend.review.cards import card_ids, dismissal, get_review, reviewable_job
 from tests.running_app import RunningApp

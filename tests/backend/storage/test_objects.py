@@ -17,7 +17,10 @@ from backend.storage import objects
 from backend.storage.keys import artifact_key
 from backend.storage.objects import Leftover, ObjectStore
 from tests.running_app import RunningApp
+from tests.scenarios import open_shared_app
 from tests.wait import wait_until
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
 
 
 def key_of(data: bytes, **changes: object) -> str:
@@ -26,8 +29,8 @@ def key_of(data: bytes, **changes: object) -> str:
     return artifact_key(**{**parts, **changes}, data=data)  # type: ignore[arg-type]
 
 
-async def test_an_object_is_stored_once_and_read_back(running_app: RunningApp) -> None:
-    store: ObjectStore = running_app.worker_context.store
+async def test_an_object_is_stored_once_and_read_back(shared_app: RunningApp) -> None:
+    store: ObjectStore = shared_app.worker_context.store
     key = key_of(b"once")
     await store.put(key, b"once", content_type="image/png")
     await store.put(key, b"twice", content_type="image/png")
@@ -35,10 +38,10 @@ async def test_an_object_is_stored_once_and_read_back(running_app: RunningApp) -
 
 
 async def test_an_old_object_is_not_reused(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep may be about to delete it."""
-    store = running_app.worker_context.store
+    store = shared_app.worker_context.store
     key = key_of(b"left behind")
     assert await store.age(key) is None
     await store.put(key, b"left behind", content_type="image/png")
@@ -51,9 +54,9 @@ async def test_an_old_object_is_not_reused(
 
 
 async def test_deleting_objects_twice_is_no_error(
-    running_app: RunningApp,
+    shared_app: RunningApp,
 ) -> None:
-    store = running_app.worker_context.store
+    store = shared_app.worker_context.store
     keys = [key_of(bytes([number])) for number in range(3)]
     for key in keys:
         await store.put(key, b"x", content_type="image/png")
@@ -65,11 +68,11 @@ async def test_deleting_objects_twice_is_no_error(
 
 
 async def test_stores_other_than_aws_get_no_checksums_that_they_may_not_know(
-    running_app: RunningApp,
+    shared_app: RunningApp,
 ) -> None:
     """The headers as sent to the real server, which accepts each request."""
-    store = ObjectStore(running_app.settings)
-    assert running_app.settings.s3_endpoint_url
+    store = ObjectStore(shared_app.settings)
+    assert shared_app.settings.s3_endpoint_url
     sent: dict[str, set[str]] = {}
 
     def keep(request: Any, event_name: str, **_: object) -> None:
@@ -91,10 +94,10 @@ async def test_stores_other_than_aws_get_no_checksums_that_they_may_not_know(
 
 
 async def test_aws_gets_the_checksums_of_its_own_client(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    shared_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    settings = msgspec.structs.replace(running_app.settings, s3_endpoint_url=None)
+    settings = msgspec.structs.replace(shared_app.settings, s3_endpoint_url=None)
     config = ObjectStore(settings).client.meta.config
     assert config.request_checksum_calculation == "when_supported"  # type: ignore[attr-defined]
 

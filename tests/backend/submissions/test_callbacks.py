@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import backend.app
+from backend.dev.services import LocalServices
 from backend.failures.codes import CONTENT_REFUSED, PROVIDER_FAILED
 from backend.jobs.service import JobRef
 from backend.providers.provider import (
@@ -23,7 +24,6 @@ from backend.providers.provider import (
     SubmitRequest,
 )
 from backend.renderers.base import Renderer
-from backend.settings import Settings
 from backend.submissions import routes
 from backend.submissions.callback_tokens import CallbackToken, sign_callback, verify_callback
 from tests.backend.worker.hosted import (
@@ -41,31 +41,40 @@ from tests.backend.worker.hosted import (
     submissions,
 )
 from tests.backend.worker.job_state import failure_code
-from tests.conftest import PREVIOUS_SECRET, SECRET
-from tests.running_app import OTHER_SHOP, SHOP, RunningApp, open_running_app
-from tests.scenarios import refusal
+from tests.conftest import PREVIOUS_SECRET, SECRET, settings_for
+from tests.hosted_engines import app_with
+from tests.running_app import OTHER_SHOP, SHOP, RunningApp, cloned_database, open_running_app
+from tests.scenarios import emptied_app, refusal
 
 TOKEN = CallbackToken(shop=SHOP, shop_id=1, job_id="J", stage="compose", number=1, provider="fake")
 
 
-@pytest.fixture
-def provider() -> FakeProvider:
-    """The provider of both processes."""
-    return FakeProvider()
-
-
-@pytest.fixture
-async def app(
-    settings: Settings,
-    renderer: Renderer,
-    provider: FakeProvider,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture(scope="module")
+async def shared_app(
+    services: LocalServices, template: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
     """An installation with a public address, whose web process has the provider too."""
-    monkeypatch.setattr(backend.app, "hosted_providers", lambda *_: {STAGE: provider})
-    public = msgspec.structs.replace(settings, public_url="https://atelier.example")
-    async with open_running_app(public, renderer) as running_app:
-        yield hosted_app(running_app, provider)
+    provider = FakeProvider()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend.app, "hosted_providers", lambda *_: {STAGE: provider})
+        async with cloned_database(services.postgres.url(), template) as url:
+            settings = settings_for(services, url)
+            public = msgspec.structs.replace(settings, public_url="https://atelier.example")
+            async with open_running_app(public, renderer) as running_app:
+                yield hosted_app(running_app, provider)
+
+
+app = pytest.fixture(emptied_app)
+
+
+@pytest.fixture
+def provider(app: RunningApp) -> FakeProvider:
+    """The provider of both processes, as new."""
+    found = app.worker_context.providers[STAGE]
+    assert isinstance(found, FakeProvider)
+    vars(found).clear()  # also the methods that a test has replaced
+    vars(found).update(vars(FakeProvider()))
+    return found
 
 
 async def call_back(
@@ -299,18 +308,16 @@ async def test_a_body_beyond_the_limit_is_refused(app: RunningApp, provider: Fak
     assert (await app.http.post(path, content=body)).status_code == 413
 
 
-@pytest.fixture
-def one_callback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app that is started with this takes one callback a minute for each shop."""
-    monkeypatch.setattr(routes, "CALLBACK_RATE", "1/minute")
-
-
-async def test_callbacks_are_limited_for_each_shop(one_callback: None, app: RunningApp) -> None:
+async def test_callbacks_are_limited_for_each_shop(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = [
         f"/callbacks/fake/{sign_callback(token, SECRET.encode())}"
         for token in (TOKEN, TOKEN, msgspec.structs.replace(TOKEN, shop=OTHER_SHOP))
     ]
-    answers = [await app.http.post(path, content=b'{"id": "fake-1"}') for path in paths]
+    monkeypatch.setattr(routes, "CALLBACK_RATE", "1/minute")
+    async with app_with(app) as limited:
+        answers = [await limited.http.post(path, content=b'{"id": "fake-1"}') for path in paths]
     assert [answer.status_code for answer in answers] == [200, 429, 200]
 
 

@@ -1,4 +1,7 @@
-"""An app with a bucket of its own: a sweep would delete the objects of other tests."""
+"""Apps for tests of workers: with a hosted provider, and with a bucket of its own.
+
+A sweep would delete the objects of other tests.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -7,10 +10,12 @@ import pytest
 
 from backend.dev.services import LocalServices
 from backend.renderers.base import Renderer
-from backend.settings import Settings
 from backend.storage.objects import ObjectStore
+from tests.backend.worker.hosted import FakeProvider, hosted_app
 from tests.backend.worker.lost_objects import FakeFileRenderer
-from tests.running_app import RunningApp, open_running_app
+from tests.conftest import settings_for
+from tests.running_app import RunningApp, cloned_database, open_running_app
+from tests.scenarios import emptied_app
 
 BUCKET = "atelier-test-sweeps"
 
@@ -22,16 +27,24 @@ def own_bucket(services: LocalServices) -> str:
     return BUCKET
 
 
-@pytest.fixture
-async def isolated_app(
-    settings: Settings, own_bucket: str, renderer: Renderer
+@pytest.fixture(scope="module")
+async def sweep_app(
+    services: LocalServices, template: str, own_bucket: str, renderer: Renderer
 ) -> AsyncIterator[RunningApp]:
-    """An app with one shop; its database and bucket are empty and belong to this test alone."""
-    settings = msgspec.structs.replace(settings, s3_bucket=own_bucket)
-    empty(ObjectStore(settings))
-    async with open_running_app(settings, renderer) as running_app:
-        await running_app.install()
-        yield running_app
+    """The app of `isolated_app`, which the tests of a module have one after another."""
+    async with cloned_database(services.postgres.url(), template) as url:
+        settings = msgspec.structs.replace(settings_for(services, url), s3_bucket=own_bucket)
+        async with open_running_app(settings, renderer) as running_app:
+            yield running_app
+
+
+@pytest.fixture
+async def isolated_app(sweep_app: RunningApp) -> RunningApp:
+    """An app with one shop; its database and bucket are empty but for that."""
+    empty(sweep_app.worker_context.store)
+    await emptied_app(sweep_app)
+    await sweep_app.install()
+    return sweep_app
 
 
 @pytest.fixture
@@ -41,6 +54,18 @@ def fast_app(isolated_app: RunningApp) -> RunningApp:
         isolated_app.worker_context, renderer=FakeFileRenderer()
     )
     return RunningApp(**{**vars(isolated_app), "worker_context": worker_context})
+
+
+@pytest.fixture
+def provider() -> FakeProvider:
+    """A hosted provider that accepts every request."""
+    return FakeProvider()
+
+
+@pytest.fixture
+def app(running_app: RunningApp, provider: FakeProvider) -> RunningApp:
+    """`running_app`, whose worker has that provider."""
+    return hosted_app(running_app, provider)
 
 
 def empty(store: ObjectStore) -> None:

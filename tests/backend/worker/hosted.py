@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from backend.failures.codes import IMAGE_CORRUPT
+from backend.failures.images import IMAGE_CORRUPT
 from backend.jobs.service import JobRef
 from backend.leased_task import TaskOutcome
 from backend.providers.provider import (
@@ -171,6 +171,13 @@ async def hosted_job(running_app: RunningApp, *, shop: str = SHOP) -> JobRef:
     store = running_app.worker_context.store
     await store.put(SOURCE_KEY, b"\xff\xd8 a photo", content_type="image/jpeg")
     return await waiting_job(running_app, shop=shop, request={"upload_key": SOURCE_KEY})
+
+
+async def submitted_job(app: RunningApp) -> JobRef:
+    """Such a job, whose request the provider has accepted."""
+    ref = await hosted_job(app)
+    await run_once(app, ref)
+    return ref
 
 
 async def run_once(app: RunningApp, ref: JobRef) -> TaskOutcome:

@@ -8,7 +8,7 @@ import pytest
 from backend.jobs.service import JobRef
 from backend.leased_task import Done
 from backend.renderers.base import Rendered, RenderRequest
-from backend.worker.category_backfill import copy_categories
+from backend.worker.backfills import copy_categories
 from backend.worker.execute import run_job
 from tests.hosted_engines import app_with
 from tests.running_app import RunningApp

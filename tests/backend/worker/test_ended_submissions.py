@@ -1,5 +1,7 @@
 """A job that ends while its provider works: the provider is asked to stop, its cost is stored."""
 
+import pytest
+
 from backend.failures.codes import CONTENT_REFUSED, PROVIDER_TIMEOUT
 from backend.jobs.erasure import erase_jobs
 from backend.jobs.service import JobRef
@@ -24,11 +26,15 @@ from tests.backend.worker.hosted import (
     status_of,
     statuses,
     submissions,
+    submitted_job,
     wake,
 )
 from tests.backend.worker.job_state import failure_code
-from tests.running_app import SHOP, RunningApp
-from tests.scenarios import process_webhook
+from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import emptied_app, open_shared_app, process_webhook
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 
 async def cancel(app: RunningApp, ref: JobRef) -> None:
@@ -38,12 +44,9 @@ async def cancel(app: RunningApp, ref: JobRef) -> None:
 
 
 async def test_a_cancelled_jobs_request_is_cancelled_and_its_cost_stored(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     await cancel(app, ref)
     await wake(app, ref)
     assert (provider.cancelled, await statuses(app, ref)) == (["fake-1"], ["SUBMITTED"])
@@ -57,12 +60,9 @@ async def test_a_cancelled_jobs_request_is_cancelled_and_its_cost_stored(
 
 
 async def test_a_request_that_never_stops_is_settled_an_hour_after_its_deadline(
-    running_app: RunningApp,
+    app: RunningApp,
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     await cancel(app, ref)
     await pass_time(app, ref, mins=69)
     await poller_of(app).look()
@@ -73,12 +73,9 @@ async def test_a_request_that_never_stops_is_settled_an_hour_after_its_deadline(
 
 
 async def test_a_request_past_its_deadline_is_stopped_and_what_it_costs_is_stored(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     await pass_time(app, ref, mins=11)
     await run_once(app, ref)
     assert await failure_code(app, ref) == PROVIDER_TIMEOUT.code
@@ -111,10 +108,8 @@ async def test_a_request_past_its_deadline_keeps_no_other_waiting(
 
 
 async def test_a_job_cancelled_while_its_request_is_sent_keeps_the_providers_id(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     submit = provider.submit
 
@@ -130,10 +125,8 @@ async def test_a_job_cancelled_while_its_request_is_sent_keeps_the_providers_id(
 
 
 async def test_a_refusal_that_comes_after_the_cancellation_keeps_its_cost(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
 
     async def cancelled_meanwhile(request: SubmitRequest) -> ProviderJob | Finished:
@@ -147,10 +140,9 @@ async def test_a_refusal_that_comes_after_the_cancellation_keeps_its_cost(
 
 
 async def test_a_lost_answer_of_a_cancelled_job_is_found_and_cancelled(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
     await run_once(app, ref)
@@ -161,10 +153,8 @@ async def test_a_lost_answer_of_a_cancelled_job_is_found_and_cancelled(
 
 
 async def test_a_lost_answer_of_a_cancelled_job_is_given_up_but_not_repeated(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
     await run_once(app, ref)
@@ -177,10 +167,8 @@ async def test_a_lost_answer_of_a_cancelled_job_is_given_up_but_not_repeated(
 
 
 async def test_a_lost_answer_of_a_cancelled_job_is_found_by_its_callback(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     provider.faults.append(AnswerLost("cut"))
     await run_once(app, ref)
@@ -194,10 +182,8 @@ async def test_a_lost_answer_of_a_cancelled_job_is_found_by_its_callback(
 
 
 async def test_an_erased_jobs_request_is_stopped_and_then_forgotten(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     running, done = await hosted_job(app), await hosted_job(app)
     await run_once(app, running)
     await run_once(app, done)
@@ -212,14 +198,12 @@ async def test_an_erased_jobs_request_is_stopped_and_then_forgotten(
 
 
 async def test_the_requests_of_a_shop_that_removed_the_app_are_cancelled(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
+    ref = await hosted_job(app, shop=OTHER_SHOP)  # the other tests' shop keeps the app
     await run_once(app, ref)
-    app.shopify.uninstall(SHOP)
-    told = await process_webhook(app, "app/uninstalled", {}, shop=SHOP)
+    app.shopify.uninstall(OTHER_SHOP)
+    told = await process_webhook(app, "app/uninstalled", {}, shop=OTHER_SHOP)
     assert told == ("processed", "UNINSTALLED")
     await wake(app, ref)
     assert provider.cancelled == ["fake-1"]

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from backend.failures.codes import IMAGE_CORRUPT, RENDER_CRASHED
+from backend.failures.codes import RENDER_CRASHED
+from backend.failures.images import IMAGE_CORRUPT
 from backend.failures.registry import Failure
 from backend.jobs.lifecycle import fail, lease_job, succeed
 from backend.jobs.service import JobRef
@@ -23,6 +24,10 @@ from tests.backend.worker.recording_renderer import (
     new_job,
 )
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 REASON = Failure(code="TEST", message="for a test")
 

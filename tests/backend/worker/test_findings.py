@@ -8,6 +8,10 @@ from backend.worker.reconciliation_report import recent_findings, record
 from tests.backend.uploads.multipart_forms import upload_picture
 from tests.backend.worker.sweep import put_unreferenced_object, run_sweep
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 
 async def report(running_app: RunningApp) -> list[tuple[str, int, int]]:

@@ -1,5 +1,6 @@
 """A stage of a hosted provider: asked for once, off the queue while it works, collected once."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from backend.jobs.reopen import reopen
 from backend.jobs.service import JobRef
 from backend.leased_task import Done, Retry
 from backend.providers.provider import ProviderUnavailable, RequestUnknown
+from backend.retries import PROVIDERS
 from backend.worker import execute
 from backend.workflows.stages import StageName
 from tests.backend.worker.hosted import (
@@ -27,17 +29,20 @@ from tests.backend.worker.hosted import (
     status_of,
     statuses,
     submissions,
+    submitted_job,
     wake,
 )
 from tests.backend.worker.job_state import failure_code
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 
 async def test_a_job_leaves_the_queue_until_the_provider_has_finished(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     assert await run_once(app, ref) == Done()
     assert (await statuses(app, ref), await queued(app)) == (["SUBMITTED"], [])
@@ -84,11 +89,10 @@ async def test_the_timeline_tells_of_a_mannequin_only_if_there_is_one(
     assert messages["segment"] == "Cut out the garment"
 
 
-async def test_the_checkpoint_says_who_made_the_picture(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+async def test_the_checkpoint_says_who_made_the_picture(
+    app: RunningApp, provider: FakeProvider
+) -> None:
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = finished()
     await run_once(app, ref)
     [stage] = await app.rows(
@@ -115,9 +119,9 @@ async def test_the_checkpoint_says_who_made_the_picture(running_app: RunningApp)
     )
 
 
-async def test_a_running_worker_takes_the_job_to_its_end(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_a_running_worker_takes_the_job_to_its_end(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await hosted_job(app)
     await app.drain()
     assert (await statuses(app, ref), await queued(app)) == (["SUBMITTED"], [])
@@ -127,9 +131,7 @@ async def test_a_running_worker_takes_the_job_to_its_end(running_app: RunningApp
     assert await status_of(app, ref) == "SUCCESS"
 
 
-async def test_the_timeline_tells_of_the_wait_once(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_the_timeline_tells_of_the_wait_once(app: RunningApp, provider: FakeProvider) -> None:
     ref = await hosted_job(app)
     for _ in range(6):  # more often than a job may crash
         await run_once(app, ref)
@@ -142,20 +144,18 @@ async def test_the_timeline_tells_of_the_wait_once(running_app: RunningApp) -> N
 
 
 async def test_a_synchronous_provider_ends_the_stage_in_the_same_run(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(is_synchronous=True)
-    app = hosted_app(running_app, provider)
+    provider.is_synchronous = True
     ref = await hosted_job(app)
     assert await run_once(app, ref) == Done()
     assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
 
 
-async def test_a_result_with_a_broken_picture_keeps_the_usable_one(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+async def test_a_result_with_a_broken_picture_keeps_the_usable_one(
+    app: RunningApp, provider: FakeProvider
+) -> None:
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = finished(BROKEN, PICTURE)
     await run_once(app, ref)
     assert await status_of(app, ref) == "SUCCESS"
@@ -164,8 +164,7 @@ async def test_a_result_with_a_broken_picture_keeps_the_usable_one(running_app: 
 
 async def collected_and_lost(app: RunningApp, provider: FakeProvider) -> JobRef:
     """A job whose worker died after it had collected, and whose stored picture was lost."""
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = finished()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KilledHere):
         patch.setattr(execute, "run_stage", killed)
@@ -181,42 +180,54 @@ async def killed(*_: Any, **__: Any) -> None:
     raise KilledHere
 
 
-async def test_a_lost_picture_is_collected_again(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_a_lost_picture_is_collected_again(app: RunningApp, provider: FakeProvider) -> None:
     ref = await collected_and_lost(app, provider)
     await run_once(app, ref)
     assert (await statuses(app, ref), await status_of(app, ref)) == (["COLLECTED"], "SUCCESS")
     assert len(provider.requests) == 1
 
 
-async def test_a_lost_picture_waits_for_a_provider_that_is_away(running_app: RunningApp) -> None:
+async def test_a_lost_picture_waits_for_a_provider_that_is_away(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     """A new picture would be paid."""
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await collected_and_lost(app, provider)
     provider.answers["fake-1"] = ProviderUnavailable("503")
     assert isinstance(await run_once(app, ref), Retry)
     assert (await status_of(app, ref), len(provider.requests)) == ("IN_PROGRESS", 1)
+    await app.execute("UPDATE jobs SET outages = 30")  # some three hours
+    assert isinstance(await run_once(app, ref), Retry)
     provider.answers["fake-1"] = finished()
     await run_once(app, ref)
     assert (await status_of(app, ref), len(provider.requests)) == ("SUCCESS", 1)
 
 
-async def test_a_lost_picture_that_the_provider_has_no_more_is_made_again(
-    running_app: RunningApp,
+async def test_a_lost_picture_is_given_up_after_hours_of_an_outage(
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+    ref = await collected_and_lost(app, provider)
+    provider.answers["fake-1"] = ProviderUnavailable("503")
+    hours = PROVIDERS.give_up_after
+    assert hours is not None
+    outages = next(n for n in count() if PROVIDERS.waited(n) >= hours)
+    await app.execute("UPDATE jobs SET outages = :n", n=outages - 2)
+    assert isinstance(await run_once(app, ref), Retry)
+    assert await run_once(app, ref) == Done()
+    assert (await failure_code(app, ref), len(provider.requests)) == ("PROVIDER_UNAVAILABLE", 1)
+
+
+async def test_a_lost_picture_that_the_provider_has_no_more_is_made_again(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await collected_and_lost(app, provider)
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
     await run_once(app, ref)
     assert (await statuses(app, ref), len(provider.requests)) == (["COLLECTED", "SUBMITTED"], 2)
 
 
-async def test_a_lost_picture_is_made_again_only_once(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_a_lost_picture_is_made_again_only_once(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await collected_and_lost(app, provider)
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
     await app.execute("UPDATE submissions SET number = 2")

@@ -18,7 +18,10 @@ from tests.backend.worker.recording_renderer import (
     new_job,
 )
 from tests.running_app import RunningApp
-from tests.scenarios import NoRenderer
+from tests.scenarios import NoRenderer, emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 OFTEN = JOBS.crashes + 2
 

@@ -19,7 +19,10 @@ from backend.worker.reconciliation_report import FindingTally, recent_findings
 from backend.workflows.catalog_image import CATALOG_IMAGE
 from tests.backend.credits.ledger import grant, id_of
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
-from tests.scenarios import fingerprint
+from tests.scenarios import emptied_app, fingerprint, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 PREPAID_JOBS = msgspec.structs.replace(UNLIMITED, prepaid=True)
 CHANGES = {

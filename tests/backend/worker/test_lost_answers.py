@@ -20,7 +20,6 @@ from tests.backend.worker.hosted import (
     FakeProvider,
     KilledHere,
     finished,
-    hosted_app,
     hosted_job,
     pass_time,
     poller_of,
@@ -29,10 +28,15 @@ from tests.backend.worker.hosted import (
     status_of,
     statuses,
     submissions,
+    submitted_job,
     wake,
 )
 from tests.backend.worker.job_state import failure_code
 from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 LOST = [AnswerLost("the connection was cut"), KilledHere(), TimeoutError(), ValueError("no JSON")]
 
@@ -54,10 +58,8 @@ async def lose_the_answer(app: RunningApp, ref: Any, fault: BaseException) -> No
 
 
 async def test_the_intent_is_committed_before_the_request_is_sent(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     found: list[list[str]] = []
     submit = provider.submit
@@ -73,10 +75,9 @@ async def test_the_intent_is_committed_before_the_request_is_sent(
 
 @pytest.mark.parametrize("fault", LOST[:2], ids=["answer lost", "killed"])
 async def test_a_provider_that_can_be_asked_is_paid_once(
-    running_app: RunningApp, fault: BaseException
+    app: RunningApp, provider: FakeProvider, fault: BaseException
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, fault)
     assert await statuses(app, ref) == ["INTENDED"]
@@ -89,10 +90,11 @@ async def test_a_provider_that_can_be_asked_is_paid_once(
     assert (len(provider.requests), await double_costs(app)) == (1, [])
 
 
-async def test_a_lost_request_is_looked_for_where_it_was_sent(running_app: RunningApp) -> None:
+async def test_a_lost_request_is_looked_for_where_it_was_sent(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     """The operator has chosen another model meanwhile."""
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     provider.models = dict.fromkeys(StageName, "fake-model-2")
@@ -104,10 +106,9 @@ async def test_a_lost_request_is_looked_for_where_it_was_sent(running_app: Runni
 
 
 async def test_a_lost_request_of_an_unknown_model_is_repeated_once_and_counted(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     await app.execute("UPDATE submissions SET model = NULL")
@@ -120,10 +121,9 @@ async def test_a_lost_request_of_an_unknown_model_is_repeated_once_and_counted(
 
 
 async def test_a_request_that_never_arrived_is_sent_again_under_the_same_reference(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut before it arrived"))
     [never_arrived] = provider.requests
@@ -139,10 +139,8 @@ async def test_a_request_that_never_arrived_is_sent_again_under_the_same_referen
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: type(fault).__name__)
 async def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(
-    running_app: RunningApp, fault: BaseException
+    app: RunningApp, provider: FakeProvider, fault: BaseException
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     if isinstance(fault, TimeoutError | ValueError):  # after the provider has accepted it
         submit = provider.submit
@@ -171,9 +169,9 @@ async def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(
     assert await status_of(app, ref) == "SUCCESS"
 
 
-async def test_an_answer_that_is_lost_twice_ends_the_job(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_an_answer_that_is_lost_twice_ends_the_job(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await hosted_job(app)
     for _ in range(2):
         await lose_the_answer(app, ref, AnswerLost("cut"))
@@ -185,11 +183,10 @@ async def test_an_answer_that_is_lost_twice_ends_the_job(running_app: RunningApp
 
 
 async def test_a_provider_that_cannot_be_asked_for_hours_is_counted_and_asked_again(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     """Such as a key that may send requests, but not list them."""
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
 
     async def refused(*_: Any) -> None:
@@ -206,12 +203,10 @@ async def test_a_provider_that_cannot_be_asked_for_hours_is_counted_and_asked_ag
 
 
 async def test_a_request_of_the_same_seed_is_not_taken_for_the_lost_one(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
     """A merchant chooses the seed, and a request without pictures has nothing else to tell it."""
-    provider = FakeProvider(can_find=True)
-    provider.has_only_seeds = True
-    app = hosted_app(running_app, provider)
+    provider.can_find = provider.has_only_seeds = True
     other, lost = await hosted_job(app, shop=OTHER_SHOP), await hosted_job(app)
     await run_once(app, other)
     await lose_the_answer(app, lost, AnswerLost("cut"))
@@ -222,11 +217,9 @@ async def test_a_request_of_the_same_seed_is_not_taken_for_the_lost_one(
 
 
 async def test_two_lost_requests_of_the_same_seed_are_not_told_apart(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    provider.has_only_seeds = True
-    app = hosted_app(running_app, provider)
+    provider.can_find = provider.has_only_seeds = True
     other, lost = await hosted_job(app, shop=OTHER_SHOP), await hosted_job(app)
     for ref in (other, lost):
         await lose_the_answer(app, ref, AnswerLost("cut"))
@@ -241,10 +234,9 @@ async def test_two_lost_requests_of_the_same_seed_are_not_told_apart(
 
 
 async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
 
     async def killed(*_: Any, **__: Any) -> bool:
@@ -261,12 +253,9 @@ async def test_a_worker_killed_after_the_answer_is_followed_by_a_find(
 
 @pytest.mark.parametrize("point", ["record_stage", "collect_submission"])
 async def test_a_worker_killed_while_it_collects_collects_again(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch, point: str
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = finished()
     await wake(app, ref)
     original = getattr(hosted_runs, point)
@@ -288,10 +277,9 @@ async def test_a_worker_killed_while_it_collects_collects_again(
 
 
 async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
-    running_app: RunningApp, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = FakeProvider(is_synchronous=True)
-    app = hosted_app(running_app, provider)
+    provider.is_synchronous = True
     ref = await hosted_job(app)
 
     async def killed(*_: Any, **__: Any) -> None:
@@ -312,10 +300,8 @@ async def test_a_synchronous_answer_that_died_with_its_worker_is_counted(
 
 
 async def test_a_worker_that_comes_back_late_cancels_its_surplus_request(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     submit = provider.submit
 
@@ -348,10 +334,9 @@ async def test_a_reference_belongs_to_one_request_of_one_job() -> None:
 
 
 async def test_a_lost_request_that_another_account_does_not_know_is_counted(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     provider.key_fingerprint, provider.sent_to = "key-2", dict.fromkeys(provider.sent_to, "unknown")
@@ -361,10 +346,9 @@ async def test_a_lost_request_that_another_account_does_not_know_is_counted(
 
 
 async def test_a_lost_request_is_found_with_another_key_of_the_account(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider(can_find=True)
-    app = hosted_app(running_app, provider)
+    provider.can_find = True
     ref = await hosted_job(app)
     await lose_the_answer(app, ref, AnswerLost("cut"))
     provider.key_fingerprint = "key-2"
@@ -374,12 +358,9 @@ async def test_a_lost_request_is_found_with_another_key_of_the_account(
 
 
 async def test_an_accepted_request_that_the_provider_no_longer_knows_is_counted(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = RequestUnknown(PROVIDER_FAILED)
     await wake(app, ref)
     await run_once(app, ref)

@@ -4,6 +4,10 @@ import pytest
 
 from backend.worker.maintenance import prune, requeue_overdue
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 OLD = "now() - interval '2 minutes'"
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from backend.db import Database
 from backend.jobs.service import JobRef
 from backend.tenancy import WORKER
@@ -18,6 +20,10 @@ from tests.backend.worker.hosted import (
     wake,
 )
 from tests.running_app import OTHER_SHOP, RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 
 async def in_states(app: RunningApp) -> dict[str, int]:

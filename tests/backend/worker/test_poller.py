@@ -26,10 +26,15 @@ from tests.backend.worker.hosted import (
     status_of,
     statuses,
     submissions,
+    submitted_job,
     wake,
 )
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
 from tests.wait import wait_until
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 STORED = StoredSubmission(
     key=SubmissionKey(shop_id=1, job_id="J", stage="compose", number=1),
@@ -74,9 +79,9 @@ def test_it_asks_no_sooner_than_the_provider_wants() -> None:
     assert next_poll(STORED, 90.0) == timedelta(seconds=90)
 
 
-async def test_two_processes_ask_about_each_request_once(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_two_processes_ask_about_each_request_once(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     refs = [await hosted_job(app) for _ in range(4)]
     for ref in refs:
         await run_once(app, ref)
@@ -115,11 +120,8 @@ async def test_many_answers_leave_connections_to_the_jobs(
     assert most == WRITES_AT_ONCE
 
 
-async def test_a_poller_that_died_is_followed_by_another(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+async def test_a_poller_that_died_is_followed_by_another(app: RunningApp) -> None:
+    ref = await submitted_job(app)
     await pass_time(app, ref, secs=0)
     [taken] = await poller_of(app).take_due(10)  # and no more of it
     assert taken.is_wanted
@@ -129,12 +131,9 @@ async def test_a_poller_that_died_is_followed_by_another(running_app: RunningApp
 
 
 async def test_a_ready_job_whose_queue_entry_was_dropped_is_queued_again(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = finished()
     await wake(app, ref)
     await app.execute("DELETE FROM queue.pgqueuer")
@@ -157,11 +156,10 @@ async def test_jobs_that_wait_for_a_provider_are_not_requeued(running_app: Runni
     assert await requeue_overdue(app.database) == 2, "no poller looks after them any more"
 
 
-async def test_a_woken_job_comes_before_its_shops_backlog(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+async def test_a_woken_job_comes_before_its_shops_backlog(
+    app: RunningApp, provider: FakeProvider
+) -> None:
+    ref = await submitted_job(app)
     for _ in range(6):
         await hosted_job(app)
     provider.answers["fake-1"] = finished()
@@ -173,11 +171,8 @@ async def test_a_woken_job_comes_before_its_shops_backlog(running_app: RunningAp
     assert ref.public_id in [row["id"] for row in rows[:2]]
 
 
-async def test_a_progress_report_ends_an_outage(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+async def test_a_progress_report_ends_an_outage(app: RunningApp, provider: FakeProvider) -> None:
+    ref = await submitted_job(app)
     await app.execute("UPDATE submissions SET outages = 5")
     provider.answers["fake-1"] = Running(position=3)
     await wake(app, ref)
@@ -186,10 +181,8 @@ async def test_a_progress_report_ends_an_outage(running_app: RunningApp) -> None
 
 
 async def test_a_provider_that_does_not_answer_keeps_no_other_waiting(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     silent, quick = await hosted_job(app), await hosted_job(app)
     for ref in (silent, quick):
         await run_once(app, ref)
@@ -213,12 +206,9 @@ async def test_a_provider_that_does_not_answer_keeps_no_other_waiting(
 
 
 async def test_the_loop_takes_a_job_from_its_request_to_its_result(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     async with polling(app.database, app.worker_context.providers):
         await wait_until(lambda: provider.polls)
         provider.answers["fake-1"] = finished()

@@ -1,5 +1,7 @@
 """What a provider refuses, cannot do now, or does not finish in time."""
 
+import pytest
+
 from backend.failures.codes import (
     CONTENT_REFUSED,
     PROVIDER_FAILED,
@@ -34,10 +36,15 @@ from tests.backend.worker.hosted import (
     status_of,
     statuses,
     submissions,
+    submitted_job,
     wake,
 )
 from tests.backend.worker.job_state import failure_code
 from tests.running_app import RunningApp
+from tests.scenarios import emptied_app, open_shared_app
+
+shared_app = pytest.fixture(open_shared_app, scope="module")
+running_app = pytest.fixture(emptied_app)
 
 CHARGED = ProviderCost(units=1, unit="credit", amount_micros=1_000, source="answer")
 
@@ -47,9 +54,9 @@ def counted_cost() -> float:
     return float(PROVIDER_COST.labels("fake")._value.get())
 
 
-async def test_a_refusal_at_once_ends_the_job_and_is_not_repeated(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_a_refusal_at_once_ends_the_job_and_is_not_repeated(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await hosted_job(app)
     provider.faults.append(ProviderFailed(CONTENT_REFUSED))
     assert await run_once(app, ref) == Done()
@@ -60,9 +67,9 @@ async def test_a_refusal_at_once_ends_the_job_and_is_not_repeated(running_app: R
     assert provider.requests == []
 
 
-async def test_a_refusal_of_the_result_keeps_what_it_has_cost(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
+async def test_a_refusal_of_the_result_keeps_what_it_has_cost(
+    app: RunningApp, provider: FakeProvider
+) -> None:
     ref = await hosted_job(app)
     before = counted_cost()
     await run_once(app, ref)
@@ -77,10 +84,8 @@ async def test_a_refusal_of_the_result_keeps_what_it_has_cost(running_app: Runni
 
 
 async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     before = counted_cost()
     await run_once(app, ref)
@@ -97,10 +102,8 @@ async def test_a_cost_is_counted_once_if_the_job_was_cancelled_meanwhile(
 
 
 async def test_a_failure_that_another_try_can_mend_is_repeated_once(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     failed = ProviderFailed(PROVIDER_FAILED, cost=CHARGED)
     await run_once(app, ref)
@@ -115,10 +118,8 @@ async def test_a_failure_that_another_try_can_mend_is_repeated_once(
 
 
 async def test_a_result_without_a_usable_picture_is_asked_for_once_more(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     ref = await hosted_job(app)
     for number in (1, 2):
         await run_once(app, ref)
@@ -131,10 +132,8 @@ async def test_a_result_without_a_usable_picture_is_asked_for_once_more(
 
 
 async def test_an_outage_at_the_request_waits_off_the_queue_and_pauses_the_provider(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     first, second = await hosted_job(app), await hosted_job(app)
     provider.faults.append(ProviderUnavailable("429", retry_after=60))
     assert await run_once(app, first) == Done()
@@ -153,10 +152,8 @@ async def test_an_outage_at_the_request_waits_off_the_queue_and_pauses_the_provi
 
 
 async def test_an_outage_of_hours_ends_the_jobs_that_have_waited_for_hours(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     old, young = await hosted_job(app), await hosted_job(app)
     for ref in (old, young):
         provider.faults.append(ProviderUnavailable("down"))
@@ -173,10 +170,8 @@ async def test_an_outage_of_hours_ends_the_jobs_that_have_waited_for_hours(
 
 
 async def test_a_request_that_was_sent_before_a_pause_does_not_end_it(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     early, refused = await hosted_job(app), await hosted_job(app)
     submit = provider.submit
 
@@ -198,10 +193,8 @@ async def test_a_request_that_was_sent_before_a_pause_does_not_end_it(
 
 
 async def test_an_answer_that_was_lost_before_a_pause_does_not_prolong_it(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
     lost, refused = await hosted_job(app), await hosted_job(app)
     for ref, fault in ((lost, AnswerLost("502")), (refused, ProviderUnavailable("down"))):
         provider.faults.append(fault)
@@ -212,12 +205,9 @@ async def test_an_answer_that_was_lost_before_a_pause_does_not_prolong_it(
 
 
 async def test_an_outage_while_it_works_is_waited_out_past_the_deadline(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     provider.answers["fake-1"] = ProviderUnavailable("503")
     await pass_time(app, ref, mins=11)
     await poller_of(app).look()
@@ -235,8 +225,7 @@ async def test_an_outage_while_it_works_is_waited_out_past_the_deadline(
 async def test_a_provider_whose_id_cannot_be_stored_is_asked_once(running_app: RunningApp) -> None:
     provider = FakeProvider(name="f" * 500)
     app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     assert (await failure_code(app, ref), await statuses(app, ref)) == (
         PROVIDER_MISCONFIGURED.code,
         ["FAILED"],
@@ -246,12 +235,9 @@ async def test_a_provider_whose_id_cannot_be_stored_is_asked_once(running_app: R
 
 
 async def test_a_job_past_the_deadline_of_its_request_ends(
-    running_app: RunningApp,
+    app: RunningApp, provider: FakeProvider
 ) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+    ref = await submitted_job(app)
     await pass_time(app, ref, mins=9)
     await poller_of(app).look()
     assert await queued(app) == []
@@ -263,11 +249,10 @@ async def test_a_job_past_the_deadline_of_its_request_ends(
     assert len(provider.requests) == 1
 
 
-async def test_a_result_just_before_the_deadline_counts(running_app: RunningApp) -> None:
-    provider = FakeProvider()
-    app = hosted_app(running_app, provider)
-    ref = await hosted_job(app)
-    await run_once(app, ref)
+async def test_a_result_just_before_the_deadline_counts(
+    app: RunningApp, provider: FakeProvider
+) -> None:
+    ref = await submitted_job(app)
     await pass_time(app, ref, mins=11)
     provider.answers["fake-1"] = finished()
     await run_once(app, ref)

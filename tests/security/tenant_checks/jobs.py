@@ -2,7 +2,6 @@
 
 from backend.jobs.service import JobRef
 from backend.workflows import BY_NAME
-from tests.hosted_engines import WITH_ENGINES, app_with
 from tests.minimal_requests import MINIMAL_PARAMETERS, UNKNOWN_ENTRY, UNKNOWN_UPLOAD
 from tests.running_app import OTHER_SHOP, RunningApp
 from tests.scenarios import (
@@ -86,11 +85,7 @@ async def a_list_is_its_shops_alone(
 def a_new_job_is_its_shops_alone(name: str) -> Check:
     """For a workflow: whose job it becomes, and whose uploads it may use."""
 
-    async def check(shared_app: RunningApp, others: list[JobRef], ask: RouteCase) -> None:
-        async with app_with(shared_app, **WITH_ENGINES) as engines:
-            await checked(engines, others, ask)
-
-    async def checked(shared_app: RunningApp, _others: list[JobRef], ask: RouteCase) -> None:
+    async def check(shared_app: RunningApp, _others: list[JobRef], ask: RouteCase) -> None:
         has_photo, least = BY_NAME[name].has_photo, MINIMAL_PARAMETERS[name]
         if not {*map(str, least.values())} & {UNKNOWN_UPLOAD, UNKNOWN_ENTRY}:
             body = {**PRODUCT, **least} if has_photo else least
