@@ -75,7 +75,7 @@ async def receive_webhook(
 ) -> Response[bytes]:
     """Store the delivery for a worker. A duplicate is ignored."""
     incoming = delivery(request.scope["headers"], await request.body())
-    await database.run(lambda connection: receive(connection, incoming))
+    await receive(database, incoming)
     return Response(b"")
 
 
