@@ -20,27 +20,27 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-GATHER_TIME = 0.02  # seconds that further hints wait after a statement, to share the next one
+HINT_INTERVAL = 0.02  # seconds between two statements; hints that come meanwhile share the next
 # A transaction that sets it to a channel sends the hints of that channel itself, after the commit.
 HINTS_SETTING = "app.hints_after_commit"
-SEND = """
+SEND_HINTS = """
 SELECT set_config('synchronous_commit', 'off', true), pg_notify(hint.channel, hint.payload)
 FROM unnest($1::text[], $2::text[]) AS hint (channel, payload)
 """
 
-Run = Callable[[Callable[[asyncpg.Connection], Awaitable[Any]]], Awaitable[Any]]
+RunOnConnection = Callable[[Callable[[asyncpg.Connection], Awaitable[Any]]], Awaitable[Any]]
 
 
 class Hints:
     """The hints of a process that are still to be sent. `run` is `Database.run`."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunOnConnection) -> None:
         self.run = run
         self.waiting: dict[tuple[str, str], None] = {}  # a repeated hint tells nothing
         self.sender: asyncio.Task[None] | None = None
 
     def send(self, channel: str, payload: str) -> None:
-        """Send it at once, or with the others that come within `GATHER_TIME` after the last one."""
+        """Send it at once, or with all others of an interval after the last statement."""
         self.waiting[channel, payload] = None
         if self.sender is None:
             self.sender = asyncio.create_task(self.keep_sending())
@@ -49,7 +49,7 @@ class Hints:
         """Send what waits, again and again, until nothing does."""
         while self.waiting:
             await self.send_waiting()
-            await asyncio.sleep(GATHER_TIME)
+            await asyncio.sleep(HINT_INTERVAL)
         self.sender = None
 
     async def send_waiting(self) -> None:
@@ -57,7 +57,7 @@ class Hints:
         channels, payloads = zip(*self.waiting, strict=True)
         self.waiting.clear()
         try:
-            await self.run(lambda connection: connection.execute(SEND, channels, payloads))
+            await self.run(lambda connection: connection.execute(SEND_HINTS, channels, payloads))
         except Exception as error:  # whatever it is, whoever listens also looks without a hint
             log.warning("hints_lost", count=len(payloads), cause=repr(error)[:300])
 

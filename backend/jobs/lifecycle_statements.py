@@ -122,7 +122,7 @@ def advancing(*, ends: bool) -> Query:
         job = change_job(*LEASED, may_become(JobStatus.IN_PROGRESS), **step)
         writes = (append_job_events(job, recorded),)
     before_last = int(ends)  # the terminal event comes after the stage's
-    return written(
+    return write_statement(
         job,
         *writes,
         insert_checkpoint(job),
@@ -141,16 +141,16 @@ def failing(*, returns_quota: bool) -> Query:
         frees_key=FREES_KEY,
         returns_quota=returns_quota,
     )
-    return written(job, *writes, columns=(held_its_price(job),))
+    return write_statement(job, *writes, columns=(held_its_price(job),))
 
 
 def succeeding() -> Query:
     """End the job well."""
     job, writes = finish_job(JobStatus.SUCCESS, *LEASED, message=FINISHED, extra=EXTRA)
-    return written(job, *writes, columns=(held_its_price(job),))
+    return write_statement(job, *writes, columns=(held_its_price(job),))
 
 
-def written(job: CTE, *writes: CTE, columns: tuple[Any, ...]) -> Query:
+def write_statement(job: CTE, *writes: CTE, columns: tuple[Any, ...]) -> Query:
     """The statement of the job's change and of what goes with it; the change's row.
 
     With the row it says who sends the hint about the events: the trigger on `jobs`, which runs

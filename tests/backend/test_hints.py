@@ -58,7 +58,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """Hints that come after a statement wait no longer than a test can."""
-    monkeypatch.setattr(hints, "GATHER_TIME", 0.001)
+    monkeypatch.setattr(hints, "HINT_INTERVAL", 0.001)
     return Recorder()
 
 
