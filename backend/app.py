@@ -75,6 +75,7 @@ from backend.webhook_endpoints.routes import webhook_endpoints_router
 from backend.webhook_endpoints.service import EndpointSettings
 from backend.workflows.offer import WorkflowOffer, hosted_workflows, workflows_without_engine
 from backend.workflows.stages import StageName
+from webhooks.fast_path import WebhookFastPath
 from webhooks.payloads import delivery_headers
 from webhooks.routes import webhooks_router
 
@@ -113,6 +114,7 @@ def create_app(
     admin = AdminApi(settings, shopify_transport)
     wakeups = Wakeups(settings.database_url)
     merchant = MerchantGuard(settings)
+    webhook_guard = WebhookGuard(settings, delivery_headers)
     not_found_limit = NotFoundLimit(settings.rate_limit_misses)
     presigner = Presigner(settings)
     prices = price_list(settings)
@@ -180,7 +182,7 @@ def create_app(
             uploads_router(merchant, settings.quotas),
             webhook_endpoints_router(merchant),
             installation_router(merchant),
-            webhooks_router(WebhookGuard(settings, delivery_headers)),
+            webhooks_router(webhook_guard),
             callbacks_router(
                 {each.name: each for each in providers.values()},
                 lambda: settings.shopify_secrets(time.time()),
@@ -207,7 +209,8 @@ def create_app(
         openapi_config=openapi_config(),
         logging_config=None,
     )
-    counted = BodyBudget(app, settings.body_budget_mb * 1_000_000)
+    received = WebhookFastPath(app, webhook_guard, database)
+    counted = BodyBudget(received, settings.body_budget_mb * 1_000_000)
     routed = traced_requests(RequestContext(counted))
     return HttpSemantics(FastPath(routed, merchant, not_found_limit, reads))
 

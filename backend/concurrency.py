@@ -21,6 +21,20 @@ async def acquire_within(
         slots.release()
 
 
+class ConnectionSlots(asyncio.Semaphore):
+    """One slot for each connection. `waits` counts the requests that had to wait for one."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+        self.waits = 0
+
+    @property
+    def in_use(self) -> int:
+        """How many slots are taken."""
+        return self.size - self._value
+
+
 class KeyedSemaphores:
     """A semaphore of `size` slots per key, which exists only while somebody holds or awaits one."""
 

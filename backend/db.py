@@ -17,8 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from backend.concurrency import KeyedSemaphores
-from backend.connections import CONNECTION_LOST, Connections, ConnectionSlots
+from backend.concurrency import ConnectionSlots, KeyedSemaphores
+from backend.connections import CONNECTION_LOST, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.hints import Hints
 from backend.metrics import DATABASE_UNAVAILABLE, increment
@@ -117,8 +117,6 @@ class Database:
     ) -> None:
         connect_options = {
             "timeout": CONNECT_TIMEOUT,
-            # without it asyncpg waits for ever on a dead peer
-            "command_timeout": statement_timeout + STATEMENT_GRACE,
             "server_settings": {
                 "application_name": "atelier",
                 "role": role,
@@ -128,8 +126,12 @@ class Database:
             },
         }
         self.role = role
+        longest = statement_timeout + STATEMENT_GRACE  # without it we wait for ever on a dead peer
         self.connections = Connections(
-            partial(asyncpg.connect, url, **connect_options), size=pool_size, timeout=POOL_TIMEOUT
+            partial(asyncpg.connect, url, **connect_options),
+            size=pool_size,
+            wait_limit=POOL_TIMEOUT,
+            work_limit=longest,
         )
         self.engine_slots = ConnectionSlots(pool_size)
         # One shop's requests hold at most half of a web process's pool, whatever they wait for. A
@@ -144,7 +146,11 @@ class Database:
             hide_parameters=True,  # error messages go to the logs
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
-            connect_args={**connect_options, "connection_class": AbruptConnection},
+            connect_args={
+                **connect_options,
+                "command_timeout": longest,
+                "connection_class": AbruptConnection,
+            },
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.readonly_transactions = self.engine.execution_options(postgresql_readonly=True)
@@ -199,9 +205,9 @@ class Database:
             yield
 
     @property
-    def pools(self) -> dict[str, ConnectionSlots]:
+    def pools(self) -> dict[str, ConnectionSlots | Connections]:
         """The two pools by name, as the metrics show them."""
-        return {"statements": self.connections.slots, "transactions": self.engine_slots}
+        return {"statements": self.connections, "transactions": self.engine_slots}
 
     async def row(self, query: Query, **parameters: Any) -> asyncpg.Record | None:
         """The one row of a query, or None: one round trip on a connection."""

@@ -25,6 +25,7 @@ import structlog
 
 WRITE_WITHIN = 0.05  # seconds
 MAX_WAITING_LINES = 500
+OUR_LINES = msgspec.json.Encoder(enc_hook=repr)  # a value that JSON cannot represent is shown
 
 LIBRARY_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -111,23 +112,18 @@ class LineRenderer:
         event = structlog.contextvars.merge_contextvars(logger, level, event)
         event = structlog.processors.add_log_level(logger, level, event)
         event["logger"] = logger.name
-        event["timestamp"] = utc_now_text()
+        event["timestamp"] = datetime.now(UTC)  # msgspec writes it in RFC 3339
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, level, event)
-        return log_line(event, repr)
+        return OUR_LINES.encode(event).decode()
 
-    def write(self, name: str, event: str, **fields: Any) -> None:
-        """Write an `info` line of that logger soon, without bound fields."""
+    def write(self, name: str, event: str, fields: dict[str, Any]) -> None:
+        """Write an `info` line of that logger soon, without bound fields; completes `fields`."""
         if self.level > logging.INFO:
             return
-        line = {
-            **fields,
-            "event": event,
-            "level": "info",
-            "logger": name,
-            "timestamp": utc_now_text(),
-        }
-        self.lines.write_soon(f"{log_line(line, repr)}\n")
+        fields["event"], fields["level"], fields["logger"] = event, "info", name
+        fields["timestamp"] = datetime.now(UTC)
+        self.lines.write_soon(f"{OUR_LINES.encode(fields).decode()}\n")
 
 
 def log_briefly(name: str, event: str, **fields: Any) -> None:
@@ -137,14 +133,9 @@ def log_briefly(name: str, event: str, **fields: Any) -> None:
     """
     first = structlog.get_config()["processors"][0]
     if isinstance(first, LineRenderer):
-        first.write(name, event, **fields)
+        first.write(name, event, fields)
     else:  # another configuration, as when a test captures it
         structlog.get_logger(name).info(event, **fields)
-
-
-def utc_now_text() -> str:
-    """The current time in RFC 3339."""
-    return f"{datetime.now(UTC).isoformat()[: -len('+00:00')]}Z"
 
 
 def log_line(event: Any, default: Callable[[Any], Any]) -> str:

@@ -51,7 +51,6 @@ FRAMEWORK_ERRORS: dict[int, type[RequestError]] = {
     error.status: error
     for error in (BadRequest, RouteNotFound, MethodNotAllowed, BodyTooLarge, UnsupportedMedia)
 }
-CONTENT_TYPE = (b"content-type", b"application/json")
 ONE_VALUE = (b"content-type", b"idempotency-key")  # credentials are up to the guards
 # The headers of every response that does not set its own.
 SECURITY_HEADERS = {
@@ -130,13 +129,14 @@ def allowed(value: bytes, others: set[str]) -> bytes:
     return ", ".join(sorted(methods | head)).encode()
 
 
-STANDARD_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+STANDARD_HEADERS = {name.encode(): value.encode() for name, value in SECURITY_HEADERS.items()}
+NO_HEADERS: Mapping[bytes, bytes] = {}
 
 
 def with_standard_headers(headers: RawHeaders, request_id: str) -> list[tuple[bytes, bytes]]:
     """The headers with the request id and the missing security headers."""
     present = {name.lower() for name, _ in headers}
-    missing = [header for header in STANDARD_HEADERS if header[0] not in present]
+    missing = [header for header in STANDARD_HEADERS.items() if header[0] not in present]
     return [*headers, *missing, (REQUEST_ID, request_id.encode())]
 
 
@@ -178,14 +178,23 @@ class JsonResponse(NamedTuple):
 
 async def send_json(send: Send, response: JsonResponse, request_id: str) -> None:
     """Send the response without the framework, with all headers that `RequestContext` adds."""
-    body = b"" if response.body is None else msgspec.json.encode(response.body)
-    headers = [
-        (name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()
-    ]
-    if body:
-        headers += (CONTENT_TYPE, (b"content-length", str(len(body)).encode()))
-    headers = with_standard_headers(headers, request_id)
-    await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+    more = {**STANDARD_HEADERS, REQUEST_ID: request_id.encode()}
+    await send_response(send, response, more)
+
+
+async def send_response(
+    send: Send, response: JsonResponse, defaults: Mapping[bytes, bytes] = NO_HEADERS
+) -> None:
+    """Send the response without the framework; `defaults` are headers that it may not have."""
+    headers = dict(defaults)
+    for name, value in response.headers.items():
+        headers[name.lower().encode()] = value.encode("latin-1")
+    body = b""
+    if response.body is not None:
+        body = msgspec.json.encode(response.body)
+        headers |= {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
+    found, status = list(headers.items()), int(response.status)
+    await send({"type": "http.response.start", "status": status, "headers": found})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

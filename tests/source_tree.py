@@ -33,7 +33,7 @@ def pixel_modules(modules: Iterable[str]) -> list[str]:
 
 def litestar_app(settings: Settings) -> Litestar:
     """The Litestar application inside the ASGI wrappers."""
-    app = create_app(settings).app.app.app.app  # type: ignore[attr-defined]
+    app = create_app(settings).app.app.app.app.app  # type: ignore[attr-defined]
     assert isinstance(app, Litestar)
     return app
 

@@ -132,7 +132,7 @@ class ShopRedactPayload(msgspec.Struct, frozen=True):
     customer: CustomerPayload | None = None
 
 
-def delivery(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
+def delivery_from(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Delivery:
     """The delivery in a request whose body has been verified. Raises `BadRequest`."""
     found = delivery_headers(headers)
     require_object(body)

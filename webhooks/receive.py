@@ -1,7 +1,7 @@
 """Store a delivery and its queue entry in one statement; settle it once it was acted on."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +34,7 @@ from backend.hints import HINTS_SETTING
 from backend.tenancy import DOMAIN_SETTING, OFFSET_ZERO, SHOPS, setting
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
-from webhooks.payloads import Delivery, UnsettledDelivery
+from webhooks.payloads import Delivery, UnsettledDelivery, delivery_from
 from webhooks.topics import TOPICS
 
 UNINSTALLED = "app/uninstalled"
@@ -130,6 +130,13 @@ class DeliveryRef(msgspec.Struct, frozen=True, kw_only=True):
     shop_domain: str
     topic: str
     webhook_id: str
+
+
+async def receive_delivery(
+    database: Database, headers: Iterable[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """Take in the delivery of a verified request. Raises `BadRequest`."""
+    await receive(database, delivery_from(headers, body))
 
 
 async def receive(database: Database, delivery: Delivery) -> None:

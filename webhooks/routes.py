@@ -18,9 +18,10 @@ from litestar.types import Guard
 from backend.db import Database
 from backend.errors import BadRequest, DatabaseUnavailable
 from backend.openapi_responses import documented
-from webhooks.payloads import MAX_HEADER, delivery
-from webhooks.receive import receive
+from webhooks.payloads import MAX_HEADER
+from webhooks.receive import receive_delivery
 
+WEBHOOKS_PATH = "/webhooks"
 MAX_WEBHOOK_BYTES = 5_000_000  # bytes; products with many variants are that large
 
 
@@ -74,11 +75,12 @@ async def receive_webhook(
     request: Request[Any, Any, Any], database: NamedDependency[Database]
 ) -> Response[bytes]:
     """Store the delivery for a worker. A duplicate is ignored."""
-    incoming = delivery(request.scope["headers"], await request.body())
-    await receive(database, incoming)
+    await receive_delivery(database, request.scope["headers"], await request.body())
     return Response(b"")
 
 
 def webhooks_router(guard: Guard) -> Router:
     """The route, protected by `guard`."""
-    return Router("/webhooks", route_handlers=[receive_webhook], guards=[guard], tags=["Webhooks"])
+    return Router(
+        WEBHOOKS_PATH, route_handlers=[receive_webhook], guards=[guard], tags=["Webhooks"]
+    )

@@ -7,8 +7,9 @@ Whether the shop is installed is checked by the SQL statement that follows.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Receive
 
 from backend.auth.app_proxy import unknown_parameters, verify_app_proxy
 from backend.auth.merchant import BEARER_PREFIX, Merchant, TokenCache
@@ -24,10 +26,11 @@ from backend.auth.session_token import verify_session_token
 from backend.auth.signed_request import claimed_shop, verify_signed_request
 from backend.auth.visitors import visitor_number
 from backend.auth.webhook_hmac import could_be_signature, verify_webhook
-from backend.body_budget import mark_body_verified
+from backend.body_budget import declared_size, mark_body_verified
 from backend.errors import (
     AmbiguousCredentials,
     BadRequest,
+    BodyTooLarge,
     InvalidSessionToken,
     Unauthenticated,
     UnsupportedMedia,
@@ -49,6 +52,7 @@ NOT_SIGNED = (
     "X-Shopify-Hmac-Sha256 does not match the request, or its timestamp is too old. "
     "See `atelier sign --help`."
 )
+HUNG_UP = "The connection closed before the body was complete."
 MAX_SHOWN_CHARACTERS = 50  # of a parameter's name, in an error
 
 
@@ -210,12 +214,17 @@ class WebhookGuard:
         self.clock = clock
 
     async def __call__(self, connection: HttpConnection, _handler: BaseRouteHandler) -> None:
-        """Read the body within the route's limit and verify it before it is parsed."""
-        signature = self.signature_of(connection.scope["headers"])
-        raw = await whole_body(as_request(connection))
+        """Verify the body, which stays available to the handler."""
+        await self.verified_body(connection.scope, partial(whole_body, as_request(connection)))
+
+    async def verified_body(self, scope: Any, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Read the body and verify it before it is parsed."""
+        signature = self.signature_of(scope["headers"])
+        raw = await read()
         if not verify_webhook(raw, signature, self.secrets(self.clock())):
             raise Unauthenticated(NOT_A_WEBHOOK)
-        mark_body_verified(connection.scope)
+        mark_body_verified(scope)
+        return raw
 
     def signature_of(self, headers: Headers) -> bytes:
         """The request's one signature. Raises if the headers cannot be those of a delivery."""
@@ -254,7 +263,25 @@ async def whole_body(request: Request[Any, Any, Any]) -> bytes:
     try:
         return await request.body()
     except InternalServerException as error:  # what Litestar raises when the client hangs up
-        raise BadRequest("The connection closed before the body was complete.") from error
+        raise BadRequest(HUNG_UP) from error
+
+
+async def read_body(scope: Any, receive: Receive, limit: int) -> bytes:
+    """The body of a request that the framework does not see, as `whole_body` returns it."""
+    if declared_size(scope) > limit:
+        raise BodyTooLarge
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest(HUNG_UP)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise BodyTooLarge
+        more = message.get("more_body", False)
+    return b"".join(chunks)
 
 
 def header_values(headers: Headers, name: bytes) -> list[bytes]:

@@ -164,7 +164,7 @@ async def test_a_slow_query_is_database_unavailable_and_blocks_nobody(
     monkeypatch.setattr(db, "POOL_TIMEOUT", 0.1)
     database = Database(database_url, pool_size=1, statement_timeout=0.4)
     slow = asyncio.create_task(database.row(SLEEP, seconds=5.0))
-    await wait_until(database.connections.slots.locked, 5)
+    await wait_until(lambda: database.connections.in_use == 1, 5)
     with pytest.raises(DatabaseUnavailable):  # the pool is full
         await database.row(ECHO, number=1)
     with pytest.raises(DatabaseUnavailable):  # the statement has run too long

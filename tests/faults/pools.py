@@ -22,7 +22,6 @@ def seen_databases(monkeypatch: pytest.MonkeyPatch) -> list[Database]:
 
 
 def held_connections(database: Database) -> int:
-    """Those of SQLAlchemy's pool, and the turns at asyncpg's own connections."""
+    """Those of SQLAlchemy's pool, and of asyncpg's own connections."""
     pool: Any = database.engine.pool
-    lent = database.connections
-    return int(pool.checkedout() + lent.size - lent.slots._value)
+    return int(pool.checkedout()) + database.connections.in_use

@@ -181,7 +181,7 @@ CHECKS: dict[Route, tuple[Check, tuple[RouteCase, ...]]] = {
 
 def routes_of(running_app: RunningApp) -> set[Route]:
     """Every route of the app, but for the OPTIONS that Litestar adds to each."""
-    app = create_app(running_app.settings).app.app.app.app  # type: ignore[attr-defined]
+    app = create_app(running_app.settings).app.app.app.app.app  # type: ignore[attr-defined]
     assert isinstance(app, Litestar)
     return {
         (str(method), route.path_format)

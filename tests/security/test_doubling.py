@@ -39,7 +39,7 @@ from tests.backend.auth import signing
 from tests.backend.uploads.multipart_forms import BOUNDARY, form
 from tests.security.form_request import FormRequest
 from tests.security.offline_app import offline_app
-from webhooks.payloads import delivery
+from webhooks.payloads import delivery_from
 
 Parser = Callable[[bytes], Any]
 
@@ -91,7 +91,7 @@ def as_delivery(raw: bytes) -> None:
     good = [(name, b"north.myshopify.com") for name in names]
     for headers in (good, [(names[0], raw)], [(name, raw[:255]) for name in names] * 20):
         with contextlib.suppress(AtelierError):
-            delivery(headers, raw)
+            delivery_from(headers, raw)
     verify_webhook(raw, b"A" * 43 + b"=", SECRETS)
 
 

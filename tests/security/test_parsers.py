@@ -258,7 +258,7 @@ def test_webhook_headers_and_payloads_parse_or_are_refused(
 ) -> None:
     headers = [(name.lower(), value) for name, value in webhook_headers(body)]
     try:
-        delivery = payloads.delivery([*headers, *extra], body)
+        delivery = payloads.delivery_from([*headers, *extra], body)
     except BadRequest:
         return
     assert not extra, "none of these may be there twice"

@@ -103,4 +103,4 @@ async def test_options_lists_every_method_to_an_authenticated_caller(
 
 def test_the_document_is_generated_only_on_request(shared_app: RunningApp) -> None:
     app = create_app(shared_app.settings)
-    assert app.app.app.app.app.plugins.get("OpenAPIPlugin")._openapi is None  # type: ignore[attr-defined]
+    assert app.app.app.app.app.app.plugins.get("OpenAPIPlugin")._openapi is None  # type: ignore[attr-defined]
