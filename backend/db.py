@@ -20,6 +20,7 @@ from sqlalchemy.orm import DeclarativeBase
 from backend.concurrency import ConnectionSlots, KeyedSemaphores
 from backend.connections import CONNECTION_LOST, Connections
 from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.hints import Hints
 from backend.metrics import DATABASE_UNAVAILABLE, increment
 from backend.schema_check import NO_SCHEMA, compare_clocks, require_current_schema
 from backend.tenancy import WEB, enter, require_row_security
@@ -153,6 +154,7 @@ class Database:
         )
         self.readonly = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.readonly_transactions = self.engine.execution_options(postgresql_readonly=True)
+        self.hints = Hints(self.run)
 
     @contextlib.asynccontextmanager
     async def transaction(self, shop: str | int | None = None) -> AsyncIterator[AsyncConnection]:
@@ -265,7 +267,8 @@ class Database:
             )
 
     async def close(self) -> None:
-        """Close every pooled connection."""
+        """Send the last hints, and close every pooled connection."""
+        await self.hints.close()
         self.connections.close()
         await self.engine.dispose()
 

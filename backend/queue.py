@@ -13,6 +13,7 @@ The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 
 import functools
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pgqueuer.queries import Queries
 
 QUEUE_SCHEMA = "queue"
+QUEUE_CHANNEL = "ch_pgqueuer"  # of the hints that PgQueuer listens to
 RUN_JOB = "run_job"
 RUN_BACKLOG = "run_backlog"
 HANDLE_WEBHOOK = "handle_webhook"
@@ -202,6 +204,19 @@ def insert_entry(entrypoint: str, rows: Select[Any]) -> CTE:
     }
     entries = select(*values.values())
     return insert(ENTRIES).from_select(list(values), entries).on_conflict_do_nothing().cte("queued")
+
+
+def new_entry_hint() -> str:
+    """What tells PgQueuer of new entries (`backend.hints`); the hints of a second are the same."""
+    return msgspec.json.encode(
+        {
+            "channel": QUEUE_CHANNEL,
+            "operation": "insert",
+            "sent_at": datetime.now(UTC).replace(microsecond=0),
+            "table": ENTRIES.name,
+            "type": "table_changed_event",
+        }
+    ).decode()
 
 
 def trace_headers(entrypoint: str) -> str | None:

@@ -30,6 +30,7 @@ from sqlalchemy.sql.expression import CTE
 
 from backend import queue
 from backend.db import Database, Query
+from backend.hints import HINTS_SETTING
 from backend.tenancy import DOMAIN_SETTING, OFFSET_ZERO, SHOPS, setting
 from webhooks.models import WebhookDelivery
 from webhooks.outcome import Outcome
@@ -48,7 +49,10 @@ def receiving() -> Any:
     Then it has no note, and a body. It is one statement, and so one transaction: in a storm of
     deliveries each round trip counts.
     """
-    entered = select(setting(DOMAIN_SETTING, DELIVERY_SHOP_DOMAIN).label("domain"))
+    entered = select(
+        setting(DOMAIN_SETTING, DELIVERY_SHOP_DOMAIN).label("domain"),
+        setting(HINTS_SETTING, literal_column(f"'{queue.QUEUE_CHANNEL}'")),
+    )
     context = entered.offset(OFFSET_ZERO).subquery("context")
     shop = select(SHOPS.c.id).where(SHOPS.c.domain == context.c.domain)
     is_known = shop.correlate(context).exists()
@@ -132,15 +136,20 @@ async def receive_delivery(
     database: Database, headers: Iterable[tuple[bytes, bytes]], body: bytes
 ) -> None:
     """Take in the delivery of a verified request. Raises `BadRequest`."""
-    incoming = delivery_from(headers, body)
-    await database.run(lambda connection: receive(connection, incoming))
+    await receive(database, delivery_from(headers, body))
 
 
-async def receive(connection: asyncpg.Connection, delivery: Delivery) -> None:
-    """Take the delivery in, unless it is here already. Doing it twice does no harm.
+async def receive(database: Database, delivery: Delivery) -> None:
+    """Take the delivery in, and then tell the workers of its queue entry."""
+    if await database.run(lambda connection: store_delivery(connection, delivery)):
+        database.hints.send(queue.QUEUE_CHANNEL, queue.new_entry_hint())
 
-    What nobody will act on, an unknown topic or a shop that was never here, is recorded as
-    ignored, without its body.
+
+async def store_delivery(connection: asyncpg.Connection, delivery: Delivery) -> bool:
+    """Store the delivery, unless it is here already; whether it was put on the queue.
+
+    Doing it twice does no harm. What nobody will act on, an unknown topic or a shop that was never
+    here, is recorded as ignored, without its body.
     """
     ref = DeliveryRef(
         shop_domain=delivery.shop_domain, topic=delivery.topic, webhook_id=delivery.webhook_id
@@ -158,7 +167,7 @@ async def receive(connection: asyncpg.Connection, delivery: Delivery) -> None:
             "headers": queue.trace_headers(queued.entrypoint),
         }
     )
-    await connection.execute(RECEIVE.sql, *arguments)
+    return bool(await connection.fetchval(RECEIVE.sql, *arguments) == "received")
 
 
 async def enqueue_delivery(connection: AsyncConnection, ref: DeliveryRef) -> None:

@@ -24,6 +24,7 @@ from backend.jobs.models import Job, JobEvent
 from backend.jobs.queries import may_become
 from backend.jobs.service import JobRef
 from backend.jobs.states import JobStatus
+from backend.jobs.wakeups import CHANNEL
 from backend.leased_task import Fenced
 from backend.metrics import CREDIT_ENTRIES, JOBS_ENDED, increment
 from backend.retries import JOBS
@@ -251,16 +252,22 @@ async def fail(
 async def write(
     where: Database | AsyncConnection, statement: Query, claimed: JobLease, **parameters: Any
 ) -> Any:
-    """Run a statement on the claimed job; its row. Raises `Fenced` if somebody else has it now."""
+    """Run a statement on the claimed job; its row. Raises `Fenced` if somebody else has it now.
+
+    If it is a transaction of its own, the hint about the job's events follows it.
+    """
     row = await fetch_row(
         where,
         statement,
         **msgspec.structs.asdict(claimed.ref),
         attempt=claimed.attempt,
+        hints_after_commit=CHANNEL if isinstance(where, Database) else "",
         **parameters,
     )
     if row is None:
         raise Fenced(claimed.ref.public_id)
+    if isinstance(where, Database):
+        where.hints.send(CHANNEL, claimed.ref.public_id)
     return row
 
 

@@ -28,12 +28,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import CTE
 
 from backend.db import Query
+from backend.hints import HINTS_SETTING
 from backend.jobs.completion import finish_job, held_its_price
 from backend.jobs.events import NewEvent, append_job_events, change_job
 from backend.jobs.models import Artifact, Job, JobStage
 from backend.jobs.queries import PUBLIC_ID, may_become
 from backend.jobs.states import JobStatus
 from backend.shops.models import Shop
+from backend.tenancy import setting
 
 # Their parameters; JSON goes in and comes out as text.
 SHOP_ID: BindParameter[int] = bindparam("shop_id", type_=BigInteger)
@@ -48,6 +50,7 @@ ARTIFACTS: BindParameter[Any] = bindparam("artifacts", type_=JSONB)
 PRODUCT_TITLE: BindParameter[Any] = bindparam("product_title", type_=Text)
 GUESSED_CATEGORY: BindParameter[Any] = bindparam("guessed_category", type_=Text)
 FREES_KEY: BindParameter[bool] = bindparam("frees_key", type_=Boolean)
+HINTS: BindParameter[str] = bindparam("hints_after_commit", type_=Text)
 
 THIS_JOB = (Job.shop_id == SHOP_ID, Job.public_id == PUBLIC_ID)
 LEASED = (*THIS_JOB, Job.attempt == ATTEMPT)  # while nobody has claimed it again
@@ -119,11 +122,12 @@ def advancing(*, ends: bool) -> Query:
         job = change_job(*LEASED, may_become(JobStatus.IN_PROGRESS), **step)
         writes = (append_job_events(job, recorded),)
     before_last = int(ends)  # the terminal event comes after the stage's
-    columns = (job.c.last_seq, held_its_price(job)) if ends else (job.c.last_seq,)
-    return Query(
-        select(*columns).add_cte(
-            *writes, insert_checkpoint(job), insert_artifacts(job, before_last)
-        )
+    return write_statement(
+        job,
+        *writes,
+        insert_checkpoint(job),
+        insert_artifacts(job, before_last),
+        columns=(held_its_price(job),) if ends else (),
     )
 
 
@@ -137,13 +141,22 @@ def failing(*, returns_quota: bool) -> Query:
         frees_key=FREES_KEY,
         returns_quota=returns_quota,
     )
-    return Query(select(job.c.last_seq, held_its_price(job)).add_cte(*writes))
+    return write_statement(job, *writes, columns=(held_its_price(job),))
 
 
 def succeeding() -> Query:
     """End the job well."""
     job, writes = finish_job(JobStatus.SUCCESS, *LEASED, message=FINISHED, extra=EXTRA)
-    return Query(select(job.c.last_seq, held_its_price(job)).add_cte(*writes))
+    return write_statement(job, *writes, columns=(held_its_price(job),))
+
+
+def write_statement(job: CTE, *writes: CTE, columns: tuple[Any, ...]) -> Query:
+    """The statement of the job's change and of what goes with it; the change's row.
+
+    With the row it says who sends the hint about the events: the trigger on `jobs`, which runs
+    after the statement, or whoever has set `hints_after_commit` to the channel.
+    """
+    return Query(select(job.c.last_seq, *columns, setting(HINTS_SETTING, HINTS)).add_cte(*writes))
 
 
 CLAIM = Query(

@@ -9,7 +9,9 @@ nowhere.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -44,13 +46,14 @@ def dequeue_by_capacity(pgq: PgQueuer, shares: Sequence[CapacityShare]) -> None:
 class CapacityQueueManager(QueueManager):
     """`max_concurrent_tasks` of `run` is the capacity; shares limit parts of it.
 
-    under_way: the entry points of the entries in progress. changed: there may be an entry to take,
-    or capacity for one. nothing_else_until: until then, on the loop's clock, only entries of full
-    shares are waiting.
+    under_way: the shares of the entries in progress that have one. taken: how many entries of each
+    share are in progress. changed: there may be an entry to take, or capacity for one.
+    nothing_else_until: until then, on the loop's clock, only entries of full shares are waiting.
     """
 
     shares: Sequence[CapacityShare] = ()
-    under_way: dict[JobId, str] = dataclasses.field(init=False, default_factory=dict)
+    under_way: dict[JobId, CapacityShare] = dataclasses.field(init=False, default_factory=dict)
+    taken: Counter[CapacityShare] = dataclasses.field(init=False, default_factory=Counter)
     changed: asyncio.Event = dataclasses.field(init=False, default_factory=asyncio.Event)
     nothing_else_until: float = dataclasses.field(init=False, default=0)
 
@@ -80,7 +83,8 @@ class CapacityQueueManager(QueueManager):
                 global_concurrency_limit=None,
                 heartbeat_timeout=heartbeat_timeout,
             )
-            self.under_way |= {entry.id: entry.entrypoint for entry in found}
+            for entry in found:
+                self._take(entry)
             for entry in found:
                 yield entry
             if len(found) < wanted:
@@ -94,9 +98,16 @@ class CapacityQueueManager(QueueManager):
     def forget_job(self, job_id: JobId, context: Context, task: asyncio.Task[None]) -> None:
         """Free the entry's capacity."""
         super().forget_job(job_id, context, task)
-        if job_id not in self.job_context:
-            self.under_way.pop(job_id, None)
+        if job_id not in self.job_context and (share := self.under_way.pop(job_id, None)):
+            self.taken[share] -= 1
         self.changed.set()
+
+    def _take(self, entry: Job) -> None:
+        """Count the entry, unless it is one that was taken again, late, while it is in progress."""
+        share = self._share_of.get(entry.entrypoint)
+        if share is not None and entry.id not in self.under_way:
+            self.under_way[entry.id] = share
+            self.taken[share] += 1
 
     def _hear(self, _news: object) -> None:
         self.nothing_else_until = 0
@@ -114,6 +125,8 @@ class CapacityQueueManager(QueueManager):
 
     async def _gather(self, places: int, batch_size: int) -> None:
         """Wait a moment, so that entries that end together are replaced together."""
+        if self._free(places) >= batch_size:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GATHER_TIME):
                 while self._free(places) < batch_size:
@@ -129,5 +142,9 @@ class CapacityQueueManager(QueueManager):
         return [share for share in self.shares if self._left(share) <= 0]
 
     def _left(self, share: CapacityShare) -> int:
-        taken = sum(name in share.entrypoints for name in self.under_way.values())
-        return share.places - taken
+        return share.places - self.taken[share]
+
+    @functools.cached_property
+    def _share_of(self) -> dict[str, CapacityShare]:
+        """The share of each entry point that has one."""
+        return {name: share for share in self.shares for name in share.entrypoints}

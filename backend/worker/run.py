@@ -84,6 +84,9 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=20)  # a dead worker's jobs are picked up 
 POLL = timedelta(seconds=5)  # how often to look without having been notified
 RECONNECT_DELAY = timedelta(seconds=1)
 MOST_THREADS = 4  # of one child
+# Of the queue's connection. The queue's length changes faster than Postgres's statistics of it,
+# which often tell of an empty one. Then Postgres would read the whole table to remove an entry.
+QUEUE_SETTINGS = {"synchronous_commit": "off", "enable_seqscan": "off"}
 
 
 async def run_worker(
@@ -240,17 +243,17 @@ async def manager(
 
     `shares` limits how many entries of a backlog it works on at once.
 
-    Its commits do not wait for the disk. It only takes entries and removes them, after the tasks
-    have been claimed and ended on other connections, whose commits do wait, and with which all
-    earlier ones reach the disk. If Postgres crashes, the last entries that were taken or removed
-    are in the queue again, as they are when a worker dies: then a task is claimed anew, which
-    fences who had it, or has ended.
+    Its commits do not wait for the disk (`QUEUE_SETTINGS`). It only takes entries and removes them,
+    after the tasks have been claimed and ended on other connections, whose commits do wait, and
+    with which all earlier ones reach the disk. If Postgres crashes, the last entries that were
+    taken or removed are in the queue again, as they are when a worker dies: then a task is claimed
+    anew, which fences who had it, or has ended.
     """
     connection = await asyncpg.connect(
         settings.database_url,
         timeout=5,
         command_timeout=30,
-        server_settings={"role": WORKER, "synchronous_commit": "off"},
+        server_settings={"role": WORKER, **QUEUE_SETTINGS},
     )
     try:
         driver = AsyncpgDriver(connection)

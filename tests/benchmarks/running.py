@@ -24,8 +24,17 @@ class Running:
     @property
     def cpu_seconds(self) -> float:
         """The processor time that the process has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return self._ticks(self.pid, 2) / TICKS
+
+    @property
+    def cpu_seconds_of_all(self) -> float:
+        """The processor time that it and its children have used so far, those that ended too."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        try:
+            ticks = sum(self._ticks(int(pid), 2) for pid in children)
+        except (FileNotFoundError, ProcessLookupError):  # one has just ended
+            return self.cpu_seconds_of_all
+        return (ticks + self._ticks(self.pid, 4)) / TICKS
 
     @property
     def memory_mb(self) -> float:
@@ -36,6 +45,12 @@ class Running:
     def files(self) -> int:
         """The files and sockets it has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    @staticmethod
+    def _ticks(pid: int, count: int) -> int:
+        """The first of: user and system time, and those of children that ended."""
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        return sum(map(int, fields[11 : 11 + count]))
 
 
 def settings(database_url: str) -> dict[str, str]:

@@ -3,10 +3,8 @@
 import asyncio
 import json
 import uuid
-from functools import partial
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -102,12 +100,7 @@ async def storm(running_app: RunningApp) -> None:
             api_version=None,
             body=bodies[number % PRODUCTS],
         )
-        await running_app.database.run(partial(taken_in, delivery))
-
-
-async def taken_in(delivery: Delivery, connection: asyncpg.Connection) -> None:
-    """As the route takes it in."""
-    await receive(connection, delivery)
+        await receive(running_app.database, delivery)
 
 
 async def until_under_way(running_app: RunningApp) -> None:

@@ -58,7 +58,7 @@ from tests.plans import Plans
 from tests.running_app import cloned_database
 from webhooks.outcome import processed
 from webhooks.payloads import Delivery
-from webhooks.receive import DeliveryRef, receive, settle, unsettled
+from webhooks.receive import DeliveryRef, settle, store_delivery, unsettled
 
 JOBS = 4_000
 SHOP = "shop-0.myshopify.com"
@@ -365,7 +365,7 @@ async def test_waiting_deliveries_are_counted_by_their_own_index(
     transaction = connection.transaction()
     await transaction.start()
 
-    await receive(connection, Delivery(**msgspec.structs.asdict(ref), **facts))
+    await store_delivery(connection, Delivery(**msgspec.structs.asdict(ref), **facts))
 
     await transaction.rollback()
     await connection.close()
@@ -486,8 +486,8 @@ async def delivery(connection: AsyncConnection) -> None:
         body=b"{}",
     )
     asyncpgs_own: Any = (await connection.get_raw_connection()).driver_connection
-    await receive(asyncpgs_own, came)
-    await receive(asyncpgs_own, came)
+    await store_delivery(asyncpgs_own, came)
+    await store_delivery(asyncpgs_own, came)
     assert await unsettled(connection, ref) is not None
     await settle(connection, ref, processed("NOTHING"))
 

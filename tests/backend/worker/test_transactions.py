@@ -1,11 +1,15 @@
 """A job's transactions: how many, and which wait for the disk; `make benchjobs` has the speed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
+from pgqueuer import PgQueuer
+from pgqueuer.ports.repository import EntrypointExecutionParameter
 from sqlalchemy import insert, text
 
 from backend.db import Database
@@ -15,7 +19,7 @@ from backend.settings import Settings
 from backend.shops.models import Shop
 from backend.tenancy import WORKER
 from backend.worker.execute import run_job
-from backend.worker.run import manager, open_worker_context
+from backend.worker.run import HEARTBEAT_TIMEOUT, manager, open_worker_context
 from backend.workflows import WORKFLOWS
 from tests.benchmarks.jobs.noop import NOTHING, Idler
 
@@ -24,6 +28,15 @@ CONNECTING = 10  # what a connection may cost by itself
 OTHERS = """
 SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 AND backend_type = 'client backend'
+"""
+MORE_THAN_CUSTOM_PLANS = 8  # Postgres makes five, then one that it keeps
+LONG_QUEUE = """
+INSERT INTO queue.pgqueuer (entrypoint, priority, payload, status)
+SELECT 'run_backlog', -n, NULL, 'queued' FROM generate_series(1, 2000) n
+"""
+ROWS_READ = """
+SELECT seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables
+WHERE relname = 'pgqueuer'
 """
 SET_BY = "SELECT source FROM pg_settings WHERE name = 'synchronous_commit'"
 TOTAL = """
@@ -34,17 +47,23 @@ SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current
 async def test_a_job_of_one_stage_costs_at_most_four_transactions(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ours and, for each entry that is taken alone, PgQueuer's two: it takes and removes it."""
+    """Ours and, for each entry that is taken alone, PgQueuer's two: it takes and removes it.
+
+    A statement of hints is for all jobs of a moment, and does not wait for the disk.
+    """
     monkeypatch.setitem(WORKFLOWS, NOTHING.job_type, NOTHING)
     refs = await put_jobs(settings.database_url)
     before = await transactions(settings.database_url)
     async with AsyncExitStack() as stack:
         worker_context, _desk = await open_worker_context(stack, settings, 1, None)
         worker_context = msgspec.structs.replace(worker_context, renderer=Idler())
+        hints = worker_context.database.hints
+        monkeypatch.setattr(hints, "run", counted := Counted(hints.run))
         outcomes = [await run_job(ref, worker_context) for ref in refs]
     after = await transactions(settings.database_url)
     assert outcomes == [Done()] * JOBS
-    assert (after - before - CONNECTING) / JOBS + 2 <= 4
+    assert counted.calls > 0
+    assert (after - before - CONNECTING - counted.calls) / JOBS + 2 <= 4
 
 
 async def test_only_the_queues_connection_chooses_not_to_wait_for_the_disk(
@@ -59,6 +78,50 @@ async def test_only_the_queues_connection_chooses_not_to_wait_for_the_disk(
         assert await database.run(lambda connection: connection.fetchval(SET_BY)) != "client"
         async with database.transaction() as connection:
             assert await connection.scalar(text(SET_BY)) != "client"
+
+
+async def test_taking_and_removing_entries_reads_few_rows_of_a_long_queue(
+    settings: Settings,
+) -> None:
+    """Even if Postgres planned both statements, for good, when the queue was empty."""
+    async with AsyncExitStack() as stack:
+        contexts = await open_worker_context(stack, settings, 1, None)
+        pgq = await stack.enter_async_context(manager(settings, *contexts))
+        for _ in range(MORE_THAN_CUSTOM_PLANS):
+            await take_and_remove(pgq)
+        await pgq.connection.execute(LONG_QUEUE)
+        await pgq.connection.execute("BEGIN")
+        taken = await take_and_remove(pgq)
+        [row] = await pgq.connection.fetch(ROWS_READ)
+        await pgq.connection.execute("ROLLBACK")
+    assert taken == 2
+    assert int(str(row["rows"])) < 20
+
+
+async def take_and_remove(pgq: PgQueuer) -> int:
+    """Take up to two entries, as a worker does, and remove them; how many."""
+    found = await pgq.qm.queries.dequeue(
+        batch_size=2,
+        entrypoints={name: EntrypointExecutionParameter(0) for name in pgq.qm.entrypoint_registry},
+        queue_manager_id=pgq.qm.queue_manager_id,
+        global_concurrency_limit=None,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+    )
+    await pgq.qm.queries.log_jobs([(entry, "successful", None) for entry in found])
+    return len(found)
+
+
+class Counted:
+    """Counts the calls of a function."""
+
+    def __init__(self, function: Callable[..., Awaitable[Any]]) -> None:
+        self.function = function
+        self.calls = 0
+
+    async def __call__(self, *arguments: Any) -> Any:
+        """Call it."""
+        self.calls += 1
+        return await self.function(*arguments)
 
 
 async def put_jobs(url: str) -> list[JobRef]:

@@ -22,7 +22,7 @@ from backend.dev.services import EmbeddedPostgres
 from backend.tenancy import WORKER
 from tests.benchmarks.jobs import work
 from tests.benchmarks.jobs.measuring import JobRun, Run, drained, picked_up, transactions
-from tests.benchmarks.running import settings, turned
+from tests.benchmarks.running import Running, settings, turned
 
 
 async def main() -> int:
@@ -34,7 +34,12 @@ async def main() -> int:
         stack.callback(postgres.stop)
         await asyncio.to_thread(postgres.start)
         await asyncio.to_thread(migrations.upgrade, postgres.url())
-        bench = JobRun(environment=settings(postgres.url()), slots=asked.slots, log=asked.log)
+        bench = JobRun(
+            postgres=Running(name="postgres", pid=postgres.pid),
+            environment=settings(postgres.url()),
+            slots=asked.slots,
+            log=asked.log,
+        )
         connection = await asyncpg.connect(postgres.url())
         await connection.execute(work.MAKE_SHOPS, work.SHOPS)
         await connection.close()
@@ -82,6 +87,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dropped", type=int, default=120, help="jobs dropped in one by one")
     parts = ("rates", "latency", "transactions")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    names = tuple(name for name in CONTENDERS if name != "charged")
+    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
     parser.add_argument(
         "--billing",
         choices=("none", "manual"),
@@ -102,6 +109,12 @@ CONTENDERS = {
     "waiting_two": ("waiting", 2, 0.1),
     "charged": ("charged", 1, 1.0),  # with `--billing manual`
 }
+RATIOS = {
+    "jobs_vs_pgqueuer": ("ours", "pgqueuer"),
+    "two_workers_vs_one": ("ours_two", "ours"),
+    "two_waiting_workers_vs_one": ("waiting_two", "waiting"),
+    "charged_vs_free": ("charged", "ours"),
+}
 
 
 async def rounds(
@@ -109,7 +122,7 @@ async def rounds(
 ) -> dict[str, list[Run]]:
     """Everybody in turn, so often."""
     runs: dict[str, list[Run]] = {}
-    names = tuple(name for name in CONTENDERS if name != "charged" or asked.billing == "manual")
+    names = (*asked.contenders, *(("charged",) if asked.billing == "manual" else ()))
     for number in range(1, asked.rounds + 1):
         for name in turned(names, number):
             kind, workers, share = CONTENDERS[name]
@@ -123,16 +136,15 @@ async def rounds(
 def summary(runs: dict[str, list[Run]]) -> dict[str, object]:
     """The figures: medians over the rounds."""
     figures: dict[str, object] = {
-        "jobs_vs_pgqueuer": ratio(runs["ours"], runs["pgqueuer"]),
-        "two_workers_vs_one": ratio(runs["ours_two"], runs["ours"]),
-        "two_waiting_workers_vs_one": ratio(runs["waiting_two"], runs["waiting"]),
+        figure: ratio(runs[one], runs[other])
+        for figure, (one, other) in RATIOS.items()
+        if one in runs and other in runs
     }
-    if "charged" in runs:
-        figures["charged_vs_free"] = ratio(runs["charged"], runs["ours"])
     for name, found in runs.items():
         figures[name] = {
             "per_second": round(statistics.median(run.rate for run in found)),
             "per_cpu_second": round(statistics.median(run.per_cpu_second for run in found)),
+            "postgres_ms": round(statistics.median(run.postgres_ms for run in found), 2),
             "memory_mb": round(max(run.memory_mb for run in found)),
         }
     return figures

@@ -37,8 +37,9 @@ SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current
 
 @dataclass(frozen=True)
 class JobRun:
-    """Where it happens: the processes' environment, the slots of each worker, and their log."""
+    """Where it happens: Postgres, the processes' environment, each worker's slots, their log."""
 
+    postgres: Running
     environment: dict[str, str] = field(repr=False)  # holds secrets
     slots: int
     log: str
@@ -51,10 +52,15 @@ class JobRun:
 
 @dataclass(frozen=True)
 class Run:
-    """One drain: done work a second, and what it took of the workers' processors."""
+    """One drain: done work a second, and what it took of the processors.
+
+    per_cpu_second: how much work for each second of the workers' processor time.
+    postgres_ms: milliseconds of Postgres's processor time for each.
+    """
 
     rate: float
     per_cpu_second: float
+    postgres_ms: float
     memory_mb: float
     wrong: int
 
@@ -68,7 +74,9 @@ async def drained(bench: JobRun, kind: str, *, workers: int, count: int) -> Run:
             await warm_up(bench, watcher, kind, workers)
             used = sum(process.cpu_seconds for process in running)
             started = await put(bench, kind, count)
+            used_by_postgres = bench.postgres.cpu_seconds_of_all
             await emptied(watcher)
+            used_by_postgres = bench.postgres.cpu_seconds_of_all - used_by_postgres
             used = sum(process.cpu_seconds for process in running) - used
             memory = max(process.memory_mb for process in running)
         ended = await watcher.fetchval(
@@ -78,6 +86,7 @@ async def drained(bench: JobRun, kind: str, *, workers: int, count: int) -> Run:
         return Run(
             rate=count / (float(ended) - started),
             per_cpu_second=count / max(used, 0.01),
+            postgres_ms=used_by_postgres / count * 1000,
             memory_mb=memory,
             wrong=await wrong(watcher, kind, WARM_UP + count),
         )

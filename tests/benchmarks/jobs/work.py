@@ -19,9 +19,12 @@ EMPTY = "TRUNCATE jobs, queue.pgqueuer, queue.pgqueuer_log CASCADE"
 # PgQueuer by itself also wakes for what is removed; without, it would sleep beside waiting work.
 WAKE = """
 CREATE OR REPLACE TRIGGER tg_pgqueuer_changed AFTER {} ON queue.pgqueuer
-EXECUTE FUNCTION queue.fn_pgqueuer_changed()
+EXECUTE FUNCTION queue.{}()
 """
-WAKE_FOR = {"pgqueuer": "INSERT OR UPDATE OR DELETE OR TRUNCATE", "ours": "INSERT"}
+WAKE_FOR = {
+    "pgqueuer": ("INSERT OR UPDATE OR DELETE OR TRUNCATE", "fn_pgqueuer_changed"),
+    "ours": ("INSERT", "notify_new_entry"),
+}
 MAKE_SHOPS = """
 INSERT INTO shops (domain, status, scopes)
 SELECT 'shop-' || n || '.myshopify.com', 'installed', 'write_products' FROM generate_series(1, $1) n
@@ -64,7 +67,7 @@ async def fund(database: Database) -> None:
 async def clear(connection: Connection, kind: str) -> None:
     """Nothing to do, and the queue as this kind of worker has it."""
     await connection.execute(EMPTY)
-    await connection.execute(WAKE.format(WAKE_FOR.get(kind, WAKE_FOR["ours"])))
+    await connection.execute(WAKE.format(*WAKE_FOR.get(kind, WAKE_FOR["ours"])))
 
 
 async def put_entries(database: Database, count: int) -> float:
