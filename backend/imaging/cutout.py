@@ -32,6 +32,7 @@ from backend.imaging.decode import DecodedImage
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
 from backend.imaging.quality import CutoutQuality, judge_cutout
+from backend.imaging.regions import touching
 from backend.imaging.subject import NET_INPUT_SIDE, SubjectNet
 from backend.imaging.surroundings import look_around
 from backend.imaging.transparency import Box, is_padded, opaque, photo_within
@@ -169,7 +170,7 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: Coarse) 
     reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
     open_to_backdrop = ~subject
     open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
-    carved = filters.dilate(filters.touching(open_to_backdrop, ~subject), 2)
+    carved = filters.dilate(touching(open_to_backdrop, ~subject), 2)
     coloured = np.where(carved.take(band.where), coloured, inside)
     trust = filters.smoothstep(3 * threshold, 5.5 * threshold, separable)
     return np.where(reachable, trust * coloured + (1 - trust) * soft, soft)

@@ -97,52 +97,6 @@ def resize(image: Floats, height: int, width: int) -> Floats:
     return resized.reshape(height, width, *image.shape[2:])
 
 
-def regions(mask: Mask) -> NDArray[np.int32]:
-    """Label 4-connected regions of the mask 1..n; 0 is everything outside it."""
-    # libvips labels the zeros too; folding them into 0 keeps `bincount` honest.
-    return np.where(mask, _labels(mask) + 1, 0)
-
-
-def touching(mask: Mask, seed: Mask) -> Mask:
-    """The regions of `mask` that contain at least one pixel of `seed`."""
-    labels = _labels(mask)
-    chosen = np.zeros(labels.max() + 1, dtype=bool)
-    chosen[labels[mask & seed]] = True
-    return chosen.take(labels)
-
-
-def without_specks(mask: Mask, share: float) -> Mask:
-    """The mask less regions smaller than `share` of its largest one."""
-    labels = regions(mask)
-    areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    large: Mask = areas >= max(1, share * areas.max())
-    return np.asarray(large.take(labels))
-
-
-def cleaned(mask: Mask, *, specks: float, pinholes: float) -> Mask:
-    """The mask with its pinholes filled, less its specks, each a share of the largest region.
-
-    Pinholes are measured against the largest region outside the mask, specks against its own.
-    """
-    labels = _labels(mask)
-    areas = np.bincount(labels.ravel())
-    is_inside = np.zeros(areas.size, dtype=bool)
-    is_inside[labels[mask]] = True
-    outside = np.where(is_inside, 0, areas)
-    is_pinhole = (outside > 0) & (outside < pinholes * outside.max())
-    if is_pinhole.any():
-        return without_specks(mask | is_pinhole.take(labels), specks)
-    inside = np.where(is_inside, areas, 0)
-    is_large: Mask = inside >= max(1, specks * inside.max())
-    return is_large.take(labels)
-
-
-def without_holes(mask: Mask) -> Mask:
-    """The mask with whatever it encloses."""
-    return ~touching(~mask, border(mask.shape))
-
-
 def border(shape: tuple[int, int], depth: int = 1) -> Mask:
     """A frame of `depth` pixels along the picture's edge."""
     frame = np.ones(shape, dtype=bool)
@@ -191,12 +145,6 @@ def _halves(axis: int, step: int) -> tuple[tuple[slice, slice], tuple[slice, sli
     """Two views of an image that are `step` pixels apart along `axis`."""
     low, high, every = slice(None, -step), slice(step, None), slice(None)
     return ((low, every), (high, every)) if axis == 0 else ((every, low), (every, high))
-
-
-def _labels(mask: Mask) -> NDArray[np.int32]:
-    """4-connected regions, each with a number of its own, both in the mask and outside it."""
-    labels: NDArray[np.int32] = _vips(mask.view(np.uint8)).labelregions().numpy()
-    return labels.reshape(mask.shape)
 
 
 def _neighbours(where: Indices, factor: int, length: int) -> tuple[Indices, Indices, Floats]:

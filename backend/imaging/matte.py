@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backend.imaging import filters
 from backend.imaging.filters import Floats, Indices, Mask
+from backend.imaging.regions import cleaned, touching
 
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
 EDGE_RADIUS = 3
@@ -98,10 +99,10 @@ def _without_dust(alpha: Floats) -> Floats:
     """Round to 0 and 1 near them, and remove islands and pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
     solid = stretched > 0.5
-    product = filters.cleaned(solid, specks=0.02, pinholes=PINHOLE)
+    product = cleaned(solid, specks=0.02, pinholes=PINHOLE)
     stretched[product & ~solid] = 1
     stretched[solid & ~product] = 0
-    return np.asarray(stretched * filters.touching(stretched > 0, product))
+    return np.asarray(stretched * touching(stretched > 0, product))
 
 
 def _foreground(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:

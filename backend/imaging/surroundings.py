@@ -9,6 +9,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.backdrop import Backdrop, Difference
 from backend.imaging.filters import Floats, Mask
+from backend.imaging.regions import regions_of, touching, without_holes, without_specks
 
 STEP = 2  # a quarter of the pixels says as much
 # The rim is what lies between these distances inside the outline, in those pixels.
@@ -91,13 +92,13 @@ def _badge(solid: Mask, lab_pixels: Floats) -> float:
     """A shop's round badge that overlaps the product; a round part inside of it is a print."""
     usual = np.median(lab_pixels[solid], axis=0)
     other = solid & (np.linalg.norm(lab_pixels - usual, axis=-1) > BADGE_CONTRAST)
-    labels = filters.regions(filters.dilate(filters.erode(other, 1), 1))
-    shares = np.bincount(labels.ravel()) / solid.sum()
-    for label in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
-        region = filters.without_holes(labels == label)
+    regions = regions_of(filters.dilate(filters.erode(other, 1), 1))
+    shares = regions.inner_areas / np.count_nonzero(solid)
+    for number in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
+        region = without_holes(regions.drawn(np.arange(shares.size) == number))
         on_outline = bool((filters.dilate(region, 2) & ~solid).any())
-        if label and on_outline and _is_disc(region) and _spread(lab_pixels[region]) < BADGE_SPREAD:
-            return float(shares[label])
+        if on_outline and _is_disc(region) and _spread(lab_pixels[region]) < BADGE_SPREAD:
+            return float(shares[number])
     return 0.0
 
 
@@ -117,13 +118,12 @@ def _left_out(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
     other = different & ~filters.dilate(solid, max(solid.shape) // 60)
     other = filters.dilate(filters.erode(other, 1), 1)
-    other &= ~filters.touching(other, filters.border(other.shape, 2))
-    areas = np.bincount(filters.regions(other).ravel())
-    return float(areas[1:].max(initial=0)) / solid.size
+    other &= ~touching(other, filters.border(other.shape, 2))
+    return float(regions_of(other).inner_areas.max()) / solid.size
 
 
 def _smallest_part(solid: Mask) -> float:
-    areas = np.bincount(filters.regions(filters.without_specks(solid, 0.01)).ravel())[1:]
+    areas = regions_of(without_specks(solid, 0.01)).inner_areas
     areas = areas[areas > 0]
     return float(areas.min() / areas.max())
 
