@@ -95,7 +95,7 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
 
 def require_subject(mask: Mask, least: float) -> None:
     """Raise `SubjectNotFound` if the mask covers less than this share of the picture."""
-    if mask.mean() < least:
+    if filters.share(mask) < least:
         raise SubjectNotFound
 
 

@@ -130,10 +130,10 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
     """Deep inside is solid and far outside is empty: nothing there needs a second look."""
-    reach = coarse.reach(45)
+    reach = coarse.reach(64)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
-    where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
-    rows, columns = np.divmod(where, rgb.shape[1])
+    rows, columns = np.nonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
+    where = rows * rgb.shape[1] + columns
     return _Band(where, rows, columns, lab(rgb.reshape(-1, 3).take(where, axis=0)[None])[0])
 
 
@@ -202,8 +202,8 @@ def _judged(
         rgba[..., 3],
         backdrop=coarse.backdrop,
         contrast=float(np.percentile(distance, 5)),
-        certain=float(np.mean((guess < 0.1) | (guess > 0.9))) if by_model else None,
-        extended=float(np.mean(coarse.subject & ~coarse.found)),
+        certain=filters.share((guess < 0.1) | (guess > 0.9)) if by_model else None,
+        extended=filters.share(coarse.subject & ~coarse.found),
         doubtful_openings=coarse.openings.doubtful,
         surroundings=look_around(solid, coarse.lab_pixels, coarse.backdrop, coarse.difference),
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from backend.imaging import filters
 from backend.imaging.png_chunks import with_chunk
 from backend.imaging.source_type import DigitalSourceType, xmp_packet
 
@@ -82,7 +83,7 @@ def has_vivid_edges(rgb: NDArray[np.uint8]) -> bool:
         colour = even[..., band] - even[..., 1]
         corners = [colour[top::2, left::2] for top in (0, 1) for left in (0, 1)]
         vivid |= np.maximum.reduce(corners) - np.minimum.reduce(corners) > VIVID_LEVELS
-    return bool(vivid.mean() > VIVID_SHARE)
+    return filters.share(vivid) > VIVID_SHARE
 
 
 def placeholder(master: NDArray[np.uint8]) -> str:

@@ -38,10 +38,10 @@ def solve_edge(rgb: NDArray[np.uint8], alpha: Floats, *, trust_colour: bool) -> 
 
 
 def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
-    inside = filters.erode(alpha > 0.5, EDGE_RADIUS)
-    outside = ~filters.dilate(alpha > 0.5, EDGE_RADIUS)
-    if inside.sum() < MIN_INSIDE * (alpha > 0.5).sum():
-        inside = alpha > 0.5
+    solid = alpha > 0.5
+    inside, outside = filters.erode(solid, EDGE_RADIUS), ~filters.dilate(solid, EDGE_RADIUS)
+    if np.count_nonzero(inside) < MIN_INSIDE * np.count_nonzero(solid):
+        inside = solid
     product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
     if trust_colour:
         edge = np.flatnonzero(~(inside | outside))

@@ -58,13 +58,13 @@ def look_around(
     solid, lab_pixels = solid[::STEP, ::STEP], lab_pixels[::STEP, ::STEP]
     difference = difference.thinned(STEP)
     return Surroundings(
-        bare=round(float(np.mean(difference.distance[solid] < backdrop.threshold)), 3),
+        bare=round(filters.share(difference.distance[solid] < backdrop.threshold), 3),
         faint=round(_faint(solid, backdrop, difference), 3),
         leftover=round(_leftover(solid, backdrop, difference), 3),
         badge=round(_badge(solid, lab_pixels), 3),
         left_out=round(_left_out(solid, backdrop, difference), 5),
         smallest_part=round(_smallest_part(solid), 3),
-        filled=round(float(solid[filters.bounds(solid)].mean()), 4),
+        filled=round(filters.share(solid[filters.bounds(solid)]), 4),
         mirrored=round(_mirrored(solid, difference), 3),
     )
 
@@ -77,7 +77,7 @@ def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     is_faint = difference.distance < limit
     if backdrop.lightness < DARK:
         is_faint = is_faint | difference.shaded()
-    return float(np.mean(is_faint[rim]))
+    return filters.share(is_faint[rim])
 
 
 def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
@@ -85,7 +85,7 @@ def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     if FAINT * usual < backdrop.threshold:
         return 0.0  # a product so pale that this says nothing
     rim = solid & ~filters.erode(solid, OUTLINE_RIM[1])
-    return float(np.mean(difference.distance[rim] < LEFT * usual))
+    return filters.share(difference.distance[rim] < LEFT * usual)
 
 
 def _badge(solid: Mask, lab_pixels: Floats) -> float:
@@ -136,7 +136,7 @@ def _mirrored(solid: Mask, difference: Difference) -> float:
     for depth in range(height // 2, int(MIN_MIRRORED * height), -max(1, height // 100)):
         image, product = shape[height - depth :], shape[height - 2 * depth : height - depth][::-1]
         both = image & product
-        if both.sum() < MIN_LIKENESS * (image | product).sum():
+        if np.count_nonzero(both) < MIN_LIKENESS * np.count_nonzero(image | product):
             continue
         # All of the image is paler, and not just a print.
         pale = np.percentile(strength[height - depth :][both], 90)
