@@ -13,6 +13,7 @@ the last pixels and takes the backdrop's colour out of the edge.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -31,6 +32,7 @@ from backend.imaging.coarse import (
 from backend.imaging.decode import DecodedImage
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
+from backend.imaging.parallel import in_parallel
 from backend.imaging.quality import CutoutQuality, judge_cutout
 from backend.imaging.regions import touching
 from backend.imaging.subject import NET_INPUT_SIDE, SubjectNet
@@ -120,9 +122,12 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
     """(height, width) in 0..1, with the photo's own pixels along the outline."""
     subject = filters.enlarged(coarse.subject, coarse.factor, rgb.shape[:2])
     band = _along_the_outline(rgb, coarse)
-    soft = _guided_edge(band, coarse)
+    guided = partial(_guided_edge, band, coarse)
     if coarse.backdrop.is_studio:
-        soft = _carved_by_colour(soft, band, subject, coarse)
+        soft, (coloured, trust) = in_parallel(guided, partial(_by_colour, band, subject, coarse))
+        soft = trust * coloured + (1 - trust) * soft
+    else:
+        soft = guided()
     alpha = subject.astype(np.float32)
     alpha.flat[band.where] = soft
     return alpha
@@ -150,8 +155,8 @@ def _guided_edge(band: _Band, coarse: Coarse) -> Floats:
     return filters.smoothstep(0.08, 0.92, slope * band.colours[:, 0] / 100 + offset)
 
 
-def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: Coarse) -> Floats:
-    """Replace the soft alpha by what colour says, as far as colour can say it."""
+def _by_colour(band: _Band, subject: Mask, coarse: Coarse) -> tuple[Floats, Floats]:
+    """The alpha that colour tells, and how far it is to be trusted, 0 to 1."""
     threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
     difference = backdrop_difference(
@@ -167,13 +172,13 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: Coarse) 
     coloured[shaded & ((shady < 0.2) | (probability < 0.5))] = 0
     # Where the net is sure, colour may move the edge by one of the net's own pixels and no further.
     solid = filters.erode(coarse.probability > 0.9, coarse.reach(NET_INPUT_SIDE))
-    reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
+    reachable = ~filters.enlarged(solid, coarse.factor, subject.shape).take(band.where)
     open_to_backdrop = ~subject
     open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
     carved = filters.dilate(touching(open_to_backdrop, ~subject), 2)
     coloured = np.where(carved.take(band.where), coloured, inside)
     trust = filters.smoothstep(3 * threshold, 5.5 * threshold, separable)
-    return np.where(reachable, trust * coloured + (1 - trust) * soft, soft)
+    return coloured, trust * reachable
 
 
 def _local_means(band: _Band, coarse: Coarse) -> Floats:

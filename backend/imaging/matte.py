@@ -7,11 +7,14 @@ line from B to F is the least-squares answer. The foreground colour follows as i
 "F, B, Alpha Matting" (2020), the blur-fusion estimate.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging import filters
 from backend.imaging.filters import Floats, Indices, Mask
+from backend.imaging.parallel import in_parallel
 from backend.imaging.regions import cleaned, touching
 
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
@@ -42,7 +45,7 @@ def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArra
     inside, outside = filters.erode(solid, EDGE_RADIUS), ~filters.dilate(solid, EDGE_RADIUS)
     if np.count_nonzero(inside) < MIN_INSIDE * np.count_nonzero(solid):
         inside = solid
-    product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
+    product, backdrop = in_parallel(partial(_Carried, rgb, inside), partial(_Carried, rgb, outside))
     if trust_colour:
         edge = np.flatnonzero(~(inside | outside))
         alpha = alpha.copy()

@@ -133,10 +133,12 @@ def _mirrored(solid: Mask, difference: Difference) -> float:
     box = filters.bounds(solid)
     shape, strength = solid[box], difference.distance[box]
     height = shape.shape[0]
+    covered = np.append(0, shape.sum(axis=1)).cumsum()  # pixels above each row
     for depth in range(height // 2, int(MIN_MIRRORED * height), -max(1, height // 100)):
         image, product = shape[height - depth :], shape[height - 2 * depth : height - depth][::-1]
         both = image & product
-        if np.count_nonzero(both) < MIN_LIKENESS * np.count_nonzero(image | product):
+        shared = np.count_nonzero(both)
+        if shared < MIN_LIKENESS * (covered[-1] - covered[height - 2 * depth] - shared):
             continue
         # All of the image is paler, and not just a print.
         pale = np.percentile(strength[height - depth :][both], 90)
