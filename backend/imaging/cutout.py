@@ -200,11 +200,12 @@ def _local_means(band: _Band, coarse: Coarse) -> Floats:
 def _judged(
     rgba: NDArray[np.uint8], coarse: Coarse, least: float, *, by_model: bool
 ) -> CutoutQuality:
-    solid = filters.shrunk(rgba[..., 3], coarse.factor) > 127
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    solid = filters.shrunk(alpha, coarse.factor) > 127
     require_subject(solid, least)
     guess, distance = coarse.guess, coarse.difference.distance[solid]
     return judge_cutout(
-        rgba[..., 3],
+        alpha,
         backdrop=coarse.backdrop,
         contrast=float(np.percentile(distance, 5)),
         certain=filters.share((guess < 0.1) | (guess > 0.9)) if by_model else None,

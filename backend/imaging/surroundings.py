@@ -90,8 +90,8 @@ def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
 
 def _badge(solid: Mask, lab_pixels: Floats) -> float:
     """A shop's round badge that overlaps the product; a round part inside of it is a print."""
-    usual = np.median(lab_pixels[solid], axis=0)
-    other = solid & (np.linalg.norm(lab_pixels - usual, axis=-1) > BADGE_CONTRAST)
+    off = lab_pixels - np.median(lab_pixels[solid], axis=0)
+    other = solid & (np.einsum("yxc,yxc->yx", off, off) > BADGE_CONTRAST**2)
     regions = regions_of(filters.dilate(filters.erode(other, 1), 1))
     shares = regions.inner_areas / np.count_nonzero(solid)
     for number in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
