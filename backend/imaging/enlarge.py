@@ -1,9 +1,9 @@
 """Enlarges pictures bicubically, by matrix products.
 
-libvips mixes 16 pixels for each pixel of the result, and rounds their place to the left. By rows
-and then by columns it is eight pixels, and numpy's matrix product takes a third of the time. All
-factors are whole numbers, small enough for 32-bit floats to be exact: every processor gives the
-same pixels.
+libvips mixes 16 pixels for each pixel of the result, and misplaces it by almost half a pixel. By
+rows and then by columns it is eight pixels, and numpy's matrix product takes a third of the time.
+All factors are multiples of powers of two, small enough for 32-bit floats to be exact: every
+processor gives the same pixels.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from backend.imaging.filters import Floats
 
 # Rows and columns of the result that are computed at once: enough for the product to be fast, few
 # enough for the processor's cache and for most of the weights not to be zero.
-ROWS, COLUMNS = 64, 24
+BLOCK_ROWS, BLOCK_COLUMNS = 64, 24
 # Weights are multiples of 1 / ONE. Between the two products, levels are rounded to 1 / FINE.
 ONE, FINE = 1024, 16
 
@@ -42,14 +42,14 @@ def enlarge(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     height, width, bands = pixels.shape
     source = pixels.reshape(height, width * bands)
     enlarged = np.empty((round(height * scale), round(width * scale) * bands), dtype=np.uint8)
-    across = [_for_each_band(block, bands) for block in _blocks(width, scale, COLUMNS)]
+    across = [_for_each_band(block, bands) for block in _blocks(width, scale, BLOCK_COLUMNS)]
 
     def fill(down: _Block) -> None:
         rows = (down.weights * FINE) @ source[down.source].astype(np.float32)
         enlarged[down.target] = _columns(np.rint(rows), across)
 
     with ThreadPoolExecutor(pyvips.concurrency_get()) as pool:
-        for _ in pool.map(fill, _blocks(height, scale, ROWS)):
+        for _ in pool.map(fill, _blocks(height, scale, BLOCK_ROWS)):
             pass
     return enlarged.reshape(enlarged.shape[0], -1, bands)
 
