@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backend.imaging import filters
 from backend.imaging.filters import Floats, Mask
+from backend.imaging.regions import touching
 
 # ΔE that 95 % of the far pixels stay under on paper; measured 0.4–3 on studio shots, 9 and more
 # on scenes.
@@ -149,7 +150,7 @@ def guess_subject(lab_pixels: Floats) -> Floats:
     backdrop = fit_backdrop(lab_pixels[frame], y[rows, 0], x[0, columns])
     difference = backdrop_difference(lab_pixels, backdrop, y, x)
     plain = (difference.distance < 2 * backdrop.threshold) | difference.shaded()
-    outside = filters.touching(plain, filters.border(shape))
+    outside = touching(plain, filters.border(shape))
     return (~outside).astype(np.float32)
 
 

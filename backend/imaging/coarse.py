@@ -22,6 +22,7 @@ from backend.imaging.backdrop import (
 )
 from backend.imaging.filters import Floats, Mask
 from backend.imaging.openings import Openings, find_openings
+from backend.imaging.regions import touching, without_holes, without_specks
 from backend.imaging.subject import SubjectNet
 
 COARSE_SIDE = 640
@@ -81,12 +82,12 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
         probability = np.where(filters.dilate(openings.mask, 2), 0, probability)
     found = probability > 0.5
     require_subject(found, least)
-    found = filters.without_specks(found, 0.02)
+    found = without_specks(found, 0.02)
     subject = found
     if backdrop.is_studio:
         missed = _clearly_different(probability, backdrop, difference, ringing)
         # Every other hole is a print or a pale part.
-        subject = filters.without_holes(filters.touching(missed | found, found)) & ~openings.mask
+        subject = without_holes(touching(missed | found, found)) & ~openings.mask
     return Coarse(
         factor, guess, lab_pixels, probability, backdrop, difference, found, subject, openings
     )
@@ -94,7 +95,7 @@ def look_at(rgb: NDArray[np.uint8], net: SubjectNet | None, least: float) -> Coa
 
 def require_subject(mask: Mask, least: float) -> None:
     """Raise `SubjectNotFound` if the mask covers less than this share of the picture."""
-    if mask.mean() < least:
+    if filters.share(mask) < least:
         raise SubjectNotFound
 
 

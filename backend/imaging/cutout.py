@@ -13,6 +13,7 @@ the last pixels and takes the backdrop's colour out of the edge.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -31,7 +32,9 @@ from backend.imaging.coarse import (
 from backend.imaging.decode import DecodedImage
 from backend.imaging.filters import Floats, Indices, Mask
 from backend.imaging.matte import solve_edge
+from backend.imaging.parallel import in_parallel
 from backend.imaging.quality import CutoutQuality, judge_cutout
+from backend.imaging.regions import touching
 from backend.imaging.subject import NET_INPUT_SIDE, SubjectNet
 from backend.imaging.surroundings import look_around
 from backend.imaging.transparency import Box, is_padded, opaque, photo_within
@@ -119,9 +122,12 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
     """(height, width) in 0..1, with the photo's own pixels along the outline."""
     subject = filters.enlarged(coarse.subject, coarse.factor, rgb.shape[:2])
     band = _along_the_outline(rgb, coarse)
-    soft = _guided_edge(band, coarse)
+    guided = partial(_guided_edge, band, coarse)
     if coarse.backdrop.is_studio:
-        soft = _carved_by_colour(soft, band, subject, coarse)
+        soft, (coloured, trust) = in_parallel(guided, partial(_by_colour, band, subject, coarse))
+        soft = trust * coloured + (1 - trust) * soft
+    else:
+        soft = guided()
     alpha = subject.astype(np.float32)
     alpha.flat[band.where] = soft
     return alpha
@@ -129,10 +135,10 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
     """Deep inside is solid and far outside is empty: nothing there needs a second look."""
-    reach = coarse.reach(45)
+    reach = coarse.reach(64)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
-    where = np.flatnonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
-    rows, columns = np.divmod(where, rgb.shape[1])
+    rows, columns = np.nonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
+    where = rows * rgb.shape[1] + columns
     return _Band(where, rows, columns, lab(rgb.reshape(-1, 3).take(where, axis=0)[None])[0])
 
 
@@ -149,8 +155,8 @@ def _guided_edge(band: _Band, coarse: Coarse) -> Floats:
     return filters.smoothstep(0.08, 0.92, slope * band.colours[:, 0] / 100 + offset)
 
 
-def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: Coarse) -> Floats:
-    """Replace the soft alpha by what colour says, as far as colour can say it."""
+def _by_colour(band: _Band, subject: Mask, coarse: Coarse) -> tuple[Floats, Floats]:
+    """The alpha that colour tells, and how far it is to be trusted, 0 to 1."""
     threshold, inside = coarse.backdrop.threshold, subject.take(band.where)
     y, x = positions(subject.shape)
     difference = backdrop_difference(
@@ -166,13 +172,13 @@ def _carved_by_colour(soft: Floats, band: _Band, subject: Mask, coarse: Coarse) 
     coloured[shaded & ((shady < 0.2) | (probability < 0.5))] = 0
     # Where the net is sure, colour may move the edge by one of the net's own pixels and no further.
     solid = filters.erode(coarse.probability > 0.9, coarse.reach(NET_INPUT_SIDE))
-    reachable = ~solid[band.rows // coarse.factor, band.columns // coarse.factor]
+    reachable = ~filters.enlarged(solid, coarse.factor, subject.shape).take(band.where)
     open_to_backdrop = ~subject
     open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
-    carved = filters.dilate(filters.touching(open_to_backdrop, ~subject), 2)
+    carved = filters.dilate(touching(open_to_backdrop, ~subject), 2)
     coloured = np.where(carved.take(band.where), coloured, inside)
     trust = filters.smoothstep(3 * threshold, 5.5 * threshold, separable)
-    return np.where(reachable, trust * coloured + (1 - trust) * soft, soft)
+    return coloured, trust * reachable
 
 
 def _local_means(band: _Band, coarse: Coarse) -> Floats:
@@ -194,15 +200,16 @@ def _local_means(band: _Band, coarse: Coarse) -> Floats:
 def _judged(
     rgba: NDArray[np.uint8], coarse: Coarse, least: float, *, by_model: bool
 ) -> CutoutQuality:
-    solid = filters.shrunk(rgba[..., 3], coarse.factor) > 127
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    solid = filters.shrunk(alpha, coarse.factor) > 127
     require_subject(solid, least)
     guess, distance = coarse.guess, coarse.difference.distance[solid]
     return judge_cutout(
-        rgba[..., 3],
+        alpha,
         backdrop=coarse.backdrop,
         contrast=float(np.percentile(distance, 5)),
-        certain=float(np.mean((guess < 0.1) | (guess > 0.9))) if by_model else None,
-        extended=float(np.mean(coarse.subject & ~coarse.found)),
+        certain=filters.share((guess < 0.1) | (guess > 0.9)) if by_model else None,
+        extended=filters.share(coarse.subject & ~coarse.found),
         doubtful_openings=coarse.openings.doubtful,
         surroundings=look_around(solid, coarse.lab_pixels, coarse.backdrop, coarse.difference),
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from backend.imaging import filters
 from backend.imaging.png_chunks import with_chunk
 from backend.imaging.source_type import DigitalSourceType, xmp_packet
 
@@ -76,19 +77,20 @@ def encode_final(
 def has_vivid_edges(rgb: NDArray[np.uint8]) -> bool:
     """Whether halved chroma would be seen in a (height, width, 3) picture."""
     height, width = (length // 2 * 2 for length in rgb.shape[:2])
-    even = rgb[:height, :width].astype(np.int16)
+    red, green, blue = np.moveaxis(rgb[:height, :width], -1, 0).astype(np.int16)
     vivid = np.zeros((height // 2, width // 2), dtype=bool)
-    for band in (0, 2):
-        colour = even[..., band] - even[..., 1]
-        corners = [colour[top::2, left::2] for top in (0, 1) for left in (0, 1)]
-        vivid |= np.maximum.reduce(corners) - np.minimum.reduce(corners) > VIVID_LEVELS
-    return bool(vivid.mean() > VIVID_SHARE)
+    for colour in (red - green, blue - green):
+        upper, lower = np.maximum(colour[::2], colour[1::2]), np.minimum(colour[::2], colour[1::2])
+        span = np.maximum(upper[:, ::2], upper[:, 1::2]) - np.minimum(lower[:, ::2], lower[:, 1::2])
+        vivid |= span > VIVID_LEVELS
+    return filters.share(vivid) > VIVID_SHARE
 
 
 def placeholder(master: NDArray[np.uint8]) -> str:
     """A 32 px WebP as a data URI, about 300 characters, to show while the image loads."""
-    image = pyvips.Image.new_from_array(master).copy(interpretation="srgb").thumbnail_image(32)
-    return "data:image/webp;base64," + base64.b64encode(saved(image, ".webp", Q=50)).decode()
+    image = pyvips.Image.new_from_array(master).copy(interpretation="srgb")
+    small = image.resize(32 / max(image.width, image.height), gap=1.0)
+    return "data:image/webp;base64," + base64.b64encode(saved(small, ".webp", Q=50)).decode()
 
 
 def saved_png(

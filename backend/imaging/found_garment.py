@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from backend.imaging import filters
 from backend.imaging.backdrop import guess_subject, lab
 from backend.imaging.filters import Floats, Mask
+from backend.imaging.regions import regions_of, without_specks
 from backend.imaging.subject import SubjectNet
 
 # The picture is looked at in this size, in pixels of its longer side.
@@ -78,11 +79,9 @@ def _region(garment: NDArray[np.uint8], pixels: Floats, subject: Mask) -> Mask |
     region = near & (density > MIN_MAIN) & subject
     region = filters.erode(filters.dilate(region, 2), 3)
     region = filters.dilate(region, 1)
-    areas = np.bincount(filters.regions(region).ravel())
-    areas[0] = 0
-    if areas.max(initial=0) < MIN_REGION * region.size:
+    if regions_of(region).inner_areas.max() < MIN_REGION * region.size:
         return None
-    return filters.without_specks(region, 0.1)
+    return without_specks(region, 0.1)
 
 
 def _palette(garment: NDArray[np.uint8]) -> Floats:

@@ -7,11 +7,15 @@ line from B to F is the least-squares answer. The foreground colour follows as i
 "F, B, Alpha Matting" (2020), the blur-fusion estimate.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.imaging import filters
 from backend.imaging.filters import Floats, Indices, Mask
+from backend.imaging.parallel import in_parallel
+from backend.imaging.regions import cleaned, touching
 
 # How far from the outline a pixel may still be a mixture, and how far colours are carried.
 EDGE_RADIUS = 3
@@ -37,11 +41,11 @@ def solve_edge(rgb: NDArray[np.uint8], alpha: Floats, *, trust_colour: bool) -> 
 
 
 def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArray[np.uint8]:
-    inside = filters.erode(alpha > 0.5, EDGE_RADIUS)
-    outside = ~filters.dilate(alpha > 0.5, EDGE_RADIUS)
-    if inside.sum() < MIN_INSIDE * (alpha > 0.5).sum():
-        inside = alpha > 0.5
-    product, backdrop = _Carried(rgb, inside), _Carried(rgb, outside)
+    solid = alpha > 0.5
+    inside, outside = filters.erode(solid, EDGE_RADIUS), ~filters.dilate(solid, EDGE_RADIUS)
+    if np.count_nonzero(inside) < MIN_INSIDE * np.count_nonzero(solid):
+        inside = solid
+    product, backdrop = in_parallel(partial(_Carried, rgb, inside), partial(_Carried, rgb, outside))
     if trust_colour:
         edge = np.flatnonzero(~(inside | outside))
         alpha = alpha.copy()
@@ -98,10 +102,10 @@ def _without_dust(alpha: Floats) -> Floats:
     """Round to 0 and 1 near them, and remove islands and pinholes beside the edge."""
     stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
     solid = stretched > 0.5
-    product = filters.cleaned(solid, specks=0.02, pinholes=PINHOLE)
+    product = cleaned(solid, specks=0.02, pinholes=PINHOLE)
     stretched[product & ~solid] = 1
     stretched[solid & ~product] = 0
-    return np.asarray(stretched * filters.touching(stretched > 0, product))
+    return np.asarray(stretched * touching(stretched > 0, product))
 
 
 def _foreground(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.backdrop import Backdrop, Difference, Ringing
 from backend.imaging.filters import Floats, Mask
+from backend.imaging.regions import regions_of, touching
 
 # Shares of the picture: smaller openings are noise; smaller doubts nobody would see.
 MIN_OPENING = 2e-4
@@ -39,22 +40,19 @@ def find_openings(
     """Judge each region of the backdrop's colour that does not reach the picture's frame."""
     lit = difference.distance < backdrop.threshold
     alike = lit | difference.shaded()
-    enclosed = alike & ~filters.touching(alike, filters.border(alike.shape))
-    labels = filters.regions(filters.dilate(filters.erode(enclosed, 1), 1) & enclosed)
-    areas = np.bincount(labels.ravel())
+    enclosed = alike & ~touching(alike, filters.border(alike.shape))
+    regions = regions_of(filters.dilate(filters.erode(enclosed, 1), 1) & enclosed)
     lit_share, believed, brightness = (
-        np.bincount(labels.ravel(), weights.ravel()) / np.maximum(areas, 1)
-        for weights in (lit, probability, light)
+        regions.means(weights) for weights in (lit, probability, light)
     )
-    shares = areas / labels.size
-    shares[0] = 0
+    shares = regions.inner_areas / enclosed.size
     agreed = believed < MAX_AGREED
     # On coloured paper even a shadow has the paper's hue.
     is_paper = (lit_share > MIN_LIT) & (brightness < WHITE) | backdrop.is_coloured
     opened = (shares > MIN_OPENING) & (agreed | is_paper)
     doubtful = (shares > MIN_DOUBT) & ~agreed & (lit_share > MIN_LIT)
     doubtful &= not (backdrop.is_coloured and opened.any())
-    mask = _up_to_the_product(opened[labels], difference, ringing)
+    mask = _up_to_the_product(regions.drawn(opened), difference, ringing)
     return Openings(mask, float(shares[doubtful].sum()))
 
 
@@ -62,4 +60,4 @@ def _up_to_the_product(opened: Mask, difference: Difference, ringing: Ringing) -
     """JPEG rings along the product's edge, so that the backdrop there is not quite its colour."""
     alike = (difference.distance < ringing.strength) | difference.shaded(ringing.strength)
     near = filters.dilate(opened, ringing.reach) & alike
-    return np.asarray(opened | filters.touching(near, opened))
+    return np.asarray(opened | touching(near, opened))

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.imaging import filters
 from backend.imaging.backdrop import Backdrop
 from backend.imaging.surroundings import Surroundings
 
@@ -244,7 +245,7 @@ def judge_cutout(
     `backdrop` is None if the transparency came with the file, `certain` if no net was asked.
     """
     coverage = float(alpha.mean()) / 255
-    partly = float(np.mean((alpha > 12) & (alpha < 243)))
+    partly = filters.share((alpha > 12) & (alpha < 243))
     return CutoutQuality(
         by_model=certain is not None,
         backdrop="transparent" if backdrop is None else backdrop.kind,

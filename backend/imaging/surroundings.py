@@ -9,6 +9,7 @@ import numpy as np
 from backend.imaging import filters
 from backend.imaging.backdrop import Backdrop, Difference
 from backend.imaging.filters import Floats, Mask
+from backend.imaging.regions import regions_of, touching, without_holes, without_specks
 
 STEP = 2  # a quarter of the pixels says as much
 # The rim is what lies between these distances inside the outline, in those pixels.
@@ -57,13 +58,13 @@ def look_around(
     solid, lab_pixels = solid[::STEP, ::STEP], lab_pixels[::STEP, ::STEP]
     difference = difference.thinned(STEP)
     return Surroundings(
-        bare=round(float(np.mean(difference.distance[solid] < backdrop.threshold)), 3),
+        bare=round(filters.share(difference.distance[solid] < backdrop.threshold), 3),
         faint=round(_faint(solid, backdrop, difference), 3),
         leftover=round(_leftover(solid, backdrop, difference), 3),
         badge=round(_badge(solid, lab_pixels), 3),
         left_out=round(_left_out(solid, backdrop, difference), 5),
         smallest_part=round(_smallest_part(solid), 3),
-        filled=round(float(solid[filters.bounds(solid)].mean()), 4),
+        filled=round(filters.share(solid[filters.bounds(solid)]), 4),
         mirrored=round(_mirrored(solid, difference), 3),
     )
 
@@ -76,7 +77,7 @@ def _faint(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     is_faint = difference.distance < limit
     if backdrop.lightness < DARK:
         is_faint = is_faint | difference.shaded()
-    return float(np.mean(is_faint[rim]))
+    return filters.share(is_faint[rim])
 
 
 def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
@@ -84,20 +85,20 @@ def _leftover(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     if FAINT * usual < backdrop.threshold:
         return 0.0  # a product so pale that this says nothing
     rim = solid & ~filters.erode(solid, OUTLINE_RIM[1])
-    return float(np.mean(difference.distance[rim] < LEFT * usual))
+    return filters.share(difference.distance[rim] < LEFT * usual)
 
 
 def _badge(solid: Mask, lab_pixels: Floats) -> float:
     """A shop's round badge that overlaps the product; a round part inside of it is a print."""
-    usual = np.median(lab_pixels[solid], axis=0)
-    other = solid & (np.linalg.norm(lab_pixels - usual, axis=-1) > BADGE_CONTRAST)
-    labels = filters.regions(filters.dilate(filters.erode(other, 1), 1))
-    shares = np.bincount(labels.ravel()) / solid.sum()
-    for label in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
-        region = filters.without_holes(labels == label)
+    off = lab_pixels - np.median(lab_pixels[solid], axis=0)
+    other = solid & (np.einsum("yxc,yxc->yx", off, off) > BADGE_CONTRAST**2)
+    regions = regions_of(filters.dilate(filters.erode(other, 1), 1))
+    shares = regions.inner_areas / np.count_nonzero(solid)
+    for number in np.flatnonzero((shares > BADGE_SHARE[0]) & (shares < BADGE_SHARE[1])):
+        region = without_holes(regions.drawn(np.arange(shares.size) == number))
         on_outline = bool((filters.dilate(region, 2) & ~solid).any())
-        if label and on_outline and _is_disc(region) and _spread(lab_pixels[region]) < BADGE_SPREAD:
-            return float(shares[label])
+        if on_outline and _is_disc(region) and _spread(lab_pixels[region]) < BADGE_SPREAD:
+            return float(shares[number])
     return 0.0
 
 
@@ -117,13 +118,12 @@ def _left_out(solid: Mask, backdrop: Backdrop, difference: Difference) -> float:
     different = (difference.distance > 2 * backdrop.threshold) & ~difference.shaded()
     other = different & ~filters.dilate(solid, max(solid.shape) // 60)
     other = filters.dilate(filters.erode(other, 1), 1)
-    other &= ~filters.touching(other, filters.border(other.shape, 2))
-    areas = np.bincount(filters.regions(other).ravel())
-    return float(areas[1:].max(initial=0)) / solid.size
+    other &= ~touching(other, filters.border(other.shape, 2))
+    return float(regions_of(other).inner_areas.max()) / solid.size
 
 
 def _smallest_part(solid: Mask) -> float:
-    areas = np.bincount(filters.regions(filters.without_specks(solid, 0.01)).ravel())[1:]
+    areas = regions_of(without_specks(solid, 0.01)).inner_areas
     areas = areas[areas > 0]
     return float(areas.min() / areas.max())
 
@@ -133,10 +133,12 @@ def _mirrored(solid: Mask, difference: Difference) -> float:
     box = filters.bounds(solid)
     shape, strength = solid[box], difference.distance[box]
     height = shape.shape[0]
+    covered = np.append(0, shape.sum(axis=1)).cumsum()  # pixels above each row
     for depth in range(height // 2, int(MIN_MIRRORED * height), -max(1, height // 100)):
         image, product = shape[height - depth :], shape[height - 2 * depth : height - depth][::-1]
         both = image & product
-        if both.sum() < MIN_LIKENESS * (image | product).sum():
+        shared = np.count_nonzero(both)
+        if shared < MIN_LIKENESS * (covered[-1] - covered[height - 2 * depth] - shared):
             continue
         # All of the image is paler, and not just a print.
         pale = np.percentile(strength[height - depth :][both], 90)

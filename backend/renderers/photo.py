@@ -13,6 +13,7 @@ from backend.imaging.cutout import cut_out
 from backend.imaging.decode import DecodedImage, decode, probe
 from backend.imaging.encode import encode_png
 from backend.imaging.formats import ImageRefused
+from backend.imaging.parallel import in_parallel
 from backend.imaging.source_type import source_type_of
 from backend.imaging.subject import U2NETP_SHA256, SubjectNet, load_net
 from backend.imaging.thumbnail import THUMBNAIL_SIDE
@@ -77,10 +78,12 @@ def segment(request: RenderRequest, net: SubjectNet | None) -> Rendered:
     meta = stamp(facts)
     height, width = cutout.mask.shape
     declared = declared_types(request)[:1]  # the background is not in it
-    cutout_png = encode_png(cutout.rgba, source_type_of(*declared))
+    cutout_png, mask_png = in_parallel(
+        lambda: encode_png(cutout.rgba, source_type_of(*declared)), lambda: encode_png(cutout.mask)
+    )
     return Rendered(
         files=[
-            intermediate_png(StageFile.MASK, encode_png(cutout.mask), (width, height), meta),
+            intermediate_png(StageFile.MASK, mask_png, (width, height), meta),
             intermediate_png(StageFile.CUTOUT, cutout_png, (width, height), meta),
         ],
         facts=msgspec.to_builtins(facts) | verdict_of(meta),

@@ -12,6 +12,7 @@ from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
 from backend.imaging.decode import decode
 from backend.imaging.quality import verdict_on
+from backend.imaging.regions import touching, without_specks
 from backend.imaging.subject import load_net
 from tests.backend.imaging import files, scenes
 from tests.backend.imaging.conftest import MODEL
@@ -26,7 +27,7 @@ def colour_drift(rgba: NDArray[np.uint8], scene: scenes.Scene) -> float:
 
 def enclosed(empty: filters.Mask) -> filters.Mask:
     """The part of an empty area that cannot be reached from the picture's frame."""
-    return empty & ~filters.touching(empty, filters.border(empty.shape))
+    return empty & ~touching(empty, filters.border(empty.shape))
 
 
 @pytest.mark.parametrize("name", ["tee_navy", "tee_white", "dress_floral"])
@@ -44,7 +45,7 @@ def test_low_contrast_stripes_need_review_with_a_reason(cut_garment):
 def test_a_cutout_has_no_holes_or_stray_specks(cut_garment, name):
     solid = cut_garment(name).mask > 127
     assert not enclosed(~solid).any()
-    assert (filters.without_specks(solid, 0.99) == solid).all()
+    assert (without_specks(solid, 0.99) == solid).all()
 
 
 @pytest.mark.parametrize("name", ["tee_navy", "dress_floral"])
