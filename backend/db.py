@@ -12,17 +12,16 @@ import structlog
 from sqlalchemy import ClauseElement, MetaData, RowMapping
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from backend.concurrency import ConnectionSlots, KeyedSemaphores
-from backend.connections import CONNECTION_LOST, Connections
-from backend.errors import ConfigurationError, DatabaseUnavailable
+from backend.connections import Connections
+from backend.database_errors import database_errors, is_outage, role_errors
+from backend.errors import DatabaseUnavailable
 from backend.hints import Hints
 from backend.metrics import DATABASE_UNAVAILABLE, increment
-from backend.schema_check import NO_SCHEMA, compare_clocks, require_current_schema
+from backend.schema_check import compare_clocks, require_current_schema
 from backend.tenancy import WEB, enter, require_row_security
 
 log = structlog.get_logger(__name__)
@@ -283,22 +282,6 @@ async def fetch_row(
     return result.mappings().one_or_none()
 
 
-@contextlib.contextmanager
-def role_errors(role: str) -> Any:
-    """Raise `ConfigurationError` with the remedy when Postgres does not let us act as `role`."""
-    try:
-        yield
-    except (asyncpg.PostgresError, DBAPIError) as error:
-        sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
-        if sqlstate == NO_SUCH_ROLE:
-            raise ConfigurationError(NO_SCHEMA) from error
-        if sqlstate == NOT_PERMITTED:
-            raise ConfigurationError(
-                f"The database login is not a member of {role}. See docs/tenancy.md."
-            ) from error
-        raise
-
-
 @contextlib.asynccontextmanager
 async def connect_within(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A working connection. Raises `TimeoutError` when it takes too long to get one.
@@ -315,61 +298,6 @@ async def connect_within(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         except TimeoutError:
             await connection.invalidate()
             raise
-
-
-@contextlib.contextmanager
-def database_errors() -> Any:
-    """Turn every error that means an outage of Postgres into `DatabaseUnavailable`."""
-    try:
-        yield
-    except Exception as error:
-        if is_outage(error):
-            increment(DATABASE_UNAVAILABLE)
-            raise DatabaseUnavailable from error
-        raise
-
-
-def is_outage(error: Exception) -> bool:
-    """Whether the error means that Postgres is down, unreachable or busy for too long."""
-    if isinstance(error, (TimeoutError, PoolTimeout, OSError, *CONNECTION_LOST)):
-        return True
-    if isinstance(error, asyncpg.PostgresError):
-        return is_transient(error.sqlstate)
-    return isinstance(error, DBAPIError) and is_unavailable(error)
-
-
-# SQLSTATE classes and codes that mean "not now" rather than "not like this":
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-TRANSIENT_CLASSES = ("08", "53")  # connection exception, insufficient resources
-LOCK_NOT_AVAILABLE = "55P03"  # within lock_timeout
-NO_SUCH_ROLE, NOT_PERMITTED = "22023", "42501"
-TRANSIENT_CODES = frozenset(
-    {
-        "25006",  # read-only transaction: the server is a demoted primary
-        LOCK_NOT_AVAILABLE,
-        "57014",  # statement_timeout
-        "57P01",  # admin shutdown
-        "57P02",  # crash shutdown
-        "57P03",  # cannot connect now
-        "40001",  # serialization failure
-        "40P01",  # deadlock
-    }
-)
-
-
-def is_unavailable(error: DBAPIError) -> bool:
-    """Whether retrying the same statement later can succeed."""
-    if error.connection_invalidated or isinstance(error, InterfaceError):
-        return True
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate is None:
-        return isinstance(error, OperationalError)
-    return is_transient(sqlstate)
-
-
-def is_transient(sqlstate: str) -> bool:
-    """Whether the SQLSTATE means "not now"."""
-    return sqlstate in TRANSIENT_CODES or sqlstate.startswith(TRANSIENT_CLASSES)
 
 
 def asyncpg_url(url: str) -> Any:

@@ -12,7 +12,8 @@ import backend.submissions.models
 import backend.webhook_endpoints.models
 import backend.worker.reconciliation_report  # noqa: F401
 import webhooks.models  # noqa: F401
-from backend.db import Base, asyncpg_url, database_errors
+from backend.database_errors import database_errors
+from backend.db import Base, asyncpg_url
 from backend.queue import QUEUE_SCHEMA
 from backend.schema_check import POSTGRES_VERSION, require_postgres_version
 

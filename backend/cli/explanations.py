@@ -67,7 +67,7 @@ def postgres_failure(causes: list[BaseException]) -> CommandFailed | None:
     """What Postgres answered, if it is what stopped the command."""
     import asyncpg
 
-    from backend.db import is_transient
+    from backend.database_errors import is_transient
 
     told = next((cause for cause in causes if isinstance(cause, asyncpg.PostgresError)), None)
     if told is None:

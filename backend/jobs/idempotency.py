@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.db import LOCK_NOT_AVAILABLE
+from backend.database_errors import LOCK_NOT_AVAILABLE
 from backend.errors import IdempotencyKeyReused, RequestInProgress
 from backend.jobs.models import IdempotencyKey
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from backend.db import is_outage
+from backend.database_errors import is_outage
 
 
 def shorten_outages() -> None:
