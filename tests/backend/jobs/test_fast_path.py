@@ -1,5 +1,6 @@
 """The fast path answers plain requests only, with exactly the same bytes as the route."""
 
+import time
 from typing import Any
 
 import httpx
@@ -10,10 +11,18 @@ from backend.auth.rate_limits import RateLimits
 from backend.jobs import fast_path
 from backend.jobs.fast_path import FastPath
 from backend.jobs.ids import new_public_id
+from backend.storage.presign import SIGNING_WINDOW, Presigner
 from tests.running_app import OTHER_SHOP, SHOP, RunningApp
 from tests.scenarios import finished_job, open_shared_app, refusal, waiting_job, without_database
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
+
+
+@pytest.fixture(autouse=True)
+def same_signing_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No window ends between two responses that are compared: the ETag names it."""
+    window = int(time.time()) // SIGNING_WINDOW * SIGNING_WINDOW
+    monkeypatch.setattr(Presigner, "current_window", lambda _self: window)
 
 
 @pytest.fixture
