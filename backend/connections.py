@@ -140,5 +140,8 @@ class Connections:
 
     def close(self) -> None:
         """Close the idle connections."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         while self.idle:
             self.idle.pop().terminate()

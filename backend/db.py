@@ -267,9 +267,11 @@ class Database:
 
     async def close(self) -> None:
         """Send the last hints, and close every pooled connection."""
-        await self.hints.close()
-        self.connections.close()
-        await self.engine.dispose()
+        try:
+            await self.hints.close()
+        finally:
+            self.connections.close()
+            await self.engine.dispose()
 
 
 async def fetch_row(

@@ -185,7 +185,7 @@ async def send_json(send: Send, response: JsonResponse, request_id: str) -> None
 async def send_response(
     send: Send, response: JsonResponse, defaults: Mapping[bytes, bytes] = NO_HEADERS
 ) -> None:
-    """Send the response without the framework; `defaults` are headers that it may not have."""
+    """Send the response without the framework; `defaults` are headers that it need not set."""
     headers = dict(defaults)
     for name, value in response.headers.items():
         headers[name.lower().encode()] = value.encode("latin-1")

@@ -146,10 +146,11 @@ async def receive(database: Database, delivery: Delivery) -> None:
 
 
 async def store_delivery(connection: asyncpg.Connection, delivery: Delivery) -> bool:
-    """Store the delivery, unless it is here already; whether it was put on the queue.
+    """Store the delivery, unless it is here already; False if nobody is to act on it.
 
-    Doing it twice does no harm. What nobody will act on, an unknown topic or a shop that was never
-    here, is recorded as ignored, without its body.
+    Doing it twice does no harm. Of one that is here already nobody may have been told, as after a
+    connection that broke between the commit and its answer. What nobody will act on, an unknown
+    topic or a shop that was never here, is recorded as ignored, without its body.
     """
     ref = DeliveryRef(
         shop_domain=delivery.shop_domain, topic=delivery.topic, webhook_id=delivery.webhook_id
@@ -167,7 +168,7 @@ async def store_delivery(connection: asyncpg.Connection, delivery: Delivery) -> 
             "headers": queue.trace_headers(queued.entrypoint),
         }
     )
-    return bool(await connection.fetchval(RECEIVE.sql, *arguments) == "received")
+    return bool(await connection.fetchval(RECEIVE.sql, *arguments) != "ignored")
 
 
 async def enqueue_delivery(connection: AsyncConnection, ref: DeliveryRef) -> None:

@@ -122,6 +122,8 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
     """(height, width) in 0..1, with the photo's own pixels along the outline."""
     subject = filters.enlarged(coarse.subject, coarse.factor, rgb.shape[:2])
     band = _along_the_outline(rgb, coarse)
+    if band.where.size == 0:  # the product fills the picture
+        return subject.astype(np.float32)
     guided = partial(_guided_edge, band, coarse)
     if coarse.backdrop.is_studio:
         soft, (coloured, trust) = in_parallel(guided, partial(_by_colour, band, subject, coarse))
@@ -139,7 +141,8 @@ def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     rows, columns = np.nonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
     where = rows * rgb.shape[1] + columns
-    return _Band(where, rows, columns, lab(rgb.reshape(-1, 3).take(where, axis=0)[None])[0])
+    colours = rgb.reshape(-1, 3).take(where, axis=0)
+    return _Band(where, rows, columns, lab(colours[None])[0] if where.size else colours)
 
 
 def _guided_edge(band: _Band, coarse: Coarse) -> Floats:

@@ -97,7 +97,7 @@ def resize(image: Floats, height: int, width: int) -> Floats:
 
 def share(mask: Mask) -> float:
     """The share of its pixels that the mask covers; numpy's mean takes ten times as long."""
-    return float(np.count_nonzero(mask) / mask.size)
+    return float(np.count_nonzero(mask) / max(mask.size, 1))
 
 
 def border(shape: tuple[int, int], depth: int = 1) -> Mask:

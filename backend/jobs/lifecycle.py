@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.db import Database, Query, fetch_row
@@ -43,7 +43,6 @@ class JobLease(msgspec.Struct, frozen=True, kw_only=True):
     ref: JobRef
     attempt: int
     stage_attempts: int
-    outages: int
     job_type: str
     origin: str
     shop_domain: str
@@ -75,7 +74,6 @@ async def lease_job(where: Database | AsyncConnection, ref: JobRef) -> JobLease 
         ref=ref,
         attempt=row["attempt"],
         stage_attempts=row["stage_attempts"],
-        outages=row["outages"],
         job_type=row["job_type"],
         origin=row["origin"],
         shop_domain=row["domain"],
@@ -173,10 +171,20 @@ async def put_back(
 
 async def wait_out(
     connection: AsyncConnection, claimed: JobLease, *, message: str, waiting_for: str
-) -> None:
-    """Let the job wait for the end of an outage: the attempt does not count."""
-    changes = {"outages": Job.outages + 1}
-    await wait(connection, claimed, changes, message=message, waiting_for=waiting_for)
+) -> int:
+    """Let the job wait for the end of an outage: the attempt does not count.
+
+    How many outages of that kind there were in a row: what another service was away for before, by
+    a policy of its own, is no reason to give this one up.
+    """
+    told = select(JobEvent.extra["waiting_for"].astext).where(
+        JobEvent.shop_id == Job.shop_id,
+        JobEvent.job_id == Job.public_id,
+        JobEvent.seq == Job.last_seq,
+    )
+    is_same = told.correlate(Job).scalar_subquery() == waiting_for
+    changes = {"outages": case((is_same, Job.outages + 1), else_=1)}
+    return await wait(connection, claimed, changes, message=message, waiting_for=waiting_for)
 
 
 async def wait_for_provider(connection: AsyncConnection, claimed: JobLease) -> None:
@@ -192,28 +200,30 @@ async def wait(
     *,
     message: str,
     waiting_for: str,
-) -> None:
+) -> int:
     """Do not count the claim, and say what the job waits for, once until it gets further.
 
-    Its status stays.
+    Its status stays. Its number of outages.
     """
     mine = (*unfinished(claimed.ref, JobStatus.IN_PROGRESS), Job.attempt == claimed.attempt)
-    last_seq = await connection.scalar(
+    changed = await connection.execute(
         update(Job)
         .where(*mine)
         .values(stage_attempts=func.greatest(Job.stage_attempts - 1, 0), **changes)
-        .returning(Job.last_seq)
+        .returning(Job.last_seq, Job.outages)
     )
-    if last_seq is None:
+    row = changed.one_or_none()
+    if row is None:
         raise Fenced(claimed.ref.public_id)
     latest = select(JobEvent.extra["waiting_for"].astext).filter_by(
-        shop_id=claimed.ref.shop_id, job_id=claimed.ref.public_id, seq=last_seq
+        shop_id=claimed.ref.shop_id, job_id=claimed.ref.public_id, seq=row.last_seq
     )
     if await connection.scalar(latest) == waiting_for:
-        return
+        return int(row.outages)
     job = change_job(*mine)
     event = append_job_events(job, NewEvent("queued", message, {"waiting_for": waiting_for}))
     await connection.execute(select(job.c.last_seq).add_cte(event))
+    return int(row.outages)
 
 
 async def succeed(

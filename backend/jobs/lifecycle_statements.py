@@ -171,7 +171,6 @@ CLAIM = Query(
     .returning(
         Job.attempt,
         Job.stage_attempts.label("stage_attempts"),
-        Job.outages,
         Job.job_type,
         Job.origin,
         cast(Job.request, Text).label("request"),

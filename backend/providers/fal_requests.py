@@ -29,7 +29,7 @@ MOST_PAGES = 10
 CLOCK_SKEW = timedelta(minutes=1)  # between fal's clock and ours
 START_WITHIN = timedelta(minutes=5)
 LISTED_WITHIN = START_WITHIN + timedelta(minutes=5)  # to be made, and to be listed
-LOOKED_THROUGH = 2 * LISTED_WITHIN  # after the request was sent
+LOOKED_THROUGH = START_WITHIN + timedelta(hours=1)  # after the request was sent
 LOOK_AGAIN_AFTER = 15.0  # seconds
 
 

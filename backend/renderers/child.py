@@ -26,6 +26,7 @@ from backend.renderers.wire import (
 )
 
 PR_SET_PDEATHSIG = 1
+OUT_OF_MEMORY = ("out of memory", "bad_alloc", "failed to allocate", "can't start new thread")
 
 RunStage = Callable[[RenderRequest], Rendered]
 
@@ -97,9 +98,9 @@ def _reply(request: RenderRequest, run: RunStage) -> ChildReply:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Native libraries report a failed allocation only in the message."""
+    """Native libraries, and threads that cannot start, tell it only in the message."""
     words = str(error).lower()
-    return any(sign in words for sign in ("out of memory", "bad_alloc", "failed to allocate"))
+    return any(sign in words for sign in OUT_OF_MEMORY)
 
 
 def _stages(config: ChildConfig) -> RunStage:

@@ -120,8 +120,8 @@ async def run_stage(
 async def wait_out_outage(connection: AsyncConnection, job_run: JobRun, error: StageFailed) -> int:
     """Have the timeline tell whom the job waits for; how many outages there were in a row."""
     assert error.away
-    await wait_out(connection, job_run.claimed, message=WAITS[error.away], waiting_for=error.away)
-    return job_run.claimed.outages + 1
+    message = WAITS[error.away]
+    return await wait_out(connection, job_run.claimed, message=message, waiting_for=error.away)
 
 
 async def wait_for_merchant(connection: AsyncConnection, job_run: JobRun) -> None:

@@ -105,7 +105,6 @@ async def as_claimed(connection: AsyncConnection, ref: JobRef) -> JobLease | Non
         ref=ref,
         attempt=0,
         stage_attempts=0,
-        outages=0,
         job_type=row.job_type,
         origin=row.origin,
         shop_domain=row.domain,

@@ -86,7 +86,9 @@ RECONNECT_DELAY = timedelta(seconds=1)
 MOST_THREADS = 4  # of one child
 # Of the queue's connection. The queue's length changes faster than Postgres's statistics of it,
 # which often tell of an empty one. Then Postgres would read the whole table to remove an entry.
-QUEUE_SETTINGS = {"synchronous_commit": "off", "enable_seqscan": "off"}
+# Before version 18, a table without an index for a statement then seems so expensive to read that
+# each execution would be compiled, for most of a second.
+QUEUE_SETTINGS = {"synchronous_commit": "off", "enable_seqscan": "off", "jit": "off"}
 
 
 async def run_worker(

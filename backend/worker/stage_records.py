@@ -57,7 +57,7 @@ def message_of(made: MadeStage, job_run: JobRun) -> str:
 def note_stage(job_run: JobRun, made: MadeStage) -> None:
     """Have the run know the stage, once its record is committed."""
     job_run.done[made.stage.name] = made.checkpoint
-    job_run.claimed = msgspec.structs.replace(job_run.claimed, stage_attempts=1, outages=0)
+    job_run.claimed = msgspec.structs.replace(job_run.claimed, stage_attempts=1)
 
 
 @asynccontextmanager

@@ -9,7 +9,8 @@ On a queue without statistics, or whose statistics were read while it was empty,
 for each of a worker's entry points, and read the whole backlog a dozen times to take two entries.
 The index of `(entrypoint, priority, id)` serves the same statement with one probe for each entry
 point. No statement uses PgQueuer's index of `(updated, id)`: entries whose worker is dead are found
-by their heartbeat. Each entry was also written into both.
+by their heartbeat. Each entry was also written into both. PgQueuer's own `pgq upgrade` would create
+them again, and its trigger: do not run it.
 """
 
 from alembic import op
@@ -66,15 +67,19 @@ EXECUTE FUNCTION queue.{function}()
 
 def upgrade() -> None:
     """Expand: processes of the version before have their hints sent by the triggers."""
+    # First what needs the strongest lock on the queue: to ask for it later could end in a deadlock
+    # with a worker, which reads the queue and writes to it in one transaction.
+    op.execute("DROP INDEX IF EXISTS queue.pgqueuer_priority_id_id1_idx")
+    op.execute("DROP INDEX IF EXISTS queue.pgqueuer_updated_id_id1_idx")
     op.execute(NOTIFY_JOB_EVENT)
     op.execute(NOTIFY_NEW_ENTRY)
     op.execute(NEW_ENTRIES.format(function="notify_new_entry"))
-    op.execute("DROP INDEX queue.pgqueuer_priority_id_id1_idx")
-    op.execute("DROP INDEX queue.pgqueuer_updated_id_id1_idx")
 
 
 def downgrade() -> None:
-    """Undo, in reverse order; the indexes as PgQueuer creates them."""
+    """Undo; the indexes as PgQueuer creates them. Here the trigger needs the strongest lock."""
+    op.execute(NEW_ENTRIES.format(function="fn_pgqueuer_changed"))
+    op.execute("DROP FUNCTION queue.notify_new_entry")
     op.execute(
         "CREATE INDEX pgqueuer_updated_id_id1_idx ON queue.pgqueuer (updated, id DESC) "
         "INCLUDE (id) WHERE status = 'picked'"
@@ -83,6 +88,4 @@ def downgrade() -> None:
         "CREATE INDEX pgqueuer_priority_id_id1_idx ON queue.pgqueuer (priority, id DESC) "
         "INCLUDE (id) WHERE status = 'queued'"
     )
-    op.execute(NEW_ENTRIES.format(function="fn_pgqueuer_changed"))
-    op.execute("DROP FUNCTION queue.notify_new_entry")
     op.execute(NOTIFY_JOB_EVENT_BEFORE)

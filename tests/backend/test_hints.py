@@ -1,5 +1,6 @@
 """Hints: sent after the commit, many in one statement, and once for each commit."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from sqlalchemy import insert
 from backend import hints
 from backend.db import Database
 from backend.failures.codes import WORKER_CRASHED
-from backend.hints import Hints
+from backend.hints import MOST_TRIES, Hints
 from backend.jobs.lifecycle import JobLease, fail, lease_job
 from backend.jobs.service import request_jobs
 from backend.jobs.wakeups import CHANNEL
@@ -38,16 +39,16 @@ DELIVERY = Delivery(
 
 
 class Recorder:
-    """Stands in for `Database.run`: keeps what each statement sends, and fails when told to."""
+    """Stands in for `Database.run`: keeps what each statement sends; the first ones may fail."""
 
     def __init__(self) -> None:
         self.statements: list[list[str]] = []
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
 
     async def __call__(self, work: Callable[[Any], Awaitable[Any]]) -> None:
         """Run it on ourselves."""
-        if self.error:
-            raise self.error
+        if self.errors:
+            raise self.errors.pop()
         await work(self)
 
     async def execute(self, _sql: str, _channels: list[str], payloads: list[str]) -> None:
@@ -72,15 +73,49 @@ async def test_hints_that_come_together_are_sent_together(recorder: Recorder) ->
     assert recorder.statements == [["a", "b"], ["c"]]
 
 
+async def test_hints_are_sent_again_if_no_connection_was_free(recorder: Recorder) -> None:
+    waiting = Hints(recorder)
+    recorder.errors = [TimeoutError()] * (MOST_TRIES - 1)
+    waiting.send(CHANNEL, "a")
+    await asyncio.sleep(0)
+    waiting.send(CHANNEL, "b")
+    await waiting.close()
+    assert recorder.statements == [["a", "b"]]
+
+
 async def test_lost_hints_do_not_stop_later_ones(recorder: Recorder) -> None:
     waiting = Hints(recorder)
-    recorder.error = OSError("Postgres is away")
+    recorder.errors = [OSError("Postgres is away")] * MOST_TRIES
     waiting.send(CHANNEL, "a")
     await waiting.close()
-    recorder.error = None
     waiting.send(CHANNEL, "b")
     await waiting.close()
     assert recorder.statements == [["b"]]
+
+
+async def test_hints_are_sent_after_their_sender_was_cancelled(recorder: Recorder) -> None:
+    waiting = Hints(recorder)
+    waiting.send(CHANNEL, "a")
+    assert waiting.sender is not None
+    waiting.sender.cancel()
+    await asyncio.wait([waiting.sender])
+    waiting.send(CHANNEL, "b")
+    await waiting.close()
+    assert recorder.statements == [["a", "b"]]
+
+
+async def test_closing_waits_for_a_silent_database_only_briefly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hints, "CLOSE_WITHIN", 0.01)
+
+    async def silent(_work: object) -> None:
+        await asyncio.Event().wait()
+
+    waiting = Hints(silent)
+    waiting.send(CHANNEL, "a")
+    async with asyncio.timeout(5):
+        await waiting.close()
 
 
 async def test_closing_the_database_sends_the_last_hints(database_url: str) -> None:
@@ -121,7 +156,8 @@ async def test_the_hint_of_a_stored_delivery_follows_its_commit(database_url: st
     async with listening(database_url, QUEUE_CHANNEL) as heard, kept_back(database) as sent:
         for each in (DELIVERY, DELIVERY, unknown):
             await receive(database, each)
-        assert [channel for channel, _ in sent] == [QUEUE_CHANNEL]
+        # Also of the second copy: nobody knows whether the hint of the first was sent.
+        assert [channel for channel, _ in sent] == [QUEUE_CHANNEL] * 2
         assert await all_heard(database, heard, QUEUE_CHANNEL) == []
     await database.close()
 

@@ -326,7 +326,7 @@ async def test_a_lost_request_is_found_by_its_reference(server, fal, try_on, job
     assert queries[0] == {
         "endpoint_id": ["fal-ai/fashn/tryon/v1.6"],
         "start": ["2026-11-29T11:59:00Z"],
-        "end": ["2026-11-29T12:21:00Z"],
+        "end": ["2026-11-29T13:06:00Z"],
         "expand": ["payloads"],
         "limit": ["50"],
     }

@@ -24,7 +24,7 @@ from tests.backend.worker.recording_renderer import (
     new_job,
 )
 from tests.running_app import RunningApp
-from tests.scenarios import emptied_app, open_shared_app
+from tests.scenarios import NoRenderer, emptied_app, open_shared_app
 
 shared_app = pytest.fixture(open_shared_app, scope="module")
 running_app = pytest.fixture(emptied_app)
@@ -56,6 +56,20 @@ async def test_a_finished_stage_is_not_repeated(running_app: RunningApp) -> None
     assert first.stages == ["validate", "segment", "compose"]
     assert second.stages == ["compose", "encode"]
     assert await job_status(running_app, ref) == "SUCCESS"
+
+
+async def test_attempts_are_counted_anew_at_the_next_stage_of_a_run(
+    running_app: RunningApp,
+) -> None:
+    ref = await new_job(running_app)
+    await running_app.execute("UPDATE jobs SET strikes = :n", n=JOBS.crashes - 1)
+
+    async def break_at_compose(request: RenderRequest) -> None:
+        if request.stage == "compose":
+            raise RenderFailed(RENDER_CRASHED)
+
+    broken = RecordingRenderer(NoRenderer(), break_at_compose)
+    assert isinstance(await run_job(ref, context_with(running_app, broken)), Retry)
 
 
 async def test_a_crashing_render_is_tried_three_times_with_growing_delays(

@@ -210,6 +210,7 @@ async def test_a_lost_picture_is_given_up_after_hours_of_an_outage(
     hours = PROVIDERS.give_up_after
     assert hours is not None
     outages = next(n for n in count() if PROVIDERS.waited(n) >= hours)
+    await run_once(app, ref)
     await app.execute("UPDATE jobs SET outages = :n", n=outages - 2)
     assert isinstance(await run_once(app, ref), Retry)
     assert await run_once(app, ref) == Done()

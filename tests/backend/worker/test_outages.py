@@ -228,3 +228,16 @@ async def test_a_waiting_job_has_one_queue_entry(shared_app: RunningApp, shop: s
     )
     await requeue_overdue(shared_app.database)
     assert await queue_entries(shared_app, ref) == ["run_job"]
+
+
+async def test_an_outage_of_another_service_has_a_count_of_its_own(
+    shared_app: RunningApp, shop: str
+) -> None:
+    ref = await new_waiting_job(shared_app, shop)
+    await run_job(ref, without_storage(shared_app))
+    await shared_app.execute(
+        "UPDATE jobs SET outages = 15 WHERE public_id = :id", id=ref.public_id
+    )  # the next one of the storage is the last
+    shared_app.shopify.fail_next("graphql", 503, retry_after="0")
+    assert isinstance(await run_job(ref, shared_app.worker_context), Retry)
+    assert (await job_row(shared_app, ref))["outages"] == 1

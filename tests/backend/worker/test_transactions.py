@@ -98,6 +98,15 @@ async def test_taking_and_removing_entries_reads_few_rows_of_a_long_queue(
     assert int(str(row["rows"])) < 20
 
 
+async def test_no_statement_of_the_queue_is_compiled(settings: Settings) -> None:
+    """With sequential scans off, Postgres 15 would take most of a second to compile some."""
+    async with AsyncExitStack() as stack:
+        contexts = await open_worker_context(stack, settings, 1, None)
+        pgq = await stack.enter_async_context(manager(settings, *contexts))
+        [row] = await pgq.connection.fetch("SHOW jit")
+    assert row["jit"] == "off"
+
+
 async def take_and_remove(pgq: PgQueuer) -> int:
     """Take up to two entries, as a worker does, and remove them; how many."""
     found = await pgq.qm.queries.dequeue(
