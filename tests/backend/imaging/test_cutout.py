@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backend.imaging import filters, subject
 from backend.imaging.coarse import SubjectNotFound
 from backend.imaging.cutout import cut_out
-from backend.imaging.decode import decode
+from backend.imaging.decode import DecodedImage, decode
 from backend.imaging.quality import verdict_on
 from backend.imaging.regions import touching, without_specks
 from backend.imaging.subject import load_net
@@ -141,3 +141,13 @@ def test_a_cropped_product_is_reported_with_its_sides(net):
     quality = cut_out(decode(files.jpeg(cropped)), net).quality
     assert quality.touches_edge == ["bottom"]
     assert verdict_on(quality).reasons[0].message == "The photo cuts the product off at the bottom."
+
+
+def test_a_product_that_fills_its_photo_is_opaque():
+    class Sure:
+        def probability(self, _rgb):
+            return np.ones((320, 320), dtype=np.float32)
+
+    noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    cut = cut_out(DecodedImage(noise, None), Sure())
+    assert (cut.mask == 255).all()
