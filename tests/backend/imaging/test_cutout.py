@@ -13,7 +13,7 @@ from backend.imaging.cutout import cut_out
 from backend.imaging.decode import DecodedImage, decode
 from backend.imaging.quality import verdict_on
 from backend.imaging.regions import touching, without_specks
-from backend.imaging.subject import load_net
+from backend.imaging.subject import SubjectNet, load_net
 from tests.backend.imaging import files, scenes
 from tests.backend.imaging.conftest import MODEL
 from tests.backend.imaging.outline_errors import edge_error, overlap
@@ -144,8 +144,11 @@ def test_a_cropped_product_is_reported_with_its_sides(net):
 
 
 def test_a_product_that_fills_its_photo_is_opaque():
-    class Sure:
-        def probability(self, _rgb):
+    class Sure(SubjectNet):
+        def __init__(self):
+            """Without weights."""
+
+        def probability(self, rgb):
             return np.ones((320, 320), dtype=np.float32)
 
     noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), dtype=np.uint8)
