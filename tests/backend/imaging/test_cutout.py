@@ -145,7 +145,7 @@ def test_a_cropped_product_is_reported_with_its_sides(net):
 
 def test_a_product_that_fills_its_photo_is_opaque():
     class Sure(SubjectNet):
-        def __init__(self):
+        def __init__(self) -> None:
             """Without weights."""
 
         def probability(self, rgb):
