@@ -20,7 +20,7 @@ dev: $(SETUP) ## run everything on this machine until Ctrl-C
 # Compile imported modules once, not in each process that the tests start.
 test quick slow page: export PYTHONDONTWRITEBYTECODE =
 
-test: $(SETUP) ## the test suite; eight minutes on two cores
+test: $(SETUP) ## the test suite; five to eight minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 quick: $(SETUP) ## for every save: authentication, jobs, rules and the kernel; under a minute on two cores
