@@ -22,7 +22,7 @@ CONNECTION_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
-TIMEOUT_PRECISION = 0.25  # seconds by which a wait or work may exceed its limit
+TIMEOUT_PRECISION = 0.1  # seconds by which a wait or work may exceed its limit
 
 
 class Connections:
