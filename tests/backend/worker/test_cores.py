@@ -27,20 +27,28 @@ async def test_a_render_in_every_slot_leaves_no_thread_waiting_for_a_core():
     slots = cores()
     renderer = LocalRenderer(MODEL_PATH, slots, render_limits(slots))
     request = RenderRequest(stage="segment", inputs={"source": PHOTO.read_bytes()})
+    crowded: list[float] = []
     try:
         await side_by_side(renderer, request, slots)  # the children start
-        work = asyncio.create_task(side_by_side(renderer, request, slots))
-        samples = []
-        while not work.done():
-            samples.append(sum(ready_threads(pid) for pid in renderer.child_pids))
-            await asyncio.sleep(0.005)
-        await work
+        while len(crowded) < 6 and min(crowded, default=1) > 0.4:
+            crowded.append(await crowded_share(renderer, request, slots))
     finally:
         await renderer.close()
-    # One thread hands its work to another and is seen beside it for a moment; that is up to a tenth
-    # of the moments where others use the cores too, and six tenths with twice as many threads.
-    crowded = sum(ready > cores() for ready in samples) / len(samples)
-    assert crowded < 0.25, f"{crowded:.0%} of {len(samples)} moments"
+    # A thread that hands its work to another is seen beside it for a moment: in 0.11 to 0.26 of a
+    # round's moments, with or without four busy processes beside the test. With twice as many
+    # threads it is 0.6 to 0.9.
+    assert min(crowded) <= 0.4, crowded
+
+
+async def crowded_share(renderer: LocalRenderer, request: RenderRequest, slots: int) -> float:
+    """Renders in every slot; how often, from 0 to 1, more threads than cores could run."""
+    work = asyncio.create_task(side_by_side(renderer, request, slots))
+    samples = []
+    while not work.done():
+        samples.append(sum(ready_threads(pid) for pid in renderer.child_pids))
+        await asyncio.sleep(0.005)
+    await work
+    return sum(ready > cores() for ready in samples) / len(samples)
 
 
 async def side_by_side(renderer: LocalRenderer, request: RenderRequest, slots: int) -> None:
