@@ -137,11 +137,11 @@ async def test_a_slow_body_is_refused_and_released(
     monkeypatch.setattr(body_budget, "BODY_TIMEOUT", 0.2)
     slow, fast = BodySender(budget), BodySender(budget)
     await slow.send(100)
-    await fast.send(int(body_budget.MIN_BODY_RATE * 0.3))  # has earned more time
+    await fast.send(int(body_budget.MIN_BODY_RATE))  # has earned a second more
     started = time.monotonic()
     with pytest.raises(BodyTooSlow):
         await asyncio.wait_for(slow.task, 5)
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1
     assert not fast.task.done()
     with pytest.raises(BodyTooSlow):
         await asyncio.wait_for(fast.task, 5)
