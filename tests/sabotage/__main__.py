@@ -9,6 +9,7 @@ anew. Either ends the run with an error, after all others have had their turn.
     python -m tests.sabotage T-13 T-28  those whose name begins like that
 """
 
+import argparse
 import contextlib
 import os
 import queue
@@ -84,13 +85,13 @@ def patch(copy: Path, mutation: Mutation, *how: str) -> bool:
     return subprocess.run(command, cwd=copy, capture_output=True, check=False).returncode == 0
 
 
-def run_tests(copy: Path, tests: list[str]) -> tuple[int, str]:
-    """pytest's exit code and what it said."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+def run_tests(copy: Path, tests: list[str], *how: str, longest: float = LONGEST) -> tuple[int, str]:
+    """pytest's exit code and what it said; -1 if it ran for more than `longest` seconds."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *how, *tests]
     env = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         run = subprocess.run(
-            command, cwd=copy, env=env, capture_output=True, text=True, timeout=LONGEST, check=False
+            command, cwd=copy, env=env, capture_output=True, text=True, timeout=longest, check=False
         )
     except subprocess.TimeoutExpired:
         return -1, "took too long"
@@ -115,9 +116,27 @@ def verdict(copy: Path, mutation: Mutation) -> str:
     return "red" if code == 1 and FAILED.search(said) else f"BROKEN ({code}): {said[-300:]}"
 
 
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.sabotage",
+        description="Break each control by one line, and check that its test fails.",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="how the names of patches begin; all if none is given",
+    )
+    return parser.parse_args()
+
+
 def main(wanted: list[str]) -> int:
     """How many did not turn red."""
     chosen = mutations(wanted)
+    if not chosen:
+        print(f"No patch in {PATCHES} has a name that begins like {wanted}.", file=sys.stderr)
+        return 1
     started = time.monotonic()
     copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
@@ -133,7 +152,8 @@ def main(wanted: list[str]) -> int:
 
         named = sorted({test for mutation in chosen for test in mutation.tests})
         copy = copies.get()
-        code, said = run_tests(copy, named)
+        print(f"{len(chosen)} mutations; first their {len(named)} tests without them", flush=True)
+        code, said = run_tests(copy, named, "-n", str(SIDE_BY_SIDE), longest=LONGEST * len(named))
         copies.put(copy)
         if code != 0:
             print(said, file=sys.stderr)
@@ -151,4 +171,4 @@ def main(wanted: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(sys.argv[1:]), 1))
+    sys.exit(min(main(arguments().names), 1))
