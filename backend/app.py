@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import msgspec
@@ -87,10 +87,17 @@ UPLOAD_LIMITS = RenderLimits(wall_seconds=20.0, cpu_seconds=15)
 
 
 class WebApp(Litestar):
-    """Litestar with the one plugin that we use.
+    """Litestar with the one plugin that we use, and without copies of our routers.
 
-    Its default plugins for pydantic and attrs import both, pydantic's first version included.
+    Its default plugins for pydantic and attrs import both, pydantic's first version included. It
+    copies a router, as another app may have it too; each of ours is made for this app.
     """
+
+    def _validate_registration_value(self, value: Any) -> Any:
+        if not isinstance(value, Router):
+            return super()._validate_registration_value(value)
+        value.owner = self
+        return value
 
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:

@@ -12,6 +12,7 @@ The consumer is `backend.worker`. PgQueuer's tables have their own schema.
 """
 
 import functools
+import sys
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -84,6 +85,9 @@ ENTRIES = table(
 QUEUED: ColumnElement[str] = literal_column(f"'queued'::{QUEUE_SCHEMA}.pgqueuer_status")
 
 IMPORTING = threading.Lock()
+# Seconds after which the importing thread lets a request run; Python's default is ten times that,
+# each time that the request has waited for anything.
+IMPORT_SLICE = 0.0005
 
 AnyConnection: TypeAlias = "AsyncConnection | asyncpg.Connection"
 
@@ -159,7 +163,12 @@ def import_pgqueuer() -> None:
     locks in a deadlock: one waits for the other.
     """
     with IMPORTING:
-        import pgqueuer.queries  # noqa: F401
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(IMPORT_SLICE)
+        try:
+            import pgqueuer.queries  # noqa: F401
+        finally:
+            sys.setswitchinterval(usual)
 
 
 async def enqueue(connection: AnyConnection, *entries: Entry) -> None:

@@ -1,5 +1,6 @@
 """`atelier serve` and `atelier worker`: the processes of a deployment."""
 
+import asyncio
 import errno
 import faulthandler
 import gc
@@ -9,22 +10,24 @@ import socket
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-import structlog
 
 from backend.cli.development import require_development_modules
+from backend.cli.optional_packages import import_without
 from backend.cli.run import run
 from backend.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from backend.dev.transport import LoopbackShopify
+    from backend.http_semantics import HttpSemantics
+    from backend.jobs.fast_path import FastPath
     from backend.settings import Settings
     from backend.storage.objects import ObjectStore
 
-log = structlog.get_logger(__name__)
 READ_AHEAD = 64 * 1024  # bytes that the kernel buffers for a connection, and uvicorn reads at once
 
 stand_in_option = click.option(
@@ -61,18 +64,14 @@ def serve(
     settings, transport = started("atelier-web", stand_in, end_with_parent=end_with_parent)
     listening = bound_socket(host, port, fd)
 
+    app = checked_app(settings, transport, stand_in)
+
+    import structlog
     import uvicorn
 
-    from backend.app import KEEP_ALIVE_SECONDS, create_app
+    from backend.app import KEEP_ALIVE_SECONDS
     from backend.http_protocol import LimitedProtocol
     from backend.metrics import served_metrics
-    from backend.page.shell import SHOPIFY, ShopifyOrigins
-    from backend.storage.objects import ObjectStore
-
-    store = ObjectStore(settings)
-    origins = ShopifyOrigins(cdn=stand_in, admin=stand_in) if stand_in else SHOPIFY
-    app = create_app(settings, store=store, shopify_transport=transport, shopify_origins=origins)
-    run(check_services(settings, store))
 
     class Server(uvicorn.Server):
         """Answers long-polls before it shuts down: they would delay it, and be cut off."""
@@ -95,7 +94,7 @@ def serve(
     )
     # What arrives before the app reads it is in no budget: hundreds of clients times 256 KB.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_AHEAD)
-    log.info("listening", address=str(listening.getsockname()))
+    structlog.get_logger(__name__).info("listening", address=str(listening.getsockname()))
     collect_garbage()
     signal.signal(signal.SIGTERM, exit_cleanly)  # uvicorn raises it again, once it has stopped
     with served_metrics(settings.metrics_listen):
@@ -133,13 +132,16 @@ def started(
     service: str, stand_in: str | None, *, end_with_parent: bool
 ) -> "tuple[Settings, LoopbackShopify | None]":
     """What every server process does first: logs, settings, a check of secrets and keys, traces."""
+    gc.disable()  # until `collect_garbage`: imports make none, and searching it takes a tenth
+    import_without(("rich", "pygments"), "structlog", "httpx")  # for colours in a terminal
+    import_without(("cryptography.x509",), "jwt")  # for other algorithms than HS256
+
     from backend.billing.plans import require_billing_settings
     from backend.logs import configure_logging
     from backend.settings import Settings
     from backend.shops.token_encryption import TokenKeys
     from backend.tracing import traced_process
 
-    gc.disable()  # until `collect_garbage`: imports make none, and searching it takes a tenth
     configure_logging()
     faulthandler.enable()  # shows where a loop hangs when systemd's watchdog ends it
     if end_with_parent:
@@ -196,6 +198,33 @@ def cannot_listen(error: OSError, host: str, port: int, fd: int | None) -> str:
     if error.errno == errno.EACCES:
         return f"This user may not listen on port {port}. Choose one above 1023 with --port."
     return f"Cannot listen on {host}: {error.strerror}. Set --host to an address of this machine."
+
+
+def checked_app(
+    settings: "Settings", transport: "LoopbackShopify | None", stand_in: str | None
+) -> "HttpSemantics[FastPath]":
+    """The app, once Postgres and the bucket are known to serve it. Raises `ConfigurationError`.
+
+    What waits for a file or the network does so in a thread, beside the imports and `create_app`.
+    """
+    from backend.ssrf_transport import certificates
+
+    with ThreadPoolExecutor(1) as beside:
+        authorities = beside.submit(certificates)
+
+        from backend.app import create_app
+        from backend.page.shell import SHOPIFY, ShopifyOrigins
+        from backend.storage.objects import ObjectStore
+
+        store = ObjectStore(settings)
+        checks = beside.submit(asyncio.run, check_services(settings, store))
+        origins = ShopifyOrigins(cdn=stand_in, admin=stand_in) if stand_in else SHOPIFY
+        authorities.result()
+        app = create_app(
+            settings, store=store, shopify_transport=transport, shopify_origins=origins
+        )
+        checks.result()
+    return app
 
 
 async def check_services(settings: "Settings", store: "ObjectStore") -> None:

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backend.dev.reaper import MissingExtra, Reaper, ServiceError, fresh_directory, tail
+from backend.storage.aws_session import s3_client
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -71,8 +71,7 @@ class EmbeddedS3:
 
         `options` are more of botocore's `Config`.
         """
-        return boto3.client(
-            "s3",
+        return s3_client(
             endpoint_url=self.endpoint_url,
             region_name=REGION,
             aws_access_key_id=self.access_key,

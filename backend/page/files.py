@@ -1,4 +1,4 @@
-"""The page's static files: read once, kept in memory plain and gzipped, named by their digest.
+"""The page's static files: read once, gzipped at their first use, named by their digest.
 
 The digest of all files is a folder of their URLs, so that browsers may keep them for ever: the
 page of another release names another folder.
@@ -22,12 +22,16 @@ COMMENT = re.compile(rb"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/[ \t]*)$", re.MULT
 IMPORTED = re.compile(r'^(?:import|export)\b[^;(]*?"(\.[^"]+)"', re.MULTILINE)
 
 
-class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
+class StaticFile(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One file."""
 
     media_type: str
     plain: bytes
-    gzipped: bytes
+
+    @functools.cached_property
+    def gzipped(self) -> bytes:
+        """The compressed file."""
+        return gzip.compress(self.plain, 9, mtime=0)
 
 
 class StaticFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +76,12 @@ def served_bytes(name: str, body: bytes) -> bytes:
 
 
 def static_file(name: str, body: bytes) -> StaticFile:
-    """The file, compressed."""
+    """The file, with its media type."""
     guessed, _ = mimetypes.guess_type(name)
     return StaticFile(
         # Not the machine's own table of types, which may call JavaScript something else.
         media_type="text/javascript" if name.endswith(".js") else guessed or "text/plain",
         plain=body,
-        gzipped=gzip.compress(body, 9, mtime=0),
     )
 
 

@@ -1,4 +1,4 @@
-"""Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
+"""Objects in S3: put once, get, delete. botocore blocks, so every call runs in a thread.
 
 The store has its own thread pool, one thread per connection. In asyncio's default pool, an S3 that
 does not respond would block DNS look-ups, and with them every call to Shopify.
@@ -21,13 +21,13 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from backend.errors import StorageUnavailable
 from backend.metrics import STORAGE_CALLS, count_call, start_at_zero
 from backend.settings import Settings
+from backend.storage.aws_session import s3_client
 from backend.tracing import span
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class ObjectStore:
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
         self.threads = ThreadPoolExecutor(settings.s3_connections, thread_name_prefix="s3")
-        self.client: S3Client = boto3.client(
-            "s3",
+        self.client: S3Client = s3_client(
             endpoint_url=settings.s3_endpoint_url,
             config=Config(
                 signature_version="s3v4",  # a custom endpoint would get SigV2 otherwise

@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, quote, urlsplit
 
-import boto3
 import msgspec
 import structlog
 from botocore.credentials import ReadOnlyCredentials
 
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from backend.storage.aws_session import aws_session
 from backend.storage.keys import EXTENSIONS
 
 log = structlog.get_logger(__name__)
@@ -52,13 +52,13 @@ class Presigner:
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
-        session = boto3.Session()
+        session = aws_session()
         credentials = session.get_credentials()
         if credentials is None:
             raise ConfigurationError("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         self.credentials = credentials
         self.frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
-        self.region = session.region_name or "us-east-1"
+        self.region = session.get_config_variable("region") or "us-east-1"
         self.base = bucket_url(settings, self.region)
         self.clock = clock
         self.window = 0

@@ -48,20 +48,38 @@ def test_the_web_process_loads_no_pixel_code() -> None:
 
 
 def test_the_web_process_starts_without_modules_that_are_slow_to_import() -> None:
-    """PgQueuer is imported once it serves; nothing else needs pydantic."""
-    packages = {module.partition(".")[0] for module in modules_of_the_web_process()}
+    """PgQueuer is imported once it serves; nothing else needs pydantic, and nothing the others."""
+    loaded = modules_of_the_web_process()
+    packages = {module.partition(".")[0] for module in loaded}
     assert packages.isdisjoint({"pgqueuer", "pydantic", "alembic"})
+    assert packages.isdisjoint({"attr", "boto3", "pygments", "rich", "s3transfer"})
+    assert "cryptography.x509" not in loaded
+
+
+def test_the_command_line_imports_only_click_until_a_command_runs() -> None:
+    loaded = modules_after("import backend.cli")
+    packages = {module.partition(".")[0] for module in loaded}
+    installed = packages - sys.stdlib_module_names - {"__main__", "backend"}
+    assert installed - {"_distutils_hack"} == {"click"}  # the former is setuptools', at each start
 
 
 @functools.cache
 def modules_of_the_web_process() -> list[str]:
     """What is imported when the application has been created."""
-    script = (
-        "import sys; from backend.app import create_app; from backend.settings import Settings;"
-        "create_app(Settings.from_env()); print(*sys.modules)"
-    )
+    return modules_after("""
+import click
+from backend.cli.servers import serve, started
+with click.Context(serve):
+    settings, _ = started("atelier-web", None, end_with_parent=False)
+from backend.app import create_app
+create_app(settings)
+""")
+
+
+def modules_after(script: str) -> list[str]:
+    """What a process has imported that runs the script."""
     loaded = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", f"{script}\nimport sys\nprint(*sys.modules)"],
         cwd=ROOT,
         env={**os.environ, **settings("postgresql://127.0.0.1:9/none")},
         capture_output=True,

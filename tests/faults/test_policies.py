@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import msgspec
 import pytest
@@ -58,10 +57,9 @@ def s3() -> Iterator[EmbeddedS3]:
 
 
 def become(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let boto3 find the role's credentials; it remembers those that it has found."""
+    """Let botocore find the role's credentials."""
     for name, value in credentials(role).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 def credentials(role: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import functools
 from typing import Any
 
-import boto3
 import pytest
 
 from backend.app import create_app
@@ -26,5 +25,4 @@ def offline_app() -> Any:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ACCESS_KEY_ID", "none")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "none")
-        environment.setattr(boto3, "DEFAULT_SESSION", None)  # which would keep them for other tests
         return create_app(SETTINGS)

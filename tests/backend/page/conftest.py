@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 import time_machine
@@ -22,7 +21,6 @@ def application() -> Any:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ACCESS_KEY_ID", "unused")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "unused")
-        environment.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep these keys
         return create_app(page_settings(token_keys=generate_key()))
 
 

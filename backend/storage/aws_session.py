@@ -1,0 +1,57 @@
+"""botocore's session for S3: credentials, region, and the client.
+
+boto3 would import its transfer manager as well. And botocore looks through the folders of its 400
+services for the one that is asked for, and reads the files with Python's own JSON parser.
+"""
+
+import functools
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from botocore.loaders import JSONFileLoader, Loader
+from botocore.session import Session
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+OPENERS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
+
+
+def s3_client(**options: Any) -> "S3Client":
+    """A client for S3; `options` are those of botocore's `create_client`."""
+    return cast("S3Client", aws_session().create_client("s3", **options))
+
+
+def aws_session() -> Session:
+    """A session that reads the environment now; its clients are for S3 only."""
+    session = Session()
+    session.register_component("data_loader", s3_descriptions())
+    return session
+
+
+class DescriptionFiles(JSONFileLoader):
+    """botocore's JSON files, parsed in a third of the time."""
+
+    def load_file(self, file_path: str) -> Any:
+        """The content of the file with one of its suffixes; None if there is no file."""
+        for suffix, opener in OPENERS.items():
+            if (path := Path(f"{file_path}{suffix}")).is_file():
+                with opener(path, "rb") as file:
+                    return msgspec.json.decode(file.read())
+        return None
+
+
+class S3Descriptions(Loader):
+    """botocore's description of S3, found without a look at those of the other services."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """The services that have such a file."""
+        return ["s3"]
+
+
+@functools.cache
+def s3_descriptions() -> Loader:
+    """Each file is read once in a process."""
+    return S3Descriptions(file_loader=DescriptionFiles())
