@@ -1,6 +1,6 @@
 """Settings, read once from the environment and passed down; never read anywhere else.
 
-AWS credentials and region are not here: botocore reads `AWS_*` itself.
+AWS credentials and region are not here: boto3 reads `AWS_*` itself.
 """
 
 import math

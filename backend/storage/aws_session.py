@@ -1,14 +1,15 @@
-"""botocore's session for S3: credentials, region, and the client.
+"""boto3's session: credentials, region, and the client for S3.
 
-boto3 would import its transfer manager as well. And botocore looks through the folders of its 400
-services for the one that is asked for, and reads the files with Python's own JSON parser.
+botocore, below it, looks through the folders of its 400 services for the one that is asked for, and
+reads the files with Python's own JSON parser: half of the time that it takes to make the client.
 """
 
 import functools
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import msgspec
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
@@ -20,15 +21,15 @@ OPENERS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
 
 
 def s3_client(**options: Any) -> "S3Client":
-    """A client for S3; `options` are those of botocore's `create_client`."""
-    return cast("S3Client", aws_session().create_client("s3", **options))
+    """A client for S3; `options` are those of `boto3.Session.client`."""
+    return aws_session().client("s3", **options)
 
 
-def aws_session() -> Session:
+def aws_session() -> boto3.Session:
     """A session that reads the environment now; its clients are for S3 only."""
     session = Session()
     session.register_component("data_loader", s3_descriptions())
-    return session
+    return boto3.Session(botocore_session=session)
 
 
 class DescriptionFiles(JSONFileLoader):

@@ -1,4 +1,4 @@
-"""Objects in S3: put once, get, delete. botocore blocks, so every call runs in a thread.
+"""Objects in S3: put once, get, delete. boto3 blocks, so every call runs in a thread.
 
 The store has its own thread pool, one thread per connection. In asyncio's default pool, an S3 that
 does not respond would block DNS look-ups, and with them every call to Shopify.

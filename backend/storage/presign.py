@@ -58,7 +58,7 @@ class Presigner:
             raise ConfigurationError("Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
         self.credentials = credentials
         self.frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
-        self.region = session.get_config_variable("region") or "us-east-1"
+        self.region = session.region_name or "us-east-1"
         self.base = bucket_url(settings, self.region)
         self.clock = clock
         self.window = 0

@@ -111,7 +111,7 @@ def live(kill_at: int, seed: int) -> None:
 
 
 def warm_up(settings: Settings) -> None:
-    """Read what every worker would read anew: botocore's descriptions, and the certificates."""
+    """Read what every worker would read anew: boto3's descriptions, and the certificates."""
     ObjectStore(settings)
     hosted_providers(settings, settings.chosen_engines)
 

@@ -57,7 +57,7 @@ def s3() -> Iterator[EmbeddedS3]:
 
 
 def become(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let botocore find the role's credentials."""
+    """Let boto3 find the role's credentials."""
     for name, value in credentials(role).items():
         monkeypatch.setenv(name, value)
 

@@ -145,7 +145,7 @@ async def test_a_silent_s3_does_not_block_calls_to_shopify(
 async def test_concurrent_calls_do_not_exceed_the_connections(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """botocore would open one more for each, and throw it away again."""
+    """boto3 would open one more for each, and throw it away again."""
     store = ObjectStore(msgspec.structs.replace(settings, s3_connections=3))
     assert store.client.meta.config.max_pool_connections == 3  # type: ignore[attr-defined]
     running: list[int] = []

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import boto3
 import pytest
 from botocore.auth import SIGV4_TIMESTAMP, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
-from botocore.session import Session
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -143,7 +143,7 @@ async def test_a_slow_credential_renewal_does_not_block_the_loop(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = Role()
-    monkeypatch.setattr(Session, "get_credentials", lambda _self: role.credentials)
+    monkeypatch.setattr(boto3.Session, "get_credentials", lambda _self: role.credentials)
     monkeypatch.setattr(presign, "RENEWAL_INTERVAL", 0.01)
     times = [10 * SIGNING_WINDOW]
     presigner = Presigner(settings, clock=lambda: times[0])
@@ -163,7 +163,7 @@ async def test_a_failed_credential_renewal_is_retried_while_urls_are_signed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     role = Role()
-    monkeypatch.setattr(Session, "get_credentials", lambda _self: role.credentials)
+    monkeypatch.setattr(boto3.Session, "get_credentials", lambda _self: role.credentials)
     monkeypatch.setattr(presign, "RENEWAL_INTERVAL", 0.01)
     presigner = Presigner(settings)
     role.is_about_to_end()
