@@ -57,7 +57,7 @@ def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArra
     mixture = np.clip((mixture - 0.03) / 0.94, 0, 1)
     solid = _without_dust(solid, edge, mixture)
     opacity = solid * np.uint8(255)
-    opacity.flat[edge] = mixture * 255 + 0.5
+    np.put(opacity, edge, mixture * 255 + 0.5)
     rgba = filters.joined(rgb, opacity)
     mixed = np.flatnonzero((mixture > 0) & (mixture < 1))
     parts = (values[mixed] for values in (colours, mixture, product, backdrop))
@@ -106,9 +106,9 @@ def _without_dust(solid: Mask, edge: Indices, mixture: Floats) -> Mask:
 
     `mixture` is the alpha at `edge`; elsewhere it is 1 where the mask is true, and 0.
     """
-    solid.flat[edge] = mixture > 0.5
+    np.put(solid, edge, mixture > 0.5)
     visible = solid.copy()
-    visible.flat[edge] = mixture > 0
+    np.put(visible, edge, mixture > 0)
     product = cleaned(solid, specks=0.02, pinholes=PINHOLE)
     kept = touching((visible & ~solid) | product, product)
     mixture[(product & ~solid).take(edge)] = 1
