@@ -16,7 +16,7 @@ from backend.imaging.filters import Floats
 
 # A batch → the network's first output.
 Infer = Callable[[Floats], Floats]
-BLOCK = 4  # pixels; see `_use_all_channels`
+BLOCK_SIDE = 4  # pixels; see `_use_all_channels`
 
 
 def open_network(weights: bytes, *, threads: int) -> Infer:
@@ -62,14 +62,17 @@ def _use_all_channels(model: Any) -> None:
         if node.get_type_name() != "Convolution" or not _has_one_channel(node):
             continue
         weights = node.input_value(1).get_node().get_data()
-        wide = np.zeros((BLOCK, BLOCK, weights.shape[1], BLOCK + 2, BLOCK + 2), dtype=np.float32)
-        for y, x in np.ndindex(BLOCK, BLOCK):
-            wide[y, x, :, y : y + 3, x : x + 3] = weights[0]
-        wide = wide.reshape(BLOCK * BLOCK, *wide.shape[2:])
-        blocks = ops.convolution(
-            node.input_value(0), ops.constant(wide), [BLOCK] * 2, [1, 1], [1, 1], [1, 1]
+        wide = np.zeros(
+            (BLOCK_SIDE, BLOCK_SIDE, weights.shape[1], BLOCK_SIDE + 2, BLOCK_SIDE + 2),
+            dtype=np.float32,
         )
-        pixels = ops.depth_to_space(blocks, "blocks_first", BLOCK)
+        for y, x in np.ndindex(BLOCK_SIDE, BLOCK_SIDE):
+            wide[y, x, :, y : y + 3, x : x + 3] = weights[0]
+        wide = wide.reshape(BLOCK_SIDE * BLOCK_SIDE, *wide.shape[2:])
+        blocks = ops.convolution(
+            node.input_value(0), ops.constant(wide), [BLOCK_SIDE] * 2, [1, 1], [1, 1], [1, 1]
+        )
+        pixels = ops.depth_to_space(blocks, "blocks_first", BLOCK_SIDE)
         node.output(0).replace(pixels.output(0))
 
 
@@ -82,7 +85,7 @@ def _has_one_channel(convolution: Any) -> bool:
         kernel.get_node().get_type_name() == "Constant"
         and [kernel.get_shape()[axis] for axis in (0, 2, 3)] == [1, 3, 3]
         and all(how[name] == [1, 1] for name in ("strides", "dilations", "pads_begin", "pads_end"))
-        and all(side % BLOCK == 0 for side in sides)
+        and all(side % BLOCK_SIDE == 0 for side in sides)
     )
 
 
