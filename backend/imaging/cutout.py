@@ -131,13 +131,13 @@ def _alpha(rgb: NDArray[np.uint8], coarse: Coarse) -> Floats:
     else:
         soft = guided()
     alpha = subject.astype(np.float32)
-    alpha.flat[band.where] = soft
+    np.put(alpha, band.where, soft)
     return alpha
 
 
 def _along_the_outline(rgb: NDArray[np.uint8], coarse: Coarse) -> _Band:
     """Deep inside is solid and far outside is empty: nothing there needs a second look."""
-    reach = coarse.reach(64)
+    reach = coarse.reach(96)
     near = filters.dilate(coarse.subject, reach) & ~filters.erode(coarse.subject, reach)
     rows, columns = np.nonzero(filters.enlarged(near, coarse.factor, rgb.shape[:2]))
     where = rows * rgb.shape[1] + columns
@@ -177,7 +177,7 @@ def _by_colour(band: _Band, subject: Mask, coarse: Coarse) -> tuple[Floats, Floa
     solid = filters.erode(coarse.probability > 0.9, coarse.reach(NET_INPUT_SIDE))
     reachable = ~filters.enlarged(solid, coarse.factor, subject.shape).take(band.where)
     open_to_backdrop = ~subject
-    open_to_backdrop.flat[band.where] = (coloured < 0.5) & (reachable | ~inside)
+    np.put(open_to_backdrop, band.where, (coloured < 0.5) & (reachable | ~inside))
     carved = filters.dilate(touching(open_to_backdrop, ~subject), 2)
     coloured = np.where(carved.take(band.where), coloured, inside)
     trust = filters.smoothstep(3 * threshold, 5.5 * threshold, separable)

@@ -42,13 +42,16 @@ def encode_png(pixels: NDArray[np.uint8], source_type: DigitalSourceType | None 
     """Lossless PNG of (height, width[, 3 or 4]) sRGB or grey."""
     grey = pixels.ndim == 2
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w" if grey else "srgb")
-    # Level 1 writes half as many bytes again, and takes as long when they are read back.
-    return saved_png(image, source_type, compression=2, filter="up")
+    # Level 1 writes half as many bytes again, and takes as long when they are read back. A mask has
+    # few levels: without a filter it is smaller, and takes half as long.
+    return saved_png(image, source_type, compression=2, filter="none" if grey else "up")
 
 
 def decode_own(data: bytes) -> NDArray[np.uint8]:
     """Decode a file that this module wrote; a damaged one raises `pyvips.Error`."""
-    pixels: NDArray[np.uint8] = pyvips.Image.new_from_buffer(data, "", fail_on="error").numpy()
+    # In order: otherwise libvips decodes into memory of its own and copies all of it once more.
+    image = pyvips.Image.new_from_buffer(data, "", fail_on="error", access="sequential")
+    pixels: NDArray[np.uint8] = image.numpy()
     return pixels
 
 
@@ -86,9 +89,9 @@ def has_vivid_edges(rgb: NDArray[np.uint8]) -> bool:
     return filters.share(vivid) > VIVID_SHARE
 
 
-def placeholder(master: NDArray[np.uint8]) -> str:
+def placeholder(picture: NDArray[np.uint8]) -> str:
     """A 32 px WebP as a data URI, about 300 characters, to show while the image loads."""
-    image = pyvips.Image.new_from_array(master).copy(interpretation="srgb")
+    image = pyvips.Image.new_from_array(picture).copy(interpretation="srgb")
     small = image.resize(32 / max(image.width, image.height), gap=1.0)
     return "data:image/webp;base64," + base64.b64encode(saved(small, ".webp", Q=50)).decode()
 

@@ -45,20 +45,23 @@ def _solved(rgb: NDArray[np.uint8], alpha: Floats, trust_colour: bool) -> NDArra
     inside, outside = filters.erode(solid, EDGE_RADIUS), ~filters.dilate(solid, EDGE_RADIUS)
     if np.count_nonzero(inside) < MIN_INSIDE * np.count_nonzero(solid):
         inside = solid
-    product, backdrop = in_parallel(partial(_Carried, rgb, inside), partial(_Carried, rgb, outside))
+    known = inside | outside
+    edge = np.flatnonzero(~known | ((alpha > 0) & (alpha < 1)))
+    colours, mixture = _colours(rgb, edge), alpha.take(edge)
+    carried = in_parallel(partial(_Carried, rgb, inside), partial(_Carried, rgb, outside))
+    product, backdrop = (side.at(edge) for side in carried)
     if trust_colour:
-        edge = np.flatnonzero(~(inside | outside))
-        alpha = alpha.copy()
-        alpha.flat[edge] = _projected(
-            _colours(rgb, edge), alpha.flat[edge], product.at(edge), backdrop.at(edge)
-        )
-    alpha = _without_dust(alpha)
-    rgba = filters.joined(rgb, (alpha * 255 + 0.5).astype(np.uint8))
-    mixed = np.flatnonzero((alpha > 0) & (alpha < 1))
-    colours = _foreground(
-        _colours(rgb, mixed), alpha.flat[mixed], product.at(mixed), backdrop.at(mixed)
-    )
-    rgba.reshape(-1, 4)[mixed, :3] = (colours * 255 + 0.5).astype(np.uint8)
+        projected = _projected(colours, mixture, product, backdrop)
+        mixture = np.where(known.take(edge), mixture, projected)
+    # Close to 0 and 1 it is 0 and 1.
+    mixture = np.clip((mixture - 0.03) / 0.94, 0, 1)
+    solid = _without_dust(solid, edge, mixture)
+    opacity = solid * np.uint8(255)
+    np.put(opacity, edge, mixture * 255 + 0.5)
+    rgba = filters.joined(rgb, opacity)
+    mixed = np.flatnonzero((mixture > 0) & (mixture < 1))
+    parts = (values[mixed] for values in (colours, mixture, product, backdrop))
+    rgba.reshape(-1, 4)[edge[mixed], :3] = _foreground(*parts) * 255 + 0.5
     return rgba
 
 
@@ -98,14 +101,19 @@ def _projected(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats)
     return np.asarray(trust * np.clip(along, 0, 1) + (1 - trust) * alpha)
 
 
-def _without_dust(alpha: Floats) -> Floats:
-    """Round to 0 and 1 near them, and remove islands and pinholes beside the edge."""
-    stretched = np.clip((alpha - 0.03) / 0.94, 0, 1)
-    solid = stretched > 0.5
+def _without_dust(solid: Mask, edge: Indices, mixture: Floats) -> Mask:
+    """The product without islands and pinholes beside the edge; they leave the mixture, too.
+
+    `mixture` is the alpha at `edge`; elsewhere it is 1 where the mask is true, and 0.
+    """
+    np.put(solid, edge, mixture > 0.5)
+    visible = solid.copy()
+    np.put(visible, edge, mixture > 0)
     product = cleaned(solid, specks=0.02, pinholes=PINHOLE)
-    stretched[product & ~solid] = 1
-    stretched[solid & ~product] = 0
-    return np.asarray(stretched * touching(stretched > 0, product))
+    kept = touching((visible & ~solid) | product, product)
+    mixture[(product & ~solid).take(edge)] = 1
+    mixture[~kept.take(edge)] = 0
+    return product
 
 
 def _foreground(pixels: Floats, alpha: Floats, product: Floats, backdrop: Floats) -> Floats:

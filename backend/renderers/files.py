@@ -16,7 +16,7 @@ from backend.imaging.thumbnail import thumbnail
 from backend.renderers.base import RenderedFile
 
 # Goes up whenever the same input would give other files.
-ENGINE_VERSION = "7"
+ENGINE_VERSION = "8"
 
 # What makes an outline too uncertain to put the garment on a mannequin, or to compare it with
 # another picture; see `imaging.quality`.

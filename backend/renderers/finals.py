@@ -8,6 +8,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from backend.imaging import filters
 from backend.imaging.encode import (
     SUFFIXES,
     FinalFormat,
@@ -16,6 +17,7 @@ from backend.imaging.encode import (
     placeholder,
 )
 from backend.imaging.source_type import DigitalSourceType
+from backend.imaging.thumbnail import THUMBNAIL_SIDE
 from backend.renderers.base import Rendered, RenderedFile
 from backend.renderers.files import file_of, thumbnail_of, verdict_of
 from backend.workflows.pictures import THUMBNAIL, Output, Outputs
@@ -51,7 +53,8 @@ def encode_outputs(
     measured as its viewer will see it. `source_type` is written into each. Without a `label`, size
     and format are the label. `smooth` is for pictures with long soft gradients.
     """
-    lqip = placeholder(pixels)
+    small = filters.shrunk(pixels, max(1, max(pixels.shape) // THUMBNAIL_SIDE))
+    lqip = placeholder(small)
 
     def final(output: Output) -> RenderedFile:
         data = encode_final(
@@ -81,6 +84,6 @@ def encode_outputs(
 
     # On as many threads as libvips may use: most encoders and decoders use one.
     with ThreadPoolExecutor(pyvips.concurrency_get()) as pool:
-        small = pool.submit(thumbnail_of, THUMBNAIL, pixels)
+        preview = pool.submit(thumbnail_of, THUMBNAIL, small)
         files = list(pool.map(final, outputs))
-        return Rendered(files=[*files, small.result()], facts=verdict_of(files[0].meta))
+        return Rendered(files=[*files, preview.result()], facts=verdict_of(files[0].meta))

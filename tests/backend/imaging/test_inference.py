@@ -35,6 +35,30 @@ def test_both_libraries_give_the_same_answer():
     assert np.abs(answers[0] - answers[1]).max() < 1e-3
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
+@pytest.mark.parametrize(("height", "is_widened"), [(16, True), (18, False)])
+def test_one_channel_is_computed_in_blocks_with_the_same_answer(height, is_widened):
+    import openvino
+    from openvino import opset13 as ops
+
+    rng = np.random.default_rng(7)
+    batch = rng.normal(0, 1, (1, 8, height, 20)).astype(np.float32)
+    kernel = rng.normal(0, 1, (1, 8, 3, 3)).astype(np.float32)
+    answers = []
+    for widen in (False, True):
+        source = ops.parameter(batch.shape, np.float32)
+        convolution = ops.convolution(source, ops.constant(kernel), *[[1, 1]] * 4)
+        model = openvino.Model([convolution], [source])
+        if widen:
+            inference._use_all_channels(model)
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.compile_model(model, "CPU", options)
+        answers.append(compiled({0: batch})[0])
+    assert answers[1].shape == (1, 1, height, 20)
+    assert np.abs(answers[0] - answers[1]).max() < 1e-5
+    assert any(op.get_type_name() == "DepthToSpace" for op in model.get_ops()) == is_widened
+
+
 NOTHING_REPORTED = """
 import pathlib, sys
 from backend.imaging.inference import open_network

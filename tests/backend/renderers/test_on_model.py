@@ -11,7 +11,7 @@ from tests.backend.renderers.stage_runs import JobRun, ask, run
 SMALL = [{"size": 800, "format": "jpeg"}, {"size": 400, "format": "webp"}]
 LABEL = "Mannequin preview — not a photo of a person"
 CLEAN = {
-    "engine": {"name": "atelier-local", "version": "7", "model": None, "model_sha256": None},
+    "engine": {"name": "atelier-local", "version": "8", "model": None, "model_sha256": None},
     "quality": {
         "by_model": True,
         "backdrop": "studio",
