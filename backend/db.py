@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -227,7 +227,7 @@ class Database:
         """The two pools by name, as the metrics show them."""
         return {"statements": self.connections, "transactions": self.engine_slots}
 
-    def row(self, query: Query, **parameters: Any) -> Awaitable[asyncpg.Record | None]:
+    def row(self, query: Query, **parameters: Any) -> Coroutine[Any, Any, asyncpg.Record | None]:
         """The one row of a query, or None: one round trip on a connection."""
         arguments = query.arguments(parameters)
         return self.run(lambda connection: connection.fetchrow(query.sql, *arguments))
