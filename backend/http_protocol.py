@@ -5,14 +5,19 @@ over 16 KB; this is for clients that do not come through it. They also get our o
 uvicorn answers in plain text. And a response is one write to the socket, where uvicorn has two.
 """
 
+import functools
 import secrets
-from asyncio import Transport
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from backend.errors import BadRequest
 
@@ -25,7 +30,9 @@ TOO_LARGE_CODE = "HEADERS_TOO_LARGE"
 NO_UPGRADE = "This server speaks HTTP/1.1 only. Send the request without an Upgrade header."
 FRAMING = (b"content-length", b"transfer-encoding")
 NO_BODY = {b"content-length": b"0"}
-CONTINUE = b"HTTP/1.1 100 "
+WITHOUT_BODY = frozenset({204, 304})
+UVICORNS_HEADERS = frozenset({b"connection", b"transfer-encoding"})  # which uvicorn acts upon
+TEXT = bytes(set(range(256)) - {*range(9), *range(10, 32), 127})  # of a header's value: no controls
 parse = HttpToolsProtocol.data_received
 
 
@@ -46,9 +53,6 @@ class LimitedProtocol(HttpToolsProtocol):
         parse(self, data)
         if self.cycle is not cycle:
             self.waiting = self.drained = 0
-            if self.scope["method"] != "HEAD":  # its response ends with its headers
-                writer: Any = ResponseWriter(self.transport)  # has all that a cycle calls
-                self.cycle.transport = writer
         elif cycle is None or self.scope is not cycle.scope:  # in the next request's header
             self.waiting += len(data)
         elif cycle.response_complete:
@@ -59,6 +63,11 @@ class LimitedProtocol(HttpToolsProtocol):
             log.warning("headers_too_large")
             message = f"The request's line, headers and trailers may have {MAX_HEADER_BYTES} bytes."
             self.refuse(TOO_LARGE, TOO_LARGE_CODE, message)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Let our cycle send the response; the parser has just created uvicorn's."""
+        cycle.__class__ = ResponseCycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's answer to bytes that are no HTTP request."""
@@ -93,35 +102,76 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class ResponseWriter:
-    """The transport of one response: its headers go out with the first part of its body.
+class ResponseCycle(RequestResponseCycle):
+    """A request and its response, whose headers wait for the body: both are one write.
 
-    A write to the socket costs about as much as all of the app's own work for a small response,
-    and wakes the client.
+    A write to the socket costs about as much as all of the app's own work for a small response, and
+    wakes the client. uvicorn writes twice, and searches each header for what may not be in it.
     """
 
-    __slots__ = ("headers", "is_started", "transport")
+    start: Any = None  # the message with the status and the headers, until there is a body
 
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
-        self.headers = b""
-        self.is_started = False
-
-    def write(self, data: bytes) -> None:
-        """Keep the headers, which are the first write, and write them with the next one."""
-        if not self.is_started and not data.startswith(CONTINUE):
-            self.headers, self.is_started = data, True
+    async def send(self, message: Any) -> None:
+        """ASGI's `send`; what is not a whole response is left to uvicorn."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self.start = message
             return
-        if self.headers:
-            data, self.headers = self.headers + data, b""
-        self.transport.write(data)
+        start, self.start = self.start, None
+        response = self.whole_response(start, message) if start is not None else None
+        if response is None:
+            if start is not None:
+                await super().send(start)
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if not self.disconnected:
+            self.write(response)
 
-    def close(self) -> None:
-        """Close after what was written; a response that failed may be without its body."""
-        if self.headers:
-            self.transport.write(self.headers)
-        self.transport.close()
+    def whole_response(self, start: Any, message: Any) -> bytes | None:
+        """The bytes of the response if `message` is its whole body; None if uvicorn must see it.
 
-    def is_closing(self) -> bool:
-        """Whether the connection is closed, or about to be."""
-        return self.transport.is_closing()
+        That is for a body in parts or without its size, for HEAD, and for headers that are wrong.
+        """
+        headers = [*self.default_headers, *start["headers"]]
+        if not headers or message.get("more_body") or self.scope["method"] == "HEAD":
+            return None
+        names, values = zip(*headers, strict=True)
+        head, body = head_of(start["status"], names), message.get("body", b"")
+        if head is None or b"".join(values).translate(None, TEXT):
+            return None
+        size = b"0" if head.size_at is None else values[head.size_at]
+        if size != b"%d" % len(body):
+            return None
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        return b"".join((head.template % values, end, body))
+
+    def write(self, response: bytes) -> None:
+        """Write the response, and end the cycle as uvicorn does after the last part of a body."""
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(response)
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+class Head(NamedTuple):
+    """A status line and headers with `%b` for each value; `size_at` is Content-Length's place."""
+
+    template: bytes
+    size_at: int | None
+
+
+@functools.lru_cache(maxsize=256)
+def head_of(status: int, names: tuple[bytes, ...]) -> Head | None:
+    """The head of responses with these headers; None if uvicorn must frame or refuse them."""
+    names = tuple(name.lower() for name in names)
+    has_size = names.count(b"content-length") == 1
+    if any(
+        HEADER_RE.search(name) or name in UVICORNS_HEADERS or b"%" in name for name in names
+    ) or not (has_size or status in WITHOUT_BODY):
+        return None
+    lines = b"".join(b"%b: %%b\r\n" % name for name in names)
+    return Head(STATUS_LINE[status] + lines, names.index(b"content-length") if has_size else None)

@@ -10,10 +10,11 @@
 from typing import Any, Generic, TypeVar
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 SENT_METHOD = "atelier_sent_method"  # in the ASGI scope, for HEAD only
 BLANKS = b" \t"
+HTTP = ScopeType.HTTP.value  # looked up once: a member of an enum is a property
 
 App = TypeVar("App", bound=ASGIApp)
 RawHeader = tuple[bytes, bytes]
@@ -25,16 +26,14 @@ class HttpSemantics(Generic[App]):
     def __init__(self, app: App) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Pass on the request as the app expects it."""
-        if scope["type"] != ScopeType.HTTP:
-            await self.app(scope, receive, send)
-            return
-        plain: Any = {**scope, "headers": trimmed(scope["headers"])}
-        if scope["method"] == "HEAD":
-            plain |= {"method": "GET", SENT_METHOD: "HEAD"}
-            send = without_body(send)
-        await self.app(plain, receive, send)
+        if scope["type"] == HTTP:
+            scope["headers"] = trimmed(scope["headers"])  # nobody before this reads them
+            if scope["method"] == "HEAD":
+                scope = {**scope, "method": "GET", SENT_METHOD: "HEAD"}
+                send = without_body(send)
+        await self.app(scope, receive, send)
 
 
 def trimmed(headers: Any) -> list[RawHeader]:

@@ -79,7 +79,8 @@ class LineStream:
 
     def write_soon(self, line: str) -> None:
         """Add a line, to be written with those that follow soon."""
-        self.write(line)
+        with self.lock:
+            self.waiting.append(line)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -8,9 +8,11 @@ can make its caller fail.
 The server runs in a thread, so that it still answers while the event loop does not.
 """
 
+import bisect
 import contextlib
 import functools
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, Protocol
@@ -25,8 +27,13 @@ from prometheus_client import (
     disable_created_metrics,
     start_http_server,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from backend.errors import ConfigurationError
 
@@ -39,14 +46,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series fo
 # From a read of one row to a long poll (25 s), and from a file's upload to a stage's limit (60 s).
 REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STAGE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0)
+TIME_UNTIL_ANSWER = "Time until an answer began, by route template; long polls include their wait."
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
-HTTP_REQUESTS = Histogram(
-    "atelier_http_request_duration_seconds",
-    "Time until an answer began, by route template; long polls include their wait.",
-    ["method", "route", "status"],
-    buckets=REQUEST_BUCKETS,
-)
 EVENT_LOOP_LAG = Gauge(
     "atelier_event_loop_lag_seconds", "How late the event loop last was for a timer of its own."
 )
@@ -200,6 +202,42 @@ def watch_pools(pools: Mapping[str, Pool]) -> None:
     POOLS.watched = pools
 
 
+class RequestDurations(Collector):
+    """A histogram of the event loop's thread, whose sums are made when Prometheus asks.
+
+    prometheus_client's own takes a lock for each of its numbers, and took 3 % of a 304.
+    """
+
+    def __init__(self) -> None:
+        # By method, route and status: a count for each bucket and one beyond, and the seconds.
+        self.series: dict[tuple[str, str, int], list[float]] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        key = (method, route, status)
+        if (series := self.series.get(key)) is None:
+            series = self.series[key] = [0.0] * (len(REQUEST_BUCKETS) + 2)
+        series[bisect.bisect_left(REQUEST_BUCKETS, seconds)] += 1
+        series[-1] += seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The metric, with the cumulative counts that Prometheus expects."""
+        durations = HistogramMetricFamily(
+            "atelier_http_request_duration_seconds",
+            TIME_UNTIL_ANSWER,
+            labels=["method", "route", "status"],
+        )
+        bounds = [*map(floatToGoString, (*REQUEST_BUCKETS, math.inf))]
+        for labels, (*counts, seconds) in list(self.series.items()):
+            buckets = [*zip(bounds, itertools.accumulate(counts), strict=True)]
+            durations.add_metric([*map(str, labels)], buckets, seconds)
+        yield durations
+
+
+HTTP_REQUESTS = RequestDurations()
+REGISTRY.register(HTTP_REQUESTS)
+
+
 def harmless(measure: Callable[P, None]) -> Callable[P, None]:
     """`measure`, whose errors are logged: what is measured goes on."""
 
@@ -216,13 +254,7 @@ def harmless(measure: Callable[P, None]) -> Callable[P, None]:
 @harmless
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
     """Count an answer; `route` is the path's template."""
-    request_timer(method if method in METHODS else "other", route, status).observe(seconds)
-
-
-@functools.cache  # to look a series up by its labels costs more than to count
-def request_timer(method: str, route: str, status: int) -> Histogram:
-    """The series of such answers."""
-    return HTTP_REQUESTS.labels(method, route, status)
+    HTTP_REQUESTS.observe(method if method in METHODS else "other", route, status, seconds)
 
 
 @harmless

@@ -3,10 +3,10 @@
 The envelope: `{"error": {"code", "message", "request_id"}}`.
 """
 
+import os
 import re
-import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -145,7 +145,7 @@ def chosen_request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == REQUEST_ID and CLIENT_REQUEST_ID.fullmatch(value):
             return value.decode()
-    return secrets.token_hex(12)
+    return os.urandom(12).hex()
 
 
 def current_request_id() -> str:
@@ -163,7 +163,7 @@ def log_access(scope: HTTPScope, status: int, seconds: float, request_id: str) -
         method=method,
         route=route,
         status=int(status),
-        ms=round(seconds * 1000, 1),
+        ms=int(seconds * 10_000 + 0.5) / 10,  # rounded; `round` takes ten times as long
         request_id=request_id,
     )
 
@@ -176,24 +176,25 @@ class JsonResponse(NamedTuple):
     body: Any
 
 
-async def send_json(send: Send, response: JsonResponse, request_id: str) -> None:
+def send_json(send: Send, response: JsonResponse, request_id: str) -> Awaitable[None]:
     """Send the response without the framework, with all headers that `RequestContext` adds."""
     more = {**STANDARD_HEADERS, REQUEST_ID: request_id.encode()}
-    await send_response(send, response, more)
+    return send_response(send, response, more)
 
 
 async def send_response(
     send: Send, response: JsonResponse, defaults: Mapping[bytes, bytes] = NO_HEADERS
 ) -> None:
     """Send the response without the framework; `defaults` are headers that it need not set."""
-    headers = dict(defaults)
+    headers = {**defaults}
     for name, value in response.headers.items():
         headers[name.lower().encode()] = value.encode("latin-1")
     body = b""
     if response.body is not None:
         body = msgspec.json.encode(response.body)
-        headers |= {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
-    found, status = list(headers.items()), int(response.status)
+        headers[b"content-type"] = b"application/json"
+        headers[b"content-length"] = b"%d" % len(body)
+    status, found = int(response.status), [*headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": found})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -12,12 +12,14 @@ from backend.jobs.etags import Version, job_version, matches
 from backend.jobs.read_services import ReadServices
 from backend.web import JsonResponse
 
+OK, NOT_MODIFIED = HTTPStatus.OK.value, HTTPStatus.NOT_MODIFIED.value
 
-async def read_detail(
+
+def read_detail(
     reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None
-) -> JsonResponse:
+) -> Awaitable[JsonResponse]:
     """The job's detail; `tags` is the If-None-Match header. Raises as `job_detail` does."""
-    return await read_part(
+    return read_part(
         reads,
         CacheKey(shop_domain, public_id, "detail"),
         tags,
@@ -25,11 +27,11 @@ async def read_detail(
     )
 
 
-async def read_events(
+def read_events(
     reads: ReadServices, *, shop_domain: str, public_id: str, tags: str | None, since: int
-) -> JsonResponse:
+) -> Awaitable[JsonResponse]:
     """The job's events after `since`, without waiting for any. Raises as `job_detail` does."""
-    return await read_part(
+    return read_part(
         reads,
         CacheKey(shop_domain, public_id, f"events.{since}"),
         tags,
@@ -48,13 +50,12 @@ async def read_part(
     window = reads.presigner.current_window()
     cached = reads.bodies.get(key, window)
     if cached or tags:
-        version = await job_version(reads.database, **job)
-        etag = version.etag(window)
-        if tags and matches(tags, etag):
-            return JsonResponse(HTTPStatus.NOT_MODIFIED, version.headers(window), None)
-        if cached and cached.etag == etag:
-            return JsonResponse(HTTPStatus.OK, version.headers(window), cached.body)
+        headers = (await job_version(reads.database, **job)).headers(window)
+        if tags and matches(tags, headers["ETag"]):
+            return JsonResponse(NOT_MODIFIED, headers, None)
+        if cached and cached.etag == headers["ETag"]:
+            return JsonResponse(OK, headers, cached.body)
     version, shown = await read(**job)
-    body = msgspec.Raw(msgspec.json.encode(shown))
-    reads.bodies.put(key, version.etag(window), body)  # its URLs were signed at `window` or later
-    return JsonResponse(HTTPStatus.OK, version.headers(window), body)
+    headers, body = version.headers(window), msgspec.Raw(msgspec.json.encode(shown))
+    reads.bodies.put(key, headers["ETag"], body)  # its URLs were signed at `window` or later
+    return JsonResponse(OK, headers, body)

@@ -27,11 +27,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     def headers(self, window: int) -> dict[str, str]:
         """The response headers that depend on the version."""
-        return {
-            "ETag": self.etag(window),
-            "Cache-Control": "private, no-cache",
-            **self.poll_hint(),
-        }
+        headers = {"ETag": self.etag(window), "Cache-Control": "private, no-cache"}
+        return headers if self.status not in UNFINISHED else headers | self.poll_hint()
 
     def poll_hint(self) -> dict[str, str]:
         """When to ask again, while the job runs."""
@@ -59,12 +56,11 @@ async def job_version(database: Database, *, shop_domain: str, public_id: str) -
 
 def version_of(row: Record) -> Version:
     """The version out of a row that has the columns of `queries.VERSION_FIELDS`."""
-    pace = row["seconds_a_stage"]
     return Version(
         attempt=row["attempt"],
         last_seq=row["last_seq"],
         status=row["status"],
-        seconds_a_stage=None if pace is None else float(pace),
+        seconds_a_stage=row["seconds_a_stage"],
     )
 
 

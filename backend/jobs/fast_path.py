@@ -6,17 +6,20 @@ route. A request is plain if there is nothing to decide: its one credential is a
 its query is what a page sends. Any other goes to its route.
 """
 
+import functools
 import re
 import time
-from typing import Any, NamedTuple
+from collections.abc import Awaitable
+from typing import Any
 
+import msgspec
 import structlog
-from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from backend.auth.guards import SIGNATURE_HEADER, MerchantGuard
 from backend.auth.not_found_limit import NotFoundLimit
 from backend.errors import AtelierError
+from backend.http_semantics import HTTP
 from backend.jobs.conditional_get import read_detail, read_events
 from backend.jobs.etags import TAG_HEADER
 from backend.jobs.read_services import ReadServices
@@ -36,7 +39,7 @@ HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?")
 ONCE = frozenset({b"host", b"authorization", TAG_HEADER})
 
 
-class PlainRequest(NamedTuple):
+class PlainRequest(msgspec.Struct, frozen=True, gc=False):
     """A plain request: for the events after `since`, or for the detail if that is None."""
 
     public_id: str
@@ -60,13 +63,12 @@ class FastPath:
         self.not_found_limit = not_found_limit
         self.reads = reads
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a plain request; pass on any other."""
-        asked = plain_request(scope) if scope["type"] == ScopeType.HTTP else None
-        if asked is not None:
-            await self.answer(scope, send, asked)
-        else:
-            await self.app(scope, receive, send)
+        asked = plain_request(scope) if scope["type"] == HTTP else None
+        if asked is None:
+            return self.app(scope, receive, send)
+        return self.answer(scope, send, asked)
 
     async def answer(self, scope: Any, send: Send, asked: PlainRequest) -> None:
         """The response, and its line in the access log."""
@@ -83,13 +85,13 @@ class FastPath:
         log_access(scope, answer.status, time.perf_counter() - started, request_id)
         await send_json(send, answer, request_id)
 
-    async def read(self, shop: str, asked: PlainRequest) -> JsonResponse:
+    def read(self, shop: str, asked: PlainRequest) -> Awaitable[JsonResponse]:
         """The response of the route with the same path."""
         if asked.since is None:
-            return await read_detail(
+            return read_detail(
                 self.reads, shop_domain=shop, public_id=asked.public_id, tags=asked.tags
             )
-        return await read_events(
+        return read_events(
             self.reads,
             shop_domain=shop,
             public_id=asked.public_id,
@@ -118,10 +120,16 @@ def plain_request(scope: Any) -> PlainRequest | None:
             found[name] = value
         elif name == SIGNATURE_HEADER:
             return None
-    if b"authorization" not in found or not HOST.fullmatch(found.get(b"host", b"")):
+    if b"authorization" not in found or not is_host(found.get(b"host", b"")):
         return None
     tags = found.get(TAG_HEADER)
     return PlainRequest(*address, found[b"authorization"], tags.decode("latin-1") if tags else None)
+
+
+@functools.lru_cache(maxsize=64)
+def is_host(value: bytes) -> bool:
+    """Whether this is a Host header: the routes refuse any other."""
+    return HOST.fullmatch(value) is not None
 
 
 def parsed_path(scope: Any) -> tuple[str, int | None] | None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
-    extract,
     func,
     literal,
     or_,
@@ -46,9 +45,10 @@ VERSION_FIELDS = (
     Job.status,
     Job.attempt,
     Job.last_seq,
-    (extract("epoch", func.now() - Job.started_at) / func.greatest(Job.last_seq - 1, 1)).label(
-        "seconds_a_stage"
-    ),
+    # Not `extract`, whose result is a decimal number of any length.
+    (
+        func.date_part("epoch", func.now() - Job.started_at) / func.greatest(Job.last_seq - 1, 1)
+    ).label("seconds_a_stage"),
 )
 
 

@@ -137,6 +137,14 @@ async def test_a_query_takes_parameters_by_name_and_keeps_its_constants(database
     await database.close()
 
 
+async def test_texts_and_integers_of_a_query_are_in_its_text(database_url: str) -> None:
+    database = Database(database_url)
+    query = Query(select(NUMBER + 40, literal("it's 100 % \\ :so $1"), literal(2.5)))
+    assert query.arguments({"number": 2}) == [2, 2.5]
+    assert tuple(await database.row(query, number=2) or ()) == (42, "it's 100 % \\ :so $1", 2.5)
+    await database.close()
+
+
 @pytest.mark.parametrize("url", [NOBODY_LISTENS, "postgresql://nobody@/none?host=/nowhere"])
 async def test_a_query_without_a_database_is_database_unavailable(url: str) -> None:
     database = Database(url)

@@ -8,22 +8,26 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from backend.http_protocol import MAX_HEADER_BYTES, LimitedProtocol, ResponseWriter
+from backend.http_protocol import MAX_HEADER_BYTES, LimitedProtocol
 
 LINE = b"POST / HTTP/1.1\r\nHost: a\r\n"
 HEADER = b"x-" + b"a" * 1000 + b": b\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers how many bytes the body has; `/fails` only starts to answer."""
+    """Answers how many bytes the body has; `/fails…` only start to answer."""
     size, more = 0, True
     while more:
         message = await receive()
         size += len(message.get("body", b""))
         more = message.get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    if scope["path"] == "/fails":
+    if scope["path"] == "/fails-late":
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+    if scope["path"] in {"/fails", "/fails-late"}:
         raise RuntimeError("on purpose")
     await send({"type": "http.response.body", "body": str(size).encode()})
 
@@ -147,26 +151,103 @@ async def test_the_second_request_of_a_connection_is_limited_too(port: int) -> N
     writer.close()
 
 
-class Written:
+class Written(asyncio.Transport):
     """A transport that keeps what is written, one entry for each write."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.writes: list[bytes] = []
+        self.closed = asyncio.Event()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         """Keep the data."""
-        self.writes.append(data)
+        if data:
+            self.writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed.is_set()
+
+    def close(self) -> None:
+        self.closed.set()
 
 
-def test_a_response_is_one_write() -> None:
-    written: Any = Written()
-    response = ResponseWriter(written)
-    response.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    assert written.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"], "the client waits for it"
-    response.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    response.write(b"body")
-    response.write(b"more")
-    assert written.writes[1:] == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
+async def written(
+    protocol: type[HttpToolsProtocol], request: bytes, messages: list[Any]
+) -> Written:
+    """What the protocol writes for an app that sends these messages."""
+    has_ended = asyncio.Event()
+
+    async def sends(_scope: Any, _receive: Any, send: Any) -> None:
+        try:
+            for message in messages:
+                await send(dict(message))
+        finally:
+            asyncio.get_running_loop().call_soon(has_ended.set)
+
+    config = uvicorn.Config(sends, log_config=None, access_log=False, lifespan="off")
+    state = ServerState()
+    state.default_headers = [(b"date", b"today")]
+    connection, transport = protocol(config, state, {}), Written()
+    connection.connection_made(transport)
+    connection.data_received(request)
+    await asyncio.wait_for(has_ended.wait(), 10)
+    connection.connection_lost(None)
+    return transport
+
+
+def start(status: int, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+SIZE = (b"Content-Length", b"2")
+
+
+async def test_a_response_is_one_write() -> None:
+    transport = await written(LimitedProtocol, GET, [start(200, SIZE), body(b"ok")])
+    (response,) = transport.writes
+    assert response == b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(GET, id="GET"),
+        pytest.param(GET.replace(b"GET", b"HEAD"), id="HEAD"),
+        pytest.param(GET.replace(b"1.1", b"1.0"), id="HTTP/1.0"),
+        pytest.param(GET.replace(b"Host", b"Connection: close\r\nHost"), id="the last request"),
+    ],
+)
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([start(200, SIZE), body(b"ok")], id="whole"),
+        pytest.param([start(200, SIZE, (b"x-100%", b"5%")), body(b"ok")], id="with a percent sign"),
+        pytest.param([start(304, (b"etag", b'"1"')), body(b"")], id="304"),
+        pytest.param([start(204), body(b"")], id="204"),
+        pytest.param([start(200), body(b"ok")], id="without its size"),
+        pytest.param([start(200, SIZE), body(b"o", more=True), body(b"k")], id="in parts"),
+        pytest.param([start(200, SIZE, (b"connection", b"close")), body(b"ok")], id="closing"),
+        pytest.param([start(200, SIZE), body(b"okay")], id="too long"),
+        pytest.param([start(200, SIZE), body(b"o")], id="too short"),
+        pytest.param([start(304), body(b"ok")], id="304 with a body"),
+        pytest.param([start(200, SIZE, (b"a b", b"c")), body(b"ok")], id="a wrong name"),
+        pytest.param([start(200, SIZE, (b"a", b"b\r\nc: d")), body(b"ok")], id="two lines"),
+        pytest.param([start(200, SIZE, (b"a", b"b\x00")), body(b"ok")], id="a control character"),
+        pytest.param([start(200, SIZE), body(b"ok"), body(b"ok")], id="a body too many"),
+    ],
+)
+async def test_a_response_is_what_uvicorn_would_send(request_: bytes, messages: list[Any]) -> None:
+    ours, uvicorns = [
+        await written(protocol, request_, messages)
+        for protocol in (LimitedProtocol, HttpToolsProtocol)
+    ]
+    assert b"".join(ours.writes) == b"".join(uvicorns.writes)
+    assert ours.is_closing() == uvicorns.is_closing()
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
@@ -197,9 +278,14 @@ async def test_a_client_that_waits_to_continue_is_told_to(port: int) -> None:
     writer.close()
 
 
-async def test_a_response_that_fails_after_its_headers_is_cut_off(port: int) -> None:
+async def test_a_response_that_fails_before_its_body_is_a_500(port: int) -> None:
+    received = await answer(port, LINE.replace(b"/", b"/fails", 1) + b"Content-Length: 0\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 500 ")
+
+
+async def test_a_response_that_fails_within_its_body_is_cut_off(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(LINE.replace(b"POST /", b"POST /fails") + b"Content-Length: 0\r\n\r\n")
+    writer.write(LINE.replace(b"/", b"/fails-late", 1) + b"Content-Length: 0\r\n\r\n")
     received = await asyncio.wait_for(reader.read(), 10)
     writer.close()
     assert received.startswith(b"HTTP/1.1 200 ")

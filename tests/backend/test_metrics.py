@@ -5,7 +5,7 @@ import socket
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_latest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
@@ -14,8 +14,11 @@ from backend.db import Database
 from backend.errors import ConfigurationError, DatabaseUnavailable
 from backend.metrics import (
     EVENT_LOOP_LAG,
+    REQUEST_BUCKETS,
     STAGE_SECONDS,
     STORAGE_CALLS,
+    TIME_UNTIL_ANSWER,
+    RequestDurations,
     count_call,
     count_request,
     served_metrics,
@@ -68,7 +71,7 @@ def test_an_error_in_a_metric_breaks_nothing(monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_labels: str) -> None:
         raise ValueError("no such label")
 
-    monkeypatch.setattr(metrics, "request_timer", broken)
+    monkeypatch.setattr(metrics.HTTP_REQUESTS, "observe", broken)
     monkeypatch.setattr(STORAGE_CALLS, "labels", broken)
     monkeypatch.setattr(STAGE_SECONDS, "labels", broken)
     with capture_logs() as logs:
@@ -76,6 +79,22 @@ def test_an_error_in_a_metric_breaks_nothing(monkeypatch: pytest.MonkeyPatch) ->
         with count_call(STORAGE_CALLS, "put"), time_block(STAGE_SECONDS, "catalog", "fetch"):
             pass
     assert [line["event"] for line in logs] == ["metric_failed"] * 3
+
+
+def test_requests_are_shown_as_a_histogram_of_prometheus_client_shows_them() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    durations = RequestDurations()
+    ours.register(durations)
+    expected = Histogram(
+        *("atelier_http_request_duration_seconds", TIME_UNTIL_ANSWER),
+        *(["method", "route", "status"],),
+        buckets=REQUEST_BUCKETS,
+        registry=theirs,
+    )
+    for status, seconds in [(200, 0.0015), (200, 0.002), (304, 0.0021), (200, 29.5), (200, 31.0)]:
+        durations.observe("GET", "/v1/jobs", status, seconds)
+        expected.labels("GET", "/v1/jobs", status).observe(seconds)
+    assert generate_latest(ours) == generate_latest(theirs)
 
 
 def test_a_call_is_counted_by_how_it_ended() -> None:

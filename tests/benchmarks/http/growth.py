@@ -8,7 +8,8 @@ with each time it is run. The last line is one JSON object.
 
 `detail` asks for ids uniformly over all that is there, hardly one of them twice: the worst for
 every cache, with the whole database as the working set. `open_pages` asks for the same thousand of
-them again and again.
+them again and again. `unread_detail` asks for the same ids as `detail`, but of servers that keep no
+bodies and no URLs: does a detail cost more among more jobs, if no cache makes the difference?
 """
 
 import argparse
@@ -40,17 +41,18 @@ OPEN = 1_000  # jobs whose pages are open
 SAMPLE = 100_000  # jobs that are asked for in turn; more than there are requests in a size's runs
 A_RUN = 2_500  # more than a run asks for
 STATEMENTS = 1_000  # of a round
-WORK = ("detail", "open_pages", "statement")
+WORK = ("detail", "open_pages", "unread_detail", "statement")
 
 Figures = dict[str, dict[str, float]]
 
 
 @dataclass
 class SharedApp:
-    """A database, the server on it, and which of its jobs to ask for."""
+    """A database, the servers on it, and which of its jobs to ask for."""
 
     url: str
     server: Server
+    uncached: Server
     environment: dict[str, str] = field(repr=False)  # holds secrets
     everywhere: Iterator[tuple[str, str]] = field(init=False)
     open_pages: list[tuple[str, str]] = field(init=False)
@@ -115,13 +117,15 @@ def arguments() -> argparse.Namespace:
 
 
 async def populated_app(stack: AsyncExitStack, postgres: EmbeddedPostgres, name: str) -> SharedApp:
-    """A migrated database without jobs, and `atelier serve` on it."""
+    """A migrated database without jobs, and `atelier serve` on it, with and without its cache."""
     await execute(postgres.url(), f"CREATE DATABASE {name}")
     url = postgres.url(name)
     await asyncio.to_thread(migrations.upgrade, url)
     environment = settings(url)
-    running = await stack.enter_async_context(server("ours", environment))
-    return SharedApp(url=url, server=running, environment=environment)
+    ours, uncached = [
+        await stack.enter_async_context(server(each, environment)) for each in ("ours", "uncached")
+    ]
+    return SharedApp(url=url, server=ours, uncached=uncached, environment=environment)
 
 
 async def execute(url: str, sql: str) -> None:
@@ -176,10 +180,11 @@ async def check_answers(shared_app: SharedApp) -> None:
     """Raise `AssertionError` unless details are what was filled in."""
     jobs = shared_app.jobs("detail", CHECKED)
     client = asking.Client(jobs, shared_app.environment)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{shared_app.server.port}") as http:
-        for shop, job in jobs:
+    ports = itertools.cycle((shared_app.server.port, shared_app.uncached.port))
+    async with httpx.AsyncClient(timeout=60) as http:  # the servers may still be starting
+        for (shop, job), port in zip(jobs, ports, strict=False):
             key = {"Authorization": f"Bearer {client.token(shop)}"}
-            answer = (await http.get(f"/v1/jobs/{job}", headers=key)).json()
+            answer = (await http.get(f"http://127.0.0.1:{port}/v1/jobs/{job}", headers=key)).json()
             assert answer["public_id"] == job, answer
             assert len(answer["result"]) == data.FINALS
             assert answer["latest_event"]["seq"] == data.EVENTS
@@ -188,14 +193,15 @@ async def check_answers(shared_app: SharedApp) -> None:
 async def one_run(shared_app: SharedApp, work: str, asked: argparse.Namespace) -> Run:
     """Ask one house for a while."""
     client = asking.Client(shared_app.jobs(work, A_RUN), shared_app.environment)
-    before = shared_app.server.cpu_seconds
+    asked_server = shared_app.uncached if work == "unread_detail" else shared_app.server
+    before = asked_server.cpu_seconds
     outcome = await load(
-        [shared_app.server.port],
+        [asked_server.port],
         client.requests("detail", "ours"),
         connections=asked.connections,
         seconds=asked.seconds,
     )
-    return run_of(outcome, outcome.rate, shared_app.server.cpu_seconds - before)
+    return run_of(outcome, outcome.rate, asked_server.cpu_seconds - before)
 
 
 async def statements(*shared_apps: SharedApp, role: str = "none") -> dict[int, Run]:

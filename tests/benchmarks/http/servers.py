@@ -13,9 +13,11 @@ from tests.benchmarks.running import Running
 UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--fd")
 COMMANDS = {
     "ours": ("-m", "backend.cli", "serve", "--fd"),
+    "uncached": ("-m", "tests.benchmarks.http.uncached", "serve", "--fd"),
     "peer": UVICORN,
     "bare": UVICORN,
 }
+OURS = ("ours", "uncached")
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ async def server(name: str, environment: dict[str, str]) -> AsyncIterator[Server
         # Connections inherit it; uvicorn takes an inherited socket for one that needs none.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port, fd = listening.getsockname()[1], listening.fileno()
-        app = () if name == "ours" else (f"tests.benchmarks.http.{name}:app",)
+        app = () if name in OURS else (f"tests.benchmarks.http.{name}:app",)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *COMMANDS[name], str(fd), *app),
             env={**os.environ, **environment},
             pass_fds=[fd],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL if name == "ours" else None,
+            stderr=asyncio.subprocess.DEVNULL if name in OURS else None,
         )
     try:
         yield Server(name=name, port=port, pid=process.pid)
