@@ -56,8 +56,9 @@ class InlineConstants(PGCompiler_asyncpg):
     """
 
     def visit_bindparam(self, bindparam: Any, *args: Any, **how: Any) -> Any:
-        """A literal for a parameter that has a value."""
-        if bindparam.value is not None and isinstance(bindparam.type, Integer | String):
+        """A literal for a constant; a parameter with a name may have another value later."""
+        is_constant = bindparam.unique and bindparam.value is not None
+        if is_constant and isinstance(bindparam.type, Integer | String):
             how["literal_binds"] = True
         return super().visit_bindparam(  # type: ignore[no-untyped-call]
             bindparam, *args, **how

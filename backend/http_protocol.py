@@ -117,15 +117,14 @@ class ResponseCycle(RequestResponseCycle):
             self.start = message
             return
         start, self.start = self.start, None
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()  # first: the server may shut down and close the connection
         response = self.whole_response(start, message) if start is not None else None
         if response is None:
             if start is not None:
                 await super().send(start)
             await super().send(message)
-            return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if not self.disconnected:
+        elif not self.disconnected:
             self.write(response)
 
     def whole_response(self, start: Any, message: Any) -> bytes | None:

@@ -139,7 +139,9 @@ def _mirrored(solid: Mask, difference: Difference) -> float:
         image, product = shape[height - depth :], shape[height - 2 * depth : height - depth][::-1]
         both = image & product
         shared = np.count_nonzero(both)
-        if shared < MIN_LIKENESS * (covered[-1] - covered[height - 2 * depth] - shared):
+        either = covered[-1] - covered[height - 2 * depth] - shared
+        # Both are empty where all that is left of a thin stem lies in the columns between.
+        if shared < MIN_LIKENESS * max(either, 1):
             continue
         # All of the image is paler, and not just a print.
         pale = np.percentile(strength[height - depth :][both], 90)

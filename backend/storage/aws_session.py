@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 OPENERS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
+# S3, and what botocore itself asks for credentials: STS for a role (with a web identity, as on EKS,
+# or a profile's `role_arn`), the others for a login with `aws sso login` or `aws login`.
+SERVICES = ["s3", "signin", "sso", "sso-oidc", "sts"]
 
 
 def s3_client(**options: Any) -> "S3Client":
@@ -26,9 +29,9 @@ def s3_client(**options: Any) -> "S3Client":
 
 
 def aws_session() -> boto3.Session:
-    """A session that reads the environment now; its clients are for S3 only."""
+    """A session that reads the environment now; of its clients, ours are for S3."""
     session = Session()
-    session.register_component("data_loader", s3_descriptions())
+    session.register_component("data_loader", service_descriptions())
     return boto3.Session(botocore_session=session)
 
 
@@ -44,15 +47,15 @@ class DescriptionFiles(JSONFileLoader):
         return None
 
 
-class S3Descriptions(Loader):
-    """botocore's description of S3, found without a look at those of the other services."""
+class KnownServices(Loader):
+    """Finds the description of a service without a look at the folders of all others."""
 
     def list_available_services(self, type_name: str) -> list[str]:
-        """The services that have such a file."""
-        return ["s3"]
+        """The services that botocore may make a client for."""
+        return SERVICES
 
 
 @functools.cache
-def s3_descriptions() -> Loader:
+def service_descriptions() -> Loader:
     """Each file is read once in a process."""
-    return S3Descriptions(file_loader=DescriptionFiles())
+    return KnownServices(file_loader=DescriptionFiles())

@@ -137,6 +137,13 @@ async def test_a_query_takes_parameters_by_name_and_keeps_its_constants(database
     await database.close()
 
 
+async def test_a_parameter_with_a_default_may_have_another_value(database_url: str) -> None:
+    database = Database(database_url)
+    query = Query(select(bindparam("number", 5)))
+    assert tuple(await database.row(query, number=7) or ()) == (7,)
+    await database.close()
+
+
 async def test_texts_and_integers_of_a_query_are_in_its_text(database_url: str) -> None:
     database = Database(database_url)
     query = Query(select(NUMBER + 40, literal("it's 100 % \\ :so $1"), literal(2.5)))

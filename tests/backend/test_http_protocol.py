@@ -250,6 +250,26 @@ async def test_a_response_is_what_uvicorn_would_send(request_: bytes, messages: 
     assert ours.is_closing() == uvicorns.is_closing()
 
 
+async def test_a_response_that_waits_for_a_slow_client_says_that_the_server_shuts_down() -> None:
+    begun = asyncio.Event()
+
+    async def sends(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(start(200, SIZE))
+        begun.set()
+        await send(body(b"ok"))
+
+    config = uvicorn.Config(sends, log_config=None, access_log=False, lifespan="off")
+    connection, transport = LimitedProtocol(config, ServerState(), {}), Written()
+    connection.connection_made(transport)
+    connection.pause_writing()
+    connection.data_received(GET)
+    await asyncio.wait_for(begun.wait(), 10)
+    connection.shutdown()
+    connection.resume_writing()
+    await asyncio.wait_for(transport.closed.wait(), 10)
+    assert b"connection: close\r\n" in transport.writes[0]
+
+
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 async def test_responses_to_requests_sent_at_once_are_whole_and_in_order(
     port: int, method: bytes

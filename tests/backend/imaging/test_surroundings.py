@@ -76,3 +76,11 @@ def test_a_round_badge_on_the_outline_is_seen_and_a_round_print_is_none():
     printed = photo(products.bag, products.NAVY, Setting(extras=(label,)))
     assert seen(overlapped, solid | (disc(480, 300, 55)(*grid()) < 0)).badge > 0.05
     assert seen(printed).badge == 0
+
+
+def test_a_product_on_a_thin_stem_is_measured():
+    """Every second column of the thinned mask is looked at: the stem is in none of them."""
+    taken = photo(products.mug, products.RED)
+    x, y = grid()
+    stem = (np.abs(x - 304) < 2) & (y >= 150) & (y < 500)
+    assert seen(taken, (np.hypot(x - 300, y - 150) < 80) | stem).mirrored == 0
